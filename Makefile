@@ -1,0 +1,40 @@
+# make demo   the whole pipeline against an embedded registry; no network, Docker or root
+# make test   unit tests, then the integration tests that this machine can run
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: install demo test unit integration lint bench lock
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	@$(BIN)/pullbench demo
+
+test: unit integration
+
+unit: install
+	$(BIN)/python -m pytest
+
+integration: install
+	$(BIN)/python -m pytest -m integration
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+# The lock holds names and versions only; made from pyproject.toml in a fresh environment.
+lock:
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet 'setuptools>=77' wheel '.[dev]'
+	build/lock/bin/pip freeze --all --exclude pullbench --exclude pip | sed 's/ @ .*//' > requirements.lock

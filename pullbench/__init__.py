@@ -1,0 +1,3 @@
+"""Preflight checks and parameterized pull benchmarks for container registries."""
+
+__version__ = "0.1.0"

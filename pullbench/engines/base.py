@@ -1,0 +1,93 @@
+"""What an engine is: the client that pulls.
+
+A trial calls `open_trial` (untimed: resets, sessions, folders), then `pull` from up to `concurrency` threads at once
+(timed, by the trial), then `close_trial` (untimed). `pull` never raises for what a registry or a client does: a failed
+pull is an outcome. `cancel` may come from a signal while pulls are under way: they end soon, as `cancelled`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pullbench.errors import ErrorCode
+from pullbench.model.capability import AuthMode, CacheState
+from pullbench.model.facts import EngineFacts, PlatformImage
+from pullbench.model.record import Transfer
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest:
+    """One image to pull: pinned to a digest, with what its manifest promised when the plan was made."""
+
+    pull: int
+    image: str
+    """As in the spec."""
+    reference: Reference
+    """Pinned to the digest that the tag had: the index's where there is one."""
+    is_index: bool
+    expected: PlatformImage
+    platform: str
+    route: Route
+    auth: AuthMode
+    timeout_s: float
+    """For all attempts together."""
+    retries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSetup:
+    """What a trial will ask of an engine."""
+
+    trial: int
+    concurrency: int
+    cache: CacheState
+    cache_reset: str
+    """`own`: only what a run brought is removed; `remove`: any image under test."""
+    requests: tuple[PullRequest, ...]
+    before_pulls: Callable[[Sequence[str]], None]
+    """To be called with the names that the trial may bring into a store, before the first of them is pulled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullOutcome:
+    """What one pull gave; the trial adds the times around it."""
+
+    ok: bool
+    error_code: ErrorCode | None = None
+    error: str | None = None
+    attempts: int = 1
+    bytes: int | None = None
+    layers: int | None = None
+    layers_cached: int | None = None
+    layers_shared: int | None = None
+    auth_s: float | None = None
+    resolve_s: float | None = None
+    download_s: float | None = None
+    extract_s: float | None = None
+    served_by: str | None = None
+    transfers: tuple[Transfer, ...] = ()
+
+
+class Engine(Protocol):
+    """A client that pulls. One object serves a run; `name` is the spec's, `kind` a key of CAPABILITIES."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    def facts(self) -> EngineFacts:
+        """Whether it can be used here, its version, and what its store holds; never raises for an absent client."""
+        ...
+
+    def open_trial(self, setup: TrialSetup) -> None: ...
+    def pull(self, request: PullRequest) -> PullOutcome: ...
+    def close_trial(self) -> None: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
+    """How long to wait after a failed attempt: what the server asked, else 0.5 s doubled each time, at most 8 s."""
+    return retry_after_s if retry_after_s is not None else min(8.0, 0.5 * 2 ** (attempt - 1))

@@ -1,0 +1,245 @@
+"""The closed list of error codes, the reading of error texts, and the exceptions a user may see.
+
+PullbenchError              exit 70  a bug, unless a subclass says otherwise
+├── UsageError              exit 2   spec, arguments, a resume whose spec differs
+├── PreflightFailed         exit 1   the registry is not ready; nothing was sent
+├── IncompleteError         exit 3   interrupted, over budget, disk full: what was measured is stored
+└── RegistryError           exit 1   one exchange with a registry failed, with its code
+"""
+
+import re
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Why a pull, an exchange or a check failed; the list is closed and stored in Parquet."""
+
+    DNS = "dns"
+    UNREACHABLE = "unreachable"
+    CONNECT_REFUSED = "connect_refused"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS_TIMEOUT = "tls_timeout"
+    TLS_UNTRUSTED = "tls_untrusted"
+    TLS_EXPIRED = "tls_expired"
+    TLS_HOSTNAME = "tls_hostname"
+    PLAIN_HTTP = "plain_http"
+    PROXY = "proxy"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    PLATFORM_MISSING = "platform_missing"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    NOT_A_REGISTRY = "not_a_registry"
+    REDIRECT_LOOP = "redirect_loop"
+    TOO_LARGE = "too_large"
+    RESET = "reset"
+    TRUNCATED = "truncated"
+    STALLED = "stalled"
+    TIMEOUT = "timeout"
+    DIGEST_MISMATCH = "digest_mismatch"
+    DISK_FULL = "disk_full"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+REMEDIES: dict[ErrorCode, str] = {
+    ErrorCode.DNS: "check the host name and the resolver (`getent hosts HOST`; `options timeout:2` in /etc/resolv.conf)",
+    ErrorCode.UNREACHABLE: "no route to the host: check the network, the VPN or the firewall (`ip route get ADDRESS`)",
+    ErrorCode.CONNECT_REFUSED: "nothing listens there: check that the registry runs and that the port in the URL is right",
+    ErrorCode.CONNECT_TIMEOUT: "packets are dropped on the way: check firewall and security groups for this port",
+    ErrorCode.TLS_TIMEOUT: "the TLS handshake got no answer: check for a middlebox, the MTU, or an overloaded registry",
+    ErrorCode.TLS_UNTRUSTED: "give the registry's CA as `ca_file`, and to Docker as /etc/docker/certs.d/HOST/ca.crt "
+    "(see the chain: `openssl s_client -showcerts -connect HOST:443`)",
+    ErrorCode.TLS_EXPIRED: "renew the registry's certificate (dates: `openssl s_client -connect HOST:443 | openssl x509 -dates`)",
+    ErrorCode.TLS_HOSTNAME: "the certificate names another host: use a name it carries, or have it issued for this one",
+    ErrorCode.PLAIN_HTTP: "the registry speaks plain HTTP: write http:// in the URL if that is meant, "
+    "and list it in Docker's insecure-registries",
+    ErrorCode.PROXY: "the proxy failed, not the registry: check its address, its rules for CONNECT and its own upstream",
+    ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set the spec's `credentials`",
+    ErrorCode.FORBIDDEN: "the credentials are known but may not pull this repository: grant them the pull right",
+    ErrorCode.NOT_FOUND: "check the repository and the tag (`pullbench preflight` lists what is there); push it first",
+    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or take the platform out of the spec",
+    ErrorCode.RATE_LIMITED: "log in for a higher limit, wait as long as Retry-After says, or pull through a mirror",
+    ErrorCode.SERVER_ERROR: "the registry failed: read its log and its storage's health at this time",
+    ErrorCode.NOT_A_REGISTRY: "the URL answers, but not as a registry: check path and port, or a captive portal in between",
+    ErrorCode.REDIRECT_LOOP: "redirects never end: check the registry's external URL and the reverse proxy before it",
+    ErrorCode.TOO_LARGE: "the answer is larger than a registry may send here: check what really answers at this URL",
+    ErrorCode.RESET: "the connection was cut: check load balancer and idle time-outs between client and registry",
+    ErrorCode.TRUNCATED: "the body ended early: check proxies' buffer and size limits and the registry's storage",
+    ErrorCode.STALLED: "no byte came for too long: check bandwidth, storage and proxies, or raise `stall_s`",
+    ErrorCode.TIMEOUT: "the pull did not end in time: raise `timeout_s`, or see the slowest layer in the report",
+    ErrorCode.DIGEST_MISMATCH: "the bytes are not what the digest promises: the registry's storage or a cache is corrupt",
+    ErrorCode.DISK_FULL: "free space where images are stored (`docker system df`, `pullbench prune`)",
+    ErrorCode.ENGINE_UNAVAILABLE: "install or start the engine (`docker info` must answer), or take it out of the spec",
+    ErrorCode.CANCELLED: "the run was stopped; go on with `--resume`",
+    ErrorCode.UNKNOWN: "not classified yet: please report the text, it is a bug of pullbench",
+}
+
+RETRYABLE: frozenset[ErrorCode] = frozenset(
+    {
+        ErrorCode.CONNECT_REFUSED,
+        ErrorCode.CONNECT_TIMEOUT,
+        ErrorCode.TLS_TIMEOUT,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.RATE_LIMITED,
+        ErrorCode.SERVER_ERROR,
+        ErrorCode.RESET,
+        ErrorCode.TRUNCATED,
+        ErrorCode.STALLED,
+        ErrorCode.PROXY,
+    }
+)
+"""What may pass if tried again; wrong content, missing things and refusals do not."""
+
+# The first pattern that is found decides, so the particular stands before the general.
+_PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
+    (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
+    (r"proxyconnect|proxy connect|received http code \d+ from proxy|connect tunnel failed", ErrorCode.PROXY),
+    (r"tls handshake timeout", ErrorCode.TLS_TIMEOUT),
+    (r"certificate has expired|certificate is not yet valid|expired certificate", ErrorCode.TLS_EXPIRED),
+    (
+        r"doesn't contain any ip sans|certificate is valid for .*, not |certificate is not valid for|hostname mismatch|"
+        r"ip address mismatch|does not match target host|no alternative certificate subject name",
+        ErrorCode.TLS_HOSTNAME,
+    ),
+    (
+        r"x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
+        ErrorCode.TLS_UNTRUSTED,
+    ),
+    (
+        r"server gave http response to https client|wrong version number|http/0\.9 when not allowed|packet length too long",
+        ErrorCode.PLAIN_HTTP,
+    ),
+    (r"toomanyrequests|too many requests|status:? 429|rate limit", ErrorCode.RATE_LIMITED),
+    (
+        r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform",
+        ErrorCode.PLATFORM_MISSING,
+    ),
+    (
+        r"filesystem layer verification failed|digest did not match|unexpected commit digest|does not match digest|"
+        r"digest mismatch|digest verification failed",
+        ErrorCode.DIGEST_MISMATCH,
+    ),
+    (
+        r"no basic auth credentials|unauthorized|incorrect username or password|invalid username/password|"
+        r"status:? 401|authentication required",
+        ErrorCode.UNAUTHORIZED,
+    ),
+    (
+        r"insufficient_scope|access denied|requested access to the resource is denied|forbidden|status:? 403|: denied",
+        ErrorCode.FORBIDDEN,
+    ),
+    (
+        r"no such host|could not resolve|name or service not known|temporary failure in name resolution|"
+        r"nodename nor servname",
+        ErrorCode.DNS,
+    ),
+    (r"manifest unknown|name unknown|manifest_unknown|not found|status:? 404|blob unknown", ErrorCode.NOT_FOUND),
+    (
+        r"error while fetching server api version|cannot connect to the docker daemon|is the docker daemon running",
+        ErrorCode.ENGINE_UNAVAILABLE,
+    ),
+    (r"connection refused", ErrorCode.CONNECT_REFUSED),
+    (r"no route to host|network is unreachable|host is unreachable|host is down", ErrorCode.UNREACHABLE),
+    (
+        r"dial tcp .*i/o timeout|connection timed out|connect(ion)? timeout|failed to connect .* timed? ?out",
+        ErrorCode.CONNECT_TIMEOUT,
+    ),
+    (r"connection reset|broken pipe|recv failure|send failure|connection aborted", ErrorCode.RESET),
+    (
+        r"unexpected eof|incomplete read|peer closed connection without|transfer closed with .* remaining|"
+        r"end of response with .* missing",
+        ErrorCode.TRUNCATED,
+    ),
+    (r"too many redirects|maximum .*redirects|stopped after 10 redirects|redirect loop", ErrorCode.REDIRECT_LOOP),
+    (r"stalled|operation too slow", ErrorCode.STALLED),
+    (
+        r"unexpected http status:? 5\d\d|status:? 5\d\d|5\d\d (internal|bad gateway|service|gateway)|bad gateway|"
+        r"service unavailable|internal server error",
+        ErrorCode.SERVER_ERROR,
+    ),
+    (r"context deadline exceeded|i/o timeout|timed? ?out|deadline exceeded", ErrorCode.TIMEOUT),
+    (
+        r"invalid character '<'|unsupported manifest|unknown media type|unexpected content type",
+        ErrorCode.NOT_A_REGISTRY,
+    ),
+    (r"context canceled|cancelled|canceled", ErrorCode.CANCELLED),
+)
+_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), code) for pattern, code in _PATTERNS)
+
+
+def classify(text: str) -> ErrorCode:
+    """The code of an error text as clients and registries print it; `unknown` where none is known."""
+    for pattern, code in _COMPILED:
+        if pattern.search(text):
+            return code
+    return ErrorCode.UNKNOWN
+
+
+def code_of_status(status: int) -> ErrorCode:
+    """The code of an HTTP status of 300 or more that ends an exchange (RFC 9110, section 15)."""
+    by_status = {
+        401: ErrorCode.UNAUTHORIZED,
+        403: ErrorCode.FORBIDDEN,
+        404: ErrorCode.NOT_FOUND,
+        407: ErrorCode.PROXY,
+        429: ErrorCode.RATE_LIMITED,
+    }
+    if status in by_status:
+        return by_status[status]
+    return ErrorCode.SERVER_ERROR if status >= 500 else ErrorCode.NOT_A_REGISTRY
+
+
+class PullbenchError(Exception):
+    """Base of what pullbench raises on purpose; its text is one line for the user."""
+
+    exit_code = 70
+
+
+class UsageError(PullbenchError):
+    """The spec or the arguments are wrong; the text names the key path and what would be right."""
+
+    exit_code = 2
+
+
+class PreflightFailed(PullbenchError):  # noqa: N818  (it is a verdict, not an error)
+    """A check failed, so no load was sent."""
+
+    exit_code = 1
+
+
+class IncompleteError(PullbenchError):
+    """The run could not be finished; what was measured is stored."""
+
+    exit_code = 3
+
+
+class RegistryError(PullbenchError):
+    """One exchange failed: where (method and redacted URL), the code, what was seen.
+
+    `status` is the HTTP status where there was an answer; `retry_after_s` what the server asked to wait.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        where: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{where}: {detail}; {REMEDIES[code]}")
+        self.code = code
+        self.where = where
+        self.detail = detail
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+    @property
+    def remedy(self) -> str:
+        return REMEDIES[self.code]

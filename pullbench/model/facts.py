@@ -1,0 +1,117 @@
+"""What is known of the world before a plan is made; gathered by IO, stored with the run, read back to resume it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pullbench.errors import ErrorCode
+from pullbench.model.manifest import Descriptor, Manifest
+from pullbench.model.platform import Platform
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """Whether an engine can be used here, and what its store held before the run."""
+
+    name: str
+    kind: str
+    version: str | None = None
+    unavailable: str | None = None
+    """Why the engine cannot be used (not installed, no answer); None where it can."""
+    present: frozenset[str] = frozenset()
+    """Config digests (Docker's image IDs) that the store held and no run brought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformImage:
+    """One platform's manifest of an image."""
+
+    digest: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What a registry answered for one image of the spec."""
+
+    registry: str
+    image: str
+    digest: str | None = None
+    is_index: bool = False
+    platforms: Mapping[str, PlatformImage] = field(default_factory=dict)
+    """By the platform's text as in the spec; a platform that the image lacks is not there."""
+    error_code: ErrorCode | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything that `plan` needs to know beside the spec. `offline` facts know nothing and refuse nothing."""
+
+    host_platform: str
+    engines: Mapping[str, EngineFacts] = field(default_factory=dict)
+    images: Mapping[tuple[str, str], ImageFacts] = field(default_factory=dict)
+    """By (registry, image)."""
+    offline: bool = False
+
+    def platform_image(self, registry: str, image: str, platform: str) -> PlatformImage | None:
+        found = self.images.get((registry, image))
+        return None if found is None else found.platforms.get(platform)
+
+    def to_json(self) -> str:
+        """One JSON document, stable for equal facts."""
+        document = {
+            "host_platform": self.host_platform,
+            "engines": [_plain(engine) for engine in self.engines.values()],
+            "images": [_plain(image) for image in self.images.values()],
+        }
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Facts":
+        """The inverse of `to_json`."""
+        document = json.loads(text)
+        engines = [EngineFacts(**{**entry, "present": frozenset(entry["present"])}) for entry in document["engines"]]
+        images = [_image(entry) for entry in document["images"]]
+        return cls(
+            host_platform=document["host_platform"],
+            engines={engine.name: engine for engine in engines},
+            images={(image.registry, image.image): image for image in images},
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Platform):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _image(entry: dict[str, Any]) -> ImageFacts:
+    platforms = {
+        name: PlatformImage(
+            digest=found["digest"],
+            manifest=Manifest(
+                media_type=found["manifest"]["media_type"],
+                config=_descriptor(found["manifest"]["config"]),
+                layers=tuple(_descriptor(layer) for layer in found["manifest"]["layers"]),
+            ),
+        )
+        for name, found in entry["platforms"].items()
+    }
+    code = entry["error_code"]
+    return ImageFacts(**{**entry, "platforms": platforms, "error_code": None if code is None else ErrorCode(code)})
+
+
+def _descriptor(entry: dict[str, Any]) -> Descriptor:
+    platform = entry["platform"]
+    return Descriptor(**{**entry, "platform": None if platform is None else Platform.parse(platform)})

@@ -1,0 +1,117 @@
+"""Manifests and indexes, OCI image spec 1.1 and Docker image manifest version 2, schema 2."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pullbench.model.platform import Platform
+from pullbench.model.reference import is_digest
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
+"""One Accept line with every type that is understood: proxies that fold several lines into one break indexes."""
+
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+"""What the distribution spec lets a registry refuse, so nothing larger is a manifest (section "Pushing Manifests")."""
+
+
+class ManifestError(ValueError):
+    """The document is no manifest or index that can be pulled; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """What points at content: media type, digest and size (OCI image spec, descriptor)."""
+
+    media_type: str
+    digest: str
+    size_bytes: int
+    platform: Platform | None = None
+
+    def __post_init__(self) -> None:
+        if not is_digest(self.digest):
+            raise ManifestError(f"'{self.digest[:80]}' is no digest")
+        if self.size_bytes < 0:
+            raise ManifestError(f"{self.digest} has a size of {self.size_bytes}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One platform's image: its config and its layers, base first."""
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Config and layers, each digest once, in order: what a client fetches."""
+        unique = {descriptor.digest: descriptor for descriptor in (self.config, *self.layers)}
+        return tuple(unique.values())
+
+    @property
+    def size_bytes(self) -> int:
+        """Config and layers, each digest counted once."""
+        return sum(blob.size_bytes for blob in self.blobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """Several platforms' manifests under one digest."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        return tuple(entry.platform for entry in self.manifests if entry.platform is not None)
+
+    def select(self, platform: Platform) -> Descriptor | None:
+        """The first manifest that serves the platform, or None."""
+        for entry in self.manifests:
+            if entry.platform is not None and platform.accepts(entry.platform):
+                return entry
+        return None
+
+
+def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
+    """Read a manifest or an index; the document's own mediaType goes before the header.
+
+    Raises ManifestError for anything else, foreign JSON and schema 1 included.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"the manifest is not JSON: {content[:60]!r}") from error
+    if not isinstance(document, dict):
+        raise ManifestError("the manifest is not a JSON object")
+    declared = document.get("mediaType") or content_type.partition(";")[0].strip()
+    try:
+        if declared in (OCI_INDEX, DOCKER_LIST) or (
+            declared not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in document
+        ):
+            entries = tuple(_descriptor(entry) for entry in document["manifests"])
+            return Index(media_type=declared or OCI_INDEX, manifests=entries)
+        layers = tuple(_descriptor(layer) for layer in document["layers"])
+        return Manifest(media_type=declared or OCI_MANIFEST, config=_descriptor(document["config"]), layers=layers)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ManifestError(f"the manifest ({declared or 'no media type'}) lacks or misuses {error}") from error
+
+
+def _descriptor(entry: dict[str, Any]) -> Descriptor:
+    named = entry.get("platform")
+    platform = None
+    if isinstance(named, dict) and isinstance(named.get("os"), str) and isinstance(named.get("architecture"), str):
+        platform = Platform(os=named["os"], architecture=named["architecture"], variant=named.get("variant") or None)
+    size = entry["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or not isinstance(entry["digest"], str):
+        raise TypeError("size or digest")
+    return Descriptor(
+        media_type=str(entry.get("mediaType", "")), digest=entry["digest"], size_bytes=size, platform=platform
+    )

@@ -1,0 +1,52 @@
+"""Platforms of the OCI image index: os/architecture[/variant]."""
+
+import re
+from dataclasses import dataclass
+
+_PART = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_MACHINES = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "armv7l": "arm/v7",
+    "i686": "386",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """What an image was built for, as in the index's `platform` (OCI image spec, image-index)."""
+
+    os: str
+    architecture: str
+    variant: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Platform":
+        """Read `linux/amd64` or `linux/arm/v7`; raises ValueError with what would be right."""
+        parts = text.split("/")
+        if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
+            raise ValueError(f"'{text}' is no platform: os/architecture[/variant], such as linux/amd64")
+        return cls(os=parts[0], architecture=parts[1], variant=parts[2] if len(parts) == 3 else None)
+
+    @classmethod
+    def of_machine(cls, machine: str) -> "Platform":
+        """The Linux platform of a kernel's machine name (`uname -m`); images for other kernels are not pulled here."""
+        return cls.parse(f"linux/{_MACHINES.get(machine, machine.lower())}")
+
+    def accepts(self, other: "Platform") -> bool:
+        """Whether an image of `other` serves a request for this: a variant counts only where one is asked for.
+
+        arm64 and arm64/v8 are the same (containerd's platforms package normalizes them).
+        """
+        if (self.os, self.architecture) != (other.os, other.architecture):
+            return False
+        return self.variant is None or self._normal(self) == self._normal(other)
+
+    @staticmethod
+    def _normal(platform: "Platform") -> str | None:
+        return None if (platform.architecture, platform.variant) == ("arm64", "v8") else platform.variant
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

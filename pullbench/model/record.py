@@ -1,0 +1,124 @@
+"""What is stored: one record a run, a trial, a pull and a transfer. The field names are the Parquet columns.
+
+What an engine cannot see is None, never zero. Durations are seconds, sizes bytes, instants UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from pullbench.errors import ErrorCode
+
+RunStatus = Literal["running", "complete", "incomplete", "failed"]
+"""`failed`: preflight stopped it before any load. `incomplete`: `--resume` goes on."""
+RunKind = Literal["benchmark", "stress", "calibration"]
+TransferKind = Literal["token", "manifest", "config", "layer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One HTTP exchange, or one layer of a pull where the engine does not show exchanges; one an attempt."""
+
+    pull: int
+    attempt: int
+    kind: TransferKind
+    digest: str | None
+    bytes: int | None
+    status: int | None
+    started_at: datetime
+    dns_s: float | None = None
+    connect_s: float | None = None
+    tls_s: float | None = None
+    wait_s: float | None = None
+    """Request sent to first byte."""
+    transfer_s: float | None = None
+    """First byte to last."""
+    total_s: float | None = None
+    extract_s: float | None = None
+    reused: bool | None = None
+    http_version: str | None = None
+    remote_ip: str | None = None
+    served_by: str | None = None
+    error_code: ErrorCode | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pull:
+    """One image pulled once, with all its attempts. It succeeded, or it has an error code."""
+
+    pull: int
+    image: str
+    digest: str
+    intended_at: datetime
+    started_at: datetime
+    queued_s: float
+    duration_s: float
+    ok: bool
+    error_code: ErrorCode | None
+    error: str | None
+    attempts: int
+    bytes: int | None
+    layers: int | None
+    layers_cached: int | None
+    layers_shared: int | None
+    auth_s: float | None
+    resolve_s: float | None
+    download_s: float | None
+    extract_s: float | None
+    served_by: str | None
+
+    def __post_init__(self) -> None:
+        if self.ok == (self.error_code is not None):
+            raise ValueError("a pull succeeded or has an error code, and never both")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord:
+    """One cell in one block: what it took as a whole."""
+
+    started_at: datetime
+    wall_s: float
+    setup_s: float
+    pulls: int
+    succeeded: int
+    bytes: int | None
+    throughput_bytes_per_s: float | None
+    cpu_s: float
+    client_busy: float | None
+    load_mode: str
+    offered_rate: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """What one trial leaves: its own record, its pulls and their transfers."""
+
+    record: TrialRecord
+    pulls: tuple[Pull, ...]
+    transfers: tuple[Transfer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One plan executed at one vantage."""
+
+    run_id: str
+    vantage: str
+    name: str
+    kind: RunKind = "benchmark"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime
+    finished_at: datetime | None = None
+    status: RunStatus = "running"
+    seed: int
+    spec: str
+    """JSON, secrets and header values redacted."""
+    spec_hash: str
+    facts: str
+    """JSON of `Facts`: the digests that were pulled, and the engines' versions."""
+    environment: str
+    """JSON: versions, kernel, CPU, memory, congestion control, docker, NIC."""
+    trials_planned: int
+    planned_out: str = "[]"
+    """JSON: the cells that could not be, each with its reason."""

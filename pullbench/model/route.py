@@ -1,0 +1,42 @@
+"""How a client reaches a registry: directly, by a mirror, or by a forward proxy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pullbench.model.reference import Reference
+
+DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One registry by one proxy; `url` is the endpoint that is asked (the mirror's where there is one)."""
+
+    registry: str
+    proxy: str = DIRECT
+    region: str = ""
+    url: str
+    prefix: str = ""
+    forward_url: str | None = None
+    ca_file: str | None = None
+    credentials: str = "anonymous"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def host(self) -> str:
+        """Host and port as they stand in a reference, such as `127.0.0.1:5000`."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def plain_http(self) -> bool:
+        return urlsplit(self.url).scheme == "http"
+
+    @property
+    def name(self) -> str:
+        """For people: `eu` or `eu via cache`."""
+        return self.registry if self.proxy == DIRECT else f"{self.registry} via {self.proxy}"
+
+    def repository(self, reference: Reference) -> str:
+        """The repository's name at this endpoint: a mirror may put a prefix before it."""
+        return f"{self.prefix}/{reference.repository}" if self.prefix else reference.repository

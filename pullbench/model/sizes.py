@@ -1,0 +1,24 @@
+"""Sizes in bytes, read and written for people."""
+
+import re
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?\s*", re.IGNORECASE)
+
+
+def parse_bytes(text: str) -> int:
+    """Read `50GB`, `64 MiB` or `1000`; raises ValueError with what would be right."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"'{text}' is no size: a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
+    return round(float(found[1]) * _UNITS[(found[2] or "").upper()])
+
+
+def format_bytes(size: float) -> str:
+    """Three significant digits in decimal units: `49.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(size) < 999.5 or unit == "TB":
+            digits = 0 if unit == "B" or abs(size) >= 99.95 else 1 if abs(size) >= 9.995 else 2
+            return f"{size:.{digits}f} {unit}"
+        size /= 1000
+    raise AssertionError("unreachable")

@@ -1,0 +1,316 @@
+"""What the user asks for: the benchmark spec, as a pydantic model whose JSON Schema ships for editors.
+
+`read_spec(mapping)` is the way in: it raises UsageError with one line that names the key path.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pullbench.errors import UsageError
+from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyKind
+from pullbench.model.platform import Platform
+from pullbench.model.reference import Reference
+from pullbench.model.route import DIRECT
+from pullbench.model.sizes import parse_bytes
+
+
+def _reference(text: str) -> str:
+    return str(Reference.parse(text))
+
+
+def _platform(text: str) -> str:
+    return str(Platform.parse(text))
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no URL: https://HOST[:PORT] (http:// for a plain registry)")
+    if "@" in parts.netloc:
+        raise ValueError(
+            "holds credentials: take them out and name where they are in `credentials` (docker, env:PREFIX)"
+        )
+    if parts.query or parts.fragment or parts.path.strip("/"):
+        raise ValueError("has a path or a query: give scheme, host and port alone (a mirror's path goes into `prefix`)")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("has a port outside 1-65535") from None
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _credentials(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if text in ("docker", "anonymous") or (kind in ("env", "block") and rest):
+        return text
+    raise ValueError(
+        "is none of: docker (config.json and helpers), env:PREFIX, block:NAME (a Prefect Secret), anonymous"
+    )
+
+
+def _bytes(value: object) -> object:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Letters, digits, . _ -")]
+Url = Annotated[str, AfterValidator(_url)]
+CredentialSource = Annotated[str, AfterValidator(_credentials)]
+Credentials = Annotated[
+    CredentialSource,
+    Field(description="Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous"),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class RegistryEntry(_Strict):
+    """A registry under test."""
+
+    name: Name
+    url: Url
+    """scheme://host[:port]"""
+    region: str = Field(default="", max_length=63)
+    """Where it stands; a label."""
+    credentials: Credentials = "docker"
+    ca_file: str | None = None
+    """PEM file of the CA that signed its certificate; relative to the spec."""
+
+
+class ProxyEntry(_Strict):
+    """A way to reach a registry: a pull-through mirror, or a forward HTTP proxy."""
+
+    name: Name
+    kind: ProxyKind
+    url: Url
+    upstream: Name | None = None
+    """The registry that a mirror mirrors; a forward proxy without one serves every registry."""
+    prefix: str = Field(default="", pattern=r"^[a-z0-9._/-]*$")
+    """What the mirror puts before the repository's name, such as a Harbor proxy project."""
+    credentials: Credentials = "docker"
+    ca_file: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Extra request headers, such as X-Dragonfly-Registry."""
+
+    @model_validator(mode="after")
+    def _mirror_names_its_upstream(self) -> Self:
+        if self.name == DIRECT:
+            raise ValueError("'direct' is the name of no proxy; give this one another")
+        if self.kind == "mirror" and self.upstream is None:
+            raise ValueError("a mirror needs `upstream`: the name of the registry that it mirrors")
+        if self.kind == "forward" and (self.prefix or self.headers or self.ca_file):
+            raise ValueError("`prefix`, `headers` and `ca_file` belong to a mirror, not to a forward proxy")
+        return self
+
+
+class EngineEntry(_Strict):
+    """A client that pulls, with its options."""
+
+    name: Name
+    kind: EngineKind
+    layer_concurrency: int = Field(default=3, ge=1, le=64)
+    """wire: layers of one pull fetched at once (Docker's max-concurrent-downloads)."""
+    http_version: Literal["1.1", "2"] = "1.1"
+    """wire: the version offered; what was used is stored."""
+    sink: Literal["discard", "disk"] = "discard"
+    """wire: where verified bytes go; disk counts writing and fsync."""
+    connect_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    """wire: to connect, TLS handshake included."""
+    stall_timeout_s: float = Field(default=30.0, gt=0, le=3600)
+    """wire: without a byte."""
+    host: str | None = Field(default=None, pattern=r"^(unix|tcp|npipe|ssh)://.+")
+    """docker: the daemon's socket, such as unix:///run/docker-2.sock."""
+    script: list[float | str] = Field(default_factory=list)
+    """fake: what each pull does in turn: seconds that it takes, or an error code."""
+
+
+class Matrix(_Strict):
+    """The factors; every combination is a cell."""
+
+    engines: list[Name] = Field(default=["wire"], min_length=1)
+    """Names of `engines`, or a kind's bare name for its defaults."""
+    registries: list[Name] | None = Field(default=None, min_length=1)
+    """Default: all."""
+    proxies: list[Name] = Field(default=[DIRECT], min_length=1)
+    """`direct` is always there."""
+    platforms: list[Annotated[str, AfterValidator(_platform)]] | None = Field(default=None, min_length=1)
+    """Default: this machine's."""
+    concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[1], min_length=1)
+    """Pulls at once."""
+    cache: list[CacheState] = Field(default=["cold"], min_length=1)
+    """The client's store before a pull."""
+    proxy_cache: list[Literal["any"]] = Field(default=["any"], min_length=1)
+    """The proxy's store before a pull."""
+    auth: list[AuthMode] = Field(default=["persisted"], min_length=1)
+    """persisted: token and connections are kept between pulls; per-pull: fresh ones."""
+
+
+class Load(_Strict):
+    """How pulls are offered."""
+
+    mode: Literal["closed"] = "closed"
+    """closed: each worker starts its next pull when its last ended."""
+
+
+class Budget(_Strict):
+    """The run stops after the trial that reaches one of these; what was measured is stored (exit 3)."""
+
+    bytes: Annotated[int | None, Field(ge=1)] = None
+    manifest_requests: Annotated[int | None, Field(ge=1)] = None
+    minutes: Annotated[float | None, Field(gt=0)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_sizes(cls, data: object) -> object:
+        return {**data, "bytes": _bytes(data["bytes"])} if isinstance(data, dict) and "bytes" in data else data
+
+
+class Slo(_Strict):
+    """What the service should give; each is scored as met, missed or not shown."""
+
+    success_rate: Annotated[float | None, Field(gt=0, le=1)] = 0.999
+    mean_pull_s: Annotated[float | None, Field(gt=0)] = 3.0
+    p99_api_s: Annotated[float | None, Field(gt=0)] = 2.0
+    consecutive_failures: Annotated[int | None, Field(ge=1)] = 3
+
+
+class Spec(_Strict):
+    """A benchmark: what is pulled, from where, by what, under which settings, how often."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, title="pullbench spec")
+
+    name: Name
+    labels: dict[Name, str] = Field(default_factory=dict)
+    """Kept with the run; a baseline is found by them."""
+    registries: list[RegistryEntry] = Field(min_length=1)
+    proxies: list[ProxyEntry] = Field(default_factory=list)
+    engines: list[EngineEntry] = Field(default_factory=list)
+    images: list[Annotated[str, AfterValidator(_reference)]] = Field(min_length=1)
+    """repository[:tag][@digest], without a host."""
+    matrix: Matrix = Matrix()
+    repetitions: int = Field(default=5, ge=1, le=10_000)
+    """Blocks: passes over all cells; the replicates of the statistics."""
+    warmup: int = Field(default=1, ge=0, le=100)
+    """Blocks run first and stored, but in no statistic."""
+    pulls_per_trial: int | None = Field(default=None, ge=1, le=100_000)
+    """Cycles through the images. Default: the greater of the number of images and the highest concurrency."""
+    load: Load = Load()
+    timeout_s: float = Field(default=300.0, gt=0, le=86_400)
+    """One pull, all its attempts."""
+    retries: int = Field(default=0, ge=0, le=20)
+    cache_reset: Literal["own", "remove"] = "own"
+    """own: only images that a run brought are removed; remove: any image under test."""
+    budget: Budget = Budget()
+    seed: int = Field(default=1, ge=0)
+    slo: Slo = Slo()
+
+    @model_validator(mode="after")
+    def _names_exist_and_are_unique(self) -> Self:
+        registries = _unique("registries", [entry.name for entry in self.registries])
+        proxies = [DIRECT, *_unique("proxies", [entry.name for entry in self.proxies])]
+        engines = _unique("engines", [entry.name for entry in self.engines])
+        _unique("images", self.images)
+        for index, proxy in enumerate(self.proxies):
+            if proxy.upstream is not None:
+                _known(f"proxies[{index}].upstream", [proxy.upstream], registries)
+        _known("matrix.engines", self.matrix.engines, [*engines, *get_args(EngineKind)])
+        _known("matrix.proxies", self.matrix.proxies, proxies)
+        _known("matrix.registries", self.matrix.registries or [], registries)
+        for factor in type(self.matrix).model_fields:
+            _unique(f"matrix.{factor}", getattr(self.matrix, factor) or [])
+        return self
+
+    def engine(self, name: str) -> EngineEntry:
+        """The entry of that name; a kind's bare name means its defaults."""
+        named = {entry.name: entry for entry in self.engines}
+        return named.get(name) or EngineEntry.model_validate({"name": name, "kind": name})
+
+    def hash(self) -> str:
+        """SHA-256 over the canonical JSON: equal for specs that ask for the same."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def redacted(self) -> dict[str, Any]:
+        """The spec as JSON data for storing: values of extra headers are not kept, for they may be secrets."""
+        document = self.model_dump(mode="json")
+        for proxy in document["proxies"]:
+            proxy["headers"] = dict.fromkeys(proxy["headers"], "(redacted)")
+        return document
+
+
+class Overrides(_Strict):
+    """What the Prefect form may change of a spec's factors; an empty list leaves the spec's own."""
+
+    engines: list[str] = Field(default=[], title="Engines")
+    """Names of the spec's engines, or wire, docker, fake"""
+    registries: list[str] = Field(default=[], title="Registries")
+    """Names of the spec's registries"""
+    proxies: list[str] = Field(default=[], title="Proxies")
+    """Names of the spec's proxies, or direct"""
+    platforms: list[str] = Field(default=[], title="Platforms")
+    """Such as linux/amd64"""
+    concurrency: list[int] = Field(default=[], title="Concurrency")
+    """Pulls at once, such as 1, 2, 4, 8"""
+    cache: list[CacheState] = Field(default=[], title="Cache")
+    """The client's store before a pull"""
+    repetitions: int | None = Field(default=None, ge=1, le=10_000, title="Repetitions")
+    """Blocks; 5 or more for a verdict"""
+
+    def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The spec's mapping with what is given here in place of its own."""
+        given = {key: value for key, value in self.model_dump().items() if value not in ([], None)}
+        top = {key: given.pop(key) for key in ("repetitions",) if key in given}
+        return {**data, **top, "matrix": {**(data.get("matrix") or {}), **given}}
+
+
+def read_spec(data: object) -> Spec:
+    """Validate a mapping as it comes from YAML; raises UsageError: one line, the key path, what would be right."""
+    if not isinstance(data, Mapping):
+        raise UsageError("the spec is no mapping: it starts with `name:`, `registries:` and `images:`")
+    try:
+        return Spec.model_validate(data)
+    except ValidationError as error:
+        raise UsageError("; ".join(_explain(entry) for entry in error.errors()[:3])) from error
+
+
+def _explain(entry: Any) -> str:
+    path = ""
+    for part in entry["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    message, given = str(entry["msg"]).removeprefix("Value error, "), entry.get("input")
+    if entry["type"] == "extra_forbidden":
+        message = _unknown_key(str(entry["loc"][-1]))
+    elif entry["type"] == "missing":
+        message = "missing"
+    elif entry["type"] != "value_error" and isinstance(given, str | int | float):
+        message = f"{message}, not {given!r}"
+    elif message.startswith("is no ") and isinstance(given, str):
+        message = f"'{given}' {message}"
+    return f"{path}: {message}" if path else message
+
+
+def _unknown_key(key: str) -> str:
+    models = (Spec, RegistryEntry, ProxyEntry, EngineEntry, Matrix, Load, Budget, Slo)
+    known = sorted({name for model in models for name in model.model_fields})
+    close = difflib.get_close_matches(key, known, n=1)
+    return "unknown key; " + (f"did you mean '{close[0]}'?" if close else "specs/spec.schema.json lists what there is")
+
+
+def _unique(path: str, names: list[Any]) -> list[Any]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ValueError(f"{path}[{index}]: '{name}' is there twice")
+    return names
+
+
+def _known(path: str, names: list[str], known: list[str]) -> None:
+    for index, name in enumerate(names):
+        if name not in known:
+            raise ValueError(f"{path}[{index}]: '{name}' is not known; there are: {', '.join(dict.fromkeys(known))}")
