@@ -48,6 +48,8 @@ class TrialSetup:
     requests: tuple[PullRequest, ...]
     before_pulls: Callable[[Sequence[str]], None]
     """To be called with the names that the trial may bring into a store, before the first of them is pulled."""
+    brought: frozenset[str] = frozenset()
+    """Image IDs (config digests) that this run or an earlier one brought into the engine's store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class PullOutcome:
     extract_s: float | None = None
     served_by: str | None = None
     transfers: tuple[Transfer, ...] = ()
+    duration_s: float | None = None
+    """Start to end by the engine's own clock, where checks follow the pull; the trial then takes it for its own."""
 
 
 class Engine(Protocol):
