@@ -1,0 +1,211 @@
+"""How a registry asks who is there, and how it is answered. Free of IO: requests are built and answers read here,
+and sent by the client or by the wire engine.
+
+Sources: RFC 9110 section 11 (challenges), RFC 7617 (Basic), the distribution project's token specification
+("Token Authentication Specification" and its OAuth2 part), RFC 6749 section 6 (refresh tokens).
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from pullbench.errors import ErrorCode, RegistryError
+
+TOKEN_USERNAME = "<token>"  # Docker's mark for "the secret is an identity token"
+DEFAULT_EXPIRY_S = 60.0
+"""How long a token holds where its answer does not say (token specification)."""
+MAX_TOKEN_BYTES = 256 * 1024
+MAX_EXPIRY_S = 86_400.0
+CLIENT_ID = "pullbench"
+
+_SHOWN_PARAMETERS = frozenset({"scope", "service", "n", "last", "ns", "digest", "client_id"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=[ \t,]|$)[ \t]*")
+_PARAMETER = re.compile(
+    rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}(?:[/:]*{_TOKEN})*))[ \t]*(?=,|$)'
+)
+_JUNK = re.compile(r'[\s,]*(?:"(?:[^"\\]|\\.)*"|[^",])*(?:"[^"]*$)?')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """A user and a password, or an identity token (an OAuth2 refresh token); neither secret is ever shown."""
+
+    username: str
+    password: str = field(repr=False)
+    identity_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """One way to authenticate that a 401 offers. `error` is Bearer's, such as `insufficient_scope` (RFC 6750)."""
+
+    scheme: Literal["basic", "bearer"]
+    realm: str = ""
+    service: str = ""
+    scope: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """The exchange that gets a token; headers and body may hold secrets and are not shown."""
+
+    method: Literal["GET", "POST"]
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A bearer token, never shown, and for how long it holds."""
+
+    value: str = field(repr=False)
+    expires_in_s: float = DEFAULT_EXPIRY_S
+
+
+def parse_challenges(header_values: Sequence[str]) -> tuple[Challenge, ...]:
+    """The Basic and Bearer challenges of all WWW-Authenticate lines, in order (RFC 9110, section 11.6.1).
+
+    Other schemes and what does not follow the grammar are passed over, never an error.
+    """
+    return tuple(challenge for value in header_values for challenge in _challenges(value))
+
+
+def _challenges(value: str) -> Iterator[Challenge]:
+    position = 0
+    while position < len(value):
+        opened = _SCHEME.match(value, position)
+        if opened is None:
+            skipped = cast("re.Match[str]", _JUNK.match(value, position))
+            position = max(skipped.end(), position + 1)
+            continue
+        scheme, position = opened[1].lower(), opened.end()
+        parameters: dict[str, str] = {}
+        while (found := _PARAMETER.match(value, position)) is not None:
+            text = re.sub(r"\\(.)", r"\1", found[2]) if found[2] is not None else found[3]
+            parameters.setdefault(found[1].lower(), _CONTROL.sub("", text))
+            position = found.end()
+        if scheme in ("basic", "bearer"):
+            known = {name: parameters.get(name, "") for name in ("realm", "service", "scope", "error")}
+            yield Challenge(scheme=cast("Literal['basic', 'bearer']", scheme), **known)
+
+
+def basic_header(credentials: Credentials) -> str:
+    """The Authorization value of RFC 7617; an identity token stands in for a password that is not there."""
+    secret = credentials.password or credentials.identity_token or ""
+    return "Basic " + base64.b64encode(f"{credentials.username}:{secret}".encode()).decode("ascii")
+
+
+def token_request(
+    challenge: Challenge, *, endpoint_url: str, repository: str | None, credentials: Credentials | None
+) -> TokenRequest:
+    """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
+
+    The scope is the challenge's own, else pulling `repository`, else none. Raises RegistryError for a realm that
+    cannot be asked safely: absent, relative, not HTTP, with user information, or plain http behind an https registry.
+    """
+    realm = _safe_realm(challenge, endpoint_url)
+    scope = challenge.scope or (f"repository:{repository}:pull" if repository else "")
+    named = {"service": challenge.service} if challenge.service else {}
+    if credentials is not None and credentials.identity_token:
+        form = {
+            "grant_type": "refresh_token",
+            **named,
+            "client_id": CLIENT_ID,
+            **({"scope": scope} if scope else {}),
+            "refresh_token": credentials.identity_token,
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return TokenRequest(method="POST", url=realm, headers=headers, body=urlencode(form).encode())
+    parts = urlsplit(realm)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), *named.items()]
+    query += [("scope", one) for one in scope.split()]
+    url = urlunsplit(parts._replace(query=urlencode(query, quote_via=quote, safe=":/,*")))
+    return TokenRequest(
+        method="GET", url=url, headers={"Authorization": basic_header(credentials)} if credentials else {}
+    )
+
+
+def _safe_realm(challenge: Challenge, endpoint_url: str) -> str:
+    realm, where = challenge.realm, f"GET {redact_url(endpoint_url)}"
+    shown = redact_url(realm) if realm else "(none)"
+    try:
+        parts = urlsplit(realm)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or not realm.isascii() or " " in realm:
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"the challenge's realm is no URL to ask: {shown}")
+    if "@" in parts.netloc:
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"the challenge's realm holds user information: {shown}")
+    if parts.scheme == "http" and urlsplit(endpoint_url).scheme != "http":
+        raise RegistryError(
+            ErrorCode.PLAIN_HTTP, where, f"the registry speaks https, but its token realm is {shown}: nothing was sent"
+        )
+    return urlunsplit(parts._replace(fragment=""))
+
+
+def read_token(body: bytes, *, where: str = "token") -> Token:
+    """The token of a token service's answer: `token`, else `access_token`; 60 s where no expiry is given.
+
+    Raises RegistryError (not_a_registry) for what is no such answer, (too_large) beyond MAX_TOKEN_BYTES.
+    """
+    if len(body) > MAX_TOKEN_BYTES:
+        raise RegistryError(ErrorCode.TOO_LARGE, where, f"a token's answer of more than {MAX_TOKEN_BYTES} bytes")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, "the token's answer is not JSON") from None
+    if not isinstance(document, dict):
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, "the token's answer is not a JSON object")
+    value = document.get("token") or document.get("access_token")
+    # Anything beyond visible ASCII could open a second header line.
+    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, "the token's answer holds no token")
+    expiry = document.get("expires_in")
+    if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not expiry > 0:
+        expiry = DEFAULT_EXPIRY_S
+    return Token(value=value, expires_in_s=float(min(expiry, MAX_EXPIRY_S)))
+
+
+def redact_url(url: str) -> str:
+    """The URL for people: no user information, no fragment, and values of known harmless parameters alone.
+
+    Storage services sign redirects in the query, so a parameter that is not known is taken for a secret.
+    """
+    try:
+        parts = urlsplit(_CONTROL.sub("", url))
+        query = [
+            (name, value if name in _SHOWN_PARAMETERS else "REDACTED")
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        ]
+        netloc = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(unreadable URL)"
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query, quote_via=quote, safe=":/,*"), ""))
+
+
+def same_origin(a: str, b: str) -> bool:
+    """Whether two URLs have scheme, host and port in common (RFC 6454, section 5); False for what is no URL."""
+    try:
+        origin = _origin(a)
+        return origin is not None and origin == _origin(b)
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), parts.hostname
+    if scheme not in _DEFAULT_PORTS or not host:
+        return None
+    return scheme, host.rstrip("."), parts.port or _DEFAULT_PORTS[scheme]

@@ -1,0 +1,145 @@
+"""Where credentials are kept: Docker's config.json and its helpers, the environment, a Prefect Secret."""
+
+import json
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pullbench.errors import UsageError
+from pullbench.registry.auth import TOKEN_USERNAME, Credentials
+
+# Docker's config.json files the Hub under one name, whichever host is asked.
+_DOCKER_HUB = "docker.io"
+_DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+
+
+class Keychain:
+    """Reads the `credentials` of a spec; safe for threads, and asks each source once a host.
+
+    `environ` stands for the process's environment; `block` loads a Prefect Secret by name and is given by the flows.
+    """
+
+    def __init__(self, *, environ: Mapping[str, str], block: Callable[[str], str] | None = None) -> None:
+        self._environ = dict(environ)
+        self._block = block
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], Credentials | None] = {}
+
+    def credentials(self, source: str, host: str) -> Credentials | None:
+        """What `source` (docker, env:PREFIX, block:NAME, anonymous) holds for a host such as `r.example.com:5000`.
+
+        None means anonymous. Raises UsageError, which names the source and never a secret, where the source fails.
+        """
+        with self._lock:
+            if (source, host) not in self._known:
+                self._known[source, host] = self._load(source, host)
+            return self._known[source, host]
+
+    def _load(self, source: str, host: str) -> Credentials | None:
+        kind, _, name = source.partition(":")
+        if source == "anonymous":
+            return None
+        if source == "docker":
+            return self._docker(host)
+        if kind == "env" and name:
+            return self._of_environment(source, name)
+        if kind == "block" and name:
+            return self._of_block(source, name)
+        raise UsageError(f"credentials '{source}': none of docker, env:PREFIX, block:NAME, anonymous")
+
+    def _of_environment(self, source: str, prefix: str) -> Credentials:
+        username, password, token = (
+            self._environ.get(f"{prefix}_{part}", "") for part in ("USERNAME", "PASSWORD", "TOKEN")
+        )
+        found = _made_of(username, password, token)
+        if found is None:
+            missing = f"{prefix}_PASSWORD" if username else f"{prefix}_USERNAME"
+            raise UsageError(
+                f"credentials '{source}': {missing} is not set; "
+                f"set {prefix}_USERNAME and {prefix}_PASSWORD, or {prefix}_TOKEN"
+            )
+        return found
+
+    def _of_block(self, source: str, name: str) -> Credentials:
+        if self._block is None:
+            raise UsageError(
+                f"credentials '{source}': Prefect Secrets can be read in a flow only; use docker or env:PREFIX"
+            )
+        try:
+            text = self._block(name)
+        except Exception as error:  # noqa: BLE001  (whatever a Prefect server may raise; its text could quote the value)
+            raise UsageError(
+                f"credentials '{source}': the Secret '{name}' could not be loaded ({type(error).__name__}); "
+                "see `prefect block ls`"
+            ) from None
+        found = _of_text(text)
+        if found is None:
+            raise UsageError(
+                f"credentials '{source}': the Secret '{name}' is none of "
+                '{"username": …, "password": …}, {"token": …}, user:password'
+            )
+        return found
+
+    def _docker(self, host: str) -> Credentials | None:
+        path = self._docker_config_path()
+        if path is None or not path.exists():
+            return None
+        import docker.auth  # slow to import, and only this source needs it
+        import docker.errors
+
+        try:
+            document = json.loads(path.read_bytes())
+            if not isinstance(document, dict):
+                raise ValueError("not a JSON object")
+            if not document:
+                return None
+            config = docker.auth.load_config(config_dict=document, credstore_env=self._environ)
+        except (OSError, ValueError, TypeError, AttributeError, docker.errors.DockerException) as error:
+            raise UsageError(
+                f"credentials 'docker': {path} cannot be read ({type(error).__name__}); "
+                f"mend it, or set it anew with `docker login {host}`"
+            ) from None
+        name = _DOCKER_HUB if host in _DOCKER_HUB_HOSTS else host
+        try:
+            with warnings.catch_warnings(action="ignore"):  # a missing helper is told by the error below
+                entry = docker.auth.resolve_authconfig(config, name)
+        except (OSError, ValueError, KeyError, TypeError, docker.errors.DockerException):
+            # The helper's own words are kept back: some print the secret that they could not parse.
+            helper = config.get_credential_store(name)
+            raise UsageError(
+                f"credentials 'docker': the helper docker-credential-{helper} of {path} failed for {host}; "
+                f"run `docker login {host}`, or use env:PREFIX"
+            ) from None
+        found = {key.lower(): value for key, value in (entry or {}).items()}
+        return _made_of(found.get("username") or "", found.get("password") or "", found.get("identitytoken") or "")
+
+    def _docker_config_path(self) -> Path | None:
+        if folder := self._environ.get("DOCKER_CONFIG"):
+            return Path(folder) / "config.json"
+        home = self._environ.get("HOME") or self._environ.get("USERPROFILE")
+        return Path(home) / ".docker" / "config.json" if home else None
+
+
+def _made_of(username: str, password: str, token: str) -> Credentials | None:
+    """A token beside a user name is that user's password (as GHCR and GitLab want it); alone, an identity token."""
+    secret = password or token
+    if username and username != TOKEN_USERNAME and secret:
+        return Credentials(username=username, password=secret)
+    if token:
+        return Credentials(username=TOKEN_USERNAME, password="", identity_token=token)
+    return None
+
+
+def _of_text(text: object) -> Credentials | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        username, _, password = text.strip().partition(":")
+        return _made_of(username, password, "")
+    if not isinstance(document, dict):
+        return None
+    parts = [document.get(key, "") for key in ("username", "password", "token")]
+    return _made_of(*parts) if all(isinstance(part, str) for part in parts) else None
