@@ -1,0 +1,199 @@
+"""The results of runs: one Parquet part a trial and table, compacted when a run is over.
+
+    TABLE/RUN_ID/trial-00007.parquet    one trial's rows; that of `trials` is written last and makes the trial finished
+    TABLE/RUN_ID/compacted.parquet      all rows of the trials that its metadata lists
+    runs/RUN_ID/run.parquet             the run
+    checks/RUN_ID/checks.parquet        what preflight found
+
+A reader lists a folder first, then reads `compacted.parquet`, then those listed parts that it does not hold. A part is
+only removed once a compacted part with its rows is there, so whatever is gone from the listing is in what is read after
+it; and what vanishes after the listing shows as a missing file, upon which the reader starts again. A part whose trial
+never finished is not read.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pullbench.errors import IncompleteError, UsageError
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Trial
+from pullbench.model.record import Run, TrialResult
+from pullbench.store import schema
+from pullbench.store.files import Files
+from pullbench.store.schema import TableName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_PART = re.compile(r"trial-(\d{5,})\.parquet")
+_COMPACTED = "compacted.parquet"
+_TRIAL_TABLES: tuple[TableName, ...] = ("pulls", "transfers", "trials")
+"""In the order of writing: `trials` last."""
+_SINGLE: dict[TableName, str] = {"runs": "run.parquet", "checks": "checks.parquet"}
+_READS = 20
+"""How often a reader that a compaction overtakes starts again; one compaction can do so twice."""
+
+
+def new_run_id(now: datetime, entropy: bytes) -> str:
+    """A name that sorts by time, such as `20261123T161500Z-3fa2`; two bytes of `entropy` are used."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{entropy[:2].hex()}"
+
+
+def check_run_id(run_id: str) -> str:
+    """The run_id itself; raises UsageError for what could not be a folder's plain name."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise UsageError(f"'{run_id[:80]}' is no run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
+    return run_id
+
+
+class ResultStore:
+    """Runs under a local path or any fsspec URL. Several processes may use one at once, each writing runs of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.files = Files(url)
+
+    def write_run(self, run: Run) -> None:
+        """Store or replace a run's row."""
+        self._put("runs", run.run_id, _SINGLE["runs"], schema.run_to_table(run))
+
+    def write_checks(self, run_id: str, vantage: str, findings: Iterable[Finding], checked_at: datetime) -> None:
+        """Store or replace what preflight found before a run."""
+        shared = {"run_id": run_id, "vantage": vantage, "checked_at": checked_at}
+        self._put("checks", run_id, _SINGLE["checks"], schema.to_table("checks", findings, shared))
+
+    def write_trial(self, run_id: str, vantage: str, trial: Trial, result: TrialResult) -> None:
+        """Store a trial: it counts as finished once this returns, and not at all before.
+
+        Raises IncompleteError where it cannot be written, or is finished already (another process runs the same run).
+        """
+        part = _part_name(trial.number)
+        if trial.number in self.finished_trials(run_id):
+            raise IncompleteError(
+                f"{self.files.where(f'trials/{run_id}/{part}')}: already there, so another process runs {run_id}: "
+                "let that one end"
+            )
+        shared = schema.coordinates(run_id, vantage, trial)
+        self._put("pulls", run_id, part, schema.to_table("pulls", result.pulls, shared))
+        self._put("transfers", run_id, part, schema.to_table("transfers", result.transfers, shared))
+        self._put("trials", run_id, part, schema.to_table("trials", [result.record], shared))
+
+    def finished_trials(self, run_id: str) -> frozenset[int]:
+        """Numbers of the trials that are stored whole."""
+        parts = self._part_numbers("trials", run_id)
+        return parts.union(self._compacted("trials", run_id)[0])
+
+    def compact(self, run_id: str) -> None:
+        """Gather the finished trials of a run that is over into one part a table; it may be killed and called again."""
+        for name in _TRIAL_TABLES:
+            if parts := self._part_numbers(name, run_id):
+                finished = self.finished_trials(run_id)
+                self._put(name, run_id, _COMPACTED, self._read(name, run_id, finished), finished)
+                for number in sorted(parts & finished):
+                    self.files.remove(f"{name}/{run_id}/{_part_name(number)}")
+            self.files.remove_half_written(f"{name}/{run_id}")
+
+    def runs(self) -> list[Run]:
+        """Every run that is stored, newest first."""
+        paths = [f"runs/{run_id}/{_SINGLE['runs']}" for run_id in self.files.names("runs") if _RUN_ID.fullmatch(run_id)]
+        found = [self._run_of(path, content) for path, content in self.files.read(paths).items()]
+        return sorted(found, key=lambda run: (run.started_at, run.run_id), reverse=True)
+
+    def run(self, run_id: str) -> Run:
+        """A stored run; raises UsageError that names what there is where this one is not."""
+        path = f"runs/{check_run_id(run_id)}/{_SINGLE['runs']}"
+        content = self.files.read([path]).get(path)
+        if content is None:
+            raise UsageError(f"run '{run_id}' is not in {self.files.where()}: {self._what_there_is()}")
+        return self._run_of(path, content)
+
+    def table(self, name: TableName, run_id: str) -> pa.Table:
+        """The rows of one run in the current schema, by trial; no rows where none are stored."""
+        check_run_id(run_id)
+        if name in _SINGLE:
+            path = f"{name}/{run_id}/{_SINGLE[name]}"
+            tables = [self._parse(path, content) for path, content in self.files.read([path]).items()]
+            return _joined(name, tables)
+        return self._read(name, run_id, self.finished_trials(run_id))
+
+    def frame(self, name: TableName, run_id: str) -> "pd.DataFrame":
+        """The rows of one run for pandas.
+
+        Integers and booleans that may be null come as `Int64` and `boolean`, so that a column's type does not depend
+        on what was measured; other nulls are NaN, NaT or None.
+        """
+        types = {
+            field.name: "Int64" if field.type == pa.int64() else "boolean"
+            for field in schema.SCHEMAS[name]
+            if field.nullable and field.type in (pa.int64(), pa.bool_())
+        }
+        found: pd.DataFrame = self.table(name, run_id).to_pandas(integer_object_nulls=True)
+        return found.astype(types)
+
+    def _put(
+        self, name: TableName, run_id: str, file: str, table: pa.Table, trials: Iterable[int] | None = None
+    ) -> None:
+        sink = io.BytesIO()
+        pq.write_table(schema.stamped(table, trials), sink, compression="zstd")
+        self.files.put(f"{name}/{check_run_id(run_id)}/{file}", sink.getvalue())
+
+    def _part_numbers(self, name: TableName, run_id: str) -> frozenset[int]:
+        found = map(_PART.fullmatch, self.files.names(f"{name}/{check_run_id(run_id)}"))
+        return frozenset(int(match[1]) for match in found if match is not None)
+
+    def _compacted(self, name: TableName, run_id: str) -> tuple[frozenset[int], list[pa.Table]]:
+        """The trials that the compacted part holds, and its table where there is one."""
+        path = f"{name}/{run_id}/{_COMPACTED}"
+        content = self.files.read([path]).get(path)
+        if content is None:
+            return frozenset(), []
+        table = self._parse(path, content)
+        return frozenset(json.loads(table.schema.metadata[schema.TRIALS_KEY])), [table]
+
+    def _read(self, name: TableName, run_id: str, finished: frozenset[int]) -> pa.Table:
+        """The rows of the finished trials, those that end meanwhile left out."""
+        for _ in range(_READS):
+            parts = self._part_numbers(name, run_id)
+            held, tables = self._compacted(name, run_id)
+            paths = [f"{name}/{run_id}/{_part_name(number)}" for number in sorted((parts & finished) - held)]
+            found = self.files.read(paths)
+            if len(found) == len(paths):
+                tables += [self._parse(path, content) for path, content in found.items()]
+                return _joined(name, tables).sort_by("trial")
+        raise IncompleteError(f"{self.files.where(f'{name}/{run_id}')}: changes faster than it can be read; try again")
+
+    def _parse(self, path: str, content: bytes) -> pa.Table:
+        where = self.files.where(path)
+        try:
+            table = pq.read_table(io.BytesIO(content))
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(f"{where}: no Parquet file that can be read; move it out of the results folder") from error
+        schema.check_version(table.schema.metadata, where)
+        return table
+
+    def _run_of(self, path: str, content: bytes) -> Run:
+        return schema.run_from_row(self._parse(path, content).to_pylist()[0])
+
+    def _what_there_is(self) -> str:
+        names = [run.run_id for run in self.runs()]
+        if not names:
+            return "there are no runs yet"
+        more = f" and {len(names) - 5} more (`pullbench runs`)" if len(names) > 5 else ""
+        return f"there are {', '.join(names[:5])}{more}"
+
+
+def _part_name(trial: int) -> str:
+    return f"trial-{trial:05d}.parquet"
+
+
+def _joined(name: TableName, tables: Sequence[pa.Table]) -> pa.Table:
+    conformed = [schema.conformed(name, table) for table in tables]
+    return pa.concat_tables(conformed) if conformed else schema.conformed(name, schema.SCHEMAS[name].empty_table())

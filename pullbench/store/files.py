@@ -1,0 +1,141 @@
+"""Whole files under one URL: put, read, list, remove, on a disk or an object store (fsspec).
+
+A file is there whole or not at all. On a disk it is written to a temporary name in the same folder, synced and renamed;
+everywhere else it is one `pipe_file`, which an object store answers with one PUT. Each object store's library has an
+exception tree of its own, so whatever is raised here becomes one line that names the file.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pullbench.errors import IncompleteError, UsageError
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TEMPORARY = ".tmp"
+_REQUESTS_AT_ONCE = 16
+
+
+class Files:
+    """The files under a local path or any fsspec URL; the paths that its methods take are relative and use `/`."""
+
+    def __init__(self, url: str) -> None:
+        """Raises UsageError for a URL that no installed filesystem serves. Nothing is contacted or made yet."""
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"results folder: {url.partition('://')[0]}:// cannot be used here: {error}") from error
+        self._root = str(root).rstrip("/")
+        self._local = isinstance(self._fs, LocalFileSystem)
+
+    def where(self, path: str = "") -> str:
+        """For people: the whole path, with its protocol where it is no disk, and without a user or password."""
+        full = self._full(path)
+        return full if self._local else str(self._fs.unstrip_protocol(full))
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write or replace a file as a whole; raises IncompleteError where it cannot be written."""
+        try:
+            if self._local:
+                _put_on_disk(Path(self._full(path)), content)
+            else:
+                self._fs.pipe_file(self._full(path), content)
+        except Exception as error:
+            raise IncompleteError(f"{self.where(path)}: {_why_not_written(error)}") from error
+
+    def read(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """The contents by path, in the order given; a file that is not there is left out.
+
+        Raises UsageError for one that is there and cannot be read.
+        """
+        wanted = list(paths)
+        if self._local or len(wanted) < 2:
+            found = [self._read(path) for path in wanted]
+        else:
+            with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+                found = list(pool.map(self._read, wanted))
+        return {path: content for path, content in zip(wanted, found, strict=True) if content is not None}
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files and folders in a folder, sorted, half-written ones left out; none where it is not there."""
+        return [name for name in self._list(folder) if not name.endswith(_TEMPORARY)]
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is gone already is no error. Raises IncompleteError where it may not be removed."""
+        try:
+            self._fs.rm_file(self._full(path))
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise IncompleteError(f"{self.where(path)}: cannot be removed: {error}") from error
+
+    def remove_half_written(self, folder: str) -> None:
+        """Remove what killed writers left in a folder."""
+        for name in self._list(folder):
+            if name.endswith(_TEMPORARY):
+                self.remove(f"{folder}/{name}")
+
+    def _full(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            content: bytes = self._fs.cat_file(self._full(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Exception as error:
+            raise UsageError(f"{self.where(path)}: cannot be read: {error}") from error
+        return content
+
+    def _list(self, folder: str) -> list[str]:
+        self._fs.invalidate_cache()
+        try:
+            entries: list[Any] = self._fs.ls(self._full(folder), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except Exception as error:
+            raise UsageError(f"{self.where(folder)}: cannot be listed: {error}") from error
+        names = (str(entry).rstrip("/").rpartition("/")[2] for entry in entries)
+        return sorted(name for name in names if name)
+
+
+def _put_on_disk(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is only lasting once its folder is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _why_not_written(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number in _DISK_FULL:
+        return f"{os.strerror(number)}; free space there, or give another folder with `--results`"
+    if isinstance(error, OSError) and number is not None:
+        return f"{os.strerror(number)}; results cannot be written there: give another folder with `--results`"
+    return f"results cannot be written there: {type(error).__name__}: {' '.join(str(error).split())}"

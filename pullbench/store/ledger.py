@@ -1,0 +1,115 @@
+"""The record of what runs brought into a daemon's store: what may be removed again, and what was not there before.
+
+One JSON object a trial and daemon, written before the trial's first pull, so that a run killed at any point has said
+what it may leave behind:
+
+    brought/RUN_ID/trial-00007-5e884898.json    {"daemon": …, "image_ids": […], "references": […]}
+
+The name ends in a hash of the daemon's, so that a run resumed on another daemon does not overwrite the first one's.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pullbench.model.reference import is_digest
+from pullbench.store.dataset import ResultStore, check_run_id
+
+_FOLDER = "brought"
+_NAME = re.compile(r"trial-(\d{5,})-([0-9a-f]{8})\.json")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one trial may have brought into one daemon's store."""
+
+    run_id: str
+    trial: int
+    daemon: str
+    """What tells daemons apart, such as the ID of `docker info`."""
+    image_ids: tuple[str, ...]
+    """Config digests."""
+    references: tuple[str, ...]
+    """As they were pulled: host/repository@digest."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((*self.image_ids, *self.references))
+
+
+class Ledger:
+    """What every run on one results folder brought into which daemon."""
+
+    def __init__(self, store: ResultStore) -> None:
+        self._files = store.files
+
+    def record(self, run_id: str, trial: int, daemon: str, names: Iterable[str]) -> None:
+        """Say that a trial may bring these image IDs and references into a daemon; what it said before stays said.
+
+        Raises IncompleteError where it cannot be written: then nothing may be pulled.
+        """
+        path = f"{_FOLDER}/{check_run_id(run_id)}/trial-{trial:05d}-{_short(daemon)}.json"
+        said = {name for entry in self._read([path]) for name in entry.names} | set(names)
+        content = {
+            "daemon": daemon,
+            "image_ids": sorted(name for name in said if is_digest(name)),
+            "references": sorted(name for name in said if not is_digest(name)),
+        }
+        self._files.put(path, json.dumps(content).encode())
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every entry, by run and trial; what cannot be read as one is left out with a note in the log."""
+        paths = [
+            f"{_FOLDER}/{run_id}/{name}"
+            for run_id in self._files.names(_FOLDER)
+            for name in self._files.names(f"{_FOLDER}/{run_id}")
+        ]
+        return tuple(self._read(paths))
+
+    def brought(self, daemon: str) -> frozenset[str]:
+        """Image IDs and references that any run may have brought into a daemon's store."""
+        return frozenset(name for entry in self.entries() if entry.daemon == daemon for name in entry.names)
+
+    def forget(self, run_id: str, daemon: str | None = None) -> None:
+        """Drop what a run brought into a daemon, or into any, once it was removed there."""
+        folder = f"{_FOLDER}/{check_run_id(run_id)}"
+        for name in self._files.names(folder):
+            found = _NAME.fullmatch(name)
+            if daemon is None or (found is not None and found[2] == _short(daemon)):
+                self._files.remove(f"{folder}/{name}")
+
+    def _read(self, paths: Iterable[str]) -> Iterator[Entry]:
+        for path, content in self._files.read(paths).items():
+            try:
+                yield _entry(path, content)
+            except (ValueError, KeyError, TypeError) as error:
+                _log.warning("%s: no record of what a run brought, left out: %s", self._files.where(path), error)
+
+
+def _short(daemon: str) -> str:
+    return hashlib.sha256(daemon.encode()).hexdigest()[:8]
+
+
+def _entry(path: str, content: bytes) -> Entry:
+    _, run_id, name = path.split("/")
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError("the name is not one of ours")
+    document = json.loads(content)
+    return Entry(
+        run_id=run_id,
+        trial=int(found[1]),
+        daemon=_text(document["daemon"]),
+        image_ids=tuple(map(_text, document["image_ids"])),
+        references=tuple(map(_text, document["references"])),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a string is expected, not {value!r:.40}")
+    return value

@@ -1,0 +1,199 @@
+"""The five Parquet tables: their columns, their version, and the way from records to rows and back.
+
+Column names are the field names of `model/record.py` and `model/finding.py`. Strings are plain: Parquet encodes
+repeated ones as a dictionary on disk anyway, and plain columns read as VARCHAR in DuckDB and as `str` in pandas,
+where categories would not compare or concatenate across runs. Labels are a JSON string, because DuckDB and pandas read
+a Parquet map as a list of pairs. A column is nullable where its field may be None.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from pullbench.errors import UsageError
+from pullbench.model.plan import Trial
+from pullbench.model.record import Run
+
+SCHEMA_VERSION = 1
+"""Raised when a column changes its meaning or type; a new nullable column does not need it."""
+VERSION_KEY = b"pullbench.schema_version"
+TRIALS_KEY = b"pullbench.trials"
+"""In a compacted part: the JSON list of the trials it holds."""
+
+TableName = Literal["runs", "checks", "trials", "pulls", "transfers"]
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+
+
+def _fields(kind: pa.DataType, names: str, *, nullable: bool = False) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=nullable) for name in names.split()]
+
+
+def _text(names: str) -> list[pa.Field]:
+    return _fields(pa.string(), names)
+
+
+def _seconds(names: str) -> list[pa.Field]:
+    return _fields(pa.float64(), names)
+
+
+def _count(names: str) -> list[pa.Field]:
+    return _fields(pa.int64(), names)
+
+
+def _flag(names: str) -> list[pa.Field]:
+    return _fields(pa.bool_(), names)
+
+
+def _instant(names: str) -> list[pa.Field]:
+    return _fields(_INSTANT, names)
+
+
+def _maybe(fields: list[pa.Field]) -> list[pa.Field]:
+    return [field.with_nullable(True) for field in fields]
+
+
+_COORDINATES = [
+    *_text("run_id"),
+    *_count("trial block"),
+    *_flag("warmup"),
+    *_text("vantage engine engine_kind registry region proxy platform"),
+    *_count("concurrency"),
+    *_text("cache proxy_cache auth"),
+]
+
+SCHEMAS: dict[TableName, pa.Schema] = {
+    "runs": pa.schema(
+        [
+            *_text("run_id vantage name kind labels"),
+            *_instant("started_at"),
+            *_maybe(_instant("finished_at")),
+            *_text("status"),
+            *_count("seed"),
+            *_text("spec spec_hash facts environment"),
+            *_count("trials_planned"),
+            *_text("planned_out"),
+        ]
+    ),
+    "checks": pa.schema(
+        [
+            *_text("run_id vantage check target status observed expected remedy"),
+            *_seconds("duration_s"),
+            *_instant("checked_at"),
+        ]
+    ),
+    "trials": pa.schema(
+        [
+            *_COORDINATES,
+            *_instant("started_at"),
+            *_seconds("wall_s setup_s"),
+            *_count("pulls succeeded"),
+            *_maybe(_count("bytes")),
+            *_maybe(_seconds("throughput_bytes_per_s")),
+            *_seconds("cpu_s"),
+            *_maybe(_seconds("client_busy")),
+            *_text("load_mode"),
+            *_maybe(_seconds("offered_rate")),
+        ]
+    ),
+    "pulls": pa.schema(
+        [
+            *_COORDINATES,
+            *_count("pull"),
+            *_text("image digest"),
+            *_instant("intended_at started_at"),
+            *_seconds("queued_s duration_s"),
+            *_flag("ok"),
+            *_maybe(_text("error_code error")),
+            *_count("attempts"),
+            *_maybe(_count("bytes layers layers_cached layers_shared")),
+            *_maybe(_seconds("auth_s resolve_s download_s extract_s")),
+            *_maybe(_text("served_by")),
+        ]
+    ),
+    "transfers": pa.schema(
+        [
+            *_COORDINATES,
+            *_count("pull attempt"),
+            *_text("kind"),
+            *_maybe(_text("digest")),
+            *_maybe(_count("bytes status")),
+            *_instant("started_at"),
+            *_maybe(_seconds("dns_s connect_s tls_s wait_s transfer_s total_s extract_s")),
+            *_maybe(_flag("reused")),
+            *_maybe(_text("http_version remote_ip served_by error_code")),
+        ]
+    ),
+}
+
+_COORDINATE_NAMES = frozenset(field.name for field in _COORDINATES)
+
+
+def coordinates(run_id: str, vantage: str, trial: Trial) -> dict[str, Any]:
+    """The columns that place a row of trials, pulls and transfers."""
+    place = {"run_id": run_id, "vantage": vantage, "trial": trial.number, "block": trial.block, "warmup": trial.warmup}
+    return place | trial.cell.as_dict()
+
+
+def to_table(name: TableName, records: Iterable[Any], shared: Mapping[str, Any]) -> pa.Table:
+    """Records (dataclasses) as a table; `shared` gives the columns that are equal in every row."""
+    schema, rows = SCHEMAS[name], list(records)
+    columns = [
+        pa.array(
+            [shared[field.name]] * len(rows) if field.name in shared else [getattr(row, field.name) for row in rows],
+            type=field.type,
+        )
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def run_to_table(run: Run) -> pa.Table:
+    """One run as its row."""
+    return to_table("runs", [run], {"labels": json.dumps(dict(run.labels), sort_keys=True, ensure_ascii=False)})
+
+
+def run_from_row(row: Mapping[str, Any]) -> Run:
+    """The inverse of `run_to_table`; a column that an older file lacks takes the record's default."""
+    given = {key: value for key, value in row.items() if value is not None}
+    given["labels"] = json.loads(given.get("labels", "{}"))
+    for name in ("started_at", "finished_at"):
+        if name in given:
+            given[name] = given[name].astimezone(UTC)
+    known = {field.name for field in dataclasses.fields(Run)}
+    return Run(**{key: value for key, value in given.items() if key in known})
+
+
+def stamped(table: pa.Table, trials: Iterable[int] | None = None) -> pa.Table:
+    """The table with the schema version in its metadata, and with the trials that a compacted part holds."""
+    metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
+    if trials is not None:
+        metadata[TRIALS_KEY] = json.dumps(sorted(trials)).encode()
+    return table.replace_schema_metadata(metadata)
+
+
+def check_version(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
+    """Raise UsageError, naming the file, where it was written by a newer pullbench or by none at all."""
+    text = (metadata or {}).get(VERSION_KEY, b"").decode(errors="replace")
+    if not text.isdecimal():
+        raise UsageError(f"{where}: not written by pullbench (no schema version); move it out of the results folder")
+    if int(text) > SCHEMA_VERSION:
+        raise UsageError(
+            f"{where}: schema version {text}, and this pullbench reads up to {SCHEMA_VERSION}: upgrade pullbench"
+        )
+
+
+def conformed(name: TableName, table: pa.Table) -> pa.Table:
+    """The table with the columns of the current schema: what an older file lacks is null, what it has more is left out."""
+    schema = pa.schema([field.with_nullable(True) for field in SCHEMAS[name]])
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
