@@ -1,0 +1,93 @@
+"""Whether an objective is met, missed, or cannot be told from what was measured. Pure.
+
+A verdict is given only where the whole interval lies on one side of the target; all else is `not_shown`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+import numpy as np
+
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, mean_interval, percentile, wilson
+
+
+class Verdict(StrEnum):
+    """What a measurement says of a target."""
+
+    MET = "met"
+    MISSED = "missed"
+    NOT_SHOWN = "not_shown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One objective: what was asked, what was measured with its interval, and the verdict.
+
+    `measured` is None where nothing was, a bound where it cannot be told.
+    """
+
+    target: float
+    measured: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+
+
+def score_success_rate(successes: int, n: int, target: float) -> Score:
+    """Met where Wilson's lower bound reaches the target, missed where its upper bound does not."""
+    if n == 0:
+        return Score(target=target, measured=None, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+    bounds = wilson(successes, n)
+    verdict = Verdict.MET if bounds.low >= target else Verdict.MISSED if bounds.high < target else Verdict.NOT_SHOWN
+    return Score(target=target, measured=successes / n, low=bounds.low, high=bounds.high, verdict=verdict)
+
+
+def score_mean(by_block: Sequence[Sequence[float]], target: float) -> Score:
+    """The mean of the blocks' means against an upper limit, by Student's t over the blocks; not shown under 3 blocks."""
+    means = [float(np.mean(block)) for block in by_block if len(block)]
+    measured = float(np.mean(means)) if means else None
+    if len(means) < MIN_BLOCKS:
+        return Score(target=target, measured=measured, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+    bounds = mean_interval(means)
+    return _below(target, measured, bounds.low, bounds.high)
+
+
+def score_percentile(values: Sequence[float], q: float, target: float) -> Score:
+    """The q-th percentile against an upper limit, by the exact binomial interval of order statistics.
+
+    The upper bound needs many values (368 for p99); without it a percentile can be missed, but not met.
+    """
+    if not len(values):
+        return Score(target=target, measured=None, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+    from scipy.stats import quantile_test
+
+    found = quantile_test(values, p=q / 100).confidence_interval(confidence_level=CONFIDENCE)
+    low, high = (None if np.isnan(bound) else float(bound) for bound in found)
+    return _below(target, percentile(values, q), low, high)
+
+
+def score_failure_streak(outcomes: Iterable[bool], limit: int) -> Score:
+    """The longest run of failures against a limit that it must stay below; a count, so it has no interval."""
+    in_order = list(outcomes)
+    if not in_order:
+        return Score(target=limit, measured=None, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+    longest = longest_failure_streak(in_order)
+    verdict = Verdict.MISSED if longest >= limit else Verdict.MET
+    return Score(target=limit, measured=longest, low=None, high=None, verdict=verdict)
+
+
+def longest_failure_streak(outcomes: Iterable[bool]) -> int:
+    """How many pulls failed one after the other at most; `outcomes` say ok, in the order of start."""
+    return max((sum(1 for _ in group) for ok, group in groupby(outcomes) if not ok), default=0)
+
+
+def _below(target: float, measured: float | None, low: float | None, high: float | None) -> Score:
+    if high is not None and high <= target:
+        verdict = Verdict.MET
+    elif low is not None and low > target:
+        verdict = Verdict.MISSED
+    else:
+        verdict = Verdict.NOT_SHOWN
+    return Score(target=target, measured=measured, low=low, high=high, verdict=verdict)

@@ -1,0 +1,128 @@
+"""Percentiles, medians and rates with their intervals. Pure; the block is the replicate for times and rates.
+
+Values that were not seen (NaN, None) count as absent, as they do in pandas and DuckDB. scipy is imported where it is
+used: its start would be felt in every command that shows no interval.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+MIN_BLOCKS = 3
+"""Under these, an interval over blocks says nothing."""
+BOOTSTRAP_FROM_BLOCKS = 30
+_RESAMPLES = 4000
+_RESAMPLED_AT_ONCE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Bounds at 95% confidence, where nothing else is said."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value with its interval. `value` is None without any value; `low` and `high` are None under 3 blocks."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    blocks: int
+    """Blocks with a value."""
+    n: int
+    """Values in all of them."""
+
+
+def values_needed(q: float) -> int:
+    """How many values the q-th percentile needs to be shown: 1 up to p50, then two expected beyond it.
+
+    That is 20 for p90, 40 for p95 and 200 for p99. Raises ValueError outside 0 < q < 100.
+    """
+    if not 0 < q < 100:
+        raise ValueError(f"{q} is no percentile: above 0 and below 100")
+    return 1 if q <= 50 else math.ceil(round(200 / (100 - q), 6))
+
+
+def percentile(values: Sequence[float | None], q: float) -> float | None:
+    """The q-th percentile (0 < q < 100), or None where n is too small to carry it.
+
+    Linear interpolation: numpy's default, pandas' `quantile` and DuckDB's `quantile_cont`.
+    """
+    seen = _seen(values)
+    return float(np.percentile(seen, q)) if len(seen) >= values_needed(q) else None
+
+
+def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
+    """The typical value of a cell from its values by block: the geometric mean of the blocks' medians.
+
+    The interval is Student t over the blocks' log-medians, and a percentile bootstrap with a fixed seed from 30 blocks
+    on. Blocks without a value do not count. Where a block's median is zero (a phase that cost nothing) there is no
+    logarithm, and mean and interval are those of the medians themselves, with no bound below zero.
+    """
+    seen = [block for block in map(_seen, by_block) if len(block)]
+    return _estimate([float(np.median(block)) for block in seen], sum(map(len, seen)))
+
+
+def rate_estimate(by_block: Sequence[float | None]) -> Estimate:
+    """The typical rate of a cell from one value a block, such as a trial's throughput; otherwise as `median_estimate`."""
+    return median_estimate([[value] for value in by_block])
+
+
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """Wilson's score interval of a rate; all of [0, 1] without a trial. It takes failures to be independent."""
+    if n == 0:
+        return Interval(low=0.0, high=1.0)
+    from scipy.stats import binomtest
+
+    found = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
+    # At the ends the bound is the rate itself, which the formula misses by a rounding.
+    return Interval(low=0.0 if successes == 0 else float(found.low), high=1.0 if successes == n else float(found.high))
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Student's t interval of the mean, for at least two values."""
+    from scipy.special import stdtrit
+
+    spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2)) * spread
+    mean = float(np.mean(values))
+    return Interval(low=mean - half, high=mean + half)
+
+
+def _estimate(by_block: list[float], n: int) -> Estimate:
+    blocks = len(by_block)
+    if blocks == 0:
+        return Estimate(value=None, low=None, high=None, blocks=0, n=0)
+    has_logarithm = min(by_block) > 0
+    scaled = np.log(by_block) if has_logarithm else np.asarray(by_block)
+    back = math.exp if has_logarithm else float
+    value = by_block[0] if blocks == 1 else back(float(np.mean(scaled)))
+    if blocks < MIN_BLOCKS:
+        return Estimate(value=value, low=None, high=None, blocks=blocks, n=n)
+    interval = _bootstrapped(scaled) if blocks >= BOOTSTRAP_FROM_BLOCKS else mean_interval(scaled.tolist())
+    low = back(interval.low) if has_logarithm else max(0.0, interval.low)
+    return Estimate(value=value, low=low, high=back(interval.high), blocks=blocks, n=n)
+
+
+def _bootstrapped(values: NDArray[np.float64]) -> Interval:
+    """The percentile bootstrap of the mean, in portions that keep memory small however many blocks there are."""
+    generator, size = np.random.default_rng(0), len(values)
+    portion = max(1, _RESAMPLED_AT_ONCE // size)
+    means: list[NDArray[np.float64]] = []
+    for start in range(0, _RESAMPLES, portion):
+        rows = min(portion, _RESAMPLES - start)
+        means.append(values[generator.integers(0, size, (rows, size))].mean(axis=1))
+    low, high = np.quantile(np.concatenate(means), [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    return Interval(low=float(low), high=float(high))
+
+
+def _seen(values: Sequence[float | None]) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    return array[~np.isnan(array)]
