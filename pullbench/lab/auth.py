@@ -1,0 +1,103 @@
+"""Who may read a lab registry: nobody in particular, Basic, or Bearer with tokens of its own; free of IO."""
+
+import base64
+import binascii
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SERVICE = "pullbench-lab"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthRules:
+    """One account that may pull. Bearer tokens live `expires_s` seconds."""
+
+    kind: Literal["basic", "bearer"]
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+    expires_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a 401 carries: the WWW-Authenticate line and the OCI error."""
+
+    challenge: str
+    code: str = "UNAUTHORIZED"
+    message: str = "authentication required"
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    scopes: frozenset[str]
+    expires_at: float
+
+
+class Doorkeeper:
+    """Answers for one registry: is this Authorization good for this scope, and which token does an account get."""
+
+    def __init__(self, rules: AuthRules | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rules = rules
+        self._monotonic = monotonic
+        self._grants: dict[str, _Grant] = {}
+        self._lock = threading.Lock()
+
+    def refuse(self, authorization: str, *, scope: str, host: str) -> Refusal | None:
+        """None where the request may pass; `scope` is `repository:NAME:pull`, `registry:catalog:*` or empty."""
+        if self._rules is None:
+            return None
+        if self._rules.kind == "basic":
+            return None if self._is_account(authorization) else Refusal(f'Basic realm="{SERVICE}"')
+        challenge = f'Bearer realm="http://{host}/token",service="{SERVICE}"'
+        challenge += f',scope="{scope}"' if scope else ""
+        kind, _, token = authorization.partition(" ")
+        if kind.lower() != "bearer":
+            return Refusal(challenge)
+        with self._lock:
+            grant = self._grants.get(token.strip())
+        if grant is None or grant.expires_at <= self._monotonic():
+            return Refusal(f'{challenge},error="invalid_token"', message="the token is unknown or has expired")
+        if scope and scope not in grant.scopes:
+            return Refusal(f'{challenge},error="insufficient_scope"', "DENIED", f"the token does not cover {scope}")
+        return None
+
+    def token(self, authorization: str, query: Mapping[str, list[str]]) -> dict[str, Any] | None:
+        """The token endpoint's answer (Docker's token authentication spec); None for wrong credentials or service."""
+        if self._rules is None or self._rules.kind != "bearer" or not self._is_account(authorization):
+            return None
+        if query.get("service", [SERVICE]) != [SERVICE]:
+            return None
+        scopes = frozenset(
+            f"{kind}:{name}:{action}"
+            for scope in " ".join(query.get("scope", [])).split()
+            for kind, name, actions in [_parts(scope)]
+            for action in actions.split(",")
+            if action in ("pull", "*")
+        )
+        token, now = secrets.token_urlsafe(24), self._monotonic()
+        with self._lock:
+            self._grants = {key: grant for key, grant in self._grants.items() if grant.expires_at > now}
+            self._grants[token] = _Grant(scopes, now + self._rules.expires_s)
+        return {"token": token, "access_token": token, "expires_in": int(self._rules.expires_s)}
+
+    def _is_account(self, authorization: str) -> bool:
+        kind, _, encoded = authorization.partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except binascii.Error:
+            return False
+        assert self._rules is not None
+        wanted = f"{self._rules.username}:{self._rules.password}".encode()
+        return kind.lower() == "basic" and hmac.compare_digest(given, wanted)
+
+
+def _parts(scope: str) -> tuple[str, str, str]:
+    """`repository:host:5000/name:pull` → kind, name, actions: a name may hold colons."""
+    kind, _, rest = scope.partition(":")
+    name, _, actions = rest.rpartition(":")
+    return kind, name, actions
