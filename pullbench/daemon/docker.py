@@ -1,0 +1,223 @@
+"""A Docker daemon by the SDK's low-level client: what it is, what it holds, pulls, and the removal of what runs brought.
+
+Every exception of the SDK ends here, as a RegistryError with a code of errors.py.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker.errors
+from docker.api.client import APIClient
+from docker.utils import kwargs_from_env
+
+from pullbench.daemon.docker_stream import STREAM_ERRORS, PullStream
+from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+_CONTROL_TIMEOUT_S = 120  # removing a large image on a slow disk takes long; nothing else does
+_TELLING_STATUS = frozenset({401, 403, 404, 429})
+
+
+class DockerDaemon:
+    """One daemon, asked when first needed; safe for threads.
+
+    `host` is the daemon's socket (unix:// or tcp://); None means DOCKER_HOST with its TLS variables, else the default.
+    Every method raises RegistryError: `engine_unavailable` where no daemon answers.
+    """
+
+    def __init__(self, host: str | None = None) -> None:
+        environment = dict(os.environ) if host is None else {**os.environ, "DOCKER_HOST": host}
+        self.host = environment.get("DOCKER_HOST") or DEFAULT_HOST
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._client: APIClient | None = None
+
+    def version(self) -> str:
+        """The daemon's version, such as `20.10.24`."""
+        with self._translated():
+            return str(self._control().version(api_version=False)["Version"])
+
+    def info(self) -> Mapping[str, Any]:
+        """What `docker info` shows, as the Engine API's SystemInfo."""
+        with self._translated():
+            found: dict[str, Any] = self._control().info()
+            return found
+
+    @property
+    def identity(self) -> str:
+        """The daemon's own ID, which stays when its address changes."""
+        return str(self.info().get("ID") or self.host)
+
+    def image_ids(self) -> frozenset[str]:
+        """IDs of all images in the store; in Docker's own store that is their config digests."""
+        with self._translated():
+            return frozenset(self._control().images(quiet=True, all=True))
+
+    def inspect(self, reference: str) -> Mapping[str, Any]:
+        """An image by ID or reference, as the Engine API's ImageInspect; `not_found` where the store lacks it."""
+        with self._translated(reference):
+            found: dict[str, Any] = self._control().inspect_image(reference)  # type: ignore[no-untyped-call]
+            return found
+
+    def remove(self, image: str, *, force: bool = False) -> None:
+        """Remove an image by ID, or one of its names; without `force` the daemon refuses what is in use.
+
+        Untagged parents are left alone: they are somebody else's.
+        """
+        with self._translated(image):
+            self._control().remove_image(image, force=force, noprune=True)
+
+    def pull(self, reference: str, *, platform: str, auth_config: Mapping[str, str]) -> PullStream:
+        """Make a pull ready; iterating the stream starts it. An empty `auth_config` pulls as nobody."""
+        with self._translated():
+            version = self._control().api_version
+            client = self._new_client(version=version)
+        return PullStream(
+            client,
+            reference,
+            platform=platform,
+            auth_config=dict(auth_config),
+            translate=lambda error: self._translate(error, reference),
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _control(self) -> APIClient:
+        with self._lock:
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self, version: str | None = None) -> APIClient:
+        if self.host.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as probe:  # the SDK leaks the socket of a connect that fails
+                probe.connect(self.host.removeprefix("unix://"))
+        settings = kwargs_from_env(environment=self._environment)
+        if not self.host.startswith(("tcp://", "https://")):
+            settings.pop("tls", None)
+        return APIClient(**settings, version=version, timeout=_CONTROL_TIMEOUT_S)
+
+    @contextlib.contextmanager
+    def _translated(self, what: str = "") -> Iterator[None]:
+        try:
+            yield
+        except STREAM_ERRORS as error:
+            raise self._translate(error, what) from error
+
+    def _translate(self, error: Exception, what: str) -> RegistryError:
+        where = f"docker {self.host}" + (f" {what}" if what else "")
+        if isinstance(error, docker.errors.APIError):
+            status = error.status_code
+            detail = one_line(str(error.explanation or error))
+            code = classify(detail)
+            if code is ErrorCode.UNKNOWN and status in _TELLING_STATUS:
+                code = code_of_status(status)
+            return RegistryError(code, where, detail, status=status)
+        cause = _system_error(error)
+        reason = (cause.strerror or str(cause)) if cause is not None else str(error)
+        return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
+
+
+def one_line(text: str) -> str:
+    """A foreign text for a record: one line, bounded, and without URL queries, which may carry signatures."""
+    return re.sub(r"\?[^\s\"']+", "?…", " ".join(text.split()))[:1000]
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The system's own error at the root of what the SDK and its HTTP library wrapped."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, OSError) and current.errno is not None:
+            return current
+        pending += [current.__cause__, current.__context__]
+        pending += [argument for argument in current.args if isinstance(argument, BaseException)]
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """What a removal did. `bytes` are the images' sizes on disk, layers that other images share counted too."""
+
+    removed: tuple[str, ...] = ()
+    bytes: int = 0
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Image ID → why it is still there."""
+
+
+def remove_brought(daemon: DockerDaemon, image_ids: Iterable[str], references: Iterable[str]) -> Cleaned:
+    """Remove what runs brought, and nothing else: these names (`HOST/repo@digest`), and these images once nameless.
+
+    An image that somebody has tagged, pulled under another name or made a container of since then stays; the daemon
+    itself refuses to remove what a container uses. Images and names that are gone already are passed over.
+    Raises RegistryError where the daemon does not answer.
+    """
+    ours = frozenset(image_ids)
+    found: dict[str, Mapping[str, Any]] = {}
+    refused: dict[str, str] = {}
+    for name in dict.fromkeys((*references, *ours)):
+        image = _look_up(daemon, name)
+        if image is not None:
+            found.setdefault(str(image["Id"]), image)
+            if not name.startswith("sha256:"):
+                _try_removal(daemon, name, str(image["Id"]), refused)
+    removed: list[str] = []
+    kept: dict[str, str] = {}
+    for image_id in found:
+        reason = _remove_nameless(daemon, image_id, refused) if image_id in ours else refused.get(image_id)
+        if _look_up(daemon, image_id) is None:
+            removed.append(image_id)
+        elif reason is not None:
+            kept[image_id] = reason
+    return Cleaned(
+        removed=tuple(removed), bytes=sum(int(found[image_id].get("Size") or 0) for image_id in removed), kept=kept
+    )
+
+
+def names_of(image: Mapping[str, Any]) -> frozenset[str]:
+    """Every name of an inspected image: tags, and `repository@digest`."""
+    names = (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
+    return frozenset(name for name in names if "<none>" not in name)
+
+
+def _look_up(daemon: DockerDaemon, name: str) -> Mapping[str, Any] | None:
+    try:
+        return daemon.inspect(name)
+    except RegistryError as error:
+        if error.code is ErrorCode.NOT_FOUND:
+            return None
+        raise
+
+
+def _remove_nameless(daemon: DockerDaemon, image_id: str, refused: dict[str, str]) -> str | None:
+    image = _look_up(daemon, image_id)
+    if image is None:
+        return None
+    if names := names_of(image):
+        return refused.get(image_id) or f"it is also known as {', '.join(sorted(names))}"
+    _try_removal(daemon, image_id, image_id, refused)
+    return refused.get(image_id)
+
+
+def _try_removal(daemon: DockerDaemon, name: str, image_id: str, refused: dict[str, str]) -> None:
+    try:
+        daemon.remove(name)
+    except RegistryError as error:
+        if error.code is ErrorCode.ENGINE_UNAVAILABLE:
+            raise
+        if error.code is not ErrorCode.NOT_FOUND:
+            refused[image_id] = error.detail
