@@ -1,0 +1,248 @@
+"""A registry's control plane over httpx: API, tokens, manifests, tags and catalog. Layers are the engines' work."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import httpx
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.manifest import (
+    ACCEPT,
+    MAX_MANIFEST_BYTES,
+    Descriptor,
+    Index,
+    Manifest,
+    ManifestError,
+    parse_manifest,
+)
+from pullbench.model.reference import Reference, is_digest
+from pullbench.model.route import Route
+from pullbench.registry.auth import Challenge, parse_challenges, same_origin
+from pullbench.registry.exchange import Answer, Exchange, Exchanger
+from pullbench.registry.faults import AnswerError, clean
+from pullbench.registry.keychain import Keychain
+from pullbench.registry.login import Login
+from pullbench.registry.pages import MAX_PAGE_BYTES, list_pages
+
+MAX_CONFIG_BYTES = 8 * 1024 * 1024
+MAX_PING_BYTES = 64 * 1024
+PAGE_SIZE = 1000
+EXCHANGE_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """What GET /v2/ answered: 200, or the 401 that asks who we are. `api_version` is Docker's header, often absent."""
+
+    url: str
+    status: int
+    challenges: tuple[Challenge, ...] = ()
+    content_type: str = ""
+    api_version: str = ""
+    server: str = ""
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestHead:
+    """What HEAD says of a manifest; a registry may leave out digest and size."""
+
+    digest: str | None
+    media_type: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedManifest:
+    """A manifest or an index with its bytes, which hash to `digest`."""
+
+    digest: str
+    content: bytes = field(repr=False)
+    document: Manifest | Index
+
+
+class RegistryClient:
+    """One route's registry, asked with the route's credentials. Safe for threads; close it when done.
+
+    Every failure of an exchange is a RegistryError. Repository names are the endpoint's own (`Route.repository`).
+    `on_exchange` sees each request's end, redacted. Raises UsageError where the route's `ca_file` cannot be used.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        keychain: Keychain,
+        *,
+        connect_timeout_s: float = 10.0,
+        read_timeout_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        on_exchange: Callable[[Exchange], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.route = route
+        self._exchanger = Exchanger(
+            route,
+            connect_timeout_s=connect_timeout_s,
+            read_timeout_s=read_timeout_s,
+            exchange_timeout_s=EXCHANGE_TIMEOUT_S,
+            transport=transport,
+            on_exchange=on_exchange,
+        )
+        self._login = Login(route, keychain, self._exchanger, monotonic=monotonic)
+
+    def ping(self, *, authenticate: bool = True) -> Ping:
+        """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is an answer too."""
+        if authenticate:
+            answer = self._ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
+        else:
+            answer = self._exchanger.send("GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
+            if answer.status >= 300 and answer.status != 401:
+                raise answer.fault()
+        return Ping(
+            url=answer.url,
+            status=answer.status,
+            challenges=parse_challenges(answer.challenges),
+            content_type=clean(answer.headers.get("content-type", ""), 80),
+            api_version=clean(answer.headers.get("docker-distribution-api-version", ""), 80),
+            server=clean(answer.headers.get("server", ""), 80),
+            body=answer.body,
+        )
+
+    def head_manifest(self, reference: Reference) -> ManifestHead:
+        """HEAD of a manifest, which most registries do not count against a rate limit."""
+        answer = self._ask(
+            "HEAD", _manifest_path(self.route, reference), repository=self.route.repository(reference), accept=ACCEPT
+        )
+        size = answer.headers.get("content-length", "")
+        return ManifestHead(
+            digest=_stated_digest(answer),
+            media_type=clean(answer.headers.get("content-type", ""), 120),
+            size_bytes=int(size) if size.isdecimal() and len(size) < 16 else None,
+        )
+
+    def manifest(self, reference: Reference) -> FetchedManifest:
+        """GET of a manifest: at most MAX_MANIFEST_BYTES, equal to the digest asked for and to the one stated.
+
+        Raises RegistryError: not_found, too_large, digest_mismatch, not_a_registry (no manifest), and all of HTTP.
+        """
+        answer = self._ask(
+            "GET",
+            _manifest_path(self.route, reference),
+            repository=self.route.repository(reference),
+            accept=ACCEPT,
+            limit_bytes=MAX_MANIFEST_BYTES,
+        )
+        stated = _stated_digest(answer)
+        for expected in (reference.digest, stated):
+            if expected is not None:
+                _verify(answer, expected)
+        try:
+            document = parse_manifest(answer.body, answer.headers.get("content-type", ""))
+        except ManifestError as error:
+            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, clean(error), status=answer.status) from None
+        digest = reference.digest or stated or _digest("sha256", answer.body)
+        return FetchedManifest(digest=digest, content=answer.body, document=document)
+
+    def config(self, repository: str, descriptor: Descriptor) -> bytes:
+        """The blob of a descriptor that is known to be small, such as an image's config: whole and verified.
+
+        Raises RegistryError: too_large where the descriptor promises more than MAX_CONFIG_BYTES, digest_mismatch …
+        """
+        path = f"/v2/{repository}/blobs/{descriptor.digest}"
+        if descriptor.size_bytes > MAX_CONFIG_BYTES:
+            detail = f"the config should have {descriptor.size_bytes} bytes; at most {MAX_CONFIG_BYTES} are read"
+            raise RegistryError(ErrorCode.TOO_LARGE, f"GET {self.route.url}{path}", detail)
+        answer = self._ask("GET", path, repository=repository, limit_bytes=descriptor.size_bytes)
+        _verify(answer, descriptor.digest)
+        return answer.body
+
+    def tags(self, repository: str) -> Iterator[str]:
+        """The repository's tags, page by page (OCI distribution spec, "Listing Tags")."""
+        return list_pages(
+            lambda path: self._ask("GET", path, repository=repository, limit_bytes=MAX_PAGE_BYTES),
+            f"/v2/{repository}/tags/list?n={PAGE_SIZE}",
+            "tags",
+        )
+
+    def catalog(self) -> Iterator[str]:
+        """The repositories' names, page by page, where the registry tells them (Docker's `_catalog`)."""
+        return list_pages(
+            lambda path: self._ask("GET", path, limit_bytes=MAX_PAGE_BYTES),
+            f"/v2/_catalog?n={PAGE_SIZE}",
+            "repositories",
+        )
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        repository: str | None = None,
+        accept: str | None = None,
+        limit_bytes: int = 0,
+    ) -> Answer:
+        """One exchange at the endpoint, authenticated where it is asked for; a 401 is answered once."""
+        url, headers = f"{self.route.url}{path}", {"Accept": accept} if accept else {}
+        authorization = self._login.authorization(repository)
+        answer = self._exchanger.send(
+            method, url, limit_bytes=limit_bytes, headers=headers, authorization=authorization
+        )
+        # A 401 of another host, such as a storage service behind a redirect, may not ask for our credentials.
+        if answer.status == 401 and same_origin(answer.url, self.route.url):
+            fresh = self._login.answer(answer, repository, authorization)
+            if fresh is not None:
+                answer = self._exchanger.send(
+                    method, url, limit_bytes=limit_bytes, headers=headers, authorization=fresh
+                )
+        if answer.status >= 300:
+            raise self._fault(answer)
+        return answer
+
+    def _fault(self, answer: Answer) -> RegistryError:
+        """Who is known but lacks the scope is forbidden, though the status says 401 (RFC 6750, section 3.1)."""
+        fault = answer.fault()
+        lacking = any(one.error == "insufficient_scope" for one in parse_challenges(answer.challenges))
+        denied = lacking or any(problem.code == "DENIED" for problem in fault.problems)
+        if answer.status != 401 or not denied or self._login.credentials() is None:
+            return fault
+        return AnswerError(ErrorCode.FORBIDDEN, fault.where, fault.detail, status=401, problems=fault.problems)
+
+    def close(self) -> None:
+        self._exchanger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _manifest_path(route: Route, reference: Reference) -> str:
+    return f"/v2/{route.repository(reference)}/manifests/{quote(reference.locator, safe=':')}"
+
+
+def _stated_digest(answer: Answer) -> str | None:
+    """Docker-Content-Digest, None where absent; what is no digest is not believed."""
+    stated = answer.headers.get("docker-content-digest", "").strip()
+    if stated and not is_digest(stated):
+        detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
+    return stated or None
+
+
+def _verify(answer: Answer, expected: str) -> None:
+    found = _digest(expected.partition(":")[0], answer.body)
+    if found != expected:
+        detail = f"{len(answer.body)} bytes hash to {found}, not to {expected}"
+        raise RegistryError(ErrorCode.DIGEST_MISMATCH, answer.where, detail, status=answer.status)
+
+
+def _digest(algorithm: str, content: bytes) -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"

@@ -1,0 +1,223 @@
+"""One HTTP exchange with a registry: bounded, redirected by hand, every failure a RegistryError."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from pullbench import __version__
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.route import Route
+from pullbench.registry import faults
+from pullbench.registry.auth import redact_url, same_origin
+from pullbench.registry.trust import tls_context
+
+USER_AGENT = f"pullbench/{__version__}"
+MAX_REDIRECTS = 10
+MAX_ERROR_BYTES = 64 * 1024
+"""As much of an error's body is read; the rest is left."""
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back after all redirects. `headers` has lower-case names; `challenges` every WWW-Authenticate line."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    challenges: tuple[str, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def where(self) -> str:
+        """Method and URL for people, redacted."""
+        return f"{self.method} {redact_url(self.url)}"
+
+    def fault(self) -> faults.AnswerError:
+        """The error that this answer is; only for a status of 300 or more."""
+        return faults.of_answer(self.where, self.status, self.headers, self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request and its end, for a caller who watches: redacted, without headers and bodies."""
+
+    method: str
+    url: str
+    status: int | None
+    error_code: ErrorCode | None
+    total_s: float
+
+
+class Exchanger:
+    """Sends requests along a route. It knows no credentials: what is to be sent is given, and kept to the origin."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        exchange_timeout_s: float,
+        transport: httpx.BaseTransport | None = None,
+        on_exchange: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        self._route = route
+        self._exchange_timeout_s = exchange_timeout_s
+        self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
+        self._on_exchange = on_exchange
+        # The bare transport: httpx.Client would log whole URLs, signatures included, and keep cookies.
+        self._http = _transport(route) if transport is None else transport
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        limit_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        authorization: str | None = None,
+        content: bytes | None = None,
+    ) -> Answer:
+        """One request and its redirects; a body beyond `limit_bytes` is cut off and is `too_large`.
+
+        `authorization` and the route's extra headers go to the first URL's origin alone, also if a redirect comes back
+        to it. Raises RegistryError for all that is no HTTP answer; an answer of any status is returned.
+        """
+        at_home, current = True, url
+        for _ in range(MAX_REDIRECTS + 1):
+            given = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **(headers or {})}
+            if at_home and same_origin(current, self._route.url):
+                given |= self._route.headers
+            if at_home and authorization is not None:
+                given["Authorization"] = authorization
+            answer = self._once(httpx.Request(method, current, headers=given, content=content), limit_bytes)
+            if answer.status not in _REDIRECTS or "location" not in answer.headers:
+                return answer
+            if method not in ("GET", "HEAD"):
+                raise RegistryError(
+                    ErrorCode.NOT_A_REGISTRY,
+                    answer.where,
+                    f"{answer.status} redirects a {method}",
+                    status=answer.status,
+                )
+            current = _next_url(answer)
+            at_home = at_home and same_origin(current, url)
+        raise RegistryError(
+            ErrorCode.REDIRECT_LOOP, f"{method} {redact_url(url)}", f"more than {MAX_REDIRECTS} redirects"
+        )
+
+    def _once(self, request: httpx.Request, limit_bytes: int) -> Answer:
+        where = f"{request.method} {redact_url(str(request.url))}"
+        in_tls = False
+
+        def trace(event: str, _info: dict[str, Any]) -> None:
+            nonlocal in_tls
+            if "start_tls." in event:
+                in_tls = not event.endswith(".complete")
+
+        request.extensions = {"timeout": self._timeout, "trace": trace}
+        started = time.monotonic()
+        status: int | None = None
+        code: ErrorCode | None = None
+        try:
+            response = self._http.handle_request(request)
+            status = response.status_code
+            try:
+                return self._read(request, response, limit_bytes, started)
+            finally:
+                response.close()
+        except RegistryError as error:
+            code = error.code
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            by_proxy = self._route.forward_url is not None
+            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls)
+            code = fault.code
+            raise fault from error
+        finally:
+            if self._on_exchange is not None:
+                self._on_exchange(
+                    Exchange(
+                        method=request.method,
+                        url=redact_url(str(request.url)),
+                        status=status,
+                        error_code=code,
+                        total_s=time.monotonic() - started,
+                    )
+                )
+
+    def _read(self, request: httpx.Request, response: httpx.Response, limit_bytes: int, started: float) -> Answer:
+        where = f"{request.method} {redact_url(str(request.url))}"
+        failed = response.status_code >= 300
+        limit = MAX_ERROR_BYTES if failed else limit_bytes
+        chunks: list[bytes] = []
+        size = 0
+        # Raw bytes: identity was asked for, digests are over what is sent, and a bomb is never unpacked.
+        for chunk in cast("httpx.SyncByteStream", response.stream):
+            size += len(chunk)
+            if size > limit and not failed:
+                detail = f"more than {limit} bytes came; the rest was not read"
+                raise RegistryError(ErrorCode.TOO_LARGE, where, detail, status=response.status_code)
+            chunks.append(chunk)
+            if size > limit:
+                break
+            if time.monotonic() - started > self._exchange_timeout_s:
+                detail = f"not ended after {self._exchange_timeout_s:g} s"
+                raise RegistryError(ErrorCode.STALLED, where, detail, status=response.status_code)
+        return Answer(
+            method=request.method,
+            url=str(request.url),
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            challenges=tuple(response.headers.get_list("www-authenticate")),
+            body=b"".join(chunks)[:limit],
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _transport(route: Route) -> httpx.HTTPTransport:
+    proxy = None
+    if route.forward_url is not None:
+        secure = route.forward_url.startswith("https:")
+        proxy = httpx.Proxy(route.forward_url, ssl_context=tls_context(None) if secure else None)
+    return httpx.HTTPTransport(verify=tls_context(route.ca_file), proxy=proxy, trust_env=False)
+
+
+def _next_url(answer: Answer) -> str:
+    """Where a redirect leads; raises RegistryError for what is no place to go to."""
+    try:
+        target = urljoin(answer.url, answer.headers["location"].strip())
+        parts = urlsplit(target)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc:
+        shown = faults.clean(redact_url(answer.headers["location"]), 120)
+        raise RegistryError(
+            ErrorCode.NOT_A_REGISTRY, answer.where, f"{answer.status} redirects to {shown}", status=answer.status
+        )
+    if parts.scheme == "http" and urlsplit(answer.url).scheme == "https":
+        raise RegistryError(
+            ErrorCode.PLAIN_HTTP,
+            answer.where,
+            f"{answer.status} redirects from https to {redact_url(target)}: not followed",
+            status=answer.status,
+        )
+    return target

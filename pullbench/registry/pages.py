@@ -1,0 +1,69 @@
+"""Lists that come in pages, tags and catalog, by the Link header (RFC 8288; OCI distribution spec, "Listing Tags")."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.registry.exchange import Answer
+from pullbench.registry.faults import clean
+
+MAX_PAGES = 1000
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+_LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;=,]+\s*(?:=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)")
+_RELATION = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
+
+
+def next_path(link: str, url: str) -> str | None:
+    """Path and query of the `rel="next"` target, relative to `url`; None where there is no next page.
+
+    Only path and query count: pages are asked at our own endpoint, so a Link to another host, or to the http:// that
+    a reverse proxy hides behind https, leads nowhere else.
+    """
+    for target, parameters in _LINK.findall(link):
+        relations = [quoted or bare for quoted, bare in _RELATION.findall(parameters)]
+        if relations and "next" in relations[0].lower().split():
+            try:
+                parts = urlsplit(urljoin(url, target))
+            except ValueError:
+                return None
+            return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return None
+
+
+def list_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[str]:
+    """The texts under `key` of each page, from `path` on.
+
+    Raises RegistryError: not_a_registry for pages that lead back or hold no such list, too_large beyond MAX_PAGES.
+    """
+    seen: set[str] = set()
+    following: str | None = path
+    while following is not None:
+        seen.add(following)
+        answer = ask(following)
+        yield from _texts(answer, key)
+        following = next_path(answer.headers.get("link", ""), answer.url)
+        if following in seen:
+            detail = f"its next page leads back to {clean(following, 120)}"
+            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
+        if len(seen) >= MAX_PAGES and following is not None:
+            raise RegistryError(ErrorCode.TOO_LARGE, answer.where, f"more than {MAX_PAGES} pages", status=answer.status)
+
+
+def _texts(answer: Answer, key: str) -> list[str]:
+    try:
+        document: Any = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        document = None
+    found = document.get(key, []) if isinstance(document, dict) else None
+    entries = [] if found is None and isinstance(document, dict) else found  # distribution says null for "no tags"
+    if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, f"no list of '{key}' came", status=answer.status)
+    if any(_CONTROL.search(entry) for entry in entries):
+        raise RegistryError(
+            ErrorCode.NOT_A_REGISTRY, answer.where, f"a name in '{key}' holds control characters", status=answer.status
+        )
+    return entries

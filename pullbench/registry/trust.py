@@ -1,0 +1,26 @@
+"""Whom a TLS connection trusts."""
+
+import ssl
+
+import certifi
+
+from pullbench.errors import UsageError
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """A client's context: the CAs of `ca_file` (PEM) and no other, else the system's roots and certifi's.
+
+    Raises UsageError where the file cannot be read or holds no certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or type(error).__name__ if not isinstance(error, ssl.SSLError) else "no PEM certificate"
+        raise UsageError(
+            f"ca_file: {ca_file} cannot be used: {reason}; give the PEM file of the registry's CA"
+        ) from None
+    if ca_file is None:
+        context.load_verify_locations(cafile=certifi.where())
+    # Python 3.13 refuses company CAs that lack newer extensions; Docker and curl do not, and they are what is compared.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
