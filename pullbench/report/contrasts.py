@@ -1,0 +1,151 @@
+"""What one value of a factor does beside another, all else equal: regions, proxies, platforms, engines, concurrency.
+
+Two cells are compared where they differ in one factor alone. Their blocks are pairs, for a block runs both within
+minutes. Where several such pairs answer one question (a proxy at each concurrency), a block's value is the geometric
+mean over them, so the question has one answer with one interval.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.model.route import DIRECT
+from pullbench.report.stored import StoredRun, measured
+from pullbench.report.tables import CELL_KEY, by_block, in_cell, latency_s
+from pullbench.stats.compare import Blocks, compare_paired
+
+WITHIN: dict[str, tuple[str, ...]] = {
+    "registry": ("engine", "proxy"),
+    "proxy": ("engine", "registry"),
+    "platform": ("engine",),
+    "engine": (),
+    "cache": ("engine",),
+    "auth": ("engine",),
+    "concurrency": ("engine",),
+}
+"""By factor: what a comparison does not pool over. A mirror's gain depends on the registry that it spares."""
+METRICS = {"concurrency": "wall_per_pull_s"}
+"""Concurrency is there to shorten the whole; every other factor is judged by the single pull."""
+COLUMNS = [
+    *("factor", "baseline", "candidate", "within", "engine", "metric", "baseline_s", "candidate_s"),
+    *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
+]
+
+_Coordinates = tuple[Any, ...]
+
+
+def contrasts(stored: StoredRun) -> pd.DataFrame:
+    """Every comparison that the run can answer, as COLUMNS; `ratio` is the candidate's time by the baseline's.
+
+    `within` names what is held fixed, `pairs` how many pairs of cells answer. p is Holm-corrected within one factor.
+    `baseline_s` and `candidate_s` are geometric means over blocks and pairs.
+    """
+    rows: list[dict[str, Any]] = []
+    for factor, fixed in WITHIN.items():
+        values = _block_values(stored, METRICS.get(factor, "median_s"))
+        questions = list(_questions(values, factor, fixed, _order(stored, factor, values)))
+        answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
+        for question, answer in zip(questions, answers, strict=True):
+            found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
+            rows.append(question | found | {"verdict": str(answer.verdict)})
+    made = pd.DataFrame(rows, columns=COLUMNS)
+    numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
+    return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
+
+
+def wall_blocks(stored: StoredRun, cell: Mapping[str, Any]) -> Blocks:
+    """A cell's wall time a pull by block, over trials in which every pull succeeded."""
+    mine = in_cell(_block_values(stored, "wall_per_pull_s"), cell)
+    return by_block(mine["value"], mine["block"])
+
+
+def _block_values(stored: StoredRun, metric: str) -> pd.DataFrame:
+    """One row a cell and block: `value` in seconds."""
+    if metric == "median_s":
+        pulls = measured(stored.pulls)
+        fine = pulls[pulls["ok"].astype(bool)]
+        keyed = fine.assign(value=latency_s(fine))
+        return keyed.groupby([*CELL_KEY, "block"], dropna=False, sort=False)["value"].median().reset_index()
+    trials = measured(stored.trials)
+    whole = trials[trials["succeeded"] == trials["pulls"]]
+    return whole.assign(value=whole["wall_s"] / whole["pulls"])[[*CELL_KEY, "block", "value"]]
+
+
+def _order(stored: StoredRun, factor: str, values: pd.DataFrame) -> list[Any]:
+    """The values of a factor, the natural baseline first: direct, the spec's first registry, the host's platform."""
+    there = sorted(values[factor].unique().tolist())
+    matrix = stored.spec.get("matrix") or {}
+    listed = {
+        "registry": matrix.get("registries") or [entry["name"] for entry in stored.spec.get("registries") or []],
+        "proxy": [DIRECT],
+        "platform": matrix.get("platforms") or [stored.host_platform],
+        "engine": matrix.get("engines") or [],
+        "cache": ["cold"],
+        "auth": ["persisted"],
+    }.get(factor, [])
+    first = [value for value in listed if value in there]
+    return [*first, *(value for value in there if value not in first)]
+
+
+def _questions(
+    values: pd.DataFrame, factor: str, fixed: Sequence[str], levels: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
+    groups = values.groupby(list(fixed), sort=False) if fixed else [((), values)]
+    shown = [name for name in fixed if values[name].nunique() > 1]
+    for key, group in groups:
+        held = dict(zip(fixed, key, strict=True))
+        by_level = {level: _by_coordinates(group, factor, level) for level in levels}
+        present = [level for level in levels if by_level[level]]
+        for candidate in present[1:]:
+            pooled = _pooled(by_level[present[0]], by_level[candidate])
+            if pooled is not None:
+                within = " · ".join(str(held[name]) for name in shown)
+                yield {
+                    "factor": factor,
+                    "baseline": present[0],
+                    "candidate": candidate,
+                    "within": within,
+                    "engine": held.get("engine", ""),
+                    "metric": METRICS.get(factor, "median_s"),
+                } | pooled
+
+
+def _by_coordinates(group: pd.DataFrame, factor: str, level: Any) -> dict[_Coordinates, dict[int, float]]:
+    """The blocks' values of the cells at one level, by their other factors."""
+    others = [name for name in FACTORS if name != factor]
+    others = [name for name in others if not (factor == "registry" and name == "region")]
+    found: dict[_Coordinates, dict[int, float]] = {}
+    for row in group[group[factor] == level].to_dict("records"):
+        found.setdefault(tuple(row[name] for name in others), {})[int(row["block"])] = float(row["value"])
+    return found
+
+
+def _pooled(
+    baseline: Mapping[_Coordinates, Mapping[int, float]], candidate: Mapping[_Coordinates, Mapping[int, float]]
+) -> dict[str, Any] | None:
+    """Both sides' values by block over the pairs that most blocks have, so that no block pools other pairs than the rest."""
+    common = {
+        key: {block for block in baseline[key] if block in candidate[key]} for key in baseline if key in candidate
+    }
+    most = max((len(blocks) for blocks in common.values()), default=0)
+    keys = [key for key, blocks in common.items() if len(blocks) == most]
+    if most == 0:
+        return None
+    blocks = sorted(set.intersection(*(common[key] for key in keys)))
+    a: Blocks = {block: [_mean([baseline[key][block] for key in keys])] for block in blocks}
+    b: Blocks = {block: [_mean([candidate[key][block] for key in keys])] for block in blocks}
+    return {
+        "a": a,
+        "b": b,
+        "pairs": len(keys),
+        "baseline_s": _mean([values[0] for values in a.values()]),
+        "candidate_s": _mean([values[0] for values in b.values()]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The geometric mean; NaN without values."""
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan

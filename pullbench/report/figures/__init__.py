@@ -1,0 +1,9 @@
+"""The figures of the report; each gives a `<figure>`, or nothing where the run has nothing of its kind to show."""
+
+from pullbench.report.figures.concurrency import concurrency
+from pullbench.report.figures.contrast import contrast
+from pullbench.report.figures.overview import overview
+from pullbench.report.figures.timeline import timeline
+from pullbench.report.figures.waterfall import waterfall
+
+__all__ = ["concurrency", "contrast", "overview", "timeline", "waterfall"]

@@ -1,0 +1,63 @@
+"""Comparisons as factors: how many times faster or slower one value of a factor is than another, with intervals."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pullbench.report import numbers
+from pullbench.report.figures import axes
+from pullbench.report.figures.style import INK, MUTED, Sheet, bare, drawn, series_style
+from pullbench.report.html import Html
+
+MOST_ROWS = 24
+LONGEST_LABEL = 52
+
+
+def contrast(table: pd.DataFrame) -> Html:
+    """A dot and an interval for each comparison on a log axis; left of 1× takes less time. Nothing without any."""
+    rows = table[table["ratio"].notna()].head(MOST_ROWS)
+    if rows.empty:
+        return Html()
+    names = [_name(row) for row in rows.to_dict("records")]
+    sure = rows[rows["verdict"].isin(["faster", "slower"])]
+    caption = (
+        "Time of the first named against the second, paired by block: left of 1× it takes less time. Line: 95% interval, "
+        "corrected for nothing; the verdict's p is corrected (Holm) for the number of comparisons. "
+        f"{len(sure)} of {numbers.count(len(rows), 'comparison')} show a difference."
+    )
+    told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
+    return drawn(
+        "contrast",
+        "Time as a multiple",
+        f"Dots with intervals: {told}.",
+        caption,
+        lambda sheet: _draw(sheet, rows, names),
+    )
+
+
+def _name(row: dict[str, object]) -> str:
+    within = f"  ({row['within']})" if row["within"] else ""
+    return f"{row['candidate']} against {row['baseline']}{within}"[:LONGEST_LABEL]
+
+
+def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str]) -> Figure:
+    figure = sheet.figure(0.55 + (0.42 if sheet.narrow else 0.25) * len(rows))
+    ax = figure.subplots()
+    ends = rows[["ratio", "low", "high"]]
+    low, high = min(0.8, float(ends.min().min()) * 0.9), max(1.25, float(ends.max().max()) * 1.1)
+    factors = list(dict.fromkeys(rows["factor"]))
+    for place, row in enumerate(rows.to_dict("records")):
+        colour, marker = series_style(factors.index(row["factor"]))
+        if row["low"] == row["low"]:
+            ax.plot([row["low"], row["high"]], [place, place], color=colour, alpha=0.55, linewidth=2.6)
+        ax.plot([row["ratio"]], [place], color=colour, marker=marker, linestyle="none")
+        if sheet.narrow:
+            ax.text(low * 1.02, place - 0.34, names[place], color=INK, va="center", fontsize=sheet.font_pt - 1)
+    ax.axvline(1.0, color=MUTED, linewidth=0.9)
+    ax.set_yticks([] if sheet.narrow else range(len(rows)), [] if sheet.narrow else names, color=INK)
+    ax.set_ylim(len(rows) - 0.4, -0.75 if sheet.narrow else -0.6)
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    axes.logarithmic(ax.xaxis, low, high, axes.ratio_tick)
+    bare(ax, grid_axis="x")
+    ax.set_xlabel("takes this many times as long (log scale)")
+    return figure

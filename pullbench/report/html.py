@@ -1,0 +1,107 @@
+"""HTML that cannot be broken by what a registry says: text is escaped unless it is `Html` already.
+
+A registry chooses image names, error texts and headers; so does whoever can push to it. Escaping keeps them from being
+markup, and characters that only steer the display (controls, direction marks, zero-width) are written out by number.
+"""
+
+import html
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LIMIT = 240
+"""Characters of one foreign text that are shown; the whole, up to TITLE_LIMIT, stands in its title."""
+TITLE_LIMIT = 2_000
+_STEERING = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
+
+
+class Html(str):
+    """Markup that is safe to show; Jupyter shows it as HTML."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        return str(self) or None
+
+
+def visible(text: str) -> str:
+    """Text whose steering characters are written out, `‹U+202E›`; tabs and line ends become spaces."""
+    spaced = text.translate({0x09: " ", 0x0A: " ", 0x0D: " "})
+    return "".join(f"‹U+{ord(c):04X}›" if unicodedata.category(c) in _STEERING else c for c in spaced)
+
+
+def escape(content: object) -> Html:
+    """`Html` as it is; anything else as harmless text."""
+    if isinstance(content, Html):
+        return content
+    return Html(html.escape(visible(str(content)), quote=True))
+
+
+def tag(name: str, *children: object, **attributes: object) -> Html:
+    """One element. `class_` stands for class, `_` in a name for `-`; an attribute of None or False is left out."""
+    written = ""
+    for key, value in attributes.items():
+        if value is not None and value is not False:
+            label = key.rstrip("_").replace("_", "-")
+            written += f" {label}" if value is True else f' {label}="{html.escape(visible(str(value)), quote=True)}"'
+    return Html(f"<{name}{written}>{join(children)}</{name}>")
+
+
+def join(parts: Iterable[object], separator: str = "") -> Html:
+    """The parts one after the other, each escaped unless it is `Html`."""
+    return Html(html.escape(separator).join(escape(part) for part in parts))
+
+
+def clipped(text: object, limit: int = LIMIT) -> Html:
+    """Foreign text of any length: at most `limit` characters, the rest in its title."""
+    if isinstance(text, Html):
+        return text
+    whole = visible(str(text))
+    if len(whole) <= limit:
+        return tag("span", whole, class_="foreign")
+    title = whole if len(whole) <= TITLE_LIMIT else whole[:TITLE_LIMIT] + f"… ({len(whole):,} characters)"
+    return tag("span", whole[: limit - 1] + "…", class_="foreign", title=title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table: its heading, whether it holds numbers, and what the heading's title explains."""
+
+    title: str
+    number: bool = False
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row's contents, one a column, and its class: `best`, `failed`, `muted` or none."""
+
+    contents: Sequence[object]
+    kind: str | None = None
+
+
+def table(columns: Sequence[Column], rows: Sequence[Row], *, caption: str) -> Html:
+    """A table in a box of its own, which scrolls sideways where the screen is narrow."""
+    head = join(
+        tag("th", column.title, scope="col", class_="number" if column.number else None, title=column.hint)
+        for column in columns
+    )
+    body = join(tag("tr", join(_cells(columns, row.contents)), class_=row.kind) for row in rows)
+    made = tag("table", tag("caption", caption), tag("thead", tag("tr", head)), tag("tbody", body))
+    return tag("div", made, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+def _cells(columns: Sequence[Column], contents: Sequence[object]) -> Iterable[Html]:
+    for column, content in zip(columns, contents, strict=True):
+        yield tag("td", clipped(content), class_="number" if column.number else None)
+
+
+def definitions(pairs: Iterable[tuple[str, object]]) -> Html:
+    """Names and what they stand for, as a list."""
+    return tag("dl", join(tag("div", tag("dt", name), tag("dd", clipped(value, 400))) for name, value in pairs))
+
+
+def paragraph(*parts: Any, kind: str | None = None) -> Html:
+    """One paragraph."""
+    return tag("p", *parts, class_=kind)

@@ -1,0 +1,60 @@
+"""One run as it is stored: what every table, figure and verdict of the report is made from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+
+from pullbench.model.record import Run
+
+
+class RunStore(Protocol):
+    """What the report needs of a store: `store.dataset.ResultStore` is one."""
+
+    def run(self, run_id: str) -> Run: ...
+    def frame(self, table: Any, run_id: str) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """The record of a run and its tables, warm-up blocks included; `spec` is the record's JSON, read."""
+
+    run: Run
+    spec: Mapping[str, Any]
+    trials: pd.DataFrame
+    pulls: pd.DataFrame
+    transfers: pd.DataFrame
+    checks: pd.DataFrame
+
+    @property
+    def slo(self) -> Mapping[str, float | None]:
+        """The targets of the spec, by name."""
+        return dict(self.spec.get("slo") or {})
+
+    @property
+    def planned_out(self) -> list[dict[str, Any]]:
+        """The cells that could not be, each with its reason: `[{"cell": {…}, "reason": …}]`."""
+        return list(json.loads(self.run.planned_out))
+
+    @property
+    def host_platform(self) -> str:
+        """What a daemon on this machine would pull unless told otherwise."""
+        return str(json.loads(self.run.facts or "{}").get("host_platform", ""))
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        return dict(json.loads(self.run.environment or "{}"))
+
+
+def read_run(store: RunStore, run_id: str) -> StoredRun:
+    """Read one run; raises UsageError, as the store does, where there is none."""
+    run = store.run(run_id)
+    frames = {table: store.frame(table, run_id) for table in ("trials", "pulls", "transfers", "checks")}
+    return StoredRun(run=run, spec=json.loads(run.spec or "{}"), **frames)
+
+
+def measured(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the blocks that count: warm-up is stored, and in no statistic."""
+    return frame if frame.empty else frame[~frame["warmup"].astype(bool)]

@@ -1,0 +1,196 @@
+"""The one source of every number that console, JSON, metrics and report show.
+
+Frames come in as the store gives them, warm-up included, and a missing number is NaN. Failed pulls count in success
+rates and errors, and in no latency.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.model.plan import FACTORS
+from pullbench.report.stored import StoredRun, measured
+from pullbench.stats.summary import median_estimate, percentile, wilson
+
+CELL_KEY = ["engine", "engine_kind", "registry", "region", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth"]
+PERCENTILES = (90, 95, 99)
+BUSY_CLIENT = 0.8
+"""From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
+CELL_COLUMNS = [
+    *CELL_KEY,
+    *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
+    *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
+    *("wall_per_pull_s", "wall_per_pull_low_s", "wall_per_pull_high_s"),
+    *("throughput_bytes_per_s", "throughput_low_bytes_per_s", "throughput_high_bytes_per_s"),
+    *("bytes", "retried", "found_cached", "client_busy"),
+]
+
+
+def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, in the order of the factors; CELL_COLUMNS names the columns.
+
+    `median_s` is the geometric mean of the blocks' medians over successful pulls, with a 95% interval over blocks;
+    `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
+    which any did. `found_cached` counts cold pulls that found layers in the client's store. `client_busy` is the worst
+    trial's.
+    """
+    pulls, trials = measured(pulls), measured(trials)
+    if trials.empty:
+        return pd.DataFrame(columns=CELL_COLUMNS)
+    by_cell = dict(iter(pulls.groupby(CELL_KEY, sort=False, dropna=False))) if not pulls.empty else {}
+    rows = [
+        dict(zip(CELL_KEY, _plain(key), strict=True)) | _cell(by_cell.get(key, pulls.iloc[:0]), group)
+        for key, group in trials.groupby(CELL_KEY, sort=False, dropna=False)
+    ]
+    return pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(list(FACTORS), kind="stable", ignore_index=True)
+
+
+def _plain(key: Any) -> tuple[Any, ...]:
+    return tuple(value.item() if hasattr(value, "item") else value for value in key)
+
+
+def _cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
+    succeeded = pulls[pulls["ok"].astype(bool)]
+    times = latency_s(succeeded)
+    whole = trials[trials["succeeded"] == trials["pulls"]]
+    moved = trials[trials["succeeded"] > 0]
+    bounds = wilson(len(succeeded), len(pulls))
+    row: dict[str, Any] = {
+        "blocks": int(trials["block"].nunique()),
+        "pulls": len(pulls),
+        "succeeded": len(succeeded),
+        "success_rate": len(succeeded) / len(pulls) if len(pulls) else math.nan,
+        "success_low": bounds.low,
+        "success_high": bounds.high,
+    }
+    row |= _estimate("median{}_s", by_block(times, succeeded["block"]))
+    row |= {f"p{q}_s": _number(percentile(times.tolist(), q)) for q in PERCENTILES}
+    row |= _estimate("wall_per_pull{}_s", by_block(whole["wall_s"] / whole["pulls"], whole["block"]))
+    row |= _estimate("throughput{}_bytes_per_s", by_block(moved["throughput_bytes_per_s"], moved["block"]))
+    cold = succeeded[succeeded["cache"] == "cold"]
+    return row | {
+        "bytes": int(pulls["bytes"].fillna(0).sum()),
+        "retried": int((pulls["attempts"] > 1).sum()),
+        "found_cached": int((cold["layers_cached"].fillna(0) > 0).sum()),
+        "client_busy": _number(trials["client_busy"].max()),
+    }
+
+
+def latency_s(pulls: pd.DataFrame) -> pd.Series:
+    """What a user waits for: from the intended start on, which in closed load is the start."""
+    return pulls["queued_s"].fillna(0.0) + pulls["duration_s"]
+
+
+def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of one cell."""
+    if frame.empty:
+        return frame
+    same = pd.Series(True, index=frame.index)
+    for name in CELL_KEY:
+        same &= frame[name] == cell[name]
+    return frame[same]
+
+
+def by_block(values: pd.Series, blocks: pd.Series) -> dict[int, list[float]]:
+    """The known values of each block; a block without any is left out."""
+    found: dict[int, list[float]] = {}
+    for block, value in zip(blocks.tolist(), values.tolist(), strict=True):
+        if not pd.isna(value):
+            found.setdefault(int(block), []).append(float(value))
+    return found
+
+
+def _estimate(name: str, values: Mapping[int, list[float]]) -> dict[str, float]:
+    found = median_estimate(list(values.values()))
+    parts = (found.value, found.low, found.high)
+    return {name.format(part): _number(value) for part, value in zip(("", "_low", "_high"), parts, strict=True)}
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None or pd.isna(value) else float(value)
+
+
+def varying(table: pd.DataFrame) -> list[str]:
+    """The factors that have more than one value in a table of cells: what tells its rows apart."""
+    return [factor for factor in FACTORS if factor in table and table[factor].nunique(dropna=False) > 1]
+
+
+def label(row: Mapping[str, Any], factors: list[str]) -> str:
+    """A cell's short name by the factors given: `docker · eu · direct · ×4`."""
+    return " · ".join(f"×{row[name]}" if name == "concurrency" else str(row[name]) for name in factors)
+
+
+def errors(pulls: pd.DataFrame) -> pd.DataFrame:
+    """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy."""
+    columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
+    pulls = measured(pulls)
+    failed = pulls if pulls.empty else pulls[~pulls["ok"].astype(bool)]
+    if failed.empty:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for code, group in failed.groupby("error_code", sort=False):
+        texts = group["error"].dropna()
+        rows.append(
+            {
+                "code": str(code),
+                "count": len(group),
+                "cells": int(group.groupby(CELL_KEY, dropna=False).ngroups),
+                "share": len(group) / len(pulls),
+                "first_at": group["started_at"].min(),
+                "last_at": group["started_at"].max(),
+                "example": str(texts.mode().iloc[0]) if len(texts) else "",
+                "remedy": REMEDIES.get(_code(str(code)), REMEDIES[ErrorCode.UNKNOWN]),
+            }
+        )
+    return pd.DataFrame(rows, columns=columns).sort_values("count", ascending=False, kind="stable", ignore_index=True)
+
+
+def _code(text: str) -> ErrorCode:
+    return ErrorCode(text) if text in set(ErrorCode) else ErrorCode.UNKNOWN
+
+
+def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row a trial in the order of start, warm-up included.
+
+    at_s (since the first), block, warmup, engine, median_s (of successful pulls), pulls, failed, failed_after_s (median
+    time to failure).
+    """
+    ok = pulls["ok"].astype(bool)
+    per_trial = pd.DataFrame(
+        {
+            "median_s": latency_s(pulls[ok]).groupby(pulls["trial"]).median(),
+            "failed_after_s": latency_s(pulls[~ok]).groupby(pulls["trial"]).median(),
+        }
+    )
+    known = trials[["trial", "started_at", "block", "warmup", "engine", "pulls", "succeeded"]]
+    rows = known.merge(per_trial, left_on="trial", right_index=True, how="left").sort_values("started_at")
+    rows["at_s"] = (rows["started_at"] - rows["started_at"].min()).dt.total_seconds()
+    rows["failed"] = rows["pulls"] - rows["succeeded"]
+    return rows.reset_index(drop=True)
+
+
+def planned_out(stored: StoredRun) -> pd.DataFrame:
+    """What the plan left out, by reason: reason, count, example (a cell's name)."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in stored.planned_out:
+        groups.setdefault(str(entry["reason"]), []).append(entry["cell"])
+    rows = [
+        {"reason": reason, "count": len(out), "example": label(out[0], [f for f in FACTORS if f in out[0]][:6])}
+        for reason, out in groups.items()
+    ]
+    return pd.DataFrame(rows, columns=["reason", "count", "example"])
+
+
+def best(table: pd.DataFrame) -> pd.Series | None:
+    """The cell that brings images fastest in all (least wall time a pull), among those that can be trusted.
+
+    Trusted: every pull succeeded, no cold pull found layers, and the client was not near its own ceiling. Where no
+    cell is free of the last two, they count again; where every cell had failures, there is none.
+    """
+    whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
+    honest = whole[(whole["found_cached"] == 0) & ~(whole["client_busy"] >= BUSY_CLIENT)]
+    candidates = whole if honest.empty else honest
+    return None if candidates.empty else candidates.loc[candidates["wall_per_pull_s"].idxmin()]

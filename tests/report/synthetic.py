@@ -1,0 +1,251 @@
+"""A seeded run as the store would give it back: the shape of a real one, and known truth in it.
+
+`eu` is near, `us` far, `cache` a mirror of `us` that stands near; docker unpacks, wire does not. Some far pulls fail.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Cell, Trial
+from pullbench.model.record import Pull, Run, Transfer, TrialRecord, TrialResult
+from pullbench.store.dataset import ResultStore
+
+RUN_ID = "20261123T161500Z-3fa2"
+STARTED_AT = datetime(2026, 11, 23, 16, 15, tzinfo=UTC)
+LAYERS_BYTES = (31_400_000, 11_200_000, 4_300_000, 620_000, 1_100)
+CONFIG_BYTES = 7_400
+BANDWIDTH = {("eu", "direct"): 110e6, ("us", "direct"): 32e6, ("us", "cache"): 96e6, ("eu", "cache"): 96e6}
+DELAY_S = {("eu", "direct"): 0.004, ("us", "direct"): 0.080, ("us", "cache"): 0.005, ("eu", "cache"): 0.005}
+
+CHECKS = (
+    Finding(check="dns", target="eu", status=Status.PASS, observed="192.0.2.1 in 1 ms", duration_s=0.001),
+    Finding(check="tcp", target="eu", status=Status.PASS, observed="connected in 4 ms", duration_s=0.004),
+    Finding(check="tls", target="eu", status=Status.PASS, observed="TLS 1.3, 61 days left", duration_s=0.01),
+    Finding(check="api", target="us", status=Status.PASS, observed="GET /v2/: 200 in 81 ms", duration_s=0.081),
+    Finding(
+        check="rate-limit",
+        target="us",
+        status=Status.WARN,
+        observed="118 of 200 requests left, the plan needs 96",
+        expected="twice what the plan needs",
+        remedy="log in for a higher limit",
+        duration_s=0.09,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What to make; the defaults are the full demo-like run."""
+
+    engines: Sequence[str] = ("wire", "docker")
+    routes: Sequence[tuple[str, str]] = (("eu", "direct"), ("us", "direct"), ("us", "cache"))
+    platforms: Sequence[str] = ("linux/amd64",)
+    concurrency: Sequence[int] = (1, 2, 4, 8)
+    blocks: int = 5
+    warmup: int = 1
+    pulls: int = 8
+    noise: float = 0.04
+    failure_rate: float = 0.03
+    """Of pulls over the far direct route."""
+    fail_everywhere: bool = False
+    images: Sequence[str] = ("library/nginx:1.27", "library/python:3.13", "library/redis:7", "team/api:2026.11")
+    error_text: str = "GET https://us.registry.example.com/v2/library/nginx/blobs/sha256:9f1c…: read: connection reset by peer"
+    status: str = "complete"
+    seed: int = 7
+    slo: dict[str, float] = field(
+        default_factory=lambda: {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": 2.0, "consecutive_failures": 3}
+    )
+
+
+class _Maker:
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.random = random.Random(recipe.seed)
+        self.now = STARTED_AT + timedelta(seconds=9)
+
+    def trial(self, cell: Cell, *, warmup: bool) -> TrialResult:
+        drift = self.random.gauss(0, self.recipe.noise) + (0.4 if warmup else 0.0)
+        workers = [0.0] * cell.concurrency
+        results, exchanges = [], []
+        for pull in range(self.recipe.pulls):
+            worker = min(range(cell.concurrency), key=workers.__getitem__)
+            made, transfers = self.pull(cell, pull, workers[worker], drift)
+            workers[worker] += made.duration_s
+            results.append(made)
+            exchanges += transfers
+        wall_s = max(workers)
+        received = sum(entry.bytes or 0 for entry in results)
+        record = TrialRecord(
+            started_at=self.now,
+            wall_s=wall_s,
+            setup_s=0.2,
+            pulls=len(results),
+            succeeded=sum(entry.ok for entry in results),
+            bytes=received,
+            throughput_bytes_per_s=received / wall_s if received else None,
+            cpu_s=0.1 * wall_s,
+            client_busy=min(0.99, received / wall_s / 1.0e9),
+            load_mode="closed",
+            offered_rate=None,
+        )
+        self.now += timedelta(seconds=wall_s + 0.4)
+        return TrialResult(record=record, pulls=tuple(results), transfers=tuple(exchanges))
+
+    def pull(self, cell: Cell, number: int, start_s: float, drift: float) -> tuple[Pull, list[Transfer]]:
+        route = (cell.registry, cell.proxy)
+        failed = self.recipe.fail_everywhere or (
+            route == ("us", "direct") and self.random.random() < self.recipe.failure_rate
+        )
+        started_at = self.now + timedelta(seconds=start_s)
+        transfers = self.transfers(cell, number, started_at, drift)
+        download_s = (transfers[-1].started_at - started_at).total_seconds() + (transfers[-1].total_s or 0)
+        extract_s = sum(entry.extract_s or 0 for entry in transfers) if cell.engine_kind == "docker" else None
+        duration_s = 0.6 * download_s if failed else download_s + 0.7 * (extract_s or 0)
+        size = CONFIG_BYTES * (cell.engine_kind == "wire") + sum(LAYERS_BYTES)
+        made = Pull(
+            pull=number,
+            image=self.recipe.images[number % len(self.recipe.images)],
+            digest="sha256:" + f"{number % len(self.recipe.images):064x}",
+            intended_at=started_at,
+            started_at=started_at,
+            queued_s=0.0,
+            duration_s=duration_s,
+            ok=not failed,
+            error_code=ErrorCode.RESET if failed else None,
+            error=self.recipe.error_text if failed else None,
+            attempts=1,
+            bytes=None if failed else size,
+            layers=None if failed else len(LAYERS_BYTES),
+            layers_cached=0 if cell.engine_kind == "docker" and not failed else None,
+            layers_shared=0 if cell.engine_kind == "docker" and not failed else None,
+            auth_s=DELAY_S[route] * 2,
+            resolve_s=DELAY_S[route] * 2,
+            download_s=None if failed else download_s,
+            extract_s=None if failed else extract_s,
+            served_by="192.0.2.10 Via: 1.1 cache" if cell.proxy == "cache" else "192.0.2.1",
+        )
+        return made, transfers
+
+    def transfers(self, cell: Cell, pull: int, started_at: datetime, drift: float) -> list[Transfer]:
+        route = (cell.registry, cell.proxy)
+        delay_s, rate = DELAY_S[route], BANDWIDTH[route] / (1 + 0.55 * (cell.concurrency - 1))
+        rate *= 0.8 if cell.platform == "linux/arm64" else 1.0
+        wire, at_s, made = cell.engine_kind == "wire", 0.0, []
+        steps = [("layer", size) for size in LAYERS_BYTES]
+        if wire:
+            steps = [("token", 1_900), ("manifest", 2_300), ("config", CONFIG_BYTES), *steps]
+        for index, (kind, size) in enumerate(steps):
+            factor = 2.718281828 ** (drift + self.random.gauss(0, self.recipe.noise))
+            transfer_s = size / rate * factor
+            made.append(
+                Transfer(
+                    pull=pull,
+                    attempt=1,
+                    kind=kind,  # type: ignore[arg-type]
+                    digest=None if kind == "token" else f"sha256:{kind}{index:04d}" + "ab" * 20,
+                    bytes=size,
+                    status=200 if wire else None,
+                    started_at=started_at + timedelta(seconds=at_s),
+                    dns_s=0.001 if wire and index == 0 else None,
+                    connect_s=delay_s if wire and index == 0 else None,
+                    tls_s=2 * delay_s if wire and index == 0 else None,
+                    wait_s=delay_s * factor if wire else None,
+                    transfer_s=transfer_s if wire else None,
+                    total_s=transfer_s + delay_s,
+                    extract_s=size / 180e6 if cell.engine_kind == "docker" else None,
+                    reused=index > 0 if wire else None,
+                    http_version="1.1" if wire else None,
+                    remote_ip="192.0.2.1" if wire else None,
+                )
+            )
+            at_s += (transfer_s + delay_s) * (1.0 if kind != "layer" else 0.45)
+        return made
+
+
+def make(folder: Path, recipe: Recipe | None = None) -> ResultStore:
+    """A store with one made-up run, RUN_ID, compacted as a finished run is."""
+    recipe = recipe or Recipe()
+    maker, store, number = _Maker(recipe), ResultStore(str(folder)), 0
+    for block in range(recipe.warmup + recipe.blocks):
+        order = _cells(recipe)
+        maker.random.shuffle(order)
+        for cell in order:
+            warmup = block < recipe.warmup
+            trial = Trial(number=number, block=block, warmup=warmup, cell=cell, images=tuple(recipe.images))
+            store.write_trial(RUN_ID, "office", trial, maker.trial(cell, warmup=warmup))
+            number += 1
+    store.compact(RUN_ID)
+    store.write_checks(RUN_ID, "office", CHECKS, STARTED_AT)
+    store.write_run(_run(recipe, maker.now, number))
+    return store
+
+
+def _cells(recipe: Recipe) -> list[Cell]:
+    return [
+        Cell(
+            engine=engine,
+            engine_kind=engine,  # type: ignore[arg-type]
+            registry=registry,
+            region={"eu": "eu-west", "us": "us-east"}[registry],
+            proxy=proxy,
+            platform=platform,
+            concurrency=concurrency,
+            cache="cold",
+            proxy_cache="any",
+            auth="persisted",
+        )
+        for engine in recipe.engines
+        for registry, proxy in recipe.routes
+        for platform in recipe.platforms
+        for concurrency in recipe.concurrency
+    ]
+
+
+def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
+    spec = {
+        "name": "concurrency-sweep",
+        "images": list(recipe.images),
+        "slo": recipe.slo,
+        "repetitions": recipe.blocks,
+        "warmup": recipe.warmup,
+        "load": {"mode": "closed"},
+        "pulls_per_trial": recipe.pulls,
+        "timeout_s": 300.0,
+        "retries": 0,
+    }
+    refused = {"engine": "docker", "engine_kind": "docker", "registry": "eu", "region": "eu-west", "proxy": "cache"}
+    refused |= {"platform": "linux/amd64", "cache": "cold", "proxy_cache": "any", "auth": "persisted"}
+    reason = "proxy 'cache' is a mirror of 'us', not of 'eu'"
+    return Run(
+        run_id=RUN_ID,
+        vantage="office",
+        name="concurrency-sweep",
+        labels={"commit": "3f4ff3c"},
+        started_at=STARTED_AT,
+        finished_at=finished_at,
+        status=recipe.status,  # type: ignore[arg-type]
+        seed=1,
+        spec=json.dumps(spec),
+        spec_hash="0" * 64,
+        facts='{"engines":[],"host_platform":"linux/amd64","images":[]}',
+        environment=json.dumps(
+            {
+                "pullbench": "0.1.0",
+                "python": "3.11.2",
+                "kernel": "Linux 6.1.0",
+                "cpu": "x86_64, 2 cores",
+                "memory_bytes": 8_000_000_000,
+                "congestion_control": "cubic",
+                "docker": {"version": "20.10.24", "max_concurrent_downloads": 3},
+            }
+        ),
+        trials_planned=trials,
+        planned_out=json.dumps([{"cell": refused | {"concurrency": c}, "reason": reason} for c in recipe.concurrency]),
+    )
