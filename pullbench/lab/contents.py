@@ -1,7 +1,6 @@
 """What a lab registry holds: manifests and tags by repository, blobs as files by digest."""
 
 import bisect
-import json
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -116,8 +115,3 @@ def page(names: Sequence[str], *, limit: int | None, last: str | None) -> tuple[
     start = 0 if last is None else bisect.bisect_right(names, last)
     end = len(names) if limit is None else start + limit
     return list(names[start:end]), limit != 0 and end < len(names)
-
-
-def media_type_of(content: bytes, declared: str) -> str:
-    """The document's own mediaType, else what was declared with it."""
-    return str(json.loads(content).get("mediaType") or declared)

@@ -1,0 +1,260 @@
+"""One connection to a lab registry: reads requests and answers them (OCI distribution spec 1.1, "Pulling")."""
+
+import http.server
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from pullbench.lab.contents import StoredBlob, StoredManifest, page
+from pullbench.lab.ranges import Unsatisfiable, requested_range
+from pullbench.lab.upstream import Elsewhere, Fetch, UpstreamError
+from pullbench.model.reference import is_digest
+
+if TYPE_CHECKING:
+    from pullbench.lab.registry import Registry
+
+_PATH = re.compile(r"/v2/(?P<name>.+)/(?:(?P<kind>manifests|blobs)/(?P<reference>[^/]+)|tags/list)")
+_JSON = "application/json"
+_VIA = "1.1 pullbench-lab"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers GET and HEAD; whatever else is asked is UNSUPPORTED and ends the connection."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "pullbench-lab"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    timeout = 75.0
+    # Head and body of a small answer leave in one segment.
+    wbufsize = 1 << 16
+
+    def setup(self) -> None:
+        super().setup()
+        self.registry: Registry = self.server.registry  # type: ignore[attr-defined]
+        self._sent: tuple[int, int] = (0, 0)
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        except OSError:
+            self.rfile.close()
+
+    def do_GET(self) -> None:
+        started = time.monotonic()
+        self._sent = (0, 0)
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            # No request here has a body worth reading; unread, it would be taken for the next request.
+            self.close_connection = True
+        try:
+            self._answer()
+        finally:
+            status, size = self._sent
+            elapsed_s = time.monotonic() - started
+            self.registry.log(f"{self.client_address[0]} {self.command} {self.path} {status} {size} {elapsed_s:.6f}")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class finds wrong (a malformed request, another method) as an OCI error."""
+        self.close_connection = True
+        self._refuse(405 if code == 501 else code, "UNSUPPORTED", explain or message or "")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing to stderr; `access_log` has its own lines."""
+
+    def _answer(self) -> None:
+        parts = urlsplit(self.path)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        found = _PATH.fullmatch(parts.path)
+        counters = self.registry.counters
+        if parts.path == "/lab/counters":
+            self._reply(200, json.dumps(counters.as_dict()).encode(), _JSON)
+        elif parts.path == "/token":
+            counters.request("token")
+            self._token(query)
+        elif parts.path in ("/v2", "/v2/"):
+            counters.request("ping")
+            if self._may_pass(""):
+                self._reply(200, b"{}", _JSON)
+        elif parts.path == "/v2/_catalog":
+            counters.request("catalog")
+            if self._may_pass("registry:catalog:*"):
+                self._names("repositories", self.registry.contents.repositories(), {}, query)
+        elif found is None:
+            counters.request("other")
+            self._refuse(404, "NOT_FOUND", "no such path")
+        else:
+            kind = f"{found['kind'][:-1]}_{self.command.lower()}" if found["kind"] else "tags"
+            counters.request(kind)
+            if self._may_pass(f"repository:{found['name']}:pull"):
+                self._content(found["name"], found["kind"], found["reference"], query)
+
+    def _content(self, name: str, kind: str | None, reference: str, query: Mapping[str, list[str]]) -> None:
+        try:
+            if kind == "manifests":
+                self._manifest(name, reference)
+            elif kind == "blobs":
+                self._blob(name, reference)
+            else:
+                self._tags(name, query)
+        except UpstreamError as error:
+            if self._sent[0]:
+                # The head is out: only a cut connection still says that the body is not whole.
+                self.close_connection = True
+                return
+            code = "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN"
+            self._refuse(error.status, code if error.status == 404 else "UNKNOWN", f"upstream: {error}")
+
+    def _may_pass(self, scope: str) -> bool:
+        self.registry.serve_time()
+        host = self.headers.get("Host", "")
+        refusal = self.registry.doorkeeper.refuse(self.headers.get("Authorization", ""), scope=scope, host=host)
+        if refusal is None:
+            return True
+        self._refuse(401, refusal.code, refusal.message, {"WWW-Authenticate": refusal.challenge})
+        return False
+
+    def _token(self, query: Mapping[str, list[str]]) -> None:
+        document = self.registry.doorkeeper.token(self.headers.get("Authorization", ""), query)
+        if document is None:
+            self._refuse(401, "UNAUTHORIZED", "incorrect username or password")
+            return
+        self.registry.counters.add("tokens")
+        self._reply(200, json.dumps(document).encode(), _JSON, {"Cache-Control": "no-store"})
+
+    def _manifest(self, name: str, reference: str) -> None:
+        manifest: StoredManifest | None
+        if self.registry.pull_through is not None:
+            manifest, hit = self.registry.pull_through.manifest(name, reference)
+            headers = self._cache_headers(manifest.stored_at if hit else None)
+        else:
+            manifest, headers = self.registry.contents.manifest(name, reference), {}
+        if manifest is None:
+            known = self.registry.contents.tags(name) is not None
+            self._refuse(404, "MANIFEST_UNKNOWN" if known else "NAME_UNKNOWN", f"{name}:{reference} is not here")
+            return
+        headers |= _digest_headers(manifest.digest)
+        if self.headers.get("If-None-Match") == headers["ETag"]:
+            self._reply(304, b"", manifest.media_type, headers)
+        else:
+            self._reply(200, manifest.content, manifest.media_type, headers)
+
+    def _blob(self, name: str, digest: str) -> None:
+        if not is_digest(digest):
+            self._refuse(400, "DIGEST_INVALID", f"'{digest}' is no digest")
+            return
+        blob: StoredBlob | Fetch | Elsewhere | None
+        headers: dict[str, str] = {}
+        if self.registry.pull_through is not None:
+            find = self.registry.pull_through.look if self.command == "HEAD" else self.registry.pull_through.blob
+            blob = find(name, digest)
+            headers = self._cache_headers(blob.stored_at if isinstance(blob, StoredBlob) else None)
+        else:
+            blob = self.registry.contents.blob(name, digest)
+        if blob is None:
+            self._refuse(404, "BLOB_UNKNOWN", f"{digest} is not in {name}")
+            return
+        size = blob.size_bytes
+        headers |= {**_digest_headers(digest), "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}
+        if_range = self.headers.get("If-Range", headers["ETag"])
+        try:
+            wanted = requested_range(self.headers.get("Range") if if_range == headers["ETag"] else None, size)
+        except Unsatisfiable:
+            headers = {"Content-Range": f"bytes */{size}"}
+            self._refuse(416, "RANGE_INVALID", f"the blob has {size} bytes", headers)
+            return
+        start, end = wanted or (0, size)
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        self._head(206 if wanted is not None else 200, end - start, headers)
+        if not isinstance(blob, Elsewhere) and self.command == "GET":
+            self.wfile.flush()
+            self._send_blob(blob, start, end)
+
+    def _send_blob(self, blob: StoredBlob | Fetch, start: int, end: int) -> None:
+        with blob.path.open("rb") if isinstance(blob, StoredBlob) else blob.open() as file:
+            while start < end:
+                available = end if isinstance(blob, StoredBlob) else min(end, blob.wait_beyond(start))
+                self._send_file(file, start, available)
+                start = available
+
+    def _send_file(self, file: BinaryIO, start: int, end: int) -> None:
+        """Counted before it leaves, so that who has read it all finds it counted; what did not leave is taken back."""
+        counters = self.registry.counters
+        counters.add("bytes", end - start)
+        file.seek(start)
+        try:
+            self.connection.sendfile(file, start, end - start)
+        except OSError:
+            counters.add("bytes", file.tell() - end)
+            raise
+        self._sent = (self._sent[0], self._sent[1] + end - start)
+
+    def _tags(self, name: str, query: Mapping[str, list[str]]) -> None:
+        if self.registry.pull_through is not None:
+            answer = self.registry.pull_through.ask("GET", self.path)
+            link = {"Link": answer.headers["link"]} if "link" in answer.headers else {}
+            self._reply(answer.status, answer.body, answer.headers.get("content-type", _JSON), {"Via": _VIA, **link})
+            return
+        tags = self.registry.contents.tags(name)
+        if tags is None:
+            self._refuse(404, "NAME_UNKNOWN", f"{name} is not here")
+        else:
+            self._names("tags", tags, {"name": name}, query)
+
+    def _names(self, key: str, names: list[str], more: Mapping[str, str], query: Mapping[str, list[str]]) -> None:
+        given, last = query.get("n", [""])[0], query.get("last", [None])[0]
+        if (given and not given.isascii()) or (given and not given.isdigit()):
+            self._refuse(400, "PAGINATION_NUMBER_INVALID", f"n is '{given}'")
+            return
+        shown, goes_on = page(names, limit=int(given) if given else None, last=last)
+        headers = {}
+        if goes_on:
+            path = quote(urlsplit(self.path).path)
+            headers["Link"] = f'<{path}?{urlencode({"n": given, "last": shown[-1]})}>; rel="next"'
+        self._reply(200, json.dumps({**more, key: shown}).encode(), _JSON, headers)
+
+    def _cache_headers(self, stored_at: float | None) -> dict[str, str]:
+        """`stored_at` is None for what the cache did not have."""
+        self.registry.counters.add("misses" if stored_at is None else "hits")
+        if stored_at is None:
+            return {"X-Cache": "MISS", "Via": _VIA}
+        return {"X-Cache": "HIT", "Via": _VIA, "Age": str(int(time.monotonic() - stored_at))}
+
+    def _refuse(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        body = json.dumps({"errors": [{"code": code, "message": message, "detail": None}]}).encode()
+        self._reply(status, body, _JSON, headers or {})
+
+    def _reply(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+        self._head(status, None if status == 304 else len(body), {**(headers or {}), "Content-Type": content_type})
+        if self.command != "HEAD" and body:
+            self.registry.counters.add("bytes", len(body))
+            self._sent = (status, len(body))
+            self.wfile.write(body)
+
+    def _head(self, status: int, size_bytes: int | None, headers: Mapping[str, str]) -> None:
+        self._sent = (status, 0)
+        self.registry.counters.status(status)
+        self.send_response(status)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if size_bytes is not None:
+            self.send_header("Content-Length", str(size_bytes))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+def _digest_headers(digest: str) -> dict[str, str]:
+    return {"Docker-Content-Digest": digest, "ETag": f'"{digest}"'}

@@ -1,0 +1,207 @@
+"""A long line in user space: a TCP proxy with a delay and a rate that all its connections share.
+
+Every chunk gets the instant at which it is due at the far end, and is sent on then: so a delay costs no rate, and
+many connections cost no accuracy. What it is not: the TCP connect cannot be slowed (the kernel answers it before a
+proxy sees it), so connect times are those of loopback, and the first byte of an answer comes one round trip after
+the request. There is no loss, no slow start and no jitter.
+"""
+
+import asyncio
+import contextlib
+import math
+import select
+import selectors
+import socket
+import struct
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from pullbench.lab.registry import listen
+
+_LOOKAHEAD_S = 0.005
+_CHUNK_S = 0.001
+_MIN_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 14, 1 << 18
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkShape:
+    """`delay_s` is one way and holds both ways; `rate_bytes_per_s` is for what flows to the client (None: no limit)."""
+
+    delay_s: float = 0.0
+    rate_bytes_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.delay_s < 0 or (self.rate_bytes_per_s is not None and self.rate_bytes_per_s <= 0):
+            raise ValueError("a link needs a delay of at least 0 and a rate above 0")
+
+    @property
+    def chunk_bytes(self) -> int:
+        """About a millisecond of the line: fine enough to share it fairly, coarse enough to be cheap."""
+        rate = self.rate_bytes_per_s or math.inf
+        return int(min(max(rate * _CHUNK_S, _MIN_CHUNK_BYTES), _MAX_CHUNK_BYTES))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEnds:
+    """One link: a listening socket for clients, and the (host, port) that it leads to."""
+
+    listener: socket.socket
+    target: tuple[str, int]
+    shape: LinkShape
+
+
+class Links:
+    """Running links on one event loop in one thread; a context manager. The listeners are closed with it."""
+
+    def __init__(self, ends: Sequence[LinkEnds]) -> None:
+        self._loop = asyncio.SelectorEventLoop(_selector())
+        self._stop = asyncio.Event()
+        self._ends = tuple(ends)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening, cut what is open, and wait for the thread."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        accepting = [asyncio.create_task(_Link(ends).accept()) for ends in self._ends]
+        await self._stop.wait()
+        for task in accepting:
+            task.cancel()
+        await asyncio.wait(accepting)
+
+
+def link(target: tuple[str, int], shape: LinkShape) -> tuple[Links, str]:
+    """One link to `target` on a free port, and its URL."""
+    listener = listen()
+    host, port = listener.getsockname()
+    return Links([LinkEnds(listener=listener, target=target, shape=shape)]), f"http://{host}:{port}"
+
+
+class _Line:
+    """The shared rate: whoever sends takes a turn, and learns when the last of its bytes will have left.
+
+    Turns go round in the order of asking, and each connection asks for one chunk at a time: so they share fairly.
+    They are given a few milliseconds ahead, as a router's queue would, so a late wake-up leaves the line no gap.
+    """
+
+    def __init__(self, rate_bytes_per_s: float | None) -> None:
+        self._rate = rate_bytes_per_s
+        self._free_at = 0.0
+        self._turn = asyncio.Lock()
+
+    async def departure(self, size_bytes: int) -> float:
+        loop = asyncio.get_running_loop()
+        if self._rate is None:
+            return loop.time()
+        async with self._turn:
+            ahead_s = self._free_at - loop.time() - _LOOKAHEAD_S
+            if ahead_s > 0:
+                await asyncio.sleep(ahead_s)
+            self._free_at = max(self._free_at, loop.time()) + size_bytes / self._rate
+            return self._free_at
+
+
+class _Link:
+    def __init__(self, ends: LinkEnds) -> None:
+        self._ends = ends
+        self._to_client = _Line(ends.shape.rate_bytes_per_s)
+        self._to_server = _Line(None)
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def accept(self) -> None:
+        loop, listener = asyncio.get_running_loop(), self._ends.listener
+        listener.setblocking(False)
+        try:
+            while True:
+                client, _ = await loop.sock_accept(listener)
+                task = asyncio.create_task(self._carry(client))
+                self._open.add(task)
+                task.add_done_callback(self._open.discard)
+        finally:
+            listener.close()
+            for task in self._open:
+                task.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _carry(self, client: socket.socket) -> None:
+        """One connection, until both directions have ended, or either broke: then both sides are reset."""
+        server = socket.socket(self._ends.listener.family, socket.SOCK_STREAM)
+        with client, server:
+            # A small receive buffer keeps the sender at the line's pace, as a real line would.
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * self._ends.shape.chunk_bytes)
+            for end in (client, server):
+                end.setblocking(False)
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                await asyncio.get_running_loop().sock_connect(server, self._ends.target)
+                async with asyncio.TaskGroup() as group:
+                    for journey in (
+                        *self._way(client, server, self._to_server),
+                        *self._way(server, client, self._to_client),
+                    ):
+                        group.create_task(journey)
+            except* OSError:
+                for end in (client, server):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+    def _way(self, source: socket.socket, sink: socket.socket, line: _Line) -> Sequence[Coroutine[Any, Any, None]]:
+        """Both ends of one direction; the queue between them is the line's length, so a slow reader slows the sender."""
+        shape = self._ends.shape
+        on_the_way_bytes = 4 * shape.delay_s * (shape.rate_bytes_per_s or 0)
+        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64 + int(on_the_way_bytes / shape.chunk_bytes))
+        return self._enter(source, line, chunks), self._leave(sink, chunks)
+
+    async def _enter(self, source: socket.socket, line: _Line, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
+        loop = asyncio.get_running_loop()
+        chunk = b"-"
+        while chunk:
+            chunk = await loop.sock_recv(source, self._ends.shape.chunk_bytes)
+            departure = await line.departure(len(chunk))
+            await chunks.put((departure + self._ends.shape.delay_s, chunk))
+
+    async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
+        """Send each chunk when it is due; the empty one is the end of the stream, and closes this half alone."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, chunk = await chunks.get()
+            if (wait_s := due - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            if not chunk:
+                with contextlib.suppress(OSError):
+                    sink.shutdown(socket.SHUT_WR)
+                return
+            await loop.sock_sendall(sink, chunk)
+
+
+def _selector() -> selectors.BaseSelector:
+    if not hasattr(selectors, "EpollSelector"):
+        return selectors.DefaultSelector()
+
+    class PreciseEpoll(selectors.EpollSelector):
+        """epoll_wait counts whole milliseconds, rounded up; select on epoll's own descriptor waits to the microsecond."""
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if timeout is None or timeout > 0:
+                select.select([self.fileno()], [], [], timeout)
+            return super().select(0)
+
+    return PreciseEpoll()

@@ -1,0 +1,131 @@
+"""A registry on a real socket: the pull half of the OCI distribution spec, from files by sendfile, a thread a connection.
+
+It stands in for a remote service that a measurement can be held against: what it sent is counted, and its capacity
+can be set (`slots`, `service_s`).
+"""
+
+import contextlib
+import socket
+import socketserver
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from pullbench.lab.auth import AuthRules, Doorkeeper
+from pullbench.lab.contents import Contents
+from pullbench.lab.counters import Counters
+from pullbench.lab.handler import Handler
+from pullbench.lab.upstream import PullThrough
+
+_CLOSING_S = 5.0
+
+
+def listen(host: str = "127.0.0.1") -> socket.socket:
+    """A listening socket on a free port, with a backlog for many clients at once."""
+    return socket.create_server((host, 0), backlog=1024)
+
+
+class Registry:
+    """A running registry; a context manager, so that it ends with its block.
+
+    `upstream` (`http://HOST:PORT`) makes it a pull-through cache that keeps blobs in `cache_folder`. With `slots`,
+    at most that many requests are in service at once, each for `service_s` seconds before its answer begins: the
+    capacity is slots / service_s requests a second. `access_log` gets one line an exchange.
+    """
+
+    def __init__(
+        self,
+        contents: Contents | None = None,
+        *,
+        auth: AuthRules | None = None,
+        upstream: str | None = None,
+        cache_folder: Path | None = None,
+        access_log: Path | None = None,
+        slots: int | None = None,
+        service_s: float = 0.0,
+        listener: socket.socket | None = None,
+    ) -> None:
+        if (upstream is None) != (cache_folder is None):
+            raise ValueError("a pull-through cache needs both `upstream` and `cache_folder`")
+        self.contents = contents or Contents()
+        self.counters = Counters()
+        self.doorkeeper = Doorkeeper(auth)
+        self.pull_through: PullThrough | None = None
+        if upstream is not None and cache_folder is not None:
+            self.pull_through = PullThrough(
+                upstream, folder=cache_folder, contents=self.contents, counters=self.counters
+            )
+        self._slots = threading.BoundedSemaphore(slots) if slots is not None else contextlib.nullcontext()
+        self._service_s = service_s
+        self._log_lock = threading.Lock()
+        self._log: TextIO | None = None if access_log is None else access_log.open("a", buffering=1)
+        self._server = _Server(listener or listen(), self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+    def serve_time(self) -> None:
+        """Wait for a free slot and for the service time; returns at once where neither is set."""
+        with self._slots:
+            if self._service_s > 0:
+                time.sleep(self._service_s)
+
+    def log(self, line: str) -> None:
+        """Write to the access log where there is one."""
+        if self._log is not None:
+            with self._log_lock:
+                self._log.write(line + "\n")
+
+    def close(self) -> None:
+        """Stop listening, cut the open connections, and wait for their threads."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._server.cut_connections()
+        if self._log is not None:
+            self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, listener: socket.socket, registry: Registry) -> None:
+        super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.registry = registry
+        self._open: set[Any] = set()
+        self._changed = threading.Condition()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            self._open.add(request)
+        self.registry.counters.add("connections")
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._changed:
+            self._open.discard(request)
+            self._changed.notify_all()
+
+    def cut_connections(self) -> None:
+        with self._changed:
+            for request in self._open:
+                with contextlib.suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+            self._changed.wait_for(lambda: not self._open, timeout=_CLOSING_S)
