@@ -49,7 +49,7 @@ class TrialSetup:
     before_pulls: Callable[[Sequence[str]], None]
     """To be called with the names that the trial may bring into a store, before the first of them is pulled."""
     brought: frozenset[str] = frozenset()
-    """Image IDs (config digests) that this run or an earlier one brought into the engine's store."""
+    """What `before_pulls` was told in this run or an earlier one: image IDs, and names that a run made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
