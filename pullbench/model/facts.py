@@ -20,6 +20,8 @@ class EngineFacts:
     version: str | None = None
     unavailable: str | None = None
     """Why the engine cannot be used (not installed, no answer); None where it can."""
+    store_id: str | None = None
+    """What tells its store from others, such as the ID of `docker info`; None where it keeps nothing."""
     present: frozenset[str] = frozenset()
     """Config digests (Docker's image IDs) that the store held and no run brought."""
 

@@ -1,0 +1,220 @@
+"""The command line: parses, calls flows/commands, and turns errors into one line and an exit code.
+
+Exit codes: 0 done; 1 a check failed or an SLO was missed; 2 usage or spec; 3 incomplete, what was measured is stored;
+70 a bug. Nothing heavy is imported here, so that help answers at once.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from pullbench import __version__
+from pullbench.errors import PullbenchError, UsageError
+
+app = typer.Typer(
+    name="pullbench",
+    help="Is this container registry ready, how fast do images really pull from it, and did it get worse?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML).")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change the spec, such as matrix.concurrency=[1,4]; may be given again."
+    ),
+]
+Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a folder or an fsspec URL.")]
+Reports = Annotated[Path, typer.Option(metavar="DIR", help="Where HTML reports go.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it, or 'latest'.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"pullbench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer settings and repetitions: a look in half a minute.")
+    ] = False,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    as_json: Json = False,
+) -> None:
+    """Measure an embedded lab: two regions, a proxy, the whole pipeline, a report. No network, Docker or root."""
+    from flows.commands.measure import run_demo
+
+    raise typer.Exit(run_demo(quick=quick, results=results, reports=reports, as_json=as_json))
+
+
+@app.command()
+def init(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE|docker", help="A compose file, Kubernetes manifests, or the local daemon."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The spec file to write.")] = Path("pullbench.yaml"),
+    registry: Annotated[str | None, typer.Option(metavar="URL", help="The registry to measure.")] = None,
+    image: Annotated[list[str] | None, typer.Option(metavar="REF", help="An image there; may be given again.")] = None,
+) -> None:
+    """Write a first spec: the images found, the registry that they come from."""
+    from flows.commands.first_spec import write_first_spec
+
+    raise typer.Exit(write_first_spec(source=source, out=out, registry=registry, images=image or []))
+
+
+@app.command()
+def preflight(
+    spec: SpecFile,
+    as_json: Json = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Run this check alone; may be given again.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Leave this check out; may be given again.")
+    ] = None,
+    sets: Sets = None,
+) -> None:
+    """Check every registry, proxy, image and platform of a spec, without any load."""
+    from flows.commands.check import run_preflight
+
+    raise typer.Exit(run_preflight(spec, sets=sets or [], only=only or [], skip=skip or [], as_json=as_json))
+
+
+@app.command()
+def plan(
+    spec: SpecFile,
+    as_json: Json = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Contact nothing; sizes are not known then.")] = False,
+    sets: Sets = None,
+) -> None:
+    """Show the cells and trials, what is planned out and why, bytes and requests."""
+    from flows.commands.check import show_plan
+
+    raise typer.Exit(show_plan(spec, sets=sets or [], offline=offline, as_json=as_json))
+
+
+@app.command()
+def run(
+    spec: SpecFile,
+    sets: Sets = None,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Go on with an incomplete run.")] = None,
+    vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
+    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure: facts, plan, preflight, trials, Parquet, report."""
+    from flows.commands.measure import run_spec
+
+    code = run_spec(
+        spec,
+        sets=sets or [],
+        results=results,
+        reports=reports,
+        resume=resume,
+        vantage=vantage,
+        skip_preflight=skip_preflight,
+        report=not no_report,
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(run_id: RunId, results: Results = "results", reports: Reports = Path("reports")) -> None:
+    """Render the HTML report of a stored run."""
+    from flows.commands.stored import render_report
+
+    raise typer.Exit(render_report(run_id, results=results, reports=reports))
+
+
+@app.command()
+def runs(results: Results = "results", as_json: Json = False) -> None:
+    """List the stored runs, newest first."""
+    from flows.commands.stored import list_runs
+
+    raise typer.Exit(list_runs(results=results, as_json=as_json))
+
+
+@app.command()
+def show(run_id: RunId, results: Results = "results", as_json: Json = False) -> None:
+    """Show what a stored run measured."""
+    from flows.commands.stored import show_run
+
+    raise typer.Exit(show_run(run_id, results=results, as_json=as_json))
+
+
+@app.command()
+def lab(
+    spec_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a spec that measures the lab.")] = None,
+) -> None:
+    """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
+    from flows.commands.lab import serve_lab
+
+    raise typer.Exit(serve_lab(spec_out))
+
+
+@app.command()
+def clean(
+    results: Results = "results",
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
+) -> None:
+    """Remove the images that killed runs left in a daemon; nothing that a run did not bring."""
+    from flows.commands.stored import clean_up
+
+    raise typer.Exit(clean_up(results=results, apply=apply))
+
+
+def main() -> NoReturn:
+    """Run a command; never a traceback for a user's mistake."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = typer.main.get_command(app).main(standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), UsageError.exit_code)
+    except PullbenchError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", 3)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001  (the last line of defence: a bug is told as one)
+        if os.environ.get("PULLBENCH_DEBUG"):
+            traceback.print_exc()
+        _fail(f"a bug of pullbench: {type(error).__name__}: {error}; PULLBENCH_DEBUG=1 shows where", 70)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

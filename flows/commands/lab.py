@@ -1,0 +1,30 @@
+"""`lab`: the embedded registries, until Ctrl-C."""
+
+import signal
+import sys
+from pathlib import Path
+
+from pullbench.lab.world import World
+
+from pullbench.bench.specfile import as_yaml
+from pullbench.errors import UsageError
+
+
+def serve_lab(spec_out: Path | None) -> int:
+    """Serve until SIGINT or SIGTERM, which are the way to end it: exit 0."""
+    with World.start() as world:
+        text = as_yaml(world.spec(False))
+        if spec_out is None:
+            print(text, flush=True)
+        else:
+            try:
+                spec_out.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"--spec-out {spec_out}: {error.strerror}") from error
+            print(f"the lab is up; measure it with: pullbench run {spec_out}", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr, flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            return 0
+    return 0

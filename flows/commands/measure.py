@@ -1,0 +1,125 @@
+"""`run` and `demo`: prepare while Prefect starts, call the flow, tell the outcome."""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pullbench.lab.world import World
+from pullbench.report.documents import run_document
+from rich.console import Console
+
+from flows.conduct import Outcome, Prepared, Request
+from flows.console import ShellProgress, cells_table
+from flows.prefect_secret import prefect_secret
+from flows.prefect_start import PrefectStart
+from pullbench.bench.specfile import as_yaml
+from pullbench.errors import IncompleteError, PreflightFailed
+
+
+def run_spec(
+    spec: Path,
+    *,
+    sets: Sequence[str],
+    results: str,
+    reports: Path,
+    resume: str | None,
+    vantage: str,
+    skip_preflight: bool,
+    report: bool,
+    as_json: bool,
+) -> int:
+    """Measure a spec through the flow `pull-benchmark`; the exit code."""
+    request = Request(
+        spec=spec,
+        sets=tuple(sets),
+        vantage=vantage,
+        results=results,
+        reports=reports,
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=report,
+    )
+    return _measure(request, as_json=as_json)
+
+
+def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool) -> int:
+    """Measure the embedded lab."""
+    stderr = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="pullbench-demo-") as folder:
+        spec = Path(folder) / "demo.yaml"
+        start: Callable[[Callable[[str], None]], PrefectStart] = PrefectStart
+        prefect = start(ShellProgress(stderr).note)
+        with World.start() as world:
+            spec.write_text(as_yaml(world.spec(quick)), encoding="utf-8")
+            return _measure(Request(spec=spec, results=results, reports=reports), as_json=as_json, prefect=prefect)
+
+
+def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = None) -> int:
+    progress = ShellProgress(Console(stderr=True))
+    prepared = Prepared(request, block=prefect_secret)
+    prefect = prefect or PrefectStart(progress.note)
+    if request.resume is None:
+        prepared.facts()
+    prefect.wait()
+    try:
+        outcome = _call_flow(prepared, progress)
+    except PreflightFailed as error:
+        if as_json and prepared.run_id is not None:
+            _print_document(run_document(prepared.session.store, prepared.run_id))
+        raise error
+    except KeyboardInterrupt:
+        raise IncompleteError(_how_to_go_on(prepared, "interrupted")) from None
+    if as_json:
+        _print_document(outcome.document)
+    else:
+        _print_outcome(outcome)
+    return outcome.exit_code
+
+
+def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
+    from flows.pull_benchmark import Invocation, invoked_by, pull_benchmark
+
+    request = prepared.request
+    invocation = Invocation(prepared, progress)
+    with invoked_by(invocation):
+        pull_benchmark(
+            spec=str(request.spec),
+            vantage=request.vantage,
+            settings=list(request.sets),
+            results=request.results,
+            reports=str(request.reports),
+            resume=request.resume,
+            skip_preflight=request.skip_preflight,
+            report=request.report,
+            return_state=True,
+        )
+    if invocation.error is not None:
+        raise invocation.error
+    if invocation.outcome is None:
+        raise IncompleteError(_how_to_go_on(prepared, "the flow ended without an outcome (cancelled in the UI?)"))
+    return invocation.outcome
+
+
+def _how_to_go_on(prepared: Prepared, what: str) -> str:
+    if prepared.run_id is None:
+        return f"{what} before anything was measured"
+    return f"{what}; what was measured is stored, go on with `--resume {prepared.run_id}`"
+
+
+def _print_document(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2, default=str))
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    stdout = Console(highlight=False)
+    stdout.print(cells_table(outcome.document["cells"]))
+    stdout.print()
+    if outcome.document.get("headline"):
+        stdout.print(outcome.document["headline"], markup=False)
+    for entry in outcome.document["slo"]:
+        stdout.print(f"SLO {entry['name']}: {entry['verdict'].replace('_', ' ')}", markup=False)
+    stdout.print(f"run {outcome.run_id}: {outcome.message}", markup=False)
+    if outcome.report is not None:
+        stdout.print(f"report: {outcome.report}", markup=False, soft_wrap=True)

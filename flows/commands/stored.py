@@ -1,0 +1,80 @@
+"""`runs`, `show`, `report` and `clean`: what is stored, without Prefect."""
+
+import json
+from pathlib import Path
+
+from pullbench.report.documents import run_document
+from pullbench.report.render import render_run_report
+from rich.console import Console
+from rich.table import Table
+
+from flows.console import cells_table, plain
+from pullbench.errors import UsageError
+from pullbench.store.dataset import ResultStore
+
+
+def list_runs(*, results: str, as_json: bool) -> int:
+    found = ResultStore(results).runs()
+    if as_json:
+        rows = [
+            {
+                "run_id": run.run_id,
+                "name": run.name,
+                "started_at": run.started_at.isoformat(),
+                "status": run.status,
+                "labels": dict(run.labels),
+                "vantage": run.vantage,
+                "kind": run.kind,
+            }
+            for run in found
+        ]
+        print(json.dumps(rows, indent=2))
+        return 0
+    if not found:
+        Console(stderr=True).print(f"no runs in {results}; `pullbench demo` makes one", markup=False)
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("run", "name", "started (UTC)", "status", "vantage", "labels"):
+        table.add_column(column)
+    for run in found:
+        labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
+        table.add_row(
+            run.run_id, run.name, f"{run.started_at:%Y-%m-%d %H:%M}", run.status, plain(run.vantage), plain(labels)
+        )
+    Console(highlight=False).print(table)
+    return 0
+
+
+def show_run(run_id: str, *, results: str, as_json: bool) -> int:
+    store = ResultStore(results)
+    document = run_document(store, _find(store, run_id))
+    if as_json:
+        print(json.dumps(document, indent=2, default=str))
+        return 0
+    stdout = Console(highlight=False)
+    stdout.print(f"run {document['run_id']} ({document['name']}): {document['status']}", markup=False)
+    if document["cells"]:
+        stdout.print(cells_table(document["cells"]))
+    if document.get("headline"):
+        stdout.print()
+        stdout.print(document["headline"], markup=False)
+    for entry in document["slo"]:
+        stdout.print(f"SLO {entry['name']}: {entry['verdict'].replace('_', ' ')}", markup=False)
+    return 0
+
+
+def render_report(run_id: str, *, results: str, reports: Path) -> int:
+    path = render_run_report(results, _find(ResultStore(results), run_id), reports)
+    print(path)
+    return 0
+
+
+def _find(store: ResultStore, run_id: str) -> str:
+    if run_id != "latest":
+        return store.run(run_id).run_id
+    found = store.runs()
+    if not found:
+        raise UsageError(
+            "latest: no run is stored there yet; `pullbench runs` lists what is, `pullbench demo` makes one"
+        )
+    return found[0].run_id

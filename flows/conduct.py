@@ -1,0 +1,211 @@
+"""The order and policy of a benchmark: facts → plan → preflight → trials → results → report. Free of Prefect.
+
+The flow `pull-benchmark` calls this with steps that are Prefect tasks; a test may call it with plain functions.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pullbench.report.documents import run_document
+
+from pullbench.bench.session import Session
+from pullbench.bench.specfile import load_spec
+from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding, Status, worst
+from pullbench.model.plan import Plan, Trial, manifest_requests
+from pullbench.model.record import Run, TrialResult
+from pullbench.model.sizes import format_bytes
+from pullbench.model.spec import Budget, Overrides
+from pullbench.store.dataset import ResultStore
+from tasks.calls import PreflightCall, ReportCall, TrialBatch
+
+_TASKS_AT_MOST = 200
+"""Prefect's server records some 33 tasks a second; a larger plan puts several trials into one task."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person asks for when a benchmark is started, from the shell, the form or a schedule."""
+
+    spec: Path
+    overrides: Overrides = field(default_factory=Overrides)
+    sets: tuple[str, ...] = ()
+    vantage: str = "local"
+    results: str = "results"
+    reports: Path = Path("reports")
+    resume: str | None = None
+    skip_preflight: bool = False
+    report: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a benchmark ended; `document` is what `run --json` prints."""
+
+    run_id: str
+    document: dict[str, Any]
+    report: Path | None
+    exit_code: int
+    message: str
+
+
+class Steps(Protocol):
+    """The steps that are Prefect tasks in a flow and plain calls elsewhere."""
+
+    def preflight(self, call: PreflightCall) -> list[Finding]: ...
+    def trials(self, batch: TrialBatch) -> None: ...
+    def report(self, call: ReportCall) -> Path: ...
+
+
+class Progress(Protocol):
+    """Who is told how far the run is. Nothing here is called while a trial runs."""
+
+    def note(self, text: str) -> None: ...
+    def planned(self, run: Run, plan: Plan, done: int) -> None: ...
+    def checked(self, findings: Sequence[Finding]) -> None: ...
+    def measured(self, trial: Trial, result: TrialResult, /) -> None: ...
+    def ended(self) -> None: ...
+
+
+class Prepared:
+    """A valid spec, its session, and what is known before anything is stored."""
+
+    def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
+        loaded = load_spec(request.spec, sets=request.sets, overrides=request.overrides)
+        self.request = request
+        self.session = Session(
+            loaded, ResultStore(request.results), vantage=request.vantage, environ=os.environ, block=block
+        )
+        self.run_id: str | None = request.resume
+        self._facts: Facts | None = None
+
+    def facts(self) -> Facts:
+        """Gathered at the first call."""
+        if self._facts is None:
+            self._facts = self.session.gather()
+        return self._facts
+
+
+def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
+    """Run or resume a benchmark to its report.
+
+    Raises PreflightFailed before any load, IncompleteError where what was measured is stored but not all of it,
+    UsageError for a spec that leaves nothing to measure.
+    """
+    session, request = prepared.session, prepared.request
+    if request.resume is None:
+        facts = prepared.facts()
+        run, plan = session.begin(facts)
+        finished: frozenset[int] = frozenset()
+    else:
+        run, facts, plan, finished = session.resume(request.resume)
+    prepared.run_id = run.run_id
+    left = [trial for trial in plan.trials if trial.number not in finished]
+    progress.planned(run, plan, len(finished))
+    with _closing(session, run):
+        if not request.skip_preflight and left:
+            _check(steps.preflight(PreflightCall(session, run.run_id, facts)), progress)
+        _measure(left, run, facts, session, steps, progress)
+        run = session.finish(run, "complete")
+    return _conclude(run, session, request, steps, progress)
+
+
+@contextlib.contextmanager
+def _closing(session: Session, run: Run) -> Iterator[None]:
+    """Whatever stops a run, what was measured is kept and the run is marked."""
+    try:
+        yield
+    except PreflightFailed:
+        session.finish(run, "failed")
+        raise
+    except BaseException:
+        with contextlib.suppress(PullbenchError):
+            session.finish(run, "incomplete")
+        raise
+
+
+def _check(findings: list[Finding], progress: Progress) -> None:
+    progress.checked(findings)
+    if worst(findings) is Status.FAIL:
+        failed = [finding for finding in findings if finding.status is Status.FAIL]
+        first = failed[0]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise PreflightFailed(
+            f"preflight failed, no load was sent: {first.check} of {first.target}: {first.observed}; {first.remedy}{more}"
+        )
+
+
+def _measure(left: list[Trial], run: Run, facts: Facts, session: Session, steps: Steps, progress: Progress) -> None:
+    meter = BudgetMeter(session.spec.budget, facts, clock_s=session.clock.monotonic)
+    remaining = len(left)
+
+    def after_each(trial: Trial, result: TrialResult) -> None:
+        nonlocal remaining
+        remaining -= 1
+        progress.measured(trial, result)
+        spent = meter.add(trial, result)
+        if spent is not None and remaining:
+            raise IncompleteError(
+                f"{spent} after trial {trial.number}; {remaining} trials are left: "
+                f"go on with `--resume {run.run_id}`, or raise the budget"
+            )
+
+    try:
+        for batch in _batches(left):
+            steps.trials(TrialBatch(session, run.run_id, facts, batch, after_each))
+    finally:
+        progress.ended()
+
+
+def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:
+    size = -(-len(trials) // _TASKS_AT_MOST)
+    for start in range(0, len(trials), max(size, 1)):
+        yield trials[start : start + size]
+
+
+class BudgetMeter:
+    """What a run has cost since it was started or resumed, held against the spec's budget."""
+
+    def __init__(self, budget: Budget, facts: Facts, *, clock_s: Callable[[], float]) -> None:
+        self._budget = budget
+        self._facts = facts
+        self._clock_s = clock_s
+        self._started_s = clock_s()
+        self._bytes = 0
+        self._requests = 0
+
+    def add(self, trial: Trial, result: TrialResult) -> str | None:
+        """Count a trial; the budget that it used up, for people, or None."""
+        self._bytes += result.record.bytes or 0
+        self._requests += manifest_requests(trial, self._facts)
+        minutes = (self._clock_s() - self._started_s) / 60
+        if self._budget.bytes is not None and self._bytes >= self._budget.bytes:
+            return f"budget.bytes: {format_bytes(self._bytes)} of {format_bytes(self._budget.bytes)} used"
+        if self._budget.manifest_requests is not None and self._requests >= self._budget.manifest_requests:
+            return f"budget.manifest_requests: {self._requests} of {self._budget.manifest_requests} used"
+        if self._budget.minutes is not None and minutes >= self._budget.minutes:
+            return f"budget.minutes: {minutes:.1f} of {self._budget.minutes:g} used"
+        return None
+
+
+def _conclude(run: Run, session: Session, request: Request, steps: Steps, progress: Progress) -> Outcome:
+    report = None
+    if request.report:
+        progress.note("rendering the report")
+        report = steps.report(ReportCall(request.results, run.run_id, request.reports))
+    document = run_document(session.store, run.run_id)
+    document["report"] = None if report is None else str(report)
+    missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
+    could_not_run = document["preflight"]["status"] == Status.ERROR
+    return Outcome(
+        run_id=run.run_id,
+        document=document,
+        report=report,
+        exit_code=1 if missed else 3 if could_not_run else 0,
+        message=f"SLO missed: {', '.join(missed)}" if missed else "complete",
+    )

@@ -1,0 +1,164 @@
+"""What the shell shows: progress, findings, cells. Text of registries is printed plainly, never as markup."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
+from pullbench.model.record import Run, TrialResult
+from pullbench.model.sizes import format_bytes
+
+STATUS_STYLES = {
+    Status.PASS: "green",
+    Status.WARN: "yellow",
+    Status.FAIL: "bold red",
+    Status.ERROR: "bold magenta",
+    Status.SKIP: "dim",
+}
+_LINE_EVERY_S = 10.0
+
+
+def plain(text: object) -> Text:
+    """Text without markup and without control characters: a registry may say anything."""
+    return Text("".join(character if character.isprintable() else "�" for character in str(text)))
+
+
+def seconds(value: float | None) -> str:
+    """Three significant digits: `1.23 s`, `45.6 ms`; a dash where there is none."""
+    if value is None:
+        return "–"
+    if value < 0.9995:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.3g} s" if value < 999.5 else f"{value:.0f} s"
+
+
+class ShellProgress:
+    """Progress of a run on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._done = self._total = 0
+        self._failed = 0
+        self._lines = _Pace()
+
+    def note(self, text: str) -> None:
+        self._console.print(plain(text))
+
+    def planned(self, run: Run, plan: Plan, done: int) -> None:
+        self._done, self._total = done, len(plan.trials)
+        size = "unknown size" if plan.bytes is None else format_bytes(plan.bytes)
+        again = f", {done} of them done before" if done else ""
+        self.note(f"run {run.run_id}: {len(plan.cells)} cells, {self._total} trials{again}, {size} to pull")
+        for reason, cells in group_reasons(plan.planned_out).items():
+            self.note(f"planned out ({cells} {'cell' if cells == 1 else 'cells'}): {reason}")
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        counted = [finding for finding in findings if finding.status in (Status.FAIL, Status.ERROR, Status.WARN)]
+        passed = sum(finding.status is Status.PASS for finding in findings)
+        self.note(f"preflight: {passed} passed" + (f", {len(counted)} to look at" if counted else ""))
+        if counted:
+            self._console.print(findings_table(counted))
+
+    def measured(self, _trial: Trial, result: TrialResult) -> None:
+        self._done += 1
+        self._failed += result.record.pulls - result.record.succeeded
+        if self._console.is_terminal:
+            self._advance()
+        elif self._lines.due() or self._done == self._total:
+            left = self._lines.left(self._done, self._total)
+            failed = f", {self._failed} pulls failed" if self._failed else ""
+            self.note(f"trial {self._done} of {self._total}{failed}{left}")
+
+    def ended(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _advance(self) -> None:
+        if self._bar is None:
+            columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
+            self._task = self._bar.add_task("trials", total=self._total, completed=self._done - 1)
+            self._bar.start()
+        self._bar.update(self._task, completed=self._done)
+        self._bar.refresh()
+
+
+class _Pace:
+    """When a plain line is due, and how long the rest will take."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < _LINE_EVERY_S:
+            return False
+        self._last = now
+        return True
+
+    def left(self, done: int, total: int) -> str:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)
+            return ""
+        since, before = self._first
+        if done in (before, total):
+            return ""
+        return f", about {(now - since) / (done - before) * (total - done):.0f} s left"
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Findings by target, with their remedies."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("target", "check", "status", "observed", "what to do"):
+        table.add_column(column, overflow="fold")
+    shown = None
+    for finding in sorted(findings, key=lambda entry: entry.target):
+        target = "" if finding.target == shown else finding.target
+        shown = finding.target
+        status = Text(finding.status.value, style=STATUS_STYLES[finding.status])
+        table.add_row(plain(target), finding.check, status, plain(finding.observed), plain(finding.remedy))
+    return table
+
+
+def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
+    """The cells of a run: the factors that vary, and what was measured."""
+    varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in varying:
+        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
+    for name in ("pulls", "succeeded", "median", "95% interval", "p95", "throughput"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for cell in sorted(cells, key=lambda entry: [entry[name] for name in varying]):
+        failed = cell["succeeded"] < cell["pulls"]
+        low, high = cell["median_low_s"], cell["median_high_s"]
+        rate = cell["throughput_bytes_per_s"]
+        table.add_row(
+            *(plain(cell[name]) for name in varying),
+            str(cell["pulls"]),
+            Text(str(cell["succeeded"]), style="bold red" if failed else ""),
+            seconds(cell["median_s"]),
+            "–" if low is None else f"{seconds(low)} to {seconds(high)}",
+            seconds(cell["p95_s"]),
+            "–" if rate is None else f"{format_bytes(rate)}/s",
+        )
+    return table
+
+
+def plan_table(plan: Plan) -> Table:
+    """The cells that will be measured."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in FACTORS:
+        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
+    for cell in plan.cells:
+        table.add_row(*(plain(getattr(cell, name)) for name in FACTORS))
+    return table

@@ -1,0 +1,18 @@
+"""Prefect Secrets as a source of credentials: `block:NAME` in a spec."""
+
+import json
+
+from pullbench.errors import UsageError
+
+
+def prefect_secret(name: str) -> str:
+    """The value of a Prefect Secret block, as text; raises UsageError that names the block, never its value."""
+    from prefect.blocks.system import Secret
+
+    try:
+        value = Secret.load(name, _sync=True).get()  # type: ignore[union-attr]
+    except ValueError as error:
+        raise UsageError(
+            f"credentials: block:{name}: there is no such Prefect Secret; create it in the UI, Blocks"
+        ) from error
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,55 @@
+"""Starts Prefect beside other work, only for commands that run a flow.
+
+Importing Prefect takes 2 to 4 s and its temporary server 10 s more; facts are gathered meanwhile. A running server is
+used where PREFECT_API_URL (or the active profile) names one.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+
+from pullbench.errors import IncompleteError
+
+_QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+}
+"""Defaults of the shell: what a flow has to say is told by the command itself. The user's own settings go before."""
+
+
+class PrefectStart:
+    """Prefect on its way up, in a thread of its own."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        self._note = note
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._start, name="prefect-start", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Until flows can run; raises IncompleteError where the server did not come up."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+        if self._error is not None:
+            raise IncompleteError(
+                f"Prefect did not start: {self._error}; see PREFECT_API_URL, or start `prefect server start`"
+            ) from self._error
+
+    def _start(self) -> None:
+        try:
+            from prefect.client.orchestration import get_client
+            from prefect.settings import get_current_settings
+
+            address = get_current_settings().api.url
+            self._note(f"Prefect: using the server at {address}" if address else "Prefect: starting a temporary server")
+            with get_client(sync_client=True) as client:
+                client.hello()
+            import flows.pull_benchmark  # noqa: F401  (its import belongs to the start)
+        except Exception as error:  # noqa: BLE001  (told in wait, in the calling thread)
+            self._error = error

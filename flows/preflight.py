@@ -1,0 +1,42 @@
+"""The flow `preflight`: is what a spec names ready? The same code answers `pullbench preflight` without Prefect."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.check import check, verdict
+from flows.prefect_secret import prefect_secret
+from pullbench.errors import PullbenchError
+from pullbench.model.finding import Status
+from pullbench.model.spec import Overrides
+from tasks.results import publish_findings
+
+
+@flow(name="preflight", flow_run_name="{spec}", retries=0, persist_result=False)
+def preflight(
+    spec: str,
+    overrides: Overrides = Overrides(),  # noqa: B008  (frozen; Prefect's form reads the default)
+    only: list[str] = [],  # noqa: B006
+    skip: list[str] = [],  # noqa: B006
+) -> State[Any]:
+    """Check every registry, proxy, image and platform of a spec, without any load.
+
+    Args:
+        spec: Path of the spec file in the checkout.
+        overrides: Factors to check in place of the spec's.
+        only: Identifiers of the checks to run; empty runs all.
+        skip: Identifiers of the checks to leave out.
+    """
+    try:
+        findings = check(
+            Path(spec), overrides=overrides, only=only, skip=skip, environ=os.environ, block=prefect_secret
+        )
+    except PullbenchError as error:
+        return Failed(message=str(error))
+    publish_findings(findings)
+    status, sentence = verdict(findings)
+    return Failed(message=sentence) if status is Status.FAIL else Completed(message=sentence)

@@ -1,0 +1,160 @@
+"""The flow `pull-benchmark`: facts → plan → preflight → trials → results → report."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.conduct import Outcome, Prepared, Progress, Request, conduct
+from flows.prefect_secret import prefect_secret
+from pullbench.errors import IncompleteError, PullbenchError
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Plan, Trial
+from pullbench.model.record import Run, TrialResult
+from pullbench.model.spec import Overrides
+from tasks.calls import PreflightCall, ReportCall, TrialBatch
+from tasks.preflight import run_preflight
+from tasks.report import render_report
+from tasks.results import ProgressArtifact, publish_cells, publish_findings, publish_report
+from tasks.trial import run_trials
+
+_ARTIFACT_EVERY_S = 3.0
+
+
+class Invocation:
+    """What the shell hands to a flow that it calls in its own process, beside the parameters; and gets back."""
+
+    def __init__(self, prepared: Prepared, progress: Progress) -> None:
+        self.prepared = prepared
+        self.progress = progress
+        self.outcome: Outcome | None = None
+        self.error: PullbenchError | None = None
+
+
+_INVOCATION: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
+
+
+@contextmanager
+def invoked_by(invocation: Invocation) -> Iterator[None]:
+    """The flow called inside uses what was prepared, and leaves its outcome there."""
+    token = _INVOCATION.set(invocation)
+    try:
+        yield
+    finally:
+        _INVOCATION.reset(token)
+
+
+class TaskSteps:
+    """The steps as Prefect tasks, called directly: never submitted to a thread."""
+
+    def preflight(self, call: PreflightCall) -> list[Finding]:
+        findings = run_preflight(call)
+        publish_findings(findings)
+        return findings
+
+    def trials(self, batch: TrialBatch) -> None:
+        run_trials(batch)
+
+    def report(self, call: ReportCall) -> Path:
+        return render_report(call)
+
+
+class FlowProgress:
+    """Progress in the UI: an artifact and log lines, between trials and not often; passes on to the shell's."""
+
+    def __init__(self, shell: Progress | None) -> None:
+        self._shell = shell
+        self._done = self._total = 0
+        self._artifact: ProgressArtifact | None = None
+        self._updated_s = 0.0
+
+    def note(self, text: str) -> None:
+        get_run_logger().info(text)
+        if self._shell is not None:
+            self._shell.note(text)
+
+    def planned(self, run: Run, plan: Plan, done: int) -> None:
+        self._done, self._total = done, len(plan.trials)
+        get_run_logger().info("run %s: %d cells, %d trials", run.run_id, len(plan.cells), len(plan.trials))
+        for entry in plan.planned_out:
+            get_run_logger().info("planned out: %s: %s", entry.cell, entry.reason)
+        self._artifact = ProgressArtifact("trials", f"{self._total} trials")
+        if self._shell is not None:
+            self._shell.planned(run, plan, done)
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        if self._shell is not None:
+            self._shell.checked(findings)
+
+    def measured(self, trial: Trial, result: TrialResult) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._artifact is not None and (now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total):
+            self._artifact.update(self._done / self._total)
+            self._updated_s = now
+        if self._shell is not None:
+            self._shell.measured(trial, result)
+
+    def ended(self) -> None:
+        if self._shell is not None:
+            self._shell.ended()
+
+
+@flow(name="pull-benchmark", flow_run_name="{spec} at {vantage}", retries=0, persist_result=False)
+def pull_benchmark(
+    spec: str,
+    overrides: Overrides = Overrides(),  # noqa: B008  (frozen; Prefect's form reads the default)
+    vantage: str = "local",
+    settings: list[str] = [],  # noqa: B006  (Prefect's form reads the default; nothing changes it)
+    results: str = "results",
+    reports: str = "reports",
+    resume: str | None = None,
+    skip_preflight: bool = False,
+    report: bool = True,
+) -> State[Any]:
+    """Measure how fast images pull under each setting of a spec, and report it.
+
+    Args:
+        spec: Path of the spec file in the checkout, such as specs/concurrency.yaml.
+        overrides: Factors to measure in place of the spec's; what is left empty stays as the spec says.
+        vantage: Label of the place where this client stands.
+        settings: Further changes to the spec as KEY=VALUE, such as budget.minutes=10.
+        results: Folder or URL that the Parquet goes to.
+        reports: Folder that the HTML report goes to.
+        resume: Identifier of an incomplete run to go on with.
+        skip_preflight: Send load without checking first.
+        report: Render the HTML report at the end.
+    """
+    request = Request(
+        spec=Path(spec),
+        overrides=overrides,
+        sets=tuple(settings),
+        vantage=vantage,
+        results=results,
+        reports=Path(reports),
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=report,
+    )
+    invocation = _INVOCATION.get()
+    try:
+        prepared = invocation.prepared if invocation else Prepared(request, block=prefect_secret)
+        with prepared.session:
+            outcome = conduct(prepared, TaskSteps(), FlowProgress(invocation.progress if invocation else None))
+    except PullbenchError as error:
+        if invocation is not None:
+            invocation.error = error
+        return Failed(name="Incomplete" if isinstance(error, IncompleteError) else None, message=str(error))
+    if invocation is not None:
+        invocation.outcome = outcome
+    publish_cells(outcome.document)
+    if outcome.report is not None:
+        publish_report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))
+    return Completed(message=f"run {outcome.run_id}: {outcome.message}")

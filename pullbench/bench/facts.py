@@ -1,0 +1,70 @@
+"""Gathers what a plan needs to know: what the registries hold, and which engines can be used here."""
+
+import dataclasses
+import platform
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from pullbench.engines.base import Engine
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts
+from pullbench.model.plan import routes
+from pullbench.model.platform import Platform
+from pullbench.model.route import DIRECT, Route
+from pullbench.model.spec import Spec
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.keychain import Keychain
+from pullbench.registry.resolve import image_facts
+
+_LOOKUPS_AT_ONCE = 8
+
+
+def host_platform() -> str:
+    """The platform whose images this machine runs."""
+    return str(Platform.of_machine(platform.machine()))
+
+
+def offline_facts() -> Facts:
+    """Facts for a plan without contact: sizes and engines are not known, and nothing is refused for them."""
+    return Facts(host_platform=host_platform(), offline=True)
+
+
+def gather_facts(
+    spec: Spec, engines: Mapping[str, Engine], *, keychain: Keychain, brought: Callable[[str], frozenset[str]]
+) -> Facts:
+    """Ask every registry for every image, and every engine for itself; failures are facts, not exceptions.
+
+    `brought` says, by a store's ID, what earlier runs left there: those images are ours to remove, so they do not count
+    as present.
+    """
+    platforms = spec.matrix.platforms or [host_platform()]
+    with ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="facts") as pool:
+        found_engines = [pool.submit(_engine_facts, engine, brought) for engine in engines.values()]
+        found_images = [
+            pool.submit(_images_of, route, spec.images, platforms, keychain) for route in _first_routes(spec).values()
+        ]
+        return Facts(
+            host_platform=host_platform(),
+            engines={entry.name: entry for entry in (future.result() for future in found_engines)},
+            images={(entry.registry, entry.image): entry for future in found_images for entry in future.result()},
+        )
+
+
+def _first_routes(spec: Spec) -> dict[str, Route]:
+    """One way to each registry: directly where the matrix has that, else by its first proxy."""
+    chosen: dict[str, Route] = {}
+    for (registry, proxy), route in routes(spec).items():
+        if registry not in chosen or proxy == DIRECT:
+            chosen[registry] = route
+    return chosen
+
+
+def _images_of(route: Route, images: list[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
+    with RegistryClient(route, keychain) as client:
+        return [image_facts(client, route.registry, image, platforms) for image in images]
+
+
+def _engine_facts(engine: Engine, brought: Callable[[str], frozenset[str]]) -> EngineFacts:
+    facts = engine.facts()
+    if facts.store_id is None:
+        return facts
+    return dataclasses.replace(facts, present=facts.present - brought(facts.store_id))

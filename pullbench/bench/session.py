@@ -1,0 +1,181 @@
+"""One run's world: its spec, store, engines, keychain and clock; what flows and commands drive."""
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
+from pullbench.bench.facts import gather_facts
+from pullbench.bench.specfile import LoadedSpec
+from pullbench.bench.trial import Ceiling, pull_requests, run_trial
+from pullbench.engines.base import Engine
+from pullbench.engines.catalog import make_engine
+from pullbench.engines.clock import Clock, SystemClock
+from pullbench.errors import IncompleteError, RegistryError, UsageError
+from pullbench.model.capability import CAPABILITIES
+from pullbench.model.facts import EngineFacts, Facts
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Plan, Trial, plan, routes
+from pullbench.model.record import Run, RunStatus, TrialResult
+from pullbench.preflight.runner import preflight
+from pullbench.registry.keychain import Keychain
+from pullbench.store.dataset import ResultStore, new_run_id
+from pullbench.store.ledger import Ledger
+
+
+class Session:
+    """Holds what a run needs and does its single steps; the order of steps and the policy are the flows'.
+
+    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedSpec,
+        store: ResultStore,
+        *,
+        vantage: str,
+        environ: Mapping[str, str],
+        block: Callable[[str], str] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.loaded = loaded
+        self.spec = loaded.spec
+        self.store = store
+        self.vantage = vantage
+        self.clock = clock or SystemClock()
+        self.keychain = Keychain(environ=environ, block=block)
+        self.engines: dict[str, Engine] = {
+            name: make_engine(self.spec.engine(name), keychain=self.keychain, clock=self.clock)
+            for name in self.spec.matrix.engines
+            if "engine" not in CAPABILITIES[self.spec.engine(name).kind].cannot
+        }
+        self._ledger = Ledger(store)
+        self._routes = routes(self.spec)
+        self._ceiling: Ceiling | None = None
+        self._store_ids: dict[str, str] = {}
+
+    def gather(self) -> Facts:
+        """Ask registries and engines; takes no load with it."""
+        facts = gather_facts(self.spec, self.engines, keychain=self.keychain, brought=self._ledger.brought)
+        self._remember_stores(facts.engines.values())
+        return facts
+
+    def begin(self, facts: Facts) -> tuple[Run, Plan]:
+        """Plan, and store the run as `running` before anything is measured."""
+        made = plan(self.spec, facts)
+        started_at = datetime.now(UTC)
+        self._measure_ceiling()
+        run = Run(
+            run_id=new_run_id(started_at, secrets.token_bytes(2)),
+            vantage=self.vantage,
+            name=self.spec.name,
+            labels=self.spec.labels,
+            started_at=started_at,
+            seed=self.spec.seed,
+            spec=json.dumps(self.spec.redacted(), sort_keys=True),
+            spec_hash=self.loaded.hash,
+            facts=facts.to_json(),
+            environment=fingerprint(list(facts.engines.values()), self._ceiling.bytes_per_s if self._ceiling else None),
+            trials_planned=len(made.trials),
+            planned_out=json.dumps([{"cell": e.cell.as_dict(), "reason": e.reason} for e in made.planned_out]),
+        )
+        self.store.write_run(run)
+        return run, made
+
+    def resume(self, run_id: str) -> tuple[Run, Facts, Plan, frozenset[int]]:
+        """A stored run, its facts and plan, and the trials that are done.
+
+        Raises UsageError where the spec or the vantage is another than the run's, or an engine of it is gone.
+        """
+        run = self.store.run(run_id)
+        if run.spec_hash != self.loaded.hash:
+            raise UsageError(
+                f"--resume {run_id}: the run was made of another spec than {self.loaded.source}; "
+                "give the spec and the --set values that it was started with, or start a new run"
+            )
+        if run.vantage != self.vantage:
+            raise UsageError(f"--resume {run_id}: it was measured at vantage '{run.vantage}', not '{self.vantage}'")
+        facts = Facts.from_json(run.facts)
+        made = plan(self.spec, facts)
+        self._measure_ceiling()
+        self._check_engines_are_back(run_id, made)
+        run = dataclasses.replace(run, status="running", finished_at=None)
+        self.store.write_run(run)
+        return run, facts, made, self.store.finished_trials(run_id)
+
+    def preflight(self, run_id: str, facts: Facts) -> list[Finding]:
+        """Every check that the plan depends on; the findings are stored with the run."""
+        findings = preflight(self.spec, facts, self.keychain)
+        self.store.write_checks(run_id, self.vantage, findings, datetime.now(UTC))
+        return findings
+
+    def run_trial(self, run_id: str, trial: Trial, facts: Facts) -> TrialResult:
+        """Measure one trial and store it; raises IncompleteError where its engine cannot be made ready."""
+        cell = trial.cell
+        engine = self.engines[cell.engine]
+        route = self._routes[cell.registry, cell.proxy]
+        requests = pull_requests(trial, self.spec, facts, route)
+
+        store_id = self._store_ids.get(cell.engine)
+
+        def before_pulls(names: Sequence[str]) -> None:
+            if store_id is None:
+                raise IncompleteError(
+                    f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
+                )
+            self._ledger.record(run_id, trial.number, store_id, names)
+
+        try:
+            result = run_trial(
+                trial,
+                requests,
+                engine,
+                clock=self.clock,
+                cache_reset=self.spec.cache_reset,
+                brought=frozenset() if store_id is None else self._ledger.brought(store_id),
+                before_pulls=before_pulls,
+                ceiling=self._ceiling,
+            )
+        except RegistryError as error:
+            raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
+        self.store.write_trial(run_id, self.vantage, trial, result)
+        return result
+
+    def finish(self, run: Run, status: RunStatus) -> Run:
+        """Store the run's end; a complete run is compacted to one part a table."""
+        finished = dataclasses.replace(run, status=status, finished_at=datetime.now(UTC))
+        if status == "complete":
+            self.store.compact(run.run_id)
+        self.store.write_run(finished)
+        return finished
+
+    def close(self) -> None:
+        for engine in self.engines.values():
+            engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _measure_ceiling(self) -> None:
+        if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):
+            self._ceiling = Ceiling(bytes_per_s=client_ceiling(), cores=usable_cores())
+
+    def _check_engines_are_back(self, run_id: str, made: Plan) -> None:
+        found = [self.engines[name].facts() for name in sorted({cell.engine for cell in made.cells})]
+        for engine in found:
+            if engine.unavailable is not None:
+                raise UsageError(f"--resume {run_id}: engine '{engine.name}' is gone: {engine.unavailable}")
+        self._remember_stores(found)
+
+    def _remember_stores(self, engines: Iterable[EngineFacts]) -> None:
+        self._store_ids.update({engine.name: engine.store_id for engine in engines if engine.store_id is not None})

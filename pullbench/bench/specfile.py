@@ -1,0 +1,151 @@
+"""Reads a spec from a YAML file, with overrides; nothing is contacted."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from pullbench.errors import UsageError
+from pullbench.model.spec import Overrides, ProxyEntry, RegistryEntry, Spec, read_spec
+
+_MAX_SPEC_BYTES = 1_000_000
+Entry = TypeVar("Entry", RegistryEntry, ProxyEntry)
+_STEP = re.compile(r"([A-Za-z0-9_-]+)((?:\[\d+\])*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSpec:
+    """A valid spec whose relative paths are resolved; `hash` is that of the spec as written, overrides included."""
+
+    spec: Spec
+    hash: str
+    source: Path
+
+
+def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Overrides | None = None) -> LoadedSpec:
+    """Read, override and validate; raises UsageError: one line that names the file and the key path."""
+    data = _read_mapping(path)
+    if overrides is not None:
+        data = overrides.apply(data)
+    for assignment in sets:
+        _assign(data, assignment)
+    try:
+        spec = read_spec(data)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return LoadedSpec(spec=_resolve_paths(spec, path), hash=spec.hash(), source=path)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice in one mapping, where the plain loader takes the last in silence."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if isinstance(key, str) and key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is there twice", key_node.start_mark)
+        if isinstance(key, str):
+            seen.add(key)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_SPEC_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; `pullbench init` writes a first spec") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > _MAX_SPEC_BYTES:
+        raise UsageError(f"{path}: is larger than 1 MB, so it is no spec")
+    try:
+        data = yaml.load(content, Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"{path}{where}: is not YAML: {problem}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: the spec is no mapping: it starts with `name:`, `registries:` and `images:`")
+    return data
+
+
+def _assign(data: dict[str, Any], assignment: str) -> None:
+    """Put VALUE (YAML) at KEY (`matrix.concurrency`, `registries[0].url`)."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {assignment}: write KEY=VALUE, such as matrix.concurrency=[1,2,4]")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {key}: '{text}' is not YAML; lists are written [1,2,4]") from error
+    steps = _steps(key)
+    place: Any = data
+    for step, following in itertools.pairwise(steps):
+        place = _descend(place, step, following, key)
+    _put(place, steps[-1], value, key)
+
+
+def _steps(key: str) -> list[str | int]:
+    steps: list[str | int] = []
+    for part in key.strip().split("."):
+        found = _STEP.fullmatch(part)
+        if found is None:
+            raise UsageError(f"--set {key}: is no key path such as matrix.concurrency or registries[0].url")
+        steps.append(found[1])
+        steps.extend(int(index) for index in re.findall(r"\d+", found[2]))
+    return steps
+
+
+def _descend(place: Any, step: str | int, following: str | int, key: str) -> Any:
+    if isinstance(step, int):
+        if not isinstance(place, list) or step >= len(place):
+            raise UsageError(f"--set {key}: the spec has no entry [{step}] there")
+        return place[step]
+    if not isinstance(place, dict):
+        raise UsageError(f"--set {key}: '{step}' is not inside a mapping")
+    if place.get(step) is None and isinstance(following, str):
+        place[step] = {}
+    return place.get(step)
+
+
+def _put(place: Any, step: str | int, value: Any, key: str) -> None:
+    if (isinstance(step, int) and isinstance(place, list) and step < len(place)) or (
+        isinstance(step, str) and isinstance(place, dict)
+    ):
+        place[step] = value
+    else:
+        raise UsageError(f"--set {key}: the spec has no such place")
+
+
+def _resolve_paths(spec: Spec, path: Path) -> Spec:
+    """CA files relative to the spec become absolute; a missing one is a mistake in the spec."""
+    folder = path.resolve().parent
+
+    def resolved(entry: Entry, where: str) -> Entry:
+        if entry.ca_file is None:
+            return entry
+        file = folder / Path(entry.ca_file).expanduser()
+        if not file.is_file():
+            raise UsageError(f"{path}: {where}.ca_file: no file {file}")
+        return entry.model_copy(update={"ca_file": str(file)})
+
+    registries = [resolved(entry, f"registries[{index}]") for index, entry in enumerate(spec.registries)]
+    proxies = [resolved(entry, f"proxies[{index}]") for index, entry in enumerate(spec.proxies)]
+    return spec.model_copy(update={"registries": registries, "proxies": proxies})
+
+
+def as_yaml(data: Mapping[str, Any]) -> str:
+    """A mapping as a spec file's text, keys in the order given."""
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=120)

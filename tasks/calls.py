@@ -1,0 +1,68 @@
+"""What the tasks are given: plain classes, so that Prefect neither walks nor serializes them. Free of Prefect."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pullbench.report.render import render_run_report
+
+from pullbench.bench.session import Session
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Trial
+from pullbench.model.record import TrialResult
+
+
+class PreflightCall:
+    """Every check of a run's targets; the findings are stored."""
+
+    def __init__(self, session: Session, run_id: str, facts: Facts) -> None:
+        self._session = session
+        self._run_id = run_id
+        self._facts = facts
+
+    def run(self) -> list[Finding]:
+        return self._session.preflight(self._run_id, self._facts)
+
+
+class TrialBatch:
+    """One trial, or several where a plan has more than Prefect should see; each is measured and stored.
+
+    `after_each` is called between trials and may raise to stop, with everything so far stored.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        run_id: str,
+        facts: Facts,
+        trials: Sequence[Trial],
+        after_each: Callable[[Trial, TrialResult], None],
+    ) -> None:
+        self._session = session
+        self._run_id = run_id
+        self._facts = facts
+        self._trials = trials
+        self._after_each = after_each
+
+    def run(self) -> None:
+        for trial in self._trials:
+            result = self._session.run_trial(self._run_id, trial, self._facts)
+            self._after_each(trial, result)
+
+    def __str__(self) -> str:
+        first, last = self._trials[0], self._trials[-1]
+        if first is last:
+            return f"trial {first.number} · block {first.block} · {first.cell}"
+        return f"trials {first.number} to {last.number}"
+
+
+class ReportCall:
+    """The HTML report of a stored run."""
+
+    def __init__(self, results: str, run_id: str, reports: Path) -> None:
+        self._results = results
+        self._run_id = run_id
+        self._reports = reports
+
+    def run(self) -> Path:
+        return render_run_report(self._results, self._run_id, self._reports)
