@@ -65,6 +65,15 @@ class DockerDaemon:
             found: dict[str, Any] = self._control().inspect_image(reference)  # type: ignore[no-untyped-call]
             return found
 
+    def find(self, reference: str) -> Mapping[str, Any] | None:
+        """What `inspect` shows, or None where the store lacks the image."""
+        try:
+            return self.inspect(reference)
+        except RegistryError as error:
+            if error.code is ErrorCode.NOT_FOUND:
+                return None
+            raise
+
     def remove(self, image: str, *, force: bool = False) -> None:
         """Remove an image by ID, or one of its names; without `force` the daemon refuses what is in use.
 
@@ -170,22 +179,36 @@ def remove_brought(daemon: DockerDaemon, image_ids: Iterable[str], references: I
     found: dict[str, Mapping[str, Any]] = {}
     refused: dict[str, str] = {}
     for name in dict.fromkeys((*references, *ours)):
-        image = _look_up(daemon, name)
-        if image is not None:
-            found.setdefault(str(image["Id"]), image)
-            if not name.startswith("sha256:"):
-                _try_removal(daemon, name, str(image["Id"]), refused)
+        image = daemon.find(name)
+        if image is None:
+            continue
+        image_id = str(image["Id"])
+        found.setdefault(image_id, image)
+        if name not in ours and (reason := try_removal(daemon, name)) is not None:
+            refused[image_id] = reason
     removed: list[str] = []
     kept: dict[str, str] = {}
     for image_id in found:
-        reason = _remove_nameless(daemon, image_id, refused) if image_id in ours else refused.get(image_id)
-        if _look_up(daemon, image_id) is None:
+        if image_id in ours and image_id not in refused and (reason := _remove_nameless(daemon, image_id)) is not None:
+            refused[image_id] = reason
+        if daemon.find(image_id) is None:
             removed.append(image_id)
-        elif reason is not None:
-            kept[image_id] = reason
+        elif image_id in refused:
+            kept[image_id] = refused[image_id]
     return Cleaned(
         removed=tuple(removed), bytes=sum(int(found[image_id].get("Size") or 0) for image_id in removed), kept=kept
     )
+
+
+def try_removal(daemon: DockerDaemon, image: str, *, force: bool = False) -> str | None:
+    """Remove an image by ID or name; the daemon's reason where it refuses, None where the image or name is gone."""
+    try:
+        daemon.remove(image, force=force)
+    except RegistryError as error:
+        if error.code is ErrorCode.ENGINE_UNAVAILABLE:
+            raise
+        return None if error.code is ErrorCode.NOT_FOUND else error.detail
+    return None
 
 
 def names_of(image: Mapping[str, Any]) -> frozenset[str]:
@@ -194,30 +217,10 @@ def names_of(image: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name in names if "<none>" not in name)
 
 
-def _look_up(daemon: DockerDaemon, name: str) -> Mapping[str, Any] | None:
-    try:
-        return daemon.inspect(name)
-    except RegistryError as error:
-        if error.code is ErrorCode.NOT_FOUND:
-            return None
-        raise
-
-
-def _remove_nameless(daemon: DockerDaemon, image_id: str, refused: dict[str, str]) -> str | None:
-    image = _look_up(daemon, image_id)
+def _remove_nameless(daemon: DockerDaemon, image_id: str) -> str | None:
+    image = daemon.find(image_id)
     if image is None:
         return None
     if names := names_of(image):
-        return refused.get(image_id) or f"it is also known as {', '.join(sorted(names))}"
-    _try_removal(daemon, image_id, image_id, refused)
-    return refused.get(image_id)
-
-
-def _try_removal(daemon: DockerDaemon, name: str, image_id: str, refused: dict[str, str]) -> None:
-    try:
-        daemon.remove(name)
-    except RegistryError as error:
-        if error.code is ErrorCode.ENGINE_UNAVAILABLE:
-            raise
-        if error.code is not ErrorCode.NOT_FOUND:
-            refused[image_id] = error.detail
+        return f"it is also known as {', '.join(sorted(names))}"
+    return try_removal(daemon, image_id)
