@@ -46,10 +46,16 @@ class DockerEngine:
             unavailable = self._unfit()
             if unavailable is not None:
                 return EngineFacts(name=self.name, kind=self.kind, unavailable=unavailable)
-            version, present = self._daemon.version(), self._daemon.image_ids()
+            found = EngineFacts(
+                name=self.name,
+                kind=self.kind,
+                version=self._daemon.version(),
+                store_id=self._daemon.identity,
+                present=self._daemon.image_ids(),
+            )
         except RegistryError as error:
             return EngineFacts(name=self.name, kind=self.kind, unavailable=f"{self._daemon.host}: {error.detail}")
-        return EngineFacts(name=self.name, kind=self.kind, version=version, present=present)
+        return found
 
     def _unfit(self) -> str | None:
         if not self._daemon.host.startswith(("unix://", "tcp://")):
