@@ -10,8 +10,8 @@ from pullbench.errors import UsageError
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
 
 # Docker's config.json files the Hub under one name, whichever host is asked.
-_DOCKER_HUB = "docker.io"
-_DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
 class Keychain:
@@ -100,7 +100,7 @@ class Keychain:
                 f"credentials 'docker': {path} cannot be read ({type(error).__name__}); "
                 f"mend it, or set it anew with `docker login {host}`"
             ) from None
-        name = _DOCKER_HUB if host in _DOCKER_HUB_HOSTS else host
+        name = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         try:
             with warnings.catch_warnings(action="ignore"):  # a missing helper is told by the error below
                 entry = docker.auth.resolve_authconfig(config, name)

@@ -1,0 +1,76 @@
+"""`api`: GET /v2/ is answered, and by a registry."""
+
+import json
+import time
+from dataclasses import dataclass
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.finding import Finding
+from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.remedy import remedy
+from pullbench.preflight.targets import every_route
+from pullbench.preflight.world import World
+from pullbench.registry.auth import redact_url
+from pullbench.registry.client import Ping
+
+ID = "api"
+EXPECTED = "GET /v2/ answers 200 or 401, as a registry does"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The answer to GET /v2/ without credentials, or why there was none."""
+
+    ping: Ping | None = None
+    fault: Fault | None = None
+    total_s: float = 0.0
+
+
+def probe(world: World, target: Target) -> Answered:
+    started = time.monotonic()
+    try:
+        ping = world.client(target.route).ping(authenticate=False)
+    except RegistryError as error:
+        return Answered(fault=_told(Fault.of(error)))
+    return Answered(ping=ping, total_s=time.monotonic() - started)
+
+
+def _told(fault: Fault) -> Fault:
+    """Here, where every registry has its API, a 404 means that this is none."""
+    if fault.code is not ErrorCode.NOT_FOUND:
+        return fault
+    return Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: there is no /v2/", status=fault.status)
+
+
+def judge(evidence: Answered, target: Target) -> list[Finding]:
+    ping, fault = evidence.ping, evidence.fault
+    if ping is not None:
+        fault = _not_a_registry(ping)
+    if fault is not None or ping is None:
+        told = fault or Fault(code=ErrorCode.UNKNOWN, text="no answer")
+        return [failed(ID, target, told, EXPECTED, remedy(told.code, target.route))]
+    server = f", {ping.server}" if ping.server else ""
+    return [passed(ID, target, f"{ping.status} in {evidence.total_s * 1000:.0f} ms{server}", EXPECTED)]
+
+
+def _not_a_registry(ping: Ping) -> Fault | None:
+    """A captive portal or a proxy's page answers 200 or 401 too: a registry challenges, or says JSON or nothing."""
+    where = f"GET {redact_url(ping.url)}: {ping.status}"
+    if ping.status == 401:
+        if ping.challenges:
+            return None
+        return Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"{where} without a Basic or Bearer challenge", status=401)
+    if ping.content_type.lower().startswith("text/html") or not _is_json_or_empty(ping.body):
+        kind = ping.content_type or "no content type"
+        return Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"{where} with a body of {kind}", status=ping.status)
+    return None
+
+
+def _is_json_or_empty(body: bytes) -> bool:
+    try:
+        return not body.strip() or isinstance(json.loads(body), dict | list | bool | str | type(None))
+    except (ValueError, RecursionError):
+        return False
+
+
+CHECK = Check(id=ID, targets=every_route, probe=probe, judge=judge, needs=frozenset({"tcp", "tls"}))

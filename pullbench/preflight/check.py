@@ -1,0 +1,93 @@
+"""What a check is: its targets, what it looks at (IO), and what it says of what it saw (pure)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pullbench.errors import ErrorCode, PullbenchError, RegistryError
+from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
+from pullbench.preflight.world import World
+
+Evidence = TypeVar("Evidence")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What one finding is about: a route, an image by a route, or one platform of it."""
+
+    route: Route
+    image: str | None = None
+    """As in the spec."""
+    platform: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For people and for `preflight --json`: `eu`, `eu via cache library/nginx:1.27 linux/arm64`."""
+        return " ".join(part for part in (self.route.name, self.image, self.platform) if part)
+
+    def is_part_of(self, other: "Target") -> bool:
+        """Whether what is true of `other` is true of this: a platform is part of its image, an image of its route."""
+        return (
+            self.route == other.route and other.image in (None, self.image) and other.platform in (None, self.platform)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What went wrong while looking; evidence, so that `judge` can say what it means."""
+
+    code: ErrorCode
+    text: str
+    status: int | None = None
+
+    @classmethod
+    def of(cls, error: PullbenchError) -> "Fault":
+        """A registry's failure by its code; a source of credentials that fails leaves us without a name."""
+        if isinstance(error, RegistryError):
+            return cls(code=error.code, text=f"{error.where}: {error.detail}", status=error.status)
+        return cls(code=ErrorCode.UNAUTHORIZED, text=str(error))
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.text}"
+
+
+def always(_target: Target) -> str | None:
+    """For a check that applies to each of its targets."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(Generic[Evidence]):
+    """One question that is asked of every target of a kind. Make one a file, and list it in `checks.CHECKS`."""
+
+    id: str
+    """Stable: it is stored, and `--only` and `--skip` name it."""
+    targets: Callable[[World], Sequence[Target]]
+    probe: Callable[[World, Target], Evidence]
+    """Looks, in its own thread. What a registry does wrong is evidence; what it raises makes the check `error`."""
+    judge: Callable[[Evidence, Target], list[Finding]]
+    """Pure: the same evidence gives the same findings. The runner fills `duration_s`."""
+    needs: frozenset[str] = frozenset()
+    """Checks whose failure for a target leaves this one nothing to learn there."""
+    skips: Callable[[Target], str | None] = always
+    """Why the check does not apply to a target; None where it does."""
+    timeout_s: float = 60.0
+    """The whole probe; beyond it the check is `error`."""
+
+
+def passed(check: str, target: Target, observed: str, expected: str) -> Finding:
+    return Finding(check=check, target=target.name, status=Status.PASS, observed=observed, expected=expected)
+
+
+def warned(check: str, target: Target, observed: str, expected: str, remedy: str) -> Finding:
+    return Finding(
+        check=check, target=target.name, status=Status.WARN, observed=observed, expected=expected, remedy=remedy
+    )
+
+
+def failed(check: str, target: Target, fault: Fault, expected: str, remedy: str) -> Finding:
+    """A failure; its text starts with the error code in brackets, such as `[connect_refused]`."""
+    return Finding(
+        check=check, target=target.name, status=Status.FAIL, observed=str(fault), expected=expected, remedy=remedy
+    )

@@ -1,0 +1,73 @@
+"""`image`: the image is there, under the very name that the spec gives it, for the credentials that will pull it."""
+
+import difflib
+from dataclasses import dataclass
+from itertools import islice
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.finding import Finding
+from pullbench.model.reference import Reference
+from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.remedy import remedy
+from pullbench.preflight.targets import every_image
+from pullbench.preflight.world import World
+from pullbench.registry.client import RegistryClient
+
+ID = "image"
+MAX_TAGS_READ = 2000
+TAGS_SHOWN = 5
+_HEAD_REFUSED = (400, 405, 501)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the registry says of the reference; `tags` are those that come closest where it is not there."""
+
+    reference: Reference
+    digest: str | None = None
+    fault: Fault | None = None
+    tags: tuple[str, ...] = ()
+
+
+def probe(world: World, target: Target) -> Found:
+    """HEAD, for that costs nothing of a rate limit; GET where a registry refuses HEAD."""
+    client, reference = world.client(target.route), Reference.parse(target.image or "")
+    try:
+        try:
+            digest = client.head_manifest(reference).digest
+        except RegistryError as error:
+            if error.status not in _HEAD_REFUSED:
+                raise
+            digest = world.manifest(target.route, target.image or "").digest
+    except RegistryError as error:
+        tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else ()
+        return Found(reference=reference, fault=Fault.of(error), tags=tags)
+    return Found(reference=reference, digest=digest)
+
+
+def _closest_tags(client: RegistryClient, reference: Reference) -> tuple[str, ...]:
+    if reference.digest is not None or reference.tag is None:
+        return ()
+    try:
+        tags = list(islice(client.tags(client.route.repository(reference)), MAX_TAGS_READ))
+    except RegistryError:
+        return ()
+    close = difflib.get_close_matches(reference.tag, tags, n=TAGS_SHOWN, cutoff=0.3)
+    return tuple(close or tags[-TAGS_SHOWN:])
+
+
+def judge(evidence: Found, target: Target) -> list[Finding]:
+    route, reference, fault = target.route, evidence.reference, evidence.fault
+    name = f"{route.host}/{route.repository(reference)}"
+    expected = f"{name} has '{reference.locator}'"
+    if fault is None and evidence.digest not in (None, reference.digest) and reference.digest is not None:
+        text = f"{name}: asked for {reference.digest}, got {evidence.digest}"
+        fault = Fault(code=ErrorCode.DIGEST_MISMATCH, text=text)
+    if fault is None:
+        return [passed(ID, target, evidence.digest or "there (the registry states no digest)", expected)]
+    if evidence.tags:
+        fault = Fault(code=fault.code, text=f"{fault.text}; tags that are there: {', '.join(evidence.tags)}")
+    return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
+
+
+CHECK = Check(id=ID, targets=every_image, probe=probe, judge=judge, needs=frozenset({"api", "auth"}))

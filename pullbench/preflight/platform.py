@@ -1,0 +1,70 @@
+"""`platform`: the image has a manifest for each platform of the matrix."""
+
+from dataclasses import dataclass
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.facts import PlatformImage
+from pullbench.model.finding import Finding
+from pullbench.model.manifest import Manifest
+from pullbench.model.platform import Platform
+from pullbench.model.reference import Reference
+from pullbench.model.route import DIRECT
+from pullbench.model.sizes import format_bytes
+from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.remedy import remedy
+from pullbench.preflight.targets import every_platform
+from pullbench.preflight.world import World
+from pullbench.registry.resolve import image_of, stated_platform
+
+ID = "platform"
+PLATFORMS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """The platform's image, or the platforms that there are instead."""
+
+    image: PlatformImage | None = None
+    offered: tuple[str, ...] = ()
+    fault: Fault | None = None
+
+
+def probe(world: World, target: Target) -> Offer:
+    """From the facts where they hold it; else the index is fetched, once for all its platforms."""
+    image, wanted = target.image or "", Platform.parse(target.platform or "")
+    if target.route.proxy == DIRECT:
+        known = world.facts.platform_image(target.route.registry, image, target.platform or "")
+        if known is not None:
+            return Offer(image=known)
+    client, reference = world.client(target.route), Reference.parse(image)
+    try:
+        top = world.manifest(target.route, image)
+        if isinstance(top.document, Manifest):
+            stated = stated_platform(client, reference, top.document)
+            fits = stated is not None and wanted.accepts(stated)
+            own = PlatformImage(digest=top.digest, manifest=top.document) if fits else None
+            return Offer(image=own, offered=() if stated is None else (str(stated),))
+        entry = top.document.select(wanted)
+        offered = tuple(dict.fromkeys(str(each) for each in top.document.platforms if each.os != "unknown"))
+        return Offer(image=None if entry is None else image_of(client, reference, entry), offered=offered)
+    except RegistryError as error:
+        return Offer(fault=Fault.of(error))
+
+
+def judge(evidence: Offer, target: Target) -> list[Finding]:
+    expected, fault = f"{target.image} has {target.platform}", evidence.fault
+    if evidence.image is not None:
+        manifest = evidence.image.manifest
+        layers = f"{len(manifest.layers)} {'layer' if len(manifest.layers) == 1 else 'layers'}"
+        size = format_bytes(manifest.size_bytes)
+        return [passed(ID, target, f"{evidence.image.digest}, {layers}, {size}", expected)]
+    if fault is None:
+        there = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "none that it states"
+        text = f"{target.image} lacks {target.platform}; it has {there}"
+        fault = Fault(code=ErrorCode.PLATFORM_MISSING, text=text)
+    reference = Reference.parse(target.image or "")
+    cure = remedy(fault.code, target.route, reference=reference, platform=target.platform)
+    return [failed(ID, target, fault, expected, cure)]
+
+
+CHECK = Check(id=ID, targets=every_platform, probe=probe, judge=judge, needs=frozenset({"image"}))

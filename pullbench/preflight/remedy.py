@@ -1,0 +1,85 @@
+"""What to do about an error code at one route: the code's remedy, with the command that fits this very host."""
+
+from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+from pullbench.preflight import endpoint
+from pullbench.registry.keychain import DOCKER_HUB, DOCKER_HUB_HOSTS
+
+# Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
+_COMMANDS: dict[ErrorCode, str] = {
+    ErrorCode.CONNECT_REFUSED: "`nc -vz NAME PORT`",
+    ErrorCode.CONNECT_TIMEOUT: "`nc -vz -w 5 NAME PORT`",
+    ErrorCode.TLS_TIMEOUT: "`openssl s_client -connect NAME:PORT`",
+    ErrorCode.TLS_HOSTNAME: "`openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
+    ErrorCode.PLAIN_HTTP: "`curl -i http://NAME:PORT/v2/`",
+    ErrorCode.FORBIDDEN: "`docker login HOST` as a user who may",
+    ErrorCode.NOT_FOUND: "`skopeo list-tags docker://HOST/REPOSITORY`",
+    ErrorCode.PLATFORM_MISSING: "`docker manifest inspect HOST/IMAGE`; "
+    "`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`",
+    ErrorCode.RATE_LIMITED: "`docker login HOST`",
+    ErrorCode.RESET: "`openssl s_client -connect NAME:PORT`",
+}
+_GENERAL = "`CURL -i URL/v2/`"
+
+
+def remedy(
+    code: ErrorCode,
+    route: Route,
+    *,
+    address: str | None = None,
+    reference: Reference | None = None,
+    platform: str | None = None,
+) -> str:
+    """The remedy of a code with this route's host, port, repository and platform in it."""
+    text = _credentials_remedy(route) if code is ErrorCode.UNAUTHORIZED else REMEDIES[code]
+    if code in _COMMANDS:
+        text = f"{text}; {_COMMANDS[code]}"
+    elif "HOST" not in text and "ADDRESS" not in text:
+        text = f"{text}; {_GENERAL}"
+    connected = endpoint.of_registry(route) if _speaks_of_registry(code) else endpoint.of_connection(route)
+    name = f"[{connected.host}]" if ":" in connected.host else connected.host
+    words = {
+        "HOST:443": str(connected),
+        "getent hosts HOST": f"getent hosts {connected.host}",
+        "HOST": DOCKER_HUB if route.host in DOCKER_HUB_HOSTS else route.host,
+        "ADDRESS": address or connected.host,
+        "NAME:PORT": str(connected),
+        "NAME PORT": f"{connected.host} {connected.port}",
+        "NAME": name,
+        "REPOSITORY": route.repository(reference) if reference else "REPOSITORY",
+        "IMAGE": _image(route, reference) if reference else "IMAGE",
+        "PLATFORM": platform or "PLATFORM",
+        "CURL": f"curl -x {route.forward_url}" if route.forward_url else "curl",
+        "URL/v2/": f"{route.url}/v2/",
+    }
+    for word, meant in words.items():
+        text = text.replace(word, meant)
+    return text
+
+
+def _credentials_remedy(route: Route) -> str:
+    kind, _, name = route.credentials.partition(":")
+    if kind == "env":
+        return f"set {name}_USERNAME and {name}_PASSWORD, or {name}_TOKEN, to what `docker login HOST` accepts"
+    if kind == "block":
+        return f"renew the Prefect Secret '{name}' with what `docker login HOST` accepts"
+    if kind == "anonymous":
+        return "give the spec's registry `credentials: docker` and run `docker login HOST`"
+    return REMEDIES[ErrorCode.UNAUTHORIZED]
+
+
+def _speaks_of_registry(code: ErrorCode) -> bool:
+    return code not in (
+        ErrorCode.DNS,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.CONNECT_REFUSED,
+        ErrorCode.CONNECT_TIMEOUT,
+        ErrorCode.PROXY,
+    )
+
+
+def _image(route: Route, reference: Reference) -> str:
+    if reference.digest:
+        return f"{route.repository(reference)}@{reference.digest}"
+    return f"{route.repository(reference)}:{reference.tag}"

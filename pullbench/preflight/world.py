@@ -1,0 +1,71 @@
+"""What checks look at: the spec, the facts, and one client a route, opened when first asked for."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from pullbench.model.facts import Facts
+from pullbench.model.plan import routes
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+from pullbench.model.spec import Spec
+from pullbench.registry.client import FetchedManifest, RegistryClient
+from pullbench.registry.keychain import Keychain
+
+
+def system_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class World:
+    """The argument of every probe; safe for threads. Close it after the last check."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        facts: Facts,
+        keychain: Keychain,
+        *,
+        client: Callable[[Route, Keychain], RegistryClient] = RegistryClient,
+        now: Callable[[], datetime] = system_now,
+    ) -> None:
+        self.spec = spec
+        self.facts = facts
+        self.keychain = keychain
+        self.now = now
+        self.routes = tuple(routes(spec).values())
+        self.platforms = tuple(spec.matrix.platforms or [facts.host_platform])
+        self._open = client
+        self._clients: dict[str, RegistryClient] = {}
+        self._manifests: dict[tuple[str, str], FetchedManifest] = {}
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._closing = ExitStack()
+
+    def client(self, route: Route) -> RegistryClient:
+        """The route's client, the same for every check. Raises UsageError where its `ca_file` cannot be used."""
+        with self._lock:
+            if route.name not in self._clients:
+                self._clients[route.name] = self._closing.enter_context(self._open(route, self.keychain))
+            return self._clients[route.name]
+
+    def manifest(self, route: Route, image: str) -> FetchedManifest:
+        """An image's manifest or index, fetched once a route: manifest requests count against rate limits."""
+        key = (route.name, image)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._manifests:
+                self._manifests[key] = self.client(route).manifest(Reference.parse(image))
+            return self._manifests[key]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
