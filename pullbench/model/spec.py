@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyKind
@@ -162,14 +162,14 @@ class Load(_Strict):
 class Budget(_Strict):
     """The run stops after the trial that reaches one of these; what was measured is stored (exit 3)."""
 
-    bytes: Annotated[int | None, Field(ge=1)] = None
+    bytes: Annotated[
+        int | None,
+        Field(ge=1),
+        BeforeValidator(_bytes, json_schema_input_type=Annotated[int, Field(ge=1)] | str | None),
+    ] = None
+    """A number, or a size such as 50GB."""
     manifest_requests: Annotated[int | None, Field(ge=1)] = None
     minutes: Annotated[float | None, Field(gt=0)] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_sizes(cls, data: object) -> object:
-        return {**data, "bytes": _bytes(data["bytes"])} if isinstance(data, dict) and "bytes" in data else data
 
 
 class Slo(_Strict):
@@ -233,8 +233,11 @@ class Spec(_Strict):
         return named.get(name) or EngineEntry.model_validate({"name": name, "kind": name})
 
     def hash(self) -> str:
-        """SHA-256 over the canonical JSON: equal for specs that ask for the same."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """SHA-256 over the canonical JSON: equal for specs that measure the same.
+
+        The budget is not in it, so that a run that reached it can be resumed with a greater one.
+        """
+        canonical = json.dumps(self.model_dump(mode="json", exclude={"budget"}), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def redacted(self) -> dict[str, Any]:
