@@ -1,0 +1,295 @@
+"""One HTTP exchange by libcurl: the body goes through a callback and is never held, the phases are timed in C.
+
+libcurl receives outside the interpreter's lock, and hashing large chunks lets go of it too, so threads scale.
+Redirects, tokens and retries are not followed here: each would hide an exchange inside another's time.
+"""
+
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pycurl
+
+from pullbench.engines.curl_errors import Progress, code_of_curl
+from pullbench.errors import ErrorCode
+
+BUFFER_BYTES = 512 * 1024
+"""What libcurl reads at once: larger reads are fewer turns of the interpreter."""
+MAX_ANSWER_BYTES = 16 * 1024
+"""What is kept of an answer that is no content: a registry's error document."""
+_MAX_UNWANTED_BYTES = 1024 * 1024  # beyond it a new connection is cheaper than reading on
+
+_VERSIONS = {"1.1": pycurl.CURL_HTTP_VERSION_1_1, "2": pycurl.CURL_HTTP_VERSION_2TLS}
+_VERSION_NAMES = {
+    pycurl.CURL_HTTP_VERSION_1_0: "1.0",
+    pycurl.CURL_HTTP_VERSION_1_1: "1.1",
+    pycurl.CURL_HTTP_VERSION_2_0: "2",
+    pycurl.CURL_HTTP_VERSION_3: "3",
+}
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class BodyRefusedError(Exception):
+    """A body takes no more: too long, or nowhere to put it."""
+
+    def __init__(self, code: ErrorCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class Body(Protocol):
+    """Where the content of a 200 goes; `update` raises BodyRefusedError or OSError to end the exchange."""
+
+    def update(self, chunk: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One exchange to make, and within which bounds."""
+
+    method: str = "GET"
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    proxy_url: str = ""
+    """A forward proxy; empty for a direct connection, whatever the environment says."""
+    ca_file: str
+    http_version: str
+    connect_timeout_s: float
+    """DNS, TCP and TLS together."""
+    stall_timeout_s: float
+    """Without a byte, once the request is on its way."""
+    timeout_s: float
+    """For the whole exchange; more than zero."""
+    stopped: Callable[[], bool]
+    """Asked while bytes flow and once a second while none do; True ends the exchange as `cancelled`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """Seconds of each phase that was begun; None for what was never reached. A kept connection costs 0.0."""
+
+    dns_s: float | None = None
+    connect_s: float | None = None
+    tls_s: float | None = None
+    wait_s: float | None = None
+    transfer_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What came of one exchange: an answer with its status, or a failure, or both when the body broke off."""
+
+    status: int | None
+    headers: Mapping[str, tuple[str, ...]]
+    """By lower-case name."""
+    answer: bytes
+    """The start of a body that is not a 200's, such as a registry's error document."""
+    phases: Phases
+    reused: bool | None
+    http_version: str | None
+    remote_ip: str | None
+    address: str | None
+    """IP and port that answered."""
+    retry_after_s: float | None
+    error_code: ErrorCode | None = None
+    error: str = ""
+
+    def header(self, name: str) -> str:
+        """All values of a header, comma-separated; empty where it is absent."""
+        return ", ".join(self.headers.get(name, ()))
+
+
+class Handle:
+    """One libcurl handle with the connections that it keeps; for one thread at a time."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._curl = pycurl.Curl()
+        self._monotonic = monotonic
+
+    def exchange(self, request: HttpRequest, body: Body) -> Exchange:
+        """Make one exchange; the content of a 200 goes to `body`. Never raises for what a server does."""
+        receiver = _Receiver(request, body, self._monotonic)
+        self._set(request, receiver)
+        number, message = 0, ""
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            number, message = error.args
+        code, text = self._failure(request, receiver, number, message)
+        return self._exchange(receiver, request.url.startswith("https:"), code, text)
+
+    def close(self) -> None:
+        self._curl.close()
+
+    def _set(self, request: HttpRequest, receiver: "_Receiver") -> None:
+        curl = self._curl
+        curl.reset()  # options only: connections, DNS answers and TLS sessions stay
+        options: dict[int, Any] = {
+            pycurl.URL: request.url,
+            pycurl.CUSTOMREQUEST: request.method,
+            pycurl.HTTPHEADER: [f"{name}: {value}" for name, value in request.headers.items()],
+            pycurl.NOSIGNAL: 1,
+            pycurl.FOLLOWLOCATION: 0,
+            pycurl.PROXY: request.proxy_url,
+            pycurl.NOPROXY: "",
+            pycurl.CAINFO: request.ca_file,
+            pycurl.HTTP_VERSION: _VERSIONS[request.http_version],
+            pycurl.BUFFERSIZE: BUFFER_BYTES,
+            pycurl.CONNECTTIMEOUT_MS: _milliseconds(request.connect_timeout_s),
+            pycurl.TIMEOUT_MS: _milliseconds(request.timeout_s),
+            pycurl.NOPROGRESS: 0,
+            pycurl.HEADERFUNCTION: receiver.header,
+            pycurl.PREREQFUNCTION: receiver.connected,
+            pycurl.WRITEFUNCTION: receiver.write,
+            pycurl.XFERINFOFUNCTION: receiver.progress,
+        }
+        if request.body is not None:
+            options[pycurl.POSTFIELDS] = request.body
+        for option, value in options.items():
+            curl.setopt(option, value)
+
+    def _failure(
+        self, request: HttpRequest, receiver: "_Receiver", number: int, message: str
+    ) -> tuple[ErrorCode | None, str]:
+        if receiver.failure is not None:
+            return receiver.failure
+        if number == 0 or (number == pycurl.E_WRITE_ERROR and receiver.status != 200):
+            return None, ""  # an unwanted body was cut short; its status says what happened
+        info = self._curl.getinfo
+        secure = request.url.startswith("https:")
+        at = Progress(
+            resolved=receiver.is_connected or info(pycurl.NAMELOOKUP_TIME_T) > 0,
+            connected=receiver.is_connected or info(pycurl.CONNECT_TIME_T) > 0,
+            secured=receiver.is_connected or (not secure and info(pycurl.CONNECT_TIME_T) > 0),
+            out_of_time=info(pycurl.TOTAL_TIME_T) / 1e6 >= request.timeout_s - 0.002,
+            by_proxy=bool(request.proxy_url),
+            connect_status=info(pycurl.HTTP_CONNECTCODE),
+            os_errno=info(pycurl.OS_ERRNO),
+        )
+        return code_of_curl(number, message, at), message
+
+    def _exchange(self, receiver: "_Receiver", secure: bool, code: ErrorCode | None, text: str) -> Exchange:
+        info = self._curl.getinfo
+        remote_ip = info(pycurl.PRIMARY_IP) or None
+        host = f"[{remote_ip}]" if remote_ip and ":" in remote_ip else remote_ip
+        status = info(pycurl.RESPONSE_CODE) or None  # not the receiver's, which sees a proxy's answer to CONNECT too
+        reused = info(pycurl.NUM_CONNECTS) == 0 if status or receiver.is_connected else None
+        return Exchange(
+            status=status,
+            headers={name: tuple(values) for name, values in receiver.headers.items()},
+            answer=bytes(receiver.answer),
+            phases=self._phases(secure, bool(reused)),
+            reused=reused,
+            http_version=_VERSION_NAMES.get(info(pycurl.INFO_HTTP_VERSION)) if status else None,
+            remote_ip=remote_ip,
+            address=f"{host}:{info(pycurl.PRIMARY_PORT)}" if remote_ip else None,
+            retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
+            error_code=code,
+            error=text,
+        )
+
+    def _phases(self, secure: bool, reused: bool) -> Phases:
+        """libcurl's marks count from the start; a mark of zero was not reached, and its phase lasted to the end."""
+        info = self._curl.getinfo
+        resolved, connected, secured, sent, first, end = (
+            info(mark) / 1e6
+            for mark in (
+                pycurl.NAMELOOKUP_TIME_T,
+                pycurl.CONNECT_TIME_T,
+                pycurl.APPCONNECT_TIME_T,
+                pycurl.PRETRANSFER_TIME_T,
+                pycurl.STARTTRANSFER_TIME_T,
+                pycurl.TOTAL_TIME_T,
+            )
+        )
+        wait_s = max(0.0, (first or end) - max(sent, secured, connected))
+        transfer_s = max(0.0, end - first) if first else None
+        if reused:  # libcurl leaves the marks of a kept connection at zero
+            return Phases(dns_s=0.0, connect_s=0.0, tls_s=0.0, wait_s=wait_s, transfer_s=transfer_s)
+        if not resolved:
+            return Phases(dns_s=end)
+        if not connected:
+            return Phases(dns_s=resolved, connect_s=end - resolved)
+        if secure and not secured:
+            return Phases(dns_s=resolved, connect_s=connected - resolved, tls_s=end - connected)
+        return Phases(
+            dns_s=resolved,
+            connect_s=connected - resolved,
+            tls_s=secured - connected if secure else 0.0,
+            wait_s=wait_s,
+            transfer_s=transfer_s,
+        )
+
+
+class _Receiver:
+    """libcurl's callbacks for one exchange. None of them may raise: pycurl would print it and go on."""
+
+    def __init__(self, request: HttpRequest, body: Body, monotonic: Callable[[], float]) -> None:
+        self.status: int | None = None
+        self.headers: dict[str, list[str]] = {}
+        self.answer = bytearray()
+        self.failure: tuple[ErrorCode, str] | None = None
+        self.is_connected = False
+        self._request = request
+        self._update = body.update
+        self._monotonic = monotonic
+        self._unwanted_bytes = 0
+        self._seen_bytes = 0.0
+        self._seen_s = 0.0
+
+    def header(self, line: bytes) -> None:
+        text = line.decode("latin-1").strip()
+        if text.startswith("HTTP/"):  # a new head: the final one follows any 1xx
+            self.headers = {}
+            word = text.split(None, 2)[1:2]
+            self.status = int(word[0]) if word and word[0].isdecimal() else None
+            return
+        name, colon, value = text.partition(":")
+        if colon:
+            self.headers.setdefault(name.strip().lower(), []).append(value.strip())
+
+    def connected(self, *_addresses: object) -> int:
+        self.is_connected = True
+        self._seen_s = self._monotonic()
+        return int(pycurl.PREREQFUNC_OK)
+
+    def write(self, chunk: bytes) -> int | None:
+        if self.status == 200:
+            try:
+                self._update(chunk)
+            except BodyRefusedError as refused:
+                self.failure = refused.code, refused.detail
+                return 0
+            except OSError as error:
+                self.failure = code_of_os_error(error), str(error)
+                return 0
+            return None
+        self.answer += chunk[: MAX_ANSWER_BYTES - len(self.answer)]
+        self._unwanted_bytes += len(chunk)
+        return None if self._unwanted_bytes <= _MAX_UNWANTED_BYTES else 0
+
+    def progress(self, _total: float, received: float, _up_total: float, _up: float) -> int:
+        if self._request.stopped():
+            self.failure = ErrorCode.CANCELLED, "stopped while under way"
+            return 1
+        if not self.is_connected:
+            return 0
+        now = self._monotonic()
+        if received != self._seen_bytes:
+            self._seen_bytes, self._seen_s = received, now
+        elif now - self._seen_s >= self._request.stall_timeout_s:
+            self.failure = ErrorCode.STALLED, f"no byte for {self._request.stall_timeout_s:g} s"
+            return 1
+        return 0
+
+
+def code_of_os_error(error: OSError) -> ErrorCode:
+    """The code of a failed write to the local disk."""
+    return ErrorCode.DISK_FULL if error.errno in _DISK_FULL else ErrorCode.UNKNOWN
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))  # zero would mean without end

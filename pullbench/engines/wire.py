@@ -1,0 +1,142 @@
+"""The wire engine: pulls over libcurl, verifies every byte and unpacks nothing, so registry and network are all it sees.
+
+Each trial starts alike: without connections, without tokens, with its threads already there. Within it, auth
+`persisted` keeps connections and tokens between pulls; `per-pull` makes them anew for each.
+"""
+
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import certifi
+import pycurl
+
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.clock import Clock
+from pullbench.engines.wire_pull import WirePull, Workshop
+from pullbench.engines.wire_session import Session, Trust
+from pullbench.model.facts import EngineFacts
+from pullbench.model.route import Route
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What one trial holds, to be given back at its end."""
+
+    folder: Path
+    executor: ThreadPoolExecutor | None = None
+    trusts: dict[str | None, Trust] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
+    """Kept ones, by registry and proxy."""
+
+
+class WireEngine:
+    """Pulls over libcurl in threads: `layer_concurrency` of them a pull. Keeps nothing, so every pull is cold."""
+
+    kind = "wire"
+
+    def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
+        self.name = entry.name
+        self._entry = entry
+        self._keychain = keychain
+        self._clock = clock
+        self._numbers = count()
+        self._trial: _Trial | None = None
+        self._cancelled = False
+
+    def facts(self) -> EngineFacts:
+        return EngineFacts(name=self.name, kind=self.kind, version=pycurl.version)
+
+    def open_trial(self, setup: TrialSetup) -> None:
+        """Start the threads, look up credentials, make the folder; nothing of it is measured.
+
+        Raises UsageError where credentials cannot be read.
+        """
+        self.close_trial()
+        self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")))
+        for route in {_key(request.route): request.route for request in setup.requests}.values():
+            if route.ca_file not in trial.trusts:
+                trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")
+            trial.sessions[_key(route)] = self._session(route, trial)
+        pulls = min(setup.concurrency, len(setup.requests))
+        blobs = max((len(request.expected.manifest.blobs) for request in setup.requests), default=0)
+        trial.executor = _started(pulls * (min(self._entry.layer_concurrency, blobs) - 1))
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        """Pull one image; `open_trial` must have named its route."""
+        trial = self._trial
+        if trial is None:
+            raise RuntimeError("pull() before open_trial()")
+        workshop = Workshop(
+            clock=self._clock,
+            lanes=self._entry.layer_concurrency,
+            executor=trial.executor,
+            new_path=(lambda: trial.folder / str(next(self._numbers))) if self._entry.sink == "disk" else None,
+            cancelled=lambda: self._cancelled,
+        )
+        if request.auth == "persisted":
+            return WirePull(request, trial.sessions[_key(request.route)], workshop).run()
+        session = self._session(request.route, trial)
+        try:
+            return WirePull(request, session, workshop).run()
+        finally:
+            session.close()
+
+    def close_trial(self) -> None:
+        """Close connections and threads, remove what was written."""
+        trial, self._trial = self._trial, None
+        if trial is None:
+            return
+        if trial.executor is not None:
+            trial.executor.shutdown()
+        for session in trial.sessions.values():
+            session.close()
+        shutil.rmtree(trial.folder, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """End what is under way within about a second, as `cancelled`; for good. Safe in a signal handler."""
+        self._cancelled = True
+
+    def close(self) -> None:
+        """Give back whatever an open trial still holds."""
+        self.close_trial()
+
+    def _session(self, route: Route, trial: _Trial) -> Session:
+        credentials = self._keychain.credentials(route.credentials, route.host)
+        return Session(
+            route, self._entry, credentials=credentials, trust=trial.trusts[route.ca_file], clock=self._clock
+        )
+
+
+def _key(route: Route) -> tuple[str, str]:
+    return route.registry, route.proxy
+
+
+def _trust(ca_file: str | None, bundle: Path) -> Trust:
+    """The named CA alone for the registry; it and the public roots for hosts that the registry redirects to."""
+    public = certifi.where()
+    if ca_file is None:
+        return Trust(endpoint_file=public, elsewhere_file=public)
+    try:
+        bundle.write_bytes(Path(public).read_bytes() + b"\n" + Path(ca_file).read_bytes())
+    except OSError:
+        return Trust(endpoint_file=ca_file, elsewhere_file=public)  # libcurl names the file that it cannot read
+    return Trust(endpoint_file=ca_file, elsewhere_file=str(bundle))
+
+
+def _started(threads: int) -> ThreadPoolExecutor | None:
+    """An executor whose threads all run already: none is created inside the clock. None where none is needed."""
+    if threads < 1:
+        return None
+    executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="wire")
+    everyone = threading.Barrier(threads + 1)
+    for _ in range(threads):
+        executor.submit(everyone.wait)
+    everyone.wait()
+    return executor
