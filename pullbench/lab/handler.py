@@ -25,8 +25,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Answers GET and HEAD; whatever else is asked is UNSUPPORTED and ends the connection."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "pullbench-lab"
-    sys_version = ""
     disable_nagle_algorithm = True
     timeout = 75.0
     # Head and body of a small answer leave in one segment.
@@ -68,6 +66,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """What the base class finds wrong (a malformed request, another method) as an OCI error."""
         self.close_connection = True
         self._refuse(405 if code == 501 else code, "UNSUPPORTED", explain or message or "")
+
+    def version_string(self) -> str:
+        return "pullbench-lab"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing to stderr; `access_log` has its own lines."""

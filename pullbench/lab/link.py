@@ -9,8 +9,6 @@ the request. There is no loss, no slow start and no jitter.
 import asyncio
 import contextlib
 import math
-import select
-import selectors
 import socket
 import struct
 import threading
@@ -58,7 +56,7 @@ class Links:
     """Running links on one event loop in one thread; a context manager. The listeners are closed with it."""
 
     def __init__(self, ends: Sequence[LinkEnds]) -> None:
-        self._loop = asyncio.SelectorEventLoop(_selector())
+        self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ends = tuple(ends)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -190,18 +188,3 @@ class _Link:
                     sink.shutdown(socket.SHUT_WR)
                 return
             await loop.sock_sendall(sink, chunk)
-
-
-def _selector() -> selectors.BaseSelector:
-    if not hasattr(selectors, "EpollSelector"):
-        return selectors.DefaultSelector()
-
-    class PreciseEpoll(selectors.EpollSelector):
-        """epoll_wait counts whole milliseconds, rounded up; select on epoll's own descriptor waits to the microsecond."""
-
-        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            if timeout is None or timeout > 0:
-                select.select([self.fileno()], [], [], timeout)
-            return super().select(0)
-
-    return PreciseEpoll()

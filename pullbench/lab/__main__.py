@@ -1,0 +1,67 @@
+"""`python -m pullbench.lab`: the lab until stdin ends, SIGTERM or Ctrl-C; its addresses are one JSON line on stdout.
+
+`registry` and `links` are the parts that the lab starts as processes of its own.
+"""
+
+import argparse
+import contextlib
+import json
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from pullbench.lab.children import raise_open_files_limit, read_part, serve_until_let_go
+from pullbench.lab.contents import Contents
+from pullbench.lab.layout import read_images
+from pullbench.lab.link import LinkEnds, Links, LinkShape
+from pullbench.lab.registry import Registry
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pullbench.lab", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["world", "registry", "links"], default="world")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
+    parser.add_argument("--folder", type=Path, help="keep the images here, and not in a temporary folder")
+    arguments = parser.parse_args()
+    raise_open_files_limit()
+    if arguments.part == "world":
+        _world(arguments.seed, arguments.folder)
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with contextlib.suppress(EOFError), _part(arguments.part, read_part()):
+            sys.stdout.write("ready\n")
+            sys.stdout.flush()
+            serve_until_let_go()
+
+
+def _world(seed: int, folder: Path | None) -> None:
+    # Only here: the parts need no numpy, and start faster without it.
+    from pullbench.lab.world import World
+
+    with World.start(seed=seed, folder=folder) as world, contextlib.suppress(KeyboardInterrupt):
+        sys.stdout.write(json.dumps(world.addresses()) + "\n")
+        sys.stdout.flush()
+        serve_until_let_go()
+
+
+def _part(name: str, config: dict[str, Any]) -> Registry | Links:
+    if name == "links":
+        return Links([_ends(entry) for entry in config["links"]])
+    return Registry(
+        Contents(read_images(Path(config["images"])) if "images" in config else ()),
+        upstream=config.get("upstream"),
+        cache_folder=Path(config["cache_folder"]) if "cache_folder" in config else None,
+        listener=socket.socket(fileno=config["listener"]),
+    )
+
+
+def _ends(entry: dict[str, Any]) -> LinkEnds:
+    host, port = entry["target"]
+    shape = LinkShape(delay_s=entry["delay_s"], rate_bytes_per_s=entry["rate_bytes_per_s"])
+    return LinkEnds(listener=socket.socket(fileno=entry["listener"]), target=(host, port), shape=shape)
+
+
+if __name__ == "__main__":
+    main()

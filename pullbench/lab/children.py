@@ -1,0 +1,101 @@
+"""Processes of the lab: each is told its part by one line on stdin, says `ready` on stdout, and ends when stdin ends.
+
+The pipe to stdin is the lifeline: the kernel closes it when the parent dies, however it dies. (PR_SET_PDEATHSIG
+would not do: it fires when the thread that started the child ends, and flows run in threads.)
+"""
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pullbench.errors import PullbenchError
+
+_PACKAGE_ROOT = Path(__file__).parents[2]
+_READY_S = 20.0
+_END_S = 3.0
+
+
+class Child:
+    """One part of the lab in its own interpreter, so that it shares no lock with the instrument that measures it."""
+
+    def __init__(self, part: str, *, log: Path, sockets: Sequence[int]) -> None:
+        self._part, self._log = part, log
+        path = os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pullbench.lab", part],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, "PYTHONPATH": path},
+                pass_fds=sockets,
+                start_new_session=True,
+            )
+
+    def tell(self, config: Mapping[str, Any]) -> None:
+        """Give it its part; it begins to serve."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.write(json.dumps(config).encode() + b"\n")
+            self._stdin.flush()
+
+    def wait_ready(self) -> None:
+        """Until it serves. Raises PullbenchError with the last line that it wrote, where it does not."""
+        assert self.process.stdout is not None
+        answered, _, _ = select.select([self.process.stdout], [], [], _READY_S)
+        if not answered or self.process.stdout.readline() != b"ready\n":
+            said = self._log.read_text(errors="replace").strip().splitlines() or ["nothing on stderr"]
+            raise PullbenchError(f"the lab's {self._part} does not start: {said[-1]}")
+
+    def let_go(self) -> None:
+        """Close the lifeline: it begins to end."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+
+    def end(self) -> None:
+        """Wait until it has ended; what does not end by itself is killed."""
+        self.let_go()
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    @property
+    def _stdin(self) -> Any:
+        return self.process.stdin
+
+
+def read_part() -> dict[str, Any]:
+    """In the child: what the parent told. Raises EOFError where it died before it told."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise EOFError("no part was told on stdin")
+    return dict(json.loads(line))
+
+
+def serve_until_let_go() -> None:
+    """In the child: return when stdin ends, SIGTERM comes, or the parent is another one than at the start."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    parent = os.getppid()
+    while os.getppid() == parent:
+        readable, _, _ = select.select([0], [], [], 1.0)
+        if readable and not os.read(0, 4096):
+            return
+
+
+def raise_open_files_limit() -> None:
+    """Allow as many open files as the system lets a process have: a link needs two a connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
