@@ -6,6 +6,7 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
 from pullbench.model.sizes import parse_bytes
 
+_HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+
 
 def _reference(text: str) -> str:
     return str(Reference.parse(text))
@@ -29,19 +32,21 @@ def _platform(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is no URL: https://HOST[:PORT] (http:// for a plain registry)")
-    if "@" in parts.netloc:
+    if "@" in text:  # before all else, so that no message repeats them
         raise ValueError(
             "holds credentials: take them out and name where they are in `credentials` (docker, env:PREFIX)"
         )
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
+        raise ValueError("is no URL: https://HOST[:PORT] (http:// for a plain registry)")
     if parts.query or parts.fragment or parts.path.strip("/"):
         raise ValueError("has a path or a query: give scheme, host and port alone (a mirror's path goes into `prefix`)")
-    try:
-        _ = parts.port
-    except ValueError:
-        raise ValueError("has a port outside 1-65535") from None
+    port = parts.netloc.rpartition(":")[2]
+    if port.isdecimal() and not 1 <= int(port) <= 65535:
+        raise ValueError("has a port outside 1-65535")
     return f"{parts.scheme}://{parts.netloc}"
 
 
