@@ -178,12 +178,15 @@ def lab(
 @app.command()
 def clean(
     results: Results = "results",
+    host: Annotated[
+        str | None, typer.Option(metavar="SOCKET", help="Another daemon's, such as unix:///run/docker-2.sock.")
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
 ) -> None:
     """Remove the images that killed runs left in a daemon; nothing that a run did not bring."""
     from flows.commands.stored import clean_up
 
-    raise typer.Exit(clean_up(results=results, apply=apply))
+    raise typer.Exit(clean_up(results=results, host=host, apply=apply))
 
 
 def main() -> NoReturn:

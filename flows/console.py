@@ -154,6 +154,13 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def print_verdict(console: Console, document: dict[str, Any]) -> None:
+    """The verdict of a run's document, and how each objective fared."""
+    console.print(plain(document["headline"]["sentence"]))
+    for entry in document["slo"]:
+        console.print(plain(f"SLO {entry['name']}: {entry['verdict'].replace('_', ' ')}"))
+
+
 def plan_table(plan: Plan) -> Table:
     """The cells that will be measured."""
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,6 +1,7 @@
 """Prefect Secrets as a source of credentials: `block:NAME` in a spec."""
 
 import json
+from typing import Any, cast
 
 from pullbench.errors import UsageError
 
@@ -10,7 +11,7 @@ def prefect_secret(name: str) -> str:
     from prefect.blocks.system import Secret
 
     try:
-        value = Secret.load(name, _sync=True).get()  # type: ignore[union-attr]
+        value = cast(Secret[Any], Secret.load(name)).get()
     except ValueError as error:
         raise UsageError(
             f"credentials: block:{name}: there is no such Prefect Secret; create it in the UI, Blocks"

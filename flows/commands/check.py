@@ -13,10 +13,10 @@ from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
-from pullbench.model.finding import as_document
 from pullbench.model.plan import group_reasons
 from pullbench.model.plan import plan as make_plan
 from pullbench.model.sizes import format_bytes
+from pullbench.preflight.documents import findings_document
 from pullbench.store.dataset import ResultStore
 
 
@@ -24,7 +24,7 @@ def run_preflight(spec: Path, *, sets: Sequence[str], only: Sequence[str], skip:
     findings = check(spec, sets=sets, only=only, skip=skip, environ=os.environ, block=prefect_secret)
     status, sentence = verdict(findings)
     if as_json:
-        print(json.dumps(as_document(findings), indent=2))
+        print(json.dumps(findings_document(findings), indent=2))
     else:
         stdout = Console(highlight=False)
         stdout.print(findings_table(findings))

@@ -49,7 +49,10 @@ def write_first_spec(*, source: str | None, out: Path, registry: str | None, ima
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from error
     left = len(chosen) - _IMAGES_AT_MOST
-    print(f"{out}: {len(data['images'])} images of {host}" + (f" ({left} more were left out)" if left > 0 else ""))
+    print(
+        f"{out}: {min(len(chosen), _IMAGES_AT_MOST)} images of {host}"
+        + (f" ({left} more were left out)" if left > 0 else "")
+    )
     for other, count in hosts.most_common()[1:]:
         print(f"not in it: {count} images of {other}; run init again with --registry and --image for them")
     print(f"next: pullbench preflight {out}")
@@ -93,7 +96,7 @@ def _file_images(path: Path) -> list[str]:
 def _daemon_images() -> list[str]:
     daemon = DockerDaemon()
     try:
-        return daemon.tags()
+        return sorted(daemon.tags())
     except PullbenchError as error:
         raise UsageError(f"--from docker: {error}") from error
     finally:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pullbench.lab.world import World
-from pullbench.report.documents import run_document
 from rich.console import Console
 
 from flows.conduct import Outcome, Prepared, Request
-from flows.console import ShellProgress, cells_table
+from flows.console import ShellProgress, cells_table, print_verdict
 from flows.prefect_secret import prefect_secret
 from flows.prefect_start import PrefectStart
 from pullbench.bench.specfile import as_yaml
 from pullbench.errors import IncompleteError, PreflightFailed
+from pullbench.lab.world import World
+from pullbench.report.documents import run_document
 
 
 def run_spec(
@@ -116,10 +116,7 @@ def _print_outcome(outcome: Outcome) -> None:
     stdout = Console(highlight=False)
     stdout.print(cells_table(outcome.document["cells"]))
     stdout.print()
-    if outcome.document.get("headline"):
-        stdout.print(outcome.document["headline"], markup=False)
-    for entry in outcome.document["slo"]:
-        stdout.print(f"SLO {entry['name']}: {entry['verdict'].replace('_', ' ')}", markup=False)
+    print_verdict(stdout, outcome.document)
     stdout.print(f"run {outcome.run_id}: {outcome.message}", markup=False)
     if outcome.report is not None:
         stdout.print(f"report: {outcome.report}", markup=False, soft_wrap=True)

@@ -3,14 +3,18 @@
 import json
 from pathlib import Path
 
-from pullbench.report.documents import run_document
 from pullbench.report.render import render_run_report
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, plain
+from flows.console import cells_table, plain, print_verdict
+from pullbench.bench.cleaning import clean, left_behind
+from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import UsageError
+from pullbench.model.sizes import format_bytes
+from pullbench.report.documents import run_document
 from pullbench.store.dataset import ResultStore
+from pullbench.store.ledger import Ledger
 
 
 def list_runs(*, results: str, as_json: bool) -> int:
@@ -55,17 +59,37 @@ def show_run(run_id: str, *, results: str, as_json: bool) -> int:
     stdout.print(f"run {document['run_id']} ({document['name']}): {document['status']}", markup=False)
     if document["cells"]:
         stdout.print(cells_table(document["cells"]))
-    if document.get("headline"):
         stdout.print()
-        stdout.print(document["headline"], markup=False)
-    for entry in document["slo"]:
-        stdout.print(f"SLO {entry['name']}: {entry['verdict'].replace('_', ' ')}", markup=False)
+    print_verdict(stdout, document)
     return 0
 
 
 def render_report(run_id: str, *, results: str, reports: Path) -> int:
     path = render_run_report(results, _find(ResultStore(results), run_id), reports)
     print(path)
+    return 0
+
+
+def clean_up(*, results: str, host: str | None, apply: bool) -> int:
+    """Tell, or with `apply` remove, what runs left in a daemon."""
+    ledger, daemon = Ledger(ResultStore(results)), DockerDaemon(host)
+    try:
+        found = left_behind(ledger, daemon)
+        names = {name for entry in found.here for name in entry.references}
+        for other in found.elsewhere:
+            print(f"another daemon ({other}) may hold images of runs too: name it with --host")
+        if not names:
+            print(f"{results}: no run left anything in this daemon")
+        elif not apply:
+            print("\n".join(sorted(names)))
+            print(f"{len(names)} images may be left by runs; remove them with: pullbench clean --apply")
+        else:
+            cleaned = clean(ledger, daemon)
+            print(f"removed {len(cleaned.removed)} images, {format_bytes(cleaned.bytes)}")
+            for image_id, reason in cleaned.kept.items():
+                print(f"kept {image_id}: {reason}")
+    finally:
+        daemon.close()
     return 0
 
 

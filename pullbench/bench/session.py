@@ -1,5 +1,6 @@
 """One run's world: its spec, store, engines, keychain and clock; what flows and commands drive."""
 
+import contextlib
 import dataclasses
 import json
 import secrets
@@ -8,14 +9,16 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from pullbench.bench.cleaning import clean
 from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Ceiling, pull_requests, run_trial
+from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import Engine
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.clock import Clock, SystemClock
-from pullbench.errors import IncompleteError, RegistryError, UsageError
+from pullbench.errors import IncompleteError, PullbenchError, RegistryError, UsageError
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import EngineFacts, Facts
 from pullbench.model.finding import Finding
@@ -58,6 +61,7 @@ class Session:
         self._routes = routes(self.spec)
         self._ceiling: Ceiling | None = None
         self._store_ids: dict[str, str] = {}
+        self._brought: dict[str, frozenset[str]] = {}
 
     def gather(self) -> Facts:
         """Ask registries and engines; takes no load with it."""
@@ -129,6 +133,7 @@ class Session:
                     f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
                 )
             self._ledger.record(run_id, trial.number, store_id, names)
+            self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
 
         try:
             result = run_trial(
@@ -137,7 +142,7 @@ class Session:
                 engine,
                 clock=self.clock,
                 cache_reset=self.spec.cache_reset,
-                brought=frozenset() if store_id is None else self._ledger.brought(store_id),
+                brought=self._brought_into(store_id),
                 before_pulls=before_pulls,
                 ceiling=self._ceiling,
             )
@@ -151,6 +156,7 @@ class Session:
         finished = dataclasses.replace(run, status=status, finished_at=datetime.now(UTC))
         if status == "complete":
             self.store.compact(run.run_id)
+            self._leave_daemons_as_found(run.run_id)
         self.store.write_run(finished)
         return finished
 
@@ -166,6 +172,15 @@ class Session:
     ) -> None:
         self.close()
 
+    def _leave_daemons_as_found(self, run_id: str) -> None:
+        """Best effort: what cannot be removed now stays in the ledger, for `pullbench clean`."""
+        for engine in self.engines.values():
+            if engine.kind == "docker" and engine.name in self._store_ids:
+                daemon = DockerDaemon(self.spec.engine(engine.name).host)
+                with contextlib.suppress(PullbenchError):
+                    clean(self._ledger, daemon, run_id)
+                daemon.close()
+
     def _measure_ceiling(self) -> None:
         if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):
             self._ceiling = Ceiling(bytes_per_s=client_ceiling(), cores=usable_cores())
@@ -179,3 +194,11 @@ class Session:
 
     def _remember_stores(self, engines: Iterable[EngineFacts]) -> None:
         self._store_ids.update({engine.name: engine.store_id for engine in engines if engine.store_id is not None})
+
+    def _brought_into(self, store_id: str | None) -> frozenset[str]:
+        """What runs brought into a store; the ledger is read once, for only this session adds to this run's part."""
+        if store_id is None:
+            return frozenset()
+        if store_id not in self._brought:
+            self._brought[store_id] = self._ledger.brought(store_id)
+        return self._brought[store_id]

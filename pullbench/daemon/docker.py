@@ -59,6 +59,11 @@ class DockerDaemon:
         with self._translated():
             return frozenset(self._control().images(quiet=True, all=True))
 
+    def tags(self) -> frozenset[str]:
+        """Every name with a tag that the store holds, such as `nginx:1.27`."""
+        with self._translated():
+            return frozenset(tag for image in self._control().images() for tag in image.get("RepoTags") or [])
+
     def inspect(self, reference: str) -> Mapping[str, Any]:
         """An image by ID or reference, as the Engine API's ImageInspect; `not_found` where the store lacks it."""
         with self._translated(reference):

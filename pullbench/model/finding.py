@@ -1,9 +1,8 @@
 """What a preflight check says of one target."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 class Status(StrEnum):
@@ -40,8 +39,3 @@ def worst(findings: Iterable[Finding]) -> Status:
     """The verdict over findings: the first of fail, error, warn, pass, skip that occurs; skip where there are none."""
     seen = {finding.status for finding in findings}
     return next((status for status in _ORDER if status in seen), Status.SKIP)
-
-
-def as_document(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The document of `preflight --json`: the verdict, and every finding."""
-    return {"status": worst(findings).value, "findings": [asdict(finding) for finding in findings]}

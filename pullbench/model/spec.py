@@ -224,10 +224,14 @@ class Spec(_Strict):
         _unique("images", self.images)
         for index, proxy in enumerate(self.proxies):
             if proxy.upstream is not None:
-                _known(f"proxies[{index}].upstream", [proxy.upstream], registries)
-        _known("matrix.engines", self.matrix.engines, [*engines, *get_args(EngineKind)])
-        _known("matrix.proxies", self.matrix.proxies, proxies)
-        _known("matrix.registries", self.matrix.registries or [], registries)
+                _known(f"proxies[{index}].upstream", proxy.upstream, registries)
+        for factor, known in (
+            ("engines", [*engines, *get_args(EngineKind)]),
+            ("proxies", proxies),
+            ("registries", registries),
+        ):
+            for index, name in enumerate(getattr(self.matrix, factor) or []):
+                _known(f"matrix.{factor}[{index}]", name, known)
         for factor in type(self.matrix).model_fields:
             _unique(f"matrix.{factor}", getattr(self.matrix, factor) or [])
         return self
@@ -297,10 +301,13 @@ def _explain(entry: Any) -> str:
         message = _unknown_key(str(entry["loc"][-1]))
     elif entry["type"] == "missing":
         message = "missing"
+    elif entry["type"] == "string_type" and isinstance(given, int | float):
+        message = "put the value in quotes: text is expected, and YAML reads it as something else"
     elif entry["type"] != "value_error" and isinstance(given, str | int | float):
         message = f"{message}, not {given!r}"
     elif message.startswith("is no ") and isinstance(given, str):
         message = f"'{given}' {message}"
+    message = " ".join(message.split())
     return f"{path}: {message}" if path else message
 
 
@@ -318,7 +325,6 @@ def _unique(path: str, names: list[Any]) -> list[Any]:
     return names
 
 
-def _known(path: str, names: list[str], known: list[str]) -> None:
-    for index, name in enumerate(names):
-        if name not in known:
-            raise ValueError(f"{path}[{index}]: '{name}' is not known; there are: {', '.join(dict.fromkeys(known))}")
+def _known(path: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        raise ValueError(f"{path}: '{name}' is not known; there are: {', '.join(dict.fromkeys(known))}")

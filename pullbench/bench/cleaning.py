@@ -1,0 +1,39 @@
+"""Takes what runs brought out of a daemon again, by the ledger that they kept."""
+
+from dataclasses import dataclass
+
+from pullbench.daemon.docker import Cleaned, DockerDaemon, remove_brought
+from pullbench.store.ledger import Entry, Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """What the ledger says of one daemon, and what it says of others that were not asked."""
+
+    here: tuple[Entry, ...]
+    elsewhere: tuple[str, ...]
+    """IDs of other daemons."""
+
+
+def left_behind(ledger: Ledger, daemon: DockerDaemon) -> LeftBehind:
+    """What runs may have left in a daemon; raises RegistryError where it does not answer."""
+    identity, entries = daemon.identity, ledger.entries()
+    return LeftBehind(
+        here=tuple(entry for entry in entries if entry.daemon == identity),
+        elsewhere=tuple(sorted({entry.daemon for entry in entries} - {identity})),
+    )
+
+
+def clean(ledger: Ledger, daemon: DockerDaemon, run_id: str | None = None) -> Cleaned:
+    """Remove what one run (or every run) brought into a daemon; what is gone is forgotten, what was kept is not.
+
+    Raises RegistryError where the daemon does not answer.
+    """
+    here = [entry for entry in left_behind(ledger, daemon).here if run_id in (None, entry.run_id)]
+    image_ids = dict.fromkeys(image_id for entry in here for image_id in entry.image_ids)
+    references = dict.fromkeys(reference for entry in here for reference in entry.references)
+    cleaned = remove_brought(daemon, image_ids, references)
+    for entry in here:
+        if not cleaned.kept.keys() & set(entry.image_ids):
+            ledger.forget(entry.run_id, entry.daemon)
+    return cleaned

@@ -1,0 +1,167 @@
+"""One trial on a scripted engine and clock: what is in the measurement, and what is not."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from pullbench.bench.trial import Ceiling, pull_requests, run_trial
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.clock import Clock
+from pullbench.engines.fake import FakeEngine, ScriptedClock
+from pullbench.errors import ErrorCode
+from pullbench.model.plan import Plan, plan, routes
+from pullbench.model.record import TrialResult
+from pullbench.registry.keychain import Keychain
+from tests.bench.samples import digest, facts_for, make_spec
+
+
+def planned(**changes: object) -> tuple[Plan, tuple[PullRequest, ...]]:
+    spec = make_spec(**{"matrix": {"engines": ["scripted"], "platforms": ["linux/amd64"]}, "warmup": 0, **changes})
+    facts = facts_for(spec)
+    made = plan(spec, facts)
+    trial = made.trials[0]
+    return made, pull_requests(trial, spec, facts, routes(spec)[trial.cell.registry, trial.cell.proxy])
+
+
+def engine_for(script: list[float | str], clock: Clock) -> FakeEngine:
+    entry = make_spec(engines=[{"name": "scripted", "kind": "fake", "script": script}]).engine("scripted")
+    return FakeEngine(entry, keychain=Keychain(environ={}), clock=clock)
+
+
+def measure(engine: FakeEngine, clock: Clock, ceiling: Ceiling | None = None, **changes: object) -> TrialResult:
+    made, requests = planned(**changes)
+    return run_trial(
+        made.trials[0],
+        requests,
+        engine,
+        clock=clock,
+        cache_reset="own",
+        brought=frozenset(),
+        before_pulls=lambda names: None,
+        ceiling=ceiling,
+    )
+
+
+def test_a_pull_is_pinned_to_the_digest_that_its_tag_had() -> None:
+    _, requests = planned()
+    assert str(requests[0].reference) == f"app/one:1@{digest('app/one:1/index')}"
+    assert requests[0].expected.manifest.size_bytes == 2010
+
+
+def test_durations_are_those_of_the_pulls() -> None:
+    clock = ScriptedClock()
+    result = measure(engine_for([1.0, 3.0], clock), clock)
+    assert [pull.duration_s for pull in result.pulls] == pytest.approx([1.0, 3.0])
+    assert result.record.wall_s == pytest.approx(4.0)
+    assert result.record.throughput_bytes_per_s == pytest.approx(4020 / 4.0)
+
+
+def test_a_failed_pull_is_recorded_with_its_time_to_failure() -> None:
+    clock = ScriptedClock()
+    result = measure(engine_for(["connect_refused", 2.0], clock), clock)
+    failed, succeeded = result.pulls
+    assert (failed.ok, failed.error_code) == (False, ErrorCode.CONNECT_REFUSED)
+    assert failed.duration_s == pytest.approx(0.001)
+    assert succeeded.ok
+    assert (result.record.pulls, result.record.succeeded) == (2, 1)
+
+
+class Breaking(FakeEngine):
+    """Raises where an engine must not."""
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        raise OSError("read tcp: connection reset by peer")
+
+
+def test_an_engine_that_breaks_gives_a_failed_pull_and_not_an_exception() -> None:
+    clock = ScriptedClock()
+    engine = engine_for([], clock)
+    engine.__class__ = Breaking
+    result = measure(engine, clock)
+    assert {pull.error_code for pull in result.pulls} == {ErrorCode.RESET}
+
+
+class Slow(FakeEngine):
+    """Takes its time to get ready and to tidy up."""
+
+    clock: Clock
+    tidied = False
+
+    def open_trial(self, setup: TrialSetup) -> None:
+        self.clock.sleep(100.0)
+
+    def close_trial(self) -> None:
+        self.clock.sleep(1000.0)
+        self.tidied = True
+
+
+def test_making_ready_and_tidying_up_are_outside_the_wall_time() -> None:
+    clock = ScriptedClock()
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Slow
+    engine.clock = clock  # type: ignore[attr-defined]
+    result = measure(engine, clock)
+    assert result.record.setup_s == pytest.approx(100.0)
+    assert result.record.wall_s == pytest.approx(2.0)
+    assert engine.tidied  # type: ignore[attr-defined]
+
+
+def test_an_interruption_cancels_the_engine_and_tidies_up() -> None:
+    clock = ScriptedClock()
+    calls: list[str] = []
+
+    class Interrupted(FakeEngine):
+        def pull(self, request: PullRequest) -> PullOutcome:
+            raise KeyboardInterrupt
+
+        def cancel(self) -> None:
+            calls.append("cancel")
+
+        def close_trial(self) -> None:
+            calls.append("close_trial")
+
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        measure(engine, clock)
+    assert calls[-1] == "close_trial"
+
+
+def test_pulls_are_stored_in_their_order_whatever_ended_first() -> None:
+    clock = ScriptedClock()
+    result = measure(engine_for([0.001], clock), clock, pulls_per_trial=6)
+    assert [pull.pull for pull in result.pulls] == [0, 1, 2, 3, 4, 5]
+    assert [pull.image for pull in result.pulls][:3] == ["app/one:1", "app/two:1", "app/one:1"]
+
+
+def test_the_names_that_may_be_brought_reach_the_ledger_through_the_setup() -> None:
+    told: list[Sequence[str]] = []
+    made, requests = planned()
+
+    class Storing(FakeEngine):
+        def open_trial(self, setup: TrialSetup) -> None:
+            assert setup.brought == frozenset({"sha256:old"})
+            setup.before_pulls(["sha256:new"])
+
+    clock = ScriptedClock()
+    engine = engine_for([], clock)
+    engine.__class__ = Storing
+    run_trial(
+        made.trials[0],
+        requests,
+        engine,
+        clock=clock,
+        cache_reset="own",
+        brought=frozenset({"sha256:old"}),
+        before_pulls=told.append,
+        ceiling=None,
+    )
+    assert told == [["sha256:new"]]
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "cores", "expected"), [(1000.0, 1, 0.5), (10_000.0, 1, 0.25), (10_000.0, 2, 0.125)]
+)
+def test_a_client_is_as_busy_as_the_nearer_of_bytes_and_cpu(bytes_per_s: float, cores: int, expected: float) -> None:
+    ceiling = Ceiling(bytes_per_s=bytes_per_s, cores=cores)
+    assert ceiling.busy(throughput_bytes_per_s=500.0, cpu_s=1.0, wall_s=4.0) == pytest.approx(expected)
