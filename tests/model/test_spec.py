@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.model.spec import read_spec
+from pullbench.model.spec import Overrides, read_spec
 
 MIRROR = {"name": "cache", "kind": "mirror", "url": "https://m.example.com", "upstream": "eu"}
 
@@ -70,3 +70,97 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
     text = refusal(registry(url=url))
     assert "holds credentials" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"repetition": 3}, "repetition: unknown key; did you mean 'repetitions'?"),
+        ({"matrix": {"cach": ["cold"]}}, "matrix.cach: unknown key; did you mean 'cache'?"),
+        ({"zzz": 1}, "zzz: unknown key; specs/spec.schema.json"),
+        ({"images": []}, "images: "),
+        ({"images": ["app:1", "app:1"]}, "images[1]: 'app:1' is there twice"),
+        ({"images": ["app", "app:latest"]}, "images[1]: 'app:latest' is there twice"),
+        ({"images": ["docker.io/app"]}, "images[0]: 'docker.io/app' names the host"),
+        ({"images": ["app:1\nand more"]}, "images[0]: "),
+        ({"matrix": {"engines": ["crane"]}}, "matrix.engines[0]: 'crane' is not known; there are: wire, docker"),
+        ({"matrix": {"registries": ["eu", "us"]}}, "matrix.registries[1]: 'us' is not known; there are: eu"),
+        ({"matrix": {"proxies": ["cache"]}}, "matrix.proxies[0]: 'cache' is not known; there are: direct"),
+        ({"matrix": {"concurrency": [0]}}, "matrix.concurrency[0]: "),
+        ({"matrix": {"concurrency": [1, 2, 1]}}, "matrix.concurrency[2]: '1' is there twice"),
+        ({"matrix": {"concurrency": []}}, "matrix.concurrency: "),
+        ({"matrix": {"platforms": ["amd64"]}}, "matrix.platforms[0]: 'amd64' is no platform"),
+        ({"proxies": [MIRROR, MIRROR]}, "proxies[1]: 'cache' is there twice"),
+        ({"proxies": [{**MIRROR, "upstream": "us"}]}, "proxies[0].upstream: 'us' is not known; there are: eu"),
+        ({"proxies": [{**MIRROR, "upstream": None}]}, "proxies[0]: a mirror needs `upstream`"),
+        ({"proxies": [{**MIRROR, "name": "direct"}]}, "proxies[0]: 'direct' is the name of no proxy"),
+        (
+            {"proxies": [{**MIRROR, "kind": "forward"} | {"prefix": "x"}]},
+            "proxies[0]: `prefix`, `headers` and `ca_file`",
+        ),
+        ({"budget": {"bytes": "50 quux"}}, "budget.bytes: '50 quux' is no size"),
+        ({"labels": {"commit": 1234567}}, "labels.commit: put the value in quotes"),
+        ({"timeout_s": float("nan")}, "timeout_s: "),
+        ({"load": {"mode": "open"}}, "load.mode: "),
+        ({"slo": {"success_rate": 99.9}}, "slo.success_rate: "),
+        ({"name": "a b"}, "name: "),
+        ({"name": None}, "name: "),
+    ],
+)
+def test_a_mistake_is_named_by_its_key_path(changes: dict[str, Any], told: str) -> None:
+    assert refusal(mapping(**changes)).startswith(told)
+
+
+@pytest.mark.parametrize("data", [None, [], "name: a", 3])
+def test_what_is_no_mapping_is_refused(data: object) -> None:
+    assert "no mapping" in refusal(data)
+
+
+def test_a_missing_key_is_named() -> None:
+    assert refusal({"name": "a"}) == "registries: missing; images: missing"
+
+
+def test_a_header_that_may_be_a_secret_is_not_repeated() -> None:
+    assert "271828" not in refusal(mapping(proxies=[{**MIRROR, "headers": {"X-Token": 271828}}]))
+
+
+@pytest.mark.parametrize("credentials", ["docker", "anonymous", "env:EU", "block:harbor"])
+def test_credentials_name_where_secrets_are(credentials: str) -> None:
+    assert read_spec(registry(credentials=credentials)).registries[0].credentials == credentials
+
+
+@pytest.mark.parametrize("credentials", ["user:hunter2", "hunter2", "env:", "block:", ""])
+def test_a_secret_in_place_of_its_source_is_refused_and_not_repeated(credentials: str) -> None:
+    text = refusal(registry(credentials=credentials))
+    assert text.startswith("registries[0].credentials: is none of: docker")
+    assert "hunter2" not in text
+
+
+def test_the_values_of_headers_are_not_stored() -> None:
+    spec = read_spec(mapping(proxies=[{**MIRROR, "headers": {"X-Token": "hunter2"}}]))
+    assert "hunter2" not in str(spec.redacted())
+    assert spec.redacted()["proxies"][0]["headers"] == {"X-Token": "(redacted)"}
+    assert spec.proxies[0].headers == {"X-Token": "hunter2"}
+
+
+def test_the_hash_tells_specs_apart_and_not_their_spelling() -> None:
+    spec = read_spec(mapping())
+    assert spec.hash() == read_spec(dict(reversed(mapping(repetitions=5, budget={}).items()))).hash()
+    assert spec.hash() == read_spec(mapping(images=["app:1"], matrix={"proxies": ["direct"]})).hash()
+    assert spec.hash() != read_spec(mapping(repetitions=6)).hash()
+
+
+def test_a_kinds_bare_name_means_its_defaults_and_a_named_engine_its_own() -> None:
+    spec = read_spec(mapping(engines=[{"name": "serial", "kind": "wire", "layer_concurrency": 1}]))
+    assert spec.engine("wire").layer_concurrency == 3
+    assert spec.engine("serial").layer_concurrency == 1
+    assert spec.engine("docker").kind == "docker"
+
+
+def test_overrides_take_the_place_of_what_they_give_alone() -> None:
+    data = mapping(matrix={"concurrency": [1], "cache": ["warm"]}, repetitions=5)
+    assert Overrides().apply(data) == data
+    spec = read_spec(Overrides(concurrency=[2, 4], repetitions=3).apply(data))
+    assert (spec.matrix.concurrency, spec.matrix.cache, spec.repetitions) == ([2, 4], ["warm"], 3)
+    assert read_spec(Overrides(engines=["fake"]).apply(mapping(matrix=None))).matrix.engines == ["fake"]
+    assert data["matrix"] == {"concurrency": [1], "cache": ["warm"]}
