@@ -1,0 +1,1 @@
+"""How fast pullbench itself is, beside other clients of registries."""
