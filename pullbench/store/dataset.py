@@ -36,7 +36,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PART = re.compile(r"trial-(\d{5,})\.parquet")
 _COMPACTED = "compacted.parquet"
 _TRIAL_TABLES: tuple[TableName, ...] = ("pulls", "transfers", "trials")
-"""In the order of writing: `trials` last."""
+"""What `compact` gathers, each table for itself."""
 _SINGLE: dict[TableName, str] = {"runs": "run.parquet", "checks": "checks.parquet"}
 _READS = 20
 """How often a reader that a compaction overtakes starts again; one compaction can do so twice."""
@@ -82,6 +82,7 @@ class ResultStore:
                 "let that one end"
             )
         shared = schema.coordinates(run_id, vantage, trial)
+        # `trials` last: its part is what makes the other two count.
         self._put("pulls", run_id, part, schema.to_table("pulls", result.pulls, shared))
         self._put("transfers", run_id, part, schema.to_table("transfers", result.transfers, shared))
         self._put("trials", run_id, part, schema.to_table("trials", [result.record], shared))

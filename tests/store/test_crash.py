@@ -189,6 +189,39 @@ def test_a_reader_that_a_compaction_overtakes_at_any_point_sees_every_row_once(
     assert step > 4
 
 
+def test_finished_trials_stay_finished_while_they_are_compacted(store: ResultStore) -> None:
+    for step in range(2):
+        emptied(store)
+        write(store, 0)
+        calls = count()
+
+        def overtake(calls: Iterator[int] = calls, step: int = step) -> None:
+            if next(calls) == step:
+                ResultStore(store.url).compact(RUN_ID)
+
+        with pytest.MonkeyPatch.context() as patch:
+            for read in ("names", "read"):
+                patch.setattr(Files, read, _acting(getattr(Files, read), overtake))
+            assert store.finished_trials(RUN_ID) == {0}
+        assert store.files.names(f"trials/{RUN_ID}") == ["compacted.parquet"]
+
+
+def test_a_trial_under_way_is_left_alone_by_a_compaction(disk: ResultStore) -> None:
+    write(disk, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        put = Files.put
+
+        def compact_before_the_last_part(self: Files, path: str, content: bytes) -> None:
+            if path == f"trials/{RUN_ID}/trial-00001.parquet":
+                patch.undo()
+                ResultStore(disk.url).compact(RUN_ID)
+            put(self, path, content)
+
+        patch.setattr(Files, "put", compact_before_the_last_part)
+        write(disk, 1)
+    assert trials_of(everything(disk)) == expected(0, 1)
+
+
 def test_a_trial_that_ends_while_a_table_is_read_is_in_it_whole_or_not_at_all(disk: ResultStore) -> None:
     for step in count():
         emptied(disk)
