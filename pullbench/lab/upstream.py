@@ -92,9 +92,15 @@ class Fetch:
             self._available = max(0, received_bytes - 1)
             self._changed.notify_all()
 
-    def end(self, path: Path) -> None:
+    def move(self, path: Path) -> None:
+        """Give the file its lasting name; who opens it meanwhile finds the one or the other."""
         with self._changed:
-            self._path, self._available = path, self._size or 0
+            assert self._path is not None
+            self._path = self._path.rename(path)
+
+    def end(self) -> None:
+        with self._changed:
+            self._available = self._size or 0
             self._changed.notify_all()
 
     def fail(self, error: UpstreamError) -> None:
@@ -185,7 +191,9 @@ class PullThrough:
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
         self._counters.add("upstream_requests")
         try:
-            path = self._receive(connection, repository, digest, fetch)
+            self._receive(connection, repository, digest, fetch)
+            path = self._folder / digest.replace(":", "-")
+            fetch.move(path)
             self._contents.put_blob(repository, digest, path)
             outcome: UpstreamError | None = None
         except UpstreamError as error:
@@ -197,11 +205,11 @@ class PullThrough:
         with self._lock:
             del self._fetches[digest]
         if outcome is None:
-            fetch.end(path)
+            fetch.end()
         else:
             fetch.fail(outcome)
 
-    def _receive(self, connection: http.client.HTTPConnection, repository: str, digest: str, fetch: Fetch) -> Path:
+    def _receive(self, connection: http.client.HTTPConnection, repository: str, digest: str, fetch: Fetch) -> None:
         connection.request("GET", f"/v2/{repository}/blobs/{digest}")
         response = connection.getresponse()
         if response.status != 200 or response.length is None:
@@ -220,4 +228,3 @@ class PullThrough:
         if received != size or f"{digest.partition(':')[0]}:{hashed.hexdigest()}" != digest:
             temporary.unlink()
             raise UpstreamError(502, f"blob {digest}: {received} of {size} bytes, or other content")
-        return temporary.rename(self._folder / digest.replace(":", "-"))
