@@ -13,7 +13,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
-from pullbench.report.stored import StoredRun, measured
+from pullbench.report.stored import StoredRun, measured, records
 from pullbench.report.tables import CELL_KEY, by_block, in_cell, latency_s
 from pullbench.stats.compare import Blocks, compare_paired
 
@@ -118,7 +118,7 @@ def _by_coordinates(group: pd.DataFrame, factor: str, level: Any) -> dict[_Coord
     others = [name for name in FACTORS if name != factor]
     others = [name for name in others if not (factor == "registry" and name == "region")]
     found: dict[_Coordinates, dict[int, float]] = {}
-    for row in group[group[factor] == level].to_dict("records"):
+    for row in records(group[group[factor] == level]):
         found.setdefault(tuple(row[name] for name in others), {})[int(row["block"])] = float(row["value"])
     return found
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.report.stored import StoredRun, measured
+from pullbench.report.stored import StoredRun, measured, records
 from pullbench.report.tables import by_block, in_cell, label, latency_s, varying
 from pullbench.stats import slo
 from pullbench.stats.slo import Score
@@ -25,7 +25,7 @@ def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     scopes = [(ALL, pulls, transfers)]
     if len(table) > 1:
         factors = varying(table)
-        for cell in table.to_dict("records"):
+        for cell in records(table):
             scopes.append((label(cell, factors), in_cell(pulls, cell), in_cell(transfers, cell)))
     rows: list[dict[str, Any]] = []
     for name, target in stored.slo.items():

@@ -58,3 +58,8 @@ def read_run(store: RunStore, run_id: str) -> StoredRun:
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of the blocks that count: warm-up is stored, and in no statistic."""
     return frame if frame.empty else frame[~frame["warmup"].astype(bool)]
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as plain mappings."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

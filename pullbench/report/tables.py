@@ -15,7 +15,18 @@ from pullbench.model.plan import FACTORS
 from pullbench.report.stored import StoredRun, measured
 from pullbench.stats.summary import median_estimate, percentile, wilson
 
-CELL_KEY = ["engine", "engine_kind", "registry", "region", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth"]
+CELL_KEY = [
+    "engine",
+    "engine_kind",
+    "registry",
+    "region",
+    "proxy",
+    "platform",
+    "concurrency",
+    "cache",
+    "proxy_cache",
+    "auth",
+]
 PERCENTILES = (90, 95, 99)
 BUSY_CLIENT = 0.8
 """From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
@@ -123,6 +134,13 @@ def label(row: Mapping[str, Any], factors: list[str]) -> str:
     return " · ".join(f"×{row[name]}" if name == "concurrency" else str(row[name]) for name in factors)
 
 
+def setting(cell: Mapping[str, Any]) -> str:
+    """A cell in words: `docker from eu through cache, 4 pulls at once`."""
+    way = "directly" if cell["proxy"] == "direct" else f"through {cell['proxy']}"
+    at_once = "one pull at a time" if cell["concurrency"] == 1 else f"{cell['concurrency']} pulls at once"
+    return f"{cell['engine']} from {cell['registry']} {way}, {at_once}"
+
+
 def errors(pulls: pd.DataFrame) -> pd.DataFrame:
     """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy."""
     columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
@@ -184,13 +202,13 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["reason", "count", "example"])
 
 
-def best(table: pd.DataFrame) -> pd.Series | None:
-    """The cell that brings images fastest in all (least wall time a pull), among those that can be trusted.
+def best(table: pd.DataFrame) -> Any:
+    """The row label of the cell that brings images fastest in all (least wall time a pull), of those to be trusted.
 
     Trusted: every pull succeeded, no cold pull found layers, and the client was not near its own ceiling. Where no
-    cell is free of the last two, they count again; where every cell had failures, there is none.
+    cell is free of the last two, they count again; where every cell had failures, there is none: None.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
     honest = whole[(whole["found_cached"] == 0) & ~(whole["client_busy"] >= BUSY_CLIENT)]
     candidates = whole if honest.empty else honest
-    return None if candidates.empty else candidates.loc[candidates["wall_per_pull_s"].idxmin()]
+    return None if candidates.empty else candidates["wall_per_pull_s"].idxmin()

@@ -11,7 +11,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.report import numbers, tables
 from pullbench.report.contrasts import wall_blocks
 from pullbench.report.objectives import ALL, cells_of, overall
-from pullbench.report.stored import StoredRun
+from pullbench.report.stored import StoredRun, records
 from pullbench.stats.compare import Verdict, compare_paired
 from pullbench.stats.summary import MIN_BLOCKS
 
@@ -58,18 +58,11 @@ def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     another engine or platform does is other work, not a faster way to the same.
     """
     stores = [engine for engine in table["engine_kind"].unique() if CAPABILITIES[engine].has_store]
-    chosen = table[table["engine_kind"] == (stores or [table["engine_kind"].iloc[0]])[0]]
+    chosen: pd.DataFrame = table[table["engine_kind"] == (stores or [table["engine_kind"].iloc[0]])[0]]
     for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
         some = chosen[chosen[column] == wanted]
         chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
     return chosen
-
-
-def setting(cell: Mapping[str, Any]) -> str:
-    """A cell in words: `docker from eu through cache, 4 pulls at once`."""
-    way = "directly" if cell["proxy"] == "direct" else f"through {cell['proxy']}"
-    at_once = "one pull at a time" if cell["concurrency"] == 1 else f"{cell['concurrency']} pulls at once"
-    return f"{cell['engine']} from {cell['registry']} {way}, {at_once}"
 
 
 def contrast_sentence(row: Mapping[str, Any]) -> str:
@@ -135,7 +128,7 @@ def _number(value: Any) -> float:
 def _nothing_measured(stored: StoredRun) -> Headline:
     failed = stored.checks[stored.checks["status"] == "fail"] if len(stored.checks) else stored.checks
     if len(failed):
-        checks = ", ".join(dict.fromkeys(f"{row['check']} of {row['target']}" for row in failed.to_dict("records")[:3]))
+        checks = ", ".join(dict.fromkeys(f"{row['check']} of {row['target']}" for row in records(failed)[:3]))
         said = f"Preflight stopped the run before any load: {checks} failed; each finding below says what to do."
         return Headline(status="failed", title="Not ready: preflight failed", sentence=said)
     said = "No trial was finished, so there is nothing to report yet; `--resume` goes on where the run stopped."
@@ -153,7 +146,7 @@ def _objectives(scores: pd.DataFrame) -> tuple[str, str, str]:
         told = " and ".join(
             f"{OBJECTIVES[row['name']]} {objective_value(row['name'], row['measured'])} where "
             f"{objective_value(row['name'], row['target'])} is asked"
-            for row in missed.to_dict("records")
+            for row in records(missed)
         )
         verb = "is" if len(missed) == 1 else "are"
         title = f"Not ready: {len(missed)} of {numbers.count(len(rows), 'objective')} missed"
@@ -168,17 +161,18 @@ def _objectives(scores: pd.DataFrame) -> tuple[str, str, str]:
 
 def _winner(stored: StoredRun, table: pd.DataFrame) -> str:
     chosen = contenders(stored, table)
-    cell = tables.best(chosen)
-    if cell is None:
+    winner = tables.best(chosen)
+    if winner is None:
         code = tables.errors(stored.pulls).iloc[0]["code"]
         return f"No setting was free of failures (most often {code}), so none can be recommended"
+    cell = records(chosen.loc[[winner]])[0]
     every = numbers.seconds(cell["wall_per_pull_s"])
     span = numbers.seconds_range(cell["wall_per_pull_low_s"], cell["wall_per_pull_high_s"])
     spread = f" (95% interval {span})" if span != numbers.NOT_KNOWN else ""
     if len(chosen) == 1:
-        said = f"{setting(cell)}, brings an image every {every}{spread}, a single pull taking {numbers.seconds(cell['median_s'])}"
+        said = f"{tables.setting(cell)}, brings an image every {every}{spread}, a single pull taking {numbers.seconds(cell['median_s'])}"
     else:
-        said = f"Fastest is {setting(cell)}: an image every {every}{spread}{_lead(stored, chosen, cell)}"
+        said = f"Fastest is {tables.setting(cell)}: an image every {every}{spread}{_lead(stored, chosen, winner)}"
     if cell["blocks"] < MIN_BLOCKS:
         said += f"; take it as a hint, for {numbers.count(int(cell['blocks']), 'block')} give no interval ({ENOUGH_BLOCKS} do)"
     if cell["client_busy"] >= tables.BUSY_CLIENT:
@@ -186,20 +180,22 @@ def _winner(stored: StoredRun, table: pd.DataFrame) -> str:
     return said
 
 
-def _lead(stored: StoredRun, chosen: pd.DataFrame, cell: pd.Series) -> str:
+def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
     """By how much the winner leads the next route, or the next setting where there is one route alone."""
+    cell = records(chosen.loc[[winner]])[0]
     route = (chosen["registry"] == cell["registry"]) & (chosen["proxy"] == cell["proxy"])
-    others = chosen[~route] if (~route).any() else chosen.drop(index=cell.name)
-    second = tables.best(others)
-    if second is None:
+    others = chosen[~route] if (~route).any() else chosen.drop(index=winner)
+    next_best = tables.best(others)
+    if next_best is None:
         return ", and no other way was free of failures"
+    second = records(others.loc[[next_best]])[0]
     (answer,) = compare_paired([(wall_blocks(stored, second), wall_blocks(stored, cell))])
     if answer.verdict == Verdict.FASTER and answer.ratio and answer.low and answer.high:
         span = numbers.ratio_range(1 / answer.high, 1 / answer.low)
-        return f", {numbers.significant(1 / answer.ratio)} times ({span}) as fast as the next, {setting(second)}"
+        return f", {numbers.significant(1 / answer.ratio)} times ({span}) as fast as the next, {tables.setting(second)}"
     if answer.verdict == Verdict.TOO_FEW_SAMPLES and answer.ratio:
-        return f", {numbers.significant(1 / answer.ratio)} times as fast as the next, {setting(second)}"
-    return f", though {setting(second)} is as good as far as this run can tell"
+        return f", {numbers.significant(1 / answer.ratio)} times as fast as the next, {tables.setting(second)}"
+    return f", though {tables.setting(second)} is as good as far as this run can tell"
 
 
 def _named(row: Mapping[str, Any], side: str) -> str:

@@ -1,12 +1,13 @@
 """What happened inside one pull: its exchanges in order, for the pull that stands for its cell."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from pullbench.report.stored import measured
-from pullbench.report.tables import in_cell, latency_s
+from pullbench.report.stored import StoredRun, measured, records
+from pullbench.report.tables import best, in_cell, latency_s, setting
 
 STEP_COLUMNS = [
     *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "total_s", "extract_s"),
@@ -14,17 +15,17 @@ STEP_COLUMNS = [
 ]
 
 
-def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> pd.Series | None:
+def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:
     """The successful pull of a cell whose time is nearest to the median of all; None where none succeeded."""
     mine = in_cell(measured(pulls), cell)
     mine = mine[mine["ok"].astype(bool)] if not mine.empty else mine
     if mine.empty:
         return None
     times = latency_s(mine)
-    return mine.loc[(times - times.median()).abs().idxmin()]
+    return records(mine.loc[[(times - times.median()).abs().idxmin()]])[0]
 
 
-def waterfall(transfers: pd.DataFrame, pull: pd.Series) -> pd.DataFrame:
+def waterfall(transfers: pd.DataFrame, pull: Mapping[str, Any]) -> pd.DataFrame:
     """The steps of one pull in order of their start, times in seconds since the pull's start; STEP_COLUMNS.
 
     `connecting_s` is DNS, connect and TLS together. Docker extracts layers one after the other in their order: their
@@ -41,19 +42,43 @@ def waterfall(transfers: pd.DataFrame, pull: pd.Series) -> pd.DataFrame:
     numeric = ["wait_s", "transfer_s", "total_s", "extract_s", "bytes"]
     steps[numeric] = _seconds(steps[numeric])
     steps["extract_start_s"] = _extraction_starts(steps)
-    return steps.sort_values("start_s", kind="stable", ignore_index=True)[STEP_COLUMNS]
+    made: pd.DataFrame = steps.sort_values("start_s", kind="stable", ignore_index=True)[STEP_COLUMNS]
+    return made
 
 
 def _seconds(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.apply(pd.to_numeric, errors="coerce")
+    return frame.astype("float64")
 
 
 def _extraction_starts(steps: pd.DataFrame) -> pd.Series:
     """In the layers' order, which is that of the rows: after its own download and after the layer before it."""
     starts, free_s = [], 0.0
-    for row in steps.to_dict("records"):
+    for row in records(steps):
         took = row["extract_s"]
         begins = max(free_s, row["start_s"] + (row["total_s"] if row["total_s"] == row["total_s"] else 0.0))
         starts.append(begins if took == took else float("nan"))
         free_s = begins + took if took == took else free_s
     return pd.Series(starts, index=steps.index, dtype="float64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MedianPull:
+    """The pull that stands for a cell, and its steps."""
+
+    setting: str
+    pull: Mapping[str, Any]
+    steps: pd.DataFrame
+
+
+def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
+    """A median pull of each engine's fastest setting; engines that show no step are left out."""
+    found = []
+    for engine in table["engine"].drop_duplicates():
+        mine = table[table["engine"] == engine]
+        winner = best(mine)
+        cell = None if winner is None else records(mine.loc[[winner]])[0]
+        pull = None if cell is None else median_pull(stored.pulls, cell)
+        steps = pd.DataFrame() if pull is None else waterfall(stored.transfers, pull)
+        if cell is not None and pull is not None and len(steps):
+            found.append(MedianPull(setting=setting(cell), pull=pull, steps=steps))
+    return found

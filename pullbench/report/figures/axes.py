@@ -51,7 +51,9 @@ def rate_tick(value: float) -> str:
 
 def ratio_tick(value: float) -> str:
     """`2×`, and `½` for a half."""
-    return {0.5: "½×", 0.2: "⅕×", 1.0: "1×"}.get(round(value, 6), f"{numbers.significant(value).rstrip('0').rstrip('.')}×")
+    return {0.5: "½×", 0.2: "⅕×", 1.0: "1×"}.get(
+        round(value, 6), f"{numbers.significant(value).rstrip('0').rstrip('.')}×"
+    )
 
 
 def headroom(ax: Axes, top: float) -> None:

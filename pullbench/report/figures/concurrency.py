@@ -10,6 +10,7 @@ from pullbench.report import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import Sheet, bare, drawn, legend, series_style
 from pullbench.report.html import Html
+from pullbench.report.stored import records
 from pullbench.report.tables import label, varying
 
 MOST_LINES = 6
@@ -25,7 +26,7 @@ def concurrency(table: pd.DataFrame) -> Html:
     if shown["concurrency"].nunique() < 2:
         return Html()
     factors = [name for name in varying(shown) if name not in ("engine", "concurrency")]
-    named = shown.assign(line=[label(row, factors) or "all cells" for row in shown.to_dict("records")])
+    named = shown.assign(line=[label(row, factors) or "all cells" for row in records(shown)])
     fastest = named.groupby("line", sort=False)["wall_per_pull_s"].min().sort_values()
     lines = sorted(fastest.index[:MOST_LINES])
     engines = list(named["engine"].drop_duplicates())[:MOST_ENGINES]
@@ -44,7 +45,9 @@ def concurrency(table: pd.DataFrame) -> Html:
 
 def _caption(named: pd.DataFrame, left_out: int) -> str:
     low, high = named["concurrency"].min(), named["concurrency"].max()
-    ends = named.pivot_table(index=["engine", "line"], columns="concurrency", values=["median_s", "throughput_bytes_per_s"])
+    ends = named.pivot_table(
+        index=["engine", "line"], columns="concurrency", values=["median_s", "throughput_bytes_per_s"]
+    )
     slower = (ends[("median_s", high)] / ends[("median_s", low)]).dropna()
     more = (ends[("throughput_bytes_per_s", high)] / ends[("throughput_bytes_per_s", low)]).dropna()
     said = "Line: median over blocks; band: its 95% interval."
@@ -70,9 +73,7 @@ def _draw(sheet: Sheet, named: pd.DataFrame, engines: list[str], lines: list[str
         mine = named[named["engine"] == engine]
         prefix = f"{engine}: " if len(engines) > 1 else ""
         _panel(panels[2 * index], mine, lines, "median{}_s", f"{prefix}median pull time", axes.seconds_tick)
-        _panel(
-            panels[2 * index + 1], mine, lines, "throughput{}_bytes_per_s", f"{prefix}throughput", axes.rate_tick
-        )
+        _panel(panels[2 * index + 1], mine, lines, "throughput{}_bytes_per_s", f"{prefix}throughput", axes.rate_tick)
     for panel in panels[-columns:]:
         panel.set_xlabel("pulls at once")
     return figure

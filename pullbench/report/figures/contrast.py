@@ -7,6 +7,7 @@ from pullbench.report import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import INK, MUTED, Sheet, bare, drawn, series_style
 from pullbench.report.html import Html
+from pullbench.report.stored import records
 
 MOST_ROWS = 24
 LONGEST_LABEL = 52
@@ -17,7 +18,7 @@ def contrast(table: pd.DataFrame) -> Html:
     rows = table[table["ratio"].notna()].head(MOST_ROWS)
     if rows.empty:
         return Html()
-    names = [_name(row) for row in rows.to_dict("records")]
+    names = [_name(row) for row in records(rows)]
     sure = rows[rows["verdict"].isin(["faster", "slower"])]
     caption = (
         "Time of the first named against the second, paired by block: left of 1× it takes less time. Line: 95% interval, "
@@ -45,7 +46,7 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str]) -> Figure:
     ends = rows[["ratio", "low", "high"]]
     low, high = min(0.8, float(ends.min().min()) * 0.9), max(1.25, float(ends.max().max()) * 1.1)
     factors = list(dict.fromkeys(rows["factor"]))
-    for place, row in enumerate(rows.to_dict("records")):
+    for place, row in enumerate(records(rows)):
         colour, marker = series_style(factors.index(row["factor"]))
         if row["low"] == row["low"]:
             ax.plot([row["low"], row["high"]], [place, place], color=colour, alpha=0.55, linewidth=2.6)

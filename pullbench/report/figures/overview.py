@@ -7,6 +7,7 @@ from pullbench.report import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import INK, Sheet, bare, drawn, legend, series_style
 from pullbench.report.html import Html
+from pullbench.report.stored import records
 from pullbench.report.tables import label, varying
 
 MOST_ROWS = 30
@@ -20,7 +21,7 @@ def overview(table: pd.DataFrame) -> Html:
         return Html()
     factors = varying(table)
     rows = shown.head(MOST_ROWS)
-    names = [label(row, factors)[:LONGEST_LABEL] for row in rows.to_dict("records")]
+    names = [label(row, factors)[:LONGEST_LABEL] for row in records(rows)]
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
     caption = (
@@ -50,10 +51,12 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: list[str]
     ax = figure.subplots()
     low = float(rows[["median_s", "median_low_s"]].min().min()) * 0.9
     high = float(rows[["median_s", "median_high_s"]].max().max()) * 1.1
-    for place, row in enumerate(rows.to_dict("records")):
+    for place, row in enumerate(records(rows)):
         colour, marker = series_style(engines.index(row["engine"]))
         if row["median_low_s"] == row["median_low_s"]:
-            ax.plot([row["median_low_s"], row["median_high_s"]], [place, place], color=colour, alpha=0.55, linewidth=2.6)
+            ax.plot(
+                [row["median_low_s"], row["median_high_s"]], [place, place], color=colour, alpha=0.55, linewidth=2.6
+            )
         ax.plot([row["median_s"]], [place], color=colour, marker=marker, linestyle="none")
     ax.set_yticks(range(len(rows)), names, color=INK)
     ax.set_ylim(len(rows) - 0.4, -0.6)

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ _VARIABLES = {
     BAD: "var(--pb-bad, #c4281b)",
 } | {colour: f"var(--pb-series-{number}, {colour})" for number, colour in enumerate(SERIES, start=1)}
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pullbench",
     "font.family": "DejaVu Sans",
@@ -79,7 +80,13 @@ NARROW = Sheet(4.6, True, 9.0)
 
 
 def drawn(
-    key: str, title: str, description: str, caption: str | Html, draw: Callable[[Sheet], Figure], *, legend: Html | None = None
+    key: str,
+    title: str,
+    description: str,
+    caption: str | Html,
+    draw: Callable[[Sheet], Figure],
+    *,
+    legend: Html | None = None,
 ) -> Html:
     """A `<figure>` with both drawings; CSS shows the one that fits. `description` tells in words what is drawn."""
     images = [
@@ -91,12 +98,14 @@ def drawn(
         )
         for name, sheet in (("wide", WIDE), ("narrow", NARROW))
     ]
-    return tag("figure", tag("div", escape(title), class_="figure-title"), legend or "", *images, tag("figcaption", caption))
+    return tag(
+        "figure", tag("div", escape(title), class_="figure-title"), legend or "", *images, tag("figcaption", caption)
+    )
 
 
-def legend(entries: Sequence[tuple[str, int]]) -> Html:
-    """The key of the series, as text that wraps: each label with the index of its colour and marker."""
-    return tag("ul", join(tag("li", _swatch(index), " ", label) for label, index in entries), class_="legend")
+def legend(entries: Sequence[tuple[str, int]], *, marker: str | None = None) -> Html:
+    """The key of the series, as text that wraps: each label with the index of its colour and of its marker."""
+    return tag("ul", join(tag("li", _swatch(index, marker), " ", label) for label, index in entries), class_="legend")
 
 
 def series_style(index: int) -> tuple[str, str]:
@@ -110,7 +119,7 @@ def bare(ax: Axes, *, grid_axis: str) -> None:
     ax.grid(visible=True, axis=grid_axis)  # type: ignore[arg-type]
 
 
-def _swatch(index: int) -> Html:
+def _swatch(index: int, marker: str | None) -> Html:
     shapes = {
         "o": '<circle cx="8" cy="6" r="4"/>',
         "s": '<rect x="4.5" y="2.5" width="7" height="7"/>',
@@ -120,7 +129,9 @@ def _swatch(index: int) -> Html:
         "P": '<path d="M6.500 1.500h3v3h3v3h-3v3h-3v-3h-3v-3h3z"/>',
     }
     colour, marker = series_style(index)
-    return Html(f'<svg viewBox="0 0 16 12" aria-hidden="true"><g fill="{_VARIABLES[colour]}">{shapes[marker]}</g></svg>')
+    return Html(
+        f'<svg viewBox="0 0 16 12" aria-hidden="true"><g fill="{_VARIABLES[colour]}">{shapes[marker]}</g></svg>'
+    )
 
 
 def _svg(key: str, title: str, description: str, draw: Callable[[Sheet], Figure], sheet: Sheet) -> Html:

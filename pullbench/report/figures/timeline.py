@@ -52,7 +52,9 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, engines: list[str]) -> Figure:
     for index, engine in enumerate(engines):
         mine = rows[(rows["engine"] == engine) & rows["median_s"].notna()]
         colour, marker = series_style(index)
-        ax.plot(mine["at_s"], mine["median_s"], color=colour, marker=marker, markersize=3.6, linestyle="none", alpha=0.8)
+        ax.plot(
+            mine["at_s"], mine["median_s"], color=colour, marker=marker, markersize=3.6, linestyle="none", alpha=0.8
+        )
     broken = rows[rows["failed"] > 0]
     height = broken["median_s"].fillna(broken["failed_after_s"])
     ax.plot(broken["at_s"], height, color=BAD, marker="x", markersize=6.5, markeredgewidth=1.6, linestyle="none")
@@ -82,4 +84,6 @@ def _blocks(ax: Axes, rows: pd.DataFrame) -> None:
     if len(warm):
         end = counted["at_s"].min() if len(counted) else warm["at_s"].max()
         ax.axvspan(0, end, color=GRID, alpha=0.35, linewidth=0)
-        ax.annotate("warm-up", (0, 1), (4, -4), "axes fraction", "offset points", color=MUTED, va="top", fontsize="small")
+        ax.annotate(
+            "warm-up", (0, 1), (4, -4), "axes fraction", "offset points", color=MUTED, va="top", fontsize="small"
+        )

@@ -1,6 +1,6 @@
 """The layer waterfall: each exchange of one pull as a bar over time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 from pullbench.report import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, INK, MUTED, Sheet, bare, drawn, legend
-from pullbench.report.html import Html
+from pullbench.report.html import Html, join
+from pullbench.report.stored import records
+from pullbench.report.waterfall import MedianPull
 
 MOST_ROWS = 32
 PHASES = (("connecting_s", "connect", 1), ("wait_s", "wait for first byte", 3), ("transfer_s", "transfer", 0))
@@ -17,17 +19,20 @@ EXTRACT = ("unpack", 2)
 _COLOURS = {0: "#0072b2", 1: "#e69f00", 2: "#009e73", 3: "#cc79a7"}
 
 
+def waterfalls(pulls: Sequence[MedianPull]) -> Html:
+    """A figure for each pull; nothing where no engine shows its exchanges."""
+    return join(waterfall(entry.steps, entry.setting, entry.pull) for entry in pulls)
+
+
 def waterfall(steps: pd.DataFrame, setting: str, pull: Mapping[str, Any]) -> Html:
-    """Bars of `tables`' steps of one pull; `setting` names its cell. Nothing where the engine shows no exchange."""
+    """The steps of one pull as bars over its time; `setting` names its cell."""
     rows = steps.head(MOST_ROWS)
-    if rows.empty:
-        return Html()
-    names = [_name(row, index) for index, row in enumerate(rows.to_dict("records"))]
-    longest = rows.loc[rows["total_s"].fillna(0).idxmax()]
+    names = [_name(row) for row in records(rows)]
+    longest = max(records(rows), key=lambda row: row["total_s"] if row["total_s"] == row["total_s"] else 0.0)
     took_s = float(pull["duration_s"])
     caption = (
         f"{setting}: {pull['image']}, {numbers.seconds(took_s)} in all, the pull nearest to the median of its setting. "
-        f"The longest step is {_name(dict(longest), int(longest.name))}: {numbers.seconds(longest['total_s'])}"
+        f"The longest step is {_name(longest)}: {numbers.seconds(longest['total_s'])}"
         f"{_rate(longest)}."
     )
     if rows["extract_s"].notna().any():
@@ -43,12 +48,11 @@ def waterfall(steps: pd.DataFrame, setting: str, pull: Mapping[str, Any]) -> Htm
         f"{len(rows)} bars over {numbers.seconds(took_s)}: {'; '.join(names)}.",
         caption,
         lambda sheet: _draw(sheet, rows, names, took_s),
-        legend=legend(phases, swatch="s"),
+        legend=legend(phases, marker="s"),
     )
 
 
-def _name(row: Mapping[str, Any], index: int) -> str:
-    del index
+def _name(row: Mapping[str, Any]) -> str:
     size = f" {numbers.size(row['bytes'])}" if row["bytes"] == row["bytes"] else ""
     again = f" (attempt {int(row['attempt'])})" if row["attempt"] > 1 else ""
     return f"{row['kind']}{size}{again}"
@@ -75,7 +79,7 @@ def _bars(row: Mapping[str, Any]) -> Iterator[tuple[float, float, str]]:
 def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], took_s: float) -> Figure:
     figure = sheet.figure(0.5 + 0.23 * len(rows))
     ax = figure.subplots()
-    for place, row in enumerate(rows.to_dict("records")):
+    for place, row in enumerate(records(rows)):
         for start_s, length_s, colour in _bars(row):
             ax.barh(place, length_s, left=start_s, height=0.62, color=colour, linewidth=0)
         if isinstance(row["error_code"], str):

@@ -1,0 +1,154 @@
+"""The report's sections about the run itself: preflight, what was planned out, where and how it was measured."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from pullbench.report import numbers, tables
+from pullbench.report.html import Column, Html, Row, definitions, join, paragraph, table, tag
+from pullbench.report.sections import pill
+from pullbench.report.stored import StoredRun, records
+
+_FIRST = {"fail": 0, "error": 1, "warn": 2, "pass": 3, "skip": 4}
+
+
+def preflight(checks: pd.DataFrame) -> Html:
+    """Every finding, the bad ones first."""
+    if checks.empty:
+        return paragraph("Preflight was skipped, or stored nothing.", kind="note")
+    found = sorted(records(checks), key=lambda row: (_FIRST.get(row["status"], 5), row["check"], row["target"]))
+    columns = [
+        Column(title="Status"),
+        Column(title="Check"),
+        Column(title="Target"),
+        Column(title="Observed"),
+        Column(title="What to do"),
+    ]
+    rows = [
+        Row(
+            contents=[
+                pill(row["status"]),
+                tag("code", row["check"]),
+                row["target"],
+                _observed(row),
+                row["remedy"] if row["status"] in ("fail", "warn", "error") else "",
+            ],
+            kind="failed" if row["status"] == "fail" else None,
+        )
+        for row in found
+    ]
+    return table(columns, rows, caption=_tally(found))
+
+
+def _tally(found: list[dict[Any, Any]]) -> str:
+    counts = [(status, sum(row["status"] == status for row in found)) for status in _FIRST]
+    return f"{numbers.count(len(found), 'finding')}: " + ", ".join(f"{n} {status}" for status, n in counts if n)
+
+
+def _observed(row: Mapping[str, Any]) -> str:
+    expected = row["expected"] if row["status"] in ("fail", "warn") else ""
+    return f"{row['observed']} (expected: {expected})" if expected else str(row["observed"])
+
+
+def planned_out(stored: StoredRun) -> Html:
+    """The cells of the matrix that could not be, by reason."""
+    found = tables.planned_out(stored)
+    if found.empty:
+        return Html()
+    columns = [Column(title="Cells", number=True), Column(title="Why"), Column(title="Such as")]
+    rows = [Row(contents=[row["count"], row["reason"], row["example"]]) for row in records(found)]
+    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'cell')} planned out")
+
+
+def environment(stored: StoredRun) -> Html:
+    """Where the run was made, with what, and of what."""
+    spec, facts = stored.spec, json.loads(stored.run.facts or "{}")
+    engines = [
+        f"{engine['name']} {engine.get('version') or ''}".strip()
+        for engine in facts.get("engines", [])
+        if not engine.get("unavailable")
+    ]
+    asked: list[tuple[str, object]] = [
+        ("images", ", ".join(spec.get("images", []))),
+        ("engines", ", ".join(engines)),
+        ("pulls a trial", spec.get("pulls_per_trial") or "as many as images or workers"),
+        ("timeout", numbers.seconds(spec.get("timeout_s"))),
+        ("retries", spec.get("retries", 0)),
+        ("seed", stored.run.seed),
+        ("spec", f"sha256:{stored.run.spec_hash[:12]}…"),
+    ]
+    known = list(_flat(stored.environment))
+    return join(
+        [
+            tag("h3", "What was asked"),
+            definitions((name, value) for name, value in asked if value not in ("", None)),
+            tag("h3", "Where it ran") if known else "",
+            definitions(known) if known else "",
+        ]
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        title = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{title} · ")
+        elif isinstance(value, list):
+            yield title, ", ".join(map(str, value))
+        elif name.endswith("_bytes_per_s") and isinstance(value, int | float):
+            yield title.removesuffix(" bytes per s"), numbers.rate(value)
+        elif name.endswith("_bytes") and isinstance(value, int | float):
+            yield title.removesuffix(" bytes"), numbers.size(value)
+        elif value not in (None, ""):
+            yield title, value
+
+
+def method(stored: StoredRun) -> Html:
+    """How the numbers came about, in plain words, and what they do not tell."""
+    blocks = int(stored.spec.get("repetitions", 0))
+    warmup = int(stored.spec.get("warmup", 0))
+    notes = [
+        (
+            "Clock",
+            "A pull's time runs from its start to its last verified byte (docker: until the daemon says it is done, "
+            "unpacked), with all attempts and waiting in it. Tags were resolved to digests before. Failed pulls are in "
+            "no time; they count in success rates.",
+        ),
+        (
+            "Blocks",
+            f"Each of {numbers.count(blocks, 'block')} runs every cell once, in an order drawn anew, so that a slow "
+            f"minute hits all alike. Before them, {numbers.count(warmup, 'block')} of warm-up, stored and in no number.",
+        ),
+        (
+            "Median",
+            "The median of each block's pulls; then the geometric mean of these over blocks. Its 95% interval is Student's "
+            "t over the blocks: pulls of one block share their minute, so they are not counted as independent.",
+        ),
+        (
+            "Image every",
+            "A trial's wall time divided by its pulls. With more pulls at once a single pull takes longer, while the whole "
+            "is done sooner: this number shows the whole.",
+        ),
+        (
+            "Percentiles",
+            "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
+        ),
+        (
+            "Success",
+            "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
+            "narrow. To show 99.9% takes thousands of pulls without a failure.",
+        ),
+        (
+            "Comparisons",
+            "Ratios within the same block; differences under 5% are called none. p is corrected (Holm) for the number of "
+            "comparisons of one factor. Inconclusive means just that.",
+        ),
+        (
+            "Not known",
+            "Other load on registry, network and this machine at the time; what other vantages see; what an engine does "
+            "not show is empty, never zero.",
+        ),
+    ]
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

@@ -1,0 +1,68 @@
+"""A run as one JSON document: what `run --json` and `show --json` print."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.finding import Finding, Status, worst
+from pullbench.report import tables
+from pullbench.report.contrasts import contrasts
+from pullbench.report.objectives import ALL, cells_of, objectives
+from pullbench.report.stored import RunStore, StoredRun, read_run, records
+from pullbench.report.verdicts import headline
+
+
+def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
+    """The document of design's `run --json`: plain JSON values, null for what is not known.
+
+    `report` is where the HTML report is, if one was made. Raises UsageError, as the store does, for an unknown run.
+    """
+    stored = read_run(store, run_id)
+    table = tables.cells(stored.pulls, stored.trials)
+    scores = objectives(stored, table)
+    said = headline(stored, table, scores)
+    run = stored.run
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "kind": run.kind,
+        "labels": dict(run.labels),
+        "vantage": run.vantage,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": None if run.finished_at is None else run.finished_at.isoformat(),
+        "status": run.status,
+        "report": report,
+        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "preflight": _preflight(stored),
+        "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
+        "cells": _records(table),
+        "comparisons": _records(contrasts(stored)),
+        "slo": _slo(scores),
+        "errors": _records(tables.errors(stored.pulls)),
+        "planned_out": stored.planned_out,
+    }
+
+
+def _preflight(stored: StoredRun) -> dict[str, Any]:
+    names = ["check", "target", "status", "observed", "expected", "remedy", "duration_s"]
+    findings = _records(stored.checks[names]) if len(stored.checks) else []
+    made = [Finding(**entry | {"status": Status(entry["status"])}) for entry in findings]
+    return {"status": str(worst(made)), "findings": findings}
+
+
+def _slo(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = _records(scores[scores["scope"] == ALL].drop(columns="scope"))
+    return [row | {"missed_by": cells_of(scores, row["name"], "missed")} for row in rows]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{name: _plain(value) for name, value in row.items()} for row in records(frame)]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return value.item() if hasattr(value, "item") else value

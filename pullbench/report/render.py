@@ -1,0 +1,104 @@
+"""From a stored run to its report: the notebook is run in a process of its own, and its page takes the old one's place.
+
+    OUT_DIR/RUN_ID/index.html     the report: one file that opens anywhere
+    OUT_DIR/RUN_ID/report.ipynb   the notebook it came from, executed
+
+The process gets no environment but what Python needs, and folders of its own for Jupyter's and IPython's settings: what a
+user configured there does not change a report, and no secret of the environment can get into one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pullbench.errors import IncompleteError, UsageError
+from pullbench.store.dataset import ResultStore, check_run_id
+
+ROOT = Path(__file__).parents[2]
+RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
+TIMEOUT_S = 900
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "MPLCONFIGDIR")
+_STORAGE = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_")
+"""What fsspec's clients of object stores read; passed on only where the results are in one."""
+
+
+def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook: Path = RUN_NOTEBOOK) -> Path:
+    """Make the report of a stored run and return the path of its HTML; takes some 5 s.
+
+    Raises UsageError where there is no such run, and IncompleteError that names the cell where the notebook failed: the
+    notebook so far is kept beside, an older HTML stays as it was.
+    """
+    check_run_id(run_id)
+    results_url = results_url if "://" in results_url else str(Path(results_url).resolve())
+    run = ResultStore(results_url).run(run_id)
+    parameters = {"results_url": results_url, "run_id": run_id}
+    check_parameters(notebook, parameters)
+    folder = out_dir.resolve() / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return _render(notebook, parameters, folder, title=f"{run.name} · {run_id} · pullbench")
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
+    """See that a notebook has just these parameters, of which papermill would only warn; raises UsageError."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{notebook}: no notebook that can be read ({error}); take it from the repository") from error
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    lines = "".join("".join(cell["source"]) + "\n" for cell in tagged).splitlines()
+    known = {line.partition("=")[0].partition(":")[0].strip() for line in lines if "=" in line}
+    if known != set(parameters):
+        wanted, there = ", ".join(sorted(parameters)), ", ".join(sorted(known)) or "none"
+        raise UsageError(f"{notebook}: its cell tagged `parameters` sets {there}; it must set {wanted}")
+
+
+def _render(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, title: str) -> Path:
+    executed, page = folder / "report.ipynb", folder / "index.html"
+    with tempfile.TemporaryDirectory(prefix="pullbench-") as temporary:
+        made, job = Path(temporary) / "page.html", Path(temporary) / "job.json"
+        asked = {"notebook": str(notebook), "executed": str(executed), "page": str(made), "title": title}
+        job.write_text(json.dumps(asked | {"parameters": dict(parameters)}), encoding="utf-8")
+        _execute(job, environment(Path(temporary), str(parameters["results_url"]), os.environ), executed)
+        # Beside the old page, so that the renaming is one step of the file system.
+        waiting = folder / f".index-{os.getpid()}.html"
+        waiting.write_bytes(made.read_bytes())
+        waiting.replace(page)
+    return page
+
+
+def _execute(job: Path, variables: Mapping[str, str], executed: Path) -> None:
+    command = [sys.executable, "-m", "pullbench.report.execute", str(job)]
+    kept = f"the notebook so far is {executed}, the results are stored"
+    try:
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise IncompleteError(f"the report was not done after {TIMEOUT_S} s; {kept}") from error
+    if done.returncode == 0:
+        return
+    try:
+        failure = json.loads(done.stdout.strip().splitlines()[-1])
+        where = f"cell [{failure['count']}], '{failure['cell']}': {_line(failure['error'])}"
+    except (IndexError, ValueError, KeyError):
+        where = _line((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+    raise IncompleteError(f"the report failed in {where}; {kept}")
+
+
+def environment(folder: Path, results_url: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the process that makes a report: what Python needs, and nothing else of what is set here."""
+    remote = urlsplit(results_url).scheme not in ("", "file")
+    kept = {name: value for name, value in variables.items() if name in _KEPT or (remote and name.startswith(_STORAGE))}
+    own = {name: str(folder / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    path = os.pathsep.join(filter(None, [str(ROOT), variables.get("PYTHONPATH", "")]))
+    fixed = {"JUPYTER_RUNTIME_DIR": str(folder / "run"), "JUPYTER_NO_CONFIG": "1", "JUPYTER_PLATFORM_DIRS": "1"}
+    return kept | own | fixed | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "svg"}
+
+
+def _line(text: str) -> str:
+    first = text.strip().splitlines()[0] if text.strip() else "no reason was given"
+    return first if len(first) <= 300 else first[:299] + "…"

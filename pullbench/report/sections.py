@@ -1,0 +1,253 @@
+"""The report's sections as HTML: what was found. Each takes tables and formats them; none reckons a number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.report import numbers, tables
+from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
+from pullbench.report.objectives import ALL
+from pullbench.report.stored import StoredRun, measured, records
+from pullbench.report.verdicts import (
+    OBJECTIVES,
+    contenders,
+    contrast_sentence,
+    headline,
+    objective_sentence,
+    objective_value,
+)
+
+MOST_CELLS = 400
+PILLS = {
+    "met": ("good", "met"),
+    "missed": ("bad", "missed"),
+    "not_shown": ("open", "not shown"),
+    "failed": ("bad", "failed"),
+    "faster": ("good", "faster"),
+    "slower": ("bad", "slower"),
+    "no_difference": ("open", "no difference"),
+    "inconclusive": ("open", "inconclusive"),
+    "too_few_samples": ("open", "too few samples"),
+    "holds": ("good", "holds"),
+    "more": ("open", "more here"),
+    "less": ("open", "less here"),
+    "pass": ("good", "pass"),
+    "warn": ("warn", "warn"),
+    "fail": ("bad", "fail"),
+    "error": ("warn", "could not run"),
+    "skip": ("open", "skipped"),
+}
+FACTOR_TITLES = {"proxy_cache": "Proxy cache", "concurrency": "At once"}
+
+
+def pill(verdict: str) -> Html:
+    """A verdict as a small badge: colour, and the word that carries it without colour."""
+    kind, word = PILLS.get(verdict, ("open", verdict))
+    return tag("span", word, class_=f"pill {kind}")
+
+
+def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
+    """Title, verdict and what the run was."""
+    run, said = stored.run, headline(stored, cells, scores)
+    pulls = measured(stored.pulls)
+    facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
+    if run.finished_at is not None:
+        facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
+    facts += [f"from {run.vantage}"] if run.vantage else []
+    if len(pulls):
+        facts += [
+            numbers.count(len(cells), "cell"),
+            numbers.count(int(pulls["block"].nunique()), "block"),
+            numbers.count(len(pulls), "pull"),
+            numbers.size(float(pulls["bytes"].fillna(0).sum())),
+        ]
+    facts += [f"{key}={value}" for key, value in run.labels.items()]
+    return tag(
+        "header",
+        paragraph("pullbench · run report", kind="eyebrow"),
+        tag("h1", run.name),
+        tag(
+            "div",
+            tag("p", tag("strong", said.title)),
+            tag("p", said.sentence),
+            class_=f"verdict {PILLS[said.status][0]}",
+        ),
+        tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
+    )
+
+
+def scorecard(scores: pd.DataFrame) -> Html:
+    """A card an objective: measured, target, verdict, and what stands behind it."""
+    rows = records(scores[scores["scope"] == ALL])
+    if not rows:
+        return Html()
+    cards = []
+    for row in rows:
+        target, name = objective_value(row["name"], row["target"]), row["name"]
+        asked = {"success_rate": f"at least {target}", "consecutive_failures": f"fewer than {target}"}
+        cards.append(
+            tag(
+                "li",
+                tag(
+                    "div", tag("span", OBJECTIVES[name].capitalize(), class_="name"), pill(row["verdict"]), class_="top"
+                ),
+                tag("div", objective_value(name, row["measured"]), class_="value"),
+                tag("div", asked.get(name, f"at most {target}"), class_="target"),
+                tag("p", objective_sentence(row, scores)),
+                class_=f"card {PILLS[row['verdict']][0]}",
+            )
+        )
+    return tag("ul", *cards, class_="cards")
+
+
+def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
+    """Every cell with its numbers: the best marked, those with failures red, what needs care said in a note."""
+    if found.empty:
+        return Html()
+    factors = tables.varying(found) or ["engine"]
+    same = [f"{_title(name).lower()} {found[name].iloc[0]}" for name in FACTORS if name not in factors]
+    winner = tables.best(contenders(stored, found))
+    shown = found.head(MOST_CELLS)
+    percentiles = [q for q in tables.PERCENTILES if shown[f"p{q}_s"].notna().any()]
+    columns = [
+        *(Column(title=_title(name), number=name == "concurrency") for name in factors),
+        Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
+        Column(title="Median pull", number=True, hint="geometric mean of the blocks' medians, successful pulls"),
+        Column(title="95% interval", number=True, hint="Student t over blocks"),
+        *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
+        Column(title="Image every", number=True, hint="a trial's wall time by its pulls: what concurrency shortens"),
+        Column(title="Throughput", number=True, hint="bytes received in a trial by its wall time"),
+        Column(title="Notes"),
+    ]
+    slowest = float(shown["median_s"].max())
+    rows = [
+        _cell_row(row, factors, percentiles, slowest, best=index == winner)
+        for index, row in zip(shown.index, records(shown), strict=True)
+    ]
+    note = f"The same in all: {', '.join(same)}." if same else ""
+    if len(found) > len(shown):
+        note += f" {len(found) - len(shown)} more cells are in the results and in `pullbench show --json`."
+    made = table(columns, rows, caption=f"{numbers.count(len(found), 'cell')}, in the order of the factors")
+    return join([made, paragraph(note.strip(), kind="note")])
+
+
+def _title(factor: str) -> str:
+    return FACTOR_TITLES.get(factor, factor.capitalize())
+
+
+def _cell_row(
+    row: Mapping[str, Any], factors: Sequence[str], percentiles: Sequence[int], slowest: float, *, best: bool
+) -> Row:
+    failed = row["succeeded"] < row["pulls"]
+    share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
+    median = tag("span", numbers.seconds(row["median_s"]), class_="bar", style=f"--share: {share:.1f}%")
+    contents = [
+        *(row[name] for name in factors),
+        f"{row['succeeded']}/{row['pulls']}",
+        median,
+        numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+        *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
+        numbers.seconds(row["wall_per_pull_s"]),
+        numbers.rate(row["throughput_bytes_per_s"]),
+        join(_notes(row, best=best), " "),
+    ]
+    return Row(contents=contents, kind="best" if best else "failed" if failed else None)
+
+
+def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
+    notes = [tag("span", "fastest", class_="pill good")] if best else []
+    failed = row["pulls"] - row["succeeded"]
+    if failed:
+        notes.append(tag("span", f"{failed} failed", class_="pill bad"))
+    if row["retried"]:
+        notes.append(tag("span", f"{row['retried']} retried", class_="pill warn"))
+    if row["found_cached"]:
+        words = f"{row['found_cached']} not cold"
+        notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the client's store"))
+    if row["client_busy"] >= tables.BUSY_CLIENT:
+        words = f"client {row['client_busy']:.0%} busy"
+        notes.append(tag("span", words, class_="pill warn", title="the client may be the limit, not the registry"))
+    return notes
+
+
+def comparisons(found: pd.DataFrame) -> Html:
+    """Each comparison as a sentence with its verdict and p."""
+    if found.empty:
+        return Html()
+    columns = [
+        Column(title="Factor"),
+        Column(title="What was found"),
+        Column(title="p", number=True, hint="that there is no difference; Holm-corrected within the factor"),
+        Column(title="Blocks", number=True),
+        Column(title="Verdict"),
+    ]
+    rows = [
+        Row(
+            contents=[
+                _title(row["factor"]).replace("At once", "Concurrency"),
+                contrast_sentence(row),
+                p_value(row["p"]),
+                row["blocks"],
+                pill(row["verdict"]),
+            ]
+        )
+        for row in records(found)
+    ]
+    caption = f"{numbers.count(len(rows), 'comparison')}, all else equal, paired by block"
+    return table(columns, rows, caption=caption)
+
+
+def p_value(value: float) -> str:
+    """`0.012`, `< 0.001`; a dash where there is none."""
+    if value != value:
+        return numbers.NOT_KNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def errors(found: pd.DataFrame) -> Html:
+    """The failures by code, each with an example and its remedy."""
+    if found.empty:
+        return paragraph("No pull failed.", kind="note")
+    columns = [
+        Column(title="Code"),
+        Column(title="Pulls", number=True),
+        Column(title="Share", number=True),
+        Column(title="Cells", number=True),
+        Column(title="Example"),
+        Column(title="What to do"),
+    ]
+    rows = [
+        Row(
+            contents=[
+                tag("code", row["code"]),
+                f"{row['count']:,}",
+                numbers.percent(row["share"]),
+                row["cells"],
+                row["example"],
+                row["remedy"],
+            ]
+        )
+        for row in records(found)
+    ]
+    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code")
+
+
+def claimed(found: pd.DataFrame) -> Html:
+    """Rules of thumb, each with what was measured and whether it holds here."""
+    if found.empty:
+        return Html()
+    columns = [
+        Column(title="Claim"),
+        Column(title="Where"),
+        Column(title="Measured", number=True),
+        Column(title="95% interval", number=True),
+        Column(title="Here"),
+    ]
+    rows = []
+    for row in records(found):
+        text = numbers.percent if row["expected_high"] < 1 else numbers.ratio
+        span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
+        rows.append(Row(contents=[row["claim"], row["where"], text(row["measured"]), span, pill(row["verdict"])]))
+    return table(columns, rows, caption="Rules of thumb beside this run")
