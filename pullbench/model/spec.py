@@ -6,70 +6,15 @@
 import difflib
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyKind
-from pullbench.model.platform import Platform
-from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
-from pullbench.model.sizes import parse_bytes
-
-_HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
-
-
-def _reference(text: str) -> str:
-    return str(Reference.parse(text))
-
-
-def _platform(text: str) -> str:
-    return str(Platform.parse(text))
-
-
-def _url(text: str) -> str:
-    if "@" in text:  # before all else, so that no message repeats them
-        raise ValueError(
-            "holds credentials: take them out and name where they are in `credentials` (docker, env:PREFIX)"
-        )
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
-        raise ValueError("is no URL: https://HOST[:PORT] (http:// for a plain registry)")
-    if parts.query or parts.fragment or parts.path.strip("/"):
-        raise ValueError("has a path or a query: give scheme, host and port alone (a mirror's path goes into `prefix`)")
-    port = parts.netloc.rpartition(":")[2]
-    if port.isdecimal() and not 1 <= int(port) <= 65535:
-        raise ValueError("has a port outside 1-65535")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _credentials(text: str) -> str:
-    kind, _, rest = text.partition(":")
-    if text in ("docker", "anonymous") or (kind in ("env", "block") and rest):
-        return text
-    raise ValueError(
-        "is none of: docker (config.json and helpers), env:PREFIX, block:NAME (a Prefect Secret), anonymous"
-    )
-
-
-def _bytes(value: object) -> object:
-    return parse_bytes(value) if isinstance(value, str) else value
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Letters, digits, . _ -")]
-Url = Annotated[str, AfterValidator(_url)]
-CredentialSource = Annotated[str, AfterValidator(_credentials)]
-Credentials = Annotated[
-    CredentialSource,
-    Field(description="Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous"),
-]
+from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformText, SizeBytes, Url
 
 
 class _Strict(BaseModel):
@@ -145,7 +90,7 @@ class Matrix(_Strict):
     """Default: all."""
     proxies: list[Name] = Field(default=[DIRECT], min_length=1)
     """`direct` is always there."""
-    platforms: list[Annotated[str, AfterValidator(_platform)]] | None = Field(default=None, min_length=1)
+    platforms: list[PlatformText] | None = Field(default=None, min_length=1)
     """Default: this machine's."""
     concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[1], min_length=1)
     """Pulls at once."""
@@ -167,11 +112,7 @@ class Load(_Strict):
 class Budget(_Strict):
     """The run stops after the trial that reaches one of these; what was measured is stored (exit 3)."""
 
-    bytes: Annotated[
-        int | None,
-        Field(ge=1),
-        BeforeValidator(_bytes, json_schema_input_type=Annotated[int, Field(ge=1)] | str | None),
-    ] = None
+    bytes: SizeBytes = None
     """A number, or a size such as 50GB."""
     manifest_requests: Annotated[int | None, Field(ge=1)] = None
     minutes: Annotated[float | None, Field(gt=0)] = None
@@ -197,7 +138,7 @@ class Spec(_Strict):
     registries: list[RegistryEntry] = Field(min_length=1)
     proxies: list[ProxyEntry] = Field(default_factory=list)
     engines: list[EngineEntry] = Field(default_factory=list)
-    images: list[Annotated[str, AfterValidator(_reference)]] = Field(min_length=1)
+    images: list[ImageText] = Field(min_length=1)
     """repository[:tag][@digest], without a host."""
     matrix: Matrix = Matrix()
     repetitions: int = Field(default=5, ge=1, le=10_000)

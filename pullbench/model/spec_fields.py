@@ -1,0 +1,72 @@
+"""The kinds of text and number that a spec is made of, each checked where it stands.
+
+A validator's message follows the key path; one that starts with `is no` follows the value too (see `read_spec`), so no
+message about what may hold a secret starts so.
+"""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pullbench.model.platform import Platform
+from pullbench.model.reference import Reference
+from pullbench.model.sizes import parse_bytes
+
+_HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+
+
+def _reference(text: str) -> str:
+    return str(Reference.parse(text))
+
+
+def _platform(text: str) -> str:
+    return str(Platform.parse(text))
+
+
+def _url(text: str) -> str:
+    if "@" in text:  # before all else, so that no message repeats them
+        raise ValueError(
+            "holds credentials: take them out and name where they are in `credentials` (docker, env:PREFIX)"
+        )
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.netloc):
+        raise ValueError("is no URL: https://HOST[:PORT] (http:// for a plain registry)")
+    if parts.query or parts.fragment or parts.path.strip("/"):
+        raise ValueError("has a path or a query: give scheme, host and port alone (a mirror's path goes into `prefix`)")
+    port = parts.netloc.rpartition(":")[2]
+    if port.isdecimal() and not 1 <= int(port) <= 65535:
+        raise ValueError("has a port outside 1-65535")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _credentials(text: str) -> str:
+    kind, _, rest = text.partition(":")
+    if text in ("docker", "anonymous") or (kind in ("env", "block") and rest):
+        return text
+    raise ValueError(
+        "is none of: docker (config.json and helpers), env:PREFIX, block:NAME (a Prefect Secret), anonymous"
+    )
+
+
+def _size(value: object) -> object:
+    return parse_bytes(value) if isinstance(value, str) else value
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Letters, digits, . _ -")]
+Url = Annotated[str, AfterValidator(_url)]
+CredentialSource = Annotated[str, AfterValidator(_credentials)]
+Credentials = Annotated[
+    CredentialSource,
+    Field(description="Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous"),
+]
+SizeBytes = Annotated[
+    int | None, Field(ge=1), BeforeValidator(_size, json_schema_input_type=Annotated[int, Field(ge=1)] | str | None)
+]
+"""Bytes, from a number or from text such as 50GB."""
+ImageText = Annotated[str, AfterValidator(_reference)]
+PlatformText = Annotated[str, AfterValidator(_platform)]
