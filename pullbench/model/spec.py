@@ -20,6 +20,15 @@ from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformTe
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value_is_true_or_false(cls, data: object) -> object:
+        """No key takes a boolean, and pydantic would read `retries: no` as 0 and `concurrency: [yes]` as 1."""
+        for key, value in data.items() if isinstance(data, Mapping) else ():
+            if any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"`{key}` is true or false, which no key takes (YAML reads yes, no, on and off so)")
+        return data
+
 
 class RegistryEntry(_Strict):
     """A registry under test."""
@@ -79,6 +88,27 @@ class EngineEntry(_Strict):
     """docker: the daemon's socket, such as unix:///run/docker-2.sock."""
     script: list[float | str] = Field(default_factory=list)
     """fake: what each pull does in turn: seconds that it takes, or an error code."""
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_kind(self) -> Self:
+        if self.name in get_args(EngineKind) and self.name != self.kind:
+            raise ValueError(f"'{self.name}' is the name of another kind than '{self.kind}'; give this engine another")
+        for option, kind in _OPTION_OF.items():
+            default = type(self).model_fields[option].get_default(call_default_factory=True)
+            if kind != self.kind and getattr(self, option) != default:
+                raise ValueError(f"`{option}` belongs to an engine of kind {kind}, not {self.kind}")
+        return self
+
+
+_OPTION_OF: dict[str, EngineKind] = {
+    "layer_concurrency": "wire",
+    "http_version": "wire",
+    "sink": "wire",
+    "connect_timeout_s": "wire",
+    "stall_timeout_s": "wire",
+    "host": "docker",
+    "script": "fake",
+}
 
 
 class Matrix(_Strict):
@@ -154,7 +184,7 @@ class Spec(_Strict):
     cache_reset: Literal["own", "remove"] = "own"
     """own: only images that a run brought are removed; remove: any image under test."""
     budget: Budget = Budget()
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**63)
     slo: Slo = Slo()
 
     @model_validator(mode="after")

@@ -164,3 +164,48 @@ def test_overrides_take_the_place_of_what_they_give_alone() -> None:
     assert (spec.matrix.concurrency, spec.matrix.cache, spec.repetitions) == ([2, 4], ["warm"], 3)
     assert read_spec(Overrides(engines=["fake"]).apply(mapping(matrix=None))).matrix.engines == ["fake"]
     assert data["matrix"] == {"concurrency": [1], "cache": ["warm"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"matrix": {"concurrency": [1, True]}}, "matrix: `concurrency` is true or false"),
+        ({"retries": False}, "`retries` is true or false"),
+        ({"budget": {"bytes": True}}, "budget: `bytes` is true or false"),
+    ],
+)
+def test_yes_and_no_are_no_numbers(changes: dict[str, Any], told: str) -> None:
+    assert refusal(mapping(**changes)).startswith(told)
+
+
+def test_a_seed_that_the_results_cannot_hold_is_refused() -> None:
+    assert read_spec(mapping(seed=2**63 - 1)).seed == 2**63 - 1
+    assert refusal(mapping(seed=2**63)).startswith("seed: ")
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        ({"name": "d", "kind": "docker", "sink": "disk"}, "`sink` belongs to an engine of kind wire, not docker"),
+        ({"name": "w", "kind": "wire", "host": "unix:///run/d.sock"}, "`host` belongs to an engine of kind docker"),
+        ({"name": "w", "kind": "wire", "script": [1.0]}, "`script` belongs to an engine of kind fake"),
+        ({"name": "docker", "kind": "wire"}, "'docker' is the name of another kind than 'wire'"),
+        ({"name": "w", "kind": "crane"}, "engines[0].kind: "),
+        ({"name": "d", "kind": "docker", "host": "/run/docker.sock"}, "engines[0].host: "),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(engine: dict[str, Any], told: str) -> None:
+    text = refusal(mapping(engines=[engine]))
+    assert text.startswith("engines[0]")
+    assert told in text
+
+
+def test_an_entry_may_change_its_kinds_own_defaults() -> None:
+    spec = read_spec(mapping(engines=[{"name": "docker", "kind": "docker", "host": "unix:///run/two.sock"}]))
+    assert spec.engine("docker").host == "unix:///run/two.sock"
+
+
+def test_every_option_of_an_engine_belongs_to_a_kind() -> None:
+    from pullbench.model.spec import _OPTION_OF, EngineEntry
+
+    assert set(_OPTION_OF) == set(EngineEntry.model_fields) - {"name", "kind"}
