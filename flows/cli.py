@@ -11,7 +11,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from pullbench import __version__
@@ -25,6 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for a missing argument, an unknown option or command; it has no public name."""
+_TYPER_INTERRUPTED = 130
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML).")]
 Sets = Annotated[
@@ -194,11 +197,11 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = typer.main.get_command(app).main(standalone_mode=False)
-    except click.ClickException as error:
-        _fail(error.format_message(), UsageError.exit_code)
+    except _WRONG_CALL as error:
+        _fail(getattr(error, "format_message", error.__str__)(), UsageError.exit_code)
     except PullbenchError as error:
         _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 3)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -207,6 +210,8 @@ def main() -> NoReturn:
         if os.environ.get("PULLBENCH_DEBUG"):
             traceback.print_exc()
         _fail(f"a bug of pullbench: {type(error).__name__}: {error}; PULLBENCH_DEBUG=1 shows where", 70)
+    if code == _TYPER_INTERRUPTED:
+        _fail("interrupted", 3)
     sys.exit(code if isinstance(code, int) else 0)
 
 

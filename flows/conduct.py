@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pullbench.report.documents import run_document
-
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
@@ -21,6 +19,7 @@ from pullbench.model.plan import Plan, Trial, manifest_requests
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import Budget, Overrides
+from pullbench.report.documents import run_document
 from pullbench.store.dataset import ResultStore
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
 
@@ -89,6 +88,10 @@ class Prepared:
         if self._facts is None:
             self._facts = self.session.gather()
         return self._facts
+
+    def use_facts(self, facts: Facts) -> None:
+        """Take facts that are known already, in place of asking."""
+        self._facts = facts
 
 
 def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:

@@ -1,5 +1,6 @@
 """What the shell shows: progress, findings, cells. Text of registries is printed plainly, never as markup."""
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,12 @@ STATUS_STYLES = {
     Status.SKIP: "dim",
 }
 _LINE_EVERY_S = 10.0
+_PIPE_WIDTH = 240
+
+
+def stdout_console() -> Console:
+    """Where results are printed: as wide as the terminal, or wide enough for a row where it is a file or a pipe."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def plain(text: object) -> Text:

@@ -5,10 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from flows.check import check, exit_code, verdict
-from flows.console import findings_table, plain, plan_table
+from flows.console import findings_table, plain, plan_table, stdout_console
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
@@ -26,7 +24,7 @@ def run_preflight(spec: Path, *, sets: Sequence[str], only: Sequence[str], skip:
     if as_json:
         print(json.dumps(findings_document(findings), indent=2))
     else:
-        stdout = Console(highlight=False)
+        stdout = stdout_console()
         stdout.print(findings_table(findings))
         stdout.print()
         stdout.print(sentence, markup=False)
@@ -44,7 +42,7 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     if as_json:
         print(json.dumps(made.as_dict(), indent=2))
         return 0
-    stdout = Console(highlight=False)
+    stdout = stdout_console()
     stdout.print(plan_table(made))
     stdout.print()
     for reason, cells in group_reasons(made.planned_out).items():

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.conduct import Outcome, Prepared, Request
-from flows.console import ShellProgress, cells_table, print_verdict
+from flows.console import ShellProgress, cells_table, print_verdict, stdout_console
 from flows.prefect_secret import prefect_secret
 from flows.prefect_start import PrefectStart
 from pullbench.bench.specfile import as_yaml
@@ -113,7 +113,7 @@ def _print_document(document: dict[str, Any]) -> None:
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    stdout = Console(highlight=False)
+    stdout = stdout_console()
     stdout.print(cells_table(outcome.document["cells"]))
     stdout.print()
     print_verdict(stdout, outcome.document)

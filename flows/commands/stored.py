@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-from pullbench.report.render import render_run_report
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, plain, print_verdict
+from flows.console import cells_table, plain, print_verdict, stdout_console
 from pullbench.bench.cleaning import clean, left_behind
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import UsageError
 from pullbench.model.sizes import format_bytes
 from pullbench.report.documents import run_document
+from pullbench.report.render import render_run_report
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
 
@@ -45,7 +45,7 @@ def list_runs(*, results: str, as_json: bool) -> int:
         table.add_row(
             run.run_id, run.name, f"{run.started_at:%Y-%m-%d %H:%M}", run.status, plain(run.vantage), plain(labels)
         )
-    Console(highlight=False).print(table)
+    stdout_console().print(table)
     return 0
 
 
@@ -55,7 +55,7 @@ def show_run(run_id: str, *, results: str, as_json: bool) -> int:
     if as_json:
         print(json.dumps(document, indent=2, default=str))
         return 0
-    stdout = Console(highlight=False)
+    stdout = stdout_console()
     stdout.print(f"run {document['run_id']} ({document['name']}): {document['status']}", markup=False)
     if document["cells"]:
         stdout.print(cells_table(document["cells"]))

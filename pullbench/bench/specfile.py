@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import yaml
 
+from pullbench.bench.facts import offline_facts
 from pullbench.errors import UsageError
+from pullbench.model.plan import plan_cells
 from pullbench.model.spec import Overrides, ProxyEntry, RegistryEntry, Spec, read_spec
 
 _MAX_SPEC_BYTES = 1_000_000
@@ -27,7 +29,10 @@ class LoadedSpec:
 
 
 def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Overrides | None = None) -> LoadedSpec:
-    """Read, override and validate; raises UsageError: one line that names the file and the key path."""
+    """Read, override and validate; raises UsageError: one line that names the file and the key path.
+
+    A spec whose cells can none of them be, whatever the registries hold, is such a mistake.
+    """
     data = _read_mapping(path)
     if overrides is not None:
         data = overrides.apply(data)
@@ -35,6 +40,7 @@ def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Overrides | No
         _assign(data, assignment)
     try:
         spec = read_spec(data)
+        plan_cells(spec, offline_facts())
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return LoadedSpec(spec=_resolve_paths(spec, path), hash=spec.hash(), source=path)

@@ -92,6 +92,19 @@ def plan(spec: Spec, facts: Facts) -> Plan:
 
     Raises UsageError where no cell is left.
     """
+    cells, planned_out = plan_cells(spec, facts)
+    trials = tuple(_trials(spec, cells))
+    return Plan(
+        cells=tuple(cells),
+        trials=trials,
+        planned_out=tuple(planned_out),
+        bytes=_bytes(trials, facts),
+        manifest_requests=sum(manifest_requests(trial, facts) for trial in trials),
+    )
+
+
+def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
+    """The cells that can be and those that cannot, without their trials; UsageError where none can."""
     cells: list[Cell] = []
     planned_out: list[PlannedOut] = []
     for cell in _combinations(spec, facts):
@@ -103,14 +116,7 @@ def plan(spec: Spec, facts: Facts) -> Plan:
     if not cells:
         reasons = "; ".join(dict.fromkeys(entry.reason for entry in planned_out))
         raise UsageError(f"matrix: no cell is left to measure: {reasons}")
-    trials = tuple(_trials(spec, cells))
-    return Plan(
-        cells=tuple(cells),
-        trials=trials,
-        planned_out=tuple(planned_out),
-        bytes=_bytes(trials, facts),
-        manifest_requests=sum(manifest_requests(trial, facts) for trial in trials),
-    )
+    return cells, planned_out
 
 
 def routes(spec: Spec) -> dict[tuple[str, str], Route]:

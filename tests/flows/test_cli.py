@@ -1,0 +1,163 @@
+"""The command line: one line for a mistake, the right exit code, and nothing contacted before the spec is valid."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import yaml
+
+from flows import cli
+from tests.bench.samples import spec_data
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    """Runs the command line in this process: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pullbench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("something was contacted")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
+    "unknown key": ({"imagez": ["a:1"]}, "imagez: unknown key; did you mean 'images'?"),
+    "bad reference": ({"images": ["Not A Reference"]}, "images[0]: 'Not A Reference' is no repository name"),
+    "unknown engine": ({"matrix": {"engines": ["crane"]}}, "matrix.engines[0]: 'crane' is not known; there are:"),
+    "concurrency 0": ({"matrix": {"concurrency": [0]}}, "matrix.concurrency[0]:"),
+    "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is there twice"),
+    "an empty matrix": ({"matrix": {"engines": []}}, "matrix.engines:"),
+    "nothing left to measure": ({"matrix": {"engines": ["wire"], "cache": ["warm"]}}, "no cell is left to measure"),
+    "credentials in a URL": (
+        {"registries": [{"name": "eu", "url": "http://me:hunter2@127.0.0.1:1"}]},
+        "registries[0].url: holds credentials",
+    ),
+}
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("command", ["run", "plan", "preflight"])
+@pytest.mark.parametrize("case", BAD_SPECS)
+def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
+    shell: Shell, tmp_path: Path, command: str, case: str
+) -> None:
+    changes, message = BAD_SPECS[case]
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(spec_data(**changes)))
+    code, out, err = shell(command, "bad.yaml")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("pullbench: bad.yaml: ")
+    assert "hunter2" not in err
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["run"], "Missing argument"),
+        (["run", "--frob", "x"], "No such option"),
+        (["frobnicate"], "No such command"),
+        (["show", "20260101T000000Z-ffff"], "20260101T000000Z-ffff"),
+        (["show", "../../etc/passwd"], "passwd"),
+        (["show", "latest"], "no run is stored"),
+        (["init"], "--from"),
+        (["init", "--from", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_2(shell: Shell, arguments: list[str], message: str) -> None:
+    code, out, err = shell(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_bug_is_told_as_one_with_exit_70_and_no_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> NoReturn:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("flows.commands.stored.list_runs", broken)
+    code, _, err = shell("runs")
+    assert code == 70
+    assert "a bug of pullbench: ZeroDivisionError: oh" in err
+    assert "Traceback" not in err
+
+
+def test_an_interruption_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.commands.stored.list_runs", interrupted)
+    assert shell("runs")[0] == 3
+
+
+@pytest.mark.usefixtures("no_network")
+def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
+    code, out, _ = shell("plan", "spec.yaml", "--offline", "--json", "--set", "repetitions=3")
+    document = json.loads(out)
+    assert code == 0
+    assert document["bytes"] is None
+    assert len(document["trials"]) == 2 * (1 + 3)
+    assert {"cells", "trials", "planned_out", "bytes", "manifest_requests"} <= document.keys()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_same_seed_gives_the_same_plan_and_another_seed_another_order(shell: Shell, tmp_path: Path) -> None:
+    data = spec_data(matrix={"engines": ["scripted"], "concurrency": [1, 2, 3, 4, 5, 6, 7, 8]})
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(data))
+    plans = [shell("plan", "spec.yaml", "--offline", "--json", "--set", f"seed={seed}")[1] for seed in (1, 1, 2)]
+    assert plans[0] == plans[1] != plans[2]
+    assert json.loads(plans[0])["cells"] == json.loads(plans[2])["cells"]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from flows import cli; "
+        "print(sorted({'prefect', 'pydantic', 'docker', 'httpx', 'pandas', 'pycurl', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_is_no_flow_answers_without_prefect(shell: Shell) -> None:
+    code = "import sys; import flows.commands.check, flows.commands.stored; print('prefect' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_first_spec_is_made_from_a_compose_file_and_never_over_a_file(shell: Shell, tmp_path: Path) -> None:
+    compose = {"services": {"a": {"image": "127.0.0.1:5000/team/app:1"}, "b": {"image": "${TEMPLATE}"}}}
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(compose))
+    code, out, _ = shell("init", "--from", "compose.yaml")
+    assert code == 0
+    assert "pullbench.yaml: 1 images of 127.0.0.1:5000" in out
+    written = yaml.safe_load((tmp_path / "pullbench.yaml").read_text())
+    assert written["registries"][0]["url"] == "http://127.0.0.1:5000"
+    assert written["images"] == ["team/app:1"]
+    code, _, err = shell("init", "--from", "compose.yaml")
+    assert code == 2
+    assert "is there already" in err

@@ -1,0 +1,164 @@
+"""The policy of a run, with a scripted engine and plain functions in place of Prefect's tasks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.conduct import BudgetMeter, Prepared, Request, conduct
+from pullbench.errors import IncompleteError, PreflightFailed, UsageError
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Plan, Trial
+from pullbench.model.record import Run, TrialResult
+from pullbench.model.spec import Budget
+from pullbench.store.dataset import ResultStore
+from tasks.calls import PreflightCall, ReportCall, TrialBatch
+from tests.bench.samples import facts_for, spec_data
+
+
+class Calls:
+    """Steps as plain calls, and progress that remembers."""
+
+    def __init__(self, findings: Sequence[Finding] = (), stop_after: int | None = None) -> None:
+        self.findings = list(findings)
+        self.stop_after = stop_after
+        self.measured_trials: list[int] = []
+        self.rendered = 0
+
+    def preflight(self, call: PreflightCall) -> list[Finding]:
+        return self.findings
+
+    def trials(self, batch: TrialBatch) -> None:
+        batch.run()
+
+    def report(self, call: ReportCall) -> Path:
+        self.rendered += 1
+        return Path("report.html")
+
+    def note(self, text: str) -> None: ...
+    def planned(self, run: Run, plan: Plan, done: int) -> None: ...
+    def checked(self, findings: Sequence[Finding]) -> None: ...
+    def ended(self) -> None: ...
+
+    def measured(self, trial: Trial, result: TrialResult) -> None:
+        self.measured_trials.append(trial.number)
+        if len(self.measured_trials) == self.stop_after:
+            raise KeyboardInterrupt
+
+
+def prepare(folder: Path, *, resume: str | None = None, **changes: object) -> Prepared:
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data(**changes)))
+    prepared = Prepared(Request(spec=path, results=str(folder / "results"), resume=resume))
+    prepared.use_facts(facts_for(prepared.session.spec))
+    return prepared
+
+
+def stored_run(folder: Path) -> Run:
+    return ResultStore(str(folder / "results")).runs()[0]
+
+
+def test_a_run_measures_every_trial_renders_and_is_complete(tmp_path: Path) -> None:
+    calls = Calls()
+    outcome = conduct(prepare(tmp_path), calls, calls)
+    assert calls.measured_trials == list(range(6))
+    assert calls.rendered == 1
+    assert stored_run(tmp_path).status == "complete"
+    assert len(ResultStore(str(tmp_path / "results")).frame("pulls", outcome.run_id)) == 6 * 2
+    assert outcome.exit_code == 0
+
+
+def test_a_failed_check_stops_before_any_load(tmp_path: Path) -> None:
+    failed = Finding(check="tcp", target="eu", status=Status.FAIL, observed="refused", remedy="start it")
+    calls = Calls([failed])
+    with pytest.raises(PreflightFailed, match="tcp of eu: refused; start it"):
+        conduct(prepare(tmp_path), calls, calls)
+    assert calls.measured_trials == []
+    assert stored_run(tmp_path).status == "failed"
+
+
+def test_a_check_that_could_not_run_does_not_stop_the_run(tmp_path: Path) -> None:
+    calls = Calls([Finding(check="tls", target="eu", status=Status.ERROR, observed="broke", remedy="report it")])
+    conduct(prepare(tmp_path), calls, calls)
+    assert len(calls.measured_trials) == 6
+
+
+def test_an_interrupted_run_keeps_its_trials_and_resuming_runs_just_the_rest(tmp_path: Path) -> None:
+    first = Calls(stop_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepare(tmp_path), first, first)
+    run = stored_run(tmp_path)
+    store = ResultStore(str(tmp_path / "results"))
+    before = store.frame("pulls", run.run_id)
+    assert run.status == "incomplete"
+    assert sorted(before["trial"].unique()) == [0, 1]
+
+    second = Calls()
+    conduct(prepare(tmp_path, resume=run.run_id), second, second)
+    after = store.frame("pulls", run.run_id)
+    assert second.measured_trials == [2, 3, 4, 5]
+    assert stored_run(tmp_path).status == "complete"
+    assert after[after["trial"] < 2].reset_index(drop=True).equals(before.reset_index(drop=True))
+    assert after.groupby("trial").size().to_list() == [2] * 6
+
+
+def test_a_resume_with_another_spec_is_refused(tmp_path: Path) -> None:
+    calls = Calls(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepare(tmp_path), calls, calls)
+    run_id = stored_run(tmp_path).run_id
+    with pytest.raises(UsageError, match="another spec"):
+        conduct(prepare(tmp_path, resume=run_id, repetitions=3), Calls(), Calls())
+
+
+def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one_goes_on(tmp_path: Path) -> None:
+    calls = Calls()
+    with pytest.raises(
+        IncompleteError, match=r"budget.bytes: 8.04 kB of 5.00 kB used after trial 1; 4 trials are left"
+    ):
+        conduct(prepare(tmp_path, budget={"bytes": 5000}), calls, calls)
+    assert calls.measured_trials == [0, 1]
+    run = stored_run(tmp_path)
+    assert run.status == "incomplete"
+    rest = Calls()
+    conduct(prepare(tmp_path, resume=run.run_id, budget={"bytes": 500_000}), rest, rest)
+    assert rest.measured_trials == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [({"manifest_requests": 8}, "manifest_requests: 8 of 8"), ({"minutes": 1.0}, "minutes: 2.0 of 1")],
+)
+def test_each_budget_is_kept(tmp_path: Path, budget: dict[str, float], message: str) -> None:
+    calls = Calls()
+    prepared = prepare(tmp_path)
+    conduct(prepared, calls, calls)
+    facts = prepared.facts()
+    now = iter([0.0, 60.0 * 2, 60.0 * 2])
+    meter = BudgetMeter(Budget.model_validate(budget), facts, clock_s=lambda: next(now))
+    results: list[str | None] = []
+
+    class Watching(Calls):
+        def measured(self, trial: Trial, result: TrialResult) -> None:
+            if len(results) < 2:
+                results.append(meter.add(trial, result))
+
+    watching = Watching()
+    conduct(prepare(tmp_path), watching, watching)
+    assert any(message in (result or "") for result in results)
+
+
+def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
+    batches: list[str] = []
+
+    class Counting(Calls):
+        def trials(self, batch: TrialBatch) -> None:
+            batches.append(str(batch))
+            batch.run()
+
+    calls = Counting()
+    conduct(prepare(tmp_path, repetitions=150), calls, calls)
+    assert len(calls.measured_trials) == 302
+    assert len(batches) == 151
+    assert batches[0] == "trials 0 to 1"
