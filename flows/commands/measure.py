@@ -65,11 +65,11 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
     prefect.wait()
     try:
         outcome = _call_flow(prepared, progress)
-    except PreflightFailed as error:
-        if as_json and prepared.run_id is not None:
-            _print_document(run_document(prepared.session.store, prepared.run_id))
-        raise error
+    except (PreflightFailed, IncompleteError):
+        _tell_what_is_stored(prepared, as_json=as_json)
+        raise
     except KeyboardInterrupt:
+        _tell_what_is_stored(prepared, as_json=as_json)
         raise IncompleteError(_how_to_go_on(prepared, "interrupted")) from None
     if as_json:
         _print_document(outcome.document)
@@ -106,6 +106,17 @@ def _how_to_go_on(prepared: Prepared, what: str) -> str:
     if prepared.run_id is None:
         return f"{what} before anything was measured"
     return f"{what}; what was measured is stored, go on with `--resume {prepared.run_id}`"
+
+
+def _tell_what_is_stored(prepared: Prepared, *, as_json: bool) -> None:
+    """A run that did not come to its end has a document too: what it measured so far."""
+    if prepared.run_id is None:
+        return
+    document = run_document(prepared.session.store, prepared.run_id)
+    if as_json:
+        _print_document(document)
+    elif document["cells"]:
+        stdout_console().print(cells_table(document["cells"]))
 
 
 def _print_document(document: dict[str, Any]) -> None:
