@@ -25,9 +25,10 @@ def demo_spec(
             "platforms": list(platforms[:1] if quick else platforms),
             "concurrency": [1, 4] if quick else [1, 2, 4, 8],
         },
-        "repetitions": 3 if quick else 4,
+        "repetitions": 4,
         "warmup": 1,
-        "pulls_per_trial": 8,
+        # A multiple of the highest concurrency, so that no worker idles at the end.
+        "pulls_per_trial": 4 if quick else 8,
         "timeout_s": 30,
         "slo": {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": 2.0, "consecutive_failures": 3},
     }

@@ -1,6 +1,6 @@
 """The embedded lab as a whole: two regions, a pull-through cache, and the lines between, each in a process of its own.
 
-client ── near ──► eu                  near   2 ms round trip, 1 Gbit/s
+client ── near ──► eu                  near   4 ms round trip, 1 Gbit/s
        ── far ───► us ◄── far ─┐       far   30 ms round trip, 200 Mbit/s, one line for both of its users
        ── near ──► cache ──────┘       cache  a pull-through mirror of us
 """
@@ -21,7 +21,7 @@ from pullbench.lab.layout import LabImage
 from pullbench.lab.link import LinkShape
 from pullbench.lab.registry import listen
 
-NEAR = LinkShape(delay_s=0.001, rate_bytes_per_s=125e6)
+NEAR = LinkShape(delay_s=0.002, rate_bytes_per_s=125e6)
 FAR = LinkShape(delay_s=0.015, rate_bytes_per_s=25e6)
 PLATFORMS = ("linux/amd64", "linux/arm64")
 _LINKS = {"eu": NEAR, "us": FAR, "cache": NEAR}
@@ -48,8 +48,8 @@ class World:
         seed: int = 1,
         folder: Path | None = None,
         count: int = 4,
-        total_bytes: int = 8_000_000,
-        max_layers: int = 6,
+        total_bytes: int = 5_000_000,
+        max_layers: int = 5,
         links: Mapping[str, LinkShape] | None = None,
     ) -> Self:
         """Make the images and start everything on free ports of 127.0.0.1; ready when it returns.
