@@ -27,9 +27,10 @@ class Answered:
 
 
 def probe(world: World, target: Target) -> Answered:
+    client = world.client(target.route)
     started = time.monotonic()
     try:
-        ping = world.client(target.route).ping(authenticate=False)
+        ping = client.ping(authenticate=False)
     except RegistryError as error:
         return Answered(fault=_told(Fault.of(error)))
     return Answered(ping=ping, total_s=time.monotonic() - started)

@@ -26,7 +26,8 @@ class Found:
     reference: Reference
     digest: str | None = None
     fault: Fault | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
+    """None where the registry would not list them, as for a repository that it does not have."""
 
 
 def probe(world: World, target: Target) -> Found:
@@ -40,19 +41,17 @@ def probe(world: World, target: Target) -> Found:
                 raise
             digest = world.manifest(target.route, target.image or "").digest
     except RegistryError as error:
-        tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else ()
+        tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else None
         return Found(reference=reference, fault=Fault.of(error), tags=tags)
     return Found(reference=reference, digest=digest)
 
 
-def _closest_tags(client: RegistryClient, reference: Reference) -> tuple[str, ...]:
-    if reference.digest is not None or reference.tag is None:
-        return ()
+def _closest_tags(client: RegistryClient, reference: Reference) -> tuple[str, ...] | None:
     try:
         tags = list(islice(client.tags(client.route.repository(reference)), MAX_TAGS_READ))
     except RegistryError:
-        return ()
-    close = difflib.get_close_matches(reference.tag, tags, n=TAGS_SHOWN, cutoff=0.3)
+        return None
+    close = difflib.get_close_matches(reference.tag or "", tags, n=TAGS_SHOWN, cutoff=0.3)
     return tuple(close or tags[-TAGS_SHOWN:])
 
 
@@ -65,8 +64,10 @@ def judge(evidence: Found, target: Target) -> list[Finding]:
         fault = Fault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     if fault is None:
         return [passed(ID, target, evidence.digest or "there (the registry states no digest)", expected)]
-    if evidence.tags:
-        fault = Fault(code=fault.code, text=f"{fault.text}; tags that are there: {', '.join(evidence.tags)}")
+    if fault.code is ErrorCode.NOT_FOUND:
+        there = f"tags that are there: {', '.join(evidence.tags)}" if evidence.tags else "no tag is there at all"
+        there = "the repository is not there, or not shown to us" if evidence.tags is None else there
+        fault = Fault(code=fault.code, text=f"{fault.text}; {there}")
     return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
 
 

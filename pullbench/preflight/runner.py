@@ -71,7 +71,7 @@ class _Done:
     job: _Job
     findings: tuple[Finding, ...]
     broken_by: str | None = None
-    """The check whose failure leaves those who need this one nothing to learn: itself, or one before it."""
+    """The failure that leaves those who need this one nothing to learn: its own, or one before it."""
 
 
 def run_checks(checks: Sequence[Check[Any]], world: World) -> list[Finding]:
@@ -112,8 +112,8 @@ def _run(job: _Job, world: World, before: Sequence[_Done]) -> _Done:
     check, target = job.check, job.target
     for each in before:
         if each.broken_by and each.job.check.id in check.needs and target.is_part_of(each.job.target):
-            reason = f"not run: {each.broken_by} failed for {each.job.target.name}"
-            return _Done(job=job, findings=(_skipped(check, target, reason),), broken_by=each.broken_by)
+            skipped = _skipped(check, target, f"not run: {each.broken_by}")
+            return _Done(job=job, findings=(skipped,), broken_by=each.broken_by)
     if (reason_not_to := check.skips(target)) is not None:
         return _Done(job=job, findings=(_skipped(check, target, reason_not_to),))
     started = time.monotonic()
@@ -123,7 +123,7 @@ def _run(job: _Job, world: World, before: Sequence[_Done]) -> _Done:
     return _Done(
         job=job,
         findings=tuple(replace(finding, duration_s=took_s) for finding in findings),
-        broken_by=check.id if failed else None,
+        broken_by=f"{check.id} failed for {target.name}" if failed else None,
     )
 
 

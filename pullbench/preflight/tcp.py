@@ -31,7 +31,11 @@ class Attempt:
 def probe(_world: World, target: Target) -> tuple[Attempt, ...]:
     """Connect to each address in turn, at most MAX_ADDRESSES, as a client would when the first ones fail."""
     connected = endpoint.of_connection(target.route)
-    answers = socket.getaddrinfo(connected.host, connected.port, type=socket.SOCK_STREAM)
+    try:
+        answers = socket.getaddrinfo(connected.host, connected.port, type=socket.SOCK_STREAM)
+    except OSError as error:  # dns says so too, but may be left out
+        fault = Fault.of(faults.of_exception(f"resolve {connected.host}", error))
+        return (Attempt(address=connected, connect_s=0.0, fault=fault),)
     addresses = dict.fromkeys(Endpoint(host=str(answer[4][0]), port=connected.port) for answer in answers)
     return tuple(_attempt(address) for address in list(addresses)[:MAX_ADDRESSES])
 

@@ -1,0 +1,198 @@
+import base64
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from pullbench.errors import UsageError
+from pullbench.registry.auth import Credentials
+from pullbench.registry.keychain import Keychain
+
+SECRET = "pl4nted-s3cret"
+HOST = "r.example.com:5000"
+
+
+def docker_config(folder: Path, document: object) -> dict[str, str]:
+    (folder / "config.json").write_text(document if isinstance(document, str) else json.dumps(document))
+    return {"DOCKER_CONFIG": str(folder)}
+
+
+def inline(username: str, password: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+
+
+def helper(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / f"docker-credential-{name}"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_anonymous_is_nobody() -> None:
+    assert Keychain(environ={}).credentials("anonymous", HOST) is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"US_USERNAME": "ann", "US_PASSWORD": "p"}, Credentials(username="ann", password="p")),
+        ({"US_USERNAME": "ann", "US_TOKEN": "t"}, Credentials(username="ann", password="t")),
+        ({"US_TOKEN": "t"}, Credentials(username="<token>", password="", identity_token="t")),
+    ],
+)
+def test_the_environment_gives_a_user_with_a_secret_or_a_token(environ: dict[str, str], expected: Credentials) -> None:
+    assert Keychain(environ=environ).credentials("env:US", HOST) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "missing"),
+    [({}, "US_USERNAME"), ({"US_USERNAME": "ann"}, "US_PASSWORD"), ({"US_PASSWORD": SECRET}, "US_USERNAME")],
+)
+def test_a_missing_variable_is_named_in_one_line_without_the_secret(environ: dict[str, str], missing: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Keychain(environ=environ).credentials("env:US", HOST)
+    text = str(caught.value)
+    assert text.startswith(f"credentials 'env:US': {missing} is not set")
+    assert "\n" not in text
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('{"username": "ann", "password": "p:q"}', Credentials(username="ann", password="p:q")),
+        ('{"token": "t"}', Credentials(username="<token>", password="", identity_token="t")),
+        ("ann:p:q\n", Credentials(username="ann", password="p:q")),
+    ],
+)
+def test_a_prefect_secret_is_json_or_user_and_password(value: str, expected: Credentials) -> None:
+    assert Keychain(environ={}, block={"hub": value}.__getitem__).credentials("block:hub", HOST) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["", SECRET, "[1]", json.dumps({"password": SECRET}), '{"username": 1, "password": 2}']
+)
+def test_a_secret_of_another_form_is_refused_without_being_shown(value: str) -> None:
+    with pytest.raises(UsageError, match="credentials 'block:hub'") as caught:
+        Keychain(environ={}, block=lambda _name: value).credentials("block:hub", HOST)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_secret_that_cannot_be_loaded_names_the_block_and_not_the_cause() -> None:
+    def load(name: str) -> str:
+        raise ValueError(f"{name} is {SECRET}")
+
+    with pytest.raises(UsageError, match=r"the Secret 'hub' could not be loaded \(ValueError\)") as caught:
+        Keychain(environ={}, block=load).credentials("block:hub", HOST)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_secret_outside_of_a_flow_is_refused_with_what_to_use() -> None:
+    with pytest.raises(UsageError, match="use docker or env:PREFIX"):
+        Keychain(environ={}).credentials("block:hub", HOST)
+
+
+def test_dockers_config_is_read_by_host_and_port(tmp_path: Path) -> None:
+    environ = docker_config(tmp_path, {"auths": {HOST: inline("ann", "p"), "r.example.com": inline("bob", "q")}})
+    keychain = Keychain(environ=environ)
+    assert keychain.credentials("docker", HOST) == Credentials(username="ann", password="p")
+    assert keychain.credentials("docker", "r.example.com") == Credentials(username="bob", password="q")
+    assert keychain.credentials("docker", "other.example.com") is None
+
+
+def test_dockers_config_stands_in_the_home_where_nothing_else_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / ".docker"
+    folder.mkdir()
+    docker_config(folder, {"auths": {HOST: inline("ann", "p")}})
+    found = Keychain(environ={"HOME": str(tmp_path)}).credentials("docker", HOST)
+    assert found == Credentials(username="ann", password="p")
+
+
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+def test_every_name_of_the_hub_finds_its_one_entry(tmp_path: Path, host: str) -> None:
+    environ = docker_config(tmp_path, {"auths": {"https://index.docker.io/v1/": inline("ann", "p")}})
+    assert Keychain(environ=environ).credentials("docker", host) == Credentials(username="ann", password="p")
+
+
+def test_an_identity_token_of_dockers_config_is_kept_as_such(tmp_path: Path) -> None:
+    environ = docker_config(tmp_path, {"auths": {HOST: {"identitytoken": "t"}}})
+    found = Keychain(environ=environ).credentials("docker", HOST)
+    assert found == Credentials(username="<token>", password="", identity_token="t")
+
+
+@pytest.mark.parametrize("document", ["{}", '{"auths": {}}', '{"auths": {"r.example.com:5000": {}}}'])
+def test_a_config_without_an_entry_means_anonymous(tmp_path: Path, document: str) -> None:
+    assert Keychain(environ=docker_config(tmp_path, document)).credentials("docker", HOST) is None
+
+
+def test_no_config_means_anonymous(tmp_path: Path) -> None:
+    assert Keychain(environ={"DOCKER_CONFIG": str(tmp_path)}).credentials("docker", HOST) is None
+    assert Keychain(environ={}).credentials("docker", HOST) is None
+
+
+@pytest.mark.parametrize(
+    "document", ["{", "[]", json.dumps({"auths": {"a": {"auth": SECRET}}}), '{"auths": {"a": "b"}}', '{"auths": [1]}']
+)
+def test_a_broken_config_is_named_and_never_taken_for_an_empty_one(tmp_path: Path, document: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Keychain(environ=docker_config(tmp_path, document)).credentials("docker", HOST)
+    assert str(tmp_path / "config.json") in str(caught.value)
+    assert f"docker login {HOST}" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_credential_helper_is_asked_for_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = '{"ServerURL":"x","Username":"ann","Secret":"p"}'
+    helper(tmp_path, "fake", f"read host; [ \"$host\" = {HOST} ] && echo '{answer}'", monkeypatch)
+    environ = docker_config(tmp_path, {"credHelpers": {HOST: "fake"}})
+    assert Keychain(environ=environ).credentials("docker", HOST) == Credentials(username="ann", password="p")
+
+
+def test_a_helper_without_an_entry_means_anonymous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper(tmp_path, "fake", "echo 'credentials not found in native keychain'; exit 1", monkeypatch)
+    environ = docker_config(tmp_path, {"credsStore": "fake"})
+    assert Keychain(environ=environ).credentials("docker", HOST) is None
+
+
+@pytest.mark.parametrize("script", [f"echo {SECRET}; exit 3", f"echo {SECRET}", "echo '{}'", "echo '[]'"])
+def test_a_failing_helper_is_named_and_its_words_are_kept_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    helper(tmp_path, "fake", script, monkeypatch)
+    with pytest.raises(UsageError, match="docker-credential-fake") as caught:
+        Keychain(environ=docker_config(tmp_path, {"credsStore": "fake"})).credentials("docker", HOST)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_helper_that_is_not_installed_is_named_without_a_warning(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="docker-credential-absent"):
+        Keychain(environ=docker_config(tmp_path, {"credsStore": "absent"})).credentials("docker", HOST)
+
+
+def test_a_source_is_asked_once_a_host_from_many_threads() -> None:
+    asked: list[str] = []
+
+    def load(name: str) -> str:
+        asked.append(name)
+        return "ann:p"
+
+    keychain = Keychain(environ={}, block=load)
+    threads = [threading.Thread(target=keychain.credentials, args=("block:hub", HOST)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    keychain.credentials("block:hub", "other.example.com")
+    assert asked == ["hub", "hub"]
+
+
+def test_an_unknown_source_is_refused() -> None:
+    with pytest.raises(UsageError, match="none of docker, env:PREFIX"):
+        Keychain(environ={}).credentials("vault", HOST)
+
+
+def test_the_keychain_itself_shows_no_secret() -> None:
+    keychain = Keychain(environ={"US_USERNAME": "ann", "US_PASSWORD": SECRET})
+    keychain.credentials("env:US", HOST)
+    assert SECRET not in repr(keychain)
