@@ -189,11 +189,17 @@ def check_version(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
 
 def conformed(name: TableName, table: pa.Table) -> pa.Table:
     """The table with the columns of the current schema: what an older file lacks is null, what it has more is left out."""
-    schema = pa.schema([field.with_nullable(True) for field in SCHEMAS[name]])
-    columns = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
+    schema = _RELAXED[name]
+    columns = [_column(table, field) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    if field.name not in table.column_names:
+        return pa.nulls(table.num_rows, field.type)
+    column = table.column(field.name)
+    return column if column.type == field.type else column.cast(field.type)
+
+
+_RELAXED = {name: pa.schema(_maybe(list(schema))) for name, schema in SCHEMAS.items()}
+"""An older file may lack what a record always has today."""

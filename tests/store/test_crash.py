@@ -31,6 +31,12 @@ STEPS = (
 """Every call by which the store changes what is on a disk or in an object store."""
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reaches the disk when is test_files' matter; here a sync is a step at which one may die."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
 class Killed(BaseException):
     """What kill -9 is to the code: no handler gets to do anything more."""
 
@@ -206,20 +212,26 @@ def test_finished_trials_stay_finished_while_they_are_compacted(store: ResultSto
         assert store.files.names(f"trials/{RUN_ID}") == ["compacted.parquet"]
 
 
-def test_a_trial_under_way_is_left_alone_by_a_compaction(disk: ResultStore) -> None:
-    write(disk, 0)
-    with pytest.MonkeyPatch.context() as patch:
-        put = Files.put
+def test_a_trial_that_ends_at_any_point_of_a_compaction_is_there_once(disk: ResultStore) -> None:
+    for step in count():
+        emptied(disk)
+        write(disk, 0)
+        calls, ended = count(), False
 
-        def compact_before_the_last_part(self: Files, path: str, content: bytes) -> None:
-            if path == f"trials/{RUN_ID}/trial-00001.parquet":
-                patch.undo()
-                ResultStore(disk.url).compact(RUN_ID)
-            put(self, path, content)
+        def end(calls: Iterator[int] = calls, step: int = step) -> None:
+            nonlocal ended
+            if next(calls) == step:
+                ended = True
+                write(ResultStore(disk.url), 1)
 
-        patch.setattr(Files, "put", compact_before_the_last_part)
-        write(disk, 1)
-    assert trials_of(everything(disk)) == expected(0, 1)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("names", "read", "put"):
+                patch.setattr(Files, name, _acting(getattr(Files, name), end))
+            disk.compact(RUN_ID)
+        if not ended:
+            break
+        assert trials_of(everything(disk)) == expected(0, 1), step
+    assert step > 10
 
 
 def test_a_trial_that_ends_while_a_table_is_read_is_in_it_whole_or_not_at_all(disk: ResultStore) -> None:
