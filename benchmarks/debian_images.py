@@ -132,7 +132,8 @@ class DebianImages:
         whole = _platform_image(host, [base.ended_by(f"{marker}-{i}") for i, base in enumerate(self._bases)])
         return _index([whole, small_image(other, f"{marker}-other")])
 
-    def small(self, marker: str) -> BuiltIndex:
+    @staticmethod
+    def small(marker: str) -> BuiltIndex:
         """An index with only a few bytes for each platform; needs no Debian."""
         return _index([small_image(Platform.parse(name), marker) for name in ("linux/amd64", "linux/arm64")])
 

@@ -2,7 +2,8 @@
 
 dockerd gives a pull no time limit, and a stalled blob is silent for ever. What ends a pull is that its client goes
 away, so `stop` closes the sending half of the connection: dockerd sees the end, cancels the pull and closes the other
-half itself. That the stream then ends is the proof that dockerd has given up. It cannot be interrupted while it waits
+half itself. That the stream then ends is the proof that dockerd has given up (the idle connection of a stalled blob
+may stay until its registry closes it; nothing more is read from it). It cannot be interrupted while it waits
 for a registry's first answer (15 s in 20.10); after some patience the whole connection is shut down.
 """
 

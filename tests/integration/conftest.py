@@ -1,0 +1,152 @@
+"""Real components for integration tests: a Docker daemon, registries, and Debian images.
+
+With PULLBENCH_REQUIRE_REAL=1 (as CI has it) a component that is missing is a failure, else its tests are skipped.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.debian_images import BuiltImage, BuiltIndex, DebianImages, push
+from pullbench.daemon.docker import DockerDaemon
+from pullbench.errors import RegistryError
+from tests.integration.real_registry import RealRegistry, start_registry
+
+_DOCKERD_START_S = 60.0
+
+StartRegistry = Callable[..., RealRegistry]
+PushImage = Callable[[RealRegistry, str, str, BuiltImage | BuiltIndex], str]
+
+
+def missing(reason: str) -> None:
+    """Skip the test for what this machine lacks; in CI, where all is installed, fail it."""
+    if os.environ.get("PULLBENCH_REQUIRE_REAL") == "1":
+        pytest.fail(f"PULLBENCH_REQUIRE_REAL=1, and {reason}")
+    pytest.skip(reason)
+
+
+def need(program: str) -> str:
+    """The path of a program that the test needs; administrators' folders are looked into too."""
+    path = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin")
+    if path is None:
+        missing(f"{program} is not installed")
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> Iterator[str]:
+    """The address of a Docker daemon: the machine's, else one that is started for the tests and ended after them."""
+    machines = DockerDaemon()
+    if _answers(machines):
+        yield machines.host
+        return
+    program = need("dockerd")
+    if os.geteuid() != 0:
+        missing("no Docker daemon answers, and only root can start one")
+    folder = Path(tempfile.mkdtemp(prefix="pullbench-dockerd-"))
+    host = f"unix://{folder}/docker.sock"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(_dockerd_command(program, folder, host), stdout=log, stderr=subprocess.STDOUT)
+    try:
+        daemon, until = DockerDaemon(host), time.monotonic() + _DOCKERD_START_S
+        while not _answers(daemon):
+            if process.poll() is not None or time.monotonic() > until:
+                missing(f"dockerd does not start: {(folder / 'log').read_text()[-500:]}")
+            time.sleep(0.2)
+        yield host
+    finally:
+        process.terminate()
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(daemon: DockerDaemon) -> bool:
+    try:
+        daemon.version()
+    except RegistryError:
+        return False
+    finally:
+        daemon.close()
+    return True
+
+
+def _dockerd_command(program: str, folder: Path, host: str) -> list[str]:
+    paths = {"data-root": folder / "data", "exec-root": folder / "exec", "pidfile": folder / "pid"}
+    options = [f"--{name}={path}" for name, path in paths.items()]
+    return [program, f"--host={host}", "--bridge=none", "--iptables=false", *options]
+
+
+@pytest.fixture
+def docker_daemon(docker_host: str) -> Iterator[DockerDaemon]:
+    daemon = DockerDaemon(docker_host)
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture(scope="session")
+def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRegistry]:
+    """Starts real registries: `docker_registry()`, `docker_registry(htpasswd=True)`, `docker_registry(tls=True)`."""
+    need("docker-registry")
+    started: list[RealRegistry] = []
+
+    def start(*, htpasswd: bool = False, tls: bool = False) -> RealRegistry:
+        registry = start_registry(tmp_path_factory.mktemp("registry"), htpasswd=htpasswd, tls=tls)
+        started.append(registry)
+        return registry
+
+    yield start
+    for registry in started:
+        registry.stop()
+
+
+@pytest.fixture(scope="session")
+def plain_registry(docker_registry: StartRegistry) -> RealRegistry:
+    """One registry for the session, without TLS or password; every test pushes to repositories of its own."""
+    return docker_registry()
+
+
+@pytest.fixture(scope="session")
+def push_image() -> PushImage:
+    """`push_image(registry, repository, tag, image)` uploads over the API and gives the digest behind the tag."""
+
+    def push_it(registry: RealRegistry, repository: str, tag: str, image: BuiltImage | BuiltIndex) -> str:
+        with registry.client() as client:
+            return push(client, repository, tag, image)
+
+    return push_it
+
+
+@pytest.fixture(scope="session")
+def debian_image() -> Callable[[str], BuiltIndex]:
+    """`debian_image(marker)`: a real Debian of three layers that shares no blob with another marker's.
+
+    Made once by debootstrap, and kept under PULLBENCH_TEST_CACHE or ~/.cache/pullbench-tests.
+    """
+    need("debootstrap")
+    cache = Path(os.environ.get("PULLBENCH_TEST_CACHE") or Path.home() / ".cache" / "pullbench-tests")
+    images = DebianImages(cache)
+
+    def make(marker: str) -> BuiltIndex:
+        try:
+            return images.image(marker)
+        except RuntimeError as error:
+            missing(str(error))
+            raise
+
+    return make
+
+
+@pytest.fixture
+def fresh() -> Callable[[], str]:
+    """Words that no other test or run has used: for markers and repositories, so that nothing is there already."""
+    counter = itertools.count()
+    word = os.urandom(4).hex()
+    return lambda: f"{word}-{next(counter)}"

@@ -1,0 +1,93 @@
+"""A server before a registry that passes everything on, but for the faults that a test wants."""
+
+import socketserver
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal, Self
+
+import httpx
+
+Fault = Literal["stall", "corrupt"]
+"""stall: half of the body, then nothing until the client goes; corrupt: a byte is changed."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is what the tests are about."""
+
+
+class Front:
+    """Listens on loopback while its `with` block lasts; `fault` says by method and path what goes wrong."""
+
+    def __init__(self, upstream: str, fault: Callable[[str, str], Fault | None]) -> None:
+        self.reached = threading.Event()
+        """A fault began."""
+        self._closing = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), self._handler(upstream, fault))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(
+        self, upstream: str, fault: Callable[[str, str], Fault | None]
+    ) -> type[socketserver.BaseRequestHandler]:
+        front = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                self._serve()
+
+            def do_GET(self) -> None:
+                self._serve()
+
+            def _serve(self) -> None:
+                wrong = fault(self.command, self.path)
+                kept = [(name, value) for name, value in self.headers.items() if name.lower() in ("accept", "range")]
+                answer = httpx.request(self.command, upstream + self.path, headers=kept, trust_env=False)
+                self.send_response(answer.status_code)
+                for name, value in answer.headers.items():
+                    if name.lower() not in ("connection", "transfer-encoding"):
+                        self.send_header(name, value)
+                self.end_headers()
+                if self.command != "GET":
+                    return
+                body = answer.content
+                if wrong == "stall":
+                    self.wfile.write(body[: len(body) // 2])
+                    self.wfile.flush()
+                    self._wait_for_the_client_to_go()
+                elif wrong == "corrupt":
+                    self.wfile.write(bytes([body[0] ^ 1]) + body[1:])
+                else:
+                    self.wfile.write(body)
+
+            def _wait_for_the_client_to_go(self) -> None:
+                front.reached.set()
+                self.connection.settimeout(0.05)
+                self.close_connection = True
+                while not front._closing.is_set():
+                    try:
+                        if not self.connection.recv(1):
+                            break
+                    except TimeoutError:
+                        continue
+                    except OSError:
+                        break
+
+        return Handler

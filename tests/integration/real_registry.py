@@ -1,0 +1,163 @@
+"""A real CNCF distribution registry (`docker-registry`) on a free port of loopback, as tests need it."""
+
+import datetime
+import ipaddress
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+USERNAME, PASSWORD = "tester", "right-password"
+_HTPASSWD = f"{USERNAME}:$2b$05$abcdefghijklmnopqrstuuBO.kmgTJhdt40M5ZyHgFmcpBdUb9aS.\n"  # bcrypt of PASSWORD
+_START_S = 20.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RealRegistry:
+    """A registry that runs. `username` and `password` are what it wants, where it wants any; `ca_file` signed it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+
+    @property
+    def host(self) -> str:
+        return self.url.partition("://")[2]
+
+    def client(self) -> httpx.Client:
+        """A client that may push."""
+        auth = None if self.username is None else httpx.BasicAuth(self.username, self.password or "")
+        verify: object = True if self.ca_file is None else _context(self.ca_file)
+        return httpx.Client(base_url=self.url, auth=auth, verify=verify, timeout=60, trust_env=False)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_registry(folder: Path, *, htpasswd: bool = False, tls: bool = False) -> RealRegistry:
+    """Start one with its own configuration and storage under `folder`, and wait until it answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    http: dict[str, object] = {"addr": f"127.0.0.1:{port}", "secret": "of-a-test"}
+    config: dict[str, object] = {
+        "version": "0.1",
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
+        "http": http,
+    }
+    if htpasswd:
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        config["auth"] = {"htpasswd": {"realm": "pullbench-test", "path": str(folder / "htpasswd")}}
+    if tls:
+        write_certificates(folder)
+        http["tls"] = {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}
+    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(folder / "config.yml")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    registry = RealRegistry(
+        url=f"{'https' if tls else 'http'}://127.0.0.1:{port}",
+        process=process,
+        username=USERNAME if htpasswd else None,
+        password=PASSWORD if htpasswd else None,
+        ca_file=folder / "ca.crt" if tls else None,
+    )
+    try:
+        _wait_until_it_answers(registry, folder / "log")
+    except BaseException:
+        registry.stop()
+        raise
+    return registry
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_certificates(folder: Path) -> None:
+    """A CA of its own (`ca.crt`) and what it signed for 127.0.0.1 and localhost (`server.crt`, `server.key`)."""
+    now = datetime.datetime.now(datetime.UTC)
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pullbench test CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    spoken_for = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+
+    def begin(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(ca_name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    authority = begin(ca_name, ca_key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    ca = authority.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
+    server = (
+        begin(name, key.public_key())
+        .add_extension(x509.SubjectAlternativeName(spoken_for), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+    (folder / "ca.crt").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+def _context(ca_file: Path) -> object:
+    import ssl
+
+    return ssl.create_default_context(cafile=str(ca_file))
+
+
+def _wait_until_it_answers(registry: RealRegistry, log: Path) -> None:
+    until = time.monotonic() + _START_S
+    with registry.client() as client:
+        while True:
+            try:
+                client.get("/v2/").raise_for_status()
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                if registry.process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"docker-registry does not answer: {log.read_text()[-500:]}") from None
+                time.sleep(0.05)
+            else:
+                return
