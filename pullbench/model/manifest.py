@@ -37,7 +37,7 @@ class Descriptor:
     def __post_init__(self) -> None:
         if not is_digest(self.digest):
             raise ManifestError(f"'{self.digest[:80]}' is no digest")
-        if self.size_bytes < 0:
+        if not 0 <= self.size_bytes < 2**63:  # int64 (OCI image spec, descriptor)
             raise ManifestError(f"{self.digest} has a size of {self.size_bytes}")
 
 
@@ -73,11 +73,10 @@ class Index:
         return tuple(entry.platform for entry in self.manifests if entry.platform is not None)
 
     def select(self, platform: Platform) -> Descriptor | None:
-        """The first manifest that serves the platform, or None."""
-        for entry in self.manifests:
-            if entry.platform is not None and platform.accepts(entry.platform):
-                return entry
-        return None
+        """The first manifest of just that platform, else the first that serves it, or None."""
+        serving = [entry for entry in self.manifests if entry.platform is not None and platform.accepts(entry.platform)]
+        exact = (entry for entry in serving if entry.platform is not None and platform.equals(entry.platform))
+        return next(exact, serving[0] if serving else None)
 
 
 def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
@@ -92,6 +91,8 @@ def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
     if not isinstance(document, dict):
         raise ManifestError("the manifest is not a JSON object")
     declared = document.get("mediaType") or content_type.partition(";")[0].strip()
+    if not isinstance(declared, str):
+        raise ManifestError("the manifest's mediaType is no text")
     try:
         if declared in (OCI_INDEX, DOCKER_LIST) or (
             declared not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in document

@@ -12,6 +12,7 @@ _MACHINES = {
     "armv7l": "arm/v7",
     "i686": "386",
 }
+_DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +37,18 @@ class Platform:
         return cls.parse(f"linux/{_MACHINES.get(machine, machine.lower())}")
 
     def accepts(self, other: "Platform") -> bool:
-        """Whether an image of `other` serves a request for this: a variant counts only where one is asked for.
-
-        arm64 and arm64/v8 are the same (containerd's platforms package normalizes them).
-        """
+        """Whether an image of `other` serves a request for this: a variant counts only where one is asked for."""
         if (self.os, self.architecture) != (other.os, other.architecture):
             return False
-        return self.variant is None or self._normal(self) == self._normal(other)
+        return self.variant is None or self.equals(other)
 
-    @staticmethod
-    def _normal(platform: "Platform") -> str | None:
-        return None if (platform.architecture, platform.variant) == ("arm64", "v8") else platform.variant
+    def equals(self, other: "Platform") -> bool:
+        """Whether both mean the same: arm64 is arm64/v8, and arm is arm/v7 (containerd's platforms.Normalize)."""
+        return self._normal() == other._normal()
+
+    def _normal(self) -> tuple[str, str, str | None]:
+        variant = self.variant or _DEFAULT_VARIANTS.get(self.architecture)
+        return self.os, self.architecture, variant
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -1,0 +1,68 @@
+"""Platforms are read, written and matched as registries and containerd do."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pullbench.model.platform import Platform
+
+PART = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
+PLATFORMS = st.builds(Platform, os=PART, architecture=PART, variant=st.none() | PART)
+
+
+def platform(text: str) -> Platform:
+    return Platform.parse(text)
+
+
+@given(PLATFORMS)
+def test_what_is_written_is_read_again(any_platform: Platform) -> None:
+    assert platform(str(any_platform)) == any_platform
+
+
+@given(PLATFORMS)
+def test_a_platform_serves_itself(any_platform: Platform) -> None:
+    assert any_platform.accepts(any_platform)
+    assert any_platform.equals(any_platform)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "linux", "linux/", "/amd64", "linux/amd64/v2/x", "Linux/amd64", "linux/amd 64", "a//b"]
+)
+def test_what_is_no_platform_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no platform: .* such as linux/amd64"):
+        platform(text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "serves"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/amd64", "linux/arm64", False),
+        ("linux/amd64", "windows/amd64", False),
+        ("linux/amd64", "linux/amd64/v3", True),
+        ("linux/amd64/v3", "linux/amd64", False),
+        ("linux/arm64", "linux/arm64/v8", True),
+        ("linux/arm64/v8", "linux/arm64", True),
+        ("linux/arm/v7", "linux/arm", True),
+        ("linux/arm/v7", "linux/arm/v6", False),
+        ("linux/arm", "linux/arm/v6", True),
+    ],
+)
+def test_a_variant_counts_only_where_one_is_asked_for(wanted: str, offered: str, serves: bool) -> None:
+    assert platform(wanted).accepts(platform(offered)) is serves
+
+
+@pytest.mark.parametrize(
+    ("machine", "text"),
+    [
+        ("x86_64", "linux/amd64"),
+        ("aarch64", "linux/arm64"),
+        ("arm64", "linux/arm64"),
+        ("armv7l", "linux/arm/v7"),
+        ("i686", "linux/386"),
+        ("s390x", "linux/s390x"),
+        ("AMD64", "linux/amd64"),
+    ],
+)
+def test_a_kernels_machine_name_gives_its_platform(machine: str, text: str) -> None:
+    assert str(Platform.of_machine(machine)) == text
