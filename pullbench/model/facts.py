@@ -85,8 +85,6 @@ class Facts:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Platform):
-        return str(value)
     if dataclasses.is_dataclass(value):
         return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -116,4 +114,4 @@ def _image(entry: dict[str, Any]) -> ImageFacts:
 
 def _descriptor(entry: dict[str, Any]) -> Descriptor:
     platform = entry["platform"]
-    return Descriptor(**{**entry, "platform": None if platform is None else Platform.parse(platform)})
+    return Descriptor(**{**entry, "platform": None if platform is None else Platform(**platform)})

@@ -1,0 +1,73 @@
+"""Facts are stored with a run and come back as they were, whatever a registry answered."""
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
+from pullbench.model.manifest import Descriptor, Manifest
+from pullbench.model.platform import Platform
+
+TEXT = st.text(max_size=12)
+DIGESTS = st.integers(0, 2**256 - 1).map(lambda number: f"sha256:{number:064x}")
+DESCRIPTORS = st.builds(
+    Descriptor,
+    media_type=TEXT,
+    digest=DIGESTS,
+    size_bytes=st.integers(0, 2**63 - 1),
+    platform=st.none() | st.builds(Platform, os=TEXT, architecture=TEXT, variant=st.none() | TEXT),
+)
+MANIFESTS = st.builds(
+    Manifest, media_type=TEXT, config=DESCRIPTORS, layers=st.lists(DESCRIPTORS, max_size=3).map(tuple)
+)
+IMAGES = st.builds(
+    ImageFacts,
+    registry=TEXT,
+    image=TEXT,
+    digest=st.none() | DIGESTS,
+    is_index=st.booleans(),
+    platforms=st.dictionaries(TEXT, st.builds(PlatformImage, digest=DIGESTS, manifest=MANIFESTS), max_size=2),
+    error_code=st.none() | st.sampled_from(ErrorCode),
+    error=TEXT,
+)
+ENGINES = st.builds(
+    EngineFacts,
+    name=TEXT,
+    kind=TEXT,
+    version=st.none() | TEXT,
+    unavailable=st.none() | TEXT,
+    store_id=st.none() | TEXT,
+    present=st.frozensets(DIGESTS, max_size=3),
+)
+FACTS = st.builds(
+    Facts,
+    host_platform=TEXT,
+    engines=st.lists(ENGINES, max_size=2).map(lambda found: {engine.name: engine for engine in found}),
+    images=st.lists(IMAGES, max_size=2).map(lambda found: {(image.registry, image.image): image for image in found}),
+)
+
+
+@given(FACTS)
+def test_facts_come_back_from_json_as_they_were(facts: Facts) -> None:
+    assert Facts.from_json(facts.to_json()) == facts
+    assert Facts.from_json(facts.to_json()).to_json() == facts.to_json()
+
+
+def test_no_field_of_the_facts_escapes_the_property() -> None:
+    made = {"EngineFacts": 6, "ImageFacts": 7, "PlatformImage": 2, "Descriptor": 4, "Manifest": 3}
+    for record in (EngineFacts, ImageFacts, PlatformImage, Descriptor, Manifest):
+        assert len(dataclasses.fields(record)) == made[record.__name__], record
+
+
+def test_an_image_is_found_by_registry_image_and_platform() -> None:
+    config = Descriptor(media_type="", digest="sha256:" + "0" * 64, size_bytes=1)
+    found = PlatformImage(
+        digest="sha256:" + "1" * 64, manifest=Manifest(media_type="", config=config, layers=(config,))
+    )
+    image = ImageFacts(registry="eu", image="app:1", platforms={"linux/amd64": found})
+    facts = Facts(host_platform="linux/amd64", images={("eu", "app:1"): image})
+    assert facts.platform_image("eu", "app:1", "linux/amd64") == found
+    assert facts.platform_image("eu", "app:1", "linux/arm64") is None
+    assert facts.platform_image("us", "app:1", "linux/amd64") is None
