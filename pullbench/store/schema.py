@@ -143,13 +143,21 @@ def to_table(name: TableName, records: Iterable[Any], shared: Mapping[str, Any])
     """Records (dataclasses) as a table; `shared` gives the columns that are equal in every row."""
     schema, rows = SCHEMAS[name], list(records)
     columns = [
-        pa.array(
+        _array(
             [shared[field.name]] * len(rows) if field.name in shared else [getattr(row, field.name) for row in rows],
-            type=field.type,
+            field.type,
         )
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type=kind)
+    except UnicodeEncodeError:
+        # Text of a registry's JSON may hold half a surrogate pair, which UTF-8 cannot; a trial is not lost for that.
+        return pa.array([value and str(value).encode("utf-8", "replace").decode() for value in values], type=kind)
 
 
 def run_to_table(run: Run) -> pa.Table:

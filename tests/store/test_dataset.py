@@ -1,5 +1,6 @@
 """What is written is read again, by run and by trial."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -210,3 +211,10 @@ def test_instants_in_another_zone_are_stored_in_utc(store: ResultStore) -> None:
     found = store.run(RUN_ID)
     assert found.started_at == sample.START
     assert found.started_at.tzinfo is UTC
+
+
+def test_text_that_utf8_cannot_hold_loses_no_trial(store: ResultStore) -> None:
+    whole = sample.result(0)
+    odd = dataclasses.replace(whole.pulls[0], error="denied: \ud800!")
+    store.write_trial(RUN_ID, "office", sample.trial(0), dataclasses.replace(whole, pulls=(odd, *whole.pulls[1:])))
+    assert store.table("pulls", RUN_ID).column("error").to_pylist() == ["denied: ?!", None]
