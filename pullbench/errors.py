@@ -93,6 +93,8 @@ RETRYABLE: frozenset[ErrorCode] = frozenset(
 )
 """What may pass if tried again; wrong content, missing things and refusals do not."""
 
+# Words that are also parts of host and repository names count only where they stand by themselves.
+_ALONE = r"(?<![\w./-])(?:{})(?![\w/-]|\.\w)"
 # The first pattern that is found decides, so the particular stands before the general.
 _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
@@ -100,7 +102,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"tls handshake timeout", ErrorCode.TLS_TIMEOUT),
     (r"certificate has expired|certificate is not yet valid|expired certificate", ErrorCode.TLS_EXPIRED),
     (
-        r"doesn't contain any ip sans|certificate is valid for .*, not |certificate is not valid for|hostname mismatch|"
+        r"doesn't contain any ip sans|legacy common name field|certificate is valid for .*, not |certificate is not valid for|hostname mismatch|"
         r"ip address mismatch|does not match target host|no alternative certificate subject name",
         ErrorCode.TLS_HOSTNAME,
     ),
@@ -109,34 +111,39 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         ErrorCode.TLS_UNTRUSTED,
     ),
     (
-        r"server gave http response to https client|wrong version number|http/0\.9 when not allowed|packet length too long",
+        r"server gave http response to https client|wrong version number|http/0\.9 when not allowed|packet length too long|"
+        r"first record does not look like a tls handshake",
         ErrorCode.PLAIN_HTTP,
     ),
-    (r"toomanyrequests|too many requests|status:? 429|rate limit", ErrorCode.RATE_LIMITED),
+    (r"toomanyrequests|too many requests|status:? 429|http 429|rate limit", ErrorCode.RATE_LIMITED),
     (
         r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform",
         ErrorCode.PLATFORM_MISSING,
     ),
     (
-        r"filesystem layer verification failed|digest did not match|unexpected commit digest|does not match digest|"
+        r"(layer|config|manifest) verification failed|digest did not match|unexpected commit digest|does not match digest|"
         r"digest mismatch|digest verification failed",
         ErrorCode.DIGEST_MISMATCH,
     ),
     (
-        r"no basic auth credentials|unauthorized|incorrect username or password|invalid username/password|"
-        r"status:? 401|authentication required",
+        rf"no basic auth credentials|{_ALONE.format('unauthorized')}|incorrect username or password|"
+        r"invalid username/password|status:? 401|http 401|authentication required",
         ErrorCode.UNAUTHORIZED,
     ),
     (
-        r"insufficient_scope|access denied|requested access to the resource is denied|forbidden|status:? 403|: denied",
+        rf"insufficient_scope|access denied|requested access to the resource is denied|{_ALONE.format('forbidden')}|"
+        r"status:? 403|http 403|(^|: |\")denied([:\"]|$)",
         ErrorCode.FORBIDDEN,
     ),
     (
         r"no such host|could not resolve|name or service not known|temporary failure in name resolution|"
-        r"nodename nor servname",
+        r"nodename nor servname|dial tcp: lookup |server misbehaving",
         ErrorCode.DNS,
     ),
-    (r"manifest unknown|name unknown|manifest_unknown|not found|status:? 404|blob unknown", ErrorCode.NOT_FOUND),
+    (
+        r"manifest unknown|name unknown|manifest_unknown|not found|status:? 404|http 404|blob unknown",
+        ErrorCode.NOT_FOUND,
+    ),
     (
         r"error while fetching server api version|cannot connect to the docker daemon|is the docker daemon running",
         ErrorCode.ENGINE_UNAVAILABLE,
@@ -144,7 +151,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"connection refused", ErrorCode.CONNECT_REFUSED),
     (r"no route to host|network is unreachable|host is unreachable|host is down", ErrorCode.UNREACHABLE),
     (
-        r"dial tcp .*i/o timeout|connection timed out|connect(ion)? timeout|failed to connect .* timed? ?out",
+        r"dial tcp .*i/o timeout|canceled while waiting for connection|connection timed out|connect(ion)? timeout|failed to connect .* timed? ?out",
         ErrorCode.CONNECT_TIMEOUT,
     ),
     (r"connection reset|broken pipe|recv failure|send failure|connection aborted", ErrorCode.RESET),
@@ -165,7 +172,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"invalid character '<'|unsupported manifest|unknown media type|unexpected content type",
         ErrorCode.NOT_A_REGISTRY,
     ),
-    (r"context canceled|cancelled|canceled", ErrorCode.CANCELLED),
+    (_ALONE.format("cancell?ed"), ErrorCode.CANCELLED),
 )
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), code) for pattern, code in _PATTERNS)
 

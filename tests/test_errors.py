@@ -1,0 +1,215 @@
+"""Error texts as real clients print them, each read as the right code; and the promises of the closed list."""
+
+import pytest
+
+from pullbench.errors import REMEDIES, RETRYABLE, ErrorCode, RegistryError, classify, code_of_status
+
+_500 = '500 Server Error for http+docker://localhost/v1.41/images/create: Internal Server Error ("{}")'
+_404 = '404 Client Error for http+docker://localhost/v1.41/images/create: Not Found ("{}")'
+_GET = 'Get "https://registry.example.com/v2/": {}'
+
+DOCKERD = [
+    (_500.format('Get "http://127.0.0.1:5000/v2/app/manifests/1.0": no basic auth credentials'), "unauthorized"),
+    ("unauthorized: authentication required", "unauthorized"),
+    (
+        _404.format(
+            "pull access denied for 127.0.0.1:5000/app, repository does not exist or may require 'docker login': "
+            "denied: requested access to the resource is denied"
+        ),
+        "forbidden",
+    ),
+    (_500.format(_GET.format("unauthorized: incorrect username or password")), "unauthorized"),
+    (_404.format("manifest for 127.0.0.1:5000/app:nope not found: manifest unknown: manifest unknown"), "not_found"),
+    (_GET.format("dial tcp 127.0.0.1:1: connect: connection refused"), "connect_refused"),
+    (_GET.format("dial tcp 192.0.2.1:443: i/o timeout"), "connect_timeout"),
+    (
+        _GET.format(
+            "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)"
+        ),
+        "connect_timeout",
+    ),
+    (_GET.format("net/http: request canceled (Client.Timeout exceeded while awaiting headers)"), "timeout"),
+    (_GET.format("context deadline exceeded (Client.Timeout exceeded while awaiting headers)"), "timeout"),
+    (_GET.format("dial tcp 192.0.2.1:443: connect: no route to host"), "unreachable"),
+    (_GET.format("dial tcp 192.0.2.1:443: connect: network is unreachable"), "unreachable"),
+    (_GET.format("dial tcp: lookup registry.example.com on 127.0.0.53:53: no such host"), "dns"),
+    (_GET.format("dial tcp: lookup registry.example.com on 127.0.0.53:53: server misbehaving"), "dns"),
+    (
+        _GET.format("dial tcp: lookup r.example.com on 10.0.0.2:53: read udp 10.0.0.9:4242->10.0.0.2:53: i/o timeout"),
+        "dns",
+    ),
+    (_GET.format("net/http: TLS handshake timeout"), "tls_timeout"),
+    (_GET.format("x509: certificate signed by unknown authority"), "tls_untrusted"),
+    (_GET.format("tls: failed to verify certificate: x509: certificate signed by unknown authority"), "tls_untrusted"),
+    (
+        _GET.format("x509: certificate has expired or is not yet valid: current time 2026-11-23 is after 2026-01-01"),
+        "tls_expired",
+    ),
+    (
+        _GET.format("x509: cannot validate certificate for 10.9.0.1 because it doesn't contain any IP SANs"),
+        "tls_hostname",
+    ),
+    (_GET.format("x509: certificate is valid for a.example.com, not registry.example.com"), "tls_hostname"),
+    (
+        _GET.format("x509: certificate relies on legacy Common Name field, use SANs instead"),
+        "tls_hostname",
+    ),
+    (_GET.format("http: server gave HTTP response to HTTPS client"), "plain_http"),
+    (_GET.format("tls: first record does not look like a TLS handshake"), "plain_http"),
+    ("received unexpected HTTP status: 503 Service Unavailable", "server_error"),
+    ("received unexpected HTTP status: 502 Bad Gateway", "server_error"),
+    ("received unexpected HTTP status: 500 Internal Server Error", "server_error"),
+    (
+        "toomanyrequests: You have reached your pull rate limit. https://www.docker.com/increase-rate-limit",
+        "rate_limited",
+    ),
+    ("error parsing HTTP 429 response body: invalid character 'T' looking for beginning of value", "rate_limited"),
+    ("error parsing HTTP 403 response body: invalid character '<' looking for beginning of value", "forbidden"),
+    ("error parsing HTTP 404 response body: invalid character 'p' after top-level value", "not_found"),
+    ("denied: requested access to the resource is denied", "forbidden"),
+    ("denied", "forbidden"),
+    ("denied: not allowed by policy", "forbidden"),
+    (_GET.format("proxyconnect tcp: dial tcp 127.0.0.1:3128: connect: connection refused"), "proxy"),
+    ("no matching manifest for linux/s390x in the manifest list entries", "platform_missing"),
+    (
+        "failed to register layer: Error processing tar file(exit status 1): write /usr/lib/x: no space left on device",
+        "disk_full",
+    ),
+    ("write /var/lib/docker/tmp/GetImageBlob123: no space left on device", "disk_full"),
+    ("filesystem layer verification failed for digest sha256:0123", "digest_mismatch"),
+    ("unexpected EOF", "truncated"),
+    ("read tcp 127.0.0.1:5000: read: connection reset by peer", "reset"),
+    (
+        "error pulling image configuration: download failed after attempts=6: dial tcp 127.0.0.1:5000: "
+        "connect: connection refused",
+        "connect_refused",
+    ),
+    ("error pulling image configuration: image config verification failed for digest sha256:0123", "digest_mismatch"),
+    ("manifest verification failed for digest sha256:0123", "digest_mismatch"),
+    ("context canceled", "cancelled"),
+    (
+        "Error while fetching server API version: "
+        "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))",
+        "engine_unavailable",
+    ),
+    (
+        "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        "engine_unavailable",
+    ),
+]
+
+SKOPEO_AND_PODMAN = [
+    ('level=fatal msg="reading manifest nope in 127.0.0.1:5000/app: manifest unknown"', "not_found"),
+    ("Error: initializing source docker://127.0.0.1:5000/app:1.0: reading manifest 1.0: manifest unknown", "not_found"),
+    ("unable to retrieve auth token: invalid username/password: unauthorized: incorrect", "unauthorized"),
+    ('no image found in image index for architecture s390x, variant "", OS linux', "platform_missing"),
+    ("no image found in manifest list for architecture s390x, OS linux", "platform_missing"),
+    ("invalid status code from registry 404 (Not Found)", "not_found"),
+    ("invalid status code from registry 503 (Service Unavailable)", "server_error"),
+    ("Digest did not match, expected sha256:01, got sha256:02", "digest_mismatch"),
+    ("too many requests to registry", "rate_limited"),
+    ("pinging container registry 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused", "connect_refused"),
+    ("pinging container registry r: x509: certificate signed by unknown authority", "tls_untrusted"),
+]
+
+CTR = [
+    (
+        'failed to resolve reference "r.example.com/app:1.0": pulling from host r.example.com failed with status code '
+        "[manifests 1.0]: 401 Unauthorized",
+        "unauthorized",
+    ),
+    ('failed to resolve reference "r/app:1": server message: insufficient_scope: authorization failed', "forbidden"),
+    ("failed to authorize: failed to fetch oauth token: unexpected status: 401 Unauthorized", "unauthorized"),
+    ('failed to resolve reference "r.example.com/app:nope": r.example.com/app:nope: not found', "not_found"),
+    ("no match for platform in manifest sha256:01: not found", "platform_missing"),
+    ("unexpected commit digest sha256:01, expected sha256:02: failed precondition", "digest_mismatch"),
+    ("unexpected status code [manifests 1.0]: 503 Service Unavailable", "server_error"),
+    ("unexpected status code [manifests 1.0]: 429 Too Many Requests", "rate_limited"),
+]
+
+CURL_AND_PYTHON = [
+    ("Could not resolve host: registry.example.com", "dns"),
+    ("[Errno -2] Name or service not known", "dns"),
+    ("Failed to connect to 192.0.2.1 port 443 after 10001 ms: Timed out", "connect_timeout"),
+    ("Failed to connect to 127.0.0.1 port 1 after 0 ms: Connection refused", "connect_refused"),
+    ("[Errno 113] No route to host", "unreachable"),
+    ("SSL certificate problem: unable to get local issuer certificate", "tls_untrusted"),
+    ("SSL certificate problem: certificate has expired", "tls_expired"),
+    ("SSL: no alternative certificate subject name matches target host name 'r.example.com'", "tls_hostname"),
+    (
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, certificate is not valid for 'r'",
+        "tls_hostname",
+    ),
+    ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "tls_untrusted"),
+    ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "plain_http"),
+    ("CONNECT tunnel failed, response 503", "proxy"),
+    ("Received HTTP code 403 from proxy after CONNECT", "proxy"),
+    ("transfer closed with 1000 bytes remaining to read", "truncated"),
+    ("peer closed connection without sending complete message body (received 5 bytes, expected 10)", "truncated"),
+    ("Recv failure: Connection reset by peer", "reset"),
+    ("Maximum (10) redirects followed", "redirect_loop"),
+    ("Operation too slow. Less than 1 bytes/sec transferred the last 30 seconds", "stalled"),
+    ("Operation timed out after 5000 milliseconds with 0 bytes received", "timeout"),
+]
+
+
+@pytest.mark.parametrize(("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON])
+def test_a_clients_text_is_read_as_its_code(text: str, code: str) -> None:
+    assert classify(text) == ErrorCode(code)
+
+
+@pytest.mark.parametrize(("text", "code"), DOCKERD[:8])
+def test_case_does_not_matter(text: str, code: str) -> None:
+    assert classify(text.upper()) == ErrorCode(code)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "something new", "layer 5030 of 7", "sha256:4290401403404503", "repository name must be lowercase"],
+)
+def test_what_is_not_known_stays_unknown(text: str) -> None:
+    assert classify(text) is ErrorCode.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "host", ["forbidden.example.com", "denied.example.com", "proxy.example.com", "canceled.example.com"]
+)
+def test_a_host_named_like_an_error_is_not_taken_for_one(host: str) -> None:
+    assert (
+        classify(f'Get "https://{host}/v2/": dial tcp 192.0.2.1:443: connect: connection refused') == "connect_refused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "unauthorized"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (407, "proxy"),
+        (429, "rate_limited"),
+        (500, "server_error"),
+        (503, "server_error"),
+        (599, "server_error"),
+        (300, "not_a_registry"),
+        (400, "not_a_registry"),
+        (499, "not_a_registry"),
+    ],
+)
+def test_a_status_has_its_code(status: int, code: str) -> None:
+    assert code_of_status(status) == ErrorCode(code)
+
+
+def test_every_code_has_a_remedy_and_no_remedy_is_without_a_code() -> None:
+    assert set(REMEDIES) == set(ErrorCode)
+    assert all(remedy and "\n" not in remedy for remedy in REMEDIES.values())
+
+
+def test_what_cannot_pass_by_waiting_is_not_retried() -> None:
+    never = {"unauthorized", "forbidden", "not_found", "digest_mismatch", "platform_missing", "cancelled", "timeout"}
+    assert not never & RETRYABLE
+
+
+def test_an_exchange_that_failed_says_where_what_and_what_next() -> None:
+    error = RegistryError(ErrorCode.RATE_LIMITED, "HEAD https://r.io/v2/app/manifests/1.0", "429 TOOMANYREQUESTS")
+    assert str(error) == f"HEAD https://r.io/v2/app/manifests/1.0: 429 TOOMANYREQUESTS; {error.remedy}"
