@@ -65,6 +65,8 @@ def code_of_curl(number: int, message: str, at: Progress) -> ErrorCode:
         return ErrorCode.CONNECT_REFUSED if found is ErrorCode.UNKNOWN else found
     if number in (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION):
         found = classify(message)
+        if found is ErrorCode.TRUNCATED:  # a handshake cut short has no content that could be
+            return ErrorCode.RESET
         return _PLAIN.get(number, ErrorCode.UNKNOWN) if found is ErrorCode.UNKNOWN else found
     return _PLAIN.get(number) or classify(message)
 

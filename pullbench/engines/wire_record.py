@@ -13,8 +13,8 @@ from pullbench.model.record import Transfer, TransferKind
 from pullbench.registry.auth import redact_url
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and its kin
 _MAX_HEADER_CHARS = 80
-_MAX_DETAIL_CHARS = 300
 
 
 class PullLog:
@@ -65,15 +65,15 @@ class Trail:
         return self.hops[-1]
 
     def failure(self) -> RegistryError | None:
-        """Why there is no content; None for a 200 that came to its end."""
+        """Why there is no content, in the server's own words as they came; None for a 200 that came to its end."""
         last, where = self.last, f"{self.method} {redact_url(self.url)}"
         if self.error_code is not None:
-            return RegistryError(self.error_code, where, clean(self.error, _MAX_DETAIL_CHARS), status=last.status)
+            return RegistryError(self.error_code, where, self.error, status=last.status)
         if last.status == 200:
             return None
         status = last.status or 0
         code = ErrorCode.PROXY if _is_of_the_forward_proxy(last) else code_of_status(status)
-        detail = clean(f"{status} {_said(last.answer)}", _MAX_DETAIL_CHARS)
+        detail = f"{status} {_said(last.answer, redirected=len(self.hops) > 1)}"
         return RegistryError(code, where, detail, status=status, retry_after_s=last.retry_after_s)
 
 
@@ -84,7 +84,7 @@ def transfer_row(
     kind: TransferKind,
     digest: str | None,
     received_bytes: int,
-    error_code: ErrorCode | None,
+    error_code: ErrorCode | None = None,
     total_s: float | None = None,
 ) -> Transfer:
     """One row for the whole trail: phases summed over its hops, address and headers of the last one."""
@@ -143,10 +143,19 @@ def _is_of_the_forward_proxy(answer: Exchange) -> bool:
     return answer.status in (502, 503, 504) and bool(own)
 
 
-def _said(answer: bytes) -> str:
-    """A registry's own words: code and message of its error document (distribution spec, error codes)."""
+def _said(answer: bytes, *, redirected: bool) -> str:
+    """The server's own words: code and message of a registry's error document (distribution spec, error codes).
+
+    Of a host that was redirected to only the code: storage services quote signed URLs in their messages.
+    """
     try:
         first = json.loads(answer)["errors"][0]
-        return f"{first.get('code', '')}: {first.get('message', '')}"
+        code, message = first.get("code", ""), first.get("message", "")
+        return f"{code}" if redirected else f"{code}: {message}"
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return answer[:120].decode("utf-8", "replace")
+        pass
+    text = answer.decode("utf-8", "replace")
+    if redirected:
+        found = _STORAGE_CODE.search(text)
+        return found[1] if found else ""
+    return text

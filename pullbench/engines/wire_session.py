@@ -4,15 +4,17 @@ A session lives for a trial (auth: persisted) or for one pull (per-pull). Thread
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, urljoin, urlsplit
 
 from pullbench import __version__
 from pullbench.engines.clock import Clock
 from pullbench.engines.curl import BodyRefusedError, Handle, HttpRequest, code_of_os_error
 from pullbench.engines.wire_body import CheckedBody, TokenBody
+from pullbench.engines.wire_login import Login
 from pullbench.engines.wire_record import Attempt, Trail, transfer_row
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.record import TransferKind
@@ -21,15 +23,14 @@ from pullbench.model.spec import EngineEntry
 from pullbench.registry.auth import (
     Challenge,
     Credentials,
-    basic_header,
+    Token,
+    TokenRequest,
     parse_challenges,
     redact_url,
     same_origin,
-    token_request,
 )
 
 MAX_REDIRECTS = 10
-_RENEW_EARLY = 0.1  # the share of a token's life that is not waited for
 _REDIRECTS = (301, 302, 303, 307, 308)
 _URL_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # what stands in a URL as it is (RFC 3986)
 _USER_AGENT = f"pullbench/{__version__}"
@@ -43,16 +44,6 @@ class Trust:
     elsewhere_file: str
 
 
-@dataclass(slots=True)
-class _Access:
-    """What opens one repository: the Authorization value, how to get the next one, and when."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    header: str | None = None
-    challenges: tuple[Challenge, ...] = ()
-    renew_at_s: float | None = None
-
-
 class Session:
     """Connections and tokens of one route."""
 
@@ -61,12 +52,11 @@ class Session:
     ) -> None:
         self._route = route
         self._entry = entry
-        self._credentials = credentials
+        self._login = Login(route, credentials, clock)
         self._trust = trust
         self._clock = clock
         self._lock = threading.Lock()
         self._idle: list[Handle] = []
-        self._accesses: dict[str, _Access] = {}
 
     def get(
         self,
@@ -84,17 +74,15 @@ class Session:
         """
         url = f"{self._route.url}/v2/{attempt.repository}/{path}"
         with self._handle() as handle:
-            authorization = self._current(handle, attempt)
+            ask = partial(self._ask_token, handle, attempt)
+            authorization = self._login.current(attempt, ask)
             trail = self._follow(handle, url, body, attempt, headers=headers, own=self._own(authorization))
-            if trail.last.status == 401 and trail.error_code is None and same_origin(trail.url, self._route.url):
-                challenges = parse_challenges(trail.last.headers.get("www-authenticate", ()))
-                if self._can_answer(challenges, authorization):
-                    attempt.log.add(
-                        transfer_row(trail, attempt, kind="token", digest=None, received_bytes=0, error_code=None)
-                    )
-                    attempt.log.add_auth(trail.total_s)
-                    authorization = self._renew(handle, attempt, stale=authorization, challenges=challenges)
-                    trail = self._follow(handle, url, body, attempt, headers=headers, own=self._own(authorization))
+            challenges = self._challenges(trail)
+            if self._login.can_answer(challenges, authorization):
+                attempt.log.add(transfer_row(trail, attempt, kind="token", digest=None, received_bytes=0))
+                attempt.log.add_auth(trail.total_s)
+                authorization = self._login.renew(attempt, ask, stale=authorization, challenges=challenges)
+                trail = self._follow(handle, url, body, attempt, headers=headers, own=self._own(authorization))
         self._conclude(trail, body, attempt, kind, digest)
 
     def close(self) -> None:
@@ -115,6 +103,12 @@ class Session:
             with self._lock:
                 self._idle.append(handle)
 
+    def _challenges(self, trail: Trail) -> tuple[Challenge, ...]:
+        """What a 401 of the endpoint offers; another host, such as a storage service, may not ask for a token."""
+        if trail.last.status != 401 or trail.error_code is not None or not same_origin(trail.url, self._route.url):
+            return ()
+        return parse_challenges(trail.last.headers.get("www-authenticate", ()))
+
     def _own(self, authorization: str | None) -> dict[str, str]:
         """Headers for the endpoint's own origin alone."""
         return {**self._route.headers, **({"Authorization": authorization} if authorization else {})}
@@ -125,7 +119,7 @@ class Session:
         """Verify what came, add its row, and raise what was wrong with it."""
         started_s = self._clock.monotonic()
         failure = trail.failure()
-        failure = self._refused(trail, failure, kind) if failure else _verified(trail, body)
+        failure = self._login.explain(failure, trail, kind) if failure else _verified(trail, body)
         total_s = trail.total_s + self._clock.monotonic() - started_s
         row = transfer_row(
             trail,
@@ -200,72 +194,12 @@ class Session:
             stopped=attempt.stopped,
         )
 
-    # Authentication
-
-    def _access(self, repository: str) -> _Access:
-        with self._lock:
-            return self._accesses.setdefault(repository, _Access())
-
-    def _can_answer(self, challenges: Sequence[Challenge], sent: str | None) -> bool:
-        """Whether a 401 can be answered with something that was not refused just now."""
-        if any(challenge.scheme == "bearer" for challenge in challenges):
-            return True
-        return bool(challenges) and self._credentials is not None and sent is None
-
-    def _current(self, handle: Handle, attempt: Attempt) -> str | None:
-        """The Authorization value to start with: a kept one, renewed when it is about to expire."""
-        access = self._access(attempt.repository)
-        if access.renew_at_s is None or self._clock.monotonic() < access.renew_at_s:
-            return access.header
-        return self._renew(handle, attempt, stale=access.header, challenges=access.challenges)
-
-    def _renew(
-        self, handle: Handle, attempt: Attempt, *, stale: str | None, challenges: Sequence[Challenge]
-    ) -> str | None:
-        """Another Authorization value than the stale one; threads that come together share one exchange."""
-        access, started_s = self._access(attempt.repository), self._clock.monotonic()
-        if not access.lock.acquire(timeout=max(0.0, attempt.deadline_s - started_s)):
-            raise RegistryError(
-                ErrorCode.TIMEOUT, f"GET {redact_url(self._route.url)}", "waited for another pull's token"
-            )
-        try:
-            if access.header == stale:
-                access.challenges = tuple(challenges)
-                self._authorize(handle, attempt, access)
-            return access.header
-        finally:
-            access.lock.release()
-            attempt.log.add_auth(self._clock.monotonic() - started_s)
-
-    def _refused(self, trail: Trail, failure: RegistryError, kind: TransferKind) -> RegistryError:
-        """Who is known but lacks the scope is forbidden, whatever the status; a token service may say 400 or 403."""
-        code = failure.code
-        if kind == "token" and failure.status in (400, 401, 403):
-            code = ErrorCode.UNAUTHORIZED
-        elif failure.status == 401 and self._credentials is not None:
-            challenges = parse_challenges(trail.last.headers.get("www-authenticate", ()))
-            if any(challenge.error == "insufficient_scope" for challenge in challenges):
-                code = ErrorCode.FORBIDDEN
-        if code is failure.code:
-            return failure
-        return RegistryError(code, failure.where, failure.detail, status=failure.status)
-
-    def _authorize(self, handle: Handle, attempt: Attempt, access: _Access) -> None:
-        bearer = next((one for one in access.challenges if one.scheme == "bearer"), None)
-        if bearer is None:
-            access.header = basic_header(self._credentials) if self._credentials else None
-            return
-        asked = token_request(
-            bearer, endpoint_url=self._route.url, repository=attempt.repository, credentials=self._credentials
-        )
-        asked_s, body = self._clock.monotonic(), TokenBody()
+    def _ask_token(self, handle: Handle, attempt: Attempt, asked: TokenRequest, body: TokenBody) -> Token:
         trail = self._follow(
             handle, asked.url, body, attempt, headers={}, own=asked.headers, method=asked.method, content=asked.body
         )
         self._conclude(trail, body, attempt, "token", None)
-        # The time before the value: who reads between the two must not renew what is new.
-        access.renew_at_s = asked_s + body.token.expires_in_s * (1 - _RENEW_EARLY)
-        access.header = f"Bearer {body.token.value}"
+        return body.token
 
 
 def _verified(trail: Trail, body: CheckedBody) -> RegistryError | None:
