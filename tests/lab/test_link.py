@@ -1,0 +1,221 @@
+"""Lower bounds only: bytes cannot come sooner than the delay, nor faster than the rate. Both are certain; a clock is not."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+from pullbench.lab.link import LinkShape, link
+from pullbench.lab.registry import listen
+
+
+@contextmanager
+def server(answer: Callable[[socket.socket], None]) -> Iterator[tuple[str, int]]:
+    """A TCP server that gives each connection to `answer`, in a thread of its own."""
+    listener, threads = listen(), []
+
+    def one(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            answer(connection)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threads.append(threading.Thread(target=one, args=(connection,)))
+            threads[-1].start()
+
+    accepting = threading.Thread(target=serve)
+    accepting.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        accepting.join()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def linked(answer: Callable[[socket.socket], None], shape: LinkShape) -> Iterator[tuple[str, int]]:
+    with server(answer) as target:
+        links, url = link(target, shape)
+        with links:
+            parts = urlsplit(url)
+            assert parts.hostname is not None and parts.port is not None
+            yield parts.hostname, parts.port
+
+
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
+
+
+def echo(connection: socket.socket) -> None:
+    while piece := connection.recv(65536):
+        connection.sendall(piece)
+
+
+def test_an_answer_takes_at_least_the_delay_both_ways() -> None:
+    with (
+        linked(echo, LinkShape(delay_s=0.03)) as address,
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        for _ in range(2):
+            started = time.monotonic()
+            client.sendall(b"ping")
+            assert client.recv(10) == b"ping"
+            assert time.monotonic() - started >= 0.06
+
+
+def test_all_connections_together_are_no_faster_than_the_rate() -> None:
+    size, rate = 200_000, 2e6
+    received: list[bytes] = []
+
+    def fetch(address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=10) as client:
+            received.append(read_all(client))
+
+    with linked(lambda connection: connection.sendall(bytes(size)), LinkShape(rate_bytes_per_s=rate)) as address:
+        clients = [threading.Thread(target=fetch, args=(address,)) for _ in range(2)]
+        started = time.monotonic()
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        assert time.monotonic() - started >= 2 * size / rate
+    assert [len(got) for got in received] == [size, size]
+
+
+def test_connections_take_turns_so_a_small_answer_overtakes_a_large_one() -> None:
+    large, small = 20_000_000, 20_000
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(bytes(int(connection.recv(100))))
+
+    with (
+        linked(answer, LinkShape(rate_bytes_per_s=2e6)) as address,
+        socket.create_connection(address, timeout=10) as first,
+        socket.create_connection(address, timeout=10) as second,
+    ):
+        first.sendall(str(large).encode())
+        got = len(first.recv(1000))
+        second.sendall(str(small).encode())
+        assert len(read_all(second)) == small
+        first.setblocking(False)
+        try:
+            while piece := first.recv(65536):
+                got += len(piece)
+        except BlockingIOError:
+            pass
+        assert got < large
+
+
+def test_the_rate_holds_towards_the_client_only() -> None:
+    def swallow(connection: socket.socket) -> None:
+        connection.sendall(str(len(read_all(connection))).encode())
+
+    with (
+        linked(swallow, LinkShape(rate_bytes_per_s=1000.0)) as address,
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        client.sendall(bytes(1_000_000))
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b"1000000"
+
+
+def test_a_half_closed_connection_still_carries_the_answer() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(read_all(connection)[::-1])
+
+    with (
+        linked(answer, LinkShape(delay_s=0.005)) as address,
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        client.sendall(b"abc")
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b"cba"
+
+
+def test_bytes_come_unchanged_and_in_order() -> None:
+    content = bytes(range(256)) * 8_000
+    with (
+        linked(
+            lambda connection: connection.sendall(content), LinkShape(delay_s=0.002, rate_bytes_per_s=50e6)
+        ) as address,
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        assert read_all(client) == content
+
+
+def test_a_server_that_resets_is_a_reset_for_the_client() -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.recv(10)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+    with (
+        linked(reset, LinkShape()) as address,
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        client.sendall(b"x")
+        with pytest.raises(ConnectionResetError):
+            client.recv(10)
+
+
+def test_a_client_that_goes_away_is_gone_for_the_server_too() -> None:
+    gone = threading.Event()
+
+    def stream(connection: socket.socket) -> None:
+        try:
+            while True:
+                connection.sendall(bytes(65536))
+        except OSError:
+            gone.set()
+
+    with linked(stream, LinkShape(rate_bytes_per_s=50e6)) as address:
+        with socket.create_connection(address, timeout=10) as client:
+            assert client.recv(1000)
+        assert gone.wait(10)
+
+
+def test_a_target_that_is_not_there_resets_the_client() -> None:
+    with listen() as unused:
+        target = unused.getsockname()
+    links, url = link(target, LinkShape())
+    with links, socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=10) as client:
+        with pytest.raises(ConnectionResetError):
+            client.recv(10)
+
+
+def test_closing_cuts_open_connections_and_frees_the_port() -> None:
+    with server(echo) as target:
+        links, url = link(target, LinkShape())
+        address = (urlsplit(url).hostname, urlsplit(url).port)
+        with socket.create_connection(address, timeout=10) as client:
+            client.sendall(b"x")
+            assert client.recv(10) == b"x"
+            links.close()
+            assert client.recv(10) == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=10)
+
+
+@pytest.mark.parametrize("shape", [{"delay_s": -1.0}, {"rate_bytes_per_s": 0.0}])
+def test_an_impossible_line_cannot_be_made(shape: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a link needs"):
+        LinkShape(**shape)
+
+
+def test_chunks_are_a_millisecond_of_the_line_within_bounds() -> None:
+    rates = {1e3: 1 << 14, 25e6: 25_000, 1e12: 1 << 18, None: 1 << 18}
+    assert {rate: LinkShape(rate_bytes_per_s=rate).chunk_bytes for rate in rates} == rates

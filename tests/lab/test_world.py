@@ -1,0 +1,155 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from pullbench.errors import PullbenchError
+from pullbench.lab.children import Child
+from pullbench.lab.world import PLATFORMS, World
+from pullbench.model.facts import Facts
+from pullbench.model.plan import plan
+from pullbench.model.spec import read_spec
+from tests.lab.conftest import ask
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with World.start(total_bytes=300_000, count=2) as running:
+        yield running
+
+
+def lab_process(temporary: Path) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pullbench.lab"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+
+
+def addresses_of(process: "subprocess.Popen[bytes]") -> dict[str, Any]:
+    assert process.stdout is not None
+    return dict(json.loads(process.stdout.readline()))
+
+
+def is_refused(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=10):
+            return False
+    except ConnectionRefusedError:
+        return True
+
+
+def test_both_registries_and_the_cache_serve_every_image(world: World) -> None:
+    for url in (*world.registries.values(), world.cache):
+        for image in world.images:
+            answer = ask(url, f"/v2/{image.repository}/manifests/{image.tag}")
+            assert (answer.status, answer.body) == (200, image.index)
+
+
+def test_the_cache_fetches_from_us_and_then_serves_by_itself(world: World) -> None:
+    image = world.images[0]
+    path = f"/v2/{image.repository}/blobs/{next(iter(image.blobs))}"
+    before = json.loads(ask(world.origins["us"], "/lab/counters").body)["requests"].get("blob_get", 0)
+    assert [ask(world.cache, path).headers["x-cache"] for _ in range(2)] == ["MISS", "HIT"]
+    after = json.loads(ask(world.origins["us"], "/lab/counters").body)["requests"]["blob_get"]
+    assert after == before + 1
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_demo_spec_is_valid_and_plans_the_mirror_for_us_alone(world: World, quick: bool) -> None:
+    spec = read_spec(world.spec(quick))
+    assert spec.name == "demo"
+    assert {entry.name: entry.url for entry in spec.registries} == dict(world.registries)
+    made = plan(spec, Facts(host_platform="linux/amd64", offline=True))
+    assert {(cell.registry, cell.proxy) for cell in made.cells} == {
+        ("eu", "direct"),
+        ("us", "direct"),
+        ("us", "cache"),
+    }
+    assert {entry.cell.registry for entry in made.planned_out} == {"eu"}
+    for trial in made.trials:
+        assert len(trial.images) % max(spec.matrix.concurrency) == 0
+    assert {cell.platform for cell in made.cells} == set(PLATFORMS[: 1 if quick else 2])
+    assert spec.repetitions >= 3
+
+
+def test_the_end_of_the_block_ends_every_process_and_removes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(psutil.Process().children(recursive=True))
+    with World.start(total_bytes=300_000, count=2) as running:
+        assert set(psutil.Process().children(recursive=True)) - before
+        assert list(tmp_path.iterdir())
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert all(is_refused(url) for url in (*running.registries.values(), running.cache, *running.origins.values()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_given_folder_keeps_the_images(tmp_path: Path) -> None:
+    with World.start(folder=tmp_path, total_bytes=300_000, count=2):
+        pass
+    assert (tmp_path / "images" / "index.json").exists()
+
+
+def test_what_cannot_be_made_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(ValueError, match="do not fit"):
+        World.start(total_bytes=10)
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_that_fails_says_why(tmp_path: Path) -> None:
+    child = Child("registry", log=tmp_path / "log", sockets=[])
+    child.tell({"listener": 999, "images": "nowhere"})
+    with pytest.raises(PullbenchError, match="lab's registry does not start: .*Error"):
+        child.wait_ready()
+    child.end()
+
+
+def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
+    process = lab_process(tmp_path)
+    urls = addresses_of(process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) == 4
+    process.kill()
+    process.communicate()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert all(is_refused(url) for url in (*urls["registries"].values(), urls["cache"]))
+
+
+@pytest.mark.parametrize("way", ["stdin", "SIGTERM", "SIGINT"])
+def test_the_lab_ends_with_its_stdin_or_a_signal_and_tidies_up(tmp_path: Path, way: str) -> None:
+    process = lab_process(tmp_path)
+    addresses_of(process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    if way == "stdin":
+        assert process.stdin is not None
+        process.stdin.close()
+    else:
+        process.send_signal(signal.Signals[way])
+    assert process.wait(10) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == b""
+    process.stdout.close()
+    if process.stdin is not None:
+        process.stdin.close()
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert list(tmp_path.iterdir()) == []
