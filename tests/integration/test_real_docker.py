@@ -1,138 +1,41 @@
 """The docker engine with a real dockerd and a real docker-registry."""
 
 import io
-import os
+import json
 import socket
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import docker
 import pytest
 
-from benchmarks.debian_images import BuiltImage, BuiltIndex, DebianImages, small_image
-from pullbench.daemon.docker import DockerDaemon, remove_brought
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from benchmarks.debian_images import BuiltIndex, DebianImages, small_image
+from pullbench.daemon.docker import remove_brought
 from pullbench.engines.clock import SystemClock
 from pullbench.engines.docker import DockerEngine
 from pullbench.errors import ErrorCode
-from pullbench.model.facts import PlatformImage
-from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.platform import Platform
-from pullbench.model.reference import Reference
-from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 from tests.integration.conftest import PushImage, StartRegistry
+from tests.integration.docker_bench import DockerBench, image_id, manifest_of, request
 from tests.integration.front import Fault, Front
 from tests.integration.real_registry import RealRegistry, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 
-HOST = str(Platform.of_machine(os.uname().machine))
-AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")
-WRONG = {"BAD_USERNAME": "tester", "BAD_PASSWORD": "wrong-password"}
-RIGHT = {"GOOD_USERNAME": "tester", "GOOD_PASSWORD": "right-password"}
-
-
-class Bench:
-    """An engine on the real daemon, and what trials on it told and brought."""
-
-    def __init__(self, host: str, registry: RealRegistry, push_image: PushImage) -> None:
-        keychain = Keychain(environ=WRONG | RIGHT)
-        self.engine = DockerEngine(
-            EngineEntry(name="docker", kind="docker", host=host), keychain=keychain, clock=SystemClock()
-        )
-        self.daemon = DockerDaemon(host)
-        self.api = docker.APIClient(base_url=host)
-        self.registry = registry
-        self._push = push_image
-        self.told: list[str] = []
-
-    def push(self, repository: str, image: BuiltImage | BuiltIndex, registry: RealRegistry | None = None) -> str:
-        return self._push(registry or self.registry, repository, "1.0", image)
-
-    def name(self, repository: str, tag: str = "1.0") -> str:
-        return f"{self.registry.host}/{repository}:{tag}"
-
-    def trial(self, *requests: PullRequest, cache: str = "cold", reset: str = "own") -> list[PullOutcome]:
-        self.open(requests, cache, reset)
-        with ThreadPoolExecutor(len(requests)) as pool:
-            outcomes = list(pool.map(self.engine.pull, requests))
-        self.engine.close_trial()
-        return outcomes
-
-    def open(self, requests: Sequence[PullRequest], cache: str = "cold", reset: str = "own") -> None:
-        self.engine.open_trial(
-            TrialSetup(
-                trial=0,
-                concurrency=len(requests),
-                cache=cache,  # type: ignore[arg-type]
-                cache_reset=reset,
-                requests=tuple(requests),
-                before_pulls=self.told.extend,
-                brought=frozenset(self.told),
-            )
-        )
-
-    def clean(self) -> None:
-        remove_brought(self.daemon, [name for name in self.told if name.startswith("sha256:")], self.told)
+AMD64 = Platform.parse("linux/amd64")
 
 
 @pytest.fixture
-def bench(docker_host: str, plain_registry: RealRegistry, push_image: PushImage) -> Iterator[Bench]:
-    made = Bench(docker_host, plain_registry, push_image)
+def bench(docker_host: str, plain_registry: RealRegistry, push_image: PushImage) -> Iterator[DockerBench]:
+    made = DockerBench(docker_host, plain_registry, push_image)
     yield made
-    made.clean()
-    made.engine.close()
-    made.daemon.close()
-    made.api.close()
-
-
-def manifest_of(image: BuiltImage) -> Manifest:
-    found = parse_manifest(image.manifest.content)
-    assert isinstance(found, Manifest)
-    return found
-
-
-def image_id(image: BuiltImage) -> str:
-    return manifest_of(image).config.digest
-
-
-def request(
-    bench: Bench,
-    repository: str,
-    image: BuiltImage | BuiltIndex,
-    *,
-    pull: int = 0,
-    platform: str = HOST,
-    url: str | None = None,
-    credentials: str = "anonymous",
-    timeout_s: float = 60.0,
-    retries: int = 0,
-) -> PullRequest:
-    chosen = image.platforms[platform] if isinstance(image, BuiltIndex) else image
-    top = image.index if isinstance(image, BuiltIndex) else image.manifest
-    return PullRequest(
-        pull=pull,
-        image=f"{repository}:1.0",
-        reference=Reference(repository=repository, tag="1.0", digest=top.digest),
-        is_index=isinstance(image, BuiltIndex),
-        expected=PlatformImage(digest=chosen.manifest.digest, manifest=manifest_of(chosen)),
-        platform=platform,
-        route=Route(registry="r", url=url or bench.registry.url, credentials=credentials),
-        auth="persisted",
-        timeout_s=timeout_s,
-        retries=retries,
-    )
-
-
-def two_platforms(marker: str) -> BuiltIndex:
-    return DebianImages.small(marker)
+    made.close()
 
 
 def test_cold_pulls_of_debian_bring_every_byte_and_layer_again_and_again(
-    bench: Bench, debian_image: Callable[[str], BuiltIndex], fresh: Callable[[], str]
+    bench: DockerBench, debian_image: Callable[[str], BuiltIndex], fresh: Callable[[], str]
 ) -> None:
     images = {(word := fresh()): debian_image(word) for _ in range(2)}
     for repository, image in images.items():
@@ -153,7 +56,7 @@ def test_cold_pulls_of_debian_bring_every_byte_and_layer_again_and_again(
             assert manifest.config.digest in bench.daemon.image_ids()
 
 
-def test_a_warm_pull_finds_every_layer(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_a_warm_pull_finds_every_layer(bench: DockerBench, fresh: Callable[[], str]) -> None:
     repository, image = fresh(), small_image(AMD64, fresh(), fresh())
     bench.push(repository, image)
     (outcome,) = bench.trial(request(bench, repository, image, platform="linux/amd64"), cache="warm")
@@ -161,7 +64,7 @@ def test_a_warm_pull_finds_every_layer(bench: Bench, fresh: Callable[[], str]) -
     assert (outcome.layers, outcome.layers_cached, outcome.layers_shared, outcome.bytes) == (2, 2, 0, 0)
 
 
-def test_a_layer_that_two_pulls_share_is_counted_once(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_a_layer_that_two_pulls_share_is_counted_once(bench: DockerBench, fresh: Callable[[], str]) -> None:
     base = fresh()
     images = {fresh(): small_image(AMD64, base, fresh()) for _ in range(2)}
     for repository, image in images.items():
@@ -177,9 +80,9 @@ def test_a_layer_that_two_pulls_share_is_counted_once(bench: Bench, fresh: Calla
 
 
 def test_an_image_that_the_user_had_stays_and_the_pull_says_that_it_was_not_cold(
-    bench: Bench, fresh: Callable[[], str]
+    bench: DockerBench, fresh: Callable[[], str]
 ) -> None:
-    repository, image = fresh(), two_platforms(fresh())
+    repository, image = fresh(), DebianImages.small(fresh())
     bench.push(repository, image)
     bench.api.pull(bench.name(repository), platform="linux/amd64")
     asked = request(bench, repository, image, platform="linux/amd64")
@@ -193,7 +96,7 @@ def test_an_image_that_the_user_had_stays_and_the_pull_says_that_it_was_not_cold
         bench.api.remove_image(bench.name(repository), force=True)
 
 
-def test_cache_reset_remove_makes_a_users_image_cold(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_cache_reset_remove_makes_a_users_image_cold(bench: DockerBench, fresh: Callable[[], str]) -> None:
     repository, image = fresh(), small_image(AMD64, fresh())
     bench.push(repository, image)
     bench.api.pull(bench.name(repository))
@@ -202,7 +105,7 @@ def test_cache_reset_remove_makes_a_users_image_cold(bench: Bench, fresh: Callab
     assert outcome.bytes == manifest_of(image).size_bytes
 
 
-def test_dangling_images_of_others_survive(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_dangling_images_of_others_survive(bench: DockerBench, fresh: Callable[[], str]) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.addfile(tarfile.TarInfo(fresh()))
@@ -218,14 +121,14 @@ def test_dangling_images_of_others_survive(bench: Bench, fresh: Callable[[], str
         bench.api.remove_image(dangling)
 
 
-def _import(bench: Bench, content: bytes) -> str:
-    import json
-
+def _import(bench: DockerBench, content: bytes) -> str:
     answer = bench.api.import_image_from_data(content)
     return str(json.loads(str(answer).strip().splitlines()[-1])["status"])
 
 
-def test_what_a_user_tagged_or_made_a_container_of_since_is_not_removed(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_what_a_user_tagged_or_made_a_container_of_since_is_not_removed(
+    bench: DockerBench, fresh: Callable[[], str]
+) -> None:
     tagged, contained = (small_image(AMD64, fresh()) for _ in range(2))
     requests = []
     for pull, image in enumerate((tagged, contained)):
@@ -247,8 +150,10 @@ def test_what_a_user_tagged_or_made_a_container_of_since_is_not_removed(bench: B
         bench.api.remove_image(mine, force=True)
 
 
-def test_another_platforms_pull_leaves_the_name_of_a_users_image_alone(bench: Bench, fresh: Callable[[], str]) -> None:
-    repository, image = fresh(), two_platforms(fresh())
+def test_another_platforms_pull_leaves_the_name_of_a_users_image_alone(
+    bench: DockerBench, fresh: Callable[[], str]
+) -> None:
+    repository, image = fresh(), DebianImages.small(fresh())
     digest = bench.push(repository, image)
     bench.api.pull(bench.name(repository), platform="linux/amd64")
     try:
@@ -262,8 +167,8 @@ def test_another_platforms_pull_leaves_the_name_of_a_users_image_alone(bench: Be
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
-def test_the_asked_platform_of_an_index_is_pulled(bench: Bench, fresh: Callable[[], str], platform: str) -> None:
-    repository, image = fresh(), two_platforms(fresh())
+def test_the_asked_platform_of_an_index_is_pulled(bench: DockerBench, fresh: Callable[[], str], platform: str) -> None:
+    repository, image = fresh(), DebianImages.small(fresh())
     bench.push(repository, image)
     asked = request(bench, repository, image, platform=platform)
     (outcome,) = bench.trial(asked)
@@ -271,7 +176,7 @@ def test_the_asked_platform_of_an_index_is_pulled(bench: Bench, fresh: Callable[
     assert bench.daemon.inspect(image_id(image.platforms[platform]))["Architecture"] == platform.partition("/")[2]
 
 
-def test_a_wrong_platform_in_silence_is_caught(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_a_wrong_platform_in_silence_is_caught(bench: DockerBench, fresh: Callable[[], str]) -> None:
     repository, image = fresh(), small_image(AMD64, fresh())
     bench.push(repository, image)
     (outcome,) = bench.trial(request(bench, repository, image, platform="linux/arm64"))
@@ -279,13 +184,15 @@ def test_a_wrong_platform_in_silence_is_caught(bench: Bench, fresh: Callable[[],
     assert "linux/amd64" in (outcome.error or "")
 
 
-def test_a_missing_manifest_is_not_found(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_a_missing_manifest_is_not_found(bench: DockerBench, fresh: Callable[[], str]) -> None:
     (outcome,) = bench.trial(request(bench, fresh(), small_image(AMD64, fresh()), platform="linux/amd64"))
     assert outcome.error_code is ErrorCode.NOT_FOUND
     assert (outcome.bytes, outcome.resolve_s, outcome.transfers) == (None, None, ())
 
 
-def test_credentials_go_with_each_pull(bench: Bench, docker_registry: StartRegistry, fresh: Callable[[], str]) -> None:
+def test_credentials_go_with_each_pull(
+    bench: DockerBench, docker_registry: StartRegistry, fresh: Callable[[], str]
+) -> None:
     guarded = docker_registry(htpasswd=True)
     repository, image = fresh(), small_image(AMD64, fresh())
     bench.push(repository, image, guarded)
@@ -298,14 +205,14 @@ def test_credentials_go_with_each_pull(bench: Bench, docker_registry: StartRegis
     assert codes == [ErrorCode.UNAUTHORIZED, ErrorCode.UNAUTHORIZED, None]
 
 
-def test_a_refused_connection_is_tried_again_as_asked(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_a_refused_connection_is_tried_again_as_asked(bench: DockerBench, fresh: Callable[[], str]) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     asked = request(bench, fresh(), small_image(AMD64, fresh()), platform="linux/amd64", url=nowhere, retries=1)
     (outcome,) = bench.trial(asked)
     assert (outcome.error_code, outcome.attempts) == (ErrorCode.CONNECT_REFUSED, 2)
 
 
-def test_corrupt_content_is_a_digest_mismatch(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_corrupt_content_is_a_digest_mismatch(bench: DockerBench, fresh: Callable[[], str]) -> None:
     repository, image = fresh(), small_image(AMD64, fresh())
     bench.push(repository, image)
     layer = image.blobs[1].digest
@@ -317,7 +224,9 @@ def test_corrupt_content_is_a_digest_mismatch(bench: Bench, fresh: Callable[[], 
     assert outcome.transfers[0].error_code is ErrorCode.DIGEST_MISMATCH
 
 
-def test_a_stalled_blob_ends_with_the_time_limit_and_dockerd_lets_go(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_a_stalled_blob_ends_with_the_time_limit_and_dockerd_lets_go(
+    bench: DockerBench, fresh: Callable[[], str]
+) -> None:
     repository, image = fresh(), small_image(AMD64, fresh(), fresh())
     bench.push(repository, image)
     layer = image.blobs[2].digest
@@ -335,7 +244,7 @@ def test_a_stalled_blob_ends_with_the_time_limit_and_dockerd_lets_go(bench: Benc
     assert (again.ok, again.layers_cached, again.bytes) == (True, 0, manifest_of(image).size_bytes)
 
 
-def test_cancelling_frees_every_pull(bench: Bench, fresh: Callable[[], str]) -> None:
+def test_cancelling_frees_every_pull(bench: DockerBench, fresh: Callable[[], str]) -> None:
     images = {fresh(): small_image(AMD64, fresh()) for _ in range(2)}
     for repository, image in images.items():
         bench.push(repository, image)
@@ -361,7 +270,7 @@ def test_cancelling_frees_every_pull(bench: Bench, fresh: Callable[[], str]) -> 
 
 
 def test_a_registry_that_accepts_and_never_answers_does_not_hold_the_bench(
-    bench: Bench, fresh: Callable[[], str]
+    bench: DockerBench, fresh: Callable[[], str]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -380,7 +289,7 @@ def test_a_daemon_that_does_not_answer_is_a_fact(fresh: Callable[[], str]) -> No
     assert facts.unavailable == f"{entry.host}: no answer from the daemon: No such file or directory"
 
 
-def test_the_store_is_known_by_the_daemons_own_id(bench: Bench) -> None:
+def test_the_store_is_known_by_the_daemons_own_id(bench: DockerBench) -> None:
     facts = bench.engine.facts()
     assert facts.unavailable is None
     assert facts.store_id == bench.api.info()["ID"]

@@ -1,0 +1,118 @@
+"""A docker engine on a real daemon, beside a real registry, and requests for images that were pushed to it."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import docker
+
+from benchmarks.debian_images import BuiltImage, BuiltIndex
+from pullbench.daemon.docker import DockerDaemon, remove_brought
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.clock import SystemClock
+from pullbench.engines.docker import DockerEngine
+from pullbench.model.facts import PlatformImage
+from pullbench.model.manifest import Manifest, parse_manifest
+from pullbench.model.platform import Platform
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
+from tests.integration.conftest import PushImage
+from tests.integration.real_registry import PASSWORD, USERNAME, RealRegistry
+
+HOST = str(Platform.of_machine(os.uname().machine))
+_ENVIRON = {
+    "BAD_USERNAME": USERNAME,
+    "BAD_PASSWORD": "wrong-password",
+    "GOOD_USERNAME": USERNAME,
+    "GOOD_PASSWORD": PASSWORD,
+}
+
+
+class DockerBench:
+    """An engine on the real daemon, and what trials on it told and brought."""
+
+    def __init__(self, host: str, registry: RealRegistry, push_image: PushImage) -> None:
+        keychain = Keychain(environ=_ENVIRON)
+        self.engine = DockerEngine(
+            EngineEntry(name="docker", kind="docker", host=host), keychain=keychain, clock=SystemClock()
+        )
+        self.daemon = DockerDaemon(host)
+        self.api = docker.APIClient(base_url=host)
+        self.registry = registry
+        self._push = push_image
+        self.told: list[str] = []
+
+    def push(self, repository: str, image: BuiltImage | BuiltIndex, registry: RealRegistry | None = None) -> str:
+        return self._push(registry or self.registry, repository, "1.0", image)
+
+    def name(self, repository: str, tag: str = "1.0") -> str:
+        return f"{self.registry.host}/{repository}:{tag}"
+
+    def trial(self, *requests: PullRequest, cache: str = "cold", reset: str = "own") -> list[PullOutcome]:
+        self.open(requests, cache, reset)
+        with ThreadPoolExecutor(len(requests)) as pool:
+            outcomes = list(pool.map(self.engine.pull, requests))
+        self.engine.close_trial()
+        return outcomes
+
+    def open(self, requests: Sequence[PullRequest], cache: str = "cold", reset: str = "own") -> None:
+        self.engine.open_trial(
+            TrialSetup(
+                trial=0,
+                concurrency=len(requests),
+                cache=cache,  # type: ignore[arg-type]
+                cache_reset=reset,
+                requests=tuple(requests),
+                before_pulls=self.told.extend,
+                brought=frozenset(self.told),
+            )
+        )
+
+    def clean(self) -> None:
+        remove_brought(self.daemon, [name for name in self.told if name.startswith("sha256:")], self.told)
+
+    def close(self) -> None:
+        self.clean()
+        self.engine.close()
+        self.daemon.close()
+        self.api.close()
+
+
+def manifest_of(image: BuiltImage) -> Manifest:
+    found = parse_manifest(image.manifest.content)
+    assert isinstance(found, Manifest)
+    return found
+
+
+def image_id(image: BuiltImage) -> str:
+    return manifest_of(image).config.digest
+
+
+def request(
+    bench: DockerBench,
+    repository: str,
+    image: BuiltImage | BuiltIndex,
+    *,
+    pull: int = 0,
+    platform: str = HOST,
+    url: str | None = None,
+    credentials: str = "anonymous",
+    timeout_s: float = 60.0,
+    retries: int = 0,
+) -> PullRequest:
+    chosen = image.platforms[platform] if isinstance(image, BuiltIndex) else image
+    top = image.index if isinstance(image, BuiltIndex) else image.manifest
+    return PullRequest(
+        pull=pull,
+        image=f"{repository}:1.0",
+        reference=Reference(repository=repository, tag="1.0", digest=top.digest),
+        is_index=isinstance(image, BuiltIndex),
+        expected=PlatformImage(digest=chosen.manifest.digest, manifest=manifest_of(chosen)),
+        platform=platform,
+        route=Route(registry="r", url=url or bench.registry.url, credentials=credentials),
+        auth="persisted",
+        timeout_s=timeout_s,
+        retries=retries,
+    )
