@@ -1,5 +1,7 @@
 """What to do about an error code at one route: the code's remedy, with the command that fits this very host."""
 
+import re
+
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
@@ -38,7 +40,6 @@ def remedy(
     elif "HOST" not in text and "ADDRESS" not in text:
         text = f"{text}; {_GENERAL}"
     connected = endpoint.of_registry(route) if _speaks_of_registry(code) else endpoint.of_connection(route)
-    name = f"[{connected.host}]" if ":" in connected.host else connected.host
     words = {
         "HOST:443": str(connected),
         "getent hosts HOST": f"getent hosts {connected.host}",
@@ -46,16 +47,15 @@ def remedy(
         "ADDRESS": address or connected.host,
         "NAME:PORT": str(connected),
         "NAME PORT": f"{connected.host} {connected.port}",
-        "NAME": name,
         "REPOSITORY": route.repository(reference) if reference else "REPOSITORY",
         "IMAGE": _image(route, reference) if reference else "IMAGE",
         "PLATFORM": platform or "PLATFORM",
         "CURL": f"curl -x {route.forward_url}" if route.forward_url else "curl",
         "URL/v2/": f"{route.url}/v2/",
     }
-    for word, meant in words.items():
-        text = text.replace(word, meant)
-    return text
+    # One pass over whole words: CI_USERNAME holds NAME, and what is put in may hold any of them.
+    pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
 
 
 def _credentials_remedy(route: Route) -> str:

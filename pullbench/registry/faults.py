@@ -198,7 +198,7 @@ def _of_http(error: BaseException) -> tuple[ErrorCode, str]:
             return ErrorCode.RESET, text
         found = classify(text)
         return (found, text) if found is ErrorCode.TRUNCATED else (ErrorCode.NOT_A_REGISTRY, text)
-    if isinstance(error, httpx.NetworkError):
+    if isinstance(error, httpx.NetworkError) and classify(text) is ErrorCode.UNKNOWN:
         return ErrorCode.RESET, text
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.DecodingError):
         return ErrorCode.NOT_A_REGISTRY, text

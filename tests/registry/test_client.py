@@ -337,8 +337,3 @@ def test_a_manifest_of_schema_1_or_of_no_json_is_not_a_registrys(registry: FakeR
     for content in (b"<html>hello</html>", json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()):
         registry.handler = lambda request, content=content: httpx.Response(200, content=content)
         assert code_of(registry.client()) is ErrorCode.NOT_A_REGISTRY
-
-
-def test_a_ca_file_that_is_none_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="ca_file: /no/such/file cannot be used: No such file"):
-        FakeRegistry().client(route={"ca_file": "/no/such/file"}).close()

@@ -164,7 +164,7 @@ def test_the_challenge_of_another_host_is_not_answered(registry: FakeRegistry) -
         ("http://s3.example.com/", ErrorCode.PLAIN_HTTP),
         ("file:///etc/passwd", ErrorCode.NOT_A_REGISTRY),
         ("https://ann:pw@s3.example.com/", ErrorCode.NOT_A_REGISTRY),
-        ("https://", ErrorCode.NOT_A_REGISTRY),
+        ("ftp://s3.example.com/", ErrorCode.NOT_A_REGISTRY),
         ("https://[::1/", ErrorCode.NOT_A_REGISTRY),
         ("https://s3.example.com:99999/", ErrorCode.NOT_A_REGISTRY),
     ],
@@ -255,7 +255,7 @@ def test_a_compressed_body_is_not_unpacked(registry: FakeRegistry) -> None:
 
 def test_an_error_body_is_bounded_and_loses_its_control_characters(registry: FakeRegistry) -> None:
     evil = "\x1b[2J\x07a\r\nb\u202e\x00" + "y" * 100_000
-    body = {"errors": [{"code": "DENIED\x1b", "message": evil, "detail": [evil]}] * 1000}
+    body = {"errors": [{"code": "DENIED\x1b", "message": evil, "detail": [evil]}] * 2}
     content = httpx.Response(403, json=body).content
     registry.handler = lambda request: httpx.Response(403, content=content[:MAX_ERROR_BYTES])
     assert "\x1b" not in str(fault_of(registry.client()))

@@ -1,0 +1,198 @@
+"""auth, image and platform."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import Facts, ImageFacts, PlatformImage
+from pullbench.model.finding import Finding, Status
+from pullbench.model.manifest import parse_manifest
+from pullbench.preflight import auth, image, platform
+from pullbench.preflight.world import World
+from pullbench.registry.auth import Credentials, basic_header
+from tests.preflight.world import spec_of, target_of, world_over
+from tests.registry.fake_registry import (
+    SECRET,
+    FakeRegistry,
+    TokenService,
+    config_blob,
+    digest_of,
+    index_of,
+    manifest_of,
+    with_basic,
+)
+
+AMD64 = manifest_of(config_blob())
+ARM64 = manifest_of(config_blob(architecture="arm64"))
+BASIC = basic_header(Credentials(username="ann", password=SECRET))
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    fake = FakeRegistry()
+    fake.put_manifest("app", "1.0", index_of(amd64=AMD64, arm64=ARM64))
+    fake.put_manifest("app", "single", AMD64)
+    fake.put_manifest("app", "x", AMD64)
+    fake.put_manifest("app", "y", ARM64)
+    fake.put_blob("app", config_blob())
+    return fake
+
+
+def found_by(check: Any, world: World, *parts: str) -> Finding:
+    target = target_of(world, *parts)
+    findings = check.judge(check.probe(world, target), target)
+    assert len(findings) == 1
+    return findings[0]
+
+
+def auth_of(registry: FakeRegistry, credentials: str, **options: Any) -> Finding:
+    with world_over(registry, spec_of(credentials=credentials), **options) as world:
+        return found_by(auth, world)
+
+
+def test_accepted_credentials_pass_and_name_their_source_not_their_secret(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, BASIC)
+    found = auth_of(registry, "env:CI")
+    assert (found.status, found.observed) == (Status.PASS, "Basic, with the credentials of 'env:CI'")
+    registry.handler = TokenService(registry)
+    assert auth_of(registry, "env:CI").observed == "Bearer, with the credentials of 'env:CI'"
+
+
+def test_an_open_registry_passes_and_says_that_credentials_were_not_tried(registry: FakeRegistry) -> None:
+    assert auth_of(registry, "anonymous").status is Status.PASS
+    assert "'env:CI' were not tried" in auth_of(registry, "env:CI").observed
+
+
+def test_a_wrong_password_fails_as_unauthorized_with_where_to_set_it(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, "Basic other")
+    found = auth_of(registry, "env:CI")
+    assert found.status is Status.FAIL
+    assert found.observed.startswith("[unauthorized] GET https://registry.example.com/v2/: 401 UNAUTHORIZED")
+    assert "CI_USERNAME and CI_PASSWORD" in found.remedy
+    assert "`docker login registry.example.com`" in found.remedy
+    assert SECRET not in repr(found)
+
+
+def test_dockers_config_without_an_entry_says_so_and_how_to_log_in(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, BASIC)
+    found = auth_of(registry, "docker", environ={})
+    assert found.status is Status.FAIL
+    assert "Docker's config.json has none for registry.example.com" in found.observed
+    assert "docker login registry.example.com" in found.remedy
+
+
+def test_a_source_that_fails_is_a_failure_with_the_sources_own_words(registry: FakeRegistry) -> None:
+    found = auth_of(registry, "env:ABSENT")
+    assert found.status is Status.FAIL
+    assert found.observed.startswith("[unauthorized] credentials 'env:ABSENT': ABSENT_USERNAME is not set")
+    assert registry.requests == []
+
+
+def test_an_anonymous_token_passes(registry: FakeRegistry) -> None:
+    registry.handler = TokenService(registry)
+    assert auth_of(registry, "anonymous").observed == "Bearer, with no credentials"
+
+
+def test_an_anonymous_client_that_only_v2_refuses_is_a_warning_for_repositories_may_be_public(
+    registry: FakeRegistry,
+) -> None:
+    registry.handler = service = TokenService(registry)
+    service.refuse_all = True
+    assert auth_of(registry, "anonymous").status is Status.WARN
+    assert auth_of(registry, "env:CI").status is Status.FAIL
+
+
+def image_of(registry: FakeRegistry, name: str) -> Finding:
+    with world_over(registry, spec_of(images=[name])) as world:
+        return found_by(image, world, name)
+
+
+def test_an_image_that_is_there_passes_with_its_digest_by_a_head_alone(registry: FakeRegistry) -> None:
+    found = image_of(registry, "app:1.0")
+    assert (found.status, found.observed) == (Status.PASS, digest_of(index_of(amd64=AMD64, arm64=ARM64)))
+    assert registry.asked == ["HEAD https://registry.example.com/v2/app/manifests/1.0"]
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_a_registry_that_refuses_head_is_asked_by_get(registry: FakeRegistry, status: int) -> None:
+    registry.handler = lambda request: httpx.Response(status) if request.method == "HEAD" else registry.serve(request)
+    assert image_of(registry, "app:1.0").status is Status.PASS
+
+
+def test_a_missing_tag_fails_with_the_tags_that_come_closest(registry: FakeRegistry) -> None:
+    registry.documents["app/tags/list"] = b'{"tags": ["latest", "1.26", "1.27.1", "nightly"]}'
+    found = image_of(registry, "app:1.27")
+    assert found.status is Status.FAIL
+    assert found.observed.startswith("[not_found] HEAD https://registry.example.com/v2/app/manifests/1.27: 404")
+    assert "tags that are there: 1.27.1, 1.26" in found.observed
+    assert "`skopeo list-tags docker://registry.example.com/app`" in found.remedy
+
+
+def test_a_missing_repository_fails_and_says_so(registry: FakeRegistry) -> None:
+    assert "the repository is not there, or not shown to us" in image_of(registry, "nope:1").observed
+
+
+def test_a_pinned_digest_that_the_registry_answers_with_another_fails_as_a_mismatch(registry: FakeRegistry) -> None:
+    asked = digest_of(b"asked")
+    registry.handler = lambda request: httpx.Response(200, headers={"Docker-Content-Digest": digest_of(AMD64)})
+    found = image_of(registry, f"app@{asked}")
+    assert (found.status, found.observed[:17]) == (Status.FAIL, "[digest_mismatch]")
+
+
+def platform_of(registry: FakeRegistry, name: str, wanted: str, facts: Facts | None = None) -> Finding:
+    with world_over(registry, spec_of(images=[name]), facts) as world:
+        return found_by(platform, world, name, wanted)
+
+
+def test_a_platform_of_an_index_passes_with_its_layers_and_size(registry: FakeRegistry) -> None:
+    found = platform_of(registry, "app:1.0", "linux/arm64")
+    assert found.status is Status.PASS
+    assert found.observed.startswith(f"{digest_of(ARM64)}, 1 layer, ")
+
+
+@pytest.mark.parametrize(("name", "there"), [("app:1.0", "linux/amd64, linux/arm64"), ("app:single", "linux/amd64")])
+def test_a_missing_platform_fails_with_what_there_is_and_how_to_build_it(
+    registry: FakeRegistry, name: str, there: str
+) -> None:
+    found = platform_of(registry, name, "linux/s390x")
+    assert found.observed == f"[platform_missing] {name} lacks linux/s390x; it has {there}"
+    command = f"docker buildx build --platform linux/s390x --tag registry.example.com/{name} --push ."
+    assert command in found.remedy
+
+
+def test_the_platforms_of_one_index_are_read_from_one_request(registry: FakeRegistry) -> None:
+    with world_over(registry) as world:
+        for wanted in ("linux/amd64", "linux/s390x", "linux/riscv64"):
+            found_by(platform, world, "app:1.0", wanted)
+    assert [entry for entry in registry.asked if entry.endswith("/1.0")] == [
+        "GET https://registry.example.com/v2/app/manifests/1.0"
+    ]
+
+
+def test_what_the_facts_hold_is_not_fetched_again(registry: FakeRegistry) -> None:
+    manifest = parse_manifest(AMD64)
+    known = ImageFacts(
+        registry="eu",
+        image="app:1.0",
+        platforms={"linux/amd64": PlatformImage(digest=digest_of(AMD64), manifest=manifest)},  # type: ignore[arg-type]
+    )
+    facts = Facts(host_platform="linux/amd64", images={("eu", "app:1.0"): known})
+    assert platform_of(registry, "app:1.0", "linux/amd64", facts).status is Status.PASS
+    assert registry.requests == []
+    assert platform_of(registry, "app:1.0", "linux/s390x", facts).status is Status.FAIL
+
+
+def test_a_manifest_that_the_index_promises_and_the_registry_lacks_fails(registry: FakeRegistry) -> None:
+    del registry.documents[f"app/manifests/{digest_of(ARM64)}"]
+    found = platform_of(registry, "app:1.0", "linux/arm64")
+    assert (found.status, found.observed[:11]) == (Status.FAIL, "[not_found]")
+
+
+def test_every_failing_code_of_these_checks_has_a_remedy_with_the_host(registry: FakeRegistry) -> None:
+    for status, code in ((401, ErrorCode.UNAUTHORIZED), (429, ErrorCode.RATE_LIMITED), (503, ErrorCode.SERVER_ERROR)):
+        registry.handler = lambda request, status=status: httpx.Response(status)
+        found = image_of(registry, "app:1.0")
+        assert found.observed.startswith(f"[{code}]")
+        assert "registry.example.com" in found.remedy

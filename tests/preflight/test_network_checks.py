@@ -1,0 +1,164 @@
+"""dns, tcp and api."""
+
+import socket
+
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
+from pullbench.preflight import api, dns, tcp
+from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.endpoint import Endpoint
+from pullbench.preflight.tcp import Attempt
+from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from tests.registry.fake_registry import FakeRegistry
+from tests.registry.sockets import closed_port, listening
+
+TARGET = Target(route=ROUTE)
+BY_PROXY = Target(route=Route(registry="eu", proxy="squid", url=ROUTE.url, forward_url="http://squid.example:3128"))
+
+
+def one(findings: list[Finding]) -> Finding:
+    assert len(findings) == 1
+    return findings[0]
+
+
+def attempt(host: str, code: ErrorCode | None = None) -> Attempt:
+    fault = None if code is None else Fault(code=code, text=f"connect to {host}: no")
+    return Attempt(address=Endpoint(host=host, port=443), connect_s=0.001, fault=fault)
+
+
+def test_a_name_with_addresses_passes_and_shows_them() -> None:
+    evidence = dns.Resolution(host="r.example", addresses=("192.0.2.1", "2001:db8::1"))
+    found = one(dns.judge(evidence, TARGET))
+    assert (found.status, found.observed) == (Status.PASS, "r.example → 192.0.2.1, 2001:db8::1")
+
+
+def test_a_name_without_an_address_fails_with_the_command_that_asks_for_it() -> None:
+    evidence = dns.Resolution(
+        host="registry.example.com", fault=Fault(code=ErrorCode.DNS, text="resolve: no such name")
+    )
+    found = one(dns.judge(evidence, TARGET))
+    assert (found.status, found.observed) == (Status.FAIL, "[dns] resolve: no such name")
+    assert "`getent hosts registry.example.com`" in found.remedy
+
+
+def test_names_are_looked_up_as_the_system_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_over(FakeRegistry(), spec_of("http://localhost:5000"))
+    assert "127.0.0.1" in dns.probe(world, target_of(world)).addresses
+
+    def getaddrinfo(*_args: object, **_options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    fault = dns.probe(world, target_of(world)).fault
+    assert fault is not None
+    assert str(fault) == "[dns] resolve localhost: Name or service not known"
+
+
+def test_a_name_that_cannot_be_one_fails_as_dns() -> None:
+    world = world_over(FakeRegistry(), spec_of(f"https://{'a' * 70}.example"))
+    fault = dns.probe(world, target_of(world)).fault
+    assert fault is not None
+    assert fault.code is ErrorCode.DNS
+
+
+def test_behind_a_forward_proxy_it_is_the_proxy_that_is_looked_up() -> None:
+    evidence = dns.probe(
+        world_over(FakeRegistry()),
+        Target(route=Route(registry="eu", url=ROUTE.url, forward_url="http://127.0.0.1:3128")),
+    )
+    assert (evidence.host, evidence.addresses) == ("127.0.0.1", ("127.0.0.1",))
+
+
+def test_an_open_port_passes() -> None:
+    with listening(lambda connection: None) as port:
+        world = world_over(FakeRegistry(), spec_of(f"http://127.0.0.1:{port}"))
+        found = one(tcp.judge(tcp.probe(world, target_of(world)), target_of(world)))
+    assert found.status is Status.PASS
+    assert f"127.0.0.1:{port}" in found.observed
+
+
+def test_a_closed_port_fails_with_its_code_and_the_command_that_tries_it() -> None:
+    port = closed_port()
+    world = world_over(FakeRegistry(), spec_of(f"http://127.0.0.1:{port}"))
+    found = one(tcp.judge(tcp.probe(world, target_of(world)), target_of(world)))
+    assert found.status is Status.FAIL
+    assert found.observed.startswith(f"[connect_refused] connect to 127.0.0.1:{port}")
+    assert f"`nc -vz 127.0.0.1 {port}`" in found.remedy
+
+
+def test_an_address_that_swallows_packets_beside_one_that_answers_is_a_warning() -> None:
+    found = one(tcp.judge((attempt("192.0.2.1"), attempt("192.0.2.9", ErrorCode.CONNECT_TIMEOUT)), TARGET))
+    assert found.status is Status.WARN
+    assert "[connect_timeout]" in found.observed
+    assert "take 192.0.2.9 out of the DNS answer" in found.remedy
+
+
+def test_an_address_that_refuses_at_once_beside_one_that_answers_costs_nothing() -> None:
+    assert (
+        one(tcp.judge((attempt("::1", ErrorCode.CONNECT_REFUSED), attempt("127.0.0.1")), TARGET)).status is Status.PASS
+    )
+
+
+def test_an_unreachable_address_is_named_in_the_command() -> None:
+    found = one(tcp.judge((attempt("192.0.2.1", ErrorCode.UNREACHABLE),), TARGET))
+    assert "`ip route get 192.0.2.1`" in found.remedy
+
+
+def test_a_proxys_closed_port_is_tried_at_the_proxy() -> None:
+    found = one(tcp.judge((attempt("192.0.2.1", ErrorCode.CONNECT_REFUSED),), BY_PROXY))
+    assert "`nc -vz squid.example 3128`" in found.remedy
+
+
+def api_of(answer: httpx.Response) -> Finding:
+    registry = FakeRegistry()
+    registry.handler = lambda request: answer
+    world = world_over(registry)
+    return one(api.judge(api.probe(world, target_of(world)), target_of(world)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, json={}),
+        httpx.Response(200),
+        httpx.Response(200, text="true", headers={"Content-Type": "application/json"}),
+        httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}),
+        httpx.Response(401, headers={"WWW-Authenticate": 'Bearer realm="https://x/t"'}, html="<html>"),
+    ],
+)
+def test_what_answers_as_a_registry_passes(answer: httpx.Response) -> None:
+    assert api_of(answer).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (httpx.Response(200, html="<html>Please log in to the WLAN</html>"), "not_a_registry"),
+        (httpx.Response(200, text="<html>without a type</html>"), "not_a_registry"),
+        (httpx.Response(200, text="", headers={"Content-Type": "text/html"}), "not_a_registry"),
+        (httpx.Response(401), "not_a_registry"),
+        (httpx.Response(404, html="<html>"), "not_a_registry"),
+        (httpx.Response(403), "forbidden"),
+        (httpx.Response(429), "rate_limited"),
+        (httpx.Response(503), "server_error"),
+        (httpx.Response(302, headers={"Location": "http://portal.example/"}), "plain_http"),
+    ],
+)
+def test_what_does_not_answer_as_a_registry_fails(answer: httpx.Response, code: str) -> None:
+    found = api_of(answer)
+    assert found.status is Status.FAIL
+    assert found.observed.startswith(f"[{code}] GET https://registry.example.com/v2/")
+
+
+def test_what_is_no_registry_can_be_seen_with_curl() -> None:
+    assert "`curl -i https://registry.example.com/v2/`" in api_of(httpx.Response(404)).remedy
+
+
+def test_through_a_forward_proxy_curl_is_told_of_it() -> None:
+    fault = Fault(code=ErrorCode.NOT_A_REGISTRY, text="x")
+    found = one(api.judge(api.Answered(fault=fault), BY_PROXY))
+    assert "`curl -x http://squid.example:3128 -i https://registry.example.com/v2/`" in found.remedy

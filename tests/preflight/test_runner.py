@@ -1,0 +1,229 @@
+import threading
+from typing import Any
+
+import pytest
+
+from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight import endpoint
+from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.documents import findings_document
+from pullbench.preflight.runner import preflight, run_checks, select
+from pullbench.preflight.targets import every_image, every_platform, every_route
+from pullbench.preflight.world import World
+from pullbench.registry.keychain import Keychain
+from tests.preflight.world import spec_of, world_over
+from tests.registry.fake_registry import FakeRegistry
+from tests.registry.sockets import answering, closed_port, listening
+
+TWO_WAYS: dict[str, Any] = {
+    "registries": [{"name": "eu", "url": "https://eu.example"}, {"name": "us", "url": "https://us.example"}],
+    "images": ["b:1", "a:1"],
+    "matrix": {"platforms": ["linux/arm64", "linux/amd64"]},
+}
+
+
+def check_of(name: str, **options: Any) -> Check[Any]:
+    """A check that passes, unless `fails` names a part of its target's name."""
+    fails = options.pop("fails", None)
+
+    def judge(_evidence: object, target: Target) -> list[Finding]:
+        if fails is not None and fails in target.name:
+            return [failed(name, target, Fault(code=ErrorCode.DNS, text="no"), "yes", "mend it")]
+        return [passed(name, target, "yes", "yes")]
+
+    options = {"targets": every_route, "probe": lambda world, target: None, "judge": judge, **options}
+    return Check(id=name, **options)
+
+
+def run(*checks: Check[Any], **changes: Any) -> list[Finding]:
+    with world_over(FakeRegistry(), spec_of(**{**TWO_WAYS, **changes})) as world:
+        return run_checks(checks, world)
+
+
+def shown(findings: list[Finding]) -> list[tuple[str, str, str]]:
+    return [(finding.check, finding.target, finding.status.value) for finding in findings]
+
+
+def test_findings_stand_in_the_specs_order_by_target_then_by_check() -> None:
+    found = run(
+        check_of("api"),
+        check_of("image", targets=every_image, needs=frozenset({"api"})),
+        check_of("platform", targets=every_platform, needs=frozenset({"image"})),
+        check_of("late"),
+    )
+    assert [(finding.check, finding.target) for finding in found[:8]] == [
+        ("api", "eu"),
+        ("late", "eu"),
+        ("image", "eu b:1"),
+        ("platform", "eu b:1 linux/arm64"),
+        ("platform", "eu b:1 linux/amd64"),
+        ("image", "eu a:1"),
+        ("platform", "eu a:1 linux/arm64"),
+        ("platform", "eu a:1 linux/amd64"),
+    ]
+    assert [finding.target.partition(" ")[0] for finding in found] == ["eu"] * 8 + ["us"] * 8
+
+
+def test_what_needs_a_failed_check_is_skipped_for_that_target_with_the_first_failure_as_reason() -> None:
+    found = run(
+        check_of("dns", fails="us"),
+        check_of("tcp", needs=frozenset({"dns"})),
+        check_of("image", targets=every_image, needs=frozenset({"tcp"})),
+        check_of("other"),
+        images=["a:1"],
+    )
+    assert shown(found) == [
+        ("dns", "eu", "pass"),
+        ("tcp", "eu", "pass"),
+        ("other", "eu", "pass"),
+        ("image", "eu a:1", "pass"),
+        ("dns", "us", "fail"),
+        ("tcp", "us", "skip"),
+        ("other", "us", "pass"),
+        ("image", "us a:1", "skip"),
+    ]
+    assert {finding.observed for finding in found if finding.status is Status.SKIP} == {"not run: dns failed for us"}
+
+
+def test_one_images_failure_holds_up_only_its_own_platforms() -> None:
+    found = run(
+        check_of("image", targets=every_image, fails="eu b:1"),
+        check_of("platform", targets=every_platform, needs=frozenset({"image"})),
+    )
+    skipped = [finding.target for finding in found if finding.status is Status.SKIP]
+    assert skipped == ["eu b:1 linux/arm64", "eu b:1 linux/amd64"]
+
+
+def test_a_check_that_breaks_is_an_error_and_the_others_and_those_that_need_it_go_on() -> None:
+    def probe(_world: World, target: Target) -> None:
+        raise ZeroDivisionError(f"for {target.name}\x1b")
+
+    found = run(check_of("broken", probe=probe), check_of("next", needs=frozenset({"broken"})))
+    assert shown(found)[:2] == [("broken", "eu", "error"), ("next", "eu", "pass")]
+    assert found[0].observed == "the check broke: ZeroDivisionError: for eu"
+    assert "--skip broken" in found[0].remedy
+
+
+def test_a_registry_error_that_a_probe_lets_through_is_an_error_with_its_code_and_remedy() -> None:
+    def probe(_world: World, _target: Target) -> None:
+        raise RegistryError(ErrorCode.SERVER_ERROR, "GET https://eu.example/x", "503")
+
+    found = run(check_of("quota", probe=probe))[0]
+    assert (found.status, found.observed) == (Status.ERROR, "[server_error] GET https://eu.example/x: 503")
+    assert "eu.example" in found.remedy
+
+
+def test_a_check_that_does_not_end_is_an_error_after_its_time() -> None:
+    over = threading.Event()
+    found = run(check_of("hangs", probe=lambda world, target: over.wait(30), timeout_s=0.05), check_of("next"))
+    over.set()
+    assert shown(found)[:2] == [("hangs", "eu", "error"), ("next", "eu", "pass")]
+    assert found[0].observed == "did not end within 0.05 s"
+    assert "--only hangs" in found[0].remedy
+
+
+def test_independent_targets_are_checked_side_by_side() -> None:
+    both = threading.Barrier(2)
+    found = run(check_of("meets", probe=lambda world, target: both.wait(10)))
+    assert [finding.status for finding in found] == [Status.PASS, Status.PASS]
+
+
+def test_what_does_not_apply_is_skipped_with_its_reason_and_holds_nobody_up() -> None:
+    found = run(check_of("tls", skips=lambda target: "no TLS here"), check_of("api", needs=frozenset({"tls"})))
+    assert [(finding.status, finding.observed) for finding in found[:2]] == [
+        (Status.SKIP, "no TLS here"),
+        (Status.PASS, "yes"),
+    ]
+
+
+def test_a_finding_has_the_time_that_its_check_took() -> None:
+    found = run(check_of("a"), check_of("b", skips=lambda target: "no"))
+    assert found[0].duration_s > 0
+    assert found[1].duration_s == 0
+
+
+def test_checks_that_need_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="in a circle: a, b"):
+        run(check_of("a", needs=frozenset({"b"})), check_of("b", needs=frozenset({"a"})))
+
+
+def test_a_need_that_was_not_chosen_holds_nobody_up() -> None:
+    assert run(check_of("image", needs=frozenset({"api"})))[0].status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("only", "skip", "expected"),
+    [
+        (set(), set(), ["dns", "tcp", "tls", "api", "auth", "image", "platform"]),
+        ({"tls", "dns"}, set(), ["dns", "tls"]),
+        (set(), {"tls", "image"}, ["dns", "tcp", "api", "auth", "platform"]),
+        ({"tls", "dns"}, {"dns"}, ["tls"]),
+    ],
+)
+def test_checks_are_chosen_by_only_and_skip(only: set[str], skip: set[str], expected: list[str]) -> None:
+    assert [check.id for check in select(CHECKS, only=frozenset(only), skip=frozenset(skip))] == expected
+
+
+@pytest.mark.parametrize("option", ["only", "skip"])
+def test_an_unknown_check_is_refused_with_those_that_there_are(option: str) -> None:
+    ids = {"only": frozenset[str](), "skip": frozenset[str](), option: frozenset({"plattform"})}
+    with pytest.raises(UsageError) as caught:
+        preflight(spec_of(), None, Keychain(environ={}), **ids)
+    assert str(caught.value).startswith(
+        f"{option}: 'plattform' is no check; did you mean 'platform'? there are: dns, tcp"
+    )
+
+
+def test_no_check_left_is_refused() -> None:
+    with pytest.raises(UsageError, match="no check is left"):
+        select(CHECKS, only=frozenset({"dns"}), skip=frozenset({"dns"}))
+
+
+def test_every_check_has_its_own_id_and_needs_checks_that_there_are() -> None:
+    ids = [check.id for check in CHECKS]
+    assert len(set(ids)) == len(ids)
+    assert all(check.needs <= set(ids) for check in CHECKS)
+
+
+def test_a_registry_that_is_down_fails_once_and_the_rest_is_skipped() -> None:
+    found = preflight(spec_of(f"http://127.0.0.1:{closed_port()}"), None, Keychain(environ={}))
+    assert shown(found) == [
+        ("dns", "eu", "pass"),
+        ("tcp", "eu", "fail"),
+        ("tls", "eu", "skip"),
+        ("api", "eu", "skip"),
+        ("auth", "eu", "skip"),
+        ("image", "eu app:1.0", "skip"),
+        ("platform", "eu app:1.0 linux/amd64", "skip"),
+    ]
+    assert found[1].observed.startswith("[connect_refused]")
+
+
+def test_a_captive_portal_is_no_registry() -> None:
+    head = "HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 6\nConnection: close"
+    with listening(answering(head, b"<html>")) as port:
+        found = preflight(spec_of(f"http://127.0.0.1:{port}"), None, Keychain(environ={}))
+    by_check = {finding.check: finding for finding in found}
+    assert by_check["api"].observed.startswith("[not_a_registry]")
+    assert by_check["image"].observed == "not run: api failed for eu"
+
+
+def test_the_document_has_the_worst_status_and_every_field() -> None:
+    document = findings_document(run(check_of("dns", fails="us")))
+    assert document["status"] == "fail"
+    assert set(document["findings"][0]) == {
+        "check",
+        "target",
+        "status",
+        "observed",
+        "expected",
+        "remedy",
+        "duration_s",
+    }
+
+
+def test_an_ipv6_endpoint_is_shown_in_brackets() -> None:
+    assert str(endpoint.of_url("http://[::1]:5000")) == "[::1]:5000"
+    assert endpoint.of_url("https://r.example").port == 443

@@ -1,0 +1,34 @@
+import ssl
+from pathlib import Path
+
+import pytest
+
+from pullbench.errors import UsageError
+from pullbench.registry.trust import tls_context
+from tests.registry.sockets import authority
+
+
+def test_a_ca_file_is_trusted_and_no_other_root(tmp_path: Path) -> None:
+    context = tls_context(str(authority(tmp_path, name="Ours").ca_file))
+    assert [entry["subject"] for entry in context.get_ca_certs()] == [((("commonName", "Ours"),),)]
+
+
+def test_the_public_roots_are_trusted_where_no_ca_is_named() -> None:
+    assert len(tls_context(None).get_ca_certs()) > 50
+
+
+@pytest.mark.parametrize("ca_file", [None, "own"])
+def test_certificate_and_host_name_are_always_verified(tmp_path: Path, ca_file: str | None) -> None:
+    context = tls_context(str(authority(tmp_path).ca_file) if ca_file else None)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_a_ca_file_that_is_not_there_or_holds_no_certificate_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"ca_file: .*absent[.]pem cannot be used: No such file"):
+        tls_context(str(tmp_path / "absent.pem"))
+    empty = tmp_path / "empty.pem"
+    empty.write_text("no certificate")
+    with pytest.raises(UsageError, match=r"ca_file: .*empty[.]pem cannot be used: no PEM certificate"):
+        tls_context(str(empty))
