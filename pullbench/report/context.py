@@ -23,8 +23,8 @@ def preflight(checks: pd.DataFrame) -> Html:
         Column(title="Status"),
         Column(title="Check"),
         Column(title="Target"),
-        Column(title="Observed"),
-        Column(title="What to do"),
+        Column(title="Observed", prose=True),
+        Column(title="What to do", prose=True),
     ]
     rows = [
         Row(
@@ -57,7 +57,7 @@ def planned_out(stored: StoredRun) -> Html:
     found = tables.planned_out(stored)
     if found.empty:
         return Html()
-    columns = [Column(title="Cells", number=True), Column(title="Why"), Column(title="Such as")]
+    columns = [Column(title="Cells", number=True), Column(title="Why", prose=True), Column(title="Such as")]
     rows = [Row(contents=[row["count"], row["reason"], row["example"]]) for row in records(found)]
     return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'cell')} planned out")
 

@@ -82,7 +82,7 @@ def _order(stored: StoredRun, factor: str, values: pd.DataFrame) -> list[Any]:
         "registry": matrix.get("registries") or [entry["name"] for entry in stored.spec.get("registries") or []],
         "proxy": [DIRECT],
         "platform": matrix.get("platforms") or [stored.host_platform],
-        "engine": matrix.get("engines") or [],
+        "engine": [entry for entry in ("wire",) if entry in there] or matrix.get("engines") or [],
         "cache": ["cold"],
         "auth": ["persisted"],
     }.get(factor, [])

@@ -8,11 +8,9 @@ The job: `{"notebook", "executed", "page", "title", "parameters"}`. What went wr
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
@@ -25,7 +23,7 @@ KERNEL = "pullbench"
 CELL_TIMEOUT_S = 300
 
 
-class ThisPython(KernelSpecManager):  # type: ignore[misc]
+class ThisPython(KernelSpecManager):
     """Knows one kernel: the interpreter that runs this; a `python3` installed elsewhere is not asked."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
@@ -34,7 +32,7 @@ class ThisPython(KernelSpecManager):  # type: ignore[misc]
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
-class ThisKernel(AsyncKernelManager):  # type: ignore[misc]
+class ThisKernel(AsyncKernelManager):
     """A kernel of this interpreter, reached over sockets in the file system: nothing listens on a port."""
 
     @default("kernel_spec_manager")
@@ -49,7 +47,7 @@ class ThisKernel(AsyncKernelManager):  # type: ignore[misc]
 def main(job_file: str) -> int:
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     try:
-        papermill.execute_notebook(
+        notebook = papermill.execute_notebook(
             job["notebook"],
             job["executed"],
             parameters=job["parameters"],
@@ -58,14 +56,13 @@ def main(job_file: str) -> int:
             language="python",
             progress_bar=False,
             autosave_cell_every=0,
+            request_save_on_cell_execute=False,
             start_timeout=60,
             execution_timeout=CELL_TIMEOUT_S,
         )
     except PapermillExecutionError as error:
-        return _failed(
-            cell=_title(job["executed"], error), count=error.exec_count, error=f"{error.ename}: {error.evalue}"
-        )
-    notebook: Any = nbformat.read(job["executed"], as_version=4)
+        title = _title_of_failed(Path(job["executed"]))
+        return _failed(cell=title, count=error.exec_count, error=f"{error.ename}: {error.evalue}")
     Path(job["page"]).write_text(page_of(notebook, job["title"]), encoding="utf-8")
     return 0
 
@@ -75,21 +72,16 @@ def _failed(**what: Any) -> int:
     return 1
 
 
-def _title(executed: str, error: PapermillExecutionError) -> str:
+def _title_of_failed(executed: Path) -> str:
     """The heading under which the failed cell stands."""
-    notebook: Any = nbformat.read(executed, as_version=4)
     title = "the start"
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and "papermill-error-cell-tag" not in cell.metadata.get("tags", []):
-            title = heading(cell.source) or title
-        elif _is_failed(cell):
+    for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
+        # papermill puts a note of its own before the failed cell.
+        if cell["cell_type"] == "markdown" and "papermill-error-cell-tag" not in cell["metadata"].get("tags", []):
+            title = heading("".join(cell["source"])) or title
+        elif any(output["output_type"] == "error" for output in cell.get("outputs", [])):
             break
-    del error
     return title
-
-
-def _is_failed(cell: Mapping[str, Any]) -> bool:
-    return any(output.get("output_type") == "error" for output in cell.get("outputs", []))
 
 
 if __name__ == "__main__":

@@ -66,10 +66,11 @@ def clipped(text: object, limit: int = LIMIT) -> Html:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a table: its heading, whether it holds numbers, and what the heading's title explains."""
+    """A column of a table: its heading, whether it holds numbers or sentences, and what the heading's title explains."""
 
     title: str
     number: bool = False
+    prose: bool = False
     hint: str | None = None
 
 
@@ -83,10 +84,7 @@ class Row:
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, caption: str) -> Html:
     """A table in a box of its own, which scrolls sideways where the screen is narrow."""
-    head = join(
-        tag("th", column.title, scope="col", class_="number" if column.number else None, title=column.hint)
-        for column in columns
-    )
+    head = join(tag("th", column.title, scope="col", class_=_kind(column), title=column.hint) for column in columns)
     body = join(tag("tr", join(_cells(columns, row.contents)), class_=row.kind) for row in rows)
     made = tag("table", tag("caption", caption), tag("thead", tag("tr", head)), tag("tbody", body))
     return tag("div", made, class_="scroll", tabindex="0", role="region", aria_label=caption)
@@ -94,7 +92,11 @@ def table(columns: Sequence[Column], rows: Sequence[Row], *, caption: str) -> Ht
 
 def _cells(columns: Sequence[Column], contents: Sequence[object]) -> Iterable[Html]:
     for column, content in zip(columns, contents, strict=True):
-        yield tag("td", clipped(content), class_="number" if column.number else None)
+        yield tag("td", clipped(content), class_=_kind(column))
+
+
+def _kind(column: Column) -> str | None:
+    return "number" if column.number else "prose" if column.prose else None
 
 
 def definitions(pairs: Iterable[tuple[str, object]]) -> Html:

@@ -24,14 +24,14 @@ def page_of(notebook: Any, title: str) -> str:
 
     A section, a markdown cell with what follows it, is left out where it has nothing to show.
     """
-    from nbconvert.exporters.html import HTMLExporter
+    from nbconvert.exporters.templateexporter import TemplateExporter
 
     cells = [cell for cell in notebook.cells if not _HIDDEN & set(cell.metadata.get("tags", []))]
     notebook.cells = _with_content(cells)
     contents = _contents(notebook.cells)
-    exporter = HTMLExporter(
-        template_name="template", extra_template_basedirs=[str(_HERE)], exclude_anchor_links=True, preprocessors=[]
-    )
+    # Not HTMLExporter: it parses and rewrites the whole page to mend images that this one does not have.
+    make: Any = TemplateExporter
+    exporter = make(template_name="template", extra_template_basedirs=[str(_HERE)], template_extension=".html.j2")
     first = next((index for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
     resources = {"title": title, "css": css(), "contents": contents, "contents_before": first}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)

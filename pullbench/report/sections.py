@@ -26,7 +26,7 @@ PILLS = {
     "not_shown": ("open", "not shown"),
     "failed": ("bad", "failed"),
     "faster": ("good", "faster"),
-    "slower": ("bad", "slower"),
+    "slower": ("warn", "slower"),
     "no_difference": ("open", "no difference"),
     "inconclusive": ("open", "inconclusive"),
     "too_few_samples": ("open", "too few samples"),
@@ -91,7 +91,10 @@ def scorecard(scores: pd.DataFrame) -> Html:
             tag(
                 "li",
                 tag(
-                    "div", tag("span", OBJECTIVES[name].capitalize(), class_="name"), pill(row["verdict"]), class_="top"
+                    "div",
+                    tag("span", OBJECTIVES[name][0].upper() + OBJECTIVES[name][1:], class_="name"),
+                    pill(row["verdict"]),
+                    class_="top",
                 ),
                 tag("div", objective_value(name, row["measured"]), class_="value"),
                 tag("div", asked.get(name, f"at most {target}"), class_="target"),
@@ -127,6 +130,11 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
         for index, row in zip(shown.index, records(shown), strict=True)
     ]
     note = f"The same in all: {', '.join(same)}." if same else ""
+    if winner is not None and found["engine"].nunique() > 1:
+        note += (
+            f" Marked is the fastest of {found.loc[winner, 'engine']}: another engine does other work (wire unpacks "
+            "nothing), so it is no faster way to the same."
+        )
     if len(found) > len(shown):
         note += f" {len(found) - len(shown)} more cells are in the results and in `pullbench show --json`."
     made = table(columns, rows, caption=f"{numbers.count(len(found), 'cell')}, in the order of the factors")
@@ -178,7 +186,7 @@ def comparisons(found: pd.DataFrame) -> Html:
         return Html()
     columns = [
         Column(title="Factor"),
-        Column(title="What was found"),
+        Column(title="What was found", prose=True),
         Column(title="p", number=True, hint="that there is no difference; Holm-corrected within the factor"),
         Column(title="Blocks", number=True),
         Column(title="Verdict"),
@@ -215,8 +223,8 @@ def errors(found: pd.DataFrame) -> Html:
         Column(title="Pulls", number=True),
         Column(title="Share", number=True),
         Column(title="Cells", number=True),
-        Column(title="Example"),
-        Column(title="What to do"),
+        Column(title="Example", prose=True),
+        Column(title="What to do", prose=True),
     ]
     rows = [
         Row(
@@ -239,7 +247,7 @@ def claimed(found: pd.DataFrame) -> Html:
     if found.empty:
         return Html()
     columns = [
-        Column(title="Claim"),
+        Column(title="Claim", prose=True),
         Column(title="Where"),
         Column(title="Measured", number=True),
         Column(title="95% interval", number=True),

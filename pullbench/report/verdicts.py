@@ -67,7 +67,9 @@ def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
 
 def contrast_sentence(row: Mapping[str, Any]) -> str:
     """One comparison in words, with its interval, or why it cannot be told."""
-    baseline, candidate = _named(row, "baseline"), _named(row, "candidate")
+    baseline, candidate = _named(row["factor"], row["baseline"]), _named(row["factor"], row["candidate"])
+    if row["factor"] == "concurrency":
+        candidate = f"The whole with {candidate}"
     within = f" ({row['within']})" if row["within"] else ""
     span = f"95% interval {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
@@ -198,8 +200,7 @@ def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
     return f", though {tables.setting(second)} is as good as far as this run can tell"
 
 
-def _named(row: Mapping[str, Any], side: str) -> str:
-    value = str(row[side])
-    if row["factor"] == "concurrency":
-        return "one at a time" if value == "1" else f"{value} at once"
-    return value
+def _named(factor: str, value: object) -> str:
+    if factor != "concurrency":
+        return str(value)
+    return "one at a time" if value == 1 else f"{value} at once"

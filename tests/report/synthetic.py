@@ -56,7 +56,9 @@ class Recipe:
     """Of pulls over the far direct route."""
     fail_everywhere: bool = False
     images: Sequence[str] = ("library/nginx:1.27", "library/python:3.13", "library/redis:7", "team/api:2026.11")
-    error_text: str = "GET https://us.registry.example.com/v2/library/nginx/blobs/sha256:9f1c…: read: connection reset by peer"
+    error_text: str = (
+        "GET https://us.registry.example.com/v2/library/nginx/blobs/sha256:9f1c…: read: connection reset by peer"
+    )
     status: str = "complete"
     seed: int = 7
     slo: dict[str, float] = field(
@@ -105,9 +107,10 @@ class _Maker:
         )
         started_at = self.now + timedelta(seconds=start_s)
         transfers = self.transfers(cell, number, started_at, drift)
-        download_s = (transfers[-1].started_at - started_at).total_seconds() + (transfers[-1].total_s or 0)
+        ends = [(entry.started_at - started_at).total_seconds() + (entry.total_s or 0.0) for entry in transfers]
+        download_s = max(ends)
         extract_s = sum(entry.extract_s or 0 for entry in transfers) if cell.engine_kind == "docker" else None
-        duration_s = 0.6 * download_s if failed else download_s + 0.7 * (extract_s or 0)
+        duration_s = 0.6 * download_s if failed else download_s + (extract_s or 0)
         size = CONFIG_BYTES * (cell.engine_kind == "wire") + sum(LAYERS_BYTES)
         made = Pull(
             pull=number,

@@ -7,8 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from pullbench.report import numbers
-
 _STEPS = {1: (1.0, 2.0, 5.0), 2: (1.0, 3.0), 3: (1.0,)}
 
 
@@ -20,6 +18,23 @@ def logarithmic(axis: Axis, low: float, high: float, text: Callable[[float], str
     ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     inside = [tick for tick in ticks if low <= tick <= high]
     _set(axis, inside if len(inside) > 1 else _even(low, high), text)
+
+
+def doublings(axis: Axis, low: float, high: float) -> None:
+    """A log axis of factors: `¼×`, `½×`, `1×`, `2×`; in steps of 1, 2, 5 where it spans more than six doublings."""
+    if high / low > 64:
+        logarithmic(axis, low, high, ratio_tick)
+        return
+    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
+    _set(axis, [2.0**power for power in powers], ratio_tick)
+
+
+def elapsed(axis: Axis, high_s: float, *, most: int = 8) -> None:
+    """A linear axis of time since a start, in whole seconds, minutes or hours; at most so many steps."""
+    steps = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3_600, 36_000, 360_000)
+    unit = max((step for step in steps if step * 2 <= high_s), default=steps[0])
+    step = next(unit * times for times in (0.2, 0.5, 1, 2, 5, 10, 20) if high_s / (unit * times) <= most)
+    _set(axis, [step * index for index in range(int(high_s / step) + 1)], _elapsed_tick)
 
 
 def linear(axis: Axis, text: Callable[[float], str]) -> None:
@@ -41,6 +56,14 @@ def seconds_tick(value: float) -> str:
     return f"{float(f'{value:.4g}'):g} s" if value < 120 else f"{value / 60:.3g} min"
 
 
+def _elapsed_tick(value: float) -> str:
+    if value == 0:
+        return "0"
+    if value >= 7_200 and value % 360 == 0:
+        return f"{value / 3_600:g} h"
+    return f"{value / 60:g} min" if value >= 60 and value % 60 == 0 else seconds_tick(value)
+
+
 def rate_tick(value: float) -> str:
     """`40 MB/s`."""
     for unit, size in (("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)):
@@ -50,10 +73,9 @@ def rate_tick(value: float) -> str:
 
 
 def ratio_tick(value: float) -> str:
-    """`2×`, and `½` for a half."""
-    return {0.5: "½×", 0.2: "⅕×", 1.0: "1×"}.get(
-        round(value, 6), f"{numbers.significant(value).rstrip('0').rstrip('.')}×"
-    )
+    """`2×`, and `½×` for a half."""
+    named = {0.5: "½", 0.25: "¼", 0.125: "⅛"}
+    return f"{named.get(value, f'{value:g}')}×"
 
 
 def headroom(ax: Axes, top: float) -> None:

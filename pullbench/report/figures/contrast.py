@@ -21,14 +21,14 @@ def contrast(table: pd.DataFrame) -> Html:
     names = [_name(row) for row in records(rows)]
     sure = rows[rows["verdict"].isin(["faster", "slower"])]
     caption = (
-        "Time of the first named against the second, paired by block: left of 1× it takes less time. Line: 95% interval, "
-        "corrected for nothing; the verdict's p is corrected (Holm) for the number of comparisons. "
+        "Left of 1× the first named takes less time than the second. Dot: geometric mean over blocks; line: its 95% "
+        "interval. For concurrency the time is that of the whole trial, for all else that of a pull. "
         f"{len(sure)} of {numbers.count(len(rows), 'comparison')} show a difference."
     )
     told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
     return drawn(
         "contrast",
-        "Time as a multiple",
+        "Time of one setting as a multiple of another's",
         f"Dots with intervals: {told}.",
         caption,
         lambda sheet: _draw(sheet, rows, names),
@@ -37,7 +37,8 @@ def contrast(table: pd.DataFrame) -> Html:
 
 def _name(row: dict[str, object]) -> str:
     within = f"  ({row['within']})" if row["within"] else ""
-    return f"{row['candidate']} against {row['baseline']}{within}"[:LONGEST_LABEL]
+    at_once = " at once" if row["factor"] == "concurrency" else ""
+    return f"{row['candidate']}{at_once} against {row['baseline']}{within}"[:LONGEST_LABEL]
 
 
 def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str]) -> Figure:
@@ -58,7 +59,7 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str]) -> Figure:
     ax.set_ylim(len(rows) - 0.4, -0.75 if sheet.narrow else -0.6)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
-    axes.logarithmic(ax.xaxis, low, high, axes.ratio_tick)
+    axes.doublings(ax.xaxis, low, high)
     bare(ax, grid_axis="x")
     ax.set_xlabel("takes this many times as long (log scale)")
     return figure

@@ -1,11 +1,11 @@
-"""All settings in one picture: each cell's median pull time with its interval, fastest first."""
+"""All settings in one picture: what one pull takes in each cell, and how often an image arrives."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pullbench.report import numbers
 from pullbench.report.figures import axes
-from pullbench.report.figures.style import INK, Sheet, bare, drawn, legend, series_style
+from pullbench.report.figures.style import GRID, INK, PAPER, Sheet, bare, drawn, legend, series_style
 from pullbench.report.html import Html
 from pullbench.report.stored import records
 from pullbench.report.tables import label, varying
@@ -27,17 +27,17 @@ def overview(table: pd.DataFrame) -> Html:
     caption = (
         f"The fastest setting, {names[0]}, takes {numbers.seconds(first['median_s'])} a pull; the slowest shown, "
         f"{names[-1]}, {numbers.seconds(last['median_s'])}, {numbers.ratio(last['median_s'] / first['median_s'])} as long. "
-        "Dot: median over blocks; line: its 95% interval. One pull at a time looks fast here and moves less in all: "
-        "the concurrency curve shows both."
+        "Full mark: one pull, median over blocks, with its 95% interval. Hollow mark: time by image when several are "
+        "pulled at once, over trials without failures."
     )
     if len(shown) > len(rows):
         caption += f" {len(shown) - len(rows)} slower settings are in the table alone."
     if failed:
         caption += f" {numbers.count(failed, 'setting')} had no successful pull and no place here."
-    engines = list(dict.fromkeys(rows["engine"]))
+    engines = sorted(table["engine"].unique())
     return drawn(
         "overview",
-        f"Median pull time of {numbers.count(len(rows), 'setting')}",
+        f"Pull time of {numbers.count(len(rows), 'setting')}, fastest pull first",
         f"Dots with intervals, from {names[0]} with {numbers.seconds(first['median_s'])} to {names[-1]} with "
         f"{numbers.seconds(last['median_s'])}. The cells table has the numbers.",
         caption,
@@ -49,24 +49,24 @@ def overview(table: pd.DataFrame) -> Html:
 def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: list[str]) -> Figure:
     figure = sheet.figure(0.5 + 0.21 * len(rows))
     ax = figure.subplots()
-    low = float(rows[["median_s", "median_low_s"]].min().min()) * 0.9
-    high = float(rows[["median_s", "median_high_s"]].max().max()) * 1.1
+    times = rows[["median_s", "median_low_s", "median_high_s", "wall_per_pull_s"]]
+    low, high = float(times.min().min()) * 0.88, float(times.max().max()) * 1.12
     for place, row in enumerate(records(rows)):
         colour, marker = series_style(engines.index(row["engine"]))
-        if row["median_low_s"] == row["median_low_s"]:
-            ax.plot(
-                [row["median_low_s"], row["median_high_s"]], [place, place], color=colour, alpha=0.55, linewidth=2.6
-            )
-        ax.plot([row["median_s"]], [place], color=colour, marker=marker, linestyle="none")
+        both, span = [row["wall_per_pull_s"], row["median_s"]], [row["median_low_s"], row["median_high_s"]]
+        ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
+        ax.plot(span, [place, place], color=colour, alpha=0.55, linewidth=2.6)
+        ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
+        ax.plot(both[1:], [place], color=colour, marker=marker, linestyle="none")
     ax.set_yticks(range(len(rows)), names, color=INK)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    if high / low > 6:
+    scaled = high / low > 6
+    if scaled:
         ax.set_xscale("log")
-        ax.set_xlim(low, high)
         axes.logarithmic(ax.xaxis, low, high, axes.seconds_tick)
     else:
-        ax.set_xlim(0, high)
-        axes.linear(ax.xaxis, axes.seconds_tick)
+        axes.elapsed(ax.xaxis, high, most=4 if sheet.narrow else 8)
+    ax.set_xlim(low if scaled else 0, high)
     bare(ax, grid_axis="x")
-    ax.set_xlabel("median pull time" + (" (log scale)" if high / low > 6 else ""))
+    ax.set_xlabel("time" + (", log scale" if scaled else ""))
     return figure

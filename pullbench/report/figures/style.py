@@ -76,7 +76,7 @@ class Sheet:
 
 
 WIDE = Sheet(9.2, False, 8.5)
-NARROW = Sheet(4.6, True, 9.0)
+NARROW = Sheet(3.9, True, 9.0)
 
 
 def drawn(
@@ -125,13 +125,12 @@ def _swatch(index: int, marker: str | None) -> Html:
         "s": '<rect x="4.5" y="2.5" width="7" height="7"/>',
         "^": '<path d="M8 1.5 12.5 10h-9z"/>',
         "D": '<path d="M8 1 13 6 8 11 3 6z"/>',
-        "v": '<path d="M8 10.5 3.500 2h9z"/>',
-        "P": '<path d="M6.500 1.500h3v3h3v3h-3v3h-3v-3h-3v-3h3z"/>',
+        "v": '<path d="M8 10.5 3.5 2h9z"/>',
+        "P": '<path d="M6.5 1.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z"/>',
     }
-    colour, marker = series_style(index)
-    return Html(
-        f'<svg viewBox="0 0 16 12" aria-hidden="true"><g fill="{_VARIABLES[colour]}">{shapes[marker]}</g></svg>'
-    )
+    colour, own = series_style(index)
+    shape = shapes[marker or own]
+    return Html(f'<svg viewBox="0 0 16 12" aria-hidden="true"><g fill="{_VARIABLES[colour]}">{shape}</g></svg>')
 
 
 def _svg(key: str, title: str, description: str, draw: Callable[[Sheet], Figure], sheet: Sheet) -> Html:

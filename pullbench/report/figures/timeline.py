@@ -29,7 +29,7 @@ def timeline(table: pd.DataFrame) -> Html:
         "random order. A level shift here is the network or the registry changing under the run. "
     )
     caption += (
-        f"Crosses: {numbers.count(len(broken), 'trial')} with failures, {numbers.count(failed, 'pull')} in all."
+        f"Crosses: {numbers.count(len(broken), 'trial')} with failures, {numbers.count(failed, 'pull')} in all, warm-up included."
         if failed
         else "No pull failed."
     )
@@ -48,6 +48,8 @@ def timeline(table: pd.DataFrame) -> Html:
 def _draw(sheet: Sheet, rows: pd.DataFrame, engines: list[str]) -> Figure:
     figure = sheet.figure(2.5 if sheet.narrow else 2.7)
     ax = figure.subplots()
+    last_s = float(rows["at_s"].max())
+    ax.set_xlim(-0.012 * last_s, 1.012 * last_s)
     _blocks(ax, rows)
     for index, engine in enumerate(engines):
         mine = rows[(rows["engine"] == engine) & rows["median_s"].notna()]
@@ -61,12 +63,11 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, engines: list[str]) -> Figure:
     heights = pd.concat([rows["median_s"], height]).dropna()
     heights = heights[heights > 0]
     if len(heights):
-        low, high = float(heights.min()) * 0.8, float(heights.max()) * 1.25
+        low, high = float(heights.min()) * 0.8, float(heights.max()) * 1.9
         ax.set_yscale("log")
         ax.set_ylim(low, high)
         axes.logarithmic(ax.yaxis, low, high, axes.seconds_tick)
-    ax.set_xlim(left=0)
-    axes.linear(ax.xaxis, axes.seconds_tick)
+    axes.elapsed(ax.xaxis, last_s, most=4 if sheet.narrow else 8)
     bare(ax, grid_axis="y")
     ax.set_xlabel("since the run's first trial")
     ax.set_title("median pull time of each trial" + (", log scale" if len(heights) else ""))
@@ -83,7 +84,7 @@ def _blocks(ax: Axes, rows: pd.DataFrame) -> None:
     counted = rows[~rows["warmup"].astype(bool)]
     if len(warm):
         end = counted["at_s"].min() if len(counted) else warm["at_s"].max()
-        ax.axvspan(0, end, color=GRID, alpha=0.35, linewidth=0)
+        ax.axvspan(ax.get_xlim()[0], end, color=GRID, alpha=0.35, linewidth=0)
         ax.annotate(
-            "warm-up", (0, 1), (4, -4), "axes fraction", "offset points", color=MUTED, va="top", fontsize="small"
+            "warm-up", (0, 1), (6, -5), "axes fraction", "offset points", color=MUTED, va="top", fontsize="small"
         )

@@ -87,8 +87,13 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], took_s: float) -> 
     ax.axvline(took_s, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
     ax.set_yticks(range(len(rows)), names, color=INK)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_xlim(left=0)
-    axes.linear(ax.xaxis, axes.seconds_tick)
+    last_s = max(
+        took_s,
+        float(rows["start_s"].max()),
+        *(start + length for row in records(rows) for start, length, _ in _bars(row)),
+    )
+    ax.set_xlim(0, 1.01 * last_s)
+    axes.elapsed(ax.xaxis, last_s, most=4 if sheet.narrow else 8)
     bare(ax, grid_axis="x")
     ax.set_xlabel("since the pull's start; dashed: its end")
     return figure
