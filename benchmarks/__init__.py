@@ -1,1 +1,1 @@
-"""How fast pullbench itself is, beside other clients of registries."""
+"""How fast pullbench itself is, in one sitting beside the tools that a person would use instead."""
