@@ -1,5 +1,6 @@
 import http.client
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +27,16 @@ def ask(url: str, path: str, method: str = "GET", **headers: str) -> Answer:
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
     finally:
         connection.close()
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether it came true within ten seconds; waits for what another thread does after an answer."""
+    done = threading.Event()
+    for _ in range(1000):
+        if condition():
+            return True
+        done.wait(0.01)
+    return False
 
 
 @pytest.fixture(scope="session")

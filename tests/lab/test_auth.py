@@ -30,7 +30,7 @@ def bearer(images: tuple[LabImage, ...]) -> Iterator[Registry]:
 def token(registry: Registry, scope: str, authorization: str = GOOD) -> str:
     answer = ask(registry.url, f"/token?service=pullbench-lab&scope={scope}", Authorization=authorization)
     assert answer.status == 200
-    return "Bearer " + json.loads(answer.body)["token"]
+    return f"Bearer {json.loads(answer.body)['token']}"
 
 
 def test_basic_lets_the_account_in_and_nobody_else(images: tuple[LabImage, ...]) -> None:

@@ -192,9 +192,13 @@ def test_a_target_that_is_not_there_resets_the_client() -> None:
     with listen() as unused:
         target = unused.getsockname()
     links, url = link(target, LinkShape())
-    with links, socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=10) as client:
-        with pytest.raises(ConnectionResetError):
-            client.recv(10)
+    address = (urlsplit(url).hostname, urlsplit(url).port)
+    with (
+        links,
+        pytest.raises(ConnectionResetError),
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        client.recv(10)
 
 
 def test_closing_cuts_open_connections_and_frees_the_port() -> None:

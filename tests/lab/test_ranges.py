@@ -24,7 +24,9 @@ def test_a_range_is_read_as_rfc_9110_says(header: str | None, expected: tuple[in
     assert requested_range(header, 10) == expected
 
 
-@pytest.mark.parametrize(("header", "size"), [("bytes=10-", 10), ("bytes=10-20", 10), ("bytes=-0", 10), ("bytes=0-", 0)])
+@pytest.mark.parametrize(
+    ("header", "size"), [("bytes=10-", 10), ("bytes=10-20", 10), ("bytes=-0", 10), ("bytes=0-", 0)]
+)
 def test_a_range_without_a_byte_is_unsatisfiable(header: str, size: int) -> None:
     with pytest.raises(Unsatisfiable):
         requested_range(header, size)

@@ -3,7 +3,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from pullbench.lab.contents import Contents
 from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
-from tests.lab.conftest import ask
+from tests.lab.conftest import ask, until
 
 
 @pytest.fixture
@@ -35,16 +35,6 @@ def code(body: bytes) -> str:
 def large_blob(image: LabImage) -> tuple[str, bytes]:
     digest, path = max(image.blobs.items(), key=lambda item: item[1].stat().st_size)
     return digest, path.read_bytes()
-
-
-def until(condition: Callable[[], bool]) -> bool:
-    """Whether it came true within five seconds; waits for what another thread does after an answer."""
-    done = threading.Event()
-    for _ in range(500):
-        if condition():
-            return True
-        done.wait(0.01)
-    return False
 
 
 def test_the_api_root_names_its_version(registry: Registry) -> None:
@@ -158,7 +148,7 @@ def test_catalog_and_tags_come_in_pages(tmp_path: Path) -> None:
 
 def test_a_connection_is_kept_for_the_next_request(registry: Registry, images: tuple[LabImage, ...]) -> None:
     connection = http.client.HTTPConnection(urlsplit(registry.url).netloc, timeout=10)
-    digest, content = large_blob(images[0])
+    digest, _ = large_blob(images[0])
     for path in ("/v2/", f"/v2/{images[0].repository}/blobs/{digest}", "/v2/nope/tags/list", "/v2/"):
         connection.request("GET", path)
         connection.getresponse().read()
