@@ -1,0 +1,6 @@
+"""Properties are tried on the same examples each time, and never against the clock of a busy machine."""
+
+from hypothesis import settings
+
+settings.register_profile("pullbench", deadline=None, derandomize=True, database=None, max_examples=60)
+settings.load_profile("pullbench")

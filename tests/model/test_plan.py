@@ -1,0 +1,235 @@
+"""The plan is pure: the same spec and facts give the same trials, and every cell is measured or planned out."""
+
+import itertools
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pullbench.errors import UsageError
+from pullbench.model.capability import CAPABILITIES
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
+from pullbench.model.manifest import Descriptor, Manifest
+from pullbench.model.plan import FACTORS, Plan, expected_image, group_reasons, manifest_requests, plan, routes
+from pullbench.model.spec import Spec, read_spec
+
+MIRROR = {"name": "cache", "kind": "mirror", "url": "https://m.example.com", "upstream": "eu", "prefix": "/hub/"}
+FORWARD = {"name": "squid", "kind": "forward", "url": "http://squid:3128"}
+
+
+def spec(**changes: Any) -> Spec:
+    names = ("eu", "us")
+    return read_spec(
+        {
+            "name": "a",
+            "registries": [
+                {"name": name, "url": f"https://{name}.example.com", "region": f"{name}-1"} for name in names
+            ],
+            "images": ["app:1", "app:2"],
+            **changes,
+        }
+    )
+
+
+def image(registry: str, name: str, *platforms: str, is_index: bool = True) -> ImageFacts:
+    def found(size: int) -> PlatformImage:
+        config = Descriptor(media_type="", digest=f"sha256:{size:064x}", size_bytes=size)
+        layer = Descriptor(media_type="", digest=f"sha256:{size + 1:064x}", size_bytes=1000)
+        return PlatformImage(
+            digest=f"sha256:{0:064x}", manifest=Manifest(media_type="", config=config, layers=(layer,))
+        )
+
+    number = int(name.rpartition(":")[2])
+    return ImageFacts(
+        registry=registry, image=name, is_index=is_index, platforms={text: found(10 * number) for text in platforms}
+    )
+
+
+def facts(*engines: EngineFacts, images: tuple[ImageFacts, ...] = (), offline: bool = False) -> Facts:
+    default = tuple(image(r, i, "linux/amd64") for r, i in itertools.product(("eu", "us"), ("app:1", "app:2")))
+    return Facts(
+        host_platform="linux/amd64",
+        engines={engine.name: engine for engine in engines},
+        images={(entry.registry, entry.image): entry for entry in images or default},
+        offline=offline,
+    )
+
+
+def reasons(made: Plan) -> list[str]:
+    return [entry.reason for entry in made.planned_out]
+
+
+MATRICES = st.fixed_dictionaries(
+    {
+        "engines": st.lists(st.sampled_from(sorted(CAPABILITIES)), min_size=1, unique=True),
+        "registries": st.lists(st.sampled_from(["eu", "us"]), min_size=1, unique=True),
+        "proxies": st.lists(st.sampled_from(["direct", "cache", "squid"]), min_size=1, unique=True),
+        "concurrency": st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True),
+        "cache": st.lists(st.sampled_from(["cold", "warm"]), min_size=1, unique=True),
+        "auth": st.lists(st.sampled_from(["persisted", "per-pull"]), min_size=1, unique=True),
+    }
+)
+
+
+@given(MATRICES, st.integers(0, 2**63 - 1), st.integers(0, 2), st.integers(1, 4))
+def test_every_combination_is_run_in_every_block_or_planned_out_with_its_reason(
+    matrix: dict[str, Any], seed: int, warmup: int, repetitions: int
+) -> None:
+    asked = spec(matrix=matrix, proxies=[MIRROR, FORWARD], seed=seed, warmup=warmup, repetitions=repetitions)
+    factors = ("engines", "registries", "proxies", "concurrency", "cache", "auth")
+    combinations = set(itertools.product(*(matrix[factor] for factor in factors)))
+    try:
+        made = plan(asked, facts())
+    except UsageError as error:
+        assert str(error).startswith("matrix: no cell is left to measure: ")
+        return
+    assert made == plan(asked, facts())
+    cells = [*made.cells, *(entry.cell for entry in made.planned_out)]
+    placed = [(c.engine, c.registry, c.proxy, c.concurrency, c.cache, c.auth) for c in cells]
+    assert set(placed) == combinations
+    assert len(placed) == len(combinations)
+    assert all(reasons(made))
+    assert [trial.number for trial in made.trials] == list(range(len(made.trials)))
+    by_block: dict[int, list[Any]] = {}
+    for trial in made.trials:
+        by_block.setdefault(trial.block, []).append(trial.cell)
+        assert trial.warmup == (trial.block < warmup)
+    assert list(by_block) == list(range(warmup + repetitions))
+    assert all(Counter(block) == Counter(made.cells) for block in by_block.values())
+
+
+def test_another_seed_gives_another_order_and_each_block_its_own() -> None:
+    def order(seed: int) -> list[list[int]]:
+        made = plan(spec(seed=seed, matrix={"concurrency": list(range(1, 9))}, warmup=0, repetitions=3), facts())
+        found = [trial.cell.concurrency for trial in made.trials]
+        return [found[start : start + 16] for start in range(0, len(found), 16)]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert order(1)[0] != order(1)[1]
+
+
+def test_repetitions_added_to_a_spec_leave_the_earlier_blocks_as_they_were() -> None:
+    short, long = (plan(spec(repetitions=count), facts()).trials for count in (2, 5))
+    assert long[: len(short)] == short
+
+
+def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
+    engines = [{"name": "serial", "kind": "wire"}]
+    made = plan(spec(engines=engines, matrix={"engines": ["serial"], "registries": ["us"]}), facts())
+    (cell,) = made.cells
+    assert (cell.engine, cell.engine_kind, cell.region, cell.platform) == ("serial", "wire", "us-1", "linux/amd64")
+    assert set(FACTORS) == set(cell.as_dict()) - {"engine_kind", "region"}
+    assert str(cell) == "serial · us · direct · linux/amd64 · ×1 · cold"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"engines": ["podman"]}, "no engine of this kind yet"),
+        ({"cache": ["warm"]}, "wire keeps nothing between pulls"),
+        ({"engines": ["docker"], "proxies": ["squid"]}, "dockerd takes its HTTP proxy at start"),
+        ({"engines": ["docker"], "auth": ["per-pull"]}, "dockerd makes a token exchange of its own"),
+        ({"registries": ["us"], "proxies": ["cache"]}, "proxy 'cache' is a mirror of 'eu', not of 'us'"),
+        ({"engines": ["docker"], "concurrency": [3]}, "2 images cannot keep 3 workers busy"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_planned_out_with_its_reason(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        plan(spec(matrix=changes, proxies=[MIRROR, FORWARD]), facts())
+    one_that_can = {"engines": [*changes.get("engines", ["wire"]), "fake"], "registries": ["eu", "us"]}
+    made = plan(spec(matrix={**changes, **one_that_can}, proxies=[MIRROR, FORWARD]), facts())
+    assert {cell.engine for cell in made.cells} >= {"fake"}
+    assert any(told in reason for reason in reasons(made))
+
+
+def test_an_engine_that_is_not_there_is_planned_out() -> None:
+    absent = EngineFacts(name="docker", kind="docker", unavailable="/run/docker.sock: no answer")
+    made = plan(spec(matrix={"engines": ["wire", "docker"]}), facts(absent))
+    assert {cell.engine for cell in made.cells} == {"wire"}
+    assert set(reasons(made)) == {"engine 'docker': /run/docker.sock: no answer"}
+    assert group_reasons(made.planned_out) == {"engine 'docker': /run/docker.sock: no answer": 2}
+
+
+def test_an_image_that_was_there_before_cannot_be_pulled_cold() -> None:
+    present = EngineFacts(name="docker", kind="docker", present=frozenset({f"sha256:{10:064x}"}))
+    matrix = {"engines": ["docker"], "registries": ["eu"], "cache": ["cold", "warm"]}
+    made = plan(spec(matrix=matrix), facts(present))
+    assert [cell.cache for cell in made.cells] == ["warm"]
+    assert "app:1 was in the store of 'docker' before the run" in reasons(made)[0]
+    removable = plan(spec(matrix=matrix, cache_reset="remove"), facts(present))
+    assert [cell.cache for cell in removable.cells] == ["cold", "warm"]
+
+
+def test_an_engine_with_a_store_pulls_an_image_at_most_once_a_trial() -> None:
+    made = plan(spec(matrix={"engines": ["wire", "docker"]}, pulls_per_trial=5), facts())
+    pulled = {trial.cell.engine: trial.images for trial in made.trials}
+    assert pulled == {"wire": ("app:1", "app:2", "app:1", "app:2", "app:1"), "docker": ("app:1", "app:2")}
+
+
+def test_every_cell_of_an_engine_pulls_the_same_whatever_its_concurrency() -> None:
+    made = plan(spec(matrix={"concurrency": [1, 4]}), facts())
+    assert {trial.images for trial in made.trials} == {("app:1", "app:2", "app:1", "app:2")}
+
+
+def test_bytes_and_requests_are_summed_over_all_trials() -> None:
+    made = plan(spec(matrix={"registries": ["eu"]}, warmup=1, repetitions=2), facts())
+    assert made.bytes == 3 * ((10 + 1000) + (20 + 1000))
+    assert made.manifest_requests == 3 * 2 * 2
+
+
+def test_a_manifest_without_an_index_is_one_request() -> None:
+    flat = tuple(image("eu", name, "linux/amd64", is_index=False) for name in ("app:1", "app:2"))
+    known = facts(images=flat)
+    made = plan(spec(matrix={"registries": ["eu"]}, warmup=0, repetitions=1), known)
+    assert made.manifest_requests == 2
+    assert manifest_requests(made.trials[0], facts(offline=True, images=(image("us", "app:1"),))) == 4
+
+
+def test_what_is_warm_moves_no_bytes() -> None:
+    made = plan(spec(matrix={"engines": ["docker"], "cache": ["warm"]}), facts())
+    assert made.bytes == 0
+
+
+def test_offline_facts_know_no_bytes_and_refuse_nothing() -> None:
+    made = plan(spec(matrix={"engines": ["docker"]}), Facts(host_platform="linux/arm64", offline=True))
+    assert made.bytes is None
+    assert made.planned_out == ()
+    assert {cell.platform for cell in made.cells} == {"linux/arm64"}
+
+
+def test_a_mirror_leads_to_its_upstream_alone_and_a_forward_proxy_to_all() -> None:
+    matrix = {"proxies": ["direct", "cache", "squid"]}
+    found = routes(spec(matrix=matrix, proxies=[MIRROR, FORWARD]))
+    assert set(found) == {("eu", "direct"), ("us", "direct"), ("eu", "cache"), ("eu", "squid"), ("us", "squid")}
+    mirror, forward = found["eu", "cache"], found["us", "squid"]
+    assert (mirror.url, mirror.prefix, mirror.forward_url, mirror.region) == (
+        "https://m.example.com",
+        "hub",
+        None,
+        "eu-1",
+    )
+    assert (forward.url, forward.prefix, forward.forward_url) == ("https://us.example.com", "", "http://squid:3128")
+    assert found["eu", "direct"].forward_url is None
+
+
+def test_registries_outside_the_matrix_have_no_route() -> None:
+    assert set(routes(spec(matrix={"registries": ["us"]}))) == {("us", "direct")}
+
+
+def test_the_document_of_a_plan_has_what_scripts_rely_on() -> None:
+    made = plan(spec(matrix={"engines": ["wire", "podman"]}), facts())
+    document = made.as_dict()
+    assert {"cells", "trials", "planned_out", "bytes", "manifest_requests"} <= set(document)
+    assert document["planned_out"][0]["cell"]["engine"] == "podman"
+    assert {"trial", "block", "warmup", "pulls", *FACTORS} <= set(document["trials"][0])
+
+
+def test_what_a_pull_should_give_is_what_its_manifest_promised() -> None:
+    made = plan(spec(), facts())
+    cell = made.cells[0]
+    assert expected_image(facts(), cell, "app:2").manifest.size_bytes == 1020
+    with pytest.raises(KeyError, match="app:9 for linux/amd64 at eu"):
+        expected_image(facts(), cell, "app:9")
