@@ -17,7 +17,9 @@ import pytest
 from benchmarks.debian_images import BuiltImage, BuiltIndex, DebianImages, push
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
+from pullbench.lab.world import World
 from tests.integration.real_registry import RealRegistry, start_registry
+from tests.integration.shell import PrefectServer, Shell
 
 _DOCKERD_START_S = 60.0
 
@@ -150,3 +152,24 @@ def fresh() -> Callable[[], str]:
     counter = itertools.count()
     word = os.urandom(4).hex()
     return lambda: f"{word}-{next(counter)}"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """One Prefect server for the session: runs against it start in a second or two."""
+    server = PrefectServer(tmp_path_factory.mktemp("prefect"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def shell(prefect_server: PrefectServer, tmp_path: Path) -> Shell:
+    """`pullbench` in a folder of the test's own, against the session's Prefect server."""
+    return Shell(tmp_path, {**prefect_server.environment, "DOCKER_CONFIG": str(tmp_path / "no-docker-config")})
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[World]:
+    """The embedded lab."""
+    with World.start() as world:
+        yield world
