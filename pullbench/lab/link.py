@@ -22,6 +22,7 @@ from pullbench.lab.registry import listen
 _LOOKAHEAD_S = 0.005
 _CHUNK_S = 0.001
 _MIN_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 14, 1 << 18
+_ACCEPT_PAUSE_S = 0.02
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -130,7 +131,12 @@ class _Link:
         listener.setblocking(False)
         try:
             while True:
-                client, _ = await loop.sock_accept(listener)
+                try:
+                    client, _ = await loop.sock_accept(listener)
+                except OSError:
+                    # Out of file descriptors, or the client has gone already: the next one may be luckier.
+                    await asyncio.sleep(_ACCEPT_PAUSE_S)
+                    continue
                 task = asyncio.create_task(self._carry(client))
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)

@@ -190,24 +190,26 @@ class PullThrough:
     def _fetch(self, repository: str, digest: str, fetch: Fetch) -> None:
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
         self._counters.add("upstream_requests")
+        # Whatever ends this thread, those who follow the fetch must hear of it.
+        failure: UpstreamError | None = UpstreamError(502, f"blob {digest}: the fetch broke")
         try:
             self._receive(connection, repository, digest, fetch)
             path = self._folder / digest.replace(":", "-")
             fetch.move(path)
             self._contents.put_blob(repository, digest, path)
-            outcome: UpstreamError | None = None
+            failure = None
         except UpstreamError as error:
-            outcome = error
+            failure = error
         except (OSError, http.client.HTTPException) as error:
-            outcome = UpstreamError(502, f"blob {digest}: {error or type(error).__name__}")
+            failure = UpstreamError(502, f"blob {digest}: {error or type(error).__name__}")
         finally:
             connection.close()
-        with self._lock:
-            del self._fetches[digest]
-        if outcome is None:
-            fetch.end()
-        else:
-            fetch.fail(outcome)
+            with self._lock:
+                del self._fetches[digest]
+            if failure is None:
+                fetch.end()
+            else:
+                fetch.fail(failure)
 
     def _receive(self, connection: http.client.HTTPConnection, repository: str, digest: str, fetch: Fetch) -> None:
         connection.request("GET", f"/v2/{repository}/blobs/{digest}")
