@@ -26,11 +26,28 @@ class Target:
         """For people and for `preflight --json`: `eu`, `eu via cache library/nginx:1.27 linux/arm64`."""
         return " ".join(part for part in (self.route.name, self.image, self.platform) if part)
 
-    def is_part_of(self, other: "Target") -> bool:
+    def is_part_of(self, other: "Target | Local") -> bool:
         """Whether what is true of `other` is true of this: a platform is part of its image, an image of its route."""
         return (
-            self.route == other.route and other.image in (None, self.image) and other.platform in (None, self.platform)
+            isinstance(other, Target)
+            and self.route == other.route
+            and other.image in (None, self.image)
+            and other.platform in (None, self.platform)
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """What a finding is about where it is no registry: this machine, a daemon, a file."""
+
+    name: str
+
+    def is_part_of(self, other: "Target | Local") -> bool:
+        """Only of itself."""
+        return self == other
+
+
+TargetT = TypeVar("TargetT", Target, Local)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,41 +69,41 @@ class Fault:
         return f"[{self.code}] {self.text}"
 
 
-def always(_target: Target) -> str | None:
+def always(_target: Target | Local) -> str | None:
     """For a check that applies to each of its targets."""
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check(Generic[Evidence]):
+class Check(Generic[TargetT, Evidence]):
     """One question that is asked of every target of a kind. Make one a file, and list it in `checks.CHECKS`."""
 
     id: str
     """Stable: it is stored, and `--only` and `--skip` name it."""
-    targets: Callable[[World], Sequence[Target]]
-    probe: Callable[[World, Target], Evidence]
+    targets: Callable[[World], Sequence[TargetT]]
+    probe: Callable[[World, TargetT], Evidence]
     """Looks, in its own thread. What a registry does wrong is evidence; what it raises makes the check `error`."""
-    judge: Callable[[Evidence, Target], list[Finding]]
+    judge: Callable[[Evidence, TargetT], list[Finding]]
     """Pure: the same evidence gives the same findings. The runner fills `duration_s`."""
     needs: frozenset[str] = frozenset()
     """Checks whose failure for a target leaves this one nothing to learn there."""
-    skips: Callable[[Target], str | None] = always
+    skips: Callable[[TargetT], str | None] = always
     """Why the check does not apply to a target; None where it does."""
     timeout_s: float = 60.0
     """The whole probe; beyond it the check is `error`."""
 
 
-def passed(check: str, target: Target, observed: str, expected: str) -> Finding:
+def passed(check: str, target: Target | Local, observed: str, expected: str) -> Finding:
     return Finding(check=check, target=target.name, status=Status.PASS, observed=observed, expected=expected)
 
 
-def warned(check: str, target: Target, observed: str, expected: str, remedy: str) -> Finding:
+def warned(check: str, target: Target | Local, observed: str, expected: str, remedy: str) -> Finding:
     return Finding(
         check=check, target=target.name, status=Status.WARN, observed=observed, expected=expected, remedy=remedy
     )
 
 
-def failed(check: str, target: Target, fault: Fault, expected: str, remedy: str) -> Finding:
+def failed(check: str, target: Target | Local, fault: Fault, expected: str, remedy: str) -> Finding:
     """A failure; its text starts with the error code in brackets, such as `[connect_refused]`."""
     return Finding(
         check=check, target=target.name, status=Status.FAIL, observed=str(fault), expected=expected, remedy=remedy

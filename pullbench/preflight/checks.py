@@ -5,7 +5,7 @@ from typing import Any
 from pullbench.preflight import api, auth, dns, image, platform, tcp, tls
 from pullbench.preflight.check import Check
 
-CHECKS: tuple[Check[Any], ...] = (
+CHECKS: tuple[Check[Any, Any], ...] = (
     dns.CHECK,
     tcp.CHECK,
     tls.CHECK,

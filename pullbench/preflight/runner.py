@@ -14,7 +14,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
-from pullbench.preflight.check import Check, Fault, Target
+from pullbench.preflight.check import Check, Fault, Local, Target
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.world import World
@@ -43,7 +43,7 @@ def preflight(
         return run_checks(chosen, world)
 
 
-def select(checks: Sequence[Check[Any]], *, only: frozenset[str], skip: frozenset[str]) -> list[Check[Any]]:
+def select(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: frozenset[str]) -> list[Check[Any, Any]]:
     """The checks that are asked for; UsageError, with what there is, for an unknown id or where none is left."""
     known = [check.id for check in checks]
     for option, ids in (("only", only), ("skip", skip)):
@@ -61,8 +61,8 @@ def select(checks: Sequence[Check[Any]], *, only: frozenset[str], skip: frozense
 class _Job:
     """One check of one target; `place` is its target's position among the check's own."""
 
-    check: Check[Any]
-    target: Target
+    check: Check[Any, Any]
+    target: Target | Local
     place: int
 
 
@@ -74,7 +74,7 @@ class _Done:
     """The failure that leaves those who need this one nothing to learn: its own, or one before it."""
 
 
-def run_checks(checks: Sequence[Check[Any]], world: World) -> list[Finding]:
+def run_checks(checks: Sequence[Check[Any, Any]], world: World) -> list[Finding]:
     """Run each check once those that it needs are done; findings by target in the spec's order, then by check."""
     done: list[_Done] = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="preflight") as pool:
@@ -91,7 +91,7 @@ def run_checks(checks: Sequence[Check[Any]], world: World) -> list[Finding]:
     return [finding for each in done for finding in each.findings]
 
 
-def _waves(checks: Sequence[Check[Any]]) -> Iterator[list[Check[Any]]]:
+def _waves(checks: Sequence[Check[Any, Any]]) -> Iterator[list[Check[Any, Any]]]:
     """Checks whose needs stand in earlier waves; a need that was not chosen holds nobody up."""
     waiting = list(checks)
     while waiting:
@@ -104,6 +104,8 @@ def _waves(checks: Sequence[Check[Any]]) -> Iterator[list[Check[Any]]]:
 
 
 def _position(job: _Job, world: World, rank: dict[str, int]) -> tuple[int, int, int, int]:
+    if isinstance(job.target, Local):
+        return -1, -1, rank[job.check.id], job.place
     image = -1 if job.target.image is None else world.spec.images.index(job.target.image)
     return world.routes.index(job.target.route), image, rank[job.check.id], job.place
 
@@ -127,11 +129,11 @@ def _run(job: _Job, world: World, before: Sequence[_Done]) -> _Done:
     )
 
 
-def _skipped(check: Check[Any], target: Target, reason: str) -> Finding:
+def _skipped(check: Check[Any, Any], target: Target | Local, reason: str) -> Finding:
     return Finding(check=check.id, target=target.name, status=Status.SKIP, observed=reason)
 
 
-def _within(check: Check[Any], target: Target, world: World) -> list[Finding]:
+def _within(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
     """The check in a thread of its own, left behind where it does not end: a resolver cannot be interrupted."""
     ended: list[list[Finding]] = []
     thread = threading.Thread(
@@ -149,11 +151,12 @@ def _within(check: Check[Any], target: Target, world: World) -> list[Finding]:
     ]
 
 
-def _judged(check: Check[Any], target: Target, world: World) -> list[Finding]:
+def _judged(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
     try:
         return check.judge(check.probe(world, target), target)
     except RegistryError as error:
-        return [_could_not_run(check, target, str(Fault.of(error)), remedy(error.code, target.route))]
+        cure = remedy(error.code, target.route) if isinstance(target, Target) else error.remedy
+        return [_could_not_run(check, target, str(Fault.of(error)), cure)]
     except UsageError as error:
         return [_could_not_run(check, target, clean(error), "mend what the text names in the spec")]
     except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
@@ -161,5 +164,5 @@ def _judged(check: Check[Any], target: Target, world: World) -> list[Finding]:
         return [_could_not_run(check, target, observed, f"please report it; go on with `--skip {check.id}`")]
 
 
-def _could_not_run(check: Check[Any], target: Target, observed: str, cure: str) -> Finding:
+def _could_not_run(check: Check[Any, Any], target: Target | Local, observed: str, cure: str) -> Finding:
     return Finding(check=check.id, target=target.name, status=Status.ERROR, observed=observed, remedy=cure)

@@ -6,7 +6,7 @@ import pytest
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.check import Check, Fault, Local, Target, failed, passed
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.documents import findings_document
 from pullbench.preflight.runner import preflight, run_checks, select
@@ -24,7 +24,7 @@ TWO_WAYS: dict[str, Any] = {
 }
 
 
-def check_of(name: str, **options: Any) -> Check[Any]:
+def check_of(name: str, **options: Any) -> Check[Any, Any]:
     """A check that passes, unless `fails` names a part of its target's name."""
     fails = options.pop("fails", None)
 
@@ -37,7 +37,7 @@ def check_of(name: str, **options: Any) -> Check[Any]:
     return Check(id=name, **options)
 
 
-def run(*checks: Check[Any], **changes: Any) -> list[Finding]:
+def run(*checks: Check[Any, Any], **changes: Any) -> list[Finding]:
     with world_over(FakeRegistry(), spec_of(**{**TWO_WAYS, **changes})) as world:
         return run_checks(checks, world)
 
@@ -135,6 +135,21 @@ def test_what_does_not_apply_is_skipped_with_its_reason_and_holds_nobody_up() ->
     assert [(finding.status, finding.observed) for finding in found[:2]] == [
         (Status.SKIP, "no TLS here"),
         (Status.PASS, "yes"),
+    ]
+
+
+def test_what_is_no_registry_comes_first_and_its_failure_holds_up_only_itself() -> None:
+    here = Local(name="this machine")
+    found = run(
+        check_of("api", needs=frozenset({"disk"})),
+        check_of("disk", targets=lambda world: [here], fails="this"),
+        check_of("clean", targets=lambda world: [here], needs=frozenset({"disk"})),
+    )
+    assert shown(found) == [
+        ("disk", "this machine", "fail"),
+        ("clean", "this machine", "skip"),
+        ("api", "eu", "pass"),
+        ("api", "us", "pass"),
     ]
 
 
