@@ -1,0 +1,123 @@
+"""Two cells of a run are compared block by block, and the answer may be that it is not known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from pullbench.stats.compare import Comparison, Verdict, compare_paired, holm
+
+
+def blocks(*medians: float) -> dict[int, list[float]]:
+    return {block: [median] for block, median in enumerate(medians)}
+
+
+def one(baseline: dict[int, list[float]], candidate: dict[int, list[float]], margin: float = 0.05) -> Comparison:
+    (found,) = compare_paired([(baseline, candidate)], margin)
+    return found
+
+
+def test_the_ratio_is_paired_by_block() -> None:
+    before, after = [1.0, 2.0, 4.0, 8.0], [0.5, 1.1, 1.9, 4.2]
+    found = one(blocks(*before), blocks(*after))
+    logs = np.log(np.array(after) / np.array(before))
+    low, high = stats.t.interval(0.95, 3, loc=logs.mean(), scale=stats.sem(logs))
+    assert found.ratio == pytest.approx(math.exp(logs.mean()))
+    assert found.low == pytest.approx(math.exp(low))
+    assert found.high == pytest.approx(math.exp(high))
+    assert found.p == pytest.approx(stats.ttest_rel(np.log(after), np.log(before)).pvalue)
+    assert (found.verdict, found.blocks) == (Verdict.FASTER, 4)
+
+
+def test_drift_that_hits_both_alike_hides_no_difference() -> None:
+    drift = [1.0, 3.0, 9.0, 27.0, 81.0]
+    found = one(
+        blocks(*drift),
+        blocks(*(2 * level * nudge for level, nudge in zip(drift, (0.98, 1, 1.02, 1, 1.01), strict=True))),
+    )
+    assert found.verdict is Verdict.SLOWER
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ((0.70, 0.72, 0.69, 0.71, 0.70), Verdict.FASTER),
+        ((1.40, 1.42, 1.38, 1.41, 1.40), Verdict.SLOWER),
+        ((1.00, 1.01, 0.99, 1.00, 1.00), Verdict.NO_DIFFERENCE),
+        ((1.03, 1.031, 1.029, 1.03, 1.03), Verdict.NO_DIFFERENCE),
+        ((0.5, 2.0, 0.7, 1.6, 1.0), Verdict.INCONCLUSIVE),
+        ((1.02, 1.05, 1.03, 1.06, 1.04), Verdict.INCONCLUSIVE),
+        ((1.0, 1.0), Verdict.TOO_FEW_SAMPLES),
+        ((), Verdict.TOO_FEW_SAMPLES),
+    ],
+)
+def test_the_verdict_needs_effect_and_evidence(ratios: tuple[float, ...], verdict: Verdict) -> None:
+    assert one(blocks(*[2.0] * len(ratios)), blocks(*(2 * ratio for ratio in ratios))).verdict is verdict
+
+
+def test_a_wider_margin_calls_more_no_difference() -> None:
+    found = one(blocks(1, 1, 1, 1), blocks(1.08, 1.09, 1.08, 1.07), margin=0.15)
+    assert found.verdict is Verdict.NO_DIFFERENCE
+    assert one(blocks(1, 1, 1, 1), blocks(1.08, 1.09, 1.08, 1.07)).verdict is Verdict.SLOWER
+
+
+def test_too_few_blocks_still_show_what_was_seen() -> None:
+    found = one(blocks(1.0, 1.0), blocks(2.0, 8.0))
+    assert found.ratio == pytest.approx(4.0)
+    assert (found.low, found.high, found.p) == (None, None, None)
+    assert (found.blocks, found.verdict) == (2, Verdict.TOO_FEW_SAMPLES)
+    assert one({}, blocks(1.0)).ratio is None
+
+
+def test_only_blocks_with_values_of_both_are_paired() -> None:
+    baseline = {0: [1.0], 1: [1.0], 2: [], 3: [1.0], 5: [9.0]}
+    candidate = {0: [2.0], 1: [2.2], 2: [5.0], 3: [1.8], 4: [7.0]}
+    assert one(baseline, candidate).blocks == 3
+
+
+def test_ratios_without_spread_are_judged_by_their_signs() -> None:
+    assert one(blocks(*[1.0] * 5), blocks(*[2.0] * 5)).verdict is Verdict.INCONCLUSIVE
+    six = one(blocks(*[1.0] * 6), blocks(*[2.0] * 6))
+    assert six.p == pytest.approx(2 * 0.5**6)
+    assert six.verdict is Verdict.SLOWER
+    same = one(blocks(*[0.3] * 6), blocks(*[0.3] * 6))
+    assert (same.p, same.verdict) == (1.0, Verdict.NO_DIFFERENCE)
+
+
+def test_a_family_is_corrected_together() -> None:
+    nearly = (blocks(1, 1, 1, 1, 1), blocks(1.1, 1.3, 1.15, 1.4, 1.05))
+    alone, *_ = compare_paired([nearly])
+    assert alone.p is not None
+    assert alone.verdict is Verdict.SLOWER
+    together = compare_paired([nearly] * 10 + [({}, {})])
+    assert [entry.p for entry in together[:10]] == pytest.approx([min(1.0, 10 * alone.p)] * 10)
+    assert {entry.verdict for entry in together[:10]} == {Verdict.INCONCLUSIVE}
+    assert together[10].verdict is Verdict.TOO_FEW_SAMPLES
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_keeps_the_order_and_never_lowers_a_p(values: list[float]) -> None:
+    corrected = holm(values)
+    assert all(after >= before for before, after in zip(values, corrected, strict=True))
+    assert all(after <= 1 for after in corrected)
+    ranked = [after for _, after in sorted(zip(values, corrected, strict=True))]
+    assert ranked == sorted(ranked)
+
+
+def test_equal_cells_are_seldom_called_different() -> None:
+    generator, wrong = np.random.default_rng(11), 0
+    for _ in range(400):
+        drift = generator.normal(0, 0.3, 6)
+        before, after = np.exp(drift + generator.normal(0, 0.1, (2, 6)))
+        wrong += one(blocks(*before), blocks(*after)).verdict in (Verdict.FASTER, Verdict.SLOWER)
+    assert wrong / 400 <= 0.08

@@ -1,0 +1,97 @@
+"""A verdict stands where the whole interval lies on one side of the target, and nowhere else."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pullbench.stats.slo import (
+    Verdict,
+    longest_failure_streak,
+    score_failure_streak,
+    score_mean,
+    score_percentile,
+    score_success_rate,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "target", "verdict"),
+    [
+        (0, 0, 0.999, Verdict.NOT_SHOWN),
+        (100, 100, 0.999, Verdict.NOT_SHOWN),
+        (3_838, 3_838, 0.999, Verdict.MET),
+        (3_837, 3_837, 0.999, Verdict.NOT_SHOWN),
+        (990, 1000, 0.999, Verdict.MISSED),
+        (998, 1000, 0.999, Verdict.NOT_SHOWN),
+        (100_000, 100_000, 1.0, Verdict.NOT_SHOWN),
+        (99_999, 100_000, 1.0, Verdict.MISSED),
+        (10, 10, 0.7, Verdict.MET),
+    ],
+)
+def test_a_success_rate_is_judged_by_its_interval(successes: int, n: int, target: float, verdict: Verdict) -> None:
+    score = score_success_rate(successes, n, target)
+    assert score.verdict is verdict
+    assert score.target == target
+    assert score.measured == (successes / n if n else None)
+
+
+def test_a_mean_is_judged_over_the_blocks_means() -> None:
+    blocks = [[1.0, 3.0], [2.5], [1.5, 1.5, 1.5]]
+    low, high = stats.t.interval(0.95, 2, loc=2.0, scale=stats.sem([2.0, 2.5, 1.5]))
+    score = score_mean(blocks, 3.0)
+    assert score.measured == pytest.approx(2.0)
+    assert score.low == pytest.approx(low)
+    assert score.high == pytest.approx(high)
+    assert score_mean(blocks, high + 1e-9).verdict is Verdict.MET
+    assert score_mean(blocks, high - 1e-9).verdict is Verdict.NOT_SHOWN
+    assert score_mean(blocks, low + 1e-9).verdict is Verdict.NOT_SHOWN
+    assert score_mean(blocks, low - 1e-9).verdict is Verdict.MISSED
+
+
+def test_under_three_blocks_a_mean_shows_nothing() -> None:
+    score = score_mean([[1.0], [], [1.0]], 3.0)
+    assert (score.verdict, score.measured, score.low, score.high) == (Verdict.NOT_SHOWN, 1.0, None, None)
+    assert score_mean([], 3.0).measured is None
+
+
+def test_a_percentile_is_judged_by_order_statistics() -> None:
+    values = [float(value) for value in np.random.default_rng(3).permutation(1000)]
+    score = score_percentile(values, 99, 2000.0)
+    # Ranks of the exact 95% interval: binomial quantiles of (1000, 0.99).
+    assert (score.low, score.high) == (
+        stats.binom.ppf(0.025, 1000, 0.99) - 1,
+        stats.binom.ppf(0.975, 1000, 0.99),
+    )
+    assert score.measured == pytest.approx(989.01)
+    assert score.verdict is Verdict.MET
+    assert score_percentile(values, 99, 990.0).verdict is Verdict.NOT_SHOWN
+    assert score_percentile(values, 99, 900.0).verdict is Verdict.MISSED
+
+
+def test_a_p99_is_not_met_before_values_carry_its_upper_bound() -> None:
+    assert score_percentile([0.1] * 367, 99, 2.0).verdict is Verdict.NOT_SHOWN
+    assert score_percentile([0.1] * 368, 99, 2.0).verdict is Verdict.MET
+
+
+def test_few_values_can_miss_a_percentile_but_not_meet_it() -> None:
+    slow = score_percentile([5.0] * 20, 99, 2.0)
+    assert (slow.verdict, slow.measured, slow.high) == (Verdict.MISSED, None, None)
+    assert score_percentile([0.1] * 20, 99, 2.0).verdict is Verdict.NOT_SHOWN
+    assert score_percentile([], 99, 2.0).verdict is Verdict.NOT_SHOWN
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "longest"),
+    [("", 0), ("+++", 0), ("-", 1), ("--+---+-", 3), ("+-+-", 1), ("----", 4)],
+)
+def test_the_longest_streak_of_failures_is_counted(outcomes: str, longest: int) -> None:
+    assert longest_failure_streak(mark == "+" for mark in outcomes) == longest
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"), [("", Verdict.NOT_SHOWN), ("--+--", Verdict.MET), ("---", Verdict.MISSED)]
+)
+def test_a_streak_must_stay_below_the_limit(outcomes: str, verdict: Verdict) -> None:
+    score = score_failure_streak((mark == "+" for mark in outcomes), 3)
+    assert score.verdict is verdict
+    assert score.measured == (longest_failure_streak(mark == "+" for mark in outcomes) if outcomes else None)
