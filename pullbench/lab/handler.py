@@ -34,6 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         super().setup()
         self.registry: Registry = self.server.registry  # type: ignore[attr-defined]
         self._sent: tuple[int, int] = (0, 0)
+        self._counted = True
 
     def handle(self) -> None:
         try:
@@ -78,7 +79,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = parse_qs(parts.query, keep_blank_values=True)
         found = _PATH.fullmatch(parts.path)
         counters = self.registry.counters
-        if parts.path == "/lab/counters":
+        self._counted = parts.path != "/lab/counters"
+        if not self._counted:
             self._reply(200, json.dumps(counters.as_dict()).encode(), _JSON)
         elif parts.path == "/token":
             counters.request("token")
@@ -239,13 +241,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _reply(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> None:
         self._head(status, None if status == 304 else len(body), {**(headers or {}), "Content-Type": content_type})
         if self.command != "HEAD" and body:
-            self.registry.counters.add("bytes", len(body))
+            if self._counted:
+                self.registry.counters.add("bytes", len(body))
             self._sent = (status, len(body))
             self.wfile.write(body)
 
     def _head(self, status: int, size_bytes: int | None, headers: Mapping[str, str]) -> None:
         self._sent = (status, 0)
-        self.registry.counters.status(status)
+        if self._counted:
+            self.registry.counters.status(status)
         self.send_response(status)
         self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
         for name, value in headers.items():

@@ -167,6 +167,8 @@ def test_counters_say_what_was_asked_and_sent(registry: Registry, images: tuple[
     assert seen["requests"] == {"manifest_head": 1, "manifest_get": 1, "blob_get": 2}
     assert seen["statuses"] == {"200": 3, "206": 1}
     assert seen["bytes"] == len(image.index) + len(content) + 10
+    again = counters(registry)
+    assert (again["bytes"], again["statuses"]) == (seen["bytes"], seen["statuses"])
 
 
 def test_a_client_that_goes_away_harms_nobody_and_is_not_counted_as_served(tmp_path: Path) -> None:
