@@ -56,7 +56,7 @@ class PullStream:
         self._platform = platform
         self._auth_config = auth_config
         self._translate = translate
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._lock = threading.RLock()  # a signal's handler may call stop in the thread that is opening
         self._connection: http.client.HTTPConnection | None = None
         self._hang_up: threading.Timer | None = None
@@ -116,7 +116,7 @@ class PullStream:
 
     def _half_close(self) -> None:
         self._shut_down(socket.SHUT_WR)
-        self._hang_up = threading.Timer(self._patience_s, self._abandon)
+        self._hang_up = threading.Timer(self.patience_s, self._abandon)
         self._hang_up.daemon = True
         self._hang_up.start()
 
