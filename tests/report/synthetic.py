@@ -172,7 +172,7 @@ class _Maker:
         return made
 
 
-def make(folder: Path, recipe: Recipe | None = None) -> ResultStore:
+def make(folder: Path | str, recipe: Recipe | None = None) -> ResultStore:
     """A store with one made-up run, RUN_ID, compacted as a finished run is."""
     recipe = recipe or Recipe()
     maker, store, number = _Maker(recipe), ResultStore(str(folder)), 0

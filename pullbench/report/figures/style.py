@@ -6,6 +6,7 @@ The fallback in each `var` is what a viewer without the page's CSS shows. Series
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from pullbench.report.html import Html, escape, join, tag
+from pullbench.report.html import Html, escape, join, tag, visible
 
 INK, MUTED, GRID, PAPER, BAD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -135,12 +136,15 @@ def _swatch(index: int, marker: str | None) -> Html:
 
 def _svg(key: str, title: str, description: str, draw: Callable[[Sheet], Figure], sheet: Sheet) -> Html:
     """One drawing as inline SVG: no prologue, ids of its own, colours of the page, a title and a description."""
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        # The page's font draws the text; the one that measures it here may lack a name's letters.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcdefaults()
         mpl.rcParams.update(_RC | {"font.size": sheet.font_pt, "axes.titlesize": sheet.font_pt + 0.5})
         figure, written = draw(sheet), io.StringIO()
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    markup = written.getvalue()
+    # Names from outside stand in the text: what steers the display is written out there too.
+    markup = visible(written.getvalue())
     markup = markup[markup.index("<svg") :]
     markup = re.sub(r"<metadata>.*?</metadata>", "", markup, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():

@@ -34,7 +34,7 @@ def timeline(table: pd.DataFrame) -> Html:
         else "No pull failed."
     )
     if every > 1:
-        caption += f" Every {every}th trial without failures is drawn."
+        caption += f" Of the trials without failures one in {every} is drawn."
     return drawn(
         "timeline",
         "Trials over time",

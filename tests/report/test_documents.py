@@ -1,0 +1,51 @@
+"""The JSON of a run: plain, complete, and the same numbers as the tables."""
+
+import json
+import math
+
+import pytest
+
+from pullbench.errors import UsageError
+from pullbench.report import tables
+from pullbench.report.documents import run_document
+from pullbench.report.stored import StoredRun, records
+from pullbench.store.dataset import ResultStore
+from tests.report import synthetic
+from tests.report.synthetic import RUN_ID, Recipe
+
+
+def test_the_document_is_strict_json_with_the_keys_relied_upon(store: ResultStore) -> None:
+    document = run_document(store, RUN_ID, "reports/index.html")
+    again = json.loads(json.dumps(document, allow_nan=False))
+    assert again == document
+    assert {"run_id", "status", "report", "preflight", "cells", "slo"} <= set(document)
+    assert document["report"] == "reports/index.html"
+    assert document["preflight"]["status"] == "warn"
+    assert {"name", "target", "measured", "verdict"} <= set(document["slo"][0])
+    wanted = {"engine", "registry", "proxy", "platform", "concurrency", "cache", "pulls", "succeeded", "median_s"}
+    wanted |= {"median_low_s", "median_high_s", "p95_s", "throughput_bytes_per_s"}
+    assert wanted <= set(document["cells"][0])
+
+
+def test_its_cells_are_the_tables_cells_to_the_last_digit(store: ResultStore, full: StoredRun) -> None:
+    cells = records(tables.cells(full.pulls, full.trials))
+    document = json.loads(json.dumps(run_document(store, RUN_ID)))
+    for told, cell in zip(document["cells"], cells, strict=True):
+        for name, value in cell.items():
+            assert told[name] == (None if isinstance(value, float) and math.isnan(value) else value), name
+
+
+def test_what_is_not_known_is_null(store: ResultStore) -> None:
+    assert {cell["p99_s"] for cell in run_document(store, RUN_ID)["cells"]} == {None}
+
+
+def test_a_run_that_failed_everywhere_has_a_document() -> None:
+    recipe = Recipe(engines=("wire",), concurrency=(1,), blocks=3, pulls=2, fail_everywhere=True)
+    document = run_document(synthetic.make("memory://report-failed", recipe), RUN_ID)
+    assert document["headline"]["status"] == "failed"
+    assert document["errors"][0]["code"] == "reset"
+
+
+def test_an_unknown_run_is_refused_by_name(store: ResultStore) -> None:
+    with pytest.raises(UsageError, match="20200101T000000Z-0000"):
+        run_document(store, "20200101T000000Z-0000")

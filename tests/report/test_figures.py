@@ -1,0 +1,130 @@
+"""Figures: well-formed, told in words, in the page's colours, and only where there is something to draw."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from pullbench.report import figures, tables
+from pullbench.report.contrasts import contrasts
+from pullbench.report.html import Html
+from pullbench.report.stored import StoredRun
+from pullbench.report.waterfall import waterfalls
+from tests.report.synthetic import Recipe
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def draw_all(stored: StoredRun) -> dict[str, Html]:
+    cells = tables.cells(stored.pulls, stored.trials)
+    return {
+        "overview": figures.overview(cells),
+        "concurrency": figures.concurrency(cells),
+        "contrast": figures.contrast(contrasts(stored)),
+        "waterfalls": figures.waterfalls(waterfalls(stored, cells)),
+        "timeline": figures.timeline(tables.trials_over_time(stored.pulls, stored.trials)),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn(full: StoredRun) -> dict[str, Html]:
+    return draw_all(full)
+
+
+def svgs(markup: str) -> list[ET.Element]:
+    found = re.findall(r"<svg role=.*?</svg>", markup, flags=re.DOTALL)
+    return [ET.fromstring(one.replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)) for one in found]
+
+
+def test_every_figure_has_a_wide_and_a_narrow_drawing_that_parse(drawn: dict[str, Html]) -> None:
+    count = {name: len(svgs(markup)) for name, markup in drawn.items()}
+    assert count == {"overview": 2, "concurrency": 2, "contrast": 2, "waterfalls": 4, "timeline": 2}
+
+
+def test_every_drawing_says_in_words_what_it_shows(drawn: dict[str, Html]) -> None:
+    for markup in drawn.values():
+        assert re.search(r"<figcaption>[^<]{40,}", markup)
+        for svg in svgs(markup):
+            title, desc = svg.find(f"{SVG}title"), svg.find(f"{SVG}desc")
+            assert title is not None and title.text and desc is not None and len(desc.text or "") > 20
+            assert svg.attrib["aria-labelledby"] == f"{title.attrib['id']} {desc.attrib['id']}"
+
+
+def test_text_is_text_in_the_system_font(drawn: dict[str, Html]) -> None:
+    for markup in drawn.values():
+        assert "DejaVu" not in markup
+        assert all(svg.findall(f".//{SVG}text") for svg in svgs(markup))
+
+
+def test_every_colour_is_the_pages(drawn: dict[str, Html]) -> None:
+    for markup in drawn.values():
+        loose = re.sub(r"var\(--pb-[a-z0-9-]+, #[0-9a-f]{6}\)", "", markup)
+        assert not re.findall(r"#[0-9a-fA-F]{6}\b", loose)
+        assert "currentColor" in markup
+
+
+def test_no_two_drawings_share_an_id(drawn: dict[str, Html]) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', "".join(drawn.values()))
+    per_drawing = [
+        set(re.findall(r'\bid="([^"]+)"', one))
+        for one in re.findall(r"<svg role=.*?</svg>", "".join(drawn.values()), re.DOTALL)
+    ]
+    assert sum(map(len, per_drawing)) == len(set().union(*per_drawing))
+    assert len(set(ids)) == len(ids)
+
+
+def test_references_inside_a_drawing_lead_somewhere(drawn: dict[str, Html]) -> None:
+    markup = "".join(drawn.values())
+    ids = set(re.findall(r'\bid="([^"]+)"', markup))
+    targets = set(re.findall(r'href="#([^"]+)"', markup)) | set(re.findall(r"url\(#([^)]+)\)", markup))
+    assert targets and targets <= ids
+
+
+def test_a_figure_is_drawn_the_same_each_time(full: StoredRun, drawn: dict[str, Html]) -> None:
+    assert draw_all(full) == drawn
+
+
+def test_what_a_run_does_not_vary_is_not_drawn(make) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(2,), blocks=3, pulls=2))
+    made = draw_all(stored)
+    assert [name for name, markup in made.items() if markup] == ["waterfalls", "timeline"]
+
+
+def test_a_run_that_failed_everywhere_is_drawn_over_time_alone(make) -> None:
+    made = draw_all(make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=3, pulls=2, fail_everywhere=True)))
+    assert [name for name, markup in made.items() if markup] == ["timeline"]
+
+
+def test_no_interval_is_no_obstacle(make) -> None:
+    made = draw_all(make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=1, warmup=0, pulls=2)))
+    assert all(made.values())
+
+
+def test_a_hostile_name_stays_text_in_a_drawing(full: StoredRun) -> None:
+    cells = tables.cells(full.pulls, full.trials)
+    hostile = cells.assign(registry=cells["registry"] + "</text><script>x$1$\u202e\x01镜像")
+    for markup in (figures.overview(hostile), figures.concurrency(hostile)):
+        assert "<script" not in markup
+        assert "\u202e" not in markup and "\x01" not in markup
+        assert len(svgs(markup)) == 2
+
+
+def test_a_long_run_is_thinned_and_keeps_its_failures() -> None:
+    trials = 7_000
+    table = pd.DataFrame(
+        {
+            "at_s": [float(n) for n in range(trials)],
+            "block": [n // 100 for n in range(trials)],
+            "warmup": False,
+            "engine": "wire",
+            "median_s": 1.0,
+            "failed_after_s": float("nan"),
+            "pulls": 8,
+            "failed": [int(n % 1_000 == 1) for n in range(trials)],
+        }
+    )
+    made = figures.timeline(table)
+    assert "7 trials with failures" in made
+    assert "one in 3 is drawn" in made
+    assert len(made) < 1_200_000

@@ -1,0 +1,149 @@
+"""The cells table against DuckDB reading the same Parquet, and what may not count."""
+
+import math
+
+import duckdb
+import pandas as pd
+import pytest
+
+from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.model.plan import FACTORS
+from pullbench.report import tables
+from pullbench.report.stored import StoredRun
+from pullbench.store.dataset import ResultStore
+from tests.report.synthetic import Recipe
+
+KEY = ", ".join(FACTORS)
+
+
+@pytest.fixture(scope="module")
+def cells(full: StoredRun) -> pd.DataFrame:
+    return tables.cells(full.pulls, full.trials)
+
+
+def query(store: ResultStore, sql: str) -> list[tuple]:
+    """Rows of `sql`, in which {pulls}, {trials} stand for the Parquet files of the run."""
+    files = {name: f"read_parquet('{store.url}/{name}/*/*.parquet')" for name in ("pulls", "trials", "transfers")}
+    with duckdb.connect() as connection:
+        return connection.execute(sql.format(**files)).fetchall()
+
+
+def test_counts_and_percentiles_agree_with_duckdb_to_the_last_digit(store: ResultStore, cells: pd.DataFrame) -> None:
+    rows = query(
+        store,
+        f"""SELECT {KEY}, count(*), count(*) FILTER (ok), sum(bytes), max(attempts),
+                   quantile_cont(duration_s, 0.9) FILTER (ok)
+            FROM {{pulls}} WHERE NOT warmup GROUP BY {KEY} ORDER BY {KEY}""",
+    )
+    assert len(rows) == len(cells) == 12
+    for row, (_, cell) in zip(rows, cells.iterrows(), strict=True):
+        assert row[:8] == tuple(cell[name] for name in FACTORS)
+        assert row[8:11] == (cell["pulls"], cell["succeeded"], cell["bytes"])
+        assert cell["p90_s"] == pytest.approx(row[12], rel=1e-14)
+
+
+def test_medians_agree_with_duckdb(store: ResultStore, cells: pd.DataFrame) -> None:
+    rows = query(
+        store,
+        f"""SELECT exp(avg(ln(m))) FROM (
+                SELECT {KEY}, block, median(duration_s) m FROM {{pulls}} WHERE ok AND NOT warmup GROUP BY {KEY}, block)
+            GROUP BY {KEY} ORDER BY {KEY}""",
+    )
+    assert [row[0] for row in rows] == pytest.approx(cells["median_s"].tolist(), rel=1e-14)
+
+
+def test_throughput_agrees_with_duckdb(store: ResultStore, cells: pd.DataFrame) -> None:
+    rows = query(
+        store,
+        f"""SELECT exp(avg(ln(throughput_bytes_per_s))) FROM {{trials}} WHERE NOT warmup AND succeeded > 0
+            GROUP BY {KEY} ORDER BY {KEY}""",
+    )
+    assert [row[0] for row in rows] == pytest.approx(cells["throughput_bytes_per_s"].tolist(), rel=1e-14)
+
+
+def test_warm_up_is_in_no_number(full: StoredRun, cells: pd.DataFrame) -> None:
+    assert full.pulls["warmup"].any()
+    counted = full.pulls[~full.pulls["warmup"]], full.trials[~full.trials["warmup"]]
+    pd.testing.assert_frame_equal(cells, tables.cells(*counted))
+
+
+def test_a_failed_pull_is_in_no_latency_and_in_the_success_rate(full: StoredRun, cells: pd.DataFrame) -> None:
+    slow = full.pulls.copy()
+    slow.loc[~slow["ok"], "duration_s"] = 1e6
+    again = tables.cells(slow, full.trials)
+    assert (again["pulls"] > again["succeeded"]).any()
+    pd.testing.assert_frame_equal(cells, again)
+
+
+def test_a_cell_that_failed_everywhere_has_no_latency(make) -> None:
+    stored = make(
+        Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=2, fail_everywhere=True)
+    )
+    (cell,) = tables.cells(stored.pulls, stored.trials).to_dict("records")
+    assert (cell["pulls"], cell["succeeded"], cell["success_rate"]) == (10, 0, 0.0)
+    for name in ("median_s", "p90_s", "wall_per_pull_s", "throughput_bytes_per_s"):
+        assert math.isnan(cell[name]), name
+
+
+def test_a_percentile_is_withheld_where_n_does_not_carry_it(cells: pd.DataFrame) -> None:
+    assert (cells["p99_s"].isna()).all()
+    assert cells[cells["succeeded"] >= 40]["p95_s"].notna().all()
+    assert cells[cells["succeeded"] < 40]["p95_s"].isna().all()
+
+
+def test_under_three_blocks_there_is_no_interval(make) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), blocks=2, pulls=2))
+    (cell,) = tables.cells(stored.pulls, stored.trials).to_dict("records")
+    assert cell["median_s"] > 0
+    assert math.isnan(cell["median_low_s"])
+
+
+def test_the_time_to_wait_in_open_load_counts(full: StoredRun) -> None:
+    late = full.pulls.assign(queued_s=10.0)
+    assert (tables.cells(late, full.trials)["median_s"] > 10).all()
+
+
+def test_cold_pulls_that_found_layers_are_counted(full: StoredRun) -> None:
+    found = full.pulls.copy()
+    rows = found[(found["engine"] == "docker") & found["ok"] & ~found["warmup"]].index[:3]
+    found.loc[rows, "layers_cached"] = 2
+    assert tables.cells(found, full.trials)["found_cached"].sum() == 3
+
+
+def test_an_empty_run_gives_an_empty_table(full: StoredRun) -> None:
+    empty = tables.cells(full.pulls.iloc[:0], full.trials.iloc[:0])
+    assert empty.empty
+    assert list(empty.columns) == tables.CELL_COLUMNS
+
+
+def test_errors_come_with_their_remedy_and_their_count(full: StoredRun) -> None:
+    failed = full.pulls[~full.pulls["ok"] & ~full.pulls["warmup"]]
+    (row,) = tables.errors(full.pulls).to_dict("records")
+    assert (row["code"], row["count"]) == ("reset", len(failed))
+    assert row["remedy"] == REMEDIES[ErrorCode.RESET]
+    assert "connection reset" in row["example"]
+
+
+def test_the_best_cell_is_no_cell_with_failures(cells: pd.DataFrame) -> None:
+    tempting = cells.copy()
+    broken = tempting[tempting["succeeded"] < tempting["pulls"]].index[0]
+    tempting.loc[broken, "wall_per_pull_s"] = 1e-6
+    assert tables.best(tempting) != broken
+
+
+@pytest.mark.parametrize(("column", "value"), [("client_busy", 0.95), ("found_cached", 3)])
+def test_the_best_cell_is_none_that_cannot_be_trusted(cells: pd.DataFrame, column: str, value: float) -> None:
+    tempting = cells.copy()
+    first = tables.best(tempting)
+    tempting.loc[first, column] = value
+    assert tables.best(tempting) != first
+
+
+def test_there_is_no_best_cell_where_all_had_failures(cells: pd.DataFrame) -> None:
+    assert tables.best(cells.assign(succeeded=cells["pulls"] - 1)) is None
+
+
+def test_planned_out_cells_are_grouped_by_reason(full: StoredRun) -> None:
+    (row,) = tables.planned_out(full).to_dict("records")
+    assert row["count"] == 2
+    assert "mirror" in row["reason"]
