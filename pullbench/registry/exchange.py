@@ -1,5 +1,6 @@
 """One HTTP exchange with a registry: bounded, redirected by hand, every failure a RegistryError."""
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +74,10 @@ class Exchanger:
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
         self._on_exchange = on_exchange
         # The bare transport: httpx.Client would log whole URLs, signatures included, and keep cookies.
-        self._http = _transport(route) if transport is None else transport
+        self._home = transport or _transport(route, tls_context(route.ca_file))
+        self._away = self._home
+        if transport is None and route.ca_file is not None:
+            self._away = _transport(route, tls_context(route.ca_file, public_too=True))
 
     def send(
         self,
@@ -127,7 +131,8 @@ class Exchanger:
         status: int | None = None
         code: ErrorCode | None = None
         try:
-            response = self._http.handle_request(request)
+            at_home = same_origin(str(request.url), self._route.url)
+            response = (self._home if at_home else self._away).handle_request(request)
             status = response.status_code
             try:
                 return self._read(request, response, limit_bytes, started)
@@ -181,7 +186,8 @@ class Exchanger:
         )
 
     def close(self) -> None:
-        self._http.close()
+        self._home.close()
+        self._away.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,12 +198,12 @@ class Exchanger:
         self.close()
 
 
-def _transport(route: Route) -> httpx.HTTPTransport:
+def _transport(route: Route, trusted: ssl.SSLContext) -> httpx.HTTPTransport:
     proxy = None
     if route.forward_url is not None:
         secure = route.forward_url.startswith("https:")
         proxy = httpx.Proxy(route.forward_url, ssl_context=tls_context(None) if secure else None)
-    return httpx.HTTPTransport(verify=tls_context(route.ca_file), proxy=proxy, trust_env=False)
+    return httpx.HTTPTransport(verify=trusted, proxy=proxy, trust_env=False)
 
 
 def _next_url(answer: Answer) -> str:

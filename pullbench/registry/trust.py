@@ -7,8 +7,10 @@ import certifi
 from pullbench.errors import UsageError
 
 
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
+def tls_context(ca_file: str | None, *, public_too: bool = False) -> ssl.SSLContext:
     """A client's context: the CAs of `ca_file` (PEM) and no other, else the system's roots and certifi's.
+
+    `public_too` adds those roots to the file's: for the hosts that a registry redirects to, such as a storage service.
 
     Raises UsageError where the file cannot be read or holds no certificate.
     """
@@ -19,7 +21,8 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
         raise UsageError(
             f"ca_file: {ca_file} cannot be used: {reason}; give the PEM file of the registry's CA"
         ) from None
-    if ca_file is None:
+    if ca_file is None or public_too:
+        context.load_default_certs()
         context.load_verify_locations(cafile=certifi.where())
     # Python 3.13 refuses company CAs that lack newer extensions; Docker and curl do not, and they are what is compared.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

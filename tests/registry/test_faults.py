@@ -256,3 +256,14 @@ def test_an_error_of_tls_that_nobody_foresaw_keeps_its_text() -> None:
     fault = of_exception("GET x", ssl.SSLError(1, "[SSL: SOMETHING_NEW] something new"))
     assert fault.code is ErrorCode.UNKNOWN
     assert "SOMETHING_NEW" in fault.detail
+
+
+def test_the_registrys_own_ca_is_trusted_beside_the_public_ones_where_a_redirect_leads(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    stored = answering("HTTP/1.1 200 OK\nContent-Length: 2\nConnection: close", b"{}")
+    with listening(stored, ca.server(tmp_path)) as storage:
+        head = f"HTTP/1.1 307 Temporary Redirect\nLocation: https://127.0.0.1:{storage}/\nContent-Length: 0"
+        with listening(answering(head), ca.server(tmp_path)) as port:
+            route = Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file))
+            with RegistryClient(route, Keychain(environ={})) as client:
+                assert client.ping().url == f"https://127.0.0.1:{storage}/"

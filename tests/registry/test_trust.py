@@ -13,6 +13,13 @@ def test_a_ca_file_is_trusted_and_no_other_root(tmp_path: Path) -> None:
     assert [entry["subject"] for entry in context.get_ca_certs()] == [((("commonName", "Ours"),),)]
 
 
+def test_the_public_roots_are_trusted_beside_a_ca_where_a_redirect_leads(tmp_path: Path) -> None:
+    ca_file = str(authority(tmp_path, name="Ours").ca_file)
+    subjects = [entry["subject"] for entry in tls_context(ca_file, public_too=True).get_ca_certs()]
+    assert ((("commonName", "Ours"),),) in subjects
+    assert len(subjects) > 50
+
+
 def test_the_public_roots_are_trusted_where_no_ca_is_named() -> None:
     assert len(tls_context(None).get_ca_certs()) > 50
 
