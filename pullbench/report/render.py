@@ -23,7 +23,18 @@ from pullbench.store.dataset import ResultStore, check_run_id
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
 TIMEOUT_S = 900
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "MPLCONFIGDIR")
+_KEPT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "XDG_CACHE_HOME",
+)
 _STORAGE = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_")
 """What fsspec's clients of object stores read; passed on only where the results are in one."""
 
@@ -93,7 +104,10 @@ def environment(folder: Path, results_url: str, variables: Mapping[str, str]) ->
     """The variables of the process that makes a report: what Python needs, and nothing else of what is set here."""
     remote = urlsplit(results_url).scheme not in ("", "file")
     kept = {name: value for name, value in variables.items() if name in _KEPT or (remote and name.startswith(_STORAGE))}
-    own = {name: str(folder / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    own = {
+        name: str(folder / "jupyter")
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_CONFIG_HOME")
+    }
     path = os.pathsep.join(filter(None, [str(ROOT), variables.get("PYTHONPATH", "")]))
     fixed = {"JUPYTER_RUNTIME_DIR": str(folder / "run"), "JUPYTER_NO_CONFIG": "1", "JUPYTER_PLATFORM_DIRS": "1"}
     return kept | own | fixed | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "svg"}
