@@ -75,7 +75,7 @@ def remove_stale(parent: Path) -> None:
 @contextlib.contextmanager
 def _unlocked(path: Path) -> Iterator[None]:
     """Hold the lock that its owner held; raises OSError where the owner still does, or the path is no folder."""
-    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

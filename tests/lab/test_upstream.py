@@ -12,6 +12,7 @@ import pytest
 from pullbench.lab.contents import Contents
 from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry, listen
+from pullbench.lab.upstream import Fetch
 from pullbench.model.manifest import OCI_MANIFEST
 from tests.lab.conftest import ask
 
@@ -170,6 +171,15 @@ def test_wrong_content_never_comes_through_whole_and_is_not_kept(tmp_path: Path)
         refused = ask(cache.url, f"/v2/a/manifests/{wrong}")
         assert refused.status == 502 and b"does not match" in refused.body
         assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_byte_of_a_fetch_is_held_back_until_it_is_verified(tmp_path: Path) -> None:
+    fetch = Fetch()
+    fetch.begin(tmp_path / "blob", 10)
+    fetch.grow(10)
+    assert fetch.wait_beyond(0) == 9
+    fetch.end()
+    assert fetch.wait_beyond(9) == 10
 
 
 def test_an_origin_that_breaks_off_gives_a_cut_body(tmp_path: Path) -> None:
