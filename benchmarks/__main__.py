@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import wire
+from benchmarks import overhead, wire
 
-BENCHMARKS = {"wire": wire.run}
+BENCHMARKS = {"wire": wire.run, "overhead": overhead.run}
 
 
 def main() -> None:

@@ -127,12 +127,10 @@ def _descend(place: Any, step: str | int, following: str | int, key: str) -> Any
 
 
 def _put(place: Any, step: str | int, value: Any, key: str) -> None:
-    if (isinstance(step, int) and isinstance(place, list) and step < len(place)) or (
-        isinstance(step, str) and isinstance(place, dict)
-    ):
-        place[step] = value
-    else:
+    fits = step < len(place) if isinstance(step, int) and isinstance(place, list) else isinstance(place, dict)
+    if not fits or (isinstance(place, dict) and not isinstance(step, str)):
         raise UsageError(f"--set {key}: the spec has no such place")
+    place[step] = value
 
 
 def _resolve_paths(spec: Spec, path: Path) -> Spec:
