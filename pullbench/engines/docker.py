@@ -149,9 +149,10 @@ class DockerEngine:
             and self._rest(backoff_s(len(attempts)), deadline)
         ):
             attempts.append(self._attempt(request, len(attempts) + 1, deadline))
-        if attempts[-1].code is not None:
+        made = outcome(request, attempts, self._claims)
+        if not made.ok:
             self._claims.release(request.pull)
-        return outcome(request, attempts, self._claims)
+        return made
 
     def _rest(self, seconds: float, deadline: float) -> bool:
         """Wait before the next attempt; False where there is no time for one, or the run is stopped."""

@@ -73,6 +73,8 @@ class FakeStream:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         for step in self._steps:
+            if self._stopped.is_set():
+                return
             if step == "wait":
                 assert self._stopped.wait(20), "nobody stopped the stream"
                 return

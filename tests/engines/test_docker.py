@@ -103,6 +103,13 @@ def test_a_brought_image_that_a_container_uses_stays() -> None:
     assert outcome.layers_cached == 2
 
 
+def test_a_users_image_without_names_is_left() -> None:
+    daemon = FakeDaemon([DONE])
+    daemon.store[CONFIG] = set()
+    trial(engine_on(daemon))
+    assert daemon.removed == []
+
+
 def test_other_images_are_never_touched() -> None:
     daemon = FakeDaemon(COLD)
     daemon.store[OTHER] = set()
@@ -193,6 +200,14 @@ def test_a_trial_on_a_daemon_that_fails_is_not_opened() -> None:
     daemon.find = lambda name: (_ for _ in ()).throw(REFUSED)  # type: ignore[method-assign]
     with pytest.raises(RegistryError):
         trial(engine_on(daemon))
+
+
+def test_a_layer_of_a_pull_that_failed_is_brought_by_the_pull_after_it() -> None:
+    broken = [COLD[0], {"errorDetail": {"message": "unexpected EOF"}}]
+    requests = [pull_request(pull) for pull in range(2)]
+    (first, second), _ = trial(engine_on(FakeDaemon(broken, COLD)), *requests)
+    assert (first.ok, second.ok, second.layers_shared) == (False, True, 0)
+    assert second.bytes == requests[1].expected.manifest.size_bytes
 
 
 def test_facts_say_version_store_and_contents() -> None:

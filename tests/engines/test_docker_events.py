@@ -177,9 +177,11 @@ def test_an_image_that_another_pull_of_the_trial_brought_is_shared() -> None:
 
 def test_a_layer_on_other_ground_is_not_shared() -> None:
     claims = Claims()
-    claims.claim((C, A), 7)
-    made = finished(pull_request(layers=((A, 100),)), *layer_events(A, 1.0), claims=claims)
-    assert (made.layers_shared, made.bytes) == (0, 100 + CONFIG_BYTES)
+    claims.claim((A,), 7)
+    made = finished(
+        pull_request(layers=((C, 10), (A, 100))), *layer_events(C, 1.0), *layer_events(A, 2.0), claims=claims
+    )
+    assert (made.layers_shared, made.bytes) == (0, 110 + CONFIG_BYTES)
 
 
 def test_what_a_failed_pull_wanted_to_bring_is_brought_by_the_next() -> None:

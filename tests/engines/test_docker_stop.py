@@ -1,13 +1,16 @@
 """How pulls by Docker end: by time, by being told to, and by trying again."""
 
 import threading
+from typing import cast
 
 import pytest
 
+from pullbench.daemon.docker_stream import PullStream
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.docker_stop import Watch
 from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode, RegistryError
-from tests.engines.docker_world import COLD, REFUSED, FakeDaemon, engine_on, pull_request, trial
+from tests.engines.docker_world import COLD, REFUSED, FakeDaemon, FakeStream, engine_on, pull_request, trial
 
 
 def test_what_may_pass_is_tried_again_with_a_growing_pause() -> None:
@@ -66,6 +69,15 @@ def test_cancel_ends_pulls_and_pauses_and_lets_none_begin() -> None:
     outcomes.append(engine.pull(pull_request()))
     assert [outcome.error_code for outcome in outcomes] == [ErrorCode.CANCELLED] * 2
     assert outcomes[0].error == "the run was stopped: no answer to the manifest request yet"
+
+
+def test_the_first_reason_to_stop_is_the_one_that_is_kept() -> None:
+    clock = ScriptedClock()
+    watch = Watch(cast(PullStream, FakeStream([])), clock, 30.0)
+    watch.stop(ErrorCode.TIMEOUT)
+    clock.sleep(1.0)
+    watch.stop(ErrorCode.CANCELLED)
+    assert watch.stopped == (ErrorCode.TIMEOUT, 0.0)
 
 
 def test_a_new_trial_begins_uncancelled() -> None:
