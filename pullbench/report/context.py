@@ -11,11 +11,12 @@ from pullbench.report.html import Column, Html, Row, definitions, join, paragrap
 from pullbench.report.sections import pill
 from pullbench.report.stored import StoredRun, records
 
+_QUIET = ("pass", "skip")
 _FIRST = {"fail": 0, "error": 1, "warn": 2, "pass": 3, "skip": 4}
 
 
 def preflight(checks: pd.DataFrame) -> Html:
-    """Every finding, the bad ones first."""
+    """What failed, could not run or warns, finding by finding; then what passed or did not apply, a row a check."""
     if checks.empty:
         return paragraph("Preflight was skipped, or stored nothing.", kind="note")
     found = sorted(records(checks), key=lambda row: (_FIRST.get(row["status"], 5), row["check"], row["target"]))
@@ -24,22 +25,35 @@ def preflight(checks: pd.DataFrame) -> Html:
         Column(title="Check"),
         Column(title="Target"),
         Column(title="Observed", prose=True),
-        Column(title="What to do", prose=True),
     ]
-    rows = [
-        Row(
-            contents=[
-                pill(row["status"]),
-                tag("code", row["check"]),
-                row["target"],
-                _observed(row),
-                row["remedy"] if row["status"] in ("fail", "warn", "error") else "",
-            ],
-            kind="failed" if row["status"] == "fail" else None,
-        )
-        for row in found
-    ]
+    troubles = [row for row in found if row["status"] not in _QUIET]
+    rows = [_finding(row, [row["target"], _observed(row)]) for row in troubles]
+    if troubles:
+        columns.append(Column(title="What to do", prose=True))
+        rows = [
+            Row(contents=[*row.contents, finding["remedy"]], kind=row.kind)
+            for row, finding in zip(rows, troubles, strict=True)
+        ]
+    for status, check in dict.fromkeys((row["status"], row["check"]) for row in found if row["status"] in _QUIET):
+        group = [row for row in found if (row["status"], row["check"]) == (status, check)]
+        row = _finding(group[0], _together(group))
+        rows.append(Row(contents=[*row.contents, ""], kind=row.kind) if troubles else row)
     return table(columns, rows, caption=_tally(found))
+
+
+def _finding(row: Mapping[str, Any], contents: list[str]) -> Row:
+    kind = "failed" if row["status"] == "fail" else None
+    return Row(contents=[pill(row["status"]), tag("code", row["check"]), *contents], kind=kind)
+
+
+def _together(group: list[dict[str, Any]]) -> list[str]:
+    """Targets and observations of findings that say nothing of note: the first, and how many there are."""
+    if len(group) == 1:
+        return [group[0]["target"], _observed(group[0])]
+    observed = list(dict.fromkeys(_observed(row) for row in group))
+    several = observed[0] if len(observed) == 1 else f"such as: {observed[0]}"
+    targets = ", ".join(row["target"] for row in group)
+    return [targets if len(targets) <= 48 else f"{len(group)} targets, such as {group[0]['target']}", several]
 
 
 def _tally(found: list[dict[Any, Any]]) -> str:
@@ -79,7 +93,7 @@ def environment(stored: StoredRun) -> Html:
         ("seed", stored.run.seed),
         ("spec", f"sha256:{stored.run.spec_hash[:12]}…"),
     ]
-    known = list(_flat(stored.environment))
+    known = list(_flat({name: value for name, value in stored.environment.items() if name != "engines"}))
     return join(
         [
             tag("h3", "What was asked"),

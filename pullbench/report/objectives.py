@@ -28,9 +28,10 @@ def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
         for cell in records(table):
             scopes.append((label(cell, factors), in_cell(pulls, cell), in_cell(transfers, cell)))
     rows: list[dict[str, Any]] = []
-    for name, target in stored.slo.items():
-        if target is not None and name in _SCORERS:
-            rows += [_row(name, scope, *_SCORERS[name](mine, sent, target)) for scope, mine, sent in scopes]
+    for name, score in _SCORERS.items():
+        target = stored.slo.get(name)
+        if target is not None:
+            rows += [_row(name, scope, *score(mine, sent, target)) for scope, mine, sent in scopes]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

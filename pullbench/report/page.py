@@ -25,6 +25,7 @@ def page_of(notebook: Any, title: str) -> str:
     A section, a markdown cell with what follows it, is left out where it has nothing to show.
     """
     from nbconvert.exporters.templateexporter import TemplateExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     cells = [cell for cell in notebook.cells if not _HIDDEN & set(cell.metadata.get("tags", []))]
     notebook.cells = _with_content(cells)
@@ -32,6 +33,8 @@ def page_of(notebook: Any, title: str) -> str:
     # Not HTMLExporter: it parses and rewrites the whole page to mend images that this one does not have.
     make: Any = TemplateExporter
     exporter = make(template_name="template", extra_template_basedirs=[str(_HERE)], template_extension=".html.j2")
+    markdown = MarkdownWithMath(renderer=IPythonRenderer(escape=True, exclude_anchor_links=True))
+    exporter.register_filter("markdown", markdown)
     first = next((index for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
     resources = {"title": title, "css": css(), "contents": contents, "contents_before": first}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)

@@ -80,5 +80,6 @@ def test_a_section_without_content_is_left_out_with_its_heading() -> None:
     assert page.count("<b>here</b>") == 1
     assert "Full one" in page and '<a href="#full-one">' in page and 'id="full-one"' in page
     assert "Empty one" not in page
+    assert "¶" not in page
     assert "a &lt;title&gt;" in page
     assert "code" not in page.split("</style>")[1]
