@@ -82,8 +82,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     from scipy.stats import binomtest
 
     found = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
-    # At the ends the bound is the rate itself, which the formula misses by a rounding.
-    return Interval(low=0.0 if successes == 0 else float(found.low), high=1.0 if successes == n else float(found.high))
+    return Interval(low=float(found.low), high=float(found.high))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:

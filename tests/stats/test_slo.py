@@ -12,6 +12,7 @@ from pullbench.stats.slo import (
     score_percentile,
     score_success_rate,
 )
+from pullbench.stats.summary import wilson
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,18 @@ def test_a_success_rate_is_judged_by_its_interval(successes: int, n: int, target
     assert score.measured == (successes / n if n else None)
 
 
+def test_a_bound_that_is_the_target_meets_it() -> None:
+    bounds = wilson(95, 100)
+    assert score_success_rate(95, 100, bounds.low).verdict is Verdict.MET
+    assert score_success_rate(95, 100, bounds.high).verdict is Verdict.NOT_SHOWN
+    values = [float(value) for value in range(1000)]
+    low, high = score_percentile(values, 99, 1.0).low, score_percentile(values, 99, 1.0).high
+    assert low is not None
+    assert high is not None
+    assert score_percentile(values, 99, high).verdict is Verdict.MET
+    assert score_percentile(values, 99, low).verdict is Verdict.NOT_SHOWN
+
+
 def test_a_mean_is_judged_over_the_blocks_means() -> None:
     blocks = [[1.0, 3.0], [2.5], [1.5, 1.5, 1.5]]
     low, high = stats.t.interval(0.95, 2, loc=2.0, scale=stats.sem([2.0, 2.5, 1.5]))
@@ -42,6 +55,7 @@ def test_a_mean_is_judged_over_the_blocks_means() -> None:
     assert score.measured == pytest.approx(2.0)
     assert score.low == pytest.approx(low)
     assert score.high == pytest.approx(high)
+    assert score_mean([[2.0]] * 3, 2.0).verdict is Verdict.MET
     assert score_mean(blocks, high + 1e-9).verdict is Verdict.MET
     assert score_mean(blocks, high - 1e-9).verdict is Verdict.NOT_SHOWN
     assert score_mean(blocks, low + 1e-9).verdict is Verdict.NOT_SHOWN
