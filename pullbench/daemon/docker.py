@@ -139,6 +139,8 @@ class DockerDaemon:
             return RegistryError(code, where, detail, status=status)
         cause = _system_error(error)
         reason = (cause.strerror or str(cause)) if cause is not None else str(error)
+        if isinstance(cause, PermissionError):
+            reason += " (add this user to the group `docker`, or run as root)"
         return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
 
 

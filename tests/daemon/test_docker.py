@@ -179,6 +179,15 @@ def test_no_daemon_is_one_line_with_the_reason(host: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_a_socket_that_the_user_may_not_open_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object, environment: object = None, version: object = None) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(DockerDaemon, "_new_client", refuse)
+    with pytest.raises(RegistryError, match="Permission denied .add this user to the group `docker`"):
+        DockerDaemon("unix:///var/run/docker.sock").version()
+
+
 def test_the_environment_names_the_daemon_where_the_spec_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///of/the/environment.sock")
     assert DockerDaemon().host == "unix:///of/the/environment.sock"
