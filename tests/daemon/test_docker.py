@@ -184,7 +184,7 @@ def test_a_socket_that_the_user_may_not_open_says_what_to_do(monkeypatch: pytest
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(DockerDaemon, "_new_client", refuse)
-    with pytest.raises(RegistryError, match="Permission denied .add this user to the group `docker`"):
+    with pytest.raises(RegistryError, match=r"Permission denied .add this user to the group `docker`"):
         DockerDaemon("unix:///var/run/docker.sock").version()
 
 
