@@ -111,7 +111,8 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
         return Html()
     factors = tables.varying(found) or ["engine"]
     same = [f"{_title(name).lower()} {found[name].iloc[0]}" for name in FACTORS if name not in factors]
-    winner = tables.best(contenders(stored, found))
+    chosen = contenders(stored, found)
+    winner = tables.best(chosen) if len(chosen) > 1 else None
     shown = found.head(MOST_CELLS)
     percentiles = [q for q in tables.PERCENTILES if shown[f"p{q}_s"].notna().any()]
     columns = [

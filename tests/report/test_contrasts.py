@@ -37,7 +37,8 @@ def test_a_known_ratio_is_recovered_within_its_interval(make) -> None:
     arm = pulls["platform"] == "linux/arm64"
     amd = pulls[~arm].set_index(["block", "pull"])["duration_s"]
     pulls.loc[arm, "duration_s"] = [
-        (1.5 + 0.01 * block) * amd[block, pull] for block, pull in zip(pulls[arm]["block"], pulls[arm]["pull"], strict=True)
+        (1.5 + 0.01 * block) * amd[block, pull]
+        for block, pull in zip(pulls[arm]["block"], pulls[arm]["pull"], strict=True)
     ]
     (row,) = rows(dataclasses.replace(stored, pulls=pulls), "platform")
     assert row["ratio"] == pytest.approx(1.53, abs=1e-3)

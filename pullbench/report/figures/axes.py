@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+_NEAR_ONE = (0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 _STEPS = {1: (1.0, 2.0, 5.0), 2: (1.0, 3.0), 3: (1.0,)}
 
 
@@ -21,9 +22,12 @@ def logarithmic(axis: Axis, low: float, high: float, text: Callable[[float], str
 
 
 def doublings(axis: Axis, low: float, high: float) -> None:
-    """A log axis of factors: `¼×`, `½×`, `1×`, `2×`; in steps of 1, 2, 5 where it spans more than six doublings."""
+    """A log axis of factors: `¼×`, `½×`, `1×`, `2×`; finer or coarser where it spans under two or over six."""
     if high / low > 64:
         logarithmic(axis, low, high, ratio_tick)
+        return
+    if high / low < 4:
+        _set(axis, [tick for tick in _NEAR_ONE if low <= tick <= high], ratio_tick)
         return
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
     _set(axis, [2.0**power for power in powers], ratio_tick)

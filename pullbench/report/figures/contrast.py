@@ -23,7 +23,7 @@ def contrast(table: pd.DataFrame) -> Html:
     caption = (
         "Left of 1× the first named takes less time than the second. Dot: geometric mean over blocks; line: its 95% "
         "interval. For concurrency the time is that of the whole trial, for all else that of a pull. "
-        f"{len(sure)} of {numbers.count(len(rows), 'comparison')} show a difference."
+        f"A difference is shown by {len(sure)} of {numbers.count(len(rows), 'comparison')}."
     )
     told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
     return drawn(
