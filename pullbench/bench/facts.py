@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from pullbench.engines.base import Engine
+from pullbench.errors import ErrorCode
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
@@ -16,6 +17,21 @@ from pullbench.registry.keychain import Keychain
 from pullbench.registry.resolve import image_facts
 
 _LOOKUPS_AT_ONCE = 8
+_NO_WAY_THERE = frozenset(
+    {
+        ErrorCode.DNS,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.CONNECT_REFUSED,
+        ErrorCode.CONNECT_TIMEOUT,
+        ErrorCode.TLS_TIMEOUT,
+        ErrorCode.TLS_UNTRUSTED,
+        ErrorCode.TLS_EXPIRED,
+        ErrorCode.TLS_HOSTNAME,
+        ErrorCode.PLAIN_HTTP,
+        ErrorCode.PROXY,
+    }
+)
+"""What ails the way to a registry and not one image: asking for the others would only wait again."""
 
 
 def host_platform() -> str:
@@ -59,8 +75,14 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
 
 
 def _images_of(route: Route, images: list[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
+    """The first image tells whether the registry can be reached; only then are the others asked for, side by side."""
     with RegistryClient(route, keychain) as client:
-        return [image_facts(client, route.registry, image, platforms) for image in images]
+        first = image_facts(client, route.registry, images[0], platforms)
+        if first.error_code in _NO_WAY_THERE:
+            return [dataclasses.replace(first, image=image) for image in images]
+        with ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="images") as pool:
+            rest = pool.map(lambda image: image_facts(client, route.registry, image, platforms), images[1:])
+            return [first, *rest]
 
 
 def _engine_facts(engine: Engine, brought: Callable[[str], frozenset[str]]) -> EngineFacts:

@@ -1,0 +1,63 @@
+"""Gathering facts: failures are facts, and a registry that cannot be reached is asked once."""
+
+import socket
+
+import pytest
+
+from pullbench.bench import facts
+from pullbench.bench.facts import gather_facts
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import EngineFacts, ImageFacts
+from pullbench.model.spec import Spec
+from pullbench.registry.keychain import Keychain
+from tests.bench.samples import digest, make_spec
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def spec_at(port: int) -> Spec:
+    registry = {"name": "eu", "url": f"http://127.0.0.1:{port}", "credentials": "anonymous"}
+    return make_spec(registries=[registry], images=["a:1", "b:1", "c:1"])
+
+
+def test_a_registry_that_cannot_be_reached_is_asked_once_and_every_image_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    real = facts.image_facts
+
+    def counting(*arguments: object) -> ImageFacts:
+        asked.append(str(arguments[2]))
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(facts, "image_facts", counting)
+    found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    assert asked == ["a:1"]
+    assert [(key[1], image.image, image.error_code) for key, image in found.images.items()] == [
+        (name, name, ErrorCode.CONNECT_REFUSED) for name in ("a:1", "b:1", "c:1")
+    ]
+
+
+class Storing:
+    """An engine whose store holds two images, of which a run brought one."""
+
+    name, kind = "docker", "docker"
+
+    def facts(self) -> EngineFacts:
+        return EngineFacts(
+            name=self.name, kind=self.kind, store_id="daemon-1", present=frozenset({digest("mine"), digest("ours")})
+        )
+
+
+def test_what_an_earlier_run_brought_does_not_count_as_present() -> None:
+    found = gather_facts(
+        spec_at(closed_port()),
+        {"docker": Storing()},  # type: ignore[dict-item]
+        keychain=Keychain(environ={}),
+        brought=lambda store: frozenset({digest("ours")}) if store == "daemon-1" else frozenset(),
+    )
+    assert found.engines["docker"].present == {digest("mine")}
