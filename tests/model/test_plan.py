@@ -164,7 +164,7 @@ def test_an_image_that_was_there_before_cannot_be_pulled_cold() -> None:
 
 
 def test_an_engine_with_a_store_pulls_an_image_at_most_once_a_trial() -> None:
-    made = plan(spec(matrix={"engines": ["wire", "docker"]}, pulls_per_trial=5), facts())
+    made = plan(spec(matrix={"engines": ["wire", "docker"], "concurrency": [2]}, pulls_per_trial=5), facts())
     pulled = {trial.cell.engine: trial.images for trial in made.trials}
     assert pulled == {"wire": ("app:1", "app:2", "app:1", "app:2", "app:1"), "docker": ("app:1", "app:2")}
 

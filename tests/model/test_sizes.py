@@ -16,6 +16,7 @@ from pullbench.model.sizes import format_bytes, parse_bytes
         ("50 gb", 50 * 10**9),
         ("64 MiB", 64 * 2**20),
         ("1.5k", 1500),
+        ("1.005k", 1005),
         ("1KiB", 1024),
         ("2T", 2 * 10**12),
         (" 3 B ", 3),
