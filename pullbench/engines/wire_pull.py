@@ -182,7 +182,7 @@ class WirePull:
             return False
         while (left_s := until_s - self._clock.monotonic()) > 0:
             if self._stopped():
-                return False
+                raise self._error(ErrorCode.CANCELLED, "stopped before the next attempt") from error
             self._clock.sleep(min(left_s, _SLICE_S))
         return True
 

@@ -162,6 +162,14 @@ def test_pulls_at_once_share_the_threads_of_a_trial_without_waiting_for_ever() -
         assert len(engines_own) == 4 * 2 and before >= len(engines_own)
 
 
+def test_on_disk_every_blob_is_synced_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    with bench(engine={"sink": "disk"}) as b:
+        assert b.pull().ok
+        assert len(synced) == 1 + len(b.image.layers)
+
+
 def test_on_disk_every_blob_is_written_whole_and_removed_with_the_trial() -> None:
     with bench(engine={"sink": "disk"}) as b:
         assert b.pull().ok and b.engine._trial

@@ -116,19 +116,20 @@ def test_a_document_with_the_right_digest_that_is_no_manifest_is_not_a_registry(
         assert "lacks or misuses" in (outcome.error or "")
 
 
-def test_a_layer_longer_than_promised_is_not_read_to_its_end() -> None:
+@pytest.mark.parametrize(("code", "expected"), [(200, ErrorCode.DIGEST_MISMATCH), (500, ErrorCode.SERVER_ERROR)])
+def test_a_body_longer_than_wanted_is_not_read_to_its_end(code: int, expected: ErrorCode) -> None:
     sent = 0
 
     def endless(incoming: Incoming) -> None:
         nonlocal sent
-        incoming.send(200, length=10**12)
+        incoming.send(code, length=10**12)
         block = b"x" * 1_000_000
         while sent < 500 * len(block):
             incoming.connection.sendall(block)
             sent += len(block)
 
     outcome = failed_by(lambda content: endless)
-    assert outcome.error_code is ErrorCode.DIGEST_MISMATCH
+    assert outcome.error_code is expected
     assert sent < 50_000_000
 
 
@@ -368,13 +369,18 @@ def test_a_cancel_ends_running_transfers_as_cancelled() -> None:
 
 def test_a_cancel_ends_the_wait_before_a_retry() -> None:
     with bench(retries=1) as b:
-        again = answer(503, headers=[("Retry-After", "25")])
-        outcome = cancelled_during(b, b.image.blob_path(b.image.layers[1]), again)
+        content = b.image.layers[1]
+        b.server.on(b.image.blob_path(content), answer(503, headers=[("Retry-After", "25")]))
+        slept: list[float] = []
+        without_waiting(b, slept, then=b.engine.cancel)
+        outcome = b.pull()
         assert outcome.error_code is ErrorCode.CANCELLED
+        assert row_of(outcome, content).error_code is ErrorCode.SERVER_ERROR
+        assert sum(slept) < 1
 
 
-def without_waiting(b: Bench, waited: list[float]) -> None:
-    """Let the engine's sleeps pass at once: its clock runs ahead by what it slept."""
+def without_waiting(b: Bench, waited: list[float], then: Callable[[], None] = lambda: None) -> None:
+    """Let the engine's sleeps pass at once: its clock runs ahead by what it slept, and `then` follows each."""
     real = b.engine._clock
 
     class Leaping:
@@ -385,6 +391,7 @@ def without_waiting(b: Bench, waited: list[float]) -> None:
 
         def sleep(self, seconds: float) -> None:
             waited.append(seconds)
+            then()
 
     b.engine._clock = Leaping()
     b.engine.open_trial(setup(b.request))

@@ -287,6 +287,20 @@ def test_a_redirect_from_tls_may_go_to_another_host_of_the_same_ca(own_ca: Path)
         assert outcome.ok, outcome.error
 
 
+def test_a_redirect_may_go_from_a_private_ca_to_a_public_one(
+    own_ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = certificate(tmp_path / "public.pem", "127.0.0.1", days=1)
+    monkeypatch.setattr("certifi.where", lambda: str(public))
+    context, route = server_context(own_ca), {"ca_file": str(own_ca)}
+    with another_server(server_context(public)) as storage, bench(context=context, route=route) as b:
+        content = b.image.layers[1]
+        storage.on("/x", answer(200, content))
+        b.server.on(b.image.blob_path(content), to(f"{storage.url}/x"))
+        outcome = b.pull()
+        assert outcome.ok, outcome.error
+
+
 def test_a_redirect_from_tls_to_the_clear_is_refused(own_ca: Path) -> None:
     with another_server() as storage, bench(context=server_context(own_ca), route={"ca_file": str(own_ca)}) as b:
         b.server.on(b.image.blob_path(b.image.layers[1]), to(f"{storage.url}/x"))
