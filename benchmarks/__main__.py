@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import overhead, wire
+from benchmarks import debian, overhead, wire
 
-BENCHMARKS = {"wire": wire.run, "overhead": overhead.run}
+BENCHMARKS = {"wire": wire.run, "overhead": overhead.run, "debian": debian.run}
 
 
 def main() -> None:

@@ -85,5 +85,3 @@ def _one_round(number: int, request: Request) -> float:
         f"preflight {watches.preflight_s:.2f} s, the rest {overhead_s:.2f} s = {overhead_s / total_s:.1%}"
     )
     return overhead_s / total_s
-
-
