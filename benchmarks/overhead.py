@@ -14,6 +14,7 @@ from flows.conduct import Prepared, Request
 from flows.prefect_start import PrefectStart
 from pullbench.bench.specfile import as_yaml
 from pullbench.lab.world import World
+from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
@@ -54,6 +55,16 @@ class Stopwatches:
         return self._at["report"] - since
 
 
+class _Timed(Prepared):
+    """Knows when the flow's body began: what is before that is Prefect's start."""
+
+    began = 0.0
+
+    def facts(self) -> Facts:
+        self.began = self.began or time.perf_counter()
+        return super().facts()
+
+
 def run(rounds: int) -> None:
     """Print each round's shares, and the median's verdict against the goal."""
     prefect = PrefectStart(print)
@@ -71,14 +82,14 @@ def run(rounds: int) -> None:
 def _one_round(number: int, request: Request) -> float:
     from flows.pull_benchmark import Invocation, invoked_by, pull_benchmark
 
-    prepared, watches = Prepared(request), Stopwatches()
+    watches = Stopwatches()
+    prepared = _Timed(request)
     invocation = Invocation(prepared, watches)
-    began = time.perf_counter()
     with invoked_by(invocation):
         pull_benchmark(spec=str(request.spec), return_state=True)
     if invocation.error is not None:
         raise invocation.error
-    total_s = watches.until_report_s(began)
+    total_s = watches.until_report_s(prepared.began)
     overhead_s = total_s - watches.measured_s - watches.preflight_s
     print(
         f"round {number}: {total_s:.2f} s to the report: trials and set-ups {watches.measured_s:.2f} s, "

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-import certifi
 import pycurl
 
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
@@ -23,6 +22,7 @@ from pullbench.model.facts import EngineFacts
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.trust import public_roots
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ def _key(route: Route) -> tuple[str, str]:
 
 def _trust(ca_file: str | None, bundle: Path) -> Trust:
     """The named CA alone for the registry; it and the public roots for hosts that the registry redirects to."""
-    public = certifi.where()
+    public = public_roots()
     if ca_file is None:
         return Trust(endpoint_file=public, elsewhere_file=public)
     try:

@@ -1,10 +1,11 @@
 import ssl
 from pathlib import Path
 
+import certifi
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.registry.trust import tls_context
+from pullbench.registry.trust import public_roots, tls_context
 from tests.registry.sockets import authority
 
 
@@ -39,3 +40,13 @@ def test_a_ca_file_that_is_not_there_or_holds_no_certificate_is_named(tmp_path: 
     empty.write_text("no certificate")
     with pytest.raises(UsageError, match=r"ca_file: .*empty[.]pem cannot be used: no PEM certificate"):
         tls_context(str(empty))
+
+
+def test_a_ca_that_was_added_to_the_machine_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, name="Company").ca_file))
+    assert [entry["subject"] for entry in tls_context(None).get_ca_certs()] == [((("commonName", "Company"),),)]
+
+
+def test_a_machine_without_a_bundle_trusts_that_of_certifi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/roots.pem")
+    assert public_roots() == certifi.where()
