@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pullbench.preflight.runner import preflight
-
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.specfile import load_spec
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.spec import Overrides
+from pullbench.preflight.runner import preflight
 from pullbench.registry.keychain import Keychain
 
 

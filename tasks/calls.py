@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pullbench.report.render import render_run_report
-
 from pullbench.bench.session import Session
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Trial
 from pullbench.model.record import TrialResult
+from pullbench.report.render import render_run_report
 
 
 class PreflightCall:

@@ -4,10 +4,9 @@ import signal
 import sys
 from pathlib import Path
 
-from pullbench.lab.world import World
-
 from pullbench.bench.specfile import as_yaml
 from pullbench.errors import UsageError
+from pullbench.lab.world import World
 
 
 def serve_lab(spec_out: Path | None) -> int:
