@@ -9,28 +9,16 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyKind
 from pullbench.model.route import DIRECT
-from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformText, SizeBytes, Url
+from pullbench.model.spec_engine import EngineEntry as EngineEntry  # part of what a spec is: imported from here
+from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformText, SizeBytes, Strict, Url
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_value_is_true_or_false(cls, data: object) -> object:
-        """No key takes a boolean, and pydantic would read `retries: no` as 0 and `concurrency: [yes]` as 1."""
-        for key, value in data.items() if isinstance(data, Mapping) else ():
-            if any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])):
-                raise ValueError(f"`{key}` is true or false, which no key takes (YAML reads yes, no, on and off so)")
-        return data
-
-
-class RegistryEntry(_Strict):
+class RegistryEntry(Strict):
     """A registry under test."""
 
     name: Name
@@ -43,7 +31,7 @@ class RegistryEntry(_Strict):
     """PEM file of the CA that signed its certificate; relative to the spec."""
 
 
-class ProxyEntry(_Strict):
+class ProxyEntry(Strict):
     """A way to reach a registry: a pull-through mirror, or a forward HTTP proxy."""
 
     name: Name
@@ -69,49 +57,7 @@ class ProxyEntry(_Strict):
         return self
 
 
-class EngineEntry(_Strict):
-    """A client that pulls, with its options."""
-
-    name: Name
-    kind: EngineKind
-    layer_concurrency: int = Field(default=3, ge=1, le=64)
-    """wire: layers of one pull fetched at once (Docker's max-concurrent-downloads)."""
-    http_version: Literal["1.1", "2"] = "1.1"
-    """wire: the version offered; what was used is stored."""
-    sink: Literal["discard", "disk"] = "discard"
-    """wire: where verified bytes go; disk counts writing and fsync."""
-    connect_timeout_s: float = Field(default=10.0, gt=0, le=300)
-    """wire: to connect, TLS handshake included."""
-    stall_timeout_s: float = Field(default=30.0, gt=0, le=3600)
-    """wire: without a byte."""
-    host: str | None = Field(default=None, pattern=r"^(unix|tcp|npipe|ssh)://.+")
-    """docker: the daemon's socket, such as unix:///run/docker-2.sock."""
-    script: list[float | str] = Field(default_factory=list)
-    """fake: what each pull does in turn: seconds that it takes, or an error code."""
-
-    @model_validator(mode="after")
-    def _options_belong_to_the_kind(self) -> Self:
-        if self.name in get_args(EngineKind) and self.name != self.kind:
-            raise ValueError(f"'{self.name}' is the name of another kind than '{self.kind}'; give this engine another")
-        for option, kind in _OPTION_OF.items():
-            default = type(self).model_fields[option].get_default(call_default_factory=True)
-            if kind != self.kind and getattr(self, option) != default:
-                raise ValueError(f"`{option}` belongs to an engine of kind {kind}, not {self.kind}")
-        return self
-
-
-_OPTION_OF: dict[str, EngineKind] = {
-    "layer_concurrency": "wire",
-    "http_version": "wire",
-    "sink": "wire",
-    "connect_timeout_s": "wire",
-    "stall_timeout_s": "wire",
-    "host": "docker",
-    "script": "fake",
-}
-
-
-class Matrix(_Strict):
+class Matrix(Strict):
     """The factors; every combination is a cell."""
 
     engines: list[Name] = Field(default=["wire"], min_length=1)
@@ -132,14 +78,14 @@ class Matrix(_Strict):
     """persisted: token and connections are kept between pulls; per-pull: fresh ones."""
 
 
-class Load(_Strict):
+class Load(Strict):
     """How pulls are offered."""
 
     mode: Literal["closed"] = "closed"
     """closed: each worker starts its next pull when its last ended."""
 
 
-class Budget(_Strict):
+class Budget(Strict):
     """The run stops after the trial that reaches one of these; what was measured is stored (exit 3)."""
 
     bytes: SizeBytes = None
@@ -148,7 +94,7 @@ class Budget(_Strict):
     minutes: Annotated[float | None, Field(gt=0)] = None
 
 
-class Slo(_Strict):
+class Slo(Strict):
     """What the service should give; each is scored as met, missed or not shown."""
 
     success_rate: Annotated[float | None, Field(gt=0, le=1)] = 0.999
@@ -157,7 +103,7 @@ class Slo(_Strict):
     consecutive_failures: Annotated[int | None, Field(ge=1)] = 3
 
 
-class Spec(_Strict):
+class Spec(Strict):
     """A benchmark: what is pulled, from where, by what, under which settings, how often."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, title="pullbench spec")
@@ -228,7 +174,7 @@ class Spec(_Strict):
         return document
 
 
-class Overrides(_Strict):
+class Overrides(Strict):
     """What the Prefect form may change of a spec's factors; an empty list leaves the spec's own."""
 
     engines: list[str] = Field(default=[], title="Engines")

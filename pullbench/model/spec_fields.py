@@ -5,16 +5,32 @@ message about what may hold a secret starts so.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.sizes import parse_bytes
 
 _HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+
+
+class Strict(BaseModel):
+    """An entry of the spec: no key that it does not know, and no boolean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_value_is_true_or_false(cls, data: object) -> object:
+        """No key takes a boolean, and pydantic would read `retries: no` as 0 and `concurrency: [yes]` as 1."""
+        for key, value in data.items() if isinstance(data, Mapping) else ():
+            if any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])):
+                raise ValueError(f"`{key}` is true or false, which no key takes (YAML reads yes, no, on and off so)")
+        return data
 
 
 def _reference(text: str) -> str:
