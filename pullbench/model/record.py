@@ -41,6 +41,8 @@ class Transfer:
     remote_ip: str | None = None
     served_by: str | None = None
     error_code: ErrorCode | None = None
+    note: str | None = None
+    """What is special about it: which bytes of a layer it brought, or that a range was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

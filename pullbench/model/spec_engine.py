@@ -5,7 +5,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from pullbench.model.capability import EngineKind
-from pullbench.model.spec_fields import Name, Strict
+from pullbench.model.spec_fields import AddressText, ChunkBytes, ImageText, Name, PinnedHost, Strict
 
 
 class EngineEntry(Strict):
@@ -19,6 +19,16 @@ class EngineEntry(Strict):
     """wire: the version offered; what was used is stored."""
     sink: Literal["discard", "disk"] = "discard"
     """wire: where verified bytes go; disk counts writing and fsync."""
+    chunk_bytes: ChunkBytes = None
+    """wire: layers above this size come in parts of it, a Range request each, as many at once as `layer_concurrency`.
+    The digest is verified over the whole, so up to layer_concurrency × chunk_bytes of a pull are held in memory.
+    A server that refuses ranges sends the layer whole, and its transfer's `note` says so. Such as 32MiB; default: off."""
+    strategy: Literal["all-at-once", "base-first"] = "all-at-once"
+    """wire: base-first pulls `base_images` whole, and then what the image has more: a staged pull, all of it timed."""
+    base_images: list[ImageText] = Field(default_factory=list, max_length=16)
+    """wire: what base-first pulls first, by the same route; a tag is pinned to its digest once a run, untimed."""
+    resolve: dict[PinnedHost, AddressText] = Field(default_factory=dict)
+    """wire: HOST or HOST:PORT → the IP address to go to, whatever DNS says: a certain replica or CDN edge."""
     connect_timeout_s: float = Field(default=10.0, gt=0, le=300)
     """wire: to connect, TLS handshake included."""
     stall_timeout_s: float = Field(default=30.0, gt=0, le=3600)
@@ -38,11 +48,25 @@ class EngineEntry(Strict):
                 raise ValueError(f"`{option}` belongs to an engine of kind {kind}, not {self.kind}")
         return self
 
+    @model_validator(mode="after")
+    def _base_first_has_a_base(self) -> Self:
+        if self.strategy == "base-first" and not self.base_images:
+            raise ValueError(
+                "`strategy: base-first` needs `base_images`: what is pulled first, such as library/debian:12"
+            )
+        if self.strategy == "all-at-once" and self.base_images:
+            raise ValueError("`base_images` are for `strategy: base-first`")
+        return self
+
 
 _OPTION_OF: dict[str, EngineKind] = {
     "layer_concurrency": "wire",
     "http_version": "wire",
     "sink": "wire",
+    "chunk_bytes": "wire",
+    "strategy": "wire",
+    "base_images": "wire",
+    "resolve": "wire",
     "connect_timeout_s": "wire",
     "stall_timeout_s": "wire",
     "host": "docker",

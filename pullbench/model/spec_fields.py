@@ -4,6 +4,7 @@ A validator's message follows the key path; one that starts with `is no` follows
 message about what may hold a secret starts so.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -69,6 +70,22 @@ def _credentials(text: str) -> str:
     )
 
 
+def _pinned_host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError("is no host: HOST or HOST:PORT, as it stands in the URL")
+    port = text.rpartition(":")[2] if re.search(r":\d+$", text) else "1"
+    if not 1 <= int(port) <= 65535:
+        raise ValueError("has a port outside 1-65535")
+    return text.lower()
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError("is no IP address") from None
+
+
 def _size(value: object) -> object:
     return parse_bytes(value) if isinstance(value, str) else value
 
@@ -84,5 +101,13 @@ SizeBytes = Annotated[
     int | None, Field(ge=1), BeforeValidator(_size, json_schema_input_type=Annotated[int, Field(ge=1)] | str | None)
 ]
 """Bytes, from a number or from text such as 50GB."""
+ChunkBytes = Annotated[
+    int | None,
+    Field(ge=64 * 2**10, le=2**30),
+    BeforeValidator(_size, json_schema_input_type=Annotated[int, Field(ge=64 * 2**10, le=2**30)] | str | None),
+]
+"""The size of a part of a layer: from 64KiB to 1GiB."""
+PinnedHost = Annotated[str, AfterValidator(_pinned_host)]
+AddressText = Annotated[str, AfterValidator(_address)]
 ImageText = Annotated[str, AfterValidator(_reference)]
 PlatformText = Annotated[str, AfterValidator(_platform)]

@@ -125,7 +125,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_instant("started_at"),
             *_maybe(_seconds("dns_s connect_s tls_s wait_s transfer_s total_s extract_s")),
             *_maybe(_flag("reused")),
-            *_maybe(_text("http_version remote_ip served_by error_code")),
+            *_maybe(_text("http_version remote_ip served_by error_code note")),
         ]
     ),
 }

@@ -200,6 +200,39 @@ def test_an_option_that_would_do_nothing_is_refused(engine: dict[str, Any], told
     assert told in text
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "read"),
+    [
+        ("chunk_bytes", "32MiB", 32 * 2**20),
+        ("chunk_bytes", 65_536, 65_536),
+        ("resolve", {"Registry.example:5000": "10.0.0.7"}, {"registry.example:5000": "10.0.0.7"}),
+        ("resolve", {"cdn.example": "2001:DB8::0001"}, {"cdn.example": "2001:db8::1"}),
+    ],
+)
+def test_an_option_of_the_wire_engine_is_read(option: str, value: object, read: object) -> None:
+    spec = read_spec(mapping(engines=[{"name": "w", "kind": "wire", option: value}]))
+    assert getattr(spec.engine("w"), option) == read
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"chunk_bytes": "1KiB"}, "engines[0].chunk_bytes: "),
+        ({"chunk_bytes": "2GiB"}, "engines[0].chunk_bytes: "),
+        ({"chunk_bytes": "big"}, "'big' is no size"),
+        ({"strategy": "base-first"}, "needs `base_images`"),
+        ({"base_images": ["library/debian:12"]}, "`base_images` are for `strategy: base-first`"),
+        ({"strategy": "base-first", "base_images": ["r.example.com/debian"]}, "names the host 'r.example.com'"),
+        ({"resolve": {"https://r.example": "10.0.0.7"}}, "is no host: HOST or HOST:PORT"),
+        ({"resolve": {"r.example:0": "10.0.0.7"}}, "has a port outside 1-65535"),
+        ({"resolve": {"r.example": "elsewhere.example"}}, "'elsewhere.example' is no IP address"),
+    ],
+)
+def test_a_wire_option_that_cannot_be_is_refused(options: dict[str, Any], told: str) -> None:
+    text = refusal(mapping(engines=[{"name": "w", "kind": "wire", **options}]))
+    assert text.startswith("engines[0]") and told in text
+
+
 def test_an_entry_may_change_its_kinds_own_defaults() -> None:
     spec = read_spec(mapping(engines=[{"name": "docker", "kind": "docker", "host": "unix:///run/two.sock"}]))
     assert spec.engine("docker").host == "unix:///run/two.sock"
