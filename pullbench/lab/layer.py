@@ -7,7 +7,7 @@ import struct
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,40 +29,53 @@ MIN_LAYER_BYTES = 2 * _BLOCK + len(_TAR_END) + _GZIP_BYTES + 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer on disk: the digest of the gzip, and of the tar in it (`diff_id`, OCI image spec, config)."""
+    """What describes a layer: the digest of the gzip, and of the tar in it (`diff_id`, OCI image spec, config)."""
 
     digest: str
     diff_id: str
     size_bytes: int
-    path: Path
 
 
-def write_layer(folder: Path, *, seed: tuple[int, ...], size_bytes: int) -> Layer:
-    """Write a tar+gzip layer of at most `size_bytes` (and at least MIN_LAYER_BYTES), named by its digest in hex.
+def layer_pieces(
+    *, seed: tuple[int, ...], size_bytes: int, on_tar: Callable[[bytes], None] | None = None
+) -> Iterator[bytes]:
+    """A tar+gzip layer of at most `size_bytes` (and at least MIN_LAYER_BYTES) in pieces of about a mebibyte.
 
     numpy promises PCG64's stream for all versions, and gzip is framed here by hand, because where zlib cuts its
     stored blocks differs between versions: so the digest of a seed is the same on every machine.
     """
+    checksum = tar_bytes = 0
+    yield _GZIP_HEADER
+    for piece in _joined(_tar(seed, max(size_bytes, MIN_LAYER_BYTES))):
+        if on_tar is not None:
+            on_tar(piece)
+        checksum = zlib.crc32(piece, checksum)
+        tar_bytes += len(piece)
+        yield _stored_blocks(piece)
+    yield _LAST_BLOCK + struct.pack("<II", checksum, tar_bytes & 0xFFFFFFFF)
+
+
+def describe_layer(
+    *, seed: tuple[int, ...], size_bytes: int, on_piece: Callable[[bytes], object] | None = None
+) -> Layer:
+    """Make a layer once, for its digests; `on_piece` may keep the bytes."""
     compressed, plain = hashlib.sha256(), hashlib.sha256()
-    checksum = tar_bytes = size = 0
+    size = 0
+    for piece in layer_pieces(seed=seed, size_bytes=size_bytes, on_tar=plain.update):
+        compressed.update(piece)
+        size += len(piece)
+        if on_piece is not None:
+            on_piece(piece)
+    return Layer(digest=f"sha256:{compressed.hexdigest()}", diff_id=f"sha256:{plain.hexdigest()}", size_bytes=size)
+
+
+def write_layer(folder: Path, *, seed: tuple[int, ...], size_bytes: int) -> Layer:
+    """Write a layer into a folder, named by its digest in hex."""
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-
-        def write(piece: bytes) -> int:
-            compressed.update(piece)
-            return file.write(piece)
-
-        size += write(_GZIP_HEADER)
-        for piece in _joined(_tar(seed, max(size_bytes, MIN_LAYER_BYTES))):
-            plain.update(piece)
-            checksum = zlib.crc32(piece, checksum)
-            tar_bytes += len(piece)
-            size += write(_stored_blocks(piece))
-        size += write(_LAST_BLOCK + struct.pack("<II", checksum, tar_bytes & 0xFFFFFFFF))
-    path = Path(file.name).rename(folder / compressed.hexdigest())
+        layer = describe_layer(seed=seed, size_bytes=size_bytes, on_piece=file.write)
+    path = Path(file.name).rename(folder / layer.digest.removeprefix("sha256:"))
     path.chmod(0o644)
-    return Layer(
-        digest=f"sha256:{compressed.hexdigest()}", diff_id=f"sha256:{plain.hexdigest()}", size_bytes=size, path=path
-    )
+    return layer
 
 
 def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -55,7 +55,7 @@ class World:
         """Make the images and start everything on free ports of 127.0.0.1; ready when it returns.
 
         Content lies in `folder`, else in a temporary one that goes with the lab. `links` replaces lines by the name
-        of what they lead to. Raises PullbenchError where a process does not start, ValueError as make_images does.
+        of what they lead to. Raises PullbenchError where a process does not start, UsageError as make_images does.
         """
         with contextlib.ExitStack() as undo:
             home = undo.enter_context(LabFolder.open(folder))

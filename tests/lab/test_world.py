@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from pullbench.errors import PullbenchError
+from pullbench.errors import PullbenchError, UsageError
 from pullbench.lab.children import Child
 from pullbench.lab.world import PLATFORMS, World
 from pullbench.model.facts import Facts
@@ -118,7 +118,7 @@ def test_a_given_folder_keeps_the_images(tmp_path: Path) -> None:
 def test_what_cannot_be_made_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(psutil.Process().children(recursive=True))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(UsageError, match="layers take at least"):
         World.start(total_bytes=10)
     assert set(psutil.Process().children(recursive=True)) <= before
     assert list(tmp_path.iterdir()) == []
