@@ -116,7 +116,6 @@ def _questions(
 def _by_coordinates(group: pd.DataFrame, factor: str, level: Any) -> dict[_Coordinates, dict[int, float]]:
     """The blocks' values of the cells at one level, by their other factors."""
     others = [name for name in FACTORS if name != factor]
-    others = [name for name in others if not (factor == "registry" and name == "region")]
     found: dict[_Coordinates, dict[int, float]] = {}
     for row in records(group[group[factor] == level]):
         found.setdefault(tuple(row[name] for name in others), {})[int(row["block"])] = float(row["value"])

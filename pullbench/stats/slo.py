@@ -12,6 +12,9 @@ import numpy as np
 
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, mean_interval, percentile, wilson
 
+_MIN_VALUES = 3
+"""Of fewer, the lower bound of a high percentile is the greatest value itself: one slow answer would be a verdict."""
+
 
 class Verdict(StrEnum):
     """What a measurement says of a target."""
@@ -57,10 +60,11 @@ def score_mean(by_block: Sequence[Sequence[float]], target: float) -> Score:
 def score_percentile(values: Sequence[float], q: float, target: float) -> Score:
     """The q-th percentile against an upper limit, by the exact binomial interval of order statistics.
 
-    The upper bound needs many values (368 for p99); without it a percentile can be missed, but not met.
+    The upper bound needs many values (368 for p99); without it a percentile can be missed, but not met. Where n does
+    not carry the percentile itself, `measured` is None and a miss stands on `low`. Under 3 values there is no bound.
     """
-    if not len(values):
-        return Score(target=target, measured=None, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+    if len(values) < _MIN_VALUES:
+        return Score(target=target, measured=percentile(values, q), low=None, high=None, verdict=Verdict.NOT_SHOWN)
     from scipy.stats import quantile_test
 
     found = quantile_test(values, p=q / 100).confidence_interval(confidence_level=CONFIDENCE)
@@ -69,12 +73,16 @@ def score_percentile(values: Sequence[float], q: float, target: float) -> Score:
 
 
 def score_failure_streak(outcomes: Iterable[bool], limit: int) -> Score:
-    """The longest run of failures against a limit that it must stay below; a count, so it has no interval."""
+    """The longest run of failures against a limit that it must stay below; a count, so it has no interval.
+
+    Fewer pulls than the limit cannot reach it, and so show nothing.
+    """
     in_order = list(outcomes)
-    if not in_order:
-        return Score(target=limit, measured=None, low=None, high=None, verdict=Verdict.NOT_SHOWN)
-    longest = longest_failure_streak(in_order)
-    verdict = Verdict.MISSED if longest >= limit else Verdict.MET
+    longest = longest_failure_streak(in_order) if in_order else None
+    if longest is None or len(in_order) < limit:
+        verdict = Verdict.NOT_SHOWN
+    else:
+        verdict = Verdict.MISSED if longest >= limit else Verdict.MET
     return Score(target=limit, measured=longest, low=None, high=None, verdict=verdict)
 
 

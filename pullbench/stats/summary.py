@@ -70,11 +70,6 @@ def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
     return _estimate([float(np.median(block)) for block in seen], sum(map(len, seen)))
 
 
-def rate_estimate(by_block: Sequence[float | None]) -> Estimate:
-    """The typical rate of a cell from one value a block, such as a trial's throughput; otherwise as `median_estimate`."""
-    return median_estimate([[value] for value in by_block])
-
-
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval of a rate; all of [0, 1] without a trial. It takes failures to be independent."""
     if n == 0:

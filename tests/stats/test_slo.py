@@ -87,11 +87,25 @@ def test_a_p99_is_not_met_before_values_carry_its_upper_bound() -> None:
     assert score_percentile([0.1] * 368, 99, 2.0).verdict is Verdict.MET
 
 
-def test_few_values_can_miss_a_percentile_but_not_meet_it() -> None:
+def test_few_values_can_miss_a_percentile_by_its_lower_bound_but_not_meet_it() -> None:
     slow = score_percentile([5.0] * 20, 99, 2.0)
-    assert (slow.verdict, slow.measured, slow.high) == (Verdict.MISSED, None, None)
+    assert (slow.verdict, slow.measured, slow.low, slow.high) == (Verdict.MISSED, None, 5.0, None)
     assert score_percentile([0.1] * 20, 99, 2.0).verdict is Verdict.NOT_SHOWN
     assert score_percentile([], 99, 2.0).verdict is Verdict.NOT_SHOWN
+
+
+@pytest.mark.parametrize("values", [[3.0], [0.1, 3.0], [3.0, 3.0], [0.1, 0.1, 3.0]])
+def test_one_slow_value_is_no_missed_percentile(values: list[float]) -> None:
+    score = score_percentile(values, 99, 2.0)
+    assert (score.verdict, score.measured) == (Verdict.NOT_SHOWN, None)
+
+
+@pytest.mark.parametrize("n", [3, 10, 24, 100, 199])
+def test_a_lower_bound_of_few_values_is_seldom_above_the_percentile(n: int) -> None:
+    # Each value lies below the true p99 in 99 of 100 cases; the bound is above it in at most 2.5 of 100.
+    generator = np.random.default_rng(n)
+    wrong = sum(score_percentile(generator.random(n).tolist(), 99, 0.99).verdict is Verdict.MISSED for _ in range(400))
+    assert wrong / 400 <= 0.025 + 0.016
 
 
 @pytest.mark.parametrize(
@@ -103,9 +117,21 @@ def test_the_longest_streak_of_failures_is_counted(outcomes: str, longest: int) 
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "verdict"), [("", Verdict.NOT_SHOWN), ("--+--", Verdict.MET), ("---", Verdict.MISSED)]
+    ("outcomes", "verdict"), [("", Verdict.NOT_SHOWN), ("--+--", Verdict.MET), ("---", Verdict.MISSED), ("+++", Verdict.MET)]
 )
 def test_a_streak_must_stay_below_the_limit(outcomes: str, verdict: Verdict) -> None:
     score = score_failure_streak((mark == "+" for mark in outcomes), 3)
     assert score.verdict is verdict
     assert score.measured == (longest_failure_streak(mark == "+" for mark in outcomes) if outcomes else None)
+
+
+@pytest.mark.parametrize("outcomes", ["+", "-", "--", "+-"])
+def test_fewer_pulls_than_the_limit_cannot_show_a_streak(outcomes: str) -> None:
+    score = score_failure_streak((mark == "+" for mark in outcomes), 3)
+    assert score.verdict is Verdict.NOT_SHOWN
+    assert score.measured == longest_failure_streak(mark == "+" for mark in outcomes)
+
+
+def test_one_failure_misses_a_limit_of_one() -> None:
+    assert score_failure_streak([False], 1).verdict is Verdict.MISSED
+    assert score_failure_streak([True], 1).verdict is Verdict.MET

@@ -17,7 +17,6 @@ from pullbench.stats.summary import (
     mean_interval,
     median_estimate,
     percentile,
-    rate_estimate,
     values_needed,
     wilson,
 )
@@ -139,11 +138,6 @@ def test_a_phase_that_cost_nothing_in_a_block_is_averaged_without_logarithms(blo
     assert found.low == 0.0
     assert found.high is not None
     assert found.high > 3.0 / blocks
-
-
-def test_a_rate_is_estimated_from_one_value_a_block() -> None:
-    assert rate_estimate([2e8, 1e8, 4e8]) == median_estimate([[2e8], [1e8], [4e8]])
-    assert rate_estimate([None, 1e8]).blocks == 1
 
 
 @STEADY
