@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pullbench.bench.session import Session
+from pullbench.bench.session import Session, Stored
 from pullbench.bench.specfile import load_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import Plan, Trial, manifest_requests
+from pullbench.model.plan import Plan, Trial, manifest_requests, unknown_image
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import Budget, Overrides
@@ -82,12 +82,24 @@ class Prepared:
         )
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
+        self._stored: Stored | None = None
 
     def facts(self) -> Facts:
         """Gathered at the first call."""
         if self._facts is None:
             self._facts = self.session.gather()
         return self._facts
+
+    def stored(self) -> Stored | None:
+        """The run to go on with, looked up at the first call; None for a new run."""
+        if self._stored is None and self.request.resume is not None:
+            self._stored = self.session.stored(self.request.resume)
+        return self._stored
+
+    def look_ahead(self) -> None:
+        """Do what needs no Prefect: gather facts, or read the run to resume; raises as they do."""
+        if self.stored() is None:
+            self.facts()
 
     def use_facts(self, facts: Facts) -> None:
         """Take facts that are known already, in place of asking."""
@@ -101,30 +113,37 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     UsageError for a spec that leaves nothing to measure.
     """
     session, request = prepared.session, prepared.request
-    if request.resume is None:
+    stored = prepared.stored()
+    if stored is None:
         facts = prepared.facts()
         run, plan = session.begin(facts)
         finished: frozenset[int] = frozenset()
     else:
-        run, facts, plan, finished = session.resume(request.resume)
+        facts, plan, finished = stored.facts, stored.plan, stored.finished
+        run = session.reopen(stored)
     prepared.run_id = run.run_id
     left = [trial for trial in plan.trials if trial.number not in finished]
     progress.planned(run, plan, len(finished))
-    with _closing(session, run):
-        if not request.skip_preflight and left:
-            _check(steps.preflight(PreflightCall(session, run.run_id, facts)), progress)
-        _measure(left, run, facts, session, steps, progress)
+    if left:
+        with _closing(session, run):
+            if not request.skip_preflight:
+                _check(
+                    steps.preflight(PreflightCall(session, run.run_id, facts, plan)), progress, resumed=bool(finished)
+                )
+            if (missing := unknown_image(plan, facts)) is not None:
+                raise PreflightFailed(f"no load was sent: {missing}")
+            _measure(left, run, facts, session, steps, progress)
         run = session.finish(run, "complete")
     return _conclude(run, session, request, steps, progress)
 
 
 @contextlib.contextmanager
 def _closing(session: Session, run: Run) -> Iterator[None]:
-    """Whatever stops a run, what was measured is kept and the run is marked."""
+    """Whatever stops a run, what was measured is kept and the run is marked: `failed` only where nothing was."""
     try:
         yield
     except PreflightFailed:
-        session.finish(run, "failed")
+        session.finish(run, "incomplete" if session.store.finished_trials(run.run_id) else "failed")
         raise
     except BaseException:
         with contextlib.suppress(PullbenchError):
@@ -132,35 +151,37 @@ def _closing(session: Session, run: Run) -> Iterator[None]:
         raise
 
 
-def _check(findings: list[Finding], progress: Progress) -> None:
+def _check(findings: list[Finding], progress: Progress, *, resumed: bool) -> None:
     progress.checked(findings)
     if worst(findings) is Status.FAIL:
         failed = [finding for finding in findings if finding.status is Status.FAIL]
         first = failed[0]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        what = "nothing more was measured" if resumed else "no load was sent"
         raise PreflightFailed(
-            f"preflight failed, no load was sent: {first.check} of {first.target}: {first.observed}; {first.remedy}{more}"
+            f"preflight failed, {what}: {first.check} of {first.target}: {first.observed}; {first.remedy}{more}"
         )
 
 
 def _measure(left: list[Trial], run: Run, facts: Facts, session: Session, steps: Steps, progress: Progress) -> None:
     meter = BudgetMeter(session.spec.budget, facts, clock_s=session.clock.monotonic)
-    remaining = len(left)
+    remaining, spent = len(left), ""
 
-    def after_each(trial: Trial, result: TrialResult) -> None:
-        nonlocal remaining
+    def go_on(trial: Trial, result: TrialResult) -> bool:
+        nonlocal remaining, spent
         remaining -= 1
         progress.measured(trial, result)
-        spent = meter.add(trial, result)
-        if spent is not None and remaining:
-            raise IncompleteError(
-                f"{spent} after trial {trial.number}; {remaining} trials are left: "
-                f"go on with `--resume {run.run_id}`, or raise the budget"
-            )
+        if (used_up := meter.add(trial, result)) is not None:
+            spent = f"{used_up} after trial {trial.number}"
+        return not spent
 
     try:
         for batch in _batches(left):
-            steps.trials(TrialBatch(session, run.run_id, facts, batch, after_each))
+            steps.trials(TrialBatch(session, run.run_id, facts, batch, go_on))
+            if spent and remaining:
+                raise IncompleteError(
+                    f"{spent}; {remaining} trials are left: go on with `--resume {run.run_id}`, or raise the budget"
+                )
     finally:
         progress.ended()
 
@@ -203,12 +224,17 @@ def _conclude(run: Run, session: Session, request: Request, steps: Steps, progre
         report = steps.report(ReportCall(request.results, run.run_id, request.reports))
     document = run_document(session.store, run.run_id)
     document["report"] = None if report is None else str(report)
+    exit_code, message = _judgement(document)
+    return Outcome(run_id=run.run_id, document=document, report=report, exit_code=exit_code, message=message)
+
+
+def _judgement(document: dict[str, Any]) -> tuple[int, str]:
+    """The exit code of a finished run, and why, in a few words."""
     missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
-    could_not_run = document["preflight"]["status"] == Status.ERROR
-    return Outcome(
-        run_id=run.run_id,
-        document=document,
-        report=report,
-        exit_code=1 if missed else 3 if could_not_run else 0,
-        message=f"SLO missed: {', '.join(missed)}" if missed else "complete",
-    )
+    findings = document["preflight"]["findings"]
+    unknown = [f"{entry['check']} of {entry['target']}" for entry in findings if entry["status"] == Status.ERROR]
+    if missed:
+        return 1, f"complete, SLO missed: {', '.join(missed)}"
+    if unknown:
+        return 3, f"complete, but these checks could not be run: {', '.join(unknown)}"
+    return 0, "complete"

@@ -13,7 +13,7 @@ from flows.prefect_secret import prefect_secret
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Status
 from pullbench.model.spec import Overrides
-from tasks.results import publish_findings
+from tasks.results import Artifacts
 
 
 @flow(name="preflight", flow_run_name="{spec}", retries=0, persist_result=False)
@@ -37,6 +37,10 @@ def preflight(
         )
     except PullbenchError as error:
         return Failed(message=str(error))
-    publish_findings(findings)
+    Artifacts().findings(findings)
     status, sentence = verdict(findings)
-    return Failed(message=sentence) if status is Status.FAIL else Completed(message=sentence)
+    if status is Status.FAIL:
+        return Failed(message=sentence)
+    if status is Status.ERROR:
+        return Failed(name="Incomplete", message=sentence)
+    return Completed(message=sentence)

@@ -22,7 +22,7 @@ from pullbench.model.spec import Overrides
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
 from tasks.preflight import run_preflight
 from tasks.report import render_report
-from tasks.results import ProgressArtifact, publish_cells, publish_findings, publish_report
+from tasks.results import Artifacts
 from tasks.trial import run_trials
 
 _ARTIFACT_EVERY_S = 3.0
@@ -35,7 +35,7 @@ class Invocation:
         self.prepared = prepared
         self.progress = progress
         self.outcome: Outcome | None = None
-        self.error: PullbenchError | None = None
+        self.error: Exception | None = None
 
 
 _INVOCATION: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
@@ -54,9 +54,12 @@ def invoked_by(invocation: Invocation) -> Iterator[None]:
 class TaskSteps:
     """The steps as Prefect tasks, called directly: never submitted to a thread."""
 
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+
     def preflight(self, call: PreflightCall) -> list[Finding]:
         findings = run_preflight(call)
-        publish_findings(findings)
+        self._artifacts.findings(findings)
         return findings
 
     def trials(self, batch: TrialBatch) -> None:
@@ -69,10 +72,10 @@ class TaskSteps:
 class FlowProgress:
     """Progress in the UI: an artifact and log lines, between trials and not often; passes on to the shell's."""
 
-    def __init__(self, shell: Progress | None) -> None:
+    def __init__(self, artifacts: Artifacts, shell: Progress | None) -> None:
+        self._artifacts = artifacts
         self._shell = shell
         self._done = self._total = 0
-        self._artifact: ProgressArtifact | None = None
         self._updated_s = 0.0
 
     def note(self, text: str) -> None:
@@ -85,7 +88,7 @@ class FlowProgress:
         get_run_logger().info("run %s: %d cells, %d trials", run.run_id, len(plan.cells), len(plan.trials))
         for entry in plan.planned_out:
             get_run_logger().info("planned out: %s: %s", entry.cell, entry.reason)
-        self._artifact = ProgressArtifact("trials", f"{self._total} trials")
+        self._artifacts.begin(self._total)
         if self._shell is not None:
             self._shell.planned(run, plan, done)
 
@@ -96,8 +99,8 @@ class FlowProgress:
     def measured(self, trial: Trial, result: TrialResult) -> None:
         self._done += 1
         now = time.monotonic()
-        if self._artifact is not None and (now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total):
-            self._artifact.update(self._done / self._total)
+        if now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total:
+            self._artifacts.progress(self._done / self._total)
             self._updated_s = now
         if self._shell is not None:
             self._shell.measured(trial, result)
@@ -143,18 +146,28 @@ def pull_benchmark(
         skip_preflight=skip_preflight,
         report=report,
     )
-    invocation = _INVOCATION.get()
+    return _measure(request, _INVOCATION.get())
+
+
+def _measure(request: Request, invocation: Invocation | None) -> State[Any]:
+    """The flow's body: what went wrong is the state's message, and in the shell's hands as it was."""
+    artifacts = Artifacts()
     try:
         prepared = invocation.prepared if invocation else Prepared(request, block=prefect_secret)
         with prepared.session:
-            outcome = conduct(prepared, TaskSteps(), FlowProgress(invocation.progress if invocation else None))
+            progress = FlowProgress(artifacts, invocation.progress if invocation else None)
+            outcome = conduct(prepared, TaskSteps(artifacts), progress)
     except PullbenchError as error:
         if invocation is not None:
             invocation.error = error
         return Failed(name="Incomplete" if isinstance(error, IncompleteError) else None, message=str(error))
+    except Exception as error:
+        if invocation is not None:
+            invocation.error = error
+        raise
     if invocation is not None:
         invocation.outcome = outcome
-    publish_cells(outcome.document)
+    artifacts.cells(outcome.document)
     if outcome.report is not None:
-        publish_report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))
+        artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))
     return Completed(message=f"run {outcome.run_id}: {outcome.message}")

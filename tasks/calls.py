@@ -6,7 +6,7 @@ from pathlib import Path
 from pullbench.bench.session import Session
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
-from pullbench.model.plan import Trial
+from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import TrialResult
 from pullbench.report.render import render_run_report
 
@@ -14,19 +14,20 @@ from pullbench.report.render import render_run_report
 class PreflightCall:
     """Every check of a run's targets; the findings are stored."""
 
-    def __init__(self, session: Session, run_id: str, facts: Facts) -> None:
+    def __init__(self, session: Session, run_id: str, facts: Facts, plan: Plan) -> None:
         self._session = session
         self._run_id = run_id
         self._facts = facts
+        self._plan = plan
 
     def run(self) -> list[Finding]:
-        return self._session.preflight(self._run_id, self._facts)
+        return self._session.preflight(self._run_id, self._facts, self._plan)
 
 
 class TrialBatch:
     """One trial, or several where a plan has more than Prefect should see; each is measured and stored.
 
-    `after_each` is called between trials and may raise to stop, with everything so far stored.
+    `go_on` is told of each trial after it was stored, and says whether there shall be another.
     """
 
     def __init__(
@@ -35,18 +36,19 @@ class TrialBatch:
         run_id: str,
         facts: Facts,
         trials: Sequence[Trial],
-        after_each: Callable[[Trial, TrialResult], None],
+        go_on: Callable[[Trial, TrialResult], bool],
     ) -> None:
         self._session = session
         self._run_id = run_id
         self._facts = facts
         self._trials = trials
-        self._after_each = after_each
+        self._go_on = go_on
 
     def run(self) -> None:
         for trial in self._trials:
             result = self._session.run_trial(self._run_id, trial, self._facts)
-            self._after_each(trial, result)
+            if not self._go_on(trial, result):
+                return
 
     def __str__(self) -> str:
         first, last = self._trials[0], self._trials[-1]

@@ -1,10 +1,11 @@
 """What the Prefect UI shows of a run: artifacts. Registry-sourced text is escaped for Markdown."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -24,53 +25,73 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", printable[:500])
 
 
-class ProgressArtifact:
-    """The run's progress bar in the UI."""
+class Artifacts:
+    """What the UI shows of one run. A measurement never fails for them: the first that cannot be sent is the last."""
 
-    def __init__(self, key: str, description: str) -> None:
-        self._id = create_progress_artifact(progress=0.0, key=key, description=description)
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._usable = True
 
-    def update(self, share: float) -> None:
+    def begin(self, trials: int) -> None:
+        """The progress bar."""
+        self._progress = self._send(
+            create_progress_artifact, progress=0.0, key="trials", description=f"{trials} trials"
+        )
+
+    def progress(self, share: float) -> None:
         """`share` from 0 to 1."""
-        update_progress_artifact(artifact_id=self._id, progress=round(100 * share, 1))  # type: ignore[arg-type]
+        self._send(update_progress_artifact, artifact_id=self._progress, progress=round(100 * share, 1))
 
-
-def publish_findings(findings: Sequence[Finding]) -> None:
-    """The preflight's findings as a table artifact."""
-    rows = [
-        {
-            "status": finding.status.value,
-            "check": finding.check,
-            "target": escape_markdown(finding.target),
-            "observed": escape_markdown(finding.observed),
-            "remedy": escape_markdown(finding.remedy),
-        }
-        for finding in findings
-    ]
-    create_table_artifact(table=rows, key="preflight", description="What preflight found before any load")
-
-
-def publish_cells(document: dict[str, Any]) -> None:
-    """The cells of a finished run as a table artifact, from the same document as `run --json`."""
-    create_table_artifact(
-        table=[
-            {key: value for key, value in cell.items() if not isinstance(value, list | dict)}
-            for cell in document["cells"]
-        ],
-        key="cells",
-        description=escape_markdown(f"Run {document['run_id']}: one row a cell; times in seconds"),
-    )
-
-
-def publish_report(report: Path, address: str | None) -> None:
-    """Where the HTML report is: a link where `reports/` is served at an address, else its path."""
-    if address is not None:
-        create_link_artifact(
-            link=f"{address.rstrip('/')}/{report.parent.name}/{report.name}", key="report", link_text="HTML report"
+    def findings(self, findings: Sequence[Finding]) -> None:
+        """The preflight's findings as a table."""
+        self._send(
+            create_table_artifact,
+            table=[_finding_row(finding) for finding in findings],
+            key="preflight",
+            description="What preflight found before any load",
         )
-    else:
-        create_markdown_artifact(
-            markdown=f"The HTML report is at `{report.resolve()}` on the machine that ran this flow.\n\n"
-            "Serve that folder and set `PULLBENCH_REPORTS_URL` to get a link here.",
-            key="report",
+
+    def cells(self, document: dict[str, Any]) -> None:
+        """The cells of a finished run as a table, from the same document as `run --json`."""
+        self._send(
+            create_table_artifact,
+            table=[_cell_row(cell) for cell in document["cells"]],
+            key="cells",
+            description=escape_markdown(f"Run {document['run_id']}: one row a cell; times in seconds"),
         )
+
+    def report(self, report: Path, address: str | None) -> None:
+        """Where the HTML report is: a link where `reports/` is served at an address, else its path."""
+        if address is not None:
+            link = f"{address.rstrip('/')}/{report.parent.name}/{report.name}"
+            self._send(create_link_artifact, link=link, key="report", link_text="HTML report")
+            return
+        text = (
+            f"The HTML report is at `{report.resolve()}` on the machine that ran this flow.\n\n"
+            "Serve that folder and set `PULLBENCH_REPORTS_URL` to get a link here."
+        )
+        self._send(create_markdown_artifact, markdown=text, key="report")
+
+    def _send(self, create: Callable[..., Any], **what: Any) -> Any:
+        if not self._usable:
+            return None
+        try:
+            return create(**what)
+        except Exception as error:  # noqa: BLE001  (whatever a server far away may do)
+            self._usable = False
+            get_run_logger().warning("no artifacts from here on: %s: %s", type(error).__name__, error)
+            return None
+
+
+def _finding_row(finding: Finding) -> dict[str, Any]:
+    return {
+        "status": finding.status.value,
+        "check": finding.check,
+        "target": escape_markdown(finding.target),
+        "observed": escape_markdown(finding.observed),
+        "remedy": escape_markdown(finding.remedy),
+    }
+
+
+def _cell_row(cell: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in cell.items() if not isinstance(value, list | dict)}

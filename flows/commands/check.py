@@ -49,7 +49,7 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
         stdout.print(plain(f"planned out ({cells} {'cell' if cells == 1 else 'cells'}): {reason}"))
     for image in facts.images.values():
         if image.error_code is not None:
-            stdout.print(plain(f"not found: {image.image} at {image.registry}: {image.error}"))
+            stdout.print(plain(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))
     size = "size not known" if made.bytes is None else format_bytes(made.bytes)
     blocks = loaded.spec.warmup + loaded.spec.repetitions
     stdout.print(

@@ -1,5 +1,6 @@
 """`init`: a first spec from what is already deployed."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from pullbench.bench.discover import FoundImage, images_in, read_image
 from pullbench.bench.specfile import as_yaml
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import PullbenchError, UsageError
+from pullbench.model.reference import Reference
 from pullbench.model.spec import read_spec
 
 _HEADER = """\
@@ -64,8 +66,13 @@ def _from_options(registry: str | None, images: list[str]) -> list[FoundImage]:
         raise UsageError(
             "init: name --from FILE (compose, Kubernetes) or --from docker, or --registry URL and --image REF"
         )
-    host = urlsplit(registry).netloc or registry
-    return [read_image(f"{host}/{image}") for image in images]
+    host = urlsplit(registry if "://" in registry else f"//{registry}").netloc
+    if not host:
+        raise UsageError(f"--registry {registry}: is no address: https://HOST[:PORT]")
+    try:
+        return [FoundImage(host=host, reference=Reference.parse(image)) for image in images]
+    except ValueError as error:
+        raise UsageError(f"--image: {error}") from error
 
 
 def _found(source: str) -> list[FoundImage]:
@@ -83,14 +90,13 @@ def _found(source: str) -> list[FoundImage]:
 
 def _file_images(path: Path) -> list[str]:
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        return list(images_in(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
     except OSError as error:
         raise UsageError(
             f"--from {path}: {error.strerror}; give a compose file, Kubernetes manifests, or 'docker'"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UsageError(f"--from {path}: is not YAML: {str(error).splitlines()[0]}") from error
-    return list(images_in(documents))
 
 
 def _daemon_images() -> list[str]:
@@ -104,4 +110,5 @@ def _daemon_images() -> list[str]:
 
 
 def _name(host: str) -> str:
-    return host.partition(":")[0].replace("registry-1.", "").partition(".")[0] or "registry"
+    name = re.sub(r"[^A-Za-z0-9.-].*", "", host).removeprefix("registry-1.").partition(".")[0]
+    return name if name and not name.isdigit() else "registry"

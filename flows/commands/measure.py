@@ -59,9 +59,10 @@ def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool) -> int:
 def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = None) -> int:
     progress = ShellProgress(Console(stderr=True))
     prepared = Prepared(request, block=prefect_secret)
+    if request.resume is not None:
+        prepared.look_ahead()  # a run that cannot be resumed need not wait for Prefect
     prefect = prefect or PrefectStart(progress.note)
-    if request.resume is None:
-        prepared.facts()
+    prepared.look_ahead()
     prefect.wait()
     try:
         outcome = _call_flow(prepared, progress)
@@ -87,7 +88,7 @@ def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
         pull_benchmark(
             spec=str(request.spec),
             vantage=request.vantage,
-            settings=list(request.sets),
+            settings=[_without_secret(setting) for setting in request.sets],
             results=request.results,
             reports=str(request.reports),
             resume=request.resume,
@@ -100,6 +101,12 @@ def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
     if invocation.outcome is None:
         raise IncompleteError(_how_to_go_on(prepared, "the flow ended without an outcome (cancelled in the UI?)"))
     return invocation.outcome
+
+
+def _without_secret(setting: str) -> str:
+    """A --set as Prefect may keep it: the values of extra headers may be secrets."""
+    key, _, _ = setting.partition("=")
+    return f"{key}=(redacted)" if ".headers" in key else setting
 
 
 def _how_to_go_on(prepared: Prepared, what: str) -> str:

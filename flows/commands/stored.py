@@ -9,7 +9,7 @@ from rich.table import Table
 from flows.console import cells_table, plain, print_verdict, stdout_console
 from pullbench.bench.cleaning import clean, left_behind
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import UsageError
+from pullbench.errors import IncompleteError, RegistryError, UsageError
 from pullbench.model.sizes import format_bytes
 from pullbench.report.documents import run_document
 from pullbench.report.render import render_run_report
@@ -75,6 +75,10 @@ def clean_up(*, results: str, host: str | None, apply: bool) -> int:
     ledger, daemon = Ledger(ResultStore(results)), DockerDaemon(host)
     try:
         found = left_behind(ledger, daemon)
+    except RegistryError as error:
+        daemon.close()
+        raise IncompleteError(f"nothing was removed: {error}") from error
+    try:
         names = {name for entry in found.here for name in entry.references}
         for other in found.elsewhere:
             print(f"another daemon ({other}) may hold images of runs too: name it with --host")

@@ -3,15 +3,16 @@
 import dataclasses
 import platform
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from pullbench.engines.base import Engine
-from pullbench.errors import ErrorCode
+from pullbench.errors import RETRYABLE, ErrorCode
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
+from pullbench.preflight.together import together
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.resolve import image_facts
@@ -53,16 +54,17 @@ def gather_facts(
     as present.
     """
     platforms = spec.matrix.platforms or [host_platform()]
-    with ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="facts") as pool:
-        found_engines = [pool.submit(_engine_facts, engine, brought) for engine in engines.values()]
-        found_images = [
-            pool.submit(_images_of, route, spec.images, platforms, keychain) for route in _first_routes(spec).values()
-        ]
-        return Facts(
-            host_platform=host_platform(),
-            engines={entry.name: entry for entry in (future.result() for future in found_engines)},
-            images={(entry.registry, entry.image): entry for future in found_images for entry in future.result()},
-        )
+    ways = list(_first_routes(spec).values())
+    asked: list[Callable[[], EngineFacts | list[ImageFacts]]] = [
+        *(partial(_engine_facts, engine, brought) for engine in engines.values()),
+        *(partial(_images_of, route, spec.images, platforms, keychain) for route in ways),
+    ]
+    found = together(asked, at_once=_LOOKUPS_AT_ONCE, name="facts")
+    return Facts(
+        host_platform=host_platform(),
+        engines={entry.name: entry for entry in found if isinstance(entry, EngineFacts)},
+        images={(entry.registry, entry.image): entry for each in found if isinstance(each, list) for entry in each},
+    )
 
 
 def _first_routes(spec: Spec) -> dict[str, Route]:
@@ -77,12 +79,18 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
 def _images_of(route: Route, images: list[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """The first image tells whether the registry can be reached; only then are the others asked for, side by side."""
     with RegistryClient(route, keychain) as client:
-        first = image_facts(client, route.registry, images[0], platforms)
+
+        def ask(image: str) -> ImageFacts:
+            found = image_facts(client, route.registry, image, platforms)
+            if found.error_code in RETRYABLE - _NO_WAY_THERE:  # one bad answer is no fact about an image
+                found = image_facts(client, route.registry, image, platforms)
+            return found
+
+        first = ask(images[0])
         if first.error_code in _NO_WAY_THERE:
             return [dataclasses.replace(first, image=image) for image in images]
-        with ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="images") as pool:
-            rest = pool.map(lambda image: image_facts(client, route.registry, image, platforms), images[1:])
-            return [first, *rest]
+        rest = [partial(ask, image) for image in images[1:]]
+        return [first, *together(rest, at_once=_LOOKUPS_AT_ONCE, name="images")]
 
 
 def _engine_facts(engine: Engine, brought: Callable[[str], frozenset[str]]) -> EngineFacts:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -22,12 +23,22 @@ from pullbench.errors import IncompleteError, PullbenchError, RegistryError, Usa
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import EngineFacts, Facts
 from pullbench.model.finding import Finding
-from pullbench.model.plan import Plan, Trial, plan, routes
+from pullbench.model.plan import Plan, Trial, plan, routes, unknown_image
 from pullbench.model.record import Run, RunStatus, TrialResult
 from pullbench.preflight.runner import preflight
 from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore, new_run_id
 from pullbench.store.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A run that was begun: its record, facts and plan, and the trials that are done."""
+
+    run: Run
+    facts: Facts
+    plan: Plan
+    finished: frozenset[int]
 
 
 class Session:
@@ -91,10 +102,11 @@ class Session:
         self.store.write_run(run)
         return run, made
 
-    def resume(self, run_id: str) -> tuple[Run, Facts, Plan, frozenset[int]]:
-        """A stored run, its facts and plan, and the trials that are done.
+    def stored(self, run_id: str) -> Stored:
+        """A run to go on with; nothing is written and nothing contacted but the daemons of its engines.
 
-        Raises UsageError where the spec or the vantage is another than the run's, or an engine of it is gone.
+        Raises UsageError where the spec or the vantage is another than the run's, an engine of it is gone or has another
+        store, or nothing was measured because the run did not know its images.
         """
         run = self.store.run(run_id)
         if run.spec_hash != self.loaded.hash:
@@ -106,15 +118,26 @@ class Session:
             raise UsageError(f"--resume {run_id}: it was measured at vantage '{run.vantage}', not '{self.vantage}'")
         facts = Facts.from_json(run.facts)
         made = plan(self.spec, facts)
-        self._measure_ceiling()
-        self._check_engines_are_back(run_id, made)
-        run = dataclasses.replace(run, status="running", finished_at=None)
-        self.store.write_run(run)
-        return run, facts, made, self.store.finished_trials(run_id)
+        if (missing := unknown_image(made, facts)) is not None:
+            raise UsageError(f"--resume {run_id}: it never knew {missing}; start a new run")
+        finished = self.store.finished_trials(run_id)
+        if len(finished) < len(made.trials):
+            self._check_engines_are_back(run_id, made, facts)
+        return Stored(run=run, facts=facts, plan=made, finished=finished)
 
-    def preflight(self, run_id: str, facts: Facts) -> list[Finding]:
-        """Every check that the plan depends on; the findings are stored with the run."""
-        findings = preflight(self.spec, facts, self.keychain)
+    def reopen(self, stored: Stored) -> Run:
+        """Mark a stored run as going on; one of which nothing is left to measure stays as it is."""
+        if len(stored.finished) == len(stored.plan.trials):
+            return stored.run
+        self._measure_ceiling()
+        run = dataclasses.replace(stored.run, status="running", finished_at=None)
+        self.store.write_run(run)
+        return run
+
+    def preflight(self, run_id: str, facts: Facts, made: Plan) -> list[Finding]:
+        """Every check of the ways that the plan takes; the findings are stored with the run."""
+        ways = {(cell.registry, cell.proxy) for cell in made.cells}
+        findings = preflight(self.spec, facts, self.keychain, ways=ways)
         self.store.write_checks(run_id, self.vantage, findings, datetime.now(UTC))
         return findings
 
@@ -185,11 +208,16 @@ class Session:
         if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):
             self._ceiling = Ceiling(bytes_per_s=client_ceiling(), cores=usable_cores())
 
-    def _check_engines_are_back(self, run_id: str, made: Plan) -> None:
+    def _check_engines_are_back(self, run_id: str, made: Plan, facts: Facts) -> None:
         found = [self.engines[name].facts() for name in sorted({cell.engine for cell in made.cells})]
         for engine in found:
             if engine.unavailable is not None:
                 raise UsageError(f"--resume {run_id}: engine '{engine.name}' is gone: {engine.unavailable}")
+            if engine.store_id != facts.engines[engine.name].store_id:
+                raise UsageError(
+                    f"--resume {run_id}: engine '{engine.name}' has another store than the one that the run began with; "
+                    "give the first daemon, or start a new run"
+                )
         self._remember_stores(found)
 
     def _remember_stores(self, engines: Iterable[EngineFacts]) -> None:

@@ -77,7 +77,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: is larger than 1 MB, so it is no spec")
     try:
         data = yaml.load(content, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -94,7 +94,7 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
         raise UsageError(f"--set {assignment}: write KEY=VALUE, such as matrix.concurrency=[1,2,4]")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"--set {key}: '{text}' is not YAML; lists are written [1,2,4]") from error
     steps = _steps(key)
     place: Any = data

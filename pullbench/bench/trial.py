@@ -78,38 +78,39 @@ def run_trial(
         requests=requests,
         before_pulls=before_pulls,
     )
-    stopwatch = _Stopwatch(clock)
-    setup_from = clock.monotonic()
-    engine.open_trial(setup)
+    setup_from, cpu_from = clock.monotonic(), 0.0
+
+    def start() -> None:
+        nonlocal cpu_from
+        cpu_from = _cpu_s()
+
     try:
+        engine.open_trial(setup)
         setup_s = clock.monotonic() - setup_from
-        outcomes = closed_loop(
+        done = closed_loop(
             requests,
             trial.cell.concurrency,
             lambda request: _pull(request, engine, clock),
-            start=stopwatch.start,
+            start=start,
             cancel=engine.cancel,
         )
-        stopwatch.stop()
+        cpu_s = max(0.0, _cpu_s() - cpu_from)
     finally:
         engine.close_trial()
-    return _result(trial, outcomes, stopwatch, setup_s, ceiling)
+    return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling)
 
 
-class _Stopwatch:
-    """Wall and CPU time of the pulls."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """A pull that ended, with its place on the monotonic clock: what an engine does after the pull is not in it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    pull: Pull
+    transfers: tuple[Transfer, ...]
+    started_s: float
 
-    def start(self) -> None:
-        self.started_at = self._clock.now()
-        self._cpu = _cpu_s()
-        self._from = self._clock.monotonic()
-
-    def stop(self) -> None:
-        self.wall_s = self._clock.monotonic() - self._from
-        self.cpu_s = max(0.0, _cpu_s() - self._cpu)
+    @property
+    def ended_s(self) -> float:
+        return self.started_s + self.pull.duration_s
 
 
 def _cpu_s() -> float:
@@ -117,7 +118,7 @@ def _cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _pull(request: PullRequest, engine: Engine, clock: Clock) -> tuple[Pull, tuple[Transfer, ...]]:
+def _pull(request: PullRequest, engine: Engine, clock: Clock) -> _Done:
     started_at, started = clock.now(), clock.monotonic()
     try:
         outcome = engine.pull(request)
@@ -147,35 +148,30 @@ def _pull(request: PullRequest, engine: Engine, clock: Clock) -> tuple[Pull, tup
         extract_s=outcome.extract_s,
         served_by=outcome.served_by,
     )
-    return record, outcome.transfers
+    return _Done(pull=record, transfers=outcome.transfers, started_s=started)
 
 
-def _result(
-    trial: Trial,
-    outcomes: list[tuple[Pull, tuple[Transfer, ...]]],
-    stopwatch: _Stopwatch,
-    setup_s: float,
-    ceiling: Ceiling | None,
-) -> TrialResult:
-    ordered = sorted(outcomes, key=lambda outcome: outcome[0].pull)
-    pulls = tuple(pull for pull, _ in ordered)
+def _result(trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None) -> TrialResult:
+    ordered = sorted(done, key=lambda each: each.pull.pull)
+    pulls = tuple(each.pull for each in ordered)
+    wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)
     sizes = [pull.bytes for pull in pulls if pull.bytes is not None]
     received = sum(sizes) if sizes else None
-    throughput = received / stopwatch.wall_s if received is not None and stopwatch.wall_s > 0 else None
+    throughput = received / wall_s if received is not None and wall_s > 0 else None
     busy = None
     if ceiling is not None and throughput is not None and not CAPABILITIES[trial.cell.engine_kind].has_store:
-        busy = ceiling.busy(throughput_bytes_per_s=throughput, cpu_s=stopwatch.cpu_s, wall_s=stopwatch.wall_s)
+        busy = ceiling.busy(throughput_bytes_per_s=throughput, cpu_s=cpu_s, wall_s=wall_s)
     record = TrialRecord(
-        started_at=stopwatch.started_at,
-        wall_s=stopwatch.wall_s,
+        started_at=min(pull.started_at for pull in pulls),
+        wall_s=wall_s,
         setup_s=setup_s,
         pulls=len(pulls),
         succeeded=sum(pull.ok for pull in pulls),
         bytes=received,
         throughput_bytes_per_s=throughput,
-        cpu_s=stopwatch.cpu_s,
+        cpu_s=cpu_s,
         client_busy=busy,
         load_mode="closed",
         offered_rate=None,
     )
-    return TrialResult(record=record, pulls=pulls, transfers=tuple(t for _, transfers in ordered for t in transfers))
+    return TrialResult(record=record, pulls=pulls, transfers=tuple(t for each in ordered for t in each.transfers))

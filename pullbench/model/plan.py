@@ -64,7 +64,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run will do. `bytes` and `manifest_requests` are None where a size is not known (offline)."""
+    """What a run will do. `bytes` is None where a size is not known: offline, or of an image that was not found."""
 
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]
@@ -203,11 +203,13 @@ def _refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
     for factor in ("cache", "auth"):
         if (reason := capability.refusal(factor, getattr(cell, factor))) is not None:
             return f"engine '{cell.engine}': {reason}"
-    if capability.has_store and cell.concurrency > len(spec.images):
-        return (
-            f"engine '{cell.engine}' pulls an image at most once a trial: {len(spec.images)} images cannot keep "
-            f"{cell.concurrency} workers busy; add images or lower the concurrency"
-        )
+    pulls = len(_workload(spec, capability.has_store))
+    if cell.concurrency > pulls:
+        workers = f"cannot keep {cell.concurrency} workers busy"
+        if capability.has_store and pulls == len(spec.images):
+            once = f"engine '{cell.engine}' pulls an image at most once a trial"
+            return f"{once}: {pulls} images {workers}; add images or lower the concurrency"
+        return f"{pulls} pulls a trial {workers}; raise `pulls_per_trial` or lower the concurrency"
     return _refused_by_facts(cell, spec, facts)
 
 
@@ -263,17 +265,30 @@ def _bytes(trials: tuple[Trial, ...], facts: Facts) -> int | None:
         key = (cell.registry, cell.platform, trial.images)
         if key not in sizes:
             found = [facts.platform_image(cell.registry, image, cell.platform) for image in trial.images]
+            if None in found:
+                return None
             sizes[key] = sum(image.manifest.size_bytes for image in found if image is not None)
         total += sizes[key]
     return total
 
 
 def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
-    """What the manifest promised for a pull of this cell; raises KeyError where facts have none (preflight stops that)."""
+    """What the manifest promised for a pull of this cell; KeyError for what `unknown_image` would have named."""
     found = facts.platform_image(cell.registry, image, cell.platform)
     if found is None:
         raise KeyError(f"{image} for {cell.platform} at {cell.registry}")
     return found
+
+
+def unknown_image(made: Plan, facts: Facts) -> str | None:
+    """The first image that the plan would pull and the facts do not have, with why, for people; None where all are known."""
+    for cell in made.cells:
+        for image in made.trials[0].images:
+            if facts.platform_image(cell.registry, image, cell.platform) is None:
+                found = facts.images.get((cell.registry, image))
+                why = found.error if found is not None and found.error else "the image has no such platform"
+                return f"{image} for {cell.platform} at {cell.registry}: {why}"
+    return None
 
 
 def group_reasons(planned_out: tuple[PlannedOut, ...]) -> Mapping[str, int]:

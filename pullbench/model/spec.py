@@ -193,10 +193,13 @@ class Overrides(Strict):
     """Blocks; 5 or more for a verdict"""
 
     def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The spec's mapping with what is given here in place of its own."""
+        """The spec's mapping with what is given here in place of its own; a matrix that is none stays, to be refused."""
+        matrix = data.get("matrix") or {}
+        if not isinstance(matrix, Mapping):
+            return dict(data)
         given = {key: value for key, value in self.model_dump().items() if value not in ([], None)}
         top = {key: given.pop(key) for key in ("repetitions",) if key in given}
-        return {**data, **top, "matrix": {**(data.get("matrix") or {}), **given}}
+        return {**data, **top, "matrix": {**matrix, **given}}
 
 
 def read_spec(data: object) -> Spec:

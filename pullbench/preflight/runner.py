@@ -4,9 +4,9 @@ import difflib
 import platform
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pullbench.errors import RegistryError, UsageError
@@ -17,6 +17,7 @@ from pullbench.model.spec import Spec
 from pullbench.preflight.check import Check, Fault, Local, Target
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.remedy import remedy
+from pullbench.preflight.together import together
 from pullbench.preflight.world import World
 from pullbench.registry.faults import clean
 from pullbench.registry.keychain import Keychain
@@ -31,15 +32,17 @@ def preflight(
     *,
     only: frozenset[str] = frozenset(),
     skip: frozenset[str] = frozenset(),
+    ways: Collection[tuple[str, str]] | None = None,
 ) -> list[Finding]:
     """Every check of every target of a spec's matrix, in the spec's order; `only` empty means all checks.
 
-    Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
+    `ways` are the (registry, proxy) pairs that a plan really takes; None means every pair of the matrix that leads
+    anywhere. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
     check's; whatever a check or a registry does wrong is a finding.
     """
     chosen = select(CHECKS, only=only, skip=skip)
     known = facts or Facts(host_platform=str(Platform.of_machine(platform.machine())), offline=True)
-    with World(spec, known, keychain) as world:
+    with World(spec, known, keychain, ways=ways) as world:
         return run_checks(chosen, world)
 
 
@@ -77,15 +80,14 @@ class _Done:
 def run_checks(checks: Sequence[Check[Any, Any]], world: World) -> list[Finding]:
     """Run each check once those that it needs are done; findings by target in the spec's order, then by check."""
     done: list[_Done] = []
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="preflight") as pool:
-        for wave in _waves(checks):
-            jobs = [
-                _Job(check=check, target=target, place=place)
-                for check in wave
-                for place, target in enumerate(check.targets(world))
-            ]
-            before = tuple(done)
-            done += pool.map(lambda job, before=before: _run(job, world, before), jobs)
+    for wave in _waves(checks):
+        jobs = [
+            _Job(check=check, target=target, place=place)
+            for check in wave
+            for place, target in enumerate(check.targets(world))
+        ]
+        before = tuple(done)
+        done += together([partial(_run, job, world, before) for job in jobs], at_once=AT_ONCE, name="preflight")
     rank = {check.id: position for position, check in enumerate(checks)}
     done.sort(key=lambda each: _position(each.job, world, rank))
     return [finding for each in done for finding in each.findings]

@@ -1,7 +1,7 @@
 """What checks look at: the spec, the facts, and one client a route, opened when first asked for."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -29,6 +29,7 @@ class World:
         facts: Facts,
         keychain: Keychain,
         *,
+        ways: Collection[tuple[str, str]] | None = None,
         client: Callable[[Route, Keychain], RegistryClient] = RegistryClient,
         now: Callable[[], datetime] = system_now,
     ) -> None:
@@ -36,7 +37,7 @@ class World:
         self.facts = facts
         self.keychain = keychain
         self.now = now
-        self.routes = tuple(routes(spec).values())
+        self.routes = tuple(route for way, route in routes(spec).items() if ways is None or way in ways)
         self.platforms = tuple(spec.matrix.platforms or [facts.host_platform])
         self._open = client
         self._clients: dict[str, RegistryClient] = {}

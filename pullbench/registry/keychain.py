@@ -68,6 +68,8 @@ class Keychain:
             )
         try:
             text = self._block(name)
+        except UsageError:
+            raise
         except Exception as error:  # noqa: BLE001  (whatever a Prefect server may raise; its text could quote the value)
             raise UsageError(
                 f"credentials '{source}': the Secret '{name}' could not be loaded ({type(error).__name__}); "

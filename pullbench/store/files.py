@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -28,7 +29,13 @@ class Files:
     """The files under a local path or any fsspec URL; the paths that its methods take are relative and use `/`."""
 
     def __init__(self, url: str) -> None:
-        """Raises UsageError for a URL that no installed filesystem serves. Nothing is contacted or made yet."""
+        """Raises UsageError for a URL that no installed filesystem serves, or that holds credentials: it is kept in
+        notebooks and flow runs. Nothing is contacted or made yet."""
+        if "@" in urlsplit(url).netloc:
+            raise UsageError(
+                f"results folder: {url.partition('://')[0]}:// holds credentials: take them out, and give them as the "
+                "filesystem's library reads them (environment variables or its configuration file)"
+            )
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:

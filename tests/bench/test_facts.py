@@ -61,3 +61,15 @@ def test_what_an_earlier_run_brought_does_not_count_as_present() -> None:
         brought=lambda store: frozenset({digest("ours")}) if store == "daemon-1" else frozenset(),
     )
     assert found.engines["docker"].present == {digest("mine")}
+
+
+def test_one_bad_answer_is_asked_again_and_is_no_fact_about_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"a:1": [ErrorCode.SERVER_ERROR, None], "b:1": [ErrorCode.NOT_FOUND], "c:1": [None]}
+
+    def scripted(_client: object, registry: str, image: str, _platforms: object) -> ImageFacts:
+        return ImageFacts(registry=registry, image=image, error_code=answers[image].pop(0))
+
+    monkeypatch.setattr(facts, "image_facts", scripted)
+    found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    assert [image.error_code for image in found.images.values()] == [None, ErrorCode.NOT_FOUND, None]
+    assert answers == {"a:1": [], "b:1": [], "c:1": []}

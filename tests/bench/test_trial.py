@@ -1,5 +1,6 @@
 """One trial on a scripted engine and clock: what is in the measurement, and what is not."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -8,7 +9,7 @@ from pullbench.bench.trial import Ceiling, pull_requests, run_trial
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.fake import FakeEngine, ScriptedClock
-from pullbench.errors import ErrorCode
+from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.plan import Plan, plan, routes
 from pullbench.model.record import TrialResult
 from pullbench.registry.keychain import Keychain
@@ -165,3 +166,44 @@ def test_the_names_that_may_be_brought_reach_the_ledger_through_the_setup() -> N
 def test_a_client_is_as_busy_as_the_nearer_of_bytes_and_cpu(bytes_per_s: float, cores: int, expected: float) -> None:
     ceiling = Ceiling(bytes_per_s=bytes_per_s, cores=cores)
     assert ceiling.busy(throughput_bytes_per_s=500.0, cpu_s=1.0, wall_s=4.0) == pytest.approx(expected)
+
+
+class Inspecting(FakeEngine):
+    """Looks at what it pulled after each pull, and says how long the pull itself took."""
+
+    clock: Clock
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        started = self.clock.monotonic()
+        outcome = super().pull(request)
+        pulled_s = self.clock.monotonic() - started
+        self.clock.sleep(50.0)
+        return dataclasses.replace(outcome, duration_s=pulled_s)
+
+
+def test_what_an_engine_does_after_its_last_pull_is_not_in_the_wall_time() -> None:
+    clock = ScriptedClock()
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Inspecting
+    engine.clock = clock  # type: ignore[attr-defined]
+    result = measure(engine, clock, images=["app/one:1"])
+    assert result.pulls[0].duration_s == pytest.approx(1.0)
+    assert result.record.wall_s == pytest.approx(1.0)
+
+
+def test_an_engine_that_cannot_be_made_ready_is_tidied_up() -> None:
+    tidied: list[bool] = []
+
+    class Unready(FakeEngine):
+        def open_trial(self, setup: TrialSetup) -> None:
+            raise RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker", "gone")
+
+        def close_trial(self) -> None:
+            tidied.append(True)
+
+    clock = ScriptedClock()
+    engine = engine_for([], clock)
+    engine.__class__ = Unready
+    with pytest.raises(RegistryError):
+        measure(engine, clock)
+    assert tidied == [True]

@@ -50,6 +50,7 @@ BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
     "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is there twice"),
     "an empty matrix": ({"matrix": {"engines": []}}, "matrix.engines:"),
     "nothing left to measure": ({"matrix": {"engines": ["wire"], "cache": ["warm"]}}, "no cell is left to measure"),
+    "a matrix that is a list": ({"matrix": ["wire"]}, "matrix:"),
     "credentials in a URL": (
         {"registries": [{"name": "eu", "url": "http://me:hunter2@127.0.0.1:1"}]},
         "registries[0].url: holds credentials",
@@ -86,6 +87,9 @@ def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
         (["show", "latest"], "no run is stored"),
         (["init"], "--from"),
         (["init", "--from", "nowhere.yaml"], "nowhere.yaml"),
+        (["init", "--registry", "https://r.io", "--image", "Bad Image"], "--image: 'Bad Image' is no repository name"),
+        (["init", "--registry", "https://r.io", "--image", "other.io/x:1"], "names the host 'other.io'"),
+        (["runs", "--results", "sftp://me:hunter2@host/x"], "holds credentials: take them out"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_2(shell: Shell, arguments: list[str], message: str) -> None:
@@ -161,3 +165,30 @@ def test_a_first_spec_is_made_from_a_compose_file_and_never_over_a_file(shell: S
     code, _, err = shell("init", "--from", "compose.yaml")
     assert code == 2
     assert "is there already" in err
+
+
+def test_a_first_spec_is_made_for_the_registry_that_was_named(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell("init", "--registry", "http://registry", "--image", "nginx:1")
+    assert code == 0
+    assert "1 images of registry" in out
+    written = yaml.safe_load((tmp_path / "pullbench.yaml").read_text())
+    assert written["registries"][0] == {"name": "registry", "url": "http://registry", "credentials": "docker"}
+    assert written["images"] == ["nginx:1"]
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("text", ["name: 2026-99-99\n", "name: !!int x\n", "a: &a [*a]\n"])
+def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    for arguments in (["run", "odd.yaml"], ["plan", "odd.yaml"]):
+        code, _, err = shell(*arguments)
+        assert code == 2, err
+        assert err.count("\n") == 1
+    assert shell("init", "--from", "odd.yaml")[0] == 2
+
+
+def test_a_headers_value_on_the_command_line_does_not_reach_prefect() -> None:
+    from flows.commands.measure import _without_secret
+
+    assert _without_secret("proxies[0].headers.Authorization=hunter2") == "proxies[0].headers.Authorization=(redacted)"
+    assert _without_secret("repetitions=3") == "repetitions=3"

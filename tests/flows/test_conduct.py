@@ -1,5 +1,6 @@
 """The policy of a run, with a scripted engine and plain functions in place of Prefect's tasks."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 import yaml
 
 from flows.conduct import BudgetMeter, Prepared, Request, conduct
-from pullbench.errors import IncompleteError, PreflightFailed, UsageError
+from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageError
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
@@ -47,12 +49,31 @@ class Calls:
             raise KeyboardInterrupt
 
 
-def prepare(folder: Path, *, resume: str | None = None, **changes: object) -> Prepared:
+class Checking(Calls):
+    """Asks for the findings as a run does."""
+
+    def preflight(self, call: PreflightCall) -> list[Finding]:
+        return call.run()
+
+
+def prepare(folder: Path, *, resume: str | None = None, skip_preflight: bool = False, **changes: object) -> Prepared:
     path = folder / "spec.yaml"
     path.write_text(yaml.safe_dump(spec_data(**changes)))
-    prepared = Prepared(Request(spec=path, results=str(folder / "results"), resume=resume))
+    request = Request(spec=path, results=str(folder / "results"), resume=resume, skip_preflight=skip_preflight)
+    prepared = Prepared(request)
     prepared.use_facts(facts_for(prepared.session.spec))
     return prepared
+
+
+def without_image(facts: Facts, name: str) -> Facts:
+    """Facts of a registry that did not show one image."""
+    images = {
+        key: ImageFacts(registry=key[0], image=key[1], error_code=ErrorCode.NOT_FOUND, error="manifest unknown")
+        if key[1] == name
+        else image
+        for key, image in facts.images.items()
+    }
+    return dataclasses.replace(facts, images=images)
 
 
 def stored_run(folder: Path) -> Run:
@@ -78,10 +99,70 @@ def test_a_failed_check_stops_before_any_load(tmp_path: Path) -> None:
     assert stored_run(tmp_path).status == "failed"
 
 
-def test_a_check_that_could_not_run_does_not_stop_the_run(tmp_path: Path) -> None:
-    calls = Calls([Finding(check="tls", target="eu", status=Status.ERROR, observed="broke", remedy="report it")])
-    conduct(prepare(tmp_path), calls, calls)
+def test_a_check_that_could_not_run_does_not_stop_the_run_but_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Finding(check="tls", target="eu", status=Status.ERROR, observed="broke", remedy="report it")
+    monkeypatch.setattr("pullbench.bench.session.preflight", lambda *_, **__: [broken])
+    calls = Checking()
+    outcome = conduct(prepare(tmp_path), calls, calls)
     assert len(calls.measured_trials) == 6
+    assert outcome.exit_code == 3
+    assert outcome.message == "complete, but these checks could not be run: tls of eu"
+
+
+def test_preflight_is_asked_about_the_ways_that_the_plan_takes_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("pullbench.bench.session.preflight", lambda *_, ways: asked.append(ways) or [])
+    calls = Checking()
+    conduct(prepare(tmp_path), calls, calls)
+    assert asked == [{("eu", "direct")}]
+
+
+@pytest.mark.parametrize("skip_preflight", [False, True])
+def test_an_image_that_the_facts_lack_stops_the_run_before_any_load(tmp_path: Path, skip_preflight: bool) -> None:
+    prepared = prepare(tmp_path, skip_preflight=skip_preflight)
+    prepared.use_facts(without_image(prepared.facts(), "app/two:1"))
+    calls = Calls()
+    with pytest.raises(PreflightFailed, match="no load was sent: app/two:1 for linux/amd64 at eu: manifest unknown"):
+        conduct(prepared, calls, calls)
+    assert calls.measured_trials == []
+    assert stored_run(tmp_path).status == "failed"
+    with pytest.raises(UsageError, match=r"it never knew app/two:1 .* start a new run"):
+        conduct(prepare(tmp_path, resume=stored_run(tmp_path).run_id), Calls(), Calls())
+
+
+def test_a_resume_that_preflight_stops_is_still_an_incomplete_run(tmp_path: Path) -> None:
+    first = Calls(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepare(tmp_path), first, first)
+    run_id = stored_run(tmp_path).run_id
+    failed = Finding(check="tcp", target="eu", status=Status.FAIL, observed="refused", remedy="start it")
+    with pytest.raises(PreflightFailed, match="nothing more was measured"):
+        conduct(prepare(tmp_path, resume=run_id), Calls([failed]), Calls())
+    assert stored_run(tmp_path).status == "incomplete"
+
+
+def test_resuming_a_complete_run_measures_nothing_and_leaves_its_end_as_it_was(tmp_path: Path) -> None:
+    calls = Calls()
+    conduct(prepare(tmp_path), calls, calls)
+    before = stored_run(tmp_path)
+    again = Calls()
+    conduct(prepare(tmp_path, resume=before.run_id), again, again)
+    assert again.measured_trials == []
+    assert stored_run(tmp_path) == before
+
+
+def test_a_resume_on_another_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Calls(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepare(tmp_path), first, first)
+    other = EngineFacts(name="scripted", kind="fake", store_id="another-daemon")
+    monkeypatch.setattr("pullbench.engines.fake.FakeEngine.facts", lambda _: other)
+    with pytest.raises(UsageError, match="engine 'scripted' has another store"):
+        conduct(prepare(tmp_path, resume=stored_run(tmp_path).run_id), Calls(), Calls())
 
 
 def test_an_interrupted_run_keeps_its_trials_and_resuming_runs_just_the_rest(tmp_path: Path) -> None:

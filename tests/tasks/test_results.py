@@ -1,0 +1,37 @@
+"""Artifacts: escaped, and never a reason for a measurement to fail."""
+
+import logging
+from typing import NoReturn
+
+import pytest
+
+from pullbench.model.finding import Finding, Status
+from tasks import results
+from tasks.results import Artifacts, escape_markdown
+
+
+def test_text_of_a_registry_is_no_markup() -> None:
+    assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\]\\(javascript:1\\) \\<script\\>\\`"
+    assert escape_markdown("a\nb\x1b[31m") == "a b \\[31m"
+    assert len(escape_markdown("x" * 10_000)) == 500
+
+
+def test_a_server_that_does_not_answer_costs_the_artifacts_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def down(**arguments: object) -> NoReturn:
+        asked.append(str(arguments.get("key")))
+        raise ConnectionError("connection refused")
+
+    for name in ("create_progress_artifact", "create_table_artifact", "update_progress_artifact"):
+        monkeypatch.setattr(results, name, down)
+    monkeypatch.setattr(results, "get_run_logger", lambda: logging.getLogger("test"))
+    artifacts = Artifacts()
+    artifacts.begin(10)
+    artifacts.progress(0.5)
+    artifacts.findings([Finding(check="tcp", target="eu", status=Status.PASS, observed="fine")])
+    artifacts.cells({"run_id": "x", "cells": []})
+    assert asked == ["trials"], "the first that cannot be sent is the last"
+    assert "no artifacts from here on: ConnectionError: connection refused" in caplog.text
