@@ -106,15 +106,23 @@ def basic_header(credentials: Credentials) -> str:
 
 
 def token_request(
-    challenge: Challenge, *, endpoint_url: str, repository: str | None, credentials: Credentials | None
+    challenge: Challenge,
+    *,
+    endpoint_url: str,
+    repository: str | None,
+    credentials: Credentials | None,
+    actions: str = "pull",
 ) -> TokenRequest:
     """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
 
-    The scope is the challenge's own, else pulling `repository`, else none. Raises RegistryError for a realm that
-    cannot be asked safely: absent, relative, not HTTP, with user information, or plain http behind an https registry.
+    The scope is the challenge's own, else `actions` on `repository`, else none. One who pushes needs no second token:
+    where the challenge names pulling alone, all `actions` are asked for. Raises RegistryError for a realm that cannot
+    be asked safely: absent, relative, not HTTP, with user information, or plain http behind an https registry.
     """
     realm = _safe_realm(challenge, endpoint_url)
-    scope = challenge.scope or (f"repository:{repository}:pull" if repository else "")
+    scope = challenge.scope or (f"repository:{repository}:{actions}" if repository else "")
+    if actions != "pull" and not any("push" in entry.rpartition(":")[2] for entry in scope.split()):
+        scope = re.sub(r"(repository:\S+):pull(?!\S)", rf"\1:{actions}", scope, count=1)
     named = {"service": challenge.service} if challenge.service else {}
     if credentials is not None and credentials.identity_token:
         form = {

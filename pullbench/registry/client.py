@@ -2,8 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from pullbench.model.manifest import (
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
 from pullbench.registry.auth import Challenge, parse_challenges, same_origin
-from pullbench.registry.exchange import Answer, Exchange, Exchanger
+from pullbench.registry.exchange import Answer, Content, Exchange, Exchanger
 from pullbench.registry.faults import AnswerError, clean
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.login import Login
@@ -70,7 +71,8 @@ class RegistryClient:
     """One route's registry, asked with the route's credentials. Safe for threads; close it when done.
 
     Every failure of an exchange is a RegistryError. Repository names are the endpoint's own (`Route.repository`).
-    `on_exchange` sees each request's end, redacted. Raises UsageError where the route's `ca_file` cannot be used.
+    `on_exchange` sees each request's end, redacted. One who pushes asks for `actions` of "pull,push" in tokens. Raises
+    UsageError where the route's `ca_file` cannot be used.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class RegistryClient:
         read_timeout_s: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         on_exchange: Callable[[Exchange], None] | None = None,
+        actions: str = "pull",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.route = route
@@ -93,12 +96,12 @@ class RegistryClient:
             transport=transport,
             on_exchange=on_exchange,
         )
-        self._login = Login(route, keychain, self._exchanger, monotonic=monotonic)
+        self._login = Login(route, keychain, self._exchanger, monotonic=monotonic, actions=actions)
 
     def ping(self, *, authenticate: bool = True) -> Ping:
         """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is an answer too."""
         if authenticate:
-            answer = self._ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
+            answer = self.ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
         else:
             answer = self._exchanger.send("GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
             if answer.status >= 300 and answer.status != 401:
@@ -115,7 +118,7 @@ class RegistryClient:
 
     def head_manifest(self, reference: Reference) -> ManifestHead:
         """HEAD of a manifest, which most registries do not count against a rate limit."""
-        answer = self._ask(
+        answer = self.ask(
             "HEAD", _manifest_path(self.route, reference), repository=self.route.repository(reference), accept=ACCEPT
         )
         size = answer.headers.get("content-length", "")
@@ -130,7 +133,7 @@ class RegistryClient:
 
         Raises RegistryError: not_found, too_large, digest_mismatch, not_a_registry (no manifest), and all of HTTP.
         """
-        answer = self._ask(
+        answer = self.ask(
             "GET",
             _manifest_path(self.route, reference),
             repository=self.route.repository(reference),
@@ -157,14 +160,14 @@ class RegistryClient:
         if descriptor.size_bytes > MAX_CONFIG_BYTES:
             detail = f"the config should have {descriptor.size_bytes} bytes; at most {MAX_CONFIG_BYTES} are read"
             raise RegistryError(ErrorCode.TOO_LARGE, f"GET {self.route.url}{path}", detail)
-        answer = self._ask("GET", path, repository=repository, limit_bytes=descriptor.size_bytes)
+        answer = self.ask("GET", path, repository=repository, limit_bytes=descriptor.size_bytes)
         _verify(answer, descriptor.digest)
         return answer.body
 
     def tags(self, repository: str) -> Iterator[str]:
         """The repository's tags, page by page (OCI distribution spec, "Listing Tags")."""
         return list_pages(
-            lambda path: self._ask("GET", path, repository=repository, limit_bytes=MAX_PAGE_BYTES),
+            lambda path: self.ask("GET", path, repository=repository, limit_bytes=MAX_PAGE_BYTES),
             f"/v2/{repository}/tags/list?n={PAGE_SIZE}",
             "tags",
         )
@@ -172,12 +175,12 @@ class RegistryClient:
     def catalog(self) -> Iterator[str]:
         """The repositories' names, page by page, where the registry tells them (Docker's `_catalog`)."""
         return list_pages(
-            lambda path: self._ask("GET", path, limit_bytes=MAX_PAGE_BYTES),
+            lambda path: self.ask("GET", path, limit_bytes=MAX_PAGE_BYTES),
             f"/v2/_catalog?n={PAGE_SIZE}",
             "repositories",
         )
 
-    def _ask(
+    def ask(
         self,
         method: str,
         path: str,
@@ -185,20 +188,30 @@ class RegistryClient:
         repository: str | None = None,
         accept: str | None = None,
         limit_bytes: int = 0,
+        headers: Mapping[str, str] | None = None,
+        content: Content | None = None,
     ) -> Answer:
-        """One exchange at the endpoint, authenticated where it is asked for; a 401 is answered once."""
-        url, headers = f"{self.route.url}{path}", {"Accept": accept} if accept else {}
-        authorization = self._login.authorization(repository)
-        answer = self._exchanger.send(
-            method, url, limit_bytes=limit_bytes, headers=headers, authorization=authorization
+        """One exchange at the endpoint, authenticated where it is asked for; a 401 is answered once.
+
+        `path` may be a whole URL, such as an upload's; one of another host gets no credentials. An answer of 300 or
+        more is a RegistryError, and so is a body of more than `limit_bytes`.
+        """
+        url = f"{self.route.url}{path}" if path.startswith("/") else path
+        send = partial(
+            self._exchanger.send,
+            method,
+            url,
+            limit_bytes=limit_bytes,
+            headers={**({"Accept": accept} if accept else {}), **(headers or {})},
+            content=content,
         )
+        authorization = self._login.authorization(repository) if same_origin(url, self.route.url) else None
+        answer = send(authorization=authorization)
         # A 401 of another host, such as a storage service behind a redirect, may not ask for our credentials.
         if answer.status == 401 and same_origin(answer.url, self.route.url):
             fresh = self._login.answer(answer, repository, authorization)
             if fresh is not None:
-                answer = self._exchanger.send(
-                    method, url, limit_bytes=limit_bytes, headers=headers, authorization=fresh
-                )
+                answer = send(authorization=fresh)
         if answer.status >= 300:
             raise self._fault(answer)
         return answer

@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
@@ -22,6 +22,9 @@ MAX_REDIRECTS = 10
 MAX_ERROR_BYTES = 64 * 1024
 """As much of an error's body is read; the rest is left."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+Content = bytes | Callable[[], Iterable[bytes]]
+"""A request's body: whole, or in pieces that are made anew for each attempt (its length then stands in `headers`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,7 @@ class Exchanger:
         limit_bytes: int,
         headers: Mapping[str, str] | None = None,
         authorization: str | None = None,
-        content: bytes | None = None,
+        content: Content | None = None,
     ) -> Answer:
         """One request and its redirects; a body beyond `limit_bytes` is cut off and is `too_large`.
 
@@ -101,7 +104,8 @@ class Exchanger:
                 given |= self._route.headers
             if at_home and authorization is not None:
                 given["Authorization"] = authorization
-            answer = self._once(httpx.Request(method, current, headers=given, content=content), limit_bytes)
+            body = content() if callable(content) else content
+            answer = self._once(httpx.Request(method, current, headers=given, content=body), limit_bytes)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return answer
             if method not in ("GET", "HEAD"):
@@ -111,7 +115,7 @@ class Exchanger:
                     f"{answer.status} redirects a {method}",
                     status=answer.status,
                 )
-            current = _next_url(answer)
+            current = next_url(answer)
             at_home = at_home and same_origin(current, url)
         raise RegistryError(
             ErrorCode.REDIRECT_LOOP, f"{method} {redact_url(url)}", f"more than {MAX_REDIRECTS} redirects"
@@ -135,7 +139,8 @@ class Exchanger:
             response = (self._home if at_home else self._away).handle_request(request)
             status = response.status_code
             try:
-                return self._read(request, response, limit_bytes, started)
+                # An upload may take as long as it needs, so its answer's time counts from where that begins.
+                return self._read(request, response, limit_bytes, time.monotonic())
             finally:
                 response.close()
         except RegistryError as error:
@@ -206,8 +211,11 @@ def _transport(route: Route, trusted: ssl.SSLContext) -> httpx.HTTPTransport:
     return httpx.HTTPTransport(verify=trusted, proxy=proxy, trust_env=False)
 
 
-def _next_url(answer: Answer) -> str:
-    """Where a redirect leads; raises RegistryError for what is no place to go to."""
+def next_url(answer: Answer, does: str = "redirects") -> str:
+    """Where an answer's Location leads, taken from the answer's own URL (RFC 9110, section 10.2.2).
+
+    Raises RegistryError for what is no place to go to; `does` is its verb there.
+    """
     try:
         target = urljoin(answer.url, answer.headers["location"].strip())
         parts = urlsplit(target)
@@ -217,13 +225,13 @@ def _next_url(answer: Answer) -> str:
     if not usable or "@" in parts.netloc:
         shown = faults.clean(redact_url(answer.headers["location"]), 120)
         raise RegistryError(
-            ErrorCode.NOT_A_REGISTRY, answer.where, f"{answer.status} redirects to {shown}", status=answer.status
+            ErrorCode.NOT_A_REGISTRY, answer.where, f"{answer.status} {does} to {shown}", status=answer.status
         )
     if parts.scheme == "http" and urlsplit(answer.url).scheme == "https":
         raise RegistryError(
             ErrorCode.PLAIN_HTTP,
             answer.where,
-            f"{answer.status} redirects from https to {redact_url(target)}: not followed",
+            f"{answer.status} {does} from https to {redact_url(target)}: not followed",
             status=answer.status,
         )
     return target

@@ -34,8 +34,15 @@ class Login:
     """Authorization values for one route; safe for threads. Credentials are looked up when a challenge asks."""
 
     def __init__(
-        self, route: Route, keychain: Keychain, exchanger: Exchanger, *, monotonic: Callable[[], float]
+        self,
+        route: Route,
+        keychain: Keychain,
+        exchanger: Exchanger,
+        *,
+        monotonic: Callable[[], float],
+        actions: str = "pull",
     ) -> None:
+        self._actions = actions
         self._route = route
         self._keychain = keychain
         self._exchanger = exchanger
@@ -83,7 +90,13 @@ class Login:
         return held
 
     def _token(self, challenge: Challenge, repository: str | None, credentials: Credentials | None) -> _Held:
-        request = token_request(challenge, endpoint_url=self._route.url, repository=repository, credentials=credentials)
+        request = token_request(
+            challenge,
+            endpoint_url=self._route.url,
+            repository=repository,
+            credentials=credentials,
+            actions=self._actions,
+        )
         headers = dict(request.headers)
         authorization = headers.pop("Authorization", None)
         asked_at_s = self._monotonic()
