@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from flows.budget import BudgetMeter
 from pullbench.bench.session import Session, Stored
 from pullbench.bench.specfile import load_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import Plan, Trial, manifest_requests, unknown_image
+from pullbench.model.plan import Plan, Trial, unknown_image
 from pullbench.model.record import Run, TrialResult
-from pullbench.model.sizes import format_bytes
-from pullbench.model.spec import Budget, Overrides
+from pullbench.model.spec import Overrides
 from pullbench.report.documents import run_document
 from pullbench.store.dataset import ResultStore
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
@@ -190,31 +190,6 @@ def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:
     size = -(-len(trials) // _TASKS_AT_MOST)
     for start in range(0, len(trials), max(size, 1)):
         yield trials[start : start + size]
-
-
-class BudgetMeter:
-    """What a run has cost since it was started or resumed, held against the spec's budget."""
-
-    def __init__(self, budget: Budget, facts: Facts, *, clock_s: Callable[[], float]) -> None:
-        self._budget = budget
-        self._facts = facts
-        self._clock_s = clock_s
-        self._started_s = clock_s()
-        self._bytes = 0
-        self._requests = 0
-
-    def add(self, trial: Trial, result: TrialResult) -> str | None:
-        """Count a trial; the budget that it used up, for people, or None."""
-        self._bytes += result.record.bytes or 0
-        self._requests += manifest_requests(trial, self._facts)
-        minutes = (self._clock_s() - self._started_s) / 60
-        if self._budget.bytes is not None and self._bytes >= self._budget.bytes:
-            return f"budget.bytes: {format_bytes(self._bytes)} of {format_bytes(self._budget.bytes)} used"
-        if self._budget.manifest_requests is not None and self._requests >= self._budget.manifest_requests:
-            return f"budget.manifest_requests: {self._requests} of {self._budget.manifest_requests} used"
-        if self._budget.minutes is not None and minutes >= self._budget.minutes:
-            return f"budget.minutes: {minutes:.1f} of {self._budget.minutes:g} used"
-        return None
 
 
 def _conclude(run: Run, session: Session, request: Request, steps: Steps, progress: Progress) -> Outcome:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.budget import shortfalls
 from flows.check import check, exit_code, verdict
 from flows.console import findings_table, plain, plan_table, stdout_console
 from flows.prefect_secret import prefect_secret
@@ -40,7 +41,7 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
             facts = session.gather()
     made = make_plan(loaded.spec, facts)
     if as_json:
-        print(json.dumps(made.as_dict(), indent=2))
+        print(json.dumps(made.as_dict() | {"shortfalls": shortfalls(loaded.spec.budget, made)}, indent=2))
         return 0
     stdout = stdout_console()
     stdout.print(plan_table(made))
@@ -50,6 +51,8 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     for image in facts.images.values():
         if image.error_code is not None:
             stdout.print(plain(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))
+    for shortfall in shortfalls(loaded.spec.budget, made):
+        stdout.print(plain(f"{shortfall}: the run would stop there, with what it measured stored"))
     size = "size not known" if made.bytes is None else format_bytes(made.bytes)
     blocks = loaded.spec.warmup + loaded.spec.repetitions
     stdout.print(

@@ -1,63 +1,114 @@
-"""How pulls are offered to an engine: the closed loop, where each worker starts its next pull when its last ended."""
+"""How pulls are offered to an engine: in a closed loop, or as they arrive.
 
+Closed: each worker starts its next pull when its last ended. Open: each pull has an intended start, which does not depend
+on how the registry fares; where all workers are busy it starts late, and its latency counts from the intended start (no
+coordinated omission).
+"""
+
+import itertools
+import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from pullbench.engines.clock import Clock
+from pullbench.model.spec import Load
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 _JOIN_S = 0.2
 """The main thread wakes this often, so that a signal is handled while workers are busy."""
+_SLICE_S = 0.05
+"""A worker that waits for a pull's intended start looks this often whether the trial was stopped."""
 
 
-def closed_loop(
-    requests: Iterable[Request],
-    workers: int,
-    work: Callable[[Request], Result],
-    *,
-    start: Callable[[], None],
-    cancel: Callable[[], None],
-) -> list[Result]:
-    """Do each request once with `workers` threads; results come in the order in which they ended.
+def intended_starts(load: Load, pulls: int, seed: str) -> list[float] | None:
+    """Seconds from the trial's start at which each pull is meant to begin; None for a closed loop, which means at once.
 
-    The threads are there before `start` is called, so making them is in no measurement. An interruption of the calling
-    thread calls `cancel`, waits for the workers, and goes on as it came; so does an exception of a worker.
+    Poisson arrivals have independent exponential gaps; the same seed gives the same arrivals.
     """
-    queue = deque(requests)
-    results: list[Result] = []
-    broken: list[BaseException] = []
-    gate = threading.Event()
+    if load.rate is None:
+        return None
+    if load.arrivals == "uniform":
+        return [number / load.rate for number in range(pulls)]
+    draw = random.Random(seed)
+    gaps = [draw.expovariate(load.rate) for _ in range(pulls)]
+    return list(itertools.accumulate(gaps))
 
-    def worker() -> None:
-        gate.wait()
-        while not broken:
+
+class Loop(Generic[Request, Result]):
+    """Does each request once with `workers` threads. `work` gets the request and how late it started, in seconds.
+
+    `starts` are intended starts in seconds from the loop's own, ascending; None means that a request is due when a worker
+    is free. The threads are there before the loop starts, so making them is in no measurement. An interruption of the
+    calling thread calls `cancel`, waits for the workers, and goes on as it came; so does an exception of a worker.
+    """
+
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        workers: int,
+        work: Callable[[Request, float], Result],
+        *,
+        clock: Clock,
+        starts: Sequence[float] | None = None,
+    ) -> None:
+        due = [None] * len(requests) if starts is None else list(starts)
+        self._queue = deque(zip(requests, due, strict=True))
+        self._workers = workers
+        self._work = work
+        self._clock = clock
+        self._began_s = 0.0
+        self._gate = threading.Event()
+        self._results: list[Result] = []
+        self._broken: list[BaseException] = []
+        self._stopped = False
+
+    def run(self, *, start: Callable[[], None], cancel: Callable[[], None]) -> list[Result]:
+        """The results in the order in which they ended; `start` is called once the workers stand ready."""
+        threads = [
+            threading.Thread(target=self._worker, name=f"pull-{number}", daemon=True) for number in range(self._workers)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            start()
+            self._began_s = self._clock.monotonic()
+            self._gate.set()
+            _join(threads)
+        except BaseException:
+            self._stopped = True
+            self._queue.clear()
+            self._gate.set()
+            cancel()
+            _join(threads)
+            raise
+        if self._broken:
+            raise self._broken[0]
+        return self._results
+
+    def _worker(self) -> None:
+        self._gate.wait()
+        while not self._stopped:
             try:
-                request = queue.popleft()
+                request, due = self._queue.popleft()
             except IndexError:
                 return
             try:
-                results.append(work(request))
+                late_s = 0.0 if due is None else self._wait_until(self._began_s + due)
+                if not self._stopped:
+                    self._results.append(self._work(request, late_s))
             except BaseException as error:  # noqa: BLE001  (it is raised again in the calling thread)
-                broken.append(error)
+                self._broken.append(error)
+                self._stopped = True
 
-    threads = [threading.Thread(target=worker, name=f"pull-{number}", daemon=True) for number in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        start()
-        gate.set()
-        _join(threads)
-    except BaseException:
-        queue.clear()
-        gate.set()
-        cancel()
-        _join(threads)
-        raise
-    if broken:
-        raise broken[0]
-    return results
+    def _wait_until(self, due_s: float) -> float:
+        """Wait for a pull's intended start; how late it is, in seconds."""
+        while not self._stopped and (left := due_s - self._clock.monotonic()) > 0:
+            self._clock.sleep(min(left, _SLICE_S))
+        return max(0.0, self._clock.monotonic() - due_s)
 
 
 def _join(threads: list[threading.Thread]) -> None:

@@ -168,6 +168,8 @@ class Session:
                 brought=self._brought_into(store_id),
                 before_pulls=before_pulls,
                 ceiling=self._ceiling,
+                load=self.spec.load,
+                seed=self.spec.seed,
             )
         except RegistryError as error:
             raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error

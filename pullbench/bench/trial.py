@@ -3,8 +3,9 @@
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from pullbench.bench.load import closed_loop
+from pullbench.bench.load import Loop, intended_starts
 from pullbench.engines.base import Engine, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.errors import ErrorCode, classify
@@ -14,7 +15,9 @@ from pullbench.model.plan import Trial, expected_image
 from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.model.spec import Spec
+from pullbench.model.spec import Load, Spec
+
+_CLOSED = Load()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,8 @@ def run_trial(
     brought: frozenset[str],
     before_pulls: Callable[[Sequence[str]], None],
     ceiling: Ceiling | None,
+    load: Load = _CLOSED,
+    seed: int = 1,
 ) -> TrialResult:
     """Prepare the engine, pull with the cell's concurrency, tidy up; only the pulls are inside the clock.
 
@@ -78,6 +83,13 @@ def run_trial(
         requests=requests,
         before_pulls=before_pulls,
     )
+    loop = Loop(
+        requests,
+        trial.cell.concurrency,
+        lambda request, late_s: _pull(request, late_s, engine, clock),
+        clock=clock,
+        starts=intended_starts(load, len(requests), f"{seed}:{trial.number}"),
+    )
     setup_from, cpu_from = clock.monotonic(), 0.0
 
     def start() -> None:
@@ -87,17 +99,11 @@ def run_trial(
     try:
         engine.open_trial(setup)
         setup_s = clock.monotonic() - setup_from
-        done = closed_loop(
-            requests,
-            trial.cell.concurrency,
-            lambda request: _pull(request, engine, clock),
-            start=start,
-            cancel=engine.cancel,
-        )
+        done = loop.run(start=start, cancel=engine.cancel)
         cpu_s = max(0.0, _cpu_s() - cpu_from)
     finally:
         engine.close_trial()
-    return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling)
+    return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +124,7 @@ def _cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _pull(request: PullRequest, engine: Engine, clock: Clock) -> _Done:
+def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> _Done:
     started_at, started = clock.now(), clock.monotonic()
     try:
         outcome = engine.pull(request)
@@ -130,9 +136,9 @@ def _pull(request: PullRequest, engine: Engine, clock: Clock) -> _Done:
         pull=request.pull,
         image=request.image,
         digest=request.reference.digest or "",
-        intended_at=started_at,
+        intended_at=started_at - timedelta(seconds=late_s),
         started_at=started_at,
-        queued_s=0.0,
+        queued_s=late_s,
         duration_s=ended - started if outcome.duration_s is None else outcome.duration_s,
         ok=outcome.ok,
         error_code=None if outcome.ok else outcome.error_code or ErrorCode.UNKNOWN,
@@ -151,7 +157,9 @@ def _pull(request: PullRequest, engine: Engine, clock: Clock) -> _Done:
     return _Done(pull=record, transfers=outcome.transfers, started_s=started)
 
 
-def _result(trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None) -> TrialResult:
+def _result(
+    trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
+) -> TrialResult:
     ordered = sorted(done, key=lambda each: each.pull.pull)
     pulls = tuple(each.pull for each in ordered)
     wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)
@@ -171,7 +179,7 @@ def _result(trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ce
         throughput_bytes_per_s=throughput,
         cpu_s=cpu_s,
         client_busy=busy,
-        load_mode="closed",
-        offered_rate=None,
+        load_mode=load.mode,
+        offered_rate=load.rate,
     )
     return TrialResult(record=record, pulls=pulls, transfers=tuple(t for each in ordered for t in each.transfers))

@@ -81,8 +81,21 @@ class Matrix(Strict):
 class Load(Strict):
     """How pulls are offered."""
 
-    mode: Literal["closed"] = "closed"
-    """closed: each worker starts its next pull when its last ended."""
+    mode: Literal["closed", "open"] = "closed"
+    """closed: each worker starts its next pull when its last ended. open: pulls arrive at a rate, whatever the registry
+    does; latency counts from the intended start, and a cell's concurrency is the most that may be under way."""
+    rate: Annotated[float | None, Field(gt=0, le=10_000)] = None
+    """open: pulls a second."""
+    arrivals: Literal["poisson", "uniform"] = "poisson"
+    """open: as independent users arrive, or evenly."""
+
+    @model_validator(mode="after")
+    def _rate_belongs_to_open(self) -> Self:
+        if self.mode == "open" and self.rate is None:
+            raise ValueError("an open loop needs `rate`: pulls a second")
+        if self.mode == "closed" and self.rate is not None:
+            raise ValueError("`rate` belongs to an open loop: add `mode: open`")
+        return self
 
 
 class Budget(Strict):
@@ -92,6 +105,8 @@ class Budget(Strict):
     """A number, or a size such as 50GB."""
     manifest_requests: Annotated[int | None, Field(ge=1)] = None
     minutes: Annotated[float | None, Field(gt=0)] = None
+    server_errors: Annotated[int | None, Field(ge=1)] = None
+    """Pulls in a row that a failing or overloaded registry answered with 5xx or 429: stop before it gets worse."""
 
 
 class Slo(Strict):

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.conduct import BudgetMeter, Prepared, Request, conduct
+from flows.budget import BudgetMeter, shortfalls
+from flows.conduct import Prepared, Request, conduct
 from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageError
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
-from pullbench.model.plan import Plan, Trial
+from pullbench.model.plan import Plan, Trial, plan
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.spec import Budget
 from pullbench.store.dataset import ResultStore
@@ -243,3 +244,23 @@ def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
     assert len(calls.measured_trials) == 302
     assert len(batches) == 151
     assert batches[0] == "trials 0 to 1"
+
+
+def test_a_registry_that_fails_again_and_again_is_left_alone(tmp_path: Path) -> None:
+    engines = [{"name": "scripted", "kind": "fake", "script": [0.001, 0.001, "server_error", "rate_limited"]}]
+    calls = Calls()
+    with pytest.raises(
+        IncompleteError, match=r"budget.server_errors: 2 pulls in a row failed at the server after trial 1"
+    ):
+        conduct(prepare(tmp_path, engines=engines, budget={"server_errors": 2}), calls, calls)
+    assert calls.measured_trials == [0, 1]
+
+
+def test_what_a_plan_needs_more_than_the_budget_has_is_told_before(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path)
+    made = plan(prepared.session.spec, prepared.facts())
+    assert shortfalls(Budget(bytes=made.bytes, manifest_requests=made.manifest_requests), made) == []
+    assert shortfalls(Budget(bytes=1000, manifest_requests=5), made) == [
+        "budget.bytes: the plan needs 24.1 kB, the budget has 1.00 kB",
+        "budget.manifest_requests: the plan needs 24, the budget has 5",
+    ]

@@ -1,0 +1,63 @@
+"""The spec's budget: what a plan would need of it, and what a run has used."""
+
+from collections.abc import Callable
+
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import Facts
+from pullbench.model.plan import Plan, Trial, manifest_requests
+from pullbench.model.record import TrialResult
+from pullbench.model.sizes import format_bytes
+from pullbench.model.spec import Budget
+
+_SERVER_ERRORS = frozenset({ErrorCode.SERVER_ERROR, ErrorCode.RATE_LIMITED})
+
+
+def shortfalls(budget: Budget, plan: Plan) -> list[str]:
+    """What the plan needs more of than the budget has, a sentence each; minutes cannot be told before."""
+    said = []
+    if budget.bytes is not None and plan.bytes is not None and plan.bytes > budget.bytes:
+        said.append(
+            f"budget.bytes: the plan needs {format_bytes(plan.bytes)}, the budget has {format_bytes(budget.bytes)}"
+        )
+    if budget.manifest_requests is not None and plan.manifest_requests > budget.manifest_requests:
+        said.append(
+            f"budget.manifest_requests: the plan needs {plan.manifest_requests}, the budget has {budget.manifest_requests}"
+        )
+    return said
+
+
+class BudgetMeter:
+    """What a run has cost since it was started or resumed, held against the spec's budget."""
+
+    def __init__(self, budget: Budget, facts: Facts, *, clock_s: Callable[[], float]) -> None:
+        self._budget = budget
+        self._facts = facts
+        self._clock_s = clock_s
+        self._started_s = clock_s()
+        self._bytes = 0
+        self._requests = 0
+        self._server_errors = 0
+
+    def add(self, trial: Trial, result: TrialResult) -> str | None:
+        """Count a trial; the budget that it used up, for people, or None."""
+        self._bytes += result.record.bytes or 0
+        self._requests += manifest_requests(trial, self._facts)
+        self._count_server_errors(result)
+        minutes = (self._clock_s() - self._started_s) / 60
+        if self._budget.bytes is not None and self._bytes >= self._budget.bytes:
+            return f"budget.bytes: {format_bytes(self._bytes)} of {format_bytes(self._budget.bytes)} used"
+        if self._budget.manifest_requests is not None and self._requests >= self._budget.manifest_requests:
+            return f"budget.manifest_requests: {self._requests} of {self._budget.manifest_requests} used"
+        if self._budget.minutes is not None and minutes >= self._budget.minutes:
+            return f"budget.minutes: {minutes:.1f} of {self._budget.minutes:g} used"
+        if self._budget.server_errors is not None and self._server_errors >= self._budget.server_errors:
+            return f"budget.server_errors: {self._server_errors} pulls in a row failed at the server"
+        return None
+
+    def _count_server_errors(self, result: TrialResult) -> None:
+        """The length of the row that the trial ends in, or the longest in it where that used up the budget."""
+        limit = self._budget.server_errors
+        for pull in sorted(result.pulls, key=lambda each: each.started_at):
+            if limit is not None and self._server_errors >= limit:
+                return
+            self._server_errors = self._server_errors + 1 if pull.error_code in _SERVER_ERRORS else 0
