@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from flows.images_cli import app as images_app
 from pullbench import __version__
 from pullbench.errors import PullbenchError, UsageError
 
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(images_app, name="images")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""

@@ -53,7 +53,7 @@ class ShellProgress:
         self._bar: Progress | None = None
         self._done = self._total = 0
         self._failed = 0
-        self._lines = _Pace()
+        self._lines = Pace()
 
     def note(self, text: str) -> None:
         self._console.print(plain(text))
@@ -98,7 +98,7 @@ class ShellProgress:
         self._bar.refresh()
 
 
-class _Pace:
+class Pace:
     """When a plain line is due, and how long the rest will take."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ def workload_images(workload: Workload, *, repository: str, tag: str) -> tuple[S
         try:
             reference = Reference.parse(f"{repository}/{shape.name}:{tag}")
         except ValueError as error:
-            raise UsageError(f"repository, tag: {error}") from None
+            raise UsageError(str(error)) from None
         images.append(
             SyntheticImage(
                 reference=reference,

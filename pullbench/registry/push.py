@@ -139,8 +139,9 @@ class _Push:
     def _look(self, image: SyntheticImage) -> _Standing:
         reference = image.reference
         try:
-            self._client.head_manifest(reference)
-            fetched = self._client.manifest(reference)
+            with pushing():
+                self._client.head_manifest(reference)
+                fetched = self._client.manifest(reference)
         except RegistryError as error:
             if error.status == 404:
                 return _Standing(image=image, kind="absent")
@@ -205,7 +206,9 @@ class _Push:
             state = self._blobs.setdefault(digest, _BlobState())
         with state.lock:
             self._check_stop()
-            if has_blob(self._client, repository, digest):
+            with pushing():
+                there = has_blob(self._client, repository, digest)
+            if there:
                 self._watch.moved(size)
                 self._count("there", 0)
             elif self._send(repository, blob, state.repository) == "mounted":
