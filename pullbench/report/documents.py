@@ -1,6 +1,7 @@
 """A run as one JSON document: what `run --json` and `show --json` print."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pandas as pd
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.report import tables
 from pullbench.report.contrasts import contrasts
-from pullbench.report.objectives import ALL, cells_of, objectives
+from pullbench.report.objectives import objectives, whole_run
 from pullbench.report.stored import RunStore, StoredRun, read_run, records
 from pullbench.report.verdicts import headline
 
@@ -38,7 +39,7 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
         "cells": _records(table),
         "comparisons": _records(contrasts(stored)),
-        "slo": _slo(scores),
+        "slo": [_plain_row(row) for row in whole_run(scores)],
         "errors": _records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
     }
@@ -51,13 +52,12 @@ def _preflight(stored: StoredRun) -> dict[str, Any]:
     return {"status": str(worst(made)), "findings": findings}
 
 
-def _slo(scores: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = _records(scores[scores["scope"] == ALL].drop(columns="scope"))
-    return [row | {"missed_by": cells_of(scores, row["name"], "missed")} for row in rows]
-
-
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{name: _plain(value) for name, value in row.items()} for row in records(frame)]
+    return [_plain_row(row) for row in records(frame)]
+
+
+def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> Any:

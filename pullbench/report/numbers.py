@@ -78,7 +78,7 @@ def percent(share: float | None) -> str:
         return NOT_KNOWN
     if share in (0.0, 1.0):
         return f"{share:.0%}"
-    digits = next((d for d in (1, 2, 3) if 0 < float(f"{share:.{d + 2}f}") < 1), 4)
+    digits = next((d for d in range(1, 16) if 0 < float(f"{share:.{d + 2}f}") < 1), 16)
     return f"{100 * share:.{digits}f}%"
 
 

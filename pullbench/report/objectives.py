@@ -35,16 +35,22 @@ def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def overall(scores: pd.DataFrame) -> str:
-    """The verdict over all objectives of the whole run: missed, met, or not_shown where any cannot be told."""
-    verdicts = set(scores[scores["scope"] == ALL]["verdict"])
-    return "missed" if "missed" in verdicts else "met" if verdicts == {"met"} else "not_shown"
+def whole_run(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each objective over the whole run, as plain rows: COLUMNS but for the scope, and further
+
+    `settings` (how many cells it was reckoned over), `missed_by` (the cells that miss it by themselves).
+    """
+    rows = []
+    for row in records(scores[scores["scope"] == ALL].drop(columns="scope")):
+        each = scores[(scores["name"] == row["name"]) & (scores["scope"] != ALL)]
+        missed = list(each[each["verdict"] == slo.Verdict.MISSED]["scope"])
+        rows.append(row | {"settings": max(1, len(each)), "missed_by": missed})
+    return rows
 
 
-def cells_of(scores: pd.DataFrame, name: str, verdict: str) -> list[str]:
-    """The cells for which an objective has a verdict."""
-    mine = scores[(scores["name"] == name) & (scores["scope"] != ALL) & (scores["verdict"] == verdict)]
-    return list(mine["scope"])
+def each_shown(scores: pd.DataFrame) -> bool:
+    """Whether every cell has a verdict on every objective, one way or the other."""
+    return not (scores["verdict"] == slo.Verdict.NOT_SHOWN).any()
 
 
 def _row(name: str, scope: str, score: Score, n: int) -> dict[str, Any]:

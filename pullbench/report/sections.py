@@ -6,22 +6,17 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report import numbers, tables
+from pullbench.report import numbers, objective_words, tables
+from pullbench.report.fastest import contenders
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.objectives import ALL
+from pullbench.report.objectives import whole_run
 from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.verdicts import (
-    OBJECTIVES,
-    contenders,
-    contrast_sentence,
-    headline,
-    objective_sentence,
-    objective_value,
-)
+from pullbench.report.verdicts import contrast_sentence, headline
 
 MOST_CELLS = 400
 PILLS = {
     "met": ("good", "met"),
+    "partly": ("warn", "met in part"),
     "missed": ("bad", "missed"),
     "not_shown": ("open", "not shown"),
     "failed": ("bad", "failed"),
@@ -80,29 +75,23 @@ def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html
 
 def scorecard(scores: pd.DataFrame) -> Html:
     """A card an objective: measured, target, verdict, and what stands behind it."""
-    rows = records(scores[scores["scope"] == ALL])
-    if not rows:
-        return Html()
-    cards = []
-    for row in rows:
-        target, name = objective_value(row["name"], row["target"]), row["name"]
-        asked = {"success_rate": f"at least {target}", "consecutive_failures": f"fewer than {target}"}
-        cards.append(
+    cards = [
+        tag(
+            "li",
             tag(
-                "li",
-                tag(
-                    "div",
-                    tag("span", OBJECTIVES[name][0].upper() + OBJECTIVES[name][1:], class_="name"),
-                    pill(row["verdict"]),
-                    class_="top",
-                ),
-                tag("div", objective_value(name, row["measured"]), class_="value"),
-                tag("div", asked.get(name, f"at most {target}"), class_="target"),
-                tag("p", objective_sentence(row, scores)),
-                class_=f"card {PILLS[row['verdict']][0]}",
-            )
+                "div",
+                tag("span", objective_words.title(row["name"]), class_="name"),
+                pill(row["verdict"]),
+                class_="top",
+            ),
+            tag("div", objective_words.measured(row), class_="value"),
+            tag("div", objective_words.asked(row["name"], row["target"]), class_="target"),
+            tag("p", objective_words.behind(row)),
+            class_=f"card {PILLS[row['verdict']][0]}",
         )
-    return tag("ul", *cards, class_="cards")
+        for row in whole_run(scores)
+    ]
+    return tag("ul", *cards, class_="cards") if cards else Html()
 
 
 def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
@@ -131,9 +120,9 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
         for index, row in zip(shown.index, records(shown), strict=True)
     ]
     note = f"The same in all: {', '.join(same)}." if same else ""
-    if winner is not None and found["engine"].nunique() > 1:
+    if winner is not None and found["engine_kind"].nunique() > 1:
         note += (
-            f" Marked is the fastest of {found.loc[winner, 'engine']}: another engine does other work (wire unpacks "
+            f" Marked is the fastest of {found.loc[winner, 'engine_kind']}: another engine does other work (wire unpacks "
             "nothing), so it is no faster way to the same."
         )
     if len(found) > len(shown):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.plan import FACTORS
+from pullbench.model.route import DIRECT
 from pullbench.report.stored import StoredRun, measured
 from pullbench.stats.summary import median_estimate, percentile, wilson
 
@@ -135,10 +136,12 @@ def label(row: Mapping[str, Any], factors: list[str]) -> str:
 
 
 def setting(cell: Mapping[str, Any]) -> str:
-    """A cell in words: `docker from eu through cache, 4 pulls at once`."""
-    way = "directly" if cell["proxy"] == "direct" else f"through {cell['proxy']}"
+    """A cell in words: `docker from eu through cache, 4 pulls at once`; a factor's usual value goes without saying."""
+    way = "directly" if cell["proxy"] == DIRECT else f"through {cell['proxy']}"
+    way += "" if cell["proxy_cache"] == "any" else f" ({cell['proxy_cache']} proxy cache)"
     at_once = "one pull at a time" if cell["concurrency"] == 1 else f"{cell['concurrency']} pulls at once"
-    return f"{cell['engine']} from {cell['registry']} {way}, {at_once}"
+    login = "" if cell["auth"] == "persisted" else f", auth {cell['auth']}"
+    return f"{cell['engine']} from {cell['registry']} {way}, {at_once}{login}"
 
 
 def errors(pulls: pd.DataFrame) -> pd.DataFrame:

@@ -1,32 +1,25 @@
 """What the numbers say, in sentences for a person: honest where they say nothing."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from pullbench.model.capability import CAPABILITIES
-from pullbench.report import numbers, tables
-from pullbench.report.contrasts import wall_blocks
-from pullbench.report.objectives import ALL, cells_of, overall
+from pullbench.report import numbers, objective_words, tables
+from pullbench.report.fastest import fastest_sentence
+from pullbench.report.objectives import each_shown, whole_run
 from pullbench.report.stored import StoredRun, records
-from pullbench.stats.compare import Verdict, compare_paired
+from pullbench.stats.compare import Verdict
 from pullbench.stats.summary import MIN_BLOCKS
-
-OBJECTIVES = {
-    "success_rate": "success rate",
-    "mean_pull_s": "mean pull time",
-    "p99_api_s": "99th percentile of API answers",
-    "consecutive_failures": "failures in a row",
-}
-ENOUGH_BLOCKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The verdict over a run: `status` is met, missed, not_shown or failed; `title` a few words, `sentence` one."""
+    """The verdict over a run: `title` a few words, `sentence` one.
+
+    `status` is met, partly (met or open in all, missed by some setting), missed, not_shown or failed.
+    """
 
     status: str
     title: str
@@ -34,35 +27,34 @@ class Headline:
 
 
 def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> Headline:
-    """Which setting wins, by how much, and whether the objectives hold."""
+    """Which setting wins, by how much, and whether the objectives hold; what lacks trials says so, whatever its status."""
     if table.empty or not table["pulls"].sum():
         return _nothing_measured(stored)
-    succeeded, pulls = int(table["succeeded"].sum()), int(table["pulls"].sum())
-    if not succeeded:
-        failures = tables.errors(stored.pulls)
-        code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
-        said = f"None of {numbers.count(pulls, 'pull')} succeeded, so there is no time to report; most failed with {code}: {remedy}."
-        return Headline(status="failed", title="Every pull failed", sentence=said)
-    status, title, objectives = _objectives(scores)
-    if stored.run.status == "incomplete":
-        done, planned = len(stored.trials), stored.run.trials_planned
-        title = f"{title} (incomplete run)"
-        objectives += f"; the run is incomplete, {done} of {planned} trials are in it"
-    return Headline(status=status, title=title, sentence=f"{_winner(stored, table)}; {objectives}.")
+    if not table["succeeded"].sum():
+        found = _every_pull_failed(stored, int(table["pulls"].sum()))
+    else:
+        judged = _objectives(scores)
+        found = replace(judged, sentence=f"{fastest_sentence(stored, table)}; {judged.sentence}.")
+    return _so_far(found, len(stored.trials), stored.run.trials_planned)
 
 
-def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
-    """The cells among which a setting can be chosen: one engine, one platform and, where there is one, cold cache.
+def _so_far(found: Headline, finished: int, planned: int) -> Headline:
+    """The headline of a run that lacks trials: it may miss an objective, but has not met any yet."""
+    if finished >= planned:
+        return found
+    title = "Every objective met so far" if found.status == "met" else found.title
+    return Headline(
+        status="not_shown" if found.status == "met" else found.status,
+        title=f"{title} (run incomplete: {finished:,} of {numbers.count(planned, 'trial')})",
+        sentence=f"{found.sentence.removesuffix('.')}; the run is incomplete, {finished:,} of {numbers.count(planned, 'trial')} are in it.",
+    )
 
-    The engine is one that keeps images, as users' clients do, where there is one; the platform this machine's. What
-    another engine or platform does is other work, not a faster way to the same.
-    """
-    stores = [engine for engine in table["engine_kind"].unique() if CAPABILITIES[engine].has_store]
-    chosen: pd.DataFrame = table[table["engine_kind"] == (stores or [table["engine_kind"].iloc[0]])[0]]
-    for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
-        some = chosen[chosen[column] == wanted]
-        chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
-    return chosen
+
+def _every_pull_failed(stored: StoredRun, pulls: int) -> Headline:
+    failures = tables.errors(stored.pulls)
+    code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
+    said = f"None of {numbers.count(pulls, 'pull')} succeeded, so there is no time to report; the most frequent error is {code}: {remedy}."
+    return Headline(status="failed", title="Every pull failed", sentence=said)
 
 
 def contrast_sentence(row: Mapping[str, Any]) -> str:
@@ -92,112 +84,74 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     )
 
 
-def objective_sentence(row: Mapping[str, Any], scores: pd.DataFrame) -> str:
-    """What stands behind one objective's verdict over the whole run, and which cells differ from it."""
-    noun = "API answer" if row["name"] == "p99_api_s" else "pull"
-    behind = f"from {numbers.count(int(row['n']), noun)}" if row["n"] else f"no {noun} was seen"
-    if not math.isnan(_number(row["low"])) and not math.isnan(_number(row["high"])):
-        behind += f", 95% interval {_span(row['name'], row['low'], row['high'])}"
-    if row["verdict"] == "not_shown" and row["n"]:
-        behind += "; too few to say"
-    missing = cells_of(scores, row["name"], "missed")
-    if missing and row["verdict"] != "missed":
-        behind += f"; missed by {numbers.count(len(missing), 'cell')} alone, such as {missing[0]}"
-    elif missing:
-        behind += f"; {numbers.count(len(missing), 'cell')} by themselves miss it"
-    return behind
-
-
-def objective_value(name: str, value: float | None) -> str:
-    """An objective's number with its unit."""
-    if value is None or math.isnan(value):
-        return numbers.NOT_KNOWN
-    if name == "success_rate":
-        return numbers.percent(value)
-    return numbers.seconds(value) if name.endswith("_s") else f"{value:g}"
-
-
-def _span(name: str, low: float, high: float) -> str:
-    if name.endswith("_s"):
-        return numbers.seconds_range(low, high)
-    return f"{objective_value(name, low)}–{objective_value(name, high)}"
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None or pd.isna(value) else float(value)
-
-
 def _nothing_measured(stored: StoredRun) -> Headline:
+    finished, planned = len(stored.trials), stored.run.trials_planned
     failed = stored.checks[stored.checks["status"] == "fail"] if len(stored.checks) else stored.checks
-    if len(failed):
+    if len(failed) and not finished:
         checks = ", ".join(dict.fromkeys(f"{row['check']} of {row['target']}" for row in records(failed)[:3]))
         said = f"Preflight stopped the run before any load: {checks} failed; each finding below says what to do."
         return Headline(status="failed", title="Not ready: preflight failed", sentence=said)
-    said = "No trial was finished, so there is nothing to report yet; `--resume` goes on where the run stopped."
+    what = (
+        f"Only warm-up was finished, {finished:,} of {numbers.count(planned, 'trial')}"
+        if finished
+        else "No trial was finished"
+    )
+    said = f"{what}, so there is nothing to report yet; `--resume` goes on where the run stopped."
     return Headline(status="not_shown", title="Nothing was measured", sentence=said)
 
 
-def _objectives(scores: pd.DataFrame) -> tuple[str, str, str]:
-    """Status, title and the clause about the objectives."""
-    rows = scores[scores["scope"] == ALL]
-    if rows.empty:
-        return "not_shown", "No objectives were set", "the spec sets no objective to judge it by"
-    missed = rows[rows["verdict"] == "missed"]
-    open_ = rows[rows["verdict"] == "not_shown"]
-    if overall(scores) == "missed":
+def _objectives(scores: pd.DataFrame) -> Headline:
+    """The objectives over the whole run and setting by setting; the sentence is a clause, without a full stop."""
+    rows = whole_run(scores)
+    if not rows:
+        said = "the spec sets no objective to judge it by"
+        return Headline(status="not_shown", title="No objectives were set", sentence=said)
+    status, title, said = _in_all(rows)
+    missing = list(dict.fromkeys(name for row in rows for name in row["missed_by"]))
+    if missing:
+        by_objective = [
+            f"{objective_words.NAMES[row['name']]} is missed by {objective_words.some(row['missed_by'])}"
+            for row in rows
+            if row["missed_by"]
+        ]
+        said += f"; setting by setting, {objective_words.listed(by_objective)}"
+        if status != "missed":
+            more = (
+                f" and {len(missing) - 1} more {'setting' if len(missing) == 2 else 'settings'}" if missing[1:] else ""
+            )
+            verb = "miss" if missing[1:] else "misses"
+            return Headline(
+                status="partly", title=f"Not ready everywhere: {missing[0]}{more} {verb} an objective", sentence=said
+            )
+    elif status == "met" and not each_shown(scores):
+        said += "; setting by setting none is missed, though not each is shown"
+    return Headline(status=status, title=title, sentence=said)
+
+
+def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
+    """Status, title and clause over the whole run."""
+    missed = [row for row in rows if row["verdict"] == "missed"]
+    open_ = [row for row in rows if row["verdict"] == "not_shown"]
+    count, over = numbers.count(len(rows), "objective"), objective_words.over_all(rows[0]["settings"])
+    if missed:
         told = " and ".join(
-            f"{OBJECTIVES[row['name']]} {objective_value(row['name'], row['measured'])} where "
-            f"{objective_value(row['name'], row['target'])} is asked"
-            for row in records(missed)
+            f"{objective_words.NAMES[row['name']]} {objective_words.measured(row)} where "
+            f"{objective_words.asked(row['name'], row['target'])} is asked"
+            for row in missed
         )
         verb = "is" if len(missed) == 1 else "are"
-        title = f"Not ready: {len(missed)} of {numbers.count(len(rows), 'objective')} missed"
-        return "missed", title, f"{len(missed)} of {numbers.count(len(rows), 'objective')} {verb} missed: {told}"
-    if len(open_):
-        names = " and ".join(OBJECTIVES[name] for name in open_["name"])
-        title = "No objective missed, not all shown"
-        return "not_shown", title, f"no objective is missed, but more pulls are needed to show {names}"
-    every = "the objective is met" if len(rows) == 1 else f"all {len(rows)} objectives are met"
-    return "met", "Ready: every objective met", every
-
-
-def _winner(stored: StoredRun, table: pd.DataFrame) -> str:
-    chosen = contenders(stored, table)
-    winner = tables.best(chosen)
-    if winner is None:
-        code = tables.errors(stored.pulls).iloc[0]["code"]
-        return f"No setting was free of failures (most often {code}), so none can be recommended"
-    cell = records(chosen.loc[[winner]])[0]
-    every = numbers.seconds(cell["wall_per_pull_s"])
-    span = numbers.seconds_range(cell["wall_per_pull_low_s"], cell["wall_per_pull_high_s"])
-    spread = f" (95% interval {span})" if span != numbers.NOT_KNOWN else ""
-    if len(chosen) == 1:
-        said = f"{tables.setting(cell)}, brings an image every {every}{spread}, a single pull taking {numbers.seconds(cell['median_s'])}"
-    else:
-        said = f"Fastest is {tables.setting(cell)}: an image every {every}{spread}{_lead(stored, chosen, winner)}"
-    if cell["blocks"] < MIN_BLOCKS:
-        said += f"; take it as a hint, for {numbers.count(int(cell['blocks']), 'block')} give no interval ({ENOUGH_BLOCKS} do)"
-    if cell["client_busy"] >= tables.BUSY_CLIENT:
-        said += f"; the client itself was {cell['client_busy']:.0%} busy, so the registry may be faster than that"
-    return said
-
-
-def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
-    """By how much the winner leads the next route, or the next setting where there is one route alone."""
-    cell = records(chosen.loc[[winner]])[0]
-    route = (chosen["registry"] == cell["registry"]) & (chosen["proxy"] == cell["proxy"])
-    others = chosen[~route] if (~route).any() else chosen.drop(index=winner)
-    next_best = tables.best(others)
-    if next_best is None:
-        return ", and no other way was free of failures"
-    second = records(others.loc[[next_best]])[0]
-    (answer,) = compare_paired([(wall_blocks(stored, second), wall_blocks(stored, cell))])
-    if answer.verdict == Verdict.FASTER and answer.ratio and answer.low and answer.high:
-        span = numbers.ratio_range(1 / answer.high, 1 / answer.low)
-        return f", {numbers.significant(1 / answer.ratio)} times ({span}) as fast as the next, {tables.setting(second)}"
-    if answer.verdict == Verdict.TOO_FEW_SAMPLES and answer.ratio:
-        return f", {numbers.significant(1 / answer.ratio)} times as fast as the next, {tables.setting(second)}"
-    return f", though {tables.setting(second)} is as good as far as this run can tell"
+        return (
+            "missed",
+            f"Not ready: {len(missed)} of {count} missed",
+            f"{len(missed)} of {count} {verb} missed{over}: {told}",
+        )
+    if open_:
+        names = [f"{objective_words.NAMES[row['name']]} ({objective_words.why_not_shown(row)})" for row in open_]
+        verb = "is" if len(names) == 1 else "are"
+        said = f"no objective is missed{over}, but {objective_words.listed(names)} {verb} not shown"
+        return "not_shown", "No objective missed, not all shown", said
+    every = "the objective is met" if len(rows) == 1 else f"all {count} are met"
+    return "met", "Ready: every objective met", every + over
 
 
 def _named(factor: str, value: object) -> str:

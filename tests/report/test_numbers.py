@@ -37,7 +37,15 @@ def test_an_interval_names_its_unit_once_where_it_can() -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(1.0, "100%"), (0.0, "0%"), (0.992, "99.2%"), (0.9996, "99.96%"), (0.99999, "99.999%"), (0.0004, "0.04%")],
+    [
+        (1.0, "100%"),
+        (0.0, "0%"),
+        (0.992, "99.2%"),
+        (0.9996, "99.96%"),
+        (0.99999, "99.999%"),
+        (1 - 1e-8, "99.999999%"),
+        (0.0004, "0.04%"),
+    ],
 )
 def test_only_all_is_shown_as_100_percent(share: float, text: str) -> None:
     assert numbers.percent(share) == text

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from pullbench.report import tables, verdicts
+from pullbench.report import objective_words, tables, verdicts
 from pullbench.report.contrasts import contrasts
-from pullbench.report.objectives import objectives
+from pullbench.report.fastest import contenders
+from pullbench.report.objectives import objectives, whole_run
 from pullbench.report.stored import StoredRun, records
 from pullbench.report.verdicts import Headline
 from tests.report.synthetic import Recipe
@@ -40,30 +41,114 @@ def test_the_winner_is_named_with_its_lead_and_interval(make) -> None:
     said = headline(make(small())).sentence
     assert said.startswith("Fastest is wire from eu directly, one pull at a time: an image every ")
     assert "95% interval" in said
-    assert re.search(r" [34]\.\d\d times \([\d.]+–[\d.]+\) as fast as the next, wire from us directly", said), said
+    assert re.search(
+        r" [34]\.\d\d times \([\d.]+–[\d.]+\) as fast as the best other route, wire from us directly", said
+    ), said
 
 
 def test_objectives_that_hold_make_a_run_ready(make) -> None:
     said = headline(with_slo(make(small()), mean_pull_s=30.0, consecutive_failures=3))
     assert (said.status, said.title) == ("met", "Ready: every objective met")
+    assert said.sentence.endswith("; all 2 objectives are met over all 2 settings together.")
+
+
+def test_an_objective_that_a_setting_misses_makes_no_run_ready(make) -> None:
+    said = headline(with_slo(make(small()), mean_pull_s=1.0))
+    assert (said.status, said.title) == ("partly", "Not ready everywhere: us misses an objective")
+    assert "the objective is met over all 2 settings together; setting by setting" in said.sentence
+    assert said.sentence.endswith("setting by setting, mean pull time is missed by us.")
+
+
+def test_of_many_settings_that_miss_the_first_are_named_and_the_rest_counted(full: StoredRun) -> None:
+    said = headline(with_slo(full, mean_pull_s=1.9))
+    cells = tables.cells(full.pulls, full.trials)
+    slow = whole_run(objectives(with_slo(full, mean_pull_s=1.9), cells))[0]["missed_by"]
+    assert len(slow) == 2
+    assert said.title == f"Not ready everywhere: {slow[0]} and 1 more setting miss an objective"
+    said = headline(with_slo(full, mean_pull_s=0.2))
+    slow = whole_run(objectives(with_slo(full, mean_pull_s=0.2), cells))[0]["missed_by"]
+    assert said.status == "missed"
+    assert f"missed by {slow[0]}, {slow[1]}, {slow[2]} and {len(slow) - 3} more" in said.sentence
+
+
+def test_what_is_met_in_all_and_not_shown_by_each_is_said(make) -> None:
+    stored = make(small(blocks=4))
+    said = headline(with_slo(stored, success_rate=0.87))
+    assert said.status == "met"
+    assert said.sentence.endswith("setting by setting none is missed, though not each is shown.")
 
 
 def test_a_missed_objective_is_named_with_its_numbers(make) -> None:
     said = headline(with_slo(make(small()), mean_pull_s=0.01))
     assert said.status == "missed"
-    assert "1 of 1 objective is missed: mean pull time" in said.sentence
-    assert "where 10.0 ms is asked" in said.sentence
+    assert "1 of 1 objective is missed over all 2 settings together: mean pull time" in said.sentence
+    assert "where at most 10.0 ms is asked" in said.sentence
+
+
+def test_a_percentile_without_a_value_of_its_own_is_missed_by_its_bound(make) -> None:
+    stored = with_slo(make(small()), p99_api_s=1e-4)
+    said = headline(stored)
+    assert "99th percentile of API answers at least " in said.sentence
+    assert "–" not in said.sentence.partition("API answers")[2]
 
 
 def test_too_few_pulls_leave_an_objective_open_and_say_so(make) -> None:
     said = headline(with_slo(make(small()), success_rate=0.999))
     assert said.status == "not_shown"
-    assert "more pulls are needed to show success rate" in said.sentence
+    assert (
+        "no objective is missed over all 2 settings together, but success rate (the target lies within its "
+        "interval) is not shown" in said.sentence
+    )
+
+
+def test_an_objective_of_which_nothing_was_seen_does_not_ask_for_more_pulls(make) -> None:
+    said = headline(with_slo(make(small(engines=("docker",))), p99_api_s=2.0))
+    assert "99th percentile of API answers (no API answer was seen) is not shown" in said.sentence
 
 
 def test_equal_routes_are_not_ranked(make) -> None:
     stored = make(small(noise=0.2, routes=(("us", "cache"), ("eu", "cache"))))
-    assert "is as good as far as this run can tell" in headline(stored).sentence
+    assert ", though this run cannot tell it from wire from " in headline(stored).sentence
+
+
+def with_wall_s(stored: StoredRun, wall_s: dict[tuple[str, int], list[float]]) -> StoredRun:
+    """The run with a wall time a pull for each registry and concurrency, by block."""
+    trials = stored.trials.copy()
+    for index, row in trials.iterrows():
+        trials.loc[index, "wall_s"] = (
+            row["pulls"] * wall_s[row["registry"], row["concurrency"]][max(0, row["block"] - 1)]
+        )
+    return dataclasses.replace(stored, trials=trials)
+
+
+def test_a_lead_over_one_of_many_settings_is_corrected_for_all_of_them(make) -> None:
+    first, second = [1.0, 1.0, 1.0, 1.0, 1.0], [1.1, 1.3, 1.15, 1.4, 1.05]
+    two = with_wall_s(make(small()), {("eu", 1): first, ("us", 1): second})
+    assert "times (1.0" in headline(two).sentence
+    wall_s = {("eu", 1): first, ("us", 1): second}
+    wall_s |= {("us", n): [value * 1.001 for value in second] for n in (2, 4)}
+    wall_s |= {("eu", n): [1.0, 1.6, 0.9, 1.7, 1.0] for n in (2, 4)}
+    six = with_wall_s(make(small(concurrency=(1, 2, 4))), wall_s)
+    assert "though this run cannot tell it from wire from us directly" in headline(six).sentence
+
+
+def test_routes_that_differ_by_less_than_the_margin_are_as_good(make) -> None:
+    near = {("eu", 1): [1.0, 1.0, 1.0, 1.01, 1.0], ("us", 1): [1.01, 1.01, 1.01, 1.01, 1.01]}
+    said = headline(with_wall_s(make(small()), near)).sentence
+    assert ", though wire from us directly, one pull at a time differs by less than 5%" in said
+
+
+def test_a_setting_with_failures_that_looked_faster_is_told(make) -> None:
+    stored = make(small())
+    pulls, trials = stored.pulls.copy(), stored.trials.copy()
+    failed = (pulls["registry"] == "eu") & (pulls["block"] == 1) & (pulls["pull"] == 0)
+    pulls.loc[failed, "ok"], pulls.loc[failed, "error_code"] = False, "reset"
+    of = (trials["registry"] == "eu") & (trials["block"] == 1)
+    trials.loc[of, "succeeded"] -= 1
+    said = headline(dataclasses.replace(stored, pulls=pulls, trials=trials)).sentence
+    assert said.startswith("Fastest is wire from us directly")
+    assert "no other route was free of failures" in said
+    assert "left out is 1 setting that looked faster, with failures, warm layers or a client at its limit" in said
 
 
 def test_two_blocks_are_a_hint_and_no_verdict(make) -> None:
@@ -72,10 +157,20 @@ def test_two_blocks_are_a_hint_and_no_verdict(make) -> None:
     assert "95%" not in said
 
 
+def test_one_block_is_a_hint_in_the_singular(make) -> None:
+    assert "for 1 block gives no interval" in headline(make(small(blocks=1))).sentence
+
+
+def test_one_setting_is_the_fastest_of_nothing(make) -> None:
+    said = headline(make(small(routes=(("eu", "direct"),)))).sentence
+    assert said.startswith("wire from eu directly, one pull at a time, brings an image every ")
+    assert "Fastest" not in said and "settings" not in said
+
+
 def test_a_run_that_failed_everywhere_says_why_and_what_to_do(make) -> None:
     said = headline(make(small(fail_everywhere=True)))
     assert (said.status, said.title) == ("failed", "Every pull failed")
-    assert "most failed with reset: the connection was cut" in said.sentence
+    assert "the most frequent error is reset: the connection was cut" in said.sentence
 
 
 def test_no_setting_without_failures_is_no_recommendation(make) -> None:
@@ -83,10 +178,33 @@ def test_no_setting_without_failures_is_no_recommendation(make) -> None:
     assert said.startswith("No setting was free of failures (most often reset)")
 
 
-def test_an_incomplete_run_says_how_much_of_it_there_is(make) -> None:
-    stored = make(small(status="incomplete"))
-    run = dataclasses.replace(stored.run, trials_planned=40)
-    assert "12 of 40 trials are in it" in headline(dataclasses.replace(stored, run=run)).sentence
+def planned(stored: StoredRun, trials: int) -> StoredRun:
+    return dataclasses.replace(stored, run=dataclasses.replace(stored.run, trials_planned=trials))
+
+
+@pytest.mark.parametrize("status", ["incomplete", "running", "complete", "failed"])
+def test_a_run_that_lacks_trials_says_so_whatever_its_status(make, status: str) -> None:
+    said = headline(planned(with_slo(make(small(status=status)), mean_pull_s=30.0), 40))
+    assert "the run is incomplete, 12 of 40 trials are in it" in said.sentence
+    assert said.title == "Every objective met so far (run incomplete: 12 of 40 trials)"
+    assert said.status == "not_shown"
+
+
+def test_an_incomplete_run_that_misses_an_objective_is_not_ready(make) -> None:
+    said = headline(planned(with_slo(make(small(status="running")), mean_pull_s=0.01), 40))
+    assert said.title == "Not ready: 1 of 1 objective missed (run incomplete: 12 of 40 trials)"
+    assert said.status == "missed"
+
+
+def test_a_whole_run_is_not_called_incomplete(make) -> None:
+    said = headline(make(small(status="running")))
+    assert "incomplete" not in said.title + said.sentence
+
+
+def test_a_run_of_which_only_warm_up_is_stored_says_so(make) -> None:
+    said = headline(planned(make(small(blocks=0, status="running")), 12))
+    assert said.title == "Nothing was measured"
+    assert "Only warm-up was finished, 2 of 12 trials" in said.sentence
 
 
 def test_a_failed_preflight_is_named(make) -> None:
@@ -111,7 +229,29 @@ def test_a_busy_client_is_told(make) -> None:
 
 
 def test_users_engines_win_over_wire_which_unpacks_nothing(full: StoredRun) -> None:
-    assert headline(full).sentence.startswith("Fastest is docker from eu directly")
+    assert headline(full).sentence.startswith("Fastest of the 6 settings with docker is docker from eu directly")
+
+
+def test_failures_of_another_engine_are_not_given_as_the_reason(make) -> None:
+    stored = make(small(engines=("wire", "docker")))
+    pulls, trials = stored.pulls.copy(), stored.trials.copy()
+    docker = (pulls["engine"] == "docker") & (pulls["pull"] == 0)
+    other = (pulls["engine"] == "wire") & (pulls["registry"] == "us")
+    pulls.loc[docker | other, "ok"] = False
+    pulls.loc[docker, "error_code"], pulls.loc[other, "error_code"] = "disk_full", "reset"
+    trials.loc[trials["engine"] == "docker", "succeeded"] = 3
+    said = headline(dataclasses.replace(stored, pulls=pulls, trials=trials)).sentence
+    assert said.startswith("No setting with docker was free of failures (most often disk_full)")
+
+
+def test_settings_that_differ_in_auth_or_the_proxys_cache_are_told_apart(full: StoredRun) -> None:
+    cell = records(tables.cells(full.pulls, full.trials))[0] | {"proxy": "cache"}
+    words = {
+        tables.setting(cell | {"auth": auth, "proxy_cache": proxy_cache})
+        for auth in ("persisted", "per-pull")
+        for proxy_cache in ("any", "cold", "warm")
+    }
+    assert len(words) == 6
 
 
 def test_the_platform_of_this_machine_is_chosen(make) -> None:
@@ -119,7 +259,7 @@ def test_the_platform_of_this_machine_is_chosen(make) -> None:
     facts = json.dumps({"host_platform": "linux/arm64", "engines": [], "images": []})
     stored = dataclasses.replace(stored, run=dataclasses.replace(stored.run, facts=facts))
     cells = tables.cells(stored.pulls, stored.trials)
-    assert set(verdicts.contenders(stored, cells)["platform"]) == {"linux/arm64"}
+    assert set(contenders(stored, cells)["platform"]) == {"linux/arm64"}
 
 
 def sentences(stored: StoredRun) -> list[str]:
@@ -147,10 +287,13 @@ def test_a_comparison_may_say_that_it_does_not_know(verdict: str, words: str) ->
     assert words in verdicts.contrast_sentence(row | {"ratio": 1.01, "low": 0.99, "high": 1.03, "blocks": 5})
 
 
-def test_an_objective_names_the_cells_that_miss_it(full: StoredRun) -> None:
+def test_an_objective_names_the_settings_that_miss_it(full: StoredRun) -> None:
     stored = with_slo(full, mean_pull_s=1.9)
-    cells = tables.cells(stored.pulls, stored.trials)
-    scores = objectives(stored, cells)
-    (row,) = records(scores[scores["scope"] == "all"])
+    (row,) = whole_run(objectives(stored, tables.cells(stored.pulls, stored.trials)))
     assert row["verdict"] == "met"
-    assert "such as docker · us · direct · ×4" in verdicts.objective_sentence(row, scores)
+    said = objective_words.behind(row)
+    assert "over all 12 settings together" in said
+    assert (
+        "2 settings by themselves miss it: docker · us · direct · ×4 and " in said
+        or "docker · us · direct · ×1" in said
+    )

@@ -25,7 +25,7 @@ def overview(table: pd.DataFrame) -> Html:
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
     caption = (
-        f"The fastest setting, {names[0]}, takes {numbers.seconds(first['median_s'])} a pull; the slowest shown, "
+        f"The shortest pull, {names[0]}, takes {numbers.seconds(first['median_s'])}; the longest shown, "
         f"{names[-1]}, {numbers.seconds(last['median_s'])}, {numbers.ratio(last['median_s'] / first['median_s'])} as long. "
         "Full mark: one pull, median over blocks, with its 95% interval. Hollow mark: time by image when several are "
         "pulled at once, over trials without failures."

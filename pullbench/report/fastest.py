@@ -1,0 +1,112 @@
+"""Which setting brings images fastest, by how much, and how far that can be trusted."""
+
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.capability import CAPABILITIES
+from pullbench.report import numbers, tables
+from pullbench.report.contrasts import wall_blocks
+from pullbench.report.stored import StoredRun, records
+from pullbench.stats.compare import Comparison, Verdict, compare_paired
+
+ENOUGH_BLOCKS = 5
+_HELD = ("engine_kind", "platform", "cache")
+"""What contenders have in common: another value of these is other work, not a faster way to the same."""
+
+
+def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
+    """The cells among which a setting can be chosen: one kind of engine, one platform, one state of the cache.
+
+    The engine is one that keeps images, as users' clients do, where there is one; the platform this machine's; the
+    cache cold. What another engine or platform does is other work, not a faster way to the same.
+    """
+    stores = [engine for engine in table["engine_kind"].unique() if CAPABILITIES[engine].has_store]
+    chosen: pd.DataFrame = table[table["engine_kind"] == (stores or [table["engine_kind"].iloc[0]])[0]]
+    for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
+        some = chosen[chosen[column] == wanted]
+        chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
+    return chosen
+
+
+def fastest_sentence(stored: StoredRun, table: pd.DataFrame) -> str:
+    """The fastest of the contenders with its lead, without a full stop; or why there is none."""
+    chosen = contenders(stored, table)
+    winner = tables.best(chosen)
+    held = _held(table, chosen)
+    if winner is None:
+        return f"No setting{held} was free of failures{_most_often(stored, chosen)}, so none can be recommended"
+    cell = records(chosen.loc[[winner]])[0]
+    span = numbers.seconds_range(cell["wall_per_pull_low_s"], cell["wall_per_pull_high_s"])
+    every = numbers.seconds(cell["wall_per_pull_s"])
+    every += f" (95% interval {span})" if span != numbers.NOT_KNOWN else ""
+    if len(chosen) == 1:
+        said = f"{tables.setting(cell)}, brings an image every {every}, a single pull taking {numbers.seconds(cell['median_s'])}"
+    else:
+        of = f" of the {numbers.count(len(chosen), 'setting')}{held}" if held else ""
+        said = f"Fastest{of} is {tables.setting(cell)}: an image every {every}{_lead(stored, chosen, winner)}"
+    return said + _reservations(chosen, cell)
+
+
+def _held(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
+    """` with docker, cold cache`: what all contenders have, where not every cell of the run has it."""
+    words = {"cache": "{} cache"}
+    values = [words.get(name, "{}").format(chosen[name].iloc[0]) for name in _HELD if table[name].nunique() > 1]
+    return f" with {', '.join(values)}" if values else ""
+
+
+def _most_often(stored: StoredRun, chosen: pd.DataFrame) -> str:
+    """The most frequent error of the contenders, in brackets."""
+    mine = pd.concat([tables.in_cell(stored.pulls, cell) for cell in records(chosen)])
+    failures = tables.errors(mine)
+    return f" (most often {failures.iloc[0]['code']})" if len(failures) else ""
+
+
+def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
+    """By how much the winner leads the best other route, or the next setting where there is one route alone.
+
+    The winner was picked as the least of all, so its p is corrected for every contender it could have been beside.
+    """
+    cell, rivals = records(chosen.loc[[winner]])[0], chosen.drop(index=winner)
+    same_route = (rivals["registry"] == cell["registry"]) & (rivals["proxy"] == cell["proxy"])
+    others, kind = (rivals, "setting") if same_route.all() else (rivals[~same_route], "route")
+    second = tables.best(others)
+    if second is None:
+        return f", and no other {kind} was free of failures"
+    mine = wall_blocks(stored, cell)
+    answers = compare_paired([(wall_blocks(stored, rival), mine) for rival in records(rivals)])
+    answer = answers[rivals.index.get_loc(second)]
+    beside = f"the {'best other route' if kind == 'route' else 'next'}"
+    return _lead_over(answer, beside, tables.setting(records(rivals.loc[[second]])[0]))
+
+
+def _lead_over(answer: Comparison, beside: str, second: str) -> str:
+    if answer.verdict == Verdict.NO_DIFFERENCE:
+        return f", though {second} differs by less than 5%"
+    if answer.ratio and answer.ratio < 1 and answer.verdict in (Verdict.FASTER, Verdict.TOO_FEW_SAMPLES):
+        speed = numbers.significant(1 / answer.ratio)
+        if answer.low and answer.high:
+            return f", {speed} times ({numbers.ratio_range(1 / answer.high, 1 / answer.low)}) as fast as {beside}, {second}"
+        return f", {speed} times as fast as {beside}, {second}, in {numbers.count(answer.blocks, 'block')}"
+    return f", though this run cannot tell it from {second}"
+
+
+def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
+    """What keeps the winner from being the last word."""
+    said = ""
+    if not numbers.known(cell["wall_per_pull_low_s"]):
+        verb = "gives" if cell["blocks"] == 1 else "give"
+        said += (
+            f"; take it as a hint, for {numbers.count(int(cell['blocks']), 'block')} {verb} no interval "
+            f"({ENOUGH_BLOCKS} do)"
+        )
+    if looked := int((chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]).sum()):
+        said += (
+            f"; left out {'is' if looked == 1 else 'are'} {numbers.count(looked, 'setting')} that looked faster, with "
+            "failures, warm layers or a client at its limit"
+        )
+    if cell["found_cached"]:
+        said += f"; {numbers.count(int(cell['found_cached']), 'pull')} that should have been cold found layers"
+    if cell["client_busy"] >= tables.BUSY_CLIENT:
+        said += f"; the client itself was {cell['client_busy']:.0%} busy, so the registry may be faster than that"
+    return said

@@ -1,0 +1,93 @@
+"""Objectives in words, the same in console and report, from rows as `objectives.whole_run` and the JSON give them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pullbench.report import numbers
+
+NAMES = {
+    "success_rate": "success rate",
+    "mean_pull_s": "mean pull time",
+    "p99_api_s": "99th percentile of API answers",
+    "consecutive_failures": "failures in a row",
+}
+NAMED_AT_MOST = 3
+_SEEN = {"mean_pull_s": "successful pull", "p99_api_s": "API answer"}
+"""What an objective is reckoned from, where it is not every pull."""
+
+
+def title(name: str) -> str:
+    """An objective's name at the start of a line."""
+    return NAMES[name][0].upper() + NAMES[name][1:]
+
+
+def value(name: str, number: float | None) -> str:
+    """An objective's number with its unit."""
+    if number is None or not numbers.known(number):
+        return numbers.NOT_KNOWN
+    if name == "success_rate":
+        return numbers.percent(number)
+    return numbers.seconds(number) if name.endswith("_s") else f"{number:g}"
+
+
+def asked(name: str, target: float) -> str:
+    """The target with its direction: `at most 3.00 s`."""
+    side = {"success_rate": "at least", "consecutive_failures": "fewer than"}.get(name, "at most")
+    return f"{side} {value(name, target)}"
+
+
+def measured(row: Mapping[str, Any]) -> str:
+    """What was measured: the lower bound where there are too few values for the percentile itself and it was missed."""
+    if not numbers.known(row["measured"]) and numbers.known(row["low"]) and row["verdict"] == "missed":
+        return f"at least {value(row['name'], row['low'])}"
+    return value(row["name"], row["measured"])
+
+
+def behind(row: Mapping[str, Any]) -> str:
+    """What stands behind a verdict over the whole run, and which settings miss the objective by themselves."""
+    noun, n = _SEEN.get(row["name"], "pull"), int(row["n"])
+    if not n:
+        return f"no {noun} was seen"
+    said = f"from {numbers.count(n, noun)}{over_all(row['settings'])}"
+    if numbers.known(row["low"]) and numbers.known(row["high"]):
+        said += f", 95% interval {_span(row['name'], row['low'], row['high'])}"
+    elif numbers.known(row["low"]):
+        said += f", 95% interval from {value(row['name'], row['low'])} up"
+    if row["verdict"] == "not_shown":
+        said += f"; {why_not_shown(row)}"
+    if missing := row["missed_by"]:
+        verb = "by itself misses it" if len(missing) == 1 else "by themselves miss it"
+        said += f"; {numbers.count(len(missing), 'setting')} {verb}: {some(missing)}"
+    return said
+
+
+def why_not_shown(row: Mapping[str, Any]) -> str:
+    """Why there is no verdict."""
+    if not row["n"]:
+        return f"no {_SEEN.get(row['name'], 'pull')} was seen"
+    if row["name"] == "success_rate" and row["target"] >= 1:
+        return "no number of pulls can show 100%"
+    if numbers.known(row["low"]) and numbers.known(row["high"]):
+        return "the target lies within its interval"
+    return "too few blocks to say" if row["name"] == "mean_pull_s" else "too few to say"
+
+
+def over_all(settings: int) -> str:
+    """Over what a whole-run number is: nothing to say where there is one setting alone."""
+    return f" over all {settings} settings together" if settings > 1 else ""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    if len(names) > NAMED_AT_MOST:
+        return f"{', '.join(names[:NAMED_AT_MOST])} and {len(names) - NAMED_AT_MOST} more"
+    return listed(names)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _span(name: str, low: float, high: float) -> str:
+    return numbers.seconds_range(low, high) if name.endswith("_s") else f"{value(name, low)}–{value(name, high)}"
