@@ -9,19 +9,23 @@ user configured there does not change a report, and no secret of the environment
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
+from pullbench.report.stored import RESULTS_URL_VARIABLE
 from pullbench.store.dataset import ResultStore, check_run_id
 
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
+PAGE = "index.html"
 TIMEOUT_S = 900
 _KEPT = (
     "PATH",
@@ -42,17 +46,61 @@ _STORAGE = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_")
 def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook: Path = RUN_NOTEBOOK) -> Path:
     """Make the report of a stored run and return the path of its HTML; takes some 5 s.
 
-    Raises UsageError where there is no such run, and IncompleteError that names the cell where the notebook failed: the
-    notebook so far is kept beside, an older HTML stays as it was.
+    Raises UsageError where there is no such run, and IncompleteError that names the cell where the notebook failed, or
+    the folder that cannot be written: the notebook so far is kept beside, an older HTML stays as it was.
     """
     check_run_id(run_id)
     results_url = results_url if "://" in results_url else str(Path(results_url).resolve())
     run = ResultStore(results_url).run(run_id)
-    parameters = {"results_url": results_url, "run_id": run_id}
+    parameters = {"results_url": _without_secrets(results_url), "run_id": run_id}
     check_parameters(notebook, parameters)
     folder = out_dir.resolve() / run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    return _render(notebook, parameters, folder, title=f"{run.name} · {run_id} · pullbench")
+    with _writing(folder, run_id):
+        folder.mkdir(parents=True, exist_ok=True)
+        return _render(notebook, parameters, results_url, folder, title=f"{run.name} · {run_id} · pullbench")
+
+
+def find_report(reports: Path, run_id: str) -> Path | None:
+    """The HTML that an earlier call made of a run under a reports folder, as `render_run_report` named it."""
+    page = reports.resolve() / check_run_id(run_id) / PAGE
+    with suppress(OSError):
+        return page if page.is_file() else None
+    return None
+
+
+def check_out_dir(out_dir: Path) -> None:
+    """See, before anything is measured, that reports can be written to a folder that may not be there yet.
+
+    A trial folder is made in the nearest folder that is there, and removed. Raises UsageError in one line.
+    """
+    try:
+        nearest = next(path for path in (out_dir.resolve(), *out_dir.resolve().parents) if path.exists())
+        with tempfile.TemporaryDirectory(prefix=".pullbench-", dir=nearest):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"{out_dir}: no report can be written there: {error.strerror}; give another folder with `--reports`"
+        ) from error
+
+
+@contextmanager
+def _writing(folder: Path, run_id: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise IncompleteError(
+            f"{error.filename or folder}: the report cannot be written there: {error.strerror or error}; the results "
+            f"are stored: `pullbench report {run_id} --reports DIR` makes it elsewhere"
+        ) from error
+
+
+def _without_secrets(results_url: str) -> str:
+    """What a notebook may keep of a URL: no user, no password, no query; a path as it is."""
+    if "://" not in results_url:
+        return results_url
+    parts = (part.partition("?")[0].partition("#")[0] for part in results_url.split("::"))
+    # A password may hold a slash that nobody escaped: up to the last @ where the host would have a port that is none.
+    return "::".join(re.sub(r"://(?:[^/]*:(?!\d+/).*@|[^/]*@)", "://", part) for part in parts)
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
@@ -69,17 +117,20 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
         raise UsageError(f"{notebook}: its cell tagged `parameters` sets {there}; it must set {wanted}")
 
 
-def _render(notebook: Path, parameters: Mapping[str, Any], folder: Path, *, title: str) -> Path:
-    executed, page = folder / "report.ipynb", folder / "index.html"
+def _render(notebook: Path, parameters: Mapping[str, Any], results_url: str, folder: Path, *, title: str) -> Path:
+    executed, page = folder / "report.ipynb", folder / PAGE
     with tempfile.TemporaryDirectory(prefix="pullbench-") as temporary:
         made, job = Path(temporary) / "page.html", Path(temporary) / "job.json"
         asked = {"notebook": str(notebook), "executed": str(executed), "page": str(made), "title": title}
         job.write_text(json.dumps(asked | {"parameters": dict(parameters)}), encoding="utf-8")
-        _execute(job, environment(Path(temporary), str(parameters["results_url"]), os.environ), executed)
+        _execute(job, environment(Path(temporary), results_url, os.environ), executed)
         # Beside the old page, so that the renaming is one step of the file system.
         waiting = folder / f".index-{os.getpid()}.html"
-        waiting.write_bytes(made.read_bytes())
-        waiting.replace(page)
+        try:
+            waiting.write_bytes(made.read_bytes())
+            waiting.replace(page)
+        finally:
+            waiting.unlink(missing_ok=True)
     return page
 
 
@@ -101,7 +152,7 @@ def _execute(job: Path, variables: Mapping[str, str], executed: Path) -> None:
 
 
 def environment(folder: Path, results_url: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the process that makes a report: what Python needs, and nothing else of what is set here."""
+    """The variables of the process that makes a report: what Python needs, the whole URL of the results, and nothing else."""
     remote = urlsplit(results_url).scheme not in ("", "file")
     kept = {name: value for name, value in variables.items() if name in _KEPT or (remote and name.startswith(_STORAGE))}
     own = {
@@ -110,6 +161,7 @@ def environment(folder: Path, results_url: str, variables: Mapping[str, str]) ->
     }
     path = os.pathsep.join(filter(None, [str(ROOT), variables.get("PYTHONPATH", "")]))
     fixed = {"JUPYTER_RUNTIME_DIR": str(folder / "run"), "JUPYTER_NO_CONFIG": "1", "JUPYTER_PLATFORM_DIRS": "1"}
+    fixed |= {RESULTS_URL_VARIABLE: results_url}
     return kept | own | fixed | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "svg"}
 
 

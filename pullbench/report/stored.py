@@ -1,6 +1,7 @@
 """One run as it is stored: what every table, figure and verdict of the report is made from."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,10 +9,14 @@ from typing import Any, Protocol
 import pandas as pd
 
 from pullbench.model.record import Run
+from pullbench.store.dataset import ResultStore
+
+RESULTS_URL_VARIABLE = "PULLBENCH_RENDERED_RESULTS_URL"
+"""What `report.render` hands the whole URL in: a notebook keeps its parameters, and a URL may hold a secret."""
 
 
 class RunStore(Protocol):
-    """What the report needs of a store: `store.dataset.ResultStore` is one."""
+    """What the report needs of a store: `ResultStore` is one."""
 
     def run(self, run_id: str) -> Run: ...
     def frame(self, table: Any, run_id: str) -> pd.DataFrame: ...
@@ -46,6 +51,11 @@ class StoredRun:
     @property
     def environment(self) -> Mapping[str, Any]:
         return dict(json.loads(self.run.environment or "{}"))
+
+
+def open_results(results_url: str) -> ResultStore:
+    """The results that a notebook's parameter names; in a notebook that is being rendered, those of the whole URL."""
+    return ResultStore(os.environ.get(RESULTS_URL_VARIABLE, results_url))
 
 
 def read_run(store: RunStore, run_id: str) -> StoredRun:

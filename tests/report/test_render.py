@@ -1,14 +1,27 @@
 """What can be told of rendering without a kernel: parameters, the environment that is passed on, the page's shape."""
 
+import errno
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pullbench.errors import UsageError
+from pullbench.errors import IncompleteError, UsageError
+from pullbench.report import render
 from pullbench.report.page import heading, page_of
-from pullbench.report.render import RUN_NOTEBOOK, check_parameters, environment, render_run_report
+from pullbench.report.render import (
+    RUN_NOTEBOOK,
+    check_out_dir,
+    check_parameters,
+    environment,
+    find_report,
+    render_run_report,
+)
+from pullbench.report.stored import RESULTS_URL_VARIABLE, open_results
 from pullbench.store.dataset import ResultStore
+from tests.report.synthetic import RUN_ID
 
 
 def notebook(path: Path, *cells: dict) -> Path:
@@ -40,6 +53,97 @@ def test_a_run_that_is_not_there_leaves_nothing_behind(store: ResultStore, tmp_p
     with pytest.raises(UsageError):
         render_run_report(store.url, run_id, tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
+
+
+@pytest.fixture
+def no_kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
+    """In place of the process that runs the notebook: keeps its job and variables, and writes a page."""
+    jobs: list[dict] = []
+
+    def run(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        job = json.loads(Path(command[-1]).read_text(encoding="utf-8"))
+        jobs.append(job | {"variables": env})
+        Path(job["executed"]).write_text(json.dumps(job["parameters"]), encoding="utf-8")
+        Path(job["page"]).write_text("<p>page", encoding="utf-8")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return jobs
+
+
+@pytest.mark.parametrize(
+    "url", ["sftp://user:planted@host/results", "https://host/results?sig=planted", "a::sftp://user:planted@h/r"]
+)
+def test_what_a_results_url_holds_of_secrets_is_in_no_notebook(
+    url: str, no_kernel: list[dict], monkeypatch: pytest.MonkeyPatch, store: ResultStore, tmp_path: Path
+) -> None:
+    # The store refuses a user in a URL; the notebook must not depend on that.
+    monkeypatch.setattr(render, "ResultStore", lambda _url: store)
+    page = render_run_report(url, RUN_ID, tmp_path)
+    assert "planted" not in (page.parent / "report.ipynb").read_text()
+    assert "planted" not in json.dumps(no_kernel[0]["parameters"])
+    assert no_kernel[0]["variables"][RESULTS_URL_VARIABLE] == url
+
+
+def test_the_notebook_reads_the_url_that_it_was_started_with(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert open_results(store.url).url == store.url
+    monkeypatch.setenv(RESULTS_URL_VARIABLE, store.url)
+    assert open_results("sftp://host/results").url == store.url
+    assert "open_results(results_url)" in RUN_NOTEBOOK.read_text()
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/x", "file"])
+def test_a_reports_folder_that_cannot_be_is_one_line_and_no_bug(
+    folder: str, no_kernel: list[dict], store: ResultStore, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IncompleteError) as caught:
+        render_run_report(store.url, RUN_ID, tmp_path / folder)
+    assert str(caught.value).startswith(f"{tmp_path / folder}")
+    assert "the report cannot be written there: Not a directory" in str(caught.value)
+    assert f"pullbench report {RUN_ID} --reports" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UsageError, match="Not a directory; give another folder with `--reports`"):
+        check_out_dir(tmp_path / folder)
+
+
+def test_a_full_disk_leaves_the_old_page_and_no_half_of_the_new(
+    no_kernel: list[dict], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = render_run_report(store.url, RUN_ID, tmp_path)
+    page.write_text("old")
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        write(path, content[:3])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(IncompleteError, match="No space left on device"):
+        render_run_report(store.url, RUN_ID, tmp_path)
+    assert page.read_text() == "old"
+    assert sorted(path.name for path in page.parent.iterdir()) == ["index.html", "report.ipynb"]
+
+
+def test_looking_whether_a_report_can_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_out_dir(tmp_path / "a" / "b")
+    check_out_dir(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_runs_report_is_found_where_there_is_one(
+    no_kernel: list[dict], store: ResultStore, tmp_path: Path
+) -> None:
+    assert find_report(tmp_path / "none", RUN_ID) is None
+    assert find_report(Path("/dev/null"), RUN_ID) is None
+    page = render_run_report(store.url, RUN_ID, tmp_path)
+    assert find_report(tmp_path, RUN_ID) == page
+    page.unlink()
+    assert find_report(tmp_path, RUN_ID) is None
+    with pytest.raises(UsageError, match="is no run_id"):
+        find_report(tmp_path, "../x")
 
 
 def test_no_variable_but_what_python_needs_is_passed_on(tmp_path: Path) -> None:

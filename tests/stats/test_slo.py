@@ -117,7 +117,8 @@ def test_the_longest_streak_of_failures_is_counted(outcomes: str, longest: int) 
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "verdict"), [("", Verdict.NOT_SHOWN), ("--+--", Verdict.MET), ("---", Verdict.MISSED), ("+++", Verdict.MET)]
+    ("outcomes", "verdict"),
+    [("", Verdict.NOT_SHOWN), ("--+--", Verdict.MET), ("---", Verdict.MISSED), ("+++", Verdict.MET)],
 )
 def test_a_streak_must_stay_below_the_limit(outcomes: str, verdict: Verdict) -> None:
     score = score_failure_streak((mark == "+" for mark in outcomes), 3)
