@@ -4,22 +4,20 @@ libcurl receives outside the interpreter's lock, and hashing large chunks lets g
 Redirects, tokens and retries are not followed here: each would hide an exchange inside another's time.
 """
 
-import errno
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 import pycurl
 
 from pullbench.engines.curl_errors import Progress, code_of_curl
+from pullbench.engines.curl_receiver import Body, HttpRequest, Receiver
 from pullbench.errors import ErrorCode
 
 BUFFER_BYTES = 512 * 1024
 """What libcurl reads at once: larger reads are fewer turns of the interpreter."""
-MAX_ANSWER_BYTES = 16 * 1024
-"""What is kept of an answer that is no content: a registry's error document."""
-_MAX_UNWANTED_BYTES = 1024 * 1024  # beyond it a new connection is cheaper than reading on
-
 _VERSIONS = {"1.1": pycurl.CURL_HTTP_VERSION_1_1, "2": pycurl.CURL_HTTP_VERSION_2TLS}
 _VERSION_NAMES = {
     pycurl.CURL_HTTP_VERSION_1_0: "1.0",
@@ -27,44 +25,6 @@ _VERSION_NAMES = {
     pycurl.CURL_HTTP_VERSION_2_0: "2",
     pycurl.CURL_HTTP_VERSION_3: "3",
 }
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class BodyRefusedError(Exception):
-    """A body takes no more: too long, or nowhere to put it."""
-
-    def __init__(self, code: ErrorCode, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-
-
-class Body(Protocol):
-    """Where the content of a 200 goes; `update` raises BodyRefusedError or OSError to end the exchange."""
-
-    def update(self, chunk: bytes, /) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
-    """One exchange to make, and within which bounds."""
-
-    method: str = "GET"
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    proxy_url: str = ""
-    """A forward proxy; empty for a direct connection, whatever the environment says."""
-    ca_file: str
-    http_version: str
-    connect_timeout_s: float
-    """DNS, TCP and TLS together."""
-    stall_timeout_s: float
-    """Without a byte, once the request is on its way."""
-    timeout_s: float
-    """For the whole exchange; more than zero."""
-    stopped: Callable[[], bool]
-    """Asked while bytes flow and once a second while none do; True ends the exchange as `cancelled`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +45,10 @@ class Exchange:
     status: int | None
     headers: Mapping[str, tuple[str, ...]]
     """By lower-case name."""
+    is_content: bool
+    """The body took it for what was asked for."""
     answer: bytes
-    """The start of a body that is not a 200's, such as a registry's error document."""
+    """The start of a body that is no content, such as a registry's error document."""
     phases: Phases
     reused: bool | None
     http_version: str | None
@@ -110,21 +72,28 @@ class Handle:
         self._monotonic = monotonic
 
     def exchange(self, request: HttpRequest, body: Body) -> Exchange:
-        """Make one exchange; the content of a 200 goes to `body`. Never raises for what a server does."""
-        receiver = _Receiver(request, body, self._monotonic)
+        """Make one exchange; what `body` accepts goes to it. Never raises for what a server does."""
+        receiver = Receiver(request, body, self._monotonic)
         self._set(request, receiver)
-        number, message = 0, ""
-        try:
-            self._curl.perform()
-        except pycurl.error as error:
-            number, message = error.args
+        number, message = self._perform(receiver)
+        if number == 0:
+            receiver.judge()
         code, text = self._failure(request, receiver, number, message)
         return self._exchange(receiver, request.url.startswith("https:"), code, text)
 
     def close(self) -> None:
         self._curl.close()
 
-    def _set(self, request: HttpRequest, receiver: "_Receiver") -> None:
+    def _perform(self, _receiver: Receiver) -> tuple[int, str]:
+        """libcurl's error number, 0 for none, and its message."""
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            number, message = error.args
+            return number, message
+        return 0, ""
+
+    def _set(self, request: HttpRequest, receiver: Receiver) -> None:
         curl = self._curl
         curl.reset()  # options only: connections, DNS answers and TLS sessions stay
         options: dict[int, Any] = {
@@ -136,6 +105,7 @@ class Handle:
             pycurl.PROXY: request.proxy_url,
             pycurl.NOPROXY: "",
             pycurl.CAINFO: request.ca_file,
+            pycurl.RESOLVE: list(request.resolve),
             pycurl.HTTP_VERSION: _VERSIONS[request.http_version],
             pycurl.BUFFERSIZE: BUFFER_BYTES,
             pycurl.CONNECTTIMEOUT_MS: _milliseconds(request.connect_timeout_s),
@@ -152,11 +122,11 @@ class Handle:
             curl.setopt(option, value)
 
     def _failure(
-        self, request: HttpRequest, receiver: "_Receiver", number: int, message: str
+        self, request: HttpRequest, receiver: Receiver, number: int, message: str
     ) -> tuple[ErrorCode | None, str]:
         if receiver.failure is not None:
             return receiver.failure
-        if number == 0 or (number == pycurl.E_WRITE_ERROR and receiver.status != 200):
+        if number == 0 or (number == pycurl.E_WRITE_ERROR and not receiver.is_content):
             return None, ""  # an unwanted body was cut short; its status says what happened
         info = self._curl.getinfo
         secure = request.url.startswith("https:")
@@ -171,7 +141,7 @@ class Handle:
         )
         return code_of_curl(number, message, at), message
 
-    def _exchange(self, receiver: "_Receiver", secure: bool, code: ErrorCode | None, text: str) -> Exchange:
+    def _exchange(self, receiver: Receiver, secure: bool, code: ErrorCode | None, text: str) -> Exchange:
         info = self._curl.getinfo
         remote_ip = info(pycurl.PRIMARY_IP) or None
         host = f"[{remote_ip}]" if remote_ip and ":" in remote_ip else remote_ip
@@ -180,6 +150,7 @@ class Handle:
         return Exchange(
             status=status,
             headers={name: tuple(values) for name, values in receiver.headers.items()},
+            is_content=bool(receiver.is_content),
             answer=bytes(receiver.answer),
             phases=self._phases(secure, bool(reused)),
             reused=reused,
@@ -224,72 +195,32 @@ class Handle:
         )
 
 
-class _Receiver:
-    """libcurl's callbacks for one exchange. None of them may raise: pycurl would print it and go on."""
-
-    def __init__(self, request: HttpRequest, body: Body, monotonic: Callable[[], float]) -> None:
-        self.status: int | None = None
-        self.headers: dict[str, list[str]] = {}
-        self.answer = bytearray()
-        self.failure: tuple[ErrorCode, str] | None = None
-        self.is_connected = False
-        self._request = request
-        self._update = body.update
-        self._monotonic = monotonic
-        self._unwanted_bytes = 0
-        self._seen_bytes = 0.0
-        self._seen_s = 0.0
-
-    def header(self, line: bytes) -> None:
-        text = line.decode("latin-1").strip()
-        if text.startswith("HTTP/"):  # a new head: the final one follows any 1xx
-            self.headers = {}
-            word = text.split(None, 2)[1:2]
-            self.status = int(word[0]) if word and word[0].isdecimal() else None
-            return
-        name, colon, value = text.partition(":")
-        if colon:
-            self.headers.setdefault(name.strip().lower(), []).append(value.strip())
-
-    def connected(self, *_addresses: object) -> int:
-        self.is_connected = True
-        self._seen_s = self._monotonic()
-        return int(pycurl.PREREQFUNC_OK)
-
-    def write(self, chunk: bytes) -> int | None:
-        if self.status == 200:
-            try:
-                self._update(chunk)
-            except BodyRefusedError as refused:
-                self.failure = refused.code, refused.detail
-                return 0
-            except OSError as error:
-                self.failure = code_of_os_error(error), str(error)
-                return 0
-            return None
-        self.answer += chunk[: MAX_ANSWER_BYTES - len(self.answer)]
-        self._unwanted_bytes += len(chunk)
-        return None if self._unwanted_bytes <= _MAX_UNWANTED_BYTES else 0
-
-    def progress(self, _total: float, received: float, _up_total: float, _up: float) -> int:
-        if self._request.stopped():
-            self.failure = ErrorCode.CANCELLED, "stopped while under way"
-            return 1
-        if not self.is_connected:
-            return 0
-        now = self._monotonic()
-        if received != self._seen_bytes:
-            self._seen_bytes, self._seen_s = received, now
-        elif now - self._seen_s >= self._request.stall_timeout_s:
-            self.failure = ErrorCode.STALLED, f"no byte for {self._request.stall_timeout_s:g} s"
-            return 1
-        return 0
-
-
-def code_of_os_error(error: OSError) -> ErrorCode:
-    """The code of a failed write to the local disk."""
-    return ErrorCode.DISK_FULL if error.errno in _DISK_FULL else ErrorCode.UNKNOWN
-
-
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))  # zero would mean without end
+
+
+class Handles:
+    """Handles with their kept connections; safe for threads."""
+
+    def __init__(self, make: Callable[[], Handle]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._idle: list[Handle] = []
+
+    @contextmanager
+    def one(self) -> Iterator[Handle]:
+        """The handle that was used last, for its connection is the least likely to have been closed meanwhile."""
+        with self._lock:
+            handle = self._idle.pop() if self._idle else None
+        handle = handle or self._make()
+        try:
+            yield handle
+        finally:
+            with self._lock:
+                self._idle.append(handle)
+
+    def close(self) -> None:
+        """Close every connection; no exchange may be under way."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()

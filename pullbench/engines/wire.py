@@ -2,11 +2,15 @@
 
 Each trial starts alike: without connections, without tokens, with its threads already there. Within it, auth
 `persisted` keeps connections and tokens between pulls; `per-pull` makes them anew for each.
+
+With `strategy: base-first` a pull is what `docker pull BASE; docker pull IMAGE` brings: the base images' manifests, configs
+and layers first, then what the image has more, each digest once, all of it inside the clock and in `bytes`.
 """
 
 import shutil
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,11 +22,17 @@ from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.wire_pull import WirePull, Workshop
 from pullbench.engines.wire_session import Session, Trust
+from pullbench.errors import RegistryError
 from pullbench.model.facts import EngineFacts
+from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.trust import public_roots
+
+MOST_PULLS = 4096
+"""HTTP/2 connections at once, far above what a trial has; a pull beyond it would wait for another's end."""
 
 
 @dataclass(slots=True)
@@ -31,9 +41,13 @@ class _Trial:
 
     folder: Path
     executor: ThreadPoolExecutor | None = None
+    drivers: ThreadPoolExecutor | None = None
+    """Threads of HTTP/2 connections, one a pull at once."""
     trusts: dict[str | None, Trust] = field(default_factory=dict)
     sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
     """Kept ones, by registry and proxy."""
+    bases: dict[tuple[str, str], Sequence[Reference] | RegistryError] = field(default_factory=dict)
+    """What is pulled first, pinned, or why it cannot be; by registry and proxy."""
 
 
 class WireEngine:
@@ -48,6 +62,7 @@ class WireEngine:
         self._clock = clock
         self._numbers = count()
         self._trial: _Trial | None = None
+        self._pinned: dict[tuple[str, str, str], Reference] = {}
         self._cancelled = False
 
     def facts(self) -> EngineFacts:
@@ -60,31 +75,40 @@ class WireEngine:
         """
         self.close_trial()
         self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")))
+        pulls = min(setup.concurrency, len(setup.requests))
+        if self._entry.http_version == "2":
+            trial.drivers = _started(pulls, most=MOST_PULLS)
         for route in {_key(request.route): request.route for request in setup.requests}.values():
             if route.ca_file not in trial.trusts:
                 trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")
             trial.sessions[_key(route)] = self._session(route, trial)
-        pulls = min(setup.concurrency, len(setup.requests))
-        blobs = max((len(request.expected.manifest.blobs) for request in setup.requests), default=0)
-        trial.executor = _started(pulls * (min(self._entry.layer_concurrency, blobs) - 1))
+            trial.bases[_key(route)] = self._pinned_bases(route)
+        lanes = self._entry.layer_concurrency
+        if self._entry.chunk_bytes is None and not self._entry.base_images:
+            lanes = min(lanes, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
+        trial.executor = _started(pulls * (lanes - 1))
 
     def pull(self, request: PullRequest) -> PullOutcome:
         """Pull one image; `open_trial` must have named its route."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
+        bases = trial.bases[_key(request.route)]
+        if isinstance(bases, RegistryError):
+            return PullOutcome(ok=False, error_code=bases.code, error=f"{bases.where}: {bases.detail}")
         workshop = Workshop(
             clock=self._clock,
             lanes=self._entry.layer_concurrency,
             executor=trial.executor,
+            chunk_bytes=self._entry.chunk_bytes,
             new_path=(lambda: trial.folder / str(next(self._numbers))) if self._entry.sink == "disk" else None,
             cancelled=lambda: self._cancelled,
         )
         if request.auth == "persisted":
-            return WirePull(request, trial.sessions[_key(request.route)], workshop).run()
+            return WirePull(request, trial.sessions[_key(request.route)], workshop, bases).run()
         session = self._session(request.route, trial)
         try:
-            return WirePull(request, session, workshop).run()
+            return WirePull(request, session, workshop, bases).run()
         finally:
             session.close()
 
@@ -97,6 +121,8 @@ class WireEngine:
             trial.executor.shutdown()
         for session in trial.sessions.values():
             session.close()
+        if trial.drivers is not None:
+            trial.drivers.shutdown()
         shutil.rmtree(trial.folder, ignore_errors=True)
 
     def cancel(self) -> None:
@@ -110,8 +136,25 @@ class WireEngine:
     def _session(self, route: Route, trial: _Trial) -> Session:
         credentials = self._keychain.credentials(route.credentials, route.host)
         return Session(
-            route, self._entry, credentials=credentials, trust=trial.trusts[route.ca_file], clock=self._clock
+            route,
+            self._entry,
+            credentials=credentials,
+            trust=trial.trusts[route.ca_file],
+            clock=self._clock,
+            drivers=trial.drivers,
         )
+
+    def _pinned_bases(self, route: Route) -> Sequence[Reference] | RegistryError:
+        """The base images held to the digests that their tags had when the run first asked."""
+        try:
+            for image in self._entry.base_images:
+                if (*_key(route), image) not in self._pinned:
+                    reference = Reference.parse(image)
+                    with RegistryClient(route, self._keychain) as client:
+                        self._pinned[*_key(route), image] = reference.pinned(client.manifest(reference).digest)
+        except RegistryError as error:
+            return error
+        return [self._pinned[*_key(route), image] for image in self._entry.base_images]
 
 
 def _key(route: Route) -> tuple[str, str]:
@@ -130,11 +173,14 @@ def _trust(ca_file: str | None, bundle: Path) -> Trust:
     return Trust(endpoint_file=ca_file, elsewhere_file=str(bundle))
 
 
-def _started(threads: int) -> ThreadPoolExecutor | None:
-    """An executor whose threads all run already: none is created inside the clock. None where none is needed."""
+def _started(threads: int, most: int = 0) -> ThreadPoolExecutor | None:
+    """An executor whose threads all run already: none is created inside the clock. None where none is needed.
+
+    Above `threads` it makes more when they are asked for, up to `most`.
+    """
     if threads < 1:
         return None
-    executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="wire")
+    executor = ThreadPoolExecutor(max_workers=max(threads, most), thread_name_prefix="wire")
     everyone = threading.Barrier(threads + 1)
     for _ in range(threads):
         executor.submit(everyone.wait)

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pullbench.engines.curl import BodyRefusedError
+from pullbench.engines.curl_receiver import BodyRefusedError
 from pullbench.errors import ErrorCode
-from pullbench.model.manifest import MAX_MANIFEST_BYTES, Descriptor
+from pullbench.model.manifest import ACCEPT, MAX_MANIFEST_BYTES, Descriptor
 from pullbench.registry.auth import MAX_TOKEN_BYTES, Token, read_token
 
 
@@ -16,7 +17,22 @@ class CheckedBody(Protocol):
 
     @property
     def received_bytes(self) -> int: ...
+    @property
+    def note(self) -> str | None:
+        """What is special about the transfer, for its row."""
+        ...
+
+    @property
+    def request_headers(self) -> Mapping[str, str]:
+        """What to ask with, so that just this content comes."""
+        ...
+
+    def accepts(self, status: int, headers: Mapping[str, Sequence[str]], /) -> bool: ...
     def update(self, chunk: bytes, /) -> None: ...
+    def settle(self) -> None:
+        """Wait for what must come before this content can be verified; no part of the transfer's own time."""
+        ...
+
     def finish(self) -> None:
         """Raises BodyRefusedError for content that is not what was promised, OSError where it cannot be kept."""
         ...
@@ -24,14 +40,28 @@ class CheckedBody(Protocol):
     def close(self) -> None: ...
 
 
-class BlobBody:
+class WholeBody:
+    """A body that is asked for as a whole: a 200 brings it, and it can be verified as soon as it is there."""
+
+    note: str | None = None
+    request_headers: Mapping[str, str] = {}
+
+    def accepts(self, status: int, _headers: Mapping[str, Sequence[str]], /) -> bool:
+        return status == 200
+
+    def settle(self) -> None:
+        """There is nothing to wait for."""
+
+
+class BlobBody(WholeBody):
     """A config or a layer: hashed as it comes and then dropped, or written to `path` and synced to the disk.
 
     Memory does not grow with the blob. More bytes than the descriptor promises end it at once.
     """
 
-    def __init__(self, descriptor: Descriptor, path: Path | None = None) -> None:
+    def __init__(self, descriptor: Descriptor, path: Path | None = None, note: str | None = None) -> None:
         self.received_bytes = 0
+        self.note = note
         self._descriptor = descriptor
         self._size_bytes = descriptor.size_bytes
         self._hash = hashlib.new(descriptor.digest.partition(":")[0])
@@ -53,7 +83,7 @@ class BlobBody:
     def finish(self) -> None:
         if self._file is not None:
             os.fsync(self._file.fileno())
-        _verify(self._descriptor.digest, self._size_bytes, self._hash.hexdigest(), self.received_bytes)
+        verify(self._descriptor.digest, self._size_bytes, self._hash.hexdigest(), self.received_bytes)
 
     def close(self) -> None:
         if self._file is not None:
@@ -61,7 +91,7 @@ class BlobBody:
             self._file = None
 
 
-class DocumentBody:
+class DocumentBody(WholeBody):
     """What is kept to be read, so it is bounded."""
 
     def __init__(self, limit_bytes: int) -> None:
@@ -84,6 +114,8 @@ class DocumentBody:
 class ManifestBody(DocumentBody):
     """A manifest or an index; its size is known only where an index names it."""
 
+    request_headers: Mapping[str, str] = {"Accept": ACCEPT}
+
     def __init__(self, digest: str, size_bytes: int | None = None) -> None:
         super().__init__(MAX_MANIFEST_BYTES)
         self._digest = digest
@@ -94,7 +126,7 @@ class ManifestBody(DocumentBody):
         found = hashlib.new(algorithm, self.content).hexdigest()
         if found != promised and not self.content.lstrip().startswith(b"{"):
             raise BodyRefusedError(ErrorCode.NOT_A_REGISTRY, f"no manifest but {bytes(self.content[:60])!r}")
-        _verify(self._digest, self._size_bytes, found, len(self.content))
+        verify(self._digest, self._size_bytes, found, len(self.content))
 
 
 class TokenBody(DocumentBody):
@@ -110,7 +142,8 @@ class TokenBody(DocumentBody):
         self.token = read_token(bytes(self.content))
 
 
-def _verify(digest: str, size_bytes: int | None, found: str, received_bytes: int) -> None:
+def verify(digest: str, size_bytes: int | None, found: str, received_bytes: int) -> None:
+    """Raise BodyRefusedError where length or digest (`found`, hexadecimal) is not what was promised."""
     algorithm, _, promised = digest.partition(":")
     if size_bytes is not None and received_bytes < size_bytes:
         raise BodyRefusedError(ErrorCode.TRUNCATED, f"{received_bytes} of {size_bytes} bytes of {digest}")

@@ -3,11 +3,11 @@
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from pullbench.engines.curl import Exchange
+from pullbench.engines.curl import Exchange, Handles
 from pullbench.errors import ErrorCode, RegistryError, code_of_status
 from pullbench.model.record import Transfer, TransferKind
 from pullbench.registry.auth import redact_url
@@ -15,6 +15,12 @@ from pullbench.registry.auth import redact_url
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and its kin
 _MAX_HEADER_CHARS = 80
+_CACHE_HEADERS = (
+    *("x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status", "age"),
+    *("x-dragonfly-task-id", "x-dragonfly-task-download-finished", "x-dragonfly-server-ip", "x-dragonfly-error-type"),
+)
+RANGE_REFUSED = "range refused"
+"""The note of a transfer whose layer was to come in parts, and comes whole."""
 
 
 class PullLog:
@@ -45,6 +51,9 @@ class Attempt:
     deadline_s: float
     """On the engine's monotonic clock: when the pull's time is up."""
     stopped: Callable[[], bool]
+    handles: Handles
+    forgiven: Collection[int] = ()
+    """Statuses that are no failure of the pull, for it goes on by another way: a refused range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +74,11 @@ class Trail:
         return self.hops[-1]
 
     def failure(self) -> RegistryError | None:
-        """Why there is no content, in the server's own words as they came; None for a 200 that came to its end."""
+        """Why there is no content, in the server's own words as they came; None for content that came to its end."""
         last, where = self.last, f"{self.method} {redact_url(self.url)}"
         if self.error_code is not None:
             return RegistryError(self.error_code, where, self.error, status=last.status)
-        if last.status == 200:
+        if last.is_content:
             return None
         status = last.status or 0
         code = ErrorCode.PROXY if _is_of_the_forward_proxy(last) else code_of_status(status)
@@ -86,6 +95,7 @@ def transfer_row(
     received_bytes: int,
     error_code: ErrorCode | None = None,
     total_s: float | None = None,
+    note: str | None = None,
 ) -> Transfer:
     """One row for the whole trail: phases summed over its hops, address and headers of the last one."""
     phases = [hop.phases for hop in trail.hops]
@@ -110,17 +120,21 @@ def transfer_row(
         remote_ip=last.remote_ip,
         served_by=served_by(last),
         error_code=error_code,
+        note=note,
     )
 
 
 def served_by(exchange: Exchange) -> str | None:
-    """Who answered: the address, and what caches on the way say of themselves (Via, X-Cache, Age; RFC 9110, 9111)."""
+    """Who answered: the address, and what caches on the way say of themselves.
+
+    Via and Age (RFC 9110, 9111), the X-Cache headers of squid, nginx, Nexus, Harbor and CDNs, and Dragonfly's.
+    """
     if exchange.address is None or exchange.status is None:
         return None
     parts = [exchange.address]
     if via := clean(exchange.header("via"), _MAX_HEADER_CHARS):
         parts.append(f'via "{via}"')
-    for name in ("x-cache", "age"):
+    for name in _CACHE_HEADERS:
         if value := clean(exchange.header(name), _MAX_HEADER_CHARS):
             parts.append(f'{name}="{value}"' if " " in value else f"{name}={value}")
     return " ".join(parts)

@@ -4,7 +4,8 @@ A session lives for a trial (auth: persisted) or for one pull (per-pull). Thread
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +13,12 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from pullbench import __version__
 from pullbench.engines.clock import Clock
-from pullbench.engines.curl import BodyRefusedError, Handle, HttpRequest, code_of_os_error
+from pullbench.engines.curl import Handle, Handles
+from pullbench.engines.curl_multi import Multiplexer
+from pullbench.engines.curl_receiver import BodyRefusedError, HttpRequest, code_of_os_error
 from pullbench.engines.wire_body import CheckedBody, TokenBody
 from pullbench.engines.wire_login import Login
-from pullbench.engines.wire_record import Attempt, Trail, transfer_row
+from pullbench.engines.wire_record import RANGE_REFUSED, Attempt, Trail, transfer_row
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.record import TransferKind
 from pullbench.model.route import Route
@@ -45,18 +48,46 @@ class Trust:
 
 
 class Session:
-    """Connections and tokens of one route."""
+    """Connections and tokens of one route.
+
+    With HTTP/1.1 a connection serves whoever comes next. With HTTP/2 each pull under way has one for itself, and all its
+    exchanges share it; `drivers` has the threads for those.
+    """
 
     def __init__(
-        self, route: Route, entry: EngineEntry, *, credentials: Credentials | None, trust: Trust, clock: Clock
+        self,
+        route: Route,
+        entry: EngineEntry,
+        *,
+        credentials: Credentials | None,
+        trust: Trust,
+        clock: Clock,
+        drivers: Executor | None = None,
     ) -> None:
         self._route = route
         self._entry = entry
         self._login = Login(route, credentials, clock)
         self._trust = trust
         self._clock = clock
+        self._drivers = drivers
         self._lock = threading.Lock()
-        self._idle: list[Handle] = []
+        self._handles = Handles(lambda: Handle(clock.monotonic))
+        self._idle: list[Multiplexer] = []
+
+    @contextmanager
+    def connections(self) -> Iterator[Handles]:
+        """What one pull makes its exchanges by."""
+        if self._drivers is None:
+            yield self._handles
+            return
+        with self._lock:
+            multiplexer = self._idle.pop() if self._idle else None
+        multiplexer = multiplexer or Multiplexer(self._drivers, self._clock.monotonic)
+        try:
+            yield multiplexer.handles
+        finally:
+            with self._lock:
+                self._idle.append(multiplexer)
 
     def get(
         self,
@@ -66,42 +97,30 @@ class Session:
         *,
         kind: TransferKind,
         digest: str,
-        headers: Mapping[str, str],
     ) -> None:
         """GET `/v2/REPOSITORY/path` into the body and verify it; a 401 leads to one token exchange.
 
         Adds a row an exchange to the attempt's log. Raises RegistryError.
         """
         url = f"{self._route.url}/v2/{attempt.repository}/{path}"
-        with self._handle() as handle:
+        with attempt.handles.one() as handle:
             ask = partial(self._ask_token, handle, attempt)
             authorization = self._login.current(attempt, ask)
-            trail = self._follow(handle, url, body, attempt, headers=headers, own=self._own(authorization))
+            trail = self._follow(handle, url, body, attempt, own=self._own(authorization))
             challenges = self._challenges(trail)
             if self._login.can_answer(challenges, authorization):
                 attempt.log.add(transfer_row(trail, attempt, kind="token", digest=None, received_bytes=0))
                 attempt.log.add_auth(trail.total_s)
                 authorization = self._login.renew(attempt, ask, stale=authorization, challenges=challenges)
-                trail = self._follow(handle, url, body, attempt, headers=headers, own=self._own(authorization))
+                trail = self._follow(handle, url, body, attempt, own=self._own(authorization))
         self._conclude(trail, body, attempt, kind, digest)
 
     def close(self) -> None:
         """Close every connection; no request may be under way."""
+        self._handles.close()
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
-
-    @contextmanager
-    def _handle(self) -> Iterator[Handle]:
-        """The handle that was used last, for its connection is the least likely to have been closed meanwhile."""
-        with self._lock:
-            handle = self._idle.pop() if self._idle else None
-        handle = handle or Handle(self._clock.monotonic)
-        try:
-            yield handle
-        finally:
-            with self._lock:
-                self._idle.append(handle)
 
     def _challenges(self, trail: Trail) -> tuple[Challenge, ...]:
         """What a 401 of the endpoint offers; another host, such as a storage service, may not ask for a token."""
@@ -117,18 +136,22 @@ class Session:
         self, trail: Trail, body: CheckedBody, attempt: Attempt, kind: TransferKind, digest: str | None
     ) -> None:
         """Verify what came, add its row, and raise what was wrong with it."""
-        started_s = self._clock.monotonic()
         failure = trail.failure()
+        if failure is None:
+            body.settle()
+        started_s = self._clock.monotonic()
         failure = self._login.explain(failure, trail, kind) if failure else _verified(trail, body)
         total_s = trail.total_s + self._clock.monotonic() - started_s
+        forgiven = failure is not None and failure.status in attempt.forgiven
         row = transfer_row(
             trail,
             attempt,
             kind=kind,
             digest=digest,
             received_bytes=body.received_bytes,
-            error_code=failure.code if failure else None,
+            error_code=None if failure is None or forgiven else failure.code,
             total_s=total_s,
+            note=RANGE_REFUSED if forgiven else body.note,
         )
         attempt.log.add(row)
         if failure is not None:
@@ -141,7 +164,6 @@ class Session:
         body: CheckedBody,
         attempt: Attempt,
         *,
-        headers: Mapping[str, str],
         own: Mapping[str, str],
         method: str = "GET",
         content: bytes | None = None,
@@ -151,7 +173,7 @@ class Session:
         started_at, started_s = self._clock.now(), self._clock.monotonic()
         code, text = None, ""
         while True:
-            sent = {"User-Agent": _USER_AGENT, **headers, **(own if same_origin(url, first) else {})}
+            sent = {"User-Agent": _USER_AGENT, **body.request_headers, **(own if same_origin(url, first) else {})}
             hop = handle.exchange(self._request(method, url, sent, content, attempt), body)
             hops.append(hop)
             code, text = hop.error_code, hop.error
@@ -188,6 +210,7 @@ class Session:
             proxy_url=self._route.forward_url or "",
             ca_file=trust.endpoint_file if same_origin(url, self._route.url) else trust.elsewhere_file,
             http_version=entry.http_version,
+            resolve=_pins(entry, self._route.forward_url or url),
             connect_timeout_s=entry.connect_timeout_s,
             stall_timeout_s=entry.stall_timeout_s,
             timeout_s=max(0.001, attempt.deadline_s - self._clock.monotonic()),
@@ -195,26 +218,38 @@ class Session:
         )
 
     def _ask_token(self, handle: Handle, attempt: Attempt, asked: TokenRequest, body: TokenBody) -> Token:
-        trail = self._follow(
-            handle, asked.url, body, attempt, headers={}, own=asked.headers, method=asked.method, content=asked.body
-        )
+        endpoints = self._route.headers if same_origin(asked.url, self._route.url) else {}
+        own = {**endpoints, **asked.headers}
+        trail = self._follow(handle, asked.url, body, attempt, own=own, method=asked.method, content=asked.body)
         self._conclude(trail, body, attempt, "token", None)
         return body.token
 
 
 def _verified(trail: Trail, body: CheckedBody) -> RegistryError | None:
-    where = f"{trail.method} {redact_url(trail.url)}"
+    where, status = f"{trail.method} {redact_url(trail.url)}", trail.last.status
     try:
         body.finish()
     except BodyRefusedError as refused:
         is_page = trail.last.header("content-type").lower().startswith("text/html")
         code = ErrorCode.NOT_A_REGISTRY if is_page else refused.code
-        return RegistryError(code, where, refused.detail, status=200)
+        return RegistryError(code, where, refused.detail, status=status)
     except RegistryError as error:
-        return RegistryError(error.code, where, error.detail, status=200)
+        return RegistryError(error.code, where, error.detail, status=status)
     except OSError as error:
-        return RegistryError(code_of_os_error(error), where, str(error), status=200)
+        return RegistryError(code_of_os_error(error), where, str(error), status=status)
     return None
+
+
+def _pins(entry: EngineEntry, url: str) -> Sequence[str]:
+    """libcurl's HOST:PORT:ADDRESS for the host that is about to be looked up, where the engine pins it."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    host = (parts.hostname or "").lower()
+    shown = f"[{host}]" if ":" in host else host
+    address = entry.resolve.get(f"{shown}:{port}") or entry.resolve.get(shown)
+    if address is None:
+        return ()
+    return (f"{shown}:{port}:[{address}]" if ":" in address else f"{shown}:{port}:{address}",)
 
 
 def _target(url: str, location: str) -> str:
