@@ -13,6 +13,49 @@ from pullbench.report.stored import StoredRun, records
 
 _QUIET = ("pass", "skip")
 _FIRST = {"fail": 0, "error": 1, "warn": 2, "pass": 3, "skip": 4}
+_NOTES = (
+    (
+        "Clock",
+        "A pull's time runs from its start to its last verified byte (docker: until the daemon says it is done, "
+        "unpacked), with all attempts and waiting in it. Tags were resolved to digests before. Failed pulls are in no "
+        "time; they count in success rates.",
+    ),
+    (
+        "Median",
+        "The median of each block's pulls; then the geometric mean of these over blocks. Its 95% interval is Student's t "
+        "over the blocks: pulls of one block share their minute, so they are not counted as independent.",
+    ),
+    (
+        "Image every",
+        "A trial's wall time divided by its pulls. With more pulls at once a single pull takes longer, while the whole "
+        "is done sooner: this number shows the whole.",
+    ),
+    (
+        "Percentiles",
+        "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
+    ),
+    (
+        "Success",
+        "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
+        "narrow. To show 99.9% takes thousands of pulls without a failure.",
+    ),
+    (
+        "Objectives",
+        "Met or missed where the whole 95% interval lies on one side of the target, over all settings together and for "
+        "each by itself; all else is not shown. What is met together can be missed by one setting.",
+    ),
+    (
+        "Comparisons",
+        "Ratios within the same block; differences under 5% are called none. p is corrected (Holm) for the number of "
+        "comparisons of one factor, that of the fastest setting for every setting it was picked from. Inconclusive "
+        "means just that.",
+    ),
+    (
+        "Not known",
+        "Other load on registry, network and this machine at the time; what other vantages see; what an engine does not "
+        "show is empty, never zero.",
+    ),
+)
 
 
 def preflight(checks: pd.DataFrame) -> Html:
@@ -121,48 +164,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ob
 
 def method(stored: StoredRun) -> Html:
     """How the numbers came about, in plain words, and what they do not tell."""
-    blocks = int(stored.spec.get("repetitions", 0))
-    warmup = int(stored.spec.get("warmup", 0))
-    notes = [
-        (
-            "Clock",
-            "A pull's time runs from its start to its last verified byte (docker: until the daemon says it is done, "
-            "unpacked), with all attempts and waiting in it. Tags were resolved to digests before. Failed pulls are in "
-            "no time; they count in success rates.",
-        ),
-        (
-            "Blocks",
-            f"Each of {numbers.count(blocks, 'block')} runs every cell once, in an order drawn anew, so that a slow "
-            f"minute hits all alike. Before them, {numbers.count(warmup, 'block')} of warm-up, stored and in no number.",
-        ),
-        (
-            "Median",
-            "The median of each block's pulls; then the geometric mean of these over blocks. Its 95% interval is Student's "
-            "t over the blocks: pulls of one block share their minute, so they are not counted as independent.",
-        ),
-        (
-            "Image every",
-            "A trial's wall time divided by its pulls. With more pulls at once a single pull takes longer, while the whole "
-            "is done sooner: this number shows the whole.",
-        ),
-        (
-            "Percentiles",
-            "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
-        ),
-        (
-            "Success",
-            "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
-            "narrow. To show 99.9% takes thousands of pulls without a failure.",
-        ),
-        (
-            "Comparisons",
-            "Ratios within the same block; differences under 5% are called none. p is corrected (Holm) for the number of "
-            "comparisons of one factor. Inconclusive means just that.",
-        ),
-        (
-            "Not known",
-            "Other load on registry, network and this machine at the time; what other vantages see; what an engine does "
-            "not show is empty, never zero.",
-        ),
-    ]
+    blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "block")
+    warmup = numbers.count(int(stored.spec.get("warmup", 0)), "block")
+    ordered = (
+        f"Each of {blocks} runs every cell once, in an order drawn anew, so that a slow minute hits all alike. Before "
+        f"them, {warmup} of warm-up, stored and in no number."
+    )
+    notes = [("Blocks", ordered), *_NOTES]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")
