@@ -18,7 +18,7 @@ class Capability:
     has_store: bool
     """It keeps what it pulled, so it pulls an image at most once a trial."""
     cannot: Mapping[str, str] = field(default_factory=dict)
-    """`proxy:forward`, `cache:warm`, `auth:per-pull` … → why not."""
+    """`proxy:forward`, `proxy:headers`, `cache:warm`, `auth:per-pull` … → why not."""
 
     def refusal(self, factor: str, value: str) -> str | None:
         """Why a value of a factor cannot be measured with this kind; None where it can."""
@@ -26,7 +26,16 @@ class Capability:
 
 
 _NO_STORE = "keeps nothing between pulls, so every pull is cold"
-_NOT_BUILT = "this version of pullbench has no engine of this kind yet"
+_NO_HEADERS = "cannot send the proxy's `headers`: use the engine wire or containerd for this proxy"
+_NO_LOOPBACK_PROXY = (
+    "never asks a proxy for localhost or 127.0.0.0/8, as no program written in Go does: "
+    "give the registry by another address of this machine"
+)
+
+
+def _own_exchange(client: str) -> str:
+    return f"{client} makes a token exchange of its own for every pull; the setting would change nothing"
+
 
 CAPABILITIES: dict[str, Capability] = {
     "wire": Capability(has_store=False, cannot={"cache:warm": f"wire {_NO_STORE}"}),
@@ -35,11 +44,33 @@ CAPABILITIES: dict[str, Capability] = {
         cannot={
             "proxy:forward": "dockerd takes its HTTP proxy at start, not per pull: "
             "start a second daemon with HTTP_PROXY and give the engine its `host`",
-            "auth:per-pull": "dockerd makes a token exchange of its own for every pull; the setting would change nothing",
+            "proxy:headers": f"dockerd {_NO_HEADERS}",
+            "auth:per-pull": _own_exchange("dockerd"),
         },
     ),
-    "podman": Capability(has_store=True, cannot={"engine": _NOT_BUILT}),
-    "skopeo": Capability(has_store=False, cannot={"engine": _NOT_BUILT}),
-    "containerd": Capability(has_store=True, cannot={"engine": _NOT_BUILT}),
+    "podman": Capability(
+        has_store=True,
+        cannot={
+            "proxy:headers": f"podman {_NO_HEADERS}",
+            "proxy:forward-loopback": f"podman {_NO_LOOPBACK_PROXY}",
+            "auth:per-pull": _own_exchange("podman"),
+        },
+    ),
+    "skopeo": Capability(
+        has_store=False,
+        cannot={
+            "proxy:headers": f"skopeo {_NO_HEADERS}",
+            "proxy:forward-loopback": f"skopeo {_NO_LOOPBACK_PROXY}",
+            "cache:warm": f"skopeo {_NO_STORE}",
+            "auth:per-pull": _own_exchange("skopeo"),
+        },
+    ),
+    "containerd": Capability(
+        has_store=True,
+        cannot={
+            "proxy:forward-loopback": f"ctr {_NO_LOOPBACK_PROXY}",
+            "auth:per-pull": _own_exchange("ctr"),
+        },
+    ),
     "fake": Capability(has_store=False),
 }

@@ -194,12 +194,12 @@ def _refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
     """Why a cell cannot be; None where it can."""
     capability = CAPABILITIES[cell.engine_kind]
     proxy = next((entry for entry in spec.proxies if entry.name == cell.proxy), None)
-    if (never := capability.cannot.get("engine")) is not None:
-        return f"engine '{cell.engine}': {never}"
     if proxy is not None and proxy.upstream not in (None, cell.registry):
         return f"proxy '{proxy.name}' is a mirror of '{proxy.upstream}', not of '{cell.registry}'"
-    if proxy is not None and (reason := capability.refusal("proxy", proxy.kind)) is not None:
-        return f"engine '{cell.engine}': {reason}"
+    registry = next(entry for entry in spec.registries if entry.name == cell.registry)
+    for demand in _route(registry, proxy).demands:
+        if (reason := capability.refusal("proxy", demand)) is not None:
+            return f"engine '{cell.engine}': {reason}"
     for factor in ("cache", "auth"):
         if (reason := capability.refusal(factor, getattr(cell, factor))) is not None:
             return f"engine '{cell.engine}': {reason}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pullbench.model.reference import Reference
@@ -37,6 +38,23 @@ class Route:
         """For people: `eu` or `eu via cache`."""
         return self.registry if self.proxy == DIRECT else f"{self.registry} via {self.proxy}"
 
+    @property
+    def demands(self) -> tuple[str, ...]:
+        """What an engine must be able to do for this route: the values of the factor `proxy` in CAPABILITIES."""
+        if self.proxy == DIRECT:
+            return ()
+        if self.forward_url is None:
+            return ("mirror", "headers") if self.headers else ("mirror",)
+        return ("forward", "forward-loopback") if _is_loopback(self.url) else ("forward",)
+
     def repository(self, reference: Reference) -> str:
         """The repository's name at this endpoint: a mirror may put a prefix before it."""
         return f"{self.prefix}/{reference.repository}" if self.prefix else reference.repository
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

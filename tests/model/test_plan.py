@@ -16,6 +16,7 @@ from pullbench.model.plan import FACTORS, Plan, expected_image, group_reasons, m
 from pullbench.model.spec import Spec, read_spec
 
 MIRROR = {"name": "cache", "kind": "mirror", "url": "https://m.example.com", "upstream": "eu", "prefix": "/hub/"}
+HEADERS = {**MIRROR, "name": "dragonfly", "headers": {"X-Dragonfly-Registry": "https://eu.example.com"}}
 FORWARD = {"name": "squid", "kind": "forward", "url": "http://squid:3128"}
 
 
@@ -128,7 +129,8 @@ def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"engines": ["podman"]}, "no engine of this kind yet"),
+        ({"engines": ["podman"], "proxies": ["dragonfly"]}, "podman cannot send the proxy's `headers`"),
+        ({"engines": ["docker"], "proxies": ["dragonfly"]}, "dockerd cannot send the proxy's `headers`"),
         ({"cache": ["warm"]}, "wire keeps nothing between pulls"),
         ({"engines": ["docker"], "proxies": ["squid"]}, "dockerd takes its HTTP proxy at start"),
         ({"engines": ["docker"], "auth": ["per-pull"]}, "dockerd makes a token exchange of its own"),
@@ -138,11 +140,21 @@ def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
 )
 def test_a_cell_that_cannot_be_is_planned_out_with_its_reason(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        plan(spec(matrix=changes, proxies=[MIRROR, FORWARD]), facts())
+        plan(spec(matrix=changes, proxies=[MIRROR, HEADERS, FORWARD]), facts())
     one_that_can = {"engines": [*changes.get("engines", ["wire"]), "fake"], "registries": ["eu", "us"]}
-    made = plan(spec(matrix={**changes, **one_that_can}, proxies=[MIRROR, FORWARD]), facts())
+    made = plan(spec(matrix={**changes, **one_that_can}, proxies=[MIRROR, HEADERS, FORWARD]), facts())
     assert {cell.engine for cell in made.cells} >= {"fake"}
     assert any(told in reason for reason in reasons(made))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "[::1]"])
+def test_a_client_that_passes_its_proxy_by_for_loopback_is_not_taken_to_use_it(host: str) -> None:
+    registries = [{"name": "eu", "url": f"http://{host}:5000"}]
+    matrix = {"engines": ["wire", "skopeo", "podman", "containerd"], "proxies": ["direct", "squid"]}
+    made = plan(spec(registries=registries, proxies=[FORWARD], matrix=matrix), facts())
+    assert {cell.engine for cell in made.cells if cell.proxy == "squid"} == {"wire"}
+    assert len({cell.engine for cell in made.cells if cell.proxy == "direct"}) == 4
+    assert all("never asks a proxy for localhost" in reason for reason in reasons(made))
 
 
 def test_an_engine_that_is_not_there_is_planned_out() -> None:
@@ -220,10 +232,10 @@ def test_registries_outside_the_matrix_have_no_route() -> None:
 
 
 def test_the_document_of_a_plan_has_what_scripts_rely_on() -> None:
-    made = plan(spec(matrix={"engines": ["wire", "podman"]}), facts())
+    made = plan(spec(matrix={"engines": ["wire", "docker"], "auth": ["per-pull"]}), facts())
     document = made.as_dict()
     assert {"cells", "trials", "planned_out", "bytes", "manifest_requests"} <= set(document)
-    assert document["planned_out"][0]["cell"]["engine"] == "podman"
+    assert document["planned_out"][0]["cell"]["engine"] == "docker"
     assert {"trial", "block", "warmup", "pulls", *FACTORS} <= set(document["trials"][0])
 
 

@@ -1,0 +1,122 @@
+"""Where a command-line client keeps what it pulls: a folder of a trial's own, gone with the trial.
+
+A run that was killed leaves its folder, and perhaps processes and mounts under it. The lock on the folder is the
+kernel's and ends with its process, so the next trial sees that nobody owns it, and removes it.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+PREFIX = "pullbench-pull-"
+MARK = "PULLBENCH_PULL_FOLDER"
+"""In the environment of every process that works for a folder, so that it is found wherever it has gone."""
+_YOUNG_S = 60.0
+_END_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandFolder:
+    """An open folder that only this user can read."""
+
+    path: Path
+    _lock: int
+
+    @classmethod
+    def open(cls) -> Self:
+        """Make one under the system's folder for temporary files (TMPDIR), having removed those of killed runs."""
+        remove_stale_folders(Path(tempfile.gettempdir()))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return cls(path=path, _lock=lock)
+
+    def close(self) -> None:
+        """End what still works for it, and remove it."""
+        _remove(self.path)
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def remove_stale_folders(parent: Path) -> list[Path]:
+    """Remove what killed runs of this user left, and name it; best effort.
+
+    Folders under a minute old are left alone: one may have been made and not be locked yet.
+    """
+    removed = []
+    for path in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            if status.st_uid == os.getuid() and time.time() - status.st_mtime >= _YOUNG_S:
+                with _unowned(path):
+                    _remove(path)
+                removed.append(path)
+    return removed
+
+
+@contextlib.contextmanager
+def _unowned(path: Path) -> Iterator[None]:
+    """Hold the lock that its owner held; raises OSError where the owner still does, or the path is no folder."""
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Processes, then mounts, then files: each holds the next. What stays mounted is not reached into."""
+    end_processes(path)
+    mounted = mounts_under(path)
+    for mount in reversed(mounted):
+        subprocess.run(["umount", "--lazy", mount], capture_output=True, check=False)
+    if not mounted or not mounts_under(path):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def end_processes(path: Path) -> None:
+    """Kill every process that bears the folder's mark, and wait until they are gone."""
+    until = time.monotonic() + _END_S
+    while found := _marked(path):
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if time.monotonic() > until:
+            return
+        time.sleep(0.01)
+
+
+def _marked(path: Path) -> list[int]:
+    mark = f"{MARK}={path}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has gone, or is another user's
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
+def mounts_under(path: Path) -> list[str]:
+    """Mount points in the folder, outer ones first (proc(5), mountinfo)."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split(" ")[4].encode().decode("unicode_escape").encode("latin-1").decode() for line in lines]
+    return [point for point in points if point.startswith(f"{path}/")]

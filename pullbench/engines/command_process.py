@@ -1,0 +1,228 @@
+"""One run of a client's program: in a session of its own, with a deadline, a way to stop it, and bounded output.
+
+Linux only: a pidfd says when the process ended, to the microsecond and without its being reaped, so that its group's
+number cannot have become another's when what is left of the group is killed.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import termios
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Self
+
+from pullbench.engines.clock import Clock
+from pullbench.errors import ErrorCode
+
+GRACE_S = 2.0
+"""How long a group has between SIGTERM and SIGKILL."""
+_GIVE_UP_S = 10.0  # a process that SIGKILL does not end waits in the kernel, on a disk or a file server that is gone
+_TAIL_BYTES = 16 * 1024
+_CHUNK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program with its arguments and its whole environment: nothing is inherited."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    typed: str | None = field(default=None, repr=False)
+    """A line for a program that asks a terminal for its secret; it gets a pseudo-terminal then."""
+    trying_again: str | None = None
+    """What the program writes to stderr when it goes on by itself after a failure: it is ended there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a process ended. `ended` is the monotonic second; of the output the last 16 KiB are kept."""
+
+    ended: float
+    returncode: int | None
+    """As subprocess has it; None where even SIGKILL did not end it."""
+    stopped: ErrorCode | None
+    """`timeout` or `cancelled` where it was stopped, else None."""
+    was_trying_again: bool
+    """It failed, and was ended when it said that it would try again."""
+    stdout: str
+    stderr: str
+
+
+class StopSignal:
+    """Stops every process that runs under it, for good. Takes no lock, so a signal's handler may set it."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def set(self) -> None:
+        self.is_set = True
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self._fd, 1)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | None = None) -> Ended:
+    """Run a program to its end, or stop it and its group at `deadline` (monotonic) or when `stop` is set.
+
+    Nothing of its group is left when this returns. Raises OSError where the program cannot be started.
+    """
+    with _Running(command, clock) as running:
+        stopped = running.wait(deadline, stop)
+        if not running.has_ended:
+            ended = clock.monotonic()
+            running.terminate()
+        else:
+            ended = running.ended
+        return running.result(stopped, ended)
+
+
+class _Running:
+    """A started process: its pidfd, and the tails of what it writes."""
+
+    def __init__(self, command: Command, clock: Clock) -> None:
+        self._clock = clock
+        self._trying_again = None if command.trying_again is None else command.trying_again.encode()
+        self._is_trying_again = False
+        self._terminal: tuple[int, ...] = ()
+        stdin: int = subprocess.DEVNULL
+        if command.typed is not None:
+            self._terminal = _typed_terminal(command.typed)
+            stdin = self._terminal[1]
+        try:
+            self._process = subprocess.Popen(
+                command.arguments,
+                env=command.environment,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close_terminal()
+            raise
+        self._exit = os.pidfd_open(self._process.pid)
+        self._tails: dict[IO[bytes], bytes] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._exit, selectors.EVENT_READ)
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            os.set_blocking(stream.fileno(), False)
+            self._tails[stream] = b""
+            self._selector.register(stream, selectors.EVENT_READ)
+        self.ended = clock.monotonic()
+        self.has_ended = False
+
+    def wait(self, deadline: float, stop: StopSignal | None) -> ErrorCode | None:
+        """Read what it writes until it ends or tries again: None; or until it has to be stopped: why."""
+        if stop is not None:
+            self._selector.register(stop, selectors.EVENT_READ)
+        try:
+            while not self.has_ended and not self._is_trying_again:
+                left = deadline - self._clock.monotonic()
+                if stop is not None and stop.is_set:
+                    return ErrorCode.CANCELLED
+                if left <= 0:
+                    return ErrorCode.TIMEOUT
+                for key, _ in self._selector.select(left):
+                    if key.fd == self._exit:
+                        self.ended, self.has_ended = self._clock.monotonic(), True
+                    elif key.fileobj in self._tails:
+                        self._read(key.fileobj)
+        finally:
+            if stop is not None:
+                self._selector.unregister(stop)
+        return None
+
+    def terminate(self) -> None:
+        """SIGTERM to the group, and what is left of it after the grace gets SIGKILL."""
+        was_trying_again, self._trying_again, self._is_trying_again = self._is_trying_again, None, False
+        self._signal(signal.SIGTERM)
+        if self.wait(self._clock.monotonic() + GRACE_S, None) is not None:
+            self._signal(signal.SIGKILL)
+            self.wait(self._clock.monotonic() + _GIVE_UP_S, None)
+        self._is_trying_again = was_trying_again
+
+    def result(self, stopped: ErrorCode | None, ended: float) -> Ended:
+        self._end()
+        stdout, stderr = (tail.decode(errors="replace") for tail in self._tails.values())
+        return Ended(
+            ended=ended,
+            returncode=self._process.returncode,
+            stopped=stopped,
+            was_trying_again=self._is_trying_again,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def _end(self) -> None:
+        """Kill what is left of the group, read the rest of the output, and only then reap."""
+        self._signal(signal.SIGKILL)
+        for stream in self._tails:
+            while self._read(stream):
+                pass
+        if self.has_ended:
+            self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _read(self, stream: IO[bytes]) -> bool:
+        """Take what is there; False where there is no more now."""
+        try:
+            chunk = os.read(stream.fileno(), _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            if stream.fileno() in self._selector.get_map():
+                self._selector.unregister(stream)
+            return False
+        self._tails[stream] = tail = (self._tails[stream] + chunk)[-_TAIL_BYTES:]
+        if self._trying_again is not None and stream is self._process.stderr:
+            self._is_trying_again = b"\n" in tail.partition(self._trying_again)[2]
+        return True
+
+    def _close_terminal(self) -> None:
+        for fd in self._terminal:
+            os.close(fd)
+        self._terminal = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.returncode is None:  # an exception came between, such as Ctrl-C
+            self._signal(signal.SIGKILL)
+            self.wait(self._clock.monotonic() + _GIVE_UP_S, None)
+            self._end()
+        self._selector.close()
+        os.close(self._exit)
+        for stream in self._tails:
+            stream.close()
+        self._close_terminal()
+
+
+def _typed_terminal(line: str) -> tuple[int, int]:
+    """Both ends of a pseudo-terminal that echoes nothing and into which the line was typed."""
+    ours, theirs = os.openpty()
+    attributes = termios.tcgetattr(theirs)
+    attributes[3] &= ~(termios.ECHO | termios.ISIG)
+    attributes[6] = [b"\0"] * len(attributes[6])  # no byte of a secret is a control character
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    os.write(ours, f"{line}\n".encode())
+    return ours, theirs

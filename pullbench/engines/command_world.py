@@ -1,0 +1,59 @@
+"""What a command-line client sees of the world, and what it says of it at the end. Nothing here starts it."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from pullbench.engines.command_folder import MARK
+from pullbench.model.route import Route
+from pullbench.registry.auth import redact_url
+
+_ADMINISTRATORS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_KEPT = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # whom this machine trusts; nothing else of the environment is the client's
+_LONGEST_ERROR = 1000
+
+
+def find_program(name: str) -> str | None:
+    """Its path; administrators' folders are looked into too, where a user's PATH lacks them."""
+    return shutil.which(name, path=_path())
+
+
+def _path() -> str:
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), *_ADMINISTRATORS))
+
+
+def environment(folder: Path, route: Route | None = None, **more: str) -> dict[str, str]:
+    """All that a client sees of the world: homes and temporary files in `folder`, the route's proxy or none."""
+    names = dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR", MARK), str(folder))
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    proxy = route.forward_url if route is not None else None
+    proxies = {} if proxy is None else {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
+    return {"PATH": _path(), "LC_ALL": "C.UTF-8", **names, **kept, **proxies, **more}
+
+
+_FATAL = re.compile(r"^(?:Error: |ctr: |time=.* level=(?:fatal|error) )")
+_MESSAGE = re.compile(r'msg=("(?:[^"\\]|\\.)*"|\S+)')
+_PREFIX = re.compile(r"^(?:Failed, retrying in .*?Error: |Error: |ctr: )")
+_URL = re.compile(r"https?://[^\s\"'<>\\]+")
+
+
+def last_words(stderr: str) -> str:
+    """The line that says why a client failed, for a record: bounded, without control characters or signed queries."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    line = next((line for line in reversed(lines) if _FATAL.match(line)), lines[-1])
+    if (found := _MESSAGE.search(line)) is not None and line.startswith("time="):
+        line = _unquoted(found[1])
+    line = _URL.sub(lambda url: redact_url(url[0]), _PREFIX.sub("", line))
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in line).split())[:_LONGEST_ERROR]
+
+
+def _unquoted(text: str) -> str:
+    """A Go string literal as logrus writes it; its escapes are nearly JSON's."""
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text.strip('"').replace('\\"', '"')

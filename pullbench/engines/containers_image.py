@@ -1,0 +1,84 @@
+"""What skopeo and podman share: the configuration of the containers/image library, in files of a trial's own.
+
+Whatever the machine's administrator or user has configured (mirrors, stores, helpers, policies) does not count, so
+that a route is what the spec says. Over plain HTTP the library tries TLS first, as it does for everybody.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from pullbench.engines.base import PullRequest
+from pullbench.errors import UsageError
+from pullbench.model.route import Route
+from pullbench.registry.auth import Credentials
+from pullbench.registry.keychain import Keychain
+
+AUTH, REGISTRIES, POLICY = "auth.json", "registries.conf", "policy.json"
+
+
+def write_configuration(folder: Path, requests: Iterable[PullRequest], keychain: Keychain) -> None:
+    """Write the trial's `auth.json` (for this user's eyes alone), `registries.conf`, `policy.json` and CAs.
+
+    Raises UsageError where credentials or a CA file cannot be read.
+    """
+    known: dict[str, Credentials] = {}
+    repositories: dict[str, Route] = {}
+    for request in requests:
+        route = request.route
+        repositories[repository(request)] = route
+        found = keychain.credentials(route.credentials, route.host)
+        if found is not None:
+            known[route.host] = found
+        if route.ca_file is not None:
+            _copy_ca(route.ca_file, certificates(folder, route.ca_file))
+    write_secret(folder / AUTH, json.dumps({"auths": {host: _auth(found) for host, found in known.items()}}))
+    entries = (_registry(name, route) for name, route in repositories.items())
+    (folder / REGISTRIES).write_text("unqualified-search-registries = []\n" + "".join(entries))
+    (folder / POLICY).write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+
+
+def repository(request: PullRequest) -> str:
+    """The repository with its host, such as `r.io:5000/app`."""
+    return f"{request.route.host}/{request.route.repository(request.reference)}"
+
+
+def image_name(request: PullRequest) -> str:
+    """What to ask for: the repository at the digest that the plan pinned."""
+    return f"{repository(request)}@{request.reference.digest}"
+
+
+def certificates(folder: Path, ca_file: str) -> Path:
+    """The folder with this CA in it, as `--cert-dir` wants it; it is trusted beside the machine's own."""
+    return folder / f"certs-{hashlib.sha256(ca_file.encode()).hexdigest()[:16]}"
+
+
+def write_secret(path: Path, text: str) -> None:
+    """A new file that only this user can read from its first moment on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _copy_ca(ca_file: str, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    try:
+        shutil.copyfile(ca_file, folder / "ca.crt")
+    except OSError as error:
+        raise UsageError(
+            f"ca_file: {ca_file} cannot be used: {error.strerror}; give the PEM file of the registry's CA"
+        ) from None
+
+
+def _registry(name: str, route: Route) -> str:
+    """The whole repository as prefix: nothing that is configured elsewhere is more particular than that."""
+    insecure = str(route.plain_http).lower()
+    return f'[[registry]]\nprefix = "{name}"\nlocation = "{name}"\ninsecure = {insecure}\n'
+
+
+def _auth(found: Credentials) -> dict[str, str]:
+    pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode()
+    return {"auth": pair} | ({"identitytoken": found.identity_token} if found.identity_token else {})
