@@ -14,6 +14,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
+from pullbench.report import numbers, objective_words
 
 STATUS_STYLES = {
     Status.PASS: "green",
@@ -22,6 +23,7 @@ STATUS_STYLES = {
     Status.ERROR: "bold magenta",
     Status.SKIP: "dim",
 }
+VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _LINE_EVERY_S = 10.0
 _PIPE_WIDTH = 240
 
@@ -34,15 +36,6 @@ def stdout_console() -> Console:
 def plain(text: object) -> Text:
     """Text without markup and without control characters: a registry may say anything."""
     return Text("".join(character if character.isprintable() else "�" for character in str(text)))
-
-
-def seconds(value: float | None) -> str:
-    """Three significant digits: `1.23 s`, `45.6 ms`; a dash where there is none."""
-    if value is None:
-        return "–"
-    if value < 0.9995:
-        return f"{value * 1000:.3g} ms"
-    return f"{value:.3g} s" if value < 999.5 else f"{value:.0f} s"
 
 
 class ShellProgress:
@@ -148,24 +141,43 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
     for cell in sorted(cells, key=lambda entry: [entry[name] for name in varying]):
         failed = cell["succeeded"] < cell["pulls"]
         low, high = cell["median_low_s"], cell["median_high_s"]
-        rate = cell["throughput_bytes_per_s"]
         table.add_row(
             *(plain(cell[name]) for name in varying),
             str(cell["pulls"]),
             Text(str(cell["succeeded"]), style="bold red" if failed else ""),
-            seconds(cell["median_s"]),
-            "–" if low is None else f"{seconds(low)} to {seconds(high)}",
-            seconds(cell["p95_s"]),
-            "–" if rate is None else f"{format_bytes(rate)}/s",
+            numbers.seconds(cell["median_s"]),
+            numbers.NOT_KNOWN if low is None else f"{numbers.seconds(low)} to {numbers.seconds(high)}",
+            numbers.seconds(cell["p95_s"]),
+            numbers.rate(cell["throughput_bytes_per_s"]),
         )
     return table
 
 
 def print_verdict(console: Console, document: dict[str, Any]) -> None:
-    """The verdict of a run's document, and how each objective fared."""
+    """The verdict of a run's document, and how each objective fared: in the words of the report."""
+    console.print(plain(document["headline"]["title"]), style="bold")
     console.print(plain(document["headline"]["sentence"]))
-    for entry in document["slo"]:
-        console.print(plain(f"SLO {entry['name']}: {entry['verdict'].replace('_', ' ')}"))
+    if document["slo"]:
+        console.print()
+        console.print(objectives_table(document["slo"]))
+
+
+def objectives_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The objectives over the whole run, as the `slo` of a run's document has them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("objective", "measured", "asked", "verdict"):
+        table.add_column(name, justify="right" if name == "measured" else "left", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for row in rows:
+        verdict = Text(row["verdict"].replace("_", " "), style=VERDICT_STYLES[row["verdict"]])
+        table.add_row(
+            objective_words.title(row["name"]),
+            objective_words.measured(row),
+            objective_words.asked(row["name"], row["target"]),
+            verdict,
+            plain(objective_words.behind(row)),
+        )
+    return table
 
 
 def plan_table(plan: Plan) -> Table:

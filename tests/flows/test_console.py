@@ -1,0 +1,86 @@
+"""What the shell shows of a run's document: the words and numbers of the report."""
+
+import io
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from flows.console import cells_table, print_verdict
+from pullbench.model.plan import FACTORS
+from pullbench.report import numbers
+from pullbench.report.documents import run_document
+from tests.report import synthetic
+from tests.report.synthetic import RUN_ID, Recipe
+
+
+def shown(*printed: Any, width: int = 240) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    for what in printed:
+        console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def verdict(document: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=240, highlight=False)
+    print_verdict(console, document)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def cell(**changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = dict.fromkeys(FACTORS, "x") | {"engine": "wire", "pulls": 8, "succeeded": 8}
+    given |= {"median_s": 0.4, "median_low_s": 0.39, "median_high_s": 0.41, "p95_s": None}
+    return given | {"throughput_bytes_per_s": 9.61e7} | changes
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    recipe = Recipe(concurrency=(1, 4), slo={"mean_pull_s": 1.9, "success_rate": 0.999, "consecutive_failures": 3})
+    return run_document(synthetic.make("memory://console", recipe), RUN_ID)
+
+
+def test_long_times_are_told_as_the_report_tells_them() -> None:
+    slow = {"median_s": 754.2, "median_low_s": 119.6, "median_high_s": 7_384.0}
+    said = shown(cells_table([cell(**slow)]))
+    for value in slow.values():
+        assert numbers.seconds(value) in said
+    assert "12 min 34 s" in said
+
+
+def test_what_is_not_known_is_a_dash_and_times_stand_under_each_other() -> None:
+    said = shown(cells_table([cell(registry="a"), cell(registry="b", median_s=1.5, median_low_s=None)])).splitlines()
+    assert "–" in said[2]
+    assert re.search(r"400 ms ", said[1]) and re.search(r"1\.50 s ", said[2])
+    assert said[1].index("400 ms") + len("400 ms") == said[2].index("1.50 s") + len("1.50 s")
+    assert "96.1 MB/s" in said[1]
+
+
+def test_an_objective_is_printed_with_its_numbers_and_what_stands_behind_them(document: dict[str, Any]) -> None:
+    said = verdict(document)
+    assert document["headline"]["title"] in said
+    assert document["headline"]["sentence"] in " ".join(said.split())
+    (mean,) = [line for line in said.splitlines() if line.startswith("Mean pull time")]
+    (row,) = [row for row in document["slo"] if row["name"] == "mean_pull_s"]
+    assert row["verdict"] == "met" and " met " in mean
+    assert numbers.seconds(row["measured"]) in mean and "at most 1.90 s" in mean
+    assert "over all 12 settings together" in mean and f"by themselves miss it: {row['missed_by'][0]}" in mean
+    assert "mean_pull_s" not in said and "not_shown" not in said
+
+
+def test_a_run_without_objectives_has_no_table_of_them(document: dict[str, Any]) -> None:
+    assert "asked" not in verdict(document | {"slo": []}).splitlines()[-1]
+
+
+def test_a_hostile_name_is_no_markup_and_steers_no_terminal(document: dict[str, Any]) -> None:
+    row = document["slo"][0] | {"missed_by": ["[red]\x1b[31mx"]}
+    said = verdict(document | {"slo": [row]})
+    assert "[red]" in said and "\x1b" not in said
+
+
+def test_the_console_loads_no_pandas() -> None:
+    code = "import sys; import flows.console; print(sorted({'pandas', 'pyarrow', 'prefect'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
