@@ -115,11 +115,6 @@ class PushProgress:
         with self._lock:
             self.pushed += image.outcome == "pushed"
 
-    @property
-    def began(self) -> bool:
-        """Whether the registry holds anything that it did not hold before."""
-        return self.pushed > 0 or self._done > 0
-
     def ended(self) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -131,7 +126,7 @@ def _push(options: PushOptions, route: Route, images: Sequence[SyntheticImage], 
         with RegistryClient(route, keychain, read_timeout_s=_READ_TIMEOUT_S, actions="pull,push") as client:
             return push_workload(client, images, workers=options.workers, replace=options.replace, watch=progress)
     except RegistryError as error:
-        if not progress.began and error.code is not ErrorCode.DISK_FULL:
+        if not progress.pushed and error.code is not ErrorCode.DISK_FULL:
             raise
         raise IncompleteError(f"{error}; {_how_to_go_on(options, len(images), progress)}") from error
     except KeyboardInterrupt:
@@ -146,6 +141,8 @@ def _how_to_go_on(options: PushOptions, images: int, progress: PushProgress) -> 
 
 
 def _route(options: PushOptions) -> Route:
+    if options.ca_file is not None and not options.ca_file.is_file():
+        raise UsageError(f"--ca-file {options.ca_file}: no such file; give the PEM file of the registry's CA")
     return Route(
         registry="target",
         url=_checked(Url, options.registry, "REGISTRY"),
@@ -160,7 +157,7 @@ def _checked(kind: Any, text: str, option: str) -> str:
         return str(TypeAdapter(kind).validate_python(text))
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        value = f"'{text}' " if reason.startswith("is no") else ""
+        value = f"'{text}' " if kind is Url and reason.startswith("is no") else ""
         raise UsageError(f"{option}: {value}{reason}") from None
 
 

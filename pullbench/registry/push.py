@@ -1,6 +1,5 @@
 """Pushes synthetic images: only what is not there, never over a tag that is not ours, in memory that does not grow."""
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,12 +9,10 @@ from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, UsageError
-from pullbench.model.manifest import Index, Manifest
 from pullbench.model.reference import Reference
 from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
-from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
-from pullbench.registry.client import FetchedManifest, RegistryClient
-from pullbench.registry.faults import clean
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.standing import Standing, is_whole, look, refuse
 from pullbench.registry.upload import has_blob, pushing, put_manifest, send_blob
 
 ATTEMPTS = 3
@@ -80,16 +77,6 @@ def push_workload(
     return _Push(client, replace=replace, watch=watch or Unwatched()).run(tuple(images), workers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """What a tag holds before the push: nothing, this very image, another of ours, or something else."""
-
-    image: SyntheticImage
-    kind: Literal["absent", "same", "ours", "foreign"]
-    fetched: FetchedManifest | None = None
-    says: str = ""
-
-
 @dataclass(slots=True)
 class _BlobState:
     """One blob of the workload: sent by one thread at a time, and mounted from where it is known to be."""
@@ -104,14 +91,15 @@ class _Push:
         self._replace = replace
         self._watch = watch
         self._stop = threading.Event()
+        self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._blobs: dict[str, _BlobState] = {}
 
     def run(self, images: Sequence[SyntheticImage], workers: int) -> PushReport:
         with ThreadPoolExecutor(workers, thread_name_prefix="push") as pool:
-            standing = self._each(pool, [partial(self._look, image) for image in images])
-            self._refuse(standing)
+            standing = self._each(pool, [partial(look, self._client, image) for image in images])
+            refuse(self._client.route.host, standing, replace=self._replace)
             pushed = self._each(pool, [partial(self._bring, entry) for entry in standing])
         return PushReport(
             images=tuple(pushed),
@@ -123,12 +111,11 @@ class _Push:
 
     def _each(self, pool: ThreadPoolExecutor, calls: Sequence[Callable[[], Result]]) -> list[Result]:
         """All results in order; the first failure, or Ctrl-C, ends the others at their next piece."""
-        futures = [pool.submit(call) for call in calls]
+        futures = [pool.submit(self._guarded, call) for call in calls]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [error for future in done if (error := future.exception()) is not None]
-            if failed:
-                raise failed[0]
+            wait(futures, return_when=FIRST_EXCEPTION)
+            if self._failure is not None:
+                raise self._failure
         except BaseException:
             self._stop.set()
             for future in futures:
@@ -136,44 +123,20 @@ class _Push:
             raise
         return [future.result() for future in futures]
 
-    def _look(self, image: SyntheticImage) -> _Standing:
-        reference = image.reference
+    def _guarded(self, call: Callable[[], Result]) -> Result:
+        """The call, which fails for all where it fails."""
+        self._check_stop()
         try:
-            with pushing():
-                self._client.head_manifest(reference)
-                fetched = self._client.manifest(reference)
-        except RegistryError as error:
-            if error.status == 404:
-                return _Standing(image=image, kind="absent")
-            if error.code is ErrorCode.NOT_A_REGISTRY and error.status == 200:
-                return _Standing(image=image, kind="foreign")
+            return call()
+        except BaseException as error:
+            with self._lock:
+                self._failure = self._failure or error
+            self._stop.set()
             raise
-        annotations = _annotations(fetched.content)
-        says = clean(annotations.get(WORKLOAD_ANNOTATION, ""), 60)
-        if not says:
-            return _Standing(image=image, kind="foreign", fetched=fetched)
-        same = annotations.get(RECIPE_ANNOTATION) == image.recipe
-        return _Standing(image=image, kind="same" if same else "ours", fetched=fetched, says=says)
 
-    def _refuse(self, standing: Sequence[_Standing]) -> None:
-        """Raise UsageError for the first tag that may not be overwritten."""
-        foreign = [entry for entry in standing if entry.kind == "foreign"]
-        others = [] if self._replace else [entry for entry in standing if entry.kind == "ours"]
-        for found, why in (
-            (
-                foreign,
-                f"is not an image of pullbench (no annotation {WORKLOAD_ANNOTATION}): name another repository or tag",
-            ),
-            (others, "holds another workload ({}): name another tag, or overwrite it with --replace"),
-        ):
-            if found:
-                more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-                place = f"{self._client.route.host}/{found[0].image.reference}"
-                raise UsageError(f"{place}{more} {why.format(found[0].says)}; nothing was pushed")
-
-    def _bring(self, standing: _Standing) -> PushedImage:
+    def _bring(self, standing: Standing) -> PushedImage:
         image = standing.image
-        if standing.kind == "same" and standing.fetched is not None and self._is_whole(image, standing.fetched):
+        if standing.kind == "same" and standing.fetched is not None and is_whole(self._client, image, standing.fetched):
             self._watch.moved(image.size_bytes)
             return self._settled(image, standing.fetched.digest, "there")
         built = image.build()
@@ -182,23 +145,6 @@ class _Push:
             self._again(partial(self._blob, repository, blob))
         self._documents(standing, built)
         return self._settled(image, built.tagged.descriptor.digest, "pushed")
-
-    def _is_whole(self, image: SyntheticImage, fetched: FetchedManifest) -> bool:
-        """Whether all that the image names is there too; a registry may have lost what a manifest points at."""
-        repository = self._client.route.repository(image.reference)
-        try:
-            manifests = [fetched.document]
-            if isinstance(fetched.document, Index):
-                manifests = [
-                    self._client.manifest(image.reference.pinned(entry.digest)).document
-                    for entry in fetched.document.manifests
-                ]
-        except RegistryError as error:
-            if error.status == 404:
-                return False
-            raise
-        blobs = {blob.digest for one in manifests if isinstance(one, Manifest) for blob in one.blobs}
-        return all(has_blob(self._client, repository, digest) for digest in sorted(blobs))
 
     def _blob(self, repository: str, blob: Blob) -> None:
         digest, size = blob.descriptor.digest, blob.descriptor.size_bytes
@@ -234,7 +180,7 @@ class _Push:
             self._watch.moved(-moved)
             raise
 
-    def _documents(self, standing: _Standing, built: BuiltImage) -> None:
+    def _documents(self, standing: Standing, built: BuiltImage) -> None:
         """Manifests, then the tag, unless somebody put another image there since it was looked at."""
         reference = standing.image.reference
         for document in built.manifests:
@@ -253,7 +199,7 @@ class _Push:
 
     def _digest_at(self, reference: Reference) -> str | None:
         try:
-            return self._client.head_manifest(reference).digest
+            return self._client.head_manifest(reference).digest or self._client.manifest(reference).digest
         except RegistryError as error:
             if error.status == 404:
                 return None
@@ -286,9 +232,3 @@ class _Push:
             raise RegistryError(
                 ErrorCode.CANCELLED, where, "ended, because another upload failed or it was interrupted"
             )
-
-
-def _annotations(content: bytes) -> dict[str, object]:
-    """The annotations of a manifest or an index, which parsed as one before."""
-    found = json.loads(content).get("annotations")
-    return found if isinstance(found, dict) else {}
