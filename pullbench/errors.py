@@ -98,7 +98,12 @@ _ALONE = r"(?<![\w./-])(?:{})(?![\w/-]|\.\w)"
 # The first pattern that is found decides, so the particular stands before the general.
 _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
-    (r"proxyconnect|proxy connect|received http code \d+ from proxy|connect tunnel failed", ErrorCode.PROXY),
+    (
+        r"proxyconnect|proxy connect|received http code \d+ from proxy|connect tunnel failed|"
+        # What Go makes of a proxy's refusal to CONNECT: the reason alone, where a registry's answer has more.
+        r"\"https://[^\"]*\": (forbidden|service unavailable|bad gateway|gateway timeout|proxy authentication required)(?=[\"')]|$)",
+        ErrorCode.PROXY,
+    ),
     (r"tls handshake timeout", ErrorCode.TLS_TIMEOUT),
     (r"certificate has expired|certificate is not yet valid|expired certificate", ErrorCode.TLS_EXPIRED),
     (
@@ -122,7 +127,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     ),
     (
         r"(layer|config|manifest) verification failed|digest did not match|unexpected commit digest|does not match digest|"
-        r"digest mismatch|digest verification failed",
+        r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)",
         ErrorCode.DIGEST_MISMATCH,
     ),
     (
@@ -154,7 +159,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"dial tcp .*i/o timeout|canceled while waiting for connection|connection timed out|connect(ion)? timeout|failed to connect .* timed? ?out",
         ErrorCode.CONNECT_TIMEOUT,
     ),
-    (r"connection reset|broken pipe|recv failure|send failure|connection aborted", ErrorCode.RESET),
+    (r"connection reset|broken pipe|recv failure|send failure|connection aborted|\": eof(?=[\"')]|$)", ErrorCode.RESET),
     (
         r"unexpected eof|incomplete read|peer closed connection without|transfer closed with .* remaining|"
         r"end of response with .* missing",

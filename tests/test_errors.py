@@ -87,6 +87,8 @@ DOCKERD = [
     ("error pulling image configuration: image config verification failed for digest sha256:0123", "digest_mismatch"),
     ("manifest verification failed for digest sha256:0123", "digest_mismatch"),
     ("context canceled", "cancelled"),
+    (_500.format(_GET.format("EOF")), "reset"),
+    (_500.format(_GET.format("Forbidden")), "proxy"),
     (
         "Error while fetching server API version: "
         "('Connection aborted.', FileNotFoundError(2, 'No such file or directory'))",
@@ -110,6 +112,33 @@ SKOPEO_AND_PODMAN = [
     ("too many requests to registry", "rate_limited"),
     ("pinging container registry 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused", "connect_refused"),
     ("pinging container registry r: x509: certificate signed by unknown authority", "tls_untrusted"),
+    ("reading manifest sha256:01 in 127.0.0.1:5000/app: toomanyrequests: slow down", "rate_limited"),
+    (
+        "reading blob sha256:01: Error fetching blob: invalid status code from registry 503 (Service Unavailable)",
+        "server_error",
+    ),
+    ("reading blob sha256:01: too many requests to registry", "rate_limited"),
+    ("reading manifest sha256:01 in 127.0.0.1:5000/app: denied", "forbidden"),
+    (
+        "determining manifest MIME type for docker://127.0.0.1:5000/app@sha256:01: Manifest does not match provided "
+        "manifest digest sha256:01",
+        "digest_mismatch",
+    ),
+    (
+        "parsing image configuration: Download config.json digest sha256:02 does not match expected sha256:01",
+        "digest_mismatch",
+    ),
+    ('initializing source docker://r/app:1: Get "/v2/app/manifests/1": stopped after 10 redirects', "redirect_loop"),
+    ('Get "http://127.0.0.1:5000/v2/app/manifests/sha256:01": EOF', "reset"),
+    ("writing blob: happened during read: unexpected EOF", "truncated"),
+    ("writing blob: happened during read: read tcp 127.0.0.1:5: read: connection reset by peer", "reset"),
+    ('Get "http://127.0.0.1:58501/v2/app/manifests/1.0": context deadline exceeded', "timeout"),
+    ('pinging container registry r.example.com: Get "https://r.example.com/v2/": Forbidden', "proxy"),
+    ('pinging container registry r.example.com: Get "https://r.example.com/v2/": Service Unavailable', "proxy"),
+    (
+        'pinging container registry r.example.com: Get "https://r.example.com/v2/": Proxy Authentication Required',
+        "proxy",
+    ),
 ]
 
 CTR = [
@@ -125,6 +154,21 @@ CTR = [
     ("unexpected commit digest sha256:01, expected sha256:02: failed precondition", "digest_mismatch"),
     ("unexpected status code [manifests 1.0]: 503 Service Unavailable", "server_error"),
     ("unexpected status code [manifests 1.0]: 429 Too Many Requests", "rate_limited"),
+    (
+        "failed to copy: httpReadSeeker: failed open: unexpected status code http://127.0.0.1:5000/v2/app/blobs/sha256:01: "
+        "503 Service Unavailable",
+        "server_error",
+    ),
+    (
+        "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:01 "
+        "(application/vnd.oci.image.layer.v1.tar+gzip) from remote: not found",
+        "not_found",
+    ),
+    ("pulling from host r.example.com failed with status code [manifests sha256:01]: 403 Forbidden", "forbidden"),
+    ("failed to copy: read tcp 127.0.0.1:5: read: connection reset by peer", "reset"),
+    ("failed to read expected number of bytes: unexpected EOF", "truncated"),
+    ('failed to do request: Head "http://127.0.0.1:5000/v2/app/manifests/1.0": EOF', "reset"),
+    ('failed to do request: Get "/v2/app/blobs/sha256:01": stopped after 10 redirects', "redirect_loop"),
 ]
 
 CURL_AND_PYTHON = [
