@@ -14,7 +14,7 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.tables import CELL_KEY, by_block, in_cell, latency_s
+from pullbench.report.tables import CELL_KEY, by_block, latency_s
 from pullbench.stats.compare import Blocks, compare_paired
 
 WITHIN: dict[str, tuple[str, ...]] = {
@@ -56,10 +56,11 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
     return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
 
 
-def wall_blocks(stored: StoredRun, cell: Mapping[str, Any]) -> Blocks:
-    """A cell's wall time a pull by block, over trials in which every pull succeeded."""
-    mine = in_cell(_block_values(stored, "wall_per_pull_s"), cell)
-    return by_block(mine["value"], mine["block"])
+def wall_blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:
+    """Each cell's wall time a pull by block, over trials in which every pull succeeded."""
+    values = _block_values(stored, "wall_per_pull_s")
+    by_cell = {key: by_block(mine["value"], mine["block"]) for key, mine in values.groupby(list(FACTORS), sort=False)}
+    return [by_cell.get(tuple(cell[name] for name in FACTORS), {}) for cell in cells]
 
 
 def _block_values(stored: StoredRun, metric: str) -> pd.DataFrame:

@@ -73,8 +73,8 @@ def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
     second = tables.best(others)
     if second is None:
         return f", and no other {kind} was free of failures"
-    mine = wall_blocks(stored, cell)
-    answers = compare_paired([(wall_blocks(stored, rival), mine) for rival in records(rivals)])
+    mine, *theirs = wall_blocks(stored, [cell, *records(rivals)])
+    answers = compare_paired([(blocks, mine) for blocks in theirs])
     answer = answers[rivals.index.get_loc(second)]
     beside = f"the {'best other route' if kind == 'route' else 'next'}"
     return _lead_over(answer, beside, tables.setting(records(rivals.loc[[second]])[0]))

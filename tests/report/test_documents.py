@@ -21,7 +21,7 @@ def test_the_document_is_strict_json_with_the_keys_relied_upon(store: ResultStor
     assert {"run_id", "status", "report", "preflight", "cells", "slo"} <= set(document)
     assert document["report"] == "reports/index.html"
     assert document["preflight"]["status"] == "warn"
-    assert {"name", "target", "measured", "verdict"} <= set(document["slo"][0])
+    assert {"name", "target", "measured", "verdict", "settings", "missed_by"} <= set(document["slo"][0])
     wanted = {"engine", "registry", "proxy", "platform", "concurrency", "cache", "pulls", "succeeded", "median_s"}
     wanted |= {"median_low_s", "median_high_s", "p95_s", "throughput_bytes_per_s"}
     assert wanted <= set(document["cells"][0])

@@ -1,0 +1,38 @@
+"""The sections of what was found."""
+
+import dataclasses
+
+from pullbench.report import sections, tables
+from pullbench.report.objectives import objectives
+from pullbench.report.stored import StoredRun
+from tests.report.synthetic import Recipe
+
+
+def cells_section(stored: StoredRun) -> str:
+    return sections.cells(stored, tables.cells(stored.pulls, stored.trials))
+
+
+def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: StoredRun) -> None:
+    assert "Marked is the fastest of docker: another engine does other work" in cells_section(full)
+    one = make(Recipe(engines=("docker",), concurrency=(1, 2), blocks=3, pulls=2, routes=(("eu", "direct"),)))
+    names = {1: "docker-1", 2: "docker-2"}
+    two = dataclasses.replace(
+        one,
+        trials=one.trials.assign(engine=one.trials["concurrency"].map(names)),
+        pulls=one.pulls.assign(engine=one.pulls["concurrency"].map(names)),
+    )
+    assert "docker-1" in cells_section(two)
+    assert "other work" not in cells_section(two)
+
+
+def test_a_card_says_over_what_its_number_is(full: StoredRun) -> None:
+    made = sections.scorecard(objectives(full, tables.cells(full.pulls, full.trials)))
+    assert made.count("over all 12 settings together") == 4
+    assert "at least 99.9%" in made and "fewer than 3" in made
+
+
+def test_a_run_that_is_ready_in_part_is_not_shown_as_good(full: StoredRun) -> None:
+    stored = dataclasses.replace(full, spec={**full.spec, "slo": {"mean_pull_s": 1.9}})
+    cells = tables.cells(stored.pulls, stored.trials)
+    made = sections.header(stored, cells, objectives(stored, cells))
+    assert 'class="verdict warn"' in made and "Not ready everywhere: " in made
