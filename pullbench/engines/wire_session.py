@@ -130,7 +130,13 @@ class Session:
 
     def _own(self, authorization: str | None) -> dict[str, str]:
         """Headers for the endpoint's own origin alone."""
-        return {**self._route.headers, **({"Authorization": authorization} if authorization else {})}
+        return self._with_extra({"Authorization": authorization} if authorization else {})
+
+    def _with_extra(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Together with the route's extra ones, which take no other's place, however they are written."""
+        ours = {name.lower() for name in headers}
+        extra = {name: value for name, value in self._route.headers.items() if name.lower() not in ours}
+        return {**extra, **headers}
 
     def _conclude(
         self, trail: Trail, body: CheckedBody, attempt: Attempt, kind: TransferKind, digest: str | None
@@ -218,8 +224,7 @@ class Session:
         )
 
     def _ask_token(self, handle: Handle, attempt: Attempt, asked: TokenRequest, body: TokenBody) -> Token:
-        endpoints = self._route.headers if same_origin(asked.url, self._route.url) else {}
-        own = {**endpoints, **asked.headers}
+        own = self._with_extra(asked.headers) if same_origin(asked.url, self._route.url) else asked.headers
         trail = self._follow(handle, asked.url, body, attempt, own=own, method=asked.method, content=asked.body)
         self._conclude(trail, body, attempt, "token", None)
         return body.token
