@@ -126,7 +126,8 @@ class ScriptedServer:
                     headers = {}
                     while (raw := stream.readline()) not in (b"\r\n", b""):
                         name, _, value = raw.decode("latin-1").partition(":")
-                        headers[name.strip().lower()] = value.strip()
+                        known = headers.get(name.strip().lower())  # twice the same name is a list (RFC 9110, 5.3)
+                        headers[name.strip().lower()] = f"{known}, {value.strip()}" if known else value.strip()
                     body = stream.read(int(headers.get("content-length", "0")))
                     method, path = line[0].decode(), line[1].decode()
                     incoming = Incoming(method, path, headers, body, connection, number, self.stopping)
