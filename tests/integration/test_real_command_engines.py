@@ -1,0 +1,369 @@
+"""skopeo, podman and containerd with a real docker-registry: what they bring, how they fail, and what they leave."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.debian_images import Blob, BuiltImage, BuiltIndex, DebianImages, small_image
+from pullbench.engines.command_folder import remove_stale_folders
+from pullbench.errors import ErrorCode
+from pullbench.model.manifest import DOCKER_MANIFEST
+from pullbench.model.platform import Platform
+from tests.integration.command_bench import CommandBench, Squid, manifest_of, processes_of, request, squid
+from tests.integration.conftest import PushImage, StartRegistry, missing, need
+from tests.integration.front import Fault, Front
+from tests.integration.real_registry import RealRegistry
+
+pytestmark = [pytest.mark.integration, pytest.mark.real]
+
+PROGRAMS = {"skopeo": "skopeo", "podman": "podman", "containerd": "ctr"}
+AMD64 = Platform.parse("linux/amd64")
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+
+
+@pytest.fixture(params=PROGRAMS)
+def bench(request: pytest.FixtureRequest) -> Iterator[CommandBench]:
+    yield from _bench(request.param)
+
+
+@pytest.fixture(params=["podman", "containerd"])
+def bench_with_store(request: pytest.FixtureRequest) -> Iterator[CommandBench]:
+    yield from _bench(request.param)
+
+
+def _bench(kind: str) -> Iterator[CommandBench]:
+    need(PROGRAMS[kind])
+    if kind == "containerd" and os.geteuid() != 0:
+        missing("only root can run containerd")
+    made = CommandBench(kind)
+    yield made
+    made.engine.close()
+    assert made.left_behind() == []
+
+
+@pytest.fixture(scope="module")
+def protected(docker_registry: StartRegistry) -> RealRegistry:
+    return docker_registry(htpasswd=True)
+
+
+@pytest.fixture(scope="module")
+def encrypted(docker_registry: StartRegistry) -> RealRegistry:
+    return docker_registry(tls=True)
+
+
+@pytest.fixture(scope="module")
+def a_squid() -> Iterator[Squid]:
+    program = need("squid")
+    folder = Path(tempfile.mkdtemp(prefix="pb-squid-"))
+    with squid(program, folder) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pushed(
+    plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[], str]
+) -> Callable[[BuiltImage | BuiltIndex], str]:
+    """Pushes an image to a repository of its own, and names that."""
+
+    def push(image: BuiltImage | BuiltIndex) -> str:
+        repository = fresh()
+        push_image(plain_registry, repository, "1.0", image)
+        return repository
+
+    return push
+
+
+def of_docker(image: BuiltImage) -> BuiltImage:
+    """The same image with a manifest in Docker's format."""
+    document = json.loads(image.manifest.content)
+    document["mediaType"] = DOCKER_MANIFEST
+    document["config"]["mediaType"] = DOCKER_CONFIG
+    for layer in document["layers"]:
+        layer["mediaType"] = DOCKER_LAYER
+    manifest = Blob.of(DOCKER_MANIFEST, json.dumps(document).encode())
+    return BuiltImage(platform=image.platform, manifest=manifest, blobs=image.blobs)
+
+
+def test_the_facts_have_a_version_and_what_it_unpacks_with(bench: CommandBench) -> None:
+    found = bench.engine.facts()
+    assert found.unavailable is None
+    assert (found.version or "")[0].isdecimal()
+    assert bench.kind == "skopeo" or (found.version or "").endswith(("(overlay)", "(vfs)", "(overlayfs)", "(native)"))
+
+
+def test_a_cold_pull_brings_all_of_a_real_image(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    debian_image: Callable[[str], BuiltIndex],
+) -> None:
+    host = str(Platform.of_machine(os.uname().machine))
+    image = debian_image("command")
+    asked = request(pushed(image), image, plain_registry.url, platform=host)
+    (outcome,) = bench.pull(asked)
+    assert outcome.ok, outcome.error
+    assert outcome.bytes == manifest_of(image.platforms[host]).size_bytes
+    assert (outcome.layers, outcome.layers_cached, outcome.layers_shared, outcome.attempts) == (3, 0, 0, 1)
+    assert outcome.duration_s is not None and outcome.duration_s > 0
+    assert (outcome.extract_s is not None) == (bench.kind == "containerd")
+    assert outcome.extract_s is None or 0 < outcome.extract_s < outcome.duration_s
+
+
+def test_each_cold_pull_asks_the_registry_for_every_blob_again(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image, paths = small_image(AMD64, fresh(), fresh()), list[str]()
+    with Front(plain_registry.url, lambda method, path: paths.append(path)) as front:
+        asked = request(pushed(image), image, front.url)
+        for _ in range(2):
+            paths.clear()
+            (outcome,) = bench.pull(asked)
+            assert outcome.ok, outcome.error
+            assert {path.rpartition("/")[2] for path in paths if "/blobs/" in path} == {b.digest for b in image.blobs}
+
+
+def test_pulls_of_one_trial_share_no_layer(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    base = fresh()
+    images = [small_image(AMD64, base, fresh()) for _ in range(3)]
+    asked = [request(pushed(image), image, plain_registry.url, pull=number) for number, image in enumerate(images)]
+    for image, outcome in zip(images, bench.pull(*asked), strict=True):
+        assert outcome.ok, outcome.error
+        assert (outcome.bytes, outcome.layers_cached) == (manifest_of(image).size_bytes, 0)
+
+
+def test_an_image_in_dockers_format_is_brought_and_recognized(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = of_docker(small_image(AMD64, fresh(), fresh()))
+    (outcome,) = bench.pull(request(pushed(image), image, plain_registry.url))
+    assert outcome.ok, outcome.error
+    assert (outcome.bytes, outcome.layers) == (manifest_of(image).size_bytes, 2)
+
+
+def test_a_warm_pull_brings_no_layer(
+    bench_with_store: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    bench, image, paths = bench_with_store, small_image(AMD64, fresh(), fresh()), list[str]()
+    with Front(plain_registry.url, lambda method, path: paths.append(path)) as front:
+        asked = request(pushed(image), image, front.url)
+        with bench.trial(asked, cache="warm"):
+            paths.clear()
+            outcome = bench.engine.pull(asked)
+    assert outcome.ok, outcome.error
+    assert (outcome.layers, outcome.layers_cached) == (2, 2)
+    blobs = {blob.digest: blob.size_bytes for blob in image.blobs}
+    assert outcome.bytes == sum(blobs[path.rpartition("/")[2]] for path in paths if "/blobs/" in path)
+
+
+def test_the_right_password_pulls_and_a_wrong_one_is_unauthorized(
+    bench: CommandBench, protected: RealRegistry, push_image: PushImage, fresh: Callable[[], str]
+) -> None:
+    repository, image = fresh(), DebianImages.small(fresh())
+    push_image(protected, repository, "1.0", image)
+    for credentials, code in (
+        ("env:GOOD", None),
+        ("env:BAD", ErrorCode.UNAUTHORIZED),
+        ("anonymous", ErrorCode.UNAUTHORIZED),
+    ):
+        (outcome,) = bench.pull(request(repository, image, protected.url, credentials=credentials))
+        assert outcome.error_code is code, outcome.error
+
+
+def test_its_own_ca_is_trusted_and_without_it_nothing_is(
+    bench: CommandBench, encrypted: RealRegistry, push_image: PushImage, fresh: Callable[[], str]
+) -> None:
+    repository, image = fresh(), DebianImages.small(fresh())
+    push_image(encrypted, repository, "1.0", image)
+    (trusted,) = bench.pull(request(repository, image, encrypted.url, ca_file=str(encrypted.ca_file)))
+    (untrusted,) = bench.pull(request(repository, image, encrypted.url))
+    assert trusted.ok, trusted.error
+    assert untrusted.error_code is ErrorCode.TLS_UNTRUSTED, untrusted.error
+
+
+def test_each_fault_has_its_code(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = DebianImages.small(fresh())
+    repository = pushed(image)
+    https = plain_registry.url.replace("http://", "https://")
+    for asked, code in (
+        (request(fresh(), image, plain_registry.url), ErrorCode.NOT_FOUND),
+        (request(repository, image, "http://127.0.0.1:1"), ErrorCode.CONNECT_REFUSED),
+        (request(repository, image, https), ErrorCode.PLAIN_HTTP),
+        (request(repository, image, plain_registry.url, platform="linux/s390x"), ErrorCode.PLATFORM_MISSING),
+    ):
+        (outcome,) = bench.pull(asked)
+        assert outcome.error_code is code, outcome.error
+        assert (outcome.ok, outcome.bytes, outcome.layers, outcome.attempts) == (False, None, None, 1)
+        assert "\n" not in (outcome.error or "\n")
+
+
+def test_an_image_of_another_platform_that_is_no_index_is_not_taken_for_the_right_one(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = small_image(Platform.parse("linux/s390x"), fresh())
+    (outcome,) = bench.pull(request(pushed(image), image, plain_registry.url, platform="linux/amd64"))
+    assert outcome.error_code is ErrorCode.PLATFORM_MISSING, outcome.error
+
+
+def test_wrong_bytes_are_a_digest_mismatch(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = small_image(AMD64, fresh())
+    repository, layer = pushed(image), image.blobs[1].digest
+
+    def wrong(method: str, path: str) -> Fault | None:
+        return "corrupt" if path.endswith(layer) else None
+
+    with Front(plain_registry.url, wrong) as front:
+        (outcome,) = bench.pull(request(repository, image, front.url))
+    assert outcome.error_code is ErrorCode.DIGEST_MISMATCH, outcome.error
+
+
+def stalls(image: BuiltImage) -> Callable[[str, str], Fault | None]:
+    return lambda method, path: "stall" if path.endswith(image.blobs[1].digest) else None
+
+
+def test_a_stalled_pull_ends_in_time_with_every_process_of_it(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = small_image(AMD64, fresh())
+    with Front(plain_registry.url, stalls(image)) as front:
+        asked = request(pushed(image), image, front.url, timeout_s=0.7, retries=2)
+        with bench.trial(asked):
+            outcome = bench.engine.pull(asked)
+            assert processes_of(bench.folder, PROGRAMS[bench.kind]) == []
+    assert (outcome.error_code, outcome.attempts) == (ErrorCode.TIMEOUT, 1)
+    assert "no end after 0.7 s" in (outcome.error or "")
+    assert outcome.duration_s == pytest.approx(0.7, abs=0.2)
+
+
+def test_a_cancel_ends_the_pull_under_way_and_every_later_one(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = small_image(AMD64, fresh())
+    with Front(plain_registry.url, stalls(image)) as front:
+        asked = request(pushed(image), image, front.url)
+        with bench.trial(asked):
+            waiter = threading.Thread(target=lambda: (front.reached.wait(30), bench.engine.cancel()))
+            waiter.start()
+            under_way, later = bench.engine.pull(asked), bench.engine.pull(asked)
+            waiter.join()
+            assert processes_of(bench.folder, PROGRAMS[bench.kind]) == []
+    assert under_way.error_code is later.error_code is ErrorCode.CANCELLED
+
+
+def test_a_pull_that_fails_is_tried_again_in_a_fresh_store(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = small_image(AMD64, fresh(), fresh())
+    (refused,) = bench.pull(request(fresh(), image, "http://127.0.0.1:1", retries=1))
+    assert (refused.error_code, refused.attempts) == (ErrorCode.CONNECT_REFUSED, 2)
+    assert 0.5 <= (refused.duration_s or 0) < 3  # ours, not podman's three
+    (once,) = bench.pull(request(pushed(image), image, plain_registry.url, retries=3))
+    assert (once.ok, once.attempts) == (True, 1)
+
+
+def test_a_mirror_is_asked_by_its_own_host_and_prefix(
+    bench: CommandBench, plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[], str]
+) -> None:
+    repository, prefix, image = fresh(), fresh(), small_image(AMD64, fresh())
+    push_image(plain_registry, f"{prefix}/{repository}", "1.0", image)
+    (outcome,) = bench.pull(request(repository, image, plain_registry.url, proxy="cache", prefix=prefix))
+    assert outcome.ok, outcome.error
+
+
+def test_only_the_forward_proxys_route_uses_a_proxy(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+    a_squid: Squid,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Go passes a proxy by for 127.0.0.0/8; 0.0.0.0 reaches the same registry, and is none of those.
+    image, url = small_image(AMD64, fresh()), plain_registry.url.replace("127.0.0.1", "0.0.0.0")
+    repository = pushed(image)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, a_squid.url)
+    (direct,) = bench.pull(request(repository, image, url))
+    assert direct.ok, direct.error
+    assert not [path for path in a_squid.paths() if repository in path]
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "*")
+    (forward,) = bench.pull(request(repository, image, url, proxy="squid", forward_url=a_squid.url))
+    assert forward.ok, forward.error
+    through = {path.rpartition("/")[2] for path in a_squid.paths() if f"/{repository}/blobs/" in path}
+    assert through == {blob.digest for blob in image.blobs}
+    (down,) = bench.pull(request(repository, image, url, proxy="squid", forward_url="http://127.0.0.1:1"))
+    assert down.error_code is ErrorCode.PROXY, down.error
+
+
+def test_what_a_killed_run_left_is_found_and_removed(fresh: Callable[[], str]) -> None:
+    need("ctr")
+    if os.geteuid() != 0:
+        missing("only root can run containerd")
+    script = (
+        "from tests.integration.command_bench import *; import time\n"
+        "bench = CommandBench('containerd')\n"
+        "from benchmarks.debian_images import DebianImages\n"
+        "with bench.trial(request('a', DebianImages.small('a'), 'http://127.0.0.1:1')):\n"
+        "    print(bench.folder, flush=True); time.sleep(60)\n"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    folder = Path(killed.stdout.readline().strip())
+    assert processes_of(folder, "containerd")
+    os.utime(folder, (time.time() - 3600,) * 2)
+    assert folder not in remove_stale_folders(folder.parent), "its owner lives"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    killed.stdout.close()
+    assert processes_of(folder, "containerd")
+    assert folder in remove_stale_folders(folder.parent)
+    assert not folder.exists()
+    assert processes_of(folder) == []
