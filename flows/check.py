@@ -2,14 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pullbench.bench.facts import gather_facts
+from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
 from pullbench.model.finding import Finding, Status, worst
+from pullbench.model.plan import group_reasons, plan
 from pullbench.model.spec import Overrides
 from pullbench.preflight.runner import preflight
-from pullbench.registry.keychain import Keychain
+from pullbench.store.dataset import ResultStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What the checks found, and the cells that could not be measured anyway, by reason."""
+
+    findings: list[Finding]
+    planned_out: Mapping[str, int]
 
 
 def check(
@@ -21,12 +31,21 @@ def check(
     skip: Sequence[str] = (),
     environ: Mapping[str, str],
     block: Callable[[str], str] | None = None,
-) -> list[Finding]:
-    """Run the checks of a spec's targets; nothing is stored."""
-    spec = load_spec(path, sets=sets, overrides=overrides).spec
-    keychain = Keychain(environ=environ, block=block)
-    facts = gather_facts(spec, {}, keychain=keychain, brought=lambda _store: frozenset())
-    return preflight(spec, facts, keychain, only=frozenset(only), skip=frozenset(skip))
+) -> Checked:
+    """Run the checks of the ways that a spec's plan takes; nothing is stored. UsageError where no cell is left."""
+    loaded = load_spec(path, sets=sets, overrides=overrides)
+    with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
+        facts = session.gather()
+        made = plan(loaded.spec, facts)
+        findings = preflight(
+            loaded.spec,
+            facts,
+            session.keychain,
+            only=frozenset(only),
+            skip=frozenset(skip),
+            ways={(cell.registry, cell.proxy) for cell in made.cells},
+        )
+    return Checked(findings=findings, planned_out=group_reasons(made.planned_out))
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:

@@ -163,11 +163,13 @@ def runs(results: Results = "results", as_json: Json = False) -> None:
 
 
 @app.command()
-def show(run_id: RunId, results: Results = "results", as_json: Json = False) -> None:
+def show(
+    run_id: RunId, results: Results = "results", reports: Reports = Path("reports"), as_json: Json = False
+) -> None:
     """Show what a stored run measured."""
     from flows.commands.stored import show_run
 
-    raise typer.Exit(show_run(run_id, results=results, as_json=as_json))
+    raise typer.Exit(show_run(run_id, results=results, reports=reports, as_json=as_json))
 
 
 @app.command()

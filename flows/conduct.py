@@ -16,10 +16,11 @@ from pullbench.bench.specfile import load_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import Plan, Trial, unknown_image
+from pullbench.model.plan import Plan, Trial, plan_cells, unknown_image
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.spec import Overrides
 from pullbench.report.documents import run_document
+from pullbench.report.render import check_out_dir
 from pullbench.store.dataset import ResultStore
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
 
@@ -97,9 +98,11 @@ class Prepared:
         return self._stored
 
     def look_ahead(self) -> None:
-        """Do what needs no Prefect: gather facts, or read the run to resume; raises as they do."""
+        """Do what needs no Prefect: gather facts, or read the run to resume; raises as they do, and as the plan does."""
+        if self.request.report:
+            check_out_dir(self.request.reports)
         if self.stored() is None:
-            self.facts()
+            plan_cells(self.session.spec, self.facts())
 
     def use_facts(self, facts: Facts) -> None:
         """Take facts that are known already, in place of asking."""
@@ -113,6 +116,7 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     UsageError for a spec that leaves nothing to measure.
     """
     session, request = prepared.session, prepared.request
+    prepared.look_ahead()
     stored = prepared.stored()
     if stored is None:
         facts = prepared.facts()
@@ -197,8 +201,7 @@ def _conclude(run: Run, session: Session, request: Request, steps: Steps, progre
     if request.report:
         progress.note("rendering the report")
         report = steps.report(ReportCall(request.results, run.run_id, request.reports))
-    document = run_document(session.store, run.run_id)
-    document["report"] = None if report is None else str(report)
+    document = run_document(session.store, run.run_id, None if report is None else str(report))
     exit_code, message = _judgement(document)
     return Outcome(run_id=run.run_id, document=document, report=report, exit_code=exit_code, message=message)
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -38,6 +39,16 @@ def plain(text: object) -> Text:
     return Text("".join(character if character.isprintable() else "�" for character in str(text)))
 
 
+def count(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def planned_out_lines(reasons: Mapping[str, int]) -> list[str]:
+    """What will not be measured, and why, a line each."""
+    return [f"planned out, not measured ({count(cells, 'cell')}): {reason}" for reason, cells in reasons.items()]
+
+
 class ShellProgress:
     """Progress of a run on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
@@ -53,16 +64,24 @@ class ShellProgress:
 
     def planned(self, run: Run, plan: Plan, done: int) -> None:
         self._done, self._total = done, len(plan.trials)
-        size = "unknown size" if plan.bytes is None else format_bytes(plan.bytes)
-        again = f", {done} of them done before" if done else ""
-        self.note(f"run {run.run_id}: {len(plan.cells)} cells, {self._total} trials{again}, {size} to pull")
-        for reason, cells in group_reasons(plan.planned_out).items():
-            self.note(f"planned out ({cells} {'cell' if cells == 1 else 'cells'}): {reason}")
+        if done == self._total:
+            self.note(f"run {run.run_id}: complete, nothing is left to measure")
+            return
+        if done:
+            self.note(f"run {run.run_id}: {count(self._total - done, 'trial')} of {self._total} left")
+        else:
+            size = "size not known" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
+            self.note(f"run {run.run_id}: {count(len(plan.cells), 'cell')}, {count(self._total, 'trial')}, {size}")
+        for line in planned_out_lines(group_reasons(plan.planned_out)):
+            self.note(line)
 
     def checked(self, findings: Sequence[Finding]) -> None:
         counted = [finding for finding in findings if finding.status in (Status.FAIL, Status.ERROR, Status.WARN)]
         passed = sum(finding.status is Status.PASS for finding in findings)
-        self.note(f"preflight: {passed} passed" + (f", {len(counted)} to look at" if counted else ""))
+        by_status = Counter(finding.status.value for finding in counted)
+        self.note(
+            f"preflight: {passed} passed" + "".join(f", {number} {status}" for status, number in by_status.items())
+        )
         if counted:
             self._console.print(findings_table(counted))
 

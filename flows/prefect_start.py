@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from flows.prefect_server import TemporaryServer
 from pullbench.errors import IncompleteError
 
 _QUIET = {
@@ -15,8 +16,6 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
 }
 """Defaults of the shell: what a flow has to say is told by the command itself. The user's own settings go before."""
 
@@ -43,13 +42,20 @@ class PrefectStart:
 
     def _start(self) -> None:
         try:
-            from prefect.client.orchestration import get_client
+            from prefect.context import refresh_global_settings_context
             from prefect.settings import get_current_settings
 
             address = get_current_settings().api.url
-            self._note(f"Prefect: using the server at {address}" if address else "Prefect: starting a temporary server")
-            with get_client(sync_client=True) as client:
-                client.hello()
+            if address:
+                self._note(f"Prefect: using the server at {address}")
+            else:
+                self._note("Prefect: starting a temporary server")
+                server = TemporaryServer()
+                os.environ["PREFECT_API_URL"] = server.api_url
+                refresh_global_settings_context()
             import flows.pull_benchmark  # noqa: F401  (its import belongs to the start)
+
+            if not address:
+                server.wait()
         except Exception as error:  # noqa: BLE001  (told in wait, in the calling thread)
             self._error = error

@@ -32,13 +32,11 @@ def preflight(
         skip: Identifiers of the checks to leave out.
     """
     try:
-        findings = check(
-            Path(spec), overrides=overrides, only=only, skip=skip, environ=os.environ, block=prefect_secret
-        )
+        checked = check(Path(spec), overrides=overrides, only=only, skip=skip, environ=os.environ, block=prefect_secret)
     except PullbenchError as error:
         return Failed(message=str(error))
-    Artifacts().findings(findings)
-    status, sentence = verdict(findings)
+    Artifacts().findings(checked.findings)
+    status, sentence = verdict(checked.findings)
     if status is Status.FAIL:
         return Failed(message=sentence)
     if status is Status.ERROR:

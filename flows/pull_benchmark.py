@@ -125,7 +125,7 @@ def pull_benchmark(
     """Measure how fast images pull under each setting of a spec, and report it.
 
     Args:
-        spec: Path of the spec file in the checkout, such as specs/concurrency.yaml.
+        spec: Path of the spec file in the checkout, such as specs/first.yaml.
         overrides: Factors to measure in place of the spec's; what is left empty stays as the spec says.
         vantage: Label of the place where this client stands.
         settings: Further changes to the spec as KEY=VALUE, such as budget.minutes=10.
@@ -167,6 +167,7 @@ def _measure(request: Request, invocation: Invocation | None) -> State[Any]:
         raise
     if invocation is not None:
         invocation.outcome = outcome
+    get_run_logger().info("run %s: %s. %s", outcome.run_id, outcome.message, outcome.document["headline"]["sentence"])
     artifacts.cells(outcome.document)
     if outcome.report is not None:
         artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))

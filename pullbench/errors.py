@@ -59,7 +59,7 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.PROXY: "the proxy failed, not the registry: check its address, its rules for CONNECT and its own upstream",
     ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set the spec's `credentials`",
     ErrorCode.FORBIDDEN: "the credentials are known but may not pull this repository: grant them the pull right",
-    ErrorCode.NOT_FOUND: "check the repository and the tag (`pullbench preflight` lists what is there); push it first",
+    ErrorCode.NOT_FOUND: "check the repository's name and the tag, or push the image first",
     ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or take the platform out of the spec",
     ErrorCode.RATE_LIMITED: "log in for a higher limit, wait as long as Retry-After says, or pull through a mirror",
     ErrorCode.SERVER_ERROR: "the registry failed: read its log and its storage's health at this time",

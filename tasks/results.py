@@ -15,6 +15,7 @@ from prefect.artifacts import (
 )
 
 from pullbench.model.finding import Finding
+from pullbench.model.plan import FACTORS
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
 
@@ -57,7 +58,7 @@ class Artifacts:
             create_table_artifact,
             table=[_cell_row(cell) for cell in document["cells"]],
             key="cells",
-            description=escape_markdown(f"Run {document['run_id']}: one row a cell; times in seconds"),
+            description=f"Run {document['run_id']}: one row a cell; times in seconds, rates in bytes a second",
         )
 
     def report(self, report: Path, address: str | None) -> None:
@@ -94,4 +95,8 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
 
 
 def _cell_row(cell: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in cell.items() if not isinstance(value, list | dict)}
+    row = {name: cell[name] for name in FACTORS} | {name: cell[name] for name in ("pulls", "succeeded")}
+    times = {name: cell[name] for name in ("median_s", "median_low_s", "median_high_s", "p95_s")}
+    rounded = {name: None if value is None else float(f"{value:.4g}") for name, value in times.items()}
+    rate = cell["throughput_bytes_per_s"]
+    return row | rounded | {"throughput_bytes_per_s": None if rate is None else round(rate)}

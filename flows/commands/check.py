@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.budget import shortfalls
 from flows.check import check, exit_code, verdict
-from flows.console import findings_table, plain, plan_table, stdout_console
+from flows.console import findings_table, plain, plan_table, planned_out_lines, stdout_console
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
@@ -20,14 +20,17 @@ from pullbench.store.dataset import ResultStore
 
 
 def run_preflight(spec: Path, *, sets: Sequence[str], only: Sequence[str], skip: Sequence[str], as_json: bool) -> int:
-    findings = check(spec, sets=sets, only=only, skip=skip, environ=os.environ, block=prefect_secret)
-    status, sentence = verdict(findings)
+    checked = check(spec, sets=sets, only=only, skip=skip, environ=os.environ, block=prefect_secret)
+    status, sentence = verdict(checked.findings)
     if as_json:
-        print(json.dumps(findings_document(findings), indent=2))
+        document = findings_document(checked.findings)
+        print(json.dumps(document | {"planned_out": dict(checked.planned_out)}, indent=2))
     else:
         stdout = stdout_console()
-        stdout.print(findings_table(findings))
+        stdout.print(findings_table(checked.findings))
         stdout.print()
+        for line in planned_out_lines(checked.planned_out):
+            stdout.print(plain(line))
         stdout.print(sentence, markup=False)
     return exit_code(status)
 
@@ -46,8 +49,8 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     stdout = stdout_console()
     stdout.print(plan_table(made))
     stdout.print()
-    for reason, cells in group_reasons(made.planned_out).items():
-        stdout.print(plain(f"planned out ({cells} {'cell' if cells == 1 else 'cells'}): {reason}"))
+    for line in planned_out_lines(group_reasons(made.planned_out)):
+        stdout.print(plain(line))
     for image in facts.images.values():
         if image.error_code is not None:
             stdout.print(plain(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))

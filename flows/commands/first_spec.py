@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from pullbench.bench.discover import FoundImage, images_in, read_image
+from flows.console import count
+from pullbench.bench.discover import DOCKER_HUB, FoundImage, images_in, read_image, with_defaults
 from pullbench.bench.specfile import as_yaml
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import PullbenchError, UsageError
@@ -17,26 +18,29 @@ from pullbench.model.spec import read_spec
 _HEADER = """\
 # A first spec of pullbench. Check it with `pullbench preflight {out}`, see what it will do with `pullbench plan {out}`,
 # measure with `pullbench run {out}`. Every key: specs/spec.schema.json. Secrets never stand here: `credentials: docker`
-# takes them from ~/.docker/config.json and its helpers.
-# yaml-language-server: $schema=specs/spec.schema.json
+# takes them from ~/.docker/config.json and its helpers. The docker engine pulls an image at most once a trial: with it,
+# give as many images as pulls at once.
 """
 _IMAGES_AT_MOST = 8
 
 
 def write_first_spec(*, source: str | None, out: Path, registry: str | None, images: list[str]) -> int:
     """Write a spec for the registry that most of the images come from; never over a file that is there."""
+    if source is not None and (registry is not None or images):
+        raise UsageError("init: --from finds registry and images itself; leave out --registry and --image, or --from")
     if out.exists():
         raise UsageError(f"{out}: is there already; name another file with --out")
     found = _from_options(registry, images) if source is None else _found(source)
     hosts = Counter(image.host for image in found)
     host = hosts.most_common(1)[0][0]
     chosen = list(dict.fromkeys(image for image in found if image.host == host))
+    url = registry if registry and "://" in registry else chosen[0].url
     data = {
         "name": "first-look",
         "registries": [
             {
                 "name": _name(host),
-                "url": registry if registry and "://" in registry else chosen[0].url,
+                "url": url,
                 "credentials": "docker",
             }
         ],
@@ -51,28 +55,42 @@ def write_first_spec(*, source: str | None, out: Path, registry: str | None, ima
     except OSError as error:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from error
     left = len(chosen) - _IMAGES_AT_MOST
-    print(
-        f"{out}: {min(len(chosen), _IMAGES_AT_MOST)} images of {host}"
-        + (f" ({left} more were left out)" if left > 0 else "")
-    )
-    for other, count in hosts.most_common()[1:]:
-        print(f"not in it: {count} images of {other}; run init again with --registry and --image for them")
+    more = f" ({left} more were left out)" if left > 0 else ""
+    print(f"{out}: {count(min(len(chosen), _IMAGES_AT_MOST), 'image')} of {url}{more}")
+    for other, others in hosts.most_common()[1:]:
+        print(f"not in it: {count(others, 'image')} of {other}; run init again with --registry and --image for them")
     print(f"next: pullbench preflight {out}")
     return 0
 
 
 def _from_options(registry: str | None, images: list[str]) -> list[FoundImage]:
-    if registry is None or not images:
+    if not images:
         raise UsageError(
             "init: name --from FILE (compose, Kubernetes) or --from docker, or --registry URL and --image REF"
         )
-    host = urlsplit(registry if "://" in registry else f"//{registry}").netloc
-    if not host:
-        raise UsageError(f"--registry {registry}: is no address: https://HOST[:PORT]")
     try:
-        return [FoundImage(host=host, reference=Reference.parse(image)) for image in images]
+        if registry is None:
+            return [read_image(image) for image in images]
+        host = _host(registry)
+        return [_at(host, image) for image in images]
     except ValueError as error:
         raise UsageError(f"--image: {error}") from error
+
+
+def _host(registry: str) -> str:
+    parts = urlsplit(registry if "://" in registry else f"//{registry}")
+    if not parts.netloc or parts.path.strip("/") or parts.query or "@" in parts.netloc:
+        raise UsageError(
+            f"--registry {parts.hostname or registry}: give scheme, host and port alone: https://HOST[:PORT]"
+        )
+    return parts.netloc
+
+
+def _at(host: str, image: str) -> FoundImage:
+    """An image of the named registry; its own host may stand before it, as in `docker pull`."""
+    for name in (host, "docker.io", "index.docker.io") if host == DOCKER_HUB else (host,):
+        image = image.removeprefix(f"{name}/")
+    return FoundImage(host=host, reference=Reference.parse(image))
 
 
 def _found(source: str) -> list[FoundImage]:
@@ -80,9 +98,9 @@ def _found(source: str) -> list[FoundImage]:
     found = []
     for text in texts:
         try:
-            found.append(read_image(text))
-        except ValueError:
-            print(f"left out: {text!r} is no plain reference")
+            found.append(read_image(with_defaults(text)))
+        except ValueError as error:
+            print(f"left out: {text}: {error}")
     if not found:
         raise UsageError(f"--from {source}: no image is named there; give --registry URL and --image REF instead")
     return found
@@ -102,7 +120,7 @@ def _file_images(path: Path) -> list[str]:
 def _daemon_images() -> list[str]:
     daemon = DockerDaemon()
     try:
-        return sorted(daemon.tags())
+        return sorted(daemon.pulled_tags())
     except PullbenchError as error:
         raise UsageError(f"--from docker: {error}") from error
     finally:

@@ -66,9 +66,14 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
     prefect.wait()
     try:
         outcome = _call_flow(prepared, progress)
-    except (PreflightFailed, IncompleteError):
+    except PreflightFailed:
         _tell_what_is_stored(prepared, as_json=as_json)
         raise
+    except IncompleteError as error:
+        _tell_what_is_stored(prepared, as_json=as_json)
+        if prepared.run_id is None or prepared.run_id in str(error):
+            raise
+        raise IncompleteError(_how_to_go_on(prepared, str(error))) from error
     except KeyboardInterrupt:
         _tell_what_is_stored(prepared, as_json=as_json)
         raise IncompleteError(_how_to_go_on(prepared, "interrupted")) from None

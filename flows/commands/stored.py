@@ -6,13 +6,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, plain, print_verdict, stdout_console
+from flows.console import cells_table, count, plain, print_verdict, stdout_console
 from pullbench.bench.cleaning import clean, left_behind
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import IncompleteError, RegistryError, UsageError
 from pullbench.model.sizes import format_bytes
 from pullbench.report.documents import run_document
-from pullbench.report.render import render_run_report
+from pullbench.report.render import find_report, render_run_report
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
 
@@ -49,9 +49,11 @@ def list_runs(*, results: str, as_json: bool) -> int:
     return 0
 
 
-def show_run(run_id: str, *, results: str, as_json: bool) -> int:
+def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
     store = ResultStore(results)
-    document = run_document(store, _find(store, run_id))
+    found = _find(store, run_id)
+    report = find_report(reports, found)
+    document = run_document(store, found, None if report is None else str(report))
     if as_json:
         print(json.dumps(document, indent=2, default=str))
         return 0
@@ -83,13 +85,13 @@ def clean_up(*, results: str, host: str | None, apply: bool) -> int:
         for other in found.elsewhere:
             print(f"another daemon ({other}) may hold images of runs too: name it with --host")
         if not names:
-            print(f"{results}: no run left anything in this daemon")
+            print(f"{results}: nothing is recorded there that runs left in this daemon")
         elif not apply:
             print("\n".join(sorted(names)))
-            print(f"{len(names)} images may be left by runs; remove them with: pullbench clean --apply")
+            print(f"{count(len(names), 'image')} may be left by runs; remove them with: pullbench clean --apply")
         else:
             cleaned = clean(ledger, daemon)
-            print(f"removed {len(cleaned.removed)} images, {format_bytes(cleaned.bytes)}")
+            print(f"removed {count(len(cleaned.removed), 'image')}, {format_bytes(cleaned.bytes)}")
             for image_id, reason in cleaned.kept.items():
                 print(f"kept {image_id}: {reason}")
     finally:

@@ -1,5 +1,6 @@
 """Finds images in compose files and Kubernetes manifests, for a first spec."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pullbench.model.reference import Reference
 
 DOCKER_HUB = "registry-1.docker.io"
+_WITH_DEFAULT = re.compile(r"\$\{\w+:?-([^${}]*)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,14 @@ def read_image(text: str) -> FoundImage:
         host = DOCKER_HUB
         name = name if "/" in name else f"library/{name}"
     return FoundImage(host=host, reference=Reference.parse(name))
+
+
+def with_defaults(text: str) -> str:
+    """A compose file's `${NAME:-default}` and `${NAME-default}` with their defaults; ValueError for one without."""
+    filled = _WITH_DEFAULT.sub(lambda found: found[1], text)
+    if "$" in filled:
+        raise ValueError("it has a variable without a default")
+    return filled
 
 
 def images_in(documents: Iterable[Any]) -> Iterator[str]:

@@ -108,10 +108,11 @@ class Session:
         Raises UsageError where the spec or the vantage is another than the run's, an engine of it is gone or has another
         store, or nothing was measured because the run did not know its images.
         """
-        run = self.store.run(run_id)
+        run = self._latest_unfinished() if run_id == "latest" else self.store.run(run_id)
+        run_id = run.run_id
         if run.spec_hash != self.loaded.hash:
             raise UsageError(
-                f"--resume {run_id}: the run was made of another spec than {self.loaded.source}; "
+                f"--resume {run_id}: the run was made of another spec than {self.loaded.source} ({self._differing(run)}); "
                 "give the spec and the --set values that it was started with, or start a new run"
             )
         if run.vantage != self.vantage:
@@ -209,6 +210,20 @@ class Session:
     def _measure_ceiling(self) -> None:
         if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):
             self._ceiling = Ceiling(bytes_per_s=client_ceiling(), cores=usable_cores())
+
+    def _latest_unfinished(self) -> Run:
+        for run in self.store.runs():
+            if run.status != "complete" and run.spec_hash == self.loaded.hash:
+                return run
+        raise UsageError(
+            f"--resume latest: no unfinished run of {self.loaded.source} is stored; `pullbench runs` lists them"
+        )
+
+    def _differing(self, run: Run) -> str:
+        """Top keys of the spec that differ from the run's, for people."""
+        then, now = json.loads(run.spec), self.spec.redacted()
+        keys = [key for key in now if key != "budget" and then.get(key) != now[key]]
+        return f"differs in: {', '.join(keys)}" if keys else "differs in a secret's value or a file's place"
 
     def _check_engines_are_back(self, run_id: str, made: Plan, facts: Facts) -> None:
         found = [self.engines[name].facts() for name in sorted({cell.engine for cell in made.cells})]

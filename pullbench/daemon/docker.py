@@ -59,10 +59,11 @@ class DockerDaemon:
         with self._translated():
             return frozenset(self._control().images(quiet=True, all=True))
 
-    def tags(self) -> frozenset[str]:
-        """Every name with a tag that the store holds, such as `nginx:1.27`."""
+    def pulled_tags(self) -> frozenset[str]:
+        """Names with a tag of images that came from a registry, such as `nginx:1.27`; not of those built or imported."""
         with self._translated():
-            return frozenset(tag for image in self._control().images() for tag in image.get("RepoTags") or [])
+            pulled = [image for image in self._control().images() if image.get("RepoDigests")]
+            return frozenset(tag for image in pulled for tag in image.get("RepoTags") or [])
 
     def inspect(self, reference: str) -> Mapping[str, Any]:
         """An image by ID or reference, as the Engine API's ImageInspect; `not_found` where the store lacks it."""

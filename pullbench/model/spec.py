@@ -217,6 +217,9 @@ class Overrides(Strict):
         return {**data, **top, "matrix": {**matrix, **given}}
 
 
+_TOLD_AT_ONCE = 6
+
+
 def read_spec(data: object) -> Spec:
     """Validate a mapping as it comes from YAML; raises UsageError: one line, the key path, what would be right."""
     if not isinstance(data, Mapping):
@@ -224,7 +227,9 @@ def read_spec(data: object) -> Spec:
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
-        raise UsageError("; ".join(_explain(entry) for entry in error.errors()[:3])) from error
+        told = [_explain(entry) for entry in error.errors()]
+        more = [f"and {len(told) - _TOLD_AT_ONCE} more"] if len(told) > _TOLD_AT_ONCE else []
+        raise UsageError("; ".join([*told[:_TOLD_AT_ONCE], *more])) from error
 
 
 def _explain(entry: Any) -> str:
@@ -236,6 +241,10 @@ def _explain(entry: Any) -> str:
         message = _unknown_key(str(entry["loc"][-1]))
     elif entry["type"] == "missing":
         message = "missing"
+    elif entry["type"] == "list_type":
+        message = f"a list is expected: [{given}]" if isinstance(given, str | int | float) else "a list is expected"
+    elif entry["type"] in ("int_parsing", "int_type", "int_from_float"):
+        message = f"a whole number is expected, not {given!r}"
     elif entry["type"] == "string_type" and isinstance(given, int | float):
         message = "put the value in quotes: text is expected, and YAML reads it as something else"
     elif entry["type"] != "value_error" and isinstance(given, str | int | float):
@@ -247,6 +256,10 @@ def _explain(entry: Any) -> str:
 
 
 def _unknown_key(key: str) -> str:
+    if key.lower() in ("username", "user", "password", "token", "secret"):
+        return (
+            "secrets never stand in a spec: say in `credentials` where they are kept (docker, env:PREFIX, block:NAME)"
+        )
     models = (Spec, RegistryEntry, ProxyEntry, EngineEntry, Matrix, Load, Budget, Slo)
     known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pullbench.errors import ErrorCode, UsageError
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight import endpoint
 from pullbench.preflight.check import Check, Fault, Target, failed, passed, warned
@@ -72,9 +72,14 @@ def judge(evidence: Handshake, target: Target) -> list[Finding]:
         return [passed(ID, target, evidence.protocol, expected)]
     left = certificate.ends_at - evidence.checked_at
     observed = f"{evidence.protocol}, {_describe(certificate)}, {_in_words(left)} left"
-    if left < FAIL_BEFORE:
+    if left <= timedelta(0):
         fault = Fault(code=ErrorCode.TLS_EXPIRED, text=observed)
         return [failed(ID, target, fault, expected, remedy(fault.code, route))]
+    if left < FAIL_BEFORE:
+        cure = remedy(ErrorCode.TLS_EXPIRED, route)
+        return [
+            Finding(check=ID, target=target.name, status=Status.FAIL, observed=observed, expected=expected, remedy=cure)
+        ]
     if left < WARN_BEFORE:
         return [warned(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, route))]
     return [passed(ID, target, observed, expected)]

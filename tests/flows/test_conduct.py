@@ -190,8 +190,22 @@ def test_a_resume_with_another_spec_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         conduct(prepare(tmp_path), calls, calls)
     run_id = stored_run(tmp_path).run_id
-    with pytest.raises(UsageError, match="another spec"):
+    with pytest.raises(UsageError, match=r"another spec than .* \(differs in: repetitions\)"):
         conduct(prepare(tmp_path, resume=run_id, repetitions=3), Calls(), Calls())
+
+
+def test_the_latest_unfinished_run_of_a_spec_is_resumed_by_that_word(tmp_path: Path) -> None:
+    complete = Calls()
+    conduct(prepare(tmp_path), complete, complete)
+    with pytest.raises(UsageError, match="no unfinished run"):
+        conduct(prepare(tmp_path, resume="latest"), Calls(), Calls())
+    stopped = Calls(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepare(tmp_path), stopped, stopped)
+    rest = Calls()
+    conduct(prepare(tmp_path, resume="latest"), rest, rest)
+    assert rest.measured_trials == [1, 2, 3, 4, 5]
+    assert {run.status for run in ResultStore(str(tmp_path / "results")).runs()} == {"complete"}
 
 
 def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one_goes_on(tmp_path: Path) -> None:

@@ -1,16 +1,22 @@
 """A run that was killed or stopped: finished trials stay as they are, and the rest is run, nothing twice."""
 
+import contextlib
+import os
+import pty
 import signal
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 import yaml
 
 from pullbench.lab.world import World
 from pullbench.store.dataset import ResultStore
-from tests.integration.shell import Shell
+from tests.integration.shell import QUIET, Shell
 
 pytestmark = [pytest.mark.integration]
 
@@ -85,3 +91,59 @@ def test_resuming_a_run_that_is_not_stored_is_exit_2(shell: Shell, spec: dict[st
     refused = shell.run("run", "spec.yaml", "--resume", "20260101T000000Z-ffff")
     assert refused.code == 2
     assert "20260101T000000Z-ffff" in refused.err
+
+
+def alone(shell: Shell, home: Path) -> dict[str, str]:
+    """An environment in which a command has to start a Prefect server of its own."""
+    environment = {key: value for key, value in shell.environment.items() if not key.startswith("PREFECT_")}
+    return {**environment, **QUIET, "PREFECT_HOME": str(home)}
+
+
+def servers_of(home: Path) -> list[int]:
+    """Temporary Prefect servers that still run on a home."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if "flows.prefect_server" in process.cmdline() and process.environ().get("PREFECT_HOME") == str(home):
+                found.append(process.pid)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_in_a_terminal_or_a_kill_leaves_a_resumable_run_and_no_server(
+    shell: Shell, spec: dict[str, Any], number: signal.Signals, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.getbasetemp() / "prefect-alone"
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        shell.command("run", "spec.yaml", "--no-report"),
+        cwd=shell.folder,
+        env=alone(shell, home),
+        stdout=subprocess.DEVNULL,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    until = time.monotonic() + 180
+    while len(list(shell.folder.glob("results/trials/*/trial-*.parquet"))) < TRIALS_BEFORE:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert servers_of(home), "a temporary server runs"
+    if number is signal.SIGINT:
+        os.killpg(process.pid, number)  # a terminal's Ctrl-C goes to the whole group
+        assert process.wait(60) == 3
+    else:
+        process.kill()
+        process.wait(60)
+    said = b""
+    with contextlib.suppress(OSError):  # a terminal that nobody holds any more ends so on Linux
+        while chunk := os.read(master, 65536):
+            said += chunk
+    os.close(master)
+    if number is signal.SIGINT:
+        assert b"interrupted; what was measured is stored, go on with `--resume" in said
+    until = time.monotonic() + 30
+    while servers_of(home):
+        assert time.monotonic() < until, "the temporary server outlived its command"
+        time.sleep(0.2)

@@ -43,7 +43,7 @@ def test_a_certificate_warns_under_thirty_days_and_fails_under_one(left: timedel
 
 def test_a_certificate_about_to_end_names_the_command_that_shows_its_dates() -> None:
     found = judged(timedelta(hours=5))
-    assert found.observed.startswith("[tls_expired] TLSv1.3, for registry.example.com, issued by CA")
+    assert found.observed.startswith("TLSv1.3, for registry.example.com, issued by CA")
     assert "5 hours left" in found.observed
     assert "`openssl s_client -connect registry.example.com:443 | openssl x509 -dates`" in found.remedy
 
