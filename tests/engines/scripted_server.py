@@ -123,7 +123,7 @@ class ScriptedServer:
                     line = stream.readline().split()
                     if len(line) < 2:
                         return
-                    headers = {}
+                    headers: dict[str, str] = {}
                     while (raw := stream.readline()) not in (b"\r\n", b""):
                         name, _, value = raw.decode("latin-1").partition(":")
                         known = headers.get(name.strip().lower())  # twice the same name is a list (RFC 9110, 5.3)

@@ -1,90 +1,15 @@
 """The wire engine with a real docker-registry: plain, over TLS with HTTP/2, and with a password."""
 
-import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from benchmarks.debian_images import Blob, BuiltImage
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
-from pullbench.engines.wire import WireEngine
 from pullbench.errors import ErrorCode
-from pullbench.model.facts import PlatformImage
-from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Manifest, parse_manifest
-from pullbench.model.platform import Platform
-from pullbench.model.reference import Reference
-from pullbench.model.route import Route
-from pullbench.model.spec import EngineEntry
-from pullbench.registry.keychain import Keychain
 from tests.integration.conftest import PushImage, StartRegistry
-from tests.integration.real_registry import PASSWORD, USERNAME, RealRegistry
+from tests.integration.real_registry import RealRegistry
+from tests.integration.wire_trial import SIZES, made_image, trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
-
-SIZES = (6_000_000, 100_000, 32, 1_500_000)
-
-
-def made_image() -> BuiltImage:
-    """Random bytes for layers: a registry does not look into them."""
-    config = Blob.of(OCI_CONFIG, b'{"architecture":"amd64","os":"linux"}')
-    layers = [Blob.of(OCI_LAYER_GZIP, os.urandom(size)) for size in SIZES]
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": config.descriptor(),
-        "layers": [layer.descriptor() for layer in layers],
-    }
-    manifest = Blob.of(OCI_MANIFEST, json.dumps(document).encode())
-    return BuiltImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, *layers))
-
-
-@contextmanager
-def trial(
-    registry: RealRegistry, repository: str, image: BuiltImage, *, password: str = PASSWORD, **engine: Any
-) -> Iterator[Callable[[], PullOutcome]]:
-    """An open trial; calling what it yields pulls the image once."""
-    manifest = parse_manifest(image.manifest.content)
-    assert isinstance(manifest, Manifest)
-    request = PullRequest(
-        pull=0,
-        image=repository,
-        reference=Reference(repository=repository, digest=image.manifest.digest),
-        is_index=False,
-        expected=PlatformImage(digest=image.manifest.digest, manifest=manifest),
-        platform="linux/amd64",
-        route=Route(
-            registry="real",
-            url=registry.url,
-            ca_file=str(registry.ca_file) if registry.ca_file else None,
-            credentials="env:REAL" if registry.username else "anonymous",
-        ),
-        auth="persisted",
-        timeout_s=60,
-        retries=0,
-    )
-    wire = WireEngine(
-        EngineEntry.model_validate({"name": "wire", "kind": "wire", **engine}),
-        keychain=Keychain(environ={"REAL_USERNAME": USERNAME, "REAL_PASSWORD": password}),
-        clock=SystemClock(),
-    )
-    try:
-        wire.open_trial(
-            TrialSetup(
-                trial=0,
-                concurrency=1,
-                cache="cold",
-                cache_reset="own",
-                requests=(request,),
-                before_pulls=lambda names: None,
-            )
-        )
-        yield lambda: wire.pull(request)
-    finally:
-        wire.close()
 
 
 @pytest.mark.parametrize(
