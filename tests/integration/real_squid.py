@@ -1,0 +1,70 @@
+"""A real squid on a free port of loopback, with a log, a cache and a configuration of its own."""
+
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.integration.real_registry import free_port
+
+_START_S = 20.0
+_CONFIG = """
+http_port 127.0.0.1:{port}
+visible_hostname squid.test
+http_access allow all
+cache_mem 256 MB
+maximum_object_size 1 GB
+maximum_object_size_in_memory 256 MB
+memory_cache_shared off
+access_log stdio:{folder}/access.log
+cache_log {folder}/cache.log
+pid_filename {folder}/pid
+shutdown_lifetime 0 seconds
+pinger_enable off
+buffered_logs off
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class RealSquid:
+    """A squid that runs; `asked()` is what its log has."""
+
+    url: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def asked(self) -> list[tuple[str, str, int, str]]:
+        """(method, URL or HOST:PORT, bytes sent, result such as TCP_MISS/200) of every request so far."""
+        lines = [line.split() for line in (self.folder / "access.log").read_text().splitlines()]
+        return [(line[5], line[6], int(line[4]), line[3]) for line in lines]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_squid(program: str, folder: Path) -> RealSquid:
+    """Start one with all its files in `folder`, which whoever squid becomes may write, and wait until it listens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o777)  # as root, squid becomes another user
+    port, config = free_port(), folder / "squid.conf"
+    config.write_text(_CONFIG.format(port=port, folder=folder))
+    with (folder / "out").open("wb") as out:
+        process = subprocess.Popen([program, "-N", "-f", str(config)], stdout=out, stderr=out)
+    squid = RealSquid(url=f"http://127.0.0.1:{port}", folder=folder, process=process)
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > until:
+                squid.stop()
+                raise RuntimeError(f"squid does not listen: {(folder / 'out').read_text()[-500:]}") from None
+            time.sleep(0.05)
+        else:
+            return squid

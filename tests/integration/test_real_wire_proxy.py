@@ -1,0 +1,111 @@
+"""Forward proxies with a real squid: its log shows what went through it, and nothing of what is direct."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pullbench.errors import ErrorCode
+from tests.integration.conftest import PushImage, StartRegistry, need
+from tests.integration.real_registry import RealRegistry
+from tests.integration.real_squid import RealSquid, start_squid
+from tests.integration.wire_trial import made_image, trial
+
+pytestmark = [pytest.mark.integration, pytest.mark.real]
+
+
+@pytest.fixture(scope="module")
+def squid() -> Iterator[RealSquid]:
+    """In a folder that another user may enter, which pytest's own are not."""
+    program = need("squid")
+    with tempfile.TemporaryDirectory(prefix="pullbench-squid-") as folder:
+        Path(folder).chmod(0o755)
+        started = start_squid(program, Path(folder) / "squid")
+        yield started
+        started.stop()
+
+
+def route(squid: RealSquid) -> dict[str, str]:
+    return {"proxy": "squid", "forward_url": squid.url}
+
+
+@pytest.mark.parametrize("chunk_bytes", [None, "1MiB"])
+def test_a_plain_registry_is_asked_through_squid_whose_log_has_every_blob(
+    plain_registry: RealRegistry,
+    push_image: PushImage,
+    fresh: Callable[[], str],
+    squid: RealSquid,
+    chunk_bytes: str | None,
+) -> None:
+    repository, image = fresh(), made_image()
+    push_image(plain_registry, repository, "1", image)
+    with trial(plain_registry, repository, image, route=route(squid), chunk_bytes=chunk_bytes) as pull:
+        outcome = pull()
+    assert outcome.ok, outcome.error
+    asked = {url: method for method, url, _, _ in squid.asked() if repository in url}
+    assert asked == {
+        f"{plain_registry.url}/v2/{repository}/{path}": "GET"
+        for path in (f"manifests/{image.manifest.digest}", *(f"blobs/{blob.digest}" for blob in image.blobs))
+    }
+    assert {row.remote_ip for row in outcome.transfers} == {"127.0.0.1"}
+    assert f"127.0.0.1:{squid.url.rpartition(':')[2]} via" in (outcome.served_by or "")
+    assert "squid.test" in (outcome.served_by or "")
+
+
+def test_what_squid_has_cached_says_so(
+    plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[], str], squid: RealSquid
+) -> None:
+    repository, image = fresh(), made_image()
+    push_image(plain_registry, repository, "1", image)
+    with trial(plain_registry, repository, image, route=route(squid)) as pull:
+        first, second = pull(), pull()
+    assert first.ok and second.ok
+    assert "MISS from squid.test" in (first.served_by or "")
+    assert "HIT from squid.test" in (second.served_by or "")
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_a_tls_registry_is_tunnelled_by_connect_and_squid_sees_bytes_but_no_blob(
+    docker_registry: StartRegistry, push_image: PushImage, fresh: Callable[[], str], squid: RealSquid, version: str
+) -> None:
+    registry, repository, image = docker_registry(tls=True), fresh(), made_image()
+    push_image(registry, repository, "1", image)
+    with trial(registry, repository, image, route=route(squid), http_version=version) as pull:
+        outcome = pull()
+    assert outcome.ok, outcome.error
+    assert {row.http_version for row in outcome.transfers} == {version}
+    tunnels = [(method, sent) for method, url, sent, _ in squid.asked() if url == registry.host]
+    assert {method for method, _ in tunnels} == {"CONNECT"}
+    assert sum(sent for _, sent in tunnels) > sum(len(blob.content) for blob in image.blobs)
+    assert version == "1.1" or len(tunnels) == 1
+
+
+def test_direct_is_direct_whatever_the_environment_says(
+    plain_registry: RealRegistry,
+    push_image: PushImage,
+    fresh: Callable[[], str],
+    squid: RealSquid,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repository, image = fresh(), made_image()
+    push_image(plain_registry, repository, "1", image)
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, squid.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    before = len(squid.asked())
+    for version in ("1.1", "2"):
+        with trial(plain_registry, repository, image, http_version=version) as pull:
+            outcome = pull()
+        assert outcome.ok, outcome.error
+        assert outcome.served_by == plain_registry.host
+    assert len(squid.asked()) == before
+
+
+def test_a_registry_that_squid_cannot_reach_is_the_proxys_failure(
+    plain_registry: RealRegistry, fresh: Callable[[], str], squid: RealSquid
+) -> None:
+    nowhere = {**route(squid), "url": "http://127.0.0.1:9"}
+    with trial(plain_registry, fresh(), made_image(), route=nowhere) as pull:
+        assert pull().error_code is ErrorCode.PROXY
