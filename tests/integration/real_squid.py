@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,15 @@ buffered_logs off
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One line of the log; the URL of a tunnel is HOST:PORT."""
+
+    method: str
+    url: str
+    sent_bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class RealSquid:
     """A squid that runs; `asked()` is what its log has."""
@@ -34,10 +44,17 @@ class RealSquid:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    def asked(self) -> list[tuple[str, str, int, str]]:
-        """(method, URL or HOST:PORT, bytes sent, result such as TCP_MISS/200) of every request so far."""
+    def asked(self) -> list[Asked]:
+        """Every request so far."""
         lines = [line.split() for line in (self.folder / "access.log").read_text().splitlines()]
-        return [(line[5], line[6], int(line[4]), line[3]) for line in lines]
+        return [Asked(method=line[5], url=line[6], sent_bytes=int(line[4])) for line in lines]
+
+    def asked_at_last(self, enough: Callable[[list[Asked]], bool]) -> list[Asked]:
+        """The same when it is enough, or after 10 s: squid logs a request, and a tunnel above all, only when it has ended."""
+        until = time.monotonic() + 10
+        while not enough(self.asked()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return self.asked()
 
     def stop(self) -> None:
         self.process.terminate()

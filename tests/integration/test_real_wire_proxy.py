@@ -9,7 +9,7 @@ import pytest
 from pullbench.errors import ErrorCode
 from tests.integration.conftest import PushImage, StartRegistry, need
 from tests.integration.real_registry import RealRegistry
-from tests.integration.real_squid import RealSquid, start_squid
+from tests.integration.real_squid import Asked, RealSquid, start_squid
 from tests.integration.wire_trial import made_image, trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
@@ -43,11 +43,12 @@ def test_a_plain_registry_is_asked_through_squid_whose_log_has_every_blob(
     with trial(plain_registry, repository, image, route=route(squid), chunk_bytes=chunk_bytes) as pull:
         outcome = pull()
     assert outcome.ok, outcome.error
-    asked = {url: method for method, url, _, _ in squid.asked() if repository in url}
-    assert asked == {
-        f"{plain_registry.url}/v2/{repository}/{path}": "GET"
+    wanted = {
+        f"{plain_registry.url}/v2/{repository}/{path}"
         for path in (f"manifests/{image.manifest.digest}", *(f"blobs/{blob.digest}" for blob in image.blobs))
     }
+    asked = squid.asked_at_last(lambda all_so_far: wanted <= {one.url for one in all_so_far})
+    assert {(one.method, one.url) for one in asked if repository in one.url} == {("GET", url) for url in wanted}
     assert {row.remote_ip for row in outcome.transfers} == {"127.0.0.1"}
     assert f"127.0.0.1:{squid.url.rpartition(':')[2]} via" in (outcome.served_by or "")
     assert "squid.test" in (outcome.served_by or "")
@@ -75,9 +76,13 @@ def test_a_tls_registry_is_tunnelled_by_connect_and_squid_sees_bytes_but_no_blob
         outcome = pull()
     assert outcome.ok, outcome.error
     assert {row.http_version for row in outcome.transfers} == {version}
-    tunnels = [(method, sent) for method, url, sent, _ in squid.asked() if url == registry.host]
-    assert {method for method, _ in tunnels} == {"CONNECT"}
-    assert sum(sent for _, sent in tunnels) > sum(len(blob.content) for blob in image.blobs)
+    size_bytes = sum(len(blob.content) for blob in image.blobs)
+
+    def sent(so_far: list[Asked]) -> int:
+        return sum(one.sent_bytes for one in so_far if one.url == registry.host)
+
+    tunnels = [one for one in squid.asked_at_last(lambda so_far: sent(so_far) > size_bytes) if one.url == registry.host]
+    assert {one.method for one in tunnels} == {"CONNECT"} and sent(tunnels) > size_bytes
     assert version == "1.1" or len(tunnels) == 1
 
 
@@ -94,13 +99,16 @@ def test_direct_is_direct_whatever_the_environment_says(
         monkeypatch.setenv(name, squid.url)
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    before = len(squid.asked())
     for version in ("1.1", "2"):
         with trial(plain_registry, repository, image, http_version=version) as pull:
             outcome = pull()
         assert outcome.ok, outcome.error
         assert outcome.served_by == plain_registry.host
-    assert len(squid.asked()) == before
+    marker = fresh()  # what is asked after them, and logged after them
+    with trial(plain_registry, marker, image, route=route(squid)) as pull:
+        assert pull().error_code is ErrorCode.NOT_FOUND
+    asked = squid.asked_at_last(lambda so_far: any(marker in one.url for one in so_far))
+    assert [one for one in asked if repository in one.url] == []
 
 
 def test_a_registry_that_squid_cannot_reach_is_the_proxys_failure(
