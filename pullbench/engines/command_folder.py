@@ -115,8 +115,8 @@ def _marked(path: Path) -> list[int]:
     return found
 
 
-def mounts_under(path: Path) -> list[str]:
+def mounts_under(path: Path, table: Path = Path("/proc/self/mountinfo")) -> list[str]:
     """Mount points in the folder, outer ones first (proc(5), mountinfo)."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = table.read_text().splitlines()
     points = [line.split(" ")[4].encode().decode("unicode_escape").encode("latin-1").decode() for line in lines]
     return [point for point in points if point.startswith(f"{path}/")]

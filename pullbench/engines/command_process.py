@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import termios
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,6 +22,7 @@ from pullbench.errors import ErrorCode
 GRACE_S = 2.0
 """How long a group has between SIGTERM and SIGKILL."""
 _GIVE_UP_S = 10.0  # a process that SIGKILL does not end waits in the kernel, on a disk or a file server that is gone
+_LAST_S = 1.0  # how long what was killed may take to be gone; where nobody reaps orphans, they stay as zombies
 _TAIL_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
 
@@ -167,13 +169,20 @@ class _Running:
         )
 
     def _end(self) -> None:
-        """Kill what is left of the group, read the rest of the output, and only then reap."""
+        """Kill what is left of the group, read the rest of the output, reap, and see that the group is gone."""
         self._signal(signal.SIGKILL)
         for stream in self._tails:
             while self._read(stream):
                 pass
         if self.has_ended:
             self._process.wait()
+        until = time.monotonic() + _LAST_S
+        while time.monotonic() < until:
+            try:
+                os.killpg(self._process.pid, 0)
+            except ProcessLookupError:
+                break
+            time.sleep(0.001)
 
     def _signal(self, number: int) -> None:
         if self._process.returncode is None:
