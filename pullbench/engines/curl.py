@@ -105,7 +105,6 @@ class Handle:
             pycurl.PROXY: request.proxy_url,
             pycurl.NOPROXY: "",
             pycurl.CAINFO: request.ca_file,
-            pycurl.RESOLVE: list(request.resolve),
             pycurl.HTTP_VERSION: _VERSIONS[request.http_version],
             pycurl.BUFFERSIZE: BUFFER_BYTES,
             pycurl.CONNECTTIMEOUT_MS: _milliseconds(request.connect_timeout_s),
@@ -118,6 +117,8 @@ class Handle:
         }
         if request.body is not None:
             options[pycurl.POSTFIELDS] = request.body
+        if request.resolve:
+            options[pycurl.RESOLVE] = list(request.resolve)
         for option, value in options.items():
             curl.setopt(option, value)
 

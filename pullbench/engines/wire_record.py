@@ -135,7 +135,7 @@ def served_by(exchange: Exchange) -> str | None:
     if via := clean(exchange.header("via"), _MAX_HEADER_CHARS):
         parts.append(f'via "{via}"')
     for name in _CACHE_HEADERS:
-        if value := clean(exchange.header(name), _MAX_HEADER_CHARS):
+        if name in exchange.headers and (value := clean(exchange.header(name), _MAX_HEADER_CHARS)):
             parts.append(f'{name}="{value}"' if " " in value else f"{name}={value}")
     return " ".join(parts)
 

@@ -65,6 +65,7 @@ class Session:
         drivers: Executor | None = None,
     ) -> None:
         self._route = route
+        self._forward_url = _proxy_url(route.forward_url)
         self._entry = entry
         self._login = Login(route, credentials, clock)
         self._trust = trust
@@ -213,10 +214,10 @@ class Session:
             url=url,
             headers=headers,
             body=content,
-            proxy_url=self._route.forward_url or "",
+            proxy_url=self._forward_url,
             ca_file=trust.endpoint_file if same_origin(url, self._route.url) else trust.elsewhere_file,
             http_version=entry.http_version,
-            resolve=_pins(entry, self._route.forward_url or url),
+            resolve=_pins(entry.resolve, self._forward_url or url),
             connect_timeout_s=entry.connect_timeout_s,
             stall_timeout_s=entry.stall_timeout_s,
             timeout_s=max(0.001, attempt.deadline_s - self._clock.monotonic()),
@@ -245,16 +246,27 @@ def _verified(trail: Trail, body: CheckedBody) -> RegistryError | None:
     return None
 
 
-def _pins(entry: EngineEntry, url: str) -> Sequence[str]:
+def _proxy_url(url: str | None) -> str:
+    """With its port, for libcurl would take 1080 where none is named, and every other client the scheme's own."""
+    return "{}://{}:{}".format(urlsplit(url).scheme, *_host_and_port(url)) if url else ""
+
+
+def _pins(resolve: Mapping[str, str], url: str) -> Sequence[str]:
     """libcurl's HOST:PORT:ADDRESS for the host that is about to be looked up, where the engine pins it."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    host = (parts.hostname or "").lower()
-    shown = f"[{host}]" if ":" in host else host
-    address = entry.resolve.get(f"{shown}:{port}") or entry.resolve.get(shown)
+    if not resolve:
+        return ()
+    host, port = _host_and_port(url)
+    address = resolve.get(f"{host}:{port}") or resolve.get(host)
     if address is None:
         return ()
-    return (f"{shown}:{port}:[{address}]" if ":" in address else f"{shown}:{port}:{address}",)
+    return (f"{host}:{port}:[{address}]" if ":" in address else f"{host}:{port}:{address}",)
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    """As they stand in a URL; an IPv6 address in brackets."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _target(url: str, location: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pullbench.engines.wire_session import _proxy_url
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Incoming, ScriptedServer, answer
 from tests.engines.test_wire_routes import another_server, certificate, server_context
@@ -144,3 +145,27 @@ def test_a_host_that_the_registry_redirects_to_can_be_pinned() -> None:
         outcome = b.pull()
         assert outcome.ok, outcome.error
         assert row_of(outcome, content).served_by == edge.host
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("http://squid", "http://squid:80"),
+        ("https://squid", "https://squid:443"),
+        ("http://squid:3128", "http://squid:3128"),
+        ("http://[::1]:3128", "http://[::1]:3128"),
+        (None, ""),
+    ],
+)
+def test_a_forward_proxy_without_a_port_is_at_its_schemes_own(given: str | None, meant: str) -> None:
+    assert _proxy_url(given) == meant
+
+
+def test_a_pinned_forward_proxy_is_reached_at_its_address() -> None:
+    with another_server() as proxy:
+        proxy.on("http://registry.example/v2/", answer(404))
+        named = proxy.url.replace("127.0.0.1", "squid.example")
+        route = {"url": "http://registry.example", "proxy": "squid", "forward_url": named}
+        with bench(route=route, engine={"resolve": {"squid.example": "127.0.0.1"}}) as b:
+            assert b.pull().error_code is ErrorCode.NOT_FOUND
+            assert proxy.paths()[0].startswith("http://registry.example/v2/")
