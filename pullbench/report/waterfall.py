@@ -10,8 +10,8 @@ from pullbench.report.stored import StoredRun, measured, records
 from pullbench.report.tables import best, in_cell, latency_s, setting
 
 STEP_COLUMNS = [
-    *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "total_s", "extract_s"),
-    *("extract_start_s", "reused", "error_code"),
+    *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
+    *("extract_s", "extract_start_s", "reused", "error_code"),
 ]
 
 
@@ -28,7 +28,8 @@ def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] 
 def waterfall(transfers: pd.DataFrame, pull: Mapping[str, Any]) -> pd.DataFrame:
     """The steps of one pull in order of their start, times in seconds since the pull's start; STEP_COLUMNS.
 
-    `connecting_s` is DNS, connect and TLS together. Docker extracts layers one after the other in their order: their
+    `connecting_s` is DNS, connect and TLS together; `other_s` what of `total_s` no phase explains (waiting for a turn in
+    the client, verifying), NaN where the engine shows no phases. Docker extracts layers one after the other in their order: their
     `extract_start_s` is reckoned from that, for only durations are stored.
     """
     if transfers.empty:
@@ -41,6 +42,8 @@ def waterfall(transfers: pd.DataFrame, pull: Mapping[str, Any]) -> pd.DataFrame:
     )
     numeric = ["wait_s", "transfer_s", "total_s", "extract_s", "bytes"]
     steps[numeric] = _seconds(steps[numeric])
+    phases = steps[["connecting_s", "wait_s", "transfer_s"]].sum(axis=1, min_count=1)
+    steps["other_s"] = (steps["total_s"] - phases).clip(lower=0)
     steps["extract_start_s"] = _extraction_starts(steps)
     made: pd.DataFrame = steps.sort_values("start_s", kind="stable", ignore_index=True)[STEP_COLUMNS]
     return made

@@ -1,5 +1,6 @@
 """Figures: well-formed, told in words, in the page's colours, and only where there is something to draw."""
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 
@@ -8,6 +9,7 @@ import pytest
 
 from pullbench.report import figures, tables
 from pullbench.report.contrasts import contrasts
+from pullbench.report.figures.waterfall import waterfall
 from pullbench.report.html import Html
 from pullbench.report.stored import StoredRun
 from pullbench.report.waterfall import waterfalls
@@ -128,3 +130,45 @@ def test_a_long_run_is_thinned_and_keeps_its_failures() -> None:
     assert "7 trials with failures" in made
     assert "one in 3 is drawn" in made
     assert len(made) < 1_200_000
+
+
+def steps(**changes: list[object]) -> pd.DataFrame:
+    """Three exchanges: a config that waited in the client, a short layer, a long one."""
+    given: dict[str, list[object]] = {
+        "kind": ["config", "layer", "layer"],
+        "bytes": [899.0, 200_000.0, 8_000_000.0],
+        "start_s": [0.0, 0.001, 0.002],
+        "wait_s": [0.0115, 0.012, 0.010],
+        "transfer_s": [0.0001, 0.002, 0.100],
+        "total_s": [0.0213, 0.014, 0.110],
+    }
+    frame = pd.DataFrame(given | changes)
+    return frame.assign(attempt=1, digest=None, connecting_s=float("nan"), extract_s=float("nan"), error_code=None)
+
+
+PULL = {"trial": 1, "pull": 0, "image": "app:1", "duration_s": 0.12}
+
+
+def test_a_waterfalls_caption_names_the_longest_bar_and_its_parts() -> None:
+    shown = steps().assign(other_s=[0.0097, 0.0, 0.0])
+    made = waterfall(shown, "wire from eu", PULL)
+    assert (
+        "The longest step is layer 8.00 MB, 110 ms: 10.0 ms wait for the first byte, 100 ms transfer at 80.0 MB/s"
+        in made
+    )
+    assert "other: in the client itself" in made
+
+
+def test_a_small_exchange_has_no_rate() -> None:
+    made = waterfall(steps().assign(other_s=0.0).iloc[:2], "wire from eu", PULL)
+    assert "The longest step is layer 200 kB, 14.0 ms" in made
+    assert "/s" not in made[made.index("<figcaption") :]
+    assert "other: in the client itself" not in made
+
+
+def test_the_parts_of_every_bar_make_its_whole_time(full: StoredRun) -> None:
+    slow = dataclasses.replace(full, transfers=full.transfers.assign(total_s=full.transfers["total_s"] + 0.5))
+    cells = tables.cells(full.pulls, full.trials)
+    (wire,) = [entry for entry in waterfalls(slow, cells) if entry.setting.startswith("wire")]
+    parts = wire.steps[["connecting_s", "wait_s", "transfer_s", "other_s"]].sum(axis=1)
+    assert parts.tolist() == pytest.approx(wire.steps["total_s"].tolist())

@@ -104,8 +104,8 @@ def drawn(
     )
 
 
-def legend(entries: Sequence[tuple[str, int]], *, marker: str | None = None) -> Html:
-    """The key of the series, as text that wraps: each label with the index of its colour and of its marker."""
+def legend(entries: Sequence[tuple[str, int | None]], *, marker: str | None = None) -> Html:
+    """The key of the series, as text that wraps: each label with the index of its colour and marker; None is grey."""
     return tag("ul", join(tag("li", _swatch(index, marker), " ", label) for label, index in entries), class_="legend")
 
 
@@ -120,7 +120,7 @@ def bare(ax: Axes, *, grid_axis: str) -> None:
     ax.grid(visible=True, axis=grid_axis)  # type: ignore[arg-type]
 
 
-def _swatch(index: int, marker: str | None) -> Html:
+def _swatch(index: int | None, marker: str | None) -> Html:
     shapes = {
         "o": '<circle cx="8" cy="6" r="4"/>',
         "s": '<rect x="4.5" y="2.5" width="7" height="7"/>',
@@ -129,7 +129,7 @@ def _swatch(index: int, marker: str | None) -> Html:
         "v": '<path d="M8 10.5 3.5 2h9z"/>',
         "P": '<path d="M6.5 1.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z"/>',
     }
-    colour, own = series_style(index)
+    colour, own = (MUTED, "s") if index is None else series_style(index)
     shape = shapes[marker or own]
     return Html(f'<svg viewBox="0 0 16 12" aria-hidden="true"><g fill="{_VARIABLES[colour]}">{shape}</g></svg>')
 

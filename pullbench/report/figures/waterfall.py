@@ -8,15 +8,23 @@ from matplotlib.figure import Figure
 
 from pullbench.report import numbers
 from pullbench.report.figures import axes
-from pullbench.report.figures.style import BAD, INK, MUTED, Sheet, bare, drawn, legend
+from pullbench.report.figures.style import BAD, INK, MUTED, SERIES, Sheet, bare, drawn, legend
 from pullbench.report.html import Html, join
 from pullbench.report.stored import records
 from pullbench.report.waterfall import MedianPull
 
 MOST_ROWS = 32
-PHASES = (("connecting_s", "connect", 1), ("wait_s", "wait for first byte", 3), ("transfer_s", "transfer", 0))
+PHASES: tuple[tuple[str, str, int | None], ...] = (
+    ("connecting_s", "connect", 1),
+    ("wait_s", "wait for first byte", 3),
+    ("transfer_s", "transfer", 0),
+    ("other_s", "other: in the client itself", None),
+)
 EXTRACT = ("unpack", 2)
-_COLOURS = {0: "#0072b2", 1: "#e69f00", 2: "#009e73", 3: "#cc79a7"}
+RATE_FROM_BYTES = 1_000_000
+"""A smaller layer may be in the socket's buffer as a whole when its first byte is read: its rate says nothing."""
+_OTHER_FROM = 0.005
+"""From this share of the pull on, what no phase explains is told in the key."""
 
 
 def waterfalls(pulls: Sequence[MedianPull]) -> Html:
@@ -28,18 +36,16 @@ def waterfall(steps: pd.DataFrame, setting: str, pull: Mapping[str, Any]) -> Htm
     """The steps of one pull as bars over its time; `setting` names its cell."""
     rows = steps.head(MOST_ROWS)
     names = [_name(row) for row in records(rows)]
-    longest = max(records(rows), key=lambda row: row["total_s"] if row["total_s"] == row["total_s"] else 0.0)
     took_s = float(pull["duration_s"])
     caption = (
         f"{setting}: {pull['image']}, {numbers.seconds(took_s)} in all, the pull nearest to the median of its setting. "
-        f"The longest step is {_name(longest)}: {numbers.seconds(longest['total_s'])}"
-        f"{_rate(longest)}."
+        f"Steps stand in the order of their start. {_longest(rows)}"
     )
     if rows["extract_s"].notna().any():
         caption += " Unpacking is one layer after the other; its start is reckoned, its duration measured."
     if len(steps) > len(rows):
         caption += f" {len(steps) - len(rows)} more steps are not drawn."
-    phases = [(text, colour) for column, text, colour in PHASES if rows[column].notna().any()]
+    phases = [(text, colour) for column, text, colour in PHASES if _seen(rows, column, took_s)]
     phases = phases or [("download", 0)]
     phases += [EXTRACT] if rows["extract_s"].notna().any() else []
     return drawn(
@@ -58,22 +64,41 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['kind']}{size}{again}"
 
 
-def _rate(row: Mapping[str, Any]) -> str:
-    seconds = row["transfer_s"] if row["transfer_s"] == row["transfer_s"] else row["total_s"]
-    return f" at {numbers.rate(row['bytes'] / seconds)}" if seconds and row["bytes"] == row["bytes"] else ""
+def _seen(rows: pd.DataFrame, column: str, took_s: float) -> bool:
+    return bool(rows[column].notna().any() and (column != "other_s" or rows[column].max() > _OTHER_FROM * took_s))
+
+
+def _longest(rows: pd.DataFrame) -> str:
+    """The step with the longest bar, unpacking apart, and what it is made of."""
+    row = max(records(rows), key=_length_s)
+    said = f"The longest {'download' if rows['extract_s'].notna().any() else 'step'} is {_name(row)}, {numbers.seconds(_length_s(row))}"
+    if row["wait_s"] == row["wait_s"] and row["transfer_s"] == row["transfer_s"]:
+        said += (
+            f": {numbers.seconds(row['wait_s'])} wait for the first byte, {numbers.seconds(row['transfer_s'])} transfer"
+        )
+        if row["kind"] == "layer" and row["bytes"] >= RATE_FROM_BYTES and row["transfer_s"]:
+            said += f" at {numbers.rate(row['bytes'] / row['transfer_s'])}"
+    return f"{said}."
+
+
+def _parts(row: Mapping[str, Any]) -> list[tuple[float, int | None]]:
+    """Length and colour of what a step's own bar is made of; together they are its time from start to end."""
+    parts = [(row[column], colour) for column, _, colour in PHASES if row[column] == row[column]]
+    return parts or ([(row["total_s"], 0)] if row["total_s"] == row["total_s"] else [])
+
+
+def _length_s(row: Mapping[str, Any]) -> float:
+    return float(sum(length_s for length_s, _ in _parts(row)))
 
 
 def _bars(row: Mapping[str, Any]) -> Iterator[tuple[float, float, str]]:
-    """Start, length and colour of the parts of one step."""
+    """Start, length and colour of the bars of one step."""
     at_s = row["start_s"]
-    parts = [(row[column], colour) for column, _, colour in PHASES if row[column] == row[column]]
-    if not parts and row["total_s"] == row["total_s"]:
-        parts = [(row["total_s"], 0)]
-    for length_s, colour in parts:
-        yield at_s, length_s, _COLOURS[colour]
+    for length_s, colour in _parts(row):
+        yield at_s, length_s, MUTED if colour is None else SERIES[colour]
         at_s += length_s
     if row["extract_s"] == row["extract_s"]:
-        yield row["extract_start_s"], row["extract_s"], _COLOURS[EXTRACT[1]]
+        yield row["extract_start_s"], row["extract_s"], SERIES[EXTRACT[1]]
 
 
 def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], took_s: float) -> Figure:
@@ -83,7 +108,7 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], took_s: float) -> 
         for start_s, length_s, colour in _bars(row):
             ax.barh(place, length_s, left=start_s, height=0.62, color=colour, linewidth=0)
         if isinstance(row["error_code"], str):
-            ax.plot([row["start_s"] + (row["total_s"] or 0)], [place], marker="x", color=BAD, markeredgewidth=1.8)
+            ax.plot([row["start_s"] + _length_s(row)], [place], marker="x", color=BAD, markeredgewidth=1.8)
     ax.axvline(took_s, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
     ax.set_yticks(range(len(rows)), names, color=INK)
     ax.set_ylim(len(rows) - 0.4, -0.6)
