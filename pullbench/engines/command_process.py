@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
@@ -22,7 +23,7 @@ from pullbench.errors import ErrorCode
 GRACE_S = 2.0
 """How long a group has between SIGTERM and SIGKILL."""
 _GIVE_UP_S = 10.0  # a process that SIGKILL does not end waits in the kernel, on a disk or a file server that is gone
-_LAST_S = 1.0  # how long what was killed may take to be gone; where nobody reaps orphans, they stay as zombies
+_LAST_S = 1.0  # how long what was killed may take to be gone
 _TAIL_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
 
@@ -177,11 +178,7 @@ class _Running:
         if self.has_ended:
             self._process.wait()
         until = time.monotonic() + _LAST_S
-        while time.monotonic() < until:
-            try:
-                os.killpg(self._process.pid, 0)
-            except ProcessLookupError:
-                break
+        while _group_lives(self._process.pid) and time.monotonic() < until:
             time.sleep(0.001)
 
     def _signal(self, number: int) -> None:
@@ -224,6 +221,21 @@ class _Running:
         for stream in self._tails:
             stream.close()
         self._close_terminal()
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of it still runs; one that ended and waits to be reaped, by whoever does that, does not."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                state, _, its_group = (entry / "stat").read_text().rpartition(") ")[2].split()[:3]  # proc(5)
+                if int(its_group) == group and state not in "ZX":
+                    return True
+    return False
 
 
 def _typed_terminal(line: str) -> tuple[int, int]:

@@ -1,0 +1,176 @@
+"""containerd's routes, secrets and texts; scripts stand in the places of containerd and ctr."""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pullbench.engines.clock import SystemClock
+from pullbench.engines.command_outcome import CommandFailed
+from pullbench.engines.containerd import ContainerdEngine, _hosts_toml
+from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.route import Route
+from pullbench.model.spec import EngineEntry
+from tests.engines.command_world import INDEX, KEYCHAIN, Image, digest_of, put_script, setup
+
+IMAGE = Image()
+SECRET = "s3cret-password"
+DAEMON = (
+    'case "$1" in --version) echo "containerd github.com/containerd/containerd 1.6.20~ds1 abc";; *) sleep 60;; esac'
+)
+PLUGINS = "io.containerd.snapshotter.v1    overlayfs    linux/amd64    {}"
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ContainerdEngine]:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    made = ContainerdEngine(EngineEntry(name="containerd", kind="containerd"), keychain=KEYCHAIN, clock=SystemClock())
+    yield made
+    made.close()
+
+
+def put_clients(folder: Path, monkeypatch: pytest.MonkeyPatch, *, overlay: str = "ok", more: str = "") -> None:
+    ctr = f'case "$*" in *"plugins ls") echo "{PLUGINS.format(overlay)}";; {more} esac'
+    put_script(folder / "bin", "containerd", DAEMON, monkeypatch)
+    put_script(folder / "bin", "ctr", ctr, monkeypatch)
+
+
+@pytest.mark.parametrize(("overlay", "unpacks"), [("ok", "overlayfs"), ("skip", "native"), ("error", "native")])
+def test_the_version_says_what_it_unpacks_with(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlay: str, unpacks: str
+) -> None:
+    put_clients(tmp_path, monkeypatch, overlay=overlay)
+    assert engine.facts().version == f"1.6.20~ds1 ({unpacks})"
+
+
+def test_without_root_or_without_the_daemon_it_is_unavailable(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "takes root" in (engine.facts().unavailable or "")
+    monkeypatch.setattr("pullbench.engines.containerd.find_program", lambda name: None)
+    assert "containerd is not installed" in (engine.facts().unavailable or "")
+
+
+def test_a_daemon_that_does_not_start_says_why(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_script(tmp_path / "bin", "containerd", "echo 'containerd: no such plugin' >&2; exit 1", monkeypatch)
+    put_script(tmp_path / "bin", "ctr", "exit 1", monkeypatch)
+    with pytest.raises(RegistryError, match="containerd does not start: containerd: no such plugin") as raised:
+        engine.open_trial(setup(IMAGE.request()))
+    assert raised.value.code is ErrorCode.ENGINE_UNAVAILABLE
+    assert engine._trial is None
+
+
+def test_the_daemon_ends_with_its_trial(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch)
+    engine.open_trial(setup(IMAGE.request()))
+    daemon = engine._daemon
+    assert daemon is not None and daemon.poll() is None
+    engine.close_trial()
+    assert daemon.poll() is not None
+
+
+def test_a_path_that_no_socket_can_have_is_told(engine: ContainerdEngine, tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="set TMPDIR to a shorter one"):
+        engine._start(tmp_path / ("x" * 100))
+
+
+@pytest.mark.parametrize(("more", "told"), [('*--help) echo "   --local   fetch here";;', True), ("", False)])
+def test_a_newer_ctr_is_told_to_fetch_by_itself(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, told: bool
+) -> None:
+    put_clients(tmp_path, monkeypatch, more=more)
+    engine.open_trial(setup(IMAGE.request()))
+    assert ("--local" in engine._command(IMAGE.request(), tmp_path / "0-1", 1.0).arguments) == told
+
+
+def test_a_password_is_typed_and_stands_in_no_argument(engine: ContainerdEngine, tmp_path: Path) -> None:
+    made = engine._command(IMAGE.request(credentials="env:ME", prefix="hub"), tmp_path / "0-1", 1.0)
+    assert made.typed == SECRET
+    assert "--user=somebody" in made.arguments
+    assert SECRET not in " ".join(made.arguments) + " ".join(made.environment.values()) + repr(made)
+    assert made.arguments[-1] == f"127.0.0.1:5000/hub/app@{INDEX}"
+    assert f"--namespace={'0-1'}" in made.arguments
+
+
+@pytest.mark.parametrize(
+    ("credentials", "told"), [("env:TOKEN", "an identity token"), ("env:LONG", "a password that cannot be typed")]
+)
+def test_a_secret_that_ctr_could_only_take_in_public_is_refused(
+    engine: ContainerdEngine, credentials: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        engine.open_trial(setup(IMAGE.request(credentials=credentials)))
+
+
+def test_a_route_is_one_server_with_its_ca_and_headers() -> None:
+    route = Route(
+        registry="r",
+        url="https://dragonfly.example.com:4001",
+        ca_file="/etc/ca.pem",
+        headers={"X-Dragonfly-Registry": 'https://r.example.com/"'},
+    )
+    document = tomllib.loads(_hosts_toml(route))
+    assert document["server"] == "https://dragonfly.example.com:4001"
+    assert (document["ca"], document["capabilities"]) == ("/etc/ca.pem", ["pull", "resolve"])
+    assert document["header"] == {"X-Dragonfly-Registry": 'https://r.example.com/"'}
+    assert [entry["capabilities"] for entry in document["host"].values()] == [["push"]]
+
+
+def test_plain_http_is_its_servers_scheme() -> None:
+    document = tomllib.loads(_hosts_toml(Route(registry="r", url="http://127.0.0.1:5000")))
+    assert document["server"] == "http://127.0.0.1:5000"
+    assert "ca" not in document and "header" not in document
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("unpacking linux/amd64 sha256:1...\ndone: 1.913397714s\t\n", 1.913397714),
+        ("done: 5.373866ms\t\n", 0.005373866),
+        ("done: 812.5µs\n", 0.0008125),
+        ("done: 1m2.5s\n", 62.5),
+        ("done: 1h0m1s\n", 3601.0),
+        ("layer-sha256:1: done  |+++|\nelapsed: 0.7 s total: 43.2 M", None),
+        ("", None),
+    ],
+)
+def test_the_time_of_unpacking_is_read_as_go_prints_it(
+    engine: ContainerdEngine, said: str, seconds: float | None
+) -> None:
+    assert engine._extract_s(said) == (None if seconds is None else pytest.approx(seconds))
+
+
+def content(folder: Path) -> Path:
+    """A trial's folder with the image in its content store; gives the pull's store."""
+    blobs = folder / "root" / "io.containerd.content.v1.content" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for blob in (IMAGE.config, *IMAGE.layers):
+        (blobs / digest_of(blob).partition(":")[2]).write_bytes(blob)
+    return folder / "0-1"
+
+
+def test_what_came_is_what_the_namespace_lists_with_the_sizes_of_the_content(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = " ".join(blob.digest for blob in IMAGE.manifest.blobs)
+    put_clients(tmp_path, monkeypatch, more=f'*"--namespace=0-1 content ls --quiet") echo "{listed}";;')
+    found = engine._brought(IMAGE.request(), content(tmp_path))
+    assert (found.image_id, str(found.platform)) == (IMAGE.manifest.config.digest, "linux/amd64")
+    assert dict(found.layers) == {layer.digest: layer.size_bytes for layer in IMAGE.manifest.layers}
+
+
+def test_content_of_another_namespace_is_not_this_pulls(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch)
+    with pytest.raises(CommandFailed, match="ctr brought no image with the config") as raised:
+        engine._brought(IMAGE.request(), content(tmp_path))
+    assert raised.value.code is ErrorCode.DIGEST_MISMATCH
