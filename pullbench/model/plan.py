@@ -196,6 +196,8 @@ def _refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
     proxy = next((entry for entry in spec.proxies if entry.name == cell.proxy), None)
     if proxy is not None and proxy.upstream not in (None, cell.registry):
         return f"proxy '{proxy.name}' is a mirror of '{proxy.upstream}', not of '{cell.registry}'"
+    if proxy is not None and (reason := spec.engine(cell.engine).refuses_proxy(proxy.kind, proxy.url)) is not None:
+        return f"engine '{cell.engine}': {reason}"
     registry = next(entry for entry in spec.registries if entry.name == cell.registry)
     for demand in _route(registry, proxy).demands:
         if (reason := capability.refusal("proxy", demand)) is not None:

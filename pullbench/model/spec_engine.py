@@ -1,10 +1,11 @@
 """An engine of the spec: a client that pulls, with the options of its kind."""
 
 from typing import Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from pullbench.model.capability import EngineKind
+from pullbench.model.capability import EngineKind, ProxyKind
 from pullbench.model.spec_fields import AddressText, ChunkBytes, ImageText, Name, PinnedHost, Strict
 
 
@@ -57,6 +58,15 @@ class EngineEntry(Strict):
         if self.strategy == "all-at-once" and self.base_images:
             raise ValueError("`base_images` are for `strategy: base-first`")
         return self
+
+    def refuses_proxy(self, kind: ProxyKind, url: str) -> str | None:
+        """Why what is pinned here would do nothing behind a proxy; None where it does what it says."""
+        own = (urlsplit(url).netloc.lower(), (urlsplit(url).hostname or "").lower())
+        if kind == "forward" and any(host not in own for host in self.resolve):
+            return (
+                "a forward proxy looks names up by itself, whatever `resolve` says here: pin them where the proxy runs"
+            )
+        return None
 
 
 _OPTION_OF: dict[str, EngineKind] = {

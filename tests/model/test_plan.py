@@ -245,3 +245,22 @@ def test_what_a_pull_should_give_is_what_its_manifest_promised() -> None:
     assert expected_image(facts(), cell, "app:2").manifest.size_bytes == 1020
     with pytest.raises(KeyError, match="app:9 for linux/amd64 at eu"):
         expected_image(facts(), cell, "app:9")
+
+
+@pytest.mark.parametrize(
+    ("resolve", "direct_alone"),
+    [
+        ({"r.eu.example": "10.0.0.7"}, True),
+        ({"SQUID": "10.0.0.7"}, False),
+        ({"squid:3128": "10.0.0.7"}, False),
+        ({}, False),
+    ],
+)
+def test_names_pinned_here_are_planned_out_behind_a_proxy_that_looks_them_up_itself(
+    resolve: dict[str, str], direct_alone: bool
+) -> None:
+    engines = [{"name": "pinned", "kind": "wire", "resolve": resolve}]
+    matrix = {"engines": ["pinned"], "registries": ["eu"], "proxies": ["direct", "squid"]}
+    made = plan(spec(engines=engines, matrix=matrix, proxies=[FORWARD]), facts())
+    assert {cell.proxy for cell in made.cells} == ({"direct"} if direct_alone else {"direct", "squid"})
+    assert [reason for reason in reasons(made) if "pin them where the proxy runs" in reason] or not direct_alone
