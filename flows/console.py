@@ -188,7 +188,7 @@ def objectives_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(name, justify="right" if name == "measured" else "left", no_wrap=True)
     table.add_column("", overflow="fold")
     for row in rows:
-        verdict = Text(row["verdict"].replace("_", " "), style=VERDICT_STYLES[row["verdict"]])
+        verdict = Text(objective_words.VERDICTS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
         table.add_row(
             objective_words.title(row["name"]),
             objective_words.measured(row),

@@ -37,12 +37,12 @@ _NOTES = (
     (
         "Success",
         "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
-        "narrow. To show 99.9% takes thousands of pulls without a failure.",
+        "narrow. To prove 99.9% takes thousands of pulls without a failure.",
     ),
     (
         "Objectives",
         "Met or missed where the whole 95% interval lies on one side of the target, over all settings together and for "
-        "each by itself; all else is not shown. What is met together can be missed by one setting.",
+        "each by itself; all else is not proven. What is met together can be missed by one setting.",
     ),
     (
         "Comparisons",

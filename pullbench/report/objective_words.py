@@ -1,5 +1,6 @@
 """Objectives in words, the same in console and report, from rows as `objectives.whole_run` and the JSON give them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,12 @@ NAMES = {
     "p99_api_s": "99th percentile of API answers",
     "consecutive_failures": "failures in a row",
 }
+VERDICTS = {"met": "met", "missed": "missed", "not_shown": "not proven"}
+"""The verdicts of the JSON as people read them."""
 NAMED_AT_MOST = 3
+API_ANSWERS_TO_PROVE = math.ceil(math.log(0.025) / math.log(0.99))
+"""From so many values on a 99th percentile has an upper 95% bound."""
+_Z95 = 1.959964
 _SEEN = {"mean_pull_s": "successful pull", "p99_api_s": "API answer"}
 """What an objective is reckoned from, where it is not every pull."""
 
@@ -66,10 +72,19 @@ def why_not_shown(row: Mapping[str, Any]) -> str:
     if not row["n"]:
         return f"no {_SEEN.get(row['name'], 'pull')} was seen"
     if row["name"] == "success_rate" and row["target"] >= 1:
-        return "no number of pulls can show 100%"
+        return "no number of pulls can prove 100%"
+    if row["name"] == "success_rate" and row["measured"] == 1:
+        return f"proof takes about {numbers.count(pulls_to_prove(row['target']), 'pull')} without a failure"
+    if row["name"] == "p99_api_s" and not numbers.known(row["high"]):
+        return f"proof takes at least {API_ANSWERS_TO_PROVE} answers"
     if numbers.known(row["low"]) and numbers.known(row["high"]):
         return "the target lies within its interval"
     return "too few blocks to say" if row["name"] == "mean_pull_s" else "too few to say"
+
+
+def pulls_to_prove(target: float) -> int:
+    """Pulls without a failure until Wilson's lower bound, n / (n + z²), reaches a success rate under 1."""
+    return math.ceil(target / (1 - target) * _Z95**2)
 
 
 def over_all(settings: int) -> str:

@@ -15,10 +15,10 @@ from pullbench.report.verdicts import contrast_sentence, headline
 
 MOST_CELLS = 400
 PILLS = {
-    "met": ("good", "met"),
+    "met": ("good", objective_words.VERDICTS["met"]),
     "partly": ("warn", "met in part"),
-    "missed": ("bad", "missed"),
-    "not_shown": ("open", "not shown"),
+    "missed": ("bad", objective_words.VERDICTS["missed"]),
+    "not_shown": ("open", objective_words.VERDICTS["not_shown"]),
     "failed": ("bad", "failed"),
     "faster": ("good", "faster"),
     "slower": ("warn", "slower"),

@@ -124,7 +124,7 @@ def _objectives(scores: pd.DataFrame) -> Headline:
                 status="partly", title=f"Not ready everywhere: {missing[0]}{more} {verb} an objective", sentence=said
             )
     elif status == "met" and not each_shown(scores):
-        said += "; setting by setting none is missed, though not each is shown"
+        said += "; setting by setting none is missed, though it is not proven for each"
     return Headline(status=status, title=title, sentence=said)
 
 
@@ -134,10 +134,12 @@ def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     open_ = [row for row in rows if row["verdict"] == "not_shown"]
     count, over = numbers.count(len(rows), "objective"), objective_words.over_all(rows[0]["settings"])
     if missed:
-        told = " and ".join(
-            f"{objective_words.NAMES[row['name']]} {objective_words.measured(row)} where "
-            f"{objective_words.asked(row['name'], row['target'])} is asked"
-            for row in missed
+        told = objective_words.listed(
+            [
+                f"{objective_words.NAMES[row['name']]} {objective_words.measured(row)} where "
+                f"{objective_words.asked(row['name'], row['target'])} is asked"
+                for row in missed
+            ]
         )
         verb = "is" if len(missed) == 1 else "are"
         return (
@@ -148,8 +150,8 @@ def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     if open_:
         names = [f"{objective_words.NAMES[row['name']]} ({objective_words.why_not_shown(row)})" for row in open_]
         verb = "is" if len(names) == 1 else "are"
-        said = f"no objective is missed{over}, but {objective_words.listed(names)} {verb} not shown"
-        return "not_shown", "No objective missed, not all shown", said
+        said = f"no objective is missed{over}, but {objective_words.listed(names)} {verb} not proven"
+        return "not_shown", f"No objective missed; {len(open_)} not proven", said
     every = "the objective is met" if len(rows) == 1 else f"all {count} are met"
     return "met", "Ready: every objective met", every + over
 

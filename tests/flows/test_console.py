@@ -70,6 +70,11 @@ def test_an_objective_is_printed_with_its_numbers_and_what_stands_behind_them(do
     assert "mean_pull_s" not in said and "not_shown" not in said
 
 
+def test_what_is_not_proven_is_so_called_in_the_shell_too(document: dict[str, Any]) -> None:
+    said = verdict(document | {"slo": [document["slo"][0] | {"verdict": "not_shown"}]})
+    assert " not proven " in said and "shown" not in said
+
+
 def test_a_run_without_objectives_has_no_table_of_them(document: dict[str, Any]) -> None:
     assert "asked" not in verdict(document | {"slo": []}).splitlines()[-1]
 

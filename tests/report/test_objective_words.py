@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pullbench.report import objective_words
+from pullbench.stats import slo
 
 
 def row(name: str, verdict: str, **changes: Any) -> dict[str, Any]:
@@ -41,12 +42,16 @@ def test_what_has_no_value_shows_its_bound_or_a_dash(unknown: float | None) -> N
         (row("mean_pull_s", "not_shown", measured=None, low=None, high=None, n=0), "no successful pull was seen"),
         (
             row("p99_api_s", "not_shown", high=None, n=1),
-            "from 1 API answer, 95% interval from 900 ms up; too few to say",
+            "from 1 API answer, 95% interval from 900 ms up; proof takes at least 368 answers",
         ),
         (row("consecutive_failures", "not_shown", low=None, high=None, n=2), "from 2 pulls; too few to say"),
         (
             row("success_rate", "not_shown", target=1.0, measured=1.0, low=0.9, high=1.0),
-            "from 40 pulls, 95% interval 90.0%–100%; no number of pulls can show 100%",
+            "from 40 pulls, 95% interval 90.0%–100%; no number of pulls can prove 100%",
+        ),
+        (
+            row("success_rate", "not_shown", target=0.999, measured=1.0, low=0.96, high=1.0, n=96),
+            "from 96 pulls, 95% interval 96.0%–100%; proof takes about 3,838 pulls without a failure",
         ),
         (
             row("mean_pull_s", "not_shown", low=1.5, high=2.5),
@@ -65,3 +70,16 @@ def test_several_settings_are_named_in_a_bounded_list() -> None:
         "a, b and c",
         "a, b, c and 2 more",
     ]
+
+
+@pytest.mark.parametrize("target", [0.9, 0.99, 0.999, 0.9995])
+def test_so_many_pulls_prove_a_success_rate_and_hardly_fewer(target: float) -> None:
+    pulls = objective_words.pulls_to_prove(target)
+    assert slo.score_success_rate(pulls, pulls, target).verdict == "met"
+    assert slo.score_success_rate(pulls - 2, pulls - 2, target).verdict == "not_shown"
+
+
+def test_so_many_answers_prove_a_percentile_and_none_fewer() -> None:
+    answers = objective_words.API_ANSWERS_TO_PROVE
+    assert slo.score_percentile([0.1] * answers, 99, 2.0).verdict == "met"
+    assert slo.score_percentile([0.1] * (answers - 1), 99, 2.0).verdict == "not_shown"
