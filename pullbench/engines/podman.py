@@ -6,6 +6,7 @@ it will.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,16 @@ class PodmanEngine(CommandEngine):
     reads_config_again = True
     _driver: str | None = None
     _own_retries: tuple[str, ...] = ()
+
+    def _missing(self) -> str | None:
+        if (missing := super()._missing()) is not None:
+            return missing
+        if os.geteuid() != 0:
+            return (
+                "podman without root unpacks files of other users' numbers, which pullbench cannot take away again: "
+                "run pullbench as root, or use skopeo"
+            )
+        return None
 
     def _version(self, folder: Path) -> str:
         said = self._ask(Command(arguments=("podman", "--version"), environment=environment(folder)))

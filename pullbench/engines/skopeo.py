@@ -66,6 +66,7 @@ class SkopeoEngine(CommandEngine):
                 "--quiet",
                 f"--src-authfile={folder / AUTH}",
                 *trust,
+                "--dest-oci-accept-uncompressed-layers",  # else it would compress them, inside the clock
                 f"docker://{image_name(request)}",
                 f"oci:{store}",
             ),

@@ -1,6 +1,7 @@
 """podman's own store a pull, its driver, and the list of layers read back; a script stands in podman's place."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,8 @@ WORKS = 'case "$*" in --version) echo podman version 4.3.1;; esac'
 
 
 @pytest.fixture
-def engine() -> Iterator[PodmanEngine]:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[PodmanEngine]:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     made = PodmanEngine(EngineEntry(name="podman", kind="podman"), keychain=KEYCHAIN, clock=SystemClock())
     yield made
     made.close()
@@ -57,6 +59,12 @@ def test_where_no_driver_works_the_reason_is_the_fact(
     script = 'case "$*" in *--storage-driver*) echo "Error: no space for a store" >&2; exit 125;; esac; ' + WORKS
     put_script(tmp_path / "bin", "podman", script, monkeypatch)
     assert engine.facts().unavailable == "podman does not work here: no space for a store"
+
+
+def test_without_root_it_is_unavailable(engine: PodmanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_script(tmp_path / "bin", "podman", WORKS, monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "run pullbench as root, or use skopeo" in (engine.facts().unavailable or "")
 
 
 @pytest.mark.parametrize(("help_text", "told"), [("--retry uint   retries", True), ("--quiet", False)])

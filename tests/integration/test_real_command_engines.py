@@ -1,5 +1,6 @@
 """skopeo, podman and containerd with a real docker-registry: what they bring, how they fail, and what they leave."""
 
+import gzip
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -44,8 +46,8 @@ def bench_with_store(request: pytest.FixtureRequest) -> Iterator[CommandBench]:
 
 def _bench(kind: str) -> Iterator[CommandBench]:
     need(PROGRAMS[kind])
-    if kind == "containerd" and os.geteuid() != 0:
-        missing("only root can run containerd")
+    if kind != "skopeo" and os.geteuid() != 0:
+        missing(f"only root can run {kind} for a benchmark")
     made = CommandBench(kind)
     yield made
     made.engine.close()
@@ -94,6 +96,18 @@ def of_docker(image: BuiltImage) -> BuiltImage:
         layer["mediaType"] = DOCKER_LAYER
     manifest = Blob.of(DOCKER_MANIFEST, json.dumps(document).encode())
     return BuiltImage(platform=image.platform, manifest=manifest, blobs=image.blobs)
+
+
+def with_plain_and_repeated_layers(image: BuiltImage) -> BuiltImage:
+    """The image of two layers with its first as a bare tar, and its second once more on top."""
+    document, config = json.loads(image.manifest.content), json.loads(image.blobs[0].content)
+    config["rootfs"]["diff_ids"].append(config["rootfs"]["diff_ids"][1])
+    bare = Blob.of("application/vnd.oci.image.layer.v1.tar", gzip.decompress(image.blobs[1].content))
+    blobs = (Blob.of(image.blobs[0].media_type, json.dumps(config).encode()), bare, image.blobs[2])
+    document["config"] = blobs[0].descriptor()
+    document["layers"] = [blob.descriptor() for blob in (bare, image.blobs[2], image.blobs[2])]
+    manifest = Blob.of(image.manifest.media_type, json.dumps(document).encode())
+    return BuiltImage(platform=image.platform, manifest=manifest, blobs=blobs)
 
 
 def test_the_facts_have_a_version_and_what_it_unpacks_with(bench: CommandBench) -> None:
@@ -161,6 +175,18 @@ def test_an_image_in_dockers_format_is_brought_and_recognized(
     (outcome,) = bench.pull(request(pushed(image), image, plain_registry.url))
     assert outcome.ok, outcome.error
     assert (outcome.bytes, outcome.layers) == (manifest_of(image).size_bytes, 2)
+
+
+def test_layers_that_are_not_compressed_or_there_twice_are_counted_as_they_come(
+    bench: CommandBench,
+    plain_registry: RealRegistry,
+    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    fresh: Callable[[], str],
+) -> None:
+    image = with_plain_and_repeated_layers(small_image(AMD64, fresh(), fresh()))
+    (outcome,) = bench.pull(request(pushed(image), image, plain_registry.url))
+    assert outcome.ok, outcome.error
+    assert (outcome.bytes, outcome.layers) == (manifest_of(image).size_bytes, 3)
 
 
 def test_a_warm_pull_brings_no_layer(
@@ -315,6 +341,30 @@ def test_a_mirror_is_asked_by_its_own_host_and_prefix(
     push_image(plain_registry, f"{prefix}/{repository}", "1.0", image)
     (outcome,) = bench.pull(request(repository, image, plain_registry.url, proxy="cache", prefix=prefix))
     assert outcome.ok, outcome.error
+
+
+def test_containerd_sends_a_mirrors_headers_and_asks_once(fresh: Callable[[], str]) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            seen.append((self.path, self.headers["X-Dragonfly-Registry"]))
+            self.send_error(503)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    image = small_image(AMD64, fresh())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        headers = {"X-Dragonfly-Registry": "https://r.example.com"}
+        asked = request("app", image, f"http://127.0.0.1:{server.server_address[1]}", proxy="p2p", headers=headers)
+        for bench in _bench("containerd"):
+            (outcome,) = bench.pull(asked)
+        server.shutdown()
+    assert outcome.error_code is ErrorCode.SERVER_ERROR, outcome.error
+    assert seen[0] == (f"/v2/app/manifests/{image.manifest.digest}", "https://r.example.com")
+    assert len({path for path, _ in seen}) == len(seen)
 
 
 def test_only_the_forward_proxys_route_uses_a_proxy(
