@@ -89,7 +89,14 @@ def test_no_secret_of_the_environment_is_in_page_or_notebook(report: Path) -> No
 
 def test_the_page_says_what_the_run_found(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
-    for words in ("Fastest of the ", "Objectives", "At once", "Over time", "the connection was cut", "How it was measured"):
+    for words in (
+        "Fastest of the ",
+        "Objectives",
+        "At once",
+        "Over time",
+        "the connection was cut",
+        "How it was measured",
+    ):
         assert words in text, words
     assert sorted(path.name for path in report.parent.iterdir()) == ["index.html", "report.ipynb"]
 
