@@ -155,7 +155,17 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in varying:
         table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
-    for name in ("pulls", "succeeded", "median", "95% interval", "p95", "throughput"):
+    percentiles = numbers.percentiles_known(cells)
+    shown = (
+        "pulls",
+        "succeeded",
+        "median",
+        "95% interval",
+        *(f"p{q}" for q in percentiles),
+        "image every",
+        "throughput",
+    )
+    for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for cell in sorted(cells, key=lambda entry: [entry[name] for name in varying]):
         failed = cell["succeeded"] < cell["pulls"]
@@ -166,7 +176,8 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
             Text(str(cell["succeeded"]), style="bold red" if failed else ""),
             numbers.seconds(cell["median_s"]),
             numbers.NOT_KNOWN if low is None else f"{numbers.seconds(low)} to {numbers.seconds(high)}",
-            numbers.seconds(cell["p95_s"]),
+            *(numbers.seconds(cell[f"p{q}_s"]) for q in percentiles),
+            numbers.seconds(cell["wall_per_pull_s"]),
             numbers.rate(cell["throughput_bytes_per_s"]),
         )
     return table

@@ -1,4 +1,7 @@
-"""Which setting brings images fastest, by how much, and how far that can be trusted."""
+"""Which setting brings images fastest, by how much, and how far that can be trusted.
+
+Fastest means one thing in headline, tables and console: the least time per image, a trial's wall time by its pulls.
+"""
 
 from typing import Any
 
@@ -41,10 +44,10 @@ def fastest_sentence(stored: StoredRun, table: pd.DataFrame) -> str:
     every = numbers.seconds(cell["wall_per_pull_s"])
     every += f" (95% interval {span})" if span != numbers.NOT_KNOWN else ""
     if len(chosen) == 1:
-        said = f"{tables.setting(cell)}, brings an image every {every}, a single pull taking {numbers.seconds(cell['median_s'])}"
+        said = f"{tables.setting(cell)}{held}, brings an image every {every}, a single pull taking {numbers.seconds(cell['median_s'])}"
     else:
         of = f" of the {numbers.count(len(chosen), 'setting')}{held}" if held else ""
-        said = f"Fastest{of} is {tables.setting(cell)}: an image every {every}{_lead(stored, chosen, winner)}"
+        said = f"Fastest by time per image{of} is {tables.setting(cell)}: an image every {every}{_lead(stored, chosen, winner)}"
     return said + _reservations(chosen, cell)
 
 

@@ -1,15 +1,24 @@
 """Numbers for people: three significant digits and a unit; what is not known is a dash."""
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pullbench.model.sizes import format_bytes
 
 NOT_KNOWN = "–"
+PERCENTILES = (90, 95, 99)
 
 
 def known(value: float | None) -> bool:
     """Whether there is a number at all."""
     return value is not None and not math.isnan(value)
+
+
+def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
+    """The percentiles that have a value in some cell: the others have no column."""
+    rows = list(cells)
+    return [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -103,7 +103,7 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
     chosen = contenders(stored, found)
     winner = tables.best(chosen) if len(chosen) > 1 else None
     shown = found.head(MOST_CELLS)
-    percentiles = [q for q in tables.PERCENTILES if shown[f"p{q}_s"].notna().any()]
+    percentiles = numbers.percentiles_known(records(shown))
     columns = [
         *(Column(title=_title(name), number=name == "concurrency") for name in factors),
         Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
@@ -122,7 +122,7 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
     note = f"The same in all: {', '.join(same)}." if same else ""
     if winner is not None and found["engine_kind"].nunique() > 1:
         note += (
-            f" Marked is the fastest of {found.loc[winner, 'engine_kind']}: another engine does other work (wire unpacks "
+            f" Marked is the least time per image of {found.loc[winner, 'engine_kind']}: another engine does other work (wire unpacks "
             "nothing), so it is no faster way to the same."
         )
     if len(found) > len(shown):
@@ -155,7 +155,7 @@ def _cell_row(
 
 
 def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
-    notes = [tag("span", "fastest", class_="pill good")] if best else []
+    notes = [tag("span", "least time per image", class_="pill good")] if best else []
     failed = row["pulls"] - row["succeeded"]
     if failed:
         notes.append(tag("span", f"{failed} failed", class_="pill bad"))

@@ -13,6 +13,7 @@ import pandas as pd
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
+from pullbench.report import numbers
 from pullbench.report.stored import StoredRun, measured
 from pullbench.stats.summary import median_estimate, percentile, wilson
 
@@ -28,7 +29,6 @@ CELL_KEY = [
     "proxy_cache",
     "auth",
 ]
-PERCENTILES = (90, 95, 99)
 BUSY_CLIENT = 0.8
 """From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
 CELL_COLUMNS = [
@@ -79,7 +79,7 @@ def _cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
         "success_high": bounds.high,
     }
     row |= _estimate("median{}_s", by_block(times, succeeded["block"]))
-    row |= {f"p{q}_s": _number(percentile(times.tolist(), q)) for q in PERCENTILES}
+    row |= {f"p{q}_s": _number(percentile(times.tolist(), q)) for q in numbers.PERCENTILES}
     row |= _estimate("wall_per_pull{}_s", by_block(whole["wall_s"] / whole["pulls"], whole["block"]))
     row |= _estimate("throughput{}_bytes_per_s", by_block(moved["throughput_bytes_per_s"], moved["block"]))
     cold = succeeded[succeeded["cache"] == "cold"]

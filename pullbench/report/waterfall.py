@@ -74,8 +74,8 @@ class MedianPull:
 
 
 def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
-    """A median pull of each engine's fastest setting; engines that show no step are left out."""
-    found = []
+    """A median pull of each engine's setting with the least time per image; engines that show no step are left out."""
+    found, several = [], [name for name in ("platform", "cache") if table[name].nunique() > 1]
     for engine in table["engine"].drop_duplicates():
         mine = table[table["engine"] == engine]
         winner = best(mine)
@@ -83,5 +83,6 @@ def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
         pull = None if cell is None else median_pull(stored.pulls, cell)
         steps = pd.DataFrame() if pull is None else waterfall(stored.transfers, pull)
         if cell is not None and pull is not None and len(steps):
-            found.append(MedianPull(setting=setting(cell), pull=pull, steps=steps))
+            named = ", ".join([setting(cell), *(str(cell[name]) for name in several)])
+            found.append(MedianPull(setting=named, pull=pull, steps=steps))
     return found

@@ -32,8 +32,8 @@ def verdict(document: dict[str, Any]) -> str:
 
 def cell(**changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = dict.fromkeys(FACTORS, "x") | {"engine": "wire", "pulls": 8, "succeeded": 8}
-    given |= {"median_s": 0.4, "median_low_s": 0.39, "median_high_s": 0.41, "p95_s": None}
-    return given | {"throughput_bytes_per_s": 9.61e7} | changes
+    given |= {"median_s": 0.4, "median_low_s": 0.39, "median_high_s": 0.41, "p90_s": None, "p95_s": None, "p99_s": None}
+    return given | {"wall_per_pull_s": 0.1, "throughput_bytes_per_s": 9.61e7} | changes
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,14 @@ def test_what_is_not_known_is_a_dash_and_times_stand_under_each_other() -> None:
     assert re.search(r"400 ms ", said[1]) and re.search(r"1\.50 s ", said[2])
     assert said[1].index("400 ms") + len("400 ms") == said[2].index("1.50 s") + len("1.50 s")
     assert "96.1 MB/s" in said[1]
+
+
+def test_only_percentiles_that_have_a_value_have_a_column() -> None:
+    head, first, second = shown(cells_table([cell(registry="a", p90_s=0.777), cell(registry="b")])).splitlines()
+    assert "p90" in head and "p95" not in head and "p99" not in head
+    assert "777 ms" in first and " – " in second
+    none = shown(cells_table([cell()])).splitlines()[0]
+    assert not re.search(r"p\d\d", none) and "image every" in none
 
 
 def test_an_objective_is_printed_with_its_numbers_and_what_stands_behind_them(document: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def test_no_secret_of_the_environment_is_in_page_or_notebook(report: Path) -> No
 def test_the_page_says_what_the_run_found(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
     for words in (
-        "Fastest of the ",
+        "Fastest by time per image of the ",
         "Objectives",
         "At once",
         "Over time",

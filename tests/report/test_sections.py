@@ -13,7 +13,7 @@ def cells_section(stored: StoredRun) -> str:
 
 
 def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: StoredRun) -> None:
-    assert "Marked is the fastest of docker: another engine does other work" in cells_section(full)
+    assert "Marked is the least time per image of docker: another engine does other work" in cells_section(full)
     one = make(Recipe(engines=("docker",), concurrency=(1, 2), blocks=3, pulls=2, routes=(("eu", "direct"),)))
     names = {1: "docker-1", 2: "docker-2"}
     two = dataclasses.replace(

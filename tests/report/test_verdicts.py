@@ -39,7 +39,7 @@ def with_slo(stored: StoredRun, **slo: float) -> StoredRun:
 
 def test_the_winner_is_named_with_its_lead_and_interval(make) -> None:
     said = headline(make(small())).sentence
-    assert said.startswith("Fastest is wire from eu directly, one pull at a time: an image every ")
+    assert said.startswith("Fastest by time per image is wire from eu directly, one pull at a time: an image every ")
     assert "95% interval" in said
     assert re.search(
         r" [34]\.\d\d times \([\d.]+–[\d.]+\) as fast as the best other route, wire from us directly", said
@@ -146,7 +146,7 @@ def test_a_setting_with_failures_that_looked_faster_is_told(make) -> None:
     of = (trials["registry"] == "eu") & (trials["block"] == 1)
     trials.loc[of, "succeeded"] -= 1
     said = headline(dataclasses.replace(stored, pulls=pulls, trials=trials)).sentence
-    assert said.startswith("Fastest is wire from us directly")
+    assert said.startswith("Fastest by time per image is wire from us directly")
     assert "no other route was free of failures" in said
     assert "left out is 1 setting that looked faster, with failures, warm layers or a client at its limit" in said
 
@@ -165,6 +165,14 @@ def test_one_setting_is_the_fastest_of_nothing(make) -> None:
     said = headline(make(small(routes=(("eu", "direct"),)))).sentence
     assert said.startswith("wire from eu directly, one pull at a time, brings an image every ")
     assert "Fastest" not in said and "settings" not in said
+
+
+def test_the_platform_of_the_fastest_is_named_where_several_were_measured(make) -> None:
+    both = ("linux/amd64", "linux/arm64")
+    one = headline(make(small(routes=(("eu", "direct"),), platforms=both))).sentence
+    assert one.startswith("wire from eu directly, one pull at a time with linux/amd64, brings an image every ")
+    several = headline(make(small(platforms=both))).sentence
+    assert several.startswith("Fastest by time per image of the 2 settings with linux/amd64 is wire from eu ")
 
 
 def test_a_run_that_failed_everywhere_says_why_and_what_to_do(make) -> None:
@@ -229,7 +237,9 @@ def test_a_busy_client_is_told(make) -> None:
 
 
 def test_users_engines_win_over_wire_which_unpacks_nothing(full: StoredRun) -> None:
-    assert headline(full).sentence.startswith("Fastest of the 6 settings with docker is docker from eu directly")
+    assert headline(full).sentence.startswith(
+        "Fastest by time per image of the 6 settings with docker is docker from eu directly"
+    )
 
 
 def test_failures_of_another_engine_are_not_given_as_the_reason(make) -> None:

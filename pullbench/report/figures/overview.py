@@ -15,7 +15,7 @@ LONGEST_LABEL = 44
 
 
 def overview(table: pd.DataFrame) -> Html:
-    """A dot and an interval a cell, fastest on top, coloured by engine; nothing for a single cell."""
+    """A dot and an interval a cell, the shortest single pull on top, coloured by engine; nothing for a single cell."""
     shown = table[table["median_s"].notna()].sort_values("median_s", kind="stable")
     if len(shown) < 2:
         return Html()
@@ -25,10 +25,10 @@ def overview(table: pd.DataFrame) -> Html:
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
     caption = (
-        f"The shortest pull, {names[0]}, takes {numbers.seconds(first['median_s'])}; the longest shown, "
+        f"The shortest single pull, {names[0]}, takes {numbers.seconds(first['median_s'])}; the longest shown, "
         f"{names[-1]}, {numbers.seconds(last['median_s'])}, {numbers.ratio(last['median_s'] / first['median_s'])} as long. "
-        "Full mark: one pull, median over blocks, with its 95% interval. Hollow mark: time by image when several are "
-        "pulled at once, over trials without failures."
+        "Full mark: a single pull, median over blocks, with its 95% interval. Hollow mark: time per image, a trial's wall "
+        "time by its pulls, over trials without failures; by that measure the fastest is named above and marked below."
     )
     if len(shown) > len(rows):
         caption += f" {len(shown) - len(rows)} slower settings are in the table alone."
@@ -37,7 +37,7 @@ def overview(table: pd.DataFrame) -> Html:
     engines = sorted(table["engine"].unique())
     return drawn(
         "overview",
-        f"Pull time of {numbers.count(len(rows), 'setting')}, fastest pull first",
+        f"Pull time of {numbers.count(len(rows), 'setting')}, shortest single pull first",
         f"Dots with intervals, from {names[0]} with {numbers.seconds(first['median_s'])} to {names[-1]} with "
         f"{numbers.seconds(last['median_s'])}. The cells table has the numbers.",
         caption,
