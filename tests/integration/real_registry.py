@@ -5,6 +5,7 @@ import ipaddress
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,13 @@ class RealRegistry:
             self.process.wait()
 
 
-def start_registry(folder: Path, *, htpasswd: bool = False, tls: bool = False) -> RealRegistry:
-    """Start one with its own configuration and storage under `folder`, and wait until it answers."""
+def start_registry(
+    folder: Path, *, htpasswd: bool = False, tls: bool = False, changes: Mapping[str, object] | None = None
+) -> RealRegistry:
+    """Start one with its own configuration and storage under `folder`, and wait until it answers.
+
+    `changes` stand in place of whole sections of its configuration, such as `log` or `proxy`. It logs to `folder/log`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     http: dict[str, object] = {"addr": f"127.0.0.1:{port}", "secret": "of-a-test"}
@@ -66,7 +72,7 @@ def start_registry(folder: Path, *, htpasswd: bool = False, tls: bool = False) -
     if tls:
         write_certificates(folder)
         http["tls"] = {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}
-    (folder / "config.yml").write_text(yaml.safe_dump(config))
+    (folder / "config.yml").write_text(yaml.safe_dump(config | dict(changes or {})))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             ["docker-registry", "serve", str(folder / "config.yml")],
