@@ -183,6 +183,18 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
+    """What failed or could not run in the preflight of a run's document, with what to do; nothing where all was well."""
+    found = [
+        Finding(**entry | {"status": Status(entry["status"])})
+        for entry in document["preflight"]["findings"]
+        if entry["status"] in (Status.FAIL, Status.ERROR)
+    ]
+    if found:
+        console.print(findings_table(found))
+        console.print()
+
+
 def print_verdict(console: Console, document: dict[str, Any]) -> None:
     """The verdict of a run's document, and how each objective fared: in the words of the report."""
     console.print(plain(document["headline"]["title"]), style="bold")

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, count, plain, print_verdict, stdout_console
+from flows.console import cells_table, count, plain, print_stopping_findings, print_verdict, stdout_console
 from pullbench.bench.cleaning import clean, left_behind
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import IncompleteError, RegistryError, UsageError
@@ -62,6 +62,7 @@ def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
     if document["cells"]:
         stdout.print(cells_table(document["cells"]))
         stdout.print()
+    print_stopping_findings(stdout, document)
     print_verdict(stdout, document)
     return 0
 

@@ -89,7 +89,7 @@ def _nothing_measured(stored: StoredRun) -> Headline:
     failed = stored.checks[stored.checks["status"] == "fail"] if len(stored.checks) else stored.checks
     if len(failed) and not finished:
         checks = ", ".join(dict.fromkeys(f"{row['check']} of {row['target']}" for row in records(failed)[:3]))
-        said = f"Preflight stopped the run before any load: {checks} failed; each finding below says what to do."
+        said = f"Preflight stopped the run before any load: {checks} failed; the findings say what to do."
         return Headline(status="failed", title="Not ready: preflight failed", sentence=said)
     what = (
         f"Only warm-up was finished, {finished:,} of {numbers.count(planned, 'trial')}"

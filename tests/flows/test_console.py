@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.console import cells_table, print_verdict
+from flows.console import cells_table, print_stopping_findings, print_verdict
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers
 from pullbench.report.documents import run_document
@@ -81,6 +81,18 @@ def test_an_objective_is_printed_with_its_numbers_and_what_stands_behind_them(do
 def test_what_is_not_proven_is_so_called_in_the_shell_too(document: dict[str, Any]) -> None:
     said = verdict(document | {"slo": [document["slo"][0] | {"verdict": "not_shown"}]})
     assert " not proven " in said and "shown" not in said
+
+
+def test_findings_that_stopped_a_run_are_printed_with_what_to_do(document: dict[str, Any]) -> None:
+    findings = document["preflight"]["findings"]
+    failed = findings[0] | {"status": "fail", "remedy": "mend the name"}
+    console = Console(file=io.StringIO(), width=240, highlight=False)
+    print_stopping_findings(console, {"preflight": {"findings": [failed, *findings[1:]]}})
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "mend the name" in said and "dns" in said
+    assert "rate-limit" not in said, "a warning stops no run"
+    print_stopping_findings(console, document)
+    assert console.file.getvalue() == said  # type: ignore[attr-defined]
 
 
 def test_a_run_without_objectives_has_no_table_of_them(document: dict[str, Any]) -> None:
