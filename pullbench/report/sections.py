@@ -7,6 +7,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers, objective_words, tables
+from pullbench.report.claims import only_loopback
 from pullbench.report.fastest import contenders
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.objectives import whole_run
@@ -28,6 +29,7 @@ PILLS = {
     "holds": ("good", "holds"),
     "more": ("open", "more here"),
     "less": ("open", "less here"),
+    "cannot_say": ("open", "cannot say"),
     "pass": ("good", "pass"),
     "warn": ("warn", "warn"),
     "fail": ("bad", "fail"),
@@ -232,8 +234,8 @@ def errors(found: pd.DataFrame) -> Html:
     return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code")
 
 
-def claimed(found: pd.DataFrame) -> Html:
-    """Rules of thumb, each with what was measured and whether it holds here."""
+def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
+    """Rules of thumb, each with what was measured and whether it holds here; a lab says that it is one."""
     if found.empty:
         return Html()
     columns = [
@@ -248,4 +250,13 @@ def claimed(found: pd.DataFrame) -> Html:
         text = numbers.percent if row["expected_high"] < 1 else numbers.ratio
         span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
         rows.append(Row(contents=[row["claim"], row["where"], text(row["measured"]), span, pill(row["verdict"])]))
-    return table(columns, rows, caption="Rules of thumb beside this run")
+    said = (
+        "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
+        "here where the whole 95% interval lies within it."
+    )
+    if only_loopback(stored):
+        said += (
+            " All registries of this run are on the client's own machine, so their distances are made up: this says "
+            "nothing about real regions."
+        )
+    return join([table(columns, rows, caption="Rules of thumb beside this run"), paragraph(said, kind="note")])
