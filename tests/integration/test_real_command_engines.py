@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -157,12 +158,19 @@ def test_pulls_of_one_trial_share_no_layer(
     pushed: Callable[[BuiltImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
-    base = fresh()
+    base, paths = fresh(), list[str]()
     images = [small_image(AMD64, base, fresh()) for _ in range(3)]
-    asked = [request(pushed(image), image, plain_registry.url, pull=number) for number, image in enumerate(images)]
-    for image, outcome in zip(images, bench.pull(*asked), strict=True):
+    with Front(plain_registry.url, lambda method, path: paths.append(path)) as front:
+        asked = [request(pushed(image), image, front.url, pull=number) for number, image in enumerate(images)]
+        with bench.trial(*asked), ThreadPoolExecutor() as pool:
+            outcomes = [*pool.map(bench.engine.pull, asked[:2]), bench.engine.pull(asked[2])]
+    for image, outcome in zip(images, outcomes, strict=True):
         assert outcome.ok, outcome.error
         assert (outcome.bytes, outcome.layers_cached) == (manifest_of(image).size_bytes, 0)
+    shared = images[0].blobs[1].digest
+    assert {path for path in paths if path.endswith(shared)} == {
+        f"/v2/{entry.reference.repository}/blobs/{shared}" for entry in asked
+    }
 
 
 def test_an_image_in_dockers_format_is_brought_and_recognized(
