@@ -176,18 +176,15 @@ def _code(text: str) -> ErrorCode:
 def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """One row a trial in the order of start, warm-up included.
 
-    at_s (since the first), block, warmup, engine, median_s (of successful pulls), pulls, failed, failed_after_s (median
-    time to failure).
+    at_s (since the first), block, warmup, engine, median_s (of successful pulls), ratio (of that to the median of its
+    cell's counted trials: cells differ by design, so only this shows drift), pulls, failed.
     """
     ok = pulls["ok"].astype(bool)
-    per_trial = pd.DataFrame(
-        {
-            "median_s": latency_s(pulls[ok]).groupby(pulls["trial"]).median(),
-            "failed_after_s": latency_s(pulls[~ok]).groupby(pulls["trial"]).median(),
-        }
-    )
-    known = trials[["trial", "started_at", "block", "warmup", "engine", "pulls", "succeeded"]]
-    rows = known.merge(per_trial, left_on="trial", right_index=True, how="left").sort_values("started_at")
+    medians = latency_s(pulls[ok]).groupby(pulls["trial"]).median().rename("median_s")
+    known = trials[["trial", "started_at", "block", "warmup", "pulls", "succeeded", *CELL_KEY]]
+    rows = known.merge(medians, left_on="trial", right_index=True, how="left").sort_values("started_at")
+    counted = rows.assign(counted_s=rows["median_s"].mask(rows["warmup"].astype(bool)))
+    rows["ratio"] = rows["median_s"] / counted.groupby(CELL_KEY, dropna=False)["counted_s"].transform("median")
     rows["at_s"] = (rows["started_at"] - rows["started_at"].min()).dt.total_seconds()
     rows["failed"] = rows["pulls"] - rows["succeeded"]
     return rows.reset_index(drop=True)

@@ -6,9 +6,11 @@ import xml.etree.ElementTree as ET
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from pullbench.report import figures, tables
 from pullbench.report.contrasts import contrasts
+from pullbench.report.figures import axes
 from pullbench.report.figures.waterfall import waterfall
 from pullbench.report.html import Html
 from pullbench.report.stored import StoredRun
@@ -120,8 +122,7 @@ def test_a_long_run_is_thinned_and_keeps_its_failures() -> None:
             "block": [n // 100 for n in range(trials)],
             "warmup": False,
             "engine": "wire",
-            "median_s": 1.0,
-            "failed_after_s": float("nan"),
+            "ratio": 1.0,
             "pulls": 8,
             "failed": [int(n % 1_000 == 1) for n in range(trials)],
         }
@@ -172,3 +173,52 @@ def test_the_parts_of_every_bar_make_its_whole_time(full: StoredRun) -> None:
     (wire,) = [entry for entry in waterfalls(slow, cells) if entry.setting.startswith("wire")]
     parts = wire.steps[["connecting_s", "wait_s", "transfer_s", "other_s"]].sum(axis=1)
     assert parts.tolist() == pytest.approx(wire.steps["total_s"].tolist())
+
+
+def ticks(low: float, high: float, most: int) -> list[str]:
+    axis = Figure().subplots().xaxis
+    axes.logarithmic(axis, low, high, axes.seconds_tick, most=most)
+    return [axes.seconds_tick(value) for value in axis.get_ticklocs()]
+
+
+def test_a_narrow_log_axis_has_few_ticks() -> None:
+    assert ticks(0.009, 0.31, 9) == ["10 ms", "20 ms", "50 ms", "100 ms", "200 ms"]
+    assert ticks(0.009, 0.31, 4) == ["10 ms", "30 ms", "100 ms", "300 ms"]
+    assert ticks(0.009, 40.0, 4) == ["10 ms", "100 ms", "1 s", "10 s"]
+
+
+def differences(verdicts: list[str], low: float) -> pd.DataFrame:
+    rows = [
+        {
+            "factor": factor,
+            "baseline": "a",
+            "candidate": "b",
+            "within": "",
+            "ratio": 1.5,
+            "low": low,
+            "verdict": verdict,
+        }
+        for factor, verdict in zip(("registry", "proxy", "engine"), verdicts, strict=False)
+    ]
+    return pd.DataFrame(rows).assign(high=low + 1 if low == low else low)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        (["inconclusive"] * 3, "None of the 3 comparisons proves a difference."),
+        (["slower", "inconclusive", "inconclusive"], "1 of the 3 comparisons proves a difference."),
+        (["slower"] * 3, "All 3 comparisons prove a difference."),
+        (["slower"], "This comparison proves a difference."),
+    ],
+)
+def test_a_figure_of_comparisons_says_how_many_prove_a_difference(verdicts: list[str], words: str) -> None:
+    made = figures.contrast(differences(verdicts, 1.2))
+    assert words in made and "95% interval" in made and "hollow" not in made
+    assert '<ul class="legend">' in made
+
+
+def test_a_comparison_without_an_interval_is_a_hollow_mark() -> None:
+    made = figures.contrast(differences(["too_few_samples"] * 2, float("nan")))
+    assert "A hollow mark has no interval" in made and "95%" not in made
+    assert "--pb-paper" in made and "--pb-paper" not in figures.contrast(differences(["slower"], 1.2))

@@ -147,3 +147,15 @@ def test_planned_out_cells_are_grouped_by_reason(full: StoredRun) -> None:
     (row,) = tables.planned_out(full).to_dict("records")
     assert row["count"] == 2
     assert "mirror" in row["reason"]
+
+
+def test_a_trial_over_time_is_measured_by_its_own_cell_so_that_only_drift_shows(make) -> None:
+    stored = make(Recipe(noise=0.0, failure_rate=0.0, concurrency=(1, 4), blocks=4, pulls=4))
+    slow = stored.pulls["block"] == 4
+    pulls = stored.pulls.assign(duration_s=stored.pulls["duration_s"].where(~slow, 2 * stored.pulls["duration_s"]))
+    rows = tables.trials_over_time(pulls, stored.trials)
+    assert rows["median_s"].max() / rows["median_s"].min() > 3
+    counted = rows[~rows["warmup"].astype(bool)]
+    assert counted[counted["block"] < 4]["ratio"].tolist() == pytest.approx([1.0] * 36)
+    assert counted[counted["block"] == 4]["ratio"].tolist() == pytest.approx([2.0] * 12)
+    assert (rows[rows["warmup"].astype(bool)]["ratio"] > 1.1).all(), "warm-up is drawn, and in no median"

@@ -8,16 +8,17 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 _NEAR_ONE = (0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
-_STEPS = {1: (1.0, 2.0, 5.0), 2: (1.0, 3.0), 3: (1.0,)}
+_STEPS = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
 
 
-def logarithmic(axis: Axis, low: float, high: float, text: Callable[[float], str]) -> None:
-    """A log axis from `low` to `high` (both positive), with ticks at 1, 2, 5 (or fewer where it spans more)."""
-    decades = math.log10(high / low)
-    steps = _STEPS[1 if decades < 2.2 else 2 if decades < 4 else 3]
+def logarithmic(axis: Axis, low: float, high: float, text: Callable[[float], str], *, most: int = 9) -> None:
+    """A log axis from `low` to `high` (both positive): ticks at 1, 2, 5, or fewer where those are more than `most`."""
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
-    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    inside = [tick for tick in ticks if low <= tick <= high]
+    for steps in _STEPS:
+        ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) <= most:
+            break
     _set(axis, inside if len(inside) > 1 else _even(low, high), text)
 
 

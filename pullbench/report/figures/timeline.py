@@ -13,9 +13,9 @@ MOST_TRIALS = 3_000
 
 
 def timeline(table: pd.DataFrame) -> Html:
-    """Dots at each trial's start and median pull time, crosses where pulls failed; nothing for a single trial.
+    """A dot a trial, its median pull by its own cell's; crosses where pulls failed; nothing for a single trial.
 
-    `table` is that of `timeline.trials_over_time`: at_s, block, warmup, engine, median_s, failed, pulls, failed_after_s.
+    `table` is that of `tables.trials_over_time`.
     """
     if len(table) < 2:
         return Html()
@@ -26,13 +26,16 @@ def timeline(table: pd.DataFrame) -> Html:
     failed = int(table["failed"].sum())
     caption = (
         f"{numbers.count(len(table), 'trial')} in {numbers.seconds(table['at_s'].max())}, every cell once a block in "
-        "random order. A level shift here is the network or the registry changing under the run. "
+        "random order. At 1× a trial took what its own setting takes in the middle; dots that leave 1× together are the "
+        "network or the registry changing under the run. "
     )
     caption += (
         f"Crosses: {numbers.count(len(broken), 'trial')} with failures, {numbers.count(failed, 'pull')} in all, warm-up included."
         if failed
         else "No pull failed."
     )
+    if (failed_whole := int(broken["ratio"].isna().sum())) > 0:
+        caption += f" At the lower edge: {numbers.count(failed_whole, 'trial')} without a successful pull."
     if every > 1:
         caption += f" Of the trials without failures one in {every} is drawn."
     return drawn(
@@ -52,26 +55,29 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, engines: list[str]) -> Figure:
     ax.set_xlim(-0.012 * last_s, 1.012 * last_s)
     _blocks(ax, rows)
     for index, engine in enumerate(engines):
-        mine = rows[(rows["engine"] == engine) & rows["median_s"].notna()]
+        mine = rows[(rows["engine"] == engine) & rows["ratio"].notna()]
         colour, marker = series_style(index)
-        ax.plot(
-            mine["at_s"], mine["median_s"], color=colour, marker=marker, markersize=3.6, linestyle="none", alpha=0.8
-        )
+        ax.plot(mine["at_s"], mine["ratio"], color=colour, marker=marker, markersize=3.6, linestyle="none", alpha=0.8)
     broken = rows[rows["failed"] > 0]
-    height = broken["median_s"].fillna(broken["failed_after_s"])
+    low, high = _reach(rows["ratio"])
+    height = broken["ratio"].fillna(low * 1.05)
     ax.plot(broken["at_s"], height, color=BAD, marker="x", markersize=6.5, markeredgewidth=1.6, linestyle="none")
-    heights = pd.concat([rows["median_s"], height]).dropna()
-    heights = heights[heights > 0]
-    if len(heights):
-        low, high = float(heights.min()) * 0.8, float(heights.max()) * 1.9
-        ax.set_yscale("log")
-        ax.set_ylim(low, high)
-        axes.logarithmic(ax.yaxis, low, high, axes.seconds_tick)
+    ax.axhline(1.0, color=MUTED, linewidth=0.9)
+    ax.set_yscale("log")
+    ax.set_ylim(low, high)
+    axes.doublings(ax.yaxis, low, high)
     axes.elapsed(ax.xaxis, last_s, most=4 if sheet.narrow else 8)
     bare(ax, grid_axis="y")
     ax.set_xlabel("since the run's first trial")
-    ax.set_title("median pull time of each trial" + (", log scale" if len(heights) else ""))
+    ax.set_title("median pull of each trial, as a multiple of its own setting's")
     return figure
+
+
+def _reach(ratios: pd.Series) -> tuple[float, float]:
+    """The ends of the axis: at least 0.7× to 1.6×, so that noise of a percent does not look like drift."""
+    known = ratios.dropna()
+    low, high = (float(known.min()), float(known.max())) if len(known) else (1.0, 1.0)
+    return min(0.7, low * 0.85), max(1.6, high * 1.25)
 
 
 def _blocks(ax: Axes, rows: pd.DataFrame) -> None:
