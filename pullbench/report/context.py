@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.report import numbers, tables
-from pullbench.report.html import Column, Html, Row, definitions, join, paragraph, table, tag
+from pullbench.report.html import Column, Html, Row, definitions, join, paragraph, short_digests, table, tag
 from pullbench.report.sections import pill
 from pullbench.report.stored import StoredRun, records
 
@@ -86,7 +86,7 @@ def preflight(checks: pd.DataFrame) -> Html:
 
 def _finding(row: Mapping[str, Any], contents: list[str]) -> Row:
     kind = "failed" if row["status"] == "fail" else None
-    return Row(contents=[pill(row["status"]), tag("code", row["check"]), *contents], kind=kind)
+    return Row(contents=[pill(row["status"]), tag("code", row["check"]), *map(short_digests, contents)], kind=kind)
 
 
 def _together(group: list[dict[str, Any]]) -> list[str]:
@@ -150,7 +150,15 @@ def environment(stored: StoredRun) -> Html:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in values.items():
         title = f"{prefix}{name}".replace("_", " ")
-        if isinstance(value, Mapping):
+        if name == "nics" and isinstance(value, Mapping):
+            # The kernel tells 0 for an interface whose speed it does not know, as virtual ones are.
+            yield (
+                "network interfaces",
+                ", ".join(
+                    f"{nic} ({f'{speed:,} Mbit/s' if speed else 'speed unknown'})" for nic, speed in value.items()
+                ),
+            )
+        elif isinstance(value, Mapping):
             yield from _flat(value, f"{title} · ")
         elif isinstance(value, list):
             yield title, ", ".join(map(str, value))

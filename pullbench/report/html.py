@@ -5,6 +5,7 @@ markup, and characters that only steer the display (controls, direction marks, z
 """
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,20 @@ def clipped(text: object, limit: int = LIMIT) -> Html:
         return tag("span", whole, class_="foreign")
     title = whole if len(whole) <= TITLE_LIMIT else whole[:TITLE_LIMIT] + f"… ({len(whole):,} characters)"
     return tag("span", whole[: limit - 1] + "…", class_="foreign", title=title)
+
+
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
+
+
+def short_digests(text: str) -> Html | str:
+    """Text whose digests are cut to 12 digits, the whole in their titles; text without any, or too long even so, as it is."""
+    if len(_DIGEST.sub(r"\1…", text)) > LIMIT:
+        return text
+    parts, end = [], 0
+    for found in _DIGEST.finditer(text):
+        parts += [escape(text[end : found.start()]), tag("span", f"{found[1]}…", title=found[0], class_="digest")]
+        end = found.end()
+    return tag("span", *parts, escape(text[end:]), class_="foreign") if parts else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

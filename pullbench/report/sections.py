@@ -108,12 +108,12 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
     percentiles = numbers.percentiles_known(records(shown))
     columns = [
         *(Column(title=_title(name), number=name == "concurrency") for name in factors),
-        Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
         Column(title="Median pull", number=True, hint="geometric mean of the blocks' medians, successful pulls"),
         Column(title="95% interval", number=True, hint="Student t over blocks"),
         *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
         Column(title="Image every", number=True, hint="a trial's wall time by its pulls: what concurrency shortens"),
         Column(title="Throughput", number=True, hint="bytes received in a trial by its wall time"),
+        Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
         Column(title="Notes"),
     ]
     slowest = float(shown["median_s"].max())
@@ -142,15 +142,15 @@ def _cell_row(
 ) -> Row:
     failed = row["succeeded"] < row["pulls"]
     share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
-    median = tag("span", numbers.seconds(row["median_s"]), class_="bar", style=f"--share: {share:.1f}%")
+    median = join([tag("span", class_="bar", style=f"--share: {share:.1f}%"), numbers.seconds(row["median_s"])])
     contents = [
         *(row[name] for name in factors),
-        f"{row['succeeded']}/{row['pulls']}",
         median,
         numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
         *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
         numbers.seconds(row["wall_per_pull_s"]),
         numbers.rate(row["throughput_bytes_per_s"]),
+        f"{row['succeeded']}/{row['pulls']}",
         join(_notes(row, best=best), " "),
     ]
     return Row(contents=contents, kind="best" if best else "failed" if failed else None)

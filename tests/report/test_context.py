@@ -1,6 +1,7 @@
 """The sections about the run itself."""
 
 import dataclasses
+import json
 
 import pandas as pd
 
@@ -47,3 +48,15 @@ def test_a_run_without_an_environment_has_what_was_asked(full: StoredRun) -> Non
 
 def test_the_method_says_how_many_blocks_there_were(full: StoredRun) -> None:
     assert "Each of 5 blocks runs every cell once" in context.method(full)
+
+
+def test_an_interfaces_speed_has_a_unit_and_none_is_unknown(full: StoredRun) -> None:
+    environment = json.dumps({"nics": {"eth0": 10_000, "lo": 0}})
+    made = context.environment(dataclasses.replace(full, run=dataclasses.replace(full.run, environment=environment)))
+    assert "eth0 (10,000 Mbit/s), lo (speed unknown)" in made
+
+
+def test_digests_in_findings_are_short(full: StoredRun) -> None:
+    found = full.checks.assign(observed="sha256:" + "a" * 64, status="fail")
+    made = context.preflight(found)
+    assert ">sha256:aaaaaaaaaaaa…<" in made

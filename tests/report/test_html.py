@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pullbench.report.html import Column, Html, Row, clipped, escape, table, tag, visible
+from pullbench.report.html import Column, Html, Row, clipped, escape, short_digests, table, tag, visible
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -87,3 +87,12 @@ def test_an_attribute_of_none_or_false_is_left_out() -> None:
 def test_nothing_to_show_is_nothing_to_jupyter() -> None:
     assert Html()._repr_html_() is None
     assert Html("<b></b>")._repr_html_() == "<b></b>"
+
+
+def test_a_digest_is_cut_and_its_whole_is_in_the_title() -> None:
+    digest = "sha256:" + "0123456789abcdef" * 4
+    made = short_digests(f"<b> {digest}, and {digest}")
+    assert made.count(f'title="{digest}"') == 2 and made.count(">sha256:0123456789ab…<") == 2
+    assert "&lt;b&gt;" in made
+    assert short_digests("sha256:0123 <b>") == "sha256:0123 <b>"
+    assert short_digests(digest + "x" * 300) == digest + "x" * 300, "long text is clipped as all other"

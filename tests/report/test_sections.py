@@ -1,6 +1,7 @@
 """The sections of what was found."""
 
 import dataclasses
+import re
 
 from pullbench.report import sections, tables
 from pullbench.report.objectives import objectives
@@ -36,3 +37,10 @@ def test_a_run_that_is_ready_in_part_is_not_shown_as_good(full: StoredRun) -> No
     cells = tables.cells(stored.pulls, stored.trials)
     made = sections.header(stored, cells, objectives(stored, cells))
     assert 'class="verdict warn"' in made and "Not ready everywhere: " in made
+
+
+def test_the_median_stands_right_after_the_factors_and_beside_its_bar(full: StoredRun) -> None:
+    made = cells_section(full)
+    heads = re.findall(r"<th[^>]*>([^<]+)</th>", made)
+    assert heads.index("Median pull") + 1 == heads.index("95% interval") < heads.index("Pulls")
+    assert re.search(r'class="bar" style="--share: [\d.]+%"></span>\d', made)
