@@ -202,7 +202,7 @@ class CommandEngine(ABC):
             )
             doubt = "" if ended.returncode is not None else f"; {self.program} did not end even by SIGKILL"
             return ended.stopped, f"{why}{doubt}; {self.program} said last: {said}" if said else f"{why}{doubt}"
-        if ended.was_trying_again and ended.returncode != 0:
+        if ended.was_trying_again:
             return classify(said), said
         if ended.returncode is not None and ended.returncode < 0:
             return ErrorCode.ENGINE_UNAVAILABLE, f"{self.program} was killed by signal {-ended.returncode}"

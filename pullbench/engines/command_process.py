@@ -83,12 +83,11 @@ def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | N
     """
     with _Running(command, clock) as running:
         stopped = running.wait(deadline, stop)
-        if not running.has_ended:
-            ended = clock.monotonic()
-            running.terminate()
-        else:
-            ended = running.ended
-        return running.result(stopped, ended)
+        if running.has_ended:
+            return running.result(running.ended)
+        ended = clock.monotonic()
+        running.terminate()
+        return running.result(ended, stopped=stopped, was_trying_again=stopped is None)
 
 
 class _Running:
@@ -150,21 +149,20 @@ class _Running:
 
     def terminate(self) -> None:
         """SIGTERM to the group, and what is left of it after the grace gets SIGKILL."""
-        was_trying_again, self._trying_again, self._is_trying_again = self._is_trying_again, None, False
+        self._trying_again, self._is_trying_again = None, False
         self._signal(signal.SIGTERM)
         if self.wait(self._clock.monotonic() + GRACE_S, None) is not None:
             self._signal(signal.SIGKILL)
             self.wait(self._clock.monotonic() + _GIVE_UP_S, None)
-        self._is_trying_again = was_trying_again
 
-    def result(self, stopped: ErrorCode | None, ended: float) -> Ended:
+    def result(self, ended: float, *, stopped: ErrorCode | None = None, was_trying_again: bool = False) -> Ended:
         self._end()
         stdout, stderr = (tail.decode(errors="replace") for tail in self._tails.values())
         return Ended(
             ended=ended,
             returncode=self._process.returncode,
             stopped=stopped,
-            was_trying_again=self._is_trying_again,
+            was_trying_again=was_trying_again,
             stdout=stdout,
             stderr=stderr,
         )

@@ -89,6 +89,12 @@ def test_one_that_says_it_will_try_again_is_ended_there() -> None:
     assert ended.stderr == "Failed, trying again: reset\n"
 
 
+def test_one_that_is_ended_there_has_failed_even_if_it_ends_well() -> None:
+    script = "trap 'exit 0' TERM; echo 'trying again' >&2; while :; do sleep 0.01; done"
+    ended = shell(script, trying_again="trying again")
+    assert (ended.was_trying_again, ended.returncode) == (True, 0)
+
+
 def test_a_line_that_is_typed_is_read_whole_and_echoed_nowhere() -> None:
     secret = "pa\x03ss\x04wörd \\ $x '\""
     ended = shell('[ -t 0 ] && IFS= read -r line && printf %s "$line"', typed=secret)
