@@ -193,7 +193,7 @@ class Overrides(Strict):
     """What the Prefect form may change of a spec's factors; an empty list leaves the spec's own."""
 
     engines: list[str] = Field(default=[], title="Engines")
-    """Names of the spec's engines, or wire, docker, fake"""
+    """Names of the spec's engines, or wire, docker, podman, skopeo, containerd, fake"""
     registries: list[str] = Field(default=[], title="Registries")
     """Names of the spec's registries"""
     proxies: list[str] = Field(default=[], title="Proxies")
