@@ -81,7 +81,7 @@ class Receiver:
     def header(self, line: bytes) -> None:
         text = line.decode("latin-1").strip()
         if text.startswith("HTTP/"):  # a new head: the final one follows any 1xx
-            self.headers, self.is_content = {}, None
+            self.headers = {}
             word = text.split(None, 2)[1:2]
             self.status = int(word[0]) if word and word[0].isdecimal() else None
             return

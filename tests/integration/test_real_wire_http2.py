@@ -8,6 +8,8 @@ import psutil
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.model.manifest import OCI_MANIFEST
+from tests.engines.scripted_server import ScriptedServer, answer
 from tests.integration.conftest import PushImage, StartRegistry
 from tests.integration.real_registry import RealRegistry
 from tests.integration.wire_trial import made_image, trial
@@ -80,3 +82,25 @@ def test_parts_of_a_layer_are_streams_too(
     assert outcome.ok, outcome.error
     assert [row.status for row in outcome.transfers if row.kind == "layer"] == [206] * 8
     assert sum(row.reused is False for row in outcome.transfers) == 1
+
+
+def test_blobs_that_are_redirected_to_a_storage_share_one_connection_to_it_though_all_come_at_once(
+    tls_registry: RealRegistry, push_image: PushImage, fresh: Callable[[], str]
+) -> None:
+    repository, image = fresh(), made_image(LARGE)
+    push_image(tls_registry, repository, "1", image)
+    front = ScriptedServer()
+    try:
+        manifest = answer(200, image.manifest.content, headers=[("Content-Type", OCI_MANIFEST)])
+        front.on(f"/v2/{repository}/manifests/{image.manifest.digest}", manifest)
+        for blob in image.blobs:
+            path = f"/v2/{repository}/blobs/{blob.digest}"
+            front.on(path, answer(307, headers=[("Location", tls_registry.url + path)]))
+        before = connections(tls_registry)
+        route = {"url": front.url}
+        with trial(tls_registry, repository, image, route=route, http_version="2", layer_concurrency=8) as pull:
+            outcome = pull()
+            assert outcome.ok, outcome.error
+            assert connections(tls_registry) - before == 1
+    finally:
+        front.close()
