@@ -142,7 +142,12 @@ def _cell_row(
 ) -> Row:
     failed = row["succeeded"] < row["pulls"]
     share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
-    median = join([tag("span", class_="bar", style=f"--share: {share:.1f}%"), numbers.seconds(row["median_s"])])
+    median = join(
+        [
+            tag("span", class_="bar", style=f"--share: {share:.1f}%"),
+            tag("span", numbers.seconds(row["median_s"]), class_="beside"),
+        ]
+    )
     contents = [
         *(row[name] for name in factors),
         median,

@@ -222,3 +222,19 @@ def test_a_comparison_without_an_interval_is_a_hollow_mark() -> None:
     made = figures.contrast(differences(["too_few_samples"] * 2, float("nan")))
     assert "A hollow mark has no interval" in made and "95%" not in made
     assert "--pb-paper" in made and "--pb-paper" not in figures.contrast(differences(["slower"], 1.2))
+
+
+def test_each_route_has_panels_of_its_own_by_concurrency(full: StoredRun) -> None:
+    made = figures.concurrency(tables.cells(full.pulls, full.trials))
+    wide, narrow = svgs(made)
+    for svg in (wide, narrow):
+        said = [text.text or "" for text in svg.iter(f"{SVG}text")]
+        for route in ("eu · direct", "us · cache", "us · direct"):
+            assert sum(text.startswith(route) for text in said) == 2
+    assert "Grey: the other panels" in made and "band: its 95% interval" in made
+
+
+def test_no_band_is_spoken_of_where_there_is_none(make) -> None:
+    stored = make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=2, pulls=2))
+    made = figures.concurrency(tables.cells(stored.pulls, stored.trials))
+    assert "band: its" not in made and "too few for an interval" in made

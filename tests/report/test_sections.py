@@ -43,4 +43,4 @@ def test_the_median_stands_right_after_the_factors_and_beside_its_bar(full: Stor
     made = cells_section(full)
     heads = re.findall(r"<th[^>]*>([^<]+)</th>", made)
     assert heads.index("Median pull") + 1 == heads.index("95% interval") < heads.index("Pulls")
-    assert re.search(r'class="bar" style="--share: [\d.]+%"></span>\d', made)
+    assert re.search(r'class="bar" style="--share: [\d.]+%"></span><span class="beside">\d', made)
