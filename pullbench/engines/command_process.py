@@ -123,7 +123,7 @@ class _Running:
             os.set_blocking(stream.fileno(), False)
             self._tails[stream] = b""
             self._selector.register(stream, selectors.EVENT_READ)
-        self.ended = clock.monotonic()
+        self.ended = 0.0
         self.has_ended = False
 
     def wait(self, deadline: float, stop: StopSignal | None) -> ErrorCode | None:
