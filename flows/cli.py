@@ -15,7 +15,7 @@ import typer
 
 from flows.images_cli import app as images_app
 from pullbench import __version__
-from pullbench.errors import PullbenchError, UsageError
+from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
 app = typer.Typer(
     name="pullbench",
@@ -30,6 +30,7 @@ app.add_typer(images_app, name="images")
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""
 _TYPER_INTERRUPTED = 130
+_exit = os._exit
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML).")]
 Sets = Annotated[
@@ -203,10 +204,12 @@ def main() -> NoReturn:
         code = typer.main.get_command(app).main(standalone_mode=False)
     except _WRONG_CALL as error:
         _fail(getattr(error, "format_message", error.__str__)(), UsageError.exit_code)
+    except InterruptedRunError as error:
+        _end_at_once(str(error))
     except PullbenchError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 3)
+        _end_at_once("interrupted")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -215,7 +218,7 @@ def main() -> NoReturn:
             traceback.print_exc()
         _fail(f"a bug of pullbench: {type(error).__name__}: {error}; PULLBENCH_DEBUG=1 shows where", 70)
     if code == _TYPER_INTERRUPTED:
-        _fail("interrupted", 3)
+        _end_at_once("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -223,9 +226,25 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _end_at_once(text: str) -> NoReturn:
+    """Say so and leave, without the interpreter's own end: that would wait for threads of libraries, some without a limit.
+
+    What is to be kept is on the disk by now, and child processes end with their lifelines.
+    """
+    _say(text)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _exit(InterruptedRunError.exit_code)
+    raise AssertionError("unreachable")
+
+
 def _fail(text: str, code: int) -> NoReturn:
-    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr)
+    _say(text)
     sys.exit(code)
+
+
+def _say(text: str) -> None:
+    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

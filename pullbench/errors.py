@@ -3,7 +3,8 @@
 PullbenchError              exit 70  a bug, unless a subclass says otherwise
 ├── UsageError              exit 2   spec, arguments, a resume whose spec differs
 ├── PreflightFailed         exit 1   the registry is not ready; nothing was sent
-├── IncompleteError         exit 3   interrupted, over budget, disk full: what was measured is stored
+├── IncompleteError         exit 3   over budget, disk full, a report that failed: what was measured is stored
+│   └── InterruptedRunError exit 3   stopped by Ctrl-C or SIGTERM
 └── RegistryError           exit 1   one exchange with a registry failed, with its code
 """
 
@@ -226,6 +227,10 @@ class IncompleteError(PullbenchError):
     """The run could not be finished; what was measured is stored."""
 
     exit_code = 3
+
+
+class InterruptedRunError(IncompleteError):
+    """A person or a supervisor stopped the run: what was measured is stored, and nothing more is waited for."""
 
 
 class RegistryError(PullbenchError):

@@ -13,7 +13,7 @@ from flows.console import ShellProgress, cells_table, print_verdict, stdout_cons
 from flows.prefect_secret import prefect_secret
 from flows.prefect_start import PrefectStart
 from pullbench.bench.specfile import as_yaml
-from pullbench.errors import IncompleteError, PreflightFailed
+from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.lab.world import World
 from pullbench.report.documents import run_document
 
@@ -76,7 +76,7 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
         raise IncompleteError(_how_to_go_on(prepared, str(error))) from error
     except KeyboardInterrupt:
         _tell_what_is_stored(prepared, as_json=as_json)
-        raise IncompleteError(_how_to_go_on(prepared, "interrupted")) from None
+        raise InterruptedRunError(_how_to_go_on(prepared, "interrupted")) from None
     if as_json:
         _print_document(outcome.document)
     else:

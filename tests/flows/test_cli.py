@@ -25,6 +25,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pullbench", *arguments])
+        monkeypatch.setattr(cli, "_exit", sys.exit)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capsys.readouterr()
@@ -116,6 +117,18 @@ def test_an_interruption_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("flows.commands.stored.list_runs", interrupted)
     assert shell("runs")[0] == 3
+
+
+def test_an_interrupted_command_does_not_wait_for_threads_that_do_not_end() -> None:
+    code = (
+        "import sys, threading; from flows import cli; import flows.commands.stored as stored\n"
+        "def interrupted(**_):\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    raise KeyboardInterrupt\n"
+        "stored.list_runs = interrupted; sys.argv = ['pullbench', 'runs']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "pullbench: interrupted\n")
 
 
 @pytest.mark.usefixtures("no_network")

@@ -39,6 +39,7 @@ def push(
 
     def run(*arguments: str, url: str = URL) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["pullbench", "images", "push", url, *arguments])
+        monkeypatch.setattr(cli, "_exit", sys.exit)
         with pytest.raises(SystemExit) as ended:
             cli.main()
         out, err = capsys.readouterr()
