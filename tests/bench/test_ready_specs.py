@@ -1,0 +1,66 @@
+"""The specs that ship: each loads, plans without contact, asks its question, and can be paid by its own budget."""
+
+import json
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from pullbench.bench.facts import offline_facts
+from pullbench.bench.specfile import load_spec
+from pullbench.model.plan import plan
+from pullbench.model.spec import Spec
+
+SPECS = Path(__file__).parents[2] / "specs"
+READY = sorted(SPECS.glob("*.yaml"))
+VARIES = {
+    "auth": "auth",
+    "concurrency": "concurrency",
+    "engines": "engine",
+    "platforms": "platform",
+    "proxy": "proxy",
+    "regions": "region",
+}
+"""The factor that a spec is there for."""
+
+
+def read(path: Path) -> Spec:
+    return load_spec(path).spec
+
+
+def test_there_is_a_ready_spec_for_every_question() -> None:
+    assert VARIES.keys() <= {path.stem for path in READY}
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: str(path.stem))
+class TestAReadySpec:
+    def test_plans_offline_with_every_cell_that_it_names(self, path: Path) -> None:
+        made = plan(read(path), offline_facts())
+        assert made.trials
+        assert made.planned_out == ()
+
+    def test_has_a_budget_that_its_plan_keeps(self, path: Path) -> None:
+        spec = read(path)
+        requests = plan(spec, offline_facts()).manifest_requests
+        assert spec.budget.bytes is not None
+        assert spec.budget.minutes is not None
+        assert spec.budget.manifest_requests is not None
+        assert spec.budget.manifest_requests >= requests
+
+    def test_has_blocks_enough_for_a_verdict_and_a_block_of_warm_up(self, path: Path) -> None:
+        assert read(path).repetitions >= 5
+        assert read(path).warmup >= 1
+
+    def test_is_what_an_editor_accepts_by_the_schema_that_it_names(self, path: Path) -> None:
+        first, _, rest = path.read_text().partition("\n")
+        assert first == "# yaml-language-server: $schema=spec.schema.json"
+        assert rest.startswith("# ")
+        schema = json.loads((SPECS / "spec.schema.json").read_text())
+        jsonschema.validate(yaml.safe_load(rest), schema, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(("stem", "factor"), VARIES.items())
+def test_the_cells_differ_in_what_the_spec_is_there_for(stem: str, factor: str) -> None:
+    made = plan(read(SPECS / f"{stem}.yaml"), offline_facts())
+    assert len({cell.as_dict()[factor] for cell in made.cells}) > 1
