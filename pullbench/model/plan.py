@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -295,7 +296,4 @@ def unknown_image(made: Plan, facts: Facts) -> str | None:
 
 def group_reasons(planned_out: tuple[PlannedOut, ...]) -> Mapping[str, int]:
     """How many cells each reason takes out, in order of first sight."""
-    counts: dict[str, int] = {}
-    for entry in planned_out:
-        counts[entry.reason] = counts.get(entry.reason, 0) + 1
-    return counts
+    return Counter(entry.reason for entry in planned_out)

@@ -54,6 +54,8 @@ class ProxyEntry(Strict):
             raise ValueError("a mirror needs `upstream`: the name of the registry that it mirrors")
         if self.kind == "forward" and (self.prefix or self.headers or self.ca_file):
             raise ValueError("`prefix`, `headers` and `ca_file` belong to a mirror, not to a forward proxy")
+        if self.kind == "forward" and self.credentials.startswith(("env:", "block:")):
+            raise ValueError("a forward proxy that wants credentials cannot be used yet: take `credentials` out")
         return self
 
 
