@@ -4,44 +4,17 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pullbench.errors import UsageError
-from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
+from pullbench.model.cell import FACTORS as FACTORS  # parts of what a plan is: imported from here
+from pullbench.model.cell import Cell as Cell
+from pullbench.model.cell import trial_images
 from pullbench.model.facts import Facts, PlatformImage
-from pullbench.model.route import DIRECT, Route
-from pullbench.model.spec import ProxyEntry, RegistryEntry, Spec
-
-FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
-"""What tells cells apart, in the order in which tables show it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One combination of the factors."""
-
-    engine: str
-    engine_kind: str
-    registry: str
-    region: str
-    proxy: str
-    platform: str
-    concurrency: int
-    cache: CacheState
-    proxy_cache: ProxyCacheState
-    auth: AuthMode
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def __str__(self) -> str:
-        shown = [self.engine, self.registry, self.proxy, self.platform, f"×{self.concurrency}", self.cache]
-        if self.proxy_cache != "any":
-            shown.append(f"proxy {self.proxy_cache}")
-        if self.auth != "persisted":
-            shown.append(f"auth {self.auth}")
-        return " · ".join(shown)
+from pullbench.model.refusal import refusal
+from pullbench.model.routes import routes as routes
+from pullbench.model.spec import Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +82,7 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
     cells: list[Cell] = []
     planned_out: list[PlannedOut] = []
     for cell in _combinations(spec, facts):
-        reason = _refusal(cell, spec, facts)
+        reason = refusal(cell, spec, facts)
         if reason is None:
             cells.append(cell)
         else:
@@ -118,41 +91,6 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
         reasons = "; ".join(dict.fromkeys(entry.reason for entry in planned_out))
         raise UsageError(f"matrix: no cell is left to measure: {reasons}")
     return cells, planned_out
-
-
-def routes(spec: Spec) -> dict[tuple[str, str], Route]:
-    """Every way of the matrix that leads anywhere, by (registry, proxy); a mirror leads to its upstream alone."""
-    registries = [entry for entry in spec.registries if entry.name in (spec.matrix.registries or [entry.name])]
-    proxies = {entry.name: entry for entry in spec.proxies}
-    return {
-        (registry.name, proxy): _route(registry, proxies.get(proxy))
-        for registry in registries
-        for proxy in spec.matrix.proxies
-        if proxy == DIRECT or proxies[proxy].upstream in (None, registry.name)
-    }
-
-
-def _route(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
-    if proxy is None or proxy.kind == "forward":
-        return Route(
-            registry=registry.name,
-            proxy=DIRECT if proxy is None else proxy.name,
-            region=registry.region,
-            url=registry.url,
-            forward_url=None if proxy is None else proxy.url,
-            ca_file=registry.ca_file,
-            credentials=registry.credentials,
-        )
-    return Route(
-        registry=registry.name,
-        proxy=proxy.name,
-        region=registry.region,
-        url=proxy.url,
-        prefix=proxy.prefix.strip("/"),
-        ca_file=proxy.ca_file,
-        credentials=proxy.credentials,
-        headers=proxy.headers,
-    )
 
 
 def manifest_requests(trial: Trial, facts: Facts) -> int:
@@ -191,51 +129,9 @@ def _combinations(spec: Spec, facts: Facts) -> Iterator[Cell]:
         )
 
 
-def _refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
-    """Why a cell cannot be; None where it can."""
-    capability = CAPABILITIES[cell.engine_kind]
-    proxy = next((entry for entry in spec.proxies if entry.name == cell.proxy), None)
-    if proxy is not None and proxy.upstream not in (None, cell.registry):
-        return f"proxy '{proxy.name}' is a mirror of '{proxy.upstream}', not of '{cell.registry}'"
-    if proxy is not None and (reason := spec.engine(cell.engine).refuses_proxy(proxy.kind, proxy.url)) is not None:
-        return f"engine '{cell.engine}': {reason}"
-    registry = next(entry for entry in spec.registries if entry.name == cell.registry)
-    for demand in _route(registry, proxy).demands:
-        if (reason := capability.refusal("proxy", demand)) is not None:
-            return f"engine '{cell.engine}': {reason}"
-    for factor in ("cache", "auth"):
-        if (reason := capability.refusal(factor, getattr(cell, factor))) is not None:
-            return f"engine '{cell.engine}': {reason}"
-    pulls = len(_workload(spec, capability.has_store))
-    if cell.concurrency > pulls:
-        workers = f"cannot keep {cell.concurrency} workers busy"
-        if capability.has_store and pulls == len(spec.images):
-            once = f"engine '{cell.engine}' pulls an image at most once a trial"
-            return f"{once}: {pulls} images {workers}; add images or lower the concurrency"
-        return f"{pulls} pulls a trial {workers}; raise `pulls_per_trial` or lower the concurrency"
-    return _refused_by_facts(cell, spec, facts)
-
-
-def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
-    engine = facts.engines.get(cell.engine)
-    if engine is None:
-        return None
-    if engine.unavailable is not None:
-        return f"engine '{cell.engine}': {engine.unavailable}"
-    if cell.cache == "cold" and spec.cache_reset == "own":
-        for image in spec.images:
-            found = facts.platform_image(cell.registry, image, cell.platform)
-            if found is not None and found.manifest.config.digest in engine.present:
-                return (
-                    f"{image} was in the store of '{cell.engine}' before the run, so it cannot be pulled cold: "
-                    "remove it, or set `cache_reset: remove`"
-                )
-    return None
-
-
 def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
     number = itertools.count()
-    workload: dict[bool, tuple[str, ...]] = {stored: _workload(spec, stored) for stored in (False, True)}
+    images = {kind: trial_images(spec, kind) for kind in sorted({cell.engine_kind for cell in cells})}
     for block in range(spec.warmup + spec.repetitions):
         order = list(cells)
         random.Random(f"{spec.seed}:{block}").shuffle(order)
@@ -245,15 +141,8 @@ def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
                 block=block,
                 warmup=block < spec.warmup,
                 cell=cell,
-                images=workload[CAPABILITIES[cell.engine_kind].has_store],
+                images=images[cell.engine_kind],
             )
-
-
-def _workload(spec: Spec, has_store: bool) -> tuple[str, ...]:
-    pulls = spec.pulls_per_trial or max(len(spec.images), *spec.matrix.concurrency)
-    if has_store:
-        pulls = min(pulls, len(spec.images))
-    return tuple(itertools.islice(itertools.cycle(spec.images), pulls))
 
 
 def _bytes(trials: tuple[Trial, ...], facts: Facts) -> int | None:

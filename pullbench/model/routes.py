@@ -1,0 +1,40 @@
+"""From a spec's registries and proxies to the ways between them. Pure."""
+
+from pullbench.model.route import DIRECT, Route
+from pullbench.model.spec import ProxyEntry, RegistryEntry, Spec
+
+
+def routes(spec: Spec) -> dict[tuple[str, str], Route]:
+    """Every way of the matrix that leads anywhere, by (registry, proxy); a mirror leads to its upstream alone."""
+    registries = [entry for entry in spec.registries if entry.name in (spec.matrix.registries or [entry.name])]
+    proxies = {entry.name: entry for entry in spec.proxies}
+    return {
+        (registry.name, proxy): route_of(registry, proxies.get(proxy))
+        for registry in registries
+        for proxy in spec.matrix.proxies
+        if proxy == DIRECT or proxies[proxy].upstream in (None, registry.name)
+    }
+
+
+def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
+    """The way to a registry by a proxy; None is no proxy."""
+    if proxy is None or proxy.kind == "forward":
+        return Route(
+            registry=registry.name,
+            proxy=DIRECT if proxy is None else proxy.name,
+            region=registry.region,
+            url=registry.url,
+            forward_url=None if proxy is None else proxy.url,
+            ca_file=registry.ca_file,
+            credentials=registry.credentials,
+        )
+    return Route(
+        registry=registry.name,
+        proxy=proxy.name,
+        region=registry.region,
+        url=proxy.url,
+        prefix=proxy.prefix.strip("/"),
+        ca_file=proxy.ca_file,
+        credentials=proxy.credentials,
+        headers=proxy.headers,
+    )
