@@ -43,7 +43,7 @@ def check(
             session.keychain,
             only=frozenset(only),
             skip=frozenset(skip),
-            ways={(cell.registry, cell.proxy) for cell in made.cells},
+            plan=made,
         )
     return Checked(findings=findings, planned_out=group_reasons(made.planned_out))
 

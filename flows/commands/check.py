@@ -12,10 +12,10 @@ from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
+from pullbench.model.finding import findings_document
 from pullbench.model.plan import group_reasons
 from pullbench.model.plan import plan as make_plan
 from pullbench.model.sizes import format_bytes
-from pullbench.preflight.documents import findings_document
 from pullbench.store.dataset import ResultStore
 
 

@@ -137,8 +137,7 @@ class Session:
 
     def preflight(self, run_id: str, facts: Facts, made: Plan) -> list[Finding]:
         """Every check of the ways that the plan takes; the findings are stored with the run."""
-        ways = {(cell.registry, cell.proxy) for cell in made.cells}
-        findings = preflight(self.spec, facts, self.keychain, ways=ways)
+        findings = preflight(self.spec, facts, self.keychain, plan=made)
         self.store.write_checks(run_id, self.vantage, findings, datetime.now(UTC))
         return findings
 

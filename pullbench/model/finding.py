@@ -1,8 +1,10 @@
 """What a preflight check says of one target."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Status(StrEnum):
@@ -29,6 +31,8 @@ class Finding:
     expected: str = ""
     remedy: str = ""
     duration_s: float = 0.0
+    evidence: str | None = None
+    """What the probe saw, as one JSON document; None where nothing was looked at."""
 
     def __post_init__(self) -> None:
         if self.status in (Status.FAIL, Status.ERROR, Status.WARN) and not self.remedy:
@@ -39,3 +43,15 @@ def worst(findings: Iterable[Finding]) -> Status:
     """The verdict over findings: the first of fail, error, warn, pass, skip that occurs; skip where there are none."""
     seen = {finding.status for finding in findings}
     return next((status for status in _ORDER if status in seen), Status.SKIP)
+
+
+def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What `preflight --json` prints: the worst status, and each finding's fields.
+
+    A finding's `evidence` is what the check saw, an object of its own for each check; null where nothing was looked at.
+    """
+    return {"status": worst(findings).value, "findings": [_document(finding) for finding in findings]}
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    return asdict(finding) | {"evidence": json.loads(finding.evidence) if finding.evidence else None}

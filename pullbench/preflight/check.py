@@ -103,8 +103,8 @@ def warned(check: str, target: Target | Local, observed: str, expected: str, rem
     )
 
 
-def failed(check: str, target: Target | Local, fault: Fault, expected: str, remedy: str) -> Finding:
-    """A failure; its text starts with the error code in brackets, such as `[connect_refused]`."""
+def failed(check: str, target: Target | Local, fault: Fault | str, expected: str, remedy: str) -> Finding:
+    """A failure; the text of a fault starts with its error code in brackets, such as `[connect_refused]`."""
     return Finding(
         check=check, target=target.name, status=Status.FAIL, observed=str(fault), expected=expected, remedy=remedy
     )

@@ -12,10 +12,12 @@ from typing import Any
 from pullbench.errors import RegistryError, UsageError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
 from pullbench.preflight.check import Check, Fault, Local, Target
 from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.evidence import as_json
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.together import together
 from pullbench.preflight.world import World
@@ -33,16 +35,19 @@ def preflight(
     only: frozenset[str] = frozenset(),
     skip: frozenset[str] = frozenset(),
     ways: Collection[tuple[str, str]] | None = None,
+    plan: Plan | None = None,
 ) -> list[Finding]:
     """Every check of every target of a spec's matrix, in the spec's order; `only` empty means all checks.
 
-    `ways` are the (registry, proxy) pairs that a plan really takes; None means every pair of the matrix that leads
-    anywhere. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
+    `ways` are the (registry, proxy) pairs to look at; None means those that the plan takes, and without a plan every pair
+    of the matrix that leads anywhere. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
     check's; whatever a check or a registry does wrong is a finding.
     """
     chosen = select(CHECKS, only=only, skip=skip)
     known = facts or Facts(host_platform=str(Platform.of_machine(platform.machine())), offline=True)
-    with World(spec, known, keychain, ways=ways) as world:
+    if ways is None and plan is not None:
+        ways = {(cell.registry, cell.proxy) for cell in plan.cells}
+    with World(spec, known, keychain, ways=ways, plan=plan) as world:
         return run_checks(chosen, world)
 
 
@@ -155,7 +160,9 @@ def _within(check: Check[Any, Any], target: Target | Local, world: World) -> lis
 
 def _judged(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
     try:
-        return check.judge(check.probe(world, target), target)
+        evidence = check.probe(world, target)
+        kept = as_json(evidence)
+        return [replace(finding, evidence=kept) for finding in check.judge(evidence, target)]
     except RegistryError as error:
         cure = remedy(error.code, target.route) if isinstance(target, Target) else error.remedy
         return [_could_not_run(check, target, str(Fault.of(error)), cure)]

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from pullbench.daemon.docker import DockerDaemon
 from pullbench.model.facts import Facts
-from pullbench.model.plan import routes
+from pullbench.model.plan import Plan, routes
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import Spec
@@ -30,16 +31,22 @@ class World:
         keychain: Keychain,
         *,
         ways: Collection[tuple[str, str]] | None = None,
+        plan: Plan | None = None,
         client: Callable[[Route, Keychain], RegistryClient] = RegistryClient,
+        daemon: Callable[[str | None], DockerDaemon] = DockerDaemon,
         now: Callable[[], datetime] = system_now,
     ) -> None:
         self.spec = spec
         self.facts = facts
         self.keychain = keychain
+        self.plan = plan
+        """What the run would do; None where a preflight stands alone, without facts."""
         self.now = now
         self.routes = tuple(route for way, route in routes(spec).items() if ways is None or way in ways)
         self.platforms = tuple(spec.matrix.platforms or [facts.host_platform])
         self._open = client
+        self._open_daemon = daemon
+        self._daemons: dict[str | None, DockerDaemon] = {}
         self._clients: dict[str, RegistryClient] = {}
         self._manifests: dict[tuple[str, str], FetchedManifest] = {}
         self._locks: dict[tuple[str, str], threading.Lock] = {}
@@ -52,6 +59,14 @@ class World:
             if route.name not in self._clients:
                 self._clients[route.name] = self._closing.enter_context(self._open(route, self.keychain))
             return self._clients[route.name]
+
+    def daemon(self, host: str | None) -> DockerDaemon:
+        """The Docker daemon at an engine's `host`, the same for every check; None means the environment's."""
+        with self._lock:
+            if host not in self._daemons:
+                self._daemons[host] = self._open_daemon(host)
+                self._closing.callback(self._daemons[host].close)
+            return self._daemons[host]
 
     def manifest(self, route: Route, image: str) -> FetchedManifest:
         """An image's manifest or index, fetched once a route: manifest requests count against rate limits."""

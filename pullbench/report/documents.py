@@ -1,12 +1,13 @@
 """A run as one JSON document: what `run --json` and `show --json` print."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from pullbench.model.finding import Finding, Status, worst
+from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.report import tables
 from pullbench.report.contrasts import contrasts
 from pullbench.report.objectives import objectives, whole_run
@@ -46,10 +47,9 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
 
 
 def _preflight(stored: StoredRun) -> dict[str, Any]:
-    names = ["check", "target", "status", "observed", "expected", "remedy", "duration_s"]
-    findings = _records(stored.checks[names]) if len(stored.checks) else []
-    made = [Finding(**entry | {"status": Status(entry["status"])}) for entry in findings]
-    return {"status": str(worst(made)), "findings": findings}
+    names = [entry.name for entry in dataclasses.fields(Finding)]
+    rows = _records(stored.checks[names]) if len(stored.checks) else []
+    return findings_document([Finding(**row | {"status": Status(row["status"])}) for row in rows])
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

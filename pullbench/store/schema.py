@@ -83,6 +83,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
         [
             *_text("run_id vantage check target status observed expected remedy"),
             *_seconds("duration_s"),
+            *_maybe(_text("evidence")),
             *_instant("checked_at"),
         ]
     ),

@@ -112,14 +112,15 @@ def test_a_check_that_could_not_run_does_not_stop_the_run_but_it_is_said(
     assert outcome.message == "complete, but these checks could not be run: tls of eu"
 
 
-def test_preflight_is_asked_about_the_ways_that_the_plan_takes_and_no_other(
+def test_preflight_is_asked_about_the_plan_that_the_run_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("pullbench.bench.session.preflight", lambda *_, ways: asked.append(ways) or [])
+    monkeypatch.setattr("pullbench.bench.session.preflight", lambda *_, plan: asked.append(plan) or [])
     calls = Checking()
-    conduct(prepare(tmp_path), calls, calls)
-    assert asked == [{("eu", "direct")}]
+    prepared = prepare(tmp_path)
+    conduct(prepared, calls, calls)
+    assert asked == [plan(prepared.session.spec, prepared.facts())]
 
 
 @pytest.mark.parametrize("skip_preflight", [False, True])

@@ -1,14 +1,16 @@
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
-from pullbench.model.finding import Finding, Status
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding, Status, findings_document
+from pullbench.model.plan import plan
 from pullbench.preflight import endpoint
 from pullbench.preflight.check import Check, Fault, Local, Target, failed, passed
 from pullbench.preflight.checks import CHECKS
-from pullbench.preflight.documents import findings_document
 from pullbench.preflight.runner import preflight, run_checks, select
 from pullbench.preflight.targets import every_image, every_platform, every_route
 from pullbench.preflight.world import World
@@ -225,6 +227,16 @@ def test_a_captive_portal_is_no_registry() -> None:
     assert by_check["image"].observed == "not run: api failed for eu"
 
 
+def test_a_plan_limits_the_checks_to_the_ways_that_it_takes() -> None:
+    spec = spec_of(**TWO_WAYS)
+    made = plan(spec, Facts(host_platform="linux/amd64", offline=True))
+    one_way = replace(made, cells=tuple(cell for cell in made.cells if cell.registry == "us"))
+
+    found = preflight(spec, None, Keychain(environ={}), plan=one_way, only=frozenset({"dns"}))
+
+    assert {finding.target for finding in found} == {"us"}
+
+
 def test_the_document_has_the_worst_status_and_every_field() -> None:
     document = findings_document(run(check_of("dns", fails="us")))
     assert document["status"] == "fail"
@@ -236,6 +248,7 @@ def test_the_document_has_the_worst_status_and_every_field() -> None:
         "expected",
         "remedy",
         "duration_s",
+        "evidence",
     }
 
 
