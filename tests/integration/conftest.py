@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,12 +96,12 @@ def docker_daemon(docker_host: str) -> Iterator[DockerDaemon]:
 
 @pytest.fixture(scope="session")
 def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRegistry]:
-    """Starts real registries: `docker_registry()`, `docker_registry(htpasswd=True)`, `docker_registry(tls=True)`."""
+    """Starts real registries: `docker_registry()`, `docker_registry(htpasswd=True)`, as `start_registry` takes it."""
     need("docker-registry")
     started: list[RealRegistry] = []
 
-    def start(*, htpasswd: bool = False, tls: bool = False) -> RealRegistry:
-        registry = start_registry(tmp_path_factory.mktemp("registry"), htpasswd=htpasswd, tls=tls)
+    def start(**options: Any) -> RealRegistry:
+        registry = start_registry(tmp_path_factory.mktemp("registry"), **options)
         started.append(registry)
         return registry
 

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import json
 import socket
 import subprocess
 import time
@@ -20,12 +21,42 @@ USERNAME, PASSWORD = "tester", "right-password"
 _HTPASSWD = f"{USERNAME}:$2b$05$abcdefghijklmnopqrstuuBO.kmgTJhdt40M5ZyHgFmcpBdUb9aS.\n"  # bcrypt of PASSWORD
 _START_S = 20.0
 
+ANY_ADDRESS = "0.0.0.0"
+"""Leads to loopback too, and is none of those addresses for which programs written in Go pass a proxy by."""
+
+REQUESTS_LOGGED = {"log": {"level": "info", "formatter": "json", "accesslog": {"disabled": True}}}
+"""For `changes`: a log with a line a request, with times of more than the access log's whole seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One request that a registry has answered, as its log has it."""
+
+    at: datetime.datetime
+    """The end of the answer."""
+    agent: str
+    method: str
+    path: str
+    status: int
+    sent_bytes: int
+
+    @property
+    def repository(self) -> str:
+        """Of a request for a blob or a manifest; else the path."""
+        return self.path.removeprefix("/v2/").partition("/blobs/")[0].partition("/manifests/")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path: a digest or a tag."""
+        return self.path.rpartition("/")[2]
+
 
 @dataclass(slots=True, kw_only=True)
 class RealRegistry:
     """A registry that runs. `username` and `password` are what it wants, where it wants any; `ca_file` signed it."""
 
     url: str
+    folder: Path
     process: subprocess.Popen[bytes]
     username: str | None = None
     password: str | None = None
@@ -34,6 +65,23 @@ class RealRegistry:
     @property
     def host(self) -> str:
         return self.url.partition("://")[2]
+
+    def served(self) -> list[Served]:
+        """Every request so far, in the order of their ends; it takes REQUESTS_LOGGED among the changes."""
+        lines = (self.folder / "log").read_text().splitlines()
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        return [
+            Served(
+                at=datetime.datetime.fromisoformat(entry["time"]),
+                agent=entry.get("http.request.useragent", ""),
+                method=entry["http.request.method"],
+                path=entry["http.request.uri"].partition("?")[0],
+                status=entry["http.response.status"],
+                sent_bytes=entry["http.response.written"],
+            )
+            for entry in entries
+            if entry["msg"].startswith("response completed")
+        ]
 
     def client(self) -> httpx.Client:
         """A client that may push."""
@@ -82,6 +130,7 @@ def start_registry(
         )
     registry = RealRegistry(
         url=f"{'https' if tls else 'http'}://127.0.0.1:{port}",
+        folder=folder,
         process=process,
         username=USERNAME if htpasswd else None,
         password=PASSWORD if htpasswd else None,
@@ -103,12 +152,13 @@ def free_port() -> int:
 
 
 def write_certificates(folder: Path) -> None:
-    """A CA of its own (`ca.crt`) and what it signed for 127.0.0.1 and localhost (`server.crt`, `server.key`)."""
+    """A CA of its own (`ca.crt`) and what it signed for this machine's own names (`server.crt`, `server.key`)."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pullbench test CA")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    spoken_for = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", ANY_ADDRESS)]
+    spoken_for = [x509.DNSName("localhost"), *addresses]
 
     def begin(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         return (
@@ -160,7 +210,9 @@ def _wait_until_it_answers(registry: RealRegistry, log: Path) -> None:
     with registry.client() as client:
         while True:
             try:
-                client.get("/v2/").raise_for_status()
+                answer = client.get("/v2/")
+                if answer.status_code != httpx.codes.UNAUTHORIZED:  # it asks for a token, which is an answer
+                    answer.raise_for_status()
             except (httpx.TransportError, httpx.HTTPStatusError):
                 if registry.process.poll() is not None or time.monotonic() > until:
                     raise RuntimeError(f"docker-registry does not answer: {log.read_text()[-500:]}") from None
