@@ -21,10 +21,10 @@ demo: install
 test: unit integration
 
 unit: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 integration: install
-	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m integration --numprocesses 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
