@@ -59,7 +59,8 @@ REMEDIES: dict[ErrorCode, str] = {
     "and list it in Docker's insecure-registries",
     ErrorCode.PROXY: "the proxy failed, not the registry: check its address, its rules for CONNECT and its own upstream",
     ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set the spec's `credentials`",
-    ErrorCode.FORBIDDEN: "the credentials are known but may not pull this repository: grant them the pull right",
+    ErrorCode.FORBIDDEN: "the credentials are known but may not pull this repository: grant them the pull right, "
+    "and where there are none, log in (`docker login HOST`)",
     ErrorCode.NOT_FOUND: "check the repository's name and the tag, or push the image first",
     ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or take the platform out of the spec",
     ErrorCode.RATE_LIMITED: "log in for a higher limit, wait as long as Retry-After says, or pull through a mirror",
@@ -131,14 +132,15 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)",
         ErrorCode.DIGEST_MISMATCH,
     ),
+    # Before what asks for a login: containers/image prints both of the errors that a token without the right gets.
+    (r"insufficient_scope|requested access to the resource is denied", ErrorCode.FORBIDDEN),
     (
         rf"no basic auth credentials|{_ALONE.format('unauthorized')}|incorrect username or password|"
         r"invalid username/password|status:? 401|http 401|authentication required",
         ErrorCode.UNAUTHORIZED,
     ),
     (
-        rf"insufficient_scope|access denied|requested access to the resource is denied|{_ALONE.format('forbidden')}|"
-        r"status:? 403|http 403|(^|: |\")denied([:\"]|$)",
+        rf"access denied|{_ALONE.format('forbidden')}|status:? 403|http 403|(^|: |\")denied([:\"]|$)",
         ErrorCode.FORBIDDEN,
     ),
     (

@@ -105,6 +105,11 @@ SKOPEO_AND_PODMAN = [
     ("Error: initializing source docker://127.0.0.1:5000/app:1.0: reading manifest 1.0: manifest unknown", "not_found"),
     ("unable to retrieve auth token: invalid username/password: unauthorized: incorrect", "unauthorized"),
     ('no image found in image index for architecture s390x, variant "", OS linux', "platform_missing"),
+    (
+        "reading manifest sha256:01 in 127.0.0.1:5000/app: errors: denied: requested access to the resource is denied "
+        "unauthorized: authentication required",
+        "forbidden",
+    ),
     ("no image found in manifest list for architecture s390x, OS linux", "platform_missing"),
     ("invalid status code from registry 404 (Not Found)", "not_found"),
     ("invalid status code from registry 503 (Service Unavailable)", "server_error"),

@@ -44,7 +44,10 @@ def last_words(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
     if not lines:
         return ""
-    line = next((line for line in reversed(lines) if _FATAL.match(line)), lines[-1])
+    at = next((at for at in reversed(range(len(lines))) if _FATAL.match(lines[at])), len(lines) - 1)
+    line = lines[at]
+    if line.endswith(":"):  # a registry's list of errors: one a line, below
+        line = " ".join(lines[at:])
     if (found := _MESSAGE.search(line)) is not None and line.startswith("time="):
         line = _unquoted(found[1])
     line = _URL.sub(lambda url: redact_url(url[0]), _PREFIX.sub("", line))

@@ -234,6 +234,10 @@ def test_an_image_that_is_not_the_one_meant_is_no_success(
         ('time="x" level=fatal msg="reading \\"a\\": no such host"\n', 'reading "a": no such host'),
         ('time="x" level=warning msg="Failed, retrying in 1s ... (1/3). Error: reset"', "reset"),
         ("Error: first\nsome later remark\n", "first"),
+        (
+            "Error: reading manifest: errors:\ndenied: no\nunauthorized: log in\n",
+            "reading manifest: errors: denied: no unauthorized: log in",
+        ),
         ('time="x" level=fatal msg="broken \\x escape"', "broken \\x escape"),
         ("nothing special", "nothing special"),
         ("\x1b[31mred\x00\x07 text", "[31mred text"),
