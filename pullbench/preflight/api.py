@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.finding import Finding
-from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
@@ -74,4 +74,17 @@ def _is_json_or_empty(body: bytes) -> bool:
         return False
 
 
-CHECK = Check(id=ID, targets=every_route, probe=probe, judge=judge, needs=frozenset({"tcp", "tls"}))
+CHECK = Check(
+    id=ID,
+    room=Room.NETWORK,
+    looks_at="`GET /v2/` without credentials.",
+    statuses={
+        Status.PASS: "200, or 401 with a challenge",
+        Status.FAIL: "no answer, another status, or an answer that no registry gives, such as a captive portal's page",
+    },
+    advice="See what answers there: `curl -i URL/v2/`.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"tcp", "tls"}),
+)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
-from pullbench.model.finding import Finding
-from pullbench.preflight.check import Check, Fault, Target, failed, passed, warned
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
@@ -64,4 +64,18 @@ def _may_still_pull(evidence: LoginTry) -> bool:
     return refused and not evidence.found and "bearer" in evidence.asked
 
 
-CHECK = Check(id=ID, targets=every_route, probe=probe, judge=judge, needs=frozenset({"api"}))
+CHECK = Check(
+    id=ID,
+    room=Room.ACCESS,
+    looks_at="`GET /v2/` with the credentials that the spec names, by the registry's own challenge.",
+    statuses={
+        Status.PASS: "they are accepted, or none are asked for",
+        Status.WARN: "without credentials there is no token for `/v2/`: public repositories may still be pulled",
+        Status.FAIL: "they are refused, or could not be read",
+    },
+    advice="Log in again (`docker logout HOST && docker login HOST`), or set what `credentials` names.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api"}),
+)

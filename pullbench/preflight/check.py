@@ -1,7 +1,8 @@
 """What a check is: its targets, what it looks at (IO), and what it says of what it saw (pure)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pullbench.errors import ErrorCode, PullbenchError, RegistryError
@@ -69,6 +70,18 @@ class Fault:
         return f"[{self.code}] {self.text}"
 
 
+class Room(StrEnum):
+    """The part of the way between client and image that a check is about; `--only` and `--skip` take it, too."""
+
+    NETWORK = "network"
+    ACCESS = "access"
+    CONTENT = "content"
+    STORAGE = "storage"
+    CLIENT = "client"
+    ROUTE = "route"
+    BUILD = "build"
+
+
 def always(_target: Target | Local) -> str | None:
     """For a check that applies to each of its targets."""
     return None
@@ -80,6 +93,14 @@ class Check(Generic[TargetT, Evidence]):
 
     id: str
     """Stable: it is stored, and `--only` and `--skip` name it."""
+    room: Room = Room.NETWORK
+    looks_at: str = ""
+    """For docs/checks.md: what is looked at, and how, in a sentence or two of Markdown."""
+    statuses: Mapping[Status, str] = field(default_factory=dict)
+    """For docs/checks.md: when `judge` (and `skips`) gives each status. What the runner gives to every check stands
+    there already: `error` where it broke or took too long, `skip` where a check that it needs has failed."""
+    advice: str = ""
+    """For docs/checks.md: what the remedies say to do, with the command."""
     targets: Callable[[World], Sequence[TargetT]]
     probe: Callable[[World, TargetT], Evidence]
     """Looks, in its own thread. What a registry does wrong is evidence; what it raises makes the check `error`."""

@@ -5,9 +5,9 @@ import socket
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
@@ -59,4 +59,18 @@ def _is_address(host: str) -> bool:
     return True
 
 
-CHECK = Check(id=ID, targets=every_route, probe=probe, judge=judge, timeout_s=30.0)
+CHECK = Check(
+    id=ID,
+    room=Room.NETWORK,
+    looks_at="Asks the system's resolver, as clients do, for the addresses of the host that is connected to: the "
+    "registry, the mirror, or the forward proxy.",
+    statuses={
+        Status.PASS: "the name has an address, or is one",
+        Status.FAIL: "it has none, or the resolver does not answer",
+    },
+    advice="Check the name and the resolver: `getent hosts HOST`.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    timeout_s=30.0,
+)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
-from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_image
 from pullbench.preflight.world import World
@@ -71,4 +71,18 @@ def judge(evidence: Found, target: Target) -> list[Finding]:
     return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
 
 
-CHECK = Check(id=ID, targets=every_image, probe=probe, judge=judge, needs=frozenset({"api", "auth"}))
+CHECK = Check(
+    id=ID,
+    room=Room.CONTENT,
+    looks_at="`HEAD` of the very reference that the spec names, with the credentials that will pull it; `GET` where "
+    "`HEAD` is refused.",
+    statuses={
+        Status.PASS: "it is there",
+        Status.FAIL: "it is not (with the tags that come closest), may not be read, or has another digest than the spec's",
+    },
+    advice="Push it, or correct the name: `skopeo list-tags docker://HOST/REPOSITORY`.",
+    targets=every_image,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api", "auth"}),
+)

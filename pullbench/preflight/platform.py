@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.facts import PlatformImage
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
 from pullbench.model.sizes import format_bytes
-from pullbench.preflight.check import Check, Fault, Target, failed, passed
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_platform
 from pullbench.preflight.world import World
@@ -67,4 +67,18 @@ def judge(evidence: Offer, target: Target) -> list[Finding]:
     return [failed(ID, target, fault, expected, cure)]
 
 
-CHECK = Check(id=ID, targets=every_platform, probe=probe, judge=judge, needs=frozenset({"image"}))
+CHECK = Check(
+    id=ID,
+    room=Room.CONTENT,
+    looks_at="The image's index, or the configuration of an image without one, for each platform of the matrix.",
+    statuses={
+        Status.PASS: "there is a manifest for the platform",
+        Status.FAIL: "there is none (with the platforms that there are), or it could not be read",
+    },
+    advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or take the "
+    "platform out of the spec.",
+    targets=every_platform,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"image"}),
+)

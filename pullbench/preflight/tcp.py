@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Target, failed, passed, warned
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.endpoint import Endpoint
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
@@ -70,4 +70,18 @@ def judge(evidence: tuple[Attempt, ...], target: Target) -> list[Finding]:
     return [passed(ID, target, observed, expected)]
 
 
-CHECK = Check(id=ID, targets=every_route, probe=probe, judge=judge, needs=frozenset({"dns"}))
+CHECK = Check(
+    id=ID,
+    room=Room.NETWORK,
+    looks_at="Opens a connection to each address of the name, with 5 s for each.",
+    statuses={
+        Status.PASS: "an address takes connections",
+        Status.WARN: "one does, and another swallows packets: every client that tries it first waits",
+        Status.FAIL: "none does",
+    },
+    advice="Start the registry or open the port, and see that it is open: `nc -vz HOST PORT`.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"dns"}),
+)

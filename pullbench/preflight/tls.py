@@ -11,7 +11,7 @@ from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Target, failed, passed, warned
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
@@ -164,4 +164,21 @@ def _in_words(left: timedelta) -> str:
     return f"{left.days} days"
 
 
-CHECK = Check(id=ID, targets=every_route, probe=probe, judge=judge, needs=frozenset({"tcp"}), skips=skips)
+CHECK = Check(
+    id=ID,
+    room=Room.NETWORK,
+    looks_at="Shakes hands as strictly as a client does, with the spec's `ca_file` where there is one.",
+    statuses={
+        Status.PASS: "the certificate is trusted, is for this host, and holds for 30 days or more",
+        Status.WARN: "under 30 days are left",
+        Status.FAIL: "it is not trusted, is for another host, has expired, or has under a day left; or the handshake failed",
+        Status.SKIP: "the URL says `http://`, or the way leads through an `https://` forward proxy",
+    },
+    advice="Give the CA as `ca_file` and to Docker, or have the certificate renewed or issued for this name: "
+    "`openssl s_client -connect HOST:PORT`.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"tcp"}),
+    skips=skips,
+)
