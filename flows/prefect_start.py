@@ -7,6 +7,7 @@ used where PREFECT_API_URL (or the active profile) names one.
 import os
 import threading
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from flows.prefect_server import TemporaryServer
 from pullbench.errors import IncompleteError
@@ -36,9 +37,7 @@ class PrefectStart:
         while self._thread.is_alive():
             self._thread.join(0.2)
         if self._error is not None:
-            raise IncompleteError(
-                f"Prefect did not start: {self._error}; see PREFECT_API_URL, or start `prefect server start`"
-            ) from self._error
+            raise IncompleteError(f"Prefect did not start: {self._error}") from self._error
 
     def _start(self) -> None:
         try:
@@ -48,9 +47,12 @@ class PrefectStart:
             address = get_current_settings().api.url
             if address:
                 self._note(f"Prefect: using the server at {address}")
+                _reach_without_proxy(address)
+                _check_answers(address)
             else:
                 self._note("Prefect: starting a temporary server")
                 server = TemporaryServer()
+                _reach_without_proxy(server.api_url)
                 os.environ["PREFECT_API_URL"] = server.api_url
                 refresh_global_settings_context()
             import flows.pull_benchmark  # noqa: F401  (its import belongs to the start)
@@ -59,3 +61,28 @@ class PrefectStart:
                 server.wait()
         except Exception as error:  # noqa: BLE001  (told in wait, in the calling thread)
             self._error = error
+
+
+def _reach_without_proxy(url: str) -> None:
+    """Have Prefect's clients pass the environment's HTTP proxy by for a server on this machine's loopback.
+
+    No measurement is touched: engines and registry clients take nothing of the environment's proxies.
+    """
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.startswith("127."):
+        listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        for name in ("no_proxy", "NO_PROXY"):  # where both are set, the first is the one that counts
+            os.environ[name] = f"{listed},{host}" if listed else host
+
+
+def _check_answers(url: str) -> None:
+    """Raises RuntimeError where the server that is to be used does not answer."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is not None:
+        raise RuntimeError(
+            f"{url} does not answer: {error}; start it (`prefect server start`), or unset PREFECT_API_URL "
+            "(`prefect config unset PREFECT_API_URL`) for a temporary one"
+        )
