@@ -56,6 +56,8 @@ class ManifestHead:
     digest: str | None
     media_type: str
     size_bytes: int | None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """All that came with it, by lower-case names: rate limits are told here, and caches speak of themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ class RegistryClient:
             digest=_stated_digest(answer),
             media_type=clean(answer.headers.get("content-type", ""), 120),
             size_bytes=int(size) if size.isdecimal() and len(size) < 16 else None,
+            headers=answer.headers,
         )
 
     def manifest(self, reference: Reference) -> FetchedManifest:

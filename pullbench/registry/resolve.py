@@ -1,11 +1,11 @@
 """From an image's name in a spec to what a registry holds for it: digest, platforms, manifests."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.facts import ImageFacts, PlatformImage
+from pullbench.model.image_config import parse_image_config
 from pullbench.model.manifest import Descriptor, Index, Manifest
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
@@ -50,14 +50,4 @@ def image_of(client: RegistryClient, reference: Reference, entry: Descriptor) ->
 
 def stated_platform(client: RegistryClient, reference: Reference, manifest: Manifest) -> Platform | None:
     """The platform that an image's config states (OCI image spec, config); None where it states none."""
-    content = client.config(client.route.repository(reference), manifest.config)
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict):
-        return None
-    os, architecture, variant = (document.get(key) for key in ("os", "architecture", "variant"))
-    if not (isinstance(os, str) and isinstance(architecture, str) and os and architecture):
-        return None
-    return Platform(os=os, architecture=architecture, variant=variant if isinstance(variant, str) and variant else None)
+    return parse_image_config(client.config(client.route.repository(reference), manifest.config)).platform
