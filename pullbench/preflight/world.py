@@ -8,13 +8,21 @@ from types import TracebackType
 from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.model.facts import Facts
+from pullbench.errors import RegistryError
+from pullbench.model.facts import Facts, PlatformImage
+from pullbench.model.image_config import ImageConfig, parse_image_config
+from pullbench.model.manifest import Descriptor, Index
 from pullbench.model.plan import Plan, routes
+from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
-from pullbench.model.route import Route
+from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.registry.client import FetchedManifest, RegistryClient
+from pullbench.preflight.shared import Shared
+from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.resolve import image_of
+
+_HEAD_REFUSED = (400, 405, 501)
 
 
 def system_now() -> datetime:
@@ -48,8 +56,11 @@ class World:
         self._open_daemon = daemon
         self._daemons: dict[str | None, DockerDaemon] = {}
         self._clients: dict[str, RegistryClient] = {}
-        self._manifests: dict[tuple[str, str], FetchedManifest] = {}
-        self._locks: dict[tuple[str, str], threading.Lock] = {}
+        self._heads = Shared[tuple[str, str], ManifestHead]()
+        self._manifests = Shared[tuple[str, str], FetchedManifest]()
+        self._platform_images = Shared[tuple[str, str, str], PlatformImage | None]()
+        self._fetched_configs = Shared[tuple[str, str, str], ImageConfig]()
+        self._configs: dict[str, ImageConfig] = {}
         self._lock = threading.Lock()
         self._closing = ExitStack()
 
@@ -68,15 +79,57 @@ class World:
                 self._closing.callback(self._daemons[host].close)
             return self._daemons[host]
 
+    def head(self, route: Route, image: str) -> ManifestHead:
+        """What HEAD says of an image, asked once a route; by `manifest` where the registry refuses HEAD."""
+
+        def ask() -> ManifestHead:
+            try:
+                return self.client(route).head_manifest(Reference.parse(image))
+            except RegistryError as error:
+                if error.status not in _HEAD_REFUSED:
+                    raise
+            found = self.manifest(route, image)
+            return ManifestHead(
+                digest=found.digest, media_type=found.document.media_type, size_bytes=len(found.content), by_get=True
+            )
+
+        return self._heads.get((route.name, image), ask)
+
     def manifest(self, route: Route, image: str) -> FetchedManifest:
         """An image's manifest or index, fetched once a route: manifest requests count against rate limits."""
-        key = (route.name, image)
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._manifests:
-                self._manifests[key] = self.client(route).manifest(Reference.parse(image))
-            return self._manifests[key]
+        return self._manifests.get((route.name, image), lambda: self.client(route).manifest(Reference.parse(image)))
+
+    def platform_image(self, route: Route, image: str, platform: str) -> PlatformImage | None:
+        """One platform's manifest of an image; None where the image lacks it. From the facts where they have it."""
+        if route.proxy == DIRECT:
+            known = self.facts.platform_image(route.registry, image, platform)
+            if known is not None:
+                return known
+
+        def ask() -> PlatformImage | None:
+            top, wanted = self.manifest(route, image), Platform.parse(platform)
+            if isinstance(top.document, Index):
+                entry = top.document.select(wanted)
+                return None if entry is None else image_of(self.client(route), Reference.parse(image), entry)
+            stated = self.config(route, image, top.document.config).platform
+            fits = stated is not None and wanted.accepts(stated)
+            return PlatformImage(digest=top.digest, manifest=top.document) if fits else None
+
+        return self._platform_images.get((route.name, image, platform), ask)
+
+    def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
+        """An image's config. Its digest was verified, so that of another route, which has the same, serves as well."""
+        known = self._configs.get(descriptor.digest)
+        if known is not None:
+            return known
+        repository = route.repository(Reference.parse(image))
+
+        def ask() -> ImageConfig:
+            found = parse_image_config(self.client(route).config(repository, descriptor))
+            self._configs[descriptor.digest] = found
+            return found
+
+        return self._fetched_configs.get((route.name, repository, descriptor.digest), ask)
 
     def __enter__(self) -> Self:
         return self

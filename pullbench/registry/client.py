@@ -58,6 +58,8 @@ class ManifestHead:
     size_bytes: int | None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """All that came with it, by lower-case names: rate limits are told here, and caches speak of themselves."""
+    by_get: bool = False
+    """The registry refuses HEAD, so that this is what GET said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
