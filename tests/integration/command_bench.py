@@ -1,12 +1,8 @@
 """Command-line engines on real clients, requests for images that were pushed, and a look at what they leave behind."""
 
 import contextlib
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
-from tests.integration.real_registry import PASSWORD, USERNAME, free_port
+from tests.integration.real_registry import PASSWORD, USERNAME
 
 _ENVIRON = {
     "BAD_USERNAME": USERNAME,
@@ -127,58 +123,3 @@ def request(
         timeout_s=timeout_s,
         retries=retries,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Squid:
-    """A squid that runs, and keeps nothing."""
-
-    url: str
-    log: Path
-
-    def paths(self) -> list[str]:
-        """What was asked through it so far."""
-        return [line.split()[6] for line in self.log.read_text().splitlines()] if self.log.exists() else []
-
-
-@contextlib.contextmanager
-def squid(program: str, folder: Path) -> Iterator[Squid]:
-    """Start one on a free port, with configuration and log of its own under `folder`; end it after the block."""
-    folder.chmod(0o777)  # started by root, squid writes as another user
-    port, log = free_port(), folder / "access.log"
-    lines = (
-        f"http_port 127.0.0.1:{port}",
-        "http_access allow all",
-        "cache deny all",
-        "cache_mem 0 MB",
-        "shutdown_lifetime 0 seconds",
-        "visible_hostname squid.test",
-        "pinger_enable off",
-        f"access_log stdio:{log}",
-        f"cache_log {folder}/cache.log",
-        f"pid_filename {folder}/pid",
-        f"coredump_dir {folder}",
-    )
-    (folder / "squid.conf").write_text("\n".join(lines) + "\n")
-    process = subprocess.Popen(
-        [program, "-N", "-f", str(folder / "squid.conf")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for_port(process, port)
-        yield Squid(url=f"http://127.0.0.1:{port}", log=log)
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for_port(process: "subprocess.Popen[bytes]", port: int) -> None:
-    until = time.monotonic() + 20
-    while True:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-            return
-        if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError("squid does not start")
-        time.sleep(0.05)

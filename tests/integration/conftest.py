@@ -20,6 +20,7 @@ from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
 from pullbench.lab.world import World
 from tests.integration.real_registry import RealRegistry, start_registry
+from tests.integration.real_squid import RealSquid, running_squid
 from tests.integration.shell import PrefectServer, Shell
 
 _DOCKERD_START_S = 60.0
@@ -114,6 +115,13 @@ def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartR
 def plain_registry(docker_registry: StartRegistry) -> RealRegistry:
     """One registry for the session, without TLS or password; every test pushes to repositories of its own."""
     return docker_registry()
+
+
+@pytest.fixture(scope="session")
+def squid() -> Iterator[RealSquid]:
+    """One forward proxy for the session; every test looks in its log for repositories of its own."""
+    with running_squid(need("squid")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """A real squid on a free port of loopback, with a log, a cache and a configuration of its own."""
 
+import contextlib
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,8 @@ cache_mem 256 MB
 maximum_object_size 1 GB
 maximum_object_size_in_memory 256 MB
 memory_cache_shared off
-access_log stdio:{folder}/access.log
+logformat asked %ts.%03tu %tr %>a %Ss/%03>Hs %<st %rm %ru %Sh "%{{User-Agent}}>h"
+access_log stdio:{folder}/access.log asked
 cache_log {folder}/cache.log
 pid_filename {folder}/pid
 shutdown_lifetime 0 seconds
@@ -34,6 +37,8 @@ class Asked:
     method: str
     url: str
     sent_bytes: int
+    agent: str
+    """What the client calls itself; for a tunnel, what asked for the tunnel."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,8 +51,8 @@ class RealSquid:
 
     def asked(self) -> list[Asked]:
         """Every request so far."""
-        lines = [line.split() for line in (self.folder / "access.log").read_text().splitlines()]
-        return [Asked(method=line[5], url=line[6], sent_bytes=int(line[4])) for line in lines]
+        lines = [line.split(maxsplit=8) for line in (self.folder / "access.log").read_text().splitlines()]
+        return [Asked(method=line[5], url=line[6], sent_bytes=int(line[4]), agent=line[8].strip('"')) for line in lines]
 
     def asked_at_last(self, enough: Callable[[list[Asked]], bool]) -> list[Asked]:
         """The same when it is enough, or after 10 s: squid logs a request, and a tunnel above all, only when it has ended."""
@@ -63,6 +68,18 @@ class RealSquid:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@contextlib.contextmanager
+def running_squid(program: str) -> Iterator[RealSquid]:
+    """One while the block lasts, in a folder that another user may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="pullbench-squid-") as folder:
+        Path(folder).chmod(0o755)
+        started = start_squid(program, Path(folder) / "squid")
+        try:
+            yield started
+        finally:
+            started.stop()
 
 
 def start_squid(program: str, folder: Path) -> RealSquid:

@@ -3,11 +3,9 @@
 import gzip
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +20,11 @@ from pullbench.engines.command_folder import remove_stale_folders
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import DOCKER_MANIFEST
 from pullbench.model.platform import Platform
-from tests.integration.command_bench import CommandBench, Squid, manifest_of, processes_of, request, squid
+from tests.integration.command_bench import CommandBench, manifest_of, processes_of, request
 from tests.integration.conftest import PushImage, StartRegistry, missing, need
 from tests.integration.front import Fault, Front
-from tests.integration.real_registry import RealRegistry
+from tests.integration.real_registry import ANY_ADDRESS, RealRegistry
+from tests.integration.real_squid import Asked, RealSquid
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 
@@ -63,15 +62,6 @@ def protected(docker_registry: StartRegistry) -> RealRegistry:
 @pytest.fixture(scope="module")
 def encrypted(docker_registry: StartRegistry) -> RealRegistry:
     return docker_registry(tls=True)
-
-
-@pytest.fixture(scope="module")
-def a_squid() -> Iterator[Squid]:
-    program = need("squid")
-    folder = Path(tempfile.mkdtemp(prefix="pb-squid-"))
-    with squid(program, folder) as running:
-        yield running
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -380,23 +370,26 @@ def test_only_the_forward_proxys_route_uses_a_proxy(
     plain_registry: RealRegistry,
     pushed: Callable[[BuiltImage | BuiltIndex], str],
     fresh: Callable[[], str],
-    a_squid: Squid,
+    squid: RealSquid,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Go passes a proxy by for 127.0.0.0/8; 0.0.0.0 reaches the same registry, and is none of those.
-    image, url = small_image(AMD64, fresh()), plain_registry.url.replace("127.0.0.1", "0.0.0.0")
+    image, url = small_image(AMD64, fresh()), plain_registry.url.replace("127.0.0.1", ANY_ADDRESS)
     repository = pushed(image)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, a_squid.url)
+        monkeypatch.setenv(name, squid.url)
     (direct,) = bench.pull(request(repository, image, url))
     assert direct.ok, direct.error
-    assert not [path for path in a_squid.paths() if repository in path]
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "*")
-    (forward,) = bench.pull(request(repository, image, url, proxy="squid", forward_url=a_squid.url))
+    (forward,) = bench.pull(request(repository, image, url, proxy="squid", forward_url=squid.url))
     assert forward.ok, forward.error
-    through = {path.rpartition("/")[2] for path in a_squid.paths() if f"/{repository}/blobs/" in path}
-    assert through == {blob.digest for blob in image.blobs}
+    wanted = {blob.digest for blob in image.blobs}
+
+    def blobs(asked: list[Asked]) -> list[str]:
+        return [one.url.rpartition("/")[2] for one in asked if f"/{repository}/blobs/" in one.url]
+
+    through = blobs(squid.asked_at_last(lambda asked: set(blobs(asked)) == wanted))
+    assert sorted(through) == sorted(wanted), "of one pull: the one by the proxy"
     (down,) = bench.pull(request(repository, image, url, proxy="squid", forward_url="http://127.0.0.1:1"))
     assert down.error_code is ErrorCode.PROXY, down.error
 

@@ -1,29 +1,16 @@
 """Forward proxies with a real squid: its log shows what went through it, and nothing of what is direct."""
 
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from pullbench.errors import ErrorCode
-from tests.integration.conftest import PushImage, StartRegistry, need
+from tests.integration.conftest import PushImage, StartRegistry
 from tests.integration.real_registry import RealRegistry
-from tests.integration.real_squid import Asked, RealSquid, start_squid
+from tests.integration.real_squid import Asked, RealSquid
 from tests.integration.wire_trial import made_image, trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
-
-
-@pytest.fixture(scope="module")
-def squid() -> Iterator[RealSquid]:
-    """In a folder that another user may enter, which pytest's own are not."""
-    program = need("squid")
-    with tempfile.TemporaryDirectory(prefix="pullbench-squid-") as folder:
-        Path(folder).chmod(0o755)
-        started = start_squid(program, Path(folder) / "squid")
-        yield started
-        started.stop()
 
 
 def route(squid: RealSquid) -> dict[str, str]:
