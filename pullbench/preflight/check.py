@@ -129,3 +129,8 @@ def failed(check: str, target: Target | Local, fault: Fault | str, expected: str
     return Finding(
         check=check, target=target.name, status=Status.FAIL, observed=str(fault), expected=expected, remedy=remedy
     )
+
+
+def skipped(check: str, target: Target | Local, reason: str) -> Finding:
+    """What a probe found out is not to be judged here: a registry that does not offer it, or a plan without need."""
+    return Finding(check=check, target=target.name, status=Status.SKIP, observed=reason)

@@ -16,7 +16,6 @@ from pullbench.registry.client import RegistryClient
 ID = "image"
 MAX_TAGS_READ = 2000
 TAGS_SHOWN = 5
-_HEAD_REFUSED = (400, 405, 501)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +24,10 @@ class Found:
 
     reference: Reference
     digest: str | None = None
+    by_get: bool = False
+    """The registry refuses HEAD, so that every look at a tag is a GET, which counts against rate limits."""
+    tag_digest: str | None = None
+    """What the tag holds today, where the reference has a tag and is held to a digest."""
     fault: Fault | None = None
     tags: tuple[str, ...] | None = None
     """None where the registry would not list them, as for a repository that it does not have."""
@@ -34,16 +37,22 @@ def probe(world: World, target: Target) -> Found:
     """HEAD, for that costs nothing of a rate limit; GET where a registry refuses HEAD."""
     client, reference = world.client(target.route), Reference.parse(target.image or "")
     try:
-        try:
-            digest = client.head_manifest(reference).digest
-        except RegistryError as error:
-            if error.status not in _HEAD_REFUSED:
-                raise
-            digest = world.manifest(target.route, target.image or "").digest
+        head = world.head(target.route, target.image or "")
     except RegistryError as error:
         tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else None
         return Found(reference=reference, fault=Fault.of(error), tags=tags)
-    return Found(reference=reference, digest=digest)
+    return Found(
+        reference=reference, digest=head.digest, by_get=head.by_get, tag_digest=_digest_of_tag(client, reference)
+    )
+
+
+def _digest_of_tag(client: RegistryClient, reference: Reference) -> str | None:
+    if reference.tag is None or reference.digest is None:
+        return None
+    try:
+        return client.head_manifest(Reference(repository=reference.repository, tag=reference.tag)).digest
+    except RegistryError:
+        return None
 
 
 def _closest_tags(client: RegistryClient, reference: Reference) -> tuple[str, ...] | None:
@@ -63,12 +72,21 @@ def judge(evidence: Found, target: Target) -> list[Finding]:
         text = f"{name}: asked for {reference.digest}, got {evidence.digest}"
         fault = Fault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     if fault is None:
-        return [passed(ID, target, evidence.digest or "there (the registry states no digest)", expected)]
+        return [passed(ID, target, _seen(evidence), expected)]
     if fault.code is ErrorCode.NOT_FOUND:
         there = f"tags that are there: {', '.join(evidence.tags)}" if evidence.tags else "no tag is there at all"
         there = "the repository is not there, or not shown to us" if evidence.tags is None else there
         fault = Fault(code=fault.code, text=f"{fault.text}; {there}")
     return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
+
+
+def _seen(evidence: Found) -> str:
+    seen = evidence.digest or "there (the registry states no digest)"
+    if evidence.tag_digest not in (None, evidence.reference.digest):
+        seen += f"; the tag '{evidence.reference.tag}' has moved on to {evidence.tag_digest}"
+    return (
+        f"{seen}; HEAD is refused, so each look at a tag is a GET, which rate limits count" if evidence.by_get else seen
+    )
 
 
 CHECK = Check(

@@ -6,15 +6,12 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest
-from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
-from pullbench.model.route import DIRECT
 from pullbench.model.sizes import format_bytes
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_platform
 from pullbench.preflight.world import World
-from pullbench.registry.resolve import image_of, stated_platform
 
 ID = "platform"
 PLATFORMS_SHOWN = 12
@@ -31,24 +28,22 @@ class Offer:
 
 def probe(world: World, target: Target) -> Offer:
     """From the facts where they hold it; else the index is fetched, once for all its platforms."""
-    image, wanted = target.image or "", Platform.parse(target.platform or "")
-    if target.route.proxy == DIRECT:
-        known = world.facts.platform_image(target.route.registry, image, target.platform or "")
-        if known is not None:
-            return Offer(image=known)
-    client, reference = world.client(target.route), Reference.parse(image)
+    route, image = target.route, target.image or ""
     try:
-        top = world.manifest(target.route, image)
-        if isinstance(top.document, Manifest):
-            stated = stated_platform(client, reference, top.document)
-            fits = stated is not None and wanted.accepts(stated)
-            own = PlatformImage(digest=top.digest, manifest=top.document) if fits else None
-            return Offer(image=own, offered=() if stated is None else (str(stated),))
-        entry = top.document.select(wanted)
-        offered = tuple(dict.fromkeys(str(each) for each in top.document.platforms if each.os != "unknown"))
-        return Offer(image=None if entry is None else image_of(client, reference, entry), offered=offered)
+        found = world.platform_image(route, image, target.platform or "")
+        return Offer(image=found) if found is not None else Offer(offered=_offered(world, target))
     except RegistryError as error:
         return Offer(fault=Fault.of(error))
+
+
+def _offered(world: World, target: Target) -> tuple[str, ...]:
+    """What there is instead; an index's attestations, of platform unknown/unknown, are no images."""
+    route, image = target.route, target.image or ""
+    document = world.manifest(route, image).document
+    if isinstance(document, Manifest):
+        stated = world.config(route, image, document.config).platform
+        return () if stated is None else (str(stated),)
+    return tuple(dict.fromkeys(str(each) for each in document.platforms if each.os != "unknown"))
 
 
 def judge(evidence: Offer, target: Target) -> list[Finding]:
