@@ -1,31 +1,19 @@
-"""Command-line engines on real clients, requests for images that were pushed, and a look at what they leave behind."""
+"""Command-line engines on real clients, and a look at what they leave behind."""
 
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from benchmarks.debian_images import BuiltImage, BuiltIndex
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.clock import SystemClock
 from pullbench.engines.command import CommandEngine
 from pullbench.engines.command_folder import MARK, mounts_under
-from pullbench.model.facts import PlatformImage
-from pullbench.model.manifest import Manifest, parse_manifest
-from pullbench.model.reference import Reference
-from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
-from tests.integration.real_registry import PASSWORD, USERNAME
-
-_ENVIRON = {
-    "BAD_USERNAME": USERNAME,
-    "BAD_PASSWORD": "wrong-password",
-    "GOOD_USERNAME": USERNAME,
-    "GOOD_PASSWORD": PASSWORD,
-}
+from tests.integration.asked import ENVIRON
+from tests.integration.asked import request as request
 
 
 class CommandBench:
@@ -34,7 +22,7 @@ class CommandBench:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         entry = EngineEntry.model_validate({"name": kind, "kind": kind})
-        engine = make_engine(entry, keychain=Keychain(environ=_ENVIRON), clock=SystemClock())
+        engine = make_engine(entry, keychain=Keychain(environ=ENVIRON), clock=SystemClock())
         assert isinstance(engine, CommandEngine)
         self.engine = engine
         self._folders: list[Path] = []
@@ -87,39 +75,3 @@ def processes_of(folder: Path, *arguments: str) -> list[str]:
                 if line != [""] and set(arguments) <= set(line):
                     found.append(" ".join(line))
     return found
-
-
-def manifest_of(image: BuiltImage) -> Manifest:
-    found = parse_manifest(image.manifest.content)
-    assert isinstance(found, Manifest)
-    return found
-
-
-def request(
-    repository: str,
-    image: BuiltImage | BuiltIndex,
-    url: str,
-    *,
-    pull: int = 0,
-    platform: str = "linux/amd64",
-    timeout_s: float = 60.0,
-    retries: int = 0,
-    **route: Any,
-) -> PullRequest:
-    chosen = image.platforms.get(platform) if isinstance(image, BuiltIndex) else image
-    if chosen is None:  # the registry lacks it, which an engine has to find out
-        assert isinstance(image, BuiltIndex)
-        chosen = next(iter(image.platforms.values()))
-    top = image.index if isinstance(image, BuiltIndex) else image.manifest
-    return PullRequest(
-        pull=pull,
-        image=f"{repository}:1.0",
-        reference=Reference(repository=repository, tag="1.0", digest=top.digest),
-        is_index=isinstance(image, BuiltIndex),
-        expected=PlatformImage(digest=chosen.manifest.digest, manifest=manifest_of(chosen)),
-        platform=platform,
-        route=Route(registry="r", url=url, **route),
-        auth="persisted",
-        timeout_s=timeout_s,
-        retries=retries,
-    )

@@ -1,8 +1,9 @@
-"""A docker engine on a real daemon, beside a real registry, and requests for images that were pushed to it."""
+"""A docker engine on a real daemon, beside a real registry."""
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import docker
 
@@ -11,30 +12,22 @@ from pullbench.daemon.docker import DockerDaemon, remove_brought
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import SystemClock
 from pullbench.engines.docker import DockerEngine
-from pullbench.model.facts import PlatformImage
-from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.platform import Platform
-from pullbench.model.reference import Reference
-from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
+from tests.integration import asked
+from tests.integration.asked import ENVIRON, manifest_of
 from tests.integration.conftest import PushImage
-from tests.integration.real_registry import PASSWORD, USERNAME, RealRegistry
+from tests.integration.real_registry import RealRegistry
 
 HOST = str(Platform.of_machine(os.uname().machine))
-_ENVIRON = {
-    "BAD_USERNAME": USERNAME,
-    "BAD_PASSWORD": "wrong-password",
-    "GOOD_USERNAME": USERNAME,
-    "GOOD_PASSWORD": PASSWORD,
-}
 
 
 class DockerBench:
     """An engine on the real daemon, and what trials on it told and brought."""
 
     def __init__(self, host: str, registry: RealRegistry, push_image: PushImage) -> None:
-        keychain = Keychain(environ=_ENVIRON)
+        keychain = Keychain(environ=ENVIRON)
         self.engine = DockerEngine(
             EngineEntry(name="docker", kind="docker", host=host), keychain=keychain, clock=SystemClock()
         )
@@ -80,12 +73,6 @@ class DockerBench:
         self.api.close()
 
 
-def manifest_of(image: BuiltImage) -> Manifest:
-    found = parse_manifest(image.manifest.content)
-    assert isinstance(found, Manifest)
-    return found
-
-
 def image_id(image: BuiltImage) -> str:
     return manifest_of(image).config.digest
 
@@ -95,24 +82,9 @@ def request(
     repository: str,
     image: BuiltImage | BuiltIndex,
     *,
-    pull: int = 0,
-    platform: str = HOST,
     url: str | None = None,
-    credentials: str = "anonymous",
-    timeout_s: float = 60.0,
-    retries: int = 0,
+    platform: str = HOST,
+    **options: Any,
 ) -> PullRequest:
-    chosen = image.platforms[platform] if isinstance(image, BuiltIndex) else image
-    top = image.index if isinstance(image, BuiltIndex) else image.manifest
-    return PullRequest(
-        pull=pull,
-        image=f"{repository}:1.0",
-        reference=Reference(repository=repository, tag="1.0", digest=top.digest),
-        is_index=isinstance(image, BuiltIndex),
-        expected=PlatformImage(digest=chosen.manifest.digest, manifest=manifest_of(chosen)),
-        platform=platform,
-        route=Route(registry="r", url=url or bench.registry.url, credentials=credentials),
-        auth="persisted",
-        timeout_s=timeout_s,
-        retries=retries,
-    )
+    """From the bench's registry, for this machine, unless told otherwise."""
+    return asked.request(repository, image, url or bench.registry.url, platform=platform, **options)

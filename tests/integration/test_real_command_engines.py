@@ -20,7 +20,8 @@ from pullbench.engines.command_folder import remove_stale_folders
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import DOCKER_MANIFEST
 from pullbench.model.platform import Platform
-from tests.integration.command_bench import CommandBench, manifest_of, processes_of, request
+from tests.integration.asked import manifest_of, request
+from tests.integration.command_bench import CommandBench, processes_of
 from tests.integration.conftest import PushImage, StartRegistry, missing, need
 from tests.integration.front import Fault, Front
 from tests.integration.real_registry import ANY_ADDRESS, RealRegistry
@@ -399,7 +400,9 @@ def test_what_a_killed_run_left_is_found_and_removed(fresh: Callable[[], str]) -
     if os.geteuid() != 0:
         missing("only root can run containerd")
     script = (
-        "from tests.integration.command_bench import *; import time\n"
+        "import time\n"
+        "from tests.integration.asked import request\n"
+        "from tests.integration.command_bench import CommandBench\n"
         "bench = CommandBench('containerd')\n"
         "from benchmarks.debian_images import DebianImages\n"
         "with bench.trial(request('a', DebianImages.small('a'), 'http://127.0.0.1:1')):\n"

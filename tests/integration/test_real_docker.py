@@ -17,8 +17,9 @@ from pullbench.errors import ErrorCode
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
+from tests.integration.asked import manifest_of
 from tests.integration.conftest import PushImage, StartRegistry
-from tests.integration.docker_bench import DockerBench, image_id, manifest_of, request
+from tests.integration.docker_bench import DockerBench, image_id, request
 from tests.integration.front import Fault, Front
 from tests.integration.real_registry import RealRegistry, free_port
 
