@@ -1,0 +1,1 @@
+"""The APIs that registries' products have beside the OCI one: what each tells of its storage."""

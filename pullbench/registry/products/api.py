@@ -1,0 +1,118 @@
+"""Asks a product's own API: JSON, with the credentials sent unasked, for these APIs answer strangers without a challenge."""
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.route import Route
+from pullbench.registry.auth import TOKEN_USERNAME, Credentials, basic_header
+from pullbench.registry.exchange import Answer, Exchanger
+from pullbench.registry.keychain import Keychain
+
+MAX_BYTES = 4 * 1024 * 1024
+_EXCHANGE_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An answer: its JSON where the status is 200, None where it was refused or is not there (401, 403, 404)."""
+
+    status: int
+    document: Any = field(default=None, repr=False)
+
+
+class ProductApi:
+    """One registry's product. Safe for threads; close it when done.
+
+    Credentials go to the route's own host alone, over https or to this machine, and never after a redirect elsewhere.
+    Raises UsageError where the `ca_file` or the source of credentials fails.
+    """
+
+    def __init__(self, route: Route, keychain: Keychain, *, timeout_s: float = 10.0) -> None:
+        self.url = route.url
+        self._exchanger = Exchanger(
+            route, connect_timeout_s=timeout_s, read_timeout_s=timeout_s, exchange_timeout_s=_EXCHANGE_TIMEOUT_S
+        )
+        found = keychain.credentials(route.credentials, route.host)
+        self._credentials = found if may_send(route) and _is_password(found) else None
+
+    @property
+    def who(self) -> str:
+        """Whom the product sees, for people."""
+        return "nobody" if self._credentials is None else f"user '{self._credentials.username}'"
+
+    def answer(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET, whatever the status; RegistryError for what is no HTTP answer."""
+        return self._exchanger.send(
+            "GET",
+            f"{self.url}{path}",
+            limit_bytes=MAX_BYTES,
+            headers={"Accept": "application/json", **(headers or {})},
+            authorization=None if self._credentials is None else basic_header(self._credentials),
+        )
+
+    def read(self, path: str, *, headers: Mapping[str, str] | None = None) -> Told:
+        """GET of a JSON document. Raises RegistryError for a status that is no answer, and for what is no JSON."""
+        answer = self.answer(path, headers=headers)
+        if answer.status in (401, 403, 404):
+            return Told(status=answer.status)
+        if answer.status != 200:
+            raise answer.fault()
+        try:
+            return Told(status=answer.status, document=json.loads(answer.body))
+        except (ValueError, RecursionError):
+            detail = "the answer is no JSON"
+            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status) from None
+
+    def close(self) -> None:
+        self._exchanger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def may_send(route: Route) -> bool:
+    """Whether a password is safe on the way: under TLS, or to this very machine without a proxy in between."""
+    if not route.plain_http:
+        return True
+    if route.forward_url is not None:
+        return False
+    host = urlsplit(route.url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_password(found: Credentials | None) -> bool:
+    """An identity token is for the token service; no product's API takes it."""
+    return found is not None and found.username != TOKEN_USERNAME and bool(found.password)
+
+
+def part(document: Any, *names: str) -> Any:
+    """What stands under these names of a stranger's JSON; None where anything on the way is missing or no object."""
+    for name in names:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(name)
+    return document
+
+
+def whole(value: Any) -> int | None:
+    """A number of bytes in a stranger's JSON; None for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a stranger's JSON list; none for what is no list."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
