@@ -4,10 +4,11 @@ import difflib
 import platform
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, NoReturn
 
 from pullbench.errors import RegistryError, UsageError
 from pullbench.model.facts import Facts
@@ -15,7 +16,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
-from pullbench.preflight.check import Check, Fault, Local, Target
+from pullbench.preflight.check import Check, Fault, Local, Room, Target, always
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.evidence import as_json
 from pullbench.preflight.remedy import remedy
@@ -25,6 +26,9 @@ from pullbench.registry.faults import clean
 from pullbench.registry.keychain import Keychain
 
 AT_ONCE = 8
+_BEFORE, _ROUTES, _AFTER = range(3)
+_ROOMS_AFTER = frozenset({Room.CONTENT, Room.ROUTE, Room.BUILD})
+"""Rooms whose local targets stand after the routes that they speak of."""
 
 
 def preflight(
@@ -37,7 +41,8 @@ def preflight(
     ways: Collection[tuple[str, str]] | None = None,
     plan: Plan | None = None,
 ) -> list[Finding]:
-    """Every check of every target of a spec's matrix, in the spec's order; `only` empty means all checks.
+    """Every check of every target of a spec's matrix, in the spec's order; `only` and `skip` name checks or rooms, and
+    an empty `only` means all.
 
     `ways` are the (registry, proxy) pairs to look at; None means those that the plan takes, and without a plan every pair
     of the matrix that leads anywhere. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
@@ -52,26 +57,30 @@ def preflight(
 
 
 def select(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: frozenset[str]) -> list[Check[Any, Any]]:
-    """The checks that are asked for; UsageError, with what there is, for an unknown id or where none is left."""
+    """The checks that are asked for by id or by room; UsageError, with what there is, for an unknown name or where none
+    is left.
+    """
     known = [check.id for check in checks]
-    for option, ids in (("only", only), ("skip", skip)):
-        for unknown in sorted(ids - set(known)):
-            close = difflib.get_close_matches(unknown, known, n=1)
+    rooms = list(dict.fromkeys(check.room.value for check in checks))
+    there = f"there are: {', '.join(known)}; or by room: {', '.join(rooms)}"
+    for option, names in (("only", only), ("skip", skip)):
+        for unknown in sorted(names - {*known, *rooms}):
+            close = difflib.get_close_matches(unknown, [*known, *rooms], n=1)
             hint = f"did you mean '{close[0]}'? " if close else ""
-            raise UsageError(f"{option}: '{unknown}' is no check; {hint}there are: {', '.join(known)}")
-    chosen = [check for check in checks if (not only or check.id in only) and check.id not in skip]
+            raise UsageError(f"{option}: '{unknown}' is no check; {hint}{there}")
+    asked = [check for check in checks if not only or {check.id, check.room.value} & only]
+    chosen = [check for check in asked if not {check.id, check.room.value} & skip]
     if not chosen:
-        raise UsageError(f"skip: no check is left; there are: {', '.join(known)}")
+        raise UsageError(f"skip: no check is left; {there}")
     return chosen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """One check of one target; `place` is its target's position among the check's own."""
+    """One check of one target."""
 
     check: Check[Any, Any]
     target: Target | Local
-    place: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,57 +92,98 @@ class _Done:
 
 
 def run_checks(checks: Sequence[Check[Any, Any]], world: World) -> list[Finding]:
-    """Run each check once those that it needs are done; findings by target in the spec's order, then by check."""
-    done: list[_Done] = []
-    for wave in _waves(checks):
-        jobs = [
-            _Job(check=check, target=target, place=place)
-            for check in wave
-            for place, target in enumerate(check.targets(world))
-        ]
-        before = tuple(done)
-        done += together([partial(_run, job, world, before) for job in jobs], at_once=AT_ONCE, name="preflight")
-    rank = {check.id: position for position, check in enumerate(checks)}
-    done.sort(key=lambda each: _position(each.job, world, rank))
-    return [finding for each in done for finding in each.findings]
+    """Run each check of a target once those that it needs there are done, whatever other targets wait for.
+
+    Findings by target, in the spec's order, then by check. This machine's own stand first; last what belongs to no
+    single route, such as an image in all registries, or a Dockerfile.
+    """
+    jobs = [job for check in _in_order(checks) for job in _jobs_of(check, world)]
+    waits = [_waits_for(place, jobs) for place in range(len(jobs))]
+    done: dict[int, _Done] = {}
+
+    def call(place: int) -> None:
+        before = [done[earlier] for earlier in waits[place] if earlier in done]
+        done[place] = _run(jobs[place], world, before)
+
+    together([partial(call, place) for place in range(len(jobs))], at_once=AT_ONCE, name="preflight", after=waits)
+    positions = _Positions(checks, jobs, world)
+    ended = sorted(done.values(), key=lambda each: positions.of(each.job))
+    return [finding for each in ended for finding in each.findings]
 
 
-def _waves(checks: Sequence[Check[Any, Any]]) -> Iterator[list[Check[Any, Any]]]:
-    """Checks whose needs stand in earlier waves; a need that was not chosen holds nobody up."""
-    waiting = list(checks)
-    while waiting:
-        open_ids = {check.id for check in waiting}
-        ready = [check for check in waiting if not check.needs & open_ids]
-        if not ready:
-            raise ValueError(f"checks need each other in a circle: {', '.join(sorted(open_ids))}")
-        yield ready
-        waiting = [check for check in waiting if check not in ready]
+def _in_order(checks: Sequence[Check[Any, Any]]) -> list[Check[Any, Any]]:
+    """Each check after those that it needs; a need that was not chosen holds nobody up."""
+    by_id = {check.id: check for check in checks}
+    needs = {check.id: sorted(check.needs & by_id.keys(), key=list(by_id).index) for check in checks}
+    try:
+        return [by_id[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError as error:
+        raise ValueError(f"checks need each other in a circle: {', '.join(sorted(set(error.args[1])))}") from error
 
 
-def _position(job: _Job, world: World, rank: dict[str, int]) -> tuple[int, int, int, int]:
-    if isinstance(job.target, Local):
-        return -1, -1, rank[job.check.id], job.place
-    image = -1 if job.target.image is None else world.spec.images.index(job.target.image)
-    return world.routes.index(job.target.route), image, rank[job.check.id], job.place
+def _jobs_of(check: Check[Any, Any], world: World) -> list[_Job]:
+    """One a target; a check that cannot name its targets is told as one that broke."""
+    try:
+        return [_Job(check=check, target=target) for target in check.targets(world)]
+    except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
+        broken = replace(check, probe=partial(_raise, error), skips=always)
+        return [_Job(check=broken, target=Local(name="this machine"))]
+
+
+def _raise(error: Exception, _world: World, _target: Target | Local) -> NoReturn:
+    raise error
+
+
+def _waits_for(place: int, jobs: Sequence[_Job]) -> list[int]:
+    """The places of the earlier jobs whose failure would leave this one nothing to learn."""
+    job = jobs[place]
+    return [
+        earlier
+        for earlier, other in enumerate(jobs[:place])
+        if other.check.id in job.check.needs and job.target.is_part_of(other.target)
+    ]
+
+
+class _Positions:
+    """Where a job's findings stand among all."""
+
+    def __init__(self, checks: Sequence[Check[Any, Any]], jobs: Sequence[_Job], world: World) -> None:
+        self._checks = {check.id: rank for rank, check in enumerate(checks)}
+        self._routes = {route.name: rank for rank, route in enumerate(world.routes)}
+        self._images = {image: rank for rank, image in enumerate(world.spec.images)}
+        by_check = sorted(jobs, key=lambda job: self._checks[job.check.id])
+        self._seen = {target: rank for rank, target in enumerate(dict.fromkeys(job.target.name for job in by_check))}
+
+    def of(self, job: _Job) -> tuple[int, ...]:
+        rank, seen = self._checks[job.check.id], self._seen[job.target.name]
+        if isinstance(job.target, Local):
+            return (_AFTER if job.check.room in _ROOMS_AFTER else _BEFORE), 0, 0, seen, rank
+        route = self._routes.get(job.target.route.name, len(self._routes))
+        image = -1 if job.target.image is None else self._images.get(job.target.image, len(self._images))
+        return _ROUTES, route, image, rank, seen
 
 
 def _run(job: _Job, world: World, before: Sequence[_Done]) -> _Done:
     check, target = job.check, job.target
     for each in before:
-        if each.broken_by and each.job.check.id in check.needs and target.is_part_of(each.job.target):
+        if each.broken_by:
             skipped = _skipped(check, target, f"not run: {each.broken_by}")
             return _Done(job=job, findings=(skipped,), broken_by=each.broken_by)
-    if (reason_not_to := check.skips(target)) is not None:
-        return _Done(job=job, findings=(_skipped(check, target, reason_not_to),))
     started = time.monotonic()
     findings = _within(check, target, world)
     took_s = time.monotonic() - started
     failed = any(finding.status is Status.FAIL for finding in findings)
     return _Done(
         job=job,
-        findings=tuple(replace(finding, duration_s=took_s) for finding in findings),
+        findings=tuple(_timed(finding, took_s) for finding in findings),
         broken_by=f"{check.id} failed for {target.name}" if failed else None,
     )
+
+
+def _timed(finding: Finding, took_s: float) -> Finding:
+    """A check that did not apply looked at nothing, which takes no time."""
+    looked = finding.evidence is not None or finding.status is not Status.SKIP
+    return replace(finding, duration_s=took_s) if looked else finding
 
 
 def _skipped(check: Check[Any, Any], target: Target | Local, reason: str) -> Finding:
@@ -160,6 +210,8 @@ def _within(check: Check[Any, Any], target: Target | Local, world: World) -> lis
 
 def _judged(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
     try:
+        if (reason_not_to := check.skips(target)) is not None:
+            return [_skipped(check, target, reason_not_to)]
         evidence = check.probe(world, target)
         kept = as_json(evidence)
         return [replace(finding, evidence=kept) for finding in check.judge(evidence, target)]

@@ -1,6 +1,6 @@
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -9,7 +9,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.plan import plan
 from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Local, Target, failed, passed
+from pullbench.preflight.check import Check, Fault, Local, Room, Target, failed, passed
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.runner import preflight, run_checks, select
 from pullbench.preflight.targets import every_image, every_platform, every_route
@@ -117,6 +117,51 @@ def test_a_registry_error_that_a_probe_lets_through_is_an_error_with_its_code_an
     assert "eu.example" in found.remedy
 
 
+def test_a_check_that_breaks_over_its_targets_or_its_skips_is_an_error_and_the_others_go_on() -> None:
+    def broken(_: object) -> NoReturn:
+        raise ZeroDivisionError("no")
+
+    found = run(check_of("lists", targets=broken), check_of("skips", skips=broken), check_of("next"))
+    by_check = {finding.check: finding for finding in found}
+    assert [by_check[name].status.value for name in ("lists", "skips", "next")] == ["error", "error", "pass"]
+    assert by_check["lists"].target == "this machine"
+    assert by_check["lists"].observed == "the check broke: ZeroDivisionError: no"
+
+
+def test_a_slow_check_of_one_target_holds_up_no_other_target() -> None:
+    us_done = threading.Event()
+
+    def slow(_world: World, target: Target) -> bool:
+        return target.name != "eu" or us_done.wait(20)
+
+    def last(_world: World, target: Target) -> None:
+        if target.name == "us b:1":
+            us_done.set()
+
+    checks = [
+        check_of("slow", probe=slow),
+        check_of("tcp", needs=frozenset({"slow"})),
+        check_of("image", targets=every_image, needs=frozenset({"tcp"}), probe=last),
+    ]
+    assert {finding.status for finding in run(*checks)} == {Status.PASS}
+    assert us_done.is_set()
+
+
+def test_what_needs_more_than_one_check_waits_for_all_of_them() -> None:
+    ended: list[str] = []
+
+    def note(name: str) -> Any:
+        return lambda world, target: ended.append(f"{name} {target.name}")
+
+    run(
+        check_of("last", needs=frozenset({"one", "two"}), probe=note("last")),
+        check_of("one", probe=note("one")),
+        check_of("two", needs=frozenset({"one"}), probe=note("two")),
+    )
+    for route in ("eu", "us"):
+        assert [line for line in ended if line.endswith(route)] == [f"one {route}", f"two {route}", f"last {route}"]
+
+
 def test_a_check_that_does_not_end_is_an_error_after_its_time() -> None:
     over = threading.Event()
     found = run(check_of("hangs", probe=lambda world, target: over.wait(30), timeout_s=0.05), check_of("next"))
@@ -155,6 +200,25 @@ def test_what_is_no_registry_comes_first_and_its_failure_holds_up_only_itself() 
     ]
 
 
+def test_findings_of_one_local_target_stand_together_and_those_over_all_routes_stand_last() -> None:
+    daemons = [Local(name="daemon a"), Local(name="daemon b")]
+    found = run(
+        check_of("tags", room=Room.CONTENT, targets=lambda world: [Local(name="a:1 everywhere")]),
+        check_of("daemon", room=Room.CLIENT, targets=lambda world: daemons),
+        check_of("cache", room=Room.CLIENT, targets=lambda world: daemons),
+        check_of("api"),
+    )
+    assert [(finding.check, finding.target) for finding in found] == [
+        ("daemon", "daemon a"),
+        ("cache", "daemon a"),
+        ("daemon", "daemon b"),
+        ("cache", "daemon b"),
+        ("api", "eu"),
+        ("api", "us"),
+        ("tags", "a:1 everywhere"),
+    ]
+
+
 def test_a_finding_has_the_time_that_its_check_took() -> None:
     found = run(check_of("a"), check_of("b", skips=lambda target: "no"))
     assert found[0].duration_s > 0
@@ -170,17 +234,28 @@ def test_a_need_that_was_not_chosen_holds_nobody_up() -> None:
     assert run(check_of("image", needs=frozenset({"api"})))[0].status is Status.PASS
 
 
+CHOICE = [
+    check_of("dns", room=Room.NETWORK),
+    check_of("tls", room=Room.NETWORK),
+    check_of("auth", room=Room.ACCESS),
+    check_of("image", room=Room.CONTENT),
+]
+
+
 @pytest.mark.parametrize(
     ("only", "skip", "expected"),
     [
-        (set(), set(), ["dns", "tcp", "tls", "api", "auth", "image", "platform"]),
+        (set(), set(), ["dns", "tls", "auth", "image"]),
         ({"tls", "dns"}, set(), ["dns", "tls"]),
-        (set(), {"tls", "image"}, ["dns", "tcp", "api", "auth", "platform"]),
+        (set(), {"tls", "image"}, ["dns", "auth"]),
         ({"tls", "dns"}, {"dns"}, ["tls"]),
+        ({"network"}, {"dns"}, ["tls"]),
+        ({"access", "image"}, set(), ["auth", "image"]),
+        (set(), {"network"}, ["auth", "image"]),
     ],
 )
-def test_checks_are_chosen_by_only_and_skip(only: set[str], skip: set[str], expected: list[str]) -> None:
-    assert [check.id for check in select(CHECKS, only=frozenset(only), skip=frozenset(skip))] == expected
+def test_checks_are_chosen_by_id_and_by_room(only: set[str], skip: set[str], expected: list[str]) -> None:
+    assert [check.id for check in select(CHOICE, only=frozenset(only), skip=frozenset(skip))] == expected
 
 
 @pytest.mark.parametrize("option", ["only", "skip"])
@@ -191,17 +266,19 @@ def test_an_unknown_check_is_refused_with_those_that_there_are(option: str) -> N
     assert str(caught.value).startswith(
         f"{option}: 'plattform' is no check; did you mean 'platform'? there are: dns, tcp"
     )
+    assert "or by room: network, " in str(caught.value)
 
 
 def test_no_check_left_is_refused() -> None:
     with pytest.raises(UsageError, match="no check is left"):
-        select(CHECKS, only=frozenset({"dns"}), skip=frozenset({"dns"}))
+        select(CHOICE, only=frozenset({"dns"}), skip=frozenset({"network"}))
 
 
 def test_every_check_has_its_own_id_and_needs_checks_that_there_are() -> None:
     ids = [check.id for check in CHECKS]
     assert len(set(ids)) == len(ids)
     assert all(check.needs <= set(ids) for check in CHECKS)
+    assert not {room.value for room in Room} & set(ids), "--only takes both"
 
 
 def test_a_registry_that_is_down_fails_once_and_the_rest_is_skipped() -> None:

@@ -36,6 +36,40 @@ def test_no_more_are_under_way_than_allowed() -> None:
     assert most == [1]
 
 
+def test_a_call_starts_once_those_it_comes_after_have_ended_and_the_others_go_on() -> None:
+    late, order = threading.Event(), list[str]()
+
+    def slow() -> None:
+        assert late.wait(10)
+        order.append("slow")
+
+    def needs_slow() -> None:
+        order.append("needs slow")
+
+    def free() -> None:
+        order.append("free")
+        late.set()
+
+    together([slow, needs_slow, free], at_once=2, name="test", after=[(), (0,), ()])
+    assert order == ["free", "slow", "needs slow"]
+
+
+def test_a_call_that_breaks_holds_nobody_up_who_comes_after_it() -> None:
+    done: list[int] = []
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        together([broken, partial(done.append, 1)], at_once=2, name="test", after=[(), (0,)])
+    assert done == [1]
+
+
+def test_a_call_that_waits_for_a_later_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="waits for itself or for a later one"):
+        together([lambda: None], at_once=1, name="test", after=[(0,)])
+
+
 def test_a_calls_exception_is_raised_once_the_others_are_done() -> None:
     done: list[int] = []
 
