@@ -65,6 +65,17 @@ class DockerDaemon:
             pulled = [image for image in self._control().images() if image.get("RepoDigests")]
             return frozenset(tag for image in pulled for tag in image.get("RepoTags") or [])
 
+    def disk_usage(self) -> Mapping[str, Any]:
+        """What `docker system df -v` shows, as the Engine API's SystemDataUsageResponse."""
+        with self._translated():
+            found: dict[str, Any] = self._control().df()
+            return found
+
+    def used_image_ids(self) -> list[str]:
+        """The image of each container, stopped ones too."""
+        with self._translated():
+            return [str(container["ImageID"]) for container in self._control().containers(all=True)]
+
     def inspect(self, reference: str) -> Mapping[str, Any]:
         """An image by ID or reference, as the Engine API's ImageInspect; `not_found` where the store lacks it."""
         with self._translated(reference):
