@@ -15,7 +15,7 @@ from pullbench.errors import UsageError
 from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyKind
 from pullbench.model.route import DIRECT
 from pullbench.model.spec_engine import EngineEntry as EngineEntry  # part of what a spec is: imported from here
-from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformText, SizeBytes, Strict, Url
+from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformText, ProductName, SizeBytes, Strict, Url
 
 
 class RegistryEntry(Strict):
@@ -29,6 +29,10 @@ class RegistryEntry(Strict):
     credentials: Credentials = "docker"
     ca_file: str | None = None
     """PEM file of the CA that signed its certificate; relative to the spec."""
+    product: ProductName = "auto"
+    """Whose own API tells its storage: auto finds out by itself; none: do not ask."""
+    product_url: Url | None = None
+    """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
 
 
 class ProxyEntry(Strict):
@@ -45,6 +49,10 @@ class ProxyEntry(Strict):
     ca_file: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     """Extra request headers, such as X-Dragonfly-Registry."""
+    product: ProductName = "auto"
+    """mirror: whose own API tells its storage: auto finds out by itself; none: do not ask."""
+    product_url: Url | None = None
+    """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
 
     @model_validator(mode="after")
     def _mirror_names_its_upstream(self) -> Self:
@@ -54,6 +62,8 @@ class ProxyEntry(Strict):
             raise ValueError("a mirror needs `upstream`: the name of the registry that it mirrors")
         if self.kind == "forward" and (self.prefix or self.headers or self.ca_file):
             raise ValueError("`prefix`, `headers` and `ca_file` belong to a mirror, not to a forward proxy")
+        if self.kind == "forward" and (self.product_url or self.product != "auto"):
+            raise ValueError("`product` and `product_url` belong to a mirror, not to a forward proxy")
         if self.kind == "forward" and self.credentials.startswith(("env:", "block:")):
             raise ValueError("a forward proxy that wants credentials cannot be used yet: take `credentials` out")
         return self

@@ -7,7 +7,7 @@ message about what may hold a secret starts so.
 import ipaddress
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -92,6 +92,7 @@ def _size(value: object) -> object:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Letters, digits, . _ -")]
 Url = Annotated[str, AfterValidator(_url)]
+ProductName = Literal["auto", "harbor", "nexus", "distribution", "none"]
 CredentialSource = Annotated[str, AfterValidator(_credentials)]
 Credentials = Annotated[
     CredentialSource,
