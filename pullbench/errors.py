@@ -149,7 +149,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         ErrorCode.DNS,
     ),
     (
-        r"manifest unknown|name unknown|manifest_unknown|not found|status:? 404|http 404|blob unknown",
+        r"manifest unknown|name unknown|manifest_unknown|not found|status:? 404|http 404|blob unknown|unknown blob",
         ErrorCode.NOT_FOUND,
     ),
     (

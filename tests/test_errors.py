@@ -84,6 +84,7 @@ DOCKERD = [
         "connect: connection refused",
         "connect_refused",
     ),
+    ("error pulling image configuration: download failed after attempts=6: unknown blob", "not_found"),
     ("error pulling image configuration: image config verification failed for digest sha256:0123", "digest_mismatch"),
     ("manifest verification failed for digest sha256:0123", "digest_mismatch"),
     ("context canceled", "cancelled"),

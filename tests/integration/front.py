@@ -1,6 +1,9 @@
 """A server before a registry that passes everything on, but for the faults that a test wants."""
 
+import json
+import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,8 +11,16 @@ from typing import Literal, Self
 
 import httpx
 
-Fault = Literal["stall", "corrupt"]
-"""stall: half of the body, then nothing until the client goes; corrupt: a byte is changed."""
+Fault = Literal["stall", "corrupt", "truncate", "reset", "deny", "lose", "throttle", "overload"]
+"""stall: half of the body, then nothing until the client goes; corrupt: a byte is changed; truncate and reset: half of
+the body, then an end in order, or by RST. The others are refusals of a registry: 403, 404, 429 and 503."""
+_REFUSALS = {
+    "deny": (403, "DENIED", "requested access to the resource is denied"),
+    "lose": (404, "BLOB_UNKNOWN", "blob unknown to registry"),
+    "throttle": (429, "TOOMANYREQUESTS", "slow down"),
+    "overload": (503, "UNAVAILABLE", "service unavailable"),
+}
+_RST = struct.pack("ii", 1, 0)  # SO_LINGER for no time at all: what was not sent is dropped (socket(7))
 
 
 class _Server(ThreadingHTTPServer):
@@ -58,6 +69,9 @@ class Front:
 
             def _serve(self) -> None:
                 wrong = fault(self.command, self.path)
+                if wrong in _REFUSALS:
+                    self._refuse(*_REFUSALS[wrong])
+                    return
                 kept = [(name, value) for name, value in self.headers.items() if name.lower() in ("accept", "range")]
                 answer = httpx.request(self.command, upstream + self.path, headers=kept, trust_env=False)
                 self.send_response(answer.status_code)
@@ -74,7 +88,23 @@ class Front:
                     self._wait_for_the_client_to_go()
                 elif wrong == "corrupt":
                     self.wfile.write(bytes([body[0] ^ 1]) + body[1:])
+                elif wrong in ("truncate", "reset"):
+                    self.wfile.write(body[: len(body) // 2])
+                    self.close_connection = True
+                    if wrong == "reset":
+                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+                        self.connection.close()
                 else:
+                    self.wfile.write(body)
+
+            def _refuse(self, status: int, code: str, message: str) -> None:
+                body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Retry-After", "0")
+                self.end_headers()
+                if self.command == "GET":
                     self.wfile.write(body)
 
             def _wait_for_the_client_to_go(self) -> None:
