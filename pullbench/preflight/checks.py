@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pullbench.preflight import api, auth, dns, image, platform, tcp, tls
+from pullbench.preflight import api, auth, catalog, dns, image, platform, rate_limit, tcp, tls
+from pullbench.preflight import range as byte_range
 from pullbench.preflight.check import Check
 
 CHECKS: tuple[Check[Any, Any], ...] = (
@@ -13,4 +14,7 @@ CHECKS: tuple[Check[Any, Any], ...] = (
     auth.CHECK,
     image.CHECK,
     platform.CHECK,
+    catalog.CHECK,
+    byte_range.CHECK,
+    rate_limit.CHECK,
 )

@@ -28,7 +28,7 @@ from pullbench.registry.exchange import Answer, Content, Exchange, Exchanger
 from pullbench.registry.faults import AnswerError, clean
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.login import Login
-from pullbench.registry.pages import MAX_PAGE_BYTES, list_pages
+from pullbench.registry.pages import MAX_PAGE_BYTES, Page, list_pages, read_pages
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
 MAX_PING_BYTES = 64 * 1024
@@ -179,9 +179,14 @@ class RegistryClient:
 
     def catalog(self) -> Iterator[str]:
         """The repositories' names, page by page, where the registry tells them (Docker's `_catalog`)."""
-        return list_pages(
+        return (name for page in self.catalog_pages() for name in page.entries)
+
+    def catalog_pages(self, page_size: int = PAGE_SIZE, *, after: str | None = None) -> Iterator[Page]:
+        """The catalog's pages as they come; `after` begins behind that name."""
+        last = "" if after is None else f"&last={quote(after, safe='')}"
+        return read_pages(
             lambda path: self.ask("GET", path, limit_bytes=MAX_PAGE_BYTES),
-            f"/v2/_catalog?n={PAGE_SIZE}",
+            f"/v2/_catalog?n={page_size}{last}",
             "repositories",
         )
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -34,23 +35,39 @@ def next_path(link: str, url: str) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a list, and the path of the next; None on the last."""
+
+    path: str
+    entries: tuple[str, ...]
+    following: str | None
+
+
 def list_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[str]:
     """The texts under `key` of each page, from `path` on.
 
     Raises RegistryError: not_a_registry for pages that lead back or hold no such list, too_large beyond MAX_PAGES.
     """
+    for page in read_pages(ask, path, key):
+        yield from page.entries
+
+
+def read_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[Page]:
+    """The pages of a list, each asked for when it is taken; raises as `list_pages` does, after the page that misled."""
     seen: set[str] = set()
-    following: str | None = path
-    while following is not None:
-        seen.add(following)
-        answer = ask(following)
-        yield from _texts(answer, key)
+    current: str | None = path
+    while current is not None:
+        seen.add(current)
+        answer = ask(current)
         following = next_path(answer.headers.get("link", ""), answer.url)
+        yield Page(path=current, entries=tuple(_texts(answer, key)), following=following)
         if following in seen:
             detail = f"its next page leads back to {clean(following, 120)}"
             raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
         if len(seen) >= MAX_PAGES and following is not None:
             raise RegistryError(ErrorCode.TOO_LARGE, answer.where, f"more than {MAX_PAGES} pages", status=answer.status)
+        current = following
 
 
 def _texts(answer: Answer, key: str) -> list[str]:

@@ -1,0 +1,125 @@
+"""`range`: a part of a blob can be had, as chunked pulls and resumed downloads ask for it."""
+
+import re
+from dataclasses import dataclass, field
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.finding import Finding, Status
+from pullbench.model.manifest import Descriptor
+from pullbench.model.reference import Reference
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
+from pullbench.preflight.remedy import remedy
+from pullbench.preflight.targets import every_route
+from pullbench.preflight.world import World
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.faults import clean
+
+ID = "range"
+FIRST, LAST = 1, 16
+EXPECTED = "206 with Content-Range and just the bytes that were asked for (RFC 9110, section 14)"
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What came of a request for bytes FIRST to LAST of an image's config, and what should have."""
+
+    repository: str = ""
+    digest: str = ""
+    size_bytes: int = 0
+    status: int | None = None
+    content_range: str = ""
+    body: bytes = field(default=b"", repr=False)
+    promised: bytes = field(default=b"", repr=False)
+    fault: Fault | None = None
+    """The blob cannot be had at all, or the request for a part of it broke."""
+
+
+def probe(world: World, target: Target) -> Part | None:
+    """Of the first image that is there; None where none is.
+
+    The config is asked for, never a layer: its bytes are known, so what comes can be compared, and a pull-through
+    mirror is not made to fetch a layer that a benchmark will want cold.
+    """
+    client = world.client(target.route)
+    for image in world.spec.images:
+        for platform in world.platforms:
+            try:
+                found = world.platform_image(target.route, image, platform)
+            except RegistryError:
+                continue
+            if found is not None and found.manifest.config.size_bytes > LAST:
+                return _ask(client, client.route.repository(Reference.parse(image)), found.manifest.config)
+    return None
+
+
+def _ask(client: RegistryClient, repository: str, config: Descriptor) -> Part:
+    path, size = f"/v2/{repository}/blobs/{config.digest}", config.size_bytes
+    try:
+        whole = client.config(repository, config)
+        answer = client.ask(
+            "GET", path, repository=repository, limit_bytes=size, headers={"Range": f"bytes={FIRST}-{LAST}"}
+        )
+    except RegistryError as error:
+        return Part(repository=repository, digest=config.digest, size_bytes=size, fault=Fault.of(error))
+    return Part(
+        repository=repository,
+        digest=config.digest,
+        size_bytes=size,
+        status=answer.status,
+        content_range=clean(answer.headers.get("content-range", ""), 80),
+        body=answer.body,
+        promised=whole[FIRST : LAST + 1],
+    )
+
+
+def judge(evidence: Part | None, target: Target) -> list[Finding]:
+    if evidence is None:
+        return [skipped(ID, target, "not run: no image of the spec is there to ask for a part of")]
+    route, fault = target.route, evidence.fault
+    if fault is not None and fault.status != 416:
+        return [failed(ID, target, fault, "a blob of an image can be had", remedy(fault.code, route))]
+    wrong = f"416: {fault.text}" if fault is not None else _wrong(evidence)
+    if wrong is None:
+        return [passed(ID, target, f"206, {evidence.content_range}", EXPECTED)]
+    by = f"-x {route.forward_url} " if route.forward_url else ""
+    url = f"{route.url}/v2/{evidence.repository}/blobs/{evidence.digest}"
+    cure = (
+        f"let Range and Content-Range through where a proxy or cache stands before {route.host}, or leave chunked pulls "
+        f"off (`chunk_bytes` in the spec); see it: `curl {by}-sSL -o /dev/null -D - -r {FIRST}-{LAST} {url}`"
+    )
+    return [warned(ID, target, f"{wrong}: chunked pulls and resumed downloads fetch the whole layer", EXPECTED, cure)]
+
+
+def _wrong(part: Part) -> str | None:
+    if part.status != 206:
+        return f"{part.status} with {len(part.body)} bytes"
+    found = _CONTENT_RANGE.fullmatch(part.content_range.strip())
+    if found is None:
+        return f"206 with the Content-Range '{part.content_range}'"
+    first, last, total = found.groups()
+    if (int(first), int(last)) != (FIRST, LAST) or total not in ("*", str(part.size_bytes)):
+        return f"206 with {part.content_range} where {FIRST}-{LAST}/{part.size_bytes} was asked for"
+    if part.body != part.promised:
+        return f"[{ErrorCode.DIGEST_MISMATCH}] 206 with {part.content_range}, and other bytes than the blob has there"
+    return None
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.CONTENT,
+    looks_at=f"`GET` of bytes {FIRST} to {LAST} of an image's config, whose bytes are known; never of a layer, which a "
+    "pull-through mirror would have to fetch.",
+    statuses={
+        Status.PASS: "206, and just these bytes",
+        Status.WARN: "the whole blob comes, or another part: chunked pulls and resumed downloads fetch everything again",
+        Status.FAIL: "the blob cannot be had at all, such as where the storage that it is redirected to does not answer",
+        Status.SKIP: "no image of the spec is there",
+    },
+    advice="Let `Range` through where a proxy stands before the registry, or leave chunked pulls off: "
+    f"`curl -sSL -o /dev/null -D - -r {FIRST}-{LAST} URL/v2/REPOSITORY/blobs/DIGEST`.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api", "auth"}),
+)

@@ -1,0 +1,171 @@
+"""`rate-limit`: what is left of the registry's rate limit holds what the plan will ask for."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import manifest_requests
+from pullbench.model.route import DIRECT, Route
+from pullbench.preflight import docker_names
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
+from pullbench.preflight.limits import HEADERS, Limit, read_limit
+from pullbench.preflight.targets import every_route
+from pullbench.preflight.world import World
+from pullbench.registry.faults import clean
+from pullbench.registry.keychain import DOCKER_HUB_HOSTS
+
+ID = "rate-limit"
+NEAR = 0.8
+"""Of what is left: a plan that takes more is near the limit, for others pull too, and retries count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What the registry allows, and what the plan needs of it."""
+
+    limit: Limit | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those that speak of limits, as they came."""
+    cost: int | None = None
+    """Manifest requests of the plan by this route; None where there is no plan."""
+    blocks: int = 1
+    """Warm-up and repetitions, among which the cost is spread evenly."""
+    warmup: int = 0
+    authenticated: bool = False
+    image: str | None = None
+    """Whose manifest was asked for; None where none could be."""
+    fault: Fault | None = None
+    retry_after_s: float | None = None
+
+
+def probe(world: World, target: Target) -> Allowance:
+    """By HEAD, which Docker Hub answers with its limits and does not count."""
+    route, spec = target.route, world.spec
+    known = Allowance(
+        cost=_cost(world, route),
+        blocks=spec.warmup + spec.repetitions,
+        warmup=spec.warmup,
+        authenticated=world.keychain.credentials(route.credentials, route.host) is not None,
+    )
+    for image in spec.images:
+        try:
+            head = world.head(route, image)
+        except RegistryError as error:
+            if error.code is ErrorCode.RATE_LIMITED:
+                return replace(known, image=image, fault=Fault.of(error), retry_after_s=error.retry_after_s)
+            continue
+        told = {name: clean(value, 120) for name, value in sorted(head.headers.items()) if name in HEADERS}
+        return replace(known, image=image, limit=read_limit(told, world.now()), headers=told)
+    return known
+
+
+def _cost(world: World, route: Route) -> int | None:
+    if world.plan is None:
+        return None
+    ours = [
+        trial for trial in world.plan.trials if (trial.cell.registry, trial.cell.proxy) == (route.registry, route.proxy)
+    ]
+    return sum(manifest_requests(trial, world.facts) for trial in ours)
+
+
+def judge(evidence: Allowance, target: Target) -> list[Finding]:
+    cost, limit, route = evidence.cost, evidence.limit, target.route
+    needs = "the next pulls" if cost is None else f"the plan's {_manifests(cost)}"
+    expected = f"what is left holds {needs}"
+    if evidence.fault is not None:
+        told = evidence.fault
+        wait = "" if evidence.retry_after_s is None else f"wait {_in_words(evidence.retry_after_s)}, or "
+        return [failed(ID, target, told, expected, f"{wait}{_cure(evidence, route)}")]
+    if evidence.image is None:
+        return [skipped(ID, target, "not run: no image of the spec is there to ask about")]
+    if limit is None:
+        return [passed(ID, target, f"no rate limit is stated, for {needs} or others", expected)]
+    observed = _observed(limit, evidence)
+    left = limit.limit if limit.remaining is None else limit.remaining
+    if left is not None and left < max(1, cost or 0):
+        if cost is not None and left >= 1:
+            observed += f": {cost - left} too few for {needs}"
+        told = Fault(code=ErrorCode.RATE_LIMITED, text=observed)
+        return [failed(ID, target, told, expected, _cure(evidence, route))]
+    if cost is not None and left is not None and cost > NEAR * left:
+        observed += f"; {needs} take {cost / left:.0%} of that, and retries and others' pulls count too"
+        return [warned(ID, target, observed, expected, _cure(evidence, route))]
+    return [passed(ID, target, observed, expected)]
+
+
+def _observed(limit: Limit, evidence: Allowance) -> str:
+    """`76 of 100 in 6 h are left, counted for this address`."""
+    most = "" if limit.limit is None else f" of {limit.limit}"
+    window = "" if limit.window_s is None else f" in {_in_words(limit.window_s)}"
+    if limit.remaining is None:
+        text = f"{limit.limit} requests{window} are allowed; how many are left is not said"
+    else:
+        text = f"{limit.remaining}{most} requests{window} are left"
+    if limit.reset_s is not None:
+        text += f"; counted anew in {_in_words(limit.reset_s)}"
+    if source := evidence.headers.get("docker-ratelimit-source"):
+        text += f"; counted for {source}"
+    return text
+
+
+def _cure(evidence: Allowance, route: Route) -> str:
+    """What costs least first: log in, repeat less, pull through a mirror."""
+    ways = []
+    if not evidence.authenticated:
+        ways.append(f"log in for a higher limit: `docker login {docker_names.host(route)}`")
+        if route.credentials == "anonymous":
+            ways[0] += f" and give '{route.registry}' `credentials: docker`"
+    if (fewer := _repetitions_that_fit(evidence)) is not None:
+        ways.append(f"repeat less: `--set repetitions={fewer}`" if fewer else "pull fewer images, or fewer cells")
+    if route.proxy == DIRECT or route.forward_url is not None:
+        mirrored = "https://registry-1.docker.io" if route.host in DOCKER_HUB_HOSTS else route.url
+        ways.append(
+            f"pull through a mirror: a docker-registry with `proxy: {{remoteurl: {mirrored}}}`, in the spec as "
+            f"`proxies: [{{name: cache, kind: mirror, upstream: {route.registry}, url: …}}]`"
+        )
+    else:
+        ways.append(f"give the mirror at {route.host} credentials of its own for its upstream")
+    return "; or ".join(ways)
+
+
+def _repetitions_that_fit(evidence: Allowance) -> int | None:
+    """How many blocks after the warm-up stay well within what is left; 0 where not even one, None where it is not known."""
+    limit, cost = evidence.limit, evidence.cost
+    left = None if limit is None else (limit.limit if limit.remaining is None else limit.remaining)
+    if left is None or not cost:
+        return None
+    return max(0, math.floor(NEAR * left / (cost / evidence.blocks)) - evidence.warmup)
+
+
+def _manifests(count: int) -> str:
+    return "1 manifest request" if count == 1 else f"{count} manifest requests"
+
+
+def _in_words(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.0f} s"
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.CONTENT,
+    looks_at="`HEAD` of the first image that is there, which Docker Hub answers with its limits and does not count: "
+    "`ratelimit-limit`, `ratelimit-remaining`, `x-ratelimit-*`, the IETF's `ratelimit`, `retry-after`. Against it stand the "
+    "manifest requests of the plan by this way.",
+    statuses={
+        Status.PASS: "what is left holds the plan, or no limit is stated",
+        Status.WARN: f"the plan takes more than {NEAR:.0%} of what is left",
+        Status.FAIL: "the plan asks for more than is left, nothing is left, or the answer is 429 already",
+        Status.SKIP: "no image of the spec is there",
+    },
+    advice="Log in (`docker login HOST`), repeat less (`--set repetitions=N`, with the number that fits), or pull "
+    "through a mirror.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api", "auth"}),
+)
