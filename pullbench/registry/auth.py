@@ -21,6 +21,7 @@ DEFAULT_EXPIRY_S = 60.0
 MAX_TOKEN_BYTES = 256 * 1024
 MAX_EXPIRY_S = 86_400.0
 CLIENT_ID = "pullbench"
+_MOST_SCOPES = 20
 
 _SHOWN_PARAMETERS = frozenset({"scope", "service", "n", "last", "ns", "digest", "client_id"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -183,6 +184,32 @@ def read_token(body: bytes, *, where: str = "token") -> Token:
     if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not expiry > 0:
         expiry = DEFAULT_EXPIRY_S
     return Token(value=value, expires_in_s=float(min(expiry, MAX_EXPIRY_S)))
+
+
+def token_access(token: str) -> tuple[str, ...] | None:
+    """What a token says that it grants, such as `repository:team/app:pull`, in its own order.
+
+    None for what is no JWT with the claim `access` (the token specification's "Token Authentication Implementation").
+    The signature is the registry's to verify: this is for telling, not for trusting.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    entries = claims.get("access") if isinstance(claims, dict) else None
+    if not isinstance(entries, list):
+        return None
+    return tuple(_scope(entry) for entry in entries[:_MOST_SCOPES] if isinstance(entry, dict))
+
+
+def _scope(entry: Mapping[str, object]) -> str:
+    given = entry.get("actions")
+    actions = ",".join(str(action)[:20] for action in given[:10]) if isinstance(given, list) else ""
+    kind, name = (_CONTROL.sub("", str(entry.get(key, "")))[:255] for key in ("type", "name"))
+    return f"{kind}:{name}:{_CONTROL.sub('', actions)}"
 
 
 def redact_url(url: str) -> str:

@@ -46,6 +46,8 @@ class Ping:
     content_type: str = ""
     api_version: str = ""
     server: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """All that came with it, by lower-case names."""
     body: bytes = field(default=b"", repr=False)
 
 
@@ -117,6 +119,7 @@ class RegistryClient:
             content_type=clean(answer.headers.get("content-type", ""), 80),
             api_version=clean(answer.headers.get("docker-distribution-api-version", ""), 80),
             server=clean(answer.headers.get("server", ""), 80),
+            headers=answer.headers,
             body=answer.body,
         )
 
@@ -234,6 +237,10 @@ class RegistryClient:
         if answer.status != 401 or not denied or self._login.credentials() is None:
             return fault
         return AnswerError(ErrorCode.FORBIDDEN, fault.where, fault.detail, status=401, problems=fault.problems)
+
+    def granted(self, repository: str) -> tuple[str, ...] | None:
+        """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
+        return self._login.granted(repository)
 
     def close(self) -> None:
         self._exchanger.close()

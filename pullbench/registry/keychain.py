@@ -4,10 +4,10 @@ import json
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from pullbench.errors import UsageError
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
+from pullbench.registry.origin import Origin, docker_config_path, origin
 
 # Docker's config.json files the Hub under one name, whichever host is asked.
 DOCKER_HUB = "docker.io"
@@ -35,6 +35,11 @@ class Keychain:
             if (source, host) not in self._known:
                 self._known[source, host] = self._load(source, host)
             return self._known[source, host]
+
+    def known(self) -> tuple[Credentials, ...]:
+        """What was read so far: whoever prints a registry's words takes these out of them."""
+        with self._lock:
+            return tuple(found for found in self._known.values() if found is not None)
 
     def _load(self, source: str, host: str) -> Credentials | None:
         kind, _, name = source.partition(":")
@@ -83,8 +88,12 @@ class Keychain:
             )
         return found
 
+    def origin(self, source: str, host: str) -> Origin:
+        """Where `source` looks for a host's credentials: no helper is run, and no secret is in it."""
+        return origin(source, DOCKER_HUB if host in DOCKER_HUB_HOSTS else host, self._environ)
+
     def _docker(self, host: str) -> Credentials | None:
-        path = self._docker_config_path()
+        path = docker_config_path(self._environ)
         if path is None or not path.exists():
             return None
         import docker.auth  # slow to import, and only this source needs it
@@ -108,19 +117,14 @@ class Keychain:
                 entry = docker.auth.resolve_authconfig(config, name)
         except (OSError, ValueError, KeyError, TypeError, docker.errors.DockerException):
             # The helper's own words are kept back: some print the secret that they could not parse.
-            helper = config.get_credential_store(name)
+            found_at = self.origin("docker", host)
+            what = "failed" if found_at.helper_path else "is not on PATH"
             raise UsageError(
-                f"credentials 'docker': the helper docker-credential-{helper} of {path} failed for {host}; "
+                f"credentials 'docker': the helper {found_at.helper} of {path} {what} for {host}; "
                 f"run `docker login {host}`, or use env:PREFIX"
             ) from None
         found = {key.lower(): value for key, value in (entry or {}).items()}
         return _made_of(found.get("username") or "", found.get("password") or "", found.get("identitytoken") or "")
-
-    def _docker_config_path(self) -> Path | None:
-        if folder := self._environ.get("DOCKER_CONFIG"):
-            return Path(folder) / "config.json"
-        home = self._environ.get("HOME") or self._environ.get("USERPROFILE")
-        return Path(home) / ".docker" / "config.json" if home else None
 
 
 def _made_of(username: str, password: str, token: str) -> Credentials | None:

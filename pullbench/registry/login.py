@@ -13,6 +13,7 @@ from pullbench.registry.auth import (
     basic_header,
     parse_challenges,
     read_token,
+    token_access,
     token_request,
 )
 from pullbench.registry.exchange import Answer, Exchanger
@@ -75,6 +76,12 @@ class Login:
             if challenge.scheme == "basic" and self.credentials() is None:
                 return None
             return self._take(challenge, repository).header
+
+    def granted(self, repository: str) -> tuple[str, ...] | None:
+        """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
+        with self._lock:
+            held = self._held.get(repository)
+        return None if held is None else token_access(held.header.removeprefix("Bearer "))
 
     def credentials(self) -> Credentials | None:
         """What the route's source holds for its host; UsageError where the source fails."""
