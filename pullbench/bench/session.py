@@ -137,7 +137,8 @@ class Session:
 
     def preflight(self, run_id: str, facts: Facts, made: Plan) -> list[Finding]:
         """Every check of the ways that the plan takes; the findings are stored with the run."""
-        findings = preflight(self.spec, facts, self.keychain, plan=made)
+        used = {cell.engine for cell in made.cells}
+        findings = preflight(self.spec, facts, self.keychain, plan=made, engines=used)
         self.store.write_checks(run_id, self.vantage, findings, datetime.now(UTC))
         return findings
 

@@ -40,19 +40,20 @@ def preflight(
     skip: frozenset[str] = frozenset(),
     ways: Collection[tuple[str, str]] | None = None,
     plan: Plan | None = None,
+    engines: Collection[str] | None = None,
 ) -> list[Finding]:
     """Every check of every target of a spec's matrix, in the spec's order; `only` and `skip` name checks or rooms, and
     an empty `only` means all.
 
     `ways` are the (registry, proxy) pairs to look at; None means those that the plan takes, and without a plan every pair
-    of the matrix that leads anywhere. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
+    of the matrix that leads anywhere. `engines` are those whose clients to look at; None means all. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
     check's; whatever a check or a registry does wrong is a finding.
     """
     chosen = select(CHECKS, only=only, skip=skip)
     known = facts or Facts(host_platform=str(Platform.of_machine(platform.machine())), offline=True)
     if ways is None and plan is not None:
         ways = {(cell.registry, cell.proxy) for cell in plan.cells}
-    with World(spec, known, keychain, ways=ways, plan=plan) as world:
+    with World(spec, known, keychain, ways=ways, plan=plan, engines=engines) as world:
         return run_checks(chosen, world)
 
 

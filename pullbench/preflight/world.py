@@ -40,6 +40,7 @@ class World:
         *,
         ways: Collection[tuple[str, str]] | None = None,
         plan: Plan | None = None,
+        engines: Collection[str] | None = None,
         client: Callable[[Route, Keychain], RegistryClient] = RegistryClient,
         daemon: Callable[[str | None], DockerDaemon] = DockerDaemon,
         now: Callable[[], datetime] = system_now,
@@ -49,6 +50,7 @@ class World:
         self.keychain = keychain
         self.plan = plan
         """What the run would do; None where a preflight stands alone, without facts."""
+        self.engines = tuple(spec.engine(name) for name in spec.matrix.engines if engines is None or name in engines)
         self.now = now
         self.routes = tuple(route for way, route in routes(spec).items() if ways is None or way in ways)
         self.platforms = tuple(spec.matrix.platforms or [facts.host_platform])
