@@ -1,4 +1,12 @@
-"""Whether one cell is faster than another of the same run: paired by block, and it may say that it does not know. Pure."""
+"""Whether one cell is faster than another, and it may say that it does not know. Pure.
+
+Cells of one run are paired by block, which takes out what hits a whole block alike. Two runs have no block in common:
+there the blocks' log-medians are compared by Welch's test, which takes no spread to be the other's.
+
+Sources: Student's and Welch's tests (Welch, Biometrika 34, 1947); Holm (Scandinavian Journal of Statistics 6, 1979);
+equivalence by an interval inside a margin (Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987), here with the
+95% interval where his takes 90%: `no_difference` is wrong in at most 2.5% of cases, not 5%.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +15,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, mean_interval
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, Interval, mean_interval
 
 MARGIN = 0.05
 """A difference below this share is none that matters in practice."""
@@ -35,7 +43,7 @@ class Comparison:
     p: float | None
     """That the ratio is 1; corrected (Holm) over the family that was compared at once."""
     blocks: int
-    """Blocks in which both have a value."""
+    """Blocks in which both have a value; between runs, those of the side that has fewer."""
     verdict: Verdict
 
 
@@ -50,7 +58,20 @@ def compare_paired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MARGI
     itself). `no_difference` needs the interval inside the margin; `faster` and `slower` need a corrected p below 5% and
     an effect beyond the margin; the rest is inconclusive.
     """
-    found = [_compare(baseline, candidate) for baseline, candidate in pairs]
+    return _family([_paired(baseline, candidate) for baseline, candidate in pairs], margin)
+
+
+def compare_unpaired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MARGIN) -> list[Comparison]:
+    """Compare each (baseline, candidate) of two runs, such as all cells that they have in common.
+
+    The effect is the ratio of the geometric means of the blocks' medians, with Welch's interval; under 3 blocks on either
+    side there is none. Numbers of blocks stand for nothing here. What differs between the two runs' hours is part of the
+    effect: one run each cannot tell it from what changed. Verdicts as in `compare_paired`.
+    """
+    return _family([_unpaired(baseline, candidate) for baseline, candidate in pairs], margin)
+
+
+def _family(found: Sequence[Comparison], margin: float) -> list[Comparison]:
     corrected = iter(holm([entry.p for entry in found if entry.p is not None]))
     return [entry if entry.p is None else _judged(replace(entry, p=next(corrected)), margin) for entry in found]
 
@@ -64,23 +85,45 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _compare(baseline: Blocks, candidate: Blocks) -> Comparison:
+def _paired(baseline: Blocks, candidate: Blocks) -> Comparison:
     common = [block for block in baseline if len(baseline[block]) and len(candidate.get(block, ()))]
     medians = [(float(np.median(baseline[block])), float(np.median(candidate[block]))) for block in common]
     ratios = [math.log(after / before) for before, after in medians if before > 0 and after > 0]
-    ratio = math.exp(float(np.mean(ratios))) if ratios else None
     if len(ratios) < MIN_BLOCKS:
-        verdict = Verdict.TOO_FEW_SAMPLES
-        return Comparison(ratio=ratio, low=None, high=None, p=None, blocks=len(ratios), verdict=verdict)
-    interval = mean_interval(ratios)
-    return Comparison(
-        ratio=ratio,
-        low=math.exp(interval.low),
-        high=math.exp(interval.high),
-        p=_p_of_no_change(ratios),
-        blocks=len(ratios),
-        verdict=Verdict.INCONCLUSIVE,
-    )
+        return _too_few(float(np.mean(ratios)) if ratios else None, len(ratios))
+    return _found(float(np.mean(ratios)), mean_interval(ratios), _p_of_no_change(ratios), len(ratios))
+
+
+def _unpaired(baseline: Blocks, candidate: Blocks) -> Comparison:
+    before, after = _log_medians(baseline), _log_medians(candidate)
+    blocks = min(len(before), len(after))
+    change = float(np.mean(after) - np.mean(before)) if blocks else None
+    if change is None or blocks < MIN_BLOCKS:
+        return _too_few(change, blocks)
+    if max(np.ptp(before), np.ptp(after)) <= _NO_SPREAD:
+        # No spread for a t to stand on: of all ways to part the blocks in two, two part them as cleanly as this.
+        p = 1.0 if abs(change) <= _NO_SPREAD else 2 / math.comb(len(before) + len(after), len(before))
+        return _found(change, Interval(low=change, high=change), p, blocks)
+    from scipy.stats import ttest_ind
+
+    test = ttest_ind(after, before, equal_var=False)
+    bounds = test.confidence_interval(CONFIDENCE)
+    return _found(change, Interval(low=float(bounds.low), high=float(bounds.high)), float(test.pvalue), blocks)
+
+
+def _log_medians(blocks: Blocks) -> list[float]:
+    medians = [float(np.median(values)) for values in blocks.values() if len(values)]
+    return [math.log(median) for median in medians if median > 0]
+
+
+def _too_few(change: float | None, blocks: int) -> Comparison:
+    ratio = None if change is None else math.exp(change)
+    return Comparison(ratio=ratio, low=None, high=None, p=None, blocks=blocks, verdict=Verdict.TOO_FEW_SAMPLES)
+
+
+def _found(change: float, bounds: Interval, p: float, blocks: int) -> Comparison:
+    low, high = math.exp(bounds.low), math.exp(bounds.high)
+    return Comparison(ratio=math.exp(change), low=low, high=high, p=p, blocks=blocks, verdict=Verdict.INCONCLUSIVE)
 
 
 def _p_of_no_change(ratios: list[float]) -> float:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullbench.stats.compare import Comparison, Verdict, compare_paired, holm
+from pullbench.stats.compare import Comparison, Verdict, compare_paired, compare_unpaired, holm
 
 
 def blocks(*medians: float) -> dict[int, list[float]]:
@@ -121,3 +121,62 @@ def test_equal_cells_are_seldom_called_different() -> None:
         before, after = np.exp(drift + generator.normal(0, 0.1, (2, 6)))
         wrong += one(blocks(*before), blocks(*after)).verdict in (Verdict.FASTER, Verdict.SLOWER)
     assert wrong / 400 <= 0.08
+
+
+def two_runs(before: dict[int, list[float]], after: dict[int, list[float]]) -> Comparison:
+    (found,) = compare_unpaired([(before, after)])
+    return found
+
+
+def test_runs_are_compared_by_welchs_test_whatever_their_blocks_are_called() -> None:
+    before, after = [1.0, 1.2, 0.9, 1.1], [1.6, 1.5, 1.9]
+    found = two_runs(blocks(*before), {block + 7: values for block, values in blocks(*after).items()})
+    test = stats.ttest_ind(np.log(after), np.log(before), equal_var=False)
+    bounds = test.confidence_interval(0.95)
+    assert found.ratio == pytest.approx(math.exp(np.log(after).mean() - np.log(before).mean()))
+    assert (found.low, found.high) == (pytest.approx(math.exp(bounds.low)), pytest.approx(math.exp(bounds.high)))
+    assert found.p == pytest.approx(test.pvalue)
+    assert (found.verdict, found.blocks) == (Verdict.SLOWER, 3)
+
+
+def test_blocks_of_two_runs_are_no_pairs() -> None:
+    drift = [1.0, 3.0, 9.0, 27.0, 81.0]
+    assert two_runs(blocks(*drift), blocks(*(1.5 * level for level in drift))).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 9), (9, 2), (0, 5), (0, 0)])
+def test_one_block_against_one_is_too_few_samples(before: int, after: int) -> None:
+    for found in (two_runs(blocks(*[1.0] * before), blocks(*[9.0] * after)), one(blocks(1.0), blocks(9.0))):
+        assert found.verdict is Verdict.TOO_FEW_SAMPLES
+        assert (found.low, found.high, found.p) == (None, None, None)
+
+
+def test_runs_without_spread_are_judged_by_how_few_ways_part_them_so() -> None:
+    assert two_runs(blocks(*[1.0] * 3), blocks(*[2.0] * 3)).verdict is Verdict.INCONCLUSIVE
+    four = two_runs(blocks(*[1.0] * 4), blocks(*[2.0] * 4))
+    assert (four.p, four.verdict) == (pytest.approx(2 / 70), Verdict.SLOWER)
+
+
+CELL = st.dictionaries(st.integers(0, 9), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5), max_size=8)
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(st.lists(CELL, min_size=1, max_size=5))
+def test_a_run_compared_with_itself_is_never_faster_or_slower(cells: list[dict[int, list[float]]]) -> None:
+    for compare in (compare_paired, compare_unpaired):
+        for cell, found in zip(cells, compare([(cell, cell) for cell in cells]), strict=True):
+            assert found.verdict not in (Verdict.FASTER, Verdict.SLOWER)
+            assert (found.verdict is Verdict.TOO_FEW_SAMPLES) == (len(cell) < 3)
+            assert found.ratio is None or found.ratio == pytest.approx(1.0)
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(CELL, CELL)
+def test_the_other_way_round_is_the_other_verdict(
+    before: dict[int, list[float]], after: dict[int, list[float]]
+) -> None:
+    other = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
+    for compare in (compare_paired, compare_unpaired):
+        (there,), (back,) = compare([(before, after)]), compare([(after, before)])
+        assert back.verdict is other.get(there.verdict, there.verdict)
+        assert there.ratio is None or back.ratio == pytest.approx(1 / there.ratio)

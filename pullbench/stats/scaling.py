@@ -1,0 +1,265 @@
+"""What more pulls at once bring: speed-up, efficiency, the law behind them, the knee and what choosing less costs. Pure.
+
+Rates are pulls a second of a whole trial, so that a higher one is better whatever a single pull takes.
+
+Sources: the universal scalability law, X(N) = λN / (1 + σ(N-1) + κN(N-1)) (Gunther, Guerrilla Capacity Planning, 2007):
+σ is the share of the work that waits in line (Amdahl), κ what each costs every other. N/X is linear in its unknowns, so
+it is fitted by non-negative least squares (Lawson and Hanson, Solving Least Squares Problems, 1974), without a start
+value that could be wrong. The knee is the fewest at once within the margin, and one standard error (Breiman et al.,
+Classification and Regression Trees, 1984, 3.4.3), of the best.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pullbench.stats.compare import MARGIN
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, mean_interval
+
+MIN_LEVELS = 4
+"""Concurrencies that a fit needs: one more than the law has unknowns."""
+_RESAMPLES = 600
+_MISFIT_AT_MOST = 0.10
+"""A law that is off by more than this anywhere is no description, whatever the noise."""
+
+_TAILS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
+
+_Table = NDArray[np.float64]
+
+
+class NoLaw(StrEnum):
+    """Why there is no fit."""
+
+    TOO_FEW_LEVELS = "too_few_levels"
+    TOO_FEW_BLOCKS = "too_few_blocks"
+    MISFIT = "misfit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One concurrency: its rate (pulls a second, geometric mean over blocks) beside the lowest concurrency's.
+
+    `efficiency` is the speed-up by what perfect scaling would give; intervals are paired by block, None under 3 blocks.
+    """
+
+    concurrency: int
+    rate: float
+    speedup: float
+    speedup_low: float | None
+    speedup_high: float | None
+    efficiency: float
+    efficiency_low: float | None
+    efficiency_high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law:
+    """The universal scalability law as fitted, with 95% intervals."""
+
+    rate_of_one: float
+    """λ: pulls a second of one alone."""
+    contention: float
+    """σ: the share that waits in line; 0 is none."""
+    contention_low: float
+    contention_high: float
+    coherency: float
+    """κ: what each pair at once costs; above 0 the rate falls beyond the peak."""
+    coherency_low: float
+    coherency_high: float
+    peak: float | None
+    """The concurrency of the greatest rate, √((1-σ)/κ); None where the law has no peak."""
+    misfit: float
+    """The greatest distance of a level from the law, as a share: 0.05 is 5% off."""
+
+    def rate(self, concurrency: float) -> float:
+        """Pulls a second at a concurrency, by the law; beyond the highest one measured it is a guess."""
+        waiting = self.contention * (concurrency - 1) + self.coherency * concurrency * (concurrency - 1)
+        return self.rate_of_one * concurrency / (1 + waiting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a concurrency below the recommended one loses: 0.3 is 30% fewer pulls a second; intervals paired by block."""
+
+    concurrency: int
+    lost: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """A curve over concurrency. Without two concurrencies there is no knee and nothing to recommend."""
+
+    levels: tuple[Level, ...]
+    blocks: int
+    """Blocks that have every level."""
+    law: Law | None
+    no_law: NoLaw | None
+    knee: int | None
+    """The fewest at once from which more brings nothing that matters; None where the highest measured still gains."""
+    knee_low: int | None
+    """Between this concurrency and `knee_high` the knee lies, at 95% confidence."""
+    knee_high: int | None
+    recommended: int | None
+    """The knee, or the highest measured where there is none yet."""
+    costs: tuple[Cost, ...]
+
+
+def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) -> Scaling:
+    """The curve of pulls a second by concurrency and block.
+
+    Only blocks that have every level count, so that no level is judged by other minutes than the rest; a level that
+    fewer than half of the blocks have (its trials failed) is left out before, for it would take the others' blocks.
+    """
+    concurrencies, table = _whole_blocks(rates)
+    if not len(table):
+        return Scaling(
+            levels=(), blocks=0, law=None, no_law=NoLaw.TOO_FEW_LEVELS, knee=None, knee_low=None, knee_high=None,
+            recommended=None, costs=(),
+        )  # fmt: skip
+    levels = tuple(_level(table, concurrencies, index) for index in range(len(concurrencies)))
+    law, no_law = _law(concurrencies, table)
+    knee, low, high = None, None, None
+    if len(concurrencies) > 1 and len(table) >= MIN_BLOCKS:
+        by_law = law is not None
+        index = _knee(concurrencies, table.mean(axis=0), _standard_error(table), by_law=by_law, margin=margin)
+        knee = concurrencies[index]
+        low, high = _knee_interval(concurrencies, table, by_law=by_law, margin=margin)
+    last = concurrencies[-1]
+    return Scaling(
+        levels=levels,
+        blocks=len(table),
+        law=law,
+        no_law=no_law,
+        knee=None if knee == last else knee,
+        knee_low=low,
+        knee_high=high,
+        recommended=knee,
+        costs=() if knee is None else _costs(concurrencies, table, knee),
+    )
+
+
+def _whole_blocks(rates: Mapping[int, Mapping[int, float]]) -> tuple[list[int], _Table]:
+    """The concurrencies in order, and the logarithms of their rates: a row a block that has them all."""
+    fullest = max((len(blocks) for blocks in rates.values()), default=0)
+    kept = sorted(level for level, blocks in rates.items() if blocks and 2 * len(blocks) >= fullest)
+    common = set.intersection(*(set(rates[level]) for level in kept)) if kept else set()
+    rows = [[rates[level][block] for level in kept] for block in sorted(common)]
+    return kept, np.log(np.asarray(rows, dtype=np.float64)).reshape(len(rows), len(kept))
+
+
+def _level(table: _Table, concurrencies: Sequence[int], index: int) -> Level:
+    gains = table[:, index] - table[:, 0]
+    speedup = math.exp(float(gains.mean()))
+    bounds = mean_interval(gains.tolist()) if len(gains) >= MIN_BLOCKS else None
+    low, high = (None, None) if bounds is None else (math.exp(bounds.low), math.exp(bounds.high))
+    perfect = concurrencies[index] / concurrencies[0]
+    return Level(
+        concurrency=concurrencies[index],
+        rate=math.exp(float(table[:, index].mean())),
+        speedup=speedup,
+        speedup_low=low,
+        speedup_high=high,
+        efficiency=speedup / perfect,
+        efficiency_low=None if low is None else low / perfect,
+        efficiency_high=None if high is None else high / perfect,
+    )
+
+
+def _costs(concurrencies: Sequence[int], table: _Table, recommended: int) -> tuple[Cost, ...]:
+    at, made = list(concurrencies).index(recommended), []
+    for index in range(at):
+        kept = table[:, index] - table[:, at]
+        bounds = mean_interval(kept.tolist())
+        lost, low, high = (1 - math.exp(value) for value in (float(kept.mean()), bounds.high, bounds.low))
+        made.append(Cost(concurrency=concurrencies[index], lost=lost, low=low, high=high))
+    return tuple(made)
+
+
+def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw | None]:
+    if len(concurrencies) < MIN_LEVELS:
+        return None, NoLaw.TOO_FEW_LEVELS
+    if len(table) < MIN_BLOCKS:
+        return None, NoLaw.TOO_FEW_BLOCKS
+    means = table.mean(axis=0)
+    rate_of_one, contention, coherency = _fit(concurrencies, means)
+    off = float(np.abs(_predicted(concurrencies, rate_of_one, contention, coherency) - means).max())
+    if off > max(math.log1p(_MISFIT_AT_MOST), 2 * _standard_error(table)):
+        return None, NoLaw.MISFIT
+    fits = np.array([_fit(concurrencies, mine)[1:] for mine in _other_means(table)])
+    low, high = np.quantile(fits, _TAILS, axis=0)
+    law = Law(
+        rate_of_one=rate_of_one,
+        contention=contention,
+        contention_low=min(contention, float(low[0])),
+        contention_high=max(contention, float(high[0])),
+        coherency=coherency,
+        coherency_low=min(coherency, float(low[1])),
+        coherency_high=max(coherency, float(high[1])),
+        peak=math.sqrt((1 - contention) / coherency) if coherency > 0 and contention < 1 else None,
+        misfit=math.expm1(off),
+    )
+    return law, None
+
+
+def _fit(concurrencies: Sequence[int], means: _Table) -> tuple[float, float, float]:
+    """λ, σ and κ that come nearest to the rates, distances counted as shares of them."""
+    from scipy.optimize import nnls
+
+    n = np.asarray(concurrencies, dtype=np.float64)
+    share = np.exp(means) / n
+    design = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1) * share[:, None]
+    (alone, waiting, crosstalk), _ = nnls(design, np.ones_like(n))
+    # Without a share of its own the first pull would take no time: then all of it is waiting.
+    alone = max(float(alone), 1e-12)
+    return 1 / alone, float(waiting) / alone, float(crosstalk) / alone
+
+
+def _predicted(concurrencies: Sequence[int], rate_of_one: float, contention: float, coherency: float) -> _Table:
+    """The logarithms of the law's rates."""
+    n = np.asarray(concurrencies, dtype=np.float64)
+    rates: _Table = np.log(rate_of_one * n / (1 + contention * (n - 1) + coherency * n * (n - 1)))
+    return rates
+
+
+def _knee(concurrencies: Sequence[int], means: _Table, error: float, *, by_law: bool, margin: float) -> int:
+    """The index of the fewest at once that are within the margin of the best.
+
+    By the law where it fits, for it takes the noise out; else by the measured rates, of which the best is flattered by
+    its luck, so one standard error more is forgiven.
+    """
+    curve = _predicted(concurrencies, *_fit(concurrencies, means)) if by_law else means
+    forgiven = math.log1p(margin) + (0.0 if by_law else error)
+    return int(np.argmax(curve >= curve.max() - forgiven))
+
+
+def _knee_interval(concurrencies: Sequence[int], table: _Table, *, by_law: bool, margin: float) -> tuple[int, int]:
+    """The knees of the means that other blocks might have given, without the outer 5%."""
+    error = _standard_error(table)
+    knees = [_knee(concurrencies, means, error, by_law=by_law, margin=margin) for means in _other_means(table)]
+    low, high = np.quantile(knees, _TAILS, method="inverted_cdf")
+    return concurrencies[int(low)], concurrencies[int(high)]
+
+
+def _standard_error(table: _Table) -> float:
+    """Of the difference of two levels' mean log rates, what hits a whole block alike taken out."""
+    rows, columns = table.shape
+    left = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
+    return math.sqrt(2 * float((left**2).sum()) / ((rows - 1) * (columns - 1)) / rows)
+
+
+def _other_means(table: _Table) -> _Table:
+    """Mean log rates as other blocks might have given them, always the same ones: _RESAMPLES rows.
+
+    Student's t about each mean, with the spread that all levels share: drawing whole blocks anew, of which there are
+    few, understates it (three blocks held the truth in 75% of cases, and so in 95%).
+    """
+    rows, columns = table.shape
+    noise = np.random.default_rng(0).standard_t((rows - 1) * (columns - 1), (_RESAMPLES, columns))
+    means: _Table = table.mean(axis=0) + noise * _standard_error(table) / math.sqrt(2)
+    return means
