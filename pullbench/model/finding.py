@@ -4,7 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict  # pydantic reads docstrings of this one alone before Python 3.12
 
 
 class Status(StrEnum):
@@ -45,13 +48,81 @@ def worst(findings: Iterable[Finding]) -> Status:
     return next((status for status in _ORDER if status in seen), Status.SKIP)
 
 
-def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
-    """What `preflight --json` prints: the worst status, and each finding's fields.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Findings that belong together: of a registry by one proxy with its images and platforms, or of a local target."""
 
-    A finding's `evidence` is what the check saw, an object of its own for each check; null where nothing was looked at.
+    name: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def status(self) -> Status:
+        return worst(self.findings)
+
+    def rest(self, target: str) -> str:
+        """What a target's name adds to the place's: an image and a platform, or nothing."""
+        return target.removeprefix(self.name).strip()
+
+
+def by_place(findings: Iterable[Finding]) -> list[Place]:
+    """Findings grouped, in the order in which each place is first met.
+
+    `eu library/nginx:1.27 linux/amd64` belongs to `eu` where a finding is about `eu` itself, else to the image where one
+    is about that; `eu via cache` is a place of its own.
     """
-    return {"status": worst(findings).value, "findings": [_document(finding) for finding in findings]}
+    found = list(findings)
+    targets = {finding.target for finding in found}
+    places: dict[str, list[Finding]] = {}
+    for finding in found:
+        places.setdefault(_place_of(finding.target, targets), []).append(finding)
+    return [Place(name=name, findings=tuple(group)) for name, group in places.items()]
 
 
-def _document(finding: Finding) -> dict[str, Any]:
-    return asdict(finding) | {"evidence": json.loads(finding.evidence) if finding.evidence else None}
+def _place_of(target: str, targets: set[str]) -> str:
+    words = target.split(" ")
+    for end in range(1, len(words)):
+        whole = " ".join(words[:end])
+        if whole in targets and any(mark in words[end] for mark in ":@/"):  # a reference or a platform comes next
+            return whole
+    return target
+
+
+@with_config(ConfigDict(use_attribute_docstrings=True))
+class FindingDocument(TypedDict):
+    """What one check says of one target."""
+
+    check: str
+    """The check's stable id, such as `tls`; docs/checks.md describes each."""
+    target: str
+    """`eu`, `eu via cache`, `eu library/nginx:1.27 linux/amd64`, or what is no registry: a daemon, a file."""
+    status: Status
+    """`error` means that the check could not be run, `skip` that it does not apply or had nothing left to learn."""
+    observed: str
+    """Of a failure it starts with an error code in brackets where there is one, such as `[connect_refused]`."""
+    expected: str
+    remedy: str
+    """What to do; never empty for warn, fail and error."""
+    duration_s: float
+    """Seconds that the check took for this target; 0 where it was skipped."""
+    evidence: Any
+    """What the check saw, of its own shape for each check; null where nothing was looked at."""
+
+
+@with_config(ConfigDict(use_attribute_docstrings=True))
+class FindingsDocument(TypedDict):
+    """Findings as JSON."""
+
+    status: Status
+    """The first of fail, error, warn, pass, skip that any finding has."""
+    findings: list[FindingDocument]
+
+
+def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What `preflight --json` prints, a FindingsDocument: the worst status, and each finding's fields."""
+    document: FindingsDocument = {"status": worst(findings), "findings": [_document(finding) for finding in findings]}
+    return cast(dict[str, Any], document)
+
+
+def _document(finding: Finding) -> FindingDocument:
+    evidence = json.loads(finding.evidence) if finding.evidence else None
+    return cast(FindingDocument, asdict(finding) | {"evidence": evidence})

@@ -18,7 +18,7 @@ from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
 from pullbench.preflight.check import Check, Fault, Local, Room, Target, always
 from pullbench.preflight.checks import CHECKS
-from pullbench.preflight.evidence import as_json
+from pullbench.preflight.evidence import as_json, without_secrets
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.together import together
 from pullbench.preflight.world import World
@@ -109,7 +109,8 @@ def run_checks(checks: Sequence[Check[Any, Any]], world: World) -> list[Finding]
     together([partial(call, place) for place in range(len(jobs))], at_once=AT_ONCE, name="preflight", after=waits)
     positions = _Positions(checks, jobs, world)
     ended = sorted(done.values(), key=lambda each: positions.of(each.job))
-    return [finding for each in ended for finding in each.findings]
+    known = world.keychain.known()
+    return [without_secrets(finding, known) for each in ended for finding in each.findings]
 
 
 def _in_order(checks: Sequence[Check[Any, Any]]) -> list[Check[Any, Any]]:

@@ -1,12 +1,17 @@
 """What a probe saw is kept as JSON that nothing in it can break or blow up."""
 
+import base64
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pytest
+
 from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
 from pullbench.preflight.check import Fault
-from pullbench.preflight.evidence import MOST_CHARACTERS, as_json
+from pullbench.preflight.evidence import MOST_CHARACTERS, as_json, without_secrets
+from pullbench.registry.auth import Credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +54,51 @@ def test_a_document_that_is_too_long_is_cut_and_stays_json() -> None:
     document = json.loads(as_json({str(number): "x" * 200 for number in range(500)}))
 
     assert len(document["cut"]) == MOST_CHARACTERS
+
+
+ANN = Credentials(username="ann", password='pa"55word', identity_token="refresh-token-1")
+ANN_BASIC = base64.b64encode(b'ann:pa"55word').decode()
+
+
+def finding_of(text: str, evidence: object = None) -> Finding:
+    return Finding(
+        check="auth",
+        target="eu",
+        status=Status.FAIL,
+        observed=text,
+        expected=text,
+        remedy=text,
+        evidence=None if evidence is None else as_json(evidence),
+    )
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        'you sent pa"55word',
+        "you sent refresh-token-1!",
+        f"you sent {ANN_BASIC}",
+        "Authorization: Bearer c29tZS1vcGFxdWUtdG9rZW4",
+        "authorization: basic dXNlcjpwYXNzd29yZA==",
+        "see https://user:hunter2hunter2@storage.example/x",
+        "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
+    ],
+)
+def test_no_secret_that_a_registry_echoes_stays_in_a_finding_or_its_evidence(echo: str) -> None:
+    clean = without_secrets(finding_of(echo, {"body": [echo]}), [ANN])
+
+    told = json.dumps([clean.observed, clean.expected, clean.remedy, clean.evidence])
+    secrets = ["55word", "refresh-token-1", ANN_BASIC, "c29tZS1v", "dXNlcjpw", "hunter2", "eyJzdWIi"]
+    assert [secret for secret in secrets if secret in told] == []
+    assert "(redacted)" in clean.observed
+    assert "(redacted)" in json.loads(clean.evidence or "")["body"][0]
+
+
+def test_what_is_no_secret_stays() -> None:
+    text = (
+        'Bearer realm="https://auth.example/token",service="r" sha256:0123456789abcdef0123456789abcdef '
+        "https://r.example:5000/v2/team/app@sha256:ab Basic authentication is asked for"
+    )
+    finding = finding_of(text, [text])
+    assert without_secrets(finding, [ANN]) == finding
+    assert without_secrets(finding, [Credentials(username="a", password="team")]) == finding, "a word of four letters"

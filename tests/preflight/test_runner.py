@@ -16,7 +16,7 @@ from pullbench.preflight.targets import every_image, every_platform, every_route
 from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
 from tests.preflight.world import spec_of, world_over
-from tests.registry.fake_registry import FakeRegistry
+from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.sockets import answering, closed_port, listening
 
 TWO_WAYS: dict[str, Any] = {
@@ -328,3 +328,16 @@ def test_the_document_has_the_worst_status_and_every_field() -> None:
 def test_an_ipv6_endpoint_is_shown_in_brackets() -> None:
     assert str(endpoint.of_url("http://[::1]:5000")) == "[::1]:5000"
     assert endpoint.of_url("https://r.example").port == 443
+
+
+def test_a_password_that_a_registry_echoes_is_in_no_finding() -> None:
+    def probe(world: World, target: Target) -> str:
+        world.keychain.credentials("env:CI", target.route.host)
+        return f"you sent {SECRET}"
+
+    def judge(evidence: str, target: Target) -> list[Finding]:
+        return [failed("echo", target, evidence, evidence, evidence)]
+
+    found = run(check_of("echo", probe=probe, judge=judge))
+    assert SECRET not in repr(found)
+    assert found[0].observed == "you sent (redacted)"
