@@ -13,7 +13,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from flows.compare_cli import app as compare_app
+from flows.compare_cli import baseline_app
 from flows.images_cli import app as images_app
+from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
@@ -26,23 +29,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(images_app, name="images")
+app.add_typer(compare_app)
+app.add_typer(baseline_app, name="baseline")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""
 _TYPER_INTERRUPTED = 130
 _exit = os._exit
-
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML).")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change the spec, such as matrix.concurrency=[1,4]; may be given again."
-    ),
-]
-Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a folder or an fsspec URL.")]
-Reports = Annotated[Path, typer.Option(metavar="DIR", help="Where HTML reports go.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it, or 'latest'.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -38,29 +38,31 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
         "preflight": _preflight(stored),
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
-        "cells": _records(table),
-        "comparisons": _records(contrasts(stored)),
+        "cells": plain_records(table),
+        "comparisons": plain_records(contrasts(stored)),
         "slo": [_plain_row(row) for row in whole_run(scores)],
-        "errors": _records(tables.errors(stored.pulls)),
+        "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
     }
 
 
 def _preflight(stored: StoredRun) -> dict[str, Any]:
     names = [entry.name for entry in dataclasses.fields(Finding)]
-    rows = _records(stored.checks[names]) if len(stored.checks) else []
+    rows = plain_records(stored.checks[names]) if len(stored.checks) else []
     return findings_document([Finding(**row | {"status": Status(row["status"])}) for row in rows])
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as JSON values."""
     return [_plain_row(row) for row in records(frame)]
 
 
 def _plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in row.items()}
+    return {name: plain(value) for name, value in row.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of a frame as JSON has it: null for what is not known."""
     if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, pd.Timestamp):

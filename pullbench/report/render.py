@@ -1,7 +1,8 @@
 """From a stored run to its report: the notebook is run in a process of its own, and its page takes the old one's place.
 
-    OUT_DIR/RUN_ID/index.html     the report: one file that opens anywhere
-    OUT_DIR/RUN_ID/report.ipynb   the notebook it came from, executed
+    OUT_DIR/RUN_ID/index.html                        the report: one file that opens anywhere
+    OUT_DIR/RUN_ID/report.ipynb                      the notebook it came from, executed
+    OUT_DIR/compare-BASELINE-CANDIDATE/index.html    two runs compared
 
 The process gets no environment but what Python needs, and folders of its own for Jupyter's and IPython's settings: what a
 user configured there does not change a report, and no secret of the environment can get into one.
@@ -25,6 +26,7 @@ from pullbench.store.dataset import ResultStore, check_run_id
 
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
+COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
 PAGE = "index.html"
 TIMEOUT_S = 900
 _KEPT = (
@@ -49,15 +51,37 @@ def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook:
     Raises UsageError where there is no such run, and IncompleteError that names the cell where the notebook failed, or
     the folder that cannot be written: the notebook so far is kept beside, an older HTML stays as it was.
     """
-    check_run_id(run_id)
-    results_url = results_url if "://" in results_url else str(Path(results_url).resolve())
-    run = ResultStore(results_url).run(run_id)
-    parameters = {"results_url": _without_secrets(results_url), "run_id": run_id}
+    run = ResultStore(_absolute(results_url)).run(run_id)
+    title = f"{run.name} · {run_id} · pullbench"
+    again = f"pullbench report {run_id}"
+    return _report(notebook, {"run_id": run_id}, results_url, out_dir / run_id, title=title, again=again)
+
+
+def render_comparison(results_url: str, baseline: str, candidate: str, out_dir: Path) -> Path:
+    """Make the report that compares two stored runs, by their run_ids, and return the path of its HTML.
+
+    Raises as `render_run_report` does.
+    """
+    store = ResultStore(_absolute(results_url))
+    name = store.run(candidate).name
+    folder = out_dir / f"compare-{store.run(baseline).run_id}-{candidate}"
+    title, again = f"{name} · comparison · pullbench", f"pullbench compare {baseline} {candidate}"
+    parameters = {"baseline": baseline, "candidate": candidate}
+    return _report(COMPARE_NOTEBOOK, parameters, results_url, folder, title=title, again=again)
+
+
+def _report(notebook: Path, runs: Mapping[str, str], results_url: str, folder: Path, *, title: str, again: str) -> Path:
+    results_url = _absolute(results_url)
+    parameters = {"results_url": _without_secrets(results_url), **runs}
     check_parameters(notebook, parameters)
-    folder = out_dir.resolve() / run_id
-    with _writing(folder, run_id):
+    folder = folder.resolve()
+    with _writing(folder, again):
         folder.mkdir(parents=True, exist_ok=True)
-        return _render(notebook, parameters, results_url, folder, title=f"{run.name} · {run_id} · pullbench")
+        return _render(notebook, parameters, results_url, folder, title=title)
+
+
+def _absolute(results_url: str) -> str:
+    return results_url if "://" in results_url else str(Path(results_url).resolve())
 
 
 def find_report(reports: Path, run_id: str) -> Path | None:
@@ -84,13 +108,13 @@ def check_out_dir(out_dir: Path) -> None:
 
 
 @contextmanager
-def _writing(folder: Path, run_id: str) -> Iterator[None]:
+def _writing(folder: Path, again: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise IncompleteError(
             f"{error.filename or folder}: the report cannot be written there: {error.strerror or error}; the results "
-            f"are stored: `pullbench report {run_id} --reports DIR` makes it elsewhere"
+            f"are stored: `{again} --reports DIR` makes it elsewhere"
         ) from error
 
 

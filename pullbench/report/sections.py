@@ -26,6 +26,8 @@ PILLS = {
     "no_difference": ("open", "no difference"),
     "inconclusive": ("open", "inconclusive"),
     "too_few_samples": ("open", "too few samples"),
+    "fails_more": ("bad", "fails more"),
+    "fails_less": ("good", "fails less"),
     "holds": ("good", "holds"),
     "more": ("open", "more here"),
     "less": ("open", "less here"),

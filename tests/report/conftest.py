@@ -31,6 +31,6 @@ def make() -> Make:
     stores = itertools.count()
 
     def made(recipe: Recipe) -> StoredRun:
-        return read_run(synthetic.make(f"memory://report-{next(stores)}", recipe), RUN_ID)
+        return read_run(synthetic.make(f"memory://report-{next(stores)}", recipe), recipe.run_id)
 
     return made

@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,11 @@ class Recipe:
     )
     status: str = "complete"
     seed: int = 7
+    run_id: str = RUN_ID
+    started_at: datetime = STARTED_AT
+    name: str = "concurrency-sweep"
+    slower: float = 1.0
+    """Times of each pull, as a multiple of what they would be."""
     slo: dict[str, float] = field(
         default_factory=lambda: {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": 2.0, "consecutive_failures": 3}
     )
@@ -70,10 +76,10 @@ class _Maker:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.random = random.Random(recipe.seed)
-        self.now = STARTED_AT + timedelta(seconds=9)
+        self.now = recipe.started_at + timedelta(seconds=9)
 
     def trial(self, cell: Cell, *, warmup: bool) -> TrialResult:
-        drift = self.random.gauss(0, self.recipe.noise) + (0.4 if warmup else 0.0)
+        drift = self.random.gauss(0, self.recipe.noise) + (0.4 if warmup else 0.0) + math.log(self.recipe.slower)
         workers = [0.0] * cell.concurrency
         results, exchanges = [], []
         for pull in range(self.recipe.pulls):
@@ -173,19 +179,19 @@ class _Maker:
 
 
 def make(folder: Path | str, recipe: Recipe | None = None) -> ResultStore:
-    """A store with one made-up run, RUN_ID, compacted as a finished run is."""
+    """A store with one made-up run, compacted as a finished run is; a folder that has some gets one more."""
     recipe = recipe or Recipe()
-    maker, store, number = _Maker(recipe), ResultStore(str(folder)), 0
+    maker, store, number, run_id = _Maker(recipe), ResultStore(str(folder)), 0, recipe.run_id
     for block in range(recipe.warmup + recipe.blocks):
         order = _cells(recipe)
         maker.random.shuffle(order)
         for cell in order:
             warmup = block < recipe.warmup
             trial = Trial(number=number, block=block, warmup=warmup, cell=cell, images=tuple(recipe.images))
-            store.write_trial(RUN_ID, "office", trial, maker.trial(cell, warmup=warmup))
+            store.write_trial(run_id, "office", trial, maker.trial(cell, warmup=warmup))
             number += 1
-    store.compact(RUN_ID)
-    store.write_checks(RUN_ID, "office", CHECKS, STARTED_AT)
+    store.compact(run_id)
+    store.write_checks(run_id, "office", CHECKS, recipe.started_at)
     store.write_run(_run(recipe, maker.now, number))
     return store
 
@@ -213,7 +219,7 @@ def _cells(recipe: Recipe) -> list[Cell]:
 
 def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
     spec = {
-        "name": "concurrency-sweep",
+        "name": recipe.name,
         "images": list(recipe.images),
         "slo": recipe.slo,
         "repetitions": recipe.blocks,
@@ -227,11 +233,11 @@ def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
     refused |= {"platform": "linux/amd64", "cache": "cold", "proxy_cache": "any", "auth": "persisted"}
     reason = "proxy 'cache' is a mirror of 'us', not of 'eu'"
     return Run(
-        run_id=RUN_ID,
+        run_id=recipe.run_id,
         vantage="office",
-        name="concurrency-sweep",
+        name=recipe.name,
         labels={"commit": "3f4ff3c"},
-        started_at=STARTED_AT,
+        started_at=recipe.started_at,
         finished_at=finished_at,
         status=recipe.status,  # type: ignore[arg-type]
         seed=1,

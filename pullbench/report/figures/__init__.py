@@ -3,7 +3,8 @@
 from pullbench.report.figures.concurrency import concurrency
 from pullbench.report.figures.contrast import contrast
 from pullbench.report.figures.overview import overview
+from pullbench.report.figures.ratios import ratios
 from pullbench.report.figures.timeline import timeline
 from pullbench.report.figures.waterfall import waterfalls
 
-__all__ = ["concurrency", "contrast", "overview", "timeline", "waterfalls"]
+__all__ = ["concurrency", "contrast", "overview", "ratios", "timeline", "waterfalls"]

@@ -1,0 +1,123 @@
+"""`compare` and `baseline`: two stored runs side by side, and which run others are compared with. Without Prefect."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.comparison_table import comparison_table
+from flows.console import plain, stdout_console
+from pullbench.errors import UsageError
+from pullbench.report import comparison_words
+from pullbench.report.choose import choose_baseline, choose_run
+from pullbench.report.comparison import RunsCompared, compare_runs
+from pullbench.report.comparison_document import comparison_document
+from pullbench.report.render import check_out_dir, render_comparison
+from pullbench.report.stored import read_run
+from pullbench.store.baselines import Baselines
+from pullbench.store.dataset import ResultStore
+
+_FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
+
+
+def compare(
+    baseline: str,
+    candidate: str,
+    *,
+    results: str,
+    reports: Path,
+    fail_on: str | None,
+    any_machine: bool,
+    report: bool,
+    as_json: bool,
+) -> int:
+    """Compare two runs; 1 where `fail_on` asks for it and a regression was found, else 0."""
+    at_least = _at_least(fail_on)
+    store = ResultStore(results)
+    after = choose_run(store, candidate)
+    before = choose_baseline(store, baseline, after)
+    found = compare_runs(read_run(store, before.run_id), read_run(store, after.run_id))
+    page = None
+    if report:
+        check_out_dir(reports)
+        page = render_comparison(results, before.run_id, after.run_id, reports)
+    if as_json:
+        print(json.dumps(comparison_document(found, None if page is None else str(page)), indent=2, default=str))
+    else:
+        _show(found, page)
+    return _code(found, at_least, any_machine=any_machine)
+
+
+def _at_least(fail_on: str | None) -> float | None:
+    """The least rise of time that counts as a regression, as a share; None where nothing fails."""
+    if fail_on is None:
+        return None
+    asked = _FAIL_ON.fullmatch(fail_on)
+    if asked is None:
+        raise UsageError(f"--fail-on: '{fail_on}' is not regression or regression:PERCENT, such as regression:10")
+    return float(asked[1] or 0) / 100
+
+
+def _show(found: RunsCompared, page: Path | None) -> None:
+    stdout, said = stdout_console(), comparison_words.headline(found)
+    for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
+        run = stored.run
+        stdout.print(plain(f"{side:9}  {run.run_id}  {run.name}  {run.started_at:%Y-%m-%d %H:%M} UTC"))
+    for warning in comparison_words.warnings(found):
+        stdout.print(plain(f"warning: {warning}"), style="yellow")
+    for entry in found.differences:
+        stdout.print(plain(f"differs: {entry.kind}: {entry.what}: {entry.baseline} → {entry.candidate}"), style="dim")
+    stdout.print()
+    if len(found.cells):
+        stdout.print(comparison_table(found.cells))
+        stdout.print()
+    stdout.print(plain(said.title), style="bold")
+    stdout.print(plain(said.sentence))
+    if page is not None:
+        stdout.print(plain(f"report: {page}"))
+
+
+def _code(found: RunsCompared, at_least: float | None, *, any_machine: bool) -> int:
+    if at_least is None or found.regressions(at_least).empty:
+        return 0
+    if found.other_machine and not any_machine:
+        text = "a regression between different machines or vantages does not fail; --any-machine lets it"
+        Console(stderr=True).print(f"pullbench: {text}", markup=False, soft_wrap=True)
+        return 0
+    return 1
+
+
+def set_baseline(run: str, *, results: str) -> int:
+    store = ResultStore(results)
+    made = Baselines(store).set(choose_run(store, run).run_id, datetime.now(UTC))
+    print(f"{made.run_id} is the baseline of '{made.name}' now: pullbench compare baseline RUN_ID")
+    return 0
+
+
+def list_baselines(*, results: str, as_json: bool) -> int:
+    found = Baselines(ResultStore(results)).all()
+    if as_json:
+        rows = [{"name": entry.name, "run_id": entry.run_id, "set_at": entry.set_at.isoformat()} for entry in found]
+        print(json.dumps(rows, indent=2))
+        return 0
+    if not found:
+        Console(stderr=True).print(
+            f"no baseline is set in {results}: pullbench baseline set RUN_ID", markup=False, soft_wrap=True
+        )
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "run", "set (UTC)"):
+        table.add_column(column)
+    for entry in found:
+        table.add_row(plain(entry.name), entry.run_id, f"{entry.set_at:%Y-%m-%d %H:%M}")
+    stdout_console().print(table)
+    return 0
+
+
+def remove_baseline(name: str, *, results: str) -> int:
+    Baselines(ResultStore(results)).remove(name)
+    print(f"'{name}' has no baseline any more; its runs stay")
+    return 0

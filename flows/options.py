@@ -1,0 +1,18 @@
+"""Arguments and options that several commands take, each with one help text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML).")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change the spec, such as matrix.concurrency=[1,4]; may be given again."
+    ),
+]
+Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a folder or an fsspec URL.")]
+Reports = Annotated[Path, typer.Option(metavar="DIR", help="Where HTML reports go.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it, or 'latest'.")]

@@ -1,0 +1,89 @@
+"""Which stored run is meant: by run_id, by a word, by a label or by a name.
+
+    20261123T161500Z-3fa2   that run
+    latest                  the newest
+    baseline                the one that `pullbench baseline set` named (for a comparison's baseline only)
+    commit=3f4ff3c          the newest complete one with that label
+    concurrency-sweep       the newest complete one of that name
+
+As a comparison's baseline, a word, label or name means a run of the candidate's name from before the candidate: nobody
+compares a run with itself, or with one of another benchmark, unless he names it by its run_id.
+"""
+
+from collections.abc import Callable, Sequence
+
+from pullbench.errors import UsageError
+from pullbench.model.record import Run
+from pullbench.store.baselines import Baselines
+from pullbench.store.dataset import ResultStore
+
+LATEST = "latest"
+BASELINE = "baseline"
+_COMPLETE = "complete"
+
+
+def choose_run(store: ResultStore, text: str) -> Run:
+    """The run that a person means; UsageError that says what there is where none fits."""
+    runs = store.runs()
+    by_id = next((run for run in runs if run.run_id == text), None)
+    if by_id is not None:
+        return by_id
+    if text == BASELINE:
+        raise UsageError("baseline: of which name? `pullbench baseline list` shows them with their run_ids")
+    if text == LATEST:
+        return _first(runs, f"'{LATEST}': no run is stored in {store.files.where()}; `pullbench demo` makes one")
+    fits = _fitting(text)
+    return _first([run for run in runs if fits(run)], _nothing(store, text, runs))
+
+
+def choose_baseline(store: ResultStore, text: str, candidate: Run) -> Run:
+    """The run that a candidate is to be compared with; UsageError where none fits."""
+    runs = store.runs()
+    by_id = next((run for run in runs if run.run_id == text), None)
+    if by_id is not None:
+        return by_id
+    if text == BASELINE:
+        found = Baselines(store).of(candidate.name)
+        if found is None:
+            raise UsageError(
+                f"baseline: none is set for '{candidate.name}'; set one with `pullbench baseline set RUN_ID`"
+            )
+        return store.run(found.run_id)
+    before = [run for run in runs if run.started_at < candidate.started_at and run.status == _COMPLETE]
+    if text == LATEST or _is_name(text, runs):
+        name = candidate.name if text == LATEST else text
+        of_name = [run for run in before if run.name == name]
+        return _first(of_name, f"'{text}': no complete run of '{name}' is older than {candidate.run_id}")
+    fits = _fitting(text)
+    fitting = [run for run in runs if fits(run) and run.run_id != candidate.run_id]
+    same_name = [run for run in fitting if run.name == candidate.name]
+    return _first(same_name or fitting, _nothing(store, text, runs))
+
+
+def _fitting(text: str) -> Callable[[Run], bool]:
+    key, equals, value = text.partition("=")
+    if equals:
+        return lambda run: run.labels.get(key) == value and run.status == _COMPLETE
+    return lambda run: run.name == text and run.status == _COMPLETE
+
+
+def _is_name(text: str, runs: Sequence[Run]) -> bool:
+    return "=" not in text and any(run.name == text for run in runs)
+
+
+def _first(runs: Sequence[Run], otherwise: str) -> Run:
+    if not runs:
+        raise UsageError(otherwise)
+    return runs[0]
+
+
+def _nothing(store: ResultStore, text: str, runs: Sequence[Run]) -> str:
+    if "=" in text:
+        labels = sorted({f"{key}={value}" for run in runs for key, value in run.labels.items()})
+        there = f"labels there are: {', '.join(labels[:8])}" if labels else "no run has a label"
+        return f"'{text}': no complete run in {store.files.where()} has that label; {there}"
+    names = ", ".join(dict.fromkeys(run.name for run in runs)) or "none"
+    ids = ", ".join(run.run_id for run in runs[:5]) or "none"
+    return (
+        f"'{text}' is no run_id, label or name of a complete run in {store.files.where()}; runs: {ids}; names: {names}"
+    )
