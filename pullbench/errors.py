@@ -79,6 +79,22 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.UNKNOWN: "not classified yet: please report the text, it is a bug of pullbench",
 }
 
+NO_WAY_THERE: frozenset[ErrorCode] = frozenset(
+    {
+        ErrorCode.DNS,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.CONNECT_REFUSED,
+        ErrorCode.CONNECT_TIMEOUT,
+        ErrorCode.TLS_TIMEOUT,
+        ErrorCode.TLS_UNTRUSTED,
+        ErrorCode.TLS_EXPIRED,
+        ErrorCode.TLS_HOSTNAME,
+        ErrorCode.PLAIN_HTTP,
+        ErrorCode.PROXY,
+    }
+)
+"""What ails the way to a registry and not one image: asking for the others would only wait again."""
+
 RETRYABLE: frozenset[ErrorCode] = frozenset(
     {
         ErrorCode.CONNECT_REFUSED,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from pullbench.engines.base import Engine
-from pullbench.errors import RETRYABLE, ErrorCode
+from pullbench.errors import NO_WAY_THERE, RETRYABLE
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
@@ -18,21 +18,6 @@ from pullbench.registry.keychain import Keychain
 from pullbench.registry.resolve import image_facts
 
 _LOOKUPS_AT_ONCE = 8
-_NO_WAY_THERE = frozenset(
-    {
-        ErrorCode.DNS,
-        ErrorCode.UNREACHABLE,
-        ErrorCode.CONNECT_REFUSED,
-        ErrorCode.CONNECT_TIMEOUT,
-        ErrorCode.TLS_TIMEOUT,
-        ErrorCode.TLS_UNTRUSTED,
-        ErrorCode.TLS_EXPIRED,
-        ErrorCode.TLS_HOSTNAME,
-        ErrorCode.PLAIN_HTTP,
-        ErrorCode.PROXY,
-    }
-)
-"""What ails the way to a registry and not one image: asking for the others would only wait again."""
 
 
 def host_platform() -> str:
@@ -82,12 +67,12 @@ def _images_of(route: Route, images: list[str], platforms: list[str], keychain: 
 
         def ask(image: str) -> ImageFacts:
             found = image_facts(client, route.registry, image, platforms)
-            if found.error_code in RETRYABLE - _NO_WAY_THERE:  # one bad answer is no fact about an image
+            if found.error_code in RETRYABLE - NO_WAY_THERE:  # one bad answer is no fact about an image
                 found = image_facts(client, route.registry, image, platforms)
             return found
 
         first = ask(images[0])
-        if first.error_code in _NO_WAY_THERE:
+        if first.error_code in NO_WAY_THERE:
             return [dataclasses.replace(first, image=image) for image in images]
         rest = [partial(ask, image) for image in images[1:]]
         return [first, *together(rest, at_once=_LOOKUPS_AT_ONCE, name="images")]

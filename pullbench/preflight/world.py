@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import RegistryError
+from pullbench.errors import NO_WAY_THERE, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor, Index
@@ -58,6 +58,7 @@ class World:
         self._open_daemon = daemon
         self._daemons: dict[str | None, DockerDaemon] = {}
         self._clients: dict[str, RegistryClient] = {}
+        self._no_way: dict[str, RegistryError] = {}
         self._heads = Shared[tuple[str, str], ManifestHead]()
         self._manifests = Shared[tuple[str, str], FetchedManifest]()
         self._platform_images = Shared[tuple[str, str, str], PlatformImage | None]()
@@ -82,12 +83,19 @@ class World:
             return self._daemons[host]
 
     def head(self, route: Route, image: str) -> ManifestHead:
-        """What HEAD says of an image, asked once a route; by `manifest` where the registry refuses HEAD."""
+        """What HEAD says of an image, asked once a route; by `manifest` where the registry refuses HEAD.
+
+        Where no way leads to the registry, the first image that shows it speaks for all others.
+        """
 
         def ask() -> ManifestHead:
+            if route.name in self._no_way:
+                raise self._no_way[route.name]
             try:
                 return self.client(route).head_manifest(Reference.parse(image))
             except RegistryError as error:
+                if error.code in NO_WAY_THERE:
+                    self._no_way[route.name] = error
                 if error.status not in _HEAD_REFUSED:
                     raise
             found = self.manifest(route, image)

@@ -2,6 +2,7 @@
 
 import threading
 
+import httpx
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
@@ -60,3 +61,17 @@ def test_an_image_without_an_index_is_of_the_platform_that_its_config_states() -
     with world_over(registry, spec_of(images=["app:x"])) as world:
         assert world.platform_image(world.routes[0], "app:x", "linux/amd64") is not None
         assert world.platform_image(world.routes[0], "app:x", "linux/arm64") is None
+
+
+def test_a_registry_without_a_way_there_is_tried_for_one_image_alone() -> None:
+    registry = FakeRegistry()
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectTimeout("no answer")
+
+    registry.handler = refuse
+    with world_over(registry, spec_of(images=["app:1.0", "web:1.0"])) as world:
+        for image in world.spec.images:
+            with pytest.raises(RegistryError):
+                world.head(world.routes[0], image)
+    assert len(registry.requests) == 1
