@@ -168,7 +168,7 @@ def write_certificates(folder: Path) -> None:
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=90))  # preflight warns of fewer
         )
 
     authority = begin(ca_name, ca_key.public_key()).add_extension(

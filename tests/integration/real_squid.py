@@ -36,6 +36,7 @@ class Asked:
 
     method: str
     url: str
+    status: int
     sent_bytes: int
     agent: str
     """What the client calls itself; for a tunnel, what asked for the tunnel."""
@@ -51,8 +52,18 @@ class RealSquid:
 
     def asked(self) -> list[Asked]:
         """Every request so far."""
-        lines = [line.split(maxsplit=8) for line in (self.folder / "access.log").read_text().splitlines()]
-        return [Asked(method=line[5], url=line[6], sent_bytes=int(line[4]), agent=line[8].strip('"')) for line in lines]
+        log = (self.folder / "access.log").read_text()
+        lines = [line.split(maxsplit=8) for line in log.splitlines() if " error:" not in line]
+        return [
+            Asked(
+                method=line[5],
+                url=line[6],
+                status=int(line[3].rpartition("/")[2]),
+                sent_bytes=int(line[4]),
+                agent=line[8].strip('"'),
+            )
+            for line in lines
+        ]
 
     def asked_at_last(self, enough: Callable[[list[Asked]], bool]) -> list[Asked]:
         """The same when it is enough, or after 10 s: squid logs a request, and a tunnel above all, only when it has ended."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
+import yaml
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -58,6 +59,13 @@ class Shell:
             check=False,
         )
         return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def push_images(self, url: str, *workload: str) -> list[str]:
+        """Synthetic images on a registry that wants no login: their names, from the spec that the command prints."""
+        pushed = self.run("images", "push", url, "--credentials", "anonymous", *workload)
+        assert pushed.code == 0, pushed.err
+        names: list[str] = yaml.safe_load(pushed.out)["images"]
+        return names
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
