@@ -188,6 +188,8 @@ def _measure(left: list[Trial], run: Run, facts: Facts, session: Session, steps:
                 )
     finally:
         progress.ended()
+        for line in session.left_upstream(run.run_id):
+            progress.note(line)
 
 
 def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:

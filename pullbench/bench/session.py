@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from pullbench.bench.cleaning import clean
+from pullbench.bench.cold_push import left_lines
 from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
 from pullbench.bench.facts import gather_facts
+from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Ceiling, pull_requests, run_trial
 from pullbench.daemon.docker import DockerDaemon
@@ -29,6 +31,7 @@ from pullbench.preflight.runner import preflight
 from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore, new_run_id
 from pullbench.store.ledger import Ledger
+from pullbench.store.pushed import PushedImages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,10 @@ class Session:
             if "engine" not in CAPABILITIES[self.spec.engine(name).kind].cannot
         }
         self._ledger = Ledger(store)
+        self._pushed = PushedImages(store)
+        self._proxy_cache = ProxyCache(
+            self.spec, keychain=self.keychain, clock=self.clock, environ=environ, pushed=self._pushed
+        )
         self._routes = routes(self.spec)
         self._ceiling: Ceiling | None = None
         self._store_ids: dict[str, str] = {}
@@ -159,10 +166,12 @@ class Session:
             self._ledger.record(run_id, trial.number, store_id, names)
             self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
 
+        ready: Ready | None = None
         try:
+            ready = self._proxy_cache.prepare(run_id, trial, requests, facts)
             result = run_trial(
                 trial,
-                requests,
+                ready.requests,
                 engine,
                 clock=self.clock,
                 cache_reset=self.spec.cache_reset,
@@ -172,8 +181,12 @@ class Session:
                 load=self.spec.load,
                 seed=self.spec.seed,
             )
+            result = self._proxy_cache.conclude(trial, ready, result)
         except RegistryError as error:
             raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
+        finally:
+            if ready is not None:
+                self._proxy_cache.tidy(run_id, trial, ready)
         self.store.write_trial(run_id, self.vantage, trial, result)
         return result
 
@@ -185,6 +198,10 @@ class Session:
             self._leave_daemons_as_found(run.run_id)
         self.store.write_run(finished)
         return finished
+
+    def left_upstream(self, run_id: str) -> list[str]:
+        """Synthetic images that a run pushed and could not take back, a sentence each repository."""
+        return left_lines(self._pushed.left(run_id))
 
     def close(self) -> None:
         for engine in self.engines.values():

@@ -134,7 +134,7 @@ def _put(place: Any, step: str | int, value: Any, key: str) -> None:
 
 
 def _resolve_paths(spec: Spec, path: Path) -> Spec:
-    """CA files relative to the spec become absolute; a missing one is a mistake in the spec."""
+    """CA files and programs relative to the spec become absolute; a missing one is a mistake in the spec."""
     folder = path.resolve().parent
 
     def resolved(entry: Entry, where: str) -> Entry:
@@ -145,8 +145,20 @@ def _resolve_paths(spec: Spec, path: Path) -> Spec:
             raise UsageError(f"{path}: {where}.ca_file: no file {file}")
         return entry.model_copy(update={"ca_file": str(file)})
 
+    def with_command(entry: ProxyEntry, where: str) -> ProxyEntry:
+        if entry.cold is None or entry.cold.reset is None or "/" not in entry.cold.reset[0]:
+            return entry
+        file = folder / Path(entry.cold.reset[0]).expanduser()
+        if not file.is_file():
+            raise UsageError(f"{path}: {where}.cold.reset[0]: no file {file}")
+        cold = entry.cold.model_copy(update={"reset": [str(file), *entry.cold.reset[1:]]})
+        return entry.model_copy(update={"cold": cold})
+
     registries = [resolved(entry, f"registries[{index}]") for index, entry in enumerate(spec.registries)]
-    proxies = [resolved(entry, f"proxies[{index}]") for index, entry in enumerate(spec.proxies)]
+    proxies = [
+        with_command(resolved(entry, f"proxies[{index}]"), f"proxies[{index}]")
+        for index, entry in enumerate(spec.proxies)
+    ]
     return spec.model_copy(update={"registries": registries, "proxies": proxies})
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -125,17 +125,22 @@ def transfer_row(
 
 
 def served_by(exchange: Exchange) -> str | None:
-    """Who answered: the address, and what caches on the way say of themselves.
+    """Who answered an exchange; None where nobody did."""
+    if exchange.address is None or exchange.status is None:
+        return None
+    return server_text(exchange.address, {name: exchange.header(name) for name in exchange.headers})
+
+
+def server_text(address: str, headers: Mapping[str, str]) -> str:
+    """The address, and what caches on the way say of themselves; names of headers are lower case.
 
     Via and Age (RFC 9110, 9111), the X-Cache headers of squid, nginx, Nexus, Harbor and CDNs, and Dragonfly's.
     """
-    if exchange.address is None or exchange.status is None:
-        return None
-    parts = [exchange.address]
-    if via := clean(exchange.header("via"), _MAX_HEADER_CHARS):
+    parts = [address]
+    if via := clean(headers.get("via", ""), _MAX_HEADER_CHARS):
         parts.append(f'via "{via}"')
     for name in _CACHE_HEADERS:
-        if name in exchange.headers and (value := clean(exchange.header(name), _MAX_HEADER_CHARS)):
+        if value := clean(headers.get(name, ""), _MAX_HEADER_CHARS):
             parts.append(f'{name}="{value}"' if " " in value else f"{name}={value}")
     return " ".join(parts)
 

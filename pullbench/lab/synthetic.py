@@ -1,7 +1,7 @@
 """A workload's images as streams: layers are grown from their seeds when they are sent, and kept nowhere."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from pullbench.errors import UsageError
@@ -19,22 +19,25 @@ def workload_images(workload: Workload, *, repository: str, tag: str) -> tuple[S
 
     One platform makes a manifest, several an index. Raises UsageError where repository and tag are no reference.
     """
+    try:
+        references = [Reference.parse(f"{repository}/{shape.name}:{tag}") for shape in workload.images]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return images_at(workload, references)
+
+
+def images_at(workload: Workload, references: Sequence[Reference]) -> tuple[SyntheticImage, ...]:
+    """The images under names of the caller's own, one for each."""
     foundry = _Foundry()
-    images = []
-    for shape in workload.images:
-        try:
-            reference = Reference.parse(f"{repository}/{shape.name}:{tag}")
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        images.append(
-            SyntheticImage(
-                reference=reference,
-                recipe=workload.recipe(shape),
-                size_bytes=shape.size_bytes * len(workload.platforms),
-                build=partial(_build, workload, shape, foundry),
-            )
+    return tuple(
+        SyntheticImage(
+            reference=reference,
+            recipe=workload.recipe(shape),
+            size_bytes=shape.size_bytes * len(workload.platforms),
+            build=partial(_build, workload, shape, foundry),
         )
-    return tuple(images)
+        for shape, reference in zip(workload.images, references, strict=True)
+    )
 
 
 class _Foundry:
@@ -58,7 +61,7 @@ def _build(workload: Workload, shape: ImageShape, foundry: _Foundry) -> BuiltIma
     annotations = {WORKLOAD_ANNOTATION: workload.label, RECIPE_ANNOTATION: workload.recipe(shape)}
     blobs: dict[str, Blob] = {}
     manifests = []
-    several = len(workload.platforms) > 1
+    several = len(workload.platforms) > 1 or shape.is_index
     for number, platform in enumerate(workload.platforms):
         made = [_layer(workload, number, layer, foundry) for layer in shape.layers]
         manifests.append(_manifest(Platform.parse(platform), made, blobs, {} if several else annotations))

@@ -17,6 +17,8 @@ class Capability:
 
     has_store: bool
     """It keeps what it pulled, so it pulls an image at most once a trial."""
+    hides_server: bool = False
+    """It does not say who answered it, so the same route is asked before and after each of its trials."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """`proxy:forward`, `proxy:headers`, `cache:warm`, `auth:per-pull` … → why not."""
 
@@ -27,6 +29,7 @@ class Capability:
 
 _NO_STORE = "keeps nothing between pulls, so every pull is cold"
 _NO_HEADERS = "cannot send the proxy's `headers`: use the engine wire or containerd for this proxy"
+_NOTHING_PULLED = "fake pulls nothing, so a proxy's store is the same to it: use another engine"
 _NO_LOOPBACK_PROXY = (
     "never asks a proxy for localhost or 127.0.0.0/8, as no program written in Go does: "
     "give the registry by another address of this machine"
@@ -41,6 +44,7 @@ CAPABILITIES: dict[str, Capability] = {
     "wire": Capability(has_store=False, cannot={"cache:warm": f"wire {_NO_STORE}"}),
     "docker": Capability(
         has_store=True,
+        hides_server=True,
         cannot={
             "proxy:forward": "dockerd takes its HTTP proxy at start, not per pull: "
             "start a second daemon with HTTP_PROXY and give the engine its `host`",
@@ -50,6 +54,7 @@ CAPABILITIES: dict[str, Capability] = {
     ),
     "podman": Capability(
         has_store=True,
+        hides_server=True,
         cannot={
             "proxy:headers": f"podman {_NO_HEADERS}",
             "proxy:forward-loopback": f"podman {_NO_LOOPBACK_PROXY}",
@@ -58,6 +63,7 @@ CAPABILITIES: dict[str, Capability] = {
     ),
     "skopeo": Capability(
         has_store=False,
+        hides_server=True,
         cannot={
             "proxy:headers": f"skopeo {_NO_HEADERS}",
             "proxy:forward-loopback": f"skopeo {_NO_LOOPBACK_PROXY}",
@@ -67,10 +73,13 @@ CAPABILITIES: dict[str, Capability] = {
     ),
     "containerd": Capability(
         has_store=True,
+        hides_server=True,
         cannot={
             "proxy:forward-loopback": f"ctr {_NO_LOOPBACK_PROXY}",
             "auth:per-pull": _own_exchange("ctr"),
         },
     ),
-    "fake": Capability(has_store=False),
+    "fake": Capability(
+        has_store=False, cannot={"proxy_cache:cold": _NOTHING_PULLED, "proxy_cache:warm": _NOTHING_PULLED}
+    ),
 }

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
-from pullbench.model.spec import Spec
+from pullbench.model.spec import ProxyEntry, Spec
 
 FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
 """What tells cells apart, in the order in which tables show it."""
@@ -38,9 +38,22 @@ class Cell:
         return " · ".join(shown)
 
 
-def trial_images(spec: Spec, engine_kind: str) -> tuple[str, ...]:
-    """The images that a trial pulls, one entry a pull; an engine with a store pulls each at most once."""
+def pulls_once(spec: Spec, cell: Cell) -> str | None:
+    """What has an image after its first pull, so that a trial pulls it at most once; None where nothing has."""
+    if CAPABILITIES[cell.engine_kind].has_store:
+        return f"engine '{cell.engine}' pulls an image at most once a trial"
+    if cell.proxy_cache == "cold" and any(entry.cold and entry.cold.reset for entry in _proxy_of(spec, cell)):
+        return f"proxy '{cell.proxy}' has an image after one pull, so a cold trial pulls it once"
+    return None
+
+
+def _proxy_of(spec: Spec, cell: Cell) -> list[ProxyEntry]:
+    return [entry for entry in spec.proxies if entry.name == cell.proxy]
+
+
+def trial_images(spec: Spec, cell: Cell) -> tuple[str, ...]:
+    """The images that a trial of a cell pulls, one entry a pull; each at most once where its second pull would differ."""
     pulls = spec.pulls_per_trial or max(len(spec.images), *spec.matrix.concurrency)
-    if CAPABILITIES[engine_kind].has_store:
+    if pulls_once(spec, cell) is not None:
         pulls = min(pulls, len(spec.images))
     return tuple(itertools.islice(itertools.cycle(spec.images), pulls))

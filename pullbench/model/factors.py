@@ -94,6 +94,10 @@ MEANINGS: dict[str, Meaning] = {
         own={"docker": "pulled once before the trial, untimed", "fake": _FAKE},
     ),
     "proxy_cache:any": Meaning(most="the proxy's store is left as it is", own={"fake": _FAKE}),
+    "proxy_cache:cold": Meaning(
+        most="before each trial synthetic images of the same shape are pushed upstream, or the mirror's `reset` is run"
+    ),
+    "proxy_cache:warm": Meaning(most="before each trial every image is pulled through the mirror, untimed, by wire"),
     "auth:persisted": Meaning(
         most=_KEPT_LOGIN, own={"wire": "tokens and connections are kept for the trial", "fake": _FAKE}
     ),
@@ -121,7 +125,8 @@ kind of engine. **no** means that the cell is planned out: it is not run, and pl
 
 _TAIL = """\
 A cell is planned out, too, where the engine is not installed or does not answer, where a mirror is another registry's,
-where a trial has fewer pulls than the concurrency, where an engine's `resolve` would be passed by (a forward proxy looks
+where a trial has fewer pulls than the concurrency, where the way has no mirror whose store could be cold or warm, where
+nothing says how a mirror becomes cold, where an engine's `resolve` would be passed by (a forward proxy looks
 names up by itself), and where an image was in a daemon's store before the run and would not be cold.
 
 The options of an engine (`layer_concurrency`, `http_version`, `chunk_bytes`, `sink`, `strategy`, `resolve` of wire, `host`

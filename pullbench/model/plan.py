@@ -3,8 +3,8 @@
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pullbench.errors import UsageError
@@ -15,6 +15,7 @@ from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.refusal import refusal
 from pullbench.model.routes import routes as routes
 from pullbench.model.spec import Spec
+from pullbench.model.twin import Original, twins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,10 @@ class Plan:
     planned_out: tuple[PlannedOut, ...]
     bytes: int | None
     manifest_requests: int
+    pushed_bytes: int | None = 0
+    """Of synthetic images, pushed to upstreams before trials of a cold mirror; None where sizes are not known."""
+    warmed_bytes: int | None = 0
+    """Pulled through mirrors in set-up, so that they have what a trial pulls: one pass; an unproven one is made twice."""
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `plan --json`."""
@@ -58,6 +63,8 @@ class Plan:
             "planned_out": [{"cell": entry.cell.as_dict(), "reason": entry.reason} for entry in self.planned_out],
             "bytes": self.bytes,
             "manifest_requests": self.manifest_requests,
+            "pushed_bytes": self.pushed_bytes,
+            "warmed_bytes": self.warmed_bytes,
         }
 
 
@@ -72,8 +79,10 @@ def plan(spec: Spec, facts: Facts) -> Plan:
         cells=tuple(cells),
         trials=trials,
         planned_out=tuple(planned_out),
-        bytes=_bytes(trials, facts),
+        bytes=_bytes([trial for trial in trials if trial.cell.cache != "warm"], facts),
         manifest_requests=sum(manifest_requests(trial, facts) for trial in trials),
+        pushed_bytes=_pushed_bytes(trials, spec, facts),
+        warmed_bytes=_bytes([_once_each(trial) for trial in trials if trial.cell.proxy_cache == "warm"], facts),
     )
 
 
@@ -94,11 +103,34 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 
 
 def manifest_requests(trial: Trial, facts: Facts) -> int:
-    """Manifest GETs that a trial costs, as a rate limit counts them: two a pull of an index, else one."""
+    """Manifest GETs that a trial costs, as a rate limit counts them: two a pull of an index, else one.
+
+    What is pulled in set-up to warm a mirror counts too.
+    """
+    warming = _once_each(trial).images if trial.cell.proxy_cache == "warm" else ()
     return sum(
         2 if (found := facts.images.get((trial.cell.registry, image))) is None or found.is_index else 1
-        for image in trial.images
+        for image in (*trial.images, *warming)
     )
+
+
+def is_pushed(trial: Trial, spec: Spec) -> bool:
+    """Whether a trial pulls synthetic images that are pushed for it."""
+    proxy = next((entry for entry in spec.proxies if entry.name == trial.cell.proxy), None)
+    return trial.cell.proxy_cache == "cold" and proxy is not None and bool(proxy.cold and proxy.cold.push)
+
+
+def originals(trial: Trial, facts: Facts) -> list[Original]:
+    """What the twins of a trial's images are made after; KeyError as `expected_image` has it."""
+    cell = trial.cell
+    return [
+        Original(
+            image=image,
+            is_index=facts.images[cell.registry, image].is_index,
+            found=expected_image(facts, cell, image),
+        )
+        for image in trial.images
+    ]
 
 
 def _combinations(spec: Spec, facts: Facts) -> Iterator[Cell]:
@@ -131,29 +163,48 @@ def _combinations(spec: Spec, facts: Facts) -> Iterator[Cell]:
 
 def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
     number = itertools.count()
-    images = {kind: trial_images(spec, kind) for kind in sorted({cell.engine_kind for cell in cells})}
+    images = {cell: trial_images(spec, cell) for cell in cells}
     for block in range(spec.warmup + spec.repetitions):
         order = list(cells)
         random.Random(f"{spec.seed}:{block}").shuffle(order)
         for cell in order:
+            if block < spec.warmup and cell.proxy_cache == "cold":
+                continue  # what a warm-up fills is what such a trial must find empty
             yield Trial(
                 number=next(number),
                 block=block,
                 warmup=block < spec.warmup,
                 cell=cell,
-                images=images[cell.engine_kind],
+                images=images[cell],
             )
 
 
-def _bytes(trials: tuple[Trial, ...], facts: Facts) -> int | None:
-    if facts.offline:
+def _once_each(trial: Trial) -> Trial:
+    return replace(trial, images=tuple(dict.fromkeys(trial.images)))
+
+
+def _pushed_bytes(trials: Sequence[Trial], spec: Spec, facts: Facts) -> int | None:
+    pushed = [trial for trial in trials if is_pushed(trial, spec)]
+    if pushed and facts.offline:
         return None
+    sizes: dict[Cell, int] = {}
+    try:
+        for trial in pushed:
+            if trial.cell not in sizes:
+                made = twins(originals(trial, facts), platform=trial.cell.platform, seed=0)
+                sizes[trial.cell] = made.size_bytes
+    except KeyError:
+        return None
+    return sum(sizes[trial.cell] for trial in pushed)
+
+
+def _bytes(trials: Sequence[Trial], facts: Facts) -> int | None:
+    if facts.offline:
+        return None if trials else 0
     sizes: dict[tuple[str, str, tuple[str, ...]], int] = {}
     total = 0
     for trial in trials:
         cell = trial.cell
-        if cell.cache == "warm":
-            continue
         key = (cell.registry, cell.platform, trial.images)
         if key not in sizes:
             found = [facts.platform_image(cell.registry, image, cell.platform) for image in trial.images]

@@ -13,6 +13,7 @@ from pullbench.errors import ErrorCode
 RunStatus = Literal["running", "complete", "incomplete", "failed"]
 """`failed`: preflight stopped it before any load. `incomplete`: `--resume` goes on."""
 RunKind = Literal["benchmark", "stress", "calibration"]
+ProxyCacheFound = Literal["cold", "warm", "mixed"]
 TransferKind = Literal["token", "manifest", "config", "layer"]
 
 
@@ -90,6 +91,10 @@ class TrialRecord:
     client_busy: float | None
     load_mode: str
     offered_rate: float | None
+    proxy_cache_found: ProxyCacheFound | None = None
+    """What the mirror's store showed itself to be, whatever the cell's `proxy_cache` says; None where nothing shows it."""
+    proxy_cache_proof: str | None = None
+    """What showed it: `upstream bytes`, `headers` or `probe`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,10 @@
 """Why a cell cannot be measured: by the spec, by what its engine can do, by the facts. Pure."""
 
 from pullbench.model.capability import CAPABILITIES
-from pullbench.model.cell import Cell, trial_images
+from pullbench.model.cell import Cell, pulls_once, trial_images
 from pullbench.model.facts import Facts
 from pullbench.model.routes import route_of
-from pullbench.model.spec import Spec
+from pullbench.model.spec import ProxyEntry, Spec
 
 
 def refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
@@ -19,17 +19,47 @@ def refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
     for demand in route_of(registry, proxy).demands:
         if (reason := capability.refusal("proxy", demand)) is not None:
             return f"engine '{cell.engine}': {reason}"
-    for factor in ("cache", "auth"):
+    for factor in ("cache", "proxy_cache", "auth"):
         if (reason := capability.refusal(factor, getattr(cell, factor))) is not None:
             return f"engine '{cell.engine}': {reason}"
-    pulls = len(trial_images(spec, cell.engine_kind))
+    if (reason := _proxy_cache_refusal(cell, spec, proxy)) is not None:
+        return reason
+    pulls = len(trial_images(spec, cell))
     if cell.concurrency > pulls:
         workers = f"cannot keep {cell.concurrency} workers busy"
-        if capability.has_store and pulls == len(spec.images):
-            once = f"engine '{cell.engine}' pulls an image at most once a trial"
+        if (once := pulls_once(spec, cell)) is not None and pulls == len(spec.images):
             return f"{once}: {pulls} images {workers}; add images or lower the concurrency"
         return f"{pulls} pulls a trial {workers}; raise `pulls_per_trial` or lower the concurrency"
     return _refused_by_facts(cell, spec, facts)
+
+
+def _proxy_cache_refusal(cell: Cell, spec: Spec, proxy: ProxyEntry | None) -> str | None:
+    """Why the proxy's store cannot be made what the cell says, or would change nothing."""
+    state = cell.proxy_cache
+    if state == "any":
+        return None
+    if proxy is None:
+        return f"`direct` has no proxy whose store could be {state}: it is measured under `proxy_cache: [any]`"
+    if proxy.kind == "forward":
+        return (
+            f"proxy '{proxy.name}' is a forward proxy, whose store nobody knows how to make {state}: "
+            "measure it under `proxy_cache: [any]`"
+        )
+    if cell.cache == "warm":
+        return f"a client that has the image already asks proxy '{proxy.name}' for no layer: use `cache: [cold]`"
+    if state == "warm":
+        return None
+    if proxy.cold is None:
+        return (
+            f"nothing says how proxy '{proxy.name}' becomes cold: give it `cold: {{push: REPOSITORY}}` (synthetic images, "
+            f"pushed to '{proxy.upstream}') or `cold: {{reset: [COMMAND]}}`"
+        )
+    if proxy.cold.push is not None and spec.engine(cell.engine).base_images:
+        return (
+            f"engine '{cell.engine}' pulls `base_images`, which proxy '{proxy.name}' has seen: "
+            "leave out `strategy: base-first`, or give the proxy `cold: {reset: [COMMAND]}`"
+        )
+    return None
 
 
 def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:

@@ -12,10 +12,22 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from pullbench.errors import UsageError
-from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyKind
+from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyCacheState
 from pullbench.model.route import DIRECT
 from pullbench.model.spec_engine import EngineEntry as EngineEntry  # part of what a spec is: imported from here
-from pullbench.model.spec_fields import Credentials, ImageText, Name, PlatformText, ProductName, SizeBytes, Strict, Url
+from pullbench.model.spec_fields import (
+    CountersUrl,
+    Credentials,
+    ImageText,
+    Name,
+    PlatformText,
+    ProductName,
+    SizeBytes,
+    Strict,
+    Url,
+)
+from pullbench.model.spec_proxy import ColdCache as ColdCache
+from pullbench.model.spec_proxy import ProxyEntry as ProxyEntry
 
 
 class RegistryEntry(Strict):
@@ -33,40 +45,9 @@ class RegistryEntry(Strict):
     """Whose own API tells its storage: auto finds out by itself; none: do not ask."""
     product_url: Url | None = None
     """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
-
-
-class ProxyEntry(Strict):
-    """A way to reach a registry: a pull-through mirror, or a forward HTTP proxy."""
-
-    name: Name
-    kind: ProxyKind
-    url: Url
-    upstream: Name | None = None
-    """The registry that a mirror mirrors; a forward proxy without one serves every registry."""
-    prefix: str = Field(default="", pattern=r"^[a-z0-9._/-]*$")
-    """What the mirror puts before the repository's name, such as a Harbor proxy project."""
-    credentials: Credentials = "docker"
-    ca_file: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
-    """Extra request headers, such as X-Dragonfly-Registry."""
-    product: ProductName = "auto"
-    """mirror: whose own API tells its storage: auto finds out by itself; none: do not ask."""
-    product_url: Url | None = None
-    """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
-
-    @model_validator(mode="after")
-    def _mirror_names_its_upstream(self) -> Self:
-        if self.name == DIRECT:
-            raise ValueError("'direct' is the name of no proxy; give this one another")
-        if self.kind == "mirror" and self.upstream is None:
-            raise ValueError("a mirror needs `upstream`: the name of the registry that it mirrors")
-        if self.kind == "forward" and (self.prefix or self.headers or self.ca_file):
-            raise ValueError("`prefix`, `headers` and `ca_file` belong to a mirror, not to a forward proxy")
-        if self.kind == "forward" and (self.product_url or self.product != "auto"):
-            raise ValueError("`product` and `product_url` belong to a mirror, not to a forward proxy")
-        if self.kind == "forward" and self.credentials.startswith(("env:", "block:")):
-            raise ValueError("a forward proxy that wants credentials cannot be used yet: take `credentials` out")
-        return self
+    counters: CountersUrl | None = None
+    """Where it tells how many bytes of blobs it has served, to prove what a mirror fetched from it: the Prometheus page of
+    CNCF distribution (http://HOST:PORT/metrics). It counts every client, so let no other pull meanwhile."""
 
 
 class Matrix(Strict):
@@ -84,8 +65,9 @@ class Matrix(Strict):
     """Pulls at once."""
     cache: list[CacheState] = Field(default=["cold"], min_length=1)
     """The client's store before a pull."""
-    proxy_cache: list[Literal["any"]] = Field(default=["any"], min_length=1)
-    """The proxy's store before a pull."""
+    proxy_cache: list[ProxyCacheState] = Field(default=["any"], min_length=1)
+    """A mirror's store before a trial. any: as it is; cold: without the images, by what the mirror's `cold` says; warm: with
+    them, for each was pulled through it in set-up."""
     auth: list[AuthMode] = Field(default=["persisted"], min_length=1)
     """persisted: token and connections are kept between pulls; per-pull: fresh ones."""
 
@@ -194,10 +176,14 @@ class Spec(Strict):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def redacted(self) -> dict[str, Any]:
-        """The spec as JSON data for storing: values of extra headers are not kept, for they may be secrets."""
+        """The spec as JSON data for storing: header values and arguments of commands are not kept,
+        for they may be secrets.
+        """
         document = self.model_dump(mode="json")
         for proxy in document["proxies"]:
             proxy["headers"] = dict.fromkeys(proxy["headers"], "(redacted)")
+            if proxy["cold"] is not None and proxy["cold"]["reset"]:
+                proxy["cold"]["reset"][1:] = ["(redacted)"] * (len(proxy["cold"]["reset"]) - 1)
         return document
 
 
@@ -272,7 +258,7 @@ def _unknown_key(key: str) -> str:
         return (
             "secrets never stand in a spec: say in `credentials` where they are kept (docker, env:PREFIX, block:NAME)"
         )
-    models = (Spec, RegistryEntry, ProxyEntry, EngineEntry, Matrix, Load, Budget, Slo)
+    models = (Spec, RegistryEntry, ProxyEntry, ColdCache, EngineEntry, Matrix, Load, Budget, Slo)
     known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)
     return "unknown key; " + (f"did you mean '{close[0]}'?" if close else "specs/spec.schema.json lists what there is")

@@ -61,6 +61,22 @@ def _url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _counters_url(text: str) -> str:
+    if "@" in text or "?" in text:  # before all else, so that no message repeats them
+        raise ValueError("holds credentials or a query: give an address that needs neither")
+    scheme, _, rest = text.partition("://")
+    host, _, path = rest.partition("/")
+    if scheme not in ("http", "https") or not re.fullmatch(r"[\w./~-]*", path, re.ASCII):
+        raise ValueError("is no URL: http://HOST:PORT/metrics")
+    return f"{_url(f'{scheme}://{host}')}/{path}"
+
+
+def _repository(text: str) -> str:
+    if "@" in text or ":" in text.rpartition("/")[2]:
+        raise ValueError("is no repository: give the name alone, without a tag or digest")
+    return Reference.parse(text).repository
+
+
 def _credentials(text: str) -> str:
     kind, _, rest = text.partition(":")
     if text in ("docker", "anonymous") or (kind in ("env", "block") and rest):
@@ -93,6 +109,9 @@ def _size(value: object) -> object:
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Letters, digits, . _ -")]
 Url = Annotated[str, AfterValidator(_url)]
 ProductName = Literal["auto", "harbor", "nexus", "distribution", "none"]
+CountersUrl = Annotated[str, AfterValidator(_counters_url)]
+"""Where a registry tells what it served: a URL with a path."""
+RepositoryText = Annotated[str, AfterValidator(_repository)]
 CredentialSource = Annotated[str, AfterValidator(_credentials)]
 Credentials = Annotated[
     CredentialSource,

@@ -57,6 +57,8 @@ class ImageShape:
 
     name: str
     layers: tuple[LayerShape, ...]
+    is_index: bool = False
+    """Its tag names an index, also for a single platform."""
 
     @property
     def size_bytes(self) -> int:
@@ -67,7 +69,8 @@ class ImageShape:
 class Workload:
     """A set of images, each for every platform. Platforms share no layer."""
 
-    preset: Preset
+    preset: str
+    """One of PRESETS, or another word for what it is."""
     seed: int
     platforms: tuple[str, ...]
     images: tuple[ImageShape, ...]
@@ -88,7 +91,7 @@ class Workload:
     def recipe(self, image: ImageShape) -> str:
         """The digest of all that decides an image's bytes."""
         layers = [[list(layer.key), layer.size_bytes] for layer in image.layers]
-        document = [_GENERATOR, self.label, self.platforms, layers]
+        document = [_GENERATOR, self.label, self.platforms, layers, *(["index"] if image.is_index else [])]
         return f"sha256:{hashlib.sha256(json.dumps(document).encode()).hexdigest()}"
 
 

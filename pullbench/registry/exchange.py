@@ -14,7 +14,7 @@ from pullbench import __version__
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
 from pullbench.registry import faults
-from pullbench.registry.auth import redact_url, same_origin
+from pullbench.registry.auth import Credentials, redact_url, same_origin
 from pullbench.registry.trust import tls_context
 
 USER_AGENT = f"pullbench/{__version__}"
@@ -37,6 +37,8 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     challenges: tuple[str, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
+    address: str | None = None
+    """IP and port of who answered: the forward proxy's where there is one."""
 
     @property
     def where(self) -> str:
@@ -60,7 +62,9 @@ class Exchange:
 
 
 class Exchanger:
-    """Sends requests along a route. It knows no credentials: what is to be sent is given, and kept to the origin."""
+    """Sends requests along a route. It knows no credentials of the registry: what is to be sent is given, and kept to the
+    origin. `forward_login` is for the route's forward proxy, and goes to that alone.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class Exchanger:
         connect_timeout_s: float,
         read_timeout_s: float,
         exchange_timeout_s: float,
+        forward_login: Credentials | None = None,
         transport: httpx.BaseTransport | None = None,
         on_exchange: Callable[[Exchange], None] | None = None,
     ) -> None:
@@ -77,10 +82,10 @@ class Exchanger:
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
         self._on_exchange = on_exchange
         # The bare transport: httpx.Client would log whole URLs, signatures included, and keep cookies.
-        self._home = transport or _transport(route, tls_context(route.ca_file))
+        self._home = transport or _transport(route, tls_context(route.ca_file), forward_login)
         self._away = self._home
         if transport is None and route.ca_file is not None:
-            self._away = _transport(route, tls_context(route.ca_file, public_too=True))
+            self._away = _transport(route, tls_context(route.ca_file, public_too=True), forward_login)
 
     def send(
         self,
@@ -188,6 +193,7 @@ class Exchanger:
             headers={name.lower(): value for name, value in response.headers.items()},
             challenges=tuple(response.headers.get_list("www-authenticate")),
             body=b"".join(chunks)[:limit],
+            address=_address(response),
         )
 
     def close(self) -> None:
@@ -203,11 +209,21 @@ class Exchanger:
         self.close()
 
 
-def _transport(route: Route, trusted: ssl.SSLContext) -> httpx.HTTPTransport:
+def _address(response: httpx.Response) -> str | None:
+    stream = response.extensions.get("network_stream")
+    found = stream.get_extra_info("server_addr") if stream is not None else None
+    if not found:
+        return None
+    host, port = found[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _transport(route: Route, trusted: ssl.SSLContext, forward_login: Credentials | None) -> httpx.HTTPTransport:
     proxy = None
     if route.forward_url is not None:
         secure = route.forward_url.startswith("https:")
-        proxy = httpx.Proxy(route.forward_url, ssl_context=tls_context(None) if secure else None)
+        login = None if forward_login is None else (forward_login.username, forward_login.password)
+        proxy = httpx.Proxy(route.forward_url, ssl_context=tls_context(None) if secure else None, auth=login)
     return httpx.HTTPTransport(verify=trusted, proxy=proxy, trust_env=False)
 
 

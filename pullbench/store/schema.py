@@ -99,6 +99,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_maybe(_seconds("client_busy")),
             *_text("load_mode"),
             *_maybe(_seconds("offered_rate")),
+            *_maybe(_text("proxy_cache_found proxy_cache_proof")),
         ]
     ),
     "pulls": pa.schema(

@@ -96,7 +96,7 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
         ({"proxies": [{**MIRROR, "name": "direct"}]}, "proxies[0]: 'direct' is the name of no proxy"),
         (
             {"proxies": [{**MIRROR, "kind": "forward"} | {"prefix": "x"}]},
-            "proxies[0]: `prefix`, `headers` and `ca_file`",
+            "proxies[0]: `prefix`, `headers`, `ca_file` and `cold`",
         ),
         ({"budget": {"bytes": "50 quux"}}, "budget.bytes: '50 quux' is no size"),
         ({"labels": {"commit": 1234567}}, "labels.commit: put the value in quotes"),

@@ -40,7 +40,7 @@ RECORDS: dict[TableName, type] = {"trials": TrialRecord, "pulls": Pull, "transfe
 
 def may_be_none(record: type, field: str) -> bool:
     hint = typing.get_type_hints(record)[field]
-    return isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint)
+    return typing.get_origin(hint) in (types.UnionType, typing.Union) and type(None) in typing.get_args(hint)
 
 
 def names(table: TableName) -> list[str]:

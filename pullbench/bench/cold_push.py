@@ -1,0 +1,122 @@
+"""Makes a mirror cold for a trial by images that it cannot have seen: pushed upstream before it, deleted after it."""
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pullbench.engines.base import PullRequest
+from pullbench.errors import PullbenchError, RegistryError
+from pullbench.lab.synthetic import images_at
+from pullbench.model.facts import Facts, PlatformImage
+from pullbench.model.manifest import Manifest, parse_manifest
+from pullbench.model.plan import Trial, originals
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+from pullbench.model.twin import twins
+from pullbench.model.upload import BuiltImage
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.keychain import Keychain
+from pullbench.registry.push import push_workload
+from pullbench.store.pushed import Pushed, PushedImages
+
+_READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One trial's images: what pulls them, and what is to be deleted."""
+
+    requests: tuple[PullRequest, ...]
+    route: Route
+    digests: tuple[Reference, ...]
+    """Indexes first, then the manifests that they name."""
+    pushed: Pushed
+
+
+class ColdPush:
+    """Pushes a trial's images and takes them back; `seed` draws what nobody has drawn before."""
+
+    def __init__(
+        self, keychain: Keychain, record: PushedImages, seed: Callable[[], int] = lambda: secrets.randbits(48)
+    ) -> None:
+        self._keychain = keychain
+        self._record = record
+        self._seed = seed
+
+    def push(
+        self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts, route: Route, repository: str
+    ) -> Batch:
+        """Push one image a pull to `repository` by `route`, which leads to the mirror's upstream.
+
+        Raises RegistryError where the registry does not take them, IncompleteError where they cannot be recorded first.
+        """
+        seed = self._seed()
+        workload = twins(originals(trial, facts), platform=trial.cell.platform, seed=seed)
+        tags = [f"{run_id}-{trial.number:05d}-{seed:x}-{number}" for number in range(len(requests))]
+        images = images_at(workload, [Reference(repository=repository, tag=tag) for tag in tags])
+        pushed = Pushed(registry=route.url, images=tuple(str(image.reference) for image in images))
+        self._record.record(run_id, trial.number, pushed)
+        with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
+            push_workload(client, images)
+        built = [image.build() for image in images]
+        found = zip(requests, images, built, strict=True)
+        return Batch(
+            requests=tuple(_pulls(request, image.reference, made) for request, image, made in found),
+            route=route,
+            digests=tuple(
+                Reference(repository=repository, digest=document.descriptor.digest)
+                for made in built
+                for document in (made.tagged, *made.manifests)
+            ),
+            pushed=pushed,
+        )
+
+    def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:
+        """Delete the manifests where the registry does that; else they stay recorded, with its reason."""
+        try:
+            with RegistryClient(batch.route, self._keychain, actions="delete") as client:
+                for reference in batch.digests:
+                    _delete(client, reference)
+        except PullbenchError as error:
+            detail = error.detail if isinstance(error, RegistryError) else str(error)
+            self._record.record(run_id, trial.number, dataclasses.replace(batch.pushed, reason=detail))
+        else:
+            self._record.forget(run_id, trial.number, batch.pushed)
+
+
+def left_lines(left: Iterable[Pushed]) -> list[str]:
+    """What is still at registries, a sentence each repository."""
+    groups: dict[tuple[str, str], list[Pushed]] = {}
+    for entry in left:
+        groups.setdefault((entry.registry, entry.images[0].rpartition(":")[0]), []).append(entry)
+    lines = []
+    for (registry, repository), entries in groups.items():
+        number = sum(len(entry.images) for entry in entries)
+        lines.append(
+            f"left at {registry}: {number} synthetic {'image' if number == 1 else 'images'} in {repository} "
+            f"({entries[-1].reason}); delete the repository there when no run needs it"
+        )
+    return lines
+
+
+def _delete(client: RegistryClient, reference: Reference) -> None:
+    repository = client.route.repository(reference)
+    try:
+        client.ask("DELETE", f"/v2/{repository}/manifests/{reference.digest}", repository=repository, limit_bytes=65536)
+    except RegistryError as error:
+        if error.status != 404:
+            raise
+
+
+def _pulls(request: PullRequest, reference: Reference, built: BuiltImage) -> PullRequest:
+    """The request for the twin of what it asked for; it keeps the image's name, by which results are read."""
+    own = built.manifests[0] if built.manifests else built.tagged
+    manifest = parse_manifest(own.content)
+    assert isinstance(manifest, Manifest)
+    return dataclasses.replace(
+        request,
+        reference=reference.pinned(built.tagged.descriptor.digest),
+        is_index=bool(built.manifests),
+        expected=PlatformImage(digest=own.descriptor.digest, manifest=manifest),
+    )

@@ -1,0 +1,210 @@
+"""Makes a mirror's store what a cell says before a trial, and looks after it whether it was so. Nothing of it is timed.
+
+Shown by the bytes that left the upstream, where the registry's `counters` say; else by the headers of the trial's own
+transfers; else by what a probe is told. Where nothing shows it, the trial says so by a null.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pullbench.bench.cold_push import Batch, ColdPush
+from pullbench.bench.probe import Probe, served_by_text
+from pullbench.bench.proxy_reset import reset_proxy
+from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.catalog import make_engine
+from pullbench.engines.clock import Clock
+from pullbench.errors import IncompleteError, RegistryError
+from pullbench.model.cache_evidence import Sighting, found_by_headers, found_by_probe, found_by_upstream
+from pullbench.model.capability import CAPABILITIES
+from pullbench.model.facts import Facts
+from pullbench.model.plan import Trial
+from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
+from pullbench.model.routes import route_of
+from pullbench.model.spec import EngineEntry, Spec
+from pullbench.registry.counters import served_blob_bytes
+from pullbench.registry.keychain import Keychain
+from pullbench.store.pushed import PushedImages
+
+_SETTLE_S, _SETTLES = 0.1, 30
+"""A mirror may still be fetching what it has passed on, and a counter may lag behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A trial whose mirror is as it should be: what is to be pulled, and what was seen just before."""
+
+    requests: tuple[PullRequest, ...]
+    setup_s: float
+    started_s: float
+    before: tuple[Sighting, ...] = ()
+    served_bytes: int | None = None
+    """By the upstream, so far."""
+    batch: Batch | None = None
+
+
+class ProxyCache:
+    """One session's mirrors."""
+
+    def __init__(
+        self, spec: Spec, *, keychain: Keychain, clock: Clock, environ: Mapping[str, str], pushed: PushedImages
+    ) -> None:
+        self._spec = spec
+        self._keychain = keychain
+        self._clock = clock
+        self._environ = environ
+        self._push = ColdPush(keychain, pushed)
+        self._probe = Probe(keychain, clock)
+
+    def prepare(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Ready:
+        """Make the state that the cell asks for, then look at it without touching it.
+
+        Raises RegistryError where the upstream takes no push, IncompleteError where the mirror cannot be made so.
+        """
+        cell, route = trial.cell, requests[0].route
+        from_s = self._clock.monotonic()
+        batch = None
+        if cell.proxy_cache == "warm":
+            self._warm(trial, requests)
+        elif cell.proxy_cache == "cold":
+            batch = self._cool(run_id, trial, requests, facts)
+        asked = requests if batch is None else batch.requests
+        before: tuple[Sighting, ...] = ()
+        if CAPABILITIES[cell.engine_kind].hides_server:
+            warm = cell.proxy_cache == "warm"
+            before = self._probe.layers(route, asked) if warm else self._probe.endpoint(route)
+        served = self._served_bytes(trial)
+        now_s = self._clock.monotonic()
+        return Ready(
+            requests=asked, setup_s=now_s - from_s, started_s=now_s, before=before, served_bytes=served, batch=batch
+        )
+
+    def conclude(self, trial: Trial, ready: Ready, result: TrialResult) -> TrialResult:
+        """The result with what the mirror turned out to be, and with who answered where the engine does not say."""
+        succeeded = {pull.pull for pull in result.pulls if pull.ok}
+        expected = _layer_bytes([request for request in ready.requests if request.pull in succeeded])
+        served = self._served_since(trial, ready, expected)
+        after: tuple[Sighting, ...] = ()
+        if CAPABILITIES[trial.cell.engine_kind].hides_server:
+            after = self._probe.layers(ready.requests[0].route, ready.requests)
+        found, proof = None, None
+        if _is_mirror(trial, self._spec):
+            before = ready.before if trial.cell.proxy_cache == "warm" else ()
+            shown: tuple[tuple[str, ProxyCacheFound | None], ...] = (
+                ("upstream bytes", None if served is None else found_by_upstream(served, expected)),
+                ("headers", found_by_headers(result.transfers)),
+                ("probe", found_by_probe(before, after, ready.started_s)),
+            )
+            proof, found = next(((how, what) for how, what in shown if what is not None), (None, None))
+        probed = served_by_text(ready.before, after)
+        return dataclasses.replace(
+            result,
+            record=dataclasses.replace(
+                result.record,
+                setup_s=result.record.setup_s + ready.setup_s,
+                proxy_cache_found=found,
+                proxy_cache_proof=proof,
+            ),
+            pulls=tuple(dataclasses.replace(pull, served_by=pull.served_by or probed) for pull in result.pulls),
+        )
+
+    def tidy(self, run_id: str, trial: Trial, ready: Ready) -> None:
+        """Take back what was pushed, as far as the registry lets us; what stays is recorded."""
+        if ready.batch is not None:
+            self._push.take_back(run_id, trial, ready.batch)
+
+    def _cool(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Batch | None:
+        proxy = next(entry for entry in self._spec.proxies if entry.name == trial.cell.proxy)
+        assert proxy.cold is not None  # else the cell was planned out
+        if proxy.cold.push is None:
+            reset_proxy(proxy.name, proxy.cold, environ=self._environ, clock=self._clock)
+            return None
+        upstream = next(entry for entry in self._spec.registries if entry.name == proxy.upstream)
+        route = dataclasses.replace(
+            route_of(upstream, None), credentials=proxy.cold.credentials or upstream.credentials
+        )
+        return self._push.push(run_id, trial, requests, facts, route, proxy.cold.push)
+
+    def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> None:
+        """Pull each image once; once more unless that showed that the mirror has all, for it may store what it passed
+        on a little later.
+        """
+        once = tuple({request.image: dataclasses.replace(request, retries=2) for request in requests}.values())
+        before = self._served_bytes(trial)
+        transfers = self._pull(trial, once)
+        after = self._served_bytes(trial)
+        settled = found_by_headers(transfers) == "warm" if before is None or after is None else after == before
+        if not settled:
+            self._pull(trial, once)
+            self._settle(trial)
+
+    def _pull(self, trial: Trial, requests: tuple[PullRequest, ...]) -> list[Transfer]:
+        own = self._spec.engine(trial.cell.engine)
+        entry = own if own.kind == "wire" else EngineEntry(name="wire", kind="wire")
+        engine = make_engine(entry, keychain=self._keychain, clock=self._clock)
+        transfers: list[Transfer] = []
+        try:
+            engine.open_trial(
+                TrialSetup(
+                    trial=trial.number,
+                    concurrency=1,
+                    cache="cold",
+                    cache_reset=self._spec.cache_reset,
+                    requests=requests,
+                    before_pulls=lambda _: None,
+                )
+            )
+            for request in requests:
+                outcome = engine.pull(request)
+                transfers += outcome.transfers
+                if not outcome.ok:
+                    raise IncompleteError(
+                        f"trial {trial.number} ({trial.cell}): proxy '{trial.cell.proxy}' could not be warmed with "
+                        f"{request.image}: [{outcome.error_code}] {outcome.error}; mend that, then go on with --resume"
+                    )
+        finally:
+            engine.close()
+        return transfers
+
+    def _served_bytes(self, trial: Trial) -> int | None:
+        """What the upstream has served so far; None where it does not say, or does not matter."""
+        registry = next(entry for entry in self._spec.registries if entry.name == trial.cell.registry)
+        if registry.counters is None or not _is_mirror(trial, self._spec):
+            return None
+        try:
+            return served_blob_bytes(registry.counters, registry.ca_file)
+        except RegistryError:
+            return None  # not shown, then: the report says so
+
+    def _served_since(self, trial: Trial, ready: Ready, expected: int) -> int | None:
+        """Since the trial began. What a counter still lacks of a cold trial is waited for, a little."""
+        if ready.served_bytes is None:
+            return None
+        now = self._served_bytes(trial)
+        for _ in range(_SETTLES if trial.cell.proxy_cache == "cold" else 0):
+            if now is None or now - ready.served_bytes >= expected:
+                break
+            self._clock.sleep(_SETTLE_S)
+            now = self._served_bytes(trial)
+        return None if now is None else now - ready.served_bytes
+
+    def _settle(self, trial: Trial) -> None:
+        """Wait, a little, until the mirror has fetched what it is fetching."""
+        last = self._served_bytes(trial)
+        for _ in range(_SETTLES if last is not None else 0):
+            self._clock.sleep(_SETTLE_S)
+            last, before = self._served_bytes(trial), last
+            if last == before:
+                return
+
+
+def _is_mirror(trial: Trial, spec: Spec) -> bool:
+    """Whether a store's state may be seen: by a mirror, and with an engine that pulls."""
+    if CAPABILITIES[trial.cell.engine_kind].refusal("proxy_cache", "warm") is not None:
+        return False
+    return any(entry.name == trial.cell.proxy and entry.kind == "mirror" for entry in spec.proxies)
+
+
+def _layer_bytes(requests: Sequence[PullRequest]) -> int:
+    layers = {layer.digest: layer.size_bytes for request in requests for layer in request.expected.manifest.layers}
+    return sum(layers.values())
