@@ -184,8 +184,8 @@ def clean(
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
 ) -> None:
-    """Remove the images that killed runs left in a daemon; nothing that a run did not bring."""
-    from flows.commands.stored import clean_up
+    """Remove what killed runs left: images in a daemon, folders of engines; nothing that a run did not bring."""
+    from flows.commands.clean import clean_up
 
     raise typer.Exit(clean_up(results=results, host=host, apply=apply))
 

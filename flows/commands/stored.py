@@ -1,4 +1,4 @@
-"""`runs`, `show`, `report` and `clean`: what is stored, without Prefect."""
+"""`runs`, `show` and `report`: what is stored, without Prefect."""
 
 import json
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, count, plain, print_stopping_findings, print_verdict, stdout_console
-from pullbench.bench.cleaning import clean, left_behind
-from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import IncompleteError, RegistryError, UsageError
-from pullbench.model.sizes import format_bytes
+from flows.console import cells_table, plain, print_stopping_findings, print_verdict, stdout_console
+from pullbench.errors import UsageError
+from pullbench.report.choose import choose_run
 from pullbench.report.documents import run_document
+from pullbench.report.markdown import run_summary
 from pullbench.report.render import find_report, render_run_report
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger
+
+_FORMATS = ("html", "md", "json")
 
 
 def list_runs(*, results: str, as_json: bool) -> int:
@@ -67,45 +67,19 @@ def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
     return 0
 
 
-def render_report(run_id: str, *, results: str, reports: Path) -> int:
-    path = render_run_report(results, _find(ResultStore(results), run_id), reports)
-    print(path)
-    return 0
-
-
-def clean_up(*, results: str, host: str | None, apply: bool) -> int:
-    """Tell, or with `apply` remove, what runs left in a daemon."""
-    ledger, daemon = Ledger(ResultStore(results)), DockerDaemon(host)
-    try:
-        found = left_behind(ledger, daemon)
-    except RegistryError as error:
-        daemon.close()
-        raise IncompleteError(f"nothing was removed: {error}") from error
-    try:
-        names = {name for entry in found.here for name in entry.references}
-        for other in found.elsewhere:
-            print(f"another daemon ({other}) may hold images of runs too: name it with --host")
-        if not names:
-            print(f"{results}: nothing is recorded there that runs left in this daemon")
-        elif not apply:
-            print("\n".join(sorted(names)))
-            print(f"{count(len(names), 'image')} may be left by runs; remove them with: pullbench clean --apply")
-        else:
-            cleaned = clean(ledger, daemon)
-            print(f"removed {count(len(cleaned.removed), 'image')}, {format_bytes(cleaned.bytes)}")
-            for image_id, reason in cleaned.kept.items():
-                print(f"kept {image_id}: {reason}")
-    finally:
-        daemon.close()
+def render_report(run_id: str, *, form: str, results: str, reports: Path) -> int:
+    if form not in _FORMATS:
+        raise UsageError(f"--format: '{form}' is none of {', '.join(_FORMATS)}")
+    store = ResultStore(results)
+    found = _find(store, run_id)
+    if form == "html":
+        print(render_run_report(results, found, reports))
+        return 0
+    page = find_report(reports, found)
+    document = run_document(store, found, None if page is None else str(page))
+    print(run_summary(document) if form == "md" else json.dumps(document, indent=2, default=str))
     return 0
 
 
 def _find(store: ResultStore, run_id: str) -> str:
-    if run_id != "latest":
-        return store.run(run_id).run_id
-    found = store.runs()
-    if not found:
-        raise UsageError(
-            "latest: no run is stored there yet; `pullbench runs` lists what is, `pullbench demo` makes one"
-        )
-    return found[0].run_id
+    return choose_run(store, run_id).run_id

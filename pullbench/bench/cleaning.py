@@ -1,8 +1,11 @@
-"""Takes what runs brought out of a daemon again, by the ledger that they kept."""
+"""Takes away what runs left: images in a daemon, by the ledger that they kept, and folders of killed ones."""
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from pullbench.daemon.docker import Cleaned, DockerDaemon, remove_brought
+from pullbench.engines.command_folder import remove_stale_folders, stale_folders
 from pullbench.store.ledger import Entry, Ledger
 
 
@@ -37,3 +40,13 @@ def clean(ledger: Ledger, daemon: DockerDaemon, run_id: str | None = None) -> Cl
         if not cleaned.kept.keys() & set(entry.image_ids):
             ledger.forget(entry.run_id, entry.daemon)
     return cleaned
+
+
+def left_folders() -> list[Path]:
+    """Stores of command-line engines that killed runs of this user left under the folder for temporary files (TMPDIR)."""
+    return stale_folders(Path(tempfile.gettempdir()))
+
+
+def clean_folders() -> list[Path]:
+    """Remove them, with the processes that still work for them and what is mounted there; gives those that are gone."""
+    return remove_stale_folders(Path(tempfile.gettempdir()))

@@ -55,20 +55,32 @@ class CommandFolder:
         self.close()
 
 
-def remove_stale_folders(parent: Path) -> list[Path]:
-    """Remove what killed runs of this user left, and name it; best effort.
+def stale_folders(parent: Path) -> list[Path]:
+    """What killed runs of this user left.
 
-    Folders under a minute old are left alone: one may have been made and not be locked yet.
+    Folders under a minute old are not among them: one may have been made and not be locked yet.
     """
-    removed = []
-    for path in parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            status = path.lstat()
-            if status.st_uid == os.getuid() and time.time() - status.st_mtime >= _YOUNG_S:
-                with _unowned(path):
-                    _remove(path)
-                removed.append(path)
-    return removed
+    return [path for path in sorted(parent.glob(f"{PREFIX}*")) if _is_stale(path)]
+
+
+def _is_stale(path: Path) -> bool:
+    try:
+        status = path.lstat()
+        if status.st_uid != os.getuid() or time.time() - status.st_mtime < _YOUNG_S:
+            return False
+        with _unowned(path):
+            return True
+    except OSError:
+        return False
+
+
+def remove_stale_folders(parent: Path) -> list[Path]:
+    """Remove what killed runs of this user left, and name what is gone; best effort."""
+    found = stale_folders(parent)
+    for path in found:
+        with contextlib.suppress(OSError), _unowned(path):
+            _remove(path)
+    return [path for path in found if not path.exists()]
 
 
 @contextlib.contextmanager
