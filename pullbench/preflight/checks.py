@@ -2,7 +2,21 @@
 
 from typing import Any
 
-from pullbench.preflight import api, auth, catalog, dns, image, platform, rate_limit, tcp, tls
+from pullbench.preflight import (
+    api,
+    auth,
+    catalog,
+    dns,
+    docker_daemon,
+    image,
+    local_cache,
+    local_disk,
+    platform,
+    rate_limit,
+    storage_quota,
+    tcp,
+    tls,
+)
 from pullbench.preflight import range as byte_range
 from pullbench.preflight.check import Check
 
@@ -17,4 +31,8 @@ CHECKS: tuple[Check[Any, Any], ...] = (
     catalog.CHECK,
     byte_range.CHECK,
     rate_limit.CHECK,
+    storage_quota.CHECK,
+    docker_daemon.CHECK,
+    local_disk.CHECK,
+    local_cache.CHECK,
 )

@@ -1,0 +1,71 @@
+"""`local-cache`: the images that the Docker daemon keeps, and how much of that nobody uses."""
+
+from dataclasses import dataclass
+
+from pullbench.daemon.docker_usage import usage
+from pullbench.model.finding import Finding, Status
+from pullbench.model.sizes import format_bytes
+from pullbench.preflight.check import Check, Local, Room, passed, warned
+from pullbench.preflight.clients import entry_of, every_docker, without_docker
+from pullbench.preflight.world import World
+
+ID = "local-cache"
+MUCH_BYTES = 10 * 10**9
+MUCH_SHARE = 0.5
+EXPECTED = "under 10 GB, or under half of the images' bytes, can be reclaimed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Counts and bytes of the images in one daemon's store."""
+
+    host: str | None
+    images: int
+    dangling: int
+    unused: int
+    bytes: int
+    """On disk, a shared layer counted once."""
+    reclaimable_bytes: int
+
+
+def probe(world: World, target: Local) -> Cache:
+    entry = entry_of(world, target)
+    found = usage(world.daemon(entry.host))
+    return Cache(
+        host=entry.host,
+        images=len(found.images),
+        dangling=sum(image.is_dangling for image in found.images),
+        unused=len(found.unused),
+        bytes=found.layers_bytes,
+        reclaimable_bytes=found.reclaimable_bytes,
+    )
+
+
+def judge(evidence: Cache, target: Local) -> list[Finding]:
+    free, total = evidence.reclaimable_bytes, evidence.bytes
+    images = f"{evidence.images} {'image' if evidence.images == 1 else 'images'}, {format_bytes(total)}"
+    text = f"{images}; {evidence.unused} unused ({evidence.dangling} dangling), {format_bytes(free)} reclaimable"
+    if free < MUCH_BYTES or free < MUCH_SHARE * total:
+        return [passed(ID, target, text, EXPECTED)]
+    host = f" --host {evidence.host}" if evidence.host else ""
+    see = f"see what would go with `pullbench prune{host} --keep 'PATTERN'`, then remove it with `--apply`"
+    return [warned(ID, target, text, EXPECTED, f"{see}; layers to keep are those of images in use or kept")]
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.CLIENT,
+    looks_at="The images of the Docker daemon (the Engine API's /system/df): how many, their bytes on disk, how many no "
+    "container uses, which have no name left, and what removing them would free.",
+    statuses={
+        Status.PASS: "under 10 GB, or under half of the images' bytes, can be reclaimed",
+        Status.WARN: "10 GB or more, and at least half of the images' bytes, belong to images that no container uses",
+        Status.SKIP: "the spec uses no engine of kind docker",
+    },
+    advice="`pullbench prune --keep PATTERN` lists what would go; `--apply` removes it.",
+    targets=every_docker,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"docker-daemon"}),
+    skips=without_docker,
+)

@@ -1,0 +1,176 @@
+"""`local-disk`: what the run writes on this machine fits at its worst moment."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pullbench.model.finding import Finding, Status
+from pullbench.model.sizes import format_bytes
+from pullbench.model.spec import EngineEntry
+from pullbench.preflight.check import Check, Local, Room, failed, passed, warned
+from pullbench.preflight.clients import entry_of, local
+from pullbench.preflight.world import World
+
+ID = "local-disk"
+EXPECTED = "it holds the run's worst moment, and a fifth of it stays free"
+UNPACKED = 3.5
+"""Bytes on disk for a byte of a layer. All of Docker Hub's public images were 167 TB of files in 47 TB of layers
+(Zhao and others, "Large-Scale Analysis of the Docker Hub Dataset", IEEE CLUSTER 2019)."""
+LOW_SHARE = 0.2
+ROOMY_BYTES = 100 * 10**9
+"""So much is room enough, however large the disk is."""
+FEW_INODES = 50_000
+"""Less than the files of a few images (Debian's base has 10,000)."""
+RESULTS = Local(name="working folder")
+RESULTS_BYTES = 100 * 10**6
+"""Results and reports of a long run; a trial's part takes some 30 kB, a report 5 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """The file system under a folder, and what is to come. `need_bytes` is None where sizes are not known."""
+
+    path: str
+    what: str
+    need_bytes: int | None = None
+    unpacks: bool = False
+    total_bytes: int = 0
+    free_bytes: int = 0
+    total_inodes: int = 0
+    """0 on file systems that make them as needed (btrfs)."""
+    free_inodes: int = 0
+    elsewhere: str = ""
+    """Why the disk cannot be seen from here."""
+
+
+def every_disk(world: World) -> list[Local]:
+    """Each engine that writes, and the folder that results go to."""
+    return [*(local(entry) for entry in world.engines if _writes(entry)), RESULTS]
+
+
+def _writes(entry: EngineEntry) -> bool:
+    return entry.kind not in ("wire", "fake") or entry.sink == "disk"
+
+
+def probe(world: World, target: Local) -> Disk:
+    if target == RESULTS:
+        return disk_under(Path.cwd(), what="results/ and reports/, unless told otherwise", need_bytes=RESULTS_BYTES)
+    entry = entry_of(world, target)
+    need, unpacks = need_bytes(world, entry), entry.kind not in ("wire", "skopeo")
+    if entry.kind != "docker":
+        folder, what = Path(tempfile.gettempdir()), "the folder for temporary files (TMPDIR), where its pulls go"
+        return disk_under(folder, what=what, need_bytes=need, unpacks=unpacks)
+    daemon = world.daemon(entry.host)
+    root = _docker_root(daemon.info())
+    if not daemon.host.startswith("unix://") or not root.is_dir():
+        where = f"{root} of the daemon at {daemon.host} is not on this machine: run `df -h {root}` where it is"
+        return Disk(path=str(root), what="the daemon's images", need_bytes=need, elsewhere=where)
+    return disk_under(root, what="the daemon's images", need_bytes=need, unpacks=unpacks)
+
+
+def _docker_root(info: object) -> Path:
+    """Where layers go: containerd's own folder with its image store, which `docker info` does not name."""
+    known = info if isinstance(info, dict) else {}
+    containerd = any("io.containerd" in str(pair) for pair in known.get("DriverStatus") or [])
+    default = Path("/var/lib/containerd")
+    return default if containerd and default.is_dir() else Path(str(known.get("DockerRootDir") or "/var/lib/docker"))
+
+
+def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool = False) -> Disk:
+    """What statvfs says of a folder; root's reserve is not counted as free for others."""
+    found = os.statvfs(path)
+    return Disk(
+        path=str(path),
+        what=what,
+        need_bytes=need_bytes,
+        unpacks=unpacks,
+        total_bytes=found.f_blocks * found.f_frsize,
+        free_bytes=(found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize,
+        total_inodes=found.f_files,
+        free_inodes=found.f_ffree if os.geteuid() == 0 else found.f_favail,
+    )
+
+
+def need_bytes(world: World, entry: EngineEntry) -> int | None:
+    """The most that an engine's pulls take at once; None where the facts lack an image.
+
+    Docker keeps a layer once, for all of the run's cells; the others give every pull of a trial a store of its own. What
+    unpacks holds a layer as it came beside its files.
+    """
+    factor = 1.0 if entry.kind in ("wire", "skopeo") else 1.0 + UNPACKED
+    stored: dict[str, int] = {}
+    largest = 0
+    for registry, platform, images in _trials(world, entry):
+        trial = 0
+        for image in images:
+            found = world.facts.platform_image(registry, image, platform)
+            if found is None:
+                return None
+            sizes = {blob.digest: blob.size_bytes for blob in found.manifest.blobs}
+            stored |= sizes
+            trial += sum(sizes.values())
+        largest = max(largest, trial)
+    return round(factor * (sum(stored.values()) if entry.kind == "docker" else largest))
+
+
+def _trials(world: World, entry: EngineEntry) -> set[tuple[str, str, tuple[str, ...]]]:
+    """Registry, platform and images of the engine's trials; without a plan, every image once."""
+    if world.plan is not None:
+        trials = (trial for trial in world.plan.trials if trial.cell.engine == entry.name)
+        return {(trial.cell.registry, trial.cell.platform, trial.images) for trial in trials}
+    images = tuple(world.spec.images)
+    return {(route.registry, platform, images) for route in world.routes for platform in world.platforms}
+
+
+def judge(evidence: Disk, target: Local) -> list[Finding]:
+    if evidence.elsewhere:
+        return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=evidence.elsewhere)]
+    need, left = evidence.need_bytes, evidence.free_bytes - (evidence.need_bytes or 0)
+    text = f"{evidence.path}: {format_bytes(evidence.free_bytes)} of {format_bytes(evidence.total_bytes)} free"
+    estimated = f" (layers, and {UNPACKED:g} times as much unpacked)" if evidence.unpacks else ""
+    text += ", the need is not known" if need is None else f", up to {format_bytes(need)} needed{estimated}"
+    cure = _cure(evidence, target)
+    if evidence.total_inodes and evidence.free_inodes == 0:
+        return [failed(ID, target, f"[disk_full] {text}; no inode is free", EXPECTED, cure)]
+    if evidence.free_bytes == 0 or left < 0:
+        return [failed(ID, target, f"[disk_full] {text}", EXPECTED, cure)]
+    if evidence.total_inodes and evidence.unpacks and evidence.free_inodes < FEW_INODES:
+        return [warned(ID, target, f"{text}; only {evidence.free_inodes} inodes are free", EXPECTED, cure)]
+    if left < LOW_SHARE * evidence.total_bytes and left < ROOMY_BYTES:
+        share = left / evidence.total_bytes
+        return [warned(ID, target, f"{text}; {share:.0%} of it would stay free", EXPECTED, cure)]
+    return [passed(ID, target, text, EXPECTED)]
+
+
+def _cure(evidence: Disk, target: Local) -> str:
+    see = f"see what fills it: `du -xh -d1 {evidence.path} | sort -h | tail`, `df -hi {evidence.path}`"
+    if target == RESULTS:
+        return f"{see}; or put results elsewhere: `pullbench run SPEC --results DIR --reports DIR`"
+    if evidence.what == "the daemon's images":
+        free = "free it with `pullbench prune --keep PATTERN` (then `--apply`), or `docker system df` and `docker system prune`"
+        return f'{free}; or move it: `"data-root": "/larger/disk"` in /etc/docker/daemon.json; or take fewer images'
+    return f"{see}; or give pulls a larger disk: `TMPDIR=/larger/disk pullbench run SPEC`; or lower `pulls_per_trial`"
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.STORAGE,
+    looks_at="Free bytes and inodes of the file systems that the run writes to: Docker's data root, the folder for "
+    "temporary files (where podman, skopeo, containerd and wire with `sink: disk` pull to) and the working folder, "
+    f"against the run's worst moment. What is unpacked is counted with {UNPACKED:g} bytes for a byte of a layer, the "
+    "ratio over all of Docker Hub (Zhao and others, IEEE CLUSTER 2019), beside the layer itself.",
+    statuses={
+        Status.PASS: "it fits, and a fifth of the disk (or 100 GB) stays free",
+        Status.WARN: f"it fits, but less than that stays free, or under {FEW_INODES} inodes are free",
+        Status.FAIL: "it cannot fit, or no byte or inode is free",
+        Status.SKIP: "the daemon's disk is on another machine",
+    },
+    advice="Free room (`pullbench prune --keep PATTERN --apply`, `docker system prune`), give pulls another disk "
+    "(`TMPDIR`, Docker's `data-root`), or lower `pulls_per_trial`.",
+    targets=every_disk,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"docker-daemon"}),
+    timeout_s=30.0,
+)

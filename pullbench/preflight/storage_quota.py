@@ -1,0 +1,184 @@
+"""`storage-quota`: the registry has room for what comes next, by what its product's own API tells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding, Status
+from pullbench.model.reference import Reference
+from pullbench.model.route import DIRECT, Route
+from pullbench.model.sizes import format_bytes
+from pullbench.model.spec_fields import ProductName
+from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
+from pullbench.preflight.world import World
+from pullbench.registry.products import harbor, nexus
+from pullbench.registry.products.api import ProductApi
+from pullbench.registry.products.storage import Space, Storage
+from pullbench.registry.products.which import Product, product_of
+
+ID = "storage-quota"
+EXPECTED = "its parts are well, it takes writes, and under 80% of its room is used"
+WARN_SHARE, FULL_SHARE = 0.8, 0.95
+_NO_API = {
+    "distribution": "this registry has no API that tells its storage (CNCF distribution and hosted services have "
+    "none): look at its disk (`df -h` there), its bucket or its console",
+    "none": "no product with an API for its storage was found; where it is one, set `product: harbor` or `nexus`",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """Which product it is and what it tells. `fills_bytes` is what the run's pulls leave in it; None where not known."""
+
+    product: Product
+    storage: Storage | None = None
+    silent: str = ""
+    """Why the product's API could not be asked."""
+    is_cache: bool = False
+    """Whether pulls write to it: a pull-through."""
+    fills_bytes: int | None = None
+
+
+def every_storage(world: World) -> list[Target]:
+    """Each endpoint once: a forward proxy leads to the same storage."""
+    found: dict[tuple[str, str], Route] = {}
+    for route in world.routes:
+        kept = found.get((route.url, route.prefix))
+        if kept is None or kept.forward_url is not None:
+            found[route.url, route.prefix] = route
+    return [Target(route=route) for route in found.values()]
+
+
+def probe(world: World, target: Target) -> Stock:
+    route = target.route
+    is_cache = route.proxy != DIRECT and route.forward_url is None
+    fills = fills_bytes(world.facts, route, world.spec.images, world.platforms)
+    named, url = _named(world, route)
+    asked = route if url is None else replace(route, url=url, prefix="", headers={}, credentials=_for(url, route))
+    with ProductApi(asked, world.keychain) as api:
+        product = named if named != "auto" else product_of(api, world.client(route).ping(authenticate=False))
+        storage: Storage | None = None
+        try:
+            if product == "harbor":
+                names = (route.repository(Reference.parse(image)) for image in world.spec.images)
+                projects = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)
+                storage = harbor.look(api, list(projects))
+            elif product == "nexus":
+                storage = nexus.look(api)
+        except RegistryError as error:
+            if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.NOT_A_REGISTRY):
+                raise
+            return Stock(product=product, silent=f"{error.where}: {error.detail}")
+    is_cache = is_cache or (storage is not None and storage.fills_by_pulls)
+    return Stock(product=product, storage=storage, is_cache=is_cache, fills_bytes=fills)
+
+
+def _named(world: World, route: Route) -> tuple[ProductName, str | None]:
+    """What the spec says of the endpoint: the product, and where its API is."""
+    mirror = next((entry for entry in world.spec.proxies if entry.name == route.proxy and entry.kind == "mirror"), None)
+    entry = mirror or next(entry for entry in world.spec.registries if entry.name == route.registry)
+    return entry.product, entry.product_url
+
+
+def _for(url: str, route: Route) -> str:
+    """The credentials for an API at another address: what Docker holds for that very host, else only the same host's."""
+    same = urlsplit(url).hostname == urlsplit(route.url).hostname
+    return route.credentials if same or route.credentials == "docker" else "anonymous"
+
+
+def fills_bytes(facts: Facts, route: Route, images: list[str], platforms: tuple[str, ...]) -> int | None:
+    """The bytes of all images for all platforms, a shared layer counted once; None where one of them is not known."""
+    blobs: dict[str, int] = {}
+    for image in images:
+        for platform in platforms:
+            found = facts.platform_image(route.registry, image, platform)
+            if found is None:
+                return None
+            blobs |= {blob.digest: blob.size_bytes for blob in found.manifest.blobs}
+    return sum(blobs.values())
+
+
+def judge(evidence: Stock, target: Target) -> list[Finding]:
+    storage = evidence.storage
+    if storage is None:
+        return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=_why_not(evidence))]
+    found = [*_parts(storage, target)]
+    found += [finding for space in storage.spaces for finding in _room(space, storage, evidence, target)]
+    told = "; ".join(_told(space) for space in storage.spaces)
+    unknown = f"; not known: {'; '.join(storage.hidden)}" if storage.hidden else ""
+    if not found and not storage.spaces:
+        observed = f"{storage.name} does not tell its room{unknown}"
+        return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=observed, expected=EXPECTED)]
+    return found or [passed(ID, target, f"{storage.name}: {told}{unknown}", EXPECTED)]
+
+
+def _why_not(evidence: Stock) -> str:
+    if evidence.silent:
+        where = "set `product_url` to where its UI and REST API are, or `product: none`"
+        return f"{evidence.product.capitalize()}'s own API does not answer ({evidence.silent}); {where}"
+    return _NO_API[evidence.product]
+
+
+def _parts(storage: Storage, target: Target) -> Iterator[Finding]:
+    for ailment in storage.ailments:
+        text = f"{storage.name}: {ailment.name} is not healthy: {ailment.text}"
+        yield failed(ID, target, text, EXPECTED, ailment.remedy)
+    if storage.read_only:
+        text = f"{storage.name} is in read-only mode: pushes are refused, and a pull-through keeps nothing"
+        yield warned(ID, target, text, EXPECTED, storage.read_only_remedy)
+
+
+def _room(space: Space, storage: Storage, evidence: Stock, target: Target) -> Iterator[Finding]:
+    """Pulls write to a cache, so a cache that cannot take them fails; elsewhere the next push is what is in danger."""
+    share, text = space.used_share, f"{storage.name}: {_told(space)}"
+    need = evidence.fills_bytes or 0
+    if space.over_quota:
+        yield warned(ID, target, f"{storage.name}: {space.over_quota}", EXPECTED, space.remedy)
+    if space.free_bytes is None or share is None:
+        return
+    if space.free_bytes == 0:
+        yield failed(ID, target, f"{text}: nothing more can be stored", EXPECTED, space.remedy)
+    elif evidence.is_cache and need > space.free_bytes:
+        text = f"{text}: the run's images need {format_bytes(need)} in this cache"
+        yield failed(ID, target, text, EXPECTED, space.remedy)
+    elif share > FULL_SHARE and evidence.is_cache:
+        yield failed(ID, target, f"{text}: a cache this full evicts or refuses", EXPECTED, space.remedy)
+    elif share > FULL_SHARE:
+        yield warned(ID, target, f"{text}: pulls go on, but one of the next pushes is refused", EXPECTED, space.remedy)
+    elif share > WARN_SHARE:
+        yield warned(ID, target, text, EXPECTED, space.remedy)
+
+
+def _told(space: Space) -> str:
+    used = "" if space.used_bytes is None else f"{format_bytes(space.used_bytes)} used"
+    if space.free_bytes is None:
+        return f"{space.name}: {used}, no limit".replace(": ,", ":")
+    share = space.used_share
+    percent = "" if share is None else f" ({share:.0%})"
+    return f"{space.name}: {used}{percent}, {format_bytes(space.free_bytes)} free"
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.STORAGE,
+    looks_at="Finds out which product the registry or mirror is (or takes it from `product`), and asks its own API: "
+    "Harbor's health, read-only mode, volumes and the quota of each project in the spec; Nexus's blob stores, their "
+    "soft quotas and whether it can be written to. The spec's credentials go with it, over https or to this machine "
+    "only; what they may not see is listed with the right that is missing.",
+    statuses={
+        Status.PASS: "all that could be seen is well, and at most 80% is used or there is no limit",
+        Status.WARN: "over 80% is used (of a cache: up to 95%), a soft quota is exceeded, or it is read-only",
+        Status.FAIL: "a part is not healthy; nothing is left; or, in a cache, over 95% is used or the run's images do "
+        "not fit in what is left",
+        Status.SKIP: "the product has no such API (CNCF distribution, hosted services), or does not show its room to "
+        "these credentials",
+    },
+    advice="Raise the quota or collect garbage, with the path in the product's UI and the `curl` for it; credentials "
+    "that may look are those of a system administrator or a robot account with the right that is named.",
+    targets=every_storage,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api"}),
+)
