@@ -1,6 +1,5 @@
 """What the Prefect UI shows of a run: artifacts. Registry-sourced text is escaped for Markdown."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,7 @@ from prefect.artifacts import (
 
 from pullbench.model.finding import Finding
 from pullbench.model.plan import FACTORS
-
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
-
-
-def escape_markdown(text: str) -> str:
-    """Text that stays text in a Markdown artifact: no markup, no control characters, at most 500 characters."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return _MARKDOWN.sub(r"\\\1", printable[:500])
+from pullbench.report.markdown import escape_markdown
 
 
 class Artifacts:

@@ -2,6 +2,7 @@
 
     OUT_DIR/RUN_ID/index.html                        the report: one file that opens anywhere
     OUT_DIR/RUN_ID/report.ipynb                      the notebook it came from, executed
+    OUT_DIR/RUN_ID/run.json, cells.csv, …            its data (report/beside.py)
     OUT_DIR/compare-BASELINE-CANDIDATE/index.html    two runs compared
 
 The process gets no environment but what Python needs, and folders of its own for Jupyter's and IPython's settings: what a
@@ -14,13 +15,15 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
+from pullbench.report.beside import write_comparison_beside, write_run_beside
 from pullbench.report.stored import RESULTS_URL_VARIABLE
 from pullbench.store.dataset import ResultStore, check_run_id
 
@@ -51,10 +54,14 @@ def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook:
     Raises UsageError where there is no such run, and IncompleteError that names the cell where the notebook failed, or
     the folder that cannot be written: the notebook so far is kept beside, an older HTML stays as it was.
     """
-    run = ResultStore(_absolute(results_url)).run(run_id)
-    title = f"{run.name} · {run_id} · pullbench"
-    again = f"pullbench report {run_id}"
-    return _report(notebook, {"run_id": run_id}, results_url, out_dir / run_id, title=title, again=again)
+    store = ResultStore(_absolute(results_url))
+    title, again = f"{store.run(run_id).name} · {run_id} · pullbench", f"pullbench report {run_id}"
+    parameters, folder = {"run_id": run_id}, out_dir.resolve() / run_id
+
+    def write_data() -> None:
+        write_run_beside(store, run_id, folder, page=PAGE)
+
+    return _report(notebook, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
 def render_comparison(results_url: str, baseline: str, candidate: str, out_dir: Path) -> Path:
@@ -64,20 +71,37 @@ def render_comparison(results_url: str, baseline: str, candidate: str, out_dir: 
     """
     store = ResultStore(_absolute(results_url))
     name = store.run(candidate).name
-    folder = out_dir / f"compare-{store.run(baseline).run_id}-{candidate}"
+    folder = out_dir.resolve() / f"compare-{store.run(baseline).run_id}-{candidate}"
     title, again = f"{name} · comparison · pullbench", f"pullbench compare {baseline} {candidate}"
     parameters = {"baseline": baseline, "candidate": candidate}
-    return _report(COMPARE_NOTEBOOK, parameters, results_url, folder, title=title, again=again)
+
+    def write_data() -> None:
+        write_comparison_beside(store, baseline, candidate, folder, page=PAGE)
+
+    return _report(COMPARE_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
-def _report(notebook: Path, runs: Mapping[str, str], results_url: str, folder: Path, *, title: str, again: str) -> Path:
+def _report(
+    notebook: Path,
+    runs: Mapping[str, str],
+    results_url: str,
+    folder: Path,
+    *,
+    title: str,
+    again: str,
+    meanwhile: Callable[[], None],
+) -> Path:
     results_url = _absolute(results_url)
     parameters = {"results_url": _without_secrets(results_url), **runs}
     check_parameters(notebook, parameters)
-    folder = folder.resolve()
     with _writing(folder, again):
         folder.mkdir(parents=True, exist_ok=True)
-        return _render(notebook, parameters, results_url, folder, title=title)
+        with ThreadPoolExecutor(1) as beside:
+            # The notebook runs in a process of its own, so the data is written while it does.
+            written = beside.submit(meanwhile)
+            page = _render(notebook, parameters, results_url, folder, title=title)
+            written.result()
+        return page
 
 
 def _absolute(results_url: str) -> str:

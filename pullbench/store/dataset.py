@@ -125,6 +125,14 @@ class ResultStore:
             return _joined(name, tables)
         return self._read(name, run_id, self.finished_trials(run_id))
 
+    def parquet(self, name: TableName, run_id: str) -> bytes | None:
+        """One table of a run as a Parquet file: the compacted part as it is, else its finished trials; None without rows."""
+        whole = f"{name}/{check_run_id(run_id)}/{_SINGLE.get(name, _COMPACTED)}"
+        if not self._part_numbers(name, run_id):
+            return self.files.read([whole]).get(whole)
+        table = self.table(name, run_id)
+        return _written(schema.stamped(table), "zstd") if len(table) else None
+
     def frame(self, name: TableName, run_id: str) -> "pd.DataFrame":
         """The rows of one run for pandas.
 
@@ -142,10 +150,9 @@ class ResultStore:
     def _put(
         self, name: TableName, run_id: str, file: str, table: pa.Table, trials: Iterable[int] | None = None
     ) -> None:
-        sink = pa.BufferOutputStream()
         # A part is small and written between trials: the faster codec; what is gathered is kept: the smaller.
-        pq.write_table(schema.stamped(table, trials), sink, compression="snappy" if trials is None else "zstd")
-        self.files.put(f"{name}/{check_run_id(run_id)}/{file}", sink.getvalue().to_pybytes())
+        content = _written(schema.stamped(table, trials), "snappy" if trials is None else "zstd")
+        self.files.put(f"{name}/{check_run_id(run_id)}/{file}", content)
 
     def _part_numbers(self, name: TableName, run_id: str) -> frozenset[int]:
         found = map(_PART.fullmatch, self.files.names(f"{name}/{check_run_id(run_id)}"))
@@ -191,6 +198,13 @@ class ResultStore:
             return "there are no runs yet"
         more = f" and {len(names) - 5} more (`pullbench runs`)" if len(names) > 5 else ""
         return f"there are {', '.join(names[:5])}{more}"
+
+
+def _written(table: pa.Table, compression: str) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _part_name(trial: int) -> str:

@@ -7,13 +7,7 @@ import pytest
 
 from pullbench.model.finding import Finding, Status
 from tasks import results
-from tasks.results import Artifacts, escape_markdown
-
-
-def test_text_of_a_registry_is_no_markup() -> None:
-    assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\]\\(javascript:1\\) \\<script\\>\\`"
-    assert escape_markdown("a\nb\x1b[31m") == "a b \\[31m"
-    assert len(escape_markdown("x" * 10_000)) == 500
+from tasks.results import Artifacts
 
 
 def test_a_server_that_does_not_answer_costs_the_artifacts_and_not_the_run(

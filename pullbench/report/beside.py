@@ -1,0 +1,72 @@
+"""A report's data beside it, for whoever wants to go on with the numbers.
+
+    run.json                            the document of `pullbench show --json`: verdicts, cells, objectives
+    cells.csv                           one row a cell
+    summary.md                          for a chat or a pull request
+    pulls.parquet, trials.parquet, …    the tables, as they are stored
+
+Beside a comparison: comparison.json, the document of `pullbench compare --json`, and summary.md.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pullbench.report.comparison import compare_runs
+from pullbench.report.comparison_document import comparison_document
+from pullbench.report.documents import run_document
+from pullbench.report.markdown import comparison_summary, run_summary
+from pullbench.report.stored import read_run
+from pullbench.report.tables import CELL_COLUMNS
+from pullbench.store.dataset import ResultStore
+from pullbench.store.schema import TableName
+
+TABLES: tuple[TableName, ...] = ("pulls", "trials", "transfers", "checks")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for a formula at a cell's start (OWASP, CSV injection)."""
+
+
+def write_run_beside(store: ResultStore, run_id: str, folder: Path, *, page: str) -> None:
+    """Write the data of a run into its report's folder, each file as a whole; `page` is the report's file name there."""
+    document = run_document(store, run_id, page)
+    _put(folder / "run.json", _json(document))
+    _put(folder / "cells.csv", cells_csv(document["cells"]).encode())
+    _put(folder / "summary.md", run_summary(document).encode())
+    for name in TABLES:
+        content = store.parquet(name, run_id)
+        if content is not None:
+            _put(folder / f"{name}.parquet", content)
+
+
+def write_comparison_beside(store: ResultStore, baseline: str, candidate: str, folder: Path, *, page: str) -> None:
+    """Write what a comparison found into its report's folder."""
+    found = compare_runs(read_run(store, baseline), read_run(store, candidate))
+    document = comparison_document(found, page)
+    _put(folder / "comparison.json", _json(document))
+    _put(folder / "summary.md", comparison_summary(document).encode())
+
+
+def cells_csv(cells: list[dict[str, Any]]) -> str:
+    """The cells as CSV, nothing in which a spreadsheet runs: text that starts like a formula gets a quote before it."""
+    rows = [{name: _harmless(value) for name, value in cell.items()} for cell in cells]
+    return pd.DataFrame(rows, columns=CELL_COLUMNS).to_csv(index=False, lineterminator="\n")
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n").encode()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _put(path: Path, content: bytes) -> None:
+    waiting = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        waiting.write_bytes(content)
+        waiting.replace(path)
+    finally:
+        waiting.unlink(missing_ok=True)

@@ -1,0 +1,49 @@
+"""Summaries for a chat or a pull request: the numbers of the documents, and foreign text that stays text."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from pullbench.report.comparison import compare_runs
+from pullbench.report.comparison_document import comparison_document
+from pullbench.report.documents import run_document
+from pullbench.report.markdown import comparison_summary, escape_markdown, run_summary
+from pullbench.store.dataset import ResultStore
+from tests.report.conftest import Make
+from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
+
+SMALL = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4), failure_rate=0.0)
+
+
+def test_text_of_a_registry_is_no_markup_and_calls_nobody() -> None:
+    assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\]\\(javascript:1\\) \\<script\\>\\`"
+    assert escape_markdown("a\nb\x1b[31m") == "a b \\[31m"
+    assert escape_markdown("cc @someone #12") == "cc \\@someone \\#12"
+    assert escape_markdown("safe\u202egnp.exe") == "safe gnp.exe"
+    assert len(escape_markdown("x" * 10_000)) == 500
+
+
+def test_a_run_s_summary_has_its_verdict_objectives_and_settings(store: ResultStore) -> None:
+    document = run_document(store, RUN_ID)
+
+    text = run_summary(document)
+
+    assert escape_markdown(document["headline"]["title"]) in text
+    assert "| Success rate |" in text
+    assert text.count("\n| wire |") + text.count("\n| docker |") == len(document["cells"])
+
+
+def test_a_comparison_s_summary_names_both_runs_what_differs_and_every_setting(make: Make) -> None:
+    later = replace(SMALL, run_id="later", started_at=STARTED_AT + timedelta(days=1), slower=1.5, pulls=9)
+    document = comparison_document(compare_runs(make(SMALL), make(later)))
+
+    text = comparison_summary(document)
+
+    assert f"Candidate `later`, baseline `{RUN_ID}`" in text
+    assert "- spec: pulls\\_per\\_trial" in text
+    assert text.count("| slower |") == 2
+
+
+def test_a_name_cannot_break_a_table(make: Make) -> None:
+    stored = compare_runs(make(replace(SMALL, name="a|b\n## c")), make(replace(SMALL, name="a|b\n## c", run_id="l")))
+
+    assert comparison_summary(comparison_document(stored)).splitlines()[0].startswith("## a\\|b \\#\\# c: ")
