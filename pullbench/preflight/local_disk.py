@@ -78,7 +78,7 @@ def _docker_root(info: object) -> Path:
 
 
 def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool = False) -> Disk:
-    """What statvfs says of a folder; root's reserve is not counted as free for others."""
+    """What statvfs says of a folder, as `df` shows it: root's reserve is not free."""
     found = os.statvfs(path)
     return Disk(
         path=str(path),
@@ -86,9 +86,9 @@ def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool =
         need_bytes=need_bytes,
         unpacks=unpacks,
         total_bytes=found.f_blocks * found.f_frsize,
-        free_bytes=(found.f_bfree if os.geteuid() == 0 else found.f_bavail) * found.f_frsize,
+        free_bytes=found.f_bavail * found.f_frsize,
         total_inodes=found.f_files,
-        free_inodes=found.f_ffree if os.geteuid() == 0 else found.f_favail,
+        free_inodes=found.f_favail,
     )
 
 

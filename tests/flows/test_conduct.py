@@ -116,7 +116,9 @@ def test_preflight_is_asked_about_the_plan_that_the_run_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[object] = []
-    monkeypatch.setattr("pullbench.bench.session.preflight", lambda *_, plan, engines: asked.append((plan, engines)) or [])
+    monkeypatch.setattr(
+        "pullbench.bench.session.preflight", lambda *_, plan, engines: asked.append((plan, engines)) or []
+    )
     calls = Checking()
     prepared = prepare(tmp_path)
     conduct(prepared, calls, calls)
