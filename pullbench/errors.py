@@ -57,7 +57,8 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.TLS_HOSTNAME: "the certificate names another host: use a name it carries, or have it issued for this one",
     ErrorCode.PLAIN_HTTP: "the registry speaks plain HTTP: write http:// in the URL if that is meant, "
     "and list it in Docker's insecure-registries",
-    ErrorCode.PROXY: "the proxy failed, not the registry: check its address, its rules for CONNECT and its own upstream",
+    ErrorCode.PROXY: "the proxy failed, not the registry: check its address, its `credentials`, its rules for CONNECT and "
+    "its own upstream",
     ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set the spec's `credentials`",
     ErrorCode.FORBIDDEN: "the credentials are known but may not pull this repository: grant them the pull right, "
     "and where there are none, log in (`docker login HOST`)",
@@ -117,7 +118,7 @@ _ALONE = r"(?<![\w./-])(?:{})(?![\w/-]|\.\w)"
 _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
     (
-        r"proxyconnect|proxy connect|received http code \d+ from proxy|connect tunnel failed|"
+        r"proxyconnect|proxy connect|status:? 407|http 407|proxy authentication required|from registry 407|received http code \d+ from proxy|connect tunnel failed|"
         # What Go makes of a proxy's refusal to CONNECT: the reason alone, where a registry's answer has more.
         r"\"https://[^\"]*\": (forbidden|service unavailable|bad gateway|gateway timeout|proxy authentication required)(?=[\"')]|$)",
         ErrorCode.PROXY,

@@ -114,6 +114,8 @@ SKOPEO_AND_PODMAN = [
     ("no image found in manifest list for architecture s390x, OS linux", "platform_missing"),
     ("invalid status code from registry 404 (Not Found)", "not_found"),
     ("invalid status code from registry 503 (Service Unavailable)", "server_error"),
+    ("received unexpected HTTP status: 407 Proxy Authentication Required", "proxy"),
+    ("invalid status code from registry 407 (Proxy Authentication Required)", "proxy"),
     ("Digest did not match, expected sha256:01, got sha256:02", "digest_mismatch"),
     ("too many requests to registry", "rate_limited"),
     ("pinging container registry 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused", "connect_refused"),

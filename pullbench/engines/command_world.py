@@ -5,10 +5,11 @@ import os
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pullbench.engines.command_folder import MARK
 from pullbench.model.route import Route
-from pullbench.registry.auth import redact_url
+from pullbench.registry.auth import Credentials, redact_url
 
 _ADMINISTRATORS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _KEPT = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # whom this machine trusts; nothing else of the environment is the client's
@@ -24,13 +25,28 @@ def _path() -> str:
     return os.pathsep.join((os.environ.get("PATH", os.defpath), *_ADMINISTRATORS))
 
 
-def environment(folder: Path, route: Route | None = None, **more: str) -> dict[str, str]:
-    """All that a client sees of the world: homes and temporary files in `folder`, the route's proxy or none."""
+def environment(
+    folder: Path, route: Route | None = None, forward_login: Credentials | None = None, **more: str
+) -> dict[str, str]:
+    """All that a client sees of the world: homes and temporary files in `folder`, the route's proxy or none.
+
+    A login for the proxy stands in the proxy's URL, where these clients look for it; a process's environment is for its
+    user's eyes alone (proc(5)).
+    """
     names = dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR", MARK), str(folder))
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    proxy = route.forward_url if route is not None else None
+    proxy = None if route is None or route.forward_url is None else _with_login(route.forward_url, forward_login)
     proxies = {} if proxy is None else {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
     return {"PATH": _path(), "LC_ALL": "C.UTF-8", **names, **kept, **proxies, **more}
+
+
+def _with_login(url: str, login: Credentials | None) -> str:
+    """The URL with user information (RFC 3986, section 3.2.1)."""
+    if login is None:
+        return url
+    parts = urlsplit(url)
+    pair = f"{quote(login.username, safe='')}:{quote(login.password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{pair}@{parts.netloc}"))
 
 
 _FATAL = re.compile(r"^(?:Error: |ctr: |time=.* level=(?:fatal|error) )")

@@ -158,7 +158,7 @@ class ContainerdEngine(CommandEngine):
     def _ctr(self, folder: Path, *arguments: str, route: Route | None = None, typed: str | None = None) -> Command:
         return Command(
             arguments=("ctr", f"--address={folder / 's'}", *arguments),
-            environment=environment(folder, route),
+            environment=environment(folder, route, None if route is None else self._keychain.forward_login(route)),
             typed=typed,
         )
 

@@ -117,6 +117,10 @@ class Handle:
         }
         if request.body is not None:
             options[pycurl.POSTFIELDS] = request.body
+        if request.proxy_login is not None:
+            options[pycurl.PROXYAUTH] = pycurl.HTTPAUTH_BASIC
+            options[pycurl.PROXYUSERNAME] = request.proxy_login.username.encode()
+            options[pycurl.PROXYPASSWORD] = request.proxy_login.password.encode()
         if request.resolve:
             options[pycurl.RESOLVE] = list(request.resolve)
         for option, value in options.items():

@@ -8,6 +8,7 @@ from typing import Protocol
 import pycurl
 
 from pullbench.errors import ErrorCode
+from pullbench.registry.auth import Credentials
 
 MAX_ANSWER_BYTES = 16 * 1024
 """What is kept of an answer that is no content: a registry's error document."""
@@ -44,6 +45,8 @@ class HttpRequest:
     body: bytes | None = field(default=None, repr=False)
     proxy_url: str = ""
     """A forward proxy; empty for a direct connection, whatever the environment says."""
+    proxy_login: Credentials | None = None
+    """For the forward proxy alone, as Basic: with every request for http, with CONNECT for https."""
     ca_file: str
     http_version: str
     resolve: Sequence[str] = ()

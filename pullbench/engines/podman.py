@@ -144,6 +144,7 @@ class PodmanEngine(CommandEngine):
             environment=environment(
                 folder,
                 None if request is None else request.route,
+                None if request is None else self._keychain.forward_login(request.route),
                 CONTAINERS_CONF=str(folder / "containers.conf"),
                 CONTAINERS_STORAGE_CONF=str(store / "storage.conf"),
                 CONTAINERS_REGISTRIES_CONF=str(folder / REGISTRIES),

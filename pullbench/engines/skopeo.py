@@ -70,7 +70,7 @@ class SkopeoEngine(CommandEngine):
                 f"docker://{image_name(request)}",
                 f"oci:{store}",
             ),
-            environment=environment(folder, route),
+            environment=environment(folder, route, self._keychain.forward_login(route)),
         )
 
     def _brought(self, request: PullRequest, store: Path) -> Brought:

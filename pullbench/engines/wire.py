@@ -139,6 +139,7 @@ class WireEngine:
             route,
             self._entry,
             credentials=credentials,
+            forward_login=self._keychain.forward_login(route),
             trust=trial.trusts[route.ca_file],
             clock=self._clock,
             drivers=trial.drivers,

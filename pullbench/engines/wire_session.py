@@ -60,12 +60,14 @@ class Session:
         entry: EngineEntry,
         *,
         credentials: Credentials | None,
+        forward_login: Credentials | None = None,
         trust: Trust,
         clock: Clock,
         drivers: Executor | None = None,
     ) -> None:
         self._route = route
         self._forward_url = _proxy_url(route.forward_url)
+        self._forward_login = forward_login
         self._entry = entry
         self._login = Login(route, credentials, clock)
         self._trust = trust
@@ -215,6 +217,7 @@ class Session:
             headers=headers,
             body=content,
             proxy_url=self._forward_url,
+            proxy_login=self._forward_login,
             ca_file=trust.endpoint_file if same_origin(url, self._route.url) else trust.elsewhere_file,
             http_version=entry.http_version,
             resolve=_pins(entry.resolve, self._forward_url or url),

@@ -20,6 +20,8 @@ class Route:
     url: str
     prefix: str = ""
     forward_url: str | None = None
+    forward_credentials: str = "anonymous"
+    """Where the login for the forward proxy is kept, which is nobody else's to see."""
     ca_file: str | None = None
     credentials: str = "anonymous"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

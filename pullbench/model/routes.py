@@ -25,6 +25,7 @@ def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
             region=registry.region,
             url=registry.url,
             forward_url=None if proxy is None else proxy.url,
+            forward_credentials=_forward_credentials(proxy),
             ca_file=registry.ca_file,
             credentials=registry.credentials,
         )
@@ -38,3 +39,9 @@ def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
         credentials=proxy.credentials,
         headers=proxy.headers,
     )
+
+
+def _forward_credentials(proxy: ProxyEntry | None) -> str:
+    """What Docker's config.json holds are logins to registries: a forward proxy's is named, or there is none."""
+    named = proxy is not None and proxy.credentials.startswith(("env:", "block:"))
+    return proxy.credentials if proxy is not None and named else "anonymous"

@@ -78,7 +78,7 @@ class RegistryClient:
 
     Every failure of an exchange is a RegistryError. Repository names are the endpoint's own (`Route.repository`).
     `on_exchange` sees each request's end, redacted. One who pushes asks for `actions` of "pull,push" in tokens. Raises
-    UsageError where the route's `ca_file` cannot be used.
+    UsageError where the route's `ca_file` cannot be used, or its forward proxy's login cannot be had.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class RegistryClient:
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=read_timeout_s,
             exchange_timeout_s=EXCHANGE_TIMEOUT_S,
+            forward_login=keychain.forward_login(route),
             transport=transport,
             on_exchange=on_exchange,
         )

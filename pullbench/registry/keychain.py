@@ -4,8 +4,10 @@ import json
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 from pullbench.errors import UsageError
+from pullbench.model.route import Route
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
 from pullbench.registry.origin import Origin, docker_config_path, origin
 
@@ -40,6 +42,21 @@ class Keychain:
         """What was read so far: whoever prints a registry's words takes these out of them."""
         with self._lock:
             return tuple(found for found in self._known.values() if found is not None)
+
+    def forward_login(self, route: Route) -> Credentials | None:
+        """User and password for the route's forward proxy, as Basic (RFC 7617) sends them; None where it has none.
+
+        Raises UsageError as `credentials` does, and for a token alone, which no forward proxy takes.
+        """
+        if route.forward_url is None:
+            return None
+        source = route.forward_credentials
+        found = self.credentials(source, urlsplit(route.forward_url).netloc)
+        if found is not None and not found.password:
+            raise UsageError(
+                f"credentials '{source}': a forward proxy takes a user name and a password, and no token alone"
+            )
+        return found
 
     def _load(self, source: str, host: str) -> Credentials | None:
         kind, _, name = source.partition(":")

@@ -19,6 +19,8 @@ KEYCHAIN = Keychain(
     environ={
         "ME_USERNAME": "somebody",
         "ME_PASSWORD": "s3cret-password",
+        "ODD_USERNAME": "some@body",
+        "ODD_PASSWORD": "p/:@é",
         "TOKEN_TOKEN": "an-identity-token",
         "LONG_USERNAME": "somebody",
         "LONG_PASSWORD": "x" * 5000,

@@ -1,5 +1,6 @@
 """Redirects, proxies, mirrors and TLS: the engine takes the route that it was given and takes no secret elsewhere."""
 
+import base64
 import datetime
 import ipaddress
 import ssl
@@ -168,6 +169,26 @@ def test_a_forward_proxy_is_used_even_where_the_environment_exempts_the_host(mon
         assert outcome.ok, outcome.error
         assert b.server.connections == 0
         assert outcome.served_by == proxy.host
+
+
+def test_a_forward_proxys_login_goes_to_it_and_to_nobody_else() -> None:
+    route = {"proxy": "squid", "forward_credentials": "env:P"}
+    login = {"P_USERNAME": "ann", "P_PASSWORD": "p:é"}
+    expected = "Basic " + base64.b64encode("ann:p:é".encode()).decode()
+    given: set[str | None] = set()
+    with another_server() as proxy, bench(route={**route, "forward_url": proxy.url}, environ=login) as b:
+
+        def forward(incoming: Incoming) -> None:
+            given.add(incoming.headers.get("proxy-authorization"))
+            incoming.path = urlsplit(incoming.path).path
+            b.server._answer(incoming)
+
+        proxy._answer = forward  # type: ignore[method-assign]
+        assert b.pull().ok
+        assert given == {expected}
+    with bench(route=route, environ=login) as b:
+        assert b.pull().ok
+        assert all("proxy-authorization" not in str(incoming.headers).lower() for incoming in b.server.seen)
 
 
 @pytest.mark.parametrize("header", [("X-Squid-Error", "ERR_CONNECT_FAIL 111"), ("Proxy-Status", "cache; error=x")])

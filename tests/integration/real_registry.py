@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 USERNAME, PASSWORD = "tester", "right-password"
-_HTPASSWD = f"{USERNAME}:$2b$05$abcdefghijklmnopqrstuuBO.kmgTJhdt40M5ZyHgFmcpBdUb9aS.\n"  # bcrypt of PASSWORD
+HTPASSWD = f"{USERNAME}:$2b$05$abcdefghijklmnopqrstuuBO.kmgTJhdt40M5ZyHgFmcpBdUb9aS.\n"  # bcrypt of PASSWORD
 _START_S = 20.0
 
 ANY_ADDRESS = "0.0.0.0"
@@ -115,7 +115,7 @@ def start_registry(
         "http": http,
     }
     if htpasswd:
-        (folder / "htpasswd").write_text(_HTPASSWD)
+        (folder / "htpasswd").write_text(HTPASSWD)
         config["auth"] = {"htpasswd": {"realm": "pullbench-test", "path": str(folder / "htpasswd")}}
     if tls:
         write_certificates(folder)

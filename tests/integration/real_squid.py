@@ -15,12 +15,12 @@ _START_S = 20.0
 _CONFIG = """
 http_port 127.0.0.1:{port}
 visible_hostname squid.test
-http_access allow all
+{access}
 cache_mem 256 MB
 maximum_object_size 1 GB
 maximum_object_size_in_memory 256 MB
 memory_cache_shared off
-logformat asked %ts.%03tu %tr %>a %Ss/%03>Hs %<st %rm %ru %Sh "%{{User-Agent}}>h"
+logformat asked %ts.%03tu %tr %>a %Ss/%03>Hs %<st %rm %ru %Sh %[un "%{{User-Agent}}>h"
 access_log stdio:{folder}/access.log asked
 cache_log {folder}/cache.log
 pid_filename {folder}/pid
@@ -28,6 +28,11 @@ shutdown_lifetime 0 seconds
 pinger_enable off
 buffered_logs off
 """
+_LOGIN = """auth_param basic program /usr/lib/squid/basic_ncsa_auth {passwords}
+auth_param basic realm squid.test
+acl known proxy_auth REQUIRED
+http_access allow known
+http_access deny all"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,8 @@ class Asked:
     url: str
     status: int
     sent_bytes: int
+    user: str
+    """Who logged in; `-` for nobody."""
     agent: str
     """What the client calls itself; for a tunnel, what asked for the tunnel."""
 
@@ -53,14 +60,15 @@ class RealSquid:
     def asked(self) -> list[Asked]:
         """Every request so far."""
         log = (self.folder / "access.log").read_text()
-        lines = [line.split(maxsplit=8) for line in log.splitlines() if " error:" not in line]
+        lines = [line.split(maxsplit=9) for line in log.splitlines() if " error:" not in line]
         return [
             Asked(
                 method=line[5],
                 url=line[6],
                 status=int(line[3].rpartition("/")[2]),
                 sent_bytes=int(line[4]),
-                agent=line[8].strip('"'),
+                user=line[8],
+                agent=line[9].strip('"'),
             )
             for line in lines
         ]
@@ -82,23 +90,30 @@ class RealSquid:
 
 
 @contextlib.contextmanager
-def running_squid(program: str) -> Iterator[RealSquid]:
+def running_squid(program: str, *, htpasswd: str | None = None) -> Iterator[RealSquid]:
     """One while the block lasts, in a folder that another user may enter, which pytest's own are not."""
     with tempfile.TemporaryDirectory(prefix="pullbench-squid-") as folder:
         Path(folder).chmod(0o755)
-        started = start_squid(program, Path(folder) / "squid")
+        started = start_squid(program, Path(folder) / "squid", htpasswd=htpasswd)
         try:
             yield started
         finally:
             started.stop()
 
 
-def start_squid(program: str, folder: Path) -> RealSquid:
-    """Start one with all its files in `folder`, which whoever squid becomes may write, and wait until it listens."""
+def start_squid(program: str, folder: Path, *, htpasswd: str | None = None) -> RealSquid:
+    """Start one with all its files in `folder`, which whoever squid becomes may write, and wait until it listens.
+
+    With `htpasswd` it lets nobody through who is not in there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o777)  # as root, squid becomes another user
+    access = "http_access allow all"
+    if htpasswd is not None:
+        (folder / "passwords").write_text(htpasswd)
+        access = _LOGIN.format(passwords=folder / "passwords")
     port, config = free_port(), folder / "squid.conf"
-    config.write_text(_CONFIG.format(port=port, folder=folder))
+    config.write_text(_CONFIG.format(port=port, folder=folder, access=access))
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen([program, "-N", "-f", str(config)], stdout=out, stderr=out)
     squid = RealSquid(url=f"http://127.0.0.1:{port}", folder=folder, process=process)

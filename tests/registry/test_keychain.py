@@ -1,11 +1,13 @@
 import base64
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pullbench.errors import UsageError
+from pullbench.model.route import Route
 from pullbench.registry.auth import Credentials
 from pullbench.registry.keychain import Keychain
 
@@ -185,6 +187,19 @@ def test_a_source_is_asked_once_a_host_from_many_threads() -> None:
         thread.join()
     keychain.credentials("block:hub", "other.example.com")
     assert asked == ["hub", "hub"]
+
+
+def test_a_forward_proxys_login_is_read_for_a_route_that_goes_through_it() -> None:
+    keychain = Keychain(environ={"P_USERNAME": "ann", "P_PASSWORD": SECRET, "T_TOKEN": SECRET})
+    direct = Route(registry="eu", url="https://r.example.com", forward_credentials="env:P")
+    assert keychain.forward_login(direct) is None
+    through = replace(direct, forward_url="http://squid:3128")
+    assert keychain.forward_login(through) == Credentials(username="ann", password=SECRET)
+    assert keychain.forward_login(replace(through, forward_credentials="anonymous")) is None
+    with pytest.raises(UsageError, match="no token alone"):
+        keychain.forward_login(replace(through, forward_credentials="env:T"))
+    with pytest.raises(UsageError, match="NO_USERNAME is not set"):
+        keychain.forward_login(replace(through, forward_credentials="env:NO"))
 
 
 def test_an_unknown_source_is_refused() -> None:
