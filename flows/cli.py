@@ -190,6 +190,28 @@ def clean(
     raise typer.Exit(clean_up(results=results, host=host, apply=apply))
 
 
+@app.command()
+def prune(
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="A glob over image names to keep, such as 'nginx:*'; may be given again."),
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="AGE", help="Only images made so long ago: 24h, 7d, 2w.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="SOCKET", help="Another daemon's, such as unix:///run/docker-2.sock.")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove images that no container uses from a Docker daemon; without --apply, list what would go."""
+    from flows.commands.prune import prune_images
+
+    code = prune_images(keep=keep or [], older_than=older_than, host=host, apply=apply, as_json=as_json)
+    raise typer.Exit(code)
+
+
 def main() -> NoReturn:
     """Run a command; never a traceback for a user's mistake."""
     signal.signal(signal.SIGTERM, _interrupt)
