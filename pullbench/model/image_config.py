@@ -10,9 +10,12 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import is_digest
 
 _FRACTION = re.compile(r"\.\d+")
-# What differs between two builds of one base: digests, timestamps, quoted or bare (`ADD file:1f2e… in /`, `@1731888000`).
-_VARYING = re.compile(r"[0-9a-f]{12,}|@\d{6,}")
+# What differs between two versions of one base: `ADD file:1f2e… in /`, `'@1731888000'`, `alpine-minirootfs-3.20.3-…`.
+_VARYING = re.compile(r"[0-9a-f]{12,}|@\d{6,}|\d+(?:\.\d+)+")
+_NAMELESS = re.compile(r"(?:/bin/sh -c #\(nop\) )?(?:ADD|COPY) (?!alpine|.*rootfs)", re.IGNORECASE)
+_CMD = re.compile(r"(?:/bin/sh -c #\(nop\) +)?CMD\b")
 MAX_STEP_CHARACTERS = 200
+MAX_STEPS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +27,11 @@ class ImageConfig:
     """UTC. Reproducible builds state an arbitrary one, often 1970."""
     diff_ids: tuple[str, ...] = ()
     """Digests of the layers as tar, base first: equal for equal content, however it is compressed."""
-    base_step: str = ""
-    """The step that made the first layer, without the digests and times in it: the same for each version of a base."""
+    base_steps: str = ""
+    """How the base was made, to its CMD, without digests, times and versions: alike for all versions of one base.
+
+    Empty where the history tells too little: `COPY … /` alone makes any image.
+    """
     base_created: datetime | None = None
 
 
@@ -40,13 +46,12 @@ def parse_image_config(content: bytes) -> ImageConfig:
     rootfs = document.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     usable = isinstance(diff_ids, list) and all(isinstance(entry, str) and is_digest(entry) for entry in diff_ids)
-    first = _first_step(document.get("history"))
-    step = first.get("created_by")
+    steps, first = _base(document.get("history"))
     return ImageConfig(
         platform=_platform(document),
         created=parse_instant(document.get("created")),
         diff_ids=tuple(diff_ids) if usable and diff_ids else (),
-        base_step=_VARYING.sub("…", step[:1000])[:MAX_STEP_CHARACTERS] if isinstance(step, str) else "",
+        base_steps=steps,
         base_created=parse_instant(first.get("created")),
     )
 
@@ -63,12 +68,21 @@ def parse_instant(text: object) -> datetime | None:
     return found if found.year > 1 else None
 
 
-def _first_step(history: object) -> dict[str, Any]:
-    """The history's first entry that made a layer."""
-    for entry in history if isinstance(history, list) else ():
-        if isinstance(entry, dict) and not entry.get("empty_layer"):
-            return entry
-    return {}
+def _base(history: object) -> tuple[str, dict[str, Any]]:
+    """The steps to the first layer and from there to the first CMD, and the step that made that layer."""
+    steps: list[str] = []
+    first: dict[str, Any] = {}
+    for entry in history[:MAX_STEPS] if isinstance(history, list) else ():
+        if not isinstance(entry, dict) or (first and not entry.get("empty_layer")):
+            break
+        if not entry.get("empty_layer"):
+            first = entry
+        text = str(entry.get("created_by") or "")[:1000]
+        steps.append(_VARYING.sub("…", text)[:MAX_STEP_CHARACTERS].strip())
+        if first and _CMD.match(text):
+            break
+    telling = bool(first) and (len(steps) > 1 or not _NAMELESS.match(steps[0]))
+    return (" | ".join(steps) if telling and any(steps) else ""), first
 
 
 def _platform(document: dict[str, Any]) -> Platform | None:

@@ -25,12 +25,28 @@ def test_platform_creation_and_layers_are_read() -> None:
 
 def test_two_builds_of_one_base_have_the_same_first_step() -> None:
     builds = [
-        config_with(history=[{"created_by": "ENV a=b", "empty_layer": True}, {"created_by": DEBIAN.format(digit * 64)}])
+        config_with(
+            history=[
+                {"created_by": DEBIAN.format(digit * 64)},
+                {"created_by": '/bin/sh -c #(nop)  CMD ["bash"]', "empty_layer": True},
+                {"created_by": f"ENV OWN={digit}", "empty_layer": True},
+                {"created_by": "RUN make"},
+            ]
+        )
         for digit in "12"
     ]
-    assert builds[0].base_step == builds[1].base_step == DEBIAN.format("…")
+    assert builds[0].base_steps == builds[1].base_steps
+    assert builds[0].base_steps == '/bin/sh -c #(nop) ADD file:… in / | /bin/sh -c #(nop)  CMD ["bash"]'
     stamped = [f"# debian.sh --arch 'amd64' out/ 'bookworm' '@{time}'" for time in (1731888000, 1734652800)]
-    assert len({config_with(history=[{"created_by": step}]).base_step for step in stamped}) == 1
+    assert {config_with(history=[{"created_by": step}]).base_steps for step in stamped} == {
+        "# debian.sh --arch 'amd64' out/ 'bookworm' '…'"
+    }
+
+
+def test_a_layer_that_could_be_any_tells_no_base() -> None:
+    for step in (DEBIAN.format("1" * 64), "COPY /out / # buildkit", ""):
+        assert config_with(history=[{"created_by": step}]).base_steps == ""
+    assert config_with(history=[{"created_by": "ADD alpine-minirootfs-3.20.3-x86_64.tar.gz / # buildkit"}]).base_steps
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,252 @@
+"""`proxy`: a mirror or forward proxy serves the images, has its upstream's digests, and keeps what it fetched."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from pullbench.errors import NO_WAY_THERE, ErrorCode, PullbenchError, RegistryError
+from pullbench.model.finding import Finding, Status
+from pullbench.model.reference import Reference
+from pullbench.model.route import DIRECT, Route
+from pullbench.model.routes import route_of
+from pullbench.preflight import docker_names
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.preflight.remedy import remedy
+from pullbench.preflight.tag_places import newest_creation
+from pullbench.preflight.world import World
+from pullbench.registry.faults import clean
+
+ID = "proxy"
+SHOWN = 3
+EXPECTED = "it serves the images with the digests of its upstream, and the second request from its cache"
+# nginx, squid, Varnish, Artifactory, CloudFront and Fastly, Cloudflare, Dragonfly; Via and Age are RFC 9110 and 9111.
+TELLING = (
+    *(
+        "x-cache",
+        "x-cache-status",
+        "x-proxy-cache",
+        "x-artifactory-cache",
+        "cf-cache-status",
+        "cache-status",
+        "age",
+        "via",
+    ),
+    "x-dragonfly-task-download-finished",
+)
+_HIT = re.compile(r"\bhit\b", re.IGNORECASE)
+_MISS = re.compile(r"\b(miss|bypass|expired|dynamic)\b|fwd=", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One image by the proxy, and at its upstream."""
+
+    image: str
+    digest: str | None = None
+    fault: Fault | None = None
+    upstream_digest: str | None = None
+    upstream_fault: Fault | None = None
+    created: datetime | None = None
+    """As its config states it; looked up only where the digests differ."""
+    upstream_created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySeen:
+    """What the proxy served, and what the headers of a blob that was asked for twice say of its cache."""
+
+    images: tuple[Served, ...]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of the second answer: those that speak of caches."""
+    same_bytes: bool | None = None
+    """Whether both answers had the content that the digest names; None where no blob was asked for."""
+    blob_fault: Fault | None = None
+    upstream_answers: bool = False
+    """Something at the upstream answered from here: an image, or a refusal."""
+
+
+def targets(world: World) -> list[Target]:
+    """Each way that leads by a proxy."""
+    return [Target(route=route) for route in world.routes if route.proxy != DIRECT]
+
+
+def probe(world: World, target: Target) -> ProxySeen:
+    """HEAD of each image on both ways, and the config of the first one twice."""
+    route, upstream = target.route, upstream_of(world, target.route)
+    seen = ProxySeen(images=tuple(_served(world, route, upstream, image) for image in world.spec.images))
+    faults = [each.upstream_fault for each in seen.images]
+    answers = any(fault is None or fault.code not in NO_WAY_THERE for fault in faults)
+    return replace(_twice(world, route, seen), upstream_answers=answers)
+
+
+def upstream_of(world: World, route: Route) -> Route:
+    """The registry that the way leads to, asked directly with its own credentials."""
+    return route_of(next(entry for entry in world.spec.registries if entry.name == route.registry), None)
+
+
+def _served(world: World, route: Route, upstream: Route, image: str) -> Served:
+    served = Served(image=image)
+    try:
+        served = replace(served, digest=world.head(route, image).digest)
+    except PullbenchError as error:
+        served = replace(served, fault=Fault.of(error))
+    try:
+        served = replace(served, upstream_digest=world.head(upstream, image).digest)
+    except PullbenchError as error:
+        served = replace(served, upstream_fault=Fault.of(error))
+    if served.digest is None or served.upstream_digest in (None, served.digest):
+        return served
+    return replace(
+        served,
+        created=newest_creation(world, route, image),
+        upstream_created=newest_creation(world, upstream, image),
+    )
+
+
+def _twice(world: World, route: Route, seen: ProxySeen) -> ProxySeen:
+    """A config by its digest: what never changes is what a cache may keep."""
+    image = next((each.image for each in seen.images if each.fault is None), None)
+    if image is None:
+        return seen
+    client, repository = world.client(route), route.repository(Reference.parse(image))
+    try:
+        offers = (world.platform_image(route, image, platform) for platform in world.platforms)
+        found = next((offer for offer in offers if offer is not None), None)
+        if found is None:
+            return seen
+        config = found.manifest.config
+        client.config(repository, config)
+        path = f"/v2/{repository}/blobs/{config.digest}"
+        answer = client.ask("GET", path, repository=repository, limit_bytes=config.size_bytes)
+    except RegistryError as error:
+        return replace(seen, blob_fault=Fault.of(error), same_bytes=False)
+    algorithm, _, digest = config.digest.partition(":")
+    told = {name: clean(answer.headers[name], 120) for name in TELLING if name in answer.headers}
+    return replace(seen, headers=told, same_bytes=hashlib.new(algorithm, answer.body).hexdigest() == digest)
+
+
+def judge(evidence: ProxySeen, target: Target) -> list[Finding]:
+    broken = [each for each in evidence.images if each.fault is not None and each.upstream_fault is None]
+    unknown = [each for each in evidence.images if each.fault is not None and each.upstream_fault is not None]
+    if broken or unknown:
+        return [_of_unserved(evidence, (broken or unknown)[0], len(broken) + len(unknown), target)]
+    if evidence.blob_fault is not None or evidence.same_bytes is False:
+        default = Fault(code=ErrorCode.DIGEST_MISMATCH, text="the second answer has other bytes than its digest names")
+        told = evidence.blob_fault or default
+        cure = f"{remedy(told.code, target.route)}; empty the cache at {target.route.host}, or go past it"
+        return [failed(ID, target, told, EXPECTED, cure)]
+    drifted = [each for each in evidence.images if each.upstream_digest not in (None, each.digest)]
+    if drifted:
+        return [_of_drift(drifted, target)]
+    return [_of_cache(evidence, target)]
+
+
+def _of_unserved(evidence: ProxySeen, first: Served, count: int, target: Target) -> Finding:
+    """Whose fault it is: the proxy's own, its upstream's, or the image's, which neither has."""
+    route, fault, upstream = target.route, first.fault, first.upstream_fault
+    assert fault is not None
+    text = f"{count} of {len(evidence.images)} images are not served, such as {first.image}: {fault.text}"
+    answered = fault.code not in NO_WAY_THERE
+    if not answered:
+        why, cure = "the proxy itself cannot be reached", remedy(fault.code, route)
+    elif upstream is None:
+        why = "the upstream has it, and the proxy does not pass it on"
+        cure = f"check the proxy's own upstream, its credentials there and its rules, then its log: {_see(route, first.image)}"
+    elif not evidence.upstream_answers:
+        why = f"the proxy answers, but its upstream '{route.registry}' does not (from here: {upstream}), and it has no copy"
+        cure = f"bring the upstream back, or pull what is needed while it is up: {_see(route, first.image)}"
+    else:
+        why = f"the upstream does not have it either ({upstream})"
+        cure = remedy(fault.code, route, reference=Reference.parse(first.image))
+    return failed(ID, target, Fault(code=fault.code, text=f"{why}: {text}", status=fault.status), EXPECTED, cure)
+
+
+def _see(route: Route, image: str) -> str:
+    by = f"-x {route.forward_url} " if route.forward_url else ""
+    reference = Reference.parse(image)
+    return f"`curl {by}-sSI {route.url}/v2/{route.repository(reference)}/manifests/{reference.locator}`"
+
+
+def _of_drift(drifted: list[Served], target: Target) -> Finding:
+    route, first = target.route, drifted[0]
+    told = "; ".join(
+        f"{each.image} is {each.digest}{_dated(each.created)} there, {each.upstream_digest}{_dated(each.upstream_created)} upstream"
+        for each in drifted[:SHOWN]
+    )
+    more = f"; and {len(drifted) - SHOWN} more" if len(drifted) > SHOWN else ""
+    dates = [(each.created, each.upstream_created) for each in drifted]
+    older = all(here is not None and there is not None and here < there for here, there in dates)
+    word = "is older than" if older else "differs from"
+    name = docker_names.name(route, Reference.parse(first.image))
+    cure = (
+        f"have {route.host} ask its upstream again: shorten how long it trusts a tag (docker-registry `proxy.ttl`, Nexus "
+        f"`Maximum metadata age`, nginx `proxy_cache_valid` for manifests), or delete {name} there; or hold the spec's image "
+        f"to a digest: `{Reference.parse(first.image).pinned(first.upstream_digest or '')}`"
+    )
+    return warned(ID, target, f"what it serves {word} its upstream's: {told}{more}", EXPECTED, cure)
+
+
+def _dated(created: datetime | None) -> str:
+    return f" of {created:%Y-%m-%d %H:%M:%S}Z" if created else ""
+
+
+def _of_cache(evidence: ProxySeen, target: Target) -> Finding:
+    route = target.route
+    alike = sum(1 for each in evidence.images if each.upstream_digest is not None)
+    served = f"{len(evidence.images)} of {len(evidence.images)} images served"
+    compared = f"{alike} with the upstream's digest" if alike else f"not compared: {_unseen(evidence)}"
+    words = ", ".join(f"{name}: {value}" for name, value in evidence.headers.items())
+    hit = _is_hit(evidence.headers)
+    if hit is False:
+        cure = (
+            f"have the cache at {route.forward_url or route.host} keep blobs: squid `maximum_object_size` above the largest "
+            "layer, nginx `proxy_cache` with `proxy_cache_valid 200` and no `proxy_no_cache`, and no answer with "
+            f"`Cache-Control: no-store`; see it twice: {_see(route, evidence.images[0].image)}"
+        )
+        text = f"{served}, {compared}; a blob asked for again was fetched again ({words})"
+        return warned(ID, target, text, EXPECTED, cure)
+    cached = f"the second request was a hit ({words})" if hit else "its headers do not say whether it was a hit"
+    if hit is None and route.forward_url and not route.plain_http:
+        cached = "through its tunnel nothing is cached, for https is not its to read"
+    return passed(ID, target, f"{served}, {compared}; {cached}", EXPECTED)
+
+
+def _unseen(evidence: ProxySeen) -> str:
+    fault = next((each.upstream_fault for each in evidence.images if each.upstream_fault), None)
+    return f"the upstream does not answer from here ({fault})" if fault else "no digest is stated"
+
+
+def _is_hit(headers: Mapping[str, str]) -> bool | None:
+    """None where nothing is said; several caches in a row say one after the other, and one hit is enough."""
+    if headers.get("x-dragonfly-task-download-finished", "").lower() == "true":
+        return True
+    spoken = [value for name, value in headers.items() if name not in ("age", "via")]
+    if any(_HIT.search(value) for value in spoken):
+        return True
+    if headers.get("age", "").strip() not in ("", "0"):
+        return True
+    return False if any(_MISS.search(value) for value in spoken) else None
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.ROUTE,
+    looks_at="`HEAD` of each image by the mirror or forward proxy and at its upstream, and an image's config asked for "
+    "twice by its digest: what its headers say of the cache (`X-Cache`, `Cache-Status`, `Age` …). Where digests differ, the "
+    "creation dates.",
+    statuses={
+        Status.PASS: "every image is served with the upstream's digest, and the second request was a hit or nothing says "
+        "that it was none",
+        Status.WARN: "a tag is older than its upstream's (mirror drift), or the second request was no hit",
+        Status.FAIL: "an image is not served, with whose fault it is: the proxy's, its upstream's that does not answer, or "
+        "neither has the image; or other bytes come than the digest names",
+    },
+    advice="Bring the upstream back, correct the proxy's credentials and rules for it, shorten the time that it trusts a "
+    "tag, or let it keep large objects: `curl -sSI URL/v2/REPOSITORY/manifests/TAG` twice.",
+    targets=targets,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api", "auth"}),
+)
