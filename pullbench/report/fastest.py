@@ -106,10 +106,13 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
     if looked := int((chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]).sum()):
         said += (
             f"; left out {'is' if looked == 1 else 'are'} {numbers.count(looked, 'setting')} that looked faster, with "
-            "failures, warm layers or a client at its limit"
+            "failures, wrong cache states or a client at its limit"
         )
     if cell["found_cached"]:
         said += f"; {numbers.count(int(cell['found_cached']), 'pull')} that should have been cold found layers"
+    if cell["proxy_other"]:
+        trials = numbers.count(int(cell["proxy_other"]), "trial")
+        said += f"; the mirror was not {cell['proxy_cache']} in {trials} that should have found it so"
     if cell["client_busy"] >= tables.BUSY_CLIENT:
         said += f"; the client itself was {cell['client_busy']:.0%} busy, so the registry may be faster than that"
     return said

@@ -173,6 +173,14 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
     if row["found_cached"]:
         words = f"{row['found_cached']} not cold"
         notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the client's store"))
+    if row["proxy_other"]:
+        words = f"mirror not {row['proxy_cache']} in {numbers.count(row['proxy_other'], 'trial')}"
+        title = "trials whose mirror was not what the label says: by its upstream's counters, its headers, or a probe"
+        notes.append(tag("span", words, class_="pill warn", title=title))
+    if row["proxy_unshown"]:
+        words = f"mirror not shown {row['proxy_cache']}"
+        title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
+        notes.append(tag("span", words, class_="pill open", title=title))
     if row["client_busy"] >= tables.BUSY_CLIENT:
         words = f"client {row['client_busy']:.0%} busy"
         notes.append(tag("span", words, class_="pill warn", title="the client may be the limit, not the registry"))

@@ -37,7 +37,7 @@ CELL_COLUMNS = [
     *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
     *("wall_per_pull_s", "wall_per_pull_low_s", "wall_per_pull_high_s"),
     *("throughput_bytes_per_s", "throughput_low_bytes_per_s", "throughput_high_bytes_per_s"),
-    *("bytes", "retried", "found_cached", "client_busy"),
+    *("bytes", "retried", "found_cached", "proxy_other", "proxy_unshown", "client_busy"),
 ]
 
 
@@ -46,7 +46,8 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     `median_s` is the geometric mean of the blocks' medians over successful pulls, with a 95% interval over blocks;
     `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
-    which any did. `found_cached` counts cold pulls that found layers in the client's store. `client_busy` is the worst
+    which any did. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other`
+    trials whose mirror was not cold or warm as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst
     trial's.
     """
     pulls, trials = measured(pulls), measured(trials)
@@ -87,8 +88,17 @@ def _cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
         "bytes": int(pulls["bytes"].fillna(0).sum()),
         "retried": int((pulls["attempts"] > 1).sum()),
         "found_cached": int((cold["layers_cached"].fillna(0) > 0).sum()),
+        **_proxy_cache(trials),
         "client_busy": _number(trials["client_busy"].max()),
     }
+
+
+def _proxy_cache(trials: pd.DataFrame) -> dict[str, int]:
+    """How many trials of a cell found the mirror's store other than the label says, and how many could not tell."""
+    labelled = trials[trials["proxy_cache"] != "any"]
+    found = labelled["proxy_cache_found"]
+    other = found.notna() & (found != labelled["proxy_cache"])
+    return {"proxy_other": int(other.sum()), "proxy_unshown": int(found.isna().sum())}
 
 
 def latency_s(pulls: pd.DataFrame) -> pd.Series:
@@ -205,10 +215,10 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
 def best(table: pd.DataFrame) -> Any:
     """The row label of the cell that brings images fastest in all (least wall time a pull), of those to be trusted.
 
-    Trusted: every pull succeeded, no cold pull found layers, and the client was not near its own ceiling. Where no
-    cell is free of the last two, they count again; where every cell had failures, there is none: None.
+    Trusted: every pull succeeded, no cold pull found layers, no mirror was other than its label, and the client was not
+    near its own ceiling. Where no cell is free of the last three, they count again; where every cell had failures, there is none: None.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
-    honest = whole[(whole["found_cached"] == 0) & ~(whole["client_busy"] >= BUSY_CLIENT)]
+    honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0) & ~(whole["client_busy"] >= BUSY_CLIENT)]
     candidates = whole if honest.empty else honest
     return None if candidates.empty else candidates["wall_per_pull_s"].idxmin()

@@ -44,3 +44,17 @@ def test_the_median_stands_right_after_the_factors_and_beside_its_bar(full: Stor
     heads = re.findall(r"<th[^>]*>([^<]+)</th>", made)
     assert heads.index("Median pull") + 1 == heads.index("95% interval") < heads.index("Pulls")
     assert re.search(r'class="bar" style="--share: [\d.]+%"></span><span class="beside">\d', made)
+
+
+def test_a_mirror_that_was_not_as_labelled_or_not_shown_is_noted(full: StoredRun) -> None:
+    assert "mirror not" not in cells_section(full)
+    trials, pulls = full.trials.copy(), full.pulls.copy()
+    through = trials["proxy"] == "cache"
+    trials.loc[through, "proxy_cache"] = "warm"
+    pulls.loc[pulls["proxy"] == "cache", "proxy_cache"] = "warm"
+    trials.loc[through, "proxy_cache_found"] = "warm"
+    trials.loc[through & (trials["block"] == 1), "proxy_cache_found"] = "mixed"
+    trials.loc[through & (trials["block"] == 2), "proxy_cache_found"] = None
+    made = cells_section(dataclasses.replace(full, trials=trials, pulls=pulls))
+    assert "mirror not warm in 1 trial<" in made
+    assert "mirror not shown warm" in made

@@ -110,6 +110,21 @@ def test_cold_pulls_that_found_layers_are_counted(full: StoredRun) -> None:
     assert tables.cells(found, full.trials)["found_cached"].sum() == 3
 
 
+def test_trials_whose_mirror_was_not_as_labelled_are_counted_and_so_are_those_that_nothing_shows(
+    full: StoredRun,
+) -> None:
+    found = full.trials.copy()
+    rows = found[~found["warmup"] & (found["proxy"] == "cache")].index
+    assert len(rows) >= 4
+    found.loc[rows, "proxy_cache"] = "cold"
+    found.loc[rows[:3], "proxy_cache_found"] = ["cold", "warm", "mixed"]
+    cells = tables.cells(full.pulls, found)
+    assert (cells["proxy_other"].sum(), cells["proxy_unshown"].sum()) == (2, len(rows) - 3)
+    found.loc[rows, "proxy_cache"] = "any"
+    cells = tables.cells(full.pulls, found)
+    assert (cells["proxy_other"].sum(), cells["proxy_unshown"].sum()) == (0, 0), "any is never wrong"
+
+
 def test_an_empty_run_gives_an_empty_table(full: StoredRun) -> None:
     empty = tables.cells(full.pulls.iloc[:0], full.trials.iloc[:0])
     assert empty.empty
@@ -131,7 +146,7 @@ def test_the_best_cell_is_no_cell_with_failures(cells: pd.DataFrame) -> None:
     assert tables.best(tempting) != broken
 
 
-@pytest.mark.parametrize(("column", "value"), [("client_busy", 0.95), ("found_cached", 3)])
+@pytest.mark.parametrize(("column", "value"), [("client_busy", 0.95), ("found_cached", 3), ("proxy_other", 1)])
 def test_the_best_cell_is_none_that_cannot_be_trusted(cells: pd.DataFrame, column: str, value: float) -> None:
     tempting = cells.copy()
     first = tables.best(tempting)
