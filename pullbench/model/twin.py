@@ -1,4 +1,4 @@
-"""Synthetic twins of a trial's images: as many layers of the same sizes, and no byte that anybody has seen. Pure."""
+"""Synthetic twins of a trial's images: as many layers, of sizes equal but for a kilobyte, and none seen before. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
