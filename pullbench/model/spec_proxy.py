@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pullbench.model.capability import ProxyKind
 from pullbench.model.route import DIRECT
-from pullbench.model.spec_fields import Credentials, Name, ProductName, RepositoryText, Strict, Url
+from pullbench.model.spec_fields import Credentials, CredentialSource, Name, ProductName, RepositoryText, Strict, Url
 
 
 class ColdCache(Strict):
@@ -47,7 +47,9 @@ class ProxyEntry(Strict):
     """The registry that a mirror mirrors; a forward proxy without one serves every registry."""
     prefix: str = Field(default="", pattern=r"^[a-z0-9._/-]*$")
     """What the mirror puts before the repository's name, such as a Harbor proxy project."""
-    credentials: Credentials = "docker"
+    credentials: CredentialSource = "docker"
+    """Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous. A forward proxy's are a user
+    name and a password from env:PREFIX or block:NAME; docker keeps logins to registries alone, so it means none there."""
     ca_file: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     """Extra request headers, such as X-Dragonfly-Registry."""
@@ -68,6 +70,4 @@ class ProxyEntry(Strict):
             raise ValueError("`prefix`, `headers`, `ca_file` and `cold` belong to a mirror, not to a forward proxy")
         if self.kind == "forward" and (self.product_url or self.product != "auto"):
             raise ValueError("`product` and `product_url` belong to a mirror, not to a forward proxy")
-        if self.kind == "forward" and self.credentials.startswith(("env:", "block:")):
-            raise ValueError("a forward proxy that wants credentials cannot be used yet: take `credentials` out")
         return self

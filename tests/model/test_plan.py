@@ -227,6 +227,15 @@ def test_a_mirror_leads_to_its_upstream_alone_and_a_forward_proxy_to_all() -> No
     assert found["eu", "direct"].forward_url is None
 
 
+@pytest.mark.parametrize(("named", "kept"), [({}, "anonymous"), ({"credentials": "env:SQUID"}, "env:SQUID")])
+def test_a_forward_proxys_login_is_named_and_dockers_config_file_is_not_asked_for_it(
+    named: dict[str, str], kept: str
+) -> None:
+    found = routes(spec(matrix={"proxies": ["squid"]}, proxies=[FORWARD | named]))
+    assert found["eu", "squid"].forward_credentials == kept
+    assert found["eu", "squid"].credentials == "docker"
+
+
 def test_registries_outside_the_matrix_have_no_route() -> None:
     assert set(routes(spec(matrix={"registries": ["us"]}))) == {("us", "direct")}
 

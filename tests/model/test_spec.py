@@ -101,10 +101,6 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
         ({"budget": {"bytes": "50 quux"}}, "budget.bytes: '50 quux' is no size"),
         ({"labels": {"commit": 1234567}}, "labels.commit: put the value in quotes"),
         ({"timeout_s": float("nan")}, "timeout_s: "),
-        (
-            {"proxies": [{"name": "squid", "kind": "forward", "url": "http://squid:3128", "credentials": "env:SQUID"}]},
-            "proxies[0]: a forward proxy that wants credentials cannot be used yet",
-        ),
         ({"load": {"mode": "half-open"}}, "load.mode: "),
         ({"load": {"mode": "open"}}, "load: an open loop needs `rate`"),
         ({"load": {"rate": 5}}, "load: `rate` belongs to an open loop"),

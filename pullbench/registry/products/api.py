@@ -36,7 +36,11 @@ class ProductApi:
     def __init__(self, route: Route, keychain: Keychain, *, timeout_s: float = 10.0) -> None:
         self.url = route.url
         self._exchanger = Exchanger(
-            route, connect_timeout_s=timeout_s, read_timeout_s=timeout_s, exchange_timeout_s=_EXCHANGE_TIMEOUT_S
+            route,
+            connect_timeout_s=timeout_s,
+            read_timeout_s=timeout_s,
+            exchange_timeout_s=_EXCHANGE_TIMEOUT_S,
+            forward_login=keychain.forward_login(route),
         )
         found = keychain.credentials(route.credentials, route.host)
         self._credentials = found if may_send(route) and _is_password(found) else None
