@@ -1,0 +1,36 @@
+"""image: what is said beside that it is there."""
+
+import httpx
+
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight import image
+from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.registry.fake_registry import FakeRegistry
+
+OLD, NEW = Image("2026-01-01T10:00:00Z"), Image("2026-11-01T10:00:00Z")
+
+
+def found_over(registry: FakeRegistry, name: str) -> Finding:
+    (found,) = findings_of(image.CHECK, world_of({"eu": registry}, spec_over("eu", images=[name])))
+    return found
+
+
+def test_a_pinned_image_whose_tag_has_moved_on_passes_and_says_so() -> None:
+    registry = holding("app", "1.0", NEW)
+    registry.put_manifest("app", "old", OLD.manifest)
+    found = found_over(registry, f"app:1.0@{OLD.digest}")
+    assert found.status is Status.PASS
+    assert found.observed == f"{OLD.digest}; the tag '1.0' has moved on to {NEW.digest}"
+    assert found_over(registry, f"app:1.0@{NEW.digest}").observed == NEW.digest
+
+
+def test_a_pinned_image_whose_tag_is_gone_passes() -> None:
+    registry = holding("app", "1.0", NEW)
+    assert found_over(registry, f"app:gone@{NEW.digest}").observed == NEW.digest
+
+
+def test_a_registry_that_refuses_head_is_said_to_cost_a_get_each_time() -> None:
+    registry = holding("app", "1.0", NEW)
+    registry.handler = lambda request: httpx.Response(405) if request.method == "HEAD" else registry.serve(request)
+    found = found_over(registry, "app:1.0")
+    assert (found.status, "HEAD is refused" in found.observed) == (Status.PASS, True)

@@ -1,0 +1,161 @@
+"""proxy: serves the images, as its upstream has them, from its cache the second time."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
+from pullbench.preflight import proxy
+from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.proxy import ProxySeen, Served
+from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.registry.fake_registry import FakeRegistry
+
+OLD, NEW = Image("2026-01-01T10:00:00Z"), Image("2026-11-01T10:00:00Z")
+ARM = Image("2026-11-01T10:00:00Z", architecture="arm64")
+MIRROR = Route(registry="eu", proxy="cache", url="https://cache.example", prefix="hub")
+FORWARD = Route(registry="eu", proxy="squid", url="http://eu.example", forward_url="http://squid.example:3128")
+SAME = Served(image="app:1.0", digest="sha256:a", upstream_digest="sha256:a")
+SPEC: dict[str, Any] = {
+    "proxies": [{"name": "cache", "kind": "mirror", "upstream": "eu", "url": "https://cache.example", "prefix": "hub"}],
+    "matrix": {"platforms": ["linux/amd64"], "proxies": ["cache"]},
+}
+
+
+def judged(*images: Served, route: Route = MIRROR, **fields: Any) -> Finding:
+    (found,) = proxy.judge(ProxySeen(images=images or (SAME,), **{"same_bytes": True, **fields}), Target(route=route))
+    return found
+
+
+def found_over(registries: Mapping[str, FakeRegistry]) -> Finding:
+    (found,) = findings_of(proxy.CHECK, world_of(registries, spec_over("eu", **SPEC)))
+    return found
+
+
+def fault(code: ErrorCode, text: str = "HEAD x: no") -> Fault:
+    return Fault(code=code, text=text)
+
+
+def test_only_ways_by_a_proxy_are_looked_at() -> None:
+    matrix = {"proxies": ["direct", "cache"]}
+    with world_of({}, spec_over("eu", **{**SPEC, "matrix": matrix})) as world:
+        assert [target.name for target in proxy.targets(world)] == ["eu via cache"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "says"),
+    [
+        ({"x-cache": "HIT from squid"}, Status.PASS, "the second request was a hit (x-cache: HIT from squid)"),
+        ({"x-cache": "MISS, HIT"}, Status.PASS, "was a hit"),
+        ({"age": "12", "via": "1.1 varnish"}, Status.PASS, "was a hit"),
+        ({"cache-status": "edge; hit"}, Status.PASS, "was a hit"),
+        ({"x-dragonfly-task-download-finished": "true"}, Status.PASS, "was a hit"),
+        ({"x-cache-status": "MISS"}, Status.WARN, "fetched again (x-cache-status: MISS)"),
+        ({"cf-cache-status": "DYNAMIC"}, Status.WARN, "fetched again"),
+        ({"age": "0", "via": "1.1 squid"}, Status.PASS, "do not say"),
+        ({}, Status.PASS, "do not say"),
+    ],
+)
+def test_the_headers_of_the_second_request_tell_a_hit(headers: dict[str, str], status: Status, says: str) -> None:
+    found = judged(headers=headers)
+    assert (found.status, says in found.observed) == (status, True), found.observed
+
+
+def test_a_miss_is_told_where_to_mend_it_with_the_proxy_s_own_address() -> None:
+    found = judged(route=FORWARD, headers={"x-cache": "MISS from squid"})
+    assert "http://squid.example:3128" in found.remedy
+    assert "`curl -x http://squid.example:3128 -sSI http://eu.example/v2/app/manifests/1.0`" in found.remedy
+
+
+def test_https_through_a_tunnel_is_not_expected_to_be_cached() -> None:
+    tunnel = Route(registry="eu", proxy="squid", url="https://eu.example", forward_url="http://squid.example:3128")
+    assert "through its tunnel nothing is cached" in judged(route=tunnel).observed
+
+
+def test_an_image_that_the_upstream_has_and_the_proxy_refuses_is_the_proxy_s_fault() -> None:
+    broken = Served(image="app:1.0", fault=fault(ErrorCode.UNAUTHORIZED), upstream_digest="sha256:a")
+    found = judged(SAME, broken, upstream_answers=True)
+    assert found.status is Status.FAIL
+    assert found.observed.startswith(
+        "[unauthorized] the upstream has it, and the proxy does not pass it on: 1 of 2 images"
+    )
+    assert "`curl -sSI https://cache.example/v2/hub/app/manifests/1.0`" in found.remedy
+
+
+def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> None:
+    refused = fault(ErrorCode.CONNECT_REFUSED, "HEAD https://eu.example: refused")
+    lost = Served(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=refused)
+    found = judged(lost)
+    assert found.observed.startswith(
+        "[not_found] the proxy answers, but its upstream 'eu' does not (from here: [connect_re"
+    )
+    assert "bring the upstream back" in found.remedy
+
+
+def test_a_proxy_that_cannot_be_reached_is_just_that() -> None:
+    gone = Served(image="app:1.0", fault=fault(ErrorCode.CONNECT_REFUSED), upstream_digest="sha256:a")
+    assert judged(gone).observed.startswith("[connect_refused] the proxy itself cannot be reached")
+
+
+def test_an_image_that_neither_has_is_no_fault_of_the_proxy() -> None:
+    nowhere = Served(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=fault(ErrorCode.NOT_FOUND))
+    assert judged(nowhere, upstream_answers=True).observed.startswith(
+        "[not_found] the upstream does not have it either"
+    )
+
+
+def test_drift_is_a_warning_with_both_dates_and_a_digest_to_hold_to() -> None:
+    found = found_over({"eu": holding("app", "1.0", NEW), "cache": holding("hub/app", "1.0", OLD)})
+    assert found.status is Status.WARN
+    assert found.observed == (
+        f"what it serves is older than its upstream's: app:1.0 is {OLD.digest} of 2026-01-01 10:00:00Z there, "
+        f"{NEW.digest} of 2026-11-01 10:00:00Z upstream"
+    )
+    assert f"`app:1.0@{NEW.digest}`" in found.remedy
+
+
+def test_drift_without_dates_does_not_say_which_is_older() -> None:
+    drifted = Served(image="app:1.0", digest="sha256:a", upstream_digest="sha256:" + "b" * 64)
+    assert judged(drifted).observed.startswith("what it serves differs from its upstream's")
+    dated = Served(
+        image="app:1.0",
+        digest="sha256:a",
+        upstream_digest="sha256:" + "b" * 64,
+        created=datetime(2026, 2, 1, tzinfo=UTC),
+        upstream_created=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    assert judged(dated).observed.startswith("what it serves differs from")
+
+
+def test_a_mirror_that_changes_bytes_fails() -> None:
+    assert judged(same_bytes=False).observed.startswith("[digest_mismatch]")
+    found = judged(blob_fault=fault(ErrorCode.DIGEST_MISMATCH), same_bytes=False)
+    assert (found.status, found.observed) == (Status.FAIL, "[digest_mismatch] HEAD x: no")
+
+
+def test_an_upstream_that_is_out_of_reach_from_here_does_not_spoil_a_mirror_that_serves() -> None:
+    found = found_over({"cache": holding("hub/app", "1.0", NEW)})
+    assert found.status is Status.PASS
+    assert "not compared: the upstream does not answer from here ([connect_refused]" in found.observed
+
+
+def test_the_second_answer_is_what_tells() -> None:
+    cache, asked = holding("hub/app", "1.0", NEW, ARM, index=True), list[str]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = cache.serve(request)
+        if "/blobs/" in request.url.path:
+            asked.append(request.url.path)
+            answer.headers["X-Cache"] = "MISS" if len(asked) == 1 else "HIT"
+        return answer
+
+    cache.handler = handle
+    found = found_over({"eu": holding("app", "1.0", NEW, ARM, index=True), "cache": cache})
+    assert (found.status, "x-cache: HIT" in found.observed) == (Status.PASS, True)
+    assert len(asked) == 2
+    assert "1 with the upstream's digest" in found.observed

@@ -1,0 +1,96 @@
+"""range: a part of a blob can be had."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight import range as byte_range
+from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.range import Part
+from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.preflight.world import ROUTE
+from tests.registry.fake_registry import FakeRegistry, digest_of
+
+GOOD = Part(
+    repository="app",
+    digest="sha256:c",
+    size_bytes=99,
+    status=206,
+    content_range="bytes 1-16/99",
+    body=b"x" * 16,
+    promised=b"x" * 16,
+)
+
+
+def judged(**changes: Any) -> Finding:
+    fields = {name: getattr(GOOD, name) for name in Part.__slots__} | changes
+    (found,) = byte_range.judge(Part(**fields), Target(route=ROUTE))
+    return found
+
+
+def test_the_right_part_passes() -> None:
+    assert (judged().status, judged(content_range="bytes 1-16/*").status) == (Status.PASS, Status.PASS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"status": 200, "body": b"x" * 99, "content_range": ""}, "200 with 99 bytes"),
+        ({"content_range": "bytes 0-15/99"}, "206 with bytes 0-15/99 where 1-16/99 was asked for"),
+        ({"content_range": "bytes 1-16/7"}, "206 with bytes 1-16/7 where"),
+        ({"content_range": ""}, "206 with the Content-Range ''"),
+        ({"body": b"y" * 16}, "[digest_mismatch] 206 with bytes 1-16/99, and other bytes"),
+        ({"body": b"x" * 15}, "[digest_mismatch] 206"),
+        ({"fault": Fault(code=ErrorCode.NOT_A_REGISTRY, text="no", status=416)}, "416: no"),
+    ],
+)
+def test_anything_else_is_a_warning_with_the_command_that_shows_it(changes: dict[str, Any], says: str) -> None:
+    found = judged(**changes)
+    assert found.status is Status.WARN
+    assert found.observed.startswith(says)
+    assert f"-r 1-16 {ROUTE.url}/v2/app/blobs/sha256:c" in found.remedy
+
+
+def test_a_blob_that_cannot_be_had_fails() -> None:
+    found = judged(fault=Fault(code=ErrorCode.CONNECT_TIMEOUT, text="GET https://storage.example/: no answer"))
+    assert (found.status, found.observed[:17]) == (Status.FAIL, "[connect_timeout]")
+
+
+def test_no_image_is_not_run() -> None:
+    assert byte_range.judge(None, Target(route=ROUTE))[0].status is Status.SKIP
+
+
+def with_ranges(registry: FakeRegistry) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        whole = registry.serve(request)
+        if "range" not in request.headers:
+            return whole
+        first, last = (int(part) for part in request.headers["range"].removeprefix("bytes=").split("-"))
+        told = {"Content-Range": f"bytes {first}-{last}/{len(whole.content)}"}
+        return httpx.Response(206, headers=told, content=whole.content[first : last + 1])
+
+    registry.handler = handle
+
+
+def test_the_config_is_asked_for_and_no_layer() -> None:
+    registry = holding("app", "1.0", Image())
+    with_ranges(registry)
+    (found,) = findings_of(byte_range.CHECK, world_of({"eu": registry}, spec_over("eu")))
+    assert (found.status, found.observed[:15]) == (Status.PASS, "206, bytes 1-16")
+    assert not [line for line in registry.asked if line.endswith(digest_of(b"layer"))]
+
+
+def test_a_registry_that_sends_all_is_a_warning() -> None:
+    (found,) = findings_of(byte_range.CHECK, world_of({"eu": holding("app", "1.0", Image())}, spec_over("eu")))
+    assert (found.status, found.observed[:8]) == (Status.WARN, "200 with")
+
+
+def test_the_first_image_that_is_there_is_taken() -> None:
+    registry = holding("app", "1.0", Image())
+    with_ranges(registry)
+    spec = spec_over("eu", images=["nope:1", "app:1.0"])
+    (found,) = findings_of(byte_range.CHECK, world_of({"eu": registry}, spec))
+    assert found.status is Status.PASS

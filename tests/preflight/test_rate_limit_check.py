@@ -1,0 +1,150 @@
+"""rate-limit: what is left holds the plan."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import plan
+from pullbench.model.route import Route
+from pullbench.preflight import rate_limit
+from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.limits import Limit, read_limit
+from pullbench.preflight.rate_limit import Allowance
+from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.preflight.world import NOW, ROUTE
+
+HUB = Route(registry="hub", url="https://registry-1.docker.io")
+
+
+def judged(route: Route = ROUTE, **fields: Any) -> Finding:
+    fields = {"image": "app:1.0", "blocks": 6, "warmup": 1, **fields}
+    (found,) = rate_limit.judge(Allowance(**fields), Target(route=route))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("headers", "limit"),
+    [
+        (
+            {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"},
+            Limit(limit=100, remaining=76, window_s=21600),
+        ),
+        (
+            {"x-ratelimit-limit": "60", "x-ratelimit-remaining": "59", "x-ratelimit-reset": "30"},
+            Limit(limit=60, remaining=59, reset_s=30),
+        ),
+        (
+            {"x-ratelimit-remaining": "5", "x-ratelimit-reset": str(int(NOW.timestamp()) + 90)},
+            Limit(remaining=5, reset_s=90),
+        ),
+        (
+            {"ratelimit": '"default";r=50;t=30', "ratelimit-policy": '"default";q=100;w=60'},
+            Limit(limit=100, remaining=50, window_s=60, reset_s=30),
+        ),
+        ({"ratelimit": "limit=100, remaining=50, reset=5"}, Limit(limit=100, remaining=50, reset_s=5)),
+        ({"ratelimit-remaining": "0", "retry-after": "120"}, Limit(remaining=0, reset_s=120)),
+    ],
+)
+def test_every_dialect_is_read(headers: dict[str, str], limit: Limit) -> None:
+    assert read_limit(headers, NOW) == limit
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"retry-after": "5"}, {"ratelimit-limit": "many"}, {"ratelimit-limit": "9" * 40}, {"x-ratelimit-limit": "-1"}],
+)
+def test_what_states_no_limit_is_none(headers: dict[str, str]) -> None:
+    assert read_limit(headers, NOW) is None
+
+
+def test_what_holds_the_plan_passes() -> None:
+    found = judged(limit=Limit(limit=100, remaining=76, window_s=21600), cost=60)
+    assert (found.status, found.observed) == (Status.PASS, "76 of 100 requests in 6 h are left")
+    assert found.expected == "what is left holds the plan's 60 manifest requests"
+
+
+def test_a_plan_that_takes_most_of_it_is_a_warning_with_the_repetitions_that_fit() -> None:
+    found = judged(limit=Limit(limit=100, remaining=76), cost=72, headers={"docker-ratelimit-source": "192.0.2.1"})
+    assert found.status is Status.WARN
+    assert found.observed.endswith(
+        "counted for 192.0.2.1; the plan's 72 manifest requests take 95% of that, and retries "
+        "and others' pulls count too"
+    )
+    # 12 a block: 80% of 76 holds 5 blocks, one of them the warm-up.
+    assert "`--set repetitions=4`" in found.remedy
+
+
+def test_a_plan_that_asks_for_more_than_is_left_fails() -> None:
+    found = judged(HUB, limit=Limit(limit=100, remaining=76), cost=200)
+    assert found.status is Status.FAIL
+    assert (
+        found.observed == "[rate_limited] 76 of 100 requests are left: 124 too few for the plan's 200 manifest requests"
+    )
+    assert "`docker login docker.io`" in found.remedy
+    assert "remoteurl: https://registry-1.docker.io" in found.remedy
+    assert "upstream: hub" in found.remedy
+
+
+def test_where_not_one_repetition_fits_fewer_images_do() -> None:
+    assert "pull fewer images" in judged(limit=Limit(remaining=10), cost=120).remedy
+
+
+def test_who_is_logged_in_is_not_told_to_log_in() -> None:
+    assert "docker login" not in judged(limit=Limit(remaining=10), cost=120, authenticated=True).remedy
+
+
+@pytest.mark.parametrize("cost", [None, 0, 5])
+def test_nothing_left_fails_also_without_a_plan(cost: int | None) -> None:
+    assert judged(limit=Limit(limit=100, remaining=0), cost=cost).status is Status.FAIL
+
+
+def test_without_a_plan_something_left_is_enough() -> None:
+    assert judged(limit=Limit(limit=100, remaining=1)).status is Status.PASS
+
+
+def test_a_limit_without_what_is_left_is_held_against_the_plan_itself() -> None:
+    assert judged(limit=Limit(limit=100), cost=101).status is Status.FAIL
+    assert "how many are left is not said" in judged(limit=Limit(limit=100), cost=1).observed
+
+
+def test_429_fails_with_how_long_to_wait() -> None:
+    fault = Fault(code=ErrorCode.RATE_LIMITED, text="HEAD x: 429", status=429)
+    found = judged(fault=fault, retry_after_s=7200.0)
+    assert (found.status, found.observed) == (Status.FAIL, "[rate_limited] HEAD x: 429")
+    assert found.remedy.startswith("wait 2 h, or log in")
+
+
+def test_no_stated_limit_passes_and_no_image_is_not_run() -> None:
+    assert judged(cost=3).observed == "no rate limit is stated, for the plan's 3 manifest requests or others"
+    assert judged(image=None).status is Status.SKIP
+
+
+def test_the_plan_s_cost_is_of_this_way_alone_and_the_limit_is_read_by_head() -> None:
+    registry = holding("app", "1.0", Image())
+    told = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "90;w=21600"}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = registry.serve(request)
+        answer.headers.update(told)
+        return answer
+
+    registry.handler = handle
+    spec = spec_over("eu", "us", repetitions=4, warmup=1, pulls_per_trial=3)
+    facts = Facts(host_platform="linux/amd64", offline=True)
+    world = world_of({"eu": registry, "us": registry}, spec, facts=facts, plan=plan(spec, facts))
+    found = findings_of(rate_limit.CHECK, world)
+    # 5 blocks of 3 pulls; offline, each may be of an index: 2 requests.
+    assert [each.expected for each in found] == ["what is left holds the plan's 30 manifest requests"] * 2
+    assert {request.method for request in registry.requests} == {"HEAD"}
+
+
+def test_a_429_to_the_probe_is_evidence() -> None:
+    registry = holding("app", "1.0", Image())
+    registry.handler = lambda request: httpx.Response(429, headers={"Retry-After": "60"})
+    (found,) = findings_of(rate_limit.CHECK, world_of({"eu": registry}, spec_over("eu")))
+    assert found.status is Status.FAIL
+    assert found.remedy.startswith("wait 1 min")
