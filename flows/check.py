@@ -16,8 +16,9 @@ from pullbench.store.dataset import ResultStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What the checks found, and the cells that could not be measured anyway, by reason."""
+    """What the checks of a spec found, and the cells that could not be measured anyway, by reason."""
 
+    name: str
     findings: list[Finding]
     planned_out: Mapping[str, int]
 
@@ -45,7 +46,7 @@ def check(
             skip=frozenset(skip),
             plan=made,
         )
-    return Checked(findings=findings, planned_out=group_reasons(made.planned_out))
+    return Checked(name=loaded.spec.name, findings=findings, planned_out=group_reasons(made.planned_out))
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:

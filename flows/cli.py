@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from flows.check_cli import app as check_app
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
 from flows.images_cli import app as images_app
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(images_app, name="images")
+app.add_typer(check_app)
 app.add_typer(compare_app)
 app.add_typer(baseline_app, name="baseline")
 
@@ -63,55 +65,6 @@ def demo(
 
 
 @app.command()
-def init(
-    source: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="FILE|docker", help="A compose file, Kubernetes manifests, or the local daemon."
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="The spec file to write.")] = Path("pullbench.yaml"),
-    registry: Annotated[str | None, typer.Option(metavar="URL", help="The registry to measure.")] = None,
-    image: Annotated[list[str] | None, typer.Option(metavar="REF", help="An image there; may be given again.")] = None,
-) -> None:
-    """Write a first spec: the images found, the registry that they come from."""
-    from flows.commands.first_spec import write_first_spec
-
-    raise typer.Exit(write_first_spec(source=source, out=out, registry=registry, images=image or []))
-
-
-@app.command()
-def preflight(
-    spec: SpecFile,
-    as_json: Json = False,
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Run this check alone; may be given again.")
-    ] = None,
-    skip: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Leave this check out; may be given again.")
-    ] = None,
-    sets: Sets = None,
-) -> None:
-    """Check every registry, proxy, image and platform of a spec, without any load."""
-    from flows.commands.check import run_preflight
-
-    raise typer.Exit(run_preflight(spec, sets=sets or [], only=only or [], skip=skip or [], as_json=as_json))
-
-
-@app.command()
-def plan(
-    spec: SpecFile,
-    as_json: Json = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Contact nothing; sizes are not known then.")] = False,
-    sets: Sets = None,
-) -> None:
-    """Show the cells and trials, what is planned out and why, bytes and requests."""
-    from flows.commands.check import show_plan
-
-    raise typer.Exit(show_plan(spec, sets=sets or [], offline=offline, as_json=as_json))
-
-
-@app.command()
 def run(
     spec: SpecFile,
     sets: Sets = None,
@@ -141,11 +94,18 @@ def run(
 
 
 @app.command()
-def report(run_id: RunId, results: Results = "results", reports: Reports = Path("reports")) -> None:
-    """Render the HTML report of a stored run."""
+def report(
+    run_id: RunId,
+    form: Annotated[
+        str, typer.Option("--format", metavar="html|md|json", help="html writes a page; md and json go to stdout.")
+    ] = "html",
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+) -> None:
+    """Render the report of a stored run."""
     from flows.commands.stored import render_report
 
-    raise typer.Exit(render_report(run_id, results=results, reports=reports))
+    raise typer.Exit(render_report(run_id, form=form, results=results, reports=reports))
 
 
 @app.command()

@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -11,19 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from flows.findings_view import findings_view
+from flows.plain import plain as plain  # said to whoever prints: from here
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
 from pullbench.report import numbers, objective_words
 
-STATUS_STYLES = {
-    Status.PASS: "green",
-    Status.WARN: "yellow",
-    Status.FAIL: "bold red",
-    Status.ERROR: "bold magenta",
-    Status.SKIP: "dim",
-}
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _LINE_EVERY_S = 10.0
 _PIPE_WIDTH = 240
@@ -34,9 +30,10 @@ def stdout_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
-def plain(text: object) -> Text:
-    """Text without markup and without control characters: a registry may say anything."""
-    return Text("".join(character if character.isprintable() else "�" for character in str(text)))
+def waiting(what: str) -> AbstractContextManager[object]:
+    """Says on a terminal's stderr that something is under way, until it is done; nothing elsewhere."""
+    stderr = Console(stderr=True, highlight=False)
+    return stderr.status(f"{what} …") if stderr.is_terminal else nullcontext()
 
 
 def count(number: int, noun: str) -> str:
@@ -83,7 +80,7 @@ class ShellProgress:
             f"preflight: {passed} passed" + "".join(f", {number} {status}" for status, number in by_status.items())
         )
         if counted:
-            self._console.print(findings_table(counted))
+            self._console.print(findings_view(counted))
 
     def measured(self, _trial: Trial, result: TrialResult) -> None:
         self._done += 1
@@ -135,20 +132,6 @@ class Pace:
         return f", about {(now - since) / (done - before) * (total - done):.0f} s left"
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """Findings by target, with their remedies."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("target", "check", "status", "observed", "what to do"):
-        table.add_column(column, overflow="fold")
-    shown = None
-    for finding in sorted(findings, key=lambda entry: entry.target):
-        target = "" if finding.target == shown else finding.target
-        shown = finding.target
-        status = Text(finding.status.value, style=STATUS_STYLES[finding.status])
-        table.add_row(plain(target), finding.check, status, plain(finding.observed), plain(finding.remedy))
-    return table
-
-
 def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
     """The cells of a run: the factors that vary, and what was measured."""
     varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
@@ -191,7 +174,7 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
         if entry["status"] in (Status.FAIL, Status.ERROR)
     ]
     if found:
-        console.print(findings_table(found))
+        console.print(findings_view(found))
         console.print()
 
 

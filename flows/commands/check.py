@@ -3,36 +3,74 @@
 import json
 import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.budget import shortfalls
 from flows.check import check, exit_code, verdict
-from flows.console import findings_table, plain, plan_table, planned_out_lines, stdout_console
+from flows.console import plan_table, planned_out_lines, stdout_console, waiting
+from flows.findings_view import STATUS_STYLES, findings_view
+from flows.plain import plain
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
+from pullbench.errors import UsageError
 from pullbench.model.finding import findings_document
 from pullbench.model.plan import group_reasons
 from pullbench.model.plan import plan as make_plan
 from pullbench.model.sizes import format_bytes
+from pullbench.preflight.junit import junit_xml
 from pullbench.store.dataset import ResultStore
+from pullbench.store.files import put_on_disk
 
 
-def run_preflight(spec: Path, *, sets: Sequence[str], only: Sequence[str], skip: Sequence[str], as_json: bool) -> int:
-    checked = check(spec, sets=sets, only=only, skip=skip, environ=os.environ, block=prefect_secret)
+def run_preflight(
+    spec: Path,
+    *,
+    sets: Sequence[str],
+    only: Sequence[str],
+    skip: Sequence[str],
+    junit: Path | None,
+    everything: bool,
+    as_json: bool,
+) -> int:
+    """The JUnit file is written whatever the checks found; one that cannot be is told before anything is contacted."""
+    if junit is not None:
+        _refuse_unwritable(junit)
+    checked_at = datetime.now(UTC)
+    with waiting("checking"):
+        checked = check(spec, sets=sets, only=only, skip=skip, environ=os.environ, block=prefect_secret)
+    if junit is not None:
+        _write_junit(junit, junit_xml(checked.findings, name=checked.name, checked_at=checked_at))
     status, sentence = verdict(checked.findings)
     if as_json:
         document = findings_document(checked.findings)
         print(json.dumps(document | {"planned_out": dict(checked.planned_out)}, indent=2))
-    else:
-        stdout = stdout_console()
-        stdout.print(findings_table(checked.findings))
+        return exit_code(status)
+    stdout = stdout_console()
+    stdout.print(findings_view(checked.findings, everything=everything))
+    for line in planned_out_lines(checked.planned_out):
+        stdout.print(plain(line))
+    if not everything:
         stdout.print()
-        for line in planned_out_lines(checked.planned_out):
-            stdout.print(plain(line))
-        stdout.print(sentence, markup=False)
+        sentence += "; --all shows each in full"
+    stdout.print(plain(sentence, style=STATUS_STYLES[status]))
     return exit_code(status)
+
+
+def _refuse_unwritable(file: Path) -> None:
+    if file.is_dir():
+        raise UsageError(f"--junit {file}: is a folder; name a file in it")
+    if file.parent.exists() and not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--junit {file}: no file may be written there")
+
+
+def _write_junit(file: Path, content: bytes) -> None:
+    try:
+        put_on_disk(file, content)
+    except OSError as error:
+        raise UsageError(f"--junit {file}: cannot be written: {error.strerror}") from error
 
 
 def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) -> int:

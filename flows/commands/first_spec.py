@@ -1,80 +1,106 @@
 """`init`: a first spec from what is already deployed."""
 
-import re
+import os
+import shlex
+import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
+from flows.commands.first_spec_text import name_of_host, spec_text
 from flows.console import count
-from pullbench.bench.discover import DOCKER_HUB, FoundImage, images_in, read_image, with_defaults
-from pullbench.bench.specfile import as_yaml
+from flows.plain import plain
+from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.reference import Reference
 from pullbench.model.spec import read_spec
+from pullbench.registry.keychain import Keychain
 
-_HEADER = """\
-# A first spec of pullbench. Check it with `pullbench preflight {out}`, see what it will do with `pullbench plan {out}`,
-# measure with `pullbench run {out}`. Every key: specs/spec.schema.json. Secrets never stand here: `credentials: docker`
-# takes them from ~/.docker/config.json and its helpers. The docker engine pulls an image at most once a trial: with it,
-# give as many images as pulls at once.
-"""
-_IMAGES_AT_MOST = 8
+_MOST_BYTES = 50_000_000
+_HUB_NAMES = (DOCKER_HUB, "docker.io", "index.docker.io", "hub.docker.com")
 
 
-def write_first_spec(*, source: str | None, out: Path, registry: str | None, images: list[str]) -> int:
-    """Write a spec for the registry that most of the images come from; never over a file that is there."""
-    if source is not None and (registry is not None or images):
-        raise UsageError("init: --from finds registry and images itself; leave out --registry and --image, or --from")
-    if out.exists():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """The images by registry, with where each was found; the registry with most images comes first."""
+
+    images: Mapping[str, Mapping[FoundImage, str]]
+    left_out: Sequence[str] = ()
+
+
+def write_first_spec(*, sources: Sequence[str], out: Path, registry: str | None, images: Sequence[str]) -> int:
+    """Write a spec for one registry, that of most images unless `registry` names another; never over a file."""
+    if sources and images:
+        raise UsageError("init: --from finds the images itself; leave out --image, or --from")
+    if out.exists() or out.is_symlink():
         raise UsageError(f"{out}: is there already; name another file with --out")
-    found = _from_options(registry, images) if source is None else _found(source)
-    hosts = Counter(image.host for image in found)
-    host = hosts.most_common(1)[0][0]
-    chosen = list(dict.fromkeys(image for image in found if image.host == host))
-    url = registry if registry and "://" in registry else chosen[0].url
-    data = {
-        "name": "first-look",
-        "registries": [
-            {
-                "name": _name(host),
-                "url": url,
-                "credentials": "docker",
-            }
-        ],
-        "images": [str(image.reference) for image in chosen[:_IMAGES_AT_MOST]],
-        "matrix": {"engines": ["wire"], "concurrency": [1, 2, 4]},
-        "repetitions": 5,
-        "budget": {"bytes": "20GB", "manifest_requests": 500, "minutes": 30},
-    }
-    read_spec(data)
-    try:
-        out.write_text(_HEADER.format(out=out) + as_yaml(data), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written: {error.strerror}") from error
-    left = len(chosen) - _IMAGES_AT_MOST
-    more = f" ({left} more were left out)" if left > 0 else ""
-    print(f"{out}: {count(min(len(chosen), _IMAGES_AT_MOST), 'image')} of {url}{more}")
-    for other, others in hosts.most_common()[1:]:
-        print(f"not in it: {count(others, 'image')} of {other}; run init again with --registry and --image for them")
-    print(f"next: pullbench preflight {out}")
+    host = None if registry is None else _host(registry)
+    found = _found(sources, os.environ) if sources else _named(host, images)
+    chosen = next(iter(found.images)) if host is None else host
+    if chosen not in found.images:
+        raise UsageError(f"--registry {registry}: no image of it is there; there are: {', '.join(found.images)}")
+    url = registry if registry and "://" in registry else next(iter(found.images[chosen])).url
+    mentions = {str(image.reference): where for image, where in found.images[chosen].items()}
+    others = {other: _again(sources, other, out) for other in found.images if other != chosen}
+    text = spec_text(
+        out=out,
+        source=", ".join("stdin" if source == "-" else source for source in sources) or "the command line",
+        host=chosen,
+        url=url,
+        credentials=_credentials(chosen),
+        images=mentions,
+        others=others,
+    )
+    read_spec(yaml.safe_load(text))
+    _write(out, text)
+    for line in found.left_out:
+        print(plain(f"left out: {line}"))
+    print(f"{out}: {count(len(mentions), 'image')} of {url}")
+    for other, command in others.items():
+        print(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
+    print(f"next: pullbench preflight {shlex.quote(str(out))}")
     return 0
 
 
-def _from_options(registry: str | None, images: list[str]) -> list[FoundImage]:
+def _write(out: Path, text: str) -> None:
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written: {error.strerror}") from error
+
+
+def _again(sources: Sequence[str], host: str, out: Path) -> str:
+    """The command for the images of another registry."""
+    other = out.with_name(f"{out.stem}-{name_of_host(host)}{out.suffix}")
+    files = [argument for source in sources for argument in ("--from", source)]
+    return shlex.join(["pullbench", "init", *files, "--registry", host, "--out", str(other)])
+
+
+def _credentials(host: str) -> str:
+    """`docker` where Docker's configuration has credentials for the host, or says that it does and fails."""
+    try:
+        found = Keychain(environ=os.environ).credentials("docker", host)
+    except UsageError:
+        return "docker"
+    return "anonymous" if found is None else "docker"
+
+
+def _named(host: str | None, images: Sequence[str]) -> _Found:
     if not images:
         raise UsageError(
-            "init: name --from FILE (compose, Kubernetes) or --from docker, or --registry URL and --image REF"
+            "init: name --from FILE (compose, Kubernetes; - is stdin) or --from docker, or --registry URL and --image REF"
         )
     try:
-        if registry is None:
-            return [read_image(image) for image in images]
-        host = _host(registry)
-        return [_at(host, image) for image in images]
+        found = [read_image(image) if host is None else _at(host, image) for image in images]
     except ValueError as error:
         raise UsageError(f"--image: {error}") from error
+    return _Found(images=_by_host([(image, "") for image in found]))
 
 
 def _host(registry: str) -> str:
@@ -83,38 +109,68 @@ def _host(registry: str) -> str:
         raise UsageError(
             f"--registry {parts.hostname or registry}: give scheme, host and port alone: https://HOST[:PORT]"
         )
-    return parts.netloc
+    return DOCKER_HUB if parts.netloc in _HUB_NAMES else parts.netloc
 
 
 def _at(host: str, image: str) -> FoundImage:
     """An image of the named registry; its own host may stand before it, as in `docker pull`."""
-    for name in (host, "docker.io", "index.docker.io") if host == DOCKER_HUB else (host,):
+    for name in _HUB_NAMES if host == DOCKER_HUB else (host,):
         image = image.removeprefix(f"{name}/")
+    if host == DOCKER_HUB:
+        return read_image(f"{host}/{image}")
     return FoundImage(host=host, reference=Reference.parse(image))
 
 
-def _found(source: str) -> list[FoundImage]:
-    texts = _daemon_images() if source == "docker" else _file_images(Path(source))
-    found = []
-    for text in texts:
-        try:
-            found.append(read_image(with_defaults(text)))
-        except ValueError as error:
-            print(f"left out: {text}: {error}")
+def _found(sources: Sequence[str], environ: Mapping[str, str]) -> _Found:
+    found: list[tuple[FoundImage, str]] = []
+    left_out: list[str] = []
+    for source in sources:
+        for mention in _mentions(source, environ):
+            try:
+                if mention.why_not:
+                    raise ValueError(mention.why_not)
+                found.append((read_image(mention.image), mention.where))
+            except ValueError as error:
+                left_out.append(": ".join(part for part in (mention.where, mention.image, str(error)) if part))
     if not found:
-        raise UsageError(f"--from {source}: no image is named there; give --registry URL and --image REF instead")
-    return found
+        why = f" (left out: {left_out[0]})" if left_out else ""
+        raise UsageError(
+            f"--from {', '.join(sources)}: no image is named there{why}; give --registry URL and --image REF instead"
+        )
+    return _Found(images=_by_host(found), left_out=left_out)
 
 
-def _file_images(path: Path) -> list[str]:
+def _by_host(found: Sequence[tuple[FoundImage, str]]) -> dict[str, dict[FoundImage, str]]:
+    images: dict[str, dict[FoundImage, str]] = {}
+    for image, where in found:
+        images.setdefault(image.host, {}).setdefault(image, where)
+    sizes = Counter({host: len(each) for host, each in images.items()})
+    return {host: images[host] for host, _ in sizes.most_common()}
+
+
+def _mentions(source: str, environ: Mapping[str, str]) -> list[Mention]:
+    if source == "docker":
+        return [Mention(where="", image=tag) for tag in _daemon_images()]
     try:
-        return list(images_in(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
+        return list(images_in(documents_of(_read(source)), environ))
+    except ValueError as error:
+        raise UsageError(f"--from {source}: {error}") from error
+
+
+def _read(source: str) -> str:
+    try:
+        if source == "-":
+            content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+        else:
+            with Path(source).open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(
-            f"--from {path}: {error.strerror}; give a compose file, Kubernetes manifests, or 'docker'"
+            f"--from {source}: {error.strerror}; give a compose file, Kubernetes manifests, 'docker', or - for stdin"
         ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"--from {path}: is not YAML: {str(error).splitlines()[0]}") from error
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"--from {source}: is larger than {_MOST_BYTES // 1_000_000} MB")
+    return content.decode("utf-8-sig", "replace")
 
 
 def _daemon_images() -> list[str]:
@@ -125,8 +181,3 @@ def _daemon_images() -> list[str]:
         raise UsageError(f"--from docker: {error}") from error
     finally:
         daemon.close()
-
-
-def _name(host: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9.-].*", "", host).removeprefix("registry-1.").partition(".")[0]
-    return name if name and not name.isdigit() else "registry"

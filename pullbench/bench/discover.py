@@ -5,10 +5,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from pullbench.model.reference import Reference
 
 DOCKER_HUB = "registry-1.docker.io"
-_WITH_DEFAULT = re.compile(r"\$\{\w+:?-([^${}]*)\}")
+# The innermost variable of compose's interpolation: $NAME, ${NAME}, and ${NAME} with :- - :? ? :+ + and a word.
+_VARIABLE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-?+])(?P<word>[^${}]*))?\})")
+_MOST_NESTED = 20
+_POD_SPEC_LISTS = {
+    "initContainers": "init container",
+    "containers": "container",
+    "ephemeralContainers": "ephemeral container",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mention:
+    """Where an image stands in a file, as it is written there; `why_not` says why there is none to pull."""
+
+    where: str
+    image: str = ""
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,31 +56,124 @@ def read_image(text: str) -> FoundImage:
         host, name = "docker.io", text
     if host in ("docker.io", "index.docker.io"):
         host = DOCKER_HUB
-        name = name if "/" in name else f"library/{name}"
+    if host == DOCKER_HUB and "/" not in name:
+        name = f"library/{name}"
     return FoundImage(host=host, reference=Reference.parse(name))
 
 
-def with_defaults(text: str) -> str:
-    """A compose file's `${NAME:-default}` and `${NAME-default}` with their defaults; ValueError for one without."""
-    filled = _WITH_DEFAULT.sub(lambda found: found[1], text)
-    if "$" in filled:
-        raise ValueError("it has a variable without a default")
-    return filled
+def interpolated(text: str, environ: Mapping[str, str]) -> str:
+    """A compose file's text with its variables filled in, as `docker compose config` would; ValueError for one that is
+    neither set nor has a default.
+    """
+    parts = text.split("$$")
+    for _ in range(_MOST_NESTED):
+        filled = [_VARIABLE.sub(lambda found: _value(found, environ), part) for part in parts]
+        if filled == parts:
+            break
+        parts = filled
+    if any("${" in part for part in parts):
+        raise ValueError("its variables cannot be read")
+    return "$".join(parts)
 
 
-def images_in(documents: Iterable[Any]) -> Iterator[str]:
-    """Every `image:` of the documents of a compose file or of Kubernetes manifests, init containers included."""
+def _value(found: re.Match[str], environ: Mapping[str, str]) -> str:
+    name, how, word = found["bare"] or found["name"], found["how"] or "", found["word"] or ""
+    value = environ.get(name)
+    there = bool(value) if how.startswith(":") else value is not None
+    if how.endswith("+"):
+        return word if there else ""
+    if there:
+        return value or ""
+    if how.endswith("-"):
+        return word
+    raise ValueError(f"the variable {name} is not set and has no default: set it, and run init again")
+
+
+def images_in(documents: Iterable[Any], environ: Mapping[str, str]) -> Iterator[Mention]:
+    """Every image of the documents of compose files, Kubernetes manifests, or both; ValueError for a broken one.
+
+    A compose service has one `image`. Of a Kubernetes object, whatever its kind, and of its List, every container of
+    every pod template counts: init and ephemeral ones, too. Other documents are searched for `image:` keys.
+    """
     for document in documents:
-        yield from _walk(document)
+        services = document.get("services") if isinstance(document, Mapping) else None
+        if isinstance(services, Mapping) and "kind" not in document:
+            yield from _of_services(services, environ)
+        else:
+            yield from _walk(document, "", set())
 
 
-def _walk(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "image" and isinstance(value, str):
-                yield value
-            else:
-                yield from _walk(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _walk(value)
+def _of_services(services: Mapping[Any, Any], environ: Mapping[str, str]) -> Iterator[Mention]:
+    for name, service in services.items():
+        where = f"service {name}"
+        image = service.get("image") if isinstance(service, Mapping) else None
+        if isinstance(image, str):
+            try:
+                yield Mention(where=where, image=interpolated(image, environ))
+            except ValueError as error:
+                yield Mention(where=where, why_not=f"{image}: {error}")
+        elif isinstance(service, Mapping) and "build" in service:
+            yield Mention(where=where, why_not="it is built, and names no image to pull")
+
+
+def _walk(node: Any, where: str, seen: set[int]) -> Iterator[Mention]:
+    """`seen` are the containers that were walked: an anchor may stand in many places, and in itself."""
+    if not isinstance(node, Mapping | list) or id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, list):
+        for entry in node:
+            yield from _walk(entry, where, seen)
+        return
+    here = _named(node) or where
+    for key, value in node.items():
+        if key == "image" and isinstance(value, str):
+            yield Mention(where=here, image=value)
+        elif key in _POD_SPEC_LISTS and isinstance(value, list):
+            for container in value:
+                yield from _walk(container, _container(container, here, _POD_SPEC_LISTS[key]), seen)
+        elif key != "metadata":
+            yield from _walk(value, here, seen)
+
+
+def _container(container: Any, where: str, kind: str) -> str:
+    name = container.get("name") if isinstance(container, Mapping) else None
+    return ", ".join(part for part in (where, f"{kind} {name}" if name else kind) if part)
+
+
+def _named(node: Mapping[Any, Any]) -> str:
+    """`Deployment web` of a Kubernetes object; nothing of a List, whose items have names of their own."""
+    kind, metadata = node.get("kind"), node.get("metadata")
+    if not isinstance(kind, str) or kind.endswith("List"):
+        return ""
+    name = metadata.get("name") or metadata.get("generateName") if isinstance(metadata, Mapping) else None
+    return f"{kind} {name}" if isinstance(name, str) else kind
+
+
+class _TolerantLoader(yaml.SafeLoader):
+    """YAML with tags of other programs, such as compose's `!reset` and `!override`: the value counts, not the tag."""
+
+
+def _untagged(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return node.value
+
+
+_TolerantLoader.add_multi_constructor("!", _untagged)
+
+
+def documents_of(text: str) -> list[Any]:
+    """The documents of a YAML (or JSON) text; ValueError, in one line, for what is none."""
+    try:
+        return list(yaml.load_all(text, Loader=_TolerantLoader))
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        helm = "; render the chart first: helm template CHART | pullbench init --from -" if "{{" in text else ""
+        raise ValueError(f"is not YAML{where}: {problem}{helm}") from error

@@ -52,7 +52,7 @@ class Files:
         """Write or replace a file as a whole; raises IncompleteError where it cannot be written."""
         try:
             if self._local:
-                _put_on_disk(Path(self._full(path)), content)
+                put_on_disk(Path(self._full(path)), content)
             else:
                 self._fs.pipe_file(self._full(path), content)
         except Exception as error:
@@ -114,7 +114,8 @@ class Files:
         return sorted(name for name in names if name)
 
 
-def _put_on_disk(path: Path, content: bytes) -> None:
+def put_on_disk(path: Path, content: bytes) -> None:
+    """Write a whole file and its folders, or leave what was there; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:

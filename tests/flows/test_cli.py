@@ -166,31 +166,6 @@ def test_what_is_no_flow_answers_without_prefect(shell: Shell) -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_a_first_spec_is_made_from_a_compose_file_and_never_over_a_file(shell: Shell, tmp_path: Path) -> None:
-    images = ["127.0.0.1:5000/team/app:1", "${TEMPLATE}", "127.0.0.1:5000/team/web:${TAG:-2.1}"]
-    compose = {"services": {f"s{number}": {"image": image} for number, image in enumerate(images)}}
-    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(compose))
-    code, out, _ = shell("init", "--from", "compose.yaml")
-    assert code == 0
-    assert "pullbench.yaml: 2 images of http://127.0.0.1:5000" in out
-    assert "left out: ${TEMPLATE}: it has a variable without a default" in out
-    written = yaml.safe_load((tmp_path / "pullbench.yaml").read_text())
-    assert written["registries"][0]["url"] == "http://127.0.0.1:5000"
-    assert written["images"] == ["team/app:1", "team/web:2.1"]
-    code, _, err = shell("init", "--from", "compose.yaml")
-    assert code == 2
-    assert "is there already" in err
-
-
-def test_a_first_spec_is_made_for_the_registry_that_was_named(shell: Shell, tmp_path: Path) -> None:
-    code, out, _ = shell("init", "--registry", "http://registry", "--image", "nginx:1")
-    assert code == 0
-    assert "1 image of http://registry" in out
-    written = yaml.safe_load((tmp_path / "pullbench.yaml").read_text())
-    assert written["registries"][0] == {"name": "registry", "url": "http://registry", "credentials": "docker"}
-    assert written["images"] == ["nginx:1"]
-
-
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("text", ["name: 2026-99-99\n", "name: !!int x\n", "a: &a [*a]\n"])
 def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, text: str) -> None:
@@ -207,25 +182,6 @@ def test_a_headers_value_on_the_command_line_does_not_reach_prefect() -> None:
 
     assert _without_secret("proxies[0].headers.Authorization=hunter2") == "proxies[0].headers.Authorization=(redacted)"
     assert _without_secret("repetitions=3") == "repetitions=3"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "reference"),
-    [
-        (["--registry", "http://127.0.0.1:5917", "--image", "127.0.0.1:5917/team/app:1.0"], "team/app:1.0"),
-        (
-            ["--registry", "https://registry-1.docker.io", "--image", "docker.io/library/postgres:16"],
-            "library/postgres:16",
-        ),
-        (["--image", "127.0.0.1:5917/team/app:1.0"], "team/app:1.0"),
-    ],
-)
-def test_an_image_may_be_given_as_it_is_pulled(
-    shell: Shell, tmp_path: Path, arguments: list[str], reference: str
-) -> None:
-    code, _, err = shell("init", *arguments)
-    assert code == 0, err
-    assert yaml.safe_load((tmp_path / "pullbench.yaml").read_text())["images"] == [reference]
 
 
 @pytest.mark.usefixtures("no_network")

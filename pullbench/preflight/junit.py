@@ -1,0 +1,78 @@
+"""Findings as JUnit XML, as Jenkins' JUnit and xUnit plugins and GitLab's test reports read it."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from pullbench.model.finding import Finding, Place, Status, by_place
+
+# What XML 1.0 cannot hold (section 2.2), and what only steers a display; a registry may send either.
+_NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CODE = re.compile(r"\[([a-z_]+)\]")
+_ELEMENTS = {Status.FAIL: "failure", Status.ERROR: "error", Status.SKIP: "skipped"}
+
+
+def junit_xml(findings: Sequence[Finding], *, name: str, checked_at: datetime) -> bytes:
+    """One case a finding, one suite a place; `name` stands over all, such as the spec's name.
+
+    fail is a failure, error an error, skip is skipped. A warning has no word in JUnit: its case passes, its text is in
+    `system-out`, and the suite's property `warnings` counts them. Case names are unique over the file, because GitLab
+    keeps the first of a name alone; it shows an element's text and not its `message`, Jenkins both.
+    """
+    places = by_place(findings)
+    head = {"name": _text(name), "time": _seconds(findings), **_counts(findings, skipped=False)}
+    root = ET.Element("testsuites", head)
+    names: Counter[str] = Counter()
+    for place in places:
+        head = {"name": _text(place.name), "timestamp": checked_at.strftime("%Y-%m-%dT%H:%M:%S")}
+        head |= {"time": _seconds(place.findings), **_counts(place.findings)}
+        suite = ET.SubElement(root, "testsuite", head)
+        warnings = sum(finding.status is Status.WARN for finding in place.findings)
+        ET.SubElement(ET.SubElement(suite, "properties"), "property", name="warnings", value=str(warnings))
+        for finding in place.findings:
+            title = f"{finding.check} {finding.target}"
+            names[title] += 1
+            _add_case(suite, finding, place, title if names[title] == 1 else f"{title} ({names[title]})")
+    ET.indent(root)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + bytes(ET.tostring(root, encoding="utf-8")) + b"\n"
+
+
+def _add_case(suite: ET.Element, finding: Finding, place: Place, title: str) -> None:
+    # Jenkins takes what stands before the last dot of a class for its package.
+    group = "preflight." + place.name.replace(".", "_")
+    case = ET.SubElement(suite, "testcase", name=_text(title), classname=_text(group), time=f"{finding.duration_s:.3f}")
+    if finding.status in _ELEMENTS:
+        code = _CODE.match(finding.observed)
+        kind = code[1] if code else finding.check
+        told = ET.SubElement(case, _ELEMENTS[finding.status], message=_text(finding.observed), type=_text(kind))
+        if finding.status is not Status.SKIP:
+            told.text = _told(finding)
+    else:
+        ET.SubElement(case, "system-out").text = _told(finding)
+
+
+def _told(finding: Finding) -> str:
+    lines = {
+        "warning" if finding.status is Status.WARN else "observed": finding.observed,
+        "expected": finding.expected,
+        "what to do": finding.remedy,
+    }
+    return _text("\n".join(f"{title}: {line}" for title, line in lines.items() if line))
+
+
+def _counts(findings: Sequence[Finding], *, skipped: bool = True) -> dict[str, str]:
+    counted = Counter(finding.status for finding in findings)
+    counts = {"tests": len(findings), "failures": counted[Status.FAIL], "errors": counted[Status.ERROR]}
+    if skipped:
+        counts["skipped"] = counted[Status.SKIP]
+    return {key: str(count) for key, count in counts.items()}
+
+
+def _seconds(findings: Sequence[Finding]) -> str:
+    return f"{sum(finding.duration_s for finding in findings):.3f}"
+
+
+def _text(text: str) -> str:
+    return _NOT_TEXT.sub("\ufffd", text)
