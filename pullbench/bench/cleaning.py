@@ -1,11 +1,15 @@
 """Takes away what runs left: images in a daemon, by the ledger that they kept, and folders of killed ones."""
 
+import contextlib
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pullbench.daemon.docker import Cleaned, DockerDaemon, remove_brought
 from pullbench.engines.command_folder import remove_stale_folders, stale_folders
+from pullbench.errors import PullbenchError
+from pullbench.model.reference import is_digest
 from pullbench.store.ledger import Entry, Ledger
 
 
@@ -16,6 +20,16 @@ class LeftBehind:
     here: tuple[Entry, ...]
     elsewhere: tuple[str, ...]
     """IDs of other daemons."""
+
+
+def drop(host: str | None, names: Iterable[str]) -> None:
+    """Take what one trial brought into a daemon out of it again; what cannot be removed now is left to `clean`."""
+    daemon, said = DockerDaemon(host), list(names)
+    with contextlib.suppress(PullbenchError):
+        remove_brought(
+            daemon, [name for name in said if is_digest(name)], [name for name in said if not is_digest(name)]
+        )
+    daemon.close()
 
 
 def left_behind(ledger: Ledger, daemon: DockerDaemon) -> LeftBehind:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from pullbench.bench.cleaning import clean
+from pullbench.bench.cleaning import clean, drop
 from pullbench.bench.cold_push import left_lines
 from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
 from pullbench.bench.facts import gather_facts
@@ -158,12 +158,15 @@ class Session:
 
         store_id = self._store_ids.get(cell.engine)
 
+        brought: list[str] = []
+
         def before_pulls(names: Sequence[str]) -> None:
             if store_id is None:
                 raise IncompleteError(
                     f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
                 )
             self._ledger.record(run_id, trial.number, store_id, names)
+            brought.extend(names)
             self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
 
         ready: Ready | None = None
@@ -187,6 +190,8 @@ class Session:
         finally:
             if ready is not None:
                 self._proxy_cache.tidy(run_id, trial, ready)
+                if ready.batch is not None and engine.kind == "docker":  # no other trial will pull these images
+                    drop(self.spec.engine(engine.name).host, brought)
         self.store.write_trial(run_id, self.vantage, trial, result)
         return result
 

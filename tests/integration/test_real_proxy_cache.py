@@ -11,6 +11,7 @@ import pytest
 from benchmarks.debian_images import BuiltImage, push, small_image
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import LoadedSpec
+from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.clock import SystemClock
 from pullbench.lab.registry import Registry
 from pullbench.model.platform import Platform
@@ -98,9 +99,10 @@ def trials(folder: Path, upstream: Upstream, mirror: str, image: str, **changes:
                     **({"cold": cold} if cold else {}),
                 }
             ],
+            "engines": [] if isinstance(engine, str) else [engine],
             "images": [image],
             "matrix": {
-                "engines": [engine],
+                "engines": [engine if isinstance(engine, str) else engine["name"]],
                 "proxies": ["cache"],
                 "platforms": ["linux/amd64"],
                 "proxy_cache": [state],
@@ -222,6 +224,22 @@ def test_a_probe_shows_both_states_for_an_engine_that_hides_who_served_it(
             assert told.startswith(f"probe before: {talking.url.removeprefix('http://')}"), told
             assert "after: " in told and "x-cache=HIT" in told.partition("after: ")[2], told
             assert ("x-cache=HIT" in told.partition("; after")[0]) == (state == "warm"), told
+
+
+def test_a_daemon_keeps_no_image_that_was_pushed_for_one_trial_alone(
+    upstream: Upstream,
+    pull_through: RealRegistry,
+    image: tuple[str, BuiltImage],
+    docker_daemon: DockerDaemon,
+    tmp_path: Path,
+) -> None:
+    engine = {"name": "daemon", "kind": "docker", "host": docker_daemon.host}
+    cold = {"push": "pullbench/cold"}
+    results = trials(tmp_path, upstream, pull_through.url, image[0], state="cold", cold=cold, engine=engine)
+    assert said(results) == {("cold", "upstream bytes")}
+    for pull in (pull for result in results for pull in result.pulls):
+        assert pull.layers_cached == 0
+        assert docker_daemon.find(f"{pull_through.host}/pullbench/cold@{pull.digest}") is None
 
 
 def test_a_registry_that_deletes_nothing_is_told_of(

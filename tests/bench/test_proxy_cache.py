@@ -1,0 +1,122 @@
+"""Mirrors of the embedded lab: made warm in set-up, shown by headers or by the upstream's counters, and never timed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pullbench.bench.session import Session
+from pullbench.bench.specfile import LoadedSpec
+from pullbench.errors import IncompleteError
+from pullbench.lab.contents import Contents
+from pullbench.lab.images import make_images
+from pullbench.lab.registry import Registry
+from pullbench.model.record import TrialResult
+from pullbench.model.spec import Spec, read_spec
+from pullbench.store.dataset import ResultStore
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[Registry]:
+    made = make_images(tmp_path / "images", seed=1, count=2, total_bytes=60_000, platforms=["linux/amd64"])
+    with Registry(Contents(made)) as running:
+        yield running
+
+
+@pytest.fixture
+def mirror(origin: Registry, tmp_path: Path) -> Iterator[Registry]:
+    with Registry(upstream=origin.url, cache_folder=tmp_path / "cache") as running:
+        yield running
+
+
+def make_spec(origin: Registry, mirror: Registry, state: str, **changes: Any) -> Spec:
+    registry = {"name": "up", "url": origin.url, "credentials": "anonymous", **changes.pop("registry", {})}
+    proxy = {"name": "cache", "kind": "mirror", "url": mirror.url, "upstream": "up", "credentials": "anonymous"}
+    return read_spec(
+        {
+            "name": "a",
+            "registries": [registry],
+            "proxies": [proxy | changes.pop("proxy", {})],
+            "images": ["lab/app-1:1.0", "lab/app-2:1.0"],
+            "matrix": {"proxies": ["cache"], "platforms": ["linux/amd64"], "proxy_cache": [state]},
+            "repetitions": 2,
+            "warmup": 0,
+            **changes,
+        }
+    )
+
+
+def run(spec: Spec, folder: Path) -> list[TrialResult]:
+    loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=folder / "spec.yaml")
+    with Session(loaded, ResultStore(str(folder / "r")), vantage="", environ={"PATH": "/usr/bin:/bin"}) as session:
+        facts = session.gather()
+        begun, made = session.begin(facts)
+        return [session.run_trial(begun.run_id, trial, facts) for trial in made.trials]
+
+
+def found(results: list[TrialResult]) -> list[tuple[str | None, str | None]]:
+    return [(result.record.proxy_cache_found, result.record.proxy_cache_proof) for result in results]
+
+
+def test_any_says_what_the_mirror_turned_out_to_be(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
+    spec = make_spec(origin, mirror, "any")
+    assert found(run(spec, tmp_path)) == [("cold", "headers"), ("warm", "headers")]
+
+
+def test_warm_is_made_before_the_first_trial_and_costs_its_set_up(
+    origin: Registry, mirror: Registry, tmp_path: Path
+) -> None:
+    results = run(make_spec(origin, mirror, "warm"), tmp_path)
+    assert found(results) == [("warm", "headers")] * 2
+    pulled = sum(result.record.bytes or 0 for result in results)
+    served = mirror.counters.as_dict()["bytes"]
+    assert served >= 2 * pulled, "each image once more in set-up than in the trial"
+    assert all(result.record.setup_s > result.record.wall_s / 10 for result in results)
+
+
+def test_the_upstreams_counters_come_before_the_mirrors_word(
+    origin: Registry, mirror: Registry, tmp_path: Path
+) -> None:
+    spec = make_spec(origin, mirror, "any", registry={"counters": f"{origin.url}/lab/counters"})
+    assert found(run(spec, tmp_path)) == [("cold", "upstream bytes"), ("warm", "upstream bytes")]
+
+
+def test_counters_that_are_none_show_nothing_and_stop_nothing(
+    origin: Registry, mirror: Registry, tmp_path: Path
+) -> None:
+    spec = make_spec(origin, mirror, "warm", registry={"counters": f"{origin.url}/v2/"})
+    assert found(run(spec, tmp_path)) == [("warm", "headers")] * 2
+
+
+def test_a_reset_that_resets_nothing_shows(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
+    spec = make_spec(origin, mirror, "cold", proxy={"cold": {"reset": ["true"]}})
+    assert found(run(spec, tmp_path)) == [("cold", "headers"), ("warm", "headers")]
+
+
+def test_a_reset_that_fails_ends_the_run_before_the_trial(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
+    spec = make_spec(origin, mirror, "cold", proxy={"cold": {"reset": ["false"]}})
+    with pytest.raises(IncompleteError, match=r"cold.reset \(false\): ended with 1"):
+        run(spec, tmp_path)
+    assert "blob_get" not in mirror.counters.as_dict()["requests"]
+
+
+def test_an_upstream_that_takes_no_push_is_told_as_one(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
+    spec = make_spec(origin, mirror, "cold", proxy={"cold": {"push": "pullbench/cold"}})
+    with pytest.raises(IncompleteError, match=r"trial 0 .*405.*takes no pushes"):
+        run(spec, tmp_path)
+
+
+def test_a_mirror_that_cannot_be_warmed_is_named_with_the_image(
+    origin: Registry, mirror: Registry, tmp_path: Path
+) -> None:
+    spec = make_spec(origin, mirror, "warm", proxy={"prefix": "nowhere"}, retries=0)
+    good = make_spec(origin, mirror, "warm")
+    loaded = LoadedSpec(spec=good, hash=good.hash(), source=tmp_path / "spec.yaml")
+    with Session(loaded, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
+        facts = session.gather()
+    broken = LoadedSpec(spec=spec, hash=spec.hash(), source=tmp_path / "spec.yaml")
+    with Session(broken, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
+        begun, made = session.begin(facts)
+        with pytest.raises(IncompleteError, match=r"'cache' could not be warmed with lab/app-1:1.0: \[not_found\]"):
+            session.run_trial(begun.run_id, made.trials[0], facts)
