@@ -50,8 +50,9 @@ def judge(evidence: Answered, target: Target) -> list[Finding]:
     if fault is not None or ping is None:
         told = fault or Fault(code=ErrorCode.UNKNOWN, text="no answer")
         return [failed(ID, target, told, EXPECTED, remedy(told.code, target.route))]
+    version = ping.api_version or "no Docker-Distribution-API-Version, which OCI does not ask for"
     server = f", {ping.server}" if ping.server else ""
-    return [passed(ID, target, f"{ping.status} in {evidence.total_s * 1000:.0f} ms{server}", EXPECTED)]
+    return [passed(ID, target, f"{ping.status} in {evidence.total_s * 1000:.0f} ms, {version}{server}", EXPECTED)]
 
 
 def _not_a_registry(ping: Ping) -> Fault | None:
@@ -77,7 +78,7 @@ def _is_json_or_empty(body: bytes) -> bool:
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="`GET /v2/` without credentials.",
+    looks_at="`GET /v2/` without credentials: its status, challenge, body, version and server headers.",
     statuses={
         Status.PASS: "200, or 401 with a challenge",
         Status.FAIL: "no answer, another status, or an answer that no registry gives, such as a captive portal's page",

@@ -1,81 +1,228 @@
-"""`auth`: the registry accepts the credentials that the spec names."""
+"""`auth`: the registry accepts the credentials that the spec names, and lets them pull what the spec names."""
 
+import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+from pullbench.preflight import docker_names
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.remedy import curl, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
+from pullbench.registry.auth import redact_url
+from pullbench.registry.faults import clean
+from pullbench.registry.origin import shown_user
 
 ID = "auth"
+MAX_REPOSITORIES = 5
+"""So many are tried; `image` asks for each."""
+_REFUSALS = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """Whether one of the spec's repositories may be pulled."""
+
+    repository: str
+    granted: tuple[str, ...] | None = None
+    """What the token says that it grants; None where it does not say, or there is none."""
+    fault: Fault | None = None
+    """Only a refusal: what is missing or broken is for other checks to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginTry:
-    """Whether credentials were found and asked for, and how the registry took them."""
+    """What the registry asked for, what was found for it, and how it was taken."""
 
-    found: bool = False
+    user: str | None = None
+    """For people; None where there were no credentials."""
     asked: tuple[str, ...] = ()
     """The schemes of the challenge; none where the registry lets anybody in."""
+    realm: str = ""
+    """Who gives tokens, redacted; empty for Basic."""
     fault: Fault | None = None
+    """Of the login itself."""
+    rights: tuple[Right, ...] = ()
 
 
 def probe(world: World, target: Target) -> LoginTry:
+    """Ask for the challenge, log in, and try the spec's first repositories, whose answers `image` uses again."""
     route, client = target.route, world.client(target.route)
     try:
-        found = world.keychain.credentials(route.credentials, route.host) is not None
+        found = world.keychain.credentials(route.credentials, route.host)
     except UsageError as error:
         return LoginTry(fault=Fault.of(error))
+    user = clean(shown_user(found.username), 120) if found else None
     asked: tuple[str, ...] = ()
+    realm = ""
+    fault: Fault | None = None
     try:
-        asked = tuple(challenge.scheme for challenge in client.ping(authenticate=False).challenges)
+        challenges = client.ping(authenticate=False).challenges
+        asked = tuple(dict.fromkeys(challenge.scheme for challenge in challenges))
+        realm = next((redact_url(challenge.realm) for challenge in challenges if challenge.scheme == "bearer"), "")
         if asked:
             client.ping()
     except RegistryError as error:
-        return LoginTry(found=found, asked=asked, fault=Fault.of(error))
-    return LoginTry(found=found, asked=asked)
+        fault = Fault.of(error)
+    may_still_pull = fault is None or (fault.code in _REFUSALS and user is None and "bearer" in asked)
+    rights = _rights(world, route) if may_still_pull else ()
+    return LoginTry(user=user, asked=asked, realm=clean(realm, 200), fault=fault, rights=rights)
+
+
+def _rights(world: World, route: Route) -> tuple[Right, ...]:
+    first: dict[str, str] = {}
+    for image in world.spec.images:
+        first.setdefault(route.repository(Reference.parse(image)), image)
+    return tuple(
+        _right(world, route, repository, image) for repository, image in list(first.items())[:MAX_REPOSITORIES]
+    )
+
+
+def _right(world: World, route: Route, repository: str, image: str) -> Right:
+    fault: Fault | None = None
+    try:
+        world.head(route, image)
+    except RegistryError as error:
+        fault = Fault.of(error) if error.code in _REFUSALS else None
+    return Right(repository=repository, granted=world.client(route).granted(repository), fault=fault)
 
 
 def judge(evidence: LoginTry, target: Target) -> list[Finding]:
-    route, source = target.route, target.route.credentials
-    expected = f"the credentials of '{source}' are accepted" if source != "anonymous" else "anybody may pull"
-    who = f"the credentials of '{source}'" if evidence.found else "no credentials"
-    if source == "docker" and not evidence.found:
-        who = f"no credentials (Docker's config.json has none for {route.host})"
+    """No credentials, wrong ones, and no right to a repository are told apart; a right that some lack warns."""
+    route = target.route
+    expected = _expected(route)
+    refused = [(right, right.fault) for right in evidence.rights if right.fault is not None]
+    if evidence.fault is not None and not (evidence.rights and len(refused) < len(evidence.rights)):
+        return [_not_let_in(evidence, evidence.fault, target, expected)]
+    how = _how(evidence, route)
+    if refused:
+        return [_without_right(evidence, refused, f"{how}: ", target, expected)]
     if evidence.fault is not None:
-        told = Fault(code=evidence.fault.code, text=f"{evidence.fault.text}, with {who}")
-        if not evidence.asked and not evidence.found:
-            told = evidence.fault
-        if _may_still_pull(evidence):
-            observed = f"{told.text}: public repositories may still be pulled"
-            return [warned(ID, target, observed, expected, remedy(told.code, route))]
-        return [failed(ID, target, told, expected, remedy(told.code, route))]
+        how += "; /v2/ itself is refused, the repositories are not"
+    danger = _danger(evidence, route)
+    if danger is not None:
+        return [warned(ID, target, f"{how}{_granted(evidence)}; {danger[0]}", expected, danger[1])]
+    return [passed(ID, target, how + _granted(evidence), expected)]
+
+
+def _expected(route: Route) -> str:
+    if route.credentials == "anonymous":
+        return "anybody may pull the spec's repositories"
+    return f"the credentials of '{route.credentials}' are accepted, and may pull the spec's repositories"
+
+
+def _not_let_in(evidence: LoginTry, fault: Fault, target: Target, expected: str) -> Finding:
+    """The login failed: for want of credentials, for wrong ones, or because who checks them failed."""
+    route = target.route
+    told, cure = fault.text, remedy(fault.code, route)
+    if fault.code in _REFUSALS and evidence.asked:
+        meaning = "these are refused" if evidence.user else "it wants some"
+        told = f"{told}, with {_who(evidence, route)}: {meaning}"
+        if evidence.user and route.credentials == "docker":
+            cure += "; a token or password that has expired is renewed where it was made"
+    return failed(ID, target, Fault(code=fault.code, text=told), expected, cure)
+
+
+def _without_right(
+    evidence: LoginTry, refused: list[tuple[Right, Fault]], how: str, target: Target, expected: str
+) -> Finding:
+    route = target.route
+    names = ", ".join(right.repository for right, _ in refused)
+    if evidence.user is None:
+        fault = Fault(code=ErrorCode.UNAUTHORIZED, text=f"{how}the registry wants a login to pull {names}")
+        cure = remedy(fault.code, route)
+    else:
+        granted = {scope for right, _ in refused for scope in right.granted or ()}
+        shown = f" (the token grants {', '.join(sorted(granted)) or 'nothing'})" if _told(refused) else ""
+        fault = Fault(code=ErrorCode.FORBIDDEN, text=f"{how}known, but without the right to pull {names}{shown}")
+        host = docker_names.host(route)
+        cure = (
+            f"grant {evidence.user} the right to pull {names} at {host} (or mend the name, which some registries hide so), "
+            f"or log in as one who has it: `docker logout {host} && docker login {host}`"
+        )
+    if len(refused) < len(evidence.rights):
+        return warned(ID, target, str(fault), expected, cure)
+    return failed(ID, target, fault, expected, cure)
+
+
+def _told(refused: list[tuple[Right, Fault]]) -> bool:
+    return any(right.granted is not None for right, _ in refused)
+
+
+def _who(evidence: LoginTry, route: Route) -> str:
+    if evidence.user is not None:
+        return f"{evidence.user} of '{route.credentials}'"
+    if route.credentials == "docker":
+        return f"no credentials (Docker's config.json has none for {route.host})"
+    return "no credentials"
+
+
+def _how(evidence: LoginTry, route: Route) -> str:
     if not evidence.asked:
-        untried = f"; {who} were not tried" if evidence.found else ""
-        return [passed(ID, target, f"no authentication is asked for{untried}", expected)]
-    return [passed(ID, target, f"{evidence.asked[0].capitalize()}, with {who}", expected)]
+        # A repository may be asked for apart, and then the credentials were tried there.
+        untried = f"; {_who(evidence, route)} was not tried" if evidence.user and not _granted(evidence) else ""
+        return f"no authentication is asked for at /v2/{untried}"
+    by = f" by {evidence.realm}" if evidence.realm else ""
+    return f"{evidence.asked[0].capitalize()}{by}, with {_who(evidence, route)}"
 
 
-def _may_still_pull(evidence: LoginTry) -> bool:
-    """Some token services give an anonymous client a token for a public repository alone, not for /v2/ itself."""
-    refused = evidence.fault is not None and evidence.fault.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN)
-    return refused and not evidence.found and "bearer" in evidence.asked
+def _granted(evidence: LoginTry) -> str:
+    scopes = [scope for right in evidence.rights for scope in right.granted or ()]
+    if not scopes:
+        return ""
+    shown = ", ".join(dict.fromkeys(scopes[:3])) + (" …" if len(scopes) > 3 else "")
+    return f", granted {clean(shown, 300)}"
+
+
+def _danger(evidence: LoginTry, route: Route) -> tuple[str, str] | None:
+    """Where a password goes that has been sent: in clear over a network, or to a host that has nothing to do with this."""
+    if evidence.user is None:
+        return None
+    asked = evidence.realm or route.url
+    host = urlsplit(asked).hostname or ""
+    if urlsplit(asked).scheme == "http" and not _is_here(host):
+        cure = f"serve {host} over TLS, and write https:// in the URL; until then, change the password that was sent"
+        return f"the password goes to {host} in clear", cure
+    if evidence.realm and not _belongs(host, urlsplit(route.url).hostname or ""):
+        cure = f"see that {host} is the token service of {route.host}: `{curl(route)} -sI {route.url}/v2/ | grep -i authenticate`"
+        return f"the password goes to {host}, which shares no domain with the registry", cure
+    return None
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _belongs(host: str, registry: str) -> bool:
+    """Whether two names end alike in their last two parts, as auth.docker.io and registry-1.docker.io do."""
+    if host == registry or (_is_here(host) and _is_here(registry)):
+        return True
+    ends = [name.split(".")[-2:] for name in (host, registry)]
+    return ends[0] == ends[1] and len(ends[0]) == 2 and not ends[0][-1].isdecimal()
 
 
 CHECK = Check(
     id=ID,
     room=Room.ACCESS,
-    looks_at="`GET /v2/` with the credentials that the spec names, by the registry's own challenge.",
+    looks_at="`GET /v2/` with the credentials that the spec names, by the registry's own challenge, and whether they may pull the "
+    f"spec's first {MAX_REPOSITORIES} repositories. Says who gives the tokens, and what a token grants.",
     statuses={
-        Status.PASS: "they are accepted, or none are asked for",
-        Status.WARN: "without credentials there is no token for `/v2/`: public repositories may still be pulled",
-        Status.FAIL: "they are refused, or could not be read",
+        Status.PASS: "they are accepted and may pull, or none are asked for",
+        Status.WARN: "one repository may not be pulled and another may; or the password goes over plain `http://`, or to a token "
+        "service that shares no domain with the registry",
+        Status.FAIL: "there are none and some are wanted, or they are wrong, or known without the right to pull, or they could not "
+        "be read",
     },
-    advice="Log in again (`docker logout HOST && docker login HOST`), or set what `credentials` names.",
+    advice="Log in again (`docker logout HOST && docker login HOST`), set what `credentials` names, or grant the right to pull.",
     targets=every_route,
     probe=probe,
     judge=judge,
-    needs=frozenset({"api"}),
+    needs=frozenset({"api", "credentials"}),
 )

@@ -1,18 +1,20 @@
 """What to do about an error code at one route: the code's remedy, with the command that fits this very host."""
 
 import re
+import shlex
 
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight import endpoint
-from pullbench.registry.keychain import DOCKER_HUB, DOCKER_HUB_HOSTS
+from pullbench.preflight import docker_names, endpoint
 
 # Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
+_AT_ONCE = "`max-concurrent-downloads` in /etc/docker/daemon.json says how many layers Docker asks for at once"
 _COMMANDS: dict[ErrorCode, str] = {
     ErrorCode.CONNECT_REFUSED: "`nc -vz NAME PORT`",
     ErrorCode.CONNECT_TIMEOUT: "`nc -vz -w 5 NAME PORT`",
-    ErrorCode.TLS_TIMEOUT: "`openssl s_client -connect NAME:PORT`",
+    ErrorCode.TLS_TIMEOUT: f"`openssl s_client -connect NAME:PORT`; where it happens under load alone, ask for less: {_AT_ONCE}",
+    ErrorCode.TLS_UNTRUSTED: "`mkdir -p /etc/docker/certs.d/HOST && cp CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
     ErrorCode.TLS_HOSTNAME: "`openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
     ErrorCode.PLAIN_HTTP: "`curl -i http://NAME:PORT/v2/`",
     ErrorCode.FORBIDDEN: "`docker login HOST` as a user who may",
@@ -43,19 +45,35 @@ def remedy(
     words = {
         "HOST:443": str(connected),
         "getent hosts HOST": f"getent hosts {connected.host}",
-        "HOST": DOCKER_HUB if route.host in DOCKER_HUB_HOSTS else route.host,
+        "HOST": docker_names.host(route),
         "ADDRESS": address or connected.host,
         "NAME:PORT": str(connected),
         "NAME PORT": f"{connected.host} {connected.port}",
         "REPOSITORY": route.repository(reference) if reference else "REPOSITORY",
-        "IMAGE": _image(route, reference) if reference else "IMAGE",
+        "IMAGE": docker_names.name(route, reference).removeprefix(f"{docker_names.host(route)}/")
+        if reference
+        else "IMAGE",
         "PLATFORM": platform or "PLATFORM",
-        "CURL": f"curl -x {route.forward_url}" if route.forward_url else "curl",
+        "CURL": curl(route),
+        "openssl s_client": openssl(route),
+        "CA_FILE": shlex.quote(route.ca_file or "ca.pem"),
         "URL/v2/": f"{route.url}/v2/",
     }
     # One pass over whole words: CI_USERNAME holds NAME, and what is put in may hold any of them.
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
+
+
+def curl(route: Route) -> str:
+    """`curl`, with the options that take it along the route."""
+    proxy = f" -x {route.forward_url}" if route.forward_url else ""
+    return f"curl{proxy}" + (f" --cacert {shlex.quote(route.ca_file)}" if route.ca_file else "")
+
+
+def openssl(route: Route) -> str:
+    """`openssl s_client`, with the options that take it along the route."""
+    proxy = f" -proxy {endpoint.of_connection(route)}" if route.forward_url else ""
+    return f"openssl s_client{proxy}" + (f" -CAfile {shlex.quote(route.ca_file)}" if route.ca_file else "")
 
 
 def _credentials_remedy(route: Route) -> str:
@@ -77,9 +95,3 @@ def _speaks_of_registry(code: ErrorCode) -> bool:
         ErrorCode.CONNECT_TIMEOUT,
         ErrorCode.PROXY,
     )
-
-
-def _image(route: Route, reference: Reference) -> str:
-    if reference.digest:
-        return f"{route.repository(reference)}@{reference.digest}"
-    return f"{route.repository(reference)}:{reference.tag}"

@@ -3,6 +3,7 @@
 import socket
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
@@ -11,6 +12,7 @@ from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.endpoint import Endpoint
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
+from pullbench.preflight.together import together
 from pullbench.preflight.world import World
 from pullbench.registry import faults
 
@@ -29,7 +31,7 @@ class Attempt:
 
 
 def probe(_world: World, target: Target) -> tuple[Attempt, ...]:
-    """Connect to each address in turn, at most MAX_ADDRESSES, as a client would when the first ones fail."""
+    """Connect to each address, at most MAX_ADDRESSES, side by side: silent ones are waited for once."""
     connected = endpoint.of_connection(target.route)
     try:
         answers = socket.getaddrinfo(connected.host, connected.port, type=socket.SOCK_STREAM)
@@ -37,7 +39,8 @@ def probe(_world: World, target: Target) -> tuple[Attempt, ...]:
         fault = Fault.of(faults.of_exception(f"resolve {connected.host}", error))
         return (Attempt(address=connected, connect_s=0.0, fault=fault),)
     addresses = dict.fromkeys(Endpoint(host=str(answer[4][0]), port=connected.port) for answer in answers)
-    return tuple(_attempt(address) for address in list(addresses)[:MAX_ADDRESSES])
+    calls = [partial(_attempt, address) for address in list(addresses)[:MAX_ADDRESSES]]
+    return tuple(together(calls, at_once=MAX_ADDRESSES, name="tcp"))
 
 
 def _attempt(address: Endpoint) -> Attempt:
@@ -51,23 +54,35 @@ def _attempt(address: Endpoint) -> Attempt:
 
 
 def judge(evidence: tuple[Attempt, ...], target: Target) -> list[Finding]:
-    """No address answers: fail. One that swallows packets while another answers costs every client that time: warn."""
+    """No address answers: fail. One that swallows packets, or is down beside others of its kind: warn."""
     expected = f"{endpoint.of_connection(target.route)} takes connections"
     taken = [attempt for attempt in evidence if attempt.fault is None]
-    faults_seen = [(attempt, attempt.fault) for attempt in evidence if attempt.fault is not None]
+    missed = [(attempt, attempt.fault) for attempt in evidence if attempt.fault is not None]
     if not taken:
-        attempt, fault = faults_seen[0]
-        told = Fault(code=fault.code, text="; ".join(each.text for _, each in faults_seen))
+        attempt, fault = missed[0]
+        told = Fault(code=fault.code, text="; ".join(each.text for _, each in missed))
         return [failed(ID, target, told, expected, remedy(fault.code, target.route, address=attempt.address.host))]
     observed = ", ".join(f"{attempt.address} in {attempt.connect_s * 1000:.1f} ms" for attempt in taken)
-    silent = [(attempt, fault) for attempt, fault in faults_seen if fault.code is ErrorCode.CONNECT_TIMEOUT]
-    if silent:
-        attempt, fault = silent[0]
+    if missed:
+        observed += f", but {'; '.join(str(fault) for _, fault in missed)}"
+    kinds = {_is_ipv6(attempt) for attempt in taken}
+    # A client that fails at once at an address of the other kind goes on: that costs it nothing.
+    harmful = [(attempt, fault) for attempt, fault in missed if _is_silent(fault) or _is_ipv6(attempt) in kinds]
+    if harmful:
+        attempt, fault = min(harmful, key=lambda each: not _is_silent(each[1]))
         cure = f"take {attempt.address.host} out of the DNS answer, or mend it; " + remedy(
             fault.code, target.route, address=attempt.address.host
         )
-        return [warned(ID, target, f"{observed}, but {'; '.join(str(each) for _, each in silent)}", expected, cure)]
+        return [warned(ID, target, observed, expected, cure)]
     return [passed(ID, target, observed, expected)]
+
+
+def _is_silent(fault: Fault) -> bool:
+    return fault.code is ErrorCode.CONNECT_TIMEOUT
+
+
+def _is_ipv6(attempt: Attempt) -> bool:
+    return ":" in attempt.address.host
 
 
 CHECK = Check(
@@ -76,7 +91,8 @@ CHECK = Check(
     looks_at="Opens a connection to each address of the name, with 5 s for each.",
     statuses={
         Status.PASS: "an address takes connections",
-        Status.WARN: "one does, and another swallows packets: every client that tries it first waits",
+        Status.WARN: "one does, and another swallows packets, so that who tries it first waits, or is down beside others of "
+        "its kind (IPv4, IPv6)",
         Status.FAIL: "none does",
     },
     advice="Start the registry or open the port, and see that it is open: `nc -vz HOST PORT`.",

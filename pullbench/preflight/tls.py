@@ -1,161 +1,106 @@
-"""`tls`: the certificate is trusted, is for this host, and will hold for a while."""
+"""`tls`: the certificate is trusted, is for this host, and will hold for a while, and so will those above it."""
 
-import http.client
-import socket
-import ssl
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
-from pullbench.model.route import Route
-from pullbench.preflight import endpoint
+from pullbench.preflight import endpoint, handshake
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.handshake import Certificate, Handshake
+from pullbench.preflight.remedy import openssl, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry import faults
-from pullbench.registry.trust import tls_context
+from pullbench.registry.faults import clean
 
 ID = "tls"
-TIMEOUT_S = 10.0
 WARN_BEFORE = timedelta(days=30)
 FAIL_BEFORE = timedelta(days=1)
 
-_X509_V_FLAG_NO_CHECK_TIME = 0x200000  # x509_vfy.h; Python has no name for it
-_OF_CERTIFICATE = (ErrorCode.TLS_UNTRUSTED, ErrorCode.TLS_EXPIRED, ErrorCode.TLS_HOSTNAME)
+_NO_COMMON_VERSION = re.compile(r"unsupported.protocol|protocol.version|no.protocols.available|handshake.failure", re.I)
+_FUTURE = "is not yet valid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
-    """The server's own certificate, as far as a person wants to know it."""
-
-    names: tuple[str, ...]
-    issuer: str
-    ends_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake:
-    """How the handshake went; the certificate is there also when it was not accepted."""
+class Shaken:
+    """A handshake and when it was made."""
 
     checked_at: datetime
-    protocol: str = ""
-    certificate: Certificate | None = None
-    fault: Fault | None = None
+    handshake: Handshake
 
 
-def probe(world: World, target: Target) -> Handshake:
-    """Shake hands as strictly as a client; where the certificate is refused, look once more at what it was."""
-    route, now = target.route, world.now()
+def probe(world: World, target: Target) -> Shaken:
+    now = world.now()
+    login = world.keychain.forward_login(target.route)
     try:
-        protocol, content = _shake_hands(route, tls_context(route.ca_file))
+        return Shaken(checked_at=now, handshake=handshake.shake_hands(target.route, login))
     except UsageError as error:
-        return Handshake(checked_at=now, fault=Fault(code=ErrorCode.TLS_UNTRUSTED, text=str(error)))
-    except _HandshakeError as error:
-        certificate = _refused_certificate(route) if error.fault.code in _OF_CERTIFICATE else None
-        return Handshake(checked_at=now, certificate=certificate, fault=error.fault)
-    return Handshake(checked_at=now, protocol=protocol, certificate=_read(content))
+        fault = Fault(code=ErrorCode.TLS_UNTRUSTED, text=str(error))
+        return Shaken(checked_at=now, handshake=Handshake(fault=fault))
 
 
-def judge(evidence: Handshake, target: Target) -> list[Finding]:
-    """Under 30 days left: warn. Under 1: fail, for a run may outlast it."""
-    route = target.route
-    expected = f"a trusted certificate for {endpoint.of_registry(route).host}, valid for 30 days or more"
-    certificate = evidence.certificate
-    if evidence.fault is not None:
-        shown = f" (the certificate: {_describe(certificate)})" if certificate else ""
-        fault = Fault(code=evidence.fault.code, text=evidence.fault.text + shown)
-        return [failed(ID, target, fault, expected, remedy(fault.code, route))]
-    if certificate is None:
-        return [passed(ID, target, evidence.protocol, expected)]
-    left = certificate.ends_at - evidence.checked_at
-    observed = f"{evidence.protocol}, {_describe(certificate)}, {_in_words(left)} left"
+def judge(evidence: Shaken, target: Target) -> list[Finding]:
+    """Under 30 days left on the verified path: warn. Under 1: fail, for a run may outlast it."""
+    expected = f"a trusted certificate for {endpoint.of_registry(target.route).host}, valid for 30 days or more"
+    seen = evidence.handshake
+    if seen.fault is not None:
+        return [_refused(seen, seen.fault, target, expected)]
+    ends_first = min(seen.path or seen.chain, key=lambda certificate: certificate.ends_at, default=None)
+    if ends_first is None:
+        return [passed(ID, target, f"{seen.protocol}, {_alpn(seen)}", expected)]
+    left = ends_first.ends_at - evidence.checked_at
+    observed = f"{seen.protocol}, {_alpn(seen)}, {_describe(seen)}, {_in_words(left)} left"
+    if ends_first is not (seen.path or seen.chain)[0]:
+        observed += f" on '{ends_first.subject}', which issues it"
     if left <= timedelta(0):
         fault = Fault(code=ErrorCode.TLS_EXPIRED, text=observed)
-        return [failed(ID, target, fault, expected, remedy(fault.code, route))]
+        return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
     if left < FAIL_BEFORE:
-        cure = remedy(ErrorCode.TLS_EXPIRED, route)
-        return [
-            Finding(check=ID, target=target.name, status=Status.FAIL, observed=observed, expected=expected, remedy=cure)
-        ]
+        return [failed(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route))]
     if left < WARN_BEFORE:
-        return [warned(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, route))]
+        return [warned(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route))]
     return [passed(ID, target, observed, expected)]
 
 
-def skips(target: Target) -> str | None:
-    if target.route.plain_http:
-        return "the URL says http://: there is no TLS to look at"
-    if (target.route.forward_url or "").startswith("https:"):
-        return "not looked at through an https:// forward proxy; the api check goes through it"
-    return None
+def _refused(seen: Handshake, fault: Fault, target: Target, expected: str) -> Finding:
+    route = target.route
+    told, cure = fault.text, remedy(fault.code, route)
+    if fault.code is ErrorCode.TLS_EXPIRED and _FUTURE in fault.text:
+        cure = f"set this machine's clock (`timedatectl status`), if it is not the registry's that was wrong; {cure}"
+    if fault.code is ErrorCode.TLS_UNTRUSTED and seen.chain:
+        last = seen.chain[-1]
+        if seen.chain[0].self_signed:
+            told += ": it is self-signed"
+            cure = f"give the certificate itself as `ca_file`, if it is the right one; {cure}"
+        elif not last.self_signed:
+            count = "1 certificate" if len(seen.chain) == 1 else f"{len(seen.chain)} certificates"
+            told += f": the server sends {count}, and '{last.issuer}', which issued the last, is not known here"
+            cure = (
+                f"have the server send the certificate of '{last.issuer}' too, if that is an intermediate; else {cure}"
+            )
+    if _NO_COMMON_VERSION.search(fault.text):
+        server = endpoint.of_registry(route)
+        cure = f"let the server speak TLS 1.2 or 1.3, as clients do: `{openssl(route)} -connect {server} -tls1_2`"
+    shown = f" (the certificate: {_describe(seen)})" if seen.chain else ""
+    return failed(ID, target, Fault(code=fault.code, text=clean(told, 600) + shown), expected, cure)
 
 
-class _HandshakeError(Exception):
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.text)
-        self.fault = fault
+def _alpn(seen: Handshake) -> str:
+    return f"ALPN {clean(seen.alpn, 20)}" if seen.alpn else "no ALPN"
 
 
-def _shake_hands(route: Route, context: ssl.SSLContext, *, binary: bool = False) -> tuple[str, Any]:
-    """The protocol and the peer's certificate (decoded, or DER); raises _HandshakeError."""
-    server, in_tls = endpoint.of_registry(route), False
-    where = f"TLS to {server}"
-    try:
-        with _connect(route) as plain:
-            in_tls = True
-            with context.wrap_socket(plain, server_hostname=server.host) as secure:
-                return secure.version() or "TLS", secure.getpeercert(binary)
-    except OSError as error:
-        # http.client says so, as a bare OSError, where the proxy refuses to CONNECT.
-        if str(error).startswith("Tunnel connection failed"):
-            raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=f"{where}: {faults.clean(error)}")) from error
-        raise _HandshakeError(Fault.of(faults.of_exception(where, error, in_tls=in_tls))) from error
+def _describe(seen: Handshake) -> str:
+    """The server's own certificate, and the names of those above it that it presents."""
+    own, above = seen.chain[0], seen.chain[1:]
+    names = ", ".join(own.names[:5]) or "no name"
+    more = f" and {len(own.names) - 5} more" if len(own.names) > 5 else ""
+    sent = f", sent with {_subjects(above)}" if above else ""
+    return f"for {names}{more}, issued by {own.issuer}{sent}, ends {own.ends_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _connect(route: Route) -> socket.socket:
-    server, connected = endpoint.of_registry(route), endpoint.of_connection(route)
-    if route.forward_url is None:
-        return socket.create_connection((connected.host, connected.port), timeout=TIMEOUT_S)
-    tunnel = http.client.HTTPConnection(connected.host, connected.port, timeout=TIMEOUT_S)
-    tunnel.set_tunnel(server.host, server.port)
-    tunnel.connect()
-    return tunnel.sock
-
-
-def _refused_certificate(route: Route) -> Certificate | None:
-    """What a refused certificate says: trusted for one handshake, by its own bytes alone, and nothing is sent on it."""
-    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    blind.check_hostname = False
-    blind.verify_mode = ssl.CERT_NONE
-    lenient = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    lenient.check_hostname = False
-    lenient.verify_flags |= ssl.VerifyFlags(ssl.VERIFY_X509_PARTIAL_CHAIN | _X509_V_FLAG_NO_CHECK_TIME)
-    try:
-        _, der = _shake_hands(route, blind, binary=True)
-        lenient.load_verify_locations(cadata=der)
-        return _read(_shake_hands(route, lenient)[1])
-    except (_HandshakeError, ssl.SSLError, ValueError):
-        return None
-
-
-def _read(content: Any) -> Certificate:
-    """From the dictionary of `SSLSocket.getpeercert`."""
-    names = tuple(value for kind, value in content.get("subjectAltName", ()) if kind in ("DNS", "IP Address"))
-    issuer = {key: value for part in content.get("issuer", ()) for key, value in part}
-    named = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed issuer"
-    ends_at = datetime.fromtimestamp(ssl.cert_time_to_seconds(content["notAfter"]), UTC)
-    return Certificate(names=names, issuer=named, ends_at=ends_at)
-
-
-def _describe(certificate: Certificate) -> str:
-    names = ", ".join(certificate.names[:5]) or "no name"
-    more = f" and {len(certificate.names) - 5} more" if len(certificate.names) > 5 else ""
-    return faults.clean(
-        f"for {names}{more}, issued by {certificate.issuer}, ends {certificate.ends_at:%Y-%m-%d %H:%M} UTC"
-    )
+def _subjects(certificates: tuple[Certificate, ...]) -> str:
+    return ", ".join(f"'{certificate.subject}'" for certificate in certificates)
 
 
 def _in_words(left: timedelta) -> str:
@@ -164,18 +109,23 @@ def _in_words(left: timedelta) -> str:
     return f"{left.days} days"
 
 
+def skips(target: Target) -> str | None:
+    return handshake.skips(target.route)
+
+
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="Shakes hands as strictly as a client does, with the spec's `ca_file` where there is one.",
+    looks_at="Shakes hands as strictly as a client does, with the spec's `ca_file` where there is one, and reads the chain "
+    "as presented and as verified, the version of TLS, and the protocol that is chosen by ALPN.",
     statuses={
-        Status.PASS: "the certificate is trusted, is for this host, and holds for 30 days or more",
-        Status.WARN: "under 30 days are left",
+        Status.PASS: "the chain is trusted, is for this host, and holds for 30 days or more, every certificate of it",
+        Status.WARN: "under 30 days are left on one",
         Status.FAIL: "it is not trusted, is for another host, has expired, or has under a day left; or the handshake failed",
         Status.SKIP: "the URL says `http://`, or the way leads through an `https://` forward proxy",
     },
-    advice="Give the CA as `ca_file` and to Docker, or have the certificate renewed or issued for this name: "
-    "`openssl s_client -connect HOST:PORT`.",
+    advice="Give the CA as `ca_file` and to Docker, have the server send its intermediates, or have the certificate renewed "
+    "or issued for this name: `openssl s_client -showcerts -connect HOST:PORT`.",
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -48,7 +48,7 @@ def origin(source: str, name: str, environ: Mapping[str, str]) -> Origin:
     document = _read(path)
     auths, helpers, store = (document.get(key) for key in ("auths", "credHelpers", "credsStore"))
     keys = [str(key) for key in auths] if isinstance(auths, Mapping) else []
-    names = ("docker.io", "index.docker.io") if name == "docker.io" else (name,)
+    known_as = ("docker.io", "index.docker.io") if name == "docker.io" else (name,)
     suffix = (helpers.get(_HUB_KEY if name == "docker.io" else name) if isinstance(helpers, Mapping) else None) or store
     helper = f"docker-credential-{suffix}" if isinstance(suffix, str) and suffix else None
     hosts = {key: _host_of(key) for key in keys}
@@ -56,10 +56,10 @@ def origin(source: str, name: str, environ: Mapping[str, str]) -> Origin:
         source=source,
         config_path=str(path),
         config_exists=path.exists(),
-        entry=next((key for key, host in hosts.items() if host in names), None),
+        entry=next((key for key, host in hosts.items() if host in known_as), None),
         helper=helper,
         helper_path=shutil.which(helper, path=environ.get("PATH")) if helper else None,
-        near=tuple(key for key, host in hosts.items() if host not in names and _bare(host) == _bare(name))[:_MOST_NEAR],
+        near=tuple(key for key, host in hosts.items() if host not in known_as and _bare(host) == _bare(name))[:_MOST_NEAR],
     )
 
 

@@ -1,4 +1,4 @@
-"""auth, image and platform."""
+"""image and platform."""
 
 from typing import Any
 
@@ -9,19 +9,17 @@ from pullbench.errors import ErrorCode
 from pullbench.model.facts import Facts, ImageFacts, PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import parse_manifest
-from pullbench.preflight import auth, image, platform
+from pullbench.preflight import image, platform
 from pullbench.preflight.world import World
 from pullbench.registry.auth import Credentials, basic_header
 from tests.preflight.world import spec_of, target_of, world_over
 from tests.registry.fake_registry import (
     SECRET,
     FakeRegistry,
-    TokenService,
     config_blob,
     digest_of,
     index_of,
     manifest_of,
-    with_basic,
 )
 
 AMD64 = manifest_of(config_blob())
@@ -45,63 +43,6 @@ def found_by(check: Any, world: World, *parts: str) -> Finding:
     findings = check.judge(check.probe(world, target), target)
     assert len(findings) == 1
     return findings[0]
-
-
-def auth_of(registry: FakeRegistry, credentials: str, **options: Any) -> Finding:
-    with world_over(registry, spec_of(credentials=credentials), **options) as world:
-        return found_by(auth, world)
-
-
-def test_accepted_credentials_pass_and_name_their_source_not_their_secret(registry: FakeRegistry) -> None:
-    registry.handler = with_basic(registry, BASIC)
-    found = auth_of(registry, "env:CI")
-    assert (found.status, found.observed) == (Status.PASS, "Basic, with the credentials of 'env:CI'")
-    registry.handler = TokenService(registry)
-    assert auth_of(registry, "env:CI").observed == "Bearer, with the credentials of 'env:CI'"
-
-
-def test_an_open_registry_passes_and_says_that_credentials_were_not_tried(registry: FakeRegistry) -> None:
-    assert auth_of(registry, "anonymous").status is Status.PASS
-    assert "'env:CI' were not tried" in auth_of(registry, "env:CI").observed
-
-
-def test_a_wrong_password_fails_as_unauthorized_with_where_to_set_it(registry: FakeRegistry) -> None:
-    registry.handler = with_basic(registry, "Basic other")
-    found = auth_of(registry, "env:CI")
-    assert found.status is Status.FAIL
-    assert found.observed.startswith("[unauthorized] GET https://registry.example.com/v2/: 401 UNAUTHORIZED")
-    assert "CI_USERNAME and CI_PASSWORD" in found.remedy
-    assert "`docker login registry.example.com`" in found.remedy
-    assert SECRET not in repr(found)
-
-
-def test_dockers_config_without_an_entry_says_so_and_how_to_log_in(registry: FakeRegistry) -> None:
-    registry.handler = with_basic(registry, BASIC)
-    found = auth_of(registry, "docker", environ={})
-    assert found.status is Status.FAIL
-    assert "Docker's config.json has none for registry.example.com" in found.observed
-    assert "docker login registry.example.com" in found.remedy
-
-
-def test_a_source_that_fails_is_a_failure_with_the_sources_own_words(registry: FakeRegistry) -> None:
-    found = auth_of(registry, "env:ABSENT")
-    assert found.status is Status.FAIL
-    assert found.observed.startswith("[unauthorized] credentials 'env:ABSENT': ABSENT_USERNAME is not set")
-    assert registry.requests == []
-
-
-def test_an_anonymous_token_passes(registry: FakeRegistry) -> None:
-    registry.handler = TokenService(registry)
-    assert auth_of(registry, "anonymous").observed == "Bearer, with no credentials"
-
-
-def test_an_anonymous_client_that_only_v2_refuses_is_a_warning_for_repositories_may_be_public(
-    registry: FakeRegistry,
-) -> None:
-    registry.handler = service = TokenService(registry)
-    service.refuse_all = True
-    assert auth_of(registry, "anonymous").status is Status.WARN
-    assert auth_of(registry, "env:CI").status is Status.FAIL
 
 
 def image_of(registry: FakeRegistry, name: str) -> Finding:

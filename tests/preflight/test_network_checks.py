@@ -31,9 +31,31 @@ def attempt(host: str, code: ErrorCode | None = None) -> Attempt:
 
 
 def test_a_name_with_addresses_passes_and_shows_them() -> None:
-    evidence = dns.Resolution(host="r.example", addresses=("192.0.2.1", "2001:db8::1"))
+    evidence = dns.Resolution(
+        host="r.example", addresses=("192.0.2.1", "2001:db8::1"), lookup_s=0.0123, options=("timeout:2",)
+    )
     found = one(dns.judge(evidence, TARGET))
-    assert (found.status, found.observed) == (Status.PASS, "r.example → 192.0.2.1, 2001:db8::1")
+    assert found.status is Status.PASS
+    assert found.observed == "r.example → 192.0.2.1, 2001:db8::1 (1 IPv4, 1 IPv6) in 12.3 ms; options timeout:2"
+
+
+def test_an_address_in_the_url_is_not_looked_up() -> None:
+    assert one(dns.judge(dns.Resolution(host="::1", addresses=("::1",)), TARGET)).observed == "::1 is an address"
+
+
+@pytest.mark.parametrize(("lookup_s", "status"), [(0.999, Status.PASS), (1.0, Status.WARN)])
+def test_a_lookup_of_a_second_or_more_warns_of_a_name_server_that_is_asked_in_vain(
+    lookup_s: float, status: Status
+) -> None:
+    found = one(dns.judge(dns.Resolution(host="r.example", addresses=("192.0.2.1",), lookup_s=lookup_s), TARGET))
+    assert found.status is status
+    assert ("`options timeout:2`" in found.remedy) is (status is Status.WARN)
+
+
+def test_many_addresses_are_counted_and_the_first_are_shown() -> None:
+    evidence = dns.Resolution(host="r.example", addresses=tuple(f"192.0.2.{n}" for n in range(20)))
+    found = one(dns.judge(evidence, TARGET))
+    assert "192.0.2.7 and 12 more (20 IPv4)" in found.observed
 
 
 def test_a_name_without_an_address_fails_with_the_command_that_asks_for_it() -> None:
@@ -103,6 +125,13 @@ def test_an_address_that_refuses_at_once_beside_one_that_answers_costs_nothing()
     )
 
 
+def test_one_of_several_addresses_of_a_kind_that_is_down_is_a_warning() -> None:
+    found = one(tcp.judge((attempt("192.0.2.1"), attempt("192.0.2.9", ErrorCode.CONNECT_REFUSED)), TARGET))
+    assert found.status is Status.WARN
+    assert "but [connect_refused] connect to 192.0.2.9: no" in found.observed
+    assert "take 192.0.2.9 out of the DNS answer" in found.remedy
+
+
 def test_an_unreachable_address_is_named_in_the_command() -> None:
     found = one(tcp.judge((attempt("192.0.2.1", ErrorCode.UNREACHABLE),), TARGET))
     assert "`ip route get 192.0.2.1`" in found.remedy
@@ -132,6 +161,12 @@ def api_of(answer: httpx.Response) -> Finding:
 )
 def test_what_answers_as_a_registry_passes(answer: httpx.Response) -> None:
     assert api_of(answer).status is Status.PASS
+
+
+def test_the_version_header_is_shown_and_its_absence_too() -> None:
+    header = {"Docker-Distribution-API-Version": "registry/2.0", "Server": "nginx\x1b[2J"}
+    assert api_of(httpx.Response(200, json={}, headers=header)).observed.endswith(", registry/2.0, nginx [2J")
+    assert "no Docker-Distribution-API-Version" in api_of(httpx.Response(200, json={})).observed
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,22 +11,32 @@ from cryptography import x509
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import tls
+from pullbench.preflight import http2, tls
 from pullbench.preflight.check import Fault, Target
-from pullbench.preflight.tls import Certificate, Handshake
+from pullbench.preflight.handshake import Certificate, Handshake, read_certificate
+from pullbench.preflight.tls import Shaken
 from pullbench.preflight.world import system_now
-from tests.preflight.world import NOW, ROUTE, world_over
+from tests.preflight.world import NOW, ROUTE, spec_of, world_over
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import answering, authority, closed_port, listening
 
 TARGET = Target(route=ROUTE)
 
 
-def judged(left: timedelta) -> Finding:
-    certificate = Certificate(names=("registry.example.com",), issuer="CA", ends_at=NOW + left)
-    findings = tls.judge(Handshake(checked_at=NOW, protocol="TLSv1.3", certificate=certificate), TARGET)
+def certificate(left: timedelta = timedelta(days=90), **options: Any) -> Certificate:
+    entry = {"names": ("registry.example.com",), "subject": "registry", "issuer": "CA"} | options
+    return Certificate(starts_at=NOW - timedelta(days=9), ends_at=NOW + left, **entry)
+
+
+def judged(*path: Certificate, **options: Any) -> Finding:
+    shaken = Handshake(**{"protocol": "TLSv1.3", "chain": path, "path": path, **options})
+    findings = tls.judge(Shaken(checked_at=NOW, handshake=shaken), TARGET)
     assert len(findings) == 1
     return findings[0]
+
+
+def refused(code: ErrorCode, text: str, *chain: Certificate) -> Finding:
+    return judged(*chain, path=(), fault=Fault(code=code, text=text))
 
 
 @pytest.mark.parametrize(
@@ -35,17 +46,58 @@ def judged(left: timedelta) -> Finding:
         (timedelta(days=30, seconds=-1), Status.WARN),
         (timedelta(days=1), Status.WARN),
         (timedelta(days=1, seconds=-1), Status.FAIL),
+        (timedelta(seconds=-1), Status.FAIL),
     ],
 )
 def test_a_certificate_warns_under_thirty_days_and_fails_under_one(left: timedelta, status: Status) -> None:
-    assert judged(left).status is status
+    assert judged(certificate(left)).status is status
+
+
+def test_an_intermediate_that_ends_first_is_the_one_that_is_told() -> None:
+    above = certificate(timedelta(days=3), names=(), subject="R3", issuer="Root")
+    found = judged(certificate(issuer="R3"), above)
+    assert found.status is Status.WARN
+    assert "issued by R3, sent with 'R3'" in found.observed
+    assert found.observed.endswith("3 days left on 'R3', which issues it")
+
+
+def test_an_expired_root_that_is_sent_but_not_verified_by_does_no_harm() -> None:
+    old = certificate(timedelta(days=-9), names=(), subject="Old Root", issuer="Old Root")
+    assert judged(chain=(certificate(), old), path=(certificate(),)).status is Status.PASS
+
+
+def test_version_and_protocol_are_shown() -> None:
+    assert judged(certificate(), alpn="h2").observed.startswith("TLSv1.3, ALPN h2, for registry.example.com")
+    assert judged(certificate()).observed.startswith("TLSv1.3, no ALPN, for")
 
 
 def test_a_certificate_about_to_end_names_the_command_that_shows_its_dates() -> None:
-    found = judged(timedelta(hours=5))
-    assert found.observed.startswith("TLSv1.3, for registry.example.com, issued by CA")
+    found = judged(certificate(timedelta(hours=5)))
     assert "5 hours left" in found.observed
     assert "`openssl s_client -connect registry.example.com:443 | openssl x509 -dates`" in found.remedy
+
+
+def test_a_missing_intermediate_is_named_with_who_should_send_it() -> None:
+    found = refused(ErrorCode.TLS_UNTRUSTED, "unable to get local issuer certificate", certificate(issuer="R3"))
+    assert "the server sends 1 certificate, and 'R3', which issued the last, is not known here" in found.observed
+    assert found.remedy.startswith("have the server send the certificate of 'R3' too, if that is an intermediate; else")
+    assert "cp ca.pem /etc/docker/certs.d/registry.example.com/ca.crt" in found.remedy
+
+
+def test_a_self_signed_certificate_is_called_so() -> None:
+    found = refused(ErrorCode.TLS_UNTRUSTED, "self-signed certificate", certificate(self_signed=True))
+    assert "it is self-signed" in found.observed
+    assert found.remedy.startswith("give the certificate itself as `ca_file`")
+
+
+def test_a_certificate_of_the_future_points_at_this_machines_clock_first() -> None:
+    found = refused(ErrorCode.TLS_EXPIRED, "certificate is not yet valid", certificate())
+    assert found.remedy.startswith("set this machine's clock (`timedatectl status`)")
+
+
+@pytest.mark.parametrize("text", ["tlsv1 alert protocol version", "[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol"])
+def test_a_server_of_old_versions_of_tls_is_told_which_ones_clients_speak(text: str) -> None:
+    assert "TLS 1.2 or 1.3" in refused(ErrorCode.UNKNOWN, text).remedy
 
 
 def test_plain_http_and_an_https_proxy_are_not_looked_at_with_the_reason() -> None:
@@ -62,18 +114,24 @@ def registry_with(folder: Path, **options: Any) -> Iterator[Target]:
         yield Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file)))
 
 
-def probed(target: Target) -> Handshake:
+def probed(target: Target) -> Shaken:
     world = world_over(FakeRegistry())
     world.now = system_now
     return tls.probe(world, target)
 
 
+def fault_of(evidence: Shaken) -> Fault:
+    assert evidence.handshake.fault is not None
+    return evidence.handshake.fault
+
+
 def test_a_good_certificate_passes_with_its_names_and_end(tmp_path: Path) -> None:
     with registry_with(tmp_path) as target:
         evidence = probed(target)
-    assert evidence.fault is None
-    assert evidence.certificate is not None
-    assert (evidence.certificate.names, evidence.certificate.issuer) == (("127.0.0.1",), "Test CA")
+    seen = evidence.handshake
+    assert seen.fault is None
+    assert [(each.names, each.issuer) for each in seen.chain] == [(("127.0.0.1",), "Test CA")]
+    assert [each.subject for each in seen.path][1:] == ["Test CA"]
     assert tls.judge(evidence, target)[0].status is Status.PASS
 
 
@@ -81,6 +139,7 @@ def test_a_good_certificate_passes_with_its_names_and_end(tmp_path: Path) -> Non
     ("options", "code"),
     [
         ({"starts": -9, "ends": -2}, ErrorCode.TLS_EXPIRED),
+        ({"starts": 2, "ends": 9}, ErrorCode.TLS_EXPIRED),
         ({"host": x509.DNSName("other.example")}, ErrorCode.TLS_HOSTNAME),
     ],
 )
@@ -88,13 +147,12 @@ def test_a_refused_certificate_fails_with_its_code_and_is_still_described(
     tmp_path: Path, options: dict[str, Any], code: ErrorCode
 ) -> None:
     with registry_with(tmp_path, **options) as target:
-        evidence = probed(target)
-    found = tls.judge(evidence, target)[0]
+        found = tls.judge(probed(target), target)[0]
     assert found.status is Status.FAIL
     assert found.observed.startswith(f"[{code}] TLS to 127.0.0.1:")
     names = "other.example" if code is ErrorCode.TLS_HOSTNAME else "127.0.0.1"
     assert f"(the certificate: for {names}, issued by Test CA, ends " in found.observed
-    assert f"openssl s_client -connect {target.route.host}" in found.remedy
+    assert f"openssl s_client -CAfile {target.route.ca_file} -connect {target.route.host}" in found.remedy
 
 
 def test_an_untrusted_authority_fails_with_where_docker_wants_its_certificate(tmp_path: Path) -> None:
@@ -109,23 +167,71 @@ def test_an_untrusted_authority_fails_with_where_docker_wants_its_certificate(tm
 
 def test_a_ca_file_that_is_not_there_fails_before_anything_is_sent(tmp_path: Path) -> None:
     route = Route(registry="eu", url=f"https://127.0.0.1:{closed_port()}", ca_file=str(tmp_path / "absent.pem"))
-    evidence = probed(Target(route=route))
-    assert evidence.fault is not None
-    assert evidence.fault.code is ErrorCode.TLS_UNTRUSTED
-    assert "absent.pem" in evidence.fault.text
+    fault = fault_of(probed(Target(route=route)))
+    assert fault.code is ErrorCode.TLS_UNTRUSTED
+    assert "absent.pem" in fault.text
 
 
 def test_plain_http_behind_https_fails_with_how_to_see_it() -> None:
-    evidence = Handshake(checked_at=NOW, fault=Fault(code=ErrorCode.PLAIN_HTTP, text="the answer is no TLS"))
-    found = tls.judge(evidence, TARGET)[0]
-    assert found.observed == "[plain_http] the answer is no TLS"
-    assert "`curl -i http://registry.example.com:443/v2/`" in found.remedy
+    def serve(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with listening(serve) as port:
+        target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}"))
+        found = tls.judge(probed(target), target)[0]
+    assert found.observed == f"[plain_http] TLS to 127.0.0.1:{port}: the answer is no TLS"
+    assert f"`curl -i http://127.0.0.1:{port}/v2/`" in found.remedy
 
 
-def test_tls_goes_through_the_tunnel_of_a_forward_proxy_and_a_refused_tunnel_is_the_proxys() -> None:
-    with listening(answering("HTTP/1.1 403 Forbidden\nContent-Length: 0")) as port:
+@pytest.mark.parametrize("answer", ["HTTP/1.1 403 Forbidden\nContent-Length: 0", "no http at all"])
+def test_tls_goes_through_the_tunnel_of_a_forward_proxy_and_a_refused_tunnel_is_the_proxys(answer: str) -> None:
+    with listening(answering(answer)) as port:
         route = Route(registry="eu", url="https://registry.example.com", forward_url=f"http://127.0.0.1:{port}")
-        evidence = probed(Target(route=route))
-    assert evidence.fault is not None
-    assert evidence.fault.code is ErrorCode.PROXY
-    assert "403" in evidence.fault.text
+        assert fault_of(probed(Target(route=route))).code is ErrorCode.PROXY
+
+
+def test_a_certificate_that_cannot_be_read_is_no_error_of_ours() -> None:
+    assert read_certificate(b"no DER").subject == "a certificate that cannot be read"
+
+
+@pytest.mark.parametrize(("protocol", "status"), [("h2", Status.PASS), ("http/1.1", Status.WARN), (None, Status.WARN)])
+def test_a_registry_without_http2_is_a_warning_that_says_why_it_matters(protocol: str | None, status: Status) -> None:
+    findings = http2.judge(http2.Offer(protocol=protocol), TARGET)
+    assert [finding.status for finding in findings] == [status]
+    if status is Status.WARN:
+        assert "a connection and a handshake each" in findings[0].observed
+        assert "`http2 on;`" in findings[0].remedy
+        assert "curl -sI --http2" in findings[0].remedy
+
+
+def test_an_engine_that_is_set_to_http2_is_named_where_the_registry_has_none() -> None:
+    found = http2.judge(http2.Offer(protocol="http/1.1", wanted_by=("wire-2",)), TARGET)[0]
+    assert "also for wire-2, set to HTTP/2" in found.observed
+    assert "take wire-2 out of the matrix" in found.remedy
+
+
+def test_a_handshake_that_fails_fails_http2() -> None:
+    offer = http2.Offer(fault=Fault(code=ErrorCode.RESET, text="closed"))
+    assert http2.judge(offer, TARGET)[0].observed == "[reset] closed"
+
+
+def test_http2_is_looked_for_over_tls_alone() -> None:
+    assert "over TLS alone" in (http2.skips(Target(route=Route(registry="eu", url="http://r.io"))) or "")
+    assert http2.skips(TARGET) is None
+
+
+@pytest.mark.parametrize(("offers", "expected"), [(["h2"], "h2"), (["http/1.1"], "http/1.1"), (None, None)])
+def test_what_the_server_chooses_is_seen_and_who_wants_http2(
+    tmp_path: Path, offers: list[str] | None, expected: str | None
+) -> None:
+    ca = authority(tmp_path)
+    context = ca.server(tmp_path)
+    if offers is not None:
+        context.set_alpn_protocols(offers)
+    engines = [{"name": "wire-2", "kind": "wire", "http_version": "2"}]
+    spec = spec_of(engines=engines, matrix={"engines": ["wire", "wire-2"]})
+    with listening(answering("HTTP/1.1 200 OK"), context) as port:
+        route = Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file))
+        offer = http2.probe(world_over(FakeRegistry(), spec), Target(route=route))
+    assert offer == http2.Offer(protocol=expected, wanted_by=("wire-2",))

@@ -1,0 +1,110 @@
+"""`clock`: this machine and the registry agree on the time, which tokens and certificates need."""
+
+import email.utils
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pullbench.errors import RegistryError
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
+from pullbench.preflight.remedy import curl
+from pullbench.preflight.targets import every_route
+from pullbench.preflight.world import World
+from pullbench.registry.faults import clean
+
+ID = "clock"
+WARN_FROM_S = 5.0
+FAIL_FROM_S = 300.0
+EXPECTED = f"this machine's clock and the registry's are at most {WARN_FROM_S:g} s apart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dated:
+    """What Date said of an answer, and this machine's clock just before the request and just after the answer."""
+
+    asked_at: datetime
+    answered_at: datetime
+    date: str = ""
+    """As it was sent; empty where it was not (RFC 9110, section 6.6.1)."""
+    age_s: int = 0
+    """How long a cache had kept the answer (RFC 9111, section 5.1)."""
+    fault: Fault | None = None
+
+
+def probe(world: World, target: Target) -> Dated:
+    client = world.client(target.route)
+    asked_at = world.now()
+    try:
+        ping = client.ping(authenticate=False)
+    except RegistryError as error:
+        return Dated(asked_at=asked_at, answered_at=world.now(), fault=Fault.of(error))
+    answered_at = world.now()
+    age = ping.headers.get("age", "")
+    return Dated(
+        asked_at=asked_at,
+        answered_at=answered_at,
+        date=clean(ping.headers.get("date", ""), 80),
+        age_s=int(age) if re.fullmatch(r"[0-9]{1,9}", age) else 0,
+    )
+
+
+def judge(evidence: Dated, target: Target) -> list[Finding]:
+    """Judged by the least difference that the evidence allows: Date has whole seconds, and the way takes its time."""
+    if evidence.fault is not None:
+        return [skipped(ID, target, f"GET /v2/ was not answered: {evidence.fault}")]
+    theirs = _read(evidence.date)
+    if theirs is None:
+        shown = f"'{evidence.date}' is no date" if evidence.date else "the registry's answers have no Date"
+        return [skipped(ID, target, shown)]
+    # The registry's clock was in [Date, Date + 1 s) at some moment between request and answer.
+    most_s = (evidence.answered_at - theirs).total_seconds() - evidence.age_s
+    least_s = (evidence.asked_at - theirs).total_seconds() - evidence.age_s - (2 if evidence.age_s else 1)
+    middle_s, known_to_s = (most_s + least_s) / 2, (most_s - least_s) / 2
+    surely_s = max(0.0, least_s, -most_s)
+    side = "ahead of" if middle_s > 0 else "behind"
+    observed = f"this machine is {_in_words(abs(middle_s))} {side} the registry (± {known_to_s:.1f} s)"
+    if surely_s <= WARN_FROM_S:
+        agreed = f"less than {max(abs(least_s), abs(most_s)):.1f} s apart" if surely_s == 0 else observed
+        return [passed(ID, target, agreed, EXPECTED)]
+    cure = (
+        "let both follow a time server; here: `timedatectl status` and `chronyc tracking` say whether this one does, "
+        f"and the same on the machine of {target.route.host}, whose clock is told by `{curl(target.route)} -sI {target.route.url}/v2/`"
+    )
+    if surely_s > FAIL_FROM_S:
+        observed += ": tokens and certificates are taken for expired, or for not yet valid"
+        return [failed(ID, target, observed, EXPECTED, cure)]
+    return [warned(ID, target, observed, EXPECTED, cure)]
+
+
+def _read(date: str) -> datetime | None:
+    try:
+        read = email.utils.parsedate_to_datetime(date)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.0f} hours"
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.CLIENT,
+    looks_at="Compares this machine's clock with the Date of an answer to `GET /v2/`, as exactly as whole seconds and the "
+    "round trip allow.",
+    statuses={
+        Status.PASS: f"they are {WARN_FROM_S:g} s apart at most, or nothing shows that they are not",
+        Status.WARN: f"more than {WARN_FROM_S:g} s apart",
+        Status.FAIL: f"more than {FAIL_FROM_S / 60:g} minutes apart: tokens and certificates are taken for expired",
+        Status.SKIP: "the answers have no Date",
+    },
+    advice="Let both machines follow a time server: `timedatectl status`, `chronyc tracking`.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api"}),
+)

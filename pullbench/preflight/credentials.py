@@ -1,0 +1,116 @@
+"""`credentials`: what the spec's source holds for this registry, and where it comes from; never the secret itself."""
+
+from dataclasses import dataclass
+
+from pullbench.errors import UsageError
+from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
+from pullbench.preflight import docker_names
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.preflight.targets import every_route
+from pullbench.preflight.world import World
+from pullbench.registry.faults import clean
+from pullbench.registry.origin import Origin, shown_user
+
+ID = "credentials"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Where a route's credentials are kept, and as whom they log in."""
+
+    origin: Origin
+    user: str | None = None
+    """For people; None where the source holds nothing for this registry."""
+    fault: Fault | None = None
+
+
+def probe(world: World, target: Target) -> Kept:
+    """Look them up as the run would; nothing is sent to the registry."""
+    route = target.route
+    origin = world.keychain.origin(route.credentials, route.host)
+    try:
+        found = world.keychain.credentials(route.credentials, route.host)
+    except UsageError as error:
+        return Kept(origin=origin, fault=Fault.of(error))
+    return Kept(origin=origin, user=clean(shown_user(found.username), 120) if found else None)
+
+
+def judge(evidence: Kept, target: Target) -> list[Finding]:
+    """A source that fails or lacks a part fails; one that has no entry is fine, unless one for nearly this host is there."""
+    route, origin = target.route, evidence.origin
+    expected = f"'{route.credentials}' gives what it holds for {route.host}"
+    if evidence.fault is not None:
+        return [failed(ID, target, evidence.fault, expected, _cure(origin, route))]
+    if evidence.user is not None:
+        return [passed(ID, target, f"{evidence.user}, {_where(origin)}", expected)]
+    if origin.source == "anonymous":
+        return [passed(ID, target, "none are used, as the spec says", expected)]
+    observed = f"{_nothing_in(origin, route)}: pulls are anonymous"
+    if origin.near:
+        observed += f", though there is one for {', '.join(clean(key, 80) for key in origin.near)}"
+        cure = f"`docker login {docker_names.host(route)}`, with the port as it stands in the URL; or `credentials: anonymous`"
+        return [warned(ID, target, observed, expected, cure)]
+    return [passed(ID, target, observed, expected)]
+
+
+def _where(origin: Origin) -> str:
+    if origin.helper and origin.entry:
+        return f"from {origin.helper}, else from {origin.config_path}"
+    if origin.helper:
+        return f"from {origin.helper}, which {origin.config_path} names"
+    if origin.config_path:
+        return f"from {origin.config_path}"
+    if origin.variables:
+        return f"from {' and '.join(origin.variables)}"
+    kind, _, name = origin.source.partition(":")
+    return f"from the Prefect Secret '{name}'" if kind == "block" else f"from '{origin.source}'"
+
+
+def _nothing_in(origin: Origin, route: Route) -> str:
+    if origin.config_path is None:
+        return "no home folder is known, so no config.json"
+    if not origin.config_exists:
+        return f"there is no {origin.config_path}"
+    asked = f", nor has {origin.helper}" if origin.helper else ""
+    return f"{origin.config_path} has no entry for {route.host}{asked}"
+
+
+def _cure(origin: Origin, route: Route) -> str:
+    host = docker_names.host(route)
+    if origin.helper and origin.helper_path is None:
+        return (
+            f"install {origin.helper} where PATH finds it (`command -v {origin.helper}`), or take it out of "
+            f"{origin.config_path} (credsStore, credHelpers) and `docker login {host}`"
+        )
+    if origin.helper:
+        return (
+            f"see what the helper says: `{origin.helper} list` (unlock its store, start its agent), "
+            f"then `docker logout {host} && docker login {host}`"
+        )
+    if origin.source == "docker":
+        return f"mend {origin.config_path} (`python3 -m json.tool {origin.config_path} >/dev/null`), or `docker login {host}`"
+    kind, _, name = origin.source.partition(":")
+    if kind == "env":
+        return (
+            f"`export {name}_USERNAME=… {name}_PASSWORD=…` (or {name}_TOKEN) where pullbench runs: a CI job's secrets"
+        )
+    return f"see `prefect block inspect secret/{name}`: a Secret of " + '{"username": …, "password": …}'
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.ACCESS,
+    looks_at="Looks up what `credentials` names for the host, as the run does: Docker's config.json and its helpers, variables, a "
+    "Prefect Secret. Tells the user and the place, never the secret.",
+    statuses={
+        Status.PASS: "the source answers: with credentials, or that it has none for this host",
+        Status.WARN: "it has none for this host, but some for the same name with another port",
+        Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set",
+    },
+    advice="`docker login HOST`, install or unlock the helper (`docker-credential-NAME list`), or set what `credentials` names.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    timeout_s=30.0,
+)

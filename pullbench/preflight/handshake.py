@@ -1,0 +1,183 @@
+"""A TLS handshake along a route, as strict as a client's, and the certificates that came with it."""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pullbench.errors import ErrorCode
+from pullbench.model.route import Route
+from pullbench.preflight import endpoint
+from pullbench.preflight.check import Fault
+from pullbench.registry import faults
+from pullbench.registry.auth import Credentials, basic_header
+from pullbench.registry.trust import tls_context
+
+TIMEOUT_S = 10.0
+OFFERED = ("h2", "http/1.1")
+"""By ALPN (RFC 7301), as clients that speak HTTP/2 offer it."""
+MAX_CHAIN = 10
+_DER = 2  # _ssl.ENCODING_DER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """One certificate, as far as a person wants to know it; texts of a stranger, cleaned."""
+
+    names: tuple[str, ...] = ()
+    """DNS names and addresses that it is for; a CA's has none."""
+    subject: str
+    issuer: str
+    starts_at: datetime
+    ends_at: datetime
+    self_signed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """How a handshake went; the chain is there also where it was not accepted."""
+
+    protocol: str = ""
+    """Such as TLSv1.3."""
+    alpn: str | None = None
+    """What the server chose of OFFERED; None where it does not choose."""
+    chain: tuple[Certificate, ...] = ()
+    """As the server presents it, its own first."""
+    path: tuple[Certificate, ...] = ()
+    """As it was verified, from the server's own up to the trusted root; empty where it was refused."""
+    fault: Fault | None = None
+
+
+def skips(route: Route) -> str | None:
+    """Why a route has no handshake to look at; None where it has."""
+    if route.plain_http:
+        return "the URL says http://: there is no TLS to look at"
+    if (route.forward_url or "").startswith("https:"):
+        return "not looked at through an https:// forward proxy; the api check goes through it"
+    return None
+
+
+def shake_hands(route: Route, forward_login: Credentials | None = None) -> Handshake:
+    """Shake hands as strictly as a client; where that is refused, once more to see the chain, and nothing is sent on it.
+
+    Raises UsageError where the route's `ca_file` cannot be used.
+    """
+    try:
+        return _once(route, tls_context(route.ca_file), forward_login)
+    except _HandshakeError as error:
+        fault = error.fault
+    if fault.code not in (ErrorCode.TLS_UNTRUSTED, ErrorCode.TLS_EXPIRED, ErrorCode.TLS_HOSTNAME):
+        return Handshake(fault=fault)
+    blind = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    try:
+        seen = _once(route, blind, forward_login)
+    except _HandshakeError:
+        return Handshake(fault=fault)
+    return Handshake(protocol=seen.protocol, alpn=seen.alpn, chain=seen.chain, fault=fault)
+
+
+class _HandshakeError(Exception):
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+
+def _once(route: Route, context: ssl.SSLContext, forward_login: Credentials | None) -> Handshake:
+    server, in_tls = endpoint.of_registry(route), False
+    where = f"TLS to {server}"
+    context.set_alpn_protocols(list(OFFERED))
+    try:
+        with _connect(route, forward_login) as plain:
+            in_tls = True
+            with context.wrap_socket(plain, server_hostname=server.host) as secure:
+                verified = context.verify_mode is ssl.CERT_REQUIRED
+                return Handshake(
+                    protocol=secure.version() or "TLS",
+                    alpn=secure.selected_alpn_protocol(),
+                    chain=_read_chain(_ders(secure, "get_unverified_chain")),
+                    path=_read_chain(_ders(secure, "get_verified_chain")) if verified else (),
+                )
+    except OSError as error:
+        # http.client says so, as a bare OSError, where the proxy refuses to CONNECT.
+        if str(error).startswith("Tunnel connection failed"):
+            raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=f"{where}: {faults.clean(error)}")) from error
+        raise _HandshakeError(Fault.of(faults.of_exception(where, error, in_tls=in_tls))) from error
+    except http.client.HTTPException as error:
+        text = f"{where}: the proxy's answer to CONNECT is no HTTP ({type(error).__name__})"
+        raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=text)) from error
+
+
+def _connect(route: Route, forward_login: Credentials | None) -> socket.socket:
+    server, connected = endpoint.of_registry(route), endpoint.of_connection(route)
+    if route.forward_url is None:
+        return socket.create_connection((connected.host, connected.port), timeout=TIMEOUT_S)
+    tunnel = http.client.HTTPConnection(connected.host, connected.port, timeout=TIMEOUT_S)
+    login = {} if forward_login is None else {"Proxy-Authorization": basic_header(forward_login)}
+    tunnel.set_tunnel(server.host, server.port, headers=login)
+    try:
+        tunnel.connect()
+    except BaseException:
+        tunnel.close()
+        raise
+    return tunnel.sock
+
+
+def _ders(secure: Any, method: str) -> list[bytes]:
+    """A chain in DER. From Python 3.13 on SSLSocket has these methods; before, only the object below it."""
+    public = getattr(secure, method, None)
+    if public is not None:
+        return [bytes(content) for content in public()]
+    return [entry.public_bytes(_DER) for entry in getattr(secure._sslobj, method)() or ()]
+
+
+def _read_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
+    return tuple(read_certificate(der) for der in ders[:MAX_CHAIN])
+
+
+def read_certificate(der: bytes) -> Certificate:
+    """What a certificate says; one that cannot be read is described as such, for OpenSSL may take what others do not."""
+    from cryptography import x509  # slow to import, and only TLS needs it
+
+    try:
+        found = x509.load_der_x509_certificate(der)
+        return Certificate(
+            names=_names(found),
+            subject=_name(found.subject),
+            issuer=_name(found.issuer),
+            starts_at=found.not_valid_before_utc,
+            ends_at=found.not_valid_after_utc,
+            self_signed=found.subject == found.issuer,
+        )
+    except ValueError:
+        never = datetime.max.replace(tzinfo=UTC)
+        unread = "a certificate that cannot be read"
+        return Certificate(subject=unread, issuer=unread, starts_at=datetime.min.replace(tzinfo=UTC), ends_at=never)
+
+
+def _names(certificate: Any) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+        return ()
+    names = [*found.get_values_for_type(x509.DNSName), *found.get_values_for_type(x509.IPAddress)]
+    return tuple(faults.clean(name, 260) for name in names[:100])
+
+
+def _name(name: Any) -> str:
+    """The common name, which people know a CA by, with the organization where the two differ."""
+    from cryptography.x509.oid import NameOID
+
+    def of(oid: Any) -> str:
+        return next((faults.clean(entry.value, 80) for entry in name.get_attributes_for_oid(oid)), "")
+
+    common, organization = of(NameOID.COMMON_NAME), of(NameOID.ORGANIZATION_NAME)
+    if common and organization and organization not in common:
+        return f"{common} ({organization})"
+    return common or organization or "an unnamed one"

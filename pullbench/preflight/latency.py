@@ -1,0 +1,141 @@
+"""`latency`: how long the registry's API takes to answer, against the objective `slo.p99_api_s`."""
+
+import time
+from dataclasses import dataclass
+
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.preflight.remedy import curl, remedy
+from pullbench.preflight.targets import every_route
+from pullbench.preflight.world import World
+from pullbench.stats.summary import percentile, values_needed
+
+ID = "latency"
+PROBES = values_needed(99)
+"""As many as a p99 needs to be shown."""
+ENOUGH_S = 5.0
+"""On a slow way the probes end after so long, once there are LEAST of them."""
+LEAST = 3
+LONGEST_S = 20.0
+"""And here whatever there is."""
+MAX_FAULTS = 3
+ALLOWED = 0.01
+"""The share of the probes that may take longer than the objective: that is what a p99 means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """Answers to GET /v2/, one after the other over a kept connection; the one that opened it is not among them."""
+
+    answered_s: tuple[float, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    """Probes without an answer that a registry gives."""
+    objective_s: float | None = None
+    wanted: int = PROBES
+
+    @property
+    def made(self) -> int:
+        return len(self.answered_s) + len(self.faults)
+
+    @property
+    def over(self) -> int:
+        """Probes that took longer than the objective, and those that failed."""
+        limit = self.objective_s
+        late = 0 if limit is None else sum(1 for each in self.answered_s if each > limit)
+        return late + len(self.faults)
+
+
+def probe(world: World, target: Target) -> Probes:
+    """Ask without credentials, so that only the API is timed; stop early on a slow way, or where it fails."""
+    client = world.client(target.route)
+    answered: list[float] = []
+    faults: list[Fault] = []
+    try:
+        client.ping(authenticate=False)
+    except RegistryError as error:
+        faults.append(Fault.of(error))
+    began = time.monotonic()
+    while len(answered) + len(faults) < PROBES and len(faults) < MAX_FAULTS:
+        started = time.monotonic()
+        elapsed_s, made = started - began, len(answered) + len(faults)
+        if elapsed_s >= LONGEST_S or (elapsed_s >= ENOUGH_S and made >= LEAST):
+            break
+        try:
+            client.ping(authenticate=False)
+        except RegistryError as error:
+            faults.append(Fault.of(error))
+            if error.code is ErrorCode.RATE_LIMITED:
+                break
+        else:
+            answered.append(round(time.monotonic() - started, 6))
+    return Probes(answered_s=tuple(answered), faults=tuple(faults), objective_s=world.spec.slo.p99_api_s)
+
+
+def judge(evidence: Probes, target: Target) -> list[Finding]:
+    """More than 1% over the objective fails; a single one of fewer than 100 does not show that much, and warns."""
+    limit, route = evidence.objective_s, target.route
+    expected = f"at most 1% of the answers to GET /v2/ take over {limit:g} s" if limit else "GET /v2/ answers"
+    observed = _shown(evidence)
+    if limit is not None and evidence.over:
+        observed += f"; {evidence.over} of {evidence.made} over {limit:g} s"
+        observed += f" ({len(evidence.faults)} of them failed)" if evidence.faults else ""
+    if evidence.faults:
+        observed += f"; {evidence.faults[0].text}"
+    cure = _cure(evidence, target)
+    limited = any(fault.code is ErrorCode.RATE_LIMITED for fault in evidence.faults)
+    if limited and evidence.over == len(evidence.faults):
+        return [warned(ID, target, observed, expected, remedy(ErrorCode.RATE_LIMITED, route))]
+    if evidence.made and evidence.over / evidence.made > ALLOWED:
+        if evidence.over == 1 < evidence.made < round(1 / ALLOWED):
+            return [warned(ID, target, f"{observed}: too few to say whether it is more than 1%", expected, cure)]
+        told = Fault(code=evidence.faults[0].code, text=observed) if evidence.faults else observed
+        return [failed(ID, target, told, expected, cure)]
+    return [passed(ID, target, observed, expected)]
+
+
+def _shown(evidence: Probes) -> str:
+    """Percentiles as far as the number of probes carries them, and the slowest."""
+    seen = evidence.answered_s
+    if not seen:
+        return "no probe was answered"
+    shown = [f"{name} {value * 1000:.1f} ms" for name, value in _percentiles(seen) if value is not None]
+    cut = f", stopped after {ENOUGH_S:g} s" if evidence.made < evidence.wanted and not evidence.faults else ""
+    return f"{', '.join(shown)}, slowest {max(seen) * 1000:.1f} ms of {len(seen)} probes{cut}"
+
+
+def _percentiles(seen: tuple[float, ...]) -> list[tuple[str, float | None]]:
+    return [(f"p{q}", percentile(seen, q)) for q in (50, 95, 99)]
+
+
+def _cure(evidence: Probes, target: Target) -> str:
+    route = target.route
+    if evidence.faults:
+        return remedy(evidence.faults[0].code, route)
+    times = (
+        "'dns %{time_namelookup} connect %{time_connect} tls %{time_appconnect} first byte %{time_starttransfer}\\n'"
+    )
+    return (
+        f"see where the time goes: `{curl(route)} -s -o /dev/null -w {times} {route.url}/v2/`; then the registry's load, "
+        "its database and its storage's latency (Prometheus: `registry_http_request_duration_seconds`), "
+        "or a mirror that is nearer; `slo.p99_api_s` is the objective"
+    )
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.NETWORK,
+    looks_at=f"Asks `GET /v2/` {PROBES} times over a kept connection, without credentials; on a slow way it stops after "
+    f"{ENOUGH_S:g} s and says how many there were. Percentiles are shown where there are enough for them.",
+    statuses={
+        Status.PASS: "at most 1% of the probes take longer than `slo.p99_api_s`",
+        Status.WARN: "one does, of fewer than 100; or the registry's rate limit ended the probes",
+        Status.FAIL: "more than 1% do, or are not answered",
+    },
+    advice="See where the time goes with `curl -w`, look at the registry's load, database and storage, or use a mirror that is "
+    "nearer.",
+    targets=every_route,
+    probe=probe,
+    judge=judge,
+    needs=frozenset({"api"}),
+)

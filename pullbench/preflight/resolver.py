@@ -1,0 +1,169 @@
+"""`resolver`: this machine's resolver: its name servers answer, and one that is silent costs little."""
+
+import ipaddress
+import os
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight import endpoint, resolv_conf
+from pullbench.preflight.check import Check, Local, Room, passed, skipped, warned
+from pullbench.preflight.resolv_conf import PATH, ResolvConf
+from pullbench.preflight.together import together
+from pullbench.preflight.world import World
+from pullbench.registry.faults import clean
+
+ID = "resolver"
+HERE = Local(name="this machine")
+ADVISED_TIMEOUT_S = 2
+ANSWER_WITHIN_S = 2.0
+PORT = 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One name server, asked once for a name: how long it took, or what was wrong."""
+
+    server: str
+    answered_s: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolver:
+    """The machine's settings, the names that its registries have, and what each name server did."""
+
+    settings: ResolvConf | None = None
+    hosts: tuple[str, ...] = ()
+    """Hosts of the routes that are names, in the spec's order."""
+    asked: tuple[Asked, ...] = ()
+
+
+def probe(world: World, _target: Local) -> Resolver:
+    """Read the settings, and ask each name server for the first registry's name, side by side."""
+    settings = resolv_conf.read()
+    hosts = _names(world)
+    if settings is None or not hosts:
+        return Resolver(settings=settings, hosts=hosts)
+    calls = [partial(ask, server, hosts[0], port=PORT) for server in settings.used_servers]
+    asked = together(calls, at_once=resolv_conf.MAX_SERVERS, name="resolver")
+    return Resolver(settings=settings, hosts=hosts, asked=tuple(asked))
+
+
+def _names(world: World) -> tuple[str, ...]:
+    connected = (endpoint.of_connection(route).host for route in world.routes)
+    return tuple(dict.fromkeys(host for host in connected if not _is_address(host) and host != "localhost"))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def ask(server: str, host: str, *, port: int) -> Asked:
+    """One query for an A record by UDP (RFC 1035, section 4), as the C library sends it; any answer to it is one."""
+    number = os.urandom(2)
+    try:
+        labels = b"".join(bytes([len(part)]) + part for part in host.encode("idna").split(b".") if part)
+        query = number + struct.pack("!5H", 0x0100, 1, 0, 0, 0) + labels + struct.pack("!B2H", 0, 1, 1)
+        family, kind, protocol, _, address = socket.getaddrinfo(server, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as talk:
+            started = time.monotonic()
+            talk.connect(address)
+            talk.send(query)
+            while (left_s := started + ANSWER_WITHIN_S - time.monotonic()) > 0:
+                talk.settimeout(left_s)
+                answer = talk.recv(4096)
+                if answer[:2] == number and len(answer) >= 12 and answer[2] & 0x80:
+                    return _read(server, answer[3] & 0x0F, time.monotonic() - started)
+    except TimeoutError:
+        pass
+    except (OSError, UnicodeError) as error:
+        return Asked(server=server, problem=clean(error))
+    return Asked(server=server, problem=f"no answer within {ANSWER_WITHIN_S:g} s")
+
+
+def _read(server: str, code: int, answered_s: float) -> Asked:
+    """A server that answers NXDOMAIN works; one that fails or refuses is passed over by the C library."""
+    problem = {2: "it answers SERVFAIL", 5: "it answers REFUSED"}.get(code, "")
+    return Asked(server=server, answered_s=round(answered_s, 6), problem=problem)
+
+
+def judge(evidence: Resolver, target: Local) -> list[Finding]:
+    """What makes lookups slow now or when a packet is lost; that a name has no address is `dns`' to fail."""
+    settings, expected = (
+        evidence.settings,
+        f"every name server answers; at most {ADVISED_TIMEOUT_S} s for a lost packet",
+    )
+    if settings is None:
+        return [skipped(ID, target, f"{PATH} cannot be read")]
+    if not evidence.hosts:
+        return [skipped(ID, target, "no name is looked up: every registry is given by its address")]
+    told = _problems(settings, evidence)
+    observed = _shown(settings, evidence.asked)
+    if not told:
+        return [passed(ID, target, observed, expected)]
+    seen, cures = zip(*told, strict=True)
+    return [warned(ID, target, f"{observed}; {'; '.join(seen)}", expected, "; ".join(cures))]
+
+
+def _problems(settings: ResolvConf, evidence: Resolver) -> list[tuple[str, str]]:
+    """Each with what to do about it."""
+    host, found = evidence.hosts[0], []
+    for each in (entry for entry in evidence.asked if entry.problem):
+        cost = f"every lookup that begins with it waits {settings.timeout_s} s" if each.answered_s is None else "no use"
+        cure = f"mend {each.server} or take it out of {PATH}: `dig @{each.server} {host}`"
+        found.append((f"{each.server}: {each.problem} ({cost})", cure))
+    remote = [server for server in settings.used_servers if not _is_loopback(server)]
+    if remote and settings.timeout_s > ADVISED_TIMEOUT_S:
+        seen = f"one lost packet costs a lookup {settings.timeout_s} s (timeout:{settings.timeout_s})"
+        found.append((seen, f"add `options timeout:{ADVISED_TIMEOUT_S}` to {PATH}, by what writes it"))
+    searched = [name for name in evidence.hosts if name.count(".") < settings.ndots]
+    if searched and settings.search and settings.ndots > 1:
+        seen = (
+            f"ndots:{settings.ndots} has {searched[0]} looked up in {len(settings.search)} search "
+            f"domain{'s' if len(settings.search) > 1 else ''} first"
+        )
+        cure = f"set `options ndots:{searched[0].count('.') or 1}` (Kubernetes: the pod's `dnsConfig.options`)"
+        found.append((seen, cure))
+    return found
+
+
+def _shown(settings: ResolvConf, asked: tuple[Asked, ...]) -> str:
+    took = {each.server: each.answered_s for each in asked if each.answered_s is not None and not each.problem}
+    servers = [
+        f"{server} in {took[server] * 1000:.1f} ms" if server in took else server for server in settings.used_servers
+    ]
+    unused = len(settings.name_servers) - len(servers)
+    more = f" (and {unused} that the C library does not ask)" if unused > 0 else ""
+    return f"name servers {', '.join(servers) or '127.0.0.1'}{more}; options {' '.join(settings.options) or '(none)'}"
+
+
+def _is_loopback(server: str) -> bool:
+    """A resolver on this machine loses no packet, and has time-outs of its own."""
+    return _is_address(server) and ipaddress.ip_address(server).is_loopback
+
+
+CHECK = Check(
+    id=ID,
+    room=Room.CLIENT,
+    looks_at=f"Reads `{PATH}`, and asks each name server in it for the first registry's name.",
+    statuses={
+        Status.PASS: "every name server answers, and a lost packet costs a lookup 2 s at most",
+        Status.WARN: "a name server is silent, fails or refuses; `timeout:` is over 2 with a server that is not on this "
+        "machine; or `ndots:` has names looked up in search domains first",
+        Status.SKIP: "there is no such file, or every registry is given by its address",
+    },
+    advice="Take the silent name server out, or mend it (`dig @SERVER HOST`); `options timeout:2` in `/etc/resolv.conf`, and "
+    "`options ndots:1`.",
+    targets=lambda _world: [HERE],
+    probe=probe,
+    judge=judge,
+    timeout_s=20.0,
+)

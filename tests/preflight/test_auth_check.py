@@ -1,0 +1,220 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
+from pullbench.preflight import auth
+from pullbench.preflight.auth import LoginTry, Right
+from pullbench.preflight.check import Fault, Target
+from pullbench.registry.auth import Credentials, basic_header
+from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from tests.registry.fake_registry import SECRET, FakeRegistry, TokenService, config_blob, manifest_of, with_basic
+from tests.registry.tokens import jwt
+
+BASIC = basic_header(Credentials(username="ann", password=SECRET))
+REFUSED = Fault(code=ErrorCode.UNAUTHORIZED, text="GET /v2/: 401")
+DENIED = Right(repository="team/app", fault=Fault(code=ErrorCode.FORBIDDEN, text="HEAD: 403"))
+ALLOWED = Right(repository="app", granted=("repository:app:pull",))
+
+
+def judged(evidence: LoginTry, source: str = "docker", url: str = ROUTE.url) -> Finding:
+    findings = auth.judge(evidence, Target(route=Route(registry="eu", url=url, credentials=source)))
+    assert len(findings) == 1
+    return findings[0]
+
+
+def known(*rights: Right, realm: str = "https://auth.example.com/token") -> LoginTry:
+    return LoginTry(user="user 'ann'", asked=("bearer",), realm=realm, rights=rights)
+
+
+def test_what_is_accepted_passes_with_scheme_realm_user_and_what_was_granted() -> None:
+    found = judged(known(ALLOWED))
+    assert found.status is Status.PASS
+    assert found.observed == (
+        "Bearer by https://auth.example.com/token, with user 'ann' of 'docker', granted repository:app:pull"
+    )
+
+
+def test_no_credentials_wrong_ones_and_no_right_are_told_apart() -> None:
+    without = judged(LoginTry(asked=("basic",), fault=REFUSED))
+    assert without.status is Status.FAIL
+    assert (
+        "with no credentials (Docker's config.json has none for registry.example.com): it wants some"
+        in without.observed
+    )
+    wrong = judged(LoginTry(user="user 'ann'", asked=("basic",), fault=REFUSED))
+    assert wrong.status is Status.FAIL
+    assert "[unauthorized] GET /v2/: 401, with user 'ann' of 'docker': these are refused" in wrong.observed
+    lacking = judged(known(DENIED))
+    assert lacking.status is Status.FAIL
+    assert lacking.observed.startswith("[forbidden]")
+    assert "known, but without the right to pull team/app" in lacking.observed
+    assert "grant user 'ann' the right to pull team/app at registry.example.com" in lacking.remedy
+
+
+def test_a_token_that_grants_nothing_is_told() -> None:
+    nothing = Right(repository="team/app", granted=(), fault=DENIED.fault)
+    assert judged(known(nothing)).observed.endswith("to pull team/app (the token grants nothing)")
+
+
+def test_a_right_that_one_repository_lacks_is_a_warning_for_the_others_can_be_pulled() -> None:
+    found = judged(known(ALLOWED, DENIED))
+    assert found.status is Status.WARN
+    assert "without the right to pull team/app" in found.observed
+
+
+def test_an_anonymous_client_is_told_to_log_in_where_a_repository_wants_it() -> None:
+    found = judged(LoginTry(asked=("bearer",), rights=(DENIED,)), "anonymous")
+    assert (found.status, found.observed[:14]) == (Status.FAIL, "[unauthorized]")
+    assert "the registry wants a login to pull team/app" in found.observed
+
+
+def test_public_repositories_pass_where_only_v2_itself_is_refused() -> None:
+    found = judged(LoginTry(asked=("bearer",), fault=REFUSED, rights=(ALLOWED,)), "anonymous")
+    assert found.status is Status.PASS
+    assert "/v2/ itself is refused, the repositories are not" in found.observed
+    nobody = judged(LoginTry(asked=("bearer",), fault=REFUSED, rights=(DENIED,)), "anonymous")
+    assert nobody.status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("realm", "url", "status"),
+    [
+        ("https://auth.docker.io/token", "https://registry-1.docker.io", Status.PASS),
+        ("https://registry.example.com/token", ROUTE.url, Status.PASS),
+        ("https://evil.example/token", ROUTE.url, Status.WARN),
+        ("https://10.1.2.4/token", "https://10.1.2.3", Status.WARN),
+        ("http://127.0.0.1:5001/token", "http://127.0.0.1:5000", Status.PASS),
+        ("http://auth.example.com/token", "http://registry.example.com", Status.WARN),
+    ],
+)
+def test_where_the_password_goes_is_told(realm: str, url: str, status: Status) -> None:
+    assert judged(known(ALLOWED, realm=realm), url=url).status is status
+    anonymous = LoginTry(asked=("bearer",), realm=realm, rights=(ALLOWED,))
+    assert judged(anonymous, url=url).status is Status.PASS
+
+
+def test_a_password_over_plain_http_is_a_warning_but_on_this_machine() -> None:
+    basic = LoginTry(user="user 'ann'", asked=("basic",), rights=(ALLOWED,))
+    found = judged(basic, url="http://registry.example.com")
+    assert found.status is Status.WARN
+    assert "the password goes to registry.example.com in clear" in found.observed
+    assert judged(basic, url="http://localhost:5000").status is Status.PASS
+
+
+def test_a_server_that_fails_is_not_taken_for_a_refusal() -> None:
+    found = judged(LoginTry(asked=("bearer",), fault=Fault(code=ErrorCode.SERVER_ERROR, text="GET /token: 503")))
+    assert (found.status, found.observed) == (Status.FAIL, "[server_error] GET /token: 503")
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    fake = FakeRegistry()
+    for repository in ("app", *(f"team/{number}" for number in range(9))):
+        fake.put_manifest(repository, "1.0", manifest_of(config_blob()))
+    return fake
+
+
+def found_at(registry: FakeRegistry, source: str, **options: Any) -> Finding:
+    images = options.pop("images", ["app:1.0"])
+    with world_over(registry, spec_of(credentials=source, images=images), **options) as world:
+        findings = auth.judge(auth.probe(world, target_of(world)), target_of(world))
+    assert len(findings) == 1
+    assert SECRET not in repr(findings)
+    return findings[0]
+
+
+def test_accepted_credentials_pass_and_name_their_source_not_their_secret(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, BASIC)
+    assert found_at(registry, "env:CI").observed == "Basic, with user 'ann' of 'env:CI'"
+    registry.handler = TokenService(registry)
+    assert "Bearer by https://auth.example.com/token, with user 'ann'" in found_at(registry, "env:CI").observed
+
+
+def test_what_a_token_grants_is_read_from_it(registry: FakeRegistry) -> None:
+    access = [{"type": "repository", "name": "app", "actions": ["pull"]}]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.example.com":
+            return httpx.Response(200, json={"token": jwt({"access": access})})
+        if "Authorization" not in request.headers:
+            challenge = 'Bearer realm="https://auth.example.com/token",service="registry"'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        return registry.serve(request)
+
+    registry.handler = handle
+    assert found_at(registry, "env:CI").observed.endswith(", granted repository:app:pull")
+
+
+def test_an_open_registry_passes_and_says_that_credentials_were_not_tried(registry: FakeRegistry) -> None:
+    assert found_at(registry, "anonymous").observed == "no authentication is asked for at /v2/"
+    assert "user 'ann' of 'env:CI' was not tried" in found_at(registry, "env:CI").observed
+    assert registry.authorizations == [None] * len(registry.requests)
+
+
+def test_a_wrong_password_fails_as_unauthorized_with_where_to_set_it(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, "Basic other")
+    found = found_at(registry, "env:CI")
+    assert found.status is Status.FAIL
+    assert found.observed.startswith("[unauthorized] GET https://registry.example.com/v2/: 401 UNAUTHORIZED")
+    assert "CI_USERNAME and CI_PASSWORD" in found.remedy
+    assert "`docker login registry.example.com`" in found.remedy
+
+
+def test_dockers_config_without_an_entry_says_so_and_how_to_log_in(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, BASIC)
+    found = found_at(registry, "docker", environ={})
+    assert found.status is Status.FAIL
+    assert "Docker's config.json has none for registry.example.com" in found.observed
+    assert "docker login registry.example.com" in found.remedy
+
+
+def test_a_source_that_fails_is_a_failure_with_the_sources_own_words(registry: FakeRegistry) -> None:
+    found = found_at(registry, "env:ABSENT")
+    assert found.status is Status.FAIL
+    assert found.observed.startswith("[unauthorized] credentials 'env:ABSENT': ABSENT_USERNAME is not set")
+    assert registry.requests == []
+
+
+def test_an_anonymous_client_that_v2_refuses_may_still_pull_what_is_public(registry: FakeRegistry) -> None:
+    service = TokenService(registry)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v2/":
+            return httpx.Response(401, headers={"WWW-Authenticate": f'Bearer realm="{service.realm}",service="r"'})
+        return service(request)
+
+    registry.handler = handle
+    assert found_at(registry, "anonymous").status is Status.PASS
+    service.refuse_all = True
+    assert found_at(registry, "anonymous").status is Status.FAIL
+
+
+def test_a_known_user_without_the_right_is_forbidden(registry: FakeRegistry) -> None:
+    service = TokenService(registry)
+    service.error = ',error="insufficient_scope"'
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/team/0/" in request.url.path:
+            challenge = f'Bearer realm="{service.realm}",service="r"{service.error}'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        return service(request)
+
+    registry.handler = handle
+    assert "[forbidden]" in found_at(registry, "env:CI", images=["team/0:1.0"]).observed
+    assert found_at(registry, "env:CI", images=["app:1.0", "team/0:1.0"]).status is Status.WARN
+
+
+def test_a_missing_image_is_no_matter_of_rights(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, BASIC)
+    assert found_at(registry, "env:CI", images=["absent:1.0"]).status is Status.PASS
+
+
+def test_only_the_first_repositories_are_tried(registry: FakeRegistry) -> None:
+    registry.handler = with_basic(registry, BASIC)
+    found_at(registry, "env:CI", images=[f"team/{number}:1.0" for number in range(9)])
+    tried = {request.url.path for request in registry.requests if request.method == "HEAD"}
+    assert tried == {f"/v2/team/{number}/manifests/1.0" for number in range(5)}

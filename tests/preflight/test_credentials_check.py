@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.model.route import Route
+from pullbench.preflight import credentials
+from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.credentials import Kept
+from pullbench.preflight.evidence import as_json
+from pullbench.registry.origin import Origin
+from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from tests.registry.fake_registry import SECRET, FakeRegistry
+from tests.registry.test_keychain import docker_config, helper, inline
+
+HOST = "registry.example.com"
+FILE = "/home/ann/.docker/config.json"
+FAULT = Fault(code=ErrorCode.UNAUTHORIZED, text="credentials 'docker': no")
+HELPER = Origin(source="docker", config_path=FILE, config_exists=True, helper="docker-credential-pass")
+
+
+def judged(evidence: Kept, source: str = "docker") -> Finding:
+    target = Target(route=Route(registry="eu", url=ROUTE.url, credentials=source))
+    findings = credentials.judge(evidence, target)
+    assert len(findings) == 1
+    return findings[0]
+
+
+@pytest.mark.parametrize(
+    ("origin", "where"),
+    [
+        (Origin(source="docker", config_path=FILE, config_exists=True, entry=HOST), f"from {FILE}"),
+        (HELPER, f"from docker-credential-pass, which {FILE} names"),
+        (Origin(source="env:CI", variables=("CI_USERNAME", "CI_TOKEN")), "from CI_USERNAME and CI_TOKEN"),
+        (Origin(source="block:hub"), "from the Prefect Secret 'hub'"),
+    ],
+)
+def test_what_is_found_passes_with_the_user_and_the_place(origin: Origin, where: str) -> None:
+    found = judged(Kept(origin=origin, user="user 'ann'"), origin.source)
+    assert (found.status, found.observed) == (Status.PASS, f"user 'ann', {where}")
+
+
+@pytest.mark.parametrize(
+    ("origin", "observed"),
+    [
+        (Origin(source="anonymous"), "none are used, as the spec says"),
+        (Origin(source="docker"), "no home folder is known, so no config.json: pulls are anonymous"),
+        (Origin(source="docker", config_path=FILE), f"there is no {FILE}: pulls are anonymous"),
+        (HELPER, f"{FILE} has no entry for {HOST}, nor has docker-credential-pass: pulls are anonymous"),
+    ],
+)
+def test_nothing_for_this_host_passes_and_says_so(origin: Origin, observed: str) -> None:
+    found = judged(Kept(origin=origin), origin.source)
+    assert (found.status, found.observed) == (Status.PASS, observed)
+
+
+def test_an_entry_with_another_port_warns_with_the_login_for_this_one() -> None:
+    origin = Origin(source="docker", config_path=FILE, config_exists=True, near=(f"{HOST}:5000",))
+    found = judged(Kept(origin=origin))
+    assert found.status is Status.WARN
+    assert f"though there is one for {HOST}:5000" in found.observed
+    assert f"`docker login {HOST}`" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("origin", "source", "cure"),
+    [
+        (HELPER, "docker", "`command -v docker-credential-pass`"),
+        (
+            Origin(source="docker", config_path=FILE, helper="docker-credential-pass", helper_path="/usr/bin/x"),
+            "docker",
+            "`docker-credential-pass list`",
+        ),
+        (Origin(source="docker", config_path=FILE), "docker", f"`python3 -m json.tool {FILE} >/dev/null`"),
+        (Origin(source="env:CI"), "env:CI", "`export CI_USERNAME=… CI_PASSWORD=…`"),
+        (Origin(source="block:hub"), "block:hub", "`prefect block inspect secret/hub`"),
+    ],
+)
+def test_a_source_that_fails_fails_with_its_own_remedy(origin: Origin, source: str, cure: str) -> None:
+    found = judged(Kept(origin=origin, fault=FAULT), source)
+    assert (found.status, found.observed) == (Status.FAIL, "[unauthorized] credentials 'docker': no")
+    assert cure in found.remedy
+
+
+def probed(source: str, environ: dict[str, str]) -> tuple[Kept, Finding]:
+    registry = FakeRegistry()
+    world = world_over(registry, spec_of(credentials=source), environ=environ)
+    evidence = credentials.probe(world, target_of(world))
+    assert registry.requests == []
+    return evidence, credentials.judge(evidence, target_of(world))[0]
+
+
+def test_the_secret_is_in_neither_evidence_nor_finding(tmp_path: Path) -> None:
+    evidence, found = probed("docker", docker_config(tmp_path, {"auths": {HOST: inline("ann", SECRET)}}))
+    assert found.observed == f"user 'ann', from {tmp_path}/config.json"
+    kept = repr(found) + repr(evidence) + as_json(evidence)
+    assert SECRET not in kept
+    assert inline("ann", SECRET)["auth"] not in kept
+
+
+def test_an_identity_token_has_no_name() -> None:
+    assert probed("env:ID", {"ID_TOKEN": SECRET})[1].observed == "an identity token, from ID_TOKEN"
+
+
+def test_a_missing_helper_and_one_that_fails_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = docker_config(tmp_path, {"credsStore": "box"}) | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    missing = probed("docker", environ)[1]
+    assert missing.status is Status.FAIL
+    assert "the helper docker-credential-box of" in missing.observed
+    assert "is not on PATH" in missing.observed
+    helper(tmp_path, "box", f"echo {SECRET} is no JSON; exit 1", monkeypatch)
+    failing = probed("docker", environ)[1]
+    assert failing.status is Status.FAIL
+    assert "failed for registry.example.com" in failing.observed
+    assert "`docker-credential-box list`" in failing.remedy
+    assert SECRET not in repr(failing)

@@ -1,0 +1,122 @@
+import httpx
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight import latency
+from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.latency import Probes
+from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from tests.registry.fake_registry import FakeRegistry
+
+TARGET = Target(route=ROUTE)
+SERVER_ERROR = Fault(code=ErrorCode.SERVER_ERROR, text="GET https://r.example/v2/: 503")
+RATE_LIMITED = Fault(code=ErrorCode.RATE_LIMITED, text="GET https://r.example/v2/: 429")
+
+
+def judged(fast: int, slow: int = 0, *faults: Fault, objective_s: float | None = 2.0) -> Finding:
+    answered = (0.001,) * fast + (2.001,) * slow
+    findings = latency.judge(Probes(answered_s=answered, faults=faults, objective_s=objective_s), TARGET)
+    assert len(findings) == 1
+    return findings[0]
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "status"),
+    [
+        (200, 0, Status.PASS),
+        (198, 2, Status.PASS),
+        (197, 3, Status.FAIL),
+        (99, 1, Status.PASS),
+        (98, 1, Status.WARN),
+        (97, 2, Status.FAIL),
+        (2, 1, Status.WARN),
+        (0, 1, Status.FAIL),
+        (0, 3, Status.FAIL),
+    ],
+)
+def test_more_than_one_percent_over_the_objective_fails_and_a_single_one_of_few_warns(
+    fast: int, slow: int, status: Status
+) -> None:
+    assert judged(fast, slow).status is status
+
+
+def test_exactly_the_objective_is_not_over_it() -> None:
+    assert latency.judge(Probes(answered_s=(2.0,) * 5, objective_s=2.0), TARGET)[0].status is Status.PASS
+
+
+def test_percentiles_are_shown_where_there_are_enough_probes_for_them() -> None:
+    assert "p50 1.0 ms, p95 1.0 ms, p99 1.0 ms, slowest 1.0 ms of 200 probes" in judged(200).observed
+    few = judged(39).observed
+    assert few == "p50 1.0 ms, slowest 1.0 ms of 39 probes, stopped after 5 s"
+    assert "p95" in judged(40).observed
+
+
+def test_a_miss_says_how_many_and_how_to_see_where_the_time_goes() -> None:
+    found = judged(150, 50)
+    assert found.observed.endswith("; 50 of 200 over 2 s")
+    assert found.expected == "at most 1% of the answers to GET /v2/ take over 2 s"
+    assert "first byte %{time_starttransfer}" in found.remedy
+    assert "https://registry.example.com/v2/`" in found.remedy
+
+
+def test_without_an_objective_the_figures_pass() -> None:
+    assert judged(0, 50, objective_s=None).status is Status.PASS
+
+
+def test_probes_that_fail_count_as_too_slow_and_name_the_code() -> None:
+    found = judged(100, 0, SERVER_ERROR, SERVER_ERROR)
+    assert found.status is Status.FAIL
+    assert found.observed.startswith("[server_error] p50 1.0 ms")
+    assert "2 of 102 over 2 s (2 of them failed)" in found.observed
+    assert judged(0, 0, SERVER_ERROR, objective_s=None).status is Status.FAIL
+
+
+def test_a_rate_limit_that_ends_the_probes_is_a_warning() -> None:
+    found = judged(50, 0, RATE_LIMITED)
+    assert found.status is Status.WARN
+    assert "docker login registry.example.com" in found.remedy
+    assert judged(50, 3, RATE_LIMITED).status is Status.FAIL
+
+
+class SlowTime:
+    """A clock that a probe moves on."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def probed(monkeypatch: pytest.MonkeyPatch, takes_s: float, *answers: httpx.Response) -> tuple[Probes, FakeRegistry]:
+    registry, clock, left = FakeRegistry(), SlowTime(), list(answers)
+
+    def handle(_request: httpx.Request) -> httpx.Response:
+        clock.now_s += takes_s
+        return left.pop(0) if left else httpx.Response(200, json={})
+
+    registry.handler = handle
+    monkeypatch.setattr(latency, "time", clock)
+    world = world_over(registry, spec_of(slo={"p99_api_s": 0.5}))
+    return latency.probe(world, target_of(world)), registry
+
+
+def test_a_fast_registry_gets_as_many_probes_as_a_p99_needs_and_one_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence, registry = probed(monkeypatch, 0.001)
+    assert (len(evidence.answered_s), evidence.objective_s) == (200, 0.5)
+    assert len(registry.requests) == 201
+    assert registry.authorizations == [None] * 201
+
+
+@pytest.mark.parametrize(("takes_s", "made"), [(0.1, 50), (2.0, 3), (9.0, 3), (30.0, 1)])
+def test_a_slow_registry_gets_fewer(monkeypatch: pytest.MonkeyPatch, takes_s: float, made: int) -> None:
+    assert abs(probed(monkeypatch, takes_s)[0].made - made) <= 1
+
+
+@pytest.mark.parametrize(("status", "made"), [(503, 3), (429, 1)])
+def test_a_registry_that_fails_is_left_in_peace(monkeypatch: pytest.MonkeyPatch, status: int, made: int) -> None:
+    ok = httpx.Response(200, json={})
+    evidence, registry = probed(monkeypatch, 0.001, ok, ok, *[httpx.Response(status) for _ in range(9)])
+    assert len(evidence.faults) == made
+    assert len(registry.requests) == 2 + made
