@@ -1,5 +1,6 @@
 """Reads a spec from a YAML file, with overrides; nothing is contacted."""
 
+import glob
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -159,7 +160,14 @@ def _resolve_paths(spec: Spec, path: Path) -> Spec:
         with_command(resolved(entry, f"proxies[{index}]"), f"proxies[{index}]")
         for index, entry in enumerate(spec.proxies)
     ]
-    return spec.model_copy(update={"registries": registries, "proxies": proxies})
+    dockerfiles = [_absolute_glob(folder, pattern) for pattern in spec.dockerfiles]
+    return spec.model_copy(update={"registries": registries, "proxies": proxies, "dockerfiles": dockerfiles})
+
+
+def _absolute_glob(folder: Path, pattern: str) -> str:
+    """The folder's own name is no pattern, even where it has brackets in it."""
+    expanded = str(Path(pattern).expanduser())
+    return expanded if Path(expanded).is_absolute() else f"{glob.escape(str(folder))}/{expanded}"
 
 
 def as_yaml(data: Mapping[str, Any]) -> str:

@@ -141,6 +141,10 @@ class Spec(Strict):
     budget: Budget = Budget()
     seed: int = Field(default=1, ge=0, lt=2**63)
     slo: Slo = Slo()
+    dockerfiles: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    """Globs of Dockerfiles that preflight lints with hadolint, such as services/**/Dockerfile; relative to the spec."""
+    dockerfile_threshold: Literal["error", "warning", "info", "style"] = "error"
+    """The severity of hadolint from which on a Dockerfile fails preflight."""
 
     @model_validator(mode="after")
     def _names_exist_and_are_unique(self) -> Self:
@@ -148,6 +152,7 @@ class Spec(Strict):
         proxies = [DIRECT, *_unique("proxies", [entry.name for entry in self.proxies])]
         engines = _unique("engines", [entry.name for entry in self.engines])
         _unique("images", self.images)
+        _unique("dockerfiles", self.dockerfiles)
         for index, proxy in enumerate(self.proxies):
             if proxy.upstream is not None:
                 _known(f"proxies[{index}].upstream", proxy.upstream, registries)
@@ -167,12 +172,20 @@ class Spec(Strict):
         named = {entry.name: entry for entry in self.engines}
         return named.get(name) or EngineEntry.model_validate({"name": name, "kind": name})
 
+    @property
+    def every_image(self) -> tuple[str, ...]:
+        """The images, and what engines of the matrix pull before them (`base_images`); each once."""
+        bases = (image for name in self.matrix.engines for image in self.engine(name).base_images)
+        return tuple(dict.fromkeys((*self.images, *bases)))
+
     def hash(self) -> str:
         """SHA-256 over the canonical JSON: equal for specs that measure the same.
 
-        The budget is not in it, so that a run that reached it can be resumed with a greater one.
+        The budget is not in it, so that a run that reached it can be resumed with a greater one; nor is what preflight
+        alone reads.
         """
-        canonical = json.dumps(self.model_dump(mode="json", exclude={"budget"}), sort_keys=True, separators=(",", ":"))
+        measured = self.model_dump(mode="json", exclude={"budget", "dockerfiles", "dockerfile_threshold"})
+        canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def redacted(self) -> dict[str, Any]:
