@@ -120,7 +120,10 @@ def _show(chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, appli
     stdout = stdout_console()
     kept = sum(choice.kept is not None for choice in chosen)
     if kept == len(chosen):
-        stdout.print(f"nothing to remove: {count(kept, 'image')} kept, in use or too young", markup=False)
+        stdout.print(
+            f"nothing to remove: {count(kept, 'image')} {'is' if kept == 1 else 'are'} kept, in use or too young",
+            markup=False,
+        )
         return
     if not applied:
         stdout.print(_table(chosen))

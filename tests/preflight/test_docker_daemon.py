@@ -1,0 +1,211 @@
+"""docker-daemon: what it says of a daemon and its settings, on evidence."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pullbench.daemon.docker import DockerDaemon
+from pullbench.daemon.docker_settings import Settings
+from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding, Status
+from pullbench.preflight import docker_daemon
+from pullbench.preflight.check import Fault, Local
+from pullbench.preflight.docker_daemon import Asked, Daemon, downloads_at_once, judge
+from pullbench.preflight.runner import run_checks
+from pullbench.preflight.world import World
+from pullbench.registry.keychain import Keychain
+from tests.preflight.world import spec_of
+
+TARGET = Local(name="engine docker")
+HOST = "unix:///var/run/docker.sock"
+QUICK = Settings(in_file={"max-concurrent-downloads": 10})
+
+
+def judged(*registries: Asked, settings: Settings | None = QUICK, **more: Any) -> list[Finding]:
+    known = {"version": "28.2.2", "driver": "overlay2", "log_driver": "json-file", **more}
+    return judge(Daemon(host=HOST, registries=registries, settings=settings, **known), TARGET)
+
+
+def test_a_daemon_that_is_set_up_as_advised_passes_with_what_was_looked_at() -> None:
+    (finding,) = judged()
+    assert finding.status is Status.PASS
+    assert finding.observed == (
+        "Docker 28.2.2, overlay2, logs by json-file, max-concurrent-downloads 10, shutdown-timeout 15 s"
+    )
+
+
+def test_dockers_default_of_three_downloads_warns_with_the_change_and_the_command() -> None:
+    (finding,) = judged(settings=Settings())
+    assert finding.status is Status.WARN
+    assert "max-concurrent-downloads is 3" in finding.observed
+    assert '."max-concurrent-downloads" = 10' in finding.remedy.replace("\\", "")
+    assert finding.remedy.startswith("`sudo sh -c 'test -s /etc/docker/daemon.json || echo {}")
+    assert finding.remedy.endswith("&& systemctl reload docker'`")
+
+
+def test_a_limit_on_the_command_line_is_changed_there_for_dockerd_refuses_both() -> None:
+    (finding,) = judged(settings=Settings(flags={"max-concurrent-downloads": "5"}))
+    assert "`--max-concurrent-downloads=5` on dockerd's command line" in finding.remedy
+    assert "daemon.json" not in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "downloads"),
+    [
+        (None, None),
+        (Settings(unreadable="permission denied"), None),
+        (Settings(), 3),
+        (Settings(in_file={"max-concurrent-downloads": 0}), 3),
+        (Settings(in_file={"max-concurrent-downloads": "ten"}), 3),
+        (Settings(in_file={"max-concurrent-downloads": 12}), 12),
+        (Settings(flags={"max-concurrent-downloads": "7"}), 7),
+    ],
+)
+def test_the_limit_is_the_one_that_holds_and_unknown_where_it_cannot_be_read(
+    settings: Settings | None, downloads: int | None
+) -> None:
+    assert downloads_at_once(settings) == downloads
+
+
+def test_settings_that_cannot_be_seen_pass_and_say_so() -> None:
+    (finding,) = judged(settings=None)
+    assert finding.status is Status.PASS
+    assert "its max-concurrent-downloads cannot be seen from here" in finding.observed
+
+
+def test_a_plain_registry_that_the_daemon_would_speak_tls_to_fails_with_the_change() -> None:
+    (finding,) = judged(Asked(host="r.example.com:5000", plain_http=True))
+    assert finding.status is Status.FAIL
+    assert finding.observed.startswith("[plain_http] http://r.example.com:5000")
+    assert '."insecure-registries" += ["r.example.com:5000"]' in finding.remedy.replace("\\", "")
+    assert judged(Asked(host="r.example.com:5000", plain_http=True, insecure=True))[0].status is Status.PASS
+
+
+def test_a_registry_whose_certificate_is_not_verified_warns_but_not_one_of_this_machine() -> None:
+    (finding,) = judged(Asked(host="r.example.com", insecure=True))
+    assert finding.status is Status.WARN
+    assert "TLS protects nothing" in finding.observed
+    assert judged(Asked(host="127.0.0.1:5000", insecure=True, loopback=True))[0].status is Status.PASS
+
+
+def test_a_ca_that_the_daemon_lacks_warns_with_the_command_that_installs_it() -> None:
+    (finding,) = judged(Asked(host="r.example.com", ca_file="/specs/ca.pem"))
+    assert finding.status is Status.WARN
+    assert "`sudo install -D -m 644 /specs/ca.pem /etc/docker/certs.d/r.example.com/ca.crt`" in finding.remedy
+
+
+def test_a_proxy_or_a_mirror_of_the_daemons_own_is_no_direct_way() -> None:
+    (finding,) = judged(Asked(host="r.example.com", by_proxy="http://squid:3128"))
+    assert (finding.status, "by the proxy http://squid:3128" in finding.observed) == (Status.WARN, True)
+    assert "add r.example.com to NO_PROXY" in finding.remedy
+    (finding,) = judged(Asked(host="registry-1.docker.io"), mirrors=("https://mirror.example.com/",))
+    assert (finding.status, "mirrors before Docker Hub" in finding.observed) == (Status.WARN, True)
+    (finding,) = judged(Asked(host="r.example.com"), mirrors=("https://mirror.example.com/",))
+    assert finding.status is Status.PASS
+
+
+def test_a_slow_storage_driver_warns() -> None:
+    (finding,) = judged(driver="vfs")
+    assert (finding.status, "it copies every layer whole" in finding.observed) == (Status.WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cure"),
+    [
+        ("No such file or directory", "sudo systemctl start docker"),
+        ("Permission denied (add this user to the group `docker`)", "sudo usermod -aG docker"),
+    ],
+)
+def test_a_daemon_that_does_not_answer_fails_with_what_to_do(reason: str, cure: str) -> None:
+    fault = Fault(code=ErrorCode.ENGINE_UNAVAILABLE, text=f"docker {HOST}: no answer from the daemon: {reason}")
+    (finding,) = judge(Daemon(host=HOST, fault=fault), TARGET)
+    assert finding.status is Status.FAIL
+    assert finding.observed.startswith("[engine_unavailable]")
+    assert cure in finding.remedy
+    assert HOST in finding.remedy
+
+
+class Answering:
+    """Stands for a daemon with this `docker info`."""
+
+    host = "tcp://10.0.0.7:2375"
+
+    def __init__(self, info: dict[str, Any] | Exception) -> None:
+        self._info = info
+
+    def info(self) -> dict[str, Any]:
+        if isinstance(self._info, Exception):
+            raise self._info
+        return self._info
+
+    def close(self) -> None:
+        pass
+
+
+def probed(info: dict[str, Any] | Exception, url: str = "http://127.0.0.1:5000", **entry: Any) -> Daemon:
+    registry = {"name": "eu", "url": url, "credentials": "anonymous", **entry}
+    spec = spec_of(registries=[registry], matrix={"engines": ["docker"]})
+    open_it = cast("type[DockerDaemon]", lambda _: Answering(info))
+    facts = Facts(host_platform="linux/amd64", offline=True)
+    with World(spec, facts, Keychain(environ={}), daemon=open_it) as world:
+        return docker_daemon.probe(world, TARGET)
+
+
+def test_a_registry_is_insecure_by_its_name_or_by_the_range_of_its_address() -> None:
+    config = {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {"127.0.0.1:9": {"Secure": True}}}
+    (asked,) = probed({"RegistryConfig": config}).registries
+    assert (asked.plain_http, asked.insecure, asked.loopback) == (True, True, True)
+    named = {"IndexConfigs": {"192.0.2.7:5000": {"Secure": False}}}
+    (asked,) = probed({"RegistryConfig": named}, "https://192.0.2.7:5000").registries
+    assert (asked.insecure, asked.loopback) == (True, False)
+    assert not probed({}, "https://192.0.2.7:5000").registries[0].insecure
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "by_proxy"),
+    [
+        ("", "http://squid:3128"),
+        ("192.0.2.7", None),
+        ("192.0.2.0/24,other", None),
+        ("10.0.0.0/8", "http://squid:3128"),
+        ("*", None),
+        ("92.0.2.7", "http://squid:3128"),
+    ],
+)
+def test_a_daemons_proxy_counts_unless_its_exceptions_name_the_host(no_proxy: str, by_proxy: str | None) -> None:
+    info = {"HttpsProxy": "http://ann:secret@squid:3128", "NoProxy": no_proxy}
+    assert probed(info, "https://192.0.2.7").registries[0].by_proxy == by_proxy
+
+
+@pytest.mark.parametrize(("entry", "excepts"), [("example.com", True), (".example.com", True), ("ample.com", False)])
+def test_a_domain_of_no_proxy_covers_what_is_below_it(entry: str, excepts: bool) -> None:
+    assert docker_daemon._excepts(entry, "r.example.com") is excepts
+
+
+def test_a_daemon_far_away_is_not_asked_for_files_of_this_machine(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    found = probed({}, "https://192.0.2.7", ca_file=str(ca))
+    assert (found.settings, found.registries[0].ca_file) == (None, None)
+
+
+def test_an_answer_that_breaks_the_check_is_a_check_that_could_not_run() -> None:
+    spec = spec_of(matrix={"engines": ["docker"]})
+    facts = Facts(host_platform="linux/amd64", offline=True)
+    for info, status in (
+        (ValueError("junk"), Status.ERROR),
+        (RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker x", "no answer"), Status.FAIL),
+    ):
+        open_it = cast("type[DockerDaemon]", lambda _, info=info: Answering(info))
+        with World(spec, facts, Keychain(environ={}), daemon=open_it) as world:
+            (finding,) = run_checks([docker_daemon.CHECK], world)
+        assert finding.status is status
+
+
+def test_a_run_does_not_look_at_the_daemon_of_an_engine_that_is_planned_out() -> None:
+    spec = spec_of(matrix={"engines": ["wire", "docker"]})
+    facts = Facts(host_platform="linux/amd64", offline=True)
+    with World(spec, facts, Keychain(environ={}), engines={"wire"}) as world:
+        (finding,) = run_checks([docker_daemon.CHECK], world)
+    assert finding.status is Status.SKIP
