@@ -2,9 +2,9 @@
 
 import argparse
 
-from benchmarks import debian, overhead, wire
+from benchmarks import debian, overhead, truth, wire
 
-BENCHMARKS = {"wire": wire.run, "overhead": overhead.run, "debian": debian.run}
+BENCHMARKS = {"wire": wire.run, "overhead": overhead.run, "debian": debian.run, "truth": truth.run}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, mean_interval
 
 MIN_LEVELS = 4
 """Concurrencies that a fit needs: one more than the law has unknowns."""
-_RESAMPLES = 600
+_RESAMPLES = 1000
 _MISFIT_AT_MOST = 0.10
 """A law that is off by more than this anywhere is no description, whatever the noise."""
 
@@ -123,13 +123,12 @@ def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) ->
             recommended=None, costs=(),
         )  # fmt: skip
     levels = tuple(_level(table, concurrencies, index) for index in range(len(concurrencies)))
-    law, no_law = _law(concurrencies, table)
+    law, no_law, curves = _law(concurrencies, table)
     knee, low, high = None, None, None
     if len(concurrencies) > 1 and len(table) >= MIN_BLOCKS:
-        by_law = law is not None
-        index = _knee(concurrencies, table.mean(axis=0), _standard_error(table), by_law=by_law, margin=margin)
-        knee = concurrencies[index]
-        low, high = _knee_interval(concurrencies, table, by_law=by_law, margin=margin)
+        found = _knees(curves, math.log1p(margin) + (0.0 if law else _standard_error(table)))
+        bounds = np.quantile(found[1:], _TAILS, method="inverted_cdf")
+        knee, low, high = (concurrencies[int(index)] for index in (found[0], *bounds))
     last = concurrencies[-1]
     return Scaling(
         levels=levels,
@@ -181,18 +180,27 @@ def _costs(concurrencies: Sequence[int], table: _Table, recommended: int) -> tup
     return tuple(made)
 
 
-def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw | None]:
-    if len(concurrencies) < MIN_LEVELS:
-        return None, NoLaw.TOO_FEW_LEVELS
+def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw | None, _Table]:
+    """The law, or why there is none, and curves of log rates to look for the knee in.
+
+    The first curve is that of this table, the rest those that other blocks might have given: by the law where it fits,
+    for that takes the noise out, else as measured.
+    """
+    if len(concurrencies) < 2:
+        return None, NoLaw.TOO_FEW_LEVELS, table
     if len(table) < MIN_BLOCKS:
-        return None, NoLaw.TOO_FEW_BLOCKS
+        return None, NoLaw.TOO_FEW_BLOCKS, table
     means = table.mean(axis=0)
+    others = _other_means(table)
+    as_measured = np.vstack([means, others])
+    if len(concurrencies) < MIN_LEVELS:
+        return None, NoLaw.TOO_FEW_LEVELS, as_measured
     rate_of_one, contention, coherency = _fit(concurrencies, means)
     off = float(np.abs(_predicted(concurrencies, rate_of_one, contention, coherency) - means).max())
-    if off > max(math.log1p(_MISFIT_AT_MOST), 2 * _standard_error(table)):
-        return None, NoLaw.MISFIT
-    fits = np.array([_fit(concurrencies, mine)[1:] for mine in _other_means(table)])
-    low, high = np.quantile(fits, _TAILS, axis=0)
+    if off > max(math.log1p(_MISFIT_AT_MOST), 3 * _standard_error(table)):
+        return None, NoLaw.MISFIT, as_measured
+    fits = [(rate_of_one, contention, coherency), *(_fit(concurrencies, other) for other in others)]
+    low, high = np.quantile([fit[1:] for fit in fits[1:]], _TAILS, axis=0)
     law = Law(
         rate_of_one=rate_of_one,
         contention=contention,
@@ -204,7 +212,7 @@ def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw
         peak=math.sqrt((1 - contention) / coherency) if coherency > 0 and contention < 1 else None,
         misfit=math.expm1(off),
     )
-    return law, None
+    return law, None, np.array([_predicted(concurrencies, *fit) for fit in fits])
 
 
 def _fit(concurrencies: Sequence[int], means: _Table) -> tuple[float, float, float]:
@@ -227,23 +235,13 @@ def _predicted(concurrencies: Sequence[int], rate_of_one: float, contention: flo
     return rates
 
 
-def _knee(concurrencies: Sequence[int], means: _Table, error: float, *, by_law: bool, margin: float) -> int:
-    """The index of the fewest at once that are within the margin of the best.
+def _knees(curves: _Table, forgiven: float) -> _Table:
+    """By curve, the index of the fewest at once whose log rate is within so much of the best.
 
-    By the law where it fits, for it takes the noise out; else by the measured rates, of which the best is flattered by
-    its luck, so one standard error more is forgiven.
+    Of measured rates the best is flattered by its luck, so a standard error more than the margin is forgiven there.
     """
-    curve = _predicted(concurrencies, *_fit(concurrencies, means)) if by_law else means
-    forgiven = math.log1p(margin) + (0.0 if by_law else error)
-    return int(np.argmax(curve >= curve.max() - forgiven))
-
-
-def _knee_interval(concurrencies: Sequence[int], table: _Table, *, by_law: bool, margin: float) -> tuple[int, int]:
-    """The knees of the means that other blocks might have given, without the outer 5%."""
-    error = _standard_error(table)
-    knees = [_knee(concurrencies, means, error, by_law=by_law, margin=margin) for means in _other_means(table)]
-    low, high = np.quantile(knees, _TAILS, method="inverted_cdf")
-    return concurrencies[int(low)], concurrencies[int(high)]
+    knees: _Table = np.argmax(curves >= curves.max(axis=1, keepdims=True) - forgiven, axis=1)
+    return knees
 
 
 def _standard_error(table: _Table) -> float:

@@ -80,9 +80,9 @@ def test_only_blocks_with_values_of_both_are_paired() -> None:
 
 def test_ratios_without_spread_are_judged_by_their_signs() -> None:
     assert one(blocks(*[1.0] * 5), blocks(*[2.0] * 5)).verdict is Verdict.INCONCLUSIVE
-    six = one(blocks(*[1.0] * 6), blocks(*[2.0] * 6))
-    assert six.p == pytest.approx(2 * 0.5**6)
-    assert six.verdict is Verdict.SLOWER
+    seven = one(blocks(*[1.0] * 7), blocks(*[2.0] * 7))
+    assert seven.p == pytest.approx(2 * 0.5**7)
+    assert seven.verdict is Verdict.SLOWER
     same = one(blocks(*[0.3] * 6), blocks(*[0.3] * 6))
     assert (same.p, same.verdict) == (1.0, Verdict.NO_DIFFERENCE)
 
@@ -112,6 +112,14 @@ def test_holm_keeps_the_order_and_never_lowers_a_p(values: list[float]) -> None:
     assert all(after <= 1 for after in corrected)
     ranked = [after for _, after in sorted(zip(values, corrected, strict=True))]
     assert ranked == sorted(ranked)
+
+
+def test_a_p_just_under_five_in_a_hundred_is_no_verdict() -> None:
+    found = one(blocks(1, 1, 1, 1, 1), blocks(1.08, 1.35, 1.19, 1.4, 1.03))
+    assert found.p is not None and found.low is not None
+    assert 0.03 < found.p < 0.05
+    assert found.low > 1.0
+    assert found.verdict is Verdict.INCONCLUSIVE
 
 
 def test_equal_cells_are_seldom_called_different() -> None:
