@@ -1,4 +1,4 @@
-"""The commands `compare` and `baseline …`: what flows/cli.py is for the others."""
+"""The commands `compare`, `trend` and `baseline …`: what flows/cli.py is for the others."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,6 +52,23 @@ def compare(
         as_json=as_json,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def trend(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as `pullbench runs` lists it.")],
+    last: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest N runs alone.")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print, render nothing.")] = False,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    as_json: Json = False,
+) -> None:
+    """Show a benchmark over its runs: since when is it slower or faster?"""
+    from flows.commands.compared import show_trend
+
+    raise typer.Exit(
+        show_trend(name, last=last, results=results, reports=reports, report=not no_report, as_json=as_json)
+    )
 
 
 @baseline_app.command("set")

@@ -1,4 +1,4 @@
-"""Two runs side by side, as a table of the shell."""
+"""Stored runs beside each other, as tables of the shell."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from pullbench.report import numbers
 from pullbench.report.comparison import ALIKE, FAILS_MORE
 from pullbench.report.stored import records
 from pullbench.report.tables import varying
+from pullbench.report.trend import Trend
 
 _STYLES = {"slower": "bold red", "faster": "green", FAILS_MORE: "bold red", "fails_less": "green"}
 
@@ -34,6 +35,31 @@ def comparison_table(cells: pd.DataFrame) -> Table:
             numbers.ratio_range(low, high),
             f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",
             _verdict(row),
+        )
+    return table
+
+
+def trend_table(found: Trend) -> Table:
+    """A benchmark's runs, the oldest first, with the steps of the whole between them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("run", "started (UTC)", "quarter"):
+        table.add_column(title, no_wrap=True)
+    for title in ("median", "95% interval", "succeeded"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    whole = found.steps[found.steps["setting"] == ""]
+    steps = {row["run_id"]: row for row in records(whole)}
+    for row in records(found.runs):
+        step = steps.get(row["run_id"])
+        said = "" if step is None else f"{step['verdict']} from here on: {numbers.ratio(step['ratio'])}"
+        table.add_row(
+            row["run_id"],
+            f"{row['started_at']:%Y-%m-%d %H:%M}",
+            row["quarter"],
+            numbers.seconds(row["level_s"]),
+            numbers.seconds_range(row["level_low_s"], row["level_high_s"]),
+            f"{row['succeeded']}/{row['pulls']}",
+            Text(said, style="" if step is None else _STYLES[step["verdict"]]),
         )
     return table
 

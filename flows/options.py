@@ -15,4 +15,6 @@ Sets = Annotated[
 Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a folder or an fsspec URL.")]
 Reports = Annotated[Path, typer.Option(metavar="DIR", help="Where HTML reports go.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it, or 'latest'.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it; 'latest'; a label; or a name.")
+]

@@ -1,4 +1,4 @@
-"""`compare` and `baseline`: two stored runs side by side, and which run others are compared with. Without Prefect."""
+"""`compare`, `trend` and `baseline`: stored runs beside each other, without Prefect."""
 
 import json
 import re
@@ -8,15 +8,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.comparison_table import comparison_table
+from flows.comparison_table import comparison_table, trend_table
 from flows.console import plain, stdout_console
 from pullbench.errors import UsageError
 from pullbench.report import comparison_words
 from pullbench.report.choose import choose_baseline, choose_run
 from pullbench.report.comparison import RunsCompared, compare_runs
 from pullbench.report.comparison_document import comparison_document
-from pullbench.report.render import check_out_dir, render_comparison
+from pullbench.report.render import check_out_dir, render_comparison, render_trend
 from pullbench.report.stored import read_run
+from pullbench.report.trend import trend_of
+from pullbench.report.trend_sections import headline, trend_document
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -88,6 +90,27 @@ def _code(found: RunsCompared, at_least: float | None, *, any_machine: bool) -> 
         Console(stderr=True).print(f"pullbench: {text}", markup=False, soft_wrap=True)
         return 0
     return 1
+
+
+def show_trend(name: str, *, last: int | None, results: str, reports: Path, report: bool, as_json: bool) -> int:
+    """Print a benchmark's runs and steps; a step is news, not a failure."""
+    store = ResultStore(results)
+    found = trend_of(store, name, last=last)
+    page = None
+    if report:
+        check_out_dir(reports)
+        page = render_trend(results, name, last, reports)
+    if as_json:
+        print(json.dumps(trend_document(found, None if page is None else str(page)), indent=2, default=str))
+        return 0
+    stdout, said = stdout_console(), headline(found)
+    stdout.print(trend_table(found))
+    stdout.print()
+    stdout.print(plain(said.title), style="bold")
+    stdout.print(plain(said.sentence))
+    if page is not None:
+        stdout.print(plain(f"report: {page}"))
+    return 0
 
 
 def set_baseline(run: str, *, results: str) -> int:

@@ -8,9 +8,13 @@ from rich.table import Table
 
 from flows.console import cells_table, plain, print_stopping_findings, print_verdict, stdout_console
 from pullbench.errors import UsageError
+from pullbench.report.choose import choose_run
 from pullbench.report.documents import run_document
+from pullbench.report.markdown import run_summary
 from pullbench.report.render import find_report, render_run_report
 from pullbench.store.dataset import ResultStore
+
+_FORMATS = ("html", "md", "json")
 
 
 def list_runs(*, results: str, as_json: bool) -> int:
@@ -63,18 +67,19 @@ def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
     return 0
 
 
-def render_report(run_id: str, *, results: str, reports: Path) -> int:
-    path = render_run_report(results, _find(ResultStore(results), run_id), reports)
-    print(path)
+def render_report(run_id: str, *, form: str, results: str, reports: Path) -> int:
+    if form not in _FORMATS:
+        raise UsageError(f"--format: '{form}' is none of {', '.join(_FORMATS)}")
+    store = ResultStore(results)
+    found = _find(store, run_id)
+    if form == "html":
+        print(render_run_report(results, found, reports))
+        return 0
+    page = find_report(reports, found)
+    document = run_document(store, found, None if page is None else str(page))
+    print(run_summary(document) if form == "md" else json.dumps(document, indent=2, default=str))
     return 0
 
 
 def _find(store: ResultStore, run_id: str) -> str:
-    if run_id != "latest":
-        return store.run(run_id).run_id
-    found = store.runs()
-    if not found:
-        raise UsageError(
-            "latest: no run is stored there yet; `pullbench runs` lists what is, `pullbench demo` makes one"
-        )
-    return found[0].run_id
+    return choose_run(store, run_id).run_id

@@ -5,7 +5,8 @@
     summary.md                          for a chat or a pull request
     pulls.parquet, trials.parquet, …    the tables, as they are stored
 
-Beside a comparison: comparison.json, the document of `pullbench compare --json`, and summary.md.
+Beside a comparison: comparison.json, the document of `pullbench compare --json`, and summary.md. Beside a trend:
+trend.json and runs.csv.
 """
 
 import json
@@ -21,6 +22,8 @@ from pullbench.report.documents import run_document
 from pullbench.report.markdown import comparison_summary, run_summary
 from pullbench.report.stored import read_run
 from pullbench.report.tables import CELL_COLUMNS
+from pullbench.report.trend import RUN_COLUMNS, trend_of
+from pullbench.report.trend_sections import trend_document
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
 
@@ -49,10 +52,21 @@ def write_comparison_beside(store: ResultStore, baseline: str, candidate: str, f
     _put(folder / "summary.md", comparison_summary(document).encode())
 
 
+def write_trend_beside(store: ResultStore, name: str, last: int | None, folder: Path, *, page: str) -> None:
+    """Write a trend's runs and steps into its report's folder."""
+    document = trend_document(trend_of(store, name, last=last), page)
+    _put(folder / "trend.json", _json(document))
+    _put(folder / "runs.csv", _csv(document["runs"], RUN_COLUMNS).encode())
+
+
 def cells_csv(cells: list[dict[str, Any]]) -> str:
     """The cells as CSV, nothing in which a spreadsheet runs: text that starts like a formula gets a quote before it."""
-    rows = [{name: _harmless(value) for name, value in cell.items()} for cell in cells]
-    return pd.DataFrame(rows, columns=CELL_COLUMNS).to_csv(index=False, lineterminator="\n")
+    return _csv(cells, CELL_COLUMNS)
+
+
+def _csv(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    harmless = [{name: _harmless(value) for name, value in row.items()} for row in rows]
+    return pd.DataFrame(harmless, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
 def _json(document: dict[str, Any]) -> bytes:

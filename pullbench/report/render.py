@@ -4,11 +4,13 @@
     OUT_DIR/RUN_ID/report.ipynb                      the notebook it came from, executed
     OUT_DIR/RUN_ID/run.json, cells.csv, …            its data (report/beside.py)
     OUT_DIR/compare-BASELINE-CANDIDATE/index.html    two runs compared
+    OUT_DIR/trend-HASH/index.html                    a benchmark over its runs; a hash of its name
 
 The process gets no environment but what Python needs, and folders of its own for Jupyter's and IPython's settings: what a
 user configured there does not change a report, and no secret of the environment can get into one.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -23,13 +25,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.report.beside import write_comparison_beside, write_run_beside
+from pullbench.report.beside import write_comparison_beside, write_run_beside, write_trend_beside
 from pullbench.report.stored import RESULTS_URL_VARIABLE
 from pullbench.store.dataset import ResultStore, check_run_id
 
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
 COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
+TREND_NOTEBOOK = ROOT / "notebooks" / "trend.ipynb"
 PAGE = "index.html"
 TIMEOUT_S = 900
 _KEPT = (
@@ -81,9 +84,27 @@ def render_comparison(results_url: str, baseline: str, candidate: str, out_dir: 
     return _report(COMPARE_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
+def render_trend(results_url: str, name: str, last: int | None, out_dir: Path) -> Path:
+    """Make the report of a benchmark over its runs and return the path of its HTML; raises as `render_run_report` does."""
+    store = ResultStore(_absolute(results_url))
+    folder = trend_folder(out_dir, name)
+
+    def write_data() -> None:
+        write_trend_beside(store, name, last, folder, page=PAGE)
+
+    parameters = {"name": name, "last": last or 0}
+    title, again = f"{name} · trend · pullbench", f"pullbench trend '{name}'"
+    return _report(TREND_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
+
+
+def trend_folder(out_dir: Path, name: str) -> Path:
+    """Where the trend of a name goes: people choose names, so they become no path."""
+    return out_dir.resolve() / f"trend-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
 def _report(
     notebook: Path,
-    runs: Mapping[str, str],
+    asked: Mapping[str, Any],
     results_url: str,
     folder: Path,
     *,
@@ -92,7 +113,7 @@ def _report(
     meanwhile: Callable[[], None],
 ) -> Path:
     results_url = _absolute(results_url)
-    parameters = {"results_url": _without_secrets(results_url), **runs}
+    parameters = {"results_url": _without_secrets(results_url), **asked}
     check_parameters(notebook, parameters)
     with _writing(folder, again):
         folder.mkdir(parents=True, exist_ok=True)

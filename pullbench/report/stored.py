@@ -60,9 +60,14 @@ def open_results(results_url: str) -> ResultStore:
 
 def read_run(store: RunStore, run_id: str) -> StoredRun:
     """Read one run; raises UsageError, as the store does, where there is none."""
-    run = store.run(run_id)
     frames = {table: store.frame(table, run_id) for table in ("trials", "pulls", "transfers", "checks")}
-    return StoredRun(run=run, spec=json.loads(run.spec or "{}"), **frames)
+    return stored_of(store.run(run_id), **frames)
+
+
+def stored_of(run: Run, **frames: pd.DataFrame) -> StoredRun:
+    """A run with some of its tables; those that are not given are empty."""
+    given = {table: frames.get(table, pd.DataFrame()) for table in ("trials", "pulls", "transfers", "checks")}
+    return StoredRun(run=run, spec=json.loads(run.spec or "{}"), **given)
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:

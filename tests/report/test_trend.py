@@ -1,0 +1,123 @@
+"""A benchmark over its runs: steps are found where they are, and runs of other settings are in no line."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pullbench.errors import UsageError
+from pullbench.report import figures, tables, trend_sections
+from pullbench.report.stored import read_run
+from pullbench.report.trend import Trend, quarter, trend_of
+from pullbench.store.dataset import ResultStore
+from tests.report import synthetic
+from tests.report.synthetic import STARTED_AT, Recipe
+
+ONE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4), blocks=3, warmup=0, pulls=4)
+NAME = ONE.name
+
+
+def history(folder: Path, slower: list[float], recipe: Recipe = ONE) -> ResultStore:
+    """A run every fortnight, each with its multiple of the usual time."""
+    for number, factor in enumerate(slower):
+        started_at = STARTED_AT + timedelta(days=14 * number)
+        made = replace(recipe, run_id=f"run-{number:02d}", seed=number, started_at=started_at, slower=factor)
+        store = synthetic.make(folder, made)
+    return store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
+    """Twelve runs, half as slow again from the eighth on, where the client's version changed too."""
+    made = history(tmp_path_factory.mktemp("history"), [1.0] * 7 + [1.5] * 5)
+    for number in range(7, 12):
+        run = made.run(f"run-{number:02d}")
+        made.write_run(replace(run, environment=json.dumps({**json.loads(run.environment), "kernel": "Linux 6.2"})))
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(store: ResultStore) -> Trend:
+    return trend_of(store, NAME)
+
+
+def test_a_step_is_found_where_it_is_with_its_size_and_what_else_changed(found: Trend) -> None:
+    whole = found.steps[found.steps["setting"] == ""]
+
+    assert whole["run_id"].tolist() == ["run-07"]
+    assert whole["ratio"].iloc[0] == pytest.approx(1.5, rel=0.1)
+    assert [entry.what for entry in found.changes["run-07"]] == ["kernel"]
+    said = trend_sections.headline(found)
+    assert (said.status, said.title[:25]) == ("slower", "Slower since 01 March 202")
+
+
+def test_a_run_s_level_is_that_of_the_table_of_cells(store: ResultStore, found: Trend) -> None:
+    stored = read_run(store, "run-03")
+    cells = tables.cells(stored.pulls, stored.trials)
+
+    level = found.runs.set_index("run_id").loc["run-03", "level_s"]
+
+    assert level == pytest.approx((cells["median_s"].prod()) ** (1 / len(cells)), rel=1e-9)
+
+
+def test_a_steady_history_has_no_step(tmp_path: Path) -> None:
+    found = trend_of(history(tmp_path, [1.0] * 8), NAME)
+
+    assert found.steps.empty
+    assert trend_sections.headline(found).title == "Steady: no step is shown"
+    assert "No step is shown" in trend_sections.steps(found)
+
+
+def test_few_runs_show_no_step_and_say_why(tmp_path: Path) -> None:
+    found = trend_of(history(tmp_path, [1.0, 1.0, 3.0, 3.0]), NAME)
+
+    assert found.steps.empty
+    assert trend_sections.headline(found).sentence.endswith("A step needs 3 runs on each side to be shown.")
+
+
+def test_a_run_of_other_settings_is_left_out_and_named(tmp_path: Path) -> None:
+    history(tmp_path, [1.0, 1.0])
+    newest = replace(ONE, run_id="newest", started_at=STARTED_AT + timedelta(days=99), concurrency=(1, 8))
+
+    found = trend_of(synthetic.make(tmp_path, newest), NAME)
+
+    assert found.left_out == ["run-00", "run-01"]
+    assert found.runs["run_id"].tolist() == ["newest"]
+    assert "2 runs of this name lack a setting of the newest run" in trend_sections.header(found)
+    assert figures.trend(found.runs, found.steps) == ""
+
+
+def test_a_newest_run_in_which_everything_failed_shows_nothing_rather_than_a_number(tmp_path: Path) -> None:
+    history(tmp_path, [1.0])
+    newest = replace(ONE, run_id="newest", started_at=STARTED_AT + timedelta(days=99), fail_everywhere=True)
+
+    found = trend_of(synthetic.make(tmp_path, newest), NAME)
+
+    assert found.runs.empty
+    assert trend_sections.headline(found).title == "Nothing to show"
+
+
+def test_the_newest_runs_alone_can_be_taken_and_unfinished_ones_never_are(store: ResultStore) -> None:
+    assert trend_of(store, NAME, last=3).runs["run_id"].tolist() == ["run-09", "run-10", "run-11"]
+    with pytest.raises(UsageError, match=f"'nope': no complete run of that name .*: {NAME}"):
+        trend_of(store, "nope")
+
+
+@pytest.mark.parametrize(
+    ("month", "name"), [(1, "2026 Q1"), (3, "2026 Q1"), (4, "2026 Q2"), (9, "2026 Q3"), (12, "2026 Q4")]
+)
+def test_quarters_are_those_of_the_calendar(month: int, name: str) -> None:
+    assert quarter(datetime(2026, month, 15, tzinfo=UTC)) == name
+
+
+def test_the_picture_and_the_document_tell_the_same_step(found: Trend) -> None:
+    document = json.loads(json.dumps(trend_sections.trend_document(found)))
+
+    assert document["steps"][0]["run_id"] == "run-07"
+    assert document["steps"][0]["changes"] == ["environment: kernel"]
+    assert f"{document['steps'][0]['ratio']:.2f}×" in figures.trend(found.runs, found.steps)
+    assert len(document["runs"]) == 12
+    assert "run-07" in trend_sections.steps(found)
+    assert trend_sections.runs(found).count("<tr") == 13
