@@ -10,6 +10,7 @@ from pullbench.preflight import (
     credentials,
     dns,
     docker_daemon,
+    dockerfile,
     http2,
     image,
     latency,
@@ -51,4 +52,5 @@ CHECKS: tuple[Check[Any, Any], ...] = (
     local_cache.CHECK,
     resolver.CHECK,
     clock.CHECK,
+    dockerfile.CHECK,
 )
