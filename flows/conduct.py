@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flows.budget import BudgetMeter
+from flows.setup_view import setup_lines
 from pullbench.bench.session import Session, Stored
 from pullbench.bench.specfile import load_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
@@ -129,6 +130,8 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     left = [trial for trial in plan.trials if trial.number not in finished]
     progress.planned(run, plan, len(finished))
     if left:
+        for line in setup_lines(plan, session.spec):
+            progress.note(line)
         with _closing(session, run):
             if not request.skip_preflight:
                 _check(

@@ -12,6 +12,7 @@ from flows.console import plan_table, planned_out_lines, stdout_console, waiting
 from flows.findings_view import STATUS_STYLES, findings_view
 from flows.plain import plain
 from flows.prefect_secret import prefect_secret
+from flows.setup_view import setup_lines
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
@@ -92,6 +93,8 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     for image in facts.images.values():
         if image.error_code is not None:
             stdout.print(plain(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))
+    for line in setup_lines(made, loaded.spec):
+        stdout.print(plain(line))
     for shortfall in shortfalls(loaded.spec.budget, made):
         stdout.print(plain(f"{shortfall}: the run would stop there, with what it measured stored"))
     size = "size not known" if made.bytes is None else format_bytes(made.bytes)
