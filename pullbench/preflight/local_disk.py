@@ -45,8 +45,10 @@ class Disk:
 
 
 def every_disk(world: World) -> list[Local]:
-    """Each engine that writes, and the folder that results go to."""
-    return [*(local(entry) for entry in world.engines if _writes(entry)), RESULTS]
+    """Each engine that writes and is measured, and the folder that results go to."""
+    measured = None if world.plan is None else {cell.engine for cell in world.plan.cells}
+    engines = [entry for entry in world.engines if measured is None or entry.name in measured]
+    return [*(local(entry) for entry in engines if _writes(entry)), RESULTS]
 
 
 def _writes(entry: EngineEntry) -> bool:

@@ -1,5 +1,6 @@
 """local-disk and local-cache, on evidence."""
 
+import dataclasses
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import pytest
 
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.facts import Facts, ImageFacts, PlatformImage
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.plan import plan
@@ -127,6 +128,14 @@ def test_what_a_run_needs_is_not_known_where_the_facts_lack_an_image() -> None:
 def test_only_engines_that_write_are_looked_at_and_the_folder_of_results_always() -> None:
     with world_of(["wire", "disk", "skopeo"], ["a:1"]) as world:
         assert [target.name for target in every_disk(world)] == ["engine disk", "engine skopeo", "working folder"]
+
+
+def test_an_engine_that_is_planned_out_writes_nothing() -> None:
+    spec = spec_of(images=["a:1"], matrix={"engines": ["wire", "skopeo"], "platforms": ["linux/amd64"]})
+    known = EngineFacts(name="skopeo", kind="skopeo", unavailable="it is not installed")
+    facts = dataclasses.replace(facts_of("a:1"), engines={"skopeo": known})
+    with World(spec, facts, Keychain(environ={}), plan=plan(spec, facts)) as world:
+        assert every_disk(world) == [RESULTS]
 
 
 def test_the_disk_under_a_folder_is_the_one_that_df_shows(tmp_path: Path) -> None:
