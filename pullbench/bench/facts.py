@@ -2,7 +2,7 @@
 
 import dataclasses
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pullbench.engines.base import Engine
@@ -42,7 +42,7 @@ def gather_facts(
     ways = list(_first_routes(spec).values())
     asked: list[Callable[[], EngineFacts | list[ImageFacts]]] = [
         *(partial(_engine_facts, engine, brought) for engine in engines.values()),
-        *(partial(_images_of, route, spec.images, platforms, keychain) for route in ways),
+        *(partial(_images_of, route, spec.every_image, platforms, keychain) for route in ways),
     ]
     found = together(asked, at_once=_LOOKUPS_AT_ONCE, name="facts")
     return Facts(
@@ -61,7 +61,7 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
     return chosen
 
 
-def _images_of(route: Route, images: list[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
+def _images_of(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """The first image tells whether the registry can be reached; only then are the others asked for, side by side."""
     with RegistryClient(route, keychain) as client:
 

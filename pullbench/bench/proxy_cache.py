@@ -206,5 +206,7 @@ def _is_mirror(trial: Trial, spec: Spec) -> bool:
 
 
 def _layer_bytes(requests: Sequence[PullRequest]) -> int:
-    layers = {layer.digest: layer.size_bytes for request in requests for layer in request.expected.manifest.layers}
+    manifests = [request.expected.manifest for request in requests]
+    manifests += [base.expected.manifest for request in requests for base in request.bases]
+    layers = {layer.digest: layer.size_bytes for manifest in manifests for layer in manifest.layers}
     return sum(layers.values())

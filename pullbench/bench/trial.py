@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pullbench.bench.load import Loop, intended_starts
-from pullbench.engines.base import Engine, PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.base import BaseImage, Engine, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.errors import ErrorCode, classify
 from pullbench.model.capability import CAPABILITIES
+from pullbench.model.cell import Cell
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Trial, expected_image
 from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
@@ -37,6 +38,7 @@ def pull_requests(trial: Trial, spec: Spec, facts: Facts, route: Route) -> tuple
     """The pulls of a trial, each pinned to the digest that its tag had when the facts were gathered."""
     cell = trial.cell
     requests = []
+    bases = tuple(_base(facts, cell, image) for image in trial.bases)
     for number, image in enumerate(trial.images):
         found = facts.images[cell.registry, image]
         expected = expected_image(facts, cell, image)
@@ -52,9 +54,16 @@ def pull_requests(trial: Trial, spec: Spec, facts: Facts, route: Route) -> tuple
                 auth=cell.auth,
                 timeout_s=spec.timeout_s,
                 retries=spec.retries,
+                bases=bases,
             )
         )
     return tuple(requests)
+
+
+def _base(facts: Facts, cell: Cell, image: str) -> BaseImage:
+    expected = expected_image(facts, cell, image)
+    digest = facts.images[cell.registry, image].digest or expected.digest
+    return BaseImage(reference=Reference.parse(image).pinned(digest), expected=expected)
 
 
 def run_trial(

@@ -18,6 +18,14 @@ from pullbench.model.route import Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BaseImage:
+    """What a staged pull brings before its image: pinned, with what its manifest promised."""
+
+    reference: Reference
+    expected: PlatformImage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullRequest:
     """One image to pull: pinned to a digest, with what its manifest promised when the plan was made."""
 
@@ -34,6 +42,8 @@ class PullRequest:
     timeout_s: float
     """For all attempts together."""
     retries: int
+    bases: tuple[BaseImage, ...] = ()
+    """To be pulled first, inside the clock; for the engine that has `base_images`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

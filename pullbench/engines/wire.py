@@ -10,7 +10,6 @@ and layers first, then what the image has more, each digest once, all of it insi
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -22,12 +21,9 @@ from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.wire_pull import WirePull, Workshop
 from pullbench.engines.wire_session import Session, Trust
-from pullbench.errors import RegistryError
 from pullbench.model.facts import EngineFacts
-from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
-from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.trust import public_roots
 
@@ -46,8 +42,6 @@ class _Trial:
     trusts: dict[str | None, Trust] = field(default_factory=dict)
     sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
     """Kept ones, by registry and proxy."""
-    bases: dict[tuple[str, str], Sequence[Reference] | RegistryError] = field(default_factory=dict)
-    """What is pulled first, pinned, or why it cannot be; by registry and proxy."""
 
 
 class WireEngine:
@@ -62,7 +56,6 @@ class WireEngine:
         self._clock = clock
         self._numbers = count()
         self._trial: _Trial | None = None
-        self._pinned: dict[tuple[str, str, str], Reference] = {}
         self._cancelled = False
 
     def facts(self) -> EngineFacts:
@@ -82,9 +75,8 @@ class WireEngine:
             if route.ca_file not in trial.trusts:
                 trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")
             trial.sessions[_key(route)] = self._session(route, trial)
-            trial.bases[_key(route)] = self._pinned_bases(route)
         lanes = self._entry.layer_concurrency
-        if self._entry.chunk_bytes is None and not self._entry.base_images:
+        if self._entry.chunk_bytes is None and not any(request.bases for request in setup.requests):
             lanes = min(lanes, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
         trial.executor = _started(pulls * (lanes - 1))
 
@@ -93,9 +85,6 @@ class WireEngine:
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
-        bases = trial.bases[_key(request.route)]
-        if isinstance(bases, RegistryError):
-            return PullOutcome(ok=False, error_code=bases.code, error=f"{bases.where}: {bases.detail}")
         workshop = Workshop(
             clock=self._clock,
             lanes=self._entry.layer_concurrency,
@@ -105,10 +94,10 @@ class WireEngine:
             cancelled=lambda: self._cancelled,
         )
         if request.auth == "persisted":
-            return WirePull(request, trial.sessions[_key(request.route)], workshop, bases).run()
+            return WirePull(request, trial.sessions[_key(request.route)], workshop).run()
         session = self._session(request.route, trial)
         try:
-            return WirePull(request, session, workshop, bases).run()
+            return WirePull(request, session, workshop).run()
         finally:
             session.close()
 
@@ -144,18 +133,6 @@ class WireEngine:
             clock=self._clock,
             drivers=trial.drivers,
         )
-
-    def _pinned_bases(self, route: Route) -> Sequence[Reference] | RegistryError:
-        """The base images held to the digests that their tags had when the run first asked."""
-        try:
-            for image in self._entry.base_images:
-                if (*_key(route), image) not in self._pinned:
-                    reference = Reference.parse(image)
-                    with RegistryClient(route, self._keychain) as client:
-                        self._pinned[*_key(route), image] = reference.pinned(client.manifest(reference).digest)
-        except RegistryError as error:
-            return error
-        return [self._pinned[*_key(route), image] for image in self._entry.base_images]
 
 
 def _key(route: Route) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """One pull by the wire engine: manifest, then config and layers in parallel lanes; where it is staged, its bases first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +35,14 @@ class Workshop:
 class WirePull:
     """The state of one pull. `run` is called once; it raises nothing for what a server does.
 
-    `bases` are images that are pulled whole before the pull's own, which then brings what they have not.
+    The request's bases are pulled whole before its own image, which then brings what they have not.
     """
 
-    def __init__(
-        self, request: PullRequest, session: Session, workshop: Workshop, bases: Sequence[Reference] = ()
-    ) -> None:
+    def __init__(self, request: PullRequest, session: Session, workshop: Workshop) -> None:
         self._request = request
         self._session = session
         self._workshop = workshop
         self._clock = workshop.clock
-        self._bases = bases
         self._manifest: Manifest | None = None
         self._auth_s = 0.0
         self._resolve_s = 0.0
@@ -65,7 +62,7 @@ class WirePull:
             )
             fetcher = Fetcher(self._request, means)
             try:
-                for reference in (*self._bases, self._request.reference):
+                for reference in (*(base.reference for base in self._request.bases), self._request.reference):
                     if not fetcher.stopped():
                         self._stage(reference, fetcher)
             except RegistryError as error:

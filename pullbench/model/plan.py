@@ -35,6 +35,8 @@ class Trial:
     warmup: bool
     cell: Cell
     images: tuple[str, ...]
+    bases: tuple[str, ...] = ()
+    """What each pull brings before its image, of which that may have layers too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +107,13 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 def manifest_requests(trial: Trial, facts: Facts) -> int:
     """Manifest GETs that a trial costs, as a rate limit counts them: two a pull of an index, else one.
 
-    What is pulled in set-up to warm a mirror counts too.
+    Base images count with each pull that begins with them, and so does what is pulled in set-up to warm a mirror.
     """
     warming = _once_each(trial).images if trial.cell.proxy_cache == "warm" else ()
     return sum(
-        2 if (found := facts.images.get((trial.cell.registry, image))) is None or found.is_index else 1
+        2 if (found := facts.images.get((trial.cell.registry, name))) is None or found.is_index else 1
         for image in (*trial.images, *warming)
+        for name in (*trial.bases, image)
     )
 
 
@@ -176,6 +179,7 @@ def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
                 warmup=block < spec.warmup,
                 cell=cell,
                 images=images[cell],
+                bases=tuple(spec.engine(cell.engine).base_images),
             )
 
 
@@ -201,18 +205,26 @@ def _pushed_bytes(trials: Sequence[Trial], spec: Spec, facts: Facts) -> int | No
 def _bytes(trials: Sequence[Trial], facts: Facts) -> int | None:
     if facts.offline:
         return None if trials else 0
-    sizes: dict[tuple[str, str, tuple[str, ...]], int] = {}
-    total = 0
-    for trial in trials:
-        cell = trial.cell
-        key = (cell.registry, cell.platform, trial.images)
-        if key not in sizes:
-            found = [facts.platform_image(cell.registry, image, cell.platform) for image in trial.images]
-            if None in found:
-                return None
-            sizes[key] = sum(image.manifest.size_bytes for image in found if image is not None)
-        total += sizes[key]
-    return total
+    sizes: dict[tuple[str, str, tuple[str, ...], tuple[str, ...]], int] = {}
+    try:
+        for trial in trials:
+            key = _work(trial)
+            if key not in sizes:
+                sizes[key] = sum(_pull_bytes(trial, image, facts) for image in trial.images)
+    except KeyError:
+        return None
+    return sum(sizes[_work(trial)] for trial in trials)
+
+
+def _work(trial: Trial) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
+    """What trials of equal bytes have in common."""
+    return trial.cell.registry, trial.cell.platform, trial.images, trial.bases
+
+
+def _pull_bytes(trial: Trial, image: str, facts: Facts) -> int:
+    """Of one pull with its bases, each digest once."""
+    manifests = [expected_image(facts, trial.cell, name).manifest for name in (*trial.bases, image)]
+    return sum({blob.digest: blob.size_bytes for manifest in manifests for blob in manifest.blobs}.values())
 
 
 def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
@@ -225,8 +237,8 @@ def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
 
 def unknown_image(made: Plan, facts: Facts) -> str | None:
     """The first image that the plan would pull and the facts do not have, with why, for people; None where all are known."""
-    for cell in made.cells:
-        for image in made.trials[0].images:
+    for cell, trial in {trial.cell: trial for trial in made.trials}.items():
+        for image in (*trial.bases, *trial.images):
             if facts.platform_image(cell.registry, image, cell.platform) is None:
                 found = facts.images.get((cell.registry, image))
                 why = found.error if found is not None and found.error else "the image has no such platform"

@@ -152,7 +152,7 @@ class _Positions:
     def __init__(self, checks: Sequence[Check[Any, Any]], jobs: Sequence[_Job], world: World) -> None:
         self._checks = {check.id: rank for rank, check in enumerate(checks)}
         self._routes = {route.name: rank for rank, route in enumerate(world.routes)}
-        self._images = {image: rank for rank, image in enumerate(world.spec.images)}
+        self._images = {image: rank for rank, image in enumerate(world.spec.every_image)}
         by_check = sorted(jobs, key=lambda job: self._checks[job.check.id])
         self._seen = {target: rank for rank, target in enumerate(dict.fromkeys(job.target.name for job in by_check))}
 

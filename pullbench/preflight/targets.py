@@ -10,8 +10,8 @@ def every_route(world: World) -> list[Target]:
 
 
 def every_image(world: World) -> list[Target]:
-    """Each image by each route."""
-    return [Target(route=route, image=image) for route in world.routes for image in world.spec.images]
+    """Each image by each route, what an engine pulls before others among them."""
+    return [Target(route=route, image=image) for route in world.routes for image in world.spec.every_image]
 
 
 def every_platform(world: World) -> list[Target]:
@@ -19,6 +19,6 @@ def every_platform(world: World) -> list[Target]:
     return [
         Target(route=route, image=image, platform=platform)
         for route in world.routes
-        for image in world.spec.images
+        for image in world.spec.every_image
         for platform in world.platforms
     ]

@@ -42,6 +42,22 @@ def test_a_registry_that_cannot_be_reached_is_asked_once_and_every_image_says_wh
     ]
 
 
+def test_what_an_engine_of_the_matrix_pulls_first_is_asked_for_too() -> None:
+    staged = {"kind": "wire", "strategy": "base-first"}
+    engines = [
+        {**staged, "name": "staged", "base_images": ["base:1", "a:1"]},
+        {**staged, "name": "unused", "base_images": ["other:1"]},
+    ]
+    asked = make_spec(
+        registries=[{"name": "eu", "url": f"http://127.0.0.1:{closed_port()}", "credentials": "anonymous"}],
+        images=["a:1"],
+        engines=engines,
+        matrix={"engines": ["staged"]},
+    )
+    found = gather_facts(asked, {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    assert list(found.images) == [("eu", "a:1"), ("eu", "base:1")]
+
+
 class Storing:
     """An engine whose store holds two images, of which a run brought one."""
 

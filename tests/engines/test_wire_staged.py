@@ -10,24 +10,28 @@ from typing import Any
 
 import pytest
 
-from pullbench.engines.base import PullOutcome
+from pullbench.engines.base import BaseImage, PullOutcome
 from pullbench.errors import ErrorCode
+from pullbench.model.reference import Reference
 from tests.engines.scripted_server import Image, Incoming, answer, digest_of
 from tests.engines.wire_bench import Bench, bench, setup
 
 BASE = Image(layers=(os.urandom(3000), os.urandom(4000)), config=b'{"base":true}', repository="library/base")
 OWN = (os.urandom(500), os.urandom(600))
-TAG_PATH = "/v2/library/base/manifests/1"
+
+
+def base_of(image: Image) -> BaseImage:
+    reference = Reference.parse("library/base:1").pinned(digest_of(image.index))
+    return BaseImage(reference=reference, expected=image.expected)
 
 
 @contextmanager
-def staged_bench(base: Image = BASE, **options: Any) -> Iterator[Bench]:
-    """An image of the base's layers and two of its own; the base's tag is known to the server."""
+def staged_bench(base: Image = BASE, image: Image | None = None, **options: Any) -> Iterator[Bench]:
+    """An image of the base's layers and two of its own, pulled after the base."""
     engine = {"strategy": "base-first", "base_images": ["library/base:1"], **options.pop("engine", {})}
-    with bench(image=Image(layers=(*BASE.layers, *OWN)), engine=engine, opened=False, **options) as b:
+    image = image or Image(layers=(*BASE.layers, *OWN))
+    with bench(image=image, engine=engine, opened=False, bases=(base_of(base),), **options) as b:
         base.serve(b.server)
-        index = [("Content-Type", "application/vnd.oci.image.index.v1+json")]
-        b.server.on(TAG_PATH, answer(200, base.index, headers=index))
         yield b
 
 
@@ -70,25 +74,19 @@ def test_the_phases_of_both_stages_are_summed_and_never_exceed_the_pull() -> Non
         assert (outcome.auth_s or 0) + (outcome.resolve_s or 0) + (outcome.download_s or 0) <= duration_s
 
 
-def test_a_base_is_pinned_once_a_run_and_outside_the_clock() -> None:
-    moved = Image(layers=(b"another",), repository="library/base")
+def test_a_base_is_asked_for_by_its_digest_and_by_nothing_before_the_clock() -> None:
     with staged_bench() as b:
-        pulled(b)
-        assert TAG_PATH not in b.server.paths()
-        moved.serve(b.server)
-        b.server.on(TAG_PATH, answer(200, moved.index))
-        pulled(b)
-        assert BASE.manifest_path(BASE.index) in b.server.paths()
-        assert moved.manifest_path(moved.index) not in b.server.paths()
+        b.engine.open_trial(setup(b.request))
+        assert b.server.seen == []
+        assert b.pull().ok
+        assert "/v2/library/base/manifests/1" not in b.server.paths()
 
 
-def test_a_base_that_is_not_there_fails_every_pull_with_its_code_and_is_asked_for_again() -> None:
+def test_a_base_that_is_gone_fails_the_pull_with_its_code() -> None:
     with staged_bench() as b:
-        b.server.on(TAG_PATH, answer(404), answer(200, BASE.index))
+        b.server.on(BASE.manifest_path(BASE.index), answer(404))
         outcome = pulled(b)
         assert outcome.error_code is ErrorCode.NOT_FOUND and "library/base" in (outcome.error or "")
-        assert b.server.seen == []
-        assert pulled(b).ok
 
 
 def test_a_base_without_the_platform_is_platform_missing() -> None:
@@ -137,10 +135,8 @@ def test_a_mirror_is_asked_for_the_base_too(auth: str) -> None:
 
 def test_parts_and_stages_go_together() -> None:
     large = Image(layers=(os.urandom(200_000),), config=b'{"base":1}', repository="library/base")
-    engine = {"strategy": "base-first", "base_images": ["library/base:1"], "chunk_bytes": 65_536}
-    with bench(image=Image(layers=(*large.layers, OWN[0])), engine=engine, opened=False) as b:
-        large.serve(b.server)
-        b.server.on(TAG_PATH, answer(200, large.index))
+    image = Image(layers=(*large.layers, OWN[0]))
+    with staged_bench(large, image, engine={"chunk_bytes": 65_536}) as b:
         outcome = pulled(b)
         assert outcome.ok, outcome.error
         assert outcome.bytes == b.image.expected.manifest.size_bytes + len(large.config)

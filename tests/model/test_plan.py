@@ -12,7 +12,16 @@ from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
 from pullbench.model.manifest import Descriptor, Manifest
-from pullbench.model.plan import FACTORS, Plan, expected_image, group_reasons, manifest_requests, plan, routes
+from pullbench.model.plan import (
+    FACTORS,
+    Plan,
+    expected_image,
+    group_reasons,
+    manifest_requests,
+    plan,
+    routes,
+    unknown_image,
+)
 from pullbench.model.spec import Spec, read_spec
 
 MIRROR = {"name": "cache", "kind": "mirror", "url": "https://m.example.com", "upstream": "eu", "prefix": "/hub/"}
@@ -198,6 +207,34 @@ def test_a_manifest_without_an_index_is_one_request() -> None:
     made = plan(spec(matrix={"registries": ["eu"]}, warmup=0, repetitions=1), known)
     assert made.manifest_requests == 2
     assert manifest_requests(made.trials[0], facts(offline=True, images=(image("us", "app:1"),))) == 4
+
+
+STAGED = {"name": "staged", "kind": "wire", "strategy": "base-first", "base_images": ["base:7"]}
+
+
+def test_base_images_are_counted_with_every_pull_that_begins_with_them_and_a_shared_layer_once() -> None:
+    named = ("app:1", "app:2", "base:7")
+    known = facts(images=tuple(image("eu", name, "linux/amd64") for name in named))
+    matrix = {"registries": ["eu"], "engines": ["wire", "staged"]}
+    asked = spec(matrix=matrix, engines=[STAGED], warmup=0, repetitions=1)
+    assert asked.every_image == named
+    made = plan(asked, known)
+    requests = {trial.cell.engine: manifest_requests(trial, known) for trial in made.trials}
+    assert requests == {"wire": 2 * 2, "staged": 2 * (2 + 2)}
+    assert made.manifest_requests == 12
+    own, base = (10 + 1000) + (20 + 1000), 70 + 1000
+    assert made.bytes == own + (own + 2 * base)  # no layer of theirs is the base's
+    same = facts(
+        images=(*(image("eu", name, "linux/amd64") for name in named[:2]), image("eu", "base:1", "linux/amd64"))
+    )
+    shared = spec(matrix=matrix, engines=[{**STAGED, "base_images": ["base:1"]}], warmup=0, repetitions=1)
+    assert plan(shared, same).bytes == own + (10 + 1000) + (20 + 1000 + 10 + 1000)
+
+
+def test_a_base_image_that_the_facts_lack_is_named() -> None:
+    asked = spec(matrix={"registries": ["eu"], "engines": ["staged"]}, engines=[STAGED])
+    assert (unknown_image(plan(asked, facts()), facts()) or "").startswith("base:7 for linux/amd64 at eu")
+    assert plan(asked, facts()).bytes is None
 
 
 def test_what_is_warm_moves_no_bytes() -> None:
