@@ -100,7 +100,7 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     size = "size not known" if made.bytes is None else format_bytes(made.bytes)
     blocks = loaded.spec.warmup + loaded.spec.repetitions
     stdout.print(
-        f"{len(made.cells)} cells × {blocks} blocks ({loaded.spec.warmup} of them warm-up) = {len(made.trials)} trials, "
+        f"{len(made.cells)} cells in {blocks} blocks ({loaded.spec.warmup} of them warm-up): {len(made.trials)} trials, "
         f"{sum(len(trial.images) for trial in made.trials)} pulls, {size}, {made.manifest_requests} manifest requests"
     )
     return 0
