@@ -1,7 +1,7 @@
 """What a check is: its targets, what it looks at (IO), and what it says of what it saw (pure)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -93,13 +93,13 @@ class Check(Generic[TargetT, Evidence]):
 
     id: str
     """Stable: it is stored, and `--only` and `--skip` name it."""
-    room: Room = Room.NETWORK
-    looks_at: str = ""
+    room: Room
+    looks_at: str
     """For docs/checks.md: what is looked at, and how, in a sentence or two of Markdown."""
-    statuses: Mapping[Status, str] = field(default_factory=dict)
+    statuses: Mapping[Status, str]
     """For docs/checks.md: when `judge` (and `skips`) gives each status. What the runner gives to every check stands
     there already: `error` where it broke or took too long, `skip` where a check that it needs has failed."""
-    advice: str = ""
+    advice: str
     """For docs/checks.md: what the remedies say to do, with the command."""
     targets: Callable[[World], Sequence[TargetT]]
     probe: Callable[[World, TargetT], Evidence]

@@ -35,7 +35,8 @@ def check_of(name: str, **options: Any) -> Check[Any, Any]:
             return [failed(name, target, Fault(code=ErrorCode.DNS, text="no"), "yes", "mend it")]
         return [passed(name, target, "yes", "yes")]
 
-    options = {"targets": every_route, "probe": lambda world, target: None, "judge": judge, **options}
+    page = {"room": Room.NETWORK, "looks_at": "", "statuses": {}, "advice": ""}
+    options = {**page, "targets": every_route, "probe": lambda world, target: None, "judge": judge, **options}
     return Check(id=name, **options)
 
 
