@@ -4,12 +4,14 @@ Before a trial nothing is asked that could change what it finds: some caches fet
 asked for only where the mirror was warmed with them, and else the endpoint alone. After it they are asked for by HEAD.
 """
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 
 from pullbench.engines.base import PullRequest
 from pullbench.engines.clock import Clock
 from pullbench.engines.wire_record import server_text
-from pullbench.errors import PullbenchError, RegistryError
+from pullbench.errors import PullbenchError
 from pullbench.model.cache_evidence import Sighting
 from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
@@ -45,14 +47,11 @@ class Probe:
 
     def _ask(self, route: Route, asked: Sequence[tuple[str, str, str | None]]) -> tuple[Sighting, ...]:
         seen: list[Sighting] = []
-        try:
-            with RegistryClient(route, self._keychain, connect_timeout_s=_CONNECT_S, read_timeout_s=_READ_S) as client:
-                for method, path, repository in asked:
-                    seen += self._see(client.ask(method, path, repository=repository, limit_bytes=64 * 1024))
-        except RegistryError:
-            pass  # one that does not answer now will hardly answer the next
-        except PullbenchError:
-            pass  # the credentials cannot be read, which the engine's own pull says better
+        client = partial(RegistryClient, route, self._keychain, connect_timeout_s=_CONNECT_S, read_timeout_s=_READ_S)
+        # One that does not answer now will hardly answer the next; credentials that cannot be read are the pull's to tell.
+        with contextlib.suppress(PullbenchError), client() as asking:
+            for method, path, repository in asked:
+                seen += self._see(asking.ask(method, path, repository=repository, limit_bytes=64 * 1024))
         return tuple(seen)
 
     def _see(self, answer: Answer) -> list[Sighting]:
