@@ -9,6 +9,7 @@ import pandas as pd
 
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.report import tables
+from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
 from pullbench.report.objectives import objectives, whole_run
 from pullbench.report.stored import RunStore, StoredRun, read_run, records
@@ -22,7 +23,7 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
     """
     stored = read_run(store, run_id)
     table = tables.cells(stored.pulls, stored.trials)
-    scores = objectives(stored, table)
+    scores, differences = objectives(stored, table), contrasts(stored)
     said = headline(stored, table, scores)
     run = stored.run
     return {
@@ -39,7 +40,8 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "preflight": _preflight(stored),
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
         "cells": plain_records(table),
-        "comparisons": plain_records(contrasts(stored)),
+        "comparisons": plain_records(differences),
+        "claims": plain_records(claims(differences, stored)),
         "slo": [_plain_row(row) for row in whole_run(scores)],
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,

@@ -87,6 +87,8 @@ def percent(share: float | None) -> str:
         return NOT_KNOWN
     if share in (0.0, 1.0):
         return f"{share:.0%}"
+    if not 0 < share < 1:
+        return f"{significant(100 * share)}%"
     digits = next((d for d in range(1, 16) if 0 < float(f"{share:.{d + 2}f}") < 1), 16)
     return f"{100 * share:.{digits}f}%"
 

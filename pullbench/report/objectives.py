@@ -28,11 +28,16 @@ def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
         for cell in records(table):
             scopes.append((label(cell, factors), in_cell(pulls, cell), in_cell(transfers, cell)))
     rows: list[dict[str, Any]] = []
-    for name, score in _SCORERS.items():
+    for name, scorer in _SCORERS.items():
         target = stored.slo.get(name)
         if target is not None:
-            rows += [_row(name, scope, *score(mine, sent, target)) for scope, mine, sent in scopes]
+            rows += [_row(name, scope, *scorer(mine, sent, target)) for scope, mine, sent in scopes]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def score(name: str, stored: StoredRun, target: float) -> tuple[Score, int]:
+    """An objective by its name against any target, over the whole run, and how many values stand behind it."""
+    return _SCORERS[name](measured(stored.pulls), measured(stored.transfers), target)
 
 
 def whole_run(scores: pd.DataFrame) -> list[dict[str, Any]]:
@@ -53,9 +58,9 @@ def each_shown(scores: pd.DataFrame) -> bool:
     return not (scores["verdict"] == slo.Verdict.NOT_SHOWN).any()
 
 
-def _row(name: str, scope: str, score: Score, n: int) -> dict[str, Any]:
-    found = {key: getattr(score, key) for key in ("target", "measured", "low", "high")}
-    return {"name": name, "scope": scope} | found | {"verdict": str(score.verdict), "n": n}
+def _row(name: str, scope: str, found: Score, n: int) -> dict[str, Any]:
+    values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
+    return {"name": name, "scope": scope} | values | {"verdict": str(found.verdict), "n": n}
 
 
 def _success_rate(pulls: pd.DataFrame, _transfers: pd.DataFrame, target: float) -> tuple[Score, int]:

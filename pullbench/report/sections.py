@@ -29,8 +29,7 @@ PILLS = {
     "fails_more": ("bad", "fails more"),
     "fails_less": ("good", "fails less"),
     "holds": ("good", "holds"),
-    "more": ("open", "more here"),
-    "less": ("open", "less here"),
+    "does_not_hold": ("warn", "does not hold"),
     "cannot_say": ("open", "cannot say"),
     "pass": ("good", "pass"),
     "warn": ("warn", "warn"),
@@ -250,24 +249,25 @@ def errors(found: pd.DataFrame) -> Html:
 
 
 def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
-    """Rules of thumb, each with what was measured and whether it holds here; a lab says that it is one."""
-    if found.empty:
-        return Html()
+    """The guide's claims, each with what was measured, whether it holds here, and what run would say; a lab says that it is one."""
     columns = [
         Column(title="Claim", prose=True),
         Column(title="Where"),
         Column(title="Measured", number=True),
         Column(title="95% interval", number=True),
         Column(title="Here"),
+        Column(title="What it says, or what would", prose=True),
     ]
+    texts = {"ratio": numbers.ratio, "share": numbers.percent, "seconds": numbers.seconds}
     rows = []
     for row in records(found):
-        text = numbers.percent if row["expected_high"] < 1 else numbers.ratio
+        text = texts[row["measures"]]
         span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
-        rows.append(Row(contents=[row["claim"], row["where"], text(row["measured"]), span, pill(row["verdict"])]))
+        claim = tag("span", row["claim"], title=row["source"])
+        rows.append(Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), row["says"]]))
     said = (
         "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
-        "here where the whole 95% interval lies within it."
+        "here where the whole 95% interval lies within it, and does not where it lies outside."
     )
     if only_loopback(stored):
         said += (

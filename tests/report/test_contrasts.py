@@ -1,12 +1,9 @@
 """Comparisons recover what the made-up run has in it, and compare nothing that differs in two things."""
 
 import dataclasses
-import math
 
 import pytest
 
-from pullbench.report import sections
-from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
 from pullbench.report.stored import StoredRun, records
 from tests.report.synthetic import Recipe
@@ -62,56 +59,3 @@ def test_failed_pulls_and_warm_up_change_no_comparison(full: StoredRun) -> None:
 
 def test_a_single_cell_is_compared_with_nothing(make) -> None:
     assert contrasts(make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=2))).empty
-
-
-def test_rules_of_thumb_are_held_against_the_interval(full: StoredRun) -> None:
-    made = records(claims(contrasts(full), full))
-    assert {row["claim"].split()[0] for row in made} == {"The", "4"}
-    assert all(row["where"] for row in made)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [
-        (3.1, 4.9, "holds"),
-        (4.65, 5.03, "cannot_say"),
-        (2.9, 3.4, "cannot_say"),
-        (2.0, 6.0, "cannot_say"),
-        (5.1, 5.9, "more"),
-        (1.2, 2.9, "less"),
-        (math.nan, math.nan, "too_few_samples"),
-    ],
-)
-def test_a_rule_of_thumb_holds_where_the_whole_interval_lies_within_it(
-    full: StoredRun, low: float, high: float, verdict: str
-) -> None:
-    differences = contrasts(full)
-    regions = differences[differences["factor"] == "registry"].head(1)
-    (row,) = records(claims(regions.assign(ratio=4.0, low=low, high=high), full))
-    assert row["verdict"] == verdict
-
-
-def test_a_comparison_within_nothing_is_one_over_all_settings(full: StoredRun) -> None:
-    differences = contrasts(full)
-    (row, *_) = records(claims(differences[differences["factor"] == "concurrency"].assign(within=""), full))
-    assert row["where"] == "all settings"
-
-
-@pytest.mark.parametrize(
-    ("urls", "lab"),
-    [
-        (["http://127.0.0.1:5000", "http://[::1]:5001", "https://localhost"], True),
-        (["http://127.0.0.1:5000", "https://registry.example.com"], False),
-        ([], False),
-    ],
-)
-def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(full: StoredRun, urls: list[str], lab: bool) -> None:
-    spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
-    stored = dataclasses.replace(full, spec=spec)
-    made = sections.claimed(claims(contrasts(full), full), stored)
-    assert ("nothing about real regions" in made) == lab
-
-
-def test_registries_of_one_region_are_no_evidence_about_regions(full: StoredRun) -> None:
-    one = dataclasses.replace(full, trials=full.trials.assign(region="same"))
-    assert not [row for row in records(claims(contrasts(full), one)) if row["claim"].startswith("The same region")]

@@ -62,3 +62,8 @@ def test_ratios_rates_and_sizes_carry_their_unit() -> None:
 def test_counts_agree_with_their_noun() -> None:
     assert [numbers.count(n, "pull") for n in (0, 1, 1_152)] == ["0 pulls", "1 pull", "1,152 pulls"]
     assert numbers.count(2, "registry") == "2 registries"
+
+
+def test_a_share_below_nothing_or_above_the_whole_is_written_as_it_is() -> None:
+    assert numbers.percent(-0.204) == "-20.4%"
+    assert numbers.percent(1.25) == "125%"

@@ -1,0 +1,170 @@
+"""The guide's claims: each is answered, from the numbers that the rest of the report shows."""
+
+import dataclasses
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pullbench.report import claims as guide
+from pullbench.report import sections, tables
+from pullbench.report.claims import claims
+from pullbench.report.contrasts import contrasts
+from pullbench.report.objectives import objectives, whole_run
+from pullbench.report.stored import StoredRun, records
+from tests.report.synthetic import Recipe
+
+EVERY = {guide.REGION, guide.CONCURRENCY, guide.PROXY, guide.PEERS, guide.SUCCESS, guide.MEAN}
+
+
+def made(stored: StoredRun, differences: pd.DataFrame | None = None) -> list[dict[str, Any]]:
+    return records(claims(contrasts(stored) if differences is None else differences, stored))
+
+
+def about(claim: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["claim"] == claim]
+
+
+def with_mirror(stored: StoredRun) -> StoredRun:
+    return dataclasses.replace(stored, spec={**stored.spec, "proxies": [{"name": "cache", "kind": "mirror"}]})
+
+
+def test_every_claim_is_answered_with_its_source(full: StoredRun) -> None:
+    rows = made(with_mirror(full))
+    assert {row["claim"] for row in rows} == EVERY
+    assert all(row["source"].startswith("guide, ") and row["where"] for row in rows)
+    assert {row["verdict"] for row in rows} <= {guide.HOLDS, guide.DOES_NOT_HOLD, guide.CANNOT_SAY}
+
+
+def test_what_cannot_be_said_tells_what_run_would_say(full: StoredRun, make) -> None:
+    one = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=2, blocks=2))
+    for rows in (made(with_mirror(full)), made(one)):
+        open_ = [row for row in rows if row["verdict"] == guide.CANNOT_SAY]
+        assert open_ and all(row["says"] for row in open_)
+    assert {row["claim"] for row in made(one)} == EVERY
+    assert {row["verdict"] for row in made(one)} == {guide.CANNOT_SAY}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "says"),
+    [
+        (3.1, 4.9, "holds", ""),
+        (4.65, 5.03, "cannot_say", "across an edge"),
+        (2.9, 3.4, "cannot_say", "across an edge"),
+        (2.0, 6.0, "cannot_say", "across an edge"),
+        (5.1, 5.9, "does_not_hold", "more than claimed"),
+        (1.2, 2.9, "does_not_hold", "less than claimed"),
+        (math.nan, math.nan, "cannot_say", "5 repetitions"),
+    ],
+)
+def test_a_range_holds_where_the_whole_interval_lies_within_it(
+    full: StoredRun, low: float, high: float, verdict: str, says: str
+) -> None:
+    differences = contrasts(full)
+    regions = differences[differences["factor"] == "registry"].head(1)
+    (row,) = about(guide.REGION, made(full, regions.assign(ratio=4.0, low=low, high=high)))
+    assert row["verdict"] == verdict
+    assert says in row["says"]
+
+
+def test_regions_and_concurrency_have_the_comparisons_own_numbers(full: StoredRun) -> None:
+    differences = contrasts(full)
+    regions = records(differences[differences["factor"] == "registry"])
+    assert [row["measured"] for row in about(guide.REGION, made(full))] == [
+        pytest.approx(max(row["ratio"], 1 / row["ratio"])) for row in regions
+    ]
+    at_once = records(differences[differences["factor"] == "concurrency"])
+    assert [(row["measured"], row["low"], row["high"]) for row in about(guide.CONCURRENCY, made(full))] == [
+        (1 - row["ratio"], 1 - row["high"], 1 - row["low"]) for row in at_once
+    ]
+
+
+def test_success_and_mean_have_the_objectives_own_numbers(full: StoredRun) -> None:
+    stored = dataclasses.replace(full, spec={**full.spec, "slo": {"success_rate": 0.999, "mean_pull_s": 3.0}})
+    scores = whole_run(objectives(stored, tables.cells(stored.pulls, stored.trials)))
+    rows = made(stored)
+    for claim, score in zip((guide.SUCCESS, guide.MEAN), scores, strict=True):
+        (row,) = about(claim, rows)
+        assert (row["measured"], row["low"], row["high"]) == (score["measured"], score["low"], score["high"])
+        assert row["verdict"] == {"met": "holds", "missed": "does_not_hold"}.get(score["verdict"], "cannot_say")
+
+
+def test_the_targets_are_judged_whatever_the_spec_asks_for(make) -> None:
+    slow = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=4, slo={}))
+    (success,), (mean,) = about(guide.SUCCESS, made(slow)), about(guide.MEAN, made(slow))
+    assert (success["verdict"], mean["verdict"]) == ("cannot_say", "holds")
+    assert "3,838 pulls" in success["says"]
+    pulls = slow.pulls.assign(duration_s=slow.pulls["duration_s"] + 9)
+    (mean,) = about(guide.MEAN, made(dataclasses.replace(slow, pulls=pulls)))
+    assert (mean["verdict"], mean["says"]) == ("does_not_hold", "takes longer")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer"),
+    [
+        ("faster", "holds"),
+        ("slower", "does_not_hold"),
+        ("no_difference", "does_not_hold"),
+        ("inconclusive", "cannot_say"),
+        ("too_few_samples", "cannot_say"),
+    ],
+)
+def test_a_proxy_saves_time_where_the_comparison_says_faster(full: StoredRun, verdict: str, answer: str) -> None:
+    differences = contrasts(full)
+    proxies = differences[differences["factor"] == "proxy"].head(1).assign(verdict=verdict)
+    (row,) = about(guide.PROXY, made(with_mirror(full), proxies))
+    assert row["verdict"] == answer
+    assert row["measured"] == pytest.approx(1 - proxies["ratio"].iloc[0])
+
+
+def test_a_forward_proxy_is_no_registry(full: StoredRun) -> None:
+    forward = dataclasses.replace(full, spec={**full.spec, "proxies": [{"name": "cache", "kind": "forward"}]})
+    (row,) = about(guide.PROXY, made(forward))
+    assert row["where"] == "not in this run"
+
+
+def test_peers_need_more_than_one_vantage(full: StoredRun) -> None:
+    (row,) = about(guide.PEERS, made(full))
+    assert (row["verdict"], math.isnan(row["measured"])) == ("cannot_say", True)
+    assert "every node" in row["says"]
+
+
+def test_a_run_that_failed_everywhere_has_a_success_rate_and_no_time(make) -> None:
+    rows = made(make(Recipe(engines=("wire",), concurrency=(1,), blocks=5, pulls=2, fail_everywhere=True)))
+    assert about(guide.SUCCESS, rows)[0]["verdict"] == "does_not_hold"
+    assert math.isnan(about(guide.MEAN, rows)[0]["measured"])
+    assert {row["verdict"] for row in rows} == {"does_not_hold", "cannot_say"}
+
+
+def test_a_comparison_within_nothing_is_one_over_all_settings(full: StoredRun) -> None:
+    differences = contrasts(full)
+    (row, *_) = about(guide.CONCURRENCY, made(full, differences.assign(within="")))
+    assert row["where"] == "all settings"
+
+
+def test_the_section_shows_every_claim_with_its_unit(full: StoredRun) -> None:
+    shown = sections.claimed(claims(contrasts(full), full), full)
+    assert shown.count("<tr") == 1 + len(made(full))
+    assert "would say" in shown and "cannot say" in shown and "does not hold" in shown
+
+
+def test_registries_of_one_region_are_no_evidence_about_regions(full: StoredRun) -> None:
+    one = dataclasses.replace(full, trials=full.trials.assign(region="same"))
+    (row,) = about(guide.REGION, made(one))
+    assert row["where"] == "not in this run"
+
+
+@pytest.mark.parametrize(
+    ("urls", "lab"),
+    [
+        (["http://127.0.0.1:5000", "http://[::1]:5001", "https://localhost"], True),
+        (["http://127.0.0.1:5000", "https://registry.example.com"], False),
+        ([], False),
+    ],
+)
+def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(full: StoredRun, urls: list[str], lab: bool) -> None:
+    spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
+    stored = dataclasses.replace(full, spec=spec)
+    made = sections.claimed(claims(contrasts(full), full), stored)
+    assert ("nothing about real regions" in made) == lab
