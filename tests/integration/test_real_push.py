@@ -15,7 +15,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.debian_images import BuiltIndex
+from benchmarks.debian_images import DebianImages
 from tests.integration.conftest import PushImage, missing, need
 from tests.integration.real_registry import PASSWORD, USERNAME, RealRegistry, start_registry
 from tests.integration.shell import Done, Shell
@@ -145,11 +145,10 @@ def test_an_image_that_somebody_else_pushed_is_left_alone(
     shell: Shell,
     start: StartTarget,
     push_image: PushImage,
-    debian_image: Callable[[str], BuiltIndex],
     fresh: Callable[[], str],
 ) -> None:
     target = start()
-    digest = push_image(target.registry, IMAGES[1], "v1", debian_image(fresh()))
+    digest = push_image(target.registry, IMAGES[1], "v1", DebianImages.small(fresh()))
     before = target.changes()
     done = target.push(shell, *SMALL, "--tag", "v1", "--replace")
     assert done.code == 2

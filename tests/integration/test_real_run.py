@@ -9,7 +9,7 @@ import duckdb
 import pytest
 import yaml
 
-from benchmarks.debian_images import BuiltIndex
+from benchmarks.debian_images import BuiltIndex, DebianImages
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.model.facts import Facts
 from pullbench.store.dataset import ResultStore
@@ -151,12 +151,11 @@ def test_a_registry_that_is_not_ready_fails_preflight_with_code_and_remedy_and_g
     shell: Shell,
     docker_registry: StartRegistry,
     push_image: PushImage,
-    debian_image: Callable[[str], BuiltIndex],
     fresh: Callable[[], str],
 ) -> None:
     check, code, remedy = READINESS[case]
     registry = docker_registry(htpasswd=case == "wrong password", tls=case == "untrusted CA")
-    push_image(registry, "app", "1.0", debian_image(fresh()))
+    push_image(registry, "app", "1.0", DebianImages.small(fresh()))
     if case == "registry down":
         registry.stop()
     spec = {
@@ -194,13 +193,12 @@ def test_no_secret_is_in_any_output(
     shell: Shell,
     docker_registry: StartRegistry,
     push_image: PushImage,
-    debian_image: Callable[[str], BuiltIndex],
     fresh: Callable[[], str],
     docker_host: str,
     prefect_server: PrefectServer,
 ) -> None:
     registry = docker_registry(htpasswd=True)
-    push_image(registry, "app", "1.0", debian_image(fresh()))
+    push_image(registry, "app", "1.0", DebianImages.small(fresh()))
     spec = {
         "name": "secret",
         "registries": [{"name": "local", "url": registry.url, "credentials": "env:REG"}],
