@@ -1,4 +1,4 @@
-"""The commands `compare`, `trend` and `baseline …`: what flows/cli.py is for the others."""
+"""The commands `compare`, `trend`, `publish` and `baseline …`: what flows/cli.py is for the others."""
 
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +69,23 @@ def trend(
     raise typer.Exit(
         show_trend(name, last=last, results=results, reports=reports, report=not no_report, as_json=as_json)
     )
+
+
+@app.command()
+def publish(
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the reports will be served: makes the feed's links whole.")
+    ] = None,
+    render: Annotated[
+        bool, typer.Option("--render/--no-render", help="Make the reports that complete runs do not have yet.")
+    ] = True,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+) -> None:
+    """Build the reports site: a page of all runs, with their verdicts and a feed; static files."""
+    from flows.commands.published import publish as build
+
+    raise typer.Exit(build(results=results, reports=reports, url=url, render=render))
 
 
 @baseline_app.command("set")

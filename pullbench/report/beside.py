@@ -35,28 +35,28 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def write_run_beside(store: ResultStore, run_id: str, folder: Path, *, page: str) -> None:
     """Write the data of a run into its report's folder, each file as a whole; `page` is the report's file name there."""
     document = run_document(store, run_id, page)
-    _put(folder / "run.json", _json(document))
-    _put(folder / "cells.csv", cells_csv(document["cells"]).encode())
-    _put(folder / "summary.md", run_summary(document).encode())
+    put(folder / "run.json", _json(document))
+    put(folder / "cells.csv", cells_csv(document["cells"]).encode())
+    put(folder / "summary.md", run_summary(document).encode())
     for name in TABLES:
         content = store.parquet(name, run_id)
         if content is not None:
-            _put(folder / f"{name}.parquet", content)
+            put(folder / f"{name}.parquet", content)
 
 
 def write_comparison_beside(store: ResultStore, baseline: str, candidate: str, folder: Path, *, page: str) -> None:
     """Write what a comparison found into its report's folder."""
     found = compare_runs(read_run(store, baseline), read_run(store, candidate))
     document = comparison_document(found, page)
-    _put(folder / "comparison.json", _json(document))
-    _put(folder / "summary.md", comparison_summary(document).encode())
+    put(folder / "comparison.json", _json(document))
+    put(folder / "summary.md", comparison_summary(document).encode())
 
 
 def write_trend_beside(store: ResultStore, name: str, last: int | None, folder: Path, *, page: str) -> None:
     """Write a trend's runs and steps into its report's folder."""
     document = trend_document(trend_of(store, name, last=last), page)
-    _put(folder / "trend.json", _json(document))
-    _put(folder / "runs.csv", _csv(document["runs"], RUN_COLUMNS).encode())
+    put(folder / "trend.json", _json(document))
+    put(folder / "runs.csv", _csv(document["runs"], RUN_COLUMNS).encode())
 
 
 def cells_csv(cells: list[dict[str, Any]]) -> str:
@@ -77,7 +77,8 @@ def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _put(path: Path, content: bytes) -> None:
+def put(path: Path, content: bytes) -> None:
+    """Write a file as a whole: whoever reads it meanwhile has the old one."""
     waiting = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         waiting.write_bytes(content)

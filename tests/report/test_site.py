@@ -1,0 +1,139 @@
+"""The reports site lists every run with its verdict, can be built again, and trusts no name."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from pullbench.errors import IncompleteError
+from pullbench.report import site
+from pullbench.report.beside import write_run_beside
+from pullbench.report.render import trend_folder
+from pullbench.report.site import build_site, stale_trends, without_report
+from pullbench.store.dataset import ResultStore
+from tests.report import synthetic
+from tests.report.synthetic import STARTED_AT, Recipe
+
+ONE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), blocks=3, warmup=0, pulls=3)
+ATOM = {"a": "http://www.w3.org/2005/Atom"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
+    """Three runs of one name, the last incomplete, and one whose name is hostile."""
+    folder = tmp_path_factory.mktemp("results")
+    for number, status in enumerate(["complete", "complete", "incomplete"]):
+        at = STARTED_AT + timedelta(days=number)
+        synthetic.make(folder, replace(ONE, run_id=f"run-{number}", seed=number, started_at=at, status=status))
+    evil = replace(ONE, run_id="evil", name='</script><script>alert("x")</script>\u202e', seed=9)
+    return synthetic.make(folder, replace(evil, started_at=STARTED_AT + timedelta(days=9)))
+
+
+def report(folder: Path, run_id: str) -> None:
+    (folder / run_id).mkdir(parents=True)
+    (folder / run_id / "index.html").write_text("a report")
+
+
+def rows(page: Path) -> list[str]:
+    return re.findall(r"<tr>(?:(?!</tr>).)*</tr>", page.read_text().partition("<tbody>")[2], flags=re.DOTALL)
+
+
+def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store: ResultStore, tmp_path: Path) -> None:
+    report(tmp_path, "run-0")
+
+    found = rows(build_site(store, tmp_path))
+
+    assert [re.search(r"<code>(.*?)</code>", row)[1] for row in found] == ["evil", "run-2", "run-1", "run-0"]  # type: ignore[index]
+    assert [re.findall(r'href="([^"]*)"', row) for row in found] == [[], [], [], ["run-0/index.html"]]
+    assert "incomplete" in found[1]
+
+
+def test_a_hostile_name_is_text_and_the_page_runs_one_script_its_own(store: ResultStore, tmp_path: Path) -> None:
+    page = build_site(store, tmp_path).read_text()
+
+    assert page.count("<script>") == 1
+    assert "‹U+202E›" in page
+    assert "\u202e" not in page
+    assert re.search(r"script-src &#x27;sha256-|script-src 'sha256-[A-Za-z0-9+/=]{44}'", page)
+
+
+def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
+    store: ResultStore, tmp_path: Path
+) -> None:
+    found = rows(build_site(store, tmp_path))
+
+    assert ["<polyline" in row for row in found] == [False, True, True, False]
+    assert "2 runs: " in found[2]
+
+
+def test_the_site_can_be_built_again_and_says_the_same(store: ResultStore, tmp_path: Path) -> None:
+    report(tmp_path, "run-0")
+    first = build_site(store, tmp_path).read_text()
+
+    assert build_site(store, tmp_path).read_text() == first
+
+
+def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(tmp_path, "run-0")
+    write_run_beside(store, "run-0", tmp_path / "run-0", page="index.html")
+    made: list[str] = []
+    real = site.run_document
+    monkeypatch.setattr(site, "run_document", lambda store, run_id: made.append(run_id) or real(store, run_id))
+
+    build_site(store, tmp_path)
+
+    assert sorted(made) == ["evil", "run-1", "run-2"]
+
+
+def test_a_document_of_an_earlier_state_of_the_run_is_made_anew(store: ResultStore, tmp_path: Path) -> None:
+    report(tmp_path, "run-0")
+    (tmp_path / "run-0" / "run.json").write_text(json.dumps({"status": "running", "finished_at": None}))
+
+    build_site(store, tmp_path)
+
+    assert json.loads((tmp_path / "run-0" / "run.json").read_text())["status"] == "complete"
+
+
+def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: ResultStore, tmp_path: Path) -> None:
+    report(tmp_path, "run-1")
+    build_site(store, tmp_path, url="https://reports.example.com/pulls/")
+
+    root = ElementTree.fromstring((tmp_path / "feed.xml").read_text())
+
+    ids = [entry.text for entry in root.findall("a:entry/a:id", ATOM)]
+    assert ids == [f"urn:pullbench:run:{run}" for run in ("evil", "run-2", "run-1", "run-0")]
+    links = [entry.get("href") for entry in root.findall("a:entry/a:link", ATOM)]
+    assert links[2] == "https://reports.example.com/pulls/run-1/index.html"
+    assert links[3] == "https://reports.example.com/pulls/index.html"
+    assert root.findtext("a:updated", namespaces=ATOM) == root.findtext("a:entry/a:updated", namespaces=ATOM)
+
+
+def test_an_empty_folder_becomes_a_page_that_says_what_to_do(tmp_path: Path) -> None:
+    page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").read_text()
+
+    assert "No run is stored yet: `pullbench demo` makes one." in page
+
+
+def test_what_has_no_report_and_whose_trend_is_old_is_known(store: ResultStore, tmp_path: Path) -> None:
+    report(tmp_path, "run-0")
+    assert without_report(store, tmp_path) == ["evil", "run-1"]
+    assert stale_trends(store, tmp_path) == [ONE.name]
+
+    folder = trend_folder(tmp_path, ONE.name)
+    folder.mkdir()
+    (folder / "trend.json").write_text(json.dumps({"runs": [{"run_id": "run-1"}], "left_out": []}))
+
+    assert stale_trends(store, tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(store: ResultStore, tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file")
+
+    with pytest.raises(IncompleteError, match=r"reports: the site cannot be written there: .*`--reports`"):
+        build_site(store, tmp_path / "reports")
