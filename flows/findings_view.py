@@ -1,11 +1,11 @@
 """What preflight found, for a terminal: what is wrong stands last, in full, right above the summary."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from flows.plain import plain
@@ -20,11 +20,15 @@ STATUS_STYLES = {
 }
 _TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
 _STATUS_WIDTH = 5
+_NARROWEST = 8
 _ALIKE_SHOWN = 3
+_IN_FULL = 2
+"""Troubles of one kind at one place that are told in full; of the others, where they are."""
+_CODE = re.compile(r"\[[a-z_]+\]")
 
 
 def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> Group:
-    """A line for each place where all is well; then each that has trouble, with every trouble and what to do.
+    """A line for each place where all is well; then each that has trouble, with its troubles and what to do.
 
     `everything` shows each finding in full, in the order in which they are given. Nothing is told by colour alone, and
     any width will do: long texts are folded under their own beginning.
@@ -52,9 +56,13 @@ def _well(places: Sequence[Place]) -> Iterator[RenderableType]:
 def _unwell(place: Place) -> Iterator[RenderableType]:
     yield Text()
     yield plain(place.name, style="bold")
-    for finding, others in _alike(_troubles(place)):
-        yield _line(finding.status, _told(finding, place, others), indent=2)
-        yield _remedy(finding)
+    for alike in _alike(_troubles(place)):
+        for finding in alike[:_IN_FULL]:
+            yield _line(finding.status, _told(finding, place), indent=2)
+            yield _remedy(finding)
+        if others := [place.rest(finding.target) or place.name for finding in alike[_IN_FULL:]]:
+            text = Text.assemble(Text(f"{alike[0].check}, too:", style="bold"), "  ", plain(", ".join(others)))
+            yield _line(alike[0].status, text, indent=2)
     for status in (Status.PASS, Status.SKIP):
         if checks := _checks(place, status):
             yield _line(status, plain(checks), indent=2)
@@ -63,7 +71,7 @@ def _unwell(place: Place) -> Iterator[RenderableType]:
 def _in_full(place: Place) -> Iterator[RenderableType]:
     yield plain(place.name, style="bold")
     for finding in place.findings:
-        yield _line(finding.status, _told(finding, place), indent=2)
+        yield _line(finding.status, _told(finding, place, in_full=True), indent=2)
         if finding.remedy:
             yield _remedy(finding)
     yield Text()
@@ -74,25 +82,26 @@ def _troubles(place: Place) -> list[Finding]:
     return sorted(found, key=lambda finding: _TROUBLES.index(finding.status))
 
 
-def _alike(findings: Sequence[Finding]) -> list[tuple[Finding, int]]:
-    """Findings that say the same of several targets, once: the first, and how many others there are."""
-    counted: dict[tuple[str, ...], list[Finding]] = {}
+def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings by what went wrong: a tag that ten images lack, a platform that none has."""
+    alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        counted.setdefault((finding.status, finding.check, finding.observed, finding.remedy), []).append(finding)
-    return [(group[0], len(group) - 1) for group in counted.values()]
+        code = _CODE.match(finding.observed)
+        alike.setdefault((finding.status, finding.check, code[0] if code else ""), []).append(finding)
+    return list(alike.values())
 
 
-def _told(finding: Finding, place: Place, others: int = 0) -> Text:
-    more = f" and {others} more" if others else ""
-    about = " ".join(part for part in (finding.check, place.rest(finding.target) + more) if part)
-    told = Text.assemble(Text(about, style="bold"), "  ", plain(finding.observed))
-    if finding.expected and finding.status in _TROUBLES:
+def _told(finding: Finding, place: Place, *, in_full: bool = False) -> Text:
+    """A code says what would be right by itself."""
+    about = " ".join(part for part in (finding.check, place.rest(finding.target)) if part)
+    told = Text.assemble(plain(about, style="bold"), "  ", plain(finding.observed))
+    if finding.expected and finding.status in _TROUBLES and (in_full or not _CODE.match(finding.observed)):
         told.append_text(plain(f"  (expected: {finding.expected})", style="dim"))
     return told
 
 
 def _remedy(finding: Finding) -> RenderableType:
-    return Padding(_columns(Text("→", justify="right"), plain(finding.remedy)), (0, 0, 0, 2))
+    return _Hanging(before=Text("→".rjust(_STATUS_WIDTH)), text=plain(finding.remedy), indent=2)
 
 
 def _checks(place: Place, *statuses: Status) -> str:
@@ -107,12 +116,22 @@ def _checks(place: Place, *statuses: Status) -> str:
 
 
 def _line(status: Status, text: Text, *, indent: int = 0) -> RenderableType:
-    return Padding(_columns(Text(status.value, style=STATUS_STYLES[status]), text), (0, 0, 0, indent))
+    before = Text(status.value.ljust(_STATUS_WIDTH), style=STATUS_STYLES[status])
+    return _Hanging(before=before, text=text, indent=indent)
 
 
-def _columns(mark: Text, text: Text) -> Table:
-    row = Table.grid(padding=(0, 1, 0, 0))
-    row.add_column(width=_STATUS_WIDTH, no_wrap=True)
-    row.add_column(overflow="fold")
-    row.add_row(mark, text)
-    return row
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hanging:
+    """A text after a mark, folded under its own beginning. No line is filled up with blanks, as a table's would be."""
+
+    before: Text
+    text: Text
+    indent: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        margin = self.indent + self.before.cell_len + 1
+        folded = self.text.wrap(console, max(options.max_width - margin, _NARROWEST), overflow="fold")
+        for number, line in enumerate(folded or [Text()]):
+            line.rstrip()
+            start = Text.assemble(" " * self.indent, self.before, " ") if number == 0 else Text(" " * margin)
+            yield start.append_text(line)
