@@ -109,6 +109,17 @@ def _observed(row: Mapping[str, Any]) -> str:
     return f"{row['observed']} (expected: {expected})" if expected else str(row["observed"])
 
 
+def stability(found: pd.DataFrame) -> Html:
+    """What makes the numbers less sure than they look, each with what to do about it."""
+    if found.empty:
+        return paragraph(
+            "No sign of drift, outliers, two kinds of pulls, too few blocks or a busy client.", kind="note"
+        )
+    columns = [Column(title="Where"), Column(title="What was seen", prose=True), Column(title="What to do", prose=True)]
+    rows = [Row(contents=[row["scope"], row["says"], row["remedy"]]) for row in records(found)]
+    return table(columns, rows, caption=numbers.count(len(rows), "warning"))
+
+
 def planned_out(stored: StoredRun) -> Html:
     """The cells of the matrix that could not be, by reason."""
     found = tables.planned_out(stored)

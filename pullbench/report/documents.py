@@ -12,6 +12,7 @@ from pullbench.report import tables
 from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
 from pullbench.report.objectives import objectives, whole_run
+from pullbench.report.stability import warnings
 from pullbench.report.stored import RunStore, StoredRun, read_run, records
 from pullbench.report.verdicts import headline
 
@@ -42,6 +43,7 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "cells": plain_records(table),
         "comparisons": plain_records(differences),
         "claims": plain_records(claims(differences, stored)),
+        "stability": plain_records(warnings(stored, table)),
         "slo": [_plain_row(row) for row in whole_run(scores)],
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,

@@ -1,0 +1,82 @@
+"""Warnings say what was seen and what to do, and a steady run has none."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pullbench.report import context, stability, tables
+from pullbench.report.stored import StoredRun, records
+from tests.report.synthetic import Recipe
+
+SMALL = {"engines": ("wire",), "routes": (("eu", "direct"),), "concurrency": (1,), "failure_rate": 0.0}
+
+
+def warned(stored: StoredRun) -> dict[str, dict]:
+    table = tables.cells(stored.pulls, stored.trials)
+    return {row["kind"]: row for row in records(stability.warnings(stored, table))}
+
+
+def slower(stored: StoredRun, which: pd.Series, times: float | pd.Series) -> StoredRun:
+    pulls = stored.pulls.copy()
+    pulls["duration_s"] = pulls["duration_s"].where(~which, pulls["duration_s"] * times)
+    return dataclasses.replace(stored, pulls=pulls)
+
+
+@pytest.fixture(scope="module")
+def steady(make) -> StoredRun:
+    return make(Recipe(blocks=8, pulls=8, **SMALL))
+
+
+def test_a_steady_run_has_no_warning(steady: StoredRun) -> None:
+    assert warned(steady) == {}
+
+
+def test_every_warning_says_what_to_do(full: StoredRun) -> None:
+    made = records(stability.warnings(full, tables.cells(full.pulls, full.trials)))
+    assert all(row["says"] and row["remedy"] == stability.REMEDIES[row["kind"]] for row in made)
+
+
+def test_a_drift_that_all_cells_share_is_told_of_the_run(steady: StoredRun) -> None:
+    grown = np.exp(0.08 * steady.pulls["block"])
+    found = warned(slower(steady, steady.pulls["pull"] >= 0, grown))["drift"]
+    assert found["scope"] == "all"
+    assert found["value"] == pytest.approx(np.exp(0.08 * 7), rel=0.1)
+    assert "took longer" in found["says"]
+
+
+def test_one_slow_block_is_named(steady: StoredRun) -> None:
+    found = warned(slower(steady, steady.pulls["block"] == 4, 3.0))["odd_block"]
+    assert "block 4 took " in found["says"]
+    assert found["value"] == pytest.approx(3.0, rel=0.1)
+
+
+def test_pulls_far_from_the_rest_and_pulls_of_two_kinds_are_told_apart(steady: StoredRun) -> None:
+    few = (steady.pulls["pull"] == 3) & (steady.pulls["block"] % 2 == 0)
+    assert "outliers" in warned(slower(steady, few, 9.0))
+    half = (steady.pulls["pull"] + steady.pulls["block"]) % 8 < 3
+    found = warned(slower(steady, half, 3.0))
+    assert "two_kinds" in found and "outliers" not in found
+
+
+def test_few_blocks_a_wide_interval_and_a_busy_client_are_told(make) -> None:
+    stored = make(Recipe(blocks=3, noise=0.3, **SMALL))
+    stored = dataclasses.replace(stored, trials=stored.trials.assign(client_busy=0.93))
+    found = warned(stored)
+    assert {"few_blocks", "wide", "client_busy"} <= set(found)
+    assert found["client_busy"]["value"] == 0.93
+    assert found["wide"]["value"] > 3
+
+
+def test_a_run_that_failed_everywhere_has_no_warning_of_its_times(make) -> None:
+    failed = make(Recipe(blocks=5, pulls=2, **{**SMALL, "fail_everywhere": True}))
+    assert set(warned(failed)) == set()
+
+
+def test_the_section_shows_warnings_and_says_where_there_is_none(full: StoredRun, steady: StoredRun) -> None:
+    none = stability.warnings(steady, tables.cells(steady.pulls, steady.trials))
+    assert "No sign" in context.stability(none)
+    row = ["<b>eu</b>", "drift", 1.5, 8, "pulls took longer", "repeat"]
+    shown = context.stability(pd.DataFrame([row], columns=stability.COLUMNS))
+    assert "&lt;b&gt;eu" in shown and "repeat" in shown
