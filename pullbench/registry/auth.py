@@ -25,14 +25,16 @@ _MOST_SCOPES = 20
 
 _SHOWN_PARAMETERS = frozenset({"scope", "service", "n", "last", "ns", "digest", "client_id"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# Characters that move a terminal's cursor, turn its text round or are not seen: as in `faults.clean`.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
+# Each can match a text in one way only: a hostile header of a few dozen characters would else take for ever.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=[ \t,]|$)[ \t]*")
 _PARAMETER = re.compile(
-    rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}(?:[/:]*{_TOKEN})*))[ \t]*(?=,|$)'
+    rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}(?:[/:]+{_TOKEN})*))[ \t]*(?=,|$)'
 )
-_JUNK = re.compile(r'[\s,]*(?:"(?:[^"\\]|\\.)*"|[^",])*(?:"[^"]*$)?')
+_JUNK = re.compile(r'[\s,]*(?:"(?:[^"\\]|\\.)*"|[^",])*(?:"(?:[^"\\]|\\.)*\\?$)?')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ class Exchanger:
             if at_home and authorization is not None:
                 given["Authorization"] = authorization
             body = content() if callable(content) else content
-            answer = self._once(httpx.Request(method, current, headers=given, content=body), limit_bytes)
+            answer = self._once(_request(method, current, given, body), limit_bytes)
             if answer.status not in _REDIRECTS or "location" not in answer.headers:
                 return answer
             if method not in ("GET", "HEAD"):
@@ -225,6 +225,17 @@ def _transport(route: Route, trusted: ssl.SSLContext, forward_login: Credentials
         login = None if forward_login is None else (forward_login.username, forward_login.password)
         proxy = httpx.Proxy(route.forward_url, ssl_context=tls_context(None) if secure else None, auth=login)
     return httpx.HTTPTransport(verify=trusted, proxy=proxy, trust_env=False)
+
+
+def _request(
+    method: str, url: str, headers: Mapping[str, str], content: bytes | Iterable[bytes] | None
+) -> httpx.Request:
+    """The request; RegistryError for a URL that none can be made for, such as an endless one of a redirect or a realm."""
+    try:
+        return httpx.Request(method, url, headers=headers, content=content)
+    except httpx.InvalidURL as error:
+        where = f"{method} {faults.clean(redact_url(url), 120)}"
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"no URL to ask: {faults.clean(error)}") from error
 
 
 def next_url(answer: Answer, does: str = "redirects") -> str:

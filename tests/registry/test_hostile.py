@@ -320,3 +320,40 @@ def test_a_page_that_is_no_list_of_names_is_not_a_registrys(registry: FakeRegist
     with pytest.raises(RegistryError) as caught:
         list(registry.client().tags("a"))
     assert caught.value.code is ErrorCode.NOT_A_REGISTRY
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Bearer a=" + "b" * 4000 + '"',
+        'Bearer a="' + '\\"' * 50_000,
+        'Bearer a="' + "\\" * 99_999,
+        "Bearer " + 'a="' * 30_000,
+        "Bearer " + "a=" * 50_000,
+        "Bearer a=" + "b/:" * 30_000 + '"',
+        "," * 100_000,
+        " " * 100_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_challenge_made_to_be_slow_to_read_is_read(registry: FakeRegistry, challenge: str) -> None:
+    """Each took seconds to for ever when a text could be matched in more than one way."""
+    registry.handler = lambda request: httpx.Response(401, headers={"WWW-Authenticate": challenge})
+    assert fault_of(registry.client("env:CI")).code in (ErrorCode.UNAUTHORIZED, ErrorCode.NOT_A_REGISTRY)
+
+
+@pytest.mark.parametrize("where", ["redirect", "realm"])
+def test_an_address_without_end_is_not_asked(registry: FakeRegistry, where: str) -> None:
+    endless = f"https://evil.example/{'x' * 70_000}"
+    headers = {"Location": endless} if where == "redirect" else {"WWW-Authenticate": f'Bearer realm="{endless}"'}
+    registry.handler = lambda request: httpx.Response(307 if where == "redirect" else 401, headers=headers)
+    fault = fault_of(registry.client("env:CI"))
+    assert fault.code is ErrorCode.NOT_A_REGISTRY
+    assert len(str(fault)) < 1000
+    assert len(registry.requests) == 1
+
+
+def test_a_realm_is_shown_without_characters_that_turn_text_round(registry: FakeRegistry) -> None:
+    challenge = 'Bearer realm="https://evil.example/\u202egpj.\u200b\x1b[2J"'.encode()
+    registry.handler = lambda request: httpx.Response(401, headers=[(b"WWW-Authenticate", challenge)])
+    assert str(fault_of(registry.client("env:CI"))).isprintable()
