@@ -14,6 +14,7 @@ from pullbench.preflight.remedy import remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
+from pullbench.registry.faults import clean
 from pullbench.registry.pages import Page
 
 ID = "catalog"
@@ -154,7 +155,7 @@ def _of_names(evidence: Listing, target: Target, see: str) -> Finding:
         )
         return warned(ID, target, text, EXPECTED, cure)
     if evidence.unsorted_at is not None and len(evidence.page_sizes) > 1:
-        text = f"{_count(evidence)}, not in order: '{evidence.unsorted_at}' stands behind a later name"
+        text = f"{_count(evidence)}, not in order: '{clean(evidence.unsorted_at, 120)}' stands behind a later name"
         cure = f"read the catalog by Link alone, never by `last=` of your own: {see}"
         return warned(ID, target, text, EXPECTED, cure)
     more = "" if evidence.ended else f"; more follow, and were not read ({MOST_PAGES} pages, {MOST_S:g} s at most)"
@@ -168,7 +169,9 @@ def _count(evidence: Listing) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return ", ".join(clean(name, 120) for name in names[:SHOWN]) + (
+        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    )
 
 
 CHECK = Check(

@@ -89,11 +89,11 @@ def upstream_of(world: World, route: Route) -> Route:
 def _served(world: World, route: Route, upstream: Route, image: str) -> Served:
     served = Served(image=image)
     try:
-        served = replace(served, digest=world.head(route, image).digest)
+        served = replace(served, digest=world.digest(route, image))
     except PullbenchError as error:
         served = replace(served, fault=Fault.of(error))
     try:
-        served = replace(served, upstream_digest=world.head(upstream, image).digest)
+        served = replace(served, upstream_digest=world.digest(upstream, image))
     except PullbenchError as error:
         served = replace(served, upstream_fault=Fault.of(error))
     if served.digest is None or served.upstream_digest in (None, served.digest):
@@ -214,8 +214,8 @@ def _of_cache(evidence: ProxySeen, target: Target) -> Finding:
 
 
 def _unseen(evidence: ProxySeen) -> str:
-    fault = next((each.upstream_fault for each in evidence.images if each.upstream_fault), None)
-    return f"the upstream does not answer from here ({fault})" if fault else "no digest is stated"
+    fault = next(each.upstream_fault for each in evidence.images if each.upstream_fault)
+    return f"the upstream does not answer from here ({fault})"
 
 
 def _is_hit(headers: Mapping[str, str]) -> bool | None:

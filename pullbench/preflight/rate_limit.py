@@ -21,6 +21,10 @@ NEAR = 0.8
 """Of what is left: a plan that takes more is near the limit, for others pull too, and retries count."""
 
 
+SHORT_S = 600.0
+"""A window that passes while the plan is under way: what is left in it now says little about the whole."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
     """What the registry allows, and what the plan needs of it."""
@@ -84,6 +88,10 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
         return [passed(ID, target, f"no rate limit is stated, for {needs} or others", expected)]
     observed = _observed(limit, evidence)
     left = limit.limit if limit.remaining is None else limit.remaining
+    if left and cost and cost > left and _passes_soon(limit):
+        window = _in_words(limit.window_s or limit.reset_s or 0)
+        observed += f"; {needs} take several such windows, and more than that in {window} is refused"
+        return [warned(ID, target, observed, expected, f"{_slower(limit)}; or {_cure(evidence, route)}")]
     if left is not None and left < max(1, cost or 0):
         if cost is not None and left >= 1:
             observed += f": {cost - left} too few for {needs}"
@@ -93,6 +101,17 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
         observed += f"; {needs} take {cost / left:.0%} of that, and retries and others' pulls count too"
         return [warned(ID, target, observed, expected, _cure(evidence, route))]
     return [passed(ID, target, observed, expected)]
+
+
+def _passes_soon(limit: Limit) -> bool:
+    length_s = limit.window_s or limit.reset_s
+    return length_s is not None and length_s <= SHORT_S
+
+
+def _slower(limit: Limit) -> str:
+    """Two manifest requests a pull of an index; a limit that is not said is taken for what is left."""
+    allowed, length_s = limit.limit or limit.remaining or 1, limit.window_s or limit.reset_s or 1.0
+    return f"offer pulls below that rate: `load: {{mode: open, rate: {NEAR * allowed / length_s / 2:.2g}}}`"
 
 
 def _observed(limit: Limit, evidence: Allowance) -> str:
@@ -158,7 +177,7 @@ CHECK = Check(
     "manifest requests of the plan by this way.",
     statuses={
         Status.PASS: "what is left holds the plan, or no limit is stated",
-        Status.WARN: f"the plan takes more than {NEAR:.0%} of what is left",
+        Status.WARN: f"the plan takes more than {NEAR:.0%} of what is left, or more than is left in a window of minutes",
         Status.FAIL: "the plan asks for more than is left, nothing is left, or the answer is 429 already",
         Status.SKIP: "no image of the spec is there",
     },

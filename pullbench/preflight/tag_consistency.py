@@ -44,7 +44,7 @@ def judge(evidence: tuple[Place, ...], target: Local) -> list[Finding]:
     if len(there) + len(held) < 2:
         return [skipped(ID, target, f"one place alone has it, {there[0].name}: nothing to compare it with{absent}")]
     names = ", ".join(place.name for place in (*there, *held))
-    return [passed(ID, target, f"{there[0].digest or 'no digest is stated'} at {names}{absent}", EXPECTED)]
+    return [passed(ID, target, f"{there[0].digest} at {names}{absent}", EXPECTED)]
 
 
 def _of_different(there: Sequence[Place], target: Local, absent: str) -> Finding:
@@ -76,7 +76,7 @@ def _by_digest(there: Sequence[Place]) -> str:
     for place in there:
         groups.setdefault(place.digest, []).append(place)
     return "; ".join(
-        f"{', '.join(place.name for place in group)}: {digest or 'no digest'}{_dated(group[0].created)}"
+        f"{', '.join(place.name for place in group)}: {digest}{_dated(group[0].created)}"
         for digest, group in groups.items()
     )
 

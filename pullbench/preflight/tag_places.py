@@ -27,7 +27,7 @@ class Place:
     """As Docker and skopeo take it."""
     plain_http: bool = False
     digest: str | None = None
-    """None of a registry that states none; of a daemon, where it came from a registry."""
+    """None where the place could not be asked, and of a daemon's image that came from no registry."""
     manifests: Mapping[str, str] = field(default_factory=dict)
     """Digest by platform of the matrix; looked up only where the digests of places differ."""
     configs: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ def _place_of(world: World, route: Route, image: str) -> Place:
         plain_http=route.plain_http,
     )
     try:
-        return replace(place, digest=world.head(route, image).digest)
+        return replace(place, digest=world.digest(route, image))
     except PullbenchError as error:
         return replace(place, fault=Fault.of(error))
 
@@ -132,7 +132,7 @@ def _hosts(world: World) -> list[str | None]:
 def _is_current(world: World, route: Route, image: str, digests: frozenset[str], image_id: str) -> bool:
     """By the tag's own digest, by one of its index's, or by the config: Docker's own store has that as the image's ID."""
     try:
-        if world.head(route, image).digest in digests:
+        if world.digest(route, image) in digests:
             return True
         document = world.manifest(route, image).document
         if isinstance(document, Index) and digests & {entry.digest for entry in document.manifests}:

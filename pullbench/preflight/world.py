@@ -105,6 +105,10 @@ class World:
 
         return self._heads.get((route.name, image), ask)
 
+    def digest(self, route: Route, image: str) -> str:
+        """What an image's tag holds: stated with HEAD, else made of the manifest's bytes."""
+        return self.head(route, image).digest or self.manifest(route, image).digest
+
     def manifest(self, route: Route, image: str) -> FetchedManifest:
         """An image's manifest or index, fetched once a route: manifest requests count against rate limits."""
         return self._manifests.get((route.name, image), lambda: self.client(route).manifest(Reference.parse(image)))

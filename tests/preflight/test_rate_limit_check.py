@@ -148,3 +148,16 @@ def test_a_429_to_the_probe_is_evidence() -> None:
     (found,) = findings_of(rate_limit.CHECK, world_of({"eu": registry}, spec_over("eu")))
     assert found.status is Status.FAIL
     assert found.remedy.startswith("wait 1 min")
+
+
+@pytest.mark.parametrize(
+    "limit", [Limit(limit=60, remaining=59, window_s=60), Limit(limit=60, remaining=59, reset_s=60)]
+)
+def test_a_window_of_a_minute_passes_while_the_plan_runs_so_it_is_a_warning_with_the_rate_that_fits(
+    limit: Limit,
+) -> None:
+    found = judged(limit=limit, cost=500)
+    assert found.status is Status.WARN
+    assert "take several such windows, and more than that in 1 min is refused" in found.observed
+    assert found.remedy.startswith("offer pulls below that rate: `load: {mode: open, rate: 0.4}`")
+    assert judged(limit=Limit(limit=60, remaining=0, window_s=60), cost=500).status is Status.FAIL

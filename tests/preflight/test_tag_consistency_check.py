@@ -170,3 +170,15 @@ def test_a_registry_that_breaks_in_the_middle_is_compared_by_what_it_said() -> N
     us.handler = lambda request: us.serve(request) if request.method == "HEAD" else httpx.Response(503)
     found = found_over({"eu": holding("app", "1.0", NEW), "us": us})
     assert (found.status, "do not tell" in found.observed) == (Status.FAIL, True)
+
+
+def test_a_registry_that_states_no_digest_is_compared_by_the_manifest_s_bytes() -> None:
+    silent = holding("app", "1.0", NEW)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = silent.serve(request)
+        del answer.headers["Docker-Content-Digest"]
+        return answer
+
+    silent.handler = handle
+    assert found_over({"eu": holding("app", "1.0", NEW), "us": silent}).observed == f"{NEW.digest} at eu, us"

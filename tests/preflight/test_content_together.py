@@ -1,0 +1,73 @@
+"""The checks of content and route over one world: what they ask for is bounded, and asked once."""
+
+from collections import Counter
+from typing import Any
+
+import httpx
+
+from pullbench.model.finding import Status
+from pullbench.preflight import catalog, image, layer_reuse, platform, proxy, rate_limit, tag_consistency
+from pullbench.preflight import range as byte_range
+from pullbench.preflight.check import Check
+from pullbench.preflight.runner import run_checks
+from tests.preflight.content import Image, holding, index_over, spec_over, world_of
+from tests.registry.fake_registry import FakeRegistry
+
+IMAGES = [f"app-{number}:1.0" for number in range(10)]
+ALL: list[Check[Any, Any]] = [
+    image.CHECK,
+    platform.CHECK,
+    tag_consistency.CHECK,
+    catalog.CHECK,
+    byte_range.CHECK,
+    rate_limit.CHECK,
+    layer_reuse.CHECK,
+    proxy.CHECK,
+]
+
+
+def filled() -> FakeRegistry:
+    registry = holding()
+    for number, name in enumerate(IMAGES):
+        repository = name.partition(":")[0]
+        built = Image(layers=(b"base", b"%d" % number))
+        registry.put_manifest(repository, "1.0", index_over(built))
+        registry.put_manifest(repository, "amd64", built.manifest)
+        registry.put_blob(repository, built.config)
+    return registry
+
+
+def test_three_registries_of_ten_images_are_asked_for_each_manifest_once() -> None:
+    registries = {name: filled() for name in ("eu", "us", "ap")}
+    with world_of(registries, spec_over(*registries, images=IMAGES)) as world:
+        found = run_checks(ALL, world)
+
+    assert not [each for each in found if each.status in (Status.FAIL, Status.ERROR)]
+    for registry in registries.values():
+        manifests = Counter(line for line in registry.asked if "/manifests/" in line)
+        assert set(manifests.values()) == {1}
+        assert len(manifests) == 3 * len(IMAGES)  # HEAD of the tag, GET of the index and of the platform
+    # A config is known by its digest: one registry's serves for all; range asks each for one, whole and in part.
+    configs = [line for registry in registries.values() for line in registry.asked if "/blobs/" in line]
+    assert len(set(configs)) <= len(configs) <= 3 * (len(IMAGES) + 2)
+
+
+def test_a_catalog_whose_link_leads_to_another_host_is_read_on_at_home() -> None:
+    registry, other = filled(), filled()
+    spec = spec_over("eu", images=IMAGES[:1])
+    registries = {"eu": registry, "other": other}
+    told = '<https://other.example/v2/_catalog?n=100&last=a>; rel="next"'
+    registry.documents["_catalog"] = b'{"repositories": ["app-0"]}'
+    serve = registry.serve
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = serve(request)
+        if "_catalog" in request.url.path and "last" not in request.url.params:
+            answer.headers["Link"] = told
+        return answer
+
+    registry.handler = handle
+    with world_of(registries, spec) as world:
+        run_checks(ALL, world)
+    assert not other.requests
+    assert "GET https://eu.example/v2/_catalog?n=100&last=a" in registry.asked
