@@ -25,8 +25,9 @@ _MOST_SCOPES = 20
 
 _SHOWN_PARAMETERS = frozenset({"scope", "service", "n", "last", "ns", "digest", "client_id"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Characters that move a terminal's cursor, turn its text round or are not seen: as in `faults.clean`.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+# For what people see: also characters that turn a text round or are not seen, as in `faults.clean`.
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 # Each can match a text in one way only: a hostile header of a few dozen characters would else take for ever.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -210,8 +211,8 @@ def token_access(token: str) -> tuple[str, ...] | None:
 def _scope(entry: Mapping[str, object]) -> str:
     given = entry.get("actions")
     actions = ",".join(str(action)[:20] for action in given[:10]) if isinstance(given, list) else ""
-    kind, name = (_CONTROL.sub("", str(entry.get(key, "")))[:255] for key in ("type", "name"))
-    return f"{kind}:{name}:{_CONTROL.sub('', actions)}"
+    kind, name = (_UNSHOWN.sub("", str(entry.get(key, "")))[:255] for key in ("type", "name"))
+    return f"{kind}:{name}:{_UNSHOWN.sub('', actions)}"
 
 
 def redact_url(url: str) -> str:
@@ -220,7 +221,7 @@ def redact_url(url: str) -> str:
     Storage services sign redirects in the query, so a parameter that is not known is taken for a secret.
     """
     try:
-        parts = urlsplit(_CONTROL.sub("", url))
+        parts = urlsplit(_UNSHOWN.sub("", url))
         query = [
             (name, value if name in _SHOWN_PARAMETERS else "REDACTED")
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
