@@ -7,12 +7,10 @@ from typing import Any
 import pandas as pd
 
 from pullbench.report import numbers, tables
-from pullbench.report.html import Column, Html, Row, definitions, join, paragraph, short_digests, table, tag
-from pullbench.report.sections import pill
+from pullbench.report.html import Column, Html, Row, definitions, join, paragraph, table, tag
+from pullbench.report.readiness import preflight as preflight  # one of the sections that a notebook calls from here
 from pullbench.report.stored import StoredRun, records
 
-_QUIET = ("pass", "skip")
-_FIRST = {"fail": 0, "error": 1, "warn": 2, "pass": 3, "skip": 4}
 _NOTES = (
     (
         "Clock",
@@ -56,57 +54,6 @@ _NOTES = (
         "show is empty, never zero.",
     ),
 )
-
-
-def preflight(checks: pd.DataFrame) -> Html:
-    """What failed, could not run or warns, finding by finding; then what passed or did not apply, a row a check."""
-    if checks.empty:
-        return paragraph("Preflight was skipped, or stored nothing.", kind="note")
-    found = sorted(records(checks), key=lambda row: (_FIRST.get(row["status"], 5), row["check"], row["target"]))
-    columns = [
-        Column(title="Status"),
-        Column(title="Check"),
-        Column(title="Target"),
-        Column(title="Observed", prose=True),
-    ]
-    troubles = [row for row in found if row["status"] not in _QUIET]
-    rows = [_finding(row, [row["target"], _observed(row)]) for row in troubles]
-    if troubles:
-        columns.append(Column(title="What to do", prose=True))
-        rows = [
-            Row(contents=[*row.contents, finding["remedy"]], kind=row.kind)
-            for row, finding in zip(rows, troubles, strict=True)
-        ]
-    for status, check in dict.fromkeys((row["status"], row["check"]) for row in found if row["status"] in _QUIET):
-        group = [row for row in found if (row["status"], row["check"]) == (status, check)]
-        row = _finding(group[0], _together(group))
-        rows.append(Row(contents=[*row.contents, ""], kind=row.kind) if troubles else row)
-    return table(columns, rows, caption=_tally(found))
-
-
-def _finding(row: Mapping[str, Any], contents: list[str]) -> Row:
-    kind = "failed" if row["status"] == "fail" else None
-    return Row(contents=[pill(row["status"]), tag("code", row["check"]), *map(short_digests, contents)], kind=kind)
-
-
-def _together(group: list[dict[str, Any]]) -> list[str]:
-    """Targets and observations of findings that say nothing of note: the first, and how many there are."""
-    if len(group) == 1:
-        return [group[0]["target"], _observed(group[0])]
-    observed = list(dict.fromkeys(_observed(row) for row in group))
-    several = observed[0] if len(observed) == 1 else f"such as: {observed[0]}"
-    targets = ", ".join(row["target"] for row in group)
-    return [targets if len(targets) <= 48 else f"{len(group)} targets, such as {group[0]['target']}", several]
-
-
-def _tally(found: list[dict[Any, Any]]) -> str:
-    counts = [(status, sum(row["status"] == status for row in found)) for status in _FIRST]
-    return f"{numbers.count(len(found), 'finding')}: " + ", ".join(f"{n} {status}" for status, n in counts if n)
-
-
-def _observed(row: Mapping[str, Any]) -> str:
-    expected = row["expected"] if row["status"] in ("fail", "warn") else ""
-    return f"{row['observed']} (expected: {expected})" if expected else str(row["observed"])
 
 
 def stability(found: pd.DataFrame) -> Html:
