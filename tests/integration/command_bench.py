@@ -13,7 +13,6 @@ from pullbench.engines.command_folder import MARK, mounts_under
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 from tests.integration.asked import ENVIRON
-from tests.integration.asked import request as request
 
 
 class CommandBench:

@@ -21,7 +21,7 @@ from pullbench.engines.clock import SystemClock
 from pullbench.errors import ErrorCode, classify
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
-from tests.integration.command_bench import request
+from tests.integration.asked import request
 from tests.integration.conftest import PushImage, StartRegistry, missing, need
 from tests.integration.faulty_parts import Ask, Parts
 from tests.integration.real_registry import PASSWORD, USERNAME

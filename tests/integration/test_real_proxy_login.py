@@ -15,7 +15,8 @@ from pullbench.model.platform import Platform
 from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from tests.integration.command_bench import CommandBench, request
+from tests.integration.asked import request
+from tests.integration.command_bench import CommandBench
 from tests.integration.conftest import PushImage, StartRegistry, missing, need
 from tests.integration.real_registry import HTPASSWD, PASSWORD, USERNAME, RealRegistry
 from tests.integration.real_squid import RealSquid, running_squid

@@ -17,7 +17,8 @@ import yaml
 from benchmarks.debian_images import BuiltImage, push, small_image
 from pullbench.errors import ErrorCode
 from pullbench.model.platform import Platform
-from tests.integration.command_bench import CommandBench, request
+from tests.integration.asked import request
+from tests.integration.command_bench import CommandBench
 from tests.integration.conftest import PushImage, missing, need
 from tests.integration.docker_bench import DockerBench
 from tests.integration.docker_bench import request as docker_request
