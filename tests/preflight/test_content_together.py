@@ -47,9 +47,19 @@ def test_three_registries_of_ten_images_are_asked_for_each_manifest_once() -> No
         manifests = Counter(line for line in registry.asked if "/manifests/" in line)
         assert set(manifests.values()) == {1}
         assert len(manifests) == 3 * len(IMAGES)  # HEAD of the tag, GET of the index and of the platform
-    # A config is known by its digest: one registry's serves for all; range asks each for one, whole and in part.
-    configs = [line for registry in registries.values() for line in registry.asked if "/blobs/" in line]
-    assert len(set(configs)) <= len(configs) <= 3 * (len(IMAGES) + 2)
+
+
+def test_a_config_that_one_registry_gave_is_not_asked_of_the_next() -> None:
+    registries = {name: filled() for name in ("eu", "us")}
+    with world_of(registries, spec_over(*registries, images=IMAGES)) as world:
+        for route in world.routes:
+            for name in IMAGES:
+                found = world.platform_image(route, name, "linux/amd64")
+                assert found is not None
+                world.config(route, name, found.manifest.config)
+
+    asked = [sum("/blobs/" in line for line in registry.asked) for registry in registries.values()]
+    assert asked == [1, 0]  # the images have one config between them
 
 
 def test_a_catalog_whose_link_leads_to_another_host_is_read_on_at_home() -> None:

@@ -1,6 +1,7 @@
 """proxy: serves the images, as its upstream has them, from its cache the second time."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -130,6 +131,9 @@ def test_drift_without_dates_does_not_say_which_is_older() -> None:
         upstream_created=datetime(2026, 1, 1, tzinfo=UTC),
     )
     assert judged(dated).observed.startswith("what it serves differs from")
+    older = replace(dated, created=datetime(2025, 1, 1, tzinfo=UTC))
+    assert judged(older).observed.startswith("what it serves is older than")
+    assert judged(older, dated).observed.startswith("what it serves differs from")
 
 
 def test_a_mirror_that_changes_bytes_fails() -> None:
