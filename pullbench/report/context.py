@@ -44,9 +44,9 @@ _NOTES = (
     ),
     (
         "Comparisons",
-        "Ratios within the same block; differences under 5% are called none. p is corrected (Holm) for the number of "
-        "comparisons of one factor, that of the fastest setting for every setting it was picked from. Inconclusive "
-        "means just that.",
+        "Ratios within the same block; differences under 5% are called none. Faster and slower need a p under 3%, "
+        "corrected (Holm) for the number of comparisons of one factor, that of the fastest setting for every setting it "
+        "was picked from; and no side wins that failed more often. Inconclusive means just that.",
     ),
     (
         "Not known",

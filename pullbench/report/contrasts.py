@@ -15,7 +15,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.stored import StoredRun, measured, records
 from pullbench.report.tables import CELL_KEY, by_block, latency_s
-from pullbench.stats.compare import Blocks, compare_paired
+from pullbench.stats.compare import MARGIN, Blocks, Verdict, compare_paired
 
 WITHIN: dict[str, tuple[str, ...]] = {
     "registry": ("engine", "proxy"),
@@ -34,6 +34,8 @@ COLUMNS = [
     *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
 ]
 
+_ORDER = {Verdict.FASTER: 1, Verdict.SLOWER: -1}
+
 _Coordinates = tuple[Any, ...]
 
 
@@ -41,7 +43,8 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
     """Every comparison that the run can answer, as COLUMNS; `ratio` is the candidate's time by the baseline's.
 
     `within` names what is held fixed, `pairs` how many pairs of cells answer. p is Holm-corrected within one factor.
-    `baseline_s` and `candidate_s` are geometric means over blocks and pairs.
+    `baseline_s` and `candidate_s` are geometric means over blocks and pairs. No side wins that failed more often, by over
+    5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample.
     """
     rows: list[dict[str, Any]] = []
     for factor, fixed in WITHIN.items():
@@ -50,10 +53,24 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
         answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
         for question, answer in zip(questions, answers, strict=True):
             found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
-            rows.append(question | found | {"verdict": str(answer.verdict)})
+            flattered = _flattered(stored, question, question.pop("held"), answer.verdict)
+            verdict = Verdict.INCONCLUSIVE if flattered else answer.verdict
+            rows.append(question | found | {"verdict": str(verdict)})
     made = pd.DataFrame(rows, columns=COLUMNS)
     numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
     return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
+
+
+def _flattered(stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: Verdict) -> bool:
+    """Whether the side that wins owes it, as far as is known, to failures of its own."""
+    if verdict not in (Verdict.FASTER, Verdict.SLOWER):
+        return False
+    trials = measured(stored.trials)
+    for name, value in held.items():
+        trials = trials[trials[name] == value]
+    sides = [trials[trials[question["factor"]] == question[side]] for side in ("candidate", "baseline")]
+    winner, other = (1 - side["succeeded"].sum() / side["pulls"].sum() for side in sides[:: _ORDER[verdict]])
+    return bool(winner - other > MARGIN)
 
 
 def wall_blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:
@@ -110,6 +127,7 @@ def _questions(
                     "candidate": candidate,
                     "within": within,
                     "engine": held.get("engine", ""),
+                    "held": held,
                     "metric": METRICS.get(factor, "median_s"),
                 } | pooled
 

@@ -1,0 +1,95 @@
+"""A failure never improves a number that a verdict stands on."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pullbench.report import sections, tables
+from pullbench.report.contrasts import contrasts
+from pullbench.report.objectives import score
+from pullbench.report.stored import StoredRun, records
+from tests.report.synthetic import Recipe
+
+ROUTES = (("eu", "direct"), ("us", "cache"))
+
+
+@pytest.fixture(scope="module")
+def two(make) -> StoredRun:
+    return make(Recipe(engines=("wire",), routes=ROUTES, concurrency=(1,), blocks=5, pulls=4, failure_rate=0.0))
+
+
+def failing(stored: StoredRun, which: set[int]) -> StoredRun:
+    """The run in which the pulls of these rows failed."""
+    pulls, trials = stored.pulls.copy(), stored.trials.copy()
+    rows = pulls.index[sorted(which)]
+    pulls.loc[rows, "ok"], pulls.loc[rows, "error_code"] = False, "timeout"
+    trials["succeeded"] = trials["trial"].map(pulls.groupby("trial")["ok"].sum()).astype(int)
+    return dataclasses.replace(stored, pulls=pulls, trials=trials)
+
+
+def table(stored: StoredRun) -> list[dict]:
+    return records(tables.cells(stored.pulls, stored.trials))
+
+
+@settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=25,
+)
+@given(st.sets(st.integers(0, 47), max_size=30), st.sets(st.integers(0, 47), max_size=10))
+def test_more_failures_raise_no_success_rate_and_make_no_winner(
+    two: StoredRun, first: set[int], more: set[int]
+) -> None:
+    assert len(two.pulls) == 48
+    before, after = failing(two, first), failing(two, first | more)
+    for one, other in zip(table(before), table(after), strict=True):
+        for name in ("success_rate", "success_low", "success_high", "succeeded"):
+            assert other[name] <= one[name]
+    assert score("success_rate", after, 0.9)[0].verdict in {
+        "not_shown",
+        "missed",
+        score("success_rate", before, 0.9)[0].verdict,
+    }
+    cells = tables.cells(after.pulls, after.trials)
+    winner = tables.best(cells)
+    assert winner is None or cells.loc[winner, "succeeded"] == cells.loc[winner, "pulls"]
+
+
+def test_a_side_does_not_win_by_losing_its_slow_pulls(two: StoredRun) -> None:
+    us = (two.pulls["registry"] == "us").to_numpy()
+    rank = two.pulls["pull"].to_numpy()
+    pulls = two.pulls.assign(
+        duration_s=np.where(us & (rank == 0), 0.5, np.where(us, 3.0, 1.0)) * np.exp(0.02 * (two.pulls["block"] % 3))
+    )
+    stored = dataclasses.replace(two, pulls=pulls)
+
+    def verdict(run: StoredRun) -> str:
+        (row,) = [row for row in records(contrasts(run)) if row["factor"] == "registry"] or [{"verdict": "none"}]
+        return row["verdict"]
+
+    # Alike in all but the registry, so that the two are compared.
+    alike = dataclasses.replace(
+        stored, pulls=stored.pulls.assign(proxy="direct"), trials=stored.trials.assign(proxy="direct")
+    )
+    rng = np.random.default_rng(1)
+    noisy = alike.pulls["duration_s"] * np.exp(rng.normal(0, 0.03, len(alike.pulls)))
+    alike = dataclasses.replace(alike, pulls=alike.pulls.assign(duration_s=noisy))
+    slow = {int(row) for row in np.flatnonzero(us & (rank > 0))}
+    assert verdict(alike) == "slower"
+    assert verdict(failing(alike, slow)) == "inconclusive"
+
+
+def test_a_cell_that_failed_everywhere_has_no_latency_and_a_red_row(two: StoredRun) -> None:
+    stored = failing(two, {int(row) for row in np.flatnonzero(two.pulls["registry"] == "us")})
+    (cell,) = [cell for cell in table(stored) if cell["registry"] == "us"]
+    for name, value in cell.items():
+        if name.endswith("_s") and name != "client_busy":
+            assert math.isnan(value), name
+    assert cell["success_rate"] == 0
+    shown = sections.cells(stored, tables.cells(stored.pulls, stored.trials))
+    assert shown.count('<tr class="failed"') == 1
