@@ -2,9 +2,15 @@
 
 import argparse
 
-from benchmarks import debian, overhead, truth, wire
+from benchmarks import debian, overhead, preflight, truth, wire
 
-BENCHMARKS = {"wire": wire.run, "overhead": overhead.run, "debian": debian.run, "truth": truth.run}
+BENCHMARKS = {
+    "wire": wire.run,
+    "overhead": overhead.run,
+    "debian": debian.run,
+    "truth": truth.run,
+    "preflight": preflight.run,
+}
 
 
 def main() -> None:

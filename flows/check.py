@@ -10,7 +10,8 @@ from pullbench.bench.specfile import load_spec
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.plan import group_reasons, plan
 from pullbench.model.spec import Overrides
-from pullbench.preflight.runner import preflight
+from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.runner import preflight, select
 from pullbench.store.dataset import ResultStore
 
 
@@ -35,6 +36,7 @@ def check(
 ) -> Checked:
     """Run the checks of the ways that a spec's plan takes; nothing is stored. UsageError where no cell is left."""
     loaded = load_spec(path, sets=sets, overrides=overrides)
+    select(CHECKS, only=frozenset(only), skip=frozenset(skip))  # a wrong id is told before anything is contacted
     with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
         facts = session.gather()
         made = plan(loaded.spec, facts)

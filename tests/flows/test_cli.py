@@ -100,6 +100,17 @@ def test_a_wrong_call_is_one_line_and_exit_2(shell: Shell, arguments: list[str],
     assert err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("option", ["--only", "--skip"])
+def test_a_check_that_there_is_not_is_exit_2_before_anything_is_contacted(
+    shell: Shell, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
+    code, out, err = shell("preflight", "spec.yaml", option, "netwrok")
+    assert (code, out) == (2, "")
+    assert "'netwrok' is no check; did you mean 'network'?" in err
+
+
 def test_a_bug_is_told_as_one_with_exit_70_and_no_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**_: object) -> NoReturn:
         raise ZeroDivisionError("oh")
