@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -99,11 +100,17 @@ class RealRegistry:
 
 
 def start_registry(
-    folder: Path, *, htpasswd: bool = False, tls: bool = False, changes: Mapping[str, object] | None = None
+    folder: Path,
+    *,
+    htpasswd: bool = False,
+    tls: bool = False,
+    certificate: Mapping[str, Any] | None = None,
+    changes: Mapping[str, object] | None = None,
 ) -> RealRegistry:
     """Start one with its own configuration and storage under `folder`, and wait until it answers.
 
     `changes` stand in place of whole sections of its configuration, such as `log` or `proxy`. It logs to `folder/log`.
+    `certificate` says what is unusual about its certificate, as `write_certificates` takes it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -118,7 +125,7 @@ def start_registry(
         (folder / "htpasswd").write_text(HTPASSWD)
         config["auth"] = {"htpasswd": {"realm": "pullbench-test", "path": str(folder / "htpasswd")}}
     if tls:
-        write_certificates(folder)
+        write_certificates(folder, **(certificate or {}))
         http["tls"] = {"certificate": str(folder / "server.crt"), "key": str(folder / "server.key")}
     (folder / "config.yml").write_text(yaml.safe_dump(config | dict(changes or {})))
     with (folder / "log").open("wb") as log:
@@ -151,14 +158,18 @@ def free_port() -> int:
         return port
 
 
-def write_certificates(folder: Path) -> None:
-    """A CA of its own (`ca.crt`) and what it signed for this machine's own names (`server.crt`, `server.key`)."""
+def write_certificates(folder: Path, *, ends_in_days: float = 90, host: str | None = None) -> None:
+    """A CA of its own (`ca.crt`) and what it signed for this machine's own names (`server.crt`, `server.key`).
+
+    `host` stands in place of this machine's names. Preflight warns of fewer than 30 days.
+    """
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pullbench test CA")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", ANY_ADDRESS)]
-    spoken_for = [x509.DNSName("localhost"), *addresses]
+    spoken_for = [x509.DNSName("localhost"), *addresses] if host is None else [x509.DNSName(host)]
+    ends_at = now + datetime.timedelta(days=ends_in_days)
 
     def begin(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         return (
@@ -167,8 +178,8 @@ def write_certificates(folder: Path) -> None:
             .issuer_name(ca_name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=90))  # preflight warns of fewer
+            .not_valid_before(min(now, ends_at) - datetime.timedelta(hours=1))
+            .not_valid_after(ends_at if subject is name else now + datetime.timedelta(days=90))
         )
 
     authority = begin(ca_name, ca_key.public_key()).add_extension(
@@ -207,7 +218,8 @@ def _context(ca_file: Path) -> object:
 
 def _wait_until_it_answers(registry: RealRegistry, log: Path) -> None:
     until = time.monotonic() + _START_S
-    with registry.client() as client:
+    # Whether it is up is asked here; its certificate may be what a test is about.
+    with httpx.Client(base_url=registry.url, verify=False, timeout=60, trust_env=False) as client:
         while True:
             try:
                 answer = client.get("/v2/")
