@@ -59,7 +59,9 @@ def origin(source: str, name: str, environ: Mapping[str, str]) -> Origin:
         entry=next((key for key, host in hosts.items() if host in known_as), None),
         helper=helper,
         helper_path=shutil.which(helper, path=environ.get("PATH")) if helper else None,
-        near=tuple(key for key, host in hosts.items() if host not in known_as and _bare(host) == _bare(name))[:_MOST_NEAR],
+        near=tuple(key for key, host in hosts.items() if host not in known_as and _bare(host) == _bare(name))[
+            :_MOST_NEAR
+        ],
     )
 
 

@@ -45,7 +45,10 @@ def test_the_worst_finding_is_the_verdict(statuses: list[Status], verdict: Statu
 def test_every_refusal_names_a_factor_and_a_value() -> None:
     for kind, capability in CAPABILITIES.items():
         for factor in capability.cannot:
-            assert factor == "engine" or factor.partition(":")[0] in ("proxy", "cache", "proxy_cache", "auth"), (kind, factor)
+            assert factor == "engine" or factor.partition(":")[0] in ("proxy", "cache", "proxy_cache", "auth"), (
+                kind,
+                factor,
+            )
 
 
 def test_a_capability_refuses_what_it_names_alone() -> None:

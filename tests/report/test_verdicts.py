@@ -148,7 +148,9 @@ def test_a_setting_with_failures_that_looked_faster_is_told(make) -> None:
     said = headline(dataclasses.replace(stored, pulls=pulls, trials=trials)).sentence
     assert said.startswith("Fastest by time per image is wire from us directly")
     assert "no other route was free of failures" in said
-    assert "left out is 1 setting that looked faster, with failures, wrong cache states or a client at its limit" in said
+    assert (
+        "left out is 1 setting that looked faster, with failures, wrong cache states or a client at its limit" in said
+    )
 
 
 def test_two_blocks_are_a_hint_and_no_verdict(make) -> None:
