@@ -134,6 +134,16 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
         ErrorCode.TLS_UNTRUSTED,
     ),
+    # Mutual TLS: the server asks who we are, and says no to nobody.
+    (
+        r"alert certificate required|alert bad certificate|tls: (certificate required|bad certificate)",
+        ErrorCode.UNAUTHORIZED,
+    ),
+    (
+        r"alert protocol version|unsupported protocol(?! scheme)|protocol version not supported|no protocols available|"
+        r"alert handshake failure|tls: handshake failure|no shared cipher",
+        ErrorCode.TLS_UNTRUSTED,
+    ),
     (
         r"server gave http response to https client|wrong version number|http/0\.9 when not allowed|packet length too long|"
         r"first record does not look like a tls handshake",

@@ -204,8 +204,20 @@ CURL_AND_PYTHON = [
     ("Operation timed out after 5000 milliseconds with 0 bytes received", "timeout"),
 ]
 
+# The server ends the handshake: it asks for a client certificate, or speaks no version or cipher that the client takes.
+HANDSHAKES = [
+    ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", "unauthorized"),
+    (_GET.format("remote error: tls: certificate required"), "unauthorized"),
+    (_GET.format("remote error: tls: bad certificate"), "unauthorized"),
+    ("[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version (_ssl.c:1006)", "tls_untrusted"),
+    ("[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol (_ssl.c:1006)", "tls_untrusted"),
+    (_GET.format("remote error: tls: protocol version not supported"), "tls_untrusted"),
+    (_GET.format("remote error: tls: handshake failure"), "tls_untrusted"),
+    ("TLS connect error: error:0A000410:SSL routines::ssl/tls alert handshake failure", "tls_untrusted"),
+]
 
-@pytest.mark.parametrize(("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON])
+
+@pytest.mark.parametrize(("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *HANDSHAKES])
 def test_a_clients_text_is_read_as_its_code(text: str, code: str) -> None:
     assert classify(text) == ErrorCode(code)
 
@@ -217,7 +229,14 @@ def test_case_does_not_matter(text: str, code: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "something new", "layer 5030 of 7", "sha256:4290401403404503", "repository name must be lowercase"],
+    [
+        "",
+        "something new",
+        "layer 5030 of 7",
+        "sha256:4290401403404503",
+        "repository name must be lowercase",
+        'unsupported protocol scheme ""',
+    ],
 )
 def test_what_is_not_known_stays_unknown(text: str) -> None:
     assert classify(text) is ErrorCode.UNKNOWN

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.remedy import of_handshake, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
@@ -49,7 +49,8 @@ def judge(evidence: Answered, target: Target) -> list[Finding]:
         fault = _not_a_registry(ping)
     if fault is not None or ping is None:
         told = fault or Fault(code=ErrorCode.UNKNOWN, text="no answer")
-        return [failed(ID, target, told, EXPECTED, remedy(told.code, target.route))]
+        cure = of_handshake(told.text, target.route) or remedy(told.code, target.route)
+        return [failed(ID, target, told, EXPECTED, cure)]
     version = ping.api_version or "no Docker-Distribution-API-Version, which OCI does not ask for"
     server = f", {ping.server}" if ping.server else ""
     return [passed(ID, target, f"{ping.status} in {evidence.total_s * 1000:.0f} ms, {version}{server}", EXPECTED)]

@@ -64,6 +64,22 @@ def remedy(
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
 
 
+def of_handshake(text: str, route: Route) -> str | None:
+    """What to do about a refusal by the server that is no matter of its certificate; None for any other text."""
+    certificate = (
+        f"the registry asks for a client certificate (mutual TLS), which pullbench does not send: let this client in without "
+        f"one, or measure through a proxy that has one (Docker reads /etc/docker/certs.d/{route.host}/client.cert)"
+    )
+    version = f"let the server speak TLS 1.2 or 1.3: `{openssl(route)} -connect {endpoint.of_registry(route)} -tls1_2`"
+    if re.search(r"certificate required|bad certificate", text, re.IGNORECASE):
+        return certificate
+    if re.search(r"handshake failure", text, re.IGNORECASE):
+        return f"{version}; or {certificate}"
+    if re.search(r"unsupported protocol|protocol version|no protocols available", text, re.IGNORECASE):
+        return version
+    return None
+
+
 def curl(route: Route) -> str:
     """`curl`, with the options that take it along the route."""
     proxy = f" -x {route.forward_url}" if route.forward_url else ""

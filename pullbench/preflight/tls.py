@@ -1,6 +1,5 @@
 """`tls`: the certificate is trusted, is for this host, and will hold for a while, and so will those above it."""
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,7 +8,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.preflight import endpoint, handshake
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.handshake import Certificate, Handshake
-from pullbench.preflight.remedy import openssl, remedy
+from pullbench.preflight.remedy import of_handshake, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.faults import clean
@@ -18,7 +17,6 @@ ID = "tls"
 WARN_BEFORE = timedelta(days=30)
 FAIL_BEFORE = timedelta(days=1)
 
-_NO_COMMON_VERSION = re.compile(r"unsupported.protocol|protocol.version|no.protocols.available|handshake.failure", re.I)
 _FUTURE = "is not yet valid"
 
 
@@ -79,9 +77,7 @@ def _refused(seen: Handshake, fault: Fault, target: Target, expected: str) -> Fi
             cure = (
                 f"have the server send the certificate of '{last.issuer}' too, if that is an intermediate; else {cure}"
             )
-    if _NO_COMMON_VERSION.search(fault.text):
-        server = endpoint.of_registry(route)
-        cure = f"let the server speak TLS 1.2 or 1.3, as clients do: `{openssl(route)} -connect {server} -tls1_2`"
+    cure = of_handshake(fault.text, route) or cure
     shown = f" (the certificate: {_describe(seen)})" if seen.chain else ""
     return failed(ID, target, Fault(code=fault.code, text=clean(told, 600) + shown), expected, cure)
 

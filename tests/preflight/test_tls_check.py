@@ -1,24 +1,28 @@
 import socket
+import ssl
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import http2, tls
+from pullbench.preflight import api, http2, tls
 from pullbench.preflight.check import Fault, Target
 from pullbench.preflight.handshake import Certificate, Handshake, read_certificate
 from pullbench.preflight.tls import Shaken
 from pullbench.preflight.world import system_now
+from pullbench.registry import faults
 from tests.preflight.world import NOW, ROUTE, spec_of, world_over
 from tests.registry.fake_registry import FakeRegistry
-from tests.registry.sockets import answering, authority, closed_port, listening
+from tests.registry.sockets import Authority, answering, authority, closed_port, listening
 
 TARGET = Target(route=ROUTE)
 
@@ -93,11 +97,6 @@ def test_a_self_signed_certificate_is_called_so() -> None:
 def test_a_certificate_of_the_future_points_at_this_machines_clock_first() -> None:
     found = refused(ErrorCode.TLS_EXPIRED, "certificate is not yet valid", certificate())
     assert found.remedy.startswith("set this machine's clock (`timedatectl status`)")
-
-
-@pytest.mark.parametrize("text", ["tlsv1 alert protocol version", "[SSL: UNSUPPORTED_PROTOCOL] unsupported protocol"])
-def test_a_server_of_old_versions_of_tls_is_told_which_ones_clients_speak(text: str) -> None:
-    assert "TLS 1.2 or 1.3" in refused(ErrorCode.UNKNOWN, text).remedy
 
 
 def test_plain_http_and_an_https_proxy_are_not_looked_at_with_the_reason() -> None:
@@ -235,3 +234,42 @@ def test_what_the_server_chooses_is_seen_and_who_wants_http2(
         route = Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file))
         offer = http2.probe(world_over(FakeRegistry(), spec), Target(route=route))
     assert offer == http2.Offer(protocol=expected, wanted_by=("wire-2",))
+
+
+def old_server(ca: Authority, folder: Path) -> ssl.SSLContext:
+    context = ca.server(folder)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore"):  # these versions are deprecated, which is the point
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    return context
+
+
+def test_a_server_of_old_versions_of_tls_is_told_which_ones_clients_speak(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    with listening(answering("HTTP/1.1 200 OK"), old_server(ca, tmp_path)) as port:
+        target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file)))
+        found = tls.judge(probed(target), target)[0]
+    assert found.observed.startswith("[tls_untrusted]")
+    assert found.remedy.startswith("let the server speak TLS 1.2 or 1.3: `openssl s_client")
+    assert f"-connect 127.0.0.1:{port} -tls1_2`" in found.remedy
+
+
+def test_a_registry_that_asks_for_a_client_certificate_is_understood(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    context = ca.server(tmp_path)
+    context.verify_mode, context.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(str(ca.ca_file))
+    with listening(answering("HTTP/1.1 200 OK"), context) as port:
+        target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file)))
+        found = tls.judge(probed(target), target)[0]
+    assert found.status is Status.FAIL
+    assert "[unknown]" not in found.observed
+    assert "or the registry asks for a client certificate (mutual TLS)" in found.remedy
+
+
+def test_in_tls_1_3_that_refusal_comes_after_the_handshake_and_api_tells_it() -> None:
+    said = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
+    fault = Fault.of(faults.of_exception("GET https://r.example/v2/", httpx.ReadError(said)))
+    found = api.judge(api.Answered(fault=fault), TARGET)[0]
+    assert found.observed.startswith("[unauthorized]")
+    assert found.remedy.startswith("the registry asks for a client certificate (mutual TLS)")
