@@ -14,7 +14,7 @@ from pullbench.stats.summary import percentile, values_needed
 ID = "latency"
 PROBES = values_needed(99)
 """As many as a p99 needs to be shown."""
-ENOUGH_S = 5.0
+ENOUGH_S = 3.0
 """On a slow way the probes end after so long, once there are LEAST of them."""
 LEAST = 3
 LONGEST_S = 20.0

@@ -48,7 +48,7 @@ def test_exactly_the_objective_is_not_over_it() -> None:
 def test_percentiles_are_shown_where_there_are_enough_probes_for_them() -> None:
     assert "p50 1.0 ms, p95 1.0 ms, p99 1.0 ms, slowest 1.0 ms of 200 probes" in judged(200).observed
     few = judged(39).observed
-    assert few == "p50 1.0 ms, slowest 1.0 ms of 39 probes, stopped after 5 s"
+    assert few == "p50 1.0 ms, slowest 1.0 ms of 39 probes, stopped after 3 s"
     assert "p95" in judged(40).observed
 
 
@@ -109,7 +109,7 @@ def test_a_fast_registry_gets_as_many_probes_as_a_p99_needs_and_one_to_connect(m
     assert registry.authorizations == [None] * 201
 
 
-@pytest.mark.parametrize(("takes_s", "made"), [(0.1, 50), (2.0, 3), (9.0, 3), (30.0, 1)])
+@pytest.mark.parametrize(("takes_s", "made"), [(0.1, 30), (2.0, 3), (9.0, 3), (30.0, 1)])
 def test_a_slow_registry_gets_fewer(monkeypatch: pytest.MonkeyPatch, takes_s: float, made: int) -> None:
     assert abs(probed(monkeypatch, takes_s)[0].made - made) <= 1
 
