@@ -21,6 +21,8 @@ from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS
 
 OUTLYING_Z = 3.5
 """A modified z-score beyond this is an outlier: Iglewicz and Hoaglin's."""
+NOTABLE = 0.2
+"""Pulls that differ from the rest by less than this share are neither outliers nor a kind of their own in practice."""
 OUTLIERS_FROM_PULLS = 20
 """Under these the median absolute deviation itself is a guess."""
 MODES_FROM_PULLS = 40
@@ -114,13 +116,13 @@ def drift(medians: Mapping[int, float]) -> Drift | None:
 
 
 def outliers(residuals: Sequence[float] | _Values) -> Outliers | None:
-    """The pulls whose centred logarithms are beyond a modified z-score of 3.5, to either side; None under 20 pulls."""
+    """The pulls whose centred logarithms are beyond a modified z-score of 3.5 and 20% off, to either side; None under 20."""
     values = np.asarray(residuals, dtype=np.float64)
     if len(values) < OUTLIERS_FROM_PULLS:
         return None
     off = np.abs(values - np.median(values))
     spread = float(np.median(off))
-    beyond = off * _MAD_TO_Z > OUTLYING_Z * max(spread, _NO_SPREAD)
+    beyond = (off * _MAD_TO_Z > OUTLYING_Z * spread) & (off >= math.log1p(NOTABLE))
     farthest = float(values[np.argmax(off)] - np.median(values))
     return Outliers(count=int(np.count_nonzero(beyond)), n=len(values), farthest=math.exp(farthest))
 
@@ -149,7 +151,7 @@ def modes(residuals: Sequence[float] | _Values) -> Modes | None:
     """Whether centred logarithms fall into two kinds; None under 40 pulls, and where they do not.
 
     They do where the best split in two, with 15% in the smaller part at least, leaves parts whose distance is
-    SEPARATED_BY times their spread. Halves of one hill stand 2.7 apart, of a flat stretch 3.5.
+    SEPARATED_BY times their spread, and 20%. Halves of one hill stand 2.7 apart, of a flat stretch 3.5.
     """
     values = np.sort(np.asarray(residuals, dtype=np.float64))
     n = len(values)
@@ -163,6 +165,6 @@ def modes(residuals: Sequence[float] | _Values) -> Modes | None:
     fast, slow = values[:at], values[at:]
     spread = max(math.sqrt((float(fast.var(ddof=1)) + float(slow.var(ddof=1))) / 2), _NO_SPREAD)
     apart = float(slow.mean() - fast.mean())
-    if apart / spread < SEPARATED_BY:
+    if apart / spread < SEPARATED_BY or apart < math.log1p(NOTABLE):
         return None
     return Modes(ratio=math.exp(apart), slower_share=len(slow) / n, separation=apart / spread)

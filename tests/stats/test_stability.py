@@ -94,6 +94,12 @@ def test_equal_pulls_have_no_outlier_but_the_one_that_differs() -> None:
     assert found is not None and found.count == 1
 
 
+def test_pulls_a_few_hundredths_off_are_neither_outliers_nor_another_kind() -> None:
+    found = outliers([value * 0.01 for value in normal(90)] + [0.1] * 10)
+    assert found is not None and found.count == 0
+    assert modes([value * 0.01 for value in normal(60)] + [0.1] * 30) is None
+
+
 def test_two_kinds_of_pulls_are_told_apart() -> None:
     found = modes([*normal(60), *(value + 1.0 for value in normal(30, seed=2))])
     assert found is not None
