@@ -50,3 +50,12 @@ def test_a_mirrors_prefix_stands_in_the_repository() -> None:
     route = Route(registry="eu", proxy="cache", url=ROUTE.url, prefix="hub")
     text = remedy(ErrorCode.NOT_FOUND, route, reference=Reference.parse("team/app:1"))
     assert "docker://registry.example.com:5000/hub/team/app`" in text
+
+
+def test_commands_take_the_routes_own_way_and_trust() -> None:
+    route = Route(registry="eu", url=ROUTE.url, ca_file="/etc/our ca.pem", forward_url="http://squid.example:3128")
+    shown = remedy(ErrorCode.NOT_A_REGISTRY, route)
+    assert "`curl -x http://squid.example:3128 --cacert '/etc/our ca.pem' -i https://registry.example.com:5000" in shown
+    shown = remedy(ErrorCode.TLS_UNTRUSTED, route)
+    assert "`openssl s_client -proxy squid.example:3128 -CAfile '/etc/our ca.pem' -showcerts -connect" in shown
+    assert "cp '/etc/our ca.pem' /etc/docker/certs.d/registry.example.com:5000/ca.crt`" in shown
