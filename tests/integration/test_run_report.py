@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import IncompleteError
+from pullbench.report.beside import TABLES
 from pullbench.report.render import RUN_NOTEBOOK, render_run_report
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
@@ -18,6 +19,8 @@ pytestmark = pytest.mark.integration
 HOSTILE = '</td><script>alert("x")</script><img src=http://evil.example/x> \u202egnp\x1b[31m ' + "y" * 10_000
 PLANTED = "planted-s3cret-7d1f"
 SMALL = Recipe(engines=("wire", "docker"), concurrency=(1, 2), blocks=3, pulls=4, failure_rate=0.4, error_text=HOSTILE)
+DATA = [f"{table}.parquet" for table in TABLES] + ["run.json", "cells.csv", "summary.md"]
+"""What stands beside a report."""
 
 
 class Elements(HTMLParser):
@@ -75,6 +78,10 @@ def test_every_link_of_the_page_leads_somewhere(report: Path) -> None:
     assert {link[1:] for link in Elements(text).links} <= set(ids)
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_no_code_no_path_of_the_kernel_and_no_foreign_character_is_in_the_page(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
     assert "read_run(" not in text and "results_url" not in text and "Traceback" not in text
@@ -82,9 +89,9 @@ def test_no_code_no_path_of_the_kernel_and_no_foreign_character_is_in_the_page(r
     assert "‹U+202E›" in text
 
 
-def test_no_secret_of_the_environment_is_in_page_or_notebook(report: Path) -> None:
+def test_no_secret_of_the_environment_is_in_page_notebook_or_data(report: Path) -> None:
     for path in report.parent.iterdir():
-        assert PLANTED not in path.read_text(encoding="utf-8"), path
+        assert PLANTED.encode() not in path.read_bytes(), path
 
 
 def test_the_page_says_what_the_run_found(report: Path) -> None:
@@ -98,7 +105,7 @@ def test_the_page_says_what_the_run_found(report: Path) -> None:
         "How it was measured",
     ):
         assert words in text, words
-    assert sorted(path.name for path in report.parent.iterdir()) == ["index.html", "report.ipynb"]
+    assert names(report.parent) == sorted(["index.html", "report.ipynb", *DATA])
 
 
 def test_a_cell_that_fails_is_named_and_the_old_page_stays(tmp_path: Path, report: Path) -> None:
@@ -115,7 +122,7 @@ def test_a_cell_that_fails_is_named_and_the_old_page_stays(tmp_path: Path, repor
         render_run_report(store.url, RUN_ID, tmp_path / "reports", notebook=broken)
     assert str(folder / "report.ipynb") in str(caught.value)
     assert (folder / "index.html").read_text() == "the old page"
-    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "report.ipynb"]
+    assert names(folder) == sorted(["index.html", "report.ipynb", *DATA])
     assert "ZeroDivisionError" in (folder / "report.ipynb").read_text()
 
 
