@@ -55,7 +55,7 @@ def test_a_stopped_run_is_resumed_with_nothing_lost_and_nothing_twice(
     done = store.finished_trials(run.run_id)
     before = {table: store.table(table, run.run_id).to_pylist() for table in ("trials", "pulls", "transfers")}
     if number is not signal.SIGKILL:
-        assert code == 3
+        assert code == 3, err
         assert f"--resume {run.run_id}" in err.splitlines()[-1]
         assert "Traceback" not in err
         assert run.status == "incomplete"
