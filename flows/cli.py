@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 a check failed or an SLO was missed; 2 usage or spec; 3 in
 """
 
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from flows import interruption
 from flows.check_cli import app as check_app
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
@@ -174,9 +174,10 @@ def prune(
 
 def main() -> NoReturn:
     """Run a command; never a traceback for a user's mistake."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption.listen()
     try:
-        code = typer.main.get_command(app).main(standalone_mode=False)
+        with interruption.kept():
+            code = typer.main.get_command(app).main(standalone_mode=False)
     except _WRONG_CALL as error:
         _fail(getattr(error, "format_message", error.__str__)(), UsageError.exit_code)
     except InterruptedRunError as error:
@@ -195,10 +196,6 @@ def main() -> NoReturn:
     if code == _TYPER_INTERRUPTED:
         _end_at_once("interrupted")
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_at_once(text: str) -> NoReturn:

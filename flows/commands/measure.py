@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from flows import interruption
 from flows.conduct import Outcome, Prepared, Request
 from flows.console import ShellProgress, cells_table, print_verdict, stdout_console
 from flows.prefect_secret import prefect_secret
@@ -65,7 +66,8 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
     prepared.look_ahead()
     prefect.wait()
     try:
-        outcome = _call_flow(prepared, progress)
+        with interruption.kept():
+            outcome = _call_flow(prepared, progress)
     except PreflightFailed:
         _tell_what_is_stored(prepared, as_json=as_json)
         raise

@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM: raised where they come, and remembered.
+
+A library that is interrupted while it starts or ends something of its own may raise an error of its own in the place of
+the KeyboardInterrupt, as Prefect's task engine does; that must not look like a bug, nor hide how to go on.
+"""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from pullbench.errors import PullbenchError
+
+_received: list[int] = []
+
+
+def listen() -> None:
+    """From now on both signals are a KeyboardInterrupt in the main thread."""
+    _received.clear()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """What ends the code inside after an interruption is a KeyboardInterrupt again, whatever a library made of it."""
+    try:
+        yield
+    except PullbenchError:
+        raise
+    except Exception as error:
+        if not _received:
+            raise
+        raise KeyboardInterrupt from error
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt

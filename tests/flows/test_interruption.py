@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM are told as what they are, whatever a library makes of them."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from flows import interruption
+from pullbench.errors import IncompleteError
+
+
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    interruption.listen()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def replaced(number: signal.Signals, by: Exception) -> None:
+    """As Prefect's task engine does when it is stopped between two of its steps."""
+    try:
+        os.kill(os.getpid(), number)
+    except KeyboardInterrupt:
+        raise by from None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_error_that_a_library_puts_in_the_place_of_an_interruption_is_an_interruption(
+    number: signal.Signals,
+) -> None:
+    with pytest.raises(KeyboardInterrupt), interruption.kept():
+        replaced(number, ValueError("Task run is not set"))
+
+
+def test_an_error_without_an_interruption_stays_what_it_is() -> None:
+    with pytest.raises(ValueError, match="a bug"), interruption.kept():
+        raise ValueError("a bug")
+
+
+def test_an_error_of_our_own_after_an_interruption_keeps_what_it_says() -> None:
+    with pytest.raises(IncompleteError, match="disk full"), interruption.kept():
+        replaced(signal.SIGINT, IncompleteError("disk full"))
