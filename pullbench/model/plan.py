@@ -77,14 +77,17 @@ def plan(spec: Spec, facts: Facts) -> Plan:
     """
     cells, planned_out = plan_cells(spec, facts)
     trials = tuple(_trials(spec, cells))
+    alike = _alike(trials)
     return Plan(
         cells=tuple(cells),
         trials=trials,
         planned_out=tuple(planned_out),
-        bytes=_bytes([trial for trial in trials if trial.cell.cache != "warm"], facts),
-        manifest_requests=sum(manifest_requests(trial, facts) for trial in trials),
-        pushed_bytes=_pushed_bytes(trials, spec, facts),
-        warmed_bytes=_bytes([_once_each(trial) for trial in trials if trial.cell.proxy_cache == "warm"], facts),
+        bytes=_bytes([(trial, count) for trial, count in alike if trial.cell.cache != "warm"], facts),
+        manifest_requests=sum(count * manifest_requests(trial, facts) for trial, count in alike),
+        pushed_bytes=_pushed_bytes(alike, spec, facts),
+        warmed_bytes=_bytes(
+            [(_once_each(trial), count) for trial, count in alike if trial.cell.proxy_cache == "warm"], facts
+        ),
     )
 
 
@@ -183,37 +186,43 @@ def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
             )
 
 
+def _alike(trials: Sequence[Trial]) -> list[tuple[Trial, int]]:
+    """One trial of each cell and how many it has: all of them do the same work, so that is reckoned once a cell."""
+    counts = Counter(trial.cell for trial in trials)
+    return [(trial, counts[cell]) for cell, trial in {trial.cell: trial for trial in trials}.items()]
+
+
 def _once_each(trial: Trial) -> Trial:
     return replace(trial, images=tuple(dict.fromkeys(trial.images)))
 
 
-def _pushed_bytes(trials: Sequence[Trial], spec: Spec, facts: Facts) -> int | None:
-    pushed = [trial for trial in trials if is_pushed(trial, spec)]
+def _pushed_bytes(alike: Sequence[tuple[Trial, int]], spec: Spec, facts: Facts) -> int | None:
+    pushed = [(trial, count) for trial, count in alike if is_pushed(trial, spec)]
     if pushed and facts.offline:
         return None
-    sizes: dict[Cell, int] = {}
     try:
-        for trial in pushed:
-            if trial.cell not in sizes:
-                made = twins(originals(trial, facts), platform=trial.cell.platform, seed=0)
-                sizes[trial.cell] = made.size_bytes
+        return sum(
+            count * twins(originals(trial, facts), platform=trial.cell.platform, seed=0).size_bytes
+            for trial, count in pushed
+        )
     except KeyError:
         return None
-    return sum(sizes[trial.cell] for trial in pushed)
 
 
-def _bytes(trials: Sequence[Trial], facts: Facts) -> int | None:
+def _bytes(alike: Sequence[tuple[Trial, int]], facts: Facts) -> int | None:
     if facts.offline:
-        return None if trials else 0
+        return None if alike else 0
     sizes: dict[tuple[str, str, tuple[str, ...], tuple[str, ...]], int] = {}
+    total = 0
     try:
-        for trial in trials:
+        for trial, count in alike:
             key = _work(trial)
             if key not in sizes:
                 sizes[key] = sum(_pull_bytes(trial, image, facts) for image in trial.images)
+            total += count * sizes[key]
     except KeyError:
         return None
-    return sum(sizes[_work(trial)] for trial in trials)
+    return total
 
 
 def _work(trial: Trial) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from pullbench.errors import UsageError
 from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyCacheState
 from pullbench.model.route import DIRECT
 from pullbench.model.spec_engine import EngineEntry as EngineEntry  # part of what a spec is: imported from here
+from pullbench.model.spec_engine import default_engine
 from pullbench.model.spec_fields import (
     CountersUrl,
     Credentials,
@@ -169,8 +170,7 @@ class Spec(Strict):
 
     def engine(self, name: str) -> EngineEntry:
         """The entry of that name; a kind's bare name means its defaults."""
-        named = {entry.name: entry for entry in self.engines}
-        return named.get(name) or EngineEntry.model_validate({"name": name, "kind": name})
+        return next((entry for entry in self.engines if entry.name == name), None) or default_engine(name)
 
     @property
     def every_image(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """An engine of the spec: a client that pulls, with the options of its kind."""
 
+from functools import cache
 from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -67,6 +68,12 @@ class EngineEntry(Strict):
                 "a forward proxy looks names up by itself, whatever `resolve` says here: pin them where the proxy runs"
             )
         return None
+
+
+@cache
+def default_engine(kind: str) -> EngineEntry:
+    """The engine that a kind's bare name means; pydantic's ValidationError where it is no kind."""
+    return EngineEntry.model_validate({"name": kind, "kind": kind})
 
 
 _OPTION_OF: dict[str, EngineKind] = {

@@ -257,9 +257,9 @@ def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
             batch.run()
 
     calls = Counting()
-    conduct(prepare(tmp_path, repetitions=150), calls, calls)
-    assert len(calls.measured_trials) == 302
-    assert len(batches) == 151
+    conduct(prepare(tmp_path, repetitions=101), calls, calls)
+    assert len(calls.measured_trials) == 204
+    assert len(batches) == 102
     assert batches[0] == "trials 0 to 1"
 
 
