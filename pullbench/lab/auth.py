@@ -85,6 +85,11 @@ class Doorkeeper:
             self._grants[token] = _Grant(scopes, now + self._rules.expires_s)
         return {"token": token, "access_token": token, "expires_in": int(self._rules.expires_s)}
 
+    def forget(self) -> None:
+        """From now on no token that was given is good."""
+        with self._lock:
+            self._grants.clear()
+
     def _is_account(self, authorization: str) -> bool:
         kind, _, encoded = authorization.partition(" ")
         try:

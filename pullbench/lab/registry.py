@@ -16,6 +16,8 @@ from typing import Any, Self, TextIO
 from pullbench.lab.auth import AuthRules, Doorkeeper
 from pullbench.lab.contents import Contents
 from pullbench.lab.counters import Counters
+from pullbench.lab.faults import Faults
+from pullbench.lab.faulty import FaultyHandler
 from pullbench.lab.handler import Handler
 from pullbench.lab.upstream import PullThrough
 
@@ -32,7 +34,7 @@ class Registry:
 
     `upstream` (`http://HOST:PORT`) makes it a pull-through cache that keeps blobs in `cache_folder`. With `slots`,
     at most that many requests are in service at once, each for `service_s` seconds before its answer begins: the
-    capacity is slots / service_s requests a second. `access_log` gets one line an exchange.
+    capacity is slots / service_s requests a second. `access_log` gets one line an exchange. `faults` are what it does wrong.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Registry:
         access_log: Path | None = None,
         slots: int | None = None,
         service_s: float = 0.0,
+        faults: Faults | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         if (upstream is None) != (cache_folder is None):
@@ -52,6 +55,9 @@ class Registry:
         self.contents = contents or Contents()
         self.counters = Counters()
         self.doorkeeper = Doorkeeper(auth)
+        self.faults = faults
+        self.closing = threading.Event()
+        """Set when it ends, so that a connection that is held up goes at once."""
         self.pull_through: PullThrough | None = None
         if upstream is not None and cache_folder is not None:
             self.pull_through = PullThrough(
@@ -84,6 +90,7 @@ class Registry:
 
     def close(self) -> None:
         """Stop listening, cut the open connections, and wait for their threads."""
+        self.closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -104,7 +111,8 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, listener: socket.socket, registry: Registry) -> None:
-        super().__init__(listener.getsockname(), Handler, bind_and_activate=False)
+        handler = Handler if registry.faults is None else FaultyHandler
+        super().__init__(listener.getsockname(), handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.registry = registry
