@@ -195,24 +195,31 @@ def main() -> NoReturn:
         _fail(f"a bug of pullbench: {type(error).__name__}: {error}; PULLBENCH_DEBUG=1 shows where", 70)
     if code == _TYPER_INTERRUPTED:
         _end_at_once("interrupted")
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
 
 
 def _end_at_once(text: str) -> NoReturn:
-    """Say so and leave, without the interpreter's own end: that would wait for threads of libraries, some without a limit.
-
-    What is to be kept is on the disk by now, and child processes end with their lifelines.
-    """
     _say(text)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    _exit(InterruptedRunError.exit_code)
-    raise AssertionError("unreachable")
+    interruption.hurry(text)
+    _leave(InterruptedRunError.exit_code)
 
 
 def _fail(text: str, code: int) -> NoReturn:
     _say(text)
-    sys.exit(code)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End; where there is hurry, without the interpreter's own end, which waits for threads of libraries, some without a limit.
+
+    What is to be kept is on the disk by now, and child processes end with their lifelines.
+    """
+    if not interruption.hurried():
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    _exit(code)
+    raise AssertionError("unreachable")
 
 
 def _say(text: str) -> None:

@@ -140,6 +140,7 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
             if (missing := unknown_image(plan, facts)) is not None:
                 raise PreflightFailed(f"no load was sent: {missing}")
             _measure(left, run, facts, session, steps, progress)
+            _check_all_is_there(run, plan, session)
         run = session.finish(run, "complete")
     return _conclude(run, session, request, steps, progress)
 
@@ -193,6 +194,16 @@ def _measure(left: list[Trial], run: Run, facts: Facts, session: Session, steps:
         progress.ended()
         for line in session.left_upstream(run.run_id):
             progress.note(line)
+
+
+def _check_all_is_there(run: Run, plan: Plan, session: Session) -> None:
+    """A run is complete when its trials are stored, not when they were measured: somebody may have removed some."""
+    gone = {trial.number for trial in plan.trials} - session.store.finished_trials(run.run_id)
+    if gone:
+        raise IncompleteError(
+            f"{session.store.files.where()}: {len(gone)} of {len(plan.trials)} trials were stored and are not there any more; was the "
+            f"folder removed or replaced while the run went on? Measure them again with `--resume {run.run_id}`"
+        )
 
 
 def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:

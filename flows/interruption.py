@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: raised where they come, and remembered.
+"""Ctrl-C and SIGTERM: raised where they come, and remembered; and whether the end is worth waiting for.
 
 A library that is interrupted while it starts or ends something of its own may raise an error of its own in the place of
 the KeyboardInterrupt, as Prefect's task engine does; that must not look like a bug, nor hide how to go on.
@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pullbench.errors import PullbenchError
 
 _received: list[int] = []
+_hurried: list[str] = []
 
 
 def listen() -> None:
     """From now on both signals are a KeyboardInterrupt in the main thread."""
     _received.clear()
+    _hurried.clear()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
@@ -31,6 +33,16 @@ def kept() -> Iterator[None]:
         if not _received:
             raise
         raise KeyboardInterrupt from error
+
+
+def hurry(why: str) -> None:
+    """Have the command end at once when it is done: what libraries do at the interpreter's end would wait for nothing."""
+    _hurried.append(why)
+
+
+def hurried() -> bool:
+    """Whether to end at once."""
+    return bool(_hurried)
 
 
 def _interrupt(number: int, _frame: object) -> None:

@@ -16,7 +16,10 @@ _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    # Prefect's own 5 make a call to a server that is gone last over a minute, and a run makes several.
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
 }
 """Defaults of the shell: what a flow has to say is told by the command itself. The user's own settings go before."""
 

@@ -1,10 +1,11 @@
 """`run` and `demo`: prepare while Prefect starts, call the flow, tell the outcome."""
 
+import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,6 +18,9 @@ from pullbench.bench.specfile import as_yaml
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.lab.world import World
 from pullbench.report.documents import run_document
+
+if TYPE_CHECKING:
+    from flows.pull_benchmark import Invocation
 
 
 def run_spec(
@@ -91,7 +95,7 @@ def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
 
     request = prepared.request
     invocation = Invocation(prepared, progress)
-    with invoked_by(invocation):
+    with invoked_by(invocation), _without_server(prepared, invocation, progress):
         pull_benchmark(
             spec=str(request.spec),
             vantage=request.vantage,
@@ -108,6 +112,24 @@ def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
     if invocation.outcome is None:
         raise IncompleteError(_how_to_go_on(prepared, "the flow ended without an outcome (cancelled in the UI?)"))
     return invocation.outcome
+
+
+@contextlib.contextmanager
+def _without_server(prepared: Prepared, invocation: "Invocation", progress: ShellProgress) -> Iterator[None]:
+    """A Prefect server that is gone takes nothing from a run that was measured: its outcome is told as it is.
+
+    Raises IncompleteError where the run could not come to its end without the server.
+    """
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPError as error:
+        interruption.hurry("Prefect would go on to send its events")
+        what = f"Prefect's server is gone ({str(error) or type(error).__name__})"
+        if invocation.outcome is None and invocation.error in (None, error):
+            raise IncompleteError(_how_to_go_on(prepared, what)) from error
+        progress.note(f"{what}: its UI does not show how this run ended; the results are whole")
 
 
 def _without_secret(setting: str) -> str:

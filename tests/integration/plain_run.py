@@ -1,0 +1,44 @@
+"""A run of a scripted engine without Prefect, for the tests that stop it, fill its disk or take its folder away."""
+
+from pathlib import Path
+
+import yaml
+
+from flows.conduct import Outcome, Prepared, Request, conduct
+from tasks.calls import TrialBatch
+from tests.bench.samples import facts_for, spec_data
+from tests.flows.test_conduct import Calls
+
+TRIALS = 40
+
+
+def spec_file(folder: Path, **changes: object) -> Path:
+    """A plan of TRIALS trials that last some milliseconds each."""
+    changes = {"repetitions": TRIALS // 2, "warmup": 0, **changes}
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data(**changes)), encoding="utf-8")
+    return path
+
+
+def run(spec: Path, results: str, resume: str | None, calls: Calls | None = None, *, ask: bool = False) -> Outcome:
+    """Run it, or go on with it, to its end; `ask` gathers the facts from real parts. Raises as `conduct` does."""
+    prepared = Prepared(Request(spec=spec, results=results, resume=resume))
+    if resume is None and not ask:
+        prepared.use_facts(facts_for(prepared.session.spec))
+    calls = calls or Calls()
+    with prepared.session:
+        return conduct(prepared, calls, calls)
+
+
+class Between(Calls):
+    """Does something after the trial of a number was stored."""
+
+    def __init__(self, number: int, action: object) -> None:
+        super().__init__()
+        self._number = number
+        self._action = action
+
+    def trials(self, batch: TrialBatch) -> None:
+        batch.run()
+        if len(self.measured_trials) == self._number:
+            self._action()  # type: ignore[operator]
