@@ -187,6 +187,8 @@ class Session:
             result = self._proxy_cache.conclude(trial, ready, result)
         except RegistryError as error:
             raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
+        except OSError as error:  # of the folders that engines make for a trial: a pull's own is the pull's failure
+            raise IncompleteError(f"trial {trial.number} ({cell}): {_told(error)}") from error
         finally:
             if ready is not None:
                 self._proxy_cache.tidy(run_id, trial, ready)
@@ -269,3 +271,10 @@ class Session:
         if store_id not in self._brought:
             self._brought[store_id] = self._ledger.brought(store_id)
         return self._brought[store_id]
+
+
+def _told(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{where}{error.strerror or error}; mend that (TMPDIR says where engines put theirs), then go on with --resume"
+    )

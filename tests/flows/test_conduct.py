@@ -1,6 +1,8 @@
 """The policy of a run, with a scripted engine and plain functions in place of Prefect's tasks."""
 
 import dataclasses
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import yaml
 
 from flows.budget import BudgetMeter, shortfalls
 from flows.conduct import Prepared, Request, conduct
+from pullbench.engines.base import TrialSetup
+from pullbench.engines.fake import FakeEngine
 from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageError
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
@@ -246,6 +250,26 @@ def test_each_budget_is_kept(tmp_path: Path, budget: dict[str, float], message: 
     watching = Watching()
     conduct(prepare(tmp_path), watching, watching)
     assert any(message in (result or "") for result in results)
+
+
+def test_a_client_without_room_for_its_folder_ends_the_run_with_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def open_trial(_engine: FakeEngine, setup: TrialSetup) -> None:
+        opened.append(setup.trial)
+        if setup.trial == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/pullbench-pull-x")
+
+    monkeypatch.setattr(FakeEngine, "open_trial", open_trial)
+    calls = Calls()
+    with pytest.raises(
+        IncompleteError, match=r"^trial 2 \(.*\): /tmp/pullbench-pull-x: No space left on device; .*--resume"
+    ):
+        conduct(prepare(tmp_path), calls, calls)
+    assert calls.measured_trials == [0, 1]
+    assert stored_run(tmp_path).status == "incomplete"
 
 
 def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
