@@ -32,6 +32,7 @@ class Batch:
     digests: tuple[Reference, ...]
     """Indexes first, then the manifests that they name."""
     pushed: Pushed
+    sent_bytes: int
 
 
 class ColdPush:
@@ -58,7 +59,7 @@ class ColdPush:
         pushed = Pushed(registry=route.url, images=tuple(str(image.reference) for image in images))
         self._record.record(run_id, trial.number, pushed)
         with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
-            push_workload(client, images)
+            report = push_workload(client, images)
         built = [image.build() for image in images]
         found = zip(requests, images, built, strict=True)
         return Batch(
@@ -70,6 +71,7 @@ class ColdPush:
                 for document in (made.tagged, *made.manifests)
             ),
             pushed=pushed,
+            sent_bytes=report.bytes_sent,
         )
 
     def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:

@@ -41,6 +41,8 @@ class Ready:
     served_bytes: int | None = None
     """By the upstream, so far."""
     batch: Batch | None = None
+    setup_bytes: int = 0
+    """Pushed upstream, or pulled to warm the mirror."""
 
 
 class ProxyCache:
@@ -63,11 +65,12 @@ class ProxyCache:
         """
         cell, route = trial.cell, requests[0].route
         from_s = self._clock.monotonic()
-        batch = None
+        batch, setup_bytes = None, 0
         if cell.proxy_cache == "warm":
-            self._warm(trial, requests)
+            setup_bytes = self._warm(trial, requests)
         elif cell.proxy_cache == "cold":
             batch = self._cool(run_id, trial, requests, facts)
+            setup_bytes = 0 if batch is None else batch.sent_bytes
         asked = requests if batch is None else batch.requests
         before: tuple[Sighting, ...] = ()
         if CAPABILITIES[cell.engine_kind].hides_server:
@@ -76,7 +79,13 @@ class ProxyCache:
         served = self._served_bytes(trial)
         now_s = self._clock.monotonic()
         return Ready(
-            requests=asked, setup_s=now_s - from_s, started_s=now_s, before=before, served_bytes=served, batch=batch
+            requests=asked,
+            setup_s=now_s - from_s,
+            started_s=now_s,
+            before=before,
+            served_bytes=served,
+            batch=batch,
+            setup_bytes=setup_bytes,
         )
 
     def conclude(self, trial: Trial, ready: Ready, result: TrialResult) -> TrialResult:
@@ -106,6 +115,7 @@ class ProxyCache:
                 proxy_cache_proof=proof,
             ),
             pulls=tuple(dataclasses.replace(pull, served_by=pull.served_by or probed) for pull in result.pulls),
+            setup_bytes=result.setup_bytes + ready.setup_bytes,
         )
 
     def tidy(self, run_id: str, trial: Trial, ready: Ready) -> None:
@@ -125,9 +135,9 @@ class ProxyCache:
         )
         return self._push.push(run_id, trial, requests, facts, route, proxy.cold.push)
 
-    def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> None:
+    def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> int:
         """Pull each image once; once more unless that showed that the mirror has all, for it may store what it passed
-        on a little later.
+        on a little later. Gives the bytes that came.
         """
         once = tuple({request.image: dataclasses.replace(request, retries=2) for request in requests}.values())
         before = self._served_bytes(trial)
@@ -135,8 +145,9 @@ class ProxyCache:
         after = self._served_bytes(trial)
         settled = found_by_headers(transfers) == "warm" if before is None or after is None else after == before
         if not settled:
-            self._pull(trial, once)
+            transfers += self._pull(trial, once)
             self._settle(trial)
+        return sum(row.bytes or 0 for row in transfers if row.kind in ("config", "layer"))
 
     def _pull(self, trial: Trial, requests: tuple[PullRequest, ...]) -> list[Transfer]:
         own = self._spec.engine(trial.cell.engine)

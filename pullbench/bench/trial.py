@@ -1,7 +1,7 @@
 """Runs one trial: one cell in one block, measured from the first start to the last end."""
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -113,6 +113,18 @@ def run_trial(
     finally:
         engine.close_trial()
     return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
+
+
+def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collection[str]) -> int:
+    """What the engine pulled into its own store before the clock, where a trial was to find that warm.
+
+    `brought` are the names and image IDs that a store which outlives the trial lacked before it.
+    """
+    if cell.cache != "warm":
+        return 0
+    keeps = CAPABILITIES[cell.engine_kind].keeps_store
+    manifests = [request.expected.manifest for request in requests]
+    return sum(found.size_bytes for found in manifests if not keeps or found.config.digest in brought)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,3 +120,12 @@ def test_a_mirror_that_cannot_be_warmed_is_named_with_the_image(
         begun, made = session.begin(facts)
         with pytest.raises(IncompleteError, match=r"'cache' could not be warmed with lab/app-1:1.0: \[not_found\]"):
             session.run_trial(begun.run_id, made.trials[0], facts)
+
+
+def test_what_warms_a_mirror_counts_as_set_up(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
+    spec = make_spec(origin, mirror, "warm", registry={"counters": f"{origin.url}/lab/counters"})
+    first, second = run(spec, tmp_path)
+    once = first.record.bytes or 0
+    assert (first.setup_bytes, second.setup_bytes) == (2 * once, once), "the first pass is made again, for it fetched"
+    untouched = run(make_spec(origin, mirror, "any"), tmp_path)
+    assert [result.setup_bytes for result in untouched] == [0, 0]

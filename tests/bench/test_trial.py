@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pullbench.bench.trial import Ceiling, pull_requests, run_trial
+from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.fake import FakeEngine, ScriptedClock
@@ -207,3 +207,15 @@ def test_an_engine_that_cannot_be_made_ready_is_tidied_up() -> None:
     with pytest.raises(RegistryError):
         measure(engine, clock)
     assert tidied == [True]
+
+
+def test_what_filled_a_store_before_the_clock_is_what_it_lacked() -> None:
+    _, requests = planned()
+    cell = planned()[0].trials[0].cell
+    sizes = [request.expected.manifest.size_bytes for request in requests]
+    podman = dataclasses.replace(cell, engine_kind="podman", cache="warm")
+    docker = dataclasses.replace(podman, engine_kind="docker")
+    assert stored_bytes(podman, requests, []) == sum(sizes), "it has a store of its own for each trial"
+    assert stored_bytes(docker, requests, []) == 0, "all was there"
+    assert stored_bytes(docker, requests, [requests[0].expected.manifest.config.digest]) == sizes[0]
+    assert stored_bytes(dataclasses.replace(podman, cache="cold"), requests, []) == 0

@@ -272,6 +272,30 @@ def test_a_client_without_room_for_its_folder_ends_the_run_with_what_was_measure
     assert stored_run(tmp_path).status == "incomplete"
 
 
+def test_what_set_up_moves_uses_up_the_budget_too(tmp_path: Path) -> None:
+    prepared, results = prepare(tmp_path), list[tuple[Trial, TrialResult]]()
+
+    class Keeping(Calls):
+        def measured(self, trial: Trial, result: TrialResult) -> None:
+            results.append((trial, result))
+
+    keeping = Keeping()
+    conduct(prepared, keeping, keeping)
+    trial, result = results[0]
+    pulled = result.record.bytes or 0
+    meter = BudgetMeter(Budget(bytes=3 * pulled), prepared.facts(), clock_s=lambda: 0.0)
+    assert meter.add(trial, result) is None
+    warmed = dataclasses.replace(result, setup_bytes=pulled)
+    assert "12.1 kB of 12.1 kB used" in (meter.add(trial, warmed) or "")
+
+
+def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path) -> None:
+    matrix = {"engines": ["scripted"], "platforms": ["linux/amd64"], "cache": ["warm"]}
+    calls = Calls()
+    with pytest.raises(IncompleteError, match=r"budget.bytes: 8.04 kB of 5.00 kB used after trial 0"):
+        conduct(prepare(tmp_path, matrix=matrix, budget={"bytes": 5000}), calls, calls)
+
+
 def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
     batches: list[str] = []
 
@@ -301,6 +325,10 @@ def test_what_a_plan_needs_more_than_the_budget_has_is_told_before(tmp_path: Pat
     prepared = prepare(tmp_path)
     made = plan(prepared.session.spec, prepared.facts())
     assert shortfalls(Budget(bytes=made.bytes, manifest_requests=made.manifest_requests), made) == []
+    warmed = dataclasses.replace(made, warmed_bytes=900, stored_bytes=100)
+    assert shortfalls(Budget(bytes=made.bytes), warmed) == [
+        "budget.bytes: the plan needs 25.1 kB, set-up included, the budget has 24.1 kB"
+    ]
     assert shortfalls(Budget(bytes=1000, manifest_requests=5), made) == [
         "budget.bytes: the plan needs 24.1 kB, the budget has 1.00 kB",
         "budget.manifest_requests: the plan needs 24, the budget has 5",
