@@ -44,6 +44,11 @@ def look(client: RegistryClient, image: SyntheticImage) -> Standing:
     return Standing(image=image, kind="same" if same else "ours", fetched=fetched, says=says)
 
 
+def is_ours(fetched: FetchedManifest) -> bool:
+    """Whether an image says of itself that pullbench made it."""
+    return bool(_annotations(fetched.content).get(WORKLOAD_ANNOTATION))
+
+
 def refuse(host: str, standing: Sequence[Standing], *, replace: bool) -> None:
     """Raise UsageError where a tag may not be overwritten: never what is not ours, another workload only if asked."""
     foreign = [entry for entry in standing if entry.kind == "foreign"]
