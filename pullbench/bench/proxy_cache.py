@@ -28,6 +28,8 @@ from pullbench.store.pushed import PushedImages
 
 _SETTLE_S, _SETTLES = 0.1, 30
 """A mirror may still be fetching what it has passed on, and a counter may lag behind."""
+_QUIET_S = 0.3
+"""An upstream that serves others, too, is hardly silent for so long; of a trial's bytes nobody could say whose they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class ProxyCache:
         if CAPABILITIES[cell.engine_kind].hides_server:
             warm = cell.proxy_cache == "warm"
             before = self._probe.layers(route, asked) if warm else self._probe.endpoint(route)
-        served = self._served_bytes(trial)
+        served = self._quiet_bytes(trial)
         now_s = self._clock.monotonic()
         return Ready(
             requests=asked,
@@ -197,7 +199,15 @@ class ProxyCache:
                 break
             self._clock.sleep(_SETTLE_S)
             now = self._served_bytes(trial)
+        self._settle(trial)  # what still comes is not the next trial's
         return None if now is None else now - ready.served_bytes
+
+    def _quiet_bytes(self, trial: Trial) -> int | None:
+        """What the upstream has served so far; None where it goes on though nothing of ours asks it."""
+        served = self._served_bytes(trial)
+        if served is not None:
+            self._clock.sleep(_QUIET_S)
+        return served if self._served_bytes(trial) == served else None
 
     def _settle(self, trial: Trial) -> None:
         """Wait, a little, until the mirror has fetched what it is fetching."""

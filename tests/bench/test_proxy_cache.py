@@ -1,5 +1,6 @@
 """Mirrors of the embedded lab: made warm in set-up, shown by headers or by the upstream's counters, and never timed."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,16 @@ from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
 from pullbench.model.record import TrialResult
 from pullbench.model.spec import Spec, read_spec
+from pullbench.registry.counters import served_blob_bytes
 from pullbench.store.dataset import ResultStore
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab counts what it serves at once."""
+    monkeypatch.setattr("pullbench.bench.proxy_cache._SETTLE_S", 0.0)
+    monkeypatch.setattr("pullbench.bench.proxy_cache._SETTLES", 2)
+    monkeypatch.setattr("pullbench.bench.proxy_cache._QUIET_S", 0.0)
 
 
 @pytest.fixture
@@ -79,7 +89,22 @@ def test_the_upstreams_counters_come_before_the_mirrors_word(
     origin: Registry, mirror: Registry, tmp_path: Path
 ) -> None:
     spec = make_spec(origin, mirror, "any", registry={"counters": f"{origin.url}/lab/counters"})
-    assert found(run(spec, tmp_path)) == [("cold", "upstream bytes"), ("warm", "upstream bytes")]
+    results = run(spec, tmp_path)
+    assert found(results) == [("cold", "upstream bytes"), ("warm", "upstream bytes")]
+    assert [result.setup_bytes for result in results] == [0, 0]
+
+
+def test_counters_of_an_upstream_that_others_use_too_show_nothing(
+    origin: Registry, mirror: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = itertools.count(step=100_000)
+
+    def busy(url: str, ca_file: str | None) -> int:
+        return served_blob_bytes(url, ca_file) + next(others)
+
+    monkeypatch.setattr("pullbench.bench.proxy_cache.served_blob_bytes", busy)
+    spec = make_spec(origin, mirror, "warm", registry={"counters": f"{origin.url}/lab/counters"})
+    assert found(run(spec, tmp_path)) == [("warm", "headers")] * 2
 
 
 def test_counters_that_are_none_show_nothing_and_stop_nothing(
@@ -127,5 +152,3 @@ def test_what_warms_a_mirror_counts_as_set_up(origin: Registry, mirror: Registry
     first, second = run(spec, tmp_path)
     once = first.record.bytes or 0
     assert (first.setup_bytes, second.setup_bytes) == (2 * once, once), "the first pass is made again, for it fetched"
-    untouched = run(make_spec(origin, mirror, "any"), tmp_path)
-    assert [result.setup_bytes for result in untouched] == [0, 0]
