@@ -56,7 +56,7 @@ def refuse(host: str, standing: Sequence[Standing], *, replace: bool) -> None:
     if foreign:
         why = f"is not an image of pullbench (no annotation {WORKLOAD_ANNOTATION}): name another repository or tag"
     elif others:
-        why = f"holds another workload ({others[0].says}): name another tag, or overwrite it with --replace"
+        why = f"holds another workload ({others[0].says}; its options or its seed differ): name another tag, or overwrite it with --replace"
     else:
         return
     found = foreign or others

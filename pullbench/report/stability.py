@@ -102,7 +102,7 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: pd.DataFrame) -> Iterat
     if len(late):
         says = (
             f"{len(late)} of {numbers.count(len(fine), 'pull')} started late, in the median by "
-            f"{numbers.seconds(float(np.median(late)))}, for as many as may be were under way"
+            f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
         )
         yield _row(name, "late_starts", len(late) / len(fine), len(fine), says)
     if cell["client_busy"] >= BUSY_CLIENT:

@@ -32,6 +32,7 @@ class Calls:
         self.stop_after = stop_after
         self.measured_trials: list[int] = []
         self.rendered = 0
+        self.notes: list[str] = []
 
     def preflight(self, call: PreflightCall) -> list[Finding]:
         return self.findings
@@ -43,7 +44,9 @@ class Calls:
         self.rendered += 1
         return Path("report.html")
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
     def planned(self, run: Run, plan: Plan, done: int) -> None: ...
     def checked(self, findings: Sequence[Finding]) -> None: ...
     def ended(self) -> None: ...
@@ -222,6 +225,7 @@ def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one
     ):
         conduct(prepare(tmp_path, budget={"bytes": 5000}), calls, calls)
     assert calls.measured_trials == [0, 1]
+    assert calls.notes == ["budget.bytes: the plan needs 24.1 kB, the budget has 5.00 kB: the run stops there"]
     run = stored_run(tmp_path)
     assert run.status == "incomplete"
     rest = Calls()
