@@ -1,5 +1,6 @@
 """Mirrors of the embedded lab: made warm in set-up, shown by headers or by the upstream's counters, and never timed."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,15 @@ import pytest
 
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import LoadedSpec
+from pullbench.bench.trial import pull_requests
 from pullbench.errors import IncompleteError
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
+from pullbench.model.cache_evidence import Sighting
+from pullbench.model.plan import plan, routes
 from pullbench.model.record import TrialResult
+from pullbench.model.route import Route
 from pullbench.model.spec import Spec, read_spec
 from pullbench.registry.counters import served_blob_bytes
 from pullbench.store.dataset import ResultStore
@@ -152,3 +157,34 @@ def test_what_warms_a_mirror_counts_as_set_up(origin: Registry, mirror: Registry
     first, second = run(spec, tmp_path)
     once = first.record.bytes or 0
     assert (first.setup_bytes, second.setup_bytes) == (2 * once, once), "the first pass is made again, for it fetched"
+
+
+class Asked:
+    """A probe that remembers what it was to ask."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def endpoint(self, _route: Route) -> tuple[Sighting, ...]:
+        self.asked.append("endpoint")
+        return ()
+
+    def layers(self, _route: Route, _requests: object) -> tuple[Sighting, ...]:
+        self.asked.append("layers")
+        return ()
+
+
+@pytest.mark.parametrize(("state", "before"), [("any", "endpoint"), ("warm", "layers")])
+def test_layers_are_asked_for_before_a_trial_only_where_the_mirror_has_them(
+    origin: Registry, mirror: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, before: str
+) -> None:
+    spec, probe = make_spec(origin, mirror, state), Asked()
+    loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=tmp_path / "spec.yaml")
+    with Session(loaded, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
+        facts = session.gather()
+        (trial, *_) = plan(spec, facts).trials
+        hidden = dataclasses.replace(trial, cell=dataclasses.replace(trial.cell, engine_kind="skopeo"))
+        requests = pull_requests(trial, spec, facts, routes(spec)["up", "cache"])
+        monkeypatch.setattr(session._proxy_cache, "_probe", probe)
+        session._proxy_cache.prepare("20260101T000000Z-0000", hidden, requests, facts)
+    assert probe.asked == [before], "some caches fetch the whole for a HEAD"

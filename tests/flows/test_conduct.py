@@ -325,6 +325,17 @@ def test_a_registry_that_fails_again_and_again_is_left_alone(tmp_path: Path) -> 
     assert calls.measured_trials == [0, 1]
 
 
+def test_a_row_of_server_errors_within_a_trial_counts_though_it_ended_well(tmp_path: Path) -> None:
+    engines = [{"name": "scripted", "kind": "fake", "script": ["server_error", "rate_limited", 0.001]}]
+    matrix = {"engines": ["scripted"], "platforms": ["linux/amd64"]}
+    calls = Calls()
+    changes = {"engines": engines, "matrix": matrix, "pulls_per_trial": 3, "budget": {"server_errors": 2}}
+    with pytest.raises(
+        IncompleteError, match=r"budget.server_errors: 2 pulls in a row failed at the server after trial 0"
+    ):
+        conduct(prepare(tmp_path, **changes), calls, calls)
+
+
 def test_what_a_plan_needs_more_than_the_budget_has_is_told_before(tmp_path: Path) -> None:
     prepared = prepare(tmp_path)
     made = plan(prepared.session.spec, prepared.facts())
