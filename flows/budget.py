@@ -15,10 +15,13 @@ _SERVER_ERRORS = frozenset({ErrorCode.SERVER_ERROR, ErrorCode.RATE_LIMITED})
 def shortfalls(budget: Budget, plan: Plan) -> list[str]:
     """What the plan needs more of than the budget has, a sentence each; minutes cannot be told before."""
     said = []
-    if budget.bytes is not None and plan.bytes is not None and plan.bytes > budget.bytes:
-        said.append(
-            f"budget.bytes: the plan needs {format_bytes(plan.bytes)}, the budget has {format_bytes(budget.bytes)}"
-        )
+    setup = plan.setup_bytes
+    if budget.bytes is not None and plan.bytes is not None and setup is not None:
+        needed, what = plan.bytes + setup, ", set-up included" if setup else ""
+        if needed > budget.bytes:
+            said.append(
+                f"budget.bytes: the plan needs {format_bytes(needed)}{what}, the budget has {format_bytes(budget.bytes)}"
+            )
     if budget.manifest_requests is not None and plan.manifest_requests > budget.manifest_requests:
         said.append(
             f"budget.manifest_requests: the plan needs {plan.manifest_requests}, the budget has {budget.manifest_requests}"
@@ -40,7 +43,7 @@ class BudgetMeter:
 
     def add(self, trial: Trial, result: TrialResult) -> str | None:
         """Count a trial; the budget that it used up, for people, or None."""
-        self._bytes += result.record.bytes or 0
+        self._bytes += (result.record.bytes or 0) + result.setup_bytes
         self._requests += manifest_requests(trial, self._facts)
         self._count_server_errors(result)
         minutes = (self._clock_s() - self._started_s) / 60

@@ -144,7 +144,10 @@ def clean(
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
 ) -> None:
-    """Remove what killed runs left: images in a daemon, folders of engines; nothing that a run did not bring."""
+    """Remove what killed runs left: images in a daemon and at registries, folders of engines; nothing else.
+
+    Not while a run is on: what that has brought goes, too.
+    """
     from flows.commands.clean import clean_up
 
     raise typer.Exit(clean_up(results=results, host=host, apply=apply))

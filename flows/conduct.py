@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from flows.budget import BudgetMeter
+from flows.budget import BudgetMeter, shortfalls
 from flows.setup_view import setup_lines
 from pullbench.bench.session import Session, Stored
 from pullbench.bench.specfile import load_spec
@@ -132,6 +132,8 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     if left:
         for line in setup_lines(plan, session.spec):
             progress.note(line)
+        for shortfall in shortfalls(session.spec.budget, plan) if stored is None else ():
+            progress.note(f"{shortfall}: the run stops there")
         with _closing(session, run):
             if not request.skip_preflight:
                 _check(

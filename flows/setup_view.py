@@ -1,4 +1,4 @@
-"""What a plan does to mirrors and their upstreams before trials, for people: none of it is measured."""
+"""What a plan does to mirrors, their upstreams and stores before trials, for people: none of it is measured."""
 
 from collections import Counter
 
@@ -30,6 +30,11 @@ def setup_lines(plan: Plan, spec: Spec) -> list[str]:
         lines.append(
             f"set-up, not timed: {_size(plan.warmed_bytes)} pulled through mirrors before {warm} trials, to warm them; "
             "as much again where they do not show at once that they have it"
+        )
+    if plan.stored_bytes != 0:
+        stored = sum(trial.cell.cache == "warm" for trial in plan.trials)
+        lines.append(
+            f"set-up, not timed: {_size(plan.stored_bytes)} pulled into stores of engines before {stored} trials, to warm them"
         )
     if cold and spec.warmup:
         lines.append("cold mirrors have no warm-up")

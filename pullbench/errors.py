@@ -73,7 +73,8 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.TRUNCATED: "the body ended early: check proxies' buffer and size limits and the registry's storage",
     ErrorCode.STALLED: "no byte came for too long: check bandwidth, storage and proxies, or raise the engine's `stall_timeout_s`",
     ErrorCode.TIMEOUT: "the pull did not end in time: raise `timeout_s`, or see the slowest layer in the report",
-    ErrorCode.DIGEST_MISMATCH: "the bytes are not what the digest promises: the registry's storage or a cache is corrupt",
+    ErrorCode.DIGEST_MISMATCH: "the bytes are not what was promised: the registry's storage or a cache is corrupt, or the image "
+    "was pushed broken (push it anew)",
     ErrorCode.DISK_FULL: "free space where images are stored (`docker system df`; `pullbench clean` removes what killed runs left)",
     ErrorCode.ENGINE_UNAVAILABLE: "install or start the engine (`docker info` must answer), or take it out of the spec",
     ErrorCode.CANCELLED: "the run was stopped; go on with `--resume`",
@@ -156,7 +157,9 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     ),
     (
         r"(layer|config|manifest) verification failed|digest did not match|unexpected commit digest|does not match digest|"
-        r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)",
+        r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)|"
+        # Whoever pushed it: a layer that is none, or not the one that the image's config names.
+        r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|don't match image configuration",
         ErrorCode.DIGEST_MISMATCH,
     ),
     # Before what asks for a login: containers/image prints both of the errors that a token without the right gets.

@@ -87,6 +87,13 @@ DOCKERD = [
     ("error pulling image configuration: download failed after attempts=6: unknown blob", "not_found"),
     ("error pulling image configuration: image config verification failed for digest sha256:0123", "digest_mismatch"),
     ("manifest verification failed for digest sha256:0123", "digest_mismatch"),
+    # What came is what the digest promised, and no layer, or not the one that the config names.
+    (
+        "failed to register layer: Error processing tar file(exit status 1): archive/tar: invalid tar header",
+        "digest_mismatch",
+    ),
+    ("failed to register layer: Error processing tar file(exit status 1): gzip: invalid header", "digest_mismatch"),
+    ("layers from manifest don't match image configuration", "digest_mismatch"),
     ("context canceled", "cancelled"),
     (_500.format(_GET.format("EOF")), "reset"),
     (_500.format(_GET.format("Forbidden")), "proxy"),
@@ -102,6 +109,10 @@ DOCKERD = [
 ]
 
 SKOPEO_AND_PODMAN = [
+    (
+        'writing blob: adding layer with blob "sha256:0123": processing tar file(archive/tar: invalid tar header): exit status 1',
+        "digest_mismatch",
+    ),
     ('level=fatal msg="reading manifest nope in 127.0.0.1:5000/app: manifest unknown"', "not_found"),
     ("Error: initializing source docker://127.0.0.1:5000/app:1.0: reading manifest 1.0: manifest unknown", "not_found"),
     ("unable to retrieve auth token: invalid username/password: unauthorized: incorrect", "unauthorized"),
@@ -150,6 +161,12 @@ SKOPEO_AND_PODMAN = [
 ]
 
 CTR = [
+    (
+        "failed to extract layer sha256:0123: mount callback failed on /tmp/pullbench-pull-x/root/tmpmounts/containerd-mount1: "
+        "archive/tar: invalid tar header: unknown",
+        "digest_mismatch",
+    ),
+    ('wrong diff id calculated on extraction "sha256:0123"', "digest_mismatch"),
     (
         'failed to resolve reference "r.example.com/app:1.0": pulling from host r.example.com failed with status code '
         "[manifests 1.0]: 401 Unauthorized",

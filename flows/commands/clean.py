@@ -1,14 +1,20 @@
-"""`clean`: what killed runs left behind, in folders of their own and in a Docker daemon."""
+"""`clean`: what killed runs left behind, in folders of their own, at registries and in a Docker daemon."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from flows.console import count
+from flows.prefect_secret import prefect_secret
 from pullbench.bench.cleaning import clean, clean_folders, left_behind, left_folders
+from pullbench.bench.cold_push import left_lines, take_left
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import IncompleteError, RegistryError
+from pullbench.errors import IncompleteError, PullbenchError, RegistryError
 from pullbench.model.sizes import format_bytes
+from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
+from pullbench.store.pushed import PushedImages
 
 _APPLY = "pullbench clean --apply"
 
@@ -18,8 +24,9 @@ def clean_up(*, results: str, host: str | None, apply: bool) -> int:
 
     Raises IncompleteError where a daemon that may hold images of runs does not answer, or a folder cannot be removed.
     """
-    kept = _folders(apply=apply)
-    _images(Ledger(ResultStore(results)), results, host, apply=apply)
+    kept, store = _folders(apply=apply), ResultStore(results)
+    _upstream(PushedImages(store), apply=apply)
+    _images(Ledger(store), results, host, apply=apply)
     if kept:
         names = ", ".join(str(path) for path in kept)
         raise IncompleteError(
@@ -41,6 +48,27 @@ def _folders(*, apply: bool) -> list[Path]:
     for path in removed:
         print(f"removed {path}, left by a killed run")
     return [path for path in found if path not in removed]
+
+
+def _upstream(pushed: PushedImages, *, apply: bool) -> None:
+    """Synthetic images that runs pushed to registries, to make mirrors cold."""
+    entries = pushed.entries()
+    if apply and entries:
+        keychain = Keychain(environ=os.environ, block=prefect_secret)
+        for name, entry in list(entries.items()):
+            try:
+                take_left(entry, keychain)
+            except PullbenchError as error:
+                reason = error.detail if isinstance(error, RegistryError) else str(error)
+                entries[name] = replace(entry, reason=reason)
+            else:
+                pushed.strike(name)
+                del entries[name]
+                print(f"removed {count(len(entry.images), 'synthetic image')} from {entry.registry}")
+    for line in left_lines(entries.values()):
+        print(line)
+    if entries and not apply:
+        print(f"have them deleted where the registry does that with: {_APPLY}")
 
 
 def _images(ledger: Ledger, results: str, host: str | None, *, apply: bool) -> None:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from flows.console import Pace, plain
+from flows.console import Pace, count, plain
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import host_platform
 from pullbench.bench.specfile import as_yaml
@@ -70,7 +70,7 @@ def push_images(options: PushOptions) -> int:
     console = Console(stderr=True)
     if options.fresh:
         console.print(plain(f"fresh: --seed {workload.seed} makes these images again"))
-    console.print(plain(f"pushing {len(images)} images, {format_bytes(workload.size_bytes)}, to {route.host}"))
+    console.print(plain(f"pushing {count(len(images), 'image')}, {format_bytes(workload.size_bytes)}, to {route.host}"))
     progress = PushProgress(console, sum(image.size_bytes for image in images))
     report = _push(options, route, images, progress)
     console.print(plain(_summary(report)))
@@ -246,7 +246,7 @@ def _summary(report: PushReport) -> str:
         return f"nothing was sent: all {there} images are there already"
     blobs = f"{report.blobs_sent} blobs sent, {report.blobs_mounted} mounted, {report.blobs_there} there already"
     skipped = f", {there} were there already" if there else ""
-    return f"pushed {pushed} images{skipped}: {format_bytes(report.bytes_sent)} ({blobs})"
+    return f"pushed {count(pushed, 'image')}{skipped}: {format_bytes(report.bytes_sent)} ({blobs})"
 
 
 def _document(options: PushOptions, route: Route, workload: Workload, report: PushReport) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pullbench.engines.base import PullRequest
-from pullbench.errors import PullbenchError, RegistryError
+from pullbench.errors import PullbenchError, RegistryError, UsageError
 from pullbench.lab.synthetic import images_at
 from pullbench.model.facts import Facts, PlatformImage
-from pullbench.model.manifest import Manifest, parse_manifest
+from pullbench.model.manifest import Index, Manifest, parse_manifest
 from pullbench.model.plan import Trial, originals
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
@@ -18,6 +18,7 @@ from pullbench.model.upload import BuiltImage
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.push import push_workload
+from pullbench.registry.standing import is_ours
 from pullbench.store.pushed import Pushed, PushedImages
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
@@ -32,6 +33,7 @@ class Batch:
     digests: tuple[Reference, ...]
     """Indexes first, then the manifests that they name."""
     pushed: Pushed
+    sent_bytes: int
 
 
 class ColdPush:
@@ -55,10 +57,15 @@ class ColdPush:
         workload = twins(originals(trial, facts), platform=trial.cell.platform, seed=seed)
         tags = [f"{run_id}-{trial.number:05d}-{seed:x}-{number}" for number in range(len(requests))]
         images = images_at(workload, [Reference(repository=repository, tag=tag) for tag in tags])
-        pushed = Pushed(registry=route.url, images=tuple(str(image.reference) for image in images))
+        pushed = Pushed(
+            registry=route.url,
+            images=tuple(str(image.reference) for image in images),
+            credentials=route.credentials,
+            ca_file=route.ca_file,
+        )
         self._record.record(run_id, trial.number, pushed)
         with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
-            push_workload(client, images)
+            report = push_workload(client, images)
         built = [image.build() for image in images]
         found = zip(requests, images, built, strict=True)
         return Batch(
@@ -70,6 +77,7 @@ class ColdPush:
                 for document in (made.tagged, *made.manifests)
             ),
             pushed=pushed,
+            sent_bytes=report.bytes_sent,
         )
 
     def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:
@@ -83,6 +91,32 @@ class ColdPush:
             self._record.record(run_id, trial.number, dataclasses.replace(batch.pushed, reason=detail))
         else:
             self._record.forget(run_id, trial.number, batch.pushed)
+
+
+def take_left(pushed: Pushed, keychain: Keychain) -> None:
+    """Delete what a trial left under its tags; one that is gone is passed over.
+
+    Raises RegistryError where the registry deletes nothing, UsageError where a tag holds what is not ours.
+    """
+    route = Route(registry="", url=pushed.registry, credentials=pushed.credentials, ca_file=pushed.ca_file)
+    with RegistryClient(route, keychain, actions="pull,delete") as client:
+        for image in pushed.images:
+            for reference in _digests_at(client, Reference.parse(image)):
+                _delete(client, reference)
+
+
+def _digests_at(client: RegistryClient, tag: Reference) -> list[Reference]:
+    """The index or manifest of a tag, and then the manifests that an index names."""
+    try:
+        found = client.manifest(tag)
+    except RegistryError as error:
+        if error.status == 404:
+            return []
+        raise
+    if not is_ours(found):
+        raise UsageError(f"{client.route.host}/{tag} is not an image of pullbench: it is left alone")
+    children = [entry.digest for entry in found.document.manifests] if isinstance(found.document, Index) else []
+    return [tag.pinned(digest) for digest in (found.digest, *children)]
 
 
 def left_lines(left: Iterable[Pushed]) -> list[str]:

@@ -28,6 +28,8 @@ from pullbench.store.pushed import PushedImages
 
 _SETTLE_S, _SETTLES = 0.1, 30
 """A mirror may still be fetching what it has passed on, and a counter may lag behind."""
+_QUIET_S = 0.3
+"""An upstream that serves others, too, is hardly silent for so long; of a trial's bytes nobody could say whose they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Ready:
     served_bytes: int | None = None
     """By the upstream, so far."""
     batch: Batch | None = None
+    setup_bytes: int = 0
+    """Pushed upstream, or pulled to warm the mirror."""
 
 
 class ProxyCache:
@@ -63,20 +67,27 @@ class ProxyCache:
         """
         cell, route = trial.cell, requests[0].route
         from_s = self._clock.monotonic()
-        batch = None
+        batch, setup_bytes = None, 0
         if cell.proxy_cache == "warm":
-            self._warm(trial, requests)
+            setup_bytes = self._warm(trial, requests)
         elif cell.proxy_cache == "cold":
             batch = self._cool(run_id, trial, requests, facts)
+            setup_bytes = 0 if batch is None else batch.sent_bytes
         asked = requests if batch is None else batch.requests
         before: tuple[Sighting, ...] = ()
         if CAPABILITIES[cell.engine_kind].hides_server:
             warm = cell.proxy_cache == "warm"
             before = self._probe.layers(route, asked) if warm else self._probe.endpoint(route)
-        served = self._served_bytes(trial)
+        served = self._quiet_bytes(trial)
         now_s = self._clock.monotonic()
         return Ready(
-            requests=asked, setup_s=now_s - from_s, started_s=now_s, before=before, served_bytes=served, batch=batch
+            requests=asked,
+            setup_s=now_s - from_s,
+            started_s=now_s,
+            before=before,
+            served_bytes=served,
+            batch=batch,
+            setup_bytes=setup_bytes,
         )
 
     def conclude(self, trial: Trial, ready: Ready, result: TrialResult) -> TrialResult:
@@ -106,6 +117,7 @@ class ProxyCache:
                 proxy_cache_proof=proof,
             ),
             pulls=tuple(dataclasses.replace(pull, served_by=pull.served_by or probed) for pull in result.pulls),
+            setup_bytes=result.setup_bytes + ready.setup_bytes,
         )
 
     def tidy(self, run_id: str, trial: Trial, ready: Ready) -> None:
@@ -125,9 +137,9 @@ class ProxyCache:
         )
         return self._push.push(run_id, trial, requests, facts, route, proxy.cold.push)
 
-    def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> None:
+    def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> int:
         """Pull each image once; once more unless that showed that the mirror has all, for it may store what it passed
-        on a little later.
+        on a little later. Gives the bytes that came.
         """
         once = tuple({request.image: dataclasses.replace(request, retries=2) for request in requests}.values())
         before = self._served_bytes(trial)
@@ -135,8 +147,9 @@ class ProxyCache:
         after = self._served_bytes(trial)
         settled = found_by_headers(transfers) == "warm" if before is None or after is None else after == before
         if not settled:
-            self._pull(trial, once)
+            transfers += self._pull(trial, once)
             self._settle(trial)
+        return sum(row.bytes or 0 for row in transfers if row.kind in ("config", "layer"))
 
     def _pull(self, trial: Trial, requests: tuple[PullRequest, ...]) -> list[Transfer]:
         own = self._spec.engine(trial.cell.engine)
@@ -186,7 +199,15 @@ class ProxyCache:
                 break
             self._clock.sleep(_SETTLE_S)
             now = self._served_bytes(trial)
+        self._settle(trial)  # what still comes is not the next trial's
         return None if now is None else now - ready.served_bytes
+
+    def _quiet_bytes(self, trial: Trial) -> int | None:
+        """What the upstream has served so far; None where it goes on though nothing of ours asks it."""
+        served = self._served_bytes(trial)
+        if served is not None:
+            self._clock.sleep(_QUIET_S)
+        return served if self._served_bytes(trial) == served else None
 
     def _settle(self, trial: Trial) -> None:
         """Wait, a little, until the mirror has fetched what it is fetching."""

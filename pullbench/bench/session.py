@@ -16,7 +16,7 @@ from pullbench.bench.environment import client_ceiling, fingerprint, usable_core
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.specfile import LoadedSpec
-from pullbench.bench.trial import Ceiling, pull_requests, run_trial
+from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import Engine
 from pullbench.engines.catalog import make_engine
@@ -185,8 +185,12 @@ class Session:
                 seed=self.spec.seed,
             )
             result = self._proxy_cache.conclude(trial, ready, result)
+            stored = stored_bytes(cell, ready.requests, brought)
+            result = dataclasses.replace(result, setup_bytes=result.setup_bytes + stored)
         except RegistryError as error:
             raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
+        except OSError as error:  # of the folders that engines make for a trial: a pull's own is the pull's failure
+            raise IncompleteError(f"trial {trial.number} ({cell}): {_told(error)}") from error
         finally:
             if ready is not None:
                 self._proxy_cache.tidy(run_id, trial, ready)
@@ -269,3 +273,10 @@ class Session:
         if store_id not in self._brought:
             self._brought[store_id] = self._ledger.brought(store_id)
         return self._brought[store_id]
+
+
+def _told(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{where}{error.strerror or error}; mend that (TMPDIR says where engines put theirs), then go on with --resume"
+    )

@@ -1,9 +1,9 @@
 """Runs one trial: one cell in one block, measured from the first start to the last end."""
 
 import resource
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from pullbench.bench.load import Loop, intended_starts
 from pullbench.engines.base import BaseImage, Engine, PullOutcome, PullRequest, TrialSetup
@@ -13,7 +13,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.model.cell import Cell
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Trial, expected_image
-from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
+from pullbench.model.record import Pull, TrialRecord, TrialResult
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import Load, Spec
@@ -110,22 +110,38 @@ def run_trial(
         setup_s = clock.monotonic() - setup_from
         done = loop.run(start=start, cancel=engine.cancel)
         cpu_s = max(0.0, _cpu_s() - cpu_from)
+        done = [_proven(each) for each in done]
     finally:
         engine.close_trial()
     return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
+
+
+def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collection[str]) -> int:
+    """What the engine pulled into its own store before the clock, where a trial was to find that warm.
+
+    `brought` are the names and image IDs that a store which outlives the trial lacked before it.
+    """
+    if cell.cache != "warm":
+        return 0
+    keeps = CAPABILITIES[cell.engine_kind].keeps_store
+    manifests = [request.expected.manifest for request in requests]
+    return sum(found.size_bytes for found in manifests if not keeps or found.config.digest in brought)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
     """A pull that ended, with its place on the monotonic clock: what an engine does after the pull is not in it."""
 
-    pull: Pull
-    transfers: tuple[Transfer, ...]
+    request: PullRequest
+    outcome: PullOutcome
+    late_s: float
+    started_at: datetime
     started_s: float
+    duration_s: float
 
     @property
     def ended_s(self) -> float:
-        return self.started_s + self.pull.duration_s
+        return self.started_s + self.duration_s
 
 
 def _cpu_s() -> float:
@@ -138,17 +154,41 @@ def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> 
     try:
         outcome = engine.pull(request)
     except Exception as error:  # noqa: BLE001  (a pull is a record, whatever an engine does)
-        text = f"{type(error).__name__}: {error}"
-        outcome = PullOutcome(ok=False, error_code=classify(text), error=text)
+        outcome = _broken(error)
     ended = clock.monotonic()
-    record = Pull(
-        pull=request.pull,
-        image=request.image,
-        digest=request.reference.digest or "",
-        intended_at=started_at - timedelta(seconds=late_s),
+    return _Done(
+        request=request,
+        outcome=outcome,
+        late_s=late_s,
         started_at=started_at,
-        queued_s=late_s,
+        started_s=started,
         duration_s=ended - started if outcome.duration_s is None else outcome.duration_s,
+    )
+
+
+def _proven(done: _Done) -> _Done:
+    """With what the engine found when it looked at what the pull brought; its times stay."""
+    try:
+        return replace(done, outcome=done.outcome.proven())
+    except Exception as error:  # noqa: BLE001  (as of the pull itself)
+        return replace(done, outcome=_broken(error))
+
+
+def _broken(error: Exception) -> PullOutcome:
+    text = f"{type(error).__name__}: {error}"
+    return PullOutcome(ok=False, error_code=classify(text), error=text)
+
+
+def _record(done: _Done) -> Pull:
+    outcome = done.outcome
+    return Pull(
+        pull=done.request.pull,
+        image=done.request.image,
+        digest=done.request.reference.digest or "",
+        intended_at=done.started_at - timedelta(seconds=done.late_s),
+        started_at=done.started_at,
+        queued_s=done.late_s,
+        duration_s=done.duration_s,
         ok=outcome.ok,
         error_code=None if outcome.ok else outcome.error_code or ErrorCode.UNKNOWN,
         error=outcome.error,
@@ -163,14 +203,13 @@ def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> 
         extract_s=outcome.extract_s,
         served_by=outcome.served_by,
     )
-    return _Done(pull=record, transfers=outcome.transfers, started_s=started)
 
 
 def _result(
     trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
 ) -> TrialResult:
-    ordered = sorted(done, key=lambda each: each.pull.pull)
-    pulls = tuple(each.pull for each in ordered)
+    ordered = sorted(done, key=lambda each: each.request.pull)
+    pulls = tuple(_record(each) for each in ordered)
     wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)
     sizes = [pull.bytes for pull in pulls if pull.bytes is not None]
     received = sum(sizes) if sizes else None
@@ -191,4 +230,6 @@ def _result(
         load_mode=load.mode,
         offered_rate=load.rate,
     )
-    return TrialResult(record=record, pulls=pulls, transfers=tuple(t for each in ordered for t in each.transfers))
+    return TrialResult(
+        record=record, pulls=pulls, transfers=tuple(t for each in ordered for t in each.outcome.transfers)
+    )

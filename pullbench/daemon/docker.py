@@ -131,7 +131,7 @@ class DockerDaemon:
         settings = kwargs_from_env(environment=self._environment)
         if not self.host.startswith(("tcp://", "https://")):
             settings.pop("tls", None)
-        return APIClient(**settings, version=version, timeout=_CONTROL_TIMEOUT_S)
+        return _DirectClient(**settings, version=version, timeout=_CONTROL_TIMEOUT_S)
 
     @contextlib.contextmanager
     def _translated(self, what: str = "") -> Iterator[None]:
@@ -154,6 +154,18 @@ class DockerDaemon:
         if isinstance(cause, PermissionError):
             reason += " (add this user to the group `docker`, or run as root)"
         return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
+
+
+class _DirectClient(APIClient):
+    """The SDK's client without the environment's proxies: one would hold back the events that pulls are timed by."""
+
+    @property
+    def trust_env(self) -> bool:
+        return False
+
+    @trust_env.setter
+    def trust_env(self, value: bool) -> None:
+        """Its base class turns it on before the first request."""
 
 
 def one_line(text: str) -> str:

@@ -6,7 +6,7 @@ pull is an outcome. `cancel` may come from a signal while pulls are under way: t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pullbench.errors import ErrorCode
@@ -82,6 +82,12 @@ class PullOutcome:
     transfers: tuple[Transfer, ...] = ()
     duration_s: float | None = None
     """Start to end by the engine's own clock, where checks follow the pull; the trial then takes it for its own."""
+    prove: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
+    """What is still to be looked at, and costs others' pulls if it is now: called before the trial closes, when no pull is
+    under way, for the outcome that counts. Its times are this one's."""
+
+    def proven(self) -> "PullOutcome":
+        return self if self.prove is None else self.prove()
 
 
 class Engine(Protocol):

@@ -1,12 +1,14 @@
 """The base of engines that are command-line clients: one process a pull, in storage that is that pull's alone.
 
 What the client keeps between pulls is made before the clock starts and removed after it ends. The pull itself is the
-client as people use it, its own start included. What it brought is looked at before its word is believed.
+client as people use it, its own start included. What it brought is looked at before its word is believed, and after the
+last pull of the trial, for looking takes processes that would compete with the pulls under way.
 """
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -134,7 +136,7 @@ class CommandEngine(ABC):
         return store
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """One image with all its attempts; its duration ends with the client, before what it brought is looked at."""
+        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `prove`."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
@@ -147,12 +149,40 @@ class CommandEngine(ABC):
                 break
             attempts += 1
             last = self._again(request, trial, attempts, resume_at, deadline)
+        duration_s = last.ended - started
+        if last.code is not None:
+            return self._outcome(request, trial, last, None, attempts, duration_s)
+        prove = partial(self._prove, request, trial, last, attempts, duration_s)
+        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, prove=prove)
+
+    def _prove(
+        self, request: PullRequest, trial: _Trial, last: Attempt, attempts: int, duration_s: float
+    ) -> PullOutcome:
+        """Look at what the client says that it brought."""
+        brought = None
+        try:
+            brought = self._brought(request, last.store)
+            verify(request, brought, self.program)
+        except CommandFailed as error:
+            brought, last = None, replace(last, code=error.code, error=str(error))
+        return self._outcome(request, trial, last, brought, attempts, duration_s)
+
+    def _outcome(
+        self,
+        request: PullRequest,
+        trial: _Trial,
+        last: Attempt,
+        brought: Brought | None,
+        attempts: int,
+        duration_s: float,
+    ) -> PullOutcome:
         return outcome(
             request,
             last,
+            brought,
             held=trial.held[request.pull],
             attempts=attempts,
-            duration_s=last.ended - started,
+            duration_s=duration_s,
             reads_config_again=self.reads_config_again,
         )
 
@@ -163,9 +193,10 @@ class CommandEngine(ABC):
             if trial.setup.cache == "cold":
                 store = self._new_store(trial, request, attempt)
         except CommandFailed as error:
-            return Attempt(ended=self._clock.monotonic(), code=error.code, error=str(error))
+            return Attempt(ended=self._clock.monotonic(), store=store, code=error.code, error=str(error))
         if not self._rest_until(resume_at):
-            return Attempt(ended=self._clock.monotonic(), code=ErrorCode.CANCELLED, error="the run was stopped")
+            text = "the run was stopped"
+            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.CANCELLED, error=text)
         return self._attempt(request, store, deadline)
 
     def _rest_until(self, instant: float) -> bool:
@@ -181,16 +212,11 @@ class CommandEngine(ABC):
             ended = run(command, clock=self._clock, deadline=deadline, stop=self._stop)
         except OSError as error:
             text = f"{self.program} cannot be started: {error.strerror}"
-            return Attempt(ended=self._clock.monotonic(), code=ErrorCode.ENGINE_UNAVAILABLE, error=text)
+            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text)
         code, text = self._failure(ended, request)
         if code is not None:
-            return Attempt(ended=ended.ended, code=code, error=text)
-        try:
-            brought = self._brought(request, store)
-            verify(request, brought, self.program)
-        except CommandFailed as error:
-            return Attempt(ended=ended.ended, code=error.code, error=str(error))
-        return Attempt(ended=ended.ended, brought=brought, extract_s=self._extract_s(ended.stdout))
+            return Attempt(ended=ended.ended, store=store, code=code, error=text)
+        return Attempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
 
     def _failure(self, ended: Ended, request: PullRequest) -> tuple[ErrorCode | None, str]:
         said = last_words(ended.stderr)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pullbench.engines.base import PullOutcome, PullRequest
 from pullbench.errors import ErrorCode
@@ -29,12 +30,12 @@ class Brought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt of a pull: it has `brought`, or a code. `ended` is the monotonic second of the client's end."""
+    """One attempt of a pull: the client says that it succeeded, or it has a code. `ended` is the monotonic second of its end."""
 
     ended: float
+    store: Path
     code: ErrorCode | None = None
     error: str | None = None
-    brought: Brought | None = None
     extract_s: float | None = None
 
 
@@ -64,6 +65,7 @@ def verify(request: PullRequest, brought: Brought, program: str) -> None:
 def outcome(
     request: PullRequest,
     last: Attempt,
+    brought: Brought | None,
     *,
     held: frozenset[str],
     attempts: int,
@@ -71,7 +73,6 @@ def outcome(
     reads_config_again: bool,
 ) -> PullOutcome:
     """The figures of a pull that has ended. `held` is what its store held before; what nobody can know is None."""
-    brought = last.brought
     if brought is None:
         return PullOutcome(ok=False, error_code=last.code, error=last.error, attempts=attempts, duration_s=duration_s)
     manifest = request.expected.manifest

@@ -67,8 +67,10 @@ class ContainerdEngine(CommandEngine):
 
     def _version(self, folder: Path) -> str:
         said = self._ask(Command(arguments=("containerd", "--version"), environment=environment(folder)))
-        self._start(folder)
-        self._close()
+        try:
+            self._start(folder)
+        finally:
+            self._close()
         version = re.search(r"\bv?(\d+\.\d[^\s]*)", said)
         return f"{version[1] if version else said.strip()} ({self._snapshotter})"
 

@@ -49,8 +49,8 @@ class WirePull:
         self._download_s: float | None = None
 
     def run(self) -> PullOutcome:
-        """Pull, and tell what came of it."""
-        workshop = self._workshop
+        """Pull, and tell what came of it; the duration ends before connections that are this pull's alone are closed."""
+        workshop, started_s = self._workshop, self._clock.monotonic()
         with self._session.connections() as handles:
             means = Means(
                 session=self._session,
@@ -69,7 +69,8 @@ class WirePull:
                 fetcher.fail(error)
             finally:
                 fetcher.close()
-        return self._outcome(fetcher)
+                ended_s = self._clock.monotonic()
+        return self._outcome(fetcher, ended_s - started_s)
 
     def _stage(self, reference: Reference, fetcher: Fetcher) -> None:
         """One image, without what an earlier stage brought."""
@@ -90,7 +91,7 @@ class WirePull:
         lanes.run(self._workshop.lanes if chunked else min(self._workshop.lanes, len(tasks)), self._workshop.executor)
         self._download_s = (self._download_s or 0.0) + self._clock.monotonic() - resolved_s
 
-    def _outcome(self, fetcher: Fetcher) -> PullOutcome:
+    def _outcome(self, fetcher: Fetcher, duration_s: float) -> PullOutcome:
         rows = sorted(fetcher.log.rows, key=lambda row: row.started_at)
         failure, manifest = fetcher.failure, self._manifest
         if failure is None and (manifest is None or any(blob.digest not in fetcher.fetched for blob in manifest.blobs)):
@@ -109,6 +110,7 @@ class WirePull:
             download_s=self._download_s,
             served_by=_main_source(content or rows),
             transfers=tuple(rows),
+            duration_s=duration_s,
         )
 
 

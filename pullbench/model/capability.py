@@ -17,6 +17,8 @@ class Capability:
 
     has_store: bool
     """It keeps what it pulled, so it pulls an image at most once a trial."""
+    keeps_store: bool = False
+    """Its store outlives a trial, so that what one trial brought is there in the next."""
     hides_server: bool = False
     """It does not say who answered it, so the same route is asked before and after each of its trials."""
     cannot: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +46,7 @@ CAPABILITIES: dict[str, Capability] = {
     "wire": Capability(has_store=False, cannot={"cache:warm": f"wire {_NO_STORE}"}),
     "docker": Capability(
         has_store=True,
+        keeps_store=True,
         hides_server=True,
         cannot={
             "proxy:forward": "dockerd takes its HTTP proxy at start, not per pull: "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pullbench.errors import UsageError
+from pullbench.model.capability import CAPABILITIES
 from pullbench.model.cell import FACTORS as FACTORS  # parts of what a plan is: imported from here
 from pullbench.model.cell import Cell as Cell
 from pullbench.model.cell import trial_images
@@ -52,6 +53,14 @@ class Plan:
     """Of synthetic images, pushed to upstreams before trials of a cold mirror; None where sizes are not known."""
     warmed_bytes: int | None = 0
     """Pulled through mirrors in set-up, so that they have what a trial pulls: one pass; an unproven one is made twice."""
+    stored_bytes: int | None = 0
+    """Pulled in set-up into stores of engines that a trial is to find warm."""
+
+    @property
+    def setup_bytes(self) -> int | None:
+        """All that is moved beside the pulls that are measured; None where a size is not known."""
+        parts = (self.pushed_bytes, self.warmed_bytes, self.stored_bytes)
+        return None if None in parts else sum(part or 0 for part in parts)
 
     def as_dict(self) -> dict[str, Any]:
         """The document of `plan --json`."""
@@ -67,6 +76,7 @@ class Plan:
             "manifest_requests": self.manifest_requests,
             "pushed_bytes": self.pushed_bytes,
             "warmed_bytes": self.warmed_bytes,
+            "stored_bytes": self.stored_bytes,
         }
 
 
@@ -88,6 +98,7 @@ def plan(spec: Spec, facts: Facts) -> Plan:
         warmed_bytes=_bytes(
             [(_once_each(trial), count) for trial, count in alike if trial.cell.proxy_cache == "warm"], facts
         ),
+        stored_bytes=_bytes([(trial, 1) for trial in _stored(trials)], facts),
     )
 
 
@@ -110,9 +121,10 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 def manifest_requests(trial: Trial, facts: Facts) -> int:
     """Manifest GETs that a trial costs, as a rate limit counts them: two a pull of an index, else one.
 
-    Base images count with each pull that begins with them, and so does what is pulled in set-up to warm a mirror.
+    Base images count with each pull that begins with them, and so does what is pulled in set-up to warm a mirror or the
+    engine's own store: a client asks for the manifest also of an image that it has.
     """
-    warming = _once_each(trial).images if trial.cell.proxy_cache == "warm" else ()
+    warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()
     return sum(
         2 if (found := facts.images.get((trial.cell.registry, name))) is None or found.is_index else 1
         for image in (*trial.images, *warming)
@@ -194,6 +206,19 @@ def _alike(trials: Sequence[Trial]) -> list[tuple[Trial, int]]:
 
 def _once_each(trial: Trial) -> Trial:
     return replace(trial, images=tuple(dict.fromkeys(trial.images)))
+
+
+def _stored(trials: Sequence[Trial]) -> Iterator[Trial]:
+    """Those before which an engine's own store is filled. A store that outlives a trial has what an earlier one brought."""
+    brought = set()
+    for trial in trials:
+        if not CAPABILITIES[trial.cell.engine_kind].has_store:
+            continue
+        there = (trial.cell.engine, _work(trial))
+        if trial.cell.cache == "warm" and there not in brought:
+            yield trial
+        if CAPABILITIES[trial.cell.engine_kind].keeps_store:
+            brought.add(there)
 
 
 def _pushed_bytes(alike: Sequence[tuple[Trial, int]], spec: Spec, facts: Facts) -> int | None:

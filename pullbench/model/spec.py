@@ -97,7 +97,7 @@ class Budget(Strict):
     """The run stops after the trial that reaches one of these; what was measured is stored (exit 3)."""
 
     bytes: SizeBytes = None
-    """A number, or a size such as 50GB."""
+    """A number, or a size such as 50GB: of what is pulled, and of what set-up pushes and pulls to make caches cold or warm."""
     manifest_requests: Annotated[int | None, Field(ge=1)] = None
     minutes: Annotated[float | None, Field(gt=0)] = None
     server_errors: Annotated[int | None, Field(ge=1)] = None

@@ -2,18 +2,29 @@
 
 import json
 import threading
-import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from pullbench.errors import UsageError
 from pullbench.model.route import Route
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
+from pullbench.registry.credential_helper import HelperError, ask_helper
 from pullbench.registry.origin import Origin, docker_config_path, origin
 
 # Docker's config.json files the Hub under one name, whichever host is asked.
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+
+
+@dataclass(slots=True)
+class _Source:
+    """One source for one host: what it holds, or why it failed, once it was asked."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    is_read: bool = False
+    found: Credentials | None = field(default=None, repr=False)
+    failure: str | None = None
 
 
 class Keychain:
@@ -26,7 +37,7 @@ class Keychain:
         self._environ = dict(environ)
         self._block = block
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str], Credentials | None] = {}
+        self._sources: dict[tuple[str, str], _Source] = {}
 
     def credentials(self, source: str, host: str) -> Credentials | None:
         """What `source` (docker, env:PREFIX, block:NAME, anonymous) holds for a host such as `r.example.com:5000`.
@@ -34,14 +45,21 @@ class Keychain:
         None means anonymous. Raises UsageError, which names the source and never a secret, where the source fails.
         """
         with self._lock:
-            if (source, host) not in self._known:
-                self._known[source, host] = self._load(source, host)
-            return self._known[source, host]
+            asked = self._sources.setdefault((source, host), _Source())
+        with asked.lock:  # of this source alone: a helper that takes its time holds up nobody else
+            if asked.failure is None and not asked.is_read:
+                try:
+                    asked.found, asked.is_read = self._load(source, host), True
+                except UsageError as error:
+                    asked.failure = str(error)
+            if asked.failure is not None:
+                raise UsageError(asked.failure)
+            return asked.found
 
     def known(self) -> tuple[Credentials, ...]:
         """What was read so far: whoever prints a registry's words takes these out of them."""
         with self._lock:
-            return tuple(found for found in self._known.values() if found is not None)
+            return tuple(asked.found for asked in self._sources.values() if asked.found is not None)
 
     def forward_login(self, route: Route) -> Credentials | None:
         """User and password for the route's forward proxy, as Basic (RFC 7617) sends them; None where it has none.
@@ -129,17 +147,21 @@ class Keychain:
                 f"mend it, or set it anew with `docker login {host}`"
             ) from None
         name = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
-        try:
-            with warnings.catch_warnings(action="ignore"):  # a missing helper is told by the error below
-                entry = docker.auth.resolve_authconfig(config, name)
-        except (OSError, ValueError, KeyError, TypeError, docker.errors.DockerException):
-            # The helper's own words are kept back: some print the secret that they could not parse.
-            found_at = self.origin("docker", host)
-            what = "failed" if found_at.helper_path else "is not on PATH"
-            raise UsageError(
-                f"credentials 'docker': the helper {found_at.helper} of {path} {what} for {host}; "
-                f"run `docker login {host}`, or use env:PREFIX"
-            ) from None
+        helper = config.get_credential_store(name)
+        if helper:
+            try:
+                server = docker.auth.INDEX_URL if name == DOCKER_HUB else name
+                answer = ask_helper(f"docker-credential-{helper}", server, self._environ)
+            except HelperError as error:
+                raise UsageError(
+                    f"credentials 'docker': the helper docker-credential-{helper} of {path} {error} for {host}; "
+                    f"run `docker login {host}`, or use env:PREFIX"
+                ) from None
+            if answer is not None:
+                username, secret = answer
+                is_token = username == TOKEN_USERNAME
+                return _made_of(username, "" if is_token else secret, secret if is_token else "")
+        entry = docker.auth.AuthConfig({"auths": config.auths}).resolve_authconfig(name)
         found = {key.lower(): value for key, value in (entry or {}).items()}
         return _made_of(found.get("username") or "", found.get("password") or "", found.get("identitytoken") or "")
 

@@ -44,6 +44,11 @@ def look(client: RegistryClient, image: SyntheticImage) -> Standing:
     return Standing(image=image, kind="same" if same else "ours", fetched=fetched, says=says)
 
 
+def is_ours(fetched: FetchedManifest) -> bool:
+    """Whether an image says of itself that pullbench made it."""
+    return bool(_annotations(fetched.content).get(WORKLOAD_ANNOTATION))
+
+
 def refuse(host: str, standing: Sequence[Standing], *, replace: bool) -> None:
     """Raise UsageError where a tag may not be overwritten: never what is not ours, another workload only if asked."""
     foreign = [entry for entry in standing if entry.kind == "foreign"]
@@ -51,7 +56,7 @@ def refuse(host: str, standing: Sequence[Standing], *, replace: bool) -> None:
     if foreign:
         why = f"is not an image of pullbench (no annotation {WORKLOAD_ANNOTATION}): name another repository or tag"
     elif others:
-        why = f"holds another workload ({others[0].says}): name another tag, or overwrite it with --replace"
+        why = f"holds another workload ({others[0].says}; its options or its seed differ): name another tag, or overwrite it with --replace"
     else:
         return
     found = foreign or others

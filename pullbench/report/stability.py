@@ -17,6 +17,8 @@ ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
 ENOUGH_BLOCKS = 5
 """Under these an interval is more than half as wide again as the spread alone would make it."""
+LATE = 0.1
+"""A pull of an open loop that waited for more than this share of its duration before it started."""
 REMEDIES = {
     "drift": "comparisons within the run hold, for a block's cells drift together; for times as such, repeat the run "
     "when registry and network are quiet, or add warm-up blocks where the first are slow",
@@ -26,6 +28,8 @@ REMEDIES = {
     "layers make two kinds; measure them apart, by `proxy_cache` or by registry",
     "few_blocks": "set `repetitions` to 5 at least",
     "wide": "set `repetitions` to the number that is named, or accept that small differences stay unseen",
+    "late_starts": "their time counts from when they were meant to start; raise `concurrency`, the most pulls at once, where the "
+    "registry keeps up, and lower `rate` where it does not: this is its limit",
     "client_busy": "lower the concurrency or pull from a stronger machine: the registry may be faster than this",
 }
 
@@ -34,7 +38,7 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     """One row a warning, those of the whole run (scope `all`) first; COLUMNS. `table` is that of `tables.cells`.
 
     `value` is what was seen: a ratio for drift, odd_block and two_kinds, a share for outliers and client_busy, blocks for
-    few_blocks and wide (how many would do); `n` the blocks or pulls behind it. Of an odd block and a cell's drift, p is
+    few_blocks and wide (how many would do), a share for late_starts; `n` the blocks or pulls behind it. Of an odd block and a cell's drift, p is
     Holm-corrected over the cells.
     """
     if table.empty:
@@ -94,6 +98,13 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: pd.DataFrame) -> Iterat
         if needed is not None and needed > cell["blocks"]:
             says = f"the median is not known to 10%: about {numbers.count(needed, 'block')} would do, here are {cell['blocks']}"
             yield _row(name, "wide", needed, int(cell["blocks"]), says)
+    late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
+    if len(late):
+        says = (
+            f"{len(late)} of {numbers.count(len(fine), 'pull')} started late, in the median by "
+            f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
+        )
+        yield _row(name, "late_starts", len(late) / len(fine), len(fine), says)
     if cell["client_busy"] >= BUSY_CLIENT:
         says = f"the client itself was {cell['client_busy']:.0%} busy"
         yield _row(name, "client_busy", cell["client_busy"], int(cell["pulls"]), says)

@@ -1,5 +1,7 @@
 """Mirrors of the embedded lab: made warm in set-up, shown by headers or by the upstream's counters, and never timed."""
 
+import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,13 +10,26 @@ import pytest
 
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import LoadedSpec
+from pullbench.bench.trial import pull_requests
 from pullbench.errors import IncompleteError
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
+from pullbench.model.cache_evidence import Sighting
+from pullbench.model.plan import plan, routes
 from pullbench.model.record import TrialResult
+from pullbench.model.route import Route
 from pullbench.model.spec import Spec, read_spec
+from pullbench.registry.counters import served_blob_bytes
 from pullbench.store.dataset import ResultStore
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab counts what it serves at once."""
+    monkeypatch.setattr("pullbench.bench.proxy_cache._SETTLE_S", 0.0)
+    monkeypatch.setattr("pullbench.bench.proxy_cache._SETTLES", 2)
+    monkeypatch.setattr("pullbench.bench.proxy_cache._QUIET_S", 0.0)
 
 
 @pytest.fixture
@@ -79,7 +94,22 @@ def test_the_upstreams_counters_come_before_the_mirrors_word(
     origin: Registry, mirror: Registry, tmp_path: Path
 ) -> None:
     spec = make_spec(origin, mirror, "any", registry={"counters": f"{origin.url}/lab/counters"})
-    assert found(run(spec, tmp_path)) == [("cold", "upstream bytes"), ("warm", "upstream bytes")]
+    results = run(spec, tmp_path)
+    assert found(results) == [("cold", "upstream bytes"), ("warm", "upstream bytes")]
+    assert [result.setup_bytes for result in results] == [0, 0]
+
+
+def test_counters_of_an_upstream_that_others_use_too_show_nothing(
+    origin: Registry, mirror: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = itertools.count(step=100_000)
+
+    def busy(url: str, ca_file: str | None) -> int:
+        return served_blob_bytes(url, ca_file) + next(others)
+
+    monkeypatch.setattr("pullbench.bench.proxy_cache.served_blob_bytes", busy)
+    spec = make_spec(origin, mirror, "warm", registry={"counters": f"{origin.url}/lab/counters"})
+    assert found(run(spec, tmp_path)) == [("warm", "headers")] * 2
 
 
 def test_counters_that_are_none_show_nothing_and_stop_nothing(
@@ -120,3 +150,41 @@ def test_a_mirror_that_cannot_be_warmed_is_named_with_the_image(
         begun, made = session.begin(facts)
         with pytest.raises(IncompleteError, match=r"'cache' could not be warmed with lab/app-1:1.0: \[not_found\]"):
             session.run_trial(begun.run_id, made.trials[0], facts)
+
+
+def test_what_warms_a_mirror_counts_as_set_up(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
+    spec = make_spec(origin, mirror, "warm", registry={"counters": f"{origin.url}/lab/counters"})
+    first, second = run(spec, tmp_path)
+    once = first.record.bytes or 0
+    assert (first.setup_bytes, second.setup_bytes) == (2 * once, once), "the first pass is made again, for it fetched"
+
+
+class Asked:
+    """A probe that remembers what it was to ask."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def endpoint(self, _route: Route) -> tuple[Sighting, ...]:
+        self.asked.append("endpoint")
+        return ()
+
+    def layers(self, _route: Route, _requests: object) -> tuple[Sighting, ...]:
+        self.asked.append("layers")
+        return ()
+
+
+@pytest.mark.parametrize(("state", "before"), [("any", "endpoint"), ("warm", "layers")])
+def test_layers_are_asked_for_before_a_trial_only_where_the_mirror_has_them(
+    origin: Registry, mirror: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, before: str
+) -> None:
+    spec, probe = make_spec(origin, mirror, state), Asked()
+    loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=tmp_path / "spec.yaml")
+    with Session(loaded, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
+        facts = session.gather()
+        (trial, *_) = plan(spec, facts).trials
+        hidden = dataclasses.replace(trial, cell=dataclasses.replace(trial.cell, engine_kind="skopeo"))
+        requests = pull_requests(trial, spec, facts, routes(spec)["up", "cache"])
+        monkeypatch.setattr(session._proxy_cache, "_probe", probe)
+        session._proxy_cache.prepare("20260101T000000Z-0000", hidden, requests, facts)
+    assert probe.asked == [before], "some caches fetch the whole for a HEAD"

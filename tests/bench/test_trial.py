@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pullbench.bench.trial import Ceiling, pull_requests, run_trial
+from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.fake import FakeEngine, ScriptedClock
@@ -207,3 +207,40 @@ def test_an_engine_that_cannot_be_made_ready_is_tidied_up() -> None:
     with pytest.raises(RegistryError):
         measure(engine, clock)
     assert tidied == [True]
+
+
+class Looking(FakeEngine):
+    """Looks at what came when all pulls have ended, which takes time, and finds that the second brought nothing."""
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        outcome = super().pull(request)
+        return dataclasses.replace(outcome, prove=lambda: self._look(request, outcome))
+
+    def _look(self, request: PullRequest, outcome: PullOutcome) -> PullOutcome:
+        assert request.pull < 2
+        self._clock.sleep(10.0)
+        if request.pull == 1:
+            return PullOutcome(ok=False, error_code=ErrorCode.DIGEST_MISMATCH, error="nothing came")
+        return outcome
+
+
+def test_what_engines_find_afterwards_counts_and_costs_no_time() -> None:
+    clock = ScriptedClock()
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Looking
+    result = measure(engine, clock)
+    assert [(pull.ok, pull.error_code) for pull in result.pulls] == [(True, None), (False, ErrorCode.DIGEST_MISMATCH)]
+    assert [pull.duration_s for pull in result.pulls] == pytest.approx([1.0, 1.0])
+    assert result.record.wall_s == pytest.approx(2.0), "the second pull did not wait for the first one's proof"
+
+
+def test_what_filled_a_store_before_the_clock_is_what_it_lacked() -> None:
+    _, requests = planned()
+    cell = planned()[0].trials[0].cell
+    sizes = [request.expected.manifest.size_bytes for request in requests]
+    podman = dataclasses.replace(cell, engine_kind="podman", cache="warm")
+    docker = dataclasses.replace(podman, engine_kind="docker")
+    assert stored_bytes(podman, requests, []) == sum(sizes), "it has a store of its own for each trial"
+    assert stored_bytes(docker, requests, []) == 0, "all was there"
+    assert stored_bytes(docker, requests, [requests[0].expected.manifest.config.digest]) == sizes[0]
+    assert stored_bytes(dataclasses.replace(podman, cache="cold"), requests, []) == 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought
 from pullbench.daemon.docker_stream import PullStream
@@ -192,6 +193,28 @@ def test_the_environment_names_the_daemon_where_the_spec_does_not(monkeypatch: p
     monkeypatch.setenv("DOCKER_HOST", "unix:///of/the/environment.sock")
     assert DockerDaemon().host == "unix:///of/the/environment.sock"
     assert DockerDaemon("unix:///mine.sock").host == "unix:///mine.sock"
+
+
+def test_a_daemon_far_away_is_asked_directly_whatever_proxy_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    used: list[object] = []
+
+    def send(_adapter: object, _request: object, **options: object) -> None:
+        used.append(options["proxies"])
+        raise requests.exceptions.ConnectionError("nobody there")
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    daemon = DockerDaemon("tcp://192.0.2.1:2375")
+    with pytest.raises(RegistryError):
+        daemon.version()
+    client = daemon._new_client(version="1.41")
+    with pytest.raises(requests.exceptions.ConnectionError):
+        client.info()
+    client.close()
+    assert used == [{}, {}]
 
 
 def test_removal_spares_parents_and_what_is_in_use(daemon: DockerDaemon, socket: DaemonSocket) -> None:

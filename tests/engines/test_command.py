@@ -10,6 +10,7 @@ import pytest
 
 from pullbench.engines.base import PullOutcome, PullRequest
 from pullbench.engines.clock import Clock, SystemClock
+from pullbench.engines.command_outcome import Brought
 from pullbench.engines.command_world import last_words
 from pullbench.engines.fake import ScriptedClock
 from pullbench.engines.skopeo import SkopeoEngine
@@ -41,7 +42,7 @@ class Bench:
     def pull(self, script: str, request: PullRequest | None = None, clock: Clock | None = None) -> PullOutcome:
         engine, asked = self.engine(script, clock), request or IMAGE.request()
         engine.open_trial(setup(asked))
-        outcome = engine.pull(asked)
+        outcome = engine.pull(asked).proven()
         engine.close_trial()
         return outcome
 
@@ -63,6 +64,27 @@ def test_a_pull_that_brings_the_image_has_its_bytes_and_layers(bench: Bench) -> 
     assert outcome.bytes == IMAGE.manifest.size_bytes
     assert (outcome.layers, outcome.layers_cached, outcome.layers_shared, outcome.attempts) == (2, 0, 0, 1)
     assert outcome.transfers == () and outcome.auth_s is None and outcome.download_s is None
+
+
+def test_what_a_pull_brought_is_looked_at_when_no_pull_is_under_way_any_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, looked = IMAGE.request(), list[str]()
+    engine = bench.engine("BRING")
+    look = engine._brought
+
+    def noticed(request: PullRequest, store: Path) -> Brought:
+        looked.append(store.name)
+        return look(request, store)
+
+    monkeypatch.setattr(engine, "_brought", noticed)
+    engine.open_trial(setup(asked))
+    outcome = engine.pull(asked)
+    assert (outcome.ok, outcome.bytes, looked) == (True, None, [])
+    proven = outcome.proven()
+    assert looked == ["0-1"]
+    assert (proven.ok, proven.bytes) == (True, IMAGE.manifest.size_bytes)
+    assert proven.duration_s == outcome.duration_s
 
 
 def test_the_client_sees_no_proxy_and_no_configuration_of_ours(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

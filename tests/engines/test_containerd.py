@@ -1,9 +1,11 @@
 """containerd's routes, secrets and texts; scripts stand in the places of containerd and ctr."""
 
 import os
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +77,26 @@ def test_the_daemon_ends_with_its_trial(
     assert daemon is not None and daemon.poll() is None
     engine.close_trial()
     assert daemon.poll() is not None
+
+
+def test_a_daemon_that_the_facts_cannot_use_does_not_outlive_them(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch, more='*--help) echo "ctr is broken" >&2; exit 1;;')
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def remembered(*arguments: Any, **options: Any) -> Any:
+        process = popen(*arguments, **options)
+        if arguments[0][0] == "containerd" and arguments[0][1] != "--version":
+            started.append(process)
+        return process
+
+    monkeypatch.setattr("pullbench.engines.containerd.subprocess.Popen", remembered)
+    assert "ctr is broken" in (engine.facts().unavailable or "")
+    (daemon,) = started
+    assert daemon.poll() is not None
+    assert engine._daemon is None
 
 
 def test_a_path_that_no_socket_can_have_is_told(engine: ContainerdEngine, tmp_path: Path) -> None:

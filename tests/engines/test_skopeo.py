@@ -46,6 +46,12 @@ def test_a_mirror_is_asked_under_its_prefix_by_tls_with_its_ca(engine: SkopeoEng
     assert (certificates / "ca.crt").read_text() == "a CA"
 
 
+def test_a_layer_that_comes_uncompressed_is_not_compressed_inside_the_clock(
+    engine: SkopeoEngine, tmp_path: Path
+) -> None:
+    assert "--dest-oci-accept-uncompressed-layers" in arguments(engine, tmp_path / "0-1")
+
+
 def test_its_own_time_limit_lies_behind_ours(engine: SkopeoEngine, tmp_path: Path) -> None:
     assert "--command-timeout=13s" in arguments(engine, tmp_path / "0-1", timeout_s=7.2)
 

@@ -13,10 +13,11 @@ import pycurl
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.wire_session import Session
 from pullbench.errors import ErrorCode
 from pullbench.model.reference import Reference
 from tests.engines.scripted_server import Image, Incoming, answer, digest_of
-from tests.engines.wire_bench import bench, row_of, setup
+from tests.engines.wire_bench import CLOCK, bench, row_of, setup
 
 PHASES = ("dns_s", "connect_s", "tls_s", "wait_s", "transfer_s")
 
@@ -187,6 +188,22 @@ def test_a_full_disk_is_disk_full() -> None:
             b.engine._trial.folder.joinpath(str(number)).symlink_to("/dev/full")
         outcome = b.pull()
         assert outcome.error_code is ErrorCode.DISK_FULL
+
+
+def test_closing_the_connections_of_a_pull_is_not_in_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    closing = list[float]()
+    close = Session.close
+
+    def noticed(session: Session) -> None:
+        closing.append(CLOCK.monotonic())
+        close(session)
+
+    monkeypatch.setattr(Session, "close", noticed)
+    with bench() as b:
+        started = CLOCK.monotonic()
+        outcome = b.engine.pull(replace(b.request, auth="per-pull"))
+        assert outcome.duration_s is not None
+        assert started < started + outcome.duration_s <= closing[0]
 
 
 def test_nothing_is_left_when_it_is_closed() -> None:

@@ -12,9 +12,10 @@ import pytest
 from flows.commands import clean
 from flows.commands.clean import clean_up
 from pullbench.engines.command_folder import PREFIX
-from pullbench.errors import IncompleteError
+from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
+from pullbench.store.pushed import Pushed, PushedImages
 
 NO_DAEMON = "unix:///nowhere/docker.sock"
 
@@ -70,6 +71,50 @@ def test_without_a_record_of_images_no_daemon_is_asked(
 ) -> None:
     assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
     assert capsys.readouterr().out == "results: nothing is recorded there that runs left in a Docker daemon\n"
+
+
+def pushed(folder: Path) -> PushedImages:
+    """The record of a run that was killed in a cold trial."""
+    made = PushedImages(ResultStore(str(folder / "results")))
+    made.record("20260101T000000Z-0000", 3, Pushed(registry="http://r:5000", images=("cold:run-00003-a-0",)))
+    return made
+
+
+def test_what_a_killed_run_left_at_a_registry_is_told_and_stays(
+    left: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = pushed(tmp_path)
+    monkeypatch.setattr(clean, "take_left", None)
+    assert clean_up(results="results", host=NO_DAEMON, apply=False) == 0
+    told, how, _ = capsys.readouterr().out.splitlines()
+    assert told.startswith("left at http://r:5000: 1 synthetic image in cold (")
+    assert how.endswith("pullbench clean --apply")
+    assert record.entries()
+
+
+def test_with_apply_it_is_deleted_there_and_forgotten(
+    left: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, taken = pushed(tmp_path), list[Pushed]()
+    monkeypatch.setattr(clean, "take_left", lambda entry, _keychain: taken.append(entry))
+    assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
+    assert [entry.images for entry in taken] == [("cold:run-00003-a-0",)]
+    assert capsys.readouterr().out.splitlines()[0] == "removed 1 synthetic image from http://r:5000"
+    assert record.entries() == {}
+
+
+def test_what_the_registry_does_not_delete_is_told_with_its_reason_and_stays_recorded(
+    left: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = pushed(tmp_path)
+
+    def refuse(_entry: Pushed, _keychain: object) -> None:
+        raise RegistryError(ErrorCode.FORBIDDEN, "DELETE http://r:5000/v2/", "405 UNSUPPORTED", status=405)
+
+    monkeypatch.setattr(clean, "take_left", refuse)
+    assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
+    assert "1 synthetic image in cold (405 UNSUPPORTED); delete the repository there" in capsys.readouterr().out
+    assert record.entries()
 
 
 def test_a_daemon_that_does_not_answer_keeps_no_folder(left: Callable[[str], Path], tmp_path: Path) -> None:

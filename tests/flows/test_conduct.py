@@ -1,6 +1,8 @@
 """The policy of a run, with a scripted engine and plain functions in place of Prefect's tasks."""
 
 import dataclasses
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import yaml
 
 from flows.budget import BudgetMeter, shortfalls
 from flows.conduct import Prepared, Request, conduct
+from pullbench.engines.base import TrialSetup
+from pullbench.engines.fake import FakeEngine
 from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageError
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
@@ -28,6 +32,7 @@ class Calls:
         self.stop_after = stop_after
         self.measured_trials: list[int] = []
         self.rendered = 0
+        self.notes: list[str] = []
 
     def preflight(self, call: PreflightCall) -> list[Finding]:
         return self.findings
@@ -39,7 +44,9 @@ class Calls:
         self.rendered += 1
         return Path("report.html")
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
     def planned(self, run: Run, plan: Plan, done: int) -> None: ...
     def checked(self, findings: Sequence[Finding]) -> None: ...
     def ended(self) -> None: ...
@@ -218,6 +225,7 @@ def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one
     ):
         conduct(prepare(tmp_path, budget={"bytes": 5000}), calls, calls)
     assert calls.measured_trials == [0, 1]
+    assert calls.notes == ["budget.bytes: the plan needs 24.1 kB, the budget has 5.00 kB: the run stops there"]
     run = stored_run(tmp_path)
     assert run.status == "incomplete"
     rest = Calls()
@@ -248,6 +256,50 @@ def test_each_budget_is_kept(tmp_path: Path, budget: dict[str, float], message: 
     assert any(message in (result or "") for result in results)
 
 
+def test_a_client_without_room_for_its_folder_ends_the_run_with_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def open_trial(_engine: FakeEngine, setup: TrialSetup) -> None:
+        opened.append(setup.trial)
+        if setup.trial == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/pullbench-pull-x")
+
+    monkeypatch.setattr(FakeEngine, "open_trial", open_trial)
+    calls = Calls()
+    with pytest.raises(
+        IncompleteError, match=r"^trial 2 \(.*\): /tmp/pullbench-pull-x: No space left on device; .*--resume"
+    ):
+        conduct(prepare(tmp_path), calls, calls)
+    assert calls.measured_trials == [0, 1]
+    assert stored_run(tmp_path).status == "incomplete"
+
+
+def test_what_set_up_moves_uses_up_the_budget_too(tmp_path: Path) -> None:
+    prepared, results = prepare(tmp_path), list[tuple[Trial, TrialResult]]()
+
+    class Keeping(Calls):
+        def measured(self, trial: Trial, result: TrialResult) -> None:
+            results.append((trial, result))
+
+    keeping = Keeping()
+    conduct(prepared, keeping, keeping)
+    trial, result = results[0]
+    pulled = result.record.bytes or 0
+    meter = BudgetMeter(Budget(bytes=3 * pulled), prepared.facts(), clock_s=lambda: 0.0)
+    assert meter.add(trial, result) is None
+    warmed = dataclasses.replace(result, setup_bytes=pulled)
+    assert "12.1 kB of 12.1 kB used" in (meter.add(trial, warmed) or "")
+
+
+def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path) -> None:
+    matrix = {"engines": ["scripted"], "platforms": ["linux/amd64"], "cache": ["warm"]}
+    calls = Calls()
+    with pytest.raises(IncompleteError, match=r"budget.bytes: 8.04 kB of 5.00 kB used after trial 0"):
+        conduct(prepare(tmp_path, matrix=matrix, budget={"bytes": 5000}), calls, calls)
+
+
 def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
     batches: list[str] = []
 
@@ -273,10 +325,25 @@ def test_a_registry_that_fails_again_and_again_is_left_alone(tmp_path: Path) -> 
     assert calls.measured_trials == [0, 1]
 
 
+def test_a_row_of_server_errors_within_a_trial_counts_though_it_ended_well(tmp_path: Path) -> None:
+    engines = [{"name": "scripted", "kind": "fake", "script": ["server_error", "rate_limited", 0.001]}]
+    matrix = {"engines": ["scripted"], "platforms": ["linux/amd64"]}
+    calls = Calls()
+    changes = {"engines": engines, "matrix": matrix, "pulls_per_trial": 3, "budget": {"server_errors": 2}}
+    with pytest.raises(
+        IncompleteError, match=r"budget.server_errors: 2 pulls in a row failed at the server after trial 0"
+    ):
+        conduct(prepare(tmp_path, **changes), calls, calls)
+
+
 def test_what_a_plan_needs_more_than_the_budget_has_is_told_before(tmp_path: Path) -> None:
     prepared = prepare(tmp_path)
     made = plan(prepared.session.spec, prepared.facts())
     assert shortfalls(Budget(bytes=made.bytes, manifest_requests=made.manifest_requests), made) == []
+    warmed = dataclasses.replace(made, warmed_bytes=900, stored_bytes=100)
+    assert shortfalls(Budget(bytes=made.bytes), warmed) == [
+        "budget.bytes: the plan needs 25.1 kB, set-up included, the budget has 24.1 kB"
+    ]
     assert shortfalls(Budget(bytes=1000, manifest_requests=5), made) == [
         "budget.bytes: the plan needs 24.1 kB, the budget has 1.00 kB",
         "budget.manifest_requests: the plan needs 24, the budget has 5",

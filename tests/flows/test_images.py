@@ -128,7 +128,10 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
     push(*SMALL, "--tag", "v1")
     code, _, err = push(*SMALL, "--tag", "v1", "--seed", "2")
     assert code == 2
-    assert "holds another workload (realistic seed 1): name another tag, or overwrite it with --replace" in err
+    assert (
+        "holds another workload (realistic seed 1; its options or its seed differ): name another tag, or overwrite it with --replace"
+        in err
+    )
     assert push(*SMALL, "--tag", "v1", "--seed", "2", "--replace")[0] == 0
 
 

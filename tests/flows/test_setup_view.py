@@ -31,6 +31,12 @@ def test_a_command_is_told_without_its_arguments() -> None:
     assert reset == "set-up, not timed: empty is run before 3 trials, to empty cache"
 
 
+def test_what_fills_a_clients_store_is_told() -> None:
+    asked = spec(matrix={"registries": ["eu"], "engines": ["podman"], "cache": ["warm"]}, warmup=1, repetitions=3)
+    (told,) = setup_lines(plan(asked, facts()), asked)
+    assert told == "set-up, not timed: 8.12 kB pulled into stores of engines before 4 trials, to warm them"
+
+
 def test_what_warms_is_told() -> None:
     (warmed,) = lines("warm")
     assert warmed.startswith("set-up, not timed: 8.12 kB pulled through mirrors before 4 trials, to warm them")

@@ -81,7 +81,7 @@ def pull(client: str, ask: Ask, docker_host: str) -> PullOutcome:
                     before_pulls=lambda names: None,
                 )
             )
-            return engine.pull(asked)
+            return engine.pull(asked).proven()
         finally:
             engine.close()
 

@@ -242,6 +242,24 @@ def test_what_is_warm_moves_no_bytes() -> None:
     assert made.bytes == 0
 
 
+def test_what_fills_a_clients_store_in_set_up_is_told_and_counts_against_a_rate_limit() -> None:
+    def made(kind: str, *states: str) -> Plan:
+        matrix = {"engines": [kind], "registries": ["eu"], "cache": list(states)}
+        return plan(spec(matrix=matrix, warmup=0, repetitions=3), facts())
+
+    once = 1010 + 1020
+    assert made("podman", "warm").stored_bytes == 3 * once, "a store of its own for every trial"
+    assert made("docker", "warm").stored_bytes == once, "the daemon keeps what the first trial brought"
+    assert made("docker", "cold", "warm").stored_bytes in (0, once), "and what a cold one brought"
+    assert made("podman", "cold").stored_bytes == 0
+    assert [manifest_requests(trial, facts()) for trial in made("docker", "warm").trials] == [2 * 2 * 2] * 3
+    found = made("podman", "warm")
+    assert (found.bytes, found.setup_bytes) == (0, 3 * once)
+    assert found.as_dict()["stored_bytes"] == 3 * once
+    offline = plan(spec(matrix={"engines": ["podman"], "cache": ["warm"]}), facts(offline=True, images=()))
+    assert (offline.stored_bytes, offline.setup_bytes) == (None, None)
+
+
 def test_offline_facts_know_no_bytes_and_refuse_nothing() -> None:
     made = plan(spec(matrix={"engines": ["docker"]}), Facts(host_platform="linux/arm64", offline=True))
     assert made.bytes is None

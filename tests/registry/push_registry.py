@@ -80,6 +80,10 @@ class PushRegistry(httpx.BaseTransport):
         stored = self.manifests.get((repository, name))
         if stored is None:
             return refusal(404, "MANIFEST_UNKNOWN")
+        if request.method == "DELETE":  # by digest, and its tags with it
+            for key in [key for key, content in self.manifests.items() if content == stored]:
+                del self.manifests[key]
+            return httpx.Response(202)
         headers = {"Docker-Content-Digest": digest_of(stored), "Content-Length": str(len(stored))}
         return httpx.Response(200, headers=headers, content=b"" if request.method == "HEAD" else stored)
 

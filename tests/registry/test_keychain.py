@@ -1,6 +1,8 @@
 import base64
 import json
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +167,55 @@ def test_a_failing_helper_is_named_and_its_words_are_kept_back(
     with pytest.raises(UsageError, match="docker-credential-fake") as caught:
         Keychain(environ=docker_config(tmp_path, {"credsStore": "fake"})).credentials("docker", HOST)
     assert SECRET not in str(caught.value)
+
+
+def test_a_helper_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    helper(tmp_path, "slow", f"echo >> {asked}; exec sleep 60", monkeypatch)
+    monkeypatch.setattr("pullbench.registry.credential_helper.PATIENCE_S", 0.1)
+    keychain = Keychain(environ=docker_config(tmp_path, {"credHelpers": {HOST: "slow"}}))
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"the helper docker-credential-slow of .* did not answer within 0\.1 s"):
+            keychain.credentials("docker", HOST)
+    assert not asked.exists() or asked.read_text() == "\n"
+
+
+def test_a_helper_that_takes_its_time_holds_up_no_other_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    helper(tmp_path, "slow", f"""read go < {gate}; echo '{{"Username":"bob","Secret":"q"}}'""", monkeypatch)
+    environ = docker_config(tmp_path, {"credHelpers": {HOST: "slow"}}) | {"US_USERNAME": "ann", "US_PASSWORD": "p"}
+    keychain = Keychain(environ=environ)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(keychain.credentials, "docker", HOST)
+        with gate.open("w") as go:  # opened once the helper reads
+            other = pool.submit(keychain.credentials, "env:US", "other.example.com")
+            assert other.result(timeout=30) == Credentials(username="ann", password="p")
+            assert keychain.known() == (Credentials(username="ann", password="p"),)
+            go.write("on\n")
+        assert waiting.result() == Credentials(username="bob", password="q")
+
+
+def test_an_identity_token_of_a_helper_is_kept_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper(tmp_path, "fake", """echo '{"Username":"<token>","Secret":"t"}'""", monkeypatch)
+    found = Keychain(environ=docker_config(tmp_path, {"credsStore": "fake"})).credentials("docker", HOST)
+    assert found == Credentials(username="<token>", password="", identity_token="t")
+
+
+def test_a_helper_is_asked_for_the_hub_by_the_name_that_docker_files_it_under(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """read host; [ "$host" = https://index.docker.io/v1/ ] && echo '{"Username":"ann","Secret":"p"}'"""
+    helper(tmp_path, "fake", script, monkeypatch)
+    keychain = Keychain(environ=docker_config(tmp_path, {"credsStore": "fake"}))
+    assert keychain.credentials("docker", "registry-1.docker.io") == Credentials(username="ann", password="p")
+
+
+def test_what_a_helper_lacks_is_looked_up_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helper(tmp_path, "fake", """echo '{"Username":"","Secret":""}'""", monkeypatch)
+    document = {"credsStore": "fake", "auths": {HOST: inline("ann", "p")}}
+    keychain = Keychain(environ=docker_config(tmp_path, document))
+    assert keychain.credentials("docker", HOST) == Credentials(username="ann", password="p")
 
 
 def test_a_helper_that_is_not_installed_is_named_without_a_warning(tmp_path: Path) -> None:

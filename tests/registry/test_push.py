@@ -247,7 +247,7 @@ def test_another_workloads_tag_is_overwritten_only_when_asked() -> None:
     registry = PushRegistry()
     push(registry, image("app", "old", label="spegel seed 7"), image("other", "older", label="spegel seed 7"))
     registry.asked.clear()
-    with pytest.raises(UsageError, match=r"app:v1 \(and 1 more\) holds another workload \(spegel seed 7\).*--replace"):
+    with pytest.raises(UsageError, match=r"app:v1 \(and 1 more\) holds another workload \(spegel seed 7;.*--replace"):
         push(registry, APP, OTHER)
     assert registry.sent() == []
     assert push(registry, APP, replace=True).images[0].outcome == "pushed"

@@ -69,6 +69,17 @@ def test_few_blocks_a_wide_interval_and_a_busy_client_are_told(make) -> None:
     assert found["wide"]["value"] > 3
 
 
+def test_pulls_of_an_open_loop_that_started_late_are_told(steady: StoredRun) -> None:
+    waited = np.where(steady.pulls["pull"] % 4 == 0, 3.0 * steady.pulls["duration_s"], 0.001)
+    late = dataclasses.replace(steady, pulls=steady.pulls.assign(queued_s=waited))
+    found = warned(late)["late_starts"]
+    assert (found["value"], found["n"]) == (0.25, 64)
+    assert found["says"].startswith("16 of 64 pulls started late, in the median by ")
+    assert "`concurrency`" in found["remedy"] and "`rate`" in found["remedy"]
+    on_time = dataclasses.replace(steady, pulls=steady.pulls.assign(queued_s=0.001))
+    assert "late_starts" not in warned(on_time)
+
+
 def test_a_run_that_failed_everywhere_has_no_warning_of_its_times(make) -> None:
     failed = make(Recipe(blocks=5, pulls=2, **{**SMALL, "fail_everywhere": True}))
     assert set(warned(failed)) == set()

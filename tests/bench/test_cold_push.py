@@ -1,0 +1,107 @@
+"""What is pushed for a cold trial, and what takes it back when the run could not."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pullbench.bench import cold_push
+from pullbench.bench.cold_push import Batch, ColdPush, take_left
+from pullbench.bench.trial import pull_requests
+from pullbench.errors import RegistryError, UsageError
+from pullbench.model.plan import plan, routes
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.keychain import Keychain
+from pullbench.store.dataset import ResultStore
+from pullbench.store.pushed import PushedImages
+from tests.bench.samples import PLATFORM, facts_for, make_spec
+from tests.registry.push_registry import PushRegistry, refusal
+
+RUN_ID = "20260101T000000Z-0000"
+MIRROR = {
+    **{"name": "cache", "kind": "mirror", "url": "http://127.0.0.1:2", "upstream": "eu", "credentials": "anonymous"},
+    "cold": {"push": "pullbench/cold"},
+}
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> PushRegistry:
+    made = PushRegistry()
+    monkeypatch.setattr(cold_push, "RegistryClient", partial(RegistryClient, transport=made))
+    return made
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> PushedImages:
+    return PushedImages(ResultStore(str(tmp_path / "results")))
+
+
+@pytest.fixture
+def push(registry: PushRegistry, record: PushedImages) -> Callable[[], Batch]:
+    """Pushes the images of a cold trial, each an index, and does not take them back."""
+    matrix = {"engines": ["wire"], "proxies": ["cache"], "platforms": [PLATFORM], "proxy_cache": ["cold"]}
+    spec = make_spec(proxies=[MIRROR], matrix=matrix, engines=[])
+    facts = facts_for(spec)
+    (trial, *_) = plan(spec, facts).trials
+    requests = pull_requests(trial, spec, facts, routes(spec)["eu", "cache"])
+    pusher = ColdPush(Keychain(environ={}), record)
+    direct = dataclasses.replace(requests[0].route, url="http://127.0.0.1:1", proxy="direct")
+    return lambda: pusher.push(RUN_ID, trial, requests, facts, direct, "pullbench/cold")
+
+
+def test_a_push_says_how_much_it_sent(push: Callable[[], Batch], registry: PushRegistry) -> None:
+    batch = push()
+    blobs = {blob.digest: blob.size_bytes for request in batch.requests for blob in request.expected.manifest.blobs}
+    assert set(blobs) == registry.blobs["pullbench/cold"]
+    assert batch.sent_bytes == sum(blobs.values())
+
+
+def test_what_a_killed_run_pushed_is_deleted_by_its_record_indexes_and_all(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages
+) -> None:
+    push()
+    ((name, entry),) = record.entries().items()
+    assert len({digest for _, digest in registry.manifests if digest.startswith("sha256:")}) == 4, "two indexes"
+    take_left(entry, Keychain(environ={}))
+    assert registry.manifests == {}
+    take_left(entry, Keychain(environ={}))  # it is gone already
+    record.strike(name)
+    assert record.entries() == {}
+
+
+def test_what_somebody_else_put_under_the_tag_is_left_alone(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages
+) -> None:
+    push()
+    (entry,) = record.entries().values()
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
+    registry.put("pullbench/cold", entry.images[0].rpartition(":")[2], manifest)
+    with pytest.raises(UsageError, match="is not an image of pullbench: it is left alone"):
+        take_left(entry, Keychain(environ={}))
+    assert not registry.sent("DELETE")
+
+
+def test_a_registry_that_deletes_nothing_keeps_what_is_recorded(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages
+) -> None:
+    push()
+    (entry,) = record.entries().values()
+    registry.fault = lambda request: refusal(405, "UNSUPPORTED") if request.method == "DELETE" else None
+    with pytest.raises(RegistryError, match="405"):
+        take_left(entry, Keychain(environ={}))
+    assert registry.manifests
+
+
+def test_the_record_says_who_may_delete_and_an_older_one_is_read_too(record: PushedImages, tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path / "older"))
+    store.files.put(
+        f"pushed/{RUN_ID}/trial-00001-a.json", b'{"registry": "http://r", "images": ["a:1"], "reason": "x"}'
+    )
+    (old,) = PushedImages(store).entries().values()
+    assert (old.credentials, old.ca_file) == ("docker", None)
+    told = dataclasses.replace(old, images=("a:b-1",), credentials="env:PUSH", ca_file="/ca.pem")
+    record.record(RUN_ID, 7, told)
+    assert told in record.entries().values()
+    assert record.left(RUN_ID) == tuple(record.entries().values())
