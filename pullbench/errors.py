@@ -96,6 +96,9 @@ NO_WAY_THERE: frozenset[ErrorCode] = frozenset(
 )
 """What ails the way to a registry and not one image: asking for the others would only wait again."""
 
+SILENT: frozenset[ErrorCode] = frozenset({ErrorCode.STALLED, ErrorCode.TIMEOUT})
+"""Found out by waiting alone: each further request would wait as long."""
+
 RETRYABLE: frozenset[ErrorCode] = frozenset(
     {
         ErrorCode.CONNECT_REFUSED,
