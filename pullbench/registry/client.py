@@ -88,6 +88,7 @@ class RegistryClient:
         *,
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 30.0,
+        exchange_timeout_s: float | None = None,
         transport: httpx.BaseTransport | None = None,
         on_exchange: Callable[[Exchange], None] | None = None,
         actions: str = "pull",
@@ -98,7 +99,7 @@ class RegistryClient:
             route,
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=read_timeout_s,
-            exchange_timeout_s=EXCHANGE_TIMEOUT_S,
+            exchange_timeout_s=EXCHANGE_TIMEOUT_S if exchange_timeout_s is None else exchange_timeout_s,
             forward_login=keychain.forward_login(route),
             transport=transport,
             on_exchange=on_exchange,
@@ -253,6 +254,11 @@ class RegistryClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def quick_client(route: Route, keychain: Keychain) -> RegistryClient:
+    """A client for looks at small things, which waits less: before a run somebody waits for the answer."""
+    return RegistryClient(route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0)
 
 
 def _manifest_path(route: Route, reference: Reference) -> str:
