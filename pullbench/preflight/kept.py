@@ -9,7 +9,7 @@ from pullbench.model.finding import Finding
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.preflight.check import Fault, Target, failed, warned
-from pullbench.preflight.remedy import curl
+from pullbench.preflight.remedy import look as look_at
 from pullbench.preflight.world import World
 
 MOST_BLOBS = 500
@@ -94,5 +94,5 @@ def judge(check: str, kept: Kept, target: Target) -> Finding | None:
         f"it cannot fetch from its upstream, and does not have all of the images: {lost.image} lacks {lost.digest}; "
         f"asked for what nobody has: {kept.fault.text}"
     )
-    see = f"`{curl(route)} -sSI {route.url}/v2/{lost.repository}/blobs/{lost.digest}`"
+    see = f"`{look_at(f'{lost.repository}/blobs/{lost.digest}', route, '-sSI')}`"
     return failed(check, target, Fault(code=kept.fault.code, text=text), EXPECTED, f"{cure}; see it: {see}")

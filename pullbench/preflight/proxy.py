@@ -14,7 +14,7 @@ from pullbench.model.routes import route_of
 from pullbench.preflight import docker_names, kept
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.kept import Kept
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.tag_places import newest_creation
 from pullbench.preflight.world import World
 from pullbench.registry.faults import clean
@@ -175,9 +175,8 @@ def _of_unserved(evidence: ProxySeen, first: Served, count: int, target: Target)
 
 
 def _see(route: Route, image: str) -> str:
-    by = f"-x {route.forward_url} " if route.forward_url else ""
     reference = Reference.parse(image)
-    return f"`curl {by}-sSI {route.url}/v2/{route.repository(reference)}/manifests/{reference.locator}`"
+    return f"`{look(f'{route.repository(reference)}/manifests/{reference.locator}', route, '-sSI')}`"
 
 
 def _of_drift(drifted: list[Served], target: Target) -> Finding:

@@ -14,6 +14,7 @@ from pullbench.model.route import Route
 from pullbench.preflight import proxy
 from pullbench.preflight.check import Fault, Target
 from pullbench.preflight.proxy import ProxySeen, Served
+from pullbench.preflight.remedy import look
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.registry.fake_registry import FakeRegistry, digest_of
 
@@ -70,7 +71,8 @@ def test_the_headers_of_the_second_request_tell_a_hit(headers: dict[str, str], s
 def test_a_miss_is_told_where_to_mend_it_with_the_proxy_s_own_address() -> None:
     found = judged(route=FORWARD, headers={"x-cache": "MISS from squid"})
     assert "http://squid.example:3128" in found.remedy
-    assert "`curl -x http://squid.example:3128 -sSI http://eu.example/v2/app/manifests/1.0`" in found.remedy
+    assert "`curl -x http://squid.example:3128 -sSI -H 'Accept: " in found.remedy
+    assert " http://eu.example/v2/app/manifests/1.0`" in found.remedy
 
 
 def test_https_through_a_tunnel_is_not_expected_to_be_cached() -> None:
@@ -85,7 +87,7 @@ def test_an_image_that_the_upstream_has_and_the_proxy_refuses_is_the_proxy_s_fau
     assert found.observed.startswith(
         "[unauthorized] the upstream has it, and the proxy does not pass it on: 1 of 2 images"
     )
-    assert "`curl -sSI https://cache.example/v2/hub/app/manifests/1.0`" in found.remedy
+    assert f"`{look('hub/app/manifests/1.0', MIRROR, '-sSI')}`" in found.remedy
 
 
 def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> None:
