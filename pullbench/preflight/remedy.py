@@ -100,7 +100,8 @@ def skopeo(command: str, route: Route) -> str:
     """`skopeo`, a command that asks one registry, and the options that it needs there."""
     login = _login(route)
     plain = " --tls-verify=false" if route.plain_http else ""
-    return f"skopeo {command}{plain}{f' --creds {login}' if login else ''}"
+    trust = f"SSL_CERT_FILE={shlex.quote(route.ca_file)} " if route.ca_file and not route.plain_http else ""
+    return f"{trust}skopeo {command}{plain}{f' --creds {login}' if login else ''}"
 
 
 def _login(route: Route) -> str:

@@ -94,3 +94,9 @@ def test_a_look_at_a_manifest_accepts_what_images_are_kept_as() -> None:
 
 def test_dates_are_shown_without_waiting_for_the_keyboard() -> None:
     assert "</dev/null 2>/dev/null | openssl x509 -noout -dates`" in remedy(ErrorCode.TLS_EXPIRED, ROUTE)
+
+
+def test_skopeo_trusts_the_ca_of_the_spec() -> None:
+    route = Route(registry="eu", url=ROUTE.url, ca_file="/etc/our ca.pem")
+    shown = remedy(ErrorCode.NOT_FOUND, route, reference=Reference.parse("team/app:1"))
+    assert "`SSL_CERT_FILE='/etc/our ca.pem' skopeo list-tags docker://registry.example.com:5000/team/app`" in shown
