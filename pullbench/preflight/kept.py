@@ -56,7 +56,7 @@ def look(world: World, route: Route) -> Kept:
 
 def _fault(world: World, route: Route, repository: str, digest: str) -> Fault | None:
     try:
-        world.client(route).ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
+        world.client(route).head_blob(repository, digest)
     except RegistryError as error:
         return Fault.of(error)
     return None

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import NO_WAY_THERE, SILENT, RegistryError
+from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor, Index
@@ -70,6 +70,7 @@ class World:
         self._heads = Shared[tuple[str, str], ManifestHead]()
         self._manifests = Shared[tuple[str, str], FetchedManifest]()
         self._platform_images = Shared[tuple[str, str, str], PlatformImage | None]()
+        self._lost_blobs = Shared[tuple[str, str, str], bool]()
         self._fetched_configs = Shared[tuple[str, str, str], ImageConfig]()
         self._configs: dict[str, ImageConfig] = {}
         self._lock = threading.Lock()
@@ -137,6 +138,18 @@ class World:
             return PlatformImage(digest=top.digest, manifest=top.document) if fits else None
 
         return self._platform_images.get((route.name, image, platform), ask)
+
+    def has_lost(self, route: Route, repository: str, digest: str) -> bool:
+        """Whether the endpoint says of a blob that it is not there; asked once. An answer that says neither is no loss."""
+
+        def ask() -> bool:
+            try:
+                self._asked(route, lambda: self.client(route).head_blob(repository, digest))
+            except RegistryError as error:
+                return error.code is ErrorCode.NOT_FOUND
+            return False
+
+        return self._lost_blobs.get((route.name, repository, digest), ask)
 
     def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
         """An image's config. Its digest was verified, so that of another route, which has the same, serves as well."""

@@ -174,6 +174,10 @@ class RegistryClient:
         _verify(answer, descriptor.digest)
         return answer.body
 
+    def head_blob(self, repository: str, digest: str) -> None:
+        """HEAD of a blob; raises RegistryError, not_found where the registry has none."""
+        self.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
+
     def tags(self, repository: str) -> Iterator[str]:
         """The repository's tags, page by page (OCI distribution spec, "Listing Tags")."""
         return list_pages(

@@ -145,6 +145,22 @@ def test_the_command_names_the_missing_tag_the_missing_platform_and_the_stale_re
     assert found["layer-reuse", "eu"]["status"] == "pass"
 
 
+def test_an_image_of_which_the_registry_has_lost_a_layer_fails(docker_registry: StartRegistry, tmp_path: Path) -> None:
+    registry = docker_registry()
+    push_tiny(registry, "whole:1.0")
+    push_tiny(registry, "lost:1.0")
+    layer = hashlib.sha256(b"lost amd64" * 10).hexdigest()
+    (registry.folder / f"data/docker/registry/v2/blobs/sha256/{layer[:2]}/{layer}/data").unlink()
+    found = found_of(write_spec(tmp_path, {"eu": registry.url}, ["whole:1.0", "lost:1.0"]), "image", "platform")
+    assert [(each.check, each.target.partition(" ")[2], each.status.value) for each in found] == [
+        ("image", "whole:1.0", "pass"),
+        ("platform", "whole:1.0 linux/amd64", "pass"),
+        ("image", "lost:1.0", "pass"),
+        ("platform", "lost:1.0 linux/amd64", "fail"),
+    ]
+    assert f"sha256:{layer} of it is not" in found[-1].observed
+
+
 def test_a_pull_through_whose_upstream_is_down_serves_what_it_has_and_says_what_it_lacks(
     docker_registry: StartRegistry, tmp_path: Path
 ) -> None:
