@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
+from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import group_reasons, plan
-from pullbench.model.spec import Overrides
+from pullbench.model.plan import NoCellLeft, Plan, group_reasons, plan
+from pullbench.model.spec import Overrides, Spec
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.runner import preflight, select
 from pullbench.store.dataset import ResultStore
@@ -34,21 +35,34 @@ def check(
     environ: Mapping[str, str],
     block: Callable[[str], str] | None = None,
 ) -> Checked:
-    """Run the checks of the ways that a spec's plan takes; nothing is stored. UsageError where no cell is left."""
+    """Run the checks of the ways that a spec's plan takes; nothing is stored.
+
+    Where no cell is left to measure, all ways of the matrix are checked: what is wrong with a client or a registry is then
+    told with its remedy. NoCellLeft is raised only where no check fails.
+    """
     loaded = load_spec(path, sets=sets, overrides=overrides)
     select(CHECKS, only=frozenset(only), skip=frozenset(skip))  # a wrong id is told before anything is contacted
     with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
         facts = session.gather()
-        made = plan(loaded.spec, facts)
+        made = _planned(loaded.spec, facts)
         findings = preflight(
             loaded.spec,
             facts,
             session.keychain,
             only=frozenset(only),
             skip=frozenset(skip),
-            plan=made,
+            plan=made if isinstance(made, Plan) else None,
         )
+    if isinstance(made, NoCellLeft) and worst(findings) is not Status.FAIL:
+        raise made
     return Checked(name=loaded.spec.name, findings=findings, planned_out=group_reasons(made.planned_out))
+
+
+def _planned(spec: Spec, facts: Facts) -> Plan | NoCellLeft:
+    try:
+        return plan(spec, facts)
+    except NoCellLeft as nothing_left:
+        return nothing_left
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:

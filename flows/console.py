@@ -23,11 +23,16 @@ from pullbench.report import numbers, objective_words
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _LINE_EVERY_S = 10.0
 _PIPE_WIDTH = 240
+_UNFOLDED_WIDTH = 100_000
 
 
-def stdout_console() -> Console:
-    """Where results are printed: as wide as the terminal, or wide enough for a row where it is a file or a pipe."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+def stdout_console(*, folds_in_pipes: bool = True) -> Console:
+    """Where results are printed: as wide as the terminal, or wide enough for a row where it is a file or a pipe.
+
+    Without `folds_in_pipes` no line is folded there: a command in it can be copied from a log, and found by grep.
+    """
+    pipe_width = _PIPE_WIDTH if folds_in_pipes else _UNFOLDED_WIDTH
+    return Console(highlight=False, width=None if sys.stdout.isatty() else pipe_width)
 
 
 def waiting(what: str) -> AbstractContextManager[object]:

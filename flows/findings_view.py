@@ -45,7 +45,8 @@ def _well(places: Sequence[Place]) -> Iterator[RenderableType]:
     """One line a place; many that fare alike, such as an image each, share one."""
     alike: dict[tuple[Status, str], list[str]] = {}
     for place in places:
-        alike.setdefault((place.status, _checks(place, Status.PASS, Status.SKIP)), []).append(place.name)
+        statuses = (Status.SKIP,) if place.status is Status.SKIP else (Status.PASS, Status.SKIP)
+        alike.setdefault((place.status, _checks(place, *statuses)), []).append(place.name)
     for (status, checks), names in alike.items():
         if len(names) > _ALIKE_SHOWN:
             names = [f"{len(names)} targets, such as {names[0]}"]

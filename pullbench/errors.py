@@ -53,7 +53,8 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.TLS_TIMEOUT: "the TLS handshake got no answer: check for a middlebox, the MTU, or an overloaded registry",
     ErrorCode.TLS_UNTRUSTED: "give the registry's CA as `ca_file`, and to Docker as /etc/docker/certs.d/HOST/ca.crt "
     "(see the chain: `openssl s_client -showcerts -connect HOST:443`)",
-    ErrorCode.TLS_EXPIRED: "renew the registry's certificate (dates: `openssl s_client -connect HOST:443 | openssl x509 -dates`)",
+    ErrorCode.TLS_EXPIRED: "renew the registry's certificate "
+    "(dates: `openssl s_client -connect HOST:443 </dev/null 2>/dev/null | openssl x509 -noout -dates`)",
     ErrorCode.TLS_HOSTNAME: "the certificate names another host: use a name it carries, or have it issued for this one",
     ErrorCode.PLAIN_HTTP: "the registry speaks plain HTTP: write http:// in the URL if that is meant, "
     "and list it in Docker's insecure-registries",
@@ -96,6 +97,9 @@ NO_WAY_THERE: frozenset[ErrorCode] = frozenset(
     }
 )
 """What ails the way to a registry and not one image: asking for the others would only wait again."""
+
+SILENT: frozenset[ErrorCode] = frozenset({ErrorCode.STALLED, ErrorCode.TIMEOUT})
+"""Found out by waiting alone: each further request would wait as long."""
 
 RETRYABLE: frozenset[ErrorCode] = frozenset(
     {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.budget import shortfalls
-from flows.check import check, exit_code, verdict
+from flows.check import Checked, check, exit_code, verdict
 from flows.console import plan_table, planned_out_lines, stdout_console, waiting
 from flows.findings_view import STATUS_STYLES, findings_view
 from flows.plain import plain
@@ -36,20 +36,27 @@ def run_preflight(
     everything: bool,
     as_json: bool,
 ) -> int:
-    """The JUnit file is written whatever the checks found; one that cannot be is told before anything is contacted."""
+    """The JUnit file is written whatever the checks found; one that cannot be is told before anything is contacted, or
+    else after what was found.
+    """
     if junit is not None:
         _refuse_unwritable(junit)
     checked_at = datetime.now(UTC)
     with waiting("checking"):
         checked = check(spec, sets=sets, only=only, skip=skip, environ=os.environ, block=prefect_secret)
+    _print(checked, everything=everything, as_json=as_json)
     if junit is not None:
         _write_junit(junit, junit_xml(checked.findings, name=checked.name, checked_at=checked_at))
-    status, sentence = verdict(checked.findings)
+    return exit_code(verdict(checked.findings)[0])
+
+
+def _print(checked: Checked, *, everything: bool, as_json: bool) -> None:
     if as_json:
         document = findings_document(checked.findings)
         print(json.dumps(document | {"planned_out": dict(checked.planned_out)}, indent=2))
-        return exit_code(status)
-    stdout = stdout_console()
+        return
+    status, sentence = verdict(checked.findings)
+    stdout = stdout_console(folds_in_pipes=False)
     stdout.print(findings_view(checked.findings, everything=everything))
     for line in planned_out_lines(checked.planned_out):
         stdout.print(plain(line))
@@ -57,7 +64,6 @@ def run_preflight(
         stdout.print()
         sentence += "; --all shows each in full"
     stdout.print(plain(sentence, style=STATUS_STYLES[status]))
-    return exit_code(status)
 
 
 def _refuse_unwritable(file: Path) -> None:

@@ -119,6 +119,9 @@ def _document(
 def _show(chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, applied: bool) -> None:
     stdout = stdout_console()
     kept = sum(choice.kept is not None for choice in chosen)
+    if not chosen:
+        stdout.print("nothing to remove: the daemon has no image")
+        return
     if kept == len(chosen):
         stdout.print(
             f"nothing to remove: {count(kept, 'image')} {'is' if kept == 1 else 'are'} kept, in use or too young",

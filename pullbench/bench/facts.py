@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pullbench.engines.base import Engine
-from pullbench.errors import NO_WAY_THERE, RETRYABLE
+from pullbench.errors import NO_WAY_THERE, RETRYABLE, SILENT, ErrorCode
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.preflight.together import together
-from pullbench.registry.client import RegistryClient
+from pullbench.preflight.together import together, within
+from pullbench.registry.client import quick_client
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.resolve import image_facts
 
 _LOOKUPS_AT_ONCE = 8
+REGISTRY_S = 180.0
+"""For all images of one registry."""
 
 
 def host_platform() -> str:
@@ -62,20 +64,42 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
 
 
 def _images_of(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
-    """The first image tells whether the registry can be reached; only then are the others asked for, side by side."""
-    with RegistryClient(route, keychain) as client:
+    """Within REGISTRY_S, whatever the registry does: what drips its answers would else hold up everything for ever."""
+    try:
+        return within(partial(_asked, route, images, platforms, keychain), REGISTRY_S, name="facts")
+    except TimeoutError:
+        untold = ImageFacts(
+            registry=route.registry,
+            image=images[0],
+            error_code=ErrorCode.STALLED,
+            error=f"{route.url}: its images were not told within {REGISTRY_S:g} s",
+        )
+        return _alike(untold, images)
+
+
+def _asked(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
+    """The first images tell whether the registry can be reached and answers; then come the others, side by side."""
+    with quick_client(route, keychain) as client:
 
         def ask(image: str) -> ImageFacts:
             found = image_facts(client, route.registry, image, platforms)
-            if found.error_code in RETRYABLE - NO_WAY_THERE:  # one bad answer is no fact about an image
+            if found.error_code in RETRYABLE - NO_WAY_THERE - SILENT:  # one bad answer is no fact about an image
                 found = image_facts(client, route.registry, image, platforms)
             return found
 
-        first = ask(images[0])
-        if first.error_code in NO_WAY_THERE:
-            return [dataclasses.replace(first, image=image) for image in images]
-        rest = [partial(ask, image) for image in images[1:]]
-        return [first, *together(rest, at_once=_LOOKUPS_AT_ONCE, name="images")]
+        first = [ask(images[0])]
+        if first[0].error_code in NO_WAY_THERE:
+            return _alike(first[0], images)
+        if first[0].error_code in SILENT and len(images) > 1:
+            first.append(ask(images[1]))
+            if first[1].error_code in SILENT:
+                return [first[0], *_alike(first[1], images[1:])]
+        rest = [partial(ask, image) for image in images[len(first) :]]
+        return [*first, *together(rest, at_once=_LOOKUPS_AT_ONCE, name="images")]
+
+
+def _alike(told: ImageFacts, images: Sequence[str]) -> list[ImageFacts]:
+    return [dataclasses.replace(told, image=image) for image in images]
 
 
 def _engine_facts(engine: Engine, brought: Callable[[str], frozenset[str]]) -> EngineFacts:

@@ -27,6 +27,14 @@ class PlannedOut:
     reason: str
 
 
+class NoCellLeft(UsageError):  # noqa: N818  (it says what is the case)
+    """Nothing of a spec's matrix can be measured; `planned_out` says why not."""
+
+    def __init__(self, planned_out: tuple[PlannedOut, ...]) -> None:
+        self.planned_out = planned_out
+        super().__init__(f"matrix: no cell is left to measure: {'; '.join(group_reasons(planned_out))}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One cell in one block; `images` has one entry a pull."""
@@ -83,7 +91,7 @@ class Plan:
 def plan(spec: Spec, facts: Facts) -> Plan:
     """The cells that can be, their trials in seeded random order block by block, and what is planned out and why.
 
-    Raises UsageError where no cell is left.
+    Raises NoCellLeft.
     """
     cells, planned_out = plan_cells(spec, facts)
     trials = tuple(_trials(spec, cells))
@@ -103,7 +111,7 @@ def plan(spec: Spec, facts: Facts) -> Plan:
 
 
 def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
-    """The cells that can be and those that cannot, without their trials; UsageError where none can."""
+    """The cells that can be and those that cannot, without their trials; NoCellLeft where none can."""
     cells: list[Cell] = []
     planned_out: list[PlannedOut] = []
     for cell in _combinations(spec, facts):
@@ -113,8 +121,7 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
         else:
             planned_out.append(PlannedOut(cell=cell, reason=reason))
     if not cells:
-        reasons = "; ".join(dict.fromkeys(entry.reason for entry in planned_out))
-        raise UsageError(f"matrix: no cell is left to measure: {reasons}")
+        raise NoCellLeft(tuple(planned_out))
     return cells, planned_out
 
 

@@ -10,7 +10,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.remedy import look, remedy, skopeo
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
@@ -123,7 +123,7 @@ def _listing(
 
 def judge(evidence: Listing, target: Target) -> list[Finding]:
     route, fault = target.route, evidence.fault
-    see = f"`curl -sSi '{route.url}/v2/_catalog?n={PAGE_SIZE}'`"
+    see = f"`{look(f'_catalog?n={PAGE_SIZE}', route)}`"
     if fault is not None and not evidence.page_sizes and fault.status in _NOT_OFFERED:
         reason = f"the registry does not offer its catalog, as many do not: {fault.text}"
         return [skipped(ID, target, reason)]
@@ -151,7 +151,7 @@ def _of_names(evidence: Listing, target: Target, see: str) -> Finding:
         text = f"{_count(evidence)}; not among them, and yet there: {_some(evidence.unlisted)}"
         cure = (
             f"do not take the catalog for all that is there: {route.host} shows it by the rights of '{route.credentials}', "
-            f"or late after a push; see its tags with `skopeo list-tags docker://{route.host}/{evidence.unlisted[0]}`"
+            f"or late after a push; see its tags with `{skopeo('list-tags', route)} docker://{route.host}/{evidence.unlisted[0]}`"
         )
         return warned(ID, target, text, EXPECTED, cure)
     if evidence.unsorted_at is not None and len(evidence.page_sizes) > 1:

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import json
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight.check import Check, Fault, Local, Room, failed, passed, warned
 from pullbench.preflight.clients import entry_of, every_docker, without_docker
+from pullbench.preflight.handshake import distrust
 from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
 from pullbench.registry.keychain import DOCKER_HUB_HOSTS
@@ -47,7 +49,9 @@ class Asked:
     loopback: bool = False
     """Always insecure and never by a proxy; no setting changes that."""
     ca_file: str | None = None
-    """The spec's, where the daemon has no file for this host; None where there is nothing to say."""
+    """The spec's."""
+    distrust: Fault | None = None
+    """Why the daemon, which knows no `ca_file`, refuses the certificate; None where it does not, or it cannot be told."""
     by_proxy: str | None = None
     """The daemon's own proxy, through which it would go."""
 
@@ -91,13 +95,16 @@ def _asked(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, 
     addresses = _addresses(name)
     index = (config.get("IndexConfigs") or {}).get(route.host) or {}
     ranges = [ipaddress.ip_network(text, strict=False) for text in config.get("InsecureRegistryCIDRs") or []]
-    lacks_ca = here and route.ca_file is not None and not any((CERTIFICATES / route.host).glob("*.crt"))
+    insecure = index.get("Secure") is False or any(at in among for at in addresses for among in ranges)
+    has_to_trust = here and route.ca_file is not None and not route.plain_http and not insecure
+    files = sorted((CERTIFICATES / route.host).glob("*.crt")) if has_to_trust else []
     return Asked(
         host=route.host,
         plain_http=route.plain_http,
-        insecure=index.get("Secure") is False or any(at in among for at in addresses for among in ranges),
+        insecure=insecure,
         loopback=any(at.is_loopback for at in addresses),
-        ca_file=route.ca_file if lacks_ca else None,
+        ca_file=route.ca_file,
+        distrust=distrust(route, files) if has_to_trust else None,
         by_proxy=_proxy_of(route, name, info),
     )
 
@@ -153,10 +160,13 @@ def _ways(evidence: Daemon, target: Local) -> Iterator[Finding]:
             yield warned(
                 ID, target, text, EXPECTED, f"give it the CA in {CERTIFICATES / asked.host}/ca.crt, and {cure}"
             )
-        elif not asked.plain_http and asked.ca_file is not None and not asked.insecure:
-            text = f"the daemon has no CA for {asked.host}: unless this machine's own trust has it, pulls fail"
-            cure = f"`sudo install -D -m 644 {asked.ca_file} {CERTIFICATES / asked.host}/ca.crt` (no restart needed)"
-            yield warned(ID, target, text, EXPECTED, cure)
+        elif asked.distrust is not None and not asked.insecure:
+            text = f"the daemon does not trust {asked.host}, by this machine's roots and {CERTIFICATES / asked.host}"
+            cure = (
+                f"`sudo install -D -m 644 {shlex.quote(asked.ca_file or 'ca.pem')} {CERTIFICATES / asked.host}/ca.crt`"
+            )
+            fault = Fault(code=asked.distrust.code, text=f"{text}: {asked.distrust.text}")
+            yield failed(ID, target, fault, EXPECTED, f"{cure} (no restart needed)")
         if asked.by_proxy is not None and not asked.loopback:
             text = f"the daemon goes to {asked.host} by the proxy {asked.by_proxy}, whatever the spec says"
             cure = f"add {asked.host} to NO_PROXY of dockerd: `sudo systemctl edit docker` (Environment=NO_PROXY=…), "
@@ -228,13 +238,15 @@ CHECK = Check(
     room=Room.CLIENT,
     looks_at="The daemon of each docker engine: whether it answers, its version, storage and log driver, mirrors, "
     "insecure registries and proxies (`docker info`); max-concurrent-downloads and shutdown-timeout, which that hides, "
-    "from dockerd's command line and daemon.json where they can be read; and /etc/docker/certs.d for the spec's CAs.",
+    "from dockerd's command line and daemon.json where they can be read; and, for a registry with a `ca_file`, whether the "
+    "certificate is trusted by this machine's roots and what is in /etc/docker/certs.d.",
     statuses={
         Status.PASS: "it answers, and nothing below is the case",
         Status.WARN: f"max-concurrent-downloads is under {ADVISED_DOWNLOADS} (Docker's default is "
         f"{DEFAULT_DOWNLOADS}); the storage driver is vfs, aufs, overlay or devicemapper; a mirror or a proxy stands "
-        "before a registry that the spec goes to directly; TLS of a registry is not verified, or its CA is not there",
-        Status.FAIL: "it does not answer; or a registry of the spec is plain HTTP and not in insecure-registries",
+        "before a registry that the spec goes to directly; or TLS of a registry is not verified",
+        Status.FAIL: "it does not answer; a registry of the spec is plain HTTP and not in insecure-registries; or its certificate "
+        "is signed by the spec's `ca_file`, and the daemon knows no CA that it can be traced to",
         Status.SKIP: "the spec uses no engine of kind docker",
     },
     advice="Start it (`sudo systemctl start docker`), or make the change in daemon.json with the command that is given: "

@@ -1,11 +1,13 @@
 """A TLS handshake along a route, as strict as a client's, and the certificates that came with it."""
 
+import contextlib
 import http.client
 import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pullbench.errors import ErrorCode
@@ -79,6 +81,22 @@ def shake_hands(route: Route, forward_login: Credentials | None = None) -> Hands
     except _HandshakeError:
         return Handshake(fault=fault)
     return Handshake(protocol=seen.protocol, alpn=seen.alpn, chain=seen.chain, fault=fault)
+
+
+def distrust(route: Route, authorities: Sequence[Path]) -> Fault | None:
+    """Why a client does not trust the certificate that has this machine's roots and these PEM files; None where it does.
+
+    A handshake that fails for another reason says nothing of trust, and a file that is no certificate adds none.
+    """
+    context = tls_context(None)
+    for file in authorities:
+        with contextlib.suppress(OSError, ssl.SSLError):
+            context.load_verify_locations(cafile=file)
+    try:
+        _once(route, context, None)
+    except _HandshakeError as error:
+        return error.fault if error.fault.code is ErrorCode.TLS_UNTRUSTED else None
+    return None
 
 
 class _HandshakeError(Exception):

@@ -1,5 +1,6 @@
-"""`platform`: the image has a manifest for each platform of the matrix."""
+"""`platform`: the image has a manifest for each platform of the matrix, and the blobs that it names."""
 
+import re
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, RegistryError
@@ -7,14 +8,17 @@ from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest
 from pullbench.model.reference import Reference
+from pullbench.model.route import DIRECT
 from pullbench.model.sizes import format_bytes
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.targets import every_platform
 from pullbench.preflight.world import World
 
 ID = "platform"
 PLATFORMS_SHOWN = 12
+_ELSEWHERE = re.compile(r"foreign|nondistributable")
+"""Layers that no registry has to hold, such as those of Windows (OCI image spec, "Non-Distributable Layers")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,8 @@ class Offer:
     """The platform's image, or the platforms that there are instead."""
 
     image: PlatformImage | None = None
+    lost: str | None = None
+    """The first of its blobs that the registry says it does not have."""
     offered: tuple[str, ...] = ()
     fault: Fault | None = None
 
@@ -31,9 +37,21 @@ def probe(world: World, target: Target) -> Offer:
     route, image = target.route, target.image or ""
     try:
         found = world.platform_image(route, image, target.platform or "")
-        return Offer(image=found) if found is not None else Offer(offered=_offered(world, target))
+        if found is None:
+            return Offer(offered=_offered(world, target))
+        return Offer(image=found, lost=_lost(world, target, found))
     except RegistryError as error:
         return Offer(fault=Fault.of(error))
+
+
+def _lost(world: World, target: Target, found: PlatformImage) -> str | None:
+    """By HEAD of each blob, each once; never of a mirror's, which would fetch them (`proxy` looks at what it has kept)."""
+    route = target.route
+    if route.proxy != DIRECT:
+        return None
+    repository = route.repository(Reference.parse(target.image or ""))
+    digests = (blob.digest for blob in found.manifest.blobs if not _ELSEWHERE.search(blob.media_type))
+    return next((digest for digest in digests if world.has_lost(route, repository, digest)), None)
 
 
 def _offered(world: World, target: Target) -> tuple[str, ...]:
@@ -48,6 +66,8 @@ def _offered(world: World, target: Target) -> tuple[str, ...]:
 
 def judge(evidence: Offer, target: Target) -> list[Finding]:
     expected, fault = f"{target.image} has {target.platform}", evidence.fault
+    if evidence.lost is not None:
+        return [_of_lost(evidence.lost, target, expected)]
     if evidence.image is not None:
         manifest = evidence.image.manifest
         layers = f"{len(manifest.layers)} {'layer' if len(manifest.layers) == 1 else 'layers'}"
@@ -62,16 +82,29 @@ def judge(evidence: Offer, target: Target) -> list[Finding]:
     return [failed(ID, target, fault, expected, cure)]
 
 
+def _of_lost(digest: str, target: Target, expected: str) -> Finding:
+    route, reference = target.route, Reference.parse(target.image or "")
+    see = look(f"{route.repository(reference)}/blobs/{digest}", route, "-sSI")
+    cure = (
+        f"push the image again from where it is whole, and see why {route.host} lost it (garbage collection during a push, a "
+        f"bucket's lifecycle rule): `{see}`"
+    )
+    fault = Fault(code=ErrorCode.NOT_FOUND, text=f"the manifest is there, and {digest} of it is not: no pull can end")
+    return failed(ID, target, fault, f"{expected}, whole", cure)
+
+
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="The image's index, or the configuration of an image without one, for each platform of the matrix.",
+    looks_at="The image's index, or the configuration of an image without one, for each platform of the matrix; and, "
+    "at a registry that is asked directly, `HEAD` of each blob that the manifest names.",
     statuses={
-        Status.PASS: "there is a manifest for the platform",
-        Status.FAIL: "there is none (with the platforms that there are), or it could not be read",
+        Status.PASS: "there is a manifest for the platform, and all that it names",
+        Status.FAIL: "there is none (with the platforms that there are), it could not be read, or the registry has lost one of its "
+        "blobs",
     },
     advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or take the "
-    "platform out of the spec.",
+    "platform out of the spec; push an image again that is not whole.",
     targets=every_platform,
     probe=probe,
     judge=judge,

@@ -11,9 +11,10 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.routes import route_of
-from pullbench.preflight import docker_names
+from pullbench.preflight import docker_names, kept
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.kept import Kept
+from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.tag_places import newest_creation
 from pullbench.preflight.world import World
 from pullbench.registry.faults import clean
@@ -65,6 +66,8 @@ class ProxySeen:
     blob_fault: Fault | None = None
     upstream_answers: bool = False
     """Something at the upstream answered from here: an image, or a refusal."""
+    kept: Kept = field(default_factory=Kept)
+    """Of a mirror that serves the images' manifests."""
 
 
 def targets(world: World) -> list[Target]:
@@ -73,12 +76,17 @@ def targets(world: World) -> list[Target]:
 
 
 def probe(world: World, target: Target) -> ProxySeen:
-    """HEAD of each image on both ways, and the config of the first one twice."""
+    """HEAD of each image on both ways, and the config of the first one twice; and whether a mirror can fetch more."""
     route, upstream = target.route, upstream_of(world, target.route)
     seen = ProxySeen(images=tuple(_served(world, route, upstream, image) for image in world.spec.images))
     faults = [each.upstream_fault for each in seen.images]
     answers = any(fault is None or fault.code not in NO_WAY_THERE for fault in faults)
-    return replace(_twice(world, route, seen), upstream_answers=answers)
+    seen = replace(seen, upstream_answers=answers)
+    if any(each.fault is not None for each in seen.images):
+        return seen
+    if route.forward_url is None:
+        seen = replace(seen, kept=kept.look(world, route))
+    return seen if seen.kept.lost else _twice(world, route, seen)
 
 
 def upstream_of(world: World, route: Route) -> Route:
@@ -107,9 +115,7 @@ def _served(world: World, route: Route, upstream: Route, image: str) -> Served:
 
 def _twice(world: World, route: Route, seen: ProxySeen) -> ProxySeen:
     """A config by its digest: what never changes is what a cache may keep."""
-    image = next((each.image for each in seen.images if each.fault is None), None)
-    if image is None:
-        return seen
+    image = seen.images[0].image
     client, repository = world.client(route), route.repository(Reference.parse(image))
     try:
         offers = (world.platform_image(route, image, platform) for platform in world.platforms)
@@ -132,6 +138,9 @@ def judge(evidence: ProxySeen, target: Target) -> list[Finding]:
     unknown = [each for each in evidence.images if each.fault is not None and each.upstream_fault is not None]
     if broken or unknown:
         return [_of_unserved(evidence, (broken or unknown)[0], len(broken) + len(unknown), target)]
+    stranded = kept.judge(ID, evidence.kept, target)
+    if stranded is not None and evidence.kept.lost:
+        return [stranded]
     if evidence.blob_fault is not None or evidence.same_bytes is False:
         default = Fault(code=ErrorCode.DIGEST_MISMATCH, text="the second answer has other bytes than its digest names")
         told = evidence.blob_fault or default
@@ -140,6 +149,8 @@ def judge(evidence: ProxySeen, target: Target) -> list[Finding]:
     drifted = [each for each in evidence.images if each.upstream_digest not in (None, each.digest)]
     if drifted:
         return [_of_drift(drifted, target)]
+    if stranded is not None:
+        return [stranded]
     return [_of_cache(evidence, target)]
 
 
@@ -164,9 +175,8 @@ def _of_unserved(evidence: ProxySeen, first: Served, count: int, target: Target)
 
 
 def _see(route: Route, image: str) -> str:
-    by = f"-x {route.forward_url} " if route.forward_url else ""
     reference = Reference.parse(image)
-    return f"`curl {by}-sSI {route.url}/v2/{route.repository(reference)}/manifests/{reference.locator}`"
+    return f"`{look(f'{route.repository(reference)}/manifests/{reference.locator}', route, '-sSI')}`"
 
 
 def _of_drift(drifted: list[Served], target: Target) -> Finding:
@@ -235,13 +245,16 @@ CHECK = Check(
     room=Room.ROUTE,
     looks_at="`HEAD` of each image by the mirror or forward proxy and at its upstream, and an image's config asked for "
     "twice by its digest: what its headers say of the cache (`X-Cache`, `Cache-Status`, `Age` …). Where digests differ, the "
-    "creation dates.",
+    "creation dates. A mirror is asked for a blob that nobody has, which shows whether it can fetch; where it cannot, `HEAD` of "
+    "each blob of the images shows what it has kept.",
     statuses={
         Status.PASS: "every image is served with the upstream's digest, and the second request was a hit or nothing says "
         "that it was none",
-        Status.WARN: "a tag is older than its upstream's (mirror drift), or the second request was no hit",
+        Status.WARN: "a tag is older than its upstream's (mirror drift), the second request was no hit, or a mirror cannot fetch, "
+        "and has kept all of the images",
         Status.FAIL: "an image is not served, with whose fault it is: the proxy's, its upstream's that does not answer, or "
-        "neither has the image; or other bytes come than the digest names",
+        "neither has the image; a mirror has the manifests, not all of the layers, and cannot fetch them; or other bytes come than "
+        "the digest names",
     },
     advice="Bring the upstream back, correct the proxy's credentials and rules for it, shorten the time that it trusts a "
     "tag, or let it keep large objects: `curl -sSI URL/v2/REPOSITORY/manifests/TAG` twice.",

@@ -8,7 +8,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
-from pullbench.preflight.remedy import remedy
+from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
@@ -82,11 +82,10 @@ def judge(evidence: Part | None, target: Target) -> list[Finding]:
     wrong = f"416: {fault.text}" if fault is not None else _wrong(evidence)
     if wrong is None:
         return [passed(ID, target, f"206, {evidence.content_range}", EXPECTED)]
-    by = f"-x {route.forward_url} " if route.forward_url else ""
-    url = f"{route.url}/v2/{evidence.repository}/blobs/{evidence.digest}"
+    path, options = f"{evidence.repository}/blobs/{evidence.digest}", f"-sSL -o /dev/null -D - -r {FIRST}-{LAST}"
     cure = (
         f"let Range and Content-Range through where a proxy or cache stands before {route.host}, or leave chunked pulls "
-        f"off (`chunk_bytes` in the spec); see it: `curl {by}-sSL -o /dev/null -D - -r {FIRST}-{LAST} {url}`"
+        f"off (`chunk_bytes` in the spec); see it: `{look(path, route, options)}`"
     )
     return [warned(ID, target, f"{wrong}: chunked pulls and resumed downloads fetch the whole layer", EXPECTED, cure)]
 

@@ -33,7 +33,7 @@ class Allowance:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that speak of limits, as they came."""
     cost: int | None = None
-    """Manifest requests of the plan by this route; None where there is no plan."""
+    """Manifest requests of the plan by this route and those that share its limit; None where there is no plan."""
     blocks: int = 1
     """Warm-up and repetitions, among which the cost is spread evenly."""
     warmup: int = 0
@@ -47,11 +47,12 @@ class Allowance:
 def probe(world: World, target: Target) -> Allowance:
     """By HEAD, which Docker Hub answers with its limits and does not count."""
     route, spec = target.route, world.spec
+    authenticated = world.keychain.credentials(route.credentials, route.host) is not None
     known = Allowance(
-        cost=_cost(world, route),
+        cost=cost_of(world, route, authenticated=authenticated),
         blocks=spec.warmup + spec.repetitions,
         warmup=spec.warmup,
-        authenticated=world.keychain.credentials(route.credentials, route.host) is not None,
+        authenticated=authenticated,
     )
     for image in spec.images:
         try:
@@ -65,12 +66,20 @@ def probe(world: World, target: Target) -> Allowance:
     return known
 
 
-def _cost(world: World, route: Route) -> int | None:
+def cost_of(world: World, route: Route, *, authenticated: bool) -> int | None:
+    """Manifest requests of the plan by all ways that share the route's limit; None where there is no plan.
+
+    Who is known has one limit wherever the requests come from; who is not, one for each address that is seen.
+    """
     if world.plan is None:
         return None
-    ours = [
-        trial for trial in world.plan.trials if (trial.cell.registry, trial.cell.proxy) == (route.registry, route.proxy)
-    ]
+    sharing = {
+        (other.registry, other.proxy)
+        for other in world.routes
+        if (other.host, other.credentials) == (route.host, route.credentials)
+        and (authenticated or other.forward_url == route.forward_url)
+    }
+    ours = [trial for trial in world.plan.trials if (trial.cell.registry, trial.cell.proxy) in sharing]
     return sum(manifest_requests(trial, world.facts) for trial in ours)
 
 
@@ -174,7 +183,7 @@ CHECK = Check(
     room=Room.CONTENT,
     looks_at="`HEAD` of the first image that is there, which Docker Hub answers with its limits and does not count: "
     "`ratelimit-limit`, `ratelimit-remaining`, `x-ratelimit-*`, the IETF's `ratelimit`, `retry-after`. Against it stand the "
-    "manifest requests of the plan by this way.",
+    "manifest requests of the plan by this way and others with the same account, or the same address, at this host.",
     statuses={
         Status.PASS: "what is left holds the plan, or no limit is stated",
         Status.WARN: f"the plan takes more than {NEAR:.0%} of what is left, or more than is left in a window of minutes",

@@ -4,6 +4,7 @@ import re
 import shlex
 
 from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.preflight import docker_names, endpoint
@@ -14,7 +15,7 @@ _COMMANDS: dict[ErrorCode, str] = {
     ErrorCode.CONNECT_REFUSED: "`nc -vz NAME PORT`",
     ErrorCode.CONNECT_TIMEOUT: "`nc -vz -w 5 NAME PORT`",
     ErrorCode.TLS_TIMEOUT: f"`openssl s_client -connect NAME:PORT`; where it happens under load alone, ask for less: {_AT_ONCE}",
-    ErrorCode.TLS_UNTRUSTED: "`mkdir -p /etc/docker/certs.d/HOST && cp CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
+    ErrorCode.TLS_UNTRUSTED: "`sudo install -D -m 644 CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
     ErrorCode.TLS_HOSTNAME: "`openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
     ErrorCode.PLAIN_HTTP: "`curl -i http://NAME:PORT/v2/`",
     ErrorCode.FORBIDDEN: "`docker login HOST` as a user who may",
@@ -56,6 +57,8 @@ def remedy(
         "PLATFORM": platform or "PLATFORM",
         "CURL": curl(route),
         "openssl s_client": openssl(route),
+        "skopeo list-tags": skopeo("list-tags", route),
+        "docker manifest inspect": f"docker manifest inspect{' --insecure' if route.plain_http else ''}",
         "CA_FILE": shlex.quote(route.ca_file or "ca.pem"),
         "URL/v2/": f"{route.url}/v2/",
     }
@@ -84,6 +87,27 @@ def curl(route: Route) -> str:
     """`curl`, with the options that take it along the route."""
     proxy = f" -x {route.forward_url}" if route.forward_url else ""
     return f"curl{proxy}" + (f" --cacert {shlex.quote(route.ca_file)}" if route.ca_file else "")
+
+
+def look(path: str, route: Route, options: str = "-sSi") -> str:
+    """`curl` for a path under /v2/, as the route's client asks for it. A token service's login curl cannot do."""
+    login = _login(route)
+    accept = f" -H 'Accept: {ACCEPT}'" if "/manifests/" in path else ""
+    return f"{curl(route)}{f' -u {login}' if login else ''} {options}{accept} {shlex.quote(f'{route.url}/v2/{path}')}"
+
+
+def skopeo(command: str, route: Route) -> str:
+    """`skopeo`, a command that asks one registry, and the options that it needs there."""
+    login = _login(route)
+    plain = " --tls-verify=false" if route.plain_http else ""
+    trust = f"SSL_CERT_FILE={shlex.quote(route.ca_file)} " if route.ca_file and not route.plain_http else ""
+    return f"{trust}skopeo {command}{plain}{f' --creds {login}' if login else ''}"
+
+
+def _login(route: Route) -> str:
+    """What stands in the variables that the spec names, for a shell to fill in; other sources are the tools' own."""
+    kind, _, name = route.credentials.partition(":")
+    return f'"${name}_USERNAME:${name}_PASSWORD"' if kind == "env" else ""
 
 
 def openssl(route: Route) -> str:

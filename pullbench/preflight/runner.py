@@ -2,7 +2,6 @@
 
 import difflib
 import platform
-import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from pullbench.preflight.check import Check, Fault, Local, Room, Target, always
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.evidence import as_json, without_secrets
 from pullbench.preflight.remedy import remedy
-from pullbench.preflight.together import together
+from pullbench.preflight.together import together, within
 from pullbench.preflight.world import World
 from pullbench.registry.faults import clean
 from pullbench.registry.keychain import Keychain
@@ -193,21 +192,12 @@ def _skipped(check: Check[Any, Any], target: Target | Local, reason: str) -> Fin
 
 
 def _within(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
-    """The check in a thread of its own, left behind where it does not end: a resolver cannot be interrupted."""
-    ended: list[list[Finding]] = []
-    thread = threading.Thread(
-        target=lambda: ended.append(_judged(check, target, world)), name=f"check-{check.id}", daemon=True
-    )
-    thread.start()
-    thread.join(check.timeout_s)
-    if ended:
-        return ended[0]
-    observed = f"did not end within {check.timeout_s:g} s"
-    return [
-        _could_not_run(
-            check, target, observed, f"try again with `--only {check.id}`, or go on with `--skip {check.id}`"
-        )
-    ]
+    """The check within its time: another does not wait for it."""
+    try:
+        return within(partial(_judged, check, target, world), check.timeout_s, name=f"check-{check.id}")
+    except TimeoutError as error:
+        cure = f"try again with `--only {check.id}`, or go on with `--skip {check.id}`"
+        return [_could_not_run(check, target, str(error), cure)]
 
 
 def _judged(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:

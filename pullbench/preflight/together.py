@@ -38,6 +38,20 @@ def together(
     return queue.results()
 
 
+def within(call: Callable[[], Result], seconds: float, *, name: str) -> Result:
+    """The call's result, or its exception; TimeoutError where it does not end in time.
+
+    It runs in a thread of its own, which is left behind then: a resolver cannot be interrupted.
+    """
+    queue = _Queue([call], [()])
+    thread = threading.Thread(target=queue.work, name=name, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"did not end within {seconds:g} s")
+    return queue.results()[0]
+
+
 class _Queue(Generic[Result]):
     """The calls that have not started, and what became of those that have."""
 

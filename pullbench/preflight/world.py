@@ -1,14 +1,15 @@
 """What checks look at: the spec, the facts, and one client a route, opened when first asked for."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import NO_WAY_THERE, RegistryError
+from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor, Index
@@ -18,11 +19,15 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
 from pullbench.preflight.shared import Shared
-from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient
+from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, quick_client
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.resolve import image_of
 
 _HEAD_REFUSED = (400, 405, 501)
+_SILENCES = 2
+"""One may be an image's own, such as a blob in a storage that is slow; each is waited for."""
+
+Answered = TypeVar("Answered")
 
 
 def system_now() -> datetime:
@@ -41,7 +46,7 @@ class World:
         ways: Collection[tuple[str, str]] | None = None,
         plan: Plan | None = None,
         engines: Collection[str] | None = None,
-        client: Callable[[Route, Keychain], RegistryClient] = RegistryClient,
+        client: Callable[[Route, Keychain], RegistryClient] = quick_client,
         daemon: Callable[[str | None], DockerDaemon] = DockerDaemon,
         now: Callable[[], datetime] = system_now,
     ) -> None:
@@ -59,9 +64,13 @@ class World:
         self._daemons: dict[str | None, DockerDaemon] = {}
         self._clients: dict[str, RegistryClient] = {}
         self._no_way: dict[str, RegistryError] = {}
+        self._silences = Counter(
+            {route.name: 1 for route in self.routes if _was_silent(facts, route.registry) and route.proxy == DIRECT}
+        )
         self._heads = Shared[tuple[str, str], ManifestHead]()
         self._manifests = Shared[tuple[str, str], FetchedManifest]()
         self._platform_images = Shared[tuple[str, str, str], PlatformImage | None]()
+        self._lost_blobs = Shared[tuple[str, str, str], bool]()
         self._fetched_configs = Shared[tuple[str, str, str], ImageConfig]()
         self._configs: dict[str, ImageConfig] = {}
         self._lock = threading.Lock()
@@ -83,19 +92,12 @@ class World:
             return self._daemons[host]
 
     def head(self, route: Route, image: str) -> ManifestHead:
-        """What HEAD says of an image, asked once a route; by `manifest` where the registry refuses HEAD.
-
-        Where no way leads to the registry, the first image that shows it speaks for all others.
-        """
+        """What HEAD says of an image, asked once a route; by `manifest` where the registry refuses HEAD."""
 
         def ask() -> ManifestHead:
-            if route.name in self._no_way:
-                raise self._no_way[route.name]
             try:
-                return self.client(route).head_manifest(Reference.parse(image))
+                return self._asked(route, lambda: self.client(route).head_manifest(Reference.parse(image)))
             except RegistryError as error:
-                if error.code in NO_WAY_THERE:
-                    self._no_way[route.name] = error
                 if error.status not in _HEAD_REFUSED:
                     raise
             found = self.manifest(route, image)
@@ -111,7 +113,11 @@ class World:
 
     def manifest(self, route: Route, image: str) -> FetchedManifest:
         """An image's manifest or index, fetched once a route: manifest requests count against rate limits."""
-        return self._manifests.get((route.name, image), lambda: self.client(route).manifest(Reference.parse(image)))
+
+        def ask() -> FetchedManifest:
+            return self._asked(route, lambda: self.client(route).manifest(Reference.parse(image)))
+
+        return self._manifests.get((route.name, image), ask)
 
     def platform_image(self, route: Route, image: str, platform: str) -> PlatformImage | None:
         """One platform's manifest of an image; None where the image lacks it. From the facts where they have it."""
@@ -124,12 +130,26 @@ class World:
             top, wanted = self.manifest(route, image), Platform.parse(platform)
             if isinstance(top.document, Index):
                 entry = top.document.select(wanted)
-                return None if entry is None else image_of(self.client(route), Reference.parse(image), entry)
+                if entry is None:
+                    return None
+                return self._asked(route, lambda: image_of(self.client(route), Reference.parse(image), entry))
             stated = self.config(route, image, top.document.config).platform
             fits = stated is not None and wanted.accepts(stated)
             return PlatformImage(digest=top.digest, manifest=top.document) if fits else None
 
         return self._platform_images.get((route.name, image, platform), ask)
+
+    def has_lost(self, route: Route, repository: str, digest: str) -> bool:
+        """Whether the endpoint says of a blob that it is not there; asked once. An answer that says neither is no loss."""
+
+        def ask() -> bool:
+            try:
+                self._asked(route, lambda: self.client(route).head_blob(repository, digest))
+            except RegistryError as error:
+                return error.code is ErrorCode.NOT_FOUND
+            return False
+
+        return self._lost_blobs.get((route.name, repository, digest), ask)
 
     def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
         """An image's config. Its digest was verified, so that of another route, which has the same, serves as well."""
@@ -139,11 +159,24 @@ class World:
         repository = route.repository(Reference.parse(image))
 
         def ask() -> ImageConfig:
-            found = parse_image_config(self.client(route).config(repository, descriptor))
+            found = parse_image_config(self._asked(route, lambda: self.client(route).config(repository, descriptor)))
             self._configs[descriptor.digest] = found
             return found
 
         return self._fetched_configs.get((route.name, repository, descriptor.digest), ask)
+
+    def _asked(self, route: Route, ask: Callable[[], Answered]) -> Answered:
+        """Where no way leads to the registry, or it fell silent twice, what showed it speaks for all that is not yet asked."""
+        if route.name in self._no_way:
+            raise self._no_way[route.name]
+        try:
+            return ask()
+        except RegistryError as error:
+            if error.code in SILENT:
+                self._silences[route.name] += 1
+            if error.code in NO_WAY_THERE or (error.code in SILENT and self._silences[route.name] >= _SILENCES):
+                self._no_way[route.name] = error
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -152,3 +185,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.close()
+
+
+def _was_silent(facts: Facts, registry: str) -> bool:
+    """Whether the registry was waited for in vain when the facts were gathered."""
+    return any(image.registry == registry and image.error_code in SILENT for image in facts.images.values())

@@ -88,6 +88,7 @@ class RegistryClient:
         *,
         connect_timeout_s: float = 10.0,
         read_timeout_s: float = 30.0,
+        exchange_timeout_s: float | None = None,
         transport: httpx.BaseTransport | None = None,
         on_exchange: Callable[[Exchange], None] | None = None,
         actions: str = "pull",
@@ -98,7 +99,7 @@ class RegistryClient:
             route,
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=read_timeout_s,
-            exchange_timeout_s=EXCHANGE_TIMEOUT_S,
+            exchange_timeout_s=EXCHANGE_TIMEOUT_S if exchange_timeout_s is None else exchange_timeout_s,
             forward_login=keychain.forward_login(route),
             transport=transport,
             on_exchange=on_exchange,
@@ -172,6 +173,10 @@ class RegistryClient:
         answer = self.ask("GET", path, repository=repository, limit_bytes=descriptor.size_bytes)
         _verify(answer, descriptor.digest)
         return answer.body
+
+    def head_blob(self, repository: str, digest: str) -> None:
+        """HEAD of a blob; raises RegistryError, not_found where the registry has none."""
+        self.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
 
     def tags(self, repository: str) -> Iterator[str]:
         """The repository's tags, page by page (OCI distribution spec, "Listing Tags")."""
@@ -253,6 +258,11 @@ class RegistryClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def quick_client(route: Route, keychain: Keychain) -> RegistryClient:
+    """A client for looks at small things, which waits less: before a run somebody waits for the answer."""
+    return RegistryClient(route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0)
 
 
 def _manifest_path(route: Route, reference: Reference) -> str:

@@ -1,6 +1,7 @@
 """Gathering facts: failures are facts, and a registry that cannot be reached is asked once."""
 
 import socket
+import threading
 
 import pytest
 
@@ -89,3 +90,44 @@ def test_one_bad_answer_is_asked_again_and_is_no_fact_about_the_image(monkeypatc
     found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
     assert [image.error_code for image in found.images.values()] == [None, ErrorCode.NOT_FOUND, None]
     assert answers == {"a:1": [], "b:1": [], "c:1": []}
+
+
+def test_a_registry_that_falls_silent_twice_is_waited_for_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(_client: object, registry: str, image: str, _platforms: object) -> ImageFacts:
+        asked.append(image)
+        return ImageFacts(registry=registry, image=image, error_code=ErrorCode.STALLED)
+
+    monkeypatch.setattr(facts, "image_facts", silent)
+    found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    assert asked == ["a:1", "b:1"]
+    assert [image.error_code for image in found.images.values()] == [ErrorCode.STALLED] * 3
+
+
+def test_one_silence_is_no_fact_about_the_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"a:1": ErrorCode.STALLED, "b:1": None, "c:1": None}
+
+    def scripted(_client: object, registry: str, image: str, _platforms: object) -> ImageFacts:
+        return ImageFacts(registry=registry, image=image, error_code=answers[image])
+
+    monkeypatch.setattr(facts, "image_facts", scripted)
+    found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    assert [image.error_code for image in found.images.values()] == [ErrorCode.STALLED, None, None]
+
+
+def test_a_registry_that_drips_its_answers_for_ever_ends_with_the_time_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def endless(*_arguments: object) -> ImageFacts:
+        over.wait()
+        raise AssertionError("nobody waits for this")
+
+    monkeypatch.setattr(facts, "image_facts", endless)
+    monkeypatch.setattr(facts, "REGISTRY_S", 0.05)
+    found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
+    over.set()
+    assert [image.error_code for image in found.images.values()] == [ErrorCode.STALLED] * 3
+    assert {image.error.partition(": ")[2] for image in found.images.values()} == {
+        "its images were not told within 0.05 s"
+    }

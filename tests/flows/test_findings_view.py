@@ -36,6 +36,11 @@ def test_a_place_where_all_is_well_is_one_line() -> None:
     ]
 
 
+def test_a_place_where_nothing_applies_says_skip_once() -> None:
+    told = lines(finding("local-cache", "docker", Status.SKIP), finding("docker-daemon", "docker", Status.SKIP))
+    assert told == ["skip  docker: local-cache, docker-daemon"]
+
+
 def test_a_failure_among_a_hundred_passes_stands_last_with_its_target_and_what_to_do() -> None:
     lost = finding("image", "us app-7:1", Status.FAIL, observed="[not_found] no such tag")
     told = lines(finding("dns", "us"), lost, finding("dns"), *HUNDRED)

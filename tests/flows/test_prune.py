@@ -115,3 +115,9 @@ def test_what_is_no_age_is_refused_with_what_would_be_right(store: ImageStore, t
     with pytest.raises(UsageError, match=r"--older-than: .* such as 7d"):
         pruned(older_than=text, apply=True)
     assert store.removed == []
+
+
+def test_a_daemon_without_images_is_not_said_to_keep_any(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
+    store.images.clear()
+    assert pruned() == 0
+    assert capsys.readouterr().out == "nothing to remove: the daemon has no image\n"

@@ -20,7 +20,7 @@ from docker.api.client import APIClient
 from benchmarks.debian_images import small_image
 from flows.check import check, exit_code, verdict
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import RegistryError
+from pullbench.errors import RegistryError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
 from tests.integration.conftest import PushImage, missing, need
@@ -150,6 +150,24 @@ def test_a_daemon_that_is_not_there_fails_a_preflight_and_the_other_engines_are_
     assert f"`docker -H {host} info`" in daemon.remedy
     assert found["local-cache", "engine absent"].status is Status.SKIP
     assert exit_code(verdict(list(found.values()))[0]) == 1
+
+
+def test_a_daemon_that_is_not_there_is_told_where_it_is_the_only_engine_and_the_registry_is_checked_too(
+    plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    changes = {
+        "engines": [{"name": "absent", "kind": "docker", "host": f"unix://{tmp_path}/none.sock"}],
+        "matrix": {"engines": ["absent"], "platforms": ["linux/amd64"]},
+    }
+    path = spec_file(tmp_path, plain_registry, image, **changes)
+    found = check(path, only=("client", "tcp"), environ={})
+    statuses = {(finding.check, finding.target): finding.status for finding in found.findings}
+    assert statuses["docker-daemon", "engine absent"] is Status.FAIL
+    assert statuses["tcp", "eu"] is Status.PASS
+    assert [reason.startswith("engine 'absent': unix://") for reason in found.planned_out] == [True]
+    # Where what was asked for is well, that nothing can be measured is still told.
+    with pytest.raises(UsageError, match="no cell is left to measure: engine 'absent'"):
+        check(path, only=("tcp",), environ={})
 
 
 def test_a_real_daemons_settings_are_read_from_its_command_line_and_file(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,22 @@ def push_tiny(registry: RealRegistry, name: str, *, created: str = NEW, platform
         return str(described(put(client, repository, tag, index), OCI_INDEX)["digest"])
 
 
+def pull_whole(mirror: RealRegistry, name: str) -> None:
+    """Every blob of an image, until the mirror has each: it stores them after it has answered."""
+    repository, _, tag = name.partition(":")
+    with mirror.client() as client:
+        answer = client.get(f"/v2/{repository}/manifests/{tag}", headers={"Accept": OCI_MANIFEST})
+        document = answer.raise_for_status().json()
+        for blob in (document["config"], *document["layers"]):
+            client.get(f"/v2/{repository}/blobs/{blob['digest']}").raise_for_status()
+            algorithm, _, digest = blob["digest"].partition(":")
+            link = f"data/docker/registry/v2/repositories/{repository}/_layers/{algorithm}/{digest}/link"
+            until = time.monotonic() + 60
+            while not (mirror.folder / link).exists():
+                assert time.monotonic() < until, f"{link} was never written"
+                time.sleep(0.05)
+
+
 def write_spec(folder: Path, registries: dict[str, str], images: list[str], **changes: Any) -> Path:
     document = {
         "name": "content",
@@ -128,41 +145,59 @@ def test_the_command_names_the_missing_tag_the_missing_platform_and_the_stale_re
     assert found["layer-reuse", "eu"]["status"] == "pass"
 
 
+def test_an_image_of_which_the_registry_has_lost_a_layer_fails(docker_registry: StartRegistry, tmp_path: Path) -> None:
+    registry = docker_registry()
+    push_tiny(registry, "whole:1.0")
+    push_tiny(registry, "lost:1.0")
+    layer = hashlib.sha256(b"lost amd64" * 10).hexdigest()
+    (registry.folder / f"data/docker/registry/v2/blobs/sha256/{layer[:2]}/{layer}/data").unlink()
+    found = found_of(write_spec(tmp_path, {"eu": registry.url}, ["whole:1.0", "lost:1.0"]), "image", "platform")
+    assert [(each.check, each.target.partition(" ")[2], each.status.value) for each in found] == [
+        ("image", "whole:1.0", "pass"),
+        ("platform", "whole:1.0 linux/amd64", "pass"),
+        ("image", "lost:1.0", "pass"),
+        ("platform", "lost:1.0 linux/amd64", "fail"),
+    ]
+    assert f"sha256:{layer} of it is not" in found[-1].observed
+
+
 def test_a_pull_through_whose_upstream_is_down_serves_what_it_has_and_says_what_it_lacks(
     docker_registry: StartRegistry, tmp_path: Path
 ) -> None:
     upstream = docker_registry()
-    for name in ("kept:1.0", "never:1.0"):
+    for name in ("kept:1.0", "seen:1.0", "never:1.0"):
         push_tiny(upstream, name)
     mirror = docker_registry(changes={"proxy": {"remoteurl": upstream.url}})
-    kept = write_spec(
-        tmp_path, {"eu": upstream.url}, ["kept:1.0"], proxies=cache_of(mirror.url), matrix={"proxies": ["cache"]}
-    )
-    (up,) = found_of(kept, "proxy")
-    assert (up.status, "1 with the upstream's digest" in up.observed) == (Status.PASS, True), up.observed
+
+    def of_mirror(*images: str) -> Finding:
+        spec = write_spec(
+            tmp_path, {"eu": upstream.url}, list(images), proxies=cache_of(mirror.url), matrix={"proxies": ["cache"]}
+        )
+        (found,) = found_of(spec, "proxy")
+        return found
+
+    up = of_mirror("kept:1.0", "seen:1.0")
+    assert (up.status, "2 with the upstream's digest" in up.observed) == (Status.PASS, True), up.observed
+    pull_whole(mirror, "kept:1.0")
 
     upstream.stop()
 
-    (down,) = found_of(kept, "proxy")
-    assert (down.status, "the upstream does not answer from here ([connect_refused]" in down.observed) == (
-        Status.PASS,
-        True,
-    ), down.observed
-    both = write_spec(
-        tmp_path,
-        {"eu": upstream.url},
-        ["kept:1.0", "never:1.0"],
-        proxies=cache_of(mirror.url),
-        matrix={"proxies": ["cache"]},
-    )
-    (lost,) = found_of(both, "proxy")
+    down = of_mirror("kept:1.0")
+    assert down.status is Status.WARN, down.observed
+    assert down.observed.startswith("it cannot fetch from its upstream ([server_error]")
+    assert "it has all 2 blobs of the images" in down.observed
+    half = of_mirror("kept:1.0", "seen:1.0")  # looking at it had the mirror fetch its manifest, and no layer
+    assert half.status is Status.FAIL, half.observed
+    assert half.observed.startswith("[server_error] it cannot fetch from its upstream")
+    assert "does not have all of the images: seen:1.0 lacks sha256:" in half.observed
+    lost = of_mirror("kept:1.0", "never:1.0")
     assert lost.status is Status.FAIL
     assert lost.observed.startswith("[not_found] the proxy answers, but its upstream 'eu' does not")
     assert "1 of 2 images are not served, such as never:1.0" in lost.observed
 
     mirror.stop()
 
-    (broken,) = found_of(kept, "proxy")
+    broken = of_mirror("kept:1.0")
     assert broken.observed.startswith("[connect_refused] the proxy itself cannot be reached")
 
 

@@ -33,7 +33,8 @@ def filled() -> FakeRegistry:
         built = Image(layers=(b"base", b"%d" % number))
         registry.put_manifest(repository, "1.0", index_over(built))
         registry.put_manifest(repository, "amd64", built.manifest)
-        registry.put_blob(repository, built.config)
+        for blob in (built.config, *built.layers):
+            registry.put_blob(repository, blob)
     return registry
 
 

@@ -1,9 +1,11 @@
 """docker-daemon: what it says of a daemon and its settings, on evidence."""
 
+import ipaddress
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from cryptography import x509
 
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.daemon.docker_settings import Settings
@@ -17,6 +19,7 @@ from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
 from tests.preflight.world import spec_of
+from tests.registry.sockets import answering, authority, listening
 
 TARGET = Local(name="engine docker")
 HOST = "unix:///var/run/docker.sock"
@@ -90,10 +93,47 @@ def test_a_registry_whose_certificate_is_not_verified_warns_but_not_one_of_this_
     assert judged(Asked(host="127.0.0.1:5000", insecure=True, loopback=True))[0].status is Status.PASS
 
 
-def test_a_ca_that_the_daemon_lacks_warns_with_the_command_that_installs_it() -> None:
-    (finding,) = judged(Asked(host="r.example.com", ca_file="/specs/ca.pem"))
-    assert finding.status is Status.WARN
+def test_a_ca_that_the_daemon_lacks_fails_with_the_command_that_installs_it() -> None:
+    fault = Fault(code=ErrorCode.TLS_UNTRUSTED, text="TLS to r.example.com: unable to get local issuer certificate")
+    (finding,) = judged(Asked(host="r.example.com", ca_file="/specs/ca.pem", distrust=fault))
+    assert finding.status is Status.FAIL
+    assert finding.observed.startswith("[tls_untrusted] the daemon does not trust r.example.com")
     assert "`sudo install -D -m 644 /specs/ca.pem /etc/docker/certs.d/r.example.com/ca.crt`" in finding.remedy
+    assert (
+        judged(Asked(host="r.example.com", ca_file="/specs/ca.pem", distrust=fault, insecure=True, loopback=True))[
+            0
+        ].status
+        is Status.PASS
+    )
+    assert judged(Asked(host="r.example.com", ca_file="/specs/ca.pem"))[0].status is Status.PASS
+
+
+def test_the_daemons_trust_is_tried_with_the_cas_that_it_has_for_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_daemon, "CERTIFICATES", tmp_path / "certs.d")
+    monkeypatch.setattr(Answering, "host", HOST)
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "others").mkdir()
+    ours, others = authority(tmp_path / "ours"), authority(tmp_path / "others", "Other CA")
+    anywhere = x509.IPAddress(
+        ipaddress.ip_address("0.0.0.0")
+    )  # leads to loopback, and dockerd does not take it for that
+    with listening(answering("HTTP/1.1 200 OK"), ours.server(tmp_path, host=anywhere)) as port:
+        folder = tmp_path / "certs.d" / f"0.0.0.0:{port}"
+
+        def distrust() -> Fault | None:
+            (asked,) = probed({}, f"https://0.0.0.0:{port}", ca_file=str(ours.ca_file)).registries
+            return asked.distrust
+
+        assert (found := distrust()) is not None and found.code is ErrorCode.TLS_UNTRUSTED
+        folder.mkdir(parents=True)
+        (folder / "ca.crt").write_bytes(others.ca_file.read_bytes())
+        assert distrust() is not None, "a file that is there may be of another CA"
+        (folder / "ours.crt").write_bytes(ours.ca_file.read_bytes())
+        assert distrust() is None
+        (folder / "junk.crt").write_text("no certificate")
+        assert distrust() is None, "what is no certificate is the daemon's to complain about"
 
 
 def test_a_proxy_or_a_mirror_of_the_daemons_own_is_no_direct_way() -> None:
@@ -187,7 +227,7 @@ def test_a_domain_of_no_proxy_covers_what_is_below_it(entry: str, excepts: bool)
 def test_a_daemon_far_away_is_not_asked_for_files_of_this_machine(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     found = probed({}, "https://192.0.2.7", ca_file=str(ca))
-    assert (found.settings, found.registries[0].ca_file) == (None, None)
+    assert (found.settings, found.registries[0].distrust) == (None, None)
 
 
 def test_an_answer_that_breaks_the_check_is_a_check_that_could_not_run() -> None:

@@ -10,15 +10,19 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import Facts, ImageFacts
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
-from pullbench.preflight import api
+from pullbench.preflight import api, image
 from pullbench.preflight.check import Room
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.evidence import MOST_CHARACTERS
 from pullbench.preflight.runner import run_checks
+from pullbench.preflight.world import World
 from pullbench.registry.auth import MAX_TOKEN_BYTES, Credentials, basic_header
 from pullbench.registry.exchange import MAX_REDIRECTS
+from pullbench.registry.keychain import Keychain
 from tests.preflight.world import spec_of, world_over
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, Handler, TokenService, config_blob, manifest_of
 from tests.registry.sockets import answering, listening
@@ -248,9 +252,6 @@ def test_a_digest_that_is_no_digest_is_not_believed(registry: Hostile) -> None:
 
 def socket_preflight(serve: Callable[[socket.socket], None], **changes: float) -> Finding:
     """`api` against what a socket really sends."""
-    from pullbench.model.facts import Facts
-    from pullbench.preflight.world import World
-    from pullbench.registry.keychain import Keychain
 
     check = replace(api.CHECK, **changes)
     with listening(serve) as port:
@@ -286,3 +287,27 @@ def test_a_head_that_drips_for_ever_ends_with_the_checks_time() -> None:
 
     found = socket_preflight(drip, timeout_s=0.2)
     assert (found.status, found.observed) == (Status.ERROR, "did not end within 0.2 s")
+
+
+@pytest.mark.parametrize(("known", "waits"), [(0, 2), (2, 1)])
+def test_a_registry_that_falls_silent_is_waited_for_twice_and_not_for_each_image(
+    registry: Hostile, known: int, waits: int
+) -> None:
+    waited: list[str] = []
+
+    def silent(request: httpx.Request) -> httpx.Response:
+        if "/manifests/" not in request.url.path:
+            return registry.serve(request)
+        waited.append(request.url.path)
+        raise httpx.ReadTimeout("no byte", request=request)
+
+    registry.handler = silent
+    images = [f"app{number}:1" for number in range(20)]
+    code = ErrorCode.STALLED
+    stalled = {("eu", name): ImageFacts(registry="eu", image=name, error_code=code) for name in images[:known]}
+    facts = Facts(host_platform="linux/amd64", images=stalled)
+    with world_over(registry, spec_of(images=images), facts) as world:
+        targets = image.CHECK.targets(world)
+        found = [finding for each in targets for finding in image.CHECK.judge(image.CHECK.probe(world, each), each)]
+    assert [each.observed.partition("]")[0] for each in found] == ["[stalled"] * 20
+    assert len(waited) == waits

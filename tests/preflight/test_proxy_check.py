@@ -14,8 +14,9 @@ from pullbench.model.route import Route
 from pullbench.preflight import proxy
 from pullbench.preflight.check import Fault, Target
 from pullbench.preflight.proxy import ProxySeen, Served
+from pullbench.preflight.remedy import look
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
-from tests.registry.fake_registry import FakeRegistry
+from tests.registry.fake_registry import FakeRegistry, digest_of
 
 OLD, NEW = Image("2026-01-01T10:00:00Z"), Image("2026-11-01T10:00:00Z")
 ARM = Image("2026-11-01T10:00:00Z", architecture="arm64")
@@ -70,7 +71,8 @@ def test_the_headers_of_the_second_request_tell_a_hit(headers: dict[str, str], s
 def test_a_miss_is_told_where_to_mend_it_with_the_proxy_s_own_address() -> None:
     found = judged(route=FORWARD, headers={"x-cache": "MISS from squid"})
     assert "http://squid.example:3128" in found.remedy
-    assert "`curl -x http://squid.example:3128 -sSI http://eu.example/v2/app/manifests/1.0`" in found.remedy
+    assert "`curl -x http://squid.example:3128 -sSI -H 'Accept: " in found.remedy
+    assert " http://eu.example/v2/app/manifests/1.0`" in found.remedy
 
 
 def test_https_through_a_tunnel_is_not_expected_to_be_cached() -> None:
@@ -85,7 +87,7 @@ def test_an_image_that_the_upstream_has_and_the_proxy_refuses_is_the_proxy_s_fau
     assert found.observed.startswith(
         "[unauthorized] the upstream has it, and the proxy does not pass it on: 1 of 2 images"
     )
-    assert "`curl -sSI https://cache.example/v2/hub/app/manifests/1.0`" in found.remedy
+    assert f"`{look('hub/app/manifests/1.0', MIRROR, '-sSI')}`" in found.remedy
 
 
 def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> None:
@@ -153,7 +155,7 @@ def test_the_second_answer_is_what_tells() -> None:
 
     def handle(request: httpx.Request) -> httpx.Response:
         answer = cache.serve(request)
-        if "/blobs/" in request.url.path:
+        if request.method == "GET" and "/blobs/" in request.url.path:
             asked.append(request.url.path)
             answer.headers["X-Cache"] = "MISS" if len(asked) == 1 else "HIT"
         return answer
@@ -163,3 +165,59 @@ def test_the_second_answer_is_what_tells() -> None:
     assert (found.status, "x-cache: HIT" in found.observed) == (Status.PASS, True)
     assert len(asked) == 2
     assert "1 with the upstream's digest" in found.observed
+
+
+def mirror_that_cannot_fetch(*kept: bytes) -> FakeRegistry:
+    """It has the manifest, the config and these layers of an image; of all else it has to ask its upstream, in vain."""
+    cache = holding("hub/app", "1.0", Image(layers=(b"base", b"app")))
+    for layer in {b"base", b"app"} - set(kept):
+        del cache.documents[f"hub/app/blobs/{digest_of(layer)}"]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = cache.serve(request)
+        if "/blobs/" in request.url.path and answer.status_code == 404:
+            return httpx.Response(500, json={"errors": [{"code": "UNKNOWN", "message": "unknown error"}]})
+        return answer
+
+    cache.handler = handle
+    return cache
+
+
+def test_a_mirror_that_has_the_manifest_and_not_the_layers_fails_where_it_cannot_fetch_them() -> None:
+    upstream = holding("app", "1.0", Image(layers=(b"base", b"app")))
+    for registries in ({}, {"eu": upstream}):  # from here the upstream may well answer
+        found = found_over({**registries, "cache": mirror_that_cannot_fetch(b"base")})
+        assert found.status is Status.FAIL
+        assert found.observed.startswith(
+            "[server_error] it cannot fetch from its upstream, and does not have all of the images"
+        )
+        assert f"app:1.0 lacks {digest_of(b'app')}" in found.observed
+        assert f"`curl -sSI https://cache.example/v2/hub/app/blobs/{digest_of(b'app')}`" in found.remedy
+
+
+def test_a_mirror_that_cannot_fetch_and_has_all_that_is_pulled_is_a_warning() -> None:
+    found = found_over({"cache": mirror_that_cannot_fetch(b"base", b"app")})
+    assert found.status is Status.WARN
+    assert "it has all 3 blobs of the images" in found.observed
+
+
+def test_a_mirror_is_asked_for_no_layer_while_it_can_fetch() -> None:
+    cache = holding("hub/app", "1.0", NEW)
+    found = found_over({"eu": holding("app", "1.0", NEW), "cache": cache})
+    assert found.status is Status.PASS
+    assert not [line for line in cache.asked if digest_of(b"layer") in line]
+
+
+def test_a_mirror_that_falls_silent_is_not_waited_for_layer_by_layer() -> None:
+    cache, waited = holding("hub/app", "1.0", Image(layers=(b"base", b"app"))), list[str]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "HEAD" and "/blobs/" in request.url.path:
+            waited.append(request.url.path)
+            raise httpx.ReadTimeout("no byte", request=request)
+        return cache.serve(request)
+
+    cache.handler = handle
+    found = found_over({"cache": cache})
+    assert (found.status, found.observed.startswith("[stalled]")) == (Status.FAIL, True)
+    assert len(waited) == 2

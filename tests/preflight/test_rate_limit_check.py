@@ -161,3 +161,34 @@ def test_a_window_of_a_minute_passes_while_the_plan_runs_so_it_is_a_warning_with
     assert "take several such windows, and more than that in 1 min is refused" in found.observed
     assert found.remedy.startswith("offer pulls below that rate: `load: {mode: open, rate: 0.4}`")
     assert judged(limit=Limit(limit=60, remaining=0, window_s=60), cost=500).status is Status.FAIL
+
+
+def test_ways_that_share_a_limit_are_counted_together() -> None:
+    url = "https://eu.example"
+    registries = [
+        {"name": "eu", "url": url, "credentials": "anonymous"},
+        {"name": "again", "url": url, "credentials": "anonymous"},
+        {"name": "known", "url": url, "credentials": "env:CI"},
+        {"name": "us", "url": "https://us.example", "credentials": "anonymous"},
+    ]
+    proxies = [{"name": "squid", "kind": "forward", "url": "http://squid.example:3128"}]
+    matrix = {"platforms": ["linux/amd64"], "proxies": ["direct", "squid"]}
+    changes = {"registries": registries, "proxies": proxies, "matrix": matrix}
+    spec = spec_over(repetitions=1, warmup=0, pulls_per_trial=1, **changes)
+    facts = Facts(host_platform="linux/amd64", offline=True)
+    with world_of({}, spec, plan=plan(spec, facts)) as world:
+        costs = {
+            route.name: rate_limit.cost_of(world, route, authenticated=route.registry == "known")
+            for route in world.routes
+        }
+    # Anonymous: by the address that is seen, which is the proxy's behind it. Known: by the account, wherever it comes from.
+    assert costs == {
+        "eu": 4,
+        "eu via squid": 4,
+        "again": 4,
+        "again via squid": 4,
+        "known": 4,
+        "known via squid": 4,
+        "us": 2,
+        "us via squid": 2,
+    }

@@ -78,14 +78,17 @@ def test_version_and_protocol_are_shown() -> None:
 def test_a_certificate_about_to_end_names_the_command_that_shows_its_dates() -> None:
     found = judged(certificate(timedelta(hours=5)))
     assert "5 hours left" in found.observed
-    assert "`openssl s_client -connect registry.example.com:443 | openssl x509 -dates`" in found.remedy
+    assert (
+        "`openssl s_client -connect registry.example.com:443 </dev/null 2>/dev/null | openssl x509 -noout -dates`"
+        in found.remedy
+    )
 
 
 def test_a_missing_intermediate_is_named_with_who_should_send_it() -> None:
     found = refused(ErrorCode.TLS_UNTRUSTED, "unable to get local issuer certificate", certificate(issuer="R3"))
     assert "the server sends 1 certificate, and 'R3', which issued the last, is not known here" in found.observed
     assert found.remedy.startswith("have the server send the certificate of 'R3' too, if that is an intermediate; else")
-    assert "cp ca.pem /etc/docker/certs.d/registry.example.com/ca.crt" in found.remedy
+    assert "install -D -m 644 ca.pem /etc/docker/certs.d/registry.example.com/ca.crt" in found.remedy
 
 
 def test_a_self_signed_certificate_is_called_so() -> None:

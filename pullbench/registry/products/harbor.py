@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from pullbench.errors import ErrorCode, RegistryError
 from pullbench.registry.faults import clean
 from pullbench.registry.products.api import ProductApi, objects, part, whole
 from pullbench.registry.products.storage import Ailment, Space, Storage
@@ -18,7 +19,12 @@ _BY_NAME = {"X-Is-Resource-Name": "true"}  # else a project named 42 is taken fo
 
 def look(api: ProductApi, projects: Sequence[str]) -> Storage:
     """What Harbor tells of itself and of these projects. Raises RegistryError where it does not answer."""
-    info = api.read(f"{_API}/systeminfo").document
+    path = f"{_API}/systeminfo"
+    told = api.read(path)
+    if told.status == 404:  # anybody may read it
+        detail = "404: no API of Harbor is here"
+        raise RegistryError(ErrorCode.NOT_FOUND, f"GET {api.url}{path}", detail, status=404)
+    info = told.document
     health = api.read(f"{_API}/health").document
     hidden: list[str] = []
     spaces = [*_volumes(api, hidden)]

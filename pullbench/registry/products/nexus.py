@@ -25,7 +25,7 @@ def look(api: ProductApi) -> Storage:
     """
     status = api.answer(f"{_API}/status")
     if status.status not in (200, 503):
-        detail = f"{status.status}: Nexus answers here, but not its REST API"
+        detail = f"{status.status}: no REST API of Nexus is here"
         raise RegistryError(ErrorCode.NOT_FOUND, status.where, detail, status=status.status)
     ailments = [] if status.status == 200 else [_not_started(api)]
     hidden: list[str] = []

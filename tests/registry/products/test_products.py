@@ -171,7 +171,17 @@ def test_nexus_at_a_port_that_serves_docker_alone_is_told_from_one_that_is_down(
     with asking(lambda *_: (404, b"<html>"), server=n.SERVER) as (api, _), pytest.raises(RegistryError) as caught:
         nexus.look(api)
     assert caught.value.code is ErrorCode.NOT_FOUND
-    assert "Nexus answers here, but not its REST API" in caught.value.detail
+    assert caught.value.detail == "404: no REST API of Nexus is here"
+
+
+def test_what_is_called_harbor_and_has_none_of_its_api_is_not_there_rather_than_hidden() -> None:
+    with (
+        asking(lambda *_: (404, b"404 page not found"), None, "nginx") as (api, _),
+        pytest.raises(RegistryError) as caught,
+    ):
+        harbor.look(api, ["library"])
+    assert caught.value.code is ErrorCode.NOT_FOUND
+    assert caught.value.detail == "404: no API of Harbor is here"
 
 
 V2 = {"Docker-Distribution-Api-Version": "registry/2.0"}
