@@ -17,6 +17,7 @@ from flows.check_cli import app as check_app
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
 from flows.images_cli import app as images_app
+from flows.metrics_cli import app as metrics_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(images_app, name="images")
+app.add_typer(metrics_app, name="metrics")
 app.add_typer(check_app)
 app.add_typer(compare_app)
 app.add_typer(baseline_app, name="baseline")
