@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.logged import open_log, tell_stderr
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
 from pullbench.model.finding import Finding, Status, worst
@@ -34,8 +35,12 @@ def check(
     environ: Mapping[str, str],
     block: Callable[[str], str] | None = None,
 ) -> Checked:
-    """Run the checks of the ways that a spec's plan takes; nothing is stored. UsageError where no cell is left."""
+    """Run the checks of the ways that a spec's plan takes; nothing is stored. UsageError where no cell is left.
+
+    Where the environment names a file for log lines, each finding is one.
+    """
     loaded = load_spec(path, sets=sets, overrides=overrides)
+    log = open_log(None, environ, tell_stderr)
     select(CHECKS, only=frozenset(only), skip=frozenset(skip))  # a wrong id is told before anything is contacted
     with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
         facts = session.gather()
@@ -48,6 +53,9 @@ def check(
             skip=frozenset(skip),
             plan=made,
         )
+    if log is not None:
+        log.findings(findings, benchmark=loaded.spec.name)
+        log.close()
     return Checked(name=loaded.spec.name, findings=findings, planned_out=group_reasons(made.planned_out))
 
 

@@ -76,6 +76,12 @@ def run(
     vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
     skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    log_json: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="PULLBENCH_LOG_JSON", help="Append log lines (ECS JSON), a line a failed pull."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure: facts, plan, preflight, trials, Parquet, report."""
@@ -90,6 +96,7 @@ def run(
         vantage=vantage,
         skip_preflight=skip_preflight,
         report=not no_report,
+        log_json=log_json,
         as_json=as_json,
     )
     raise typer.Exit(code)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flows.budget import BudgetMeter
+from flows.logged import LoggedProgress, open_log, tell_stderr
 from flows.setup_view import setup_lines
 from pullbench.bench.session import Session, Stored
 from pullbench.bench.specfile import load_spec
@@ -42,6 +43,8 @@ class Request:
     resume: str | None = None
     skip_preflight: bool = False
     report: bool = True
+    log_json: Path | None = None
+    """Where log lines go; None leaves it to the environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,7 @@ class Prepared:
     def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
         loaded = load_spec(request.spec, sets=request.sets, overrides=request.overrides)
         self.request = request
+        self.log = open_log(request.log_json, os.environ, tell_stderr)
         self.session = Session(
             loaded, ResultStore(request.results), vantage=request.vantage, environ=os.environ, block=block
         )
@@ -116,6 +120,16 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     Raises PreflightFailed before any load, IncompleteError where what was measured is stored but not all of it,
     UsageError for a spec that leaves nothing to measure.
     """
+    if prepared.log is None:
+        return _conduct(prepared, steps, progress)
+    logged = LoggedProgress(progress, prepared.log)
+    with logged.stops_logged():
+        outcome = _conduct(prepared, steps, logged)
+        logged.concluded(outcome)
+    return outcome
+
+
+def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     session, request = prepared.session, prepared.request
     prepared.look_ahead()
     stored = prepared.stored()
