@@ -19,6 +19,7 @@ from flows.compare_cli import baseline_app
 from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
+from flows.runs_cli import app as runs_app
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
@@ -35,6 +36,7 @@ app.add_typer(metrics_app, name="metrics")
 app.add_typer(check_app)
 app.add_typer(compare_app)
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(runs_app, name="runs")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""
@@ -115,14 +117,6 @@ def report(
     from flows.commands.stored import render_report
 
     raise typer.Exit(render_report(run_id, form=form, results=results, reports=reports))
-
-
-@app.command()
-def runs(results: Results = "results", as_json: Json = False) -> None:
-    """List the stored runs, newest first."""
-    from flows.commands.stored import list_runs
-
-    raise typer.Exit(list_runs(results=results, as_json=as_json))
 
 
 @app.command()
