@@ -1,22 +1,24 @@
 """What `metrics` exports, from the functions that console, JSON and report call: handed over, never reckoned again."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 from prometheus_client.metrics_core import Metric as Family
 
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.record import Run
 from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
 from pullbench.monitor.metrics import Exposition, Sample, about, exposition
 from pullbench.monitor.snapshot import Group, Objective, Snapshot
 from pullbench.report import tables
-from pullbench.report.objectives import objectives, score
+from pullbench.report.documents import run_document
+from pullbench.report.objectives import score
 from pullbench.report.stored import StoredRun, measured, read_run, records
-from pullbench.report.verdicts import headline
 from pullbench.store.dataset import ResultStore
 
 _OBJECTIVES = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
@@ -96,20 +98,33 @@ class Readings:
 def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
     """What the report says of a run; raises UsageError, as the store does, for one that cannot be read."""
     stored = read_run(store, last.run.run_id)
-    table = tables.cells(stored.pulls, stored.trials)
-    said = headline(stored, table, objectives(stored, table))
+    document = run_document(_Read(stored), last.run.run_id)
     failures = tables.errors(stored.pulls)
     return Snapshot(
         run=last.run,
         completed_at=last.completed_at,
-        verdict=said.status,
+        verdict=document["headline"]["status"],
         trials_finished=len(stored.trials),
-        cells=records(table),
+        cells=records(tables.cells(stored.pulls, stored.trials)),
         latencies_s=_latencies_s(stored.pulls),
-        objectives=[_objective(stored, name) for name in _OBJECTIVES],
+        objectives=_objectives(stored, document["slo"]),
         errors=dict(zip(failures["code"].tolist(), failures["count"].tolist(), strict=True)),
         findings=_findings(stored.checks),
     )
+
+
+class _Read:
+    """A run that was read already, for those who ask a store."""
+
+    def __init__(self, stored: StoredRun) -> None:
+        self._stored = stored
+
+    def run(self, run_id: str) -> Run:  # noqa: ARG002  (a store has many)
+        return self._stored.run
+
+    def frame(self, table: Any, run_id: str) -> pd.DataFrame:  # noqa: ARG002
+        found: pd.DataFrame = getattr(self._stored, table)
+        return found
 
 
 def _latencies_s(pulls: pd.DataFrame) -> dict[Group, list[float]]:
@@ -124,12 +139,24 @@ def _latencies_s(pulls: pd.DataFrame) -> dict[Group, list[float]]:
     }
 
 
-def _objective(stored: StoredRun, name: str) -> Objective:
-    """One that the spec leaves out is measured all the same: what was measured does not depend on the target."""
-    target = stored.slo.get(name)
-    found, _ = score(name, stored, 1.0 if target is None else target)
-    verdict = None if target is None else str(found.verdict)
-    return Objective(name=name, target=target, measured=found.measured, low=found.low, verdict=verdict)
+def _objectives(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[Objective]:
+    """Those of the document, as it judges them: of a stress test at the load that held.
+
+    What a benchmark's spec leaves out is measured all the same, and not judged: it does not depend on a target.
+    """
+    by_name = {row["name"]: row for row in scored}
+    found = []
+    for name in _OBJECTIVES:
+        if name in by_name:
+            row = by_name[name]
+            values = {key: row[key] for key in ("target", "measured", "low", "verdict")}
+            found.append(Objective(name=name, **values))
+        elif stored.run.kind != "stress":
+            measured_only, _ = score(name, stored, 1.0)
+            found.append(
+                Objective(name=name, target=None, measured=measured_only.measured, low=measured_only.low, verdict=None)
+            )
+    return found
 
 
 def _findings(checks: pd.DataFrame) -> list[Finding]:
