@@ -14,6 +14,7 @@ from pullbench.errors import UsageError
 from pullbench.monitor import catalog
 from pullbench.report.documents import run_document
 from pullbench.store.dataset import ResultStore
+from tests.flows.test_cli import Shell, shell  # noqa: F401  (a fixture)
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
 
@@ -209,6 +210,29 @@ def test_what_is_no_gateways_url_is_refused_without_showing_a_password(results: 
     with pytest.raises(UsageError, match=said) as refused:
         metrics.push(url, scope(results), credentials="anonymous", ca_file=None)
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["push", "gateway"], 2, "is no Pushgateway's address"),
+        (["push", "http://gateway", "--ca-file", "no.pem"], 2, "--ca-file no.pem: no such file"),
+        (["textfile", "out.txt"], 2, "name it out.txt.prom"),
+        (["textfile", "-", "--most-series", "0"], 2, "--most-series"),
+        (["serve", "--listen", "9464"], 2, "is no address and port"),
+        (["push", "http://127.0.0.1:1", "--name", "no-such-*"], 0, "nothing was pushed"),
+    ],
+)
+def test_the_commands_read_their_arguments_and_a_wrong_one_is_one_line(
+    shell: Shell,  # noqa: F811
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    ended, out, err = shell("metrics", *arguments)
+    assert (ended, out) == (code, "")
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_a_ca_file_that_is_not_there_is_told(results: str, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_amtool_checks_the_alertmanager_example_and_routes_what_is_critical_to_w
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of everything that metrics can show, and a benchmark whose every pull failed."""
     folder = tmp_path_factory.mktemp("made")
-    store = synthetic.make(folder, Recipe(engines=("wire",), concurrency=(1, 4), blocks=3, failure_rate=0.2))
+    store = synthetic.make(folder, Recipe(engines=("wire",), concurrency=(1,), blocks=3, pulls=12, failure_rate=0.2))
     soon = datetime.now(UTC) + timedelta(days=20)
     failed = Finding(check="image", target="eu app:1", status=Status.FAIL, observed="gone", remedy="push it")
     store.write_checks(RUN_ID, "office", [*synthetic.CHECKS, tls_finding("eu", soon), failed], STARTED_AT)
@@ -143,8 +143,7 @@ def test_a_pushgateway_takes_each_benchmark_as_a_group_that_the_next_push_replac
     tmp_path: Path, results: Path
 ) -> None:
     with running_pushgateway(need("prometheus-pushgateway"), tmp_path) as url:
-        pushed = Shell(tmp_path, {}).run("metrics", "push", url, "--results", str(results))
-        assert (pushed.code, pushed.out) == (0, ""), pushed.err
+        assert push(url, results) == 0
         assert _pushed_runs(url) == {"concurrency-sweep": RUN_ID, "broken": "broken-1"}
         synthetic.make(results, replace(BROKEN, run_id="broken-2", started_at=STARTED_AT + timedelta(days=7)))
         assert push(url, results) == 0
