@@ -40,11 +40,11 @@ class Request:
     vantage: str = "local"
     results: str = "results"
     reports: Path = Path("reports")
+    log_json: Path | None = None
+    """Where log lines go; None leaves it to the environment."""
     resume: str | None = None
     skip_preflight: bool = False
     report: bool = True
-    log_json: Path | None = None
-    """Where log lines go; None leaves it to the environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +82,13 @@ class Prepared:
     def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
         loaded = load_spec(request.spec, sets=request.sets, overrides=request.overrides)
         self.request = request
-        self.log = open_log(request.log_json, os.environ, tell_stderr)
         self.session = Session(
             loaded, ResultStore(request.results), vantage=request.vantage, environ=os.environ, block=block
         )
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
         self._stored: Stored | None = None
+        self.log = open_log(request.log_json, os.environ, tell_stderr)
 
     def facts(self) -> Facts:
         """Gathered at the first call."""

@@ -29,7 +29,7 @@ def run_spec(
     vantage: str,
     skip_preflight: bool,
     report: bool,
-    log_json: Path | None,
+    log_json: Path | None = None,
     as_json: bool,
 ) -> int:
     """Measure a spec through the flow `pull-benchmark`; the exit code."""
