@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ import yaml
 
 from tests.integration.real_registry import free_port
 
-_WITHIN_S = 60.0
+_WITHIN_S = 120.0
 _POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealPrometheus:
-    """A Prometheus that scrapes and evaluates every second."""
+    """A Prometheus that scrapes and evaluates every other second."""
 
     url: str
 
@@ -41,7 +41,7 @@ class RealPrometheus:
 def running_prometheus(program: str, folder: Path, *, targets: Sequence[str], rules: Path) -> Iterator[RealPrometheus]:
     """Scrapes `targets` (host:port), evaluates the rules of a file."""
     config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "2s", "evaluation_interval": "2s"},
         "rule_files": [str(rules)],
         "scrape_configs": [{"job_name": "pullbench", "static_configs": [{"targets": list(targets)}]}],
     }
@@ -54,10 +54,12 @@ def running_prometheus(program: str, folder: Path, *, targets: Sequence[str], ru
 
 
 @contextlib.contextmanager
-def running_pushgateway(program: str, folder: Path) -> Iterator[str]:
-    """The URL of a Pushgateway that keeps nothing on the disk."""
+def running_pushgateway(program: str, folder: Path, *, users: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The URL of a Pushgateway that keeps nothing on the disk; `users` are those it lets in, with bcrypt hashes."""
     address = f"127.0.0.1:{free_port()}"
-    command = [program, f"--web.listen-address={address}"]
+    config = folder / "web.yml"
+    config.write_text(yaml.safe_dump({"basic_auth_users": dict(users)} if users else {}))
+    command = [program, f"--web.listen-address={address}", f"--web.config.file={config}"]
     with running(command, folder / "pushgateway.log", f"http://{address}/-/ready"):
         yield f"http://{address}"
 
@@ -71,9 +73,10 @@ def running(command: Sequence[str], log: Path, ready_url: str) -> Iterator[None]
     def ready() -> bool:
         assert process.poll() is None, f"{command[0]} ended: {log.read_text()[-1000:]}"
         try:
-            return httpx.get(ready_url, timeout=5, trust_env=False).is_success
+            answer = httpx.get(ready_url, timeout=5, trust_env=False)
         except httpx.TransportError:
             return False
+        return answer.is_success or answer.status_code == httpx.codes.UNAUTHORIZED
 
     try:
         until(ready, f"{command[0]} is not ready")
@@ -84,7 +87,7 @@ def running(command: Sequence[str], log: Path, ready_url: str) -> Iterator[None]
 
 
 def until(holds: Callable[[], bool], otherwise: str) -> None:
-    """Wait until something holds; fails with a text where it does not within a minute."""
+    """Wait until something holds; fails with a text where it does not in time."""
     end = time.monotonic() + _WITHIN_S
     while not holds():
         assert time.monotonic() < end, otherwise

@@ -18,6 +18,7 @@ from pullbench.errors import IncompleteError
 from pullbench.model.finding import Finding, Status
 from tests.integration.conftest import need
 from tests.integration.real_prometheus import running_prometheus, running_pushgateway, until
+from tests.integration.real_registry import HTPASSWD, PASSWORD, USERNAME
 from tests.integration.shell import Shell
 from tests.monitor.samples import tls_finding
 from tests.monitor.test_dashboard import queries
@@ -125,10 +126,13 @@ def test_prometheus_scrapes_the_exporter_fires_on_three_failures_and_ends_with_t
             ),
             "the alerts for failed pulls and for the certificate did not fire",
         )
-        assert ("PullbenchMetricsMissing", "") not in prometheus.firing()
+        until(lambda: ("PullbenchMetricsMissing", "") not in prometheus.firing(), "metrics are said to be missing")
         for title, expr, _ in queries():
-            # What changes within the last minutes is a note for a new run: none has come yet.
-            assert prometheus.query(_for_everybody(expr)) or "changes(" in expr, f"{title}: {expr} gives nothing"
+            everybodys = _for_everybody(expr)
+            if "changes(" in expr:  # a note for a new run, and none has come yet
+                assert prometheus.query(everybodys) == []
+            else:
+                until(lambda asked=everybodys: bool(prometheus.query(asked)), f"{title}: {expr} gives nothing")
         good = replace(BROKEN, run_id="broken-2", failure_rate=0.0, started_at=STARTED_AT + timedelta(days=7))
         synthetic.make(results, good)
         until(lambda: failures not in prometheus.firing(), "the alert did not end with the next good run")
@@ -149,14 +153,27 @@ def test_a_pushgateway_takes_each_benchmark_as_a_group_that_the_next_push_replac
         assert push(url, results) == 0
         assert _pushed_runs(url) == {"concurrency-sweep": RUN_ID, "broken": "broken-2"}
         with pytest.raises(IncompleteError, match=r"404 Not Found.*is this a Pushgateway"):
-            push(f"{url}/elsewhere", results)
+            push(f"{url}/elsewhere", results, names=("broken",))
     with pytest.raises(IncompleteError, match=f"PUT {url}.*push again when it answers"):
-        push(url, results)
+        push(url, results, names=("broken",))
 
 
-def push(url: str, results: Path) -> int:
-    scope = metrics.Scope(results=str(results), most_series=10_000)
-    return metrics.push(url, scope, credentials="anonymous", ca_file=None)
+def test_a_pushgateway_that_wants_a_login_gets_the_one_of_the_environment_and_shows_it_to_nobody(
+    tmp_path: Path, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATE_USERNAME", USERNAME)
+    monkeypatch.setenv("GATE_PASSWORD", PASSWORD)
+    hashed = HTPASSWD.strip().partition(":")[2]
+    with running_pushgateway(need("prometheus-pushgateway"), tmp_path, users={USERNAME: hashed}) as url:
+        with pytest.raises(IncompleteError, match=r"401 Unauthorized.*may this user push") as refused:
+            push(url, made, names=("broken",))
+        assert push(url, made, names=("broken",), credentials="env:GATE") == 0
+    assert PASSWORD not in str(refused.value) + "".join(capsys.readouterr())
+
+
+def push(url: str, results: Path, *, names: tuple[str, ...] = (), credentials: str = "anonymous") -> int:
+    scope = metrics.Scope(results=str(results), names=names, most_series=10_000)
+    return metrics.push(url, scope, credentials=credentials, ca_file=None)
 
 
 def _pushed_runs(url: str) -> dict[str, str]:
