@@ -40,6 +40,14 @@ def test_a_pipeline_lints_checks_measures_and_compares_with_commands_and_options
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_pipeline_installs_from_the_pinned_lock_and_calls_what_it_installed(pipeline: str) -> None:
+    text = (CI / pipeline).read_text()
+    assert "make -C pullbench install" in text
+    assert re.search(r"""PATH ?= ?"\$\{?(WORKSPACE|PWD)\}?/pullbench/\.venv/bin:""", text)
+    assert "$(BIN)/pullbench" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
 def test_what_a_pipeline_sets_in_the_spec_is_right_also_where_a_build_is_a_number(pipeline: str) -> None:
     for name, parameters in calls(pipeline):
         if name == "run":
