@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.logged import open_log, tell_stderr
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
 from pullbench.model.facts import Facts
@@ -39,8 +40,11 @@ def check(
 
     Where no cell is left to measure, all ways of the matrix are checked: what is wrong with a client or a registry is then
     told with its remedy. NoCellLeft is raised only where no check fails.
+
+    Where the environment names a file for log lines, each finding is one.
     """
     loaded = load_spec(path, sets=sets, overrides=overrides)
+    log = open_log(None, environ, tell_stderr)
     select(CHECKS, only=frozenset(only), skip=frozenset(skip))  # a wrong id is told before anything is contacted
     with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
         facts = session.gather()
@@ -53,6 +57,9 @@ def check(
             skip=frozenset(skip),
             plan=made if isinstance(made, Plan) else None,
         )
+    if log is not None:
+        log.findings(findings, benchmark=loaded.spec.name)
+        log.close()
     if isinstance(made, NoCellLeft) and worst(findings) is not Status.FAIL:
         raise made
     return Checked(name=loaded.spec.name, findings=findings, planned_out=group_reasons(made.planned_out))

@@ -17,7 +17,9 @@ from flows.check_cli import app as check_app
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
 from flows.images_cli import app as images_app
+from flows.metrics_cli import app as metrics_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
+from flows.runs_cli import app as runs_app
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
@@ -30,9 +32,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(images_app, name="images")
+app.add_typer(metrics_app, name="metrics")
 app.add_typer(check_app)
 app.add_typer(compare_app)
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(runs_app, name="runs")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""
@@ -74,6 +78,12 @@ def run(
     vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
     skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    log_json: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="PULLBENCH_LOG_JSON", help="Append log lines (ECS JSON), a line a failed pull."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure: facts, plan, preflight, trials, Parquet, report."""
@@ -88,6 +98,7 @@ def run(
         vantage=vantage,
         skip_preflight=skip_preflight,
         report=not no_report,
+        log_json=log_json,
         as_json=as_json,
     )
     raise typer.Exit(code)
@@ -106,14 +117,6 @@ def report(
     from flows.commands.stored import render_report
 
     raise typer.Exit(render_report(run_id, form=form, results=results, reports=reports))
-
-
-@app.command()
-def runs(results: Results = "results", as_json: Json = False) -> None:
-    """List the stored runs, newest first."""
-    from flows.commands.stored import list_runs
-
-    raise typer.Exit(list_runs(results=results, as_json=as_json))
 
 
 @app.command()

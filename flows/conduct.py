@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flows.budget import BudgetMeter, shortfalls
+from flows.logged import LoggedProgress, open_log, tell_stderr
 from flows.setup_view import setup_lines
 from pullbench.bench.session import Session, Stored
 from pullbench.bench.specfile import load_spec
@@ -39,6 +40,8 @@ class Request:
     vantage: str = "local"
     results: str = "results"
     reports: Path = Path("reports")
+    log_json: Path | None = None
+    """Where log lines go; None leaves it to the environment."""
     resume: str | None = None
     skip_preflight: bool = False
     report: bool = True
@@ -85,6 +88,7 @@ class Prepared:
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
         self._stored: Stored | None = None
+        self.log = open_log(request.log_json, os.environ, tell_stderr)
 
     def facts(self) -> Facts:
         """Gathered at the first call."""
@@ -116,6 +120,16 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     Raises PreflightFailed before any load, IncompleteError where what was measured is stored but not all of it,
     UsageError for a spec that leaves nothing to measure.
     """
+    if prepared.log is None:
+        return _conduct(prepared, steps, progress)
+    logged = LoggedProgress(progress, prepared.log)
+    with logged.stops_logged():
+        outcome = _conduct(prepared, steps, logged)
+        logged.concluded(outcome)
+    return outcome
+
+
+def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     session, request = prepared.session, prepared.request
     prepared.look_ahead()
     stored = prepared.stored()

@@ -33,6 +33,7 @@ def run_spec(
     vantage: str,
     skip_preflight: bool,
     report: bool,
+    log_json: Path | None = None,
     as_json: bool,
 ) -> int:
     """Measure a spec through the flow `pull-benchmark`; the exit code."""
@@ -45,6 +46,7 @@ def run_spec(
         resume=resume,
         skip_preflight=skip_preflight,
         report=report,
+        log_json=log_json,
     )
     return _measure(request, as_json=as_json)
 

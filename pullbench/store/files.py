@@ -84,6 +84,22 @@ class Files:
         except Exception as error:
             raise IncompleteError(f"{self.where(path)}: cannot be removed: {error}") from error
 
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder with all that is in it; one that is gone already is no error. Raises as `remove` does."""
+        try:
+            self._fs.rm(self._full(folder), recursive=True)
+        except FileNotFoundError:
+            return
+        except Exception as error:
+            raise IncompleteError(f"{self.where(folder)}: cannot be removed: {error}") from error
+
+    def size_bytes(self, folder: str) -> int:
+        """What the files of a folder hold; 0 where it is not there or cannot be looked at."""
+        try:
+            return int(self._fs.du(self._full(folder)))
+        except Exception:  # noqa: BLE001  (a size is told where it can be, and each library fails in its own way)
+            return 0
+
     def remove_half_written(self, folder: str) -> None:
         """Remove what killed writers left in a folder."""
         for name in self._list(folder):

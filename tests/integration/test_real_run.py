@@ -213,16 +213,15 @@ def test_no_secret_is_in_any_output(
     }
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec))
     user, password = USERNAME, PASSWORD
-    done = shell.run(
-        "run", "spec.yaml", "--json", REG_USERNAME=user, REG_PASSWORD=password, PREFECT_LOGGING_LEVEL="DEBUG"
-    )
+    run = ("run", "spec.yaml", "--json", "--log-json", "log.json")
+    done = shell.run(*run, REG_USERNAME=user, REG_PASSWORD=password, PREFECT_LOGGING_LEVEL="DEBUG")
     assert done.code in (0, 1), done.err
     assert sum(cell["succeeded"] for cell in done.document["cells"]) == 2
     (shell.folder / "spec.yaml").unlink()
     places = hiding_places([shell.folder, prefect_server.home], done)
     assert holding(password, places) == []
     assert holding(f"{user}:{password}", places) == []
-    assert holding("dockerd", places), "the search finds what is there"
+    assert str(shell.folder / "log.json") in holding("dockerd", places), "the search finds what is there"
 
 
 def test_a_stored_run_is_rendered_again(shell: Shell, finished: dict[str, Any]) -> None:

@@ -1,0 +1,78 @@
+"""`metrics`: what stored runs measured, for Prometheus: as a file, an exporter, or pushed."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flows.commands.metrics_readings import Readings
+from flows.commands.metrics_readings import Scope as Scope
+from pullbench.errors import IncompleteError, UsageError
+from pullbench.monitor import export
+from pullbench.monitor.snapshot import Snapshot
+from pullbench.registry.keychain import Keychain
+
+
+def write_textfile(path: str, scope: Scope) -> int:
+    """Write the file of node_exporter's textfile collector, or print it for `-`; exit 3 where a run could not be read."""
+    readings = Readings(scope, _say)
+    families = readings.families()
+    if path == "-":
+        sys.stdout.write(export.text(families).decode())
+    else:
+        export.write_textfile(Path(path), families)
+    return _code(readings)
+
+
+def serve(listen: str, scope: Scope, *, every_s: float) -> int:
+    """Serve until SIGINT or SIGTERM, which are the way to end it: exit 0."""
+    host, port = export.listen_address(listen)
+    exporter = export.Exporter(Readings(scope, _say).families, every_s=every_s)
+    try:
+        url = exporter.start(host, port)
+        print(url, flush=True)
+        _say(f"metrics of {scope.results}, looked at again every {every_s:g} s; Ctrl-C ends it")
+        signal.pause()
+    except KeyboardInterrupt:
+        exporter.stop()
+    return 0
+
+
+def push(url: str, scope: Scope, *, credentials: str, ca_file: Path | None) -> int:
+    """Push each benchmark at each vantage as a group of its own; exit 3 where a run could not be read."""
+    gateway = _gateway(url)
+    if ca_file is not None and not ca_file.is_file():
+        raise UsageError(f"--ca-file {ca_file}: no such file; give the PEM file of the gateway's CA")
+    login = Keychain(environ=os.environ).credentials(credentials, gateway)
+    readings = Readings(scope, _say)
+    groups: dict[tuple[str, str], list[Snapshot]] = {}
+    for snapshot in readings.snapshots():
+        groups.setdefault((snapshot.run.name, snapshot.run.vantage), []).append(snapshot)
+    for (name, vantage), snapshots in groups.items():
+        export.push(
+            gateway,
+            {"benchmark": name, "vantage": vantage},
+            readings.expose(snapshots, own=False),
+            login=login,
+            ca_file=None if ca_file is None else str(ca_file),
+        )
+    _say(f"{len(groups)} groups pushed to {gateway}" if groups else f"no run in {scope.results}: nothing was pushed")
+    return _code(readings)
+
+
+def _gateway(url: str) -> str:
+    if "@" in url:
+        raise UsageError("URL: holds credentials: take them out, and name where they are with --credentials env:PREFIX")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"URL: '{url}' is no Pushgateway's address, such as http://pushgateway.example.com:9091")
+    return url.rstrip("/")
+
+
+def _code(readings: Readings) -> int:
+    return 0 if readings.readable else IncompleteError.exit_code
+
+
+def _say(text: str) -> None:
+    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr, flush=True)

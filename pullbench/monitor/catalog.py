@@ -1,0 +1,113 @@
+"""Every metric that pullbench exports: its name, its labels, and what it says. Rules and dashboards are tested against it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+RUN_LABELS = ("benchmark", "vantage", "kind")
+GROUP_LABELS = (*RUN_LABELS, "engine", "registry", "region", "proxy")
+RUN_STATUSES = ("complete", "incomplete", "failed")
+RUN_VERDICTS = ("met", "partly", "missed", "not_shown", "failed")
+OBJECTIVE_VERDICTS = ("met", "missed", "not_shown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric. A histogram has the series `_bucket`, `_count` and `_sum`."""
+
+    name: str
+    says: str
+    labels: tuple[str, ...] = RUN_LABELS
+    type: Literal["gauge", "histogram"] = "gauge"
+
+    @property
+    def series(self) -> dict[str, tuple[str, ...]]:
+        """The names that a query may use, each with its labels."""
+        if self.type == "gauge":
+            return {self.name: self.labels}
+        plain = {f"{self.name}_{part}": self.labels for part in ("count", "sum")}
+        return {f"{self.name}_bucket": (*self.labels, "le"), **plain}
+
+
+LAST_RUN_INFO = Metric(
+    name="pullbench_last_run_info",
+    says="1; names the newest run that ended, of a benchmark at a vantage. All its other metrics are of this run.",
+    labels=(*RUN_LABELS, "run_id"),
+)
+LAST_RUN_AT = Metric(name="pullbench_last_run_timestamp_seconds", says="When the newest run ended.")
+LAST_COMPLETE_AT = Metric(
+    name="pullbench_last_complete_run_timestamp_seconds", says="When the newest run ended that measured all it planned."
+)
+LAST_RUN_STATUS = Metric(
+    name="pullbench_last_run_status",
+    says="1 for the status of the newest run: complete, incomplete, or failed in preflight.",
+    labels=(*RUN_LABELS, "status"),
+)
+LAST_RUN_VERDICT = Metric(
+    name="pullbench_last_run_verdict",
+    says="1 for the verdict of its report: met, partly, missed, not_shown or failed.",
+    labels=(*RUN_LABELS, "verdict"),
+)
+TRIALS_PLANNED = Metric(name="pullbench_trials_planned", says="Trials that the newest run planned.")
+TRIALS_FINISHED = Metric(name="pullbench_trials_finished", says="Trials of the newest run that are stored.")
+SUCCESS = Metric(name="pullbench_pull_success_ratio", says="Successful pulls of all pulls of the newest run, 0 to 1.")
+MEAN_PULL = Metric(
+    name="pullbench_pull_mean_seconds", says="Mean duration of its successful pulls: the mean of the blocks' means."
+)
+API_P99 = Metric(
+    name="pullbench_api_p99_seconds",
+    says="99th percentile of its token and manifest exchanges; absent under 200 of them.",
+)
+API_P99_LOW = Metric(
+    name="pullbench_api_p99_low_seconds",
+    says="Lower bound (95%) of the 99th percentile of its token and manifest exchanges.",
+)
+STREAK = Metric(name="pullbench_consecutive_failures", says="Most pulls that failed one after the other.")
+TARGET = Metric(
+    name="pullbench_objective_target",
+    says="What the spec asks for, by objective.",
+    labels=(*RUN_LABELS, "objective"),
+)
+OBJECTIVE_VERDICT = Metric(
+    name="pullbench_objective_verdict",
+    says="1 for the verdict on an objective over the whole run: met, missed or not_shown.",
+    labels=(*RUN_LABELS, "objective", "verdict"),
+)
+FINDINGS = Metric(
+    name="pullbench_check_findings",
+    says="Findings of a preflight check by status: pass, warn, fail, skip or error.",
+    labels=(*RUN_LABELS, "check", "status"),
+)
+CERTIFICATE = Metric(
+    name="pullbench_certificate_expiry_timestamp_seconds",
+    says="When the certificate ends that ends first on the way to a registry.",
+    labels=(*RUN_LABELS, "target"),
+)
+ERRORS = Metric(
+    name="pullbench_pull_errors",
+    says="Failed pulls of the newest run by error code.",
+    labels=(*RUN_LABELS, "code"),
+)
+PULLS = Metric(name="pullbench_pulls", says="Pulls of the newest run, warm-up left out.", labels=GROUP_LABELS)
+SUCCEEDED = Metric(name="pullbench_pulls_succeeded", says="Those that succeeded.", labels=GROUP_LABELS)
+RETRIED = Metric(name="pullbench_pulls_retried", says="Those that took more than one attempt.", labels=GROUP_LABELS)
+RECEIVED = Metric(name="pullbench_received_bytes", says="Bytes received by them, all attempts.", labels=GROUP_LABELS)
+DURATION = Metric(
+    name="pullbench_pull_duration_seconds",
+    says="Durations of the successful pulls of the newest run: use the buckets as they are, without rate().",
+    labels=GROUP_LABELS,
+    type="histogram",
+)
+DROPPED = Metric(
+    name="pullbench_series_dropped", says="Series left out because of the limit on their number.", labels=()
+)
+READABLE = Metric(
+    name="pullbench_results_readable",
+    says="1 where every stored run could be read at the last look, else 0.",
+    labels=(),
+)
+READ_AT = Metric(
+    name="pullbench_results_read_timestamp_seconds", says="When the results were last looked at.", labels=()
+)
+BUILD = Metric(name="pullbench_build_info", says="1; the version of pullbench.", labels=("version",))
+
+METRICS = tuple(value for value in list(vars().values()) if isinstance(value, Metric))

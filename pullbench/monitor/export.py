@@ -1,0 +1,146 @@
+"""The ways out of pullbench: a file for node_exporter, an exporter that Prometheus scrapes, a Pushgateway."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from prometheus_client import CollectorRegistry, generate_latest, push_to_gateway, start_http_server
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from pullbench.errors import IncompleteError, UsageError
+from pullbench.registry.auth import Credentials
+from pullbench.registry.trust import tls_context
+from pullbench.store.files import put_on_disk
+
+JOB = "pullbench"
+PUSH_TIMEOUT_S = 30.0
+_SUFFIX = ".prom"
+
+
+class Collected(Collector):
+    """Families that were made before anyone asks for them: a scrape waits for no disk."""
+
+    def __init__(self, families: Iterable[Family] = ()) -> None:
+        self._families = list(families)
+
+    def put(self, families: Iterable[Family]) -> None:
+        """From now on a scrape gets these."""
+        self._families = list(families)
+
+    def collect(self) -> list[Family]:
+        return self._families
+
+
+def text(families: Iterable[Family]) -> bytes:
+    """Prometheus's text format, version 0.0.4."""
+    return generate_latest(_registry(Collected(families)))
+
+
+def write_textfile(path: Path, families: Iterable[Family]) -> None:
+    """Replace a file of node_exporter's textfile collector as a whole.
+
+    Raises UsageError for a name that the collector does not read or a folder that is not there, IncompleteError where it
+    cannot be written.
+    """
+    if path.suffix != _SUFFIX:
+        raise UsageError(f"{path}: node_exporter reads files that end in {_SUFFIX} alone: name it {path.name}{_SUFFIX}")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"{path.parent}: no such folder; give one that node_exporter's --collector.textfile.directory names"
+        )
+    try:
+        put_on_disk(path, text(families))
+    except OSError as error:
+        raise IncompleteError(f"{path}: {error.strerror}; the file there, if any, is as it was") from error
+
+
+def listen_address(given: str) -> tuple[str, int]:
+    """Host and port of `127.0.0.1:9464`, `[::1]:9464` or `:9464`, which is every address; port 0 is any free one."""
+    try:
+        parts = urlsplit(f"//{given}")
+        port = parts.port
+    except ValueError:
+        port = None
+    if port is None or parts.path or parts.query or "@" in parts.netloc:
+        raise UsageError(f"--listen: '{given}' is no address and port, such as 127.0.0.1:9464")
+    return parts.hostname or "0.0.0.0", port
+
+
+class Exporter:
+    """Answers scrapes from memory, and lets `read` look for new runs in a thread of its own."""
+
+    def __init__(self, read: Callable[[], Sequence[Family]], *, every_s: float) -> None:
+        """`read` gives the families and never raises; it is called once at once, then every `every_s` seconds."""
+        self._read = read
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._collected = Collected()
+
+    def start(self, host: str, port: int) -> str:
+        """Serve; gives the URL to scrape. Raises UsageError where the address is not to be had."""
+        self._collected.put(self._read())
+        try:
+            self._server, self._answering = start_http_server(port, host, _registry(self._collected))
+        except OSError as error:
+            raise UsageError(f"--listen: {host}:{port}: {error.strerror}; give another with --listen") from error
+        self._looking = threading.Thread(target=self._look, name="results", daemon=True)
+        self._looking.start()
+        shown = f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{self._server.server_port}/metrics"
+
+    def stop(self) -> None:
+        """End it; a look that is under way is not waited for."""
+        self._ended.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._answering.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(self._every_s):
+            self._collected.put(self._read())
+
+
+def push(
+    url: str,
+    grouping: dict[str, str],
+    families: Iterable[Family],
+    *,
+    login: Credentials | None = None,
+    ca_file: str | None = None,
+) -> None:
+    """Replace one group of a Pushgateway; raises IncompleteError where it does not take it."""
+    verify = tls_context(ca_file)
+
+    def sender(
+        url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes
+    ) -> Callable[[], None]:
+        def send() -> None:
+            auth = None if login is None else httpx.BasicAuth(login.username, login.password)
+            with httpx.Client(verify=verify, timeout=timeout, trust_env=False) as client:
+                _check(client.request(method, url, headers=headers, content=data, auth=auth))
+
+        return send
+
+    try:
+        push_to_gateway(url, JOB, _registry(Collected(families)), grouping, timeout=PUSH_TIMEOUT_S, handler=sender)
+    except httpx.HTTPError as error:
+        what = str(error) or type(error).__name__
+        raise IncompleteError(f"PUT {url}: {what}; the results are stored, push again when it answers") from error
+
+
+def _check(response: httpx.Response) -> None:
+    if not response.is_success:
+        said = " ".join(response.text.split())[:200]
+        raise IncompleteError(
+            f"PUT {response.url}: {response.status_code} {response.reason_phrase}{': ' if said else ''}{said}; "
+            "is this a Pushgateway, and may this user push?"
+        )
+
+
+def _registry(collector: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return registry

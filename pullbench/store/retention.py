@@ -1,0 +1,97 @@
+"""Which stored runs may go, and taking one out of the results whole.
+
+    removing/RUN_ID    a removal that has begun: whoever comes next ends it
+
+The run's row goes first, so a run is listed whole or not at all, wherever a removal is stopped. What a run brought into a
+daemon or pushed to a registry stays on record: `pullbench clean` still finds it.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import get_args
+
+from pullbench.model.record import Run
+from pullbench.store.dataset import ResultStore, check_run_id
+from pullbench.store.schema import TableName
+
+MAY_STILL_RUN = timedelta(days=7)
+"""A killed run stays `running` in the results; after so long it counts as stopped."""
+_FOLDER = "removing"
+_TABLES: tuple[TableName, ...] = get_args(TableName)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A run, and why it stays; None where it goes."""
+
+    run: Run
+    kept: str | None
+
+
+def choose(
+    runs: Iterable[Run],
+    *,
+    baselines: Collection[str],
+    newest: int | None,
+    started_before: datetime | None,
+    now: datetime,
+) -> list[Choice]:
+    """Each run once, newest first; a run goes where no rule keeps it.
+
+    `newest` complete runs of each name, kind and vantage stay, with whatever is newer than the oldest of them; so do runs
+    not `started_before`, those with a run_id in `baselines`, and what may still run. The newest run and the newest
+    complete one of each stay in any case, unless `newest` is 0.
+    """
+    choices: list[Choice] = []
+    for _, group in groupby(sorted(runs, key=_series), key=_series):
+        complete = 0
+        for place, run in enumerate(sorted(group, key=_age, reverse=True)):
+            first = place == 0 or (run.status == "complete" and complete == 0)
+            if run.status == "running" and run.started_at > now - MAY_STILL_RUN:
+                reason: str | None = "may still run"
+            elif run.run_id in baselines:
+                reason = "the baseline of its name"
+            elif newest is not None and complete < newest:
+                reason = f"among the newest {newest} of its name"
+            elif newest != 0 and first:
+                reason = "the newest of its name"
+            elif started_before is not None and run.started_at >= started_before:
+                reason = "too young"
+            else:
+                reason = None
+            choices.append(Choice(run=run, kept=reason))
+            complete += run.status == "complete"
+    return sorted(choices, key=lambda choice: _age(choice.run), reverse=True)
+
+
+def run_bytes(store: ResultStore, run_id: str) -> int:
+    """What a run takes in its folders."""
+    return sum(store.files.size_bytes(f"{table}/{check_run_id(run_id)}") for table in _TABLES)
+
+
+def remove_run(store: ResultStore, run_id: str) -> None:
+    """Remove a run's rows of all tables; one that is gone already is no error.
+
+    Raises IncompleteError where something may not be removed: the run is not listed any more, and `half_removed` has it.
+    """
+    mark = f"{_FOLDER}/{check_run_id(run_id)}"
+    store.files.put(mark, b"")
+    store.files.remove_folder(f"runs/{run_id}")
+    for table in _TABLES:
+        store.files.remove_folder(f"{table}/{run_id}")
+    store.files.remove(mark)
+
+
+def half_removed(store: ResultStore) -> list[str]:
+    """Runs whose removal was stopped."""
+    return [check_run_id(name) for name in store.files.names(_FOLDER)]
+
+
+def _series(run: Run) -> tuple[str, str, str]:
+    return (run.name, run.kind, run.vantage)
+
+
+def _age(run: Run) -> tuple[datetime, str]:
+    return (run.started_at, run.run_id)
