@@ -3,12 +3,10 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,58 +17,23 @@ from docker.api.client import APIClient
 
 from benchmarks.debian_images import small_image
 from flows.check import check, exit_code, verdict
-from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import RegistryError, UsageError
+from pullbench.errors import UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
-from tests.integration.conftest import PushImage, missing, need
+from tests.integration import real_dockerd
+from tests.integration.conftest import PushImage, missing
 from tests.integration.real_registry import RealRegistry
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 
 AMD64 = Platform.parse("linux/amd64")
-_START_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def own_dockerd() -> Iterator[str]:
     """The address of a dockerd whose images are nobody else's."""
-    program, ip = need("dockerd"), need("ip")
-    if os.geteuid() != 0:
-        missing("only root can start a dockerd")
-    folder, bridge = Path(tempfile.mkdtemp(prefix="pullbench-dockerd-")), f"pb{os.urandom(4).hex()}"
-    host = f"unix://{folder}/docker.sock"
-    (folder / "daemon.json").write_text(json.dumps({"shutdown-timeout": 60}))
-    paths = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon.json"}
-    options = [f"--{name}={folder / path}" for name, path in paths.items()]
-    # A bridge of its own: with none at all it would take away the one of the machine's daemon.
-    options += [f"--host={host}", f"--bridge={bridge}", "--iptables=false", "--max-concurrent-downloads=7"]
-    subprocess.run([ip, "link", "add", bridge, "type", "bridge"], check=True)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, *options], stdout=log, stderr=subprocess.STDOUT)
-    try:
-        _wait(process, host, folder)
-        yield host
-    finally:
-        process.terminate()
-        process.wait(30)
-        subprocess.run([ip, "link", "del", bridge], check=True)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(process: subprocess.Popen[bytes], host: str, folder: Path) -> None:
-    until = time.monotonic() + _START_S
-    while True:
-        daemon = DockerDaemon(host)
-        try:
-            daemon.version()
-            return
-        except RegistryError:
-            if process.poll() is not None or time.monotonic() > until:
-                missing(f"dockerd does not start: {(folder / 'log').read_text()[-500:]}")
-            time.sleep(0.1)
-        finally:
-            daemon.close()
+    with real_dockerd.own_dockerd() as daemon:
+        yield daemon.host
 
 
 @pytest.fixture
