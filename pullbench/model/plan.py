@@ -12,9 +12,10 @@ from pullbench.model.cell import FACTORS as FACTORS  # parts of what a plan is: 
 from pullbench.model.cell import Cell as Cell
 from pullbench.model.cell import trial_images
 from pullbench.model.facts import Facts, PlatformImage
+from pullbench.model.ramp import Stage
 from pullbench.model.refusal import refusal
 from pullbench.model.routes import routes as routes
-from pullbench.model.spec import Spec
+from pullbench.model.spec import Load, Spec
 from pullbench.model.twin import Original, twins
 
 
@@ -37,6 +38,10 @@ class Trial:
     images: tuple[str, ...]
     bases: tuple[str, ...] = ()
     """What each pull brings before its image, of which that may have layers too."""
+    load: Load | None = None
+    """How its pulls are offered; None: as the spec says."""
+    stage: Stage | None = None
+    """The step of a stress test that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +81,13 @@ def plan(spec: Spec, facts: Facts) -> Plan:
     Raises UsageError where no cell is left.
     """
     cells, planned_out = plan_cells(spec, facts)
-    trials = tuple(_trials(spec, cells))
+    return plan_of(tuple(_trials(spec, cells)), cells, planned_out, spec, facts)
+
+
+def plan_of(
+    trials: tuple[Trial, ...], cells: Sequence[Cell], planned_out: Sequence[PlannedOut], spec: Spec, facts: Facts
+) -> Plan:
+    """A plan of these trials, with what they cost."""
     return Plan(
         cells=tuple(cells),
         trials=trials,
