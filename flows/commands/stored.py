@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, plain, print_stopping_findings, print_verdict, stdout_console
+from flows.console import plain, print_stopping_findings, print_verdict, stdout_console
+from flows.stress_view import result_table
 from pullbench.errors import UsageError
 from pullbench.report.choose import choose_run
 from pullbench.report.documents import run_document
@@ -59,8 +60,8 @@ def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
         return 0
     stdout = stdout_console()
     stdout.print(f"run {document['run_id']} ({document['name']}): {document['status']}", markup=False)
-    if document["cells"]:
-        stdout.print(cells_table(document["cells"]))
+    if (table := result_table(document)) is not None:
+        stdout.print(table)
         stdout.print()
     print_stopping_findings(stdout, document)
     print_verdict(stdout, document)

@@ -1,0 +1,105 @@
+"""What the shell shows of a stress test: progress step by step, and the steps as a table."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from flows.console import ShellProgress, cells_table, count, planned_out_lines
+from pullbench.model.plan import Plan, Trial, group_reasons
+from pullbench.model.record import Run, TrialResult
+from pullbench.model.sizes import format_bytes
+from pullbench.report import numbers, stress_words
+
+_STYLES = {"held": "green", "open": "dim", "missed": "bold red"}
+
+
+class StressProgress(ShellProgress):
+    """Progress of a stress test on stderr: a line a step, and on a terminal what is under way."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._status: Status | None = None
+        self._pulls = self._pulled = 0
+        self._began_s = 0.0
+
+    def planned(self, run: Run, plan: Plan, done: int) -> None:
+        if run.status == "complete":
+            self.note(f"run {run.run_id}: complete, nothing is left to measure")
+            return
+        self._pulls = sum(len(trial.images) for trial in plan.trials)
+        self._began_s = time.monotonic()
+        if done:
+            self.note(f"run {run.run_id}: goes on, {count(done, 'trial')} are stored")
+        size = "size not known" if plan.bytes is None else format_bytes(plan.bytes)
+        self.note(
+            f"run {run.run_id}: {ramp_of_plan(plan)}; to its end at most {count(len(plan.trials), 'trial')}, "
+            f"{count(self._pulls, 'pull')}, {size}"
+        )
+        for line in planned_out_lines(group_reasons(plan.planned_out)):
+            self.note(line)
+
+    def measured(self, trial: Trial, result: TrialResult) -> None:
+        self._pulled += result.record.pulls
+        if not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status("")
+            self._status.start()
+        where = "warm-up" if trial.stage is None else f"step {trial.stage.index}, {trial.stage.phase}"
+        spent_s = time.monotonic() - self._began_s
+        left_s = spent_s / self._pulled * max(0, self._pulls - self._pulled)
+        self._status.update(f"{where}: trial {trial.number} measured; at most {numbers.seconds(left_s)} left")
+
+    def ended(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def ramp_of_plan(plan: Plan) -> str:
+    """A ramp in a few words: `up 1, 2, 4, 8, hold, down 4, 2, 1`."""
+    said: list[str] = []
+    phase = ""
+    for stage in dict.fromkeys(trial.stage for trial in plan.trials if trial.stage is not None):
+        said.append(f"{stage.load:g}" if stage.phase == phase else f"{stage.phase} {stage.load:g}")
+        phase = stage.phase
+    return ", ".join(said)
+
+
+def result_table(document: dict[str, Any]) -> Table | None:
+    """What a run's document has measured: its steps, or its cells; None where it is nothing."""
+    if "stress" in document:
+        return steps_table(document["stress"]) if document["stress"]["steps"] else None
+    return cells_table(document["cells"]) if document["cells"] else None
+
+
+def steps_table(stress: dict[str, Any]) -> Table:
+    """The steps of a stress test, as its document has them."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    load = "at once" if stress["ramp"] == "concurrency" else "pulls/s"
+    for name in ("step", "phase", load, "pulls", "succeeded", "mean pull", "95% interval", "pulled", "95% interval"):
+        table.add_column(name, justify="left" if name == "phase" else "right", no_wrap=True)
+    for name in ("throughput", "client"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("objectives", overflow="fold")
+    for step in stress["steps"]:
+        failed = step["succeeded"] < step["pulls"]
+        table.add_row(
+            str(step["step"]),
+            step["phase"],
+            f"{step['load']:g}",
+            str(step["pulls"]),
+            Text(str(step["succeeded"]), style="bold red" if failed else ""),
+            numbers.seconds(step["mean_s"]),
+            numbers.seconds_range(step["mean_low_s"], step["mean_high_s"]),
+            stress_words.rate(step["rate"]),
+            stress_words.rate_range(step["rate_low"], step["rate_high"]),
+            numbers.rate(step["throughput_bytes_per_s"]),
+            numbers.percent(step["client_busy"]),
+            Text(stress_words.outcome(step), style=_STYLES[step["verdict"]]),
+        )
+    return table
