@@ -131,11 +131,17 @@ def show(
 @app.command()
 def lab(
     spec_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a spec that measures the lab.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Requests that a registry serves at once: a known capacity.")
+    ] = None,
+    service_ms: Annotated[
+        float, typer.Option(metavar="MS", min=0, max=10_000, help="How long each of them takes there.")
+    ] = 0.0,
 ) -> None:
     """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
     from flows.commands.lab import serve_lab
 
-    raise typer.Exit(serve_lab(spec_out))
+    raise typer.Exit(serve_lab(spec_out, slots=slots, service_ms=service_ms))
 
 
 @app.command()

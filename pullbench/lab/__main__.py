@@ -53,6 +53,8 @@ def _part(name: str, config: dict[str, Any]) -> Registry | Links:
         Contents(read_images(Path(config["images"])) if "images" in config else ()),
         upstream=config.get("upstream"),
         cache_folder=Path(config["cache_folder"]) if "cache_folder" in config else None,
+        slots=config.get("slots"),
+        service_s=config.get("service_s", 0.0),
         listener=socket.socket(fileno=config["listener"]),
     )
 

@@ -95,10 +95,12 @@ def _with_concurrency(spec: Spec, at_once: Sequence[int]) -> Spec:
 def _check_one_setting(cells: Sequence[Cell]) -> None:
     factors = {"engine": "engines", "registry": "registries", "proxy": "proxies", "platform": "platforms"}
     named = {**factors, "cache": "cache", "proxy_cache": "proxy_cache", "auth": "auth"}
-    for factor, key in named.items():
-        values = list(dict.fromkeys(str(getattr(cell, factor)) for cell in cells))
-        if len(values) > 1:
-            raise UsageError(
-                f"matrix.{key}: a stress test ramps one setting, and this matrix has {', '.join(values)}: choose one, "
-                f"`--set matrix.{key}=[{values[0]}]`"
-            )
+    values = {key: list(dict.fromkeys(str(getattr(cell, factor)) for cell in cells)) for factor, key in named.items()}
+    several = {key: found for key, found in values.items() if len(found) > 1}
+    if several:
+        first = next(iter(several))
+        there = "; ".join(f"{key} {', '.join(found)}" for key, found in several.items())
+        choice = " ".join(f"--set matrix.{key}=[{found[0]}]" for key, found in several.items())
+        raise UsageError(
+            f"matrix.{first}: a stress test ramps one setting, and this matrix has more ({there}): choose, such as `{choice}`"
+        )

@@ -94,8 +94,8 @@ def stressed(stored: StoredRun) -> Stressed:
     )
 
 
-def steps(stored: StoredRun) -> pd.DataFrame:
-    """One row a step in order; STEP_COLUMNS names the columns.
+def steps(stored: StoredRun, *, since: int = 0) -> pd.DataFrame:
+    """One row a step in order, from a step on; STEP_COLUMNS names the columns.
 
     Each trial is a replicate: `mean_s` is the mean of the trials' means of successful pulls, `rate` the geometric mean of
     successful pulls a second, both with a 95% interval over trials. `client_busy` is the median trial's; `rate_limited`
@@ -106,7 +106,8 @@ def steps(stored: StoredRun) -> pd.DataFrame:
         return pd.DataFrame(columns=STEP_COLUMNS)
     ordered = trials[trials["step"].notna()].sort_values("trial")
     begin = ordered["started_at"].min()
-    rows = [_step(stored, group, begin) for _, group in ordered.groupby("step", sort=True)]
+    wanted = ordered[ordered["step"] >= since]
+    rows = [_step(stored, group, begin) for _, group in wanted.groupby("step", sort=True)]
     return pd.DataFrame(rows, columns=STEP_COLUMNS)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pullbench.model.ramp import EndReason, StepVerdict
+from pullbench.model.spec_stress import RampKind
 from pullbench.report import numbers, objective_words
 from pullbench.report.stored import StoredRun, records
 from pullbench.report.stress import Recovery, Stressed, step_scores
@@ -15,15 +16,10 @@ STEP_VERDICTS = {"held": "held", "open": "not proven", "missed": "missed"}
 _CLIENT = "raise it further from more clients, or from a stronger one"
 
 
-def load(found: Stressed, value: float) -> str:
+def load(ramp: RampKind, value: float) -> str:
     """A load with its unit: `8 pulls at once`, `2.5 pulls a second`."""
     noun = "pull" if value == 1 else "pulls"
-    return f"{value:g} {noun} {'at once' if found.stress.ramp == 'concurrency' else 'a second'}"
-
-
-def short_load(found: Stressed, value: float) -> str:
-    """A load in a narrow place: `×8`, `2.5/s`."""
-    return f"×{value:g}" if found.stress.ramp == "concurrency" else f"{value:g}/s"
+    return f"{value:g} {noun} {'at once' if ramp == 'concurrency' else 'a second'}"
 
 
 def rate(value: float | None) -> str:
@@ -60,8 +56,10 @@ def knee(found: Stressed) -> str:
     if found.knee is None:
         if len(found.up) < 2 or found.end not in (EndReason.TOP, EndReason.CLIENT, EndReason.BROKE):
             return ""
-        return f"No knee is seen: up to {load(found, float(found.up['load'].max()))} more load brought more pulls a second."
-    said = f"The knee is at {load(found, found.knee)}: from there on more load brings no more pulls a second"
+        return f"No knee is seen: up to {load(found.stress.ramp, float(found.up['load'].max()))} more load brought more pulls a second."
+    said = (
+        f"The knee is at {load(found.stress.ramp, found.knee)}: from there on more load brings no more pulls a second"
+    )
     if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
         said += f" (95% interval {found.knee_low:g} to {found.knee_high:g})"
     return f"{said}."
@@ -75,10 +73,10 @@ def recovery(found: Stressed) -> str:
     if seen.held_at is None:
         said = "On the way down the objectives did not hold again"
     elif found.broke is None:
-        said = f"On the way down they held, from {load(found, seen.held_at)} on"
+        said = f"On the way down they held, from {load(found.stress.ramp, seen.held_at)} on"
     else:
         said = (
-            f"After the overload the objectives held again at {load(found, seen.held_at)}, "
+            f"After the overload the objectives held again at {load(found.stress.ramp, seen.held_at)}, "
             f"{numbers.seconds(seen.after_s)} after it ended"
         )
     return said + _beside(found, seen) + "."
@@ -113,8 +111,8 @@ def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
 def _title(found: Stressed) -> tuple[str, str]:
     """The status of the headline, and its title."""
     if first_step_missed(found):
-        return "missed", f"Missed at the first step already: {load(found, float(found.up.iloc[0]['load']))}"
-    up_to = "Nothing is shown to hold" if found.held is None else f"Holds up to {load(found, found.held)}"
+        return "missed", f"Missed at the first step already: {load(found.stress.ramp, float(found.up.iloc[0]['load']))}"
+    up_to = "Nothing is shown to hold" if found.held is None else f"Holds up to {load(found.stress.ramp, found.held)}"
     match found.end:
         case EndReason.BROKE:
             status = "partly" if recovered(found) is False or found.held is None else "met"
@@ -134,7 +132,7 @@ def _held(found: Stressed, stored: StoredRun) -> str:
         return ""
     row = records(found.up[found.up["load"] == found.held])[0]
     said = (
-        f"At {load(found, found.held)} every objective held: {rate(row['rate'])} "
+        f"At {load(found.stress.ramp, found.held)} every objective held: {rate(row['rate'])} "
         f"(95% interval {rate_range(row['rate_low'], row['rate_high'])}), a mean pull of {numbers.seconds(row['mean_s'])}"
     )
     for entry in step_scores(stored, int(row["step"])):
@@ -147,7 +145,7 @@ def _broke(found: Stressed, stored: StoredRun) -> str:
     if found.broke is None:
         return ""
     row = records(found.up[found.up["load"] == found.broke])[0]
-    said = f"At {load(found, found.broke)} {missed(stored, row)}."
+    said = f"At {load(found.stress.ramp, found.broke)} {missed(stored, row)}."
     if found.held is not None:
         said += f" The limit lies between {found.held:g} and {found.broke:g}."
     return said
@@ -158,12 +156,12 @@ def _why(found: Stressed, stored: StoredRun) -> str:
     if found.end is EndReason.CLIENT:
         row = records(found.up.tail(1))[0]
         busy = numbers.percent(row["client_busy"])
-        return f"At {load(found, row['load'])} this client was at {busy} of its own ceiling, so the ramp stopped; {_CLIENT}."
+        return f"At {load(found.stress.ramp, row['load'])} this client was at {busy} of its own ceiling, so the ramp stopped; {_CLIENT}."
     if found.end is EndReason.RATE_LIMITED:
         row = records(found.steps.tail(1))[0]
         answers = numbers.count(int(row["rate_limited"]), "answer")
         return (
-            f"At {load(found, row['load'])} the registry said 429 (too many requests), {answers}; the ramp stopped at once, "
+            f"At {load(found.stress.ramp, row['load'])} the registry said 429 (too many requests), {answers}; the ramp stopped at once, "
             "and `--resume` measures that step again."
         )
     if found.end is None:
@@ -184,14 +182,13 @@ def _beside(found: Stressed, seen: Recovery) -> str:
         Verdict.INCONCLUSIVE: "cannot be told from before",
         Verdict.TOO_FEW_SAMPLES: "has too few trials to compare",
     }
-    return f"; {load(found, seen.load)} {words[seen.beside.verdict]} ({times})"
+    return f"; {load(found.stress.ramp, seen.load)} {words[seen.beside.verdict]} ({times})"
 
 
-def step_line(found: Stressed) -> str:
-    """The last step in one line, for whoever watches."""
-    row = records(found.steps.tail(1))[0]
+def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
+    """A step in one line, for whoever watches."""
     said = (
-        f"step {row['step']}, {PHASES[row['phase']]}: {load(found, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
+        f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
         f"{rate(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
     )
     return f"{said}; {outcome(row)}"
