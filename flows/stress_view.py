@@ -34,11 +34,7 @@ class StressProgress(ShellProgress):
         self._began_s = time.monotonic()
         if done:
             self.note(f"run {run.run_id}: goes on, {count(done, 'trial')} are stored")
-        size = "size not known" if plan.bytes is None else format_bytes(plan.bytes)
-        self.note(
-            f"run {run.run_id}: {ramp_of_plan(plan)}; to its end at most {count(len(plan.trials), 'trial')}, "
-            f"{count(self._pulls, 'pull')}, {size}"
-        )
+        self.note(f"run {run.run_id}: {stress_line(plan)}")
         for line in planned_out_lines(group_reasons(plan.planned_out)):
             self.note(line)
 
@@ -60,14 +56,19 @@ class StressProgress(ShellProgress):
             self._status = None
 
 
-def ramp_of_plan(plan: Plan) -> str:
-    """A ramp in a few words: `up 1, 2, 4, 8, hold, down 4, 2, 1`."""
+def stress_line(plan: Plan) -> str:
+    """A stress test in a line: `up 1, 2, 4, hold 4, down 2, 1; at most 19 trials, …`."""
     said: list[str] = []
     phase = ""
     for stage in dict.fromkeys(trial.stage for trial in plan.trials if trial.stage is not None):
         said.append(f"{stage.load:g}" if stage.phase == phase else f"{stage.phase} {stage.load:g}")
         phase = stage.phase
-    return ", ".join(said)
+    size = "size not known" if plan.bytes is None else format_bytes(plan.bytes)
+    pulls = sum(len(trial.images) for trial in plan.trials)
+    return (
+        f"{', '.join(said)}; at most {count(len(plan.trials), 'trial')}, {count(pulls, 'pull')}, {size}, "
+        f"{plan.manifest_requests} manifest requests"
+    )
 
 
 def result_table(document: dict[str, Any]) -> Table | None:

@@ -107,6 +107,7 @@ def steps(found: Stressed) -> Html:
         Column(title="Step", number=True),
         Column(title="Phase"),
         Column(title="At once" if found.stress.ramp == "concurrency" else "Pulls/s", number=True),
+        Column(title="Objectives"),
         Column(title="Began", number=True, hint="since the first step began"),
         Column(title="Pulls", number=True, hint="succeeded of all"),
         Column(title="Mean pull", number=True, hint="mean of the trials' means, successful pulls"),
@@ -116,7 +117,6 @@ def steps(found: Stressed) -> Html:
         Column(title="95% interval", number=True, hint="Student t over trials"),
         Column(title="Throughput", number=True),
         Column(title="Client", number=True, hint="share of this client's own ceiling, the median trial's"),
-        Column(title="Objectives"),
     ]
     rows = [_step_row(row, percentiles, limit=row["load"] == found.held) for row in records(found.steps)]
     return table(columns, rows, caption=f"{numbers.count(len(rows), 'step')}; marked is the highest load that held")
@@ -180,6 +180,7 @@ def _recovery_card(found: Stressed) -> Html:
     if seen is None:
         return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", "No step of the way down was measured.")
     value = numbers.seconds(seen.after_s)
+    value = value if seen.after_s is None else f"≤ {value}"
     held = "" if seen.held_at is None else f"until it held, at {load(found.stress.ramp, seen.held_at)}"
     return _card("Recovery", kind, word, value, held, stress_words.recovery(found))
 
@@ -190,7 +191,8 @@ def _step_row(row: dict[str, object], percentiles: list[int], *, limit: bool) ->
         row["step"],
         row["phase"],
         f"{number['load']:g}",
-        numbers.seconds(number["at_s"]),
+        _outcome(row),
+        numbers.seconds(number["at_s"]) if number["at_s"] else "0",
         f"{number['succeeded']:,}/{number['pulls']:,}",
         numbers.seconds(number["mean_s"]),
         numbers.seconds_range(number["mean_low_s"], number["mean_high_s"]),
@@ -199,7 +201,6 @@ def _step_row(row: dict[str, object], percentiles: list[int], *, limit: bool) ->
         stress_words.rate_range(number["rate_low"], number["rate_high"]),
         numbers.rate(number["throughput_bytes_per_s"]),
         numbers.percent(number["client_busy"]),
-        _outcome(row),
     ]
     missed = row["verdict"] == "missed"
     return Row(contents=contents, kind="failed" if missed else "best" if limit and row["phase"] == "up" else None)

@@ -77,7 +77,7 @@ def recovery(found: Stressed) -> str:
     else:
         said = (
             f"After the overload the objectives held again at {load(found.stress.ramp, seen.held_at)}, "
-            f"{numbers.seconds(seen.after_s)} after it ended"
+            f"within {numbers.seconds(seen.after_s)} of its end"
         )
     return said + _beside(found, seen) + "."
 

@@ -165,7 +165,8 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
         rows = table[table["phase"] == phase]
         for ax in (above, below):
             if len(rows):
-                ax.axvspan(rows["at_s"].min(), last_s, color=GRID, alpha=0.22, linewidth=0)
+                ends_s = last_s if phase == "down" else rows["ends_s"].max()
+                ax.axvspan(rows["at_s"].min(), ends_s, color=GRID, alpha=0.5 if phase == "hold" else 0.25, linewidth=0)
         if len(rows):
             above.annotate(
                 _PHASE_NAMES[phase], (float(rows["at_s"].min()), 1), (4, -4), ("data", "axes fraction"),
