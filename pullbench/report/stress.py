@@ -137,9 +137,12 @@ def judged_step(found: Stressed) -> dict[str, Any] | None:
 
 def step_scores(stored: StoredRun, step: int) -> list[dict[str, Any]]:
     """The objectives of one step, in the form of `objectives.whole_run`."""
-    mine = of_step(stored, step)
+    return _scores(of_step(stored, step))
+
+
+def _scores(mine: StoredRun) -> list[dict[str, Any]]:
     rows = []
-    for name, target in stored.slo.items():
+    for name, target in mine.slo.items():
         if target is not None:
             found, n = score(name, mine, target)
             values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
@@ -160,13 +163,13 @@ def of_step(stored: StoredRun, step: int) -> StoredRun:
 def _step(stored: StoredRun, trials: pd.DataFrame, begin: pd.Timestamp) -> dict[str, Any]:
     first = records(trials.head(1))[0]
     mine = of_step(stored, int(first["step"]))
-    cell = records(tables.cells(mine.pulls, mine.trials))[0]
+    cell = tables.cell(mine.pulls, mine.trials)
     fine = mine.pulls[mine.pulls["ok"].astype(bool)]
     mean = slo.score_mean(list(tables.by_block(tables.latency_s(fine), fine["trial"]).values()), math.inf)
     rates = _rates(trials)
     rate = median_estimate([[value] for value in rates.values()])
     ended_at = (trials["started_at"] + pd.to_timedelta(trials["wall_s"], unit="s")).max()
-    verdict, missed = _verdict(step_scores(stored, int(first["step"])))
+    verdict, missed = _verdict(_scores(mine))
     return {
         "step": int(first["step"]),
         "phase": first["phase"],

@@ -47,7 +47,7 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
 
 def _cell(found: Stressed, stored: StoredRun, row: dict[str, Any]) -> dict[str, Any]:
     mine = of_step(stored, int(row["step"]))
-    cell = plain_records(tables.cells(mine.pulls, mine.trials))[0]
+    cell = plain_row(tables.cell(mine.pulls, mine.trials))
     return cell | {"offered_rate": row["load"] if found.stress.ramp == "rate" else None}
 
 
