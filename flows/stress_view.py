@@ -1,10 +1,7 @@
 """What the shell shows of a stress test: progress step by step, and the steps as a table."""
 
-import time
 from typing import Any
 
-from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -18,42 +15,30 @@ _STYLES = {"held": "green", "open": "dim", "missed": "bold red"}
 
 
 class StressProgress(ShellProgress):
-    """Progress of a stress test on stderr: a line a step, and on a terminal what is under way."""
+    """Progress of a stress test on stderr: a line a step, and between them how many pulls it may still come to."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._status: Status | None = None
-        self._pulls = self._pulled = 0
-        self._began_s = 0.0
+    _unit = "pulls, at most"
 
     def planned(self, run: Run, plan: Plan, done: int) -> None:
         if run.status == "complete":
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
             return
-        self._pulls = sum(len(trial.images) for trial in plan.trials)
-        self._began_s = time.monotonic()
+        self._total = sum(len(trial.images) for trial in plan.trials)
         if done:
             self.note(f"run {run.run_id}: goes on, {count(done, 'trial')} are stored")
         self.note(f"run {run.run_id}: {stress_line(plan)}")
         for line in planned_out_lines(group_reasons(plan.planned_out)):
             self.note(line)
 
-    def measured(self, trial: Trial, result: TrialResult) -> None:
-        self._pulled += result.record.pulls
-        if not self._console.is_terminal:
-            return
-        if self._status is None:
-            self._status = self._console.status("")
-            self._status.start()
-        where = "warm-up" if trial.stage is None else f"step {trial.stage.index}, {trial.stage.phase}"
-        spent_s = time.monotonic() - self._began_s
-        left_s = spent_s / self._pulled * max(0, self._pulls - self._pulled)
-        self._status.update(f"{where}: trial {trial.number} measured; at most {numbers.seconds(left_s)} left")
-
-    def ended(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+    def measured(self, _trial: Trial, result: TrialResult) -> None:
+        self._done += result.record.pulls
+        self._failed += result.record.pulls - result.record.succeeded
+        if self._console.is_terminal:
+            self._advance()
+        elif self._lines.due():
+            failed = f", {self._failed:,} failed" if self._failed else ""
+            left = self._lines.left(self._done, self._total)
+            self.note(f"{self._done:,} of at most {count(self._total, 'pull')}{failed}{left}")
 
 
 def stress_line(plan: Plan) -> str:
@@ -82,25 +67,31 @@ def steps_table(stress: dict[str, Any]) -> Table:
     """The steps of a stress test, as its document has them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     load = "at once" if stress["ramp"] == "concurrency" else "pulls/s"
-    for name in ("step", "phase", load, "pulls", "succeeded", "mean pull", "95% interval", "pulled", "95% interval"):
-        table.add_column(name, justify="left" if name == "phase" else "right", no_wrap=True)
-    for name in ("throughput", "client"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("objectives", overflow="fold")
+    for name in (
+        "step",
+        "phase",
+        load,
+        "objectives",
+        "succeeded",
+        "mean pull",
+        "95% interval",
+        "pulled",
+        "95% interval",
+    ):
+        table.add_column(name, justify="left" if name in ("phase", "objectives") else "right", no_wrap=True)
+    table.add_column("client", justify="right", no_wrap=True)
     for step in stress["steps"]:
         failed = step["succeeded"] < step["pulls"]
         table.add_row(
             str(step["step"]),
             step["phase"],
             f"{step['load']:g}",
-            str(step["pulls"]),
-            Text(str(step["succeeded"]), style="bold red" if failed else ""),
+            Text(stress_words.outcome(step), style=_STYLES[step["verdict"]]),
+            Text(f"{step['succeeded']:,}/{step['pulls']:,}", style="bold red" if failed else ""),
             numbers.seconds(step["mean_s"]),
             numbers.seconds_range(step["mean_low_s"], step["mean_high_s"]),
             stress_words.rate(step["rate"]),
             stress_words.rate_range(step["rate_low"], step["rate_high"]),
-            numbers.rate(step["throughput_bytes_per_s"]),
             numbers.percent(step["client_busy"]),
-            Text(stress_words.outcome(step), style=_STYLES[step["verdict"]]),
         )
     return table
