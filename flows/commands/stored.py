@@ -39,12 +39,18 @@ def list_runs(*, results: str, as_json: bool) -> int:
         Console(stderr=True).print(f"no runs in {results}; `pullbench demo` makes one", markup=False)
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "name", "started (UTC)", "status", "vantage", "labels"):
+    for column in ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels"):
         table.add_column(column)
     for run in found:
         labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
         table.add_row(
-            run.run_id, run.name, f"{run.started_at:%Y-%m-%d %H:%M}", run.status, plain(run.vantage), plain(labels)
+            run.run_id,
+            run.kind,
+            run.name,
+            f"{run.started_at:%Y-%m-%d %H:%M}",
+            run.status,
+            plain(run.vantage),
+            plain(labels),
         )
     stdout_console().print(table)
     return 0

@@ -168,7 +168,11 @@ def _limit_card(found: Stressed) -> Html:
 def _knee_card(found: Stressed) -> Html:
     unit = "pulls at once" if found.stress.ramp == "concurrency" else "pulls a second"
     value = numbers.NOT_KNOWN if found.knee is None else f"{found.knee:g}"
-    span = "" if found.knee_low is None else f", 95% interval {found.knee_low:g} to {found.knee_high:g}"
+    span = (
+        ""
+        if found.knee is None or found.knee_low is None
+        else f", 95% interval {found.knee_low:g} to {found.knee_high:g}"
+    )
     word = "seen" if found.knee is not None else "not seen"
     said = stress_words.knee(found) or "Too little was measured to say."
     return _card("Knee", "open", word, value, unit + span, said)

@@ -9,10 +9,11 @@ from pullbench.report import numbers, objective_words
 from pullbench.report.stored import StoredRun, records
 from pullbench.report.stress import Recovery, Stressed, step_scores
 from pullbench.report.verdicts import Headline
-from pullbench.stats.compare import Verdict
+from pullbench.stats.compare import MARGIN, Verdict
 
 PHASES = {"up": "up", "hold": "hold", "down": "down"}
 STEP_VERDICTS = {"held": "held", "open": "not proven", "missed": "missed"}
+_AS_OFFERED = 1 - MARGIN
 _CLIENT = "raise it further from more clients, or from a stronger one"
 
 
@@ -53,16 +54,18 @@ def first_step_missed(found: Stressed) -> bool:
 
 def knee(found: Stressed) -> str:
     """Where more load brings nothing."""
-    if found.knee is None:
-        if len(found.up) < 2 or found.end not in (EndReason.TOP, EndReason.CLIENT, EndReason.BROKE):
-            return ""
-        return f"No knee is seen: up to {load(found.stress.ramp, float(found.up['load'].max()))} more load brought more pulls a second."
-    said = (
-        f"The knee is at {load(found.stress.ramp, found.knee)}: from there on more load brings no more pulls a second"
-    )
-    if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
-        said += f" (95% interval {found.knee_low:g} to {found.knee_high:g})"
-    return f"{said}."
+    up = found.up
+    if found.knee is not None:
+        said = f"The knee is at {load(found.stress.ramp, found.knee)}: from there on more load brings no more pulls a second"
+        if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
+            said += f" (95% interval {found.knee_low:g} to {found.knee_high:g})"
+        return f"{said}."
+    if len(up) < 2 or found.end not in (EndReason.TOP, EndReason.CLIENT, EndReason.BROKE):
+        return ""
+    last = records(up.tail(1))[0]
+    if found.stress.ramp == "rate" and last["rate_high"] < _AS_OFFERED * last["load"]:
+        return f"Of {load('rate', last['load'])} offered, {rate(last['rate'])} came through: the most that is carried."
+    return f"No knee is seen: up to {load(found.stress.ramp, last['load'])} more load brought more pulls a second."
 
 
 def recovery(found: Stressed) -> str:
@@ -98,14 +101,15 @@ def bracket(found: Stressed) -> str:
 
 
 def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
-    """What a step missed, with what was measured and asked."""
+    """How many objectives a step missed, and which, with what was measured and asked."""
     told = [
-        f"the {objective_words.NAMES[entry['name']]} is {objective_words.measured(entry)} where "
+        f"{objective_words.NAMES[entry['name']]} {objective_words.measured(entry)} where "
         f"{objective_words.asked(entry['name'], entry['target'])} is asked"
         for entry in step_scores(stored, int(row["step"]))
         if entry["verdict"] == "missed"
     ]
-    return objective_words.listed(told)
+    verb = "is" if len(told) == 1 else "are"
+    return f"{numbers.count(len(told), 'objective')} {verb} missed: {objective_words.listed(told)}"
 
 
 def _title(found: Stressed) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def test_the_sentence_says_limit_reason_knee_and_recovery(broken: StoredRun, fou
     for part in (
         "At 8 pulls at once every objective held: ",
         "at least 99.9% success is not proven by 72 pulls.",
-        "At 16 pulls at once the mean pull time is ",
+        "At 16 pulls at once 1 objective is missed: mean pull time ",
         "where at most 300 ms is asked. The limit lies between 8 and 16.",
         "The knee is at ",
         "After the overload the objectives held again at 8 pulls at once, within ",
@@ -147,6 +147,16 @@ def test_a_rate_is_judged_by_what_arrives_and_what_comes_through() -> None:
     assert (found.held, found.broke) == (40, 80)
     assert found.knee == 40
     assert stress_words.headline(found, stored).title == "Holds up to 40 pulls a second, breaks at 80"
+
+
+def test_a_rate_that_does_not_come_through_says_how_much_does() -> None:
+    """From 20 offered to 80 more comes through, so no step is a knee; and yet 40 is all that is carried."""
+    found = stressed(synthetic_stress.stored(Service(stress=RATE.model_copy(update={"steps": [5, 20, 80]}))))
+    assert found.knee is None
+    said = stress_words.knee(found)
+    assert said.startswith("Of 80 pulls a second offered, ") and said.endswith(
+        "/s came through: the most that is carried."
+    )
 
 
 def test_loads_that_were_planned_out_are_no_steps_that_are_missing() -> None:
