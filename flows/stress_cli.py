@@ -38,7 +38,7 @@ def stress(
 
     code = run_spec(
         spec,
-        sets=[*(sets or []), *_assignments(ramp, steps, hold)],
+        sets=[*(sets or []), *assignments(ramp, steps, hold)],
         results=results,
         reports=reports,
         resume=resume,
@@ -51,7 +51,7 @@ def stress(
     raise typer.Exit(code)
 
 
-def _assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[str]:
+def assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[str]:
     """The options as changes to the spec; what they say wrong is told with the key path there."""
     made = [] if ramp is None else [f"stress.ramp={ramp}"]
     if steps is not None:

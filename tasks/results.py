@@ -55,7 +55,8 @@ class Artifacts:
 
     def stress(self, document: dict[str, Any]) -> None:
         """The verdict of a stress test and its steps, from the same document as `stress --json`."""
-        self.progress(1.0)
+        if document["status"] == "complete":
+            self.progress(1.0)  # of the trials that it came to, which may be fewer than it might have
         self._send(create_markdown_artifact, markdown=run_summary(document), key="verdict")
         self._send(
             create_table_artifact,

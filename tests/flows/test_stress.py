@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.commands.check import show_plan
 from flows.conduct import Outcome, Prepared, Request, conduct
+from flows.stress_cli import assignments
 from flows.stress_view import StressProgress, result_table, stress_line
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
@@ -220,3 +222,35 @@ def test_a_results_table_has_a_row_a_step(tmp_path: Path) -> None:
     assert table.row_count == 2
     assert result_table({"stress": {"steps": []}, "cells": []}) is None
     assert result_table({"cells": []}) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [
+        ((None, None, None), []),
+        (("rate", "0.5,2", 0), ["stress.ramp=rate", "stress.steps=[0.5, 2]", "stress.hold=0"]),
+        ((None, "1, 2,4", None), ["stress.steps=[1, 2, 4]"]),
+    ],
+)
+def test_the_commands_options_are_changes_to_the_spec(
+    options: tuple[str | None, str | None, int | None], made: list[str]
+) -> None:
+    assert assignments(*options) == made
+
+
+def test_loads_that_are_no_numbers_are_refused_by_the_options_name() -> None:
+    with pytest.raises(UsageError, match=r"--steps 1,x: write the loads like 1,2,4,8,16"):
+        assignments(None, "1,x", None)
+
+
+def test_the_plan_tells_what_a_stress_test_comes_to_or_why_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX, stress=STRESS)))
+    show_plan(path, sets=[], offline=True, as_json=True)
+    assert json.loads(capsys.readouterr().out)["stress"]["manifest_requests"] == 2 * 26
+    show_plan(path, sets=["matrix.auth=[persisted, per-pull]"], offline=True, as_json=True)
+    assert json.loads(capsys.readouterr().out)["stress"]["refused"].startswith("matrix.auth: a stress test ramps one")
+    show_plan(path, sets=[], offline=True, as_json=False)
+    assert "up 1, 2, hold 2, down 1; at most 13 trials, 26 pulls, size not known" in capsys.readouterr().out
