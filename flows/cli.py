@@ -20,6 +20,7 @@ from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
 from flows.runs_cli import app as runs_app
+from flows.stress_cli import app as stress_app
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
@@ -35,6 +36,7 @@ app.add_typer(images_app, name="images")
 app.add_typer(metrics_app, name="metrics")
 app.add_typer(check_app)
 app.add_typer(compare_app)
+app.add_typer(stress_app)
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(runs_app, name="runs")
 
@@ -132,11 +134,17 @@ def show(
 @app.command()
 def lab(
     spec_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a spec that measures the lab.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Requests that a registry serves at once: a known capacity.")
+    ] = None,
+    service_ms: Annotated[
+        float, typer.Option(metavar="MS", min=0, max=10_000, help="How long each of them takes there.")
+    ] = 0.0,
 ) -> None:
     """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
     from flows.commands.lab import serve_lab
 
-    raise typer.Exit(serve_lab(spec_out))
+    raise typer.Exit(serve_lab(spec_out, slots=slots, service_ms=service_ms))
 
 
 @app.command()

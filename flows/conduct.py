@@ -12,15 +12,17 @@ from typing import Any, Protocol
 
 from flows.budget import BudgetMeter, shortfalls
 from flows.logged import LoggedProgress, open_log, tell_stderr
+from flows.ramp import climb
 from flows.setup_view import setup_lines
 from pullbench.bench.session import Session, Stored
-from pullbench.bench.specfile import load_spec
+from pullbench.bench.specfile import load_spec, load_stress_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import Plan, Trial, plan_cells, unknown_image
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.plan import Plan, Trial, unknown_image
+from pullbench.model.record import Run, RunKind, TrialResult
 from pullbench.model.spec import Overrides
+from pullbench.model.spec_stress import StressOverrides
 from pullbench.report.documents import run_document
 from pullbench.report.render import check_out_dir
 from pullbench.store.dataset import ResultStore
@@ -35,7 +37,7 @@ class Request:
     """What a person asks for when a benchmark is started, from the shell, the form or a schedule."""
 
     spec: Path
-    overrides: Overrides = field(default_factory=Overrides)
+    overrides: Overrides | StressOverrides = field(default_factory=Overrides)
     sets: tuple[str, ...] = ()
     vantage: str = "local"
     results: str = "results"
@@ -45,6 +47,7 @@ class Request:
     resume: str | None = None
     skip_preflight: bool = False
     report: bool = True
+    kind: RunKind = "benchmark"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +83,15 @@ class Prepared:
     """A valid spec, its session, and what is known before anything is stored."""
 
     def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
-        loaded = load_spec(request.spec, sets=request.sets, overrides=request.overrides)
+        load = load_stress_spec if request.kind == "stress" else load_spec
         self.request = request
         self.session = Session(
-            loaded, ResultStore(request.results), vantage=request.vantage, environ=os.environ, block=block
+            load(request.spec, sets=request.sets, overrides=request.overrides),
+            ResultStore(request.results),
+            vantage=request.vantage,
+            kind=request.kind,
+            environ=os.environ,
+            block=block,
         )
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
@@ -107,7 +115,7 @@ class Prepared:
         if self.request.report:
             check_out_dir(self.request.reports)
         if self.stored() is None:
-            plan_cells(self.session.spec, self.facts())
+            self.session.plan(self.facts())
 
     def use_facts(self, facts: Facts) -> None:
         """Take facts that are known already, in place of asking."""
@@ -141,13 +149,15 @@ def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
         facts, plan, finished = stored.facts, stored.plan, stored.finished
         run = session.reopen(stored)
     prepared.run_id = run.run_id
-    left = [trial for trial in plan.trials if trial.number not in finished]
     progress.planned(run, plan, len(finished))
-    if left:
+    if stored is None or not stored.over:
         for line in setup_lines(plan, session.spec):
             progress.note(line)
-        for shortfall in shortfalls(session.spec.budget, plan) if stored is None else ():
+        for shortfall in (
+            shortfalls(session.spec.budget, plan) if stored is None and request.kind == "benchmark" else ()
+        ):
             progress.note(f"{shortfall}: the run stops there")
+        stopped = None
         with _closing(session, run):
             if not request.skip_preflight:
                 _check(
@@ -155,9 +165,13 @@ def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
                 )
             if (missing := unknown_image(plan, facts)) is not None:
                 raise PreflightFailed(f"no load was sent: {missing}")
-            _measure(left, run, facts, session, steps, progress)
-            _check_all_is_there(run, plan, session)
-        run = session.finish(run, "complete")
+            if request.kind == "stress":
+                stopped = climb(run, facts, session, steps, progress, resumed=bool(finished))
+            else:
+                left = [trial for trial in plan.trials if trial.number not in finished]
+                _measure(left, run, facts, session, steps, progress)
+                _check_all_is_there(run, plan, session)
+        run = session.finish(run, "complete" if stopped is None else "incomplete", stopped)
     return _conclude(run, session, request, steps, progress)
 
 
@@ -166,12 +180,12 @@ def _closing(session: Session, run: Run) -> Iterator[None]:
     """Whatever stops a run, what was measured is kept and the run is marked: `failed` only where nothing was."""
     try:
         yield
-    except PreflightFailed:
-        session.finish(run, "incomplete" if session.store.finished_trials(run.run_id) else "failed")
+    except PreflightFailed as error:
+        session.finish(run, "incomplete" if session.store.finished_trials(run.run_id) else "failed", str(error))
         raise
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(PullbenchError):
-            session.finish(run, "incomplete")
+            session.finish(run, "incomplete", str(error) if isinstance(error, PullbenchError) else "interrupted")
         raise
 
 
@@ -243,6 +257,10 @@ def _judgement(document: dict[str, Any]) -> tuple[int, str]:
     missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
     findings = document["preflight"]["findings"]
     unknown = [f"{entry['check']} of {entry['target']}" for entry in findings if entry["status"] == Status.ERROR]
+    if document["kind"] == "stress" and document["status"] == "incomplete":
+        return 3, f"incomplete: {document['stress']['stopped']}; go on with `--resume {document['run_id']}`"
+    if missed and document["kind"] == "stress":
+        return 1, f"complete, SLO missed by the first step: {', '.join(missed)}"
     if missed:
         return 1, f"complete, SLO missed: {', '.join(missed)}"
     if unknown:

@@ -54,6 +54,8 @@ def planned_out_lines(reasons: Mapping[str, int]) -> list[str]:
 class ShellProgress:
     """Progress of a run on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+    _unit = "trials"
+
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar: Progress | None = None
@@ -104,9 +106,9 @@ class ShellProgress:
 
     def _advance(self) -> None:
         if self._bar is None:
-            columns = (TextColumn("trials"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            columns = (TextColumn(self._unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
-            self._task = self._bar.add_task("trials", total=self._total, completed=self._done - 1)
+            self._task = self._bar.add_task(self._unit, total=self._total, completed=self._done - 1)
             self._bar.start()
         self._bar.update(self._task, completed=self._done)
         self._bar.refresh()

@@ -146,12 +146,12 @@ def pull_benchmark(
         skip_preflight=skip_preflight,
         report=report,
     )
-    return _measure(request, _INVOCATION.get())
+    return measure(request)
 
 
-def _measure(request: Request, invocation: Invocation | None) -> State[Any]:
-    """The flow's body: what went wrong is the state's message, and in the shell's hands as it was."""
-    artifacts = Artifacts()
+def measure(request: Request) -> State[Any]:
+    """The body of this flow and of `stress-test`: what went wrong is the state's message, and in the shell's hands as it was."""
+    artifacts, invocation = Artifacts(), _INVOCATION.get()
     try:
         prepared = invocation.prepared if invocation else Prepared(request, block=prefect_secret)
         with prepared.session:
@@ -168,7 +168,13 @@ def _measure(request: Request, invocation: Invocation | None) -> State[Any]:
     if invocation is not None:
         invocation.outcome = outcome
     get_run_logger().info("run %s: %s. %s", outcome.run_id, outcome.message, outcome.document["headline"]["sentence"])
-    artifacts.cells(outcome.document)
+    if request.kind == "stress":
+        artifacts.stress(outcome.document)
+    else:
+        artifacts.cells(outcome.document)
     if outcome.report is not None:
         artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))
-    return Completed(message=f"run {outcome.run_id}: {outcome.message}")
+    message = f"run {outcome.run_id}: {outcome.message}"
+    if outcome.document["status"] == "incomplete":
+        return Failed(name="Incomplete", message=message)
+    return Completed(message=message)

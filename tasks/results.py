@@ -15,7 +15,7 @@ from prefect.artifacts import (
 
 from pullbench.model.finding import Finding
 from pullbench.model.plan import FACTORS
-from pullbench.report.markdown import escape_markdown
+from pullbench.report.markdown import escape_markdown, run_summary
 
 
 class Artifacts:
@@ -51,6 +51,18 @@ class Artifacts:
             table=[_cell_row(cell) for cell in document["cells"]],
             key="cells",
             description=f"Run {document['run_id']}: one row a cell; times in seconds, rates in bytes a second",
+        )
+
+    def stress(self, document: dict[str, Any]) -> None:
+        """The verdict of a stress test and its steps, from the same document as `stress --json`."""
+        if document["status"] == "complete":
+            self.progress(1.0)  # of the trials that it came to, which may be fewer than it might have
+        self._send(create_markdown_artifact, markdown=run_summary(document), key="verdict")
+        self._send(
+            create_table_artifact,
+            table=[_step_row(step) for step in document["stress"]["steps"]],
+            key="steps",
+            description=f"Run {document['run_id']}: one row a step; times in seconds, rates in pulls a second",
         )
 
     def report(self, report: Path, address: str | None) -> None:
@@ -92,3 +104,10 @@ def _cell_row(cell: dict[str, Any]) -> dict[str, Any]:
     rounded = {name: None if value is None else float(f"{value:.4g}") for name, value in times.items()}
     rate = cell["throughput_bytes_per_s"]
     return row | rounded | {"throughput_bytes_per_s": None if rate is None else round(rate)}
+
+
+def _step_row(step: dict[str, Any]) -> dict[str, Any]:
+    row = {name: step[name] for name in ("step", "phase", "load", "pulls", "succeeded")}
+    measured = {name: step[name] for name in ("mean_s", "mean_low_s", "mean_high_s", "rate", "rate_low", "rate_high")}
+    rounded = {name: None if value is None else float(f"{value:.4g}") for name, value in measured.items()}
+    return row | rounded | {"verdict": step["verdict"], "missed": ", ".join(step["missed"])}

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from flows.budget import shortfalls
 from flows.check import Checked, check, exit_code, verdict
@@ -13,14 +14,18 @@ from flows.findings_view import STATUS_STYLES, findings_view
 from flows.plain import plain
 from flows.prefect_secret import prefect_secret
 from flows.setup_view import setup_lines
+from flows.stress_view import stress_line
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
 from pullbench.errors import UsageError
+from pullbench.model.facts import Facts
 from pullbench.model.finding import findings_document
 from pullbench.model.plan import group_reasons
 from pullbench.model.plan import plan as make_plan
 from pullbench.model.sizes import format_bytes
+from pullbench.model.spec import Spec
+from pullbench.model.stress_plan import plan_stress
 from pullbench.preflight.junit import junit_xml
 from pullbench.store.dataset import ResultStore
 from pullbench.store.files import put_on_disk
@@ -89,7 +94,8 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
             facts = session.gather()
     made = make_plan(loaded.spec, facts)
     if as_json:
-        print(json.dumps(made.as_dict() | {"shortfalls": shortfalls(loaded.spec.budget, made)}, indent=2))
+        document = made.as_dict() | {"shortfalls": shortfalls(loaded.spec.budget, made)}
+        print(json.dumps(document | _stress_document(loaded.spec, facts), indent=2))
         return 0
     stdout = stdout_console()
     stdout.print(plan_table(made))
@@ -109,4 +115,23 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
         f"{len(made.cells)} cells in {blocks} blocks ({loaded.spec.warmup} of them warm-up): {len(made.trials)} trials, "
         f"{sum(len(trial.images) for trial in made.trials)} pulls, {size}, {made.manifest_requests} manifest requests"
     )
+    if loaded.spec.stress is not None:
+        stdout.print(plain(f"`pullbench stress {spec}`: {_stress_text(loaded.spec, facts)}"))
     return 0
+
+
+def _stress_document(spec: Spec, facts: Facts) -> dict[str, Any]:
+    """What a stress test of the spec would come to at most, where the spec has one; or why there can be none."""
+    if spec.stress is None:
+        return {}
+    try:
+        return {"stress": plan_stress(spec, facts).as_dict()}
+    except UsageError as error:
+        return {"stress": {"refused": str(error)}}
+
+
+def _stress_text(spec: Spec, facts: Facts) -> str:
+    try:
+        return stress_line(plan_stress(spec, facts))
+    except UsageError as error:
+        return str(error)

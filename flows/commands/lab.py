@@ -9,9 +9,9 @@ from pullbench.errors import UsageError
 from pullbench.lab.world import World
 
 
-def serve_lab(spec_out: Path | None) -> int:
+def serve_lab(spec_out: Path | None, *, slots: int | None = None, service_ms: float = 0.0) -> int:
     """Serve until SIGINT or SIGTERM, which are the way to end it: exit 0."""
-    with World.start() as world:
+    with World.start(slots=slots, service_s=service_ms / 1000) as world:
         text = as_yaml(world.spec(False))
         if spec_out is None:
             print(text, flush=True)

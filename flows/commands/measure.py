@@ -1,4 +1,4 @@
-"""`run` and `demo`: prepare while Prefect starts, call the flow, tell the outcome."""
+"""`run`, `stress` and `demo`: prepare while Prefect starts, call the flow, tell the outcome."""
 
 import contextlib
 import json
@@ -11,12 +11,14 @@ from rich.console import Console
 
 from flows import interruption
 from flows.conduct import Outcome, Prepared, Request
-from flows.console import ShellProgress, cells_table, print_verdict, stdout_console
+from flows.console import ShellProgress, print_verdict, stdout_console
 from flows.prefect_secret import prefect_secret
 from flows.prefect_start import PrefectStart
+from flows.stress_view import StressProgress, result_table
 from pullbench.bench.specfile import as_yaml
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.lab.world import World
+from pullbench.model.record import RunKind
 from pullbench.report.documents import run_document
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ def run_spec(
     report: bool,
     log_json: Path | None = None,
     as_json: bool,
+    kind: RunKind = "benchmark",
 ) -> int:
-    """Measure a spec through the flow `pull-benchmark`; the exit code."""
+    """Measure a spec through the flow `pull-benchmark`, or `stress-test`; the exit code."""
     request = Request(
         spec=spec,
         sets=tuple(sets),
@@ -47,6 +50,7 @@ def run_spec(
         skip_preflight=skip_preflight,
         report=report,
         log_json=log_json,
+        kind=kind,
     )
     return _measure(request, as_json=as_json)
 
@@ -64,7 +68,7 @@ def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool) -> int:
 
 
 def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = None) -> int:
-    progress = ShellProgress(Console(stderr=True))
+    progress = (StressProgress if request.kind == "stress" else ShellProgress)(Console(stderr=True))
     prepared = Prepared(request, block=prefect_secret)
     if request.resume is not None:
         prepared.look_ahead()  # a run that cannot be resumed need not wait for Prefect
@@ -94,11 +98,13 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
 
 def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
     from flows.pull_benchmark import Invocation, invoked_by, pull_benchmark
+    from flows.stress_test import stress_test
 
+    flow: Callable[..., object] = stress_test if prepared.request.kind == "stress" else pull_benchmark
     request = prepared.request
     invocation = Invocation(prepared, progress)
     with invoked_by(invocation), _without_server(prepared, invocation, progress):
-        pull_benchmark(
+        flow(
             spec=str(request.spec),
             vantage=request.vantage,
             settings=[_without_secret(setting) for setting in request.sets],
@@ -153,8 +159,8 @@ def _tell_what_is_stored(prepared: Prepared, *, as_json: bool) -> None:
     document = run_document(prepared.session.store, prepared.run_id)
     if as_json:
         _print_document(document)
-    elif document["cells"]:
-        stdout_console().print(cells_table(document["cells"]))
+    elif (table := result_table(document)) is not None:
+        stdout_console().print(table)
 
 
 def _print_document(document: dict[str, Any]) -> None:
@@ -163,8 +169,9 @@ def _print_document(document: dict[str, Any]) -> None:
 
 def _print_outcome(outcome: Outcome) -> None:
     stdout = stdout_console()
-    stdout.print(cells_table(outcome.document["cells"]))
-    stdout.print()
+    if (table := result_table(outcome.document)) is not None:
+        stdout.print(table)
+        stdout.print()
     print_verdict(stdout, outcome.document)
     stdout.print(f"run {outcome.run_id}: {outcome.message}", markup=False)
     if outcome.report is not None:

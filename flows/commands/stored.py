@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows.console import cells_table, plain, print_stopping_findings, print_verdict, stdout_console
+from flows.console import plain, print_stopping_findings, print_verdict, stdout_console
+from flows.stress_view import result_table
 from pullbench.errors import UsageError
 from pullbench.report.choose import choose_run
 from pullbench.report.documents import run_document
@@ -38,12 +39,18 @@ def list_runs(*, results: str, as_json: bool) -> int:
         Console(stderr=True).print(f"no runs in {results}; `pullbench demo` makes one", markup=False)
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "name", "started (UTC)", "status", "vantage", "labels"):
+    for column in ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels"):
         table.add_column(column)
     for run in found:
         labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
         table.add_row(
-            run.run_id, run.name, f"{run.started_at:%Y-%m-%d %H:%M}", run.status, plain(run.vantage), plain(labels)
+            run.run_id,
+            run.kind,
+            run.name,
+            f"{run.started_at:%Y-%m-%d %H:%M}",
+            run.status,
+            plain(run.vantage),
+            plain(labels),
         )
     stdout_console().print(table)
     return 0
@@ -59,8 +66,8 @@ def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
         return 0
     stdout = stdout_console()
     stdout.print(f"run {document['run_id']} ({document['name']}): {document['status']}", markup=False)
-    if document["cells"]:
-        stdout.print(cells_table(document["cells"]))
+    if (table := result_table(document)) is not None:
+        stdout.print(table)
         stdout.print()
     print_stopping_findings(stdout, document)
     print_verdict(stdout, document)

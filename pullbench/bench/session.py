@@ -26,7 +26,8 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import EngineFacts, Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial, plan, routes, unknown_image
-from pullbench.model.record import Run, RunStatus, TrialResult
+from pullbench.model.record import Run, RunKind, RunStatus, TrialResult
+from pullbench.model.stress_plan import plan_stress
 from pullbench.preflight.runner import preflight
 from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -42,12 +43,14 @@ class Stored:
     facts: Facts
     plan: Plan
     finished: frozenset[int]
+    over: bool
+    """Nothing is left to measure."""
 
 
 class Session:
     """Holds what a run needs and does its single steps; the order of steps and the policy are the flows'.
 
-    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`.
+    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`. `kind` decides how the spec is planned.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Session:
         store: ResultStore,
         *,
         vantage: str,
+        kind: RunKind = "benchmark",
         environ: Mapping[str, str],
         block: Callable[[str], str] | None = None,
         clock: Clock | None = None,
@@ -64,6 +68,7 @@ class Session:
         self.spec = loaded.spec
         self.store = store
         self.vantage = vantage
+        self.kind = kind
         self.clock = clock or SystemClock()
         self.keychain = Keychain(environ=environ, block=block)
         self.engines: dict[str, Engine] = {
@@ -87,15 +92,20 @@ class Session:
         self._remember_stores(facts.engines.values())
         return facts
 
+    def plan(self, facts: Facts) -> Plan:
+        """What the run will do; of a stress test, the most that it can come to. Raises UsageError where nothing is left."""
+        return plan_stress(self.spec, facts) if self.kind == "stress" else plan(self.spec, facts)
+
     def begin(self, facts: Facts) -> tuple[Run, Plan]:
         """Plan, and store the run as `running` before anything is measured."""
-        made = plan(self.spec, facts)
+        made = self.plan(facts)
         started_at = datetime.now(UTC)
         self._measure_ceiling()
         run = Run(
             run_id=new_run_id(started_at, secrets.token_bytes(2)),
             vantage=self.vantage,
             name=self.spec.name,
+            kind=self.kind,
             labels=self.spec.labels,
             started_at=started_at,
             seed=self.spec.seed,
@@ -112,11 +122,14 @@ class Session:
     def stored(self, run_id: str) -> Stored:
         """A run to go on with; nothing is written and nothing contacted but the daemons of its engines.
 
-        Raises UsageError where the spec or the vantage is another than the run's, an engine of it is gone or has another
+        Raises UsageError where the spec, the vantage or the kind is another than the run's, an engine of it is gone or has another
         store, or nothing was measured because the run did not know its images.
         """
         run = self._latest_unfinished() if run_id == "latest" else self.store.run(run_id)
         run_id = run.run_id
+        if run.kind != self.kind:
+            command = "stress" if run.kind == "stress" else "run"
+            raise UsageError(f"--resume {run_id}: it is a {run.kind} run: go on with `pullbench {command}`")
         if run.spec_hash != self.loaded.hash:
             raise UsageError(
                 f"--resume {run_id}: the run was made of another spec than {self.loaded.source} ({self._differing(run)}); "
@@ -125,20 +138,22 @@ class Session:
         if run.vantage != self.vantage:
             raise UsageError(f"--resume {run_id}: it was measured at vantage '{run.vantage}', not '{self.vantage}'")
         facts = Facts.from_json(run.facts)
-        made = plan(self.spec, facts)
+        made = self.plan(facts)
         if (missing := unknown_image(made, facts)) is not None:
             raise UsageError(f"--resume {run_id}: it never knew {missing}; start a new run")
         finished = self.store.finished_trials(run_id)
-        if len(finished) < len(made.trials):
+        # How many trials a stress test has is known once it is complete.
+        over = run.status == "complete" if self.kind == "stress" else len(finished) == len(made.trials)
+        if not over:
             self._check_engines_are_back(run_id, made, facts)
-        return Stored(run=run, facts=facts, plan=made, finished=finished)
+        return Stored(run=run, facts=facts, plan=made, finished=finished, over=over)
 
     def reopen(self, stored: Stored) -> Run:
         """Mark a stored run as going on; one of which nothing is left to measure stays as it is."""
-        if len(stored.finished) == len(stored.plan.trials):
+        if stored.over:
             return stored.run
         self._measure_ceiling()
-        run = dataclasses.replace(stored.run, status="running", finished_at=None)
+        run = dataclasses.replace(stored.run, status="running", finished_at=None, stopped=None)
         self.store.write_run(run)
         return run
 
@@ -181,12 +196,12 @@ class Session:
                 brought=self._brought_into(store_id),
                 before_pulls=before_pulls,
                 ceiling=self._ceiling,
-                load=self.spec.load,
+                load=trial.load or self.spec.load,
                 seed=self.spec.seed,
             )
             result = self._proxy_cache.conclude(trial, ready, result)
             stored = stored_bytes(cell, ready.requests, brought)
-            result = dataclasses.replace(result, setup_bytes=result.setup_bytes + stored)
+            result = _placed(trial, dataclasses.replace(result, setup_bytes=result.setup_bytes + stored))
         except RegistryError as error:
             raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
         except OSError as error:  # of the folders that engines make for a trial: a pull's own is the pull's failure
@@ -199,9 +214,11 @@ class Session:
         self.store.write_trial(run_id, self.vantage, trial, result)
         return result
 
-    def finish(self, run: Run, status: RunStatus) -> Run:
-        """Store the run's end; a complete run is compacted to one part a table."""
-        finished = dataclasses.replace(run, status=status, finished_at=datetime.now(UTC))
+    def finish(self, run: Run, status: RunStatus, stopped: str | None = None) -> Run:
+        """Store the run's end, and why it stopped early; a complete run is compacted to one part a table."""
+        finished = dataclasses.replace(run, status=status, finished_at=datetime.now(UTC), stopped=stopped)
+        if status == "complete" and self.kind == "stress":
+            finished = dataclasses.replace(finished, trials_planned=len(self.store.finished_trials(run.run_id)))
         if status == "complete":
             self.store.compact(run.run_id)
             self._leave_daemons_as_found(run.run_id)
@@ -239,7 +256,7 @@ class Session:
 
     def _latest_unfinished(self) -> Run:
         for run in self.store.runs():
-            if run.status != "complete" and run.spec_hash == self.loaded.hash:
+            if run.status != "complete" and (run.spec_hash, run.kind) == (self.loaded.hash, self.kind):
                 return run
         raise UsageError(
             f"--resume latest: no unfinished run of {self.loaded.source} is stored; `pullbench runs` lists them"
@@ -280,3 +297,11 @@ def _told(error: OSError) -> str:
     return (
         f"{where}{error.strerror or error}; mend that (TMPDIR says where engines put theirs), then go on with --resume"
     )
+
+
+def _placed(trial: Trial, result: TrialResult) -> TrialResult:
+    """The result with the step of a stress test that its trial belongs to."""
+    if trial.stage is None:
+        return result
+    record = dataclasses.replace(result.record, step=trial.stage.index, phase=trial.stage.phase)
+    return dataclasses.replace(result, record=record)

@@ -4,20 +4,27 @@ import glob
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
 from pullbench.bench.facts import offline_facts
 from pullbench.errors import UsageError
 from pullbench.model.plan import plan_cells
-from pullbench.model.spec import Overrides, ProxyEntry, RegistryEntry, Spec, read_spec
+from pullbench.model.spec import ProxyEntry, RegistryEntry, Spec, Stress, read_spec
+from pullbench.model.stress_plan import plan_stress
 
 _MAX_SPEC_BYTES = 1_000_000
 Entry = TypeVar("Entry", RegistryEntry, ProxyEntry)
 _STEP = re.compile(r"([A-Za-z0-9_-]+)((?:\[\d+\])*)")
+
+
+class Changes(Protocol):
+    """What a form changes of a spec before it is read."""
+
+    def apply(self, data: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +36,7 @@ class LoadedSpec:
     source: Path
 
 
-def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Overrides | None = None) -> LoadedSpec:
+def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Changes | None = None) -> LoadedSpec:
     """Read, override and validate; raises UsageError: one line that names the file and the key path.
 
     A spec whose cells can none of them be, whatever the registries hold, is such a mistake.
@@ -45,6 +52,17 @@ def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Overrides | No
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
     return LoadedSpec(spec=_resolve_paths(spec, path), hash=spec.hash(), source=path)
+
+
+def load_stress_spec(path: Path, *, sets: Sequence[str] = (), overrides: Changes | None = None) -> LoadedSpec:
+    """A spec for a stress test, its `stress` filled in where it has none; raises UsageError, also where it cannot be one."""
+    loaded = load_spec(path, sets=sets, overrides=overrides)
+    spec = loaded.spec.model_copy(update={"stress": loaded.spec.stress or Stress()})
+    try:
+        plan_stress(spec, offline_facts())
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return replace(loaded, spec=spec)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

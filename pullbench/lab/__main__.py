@@ -30,7 +30,7 @@ def main() -> None:
         _world(arguments.seed, arguments.folder)
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with contextlib.suppress(EOFError), _part(arguments.part, read_part()):
+        with contextlib.suppress(EOFError), part(arguments.part, read_part()):
             sys.stdout.write("ready\n")
             sys.stdout.flush()
             serve_until_let_go()
@@ -46,13 +46,16 @@ def _world(seed: int, folder: Path | None) -> None:
         serve_until_let_go()
 
 
-def _part(name: str, config: dict[str, Any]) -> Registry | Links:
+def part(name: str, config: dict[str, Any]) -> Registry | Links:
+    """One server of the lab, running; `config` is what its parent told."""
     if name == "links":
         return Links([_ends(entry) for entry in config["links"]])
     return Registry(
         Contents(read_images(Path(config["images"])) if "images" in config else ()),
         upstream=config.get("upstream"),
         cache_folder=Path(config["cache_folder"]) if "cache_folder" in config else None,
+        slots=config.get("slots"),
+        service_s=config.get("service_s", 0.0),
         listener=socket.socket(fileno=config["listener"]),
     )
 

@@ -51,11 +51,13 @@ class World:
         total_bytes: int = 5_000_000,
         max_layers: int = 5,
         links: Mapping[str, LinkShape] | None = None,
+        slots: int | None = None,
+        service_s: float = 0.0,
     ) -> Self:
         """Make the images and start everything on free ports of 127.0.0.1; ready when it returns.
 
         Content lies in `folder`, else in a temporary one that goes with the lab. `links` replaces lines by the name
-        of what they lead to. Raises PullbenchError where a process does not start, UsageError as make_images does.
+        of what they lead to. `slots` and `service_s` bound what eu and us serve, as `Registry` has them. Raises PullbenchError where a process does not start, UsageError as make_images does.
         """
         with contextlib.ExitStack() as undo:
             home = undo.enter_context(LabFolder.open(folder))
@@ -70,7 +72,8 @@ class World:
                 platforms=PLATFORMS,
                 max_layers=max_layers,
             )
-            _tell(children, home.path, fronts, backs, {**_LINKS, **(links or {})})
+            capacity = {"slots": slots, "service_s": service_s}
+            _tell(children, home.path, fronts, backs, {**_LINKS, **(links or {})}, capacity)
             for child in children.values():
                 child.wait_ready()
             urls = {name: _url(front) for name, front in fronts.items()}
@@ -134,9 +137,10 @@ def _tell(
     fronts: Mapping[str, socket.socket],
     backs: Mapping[str, socket.socket],
     links: Mapping[str, LinkShape],
+    capacity: Mapping[str, Any],
 ) -> None:
     for name in ("eu", "us"):
-        children[name].tell({"listener": backs[name].fileno(), "images": str(home / "images")})
+        children[name].tell({"listener": backs[name].fileno(), "images": str(home / "images"), **capacity})
     children["cache"].tell(
         {"listener": backs["cache"].fileno(), "upstream": _url(fronts["us"]), "cache_folder": str(home / "cache")}
     )

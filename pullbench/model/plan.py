@@ -13,9 +13,10 @@ from pullbench.model.cell import FACTORS as FACTORS  # parts of what a plan is: 
 from pullbench.model.cell import Cell as Cell
 from pullbench.model.cell import trial_images
 from pullbench.model.facts import Facts, PlatformImage
+from pullbench.model.ramp import Stage
 from pullbench.model.refusal import refusal
 from pullbench.model.routes import routes as routes
-from pullbench.model.spec import Spec
+from pullbench.model.spec import Load, Spec
 from pullbench.model.twin import Original, twins
 
 
@@ -46,6 +47,10 @@ class Trial:
     images: tuple[str, ...]
     bases: tuple[str, ...] = ()
     """What each pull brings before its image, of which that may have layers too."""
+    load: Load | None = None
+    """How its pulls are offered; None: as the spec says."""
+    stage: Stage | None = None
+    """The step of a stress test that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,13 @@ def plan(spec: Spec, facts: Facts) -> Plan:
     Raises NoCellLeft.
     """
     cells, planned_out = plan_cells(spec, facts)
-    trials = tuple(_trials(spec, cells))
+    return plan_of(tuple(_trials(spec, cells)), cells, planned_out, spec, facts)
+
+
+def plan_of(
+    trials: tuple[Trial, ...], cells: Sequence[Cell], planned_out: Sequence[PlannedOut], spec: Spec, facts: Facts
+) -> Plan:
+    """A plan of these trials, with what they cost."""
     alike = _alike(trials)
     return Plan(
         cells=tuple(cells),
@@ -206,9 +217,13 @@ def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
 
 
 def _alike(trials: Sequence[Trial]) -> list[tuple[Trial, int]]:
-    """One trial of each cell and how many it has: all of them do the same work, so that is reckoned once a cell."""
-    counts = Counter(trial.cell for trial in trials)
-    return [(trial, counts[cell]) for cell, trial in {trial.cell: trial for trial in trials}.items()]
+    """One trial of each cell and list of images, and how many there are: they do the same work, so it is reckoned once.
+
+    The trials of a cell share one list, whose identity is looked at: comparing long lists would take longer than all else.
+    """
+    keys = [(trial.cell, id(trial.images)) for trial in trials]
+    counts = Counter(keys)
+    return [(trial, counts[key]) for key, trial in dict(zip(keys, trials, strict=True)).items()]
 
 
 def _once_each(trial: Trial) -> Trial:

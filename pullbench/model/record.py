@@ -15,6 +15,8 @@ RunStatus = Literal["running", "complete", "incomplete", "failed"]
 RunKind = Literal["benchmark", "stress", "calibration"]
 ProxyCacheFound = Literal["cold", "warm", "mixed"]
 TransferKind = Literal["token", "manifest", "config", "layer"]
+Phase = Literal["up", "hold", "down"]
+"""Of a stress test: the load is raised, held, lowered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,9 @@ class TrialRecord:
     """What the mirror's store showed itself to be, whatever the cell's `proxy_cache` says; None where nothing shows it."""
     proxy_cache_proof: str | None = None
     """What showed it: `upstream bytes`, `headers` or `probe`."""
+    step: int | None = None
+    """Of a stress test: which step, from 0; None for its warm-up and for other runs."""
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +136,5 @@ class Run:
     trials_planned: int
     planned_out: str = "[]"
     """JSON: the cells that could not be, each with its reason."""
+    stopped: str | None = None
+    """Why it is not complete, for people; None while it runs, where it is complete, and where it was killed."""

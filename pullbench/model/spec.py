@@ -29,6 +29,7 @@ from pullbench.model.spec_fields import (
 )
 from pullbench.model.spec_proxy import ColdCache as ColdCache
 from pullbench.model.spec_proxy import ProxyEntry as ProxyEntry
+from pullbench.model.spec_stress import Stress as Stress
 
 
 class RegistryEntry(Strict):
@@ -142,6 +143,8 @@ class Spec(Strict):
     budget: Budget = Budget()
     seed: int = Field(default=1, ge=0, lt=2**63)
     slo: Slo = Slo()
+    stress: Stress | None = None
+    """What `pullbench stress` does; `pullbench run` does not look at it."""
     dockerfiles: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
     """Globs of Dockerfiles that preflight lints with hadolint, such as services/**/Dockerfile; relative to the spec."""
     dockerfile_threshold: Literal["error", "warning", "info", "style"] = "error"
@@ -184,7 +187,8 @@ class Spec(Strict):
         The budget is not in it, so that a run that reached it can be resumed with a greater one; nor is what preflight
         alone reads.
         """
-        measured = self.model_dump(mode="json", exclude={"budget", "dockerfiles", "dockerfile_threshold"})
+        left_out = {"budget", "dockerfiles", "dockerfile_threshold", *(["stress"] if self.stress is None else [])}
+        measured = self.model_dump(mode="json", exclude=left_out)
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -271,7 +275,7 @@ def _unknown_key(key: str) -> str:
         return (
             "secrets never stand in a spec: say in `credentials` where they are kept (docker, env:PREFIX, block:NAME)"
         )
-    models = (Spec, RegistryEntry, ProxyEntry, ColdCache, EngineEntry, Matrix, Load, Budget, Slo)
+    models = (Spec, RegistryEntry, ProxyEntry, ColdCache, EngineEntry, Matrix, Load, Budget, Slo, Stress)
     known = sorted({name for model in models for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)
     return "unknown key; " + (f"did you mean '{close[0]}'?" if close else "specs/spec.schema.json lists what there is")

@@ -61,6 +61,13 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(list(FACTORS), kind="stable", ignore_index=True)
 
 
+def cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
+    """The row of `cells` for rows that are all of one cell; there is at least one trial that counts."""
+    pulls, trials = measured(pulls), measured(trials)
+    key = dict(zip(CELL_KEY, _plain(trials[CELL_KEY].iloc[0].tolist()), strict=True))
+    return key | _cell(pulls, trials)
+
+
 def _plain(key: Any) -> tuple[Any, ...]:
     return tuple(value.item() if hasattr(value, "item") else value for value in key)
 

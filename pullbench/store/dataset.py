@@ -139,13 +139,7 @@ class ResultStore:
         Integers and booleans that may be null come as `Int64` and `boolean`, so that a column's type does not depend
         on what was measured; other nulls are NaN, NaT or None.
         """
-        types = {
-            field.name: "Int64" if field.type == pa.int64() else "boolean"
-            for field in schema.SCHEMAS[name]
-            if field.nullable and field.type in (pa.int64(), pa.bool_())
-        }
-        found: pd.DataFrame = self.table(name, run_id).to_pandas(integer_object_nulls=True)
-        return found.astype(types)
+        return frame_of(name, self.table(name, run_id))
 
     def _put(
         self, name: TableName, run_id: str, file: str, table: pa.Table, trials: Iterable[int] | None = None
@@ -198,6 +192,17 @@ class ResultStore:
             return "there are no runs yet"
         more = f" and {len(names) - 5} more (`pullbench runs`)" if len(names) > 5 else ""
         return f"there are {', '.join(names[:5])}{more}"
+
+
+def frame_of(name: TableName, table: pa.Table) -> "pd.DataFrame":
+    """Rows for pandas, as `ResultStore.frame` has them."""
+    types = {
+        field.name: "Int64" if field.type == pa.int64() else "boolean"
+        for field in schema.SCHEMAS[name]
+        if field.nullable and field.type in (pa.int64(), pa.bool_())
+    }
+    found: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+    return found.astype(types)
 
 
 def _written(table: pa.Table, compression: str) -> bytes:

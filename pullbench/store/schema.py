@@ -77,6 +77,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_text("spec spec_hash facts environment"),
             *_count("trials_planned"),
             *_text("planned_out"),
+            *_maybe(_text("stopped")),
         ]
     ),
     "checks": pa.schema(
@@ -100,6 +101,8 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_text("load_mode"),
             *_maybe(_seconds("offered_rate")),
             *_maybe(_text("proxy_cache_found proxy_cache_proof")),
+            *_maybe(_count("step")),
+            *_maybe(_text("phase")),
         ]
     ),
     "pulls": pa.schema(

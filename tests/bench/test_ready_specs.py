@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from pullbench.bench.facts import offline_facts
-from pullbench.bench.specfile import load_spec
+from pullbench.bench.specfile import load_spec, load_stress_spec
 from pullbench.model.plan import plan
 from pullbench.model.spec import Spec
+from pullbench.model.stress_plan import plan_stress
 
 SPECS = Path(__file__).parents[2] / "specs"
 READY = sorted(SPECS.glob("*.yaml"))
@@ -58,6 +59,14 @@ class TestAReadySpec:
         assert rest.startswith("# ")
         schema = json.loads((SPECS / "spec.schema.json").read_text())
         jsonschema.validate(yaml.safe_load(rest), schema, jsonschema.Draft202012Validator)
+
+
+def test_the_stress_test_that_ships_keeps_its_budget_and_ramps_one_setting() -> None:
+    spec = load_stress_spec(SPECS / "stress.yaml").spec
+    made = plan_stress(spec, offline_facts())
+    assert [cell.concurrency for cell in made.cells] == [1, 2, 4, 8, 16, 32, 64]
+    assert spec.budget.manifest_requests is not None
+    assert made.manifest_requests <= spec.budget.manifest_requests
 
 
 @pytest.mark.parametrize(("stem", "factor"), VARIES.items())

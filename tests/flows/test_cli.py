@@ -60,7 +60,7 @@ BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("command", ["run", "plan", "preflight"])
+@pytest.mark.parametrize("command", ["run", "plan", "preflight", "stress"])
 @pytest.mark.parametrize("case", BAD_SPECS)
 def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
     shell: Shell, tmp_path: Path, command: str, case: str

@@ -9,10 +9,15 @@ import yaml
 
 from flows.preflight import preflight
 from flows.pull_benchmark import pull_benchmark
+from flows.stress_test import stress_test
 from pullbench.bench.specfile import load_spec
 
 ROOT = Path(__file__).parents[2]
-FLOWS = {"flows/preflight.py:preflight": preflight, "flows/pull_benchmark.py:pull_benchmark": pull_benchmark}
+FLOWS = {
+    "flows/preflight.py:preflight": preflight,
+    "flows/pull_benchmark.py:pull_benchmark": pull_benchmark,
+    "flows/stress_test.py:stress_test": stress_test,
+}
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
@@ -33,6 +38,14 @@ def test_no_deployment_holds_a_path_of_the_machine_that_deployed_it() -> None:
     assert "{{ prefect.variables.pullbench_checkout }}" in text
     assert str(ROOT) not in text
     assert "$PWD }}" not in text
+
+
+def test_the_form_of_a_stress_test_has_descriptions_and_choices() -> None:
+    properties = stress_test.parameters.model_dump()["properties"]
+    assert all(entry.get("description") for entry in properties.values()), properties
+    overrides = stress_test.parameters.definitions["StressOverrides"]["properties"]
+    assert all(entry.get("title") and entry.get("description") for entry in overrides.values())
+    assert {"concurrency", "rate"} in [set(each.get("enum", [])) for each in overrides["ramp"]["anyOf"]]
 
 
 def test_the_form_has_descriptions_defaults_and_choices() -> None:

@@ -5,7 +5,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +16,9 @@ import psutil
 import pytest
 
 from pullbench.errors import PullbenchError, UsageError
+from pullbench.lab.__main__ import part
 from pullbench.lab.children import Child
+from pullbench.lab.registry import Registry, listen
 from pullbench.lab.world import PLATFORMS, World
 from pullbench.model.facts import Facts
 from pullbench.model.plan import plan
@@ -161,3 +165,15 @@ def test_the_lab_ends_with_its_stdin_or_a_signal_and_tidies_up(tmp_path: Path, w
         process.stdin.close()
     assert until(lambda: all(has_ended(child) for child in children))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_registry_in_its_process_serves_no_more_at_once_than_it_was_told() -> None:
+    """One slot of a tenth of a second: the second of two requests waits for the first."""
+    config = {"listener": listen().detach(), "slots": 1, "service_s": 0.1}
+    with part("registry", config) as bounded, ThreadPoolExecutor(2) as pool:
+        assert isinstance(bounded, Registry)
+        began = time.monotonic()
+        answers = list(pool.map(lambda _: ask(bounded.url, "/v2/"), range(2)))
+        took_s = time.monotonic() - began
+    assert [answer.status for answer in answers] == [200, 200]
+    assert took_s >= 0.2

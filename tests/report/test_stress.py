@@ -1,0 +1,258 @@
+"""A stress test's numbers and words against a service whose capacity is known."""
+
+import dataclasses
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from pullbench.errors import ErrorCode
+from pullbench.model.ramp import EndReason
+from pullbench.model.spec_stress import Stress
+from pullbench.report import stress_sections, stress_words
+from pullbench.report.documents import run_document
+from pullbench.report.figures.load import course_over_time, load_curve
+from pullbench.report.markdown import run_summary
+from pullbench.report.site import build_site
+from pullbench.report.stored import StoredRun
+from pullbench.report.stress import Stressed, stressed
+from pullbench.report.stress_course import course
+from pullbench.store.dataset import ResultStore
+from tests.report import synthetic_stress
+from tests.report.synthetic import RUN_ID
+from tests.report.synthetic_stress import LONG, MadeUpStore, Service
+
+RATE = Stress(ramp="rate", steps=[10, 20, 40, 80], trial_s=2, hold=0, down=[10])
+
+
+@pytest.fixture(scope="module")
+def broken() -> StoredRun:
+    """Four slots: it breaks at 16, where a pull takes 0.4 s and 0.3 s are asked."""
+    return synthetic_stress.stored(Service(stress=LONG))
+
+
+@pytest.fixture(scope="module")
+def found(broken: StoredRun) -> Stressed:
+    return stressed(broken)
+
+
+def words(service: Service) -> tuple[str, str, str]:
+    stored = synthetic_stress.stored(service)
+    said = stress_words.headline(stressed(stored), stored)
+    return said.status, said.title, said.sentence
+
+
+def test_the_limit_lies_where_the_service_has_it(found: Stressed) -> None:
+    assert (found.held, found.broke, found.end) == (8, 16, EndReason.BROKE)
+    assert list(found.up["load"]) == [1, 2, 4, 8, 16]
+    assert list(found.steps["verdict"]) == ["held"] * 4 + ["missed"] * 2 + ["held"] * 4
+
+
+def test_the_knee_is_within_one_step_of_the_slots(found: Stressed) -> None:
+    assert found.knee in (2, 4, 8)
+    assert found.knee_low is not None and found.knee_high is not None
+    assert found.knee_low <= 4 <= found.knee_high
+
+
+def test_a_steps_numbers_are_the_services(found: Stressed) -> None:
+    rows = found.steps.set_index("step")
+    assert rows.loc[3, "mean_s"] == pytest.approx(0.2, rel=0.1)
+    assert rows.loc[3, "rate"] == pytest.approx(40, rel=0.1)
+    assert rows.loc[3, "mean_low_s"] < rows.loc[3, "mean_s"] < rows.loc[3, "mean_high_s"]
+    assert rows.loc[3, "pulls"] == 3 * 8 * 3
+    assert rows.loc[4, "missed"] == ["mean_pull_s"]
+
+
+def test_recovery_is_the_first_step_down_that_holds_beside_the_way_up(found: Stressed) -> None:
+    assert found.recovery is not None
+    assert (found.recovery.held_at, found.recovery.load) == (8, 1)
+    assert found.recovery.after_s == pytest.approx(0.2, abs=0.05)
+    assert found.recovery.beside is not None
+    assert found.recovery.beside.ratio == pytest.approx(1, abs=0.1)
+    assert stress_words.recovered(found) is True
+
+
+def test_a_service_that_stays_slow_has_not_recovered() -> None:
+    status, title, sentence = words(Service(slower_after=1.4, noise=0.005))
+    assert (status, title) == ("partly", "Holds up to 8 pulls at once, breaks at 16")
+    assert "1 pull at once is still slower than before (1.4" in sentence
+
+
+def test_the_sentence_says_limit_reason_knee_and_recovery(broken: StoredRun, found: Stressed) -> None:
+    said = stress_words.headline(found, broken)
+    assert (said.status, said.title) == ("met", "Holds up to 8 pulls at once, breaks at 16")
+    for part in (
+        "At 8 pulls at once every objective held: ",
+        "at least 99.9% success is not proven by 72 pulls.",
+        "At 16 pulls at once 1 objective is missed: mean pull time ",
+        "where at most 300 ms is asked. The limit lies between 8 and 16.",
+        "The knee is at ",
+        "After the overload the objectives held again at 8 pulls at once, within ",
+    ):
+        assert part in said.sentence, part
+
+
+def test_a_service_that_nothing_breaks_is_said_to_hold_to_the_top() -> None:
+    status, title, sentence = words(Service(mean_pull_s=10))
+    assert (status, title) == ("met", "Holds up to 16 pulls at once, and nothing broke")
+    assert "On the way down they held, from 1 pull at once on" in sentence
+
+
+def test_a_first_step_that_misses_is_said_to() -> None:
+    status, title, sentence = words(Service(mean_pull_s=0.05))
+    assert (status, title) == ("missed", "Missed at the first step already: 1 pull at once")
+    assert "where at most 50.0 ms is asked" in sentence
+
+
+def test_failures_break_it_too_and_count_in_no_rate() -> None:
+    stored = synthetic_stress.stored(Service(fails=lambda stage: ErrorCode.SERVER_ERROR if stage.load >= 4 else None))
+    found = stressed(stored)
+    assert (found.held, found.broke) == (1, 8)
+    row = found.up.iloc[1]
+    assert row["rate"] == pytest.approx(40 * 2 / 3, rel=0.1)
+    assert row["missed"] == ["success_rate"]
+
+
+def test_a_rate_limit_is_no_break() -> None:
+    service = Service(
+        fails=lambda stage: ErrorCode.RATE_LIMITED if stage.load >= 4 else None,
+        end="incomplete",
+        stopped="rate limited by the registry (429)",
+    )
+    found = stressed(synthetic_stress.stored(service))
+    assert (found.held, found.broke, found.end) == (1, None, EndReason.RATE_LIMITED)
+    status, title, sentence = words(service)
+    assert (status, title) == ("not_shown", "Holds up to 1 pull at once; then a rate limit ended the test")
+    assert "the registry said 429 (too many requests), 24 answers" in sentence
+
+
+def test_a_busy_client_is_said_to_be_the_limit() -> None:
+    status, title, sentence = words(Service(busy=lambda stage: 0.9 if stage.load >= 4 else 0.2))
+    assert (status, title) == ("not_shown", "Holds up to 8 pulls at once; then this client was the limit")
+    assert "this client was at 90.0% of its own ceiling" in sentence
+
+
+def test_a_test_that_was_stopped_says_why() -> None:
+    service = Service(stop_after=2, end="incomplete", stopped="budget.bytes: 1.00 GB of 1.00 GB used after trial 5")
+    status, title, sentence = words(service)
+    assert (status, title) == ("not_shown", "Holds up to 8 pulls at once (the test is incomplete)")
+    assert "It was stopped before its end: budget.bytes: 1.00 GB of 1.00 GB used after trial 5." in sentence
+
+
+def test_a_rate_is_judged_by_what_arrives_and_what_comes_through() -> None:
+    """Four slots of 0.1 s serve 40 pulls a second."""
+    stored = synthetic_stress.stored(Service(stress=RATE))
+    found = stressed(stored)
+    assert (found.held, found.broke) == (40, 80)
+    assert found.knee == 40
+    assert stress_words.headline(found, stored).title == "Holds up to 40 pulls a second, breaks at 80"
+
+
+def test_a_rate_that_does_not_come_through_says_how_much_does() -> None:
+    """From 20 offered to 80 more comes through, so no step is a knee; and yet 40 is all that is carried."""
+    found = stressed(synthetic_stress.stored(Service(stress=RATE.model_copy(update={"steps": [5, 20, 80]}))))
+    assert found.knee is None
+    said = stress_words.knee(found)
+    assert said.startswith("Of 80 pulls a second offered, ") and said.endswith(
+        "/s came through: the most that is carried."
+    )
+
+
+def test_loads_that_were_planned_out_are_no_steps_that_are_missing() -> None:
+    cell = {"engine": "wire", "registry": "eu", "proxy": "direct", "platform": "linux/amd64", "cache": "cold"}
+    cell |= {"proxy_cache": "any", "auth": "persisted"}
+    refused = [{"cell": {**cell, "concurrency": load}, "reason": "too few images"} for load in (4, 8)]
+    service = Service(stress=Stress(steps=[1, 2, 4, 8], hold=0, down=[]), planned_out=refused, stop_after=2)
+    assert stressed(synthetic_stress.stored(service)).end is EndReason.TOP
+
+
+def test_a_step_that_a_resume_measured_again_counts_once() -> None:
+    stored = synthetic_stress.stored(Service())
+    doubled = stored.trials.copy()
+    doubled["step"] = doubled["step"].mask(doubled["step"] >= 1, doubled["step"] + 1)
+    third = doubled["trial"].isin(doubled[doubled["step"] == 2]["trial"].head(1))
+    doubled["step"] = doubled["step"].mask(third, 1)
+    limited = stored.pulls["trial"].isin(doubled[third]["trial"]) & (stored.pulls["pull"] == 0)
+    pulls = stored.pulls.assign(
+        ok=stored.pulls["ok"] & ~limited, error_code=stored.pulls["error_code"].mask(limited, "rate_limited")
+    )
+    found = stressed(dataclasses.replace(stored, trials=doubled, pulls=pulls))
+    assert list(found.steps["load"].head(3)) == [1, 8, 8]
+    assert list(found.up["step"].head(2)) == [0, 2]
+
+
+def test_the_document_has_what_the_report_says(found: Stressed) -> None:
+    store = MadeUpStore(Service(stress=LONG))
+    document = run_document(store, RUN_ID)
+    stress = document["stress"]
+    assert (stress["held"], stress["broke"], stress["end"], stress["judged_load"]) == (8, 16, "broke", 8)
+    assert stress["knee"] == found.knee
+    assert stress["recovered"] is True and stress["first_step_missed"] is False
+    assert [step["load"] for step in stress["steps"]] == list(found.steps["load"])
+    assert [cell["concurrency"] for cell in document["cells"]] == [1, 2, 4, 8, 16]
+    assert {row["name"]: row["verdict"] for row in document["slo"]} == {
+        "success_rate": "not_shown",
+        "mean_pull_s": "met",
+    }
+    assert "## carries: Holds up to 8 pulls at once, breaks at 16" in run_summary(document)
+
+
+def test_a_test_that_came_to_nothing_has_a_document_and_a_page() -> None:
+    store = MadeUpStore(Service(only_warm_up=True, end="incomplete"))
+    document = run_document(store, RUN_ID)
+    assert document["headline"]["title"] == "Nothing was measured"
+    assert document["stress"]["steps"] == [] and document["slo"] == []
+    stored = synthetic_stress.stored(Service(only_warm_up=True, end="incomplete"))
+    nothing = stressed(stored)
+    assert "Nothing was measured" in stress_sections.header(nothing, stored)
+    assert not stress_sections.findings(nothing) and not stress_sections.steps(nothing)
+    assert not stress_sections.objectives(nothing, stored)
+    assert not load_curve(nothing, 0.3) and not course_over_time(course(stored), nothing, 0.3)
+
+
+def test_the_site_lists_it(tmp_path: Path) -> None:
+    page = build_site(MadeUpStore(Service()).into(ResultStore(str(tmp_path / "results"))), tmp_path / "reports")
+    assert "Holds up to 8 pulls at once, breaks at 16" in page.read_text()
+
+
+def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun, found: Stressed) -> None:
+    cards = stress_sections.findings(found)
+    for part in ("Highest load that held", "8 to under 16", "Knee", "recovered"):
+        assert part in cards, part
+    steps = stress_sections.steps(found)
+    assert steps.count("<tr") == 1 + len(found.steps)
+    assert 'class="best"' in steps and steps.count('class="failed"') == 2
+    assert "missed: mean pull time" in steps
+    assert "At 8 pulls at once:" in stress_sections.objectives(found, broken)
+    assert "stress test" in stress_sections.header(found, broken)
+
+
+def svgs(markup: str) -> list[ElementTree.Element]:
+    found = re.findall(r'<svg role="img".*?</svg>', markup, flags=re.DOTALL)
+    linked = '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
+    return [ElementTree.fromstring(svg.replace("<svg ", linked, 1)) for svg in found]
+
+
+@pytest.mark.parametrize("service", [Service(), Service(stress=RATE)])
+def test_the_pictures_are_whole_and_say_what_they_show(service: Service) -> None:
+    stored = synthetic_stress.stored(service)
+    seen = stressed(stored)
+    curve, over_time = load_curve(seen, 0.3), course_over_time(course(stored), seen, 0.3)
+    assert len(svgs(curve)) == len(svgs(over_time)) == 2
+    assert "Dashed: the mean pull time that is asked, 300 ms." in curve
+    assert ("Grey line: what was offered" in curve) is (service.stress is RATE)
+    assert "No pull failed." in over_time
+
+
+def test_a_picture_over_time_marks_trials_with_failures() -> None:
+    stored = synthetic_stress.stored(Service(fails=lambda stage: ErrorCode.RESET if stage.load >= 4 else None))
+    table = course(stored)
+    assert table["failed"].sum() == (stored.trials["pulls"] - stored.trials["succeeded"]).sum()
+    assert f"{table['failed'].sum()} pulls in all" in course_over_time(table, stressed(stored), 0.3)
+
+
+def test_a_step_is_told_in_a_line(found: Stressed) -> None:
+    rows = found.steps.to_dict("records")
+    assert stress_words.step_line("concurrency", rows[4]).startswith("step 4, up: 16 pulls at once: mean pull ")
+    assert stress_words.step_line("concurrency", rows[4]).endswith("144 of 144 pulls succeeded; missed: mean pull time")
