@@ -34,7 +34,7 @@ def break_evens(stored: StoredRun) -> pd.DataFrame:
     whose mirror was shown to be other than its label are left out.
     """
     mirrors = _mirrors(stored)
-    times = _times(stored)
+    times = _times(stored) if mirrors else {}
     rows: list[dict[str, Any]] = []
     for key, mine in times.items():
         held = dict(zip(HELD, key, strict=True))

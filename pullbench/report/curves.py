@@ -79,6 +79,8 @@ def plain_curves(found: Sequence[Curve]) -> list[dict[str, Any]]:
         {
             **curve.factors,
             **dataclasses.asdict(curve.scaling),
+            "levels": [dataclasses.asdict(level) for level in curve.scaling.levels],
+            "costs": [dataclasses.asdict(cost) for cost in curve.scaling.costs],
             "client_busy_from": curve.busy_from,
             "left_out": list(curve.left_out),
         }

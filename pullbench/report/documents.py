@@ -9,12 +9,18 @@ import pandas as pd
 
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.report import tables
+from pullbench.report.advice import advice
+from pullbench.report.break_even import break_evens
 from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
+from pullbench.report.curves import curves, plain_curves
 from pullbench.report.objectives import objectives, whole_run
+from pullbench.report.places import places
+from pullbench.report.spread import spreads
 from pullbench.report.stability import warnings
 from pullbench.report.stored import RunStore, StoredRun, read_run, records
 from pullbench.report.verdicts import headline
+from pullbench.report.waterfall import waterfalls
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -24,7 +30,8 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
     """
     stored = read_run(store, run_id)
     table = tables.cells(stored.pulls, stored.trials)
-    scores, differences = objectives(stored, table), contrasts(stored)
+    scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
+    levels, paid = curves(stored), break_evens(stored)
     said = headline(stored, table, scores)
     run = stored.run
     return {
@@ -39,12 +46,30 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "report": report,
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
         "preflight": _preflight(stored),
+        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
         "cells": plain_records(table),
+        "scaling": plain_curves(levels),
+        "places": plain_records(places(table)),
+        "break_even": plain_records(paid),
+        "spread": [
+            {
+                "setting": each.name,
+                "pulls": each.n,
+                "fastest_s": each.times_s[0].item(),
+                "slowest_s": each.times_s[-1].item(),
+            }
+            for each in spreads(stored, table)[0]
+        ],
         "comparisons": plain_records(differences),
         "claims": plain_records(claims(differences, stored)),
-        "stability": plain_records(warnings(stored, table)),
+        "stability": plain_records(unsure),
         "slo": [_plain_row(row) for row in whole_run(scores)],
+        "median_pulls": [
+            {"setting": each.setting, "image": each.pull["image"], "duration_s": each.pull["duration_s"]}
+            | {"steps": plain_records(each.steps)}
+            for each in waterfalls(stored, table)
+        ],
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
     }

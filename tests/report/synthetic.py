@@ -65,6 +65,7 @@ class Recipe:
     run_id: str = RUN_ID
     started_at: datetime = STARTED_AT
     name: str = "concurrency-sweep"
+    labels: dict[str, str] = field(default_factory=lambda: {"commit": "3f4ff3c"})
     slower: float = 1.0
     """Times of each pull, as a multiple of what they would be."""
     proxy_cache: Sequence[str] = ("any",)
@@ -242,7 +243,7 @@ def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
         run_id=recipe.run_id,
         vantage="office",
         name=recipe.name,
-        labels={"commit": "3f4ff3c"},
+        labels=recipe.labels,
         started_at=recipe.started_at,
         finished_at=finished_at,
         status=recipe.status,  # type: ignore[arg-type]
