@@ -135,7 +135,7 @@ def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
 def only_in_one(found: RunsCompared) -> Html:
     """The settings that one run alone measured."""
     lines = [
-        tag("li", f"{side} alone: ", join(tag("code", name) for name in _names(cells)))
+        tag("li", f"{side} alone: ", join((tag("code", name) for name in _names(cells)), ", "))
         for side, cells in found.only_in.items()
         if cells
     ]

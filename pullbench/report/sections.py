@@ -56,7 +56,7 @@ def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html
     facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
     if run.finished_at is not None:
         facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
-    facts += [f"from {run.vantage}"] if run.vantage else []
+    facts += [f"from {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
     if len(pulls):
         facts += [
             numbers.count(len(cells), "cell"),
