@@ -178,6 +178,8 @@ def _cost(found: Scaling) -> str:
         else f" ({numbers.percent(cost.low)} – {numbers.percent(cost.high)})"
     )
     said = at_once(cost.concurrency)
+    if cost.low is not None and cost.low <= 0:
+        return f" That {said} would lose any of that rate is not shown."
     return f" {said[0].upper()}{said[1:]} would lose {numbers.percent(cost.lost)}{span} of that rate."
 
 

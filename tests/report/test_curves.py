@@ -82,6 +82,14 @@ def test_the_recommendation_says_what_it_brings_and_what_less_costs() -> None:
     assert "2 at once would lose 40.0%" in said
 
 
+def test_a_loss_that_is_not_shown_has_no_number() -> None:
+    noisy = {1: (10, 11, 9), 2: (20, 33, 22), 4: (36, 34, 40)}
+    found = scaling({n: dict(enumerate(map(float, rates))) for n, rates in noisy.items()})
+    said = says(Curve(factors=CELL, name="", scaling=found, busy_from=None, left_out=()))
+    assert found.recommended == 4 and "That 2 at once would lose any of that rate is not shown." in said
+    assert "%" not in said.split("That 2 at once")[1]
+
+
 def test_a_rate_that_still_rises_asks_for_more() -> None:
     assert "the rate still rises: measure more" in says(curve({1: 10.0, 2: 20.0, 4: 40.0, 8: 80.0}))
 

@@ -85,7 +85,8 @@ def _quarters(ax: Axes, at: Sequence[float]) -> None:
         names = [f"{day.year} Q{day.quarter}" for day in begins]
     elif last - first < pd.Timedelta(days=1):
         begins = pd.DatetimeIndex(sorted({first, first + (last - first) / 2, last}))
-        names = [f"{instant:%d %b %H:%M}".lstrip("0") for instant in begins]
+        names = [f"{instant:%H:%M}" for instant in begins]
+        ax.set_xlabel(f"{first:%d %B %Y}, UTC".lstrip("0"))
     else:
         begins = pd.DatetimeIndex(sorted({first.ceil("D"), last.normalize()}))
         names = [f"{day:%d %b %Y}".lstrip("0") for day in begins]
