@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pullbench.report import numbers
-from pullbench.report.curves import Curve, at_once, beyond, law_says, says
+from pullbench.report.curves import Curve, at_once, at_peak, law_says, says
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.stats.scaling import Cost, Level
 
@@ -25,7 +25,7 @@ def chosen(found: Sequence[Curve]) -> Html:
         ),
         Column(title="With fewer at once", number=True, hint="how much of that rate the next fewer would lose"),
         Column(title="Scalability law", prose=True, hint="the universal scalability law, fitted; 95% interval"),
-        Column(title="Notes", prose=True),
+        Column(title="Notes", setting=True),
     ]
     rows = [_row(curve) for curve in found[:MOST_CURVES]]
     left = f" {len(found) - len(rows)} more are in `pullbench show --json`." if len(found) > len(rows) else ""
@@ -41,7 +41,7 @@ def _row(curve: Curve) -> Row:
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     span = numbers.ratio_range(at.speedup_low, at.speedup_high)
     less = found.costs[-1] if found.costs else None
-    lost = numbers.NOT_KNOWN if less is None else f"{at_once(less.concurrency)}: {numbers.percent(less.lost)} less"
+    lost = numbers.NOT_KNOWN if less is None else f"{at_once(less.concurrency)}: {_less(less)}"
     return Row(
         contents=[
             curve.name,
@@ -54,10 +54,16 @@ def _row(curve: Curve) -> Row:
     )
 
 
+def _less(cost: Cost) -> str:
+    shown = cost.low is not None and cost.low > 0
+    return f"{numbers.percent(cost.lost)} less" if shown else "no loss shown"
+
+
 def _notes(curve: Curve) -> str:
     found, notes = curve.scaling, []
     if found.knee is None:
-        notes.append(f"the highest measured; {beyond(found)}")
+        near = "about the law's peak" if at_peak(found) else "the rate still rises"
+        notes.append(f"the highest measured: {near}")
     elif found.knee_low != found.knee_high:
         notes.append(f"at 95% from {found.knee_low} to {found.knee_high} at once")
     if curve.left_out:

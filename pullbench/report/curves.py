@@ -96,9 +96,14 @@ def says(curve: Curve) -> str:
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     lowest = found.levels[0].concurrency
     if found.knee is None:
+        beyond = (
+            "by the scalability law that is about the peak"
+            if at_peak(found)
+            else "the rate still rises: measure more to see where it ends"
+        )
         said = (
             f"{at_once(at.concurrency)}, the highest {_measured(curve)}, brings {_gain(at)} the images a second of "
-            f"{at_once(lowest)}; {beyond(found)}"
+            f"{at_once(lowest)}; {beyond}"
         )
     elif found.knee == lowest:
         said = (
@@ -112,12 +117,10 @@ def says(curve: Curve) -> str:
     return f"{said[0].upper()}{said[1:]}.{_cost(found)}{_busy(curve)}"
 
 
-def beyond(found: Scaling) -> str:
-    """What to expect over the highest concurrency measured, where that is the best."""
+def at_peak(found: Scaling) -> bool:
+    """Whether the highest concurrency measured is about where the law has its peak: more would bring nothing."""
     law = found.law
-    if law is not None and law.peak is not None and law.peak <= _NEAR * found.levels[-1].concurrency:
-        return "by the scalability law that is about the peak"
-    return "the rate still rises: measure more to see where it ends"
+    return law is not None and law.peak is not None and law.peak <= _NEAR * found.levels[-1].concurrency
 
 
 def _measured(curve: Curve) -> str:

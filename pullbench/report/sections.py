@@ -273,7 +273,9 @@ def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
         text = texts[row["measures"]]
         span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
         claim = tag("span", row["claim"], title=row["source"])
-        rows.append(Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), row["says"]]))
+        rows.append(
+            Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
+        )
     said = (
         "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
         "here where the whole 95% interval lies within it, and does not where it lies outside."
