@@ -31,7 +31,6 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
     stored = read_run(store, run_id)
     table = tables.cells(stored.pulls, stored.trials)
     scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
-    levels, paid = curves(stored), break_evens(stored)
     said = headline(stored, table, scores)
     run = stored.run
     return {
@@ -46,9 +45,23 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "report": report,
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
         "preflight": _preflight(stored),
-        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
         "cells": plain_records(table),
+        **_choices(stored, table, unsure),
+        "comparisons": plain_records(differences),
+        "claims": plain_records(claims(differences, stored)),
+        "stability": plain_records(unsure),
+        "slo": [_plain_row(row) for row in whole_run(scores)],
+        "errors": plain_records(tables.errors(stored.pulls)),
+        "planned_out": stored.planned_out,
+    }
+
+
+def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> dict[str, Any]:
+    """What to choose and to do, and what stands behind it; `unsure` are the warnings of `stability`."""
+    levels, paid = curves(stored), break_evens(stored)
+    return {
+        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
         "scaling": plain_curves(levels),
         "places": plain_records(places(table)),
         "break_even": plain_records(paid),
@@ -56,22 +69,16 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
             {
                 "setting": each.name,
                 "pulls": each.n,
-                "fastest_s": each.times_s[0].item(),
-                "slowest_s": each.times_s[-1].item(),
+                "fastest_s": float(each.times_s[0]),
+                "slowest_s": float(each.times_s[-1]),
             }
             for each in spreads(stored, table)[0]
         ],
-        "comparisons": plain_records(differences),
-        "claims": plain_records(claims(differences, stored)),
-        "stability": plain_records(unsure),
-        "slo": [_plain_row(row) for row in whole_run(scores)],
         "median_pulls": [
             {"setting": each.setting, "image": each.pull["image"], "duration_s": each.pull["duration_s"]}
             | {"steps": plain_records(each.steps)}
             for each in waterfalls(stored, table)
         ],
-        "errors": plain_records(tables.errors(stored.pulls)),
-        "planned_out": stored.planned_out,
     }
 
 
