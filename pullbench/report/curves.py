@@ -182,7 +182,7 @@ def _cost(found: Scaling) -> str:
     )
     said = at_once(cost.concurrency)
     if cost.low is not None and cost.low <= 0:
-        return f" That {said} would lose any of that rate is not shown."
+        return f" {said[0].upper()}{said[1:]} may do as well: a loss is not shown."
     return f" {said[0].upper()}{said[1:]} would lose {numbers.percent(cost.lost)}{span} of that rate."
 
 
