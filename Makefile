@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test unit integration lint bench lock
+.PHONY: install demo test unit integration lint bench pictures lock
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -33,6 +33,10 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+# The reports as the README shows them, in docs/images: look at them before they are committed.
+pictures: install
+	$(BIN)/python -m benchmarks.pictures
 
 # The lock holds names and versions only; made from pyproject.toml in a fresh environment.
 lock:

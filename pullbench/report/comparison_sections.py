@@ -8,8 +8,8 @@ import pandas as pd
 
 from pullbench.report import comparison_words, numbers
 from pullbench.report.comparison import ALIKE, RunsCompared
-from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.sections import FACTOR_TITLES, MOST_CELLS, PILLS, p_value, pill
+from pullbench.report.html import Column, Html, Row, clipped, join, paragraph, shortened, table, tag
+from pullbench.report.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.stored import StoredRun, records
 from pullbench.report.tables import label, varying
 
@@ -32,7 +32,7 @@ def header(found: RunsCompared) -> Html:
     return tag(
         "header",
         paragraph("pullbench · comparison of two runs", kind="eyebrow"),
-        tag("h1", " and ".join(names)),
+        tag("h1", join((clipped(name, MOST_OF_A_NAME) for name in names), " and ")),
         tag(
             "div",
             tag("p", tag("strong", said.title)),
@@ -50,7 +50,7 @@ def _sides(found: RunsCompared) -> tuple[tuple[str, StoredRun], tuple[str, Store
 
 def _run(side: str, stored: StoredRun) -> Html:
     run = stored.run
-    labels = "".join(f", {key}={value}" for key, value in run.labels.items())
+    labels = "".join(f", {shortened(f'{key}={value}', MOST_OF_A_NAME)}" for key, value in run.labels.items())
     return join([f"{side}: ", tag("code", run.run_id), f", {run.started_at:%d %B %Y, %H:%M} UTC{labels}"])
 
 
@@ -135,7 +135,7 @@ def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
 def only_in_one(found: RunsCompared) -> Html:
     """The settings that one run alone measured."""
     lines = [
-        tag("li", f"{side} alone: ", join(tag("code", name) for name in _names(cells)))
+        tag("li", f"{side} alone: ", join((tag("code", name) for name in _names(cells)), ", "))
         for side, cells in found.only_in.items()
         if cells
     ]

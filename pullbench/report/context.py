@@ -4,13 +4,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pullbench.report import numbers, tables
-from pullbench.report.html import Column, Html, Row, definitions, join, paragraph, table, tag
+from pullbench.report.html import Column, Html, Row, definitions, join, marked, paragraph, table, tag
 from pullbench.report.readiness import preflight as preflight  # one of the sections that a notebook calls from here
 from pullbench.report.stored import StoredRun, records
 
+_MOST_ALIKE = 3
+"""Settings with the same kind of warning that have a row each."""
 _NOTES = (
     (
         "Clock",
@@ -57,14 +60,38 @@ _NOTES = (
 
 
 def stability(found: pd.DataFrame) -> Html:
-    """What makes the numbers less sure than they look, each with what to do about it."""
+    """What makes the numbers less sure than they look, each with what to do about it.
+
+    A warning that many settings share is told once, of the setting where it weighs most; all are folded below.
+    """
     if found.empty:
         return paragraph(
             "No sign of drift, outliers, two kinds of pulls, too few blocks or a busy client.", kind="note"
         )
-    columns = [Column(title="Where"), Column(title="What was seen", prose=True), Column(title="What to do", prose=True)]
-    rows = [Row(contents=[row["scope"], row["says"], row["remedy"]]) for row in records(found)]
-    return table(columns, rows, caption=numbers.count(len(rows), "warning"))
+    columns = [
+        Column(title="Where", setting=True),
+        Column(title="What was seen", prose=True),
+        Column(title="What to do", prose=True),
+    ]
+    every = [_warning(row, row["scope"]) for row in records(found)]
+    rows: list[Row] = []
+    for kind, mine in found.groupby("kind", sort=False):
+        if len(mine) <= _MOST_ALIKE:
+            rows += [_warning(row, row["scope"]) for row in records(mine)]
+            continue
+        # A block may be odd by being faster than the others, too.
+        weight = np.log(mine["value"]).abs() if kind == "odd_block" else mine["value"]
+        worst = records(mine.loc[[weight.idxmax()]])[0]
+        rows.append(_warning(worst, f"{numbers.count(len(mine), 'setting')}, most of all {worst['scope']}"))
+    made = table(columns, rows, caption=numbers.count(len(found), "warning"))
+    if len(rows) == len(every):
+        return made
+    folded = table(columns, every, caption="Every warning, setting by setting")
+    return join([made, tag("details", tag("summary", "Every warning"), folded)])
+
+
+def _warning(row: Mapping[str, Any], where: str) -> Row:
+    return Row(contents=[where, row["says"], marked(row["remedy"])])
 
 
 def planned_out(stored: StoredRun) -> Html:

@@ -3,18 +3,26 @@
 import dataclasses
 from typing import Any
 
+import pandas as pd
+
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.report import tables
+from pullbench.report.advice import advice
+from pullbench.report.break_even import break_evens
 from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
+from pullbench.report.curves import curves, plain_curves
 from pullbench.report.objectives import objectives, whole_run
+from pullbench.report.places import places
 from pullbench.report.plain import plain as plain  # a document's values: imported from here
 from pullbench.report.plain import plain_records as plain_records
 from pullbench.report.plain import plain_row
+from pullbench.report.spread import spreads
 from pullbench.report.stability import warnings
 from pullbench.report.stored import RunStore, StoredRun, read_run
 from pullbench.report.stress_document import stress_part
 from pullbench.report.verdicts import headline
+from pullbench.report.waterfall import waterfalls
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -44,15 +52,41 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
 
 def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     table = tables.cells(stored.pulls, stored.trials)
-    scores, differences = objectives(stored, table), contrasts(stored)
+    scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
     said = headline(stored, table, scores)
     return {
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
         "cells": plain_records(table),
+        **_choices(stored, table, unsure),
         "comparisons": plain_records(differences),
         "claims": plain_records(claims(differences, stored)),
-        "stability": plain_records(warnings(stored, table)),
+        "stability": plain_records(unsure),
         "slo": [plain_row(row) for row in whole_run(scores)],
+    }
+
+
+def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> dict[str, Any]:
+    """What to choose and to do, and what stands behind it; `unsure` are the warnings of `stability`."""
+    levels, paid = curves(stored), break_evens(stored)
+    return {
+        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
+        "scaling": plain_curves(levels),
+        "places": plain_records(places(table)),
+        "break_even": plain_records(paid),
+        "spread": [
+            {
+                "setting": each.name,
+                "pulls": each.n,
+                "fastest_s": float(each.times_s[0]),
+                "slowest_s": float(each.times_s[-1]),
+            }
+            for each in spreads(stored, table)[0]
+        ],
+        "median_pulls": [
+            {"setting": each.setting, "image": each.pull["image"], "duration_s": each.pull["duration_s"]}
+            | {"steps": plain_records(each.steps)}
+            for each in waterfalls(stored, table)
+        ],
     }
 
 

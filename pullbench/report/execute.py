@@ -14,6 +14,7 @@ from typing import Any
 import papermill
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.paths import jupyter_runtime_dir
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
@@ -42,6 +43,13 @@ class ThisKernel(AsyncKernelManager):
     @default("transport")
     def _local(self) -> str:
         return "ipc"
+
+    @default("ip")
+    def _sockets(self) -> str:
+        """Jupyter's own default is a name in the working folder, which two reports at once would share."""
+        folder = Path(jupyter_runtime_dir())
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder / "kernel")
 
 
 def main(job_file: str) -> int:

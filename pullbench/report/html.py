@@ -54,6 +54,12 @@ def join(parts: Iterable[object], separator: str = "") -> Html:
     return Html(html.escape(separator).join(escape(part) for part in parts))
 
 
+def shortened(text: str, limit: int = LIMIT) -> str:
+    """Foreign text for a sentence of ours: visible, and at most `limit` characters."""
+    whole = visible(text)
+    return whole if len(whole) <= limit else whole[: limit - 1] + "…"
+
+
 def clipped(text: object, limit: int = LIMIT) -> Html:
     """Foreign text of any length: at most `limit` characters, the rest in its title."""
     if isinstance(text, Html):
@@ -62,7 +68,17 @@ def clipped(text: object, limit: int = LIMIT) -> Html:
     if len(whole) <= limit:
         return tag("span", whole, class_="foreign")
     title = whole if len(whole) <= TITLE_LIMIT else whole[:TITLE_LIMIT] + f"… ({len(whole):,} characters)"
-    return tag("span", whole[: limit - 1] + "…", class_="foreign", title=title)
+    return tag("span", shortened(whole, limit), class_="foreign", title=title)
+
+
+def marked(text: str, limit: int = 400) -> Html:
+    """A sentence of ours whose names stand in backticks, with those as code; what is longer is clipped as foreign text is."""
+    if len(text) > limit:
+        return clipped(text, limit)
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return tag("span", text, class_="foreign")
+    return tag("span", *(tag("code", part) if at % 2 else part for at, part in enumerate(parts)), class_="foreign")
 
 
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])")
@@ -81,11 +97,12 @@ def short_digests(text: str) -> Html | str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a table: its heading, whether it holds numbers or sentences, and what the heading's title explains."""
+    """A column of a table: its heading, whether it holds numbers, sentences or settings' names, and what its title explains."""
 
     title: str
     number: bool = False
     prose: bool = False
+    setting: bool = False
     hint: str | None = None
 
 
@@ -111,7 +128,8 @@ def _cells(columns: Sequence[Column], contents: Sequence[object]) -> Iterable[Ht
 
 
 def _kind(column: Column) -> str | None:
-    return "number" if column.number else "prose" if column.prose else None
+    kinds = {"number": column.number, "prose": column.prose, "setting": column.setting}
+    return next((kind for kind, given in kinds.items() if given), None)
 
 
 def definitions(pairs: Iterable[tuple[str, object]]) -> Html:

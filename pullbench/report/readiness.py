@@ -75,7 +75,9 @@ def _evidence(finding: Finding) -> Html:
     text = json.dumps(json.loads(finding.evidence), indent=1, ensure_ascii=False)
     lines = text[:_EVIDENCE_SHOWN].splitlines() + (["…"] if len(text) > _EVIDENCE_SHOWN else [])
     return tag(
-        "details", tag("summary", "What the check saw"), tag("pre", join((tag("span", line) for line in lines), "\n"))
+        "details",
+        tag("summary", "What the check saw"),
+        tag("pre", join((tag("span", line) for line in lines), "\n"), tabindex="0"),
     )
 
 

@@ -7,14 +7,17 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers, objective_words, tables
+from pullbench.report.advice import Advice
 from pullbench.report.claims import only_loopback
 from pullbench.report.fastest import contenders
-from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
+from pullbench.report.html import Column, Html, Row, clipped, join, marked, paragraph, shortened, table, tag
 from pullbench.report.objectives import whole_run
 from pullbench.report.stored import StoredRun, measured, records
 from pullbench.report.verdicts import contrast_sentence, headline
 
 MOST_CELLS = 400
+MOST_OF_A_NAME = 120
+"""Characters of a run's name or label that stand in a page's head."""
 PILLS = {
     "met": ("good", objective_words.VERDICTS["met"]),
     "partly": ("warn", "met in part"),
@@ -53,7 +56,7 @@ def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html
     facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
     if run.finished_at is not None:
         facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
-    facts += [f"from {run.vantage}"] if run.vantage else []
+    facts += [f"from {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
     if len(pulls):
         facts += [
             numbers.count(len(cells), "cell"),
@@ -61,19 +64,25 @@ def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html
             numbers.count(len(pulls), "pull"),
             numbers.size(float(pulls["bytes"].fillna(0).sum())),
         ]
-    facts += [f"{key}={value}" for key, value in run.labels.items()]
+    facts += [shortened(f"{key}={value}", MOST_OF_A_NAME) for key, value in run.labels.items()]
     return tag(
         "header",
         paragraph("pullbench · run report", kind="eyebrow"),
-        tag("h1", run.name),
+        tag("h1", clipped(run.name, MOST_OF_A_NAME)),
         tag(
             "div",
             tag("p", tag("strong", said.title)),
-            tag("p", said.sentence),
+            *(tag("p", f"{clause[:1].upper()}{clause[1:].rstrip('.')}.") for clause in said.sentence.split("; ")),
             class_=f"verdict {PILLS[said.status][0]}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
     )
+
+
+def todo(found: Sequence[Advice]) -> Html:
+    """What to do, the most pressing first; nothing where there is nothing."""
+    items = [tag("li", tag("strong", clipped(entry.what)), ": ", marked(entry.why)) for entry in found]
+    return tag("ol", *items, class_="todo") if items else Html()
 
 
 def scorecard(scores: pd.DataFrame) -> Html:
@@ -163,7 +172,7 @@ def _cell_row(
 
 
 def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
-    notes = [tag("span", "least time per image", class_="pill good")] if best else []
+    notes = [tag("span", "fastest", class_="pill good", title="least time per image")] if best else []
     failed = row["pulls"] - row["succeeded"]
     if failed:
         notes.append(tag("span", f"{failed} failed", class_="pill bad"))
@@ -264,7 +273,9 @@ def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
         text = texts[row["measures"]]
         span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
         claim = tag("span", row["claim"], title=row["source"])
-        rows.append(Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), row["says"]]))
+        rows.append(
+            Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
+        )
     said = (
         "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
         "here where the whole 95% interval lies within it, and does not where it lies outside."

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pullbench.report import numbers
-from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
+from pullbench.report.html import Column, Html, Row, join, paragraph, shortened, table, tag
 from pullbench.report.page import css
 from pullbench.report.sections import PILLS, pill
 
@@ -88,7 +88,7 @@ def _choice(key: str, values: Sequence[str]) -> Html:
 def _trends(trends: Mapping[str, str]) -> Html:
     if not trends:
         return Html()
-    links = [tag("li", tag("a", name, href=address)) for name, address in trends.items()]
+    links = [tag("li", tag("a", shortened(name), href=address)) for name, address in trends.items()]
     return tag("nav", "Trends:", tag("ul", *links), aria_label="Trends", class_="trends")
 
 

@@ -11,7 +11,7 @@ from pullbench.report.stored import StoredRun, measured, records
 from pullbench.report.tables import BUSY_CLIENT, by_block, in_cell, label, latency_s, trials_over_time, varying
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
-from pullbench.stats.summary import CONFIDENCE, blocks_needed
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
 
 ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
@@ -55,11 +55,10 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
 
 def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
     if blocks < ENOUGH_BLOCKS:
-        says = (
-            f"{numbers.count(blocks, 'block')} give wide intervals, or none"
-            if blocks != 1
-            else "1 block gives no interval"
+        gives = (
+            "give wide intervals" if blocks >= MIN_BLOCKS else "give no interval" if blocks > 1 else "gives no interval"
         )
+        says = f"{numbers.count(blocks, 'block')} {gives}"
         yield _row(ALL, "few_blocks", blocks, blocks, says)
     trials = trials_over_time(stored.pulls, stored.trials)
     counted = trials[~trials["warmup"].astype(bool) & trials["ratio"].notna()]

@@ -148,8 +148,13 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def label(row: Mapping[str, Any], factors: list[str]) -> str:
-    """A cell's short name by the factors given: `docker · eu · direct · ×4`."""
-    return " · ".join(f"×{row[name]}" if name == "concurrency" else str(row[name]) for name in factors)
+    """A cell's short name by the factors given: `docker · eu · direct · ×4`; a proxy's store goes without saying where it is any."""
+    words = {name: str(row[name]) for name in factors}
+    if "concurrency" in words:
+        words["concurrency"] = f"×{words['concurrency']}"
+    if "proxy_cache" in words and len(words) > 1:
+        words["proxy_cache"] = "" if words["proxy_cache"] == "any" else f"{words['proxy_cache']} proxy"
+    return " · ".join(filter(None, words.values()))
 
 
 def setting(cell: Mapping[str, Any]) -> str:
@@ -194,7 +199,8 @@ def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """One row a trial in the order of start, warm-up included.
 
     at_s (since the first), block, warmup, engine, median_s (of successful pulls), ratio (of that to the median of its
-    cell's counted trials: cells differ by design, so only this shows drift), pulls, failed.
+    cell's counted trials: cells differ by design, so only this shows drift), pulls, failed, code (the error code of most of
+    its failures, NaN without any).
     """
     ok = pulls["ok"].astype(bool)
     medians = latency_s(pulls[ok]).groupby(pulls["trial"]).median().rename("median_s")
@@ -204,6 +210,8 @@ def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     rows["ratio"] = rows["median_s"] / counted.groupby(CELL_KEY, dropna=False)["counted_s"].transform("median")
     rows["at_s"] = (rows["started_at"] - rows["started_at"].min()).dt.total_seconds()
     rows["failed"] = rows["pulls"] - rows["succeeded"]
+    counts = pulls[~ok].groupby(["trial", "error_code"]).size().sort_values(kind="stable").reset_index("error_code")
+    rows["code"] = rows["trial"].map(counts.groupby(level="trial")["error_code"].last())
     return rows.reset_index(drop=True)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from pullbench.report import numbers
 from pullbench.report.differences import Difference
 from pullbench.report.documents import plain_records
-from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.sections import PILLS, p_value, pill
+from pullbench.report.html import Column, Html, Row, clipped, join, paragraph, table, tag
+from pullbench.report.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.stored import records
 from pullbench.report.trend import Trend
 from pullbench.report.verdicts import Headline
@@ -50,7 +50,7 @@ def header(found: Trend) -> Html:
     return tag(
         "header",
         paragraph("pullbench · trend", kind="eyebrow"),
-        tag("h1", found.name),
+        tag("h1", clipped(found.name, MOST_OF_A_NAME)),
         tag(
             "div",
             tag("p", tag("strong", said.title)),

@@ -100,7 +100,9 @@ def test_the_page_says_what_the_run_found(report: Path) -> None:
         "Fastest by time per image of the ",
         "Objectives",
         "At once",
-        "Over time",
+        "Trials over time",
+        "What to do",
+        "Share of pulls",
         "the connection was cut",
         "How it was measured",
     ):

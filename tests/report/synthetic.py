@@ -65,8 +65,11 @@ class Recipe:
     run_id: str = RUN_ID
     started_at: datetime = STARTED_AT
     name: str = "concurrency-sweep"
+    labels: dict[str, str] = field(default_factory=lambda: {"commit": "3f4ff3c"})
     slower: float = 1.0
     """Times of each pull, as a multiple of what they would be."""
+    proxy_cache: Sequence[str] = ("any",)
+    """States of the mirror's store; what is cold comes from far, and a little slower."""
     slo: dict[str, float] = field(
         default_factory=lambda: {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": 2.0, "consecutive_failures": 3}
     )
@@ -144,6 +147,8 @@ class _Maker:
 
     def transfers(self, cell: Cell, pull: int, started_at: datetime, drift: float) -> list[Transfer]:
         route = (cell.registry, cell.proxy)
+        if cell.proxy_cache == "cold":
+            drift += math.log(1.2 * BANDWIDTH[route] / BANDWIDTH["us", "direct"])
         delay_s, rate = DELAY_S[route], BANDWIDTH[route] / (1 + 0.55 * (cell.concurrency - 1))
         rate *= 0.8 if cell.platform == "linux/arm64" else 1.0
         wire, at_s, made = cell.engine_kind == "wire", 0.0, []
@@ -207,13 +212,14 @@ def _cells(recipe: Recipe) -> list[Cell]:
             platform=platform,
             concurrency=concurrency,
             cache="cold",
-            proxy_cache="any",
+            proxy_cache=proxy_cache,  # type: ignore[arg-type]
             auth="persisted",
         )
         for engine in recipe.engines
         for registry, proxy in recipe.routes
         for platform in recipe.platforms
         for concurrency in recipe.concurrency
+        for proxy_cache in (recipe.proxy_cache if proxy == "cache" else ("any",))
     ]
 
 
@@ -221,6 +227,7 @@ def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
     spec = {
         "name": recipe.name,
         "images": list(recipe.images),
+        "proxies": [{"name": "cache", "kind": "mirror", "upstream": "us"}],
         "slo": recipe.slo,
         "repetitions": recipe.blocks,
         "warmup": recipe.warmup,
@@ -236,7 +243,7 @@ def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
         run_id=recipe.run_id,
         vantage="office",
         name=recipe.name,
-        labels={"commit": "3f4ff3c"},
+        labels=recipe.labels,
         started_at=recipe.started_at,
         finished_at=finished_at,
         status=recipe.status,  # type: ignore[arg-type]

@@ -35,6 +35,18 @@ def test_its_cells_are_the_tables_cells_to_the_last_digit(store: ResultStore, fu
             assert told[name] == (None if isinstance(value, float) and math.isnan(value) else value), name
 
 
+def test_it_has_what_the_reports_figures_and_sections_are_made_of(store: ResultStore, full: StoredRun) -> None:
+    document = json.loads(json.dumps(run_document(store, RUN_ID), allow_nan=False))
+    assert len(document["scaling"]) == 6 and document["scaling"][0]["levels"][1]["speedup"] > 1
+    assert {row["way"] for row in document["places"]} == {"direct", "cache"}
+    assert {row["verdict"] for row in document["break_even"]} == {"not_measured"}
+    assert document["advice"][0]["what"] == "Look into reset"
+    fine = full.pulls[full.pulls["ok"] & ~full.pulls["warmup"]]
+    assert document["spread"][0]["fastest_s"] == fine["duration_s"].min()
+    assert document["spread"][-1]["slowest_s"] == fine["duration_s"].max()
+    assert [len(each["steps"]) for each in document["median_pulls"]] == [5, 8]
+
+
 def test_what_is_not_known_is_null(store: ResultStore) -> None:
     assert {cell["p99_s"] for cell in run_document(store, RUN_ID)["cells"]} == {None}
 

@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 
 from pullbench.report import figures, tables
 from pullbench.report.contrasts import contrasts
+from pullbench.report.curves import curves
 from pullbench.report.figures import axes
 from pullbench.report.figures.waterfall import waterfall
 from pullbench.report.html import Html
+from pullbench.report.places import places
+from pullbench.report.spread import spreads
 from pullbench.report.stored import StoredRun
 from pullbench.report.waterfall import waterfalls
 from tests.report.synthetic import Recipe
@@ -24,10 +27,13 @@ def draw_all(stored: StoredRun) -> dict[str, Html]:
     cells = tables.cells(stored.pulls, stored.trials)
     return {
         "overview": figures.overview(cells),
-        "concurrency": figures.concurrency(cells),
+        "concurrency": figures.concurrency(cells, curves(stored)),
+        "heat": figures.heat(places(cells)),
         "contrast": figures.contrast(contrasts(stored)),
         "waterfalls": figures.waterfalls(waterfalls(stored, cells)),
         "timeline": figures.timeline(tables.trials_over_time(stored.pulls, stored.trials)),
+        "ecdf": figures.ecdf(*spreads(stored, cells)),
+        "panel": figures.panel(stored.checks),
     }
 
 
@@ -43,7 +49,8 @@ def svgs(markup: str) -> list[ET.Element]:
 
 def test_every_figure_has_a_wide_and_a_narrow_drawing_that_parse(drawn: dict[str, Html]) -> None:
     count = {name: len(svgs(markup)) for name, markup in drawn.items()}
-    assert count == {"overview": 2, "concurrency": 2, "contrast": 2, "waterfalls": 4, "timeline": 2}
+    twice = {"timeline": 2, "ecdf": 2, "panel": 2}
+    assert count == twice | {"overview": 2, "concurrency": 2, "heat": 2, "contrast": 2, "waterfalls": 4}
 
 
 def test_every_drawing_says_in_words_what_it_shows(drawn: dict[str, Html]) -> None:
@@ -92,16 +99,16 @@ def test_a_figure_is_drawn_the_same_each_time(full: StoredRun, drawn: dict[str, 
 def test_what_a_run_does_not_vary_is_not_drawn(make) -> None:
     stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(2,), blocks=3, pulls=2))
     made = draw_all(stored)
-    assert [name for name, markup in made.items() if markup] == ["waterfalls", "timeline"]
+    assert [name for name, markup in made.items() if markup] == ["waterfalls", "timeline", "ecdf", "panel"]
 
 
 def test_a_run_that_failed_everywhere_is_drawn_over_time_alone(make) -> None:
     made = draw_all(make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=3, pulls=2, fail_everywhere=True)))
-    assert [name for name, markup in made.items() if markup] == ["timeline"]
+    assert [name for name, markup in made.items() if markup] == ["timeline", "panel"]
 
 
 def test_no_interval_is_no_obstacle(make) -> None:
-    made = draw_all(make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=1, warmup=0, pulls=2)))
+    made = draw_all(make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=1, warmup=0, pulls=5)))
     assert all(made.values())
 
 
@@ -125,6 +132,7 @@ def test_a_long_run_is_thinned_and_keeps_its_failures() -> None:
             "ratio": 1.0,
             "pulls": 8,
             "failed": [int(n % 1_000 == 1) for n in range(trials)],
+            "code": ["reset" if n % 1_000 == 1 else None for n in range(trials)],
         }
     )
     made = figures.timeline(table)
@@ -232,6 +240,32 @@ def test_each_route_has_panels_of_its_own_by_concurrency(full: StoredRun) -> Non
         for route in ("eu · direct", "us · cache", "us · direct"):
             assert sum(text.startswith(route) for text in said) == 2
     assert "Grey: the other panels" in made and "band: its 95% interval" in made
+
+
+def test_the_recommended_concurrency_the_knee_and_the_law_are_drawn_and_told(make) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), failure_rate=0.0, pulls=8))
+    cells, found = tables.cells(stored.pulls, stored.trials), curves(stored)
+    plain, made = figures.concurrency(cells), figures.concurrency(cells, found)
+    (curve,) = found
+    assert f"Recommended: wire: {curve.scaling.recommended} at once." in made and "Recommended" not in plain
+    assert "Ring: the recommended concurrency" in made and "universal scalability law" in made
+    assert "Ring" not in plain and len(made) > len(plain)
+    assert f"{len(stored.pulls[~stored.pulls['warmup']])} successful pulls." in made
+
+
+def test_a_long_route_takes_more_rows_over_its_panel_and_no_more_width(full: StoredRun) -> None:
+    cells = tables.cells(full.pulls, full.trials).replace({"registry": {"us": "registry-" + "u" * 60}})
+    for svg in svgs(figures.concurrency(cells)):
+        said = [text.text or "" for text in svg.iter(f"{SVG}text")]
+        assert "cache" in said and max(map(len, said)) <= 35 + len("median pull time, log")
+
+
+def test_failures_have_a_mark_a_code_and_what_is_rare_shares_one() -> None:
+    codes = ["reset"] * 4 + ["timeout"] * 3 + ["dns"] * 2 + ["proxy", "forbidden"]
+    rows = {"at_s": [float(n) for n in range(11)], "block": 0, "warmup": False, "engine": "wire", "ratio": 1.0}
+    made = figures.timeline(pd.DataFrame(rows | {"pulls": 8, "failed": 1, "code": codes}))
+    assert [made.count(f"failed: {code}") for code in ("reset", "timeout", "dns", "other", "proxy")] == [1, 1, 1, 1, 0]
+    assert "(reset in 4, timeout in 3, dns in 2, proxy in 1)" in made
 
 
 def test_no_band_is_spoken_of_where_there_is_none(make) -> None:

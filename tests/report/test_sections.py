@@ -58,3 +58,20 @@ def test_a_mirror_that_was_not_as_labelled_or_not_shown_is_noted(full: StoredRun
     made = cells_section(dataclasses.replace(full, trials=trials, pulls=pulls))
     assert "mirror not warm in 1 trial<" in made
     assert "mirror not shown warm" in made
+
+
+def test_the_verdict_is_told_clause_by_clause(full: StoredRun) -> None:
+    cells = tables.cells(full.pulls, full.trials)
+    made = sections.header(full, cells, objectives(full, cells))
+    (verdict,) = re.findall(r'<div class="verdict [a-z]+">(.*?)</div>', made)
+    title, *clauses = re.findall("<p>(.*?)</p>", verdict)
+    assert title.startswith("<strong>") and len(clauses) >= 2
+    assert all(clause[0].isupper() or not clause[0].isalpha() for clause in clauses)
+
+
+def test_a_name_of_ten_thousand_characters_is_cut_in_the_head(full: StoredRun) -> None:
+    long = dataclasses.replace(full.run, name="n" * 10_000, vantage="v" * 10_000, labels={"l" * 5_000: "x" * 5_000})
+    stored = dataclasses.replace(full, run=long)
+    cells = tables.cells(full.pulls, full.trials)
+    made = sections.header(stored, cells, objectives(full, cells))
+    assert max(map(len, re.findall(">([^<]*)<", made))) < 1_000

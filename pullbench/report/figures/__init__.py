@@ -1,11 +1,27 @@
 """The figures of the report; each gives a `<figure>`, or nothing where the run has nothing of its kind to show."""
 
+from pullbench.report.figures.break_even import break_even
 from pullbench.report.figures.concurrency import concurrency
 from pullbench.report.figures.contrast import contrast
+from pullbench.report.figures.ecdf import ecdf
+from pullbench.report.figures.heat import heat
 from pullbench.report.figures.overview import overview
+from pullbench.report.figures.panel import panel
 from pullbench.report.figures.ratios import ratios
 from pullbench.report.figures.timeline import timeline
 from pullbench.report.figures.trend import trend
 from pullbench.report.figures.waterfall import waterfalls
 
-__all__ = ["concurrency", "contrast", "overview", "ratios", "timeline", "trend", "waterfalls"]
+__all__ = [
+    "break_even",
+    "concurrency",
+    "contrast",
+    "ecdf",
+    "heat",
+    "overview",
+    "panel",
+    "ratios",
+    "timeline",
+    "trend",
+    "waterfalls",
+]

@@ -1,72 +1,109 @@
-"""The concurrency curve: what a pull takes, and what moves in all, as pulls at once grow."""
+"""The concurrency curve: what a pull takes, and how many images arrive, as pulls at once grow; with the knee and the law."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pullbench.report import numbers
+from pullbench.report.curves import Curve, curve_of
 from pullbench.report.figures import axes
-from pullbench.report.figures.style import GRID, Sheet, bare, drawn, legend, series_style
+from pullbench.report.figures.style import GRID, MUTED, PAPER, Sheet, bare, drawn, legend, series_style
 from pullbench.report.html import Html
 from pullbench.report.stored import records
 from pullbench.report.tables import label, varying
 
 MOST_LINES = 6
 MOST_ENGINES = 4
-MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("median{}_s", "median pull time", axes.seconds_tick),
-    ("throughput{}_bytes_per_s", "throughput", axes.rate_tick),
+MEASURES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
+    ("median{}_s", "median pull time", "median pull", axes.seconds_tick),
+    ("rate{}", "images a second", "images/s", lambda value: f"{value:g}"),
 )
+"""Column, its name in the wide and in the narrow drawing, and how its ticks read."""
+_RATE = MEASURES[1][0]
 _LOG_FROM = 6
 """From this spread of the values on the axis is logarithmic, so that a fast engine is no flat line at the bottom."""
+_LAW_POINTS = 40
+_TITLE_CHARACTERS = {False: 105, True: 44}
+"""What the titles of one row of panels hold together, in the wide and in the narrow drawing."""
 
 
-def concurrency(table: pd.DataFrame) -> Html:
-    """Median pull time with its interval, and throughput, over concurrency: a panel a route, a line an engine.
+def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
+    """Median pull time and images a second with their intervals, over concurrency: a panel a route, a line an engine.
 
-    The other routes stand behind each panel's lines in grey: lines that lie on each other can be told apart, and
-    compared. Nothing where fewer than two concurrencies were measured.
+    On the rate stand the law of each curve (dashed), its recommended concurrency (a ring) and where its knee lies (the bar
+    at the foot). The other routes stand behind each panel's lines in grey: lines that lie on each other can be told apart,
+    and compared. Nothing where fewer than two concurrencies were measured.
     """
     shown = table[table["median_s"].notna()]
     if shown["concurrency"].nunique() < 2:
         return Html()
     factors = [name for name in varying(shown) if name not in ("engine", "concurrency")]
-    named = shown.assign(line=[label(row, factors) for row in records(shown)])
+    named = _with_rates(shown).assign(line=[label(row, factors) for row in records(shown)])
     fastest = named.groupby("line", sort=False)["wall_per_pull_s"].min().sort_values()
     lines = sorted(fastest.index[:MOST_LINES])
     engines = list(named["engine"].drop_duplicates())[:MOST_ENGINES]
     drawn_cells = named[named["line"].isin(lines) & named["engine"].isin(engines)]
-    caption = _caption(drawn_cells, len(fastest) - len(lines), len(lines))
+    mine = _by_line(drawn_cells, curves)
+    caption = _caption(drawn_cells, len(fastest) - len(lines), len(lines), list(mine.values()))
+    keys = [(engine, index) for index, engine in enumerate(engines)]
     return drawn(
         "concurrency",
-        "Pull time and throughput by concurrency",
+        "Pull time and images a second by concurrency",
         f"Lines over {', '.join(map(str, sorted(named['concurrency'].unique())))} pulls at once, "
-        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. The cells table has the numbers.",
+        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. {_told(mine)}The cells table has the numbers.",
         caption,
-        lambda sheet: _draw(sheet, drawn_cells, engines, lines),
-        legend=legend([(engine, index) for index, engine in enumerate(engines)]) if len(engines) > 1 else None,
+        lambda sheet: _draw(sheet, drawn_cells, engines, lines, mine),
+        legend=legend(keys) if len(engines) > 1 else None,
     )
 
 
-def _caption(named: pd.DataFrame, left_out: int, panels: int) -> str:
+def _with_rates(table: pd.DataFrame) -> pd.DataFrame:
+    """The time per image turned about, so that more is better: over trials without failures."""
+    ends = {"rate": "", "rate_low": "_high", "rate_high": "_low"}
+    return table.assign(**{name: 1 / table[f"wall_per_pull{end}_s"] for name, end in ends.items()})
+
+
+def _by_line(named: pd.DataFrame, curves: Sequence[Curve]) -> dict[tuple[str, str], Curve]:
+    """The curve of each line and engine."""
+    firsts = records(named.drop_duplicates(["line", "engine"]))
+    found = {(row["line"], row["engine"]): curve_of(curves, row) for row in firsts}
+    return {key: curve for key, curve in found.items() if curve is not None}
+
+
+def _told(curves: dict[tuple[str, str], Curve]) -> str:
+    said = [
+        f"{' '.join(filter(None, [engine, line]))}: {curve.scaling.recommended} at once"
+        for (line, engine), curve in curves.items()
+        if curve.scaling.recommended is not None
+    ]
+    return f"Recommended: {'; '.join(said)}. " if said else ""
+
+
+def _caption(named: pd.DataFrame, left_out: int, panels: int, curves: Sequence[Curve]) -> str:
     low, high = named["concurrency"].min(), named["concurrency"].max()
-    ends = named.pivot_table(
-        index=["engine", "line"], columns="concurrency", values=["median_s", "throughput_bytes_per_s"]
-    )
-    slower = (ends[("median_s", high)] / ends[("median_s", low)]).dropna()
-    more = (ends[("throughput_bytes_per_s", high)] / ends[("throughput_bytes_per_s", low)]).dropna()
+    ends = named.pivot_table(index=["engine", "line"], columns="concurrency", values=["median_s", "rate"])
     said = "Line: median over blocks" + ("; band: its 95% interval." if named["median_low_s"].notna().any() else ".")
     if named["median_low_s"].isna().any():
         said += " Where there is no band, the blocks are too few for an interval."
+    if any(curve.scaling.recommended is not None for curve in curves):
+        said += " Ring: the recommended concurrency; bar at the foot: where the knee lies, at 95%."
+    if any(curve.scaling.law is not None for curve in curves):
+        said += " Dashed: the universal scalability law as fitted."
     if panels > 1:
         said += " Grey: the other panels' lines."
-    if len(slower) and len(more):
-        said = (
-            f"From {low} to {high} pulls at once a single pull takes {_span(slower)} as long, while {_span(more)} as "
-            f"much data moves a second. {said}"
-        )
+    if {("rate", low), ("rate", high)} <= set(ends.columns):
+        slower = (ends[("median_s", high)] / ends[("median_s", low)]).dropna()
+        more = (ends[("rate", high)] / ends[("rate", low)]).dropna()
+        if len(slower) and len(more):
+            said = (
+                f"From {low} to {high} pulls at once a single pull takes {_span(slower)} as long, while {_span(more)} as "
+                f"many images arrive a second. {said}"
+            )
+    said += f" {numbers.count(int(named['succeeded'].sum()), 'successful pull')}."
     return f"{said} The {numbers.count(left_out, 'slowest line')} left out." if left_out else said
 
 
@@ -75,10 +112,12 @@ def _span(values: pd.Series) -> str:
     return low if low == high else f"{low.rstrip('×')} to {high}"
 
 
-def _draw(sheet: Sheet, named: pd.DataFrame, engines: list[str], lines: list[str]) -> Figure:
+def _draw(
+    sheet: Sheet, named: pd.DataFrame, engines: list[str], lines: list[str], curves: dict[tuple[str, str], Curve]
+) -> Figure:
     """Wide: a column a route (two panels where there is one), at most three beside each other. Narrow: a row a route."""
     side_by_side = sheet.narrow or len(lines) == 1
-    columns = 2 if side_by_side else min(len(lines), 3)
+    columns = 2 if side_by_side or len(lines) == 4 else min(len(lines), 3)
     rows = len(lines) if side_by_side else 2 * -(-len(lines) // columns)
     figure = sheet.figure(0.35 + (1.75 if sheet.narrow else 2.0) * rows)
     panels = figure.subplots(rows, columns, squeeze=False)
@@ -90,14 +129,28 @@ def _draw(sheet: Sheet, named: pd.DataFrame, engines: list[str], lines: list[str
         else:
             top = 2 * (index // columns)
             places = [(top, index % columns), (top + 1, index % columns)]
-        for place, (column, measure, text) in zip(places, MEASURES, strict=True):
+        for place, (column, name, short, text) in zip(places, MEASURES, strict=True):
             panel = panels[place]
             panel.set_visible(True)
             _panel(panel, named, engines, line, column, text)
-            panel.set_title(
-                "\n".join(filter(None, [line, measure])) if sheet.narrow else ": ".join(filter(None, [line, measure]))
-            )
+            if column == _RATE:
+                for number, engine in enumerate(engines):
+                    _knee(panel, curves.get((line, engine)), number)
+            scale = ", log" if panel.get_yscale() == "log" else ""
+            measure = (short if sheet.narrow else name) + scale
+            panel.set_title(_title(line, measure, _TITLE_CHARACTERS[sheet.narrow] // columns))
     return figure
+
+
+def _title(line: str, measure: str, most: int) -> str:
+    """A route over its measure, in as many rows of at most so many characters as it takes."""
+    rows: list[str] = []
+    for part in filter(None, line.split(" · ")):
+        if rows and len(rows[-1]) + 3 + len(part) <= most:
+            rows[-1] += f" · {part}"
+        else:
+            rows.append(part if len(part) <= most else part[: most - 1] + "…")
+    return "\n".join([*rows, measure])
 
 
 def _panel(
@@ -116,15 +169,40 @@ def _panel(
     ax.set_xscale("log", base=2)
     axes.doubling(ax.xaxis, levels)
     ax.set_xlim(levels[0] * 0.9, levels[-1] * 1.12)
-    ends = named[[value, low, high]]
+    _height(ax, named[[value, low, high]], text)
+    bare(ax, grid_axis="y")
+    ax.set_xlabel("pulls at once")
+
+
+def _height(ax: Axes, ends: pd.DataFrame, text: Callable[[float], str]) -> None:
+    """From zero on, or logarithmic where the values spread wide."""
     least, most = float(ends.min().min()), float(ends.max().max())
+    if not most > 0:
+        return
     if least > 0 and most / least > _LOG_FROM:
         ax.set_yscale("log")
         ax.set_ylim(least * 0.85, most * 1.15)
-        ax.set_ylabel("log scale")
         axes.logarithmic(ax.yaxis, least * 0.85, most * 1.15, text, most=6)
     else:
         axes.headroom(ax, most)
         axes.linear(ax.yaxis, text)
-    bare(ax, grid_axis="y")
-    ax.set_xlabel("pulls at once")
+
+
+def _knee(ax: Axes, curve: Curve | None, index: int) -> None:
+    """The law of one curve, its recommended point, and the stretch in which its knee lies."""
+    if curve is None or curve.scaling.recommended is None:
+        return
+    colour, _ = series_style(index)
+    found, foot = curve.scaling, 0.03 + 0.035 * index
+    if found.law is not None:
+        along = np.geomspace(found.levels[0].concurrency, found.levels[-1].concurrency, _LAW_POINTS)
+        ax.plot(
+            along, [found.law.rate(n) for n in along], color=MUTED, linewidth=1.1, linestyle=(0, (4, 2)), zorder=1.5
+        )
+    at, rate = next((level.concurrency, level.rate) for level in found.levels if level.concurrency == found.recommended)
+    ring: dict[str, Any] = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
+    ax.plot([at], [rate], markeredgecolor=PAPER, markeredgewidth=4.2, zorder=4, **ring)
+    ax.plot([at], [rate], markeredgecolor=colour, markeredgewidth=1.8, zorder=5, **ring)
+    if found.knee_low is not None and found.knee_high is not None:
+        low, high = found.knee_low * 0.96, found.knee_high * 1.04
+        ax.plot([low, high], [foot, foot], color=colour, linewidth=3, transform=ax.get_xaxis_transform())

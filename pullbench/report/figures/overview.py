@@ -63,7 +63,7 @@ def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: list[str]
     scaled = high / low > 6
     if scaled:
         ax.set_xscale("log")
-        axes.logarithmic(ax.xaxis, low, high, axes.seconds_tick, most=4 if sheet.narrow else 9)
+        axes.logarithmic(ax.xaxis, low, high, axes.seconds_tick, most=3 if sheet.narrow else 9)
     else:
         axes.elapsed(ax.xaxis, high, most=4 if sheet.narrow else 8)
     ax.set_xlim(low if scaled else 0, high)

@@ -16,17 +16,27 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from pullbench.report.html import Html, escape, join, tag, visible
+from pullbench.report.html import Html, escape, tag, visible
 
 INK, MUTED, GRID, PAPER, BAD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
+GOOD, WARN = "#101112", "#131415"
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+CROSSES = (
+    ("x", '<path d="M4.5 2.5l7 7m0-7l-7 7"/>'),
+    ("+", '<path d="M8 1.5v9M3.5 6h9"/>'),
+    ("1", '<path d="M8 6v4.5M8 6 4.2 3M8 6l3.8-3"/>'),
+    ("2", '<path d="M8 6V1.5M8 6 4.2 9M8 6l3.8 3"/>'),
+)
+"""Marks of failures, each with its drawing for the key; all in the colour of what is bad."""
 _VARIABLES = {
     INK: "currentColor",
     MUTED: "var(--pb-muted, #5c6470)",
     GRID: "var(--pb-grid, #c9ced6)",
     PAPER: "var(--pb-paper, #ffffff)",
     BAD: "var(--pb-bad, #c4281b)",
+    GOOD: "var(--pb-good, #08734f)",
+    WARN: "var(--pb-warn, #8a5300)",
 } | {colour: f"var(--pb-series-{number}, {colour})" for number, colour in enumerate(SERIES, start=1)}
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _RC: dict[Any, Any] = {
@@ -104,9 +114,19 @@ def drawn(
     )
 
 
-def legend(entries: Sequence[tuple[str, int | None]], *, marker: str | None = None) -> Html:
-    """The key of the series, as text that wraps: each label with the index of its colour and marker; None is grey."""
-    return tag("ul", join(tag("li", _swatch(index, marker), " ", label) for label, index in entries), class_="legend")
+def legend(
+    entries: Sequence[tuple[str, int | None]],
+    *,
+    marker: str | None = None,
+    crosses: Sequence[tuple[str, int]] = (),
+) -> Html:
+    """The key of the series, as text that wraps: each label with the index of its colour and marker; None is grey.
+
+    `crosses` are failures, each label with the index of its mark in CROSSES.
+    """
+    items = [tag("li", _swatch(index, marker), " ", label) for label, index in entries]
+    items += [tag("li", _cross(index), " ", label) for label, index in crosses]
+    return tag("ul", *items, class_="legend")
 
 
 def series_style(index: int) -> tuple[str, str]:
@@ -132,6 +152,11 @@ def _swatch(index: int | None, marker: str | None) -> Html:
     colour, own = (MUTED, "s") if index is None else series_style(index)
     shape = shapes[marker or own]
     return Html(f'<svg viewBox="0 0 16 12" aria-hidden="true"><g fill="{_VARIABLES[colour]}">{shape}</g></svg>')
+
+
+def _cross(index: int) -> Html:
+    stroke = f'fill="none" stroke="{_VARIABLES[BAD]}" stroke-width="1.6"'
+    return Html(f'<svg viewBox="0 0 16 12" aria-hidden="true"><g {stroke}>{CROSSES[index][1]}</g></svg>')
 
 
 def _svg(key: str, title: str, description: str, draw: Callable[[Sheet], Figure], sheet: Sheet) -> Html:

@@ -77,16 +77,20 @@ def _day(instant: pd.Timestamp) -> float:
 
 
 def _quarters(ax: Axes, at: Sequence[float]) -> None:
-    """Ticks where quarters begin, or days where all runs are of less than two quarters."""
-    first, last = pd.Timestamp(min(at), unit="D"), pd.Timestamp(max(at), unit="D")
+    """Ticks where quarters begin; days where all runs are of less than two quarters, and times where they are of one day."""
+    first, last = (pd.Timestamp(day, unit="D").round("s") for day in (min(at), max(at)))
     begins = pd.date_range(first.normalize(), last, freq="QS")
     if len(begins) > 1:
         begins = begins[:: -(-len(begins) // _MOST_QUARTERS)]
         names = [f"{day.year} Q{day.quarter}" for day in begins]
+    elif last - first < pd.Timedelta(days=1):
+        begins = pd.DatetimeIndex(sorted({first, first + (last - first) / 2, last}))
+        names = [f"{instant:%H:%M}" for instant in begins]
+        ax.set_xlabel(f"{first:%d %B %Y}, UTC".lstrip("0"))
     else:
-        begins = pd.DatetimeIndex(sorted({first.normalize(), last.normalize()}))
+        begins = pd.DatetimeIndex(sorted({first.ceil("D"), last.normalize()}))
         names = [f"{day:%d %b %Y}".lstrip("0") for day in begins]
     ax.xaxis.set_major_locator(FixedLocator([_day(day) for day in begins]))
     ax.xaxis.set_major_formatter(FixedFormatter(names))
-    slack = max(0.02 * (max(at) - min(at)), 0.02)
+    slack = 0.02 * (max(at) - min(at)) or 0.02
     ax.set_xlim(min(at) - slack, max(at) + slack)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from pullbench.report import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, INK, MUTED, SERIES, Sheet, bare, drawn, legend
-from pullbench.report.html import Html, join
+from pullbench.report.html import Html, join, shortened
 from pullbench.report.stored import records
 from pullbench.report.waterfall import MedianPull
 
@@ -38,7 +38,7 @@ def waterfall(steps: pd.DataFrame, setting: str, pull: Mapping[str, Any]) -> Htm
     names = [_name(row) for row in records(rows)]
     took_s = float(pull["duration_s"])
     caption = (
-        f"{setting}: {pull['image']}, {numbers.seconds(took_s)} in all, the pull nearest to the median of its setting. "
+        f"{setting}: {shortened(str(pull['image']))}, {numbers.seconds(took_s)} in all, the pull nearest to the median of its setting. "
         f"Steps stand in the order of their start. {_longest(rows)}"
     )
     if rows["extract_s"].notna().any():
