@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 
 from pullbench.report import numbers
-from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.tables import BUSY_CLIENT, by_block, in_cell, label, latency_s, trials_over_time, varying
+from pullbench.report.stored import StoredRun, records
+from pullbench.report.tables import BUSY_CLIENT, CellRows, by_block, label, latency_s, trials_over_time, varying
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, blocks_needed
 
 ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
+_OF_PULLS = ("block", "image", "ok", "queued_s", "duration_s")
 ENOUGH_BLOCKS = 5
 """Under these an interval is more than half as wide again as the spread alone would make it."""
 REMEDIES = {
@@ -41,8 +42,8 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     factors, cells = varying(table), records(table)
     names = [label(cell, factors) or ALL for cell in cells]
-    pulls = measured(stored.pulls)
-    mine = [in_cell(pulls[pulls["ok"].astype(bool)], cell) for cell in cells]
+    rows_of = CellRows(stored.pulls, _OF_PULLS)
+    mine = [pulls[pulls["ok"].astype(bool)] for pulls in map(rows_of.of, cells)]
     rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
     for name, cell, fine in zip(names, cells, mine, strict=True):
         rows += _of_a_cell(name, cell, fine)
@@ -87,7 +88,7 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[pd.DataFrame]) -> Iterator
 def _of_a_cell(name: str, cell: Mapping[str, Any], fine: pd.DataFrame) -> Iterator[dict[str, Any]]:
     times = latency_s(fine)
     if len(fine) and (times > 0).all():
-        left = stability.centred(times.tolist(), fine["block"].tolist(), fine["image"].tolist())
+        left = stability.centred(times.tolist(), fine["block"].tolist(), pd.factorize(fine["image"])[0].tolist())
         yield from _of_pulls(name, left)
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)

@@ -5,9 +5,10 @@ rates and errors, and in no latency.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pullbench.errors import REMEDIES, ErrorCode
@@ -31,6 +32,8 @@ CELL_KEY = [
 ]
 BUSY_CLIENT = 0.8
 """From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
+_OF_PULLS = ("block", "ok", "queued_s", "duration_s", "bytes", "attempts", "cache", "layers_cached")
+"""What a cell's numbers need of its pulls."""
 CELL_COLUMNS = [
     *CELL_KEY,
     *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
@@ -50,14 +53,14 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     trials whose mirror was not cold or warm as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst
     trial's.
     """
-    pulls, trials = measured(pulls), measured(trials)
+    trials = measured(trials)
     if trials.empty:
         return pd.DataFrame(columns=CELL_COLUMNS)
-    by_cell = dict(iter(pulls.groupby(CELL_KEY, sort=False, dropna=False))) if not pulls.empty else {}
-    rows = [
-        dict(zip(CELL_KEY, _plain(key), strict=True)) | _cell(by_cell.get(key, pulls.iloc[:0]), group)
-        for key, group in trials.groupby(CELL_KEY, sort=False, dropna=False)
-    ]
+    pulls_of = CellRows(pulls, _OF_PULLS)
+    rows = []
+    for key, mine in trials.groupby(CELL_KEY, sort=False, dropna=False):
+        cell = dict(zip(CELL_KEY, _plain(key), strict=True))
+        rows.append(cell | _cell(pulls_of.of(cell), mine))
     return pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(list(FACTORS), kind="stable", ignore_index=True)
 
 
@@ -106,8 +109,24 @@ def latency_s(pulls: pd.DataFrame) -> pd.Series:
     return pulls["queued_s"].fillna(0.0) + pulls["duration_s"]
 
 
+class CellRows:
+    """The counted rows of a table by cell: it is gone through once, however many cells are asked for."""
+
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+        """`columns` are those that the rows shall have, so that no more of a large table is copied."""
+        wanted = list(dict.fromkeys(columns))
+        frame = frame[list(dict.fromkeys(["warmup", *CELL_KEY, *wanted]))]
+        counted = measured(frame) if frame["warmup"].any() else frame
+        self._rows = dict(iter(counted.groupby(CELL_KEY, sort=False, dropna=False)[wanted]))
+        self._none = counted[wanted].iloc[:0]
+
+    def of(self, cell: Mapping[str, Any]) -> pd.DataFrame:
+        """The rows of a cell, which is named by the factors of CELL_KEY."""
+        return self._rows.get(tuple(cell[name] for name in CELL_KEY), self._none)
+
+
 def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of one cell."""
+    """The rows of one cell; for more than a few cells there is `CellRows`."""
     if frame.empty:
         return frame
     same = pd.Series(True, index=frame.index)
@@ -117,12 +136,14 @@ def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def by_block(values: pd.Series, blocks: pd.Series) -> dict[int, list[float]]:
-    """The known values of each block; a block without any is left out."""
-    found: dict[int, list[float]] = {}
-    for block, value in zip(blocks.tolist(), values.tolist(), strict=True):
-        if not pd.isna(value):
-            found.setdefault(int(block), []).append(float(value))
-    return found
+    """The known values of each block, in the order of the blocks; a block without any is left out."""
+    seen = values.to_numpy(dtype=np.float64, na_value=math.nan)
+    known = ~np.isnan(seen)
+    of, seen = blocks.to_numpy(dtype=np.int64)[known], seen[known]
+    order = np.argsort(of, kind="stable")
+    found, starts = np.unique(of[order], return_index=True)
+    parts = np.split(seen[order], starts)[1:]
+    return {int(block): part.tolist() for block, part in zip(found, parts, strict=True)}
 
 
 def _estimate(name: str, values: Mapping[int, list[float]]) -> dict[str, float]:
@@ -157,8 +178,8 @@ def setting(cell: Mapping[str, Any]) -> str:
 def errors(pulls: pd.DataFrame) -> pd.DataFrame:
     """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy."""
     columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
-    pulls = measured(pulls)
-    failed = pulls if pulls.empty else pulls[~pulls["ok"].astype(bool)]
+    counted = ~pulls["warmup"].astype(bool)
+    failed = pulls[counted & ~pulls["ok"].astype(bool)]
     if failed.empty:
         return pd.DataFrame(columns=columns)
     rows = []
@@ -169,7 +190,7 @@ def errors(pulls: pd.DataFrame) -> pd.DataFrame:
                 "code": str(code),
                 "count": len(group),
                 "cells": int(group.groupby(CELL_KEY, dropna=False).ngroups),
-                "share": len(group) / len(pulls),
+                "share": len(group) / int(counted.sum()),
                 "first_at": group["started_at"].min(),
                 "last_at": group["started_at"].max(),
                 "example": str(texts.mode().iloc[0]) if len(texts) else "",
@@ -190,7 +211,7 @@ def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     cell's counted trials: cells differ by design, so only this shows drift), pulls, failed.
     """
     ok = pulls["ok"].astype(bool)
-    medians = latency_s(pulls[ok]).groupby(pulls["trial"]).median().rename("median_s")
+    medians = latency_s(pulls)[ok].groupby(pulls["trial"]).median().rename("median_s")
     known = trials[["trial", "started_at", "block", "warmup", "pulls", "succeeded", *CELL_KEY]]
     rows = known.merge(medians, left_on="trial", right_index=True, how="left").sort_values("started_at")
     counted = rows.assign(counted_s=rows["median_s"].mask(rows["warmup"].astype(bool)))

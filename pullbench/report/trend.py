@@ -18,7 +18,7 @@ from pullbench.errors import UsageError
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
 from pullbench.report.differences import Difference, differences
-from pullbench.report.stored import measured, stored_of
+from pullbench.report.stored import measured, without_tables
 from pullbench.report.tables import latency_s
 from pullbench.stats.steps import SIGNIFICANCE, History, steps
 from pullbench.stats.summary import median_estimate
@@ -121,7 +121,7 @@ def _trend(name: str, found: Sequence[_MeasuredRun]) -> Trend:
         settings=len(keys),
         left_out=[entry.run.run_id for entry, level in levels if level is None],
         changes={
-            after.run.run_id: differences(stored_of(before.run), stored_of(after.run))
+            after.run.run_id: differences(without_tables(before.run), without_tables(after.run))
             for before, after in pairwise(runs)
             if after.run.run_id in begun
         },

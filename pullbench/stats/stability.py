@@ -84,7 +84,7 @@ class Modes:
     """Ashman's D: the distance of the two in units of their spread."""
 
 
-def centred(values: Sequence[float], blocks: Sequence[int], images: Sequence[str]) -> _Values:
+def centred(values: Sequence[float], blocks: Sequence[int], images: Sequence[str] | Sequence[int]) -> _Values:
     """Logarithms of times without what their image and then their block typically cost (medians); 0 is typical.
 
     Three sequences of one length; times above zero, in seconds.

@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -168,10 +168,10 @@ class ResultStore:
     def _compacted(self, name: TableName, run_id: str, selection: Selection) -> tuple[frozenset[int], list[pa.Table]]:
         """The trials that the compacted part holds, and its table where there is one."""
         path = f"{name}/{run_id}/{_COMPACTED}"
-        content = self.files.read([path]).get(path)
-        if content is None:
-            return frozenset(), []
-        table, metadata = self._parse(name, path, content, selection)
+        with self.files.opened(path) as source:
+            if source is None:
+                return frozenset(), []
+            table, metadata = self._parse(name, path, source, selection)
         return frozenset(json.loads(metadata[schema.TRIALS_KEY])), [table]
 
     def _read(self, name: TableName, run_id: str, finished: frozenset[int], selection: Selection) -> pa.Table:
@@ -187,15 +187,16 @@ class ResultStore:
         raise IncompleteError(f"{self.files.where(f'{name}/{run_id}')}: changes faster than it can be read; try again")
 
     def _parse(
-        self, name: TableName, path: str, content: bytes, selection: Selection = EVERYTHING
+        self, name: TableName, path: str, source: bytes | BinaryIO, selection: Selection = EVERYTHING
     ) -> tuple[pa.Table, Mapping[bytes, bytes]]:
         """What is selected of a file, and the file's metadata."""
         where = self.files.where(path)
+        reader = pa.BufferReader(source) if isinstance(source, bytes) else pa.PythonFile(source, "r")
         try:
-            file = pq.ParquetFile(pa.BufferReader(content))
-            metadata = file.schema_arrow.metadata or {}
+            about = pq.read_metadata(reader)
+            metadata = about.metadata or {}
             schema.check_version(metadata, where)
-            return selection.read(name, file, content), metadata
+            return selection.read(name, reader, about), metadata
         except (pa.ArrowException, OSError) as error:
             raise UsageError(f"{where}: no Parquet file that can be read; move it out of the results folder") from error
 

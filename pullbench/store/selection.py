@@ -16,7 +16,7 @@ from pullbench.store.schema import TableName
 if TYPE_CHECKING:
     import pandas as pd
 
-_LARGE_BYTES = 1_000_000
+_MANY_ROWS = 100_000
 _FREE_TEXT = frozenset({"error", "note", "proxy_cache_proof"})
 """Texts that hardly repeat: as categories they would take more, not less."""
 
@@ -43,32 +43,44 @@ class Selection:
         is_encoded = self.encoded and entry.type == pa.string() and entry.name not in _FREE_TEXT
         return entry.with_type(pa.dictionary(pa.int32(), pa.string())) if is_encoded else entry
 
-    def read(self, name: TableName, file: pq.ParquetFile, content: bytes) -> pa.Table:
-        """The rows and columns of one file, opened and as a whole, in the current schema; raises as pyarrow does."""
-        target = self.schema_of(name)
-        there = [entry.name for entry in target if entry.name in file.schema_arrow.names]
+    def read(self, name: TableName, source: pa.NativeFile, about: pq.FileMetaData) -> pa.Table:
+        """The rows and columns of one file in the current schema; raises as pyarrow does."""
+        target, names = self.schema_of(name), set(about.schema.names)
+        there = [entry.name for entry in target if entry.name in names]
+        # A reader is told before it opens a file which columns stay encoded, and knows none that is not there.
         encoded = [entry.name for entry in target if pa.types.is_dictionary(entry.type) and entry.name in there]
+        file = pq.ParquetFile(source, metadata=about, read_dictionary=encoded)
         # Threads cost more than they save on parts of a few kilobytes.
-        options = {"columns": there, "use_threads": len(content) > _LARGE_BYTES}
-        if not self.where.keys() <= set(file.schema_arrow.names):
+        threads = about.num_rows > _MANY_ROWS
+        if not self.where:
+            return schema.conformed(target, file.read(columns=there, use_threads=threads))
+        if not self.where.keys() <= names:
             return target.empty_table()  # what an older file lacks is null, and that is none of the values
-        if self.where:
-            source = pa.BufferReader(content)
-            found = pq.read_table(source, filters=self._condition(name), read_dictionary=encoded, **options)
-        else:
-            # A reader is told before it opens a file which columns stay encoded, and knows none that is not there.
-            found = (pq.ParquetFile(pa.BufferReader(content), read_dictionary=encoded) if encoded else file).read(
-                **options
-            )
-        return schema.conformed(target, found)
+        wanted = list(dict.fromkeys([*there, *self.where]))
+        groups = [number for number in range(about.num_row_groups) if self._may_hold(about.row_group(number))]
+        batches = file.iter_batches(_MANY_ROWS, row_groups=groups, columns=wanted, use_threads=threads)
+        # A piece at a time: what is left of millions of rows may be a handful.
+        condition = self._condition(name)
+        found = [pa.Table.from_batches([batch]).filter(condition) for batch in batches]
+        return schema.conformed(target, pa.concat_tables(found)) if found else target.empty_table()
 
     def _condition(self, name: TableName) -> pc.Expression:
-        """All of `where`: row groups whose statistics exclude it are not read at all."""
         each = [
             pc.field(column).isin(pa.array(list(values), schema.RELAXED[name].field(column).type))
             for column, values in self.where.items()
         ]
         return functools.reduce(operator.and_, each)
+
+    def _may_hold(self, group: pq.RowGroupMetaData) -> bool:
+        """Whether the statistics of a row group leave room for a row that is wanted; else it is not read at all."""
+        columns = (group.column(number) for number in range(group.num_columns))
+        for column in columns:
+            values, known = self.where.get(column.path_in_schema), column.statistics
+            if values is None or known is None or not known.has_min_max:
+                continue
+            if not any(known.min <= value <= known.max for value in values):
+                return False
+        return True
 
 
 EVERYTHING = Selection()
@@ -90,25 +102,21 @@ def to_frame(name: TableName, table: pa.Table) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    own = {entry.name: _dtype(entry) for entry in schema.SCHEMAS[name] if entry.name in table.column_names}
-    own = {column: dtype for column, dtype in own.items() if dtype is not None}
-    others = [column for column in table.column_names if column not in own]
-    found: pd.DataFrame = table.select(others).unify_dictionaries().to_pandas(integer_object_nulls=True)
-    made = {column: dtype.__from_arrow__(table.column(column)) for column, dtype in own.items()}
-    made |= {column: _in_order(found[column]) for column in others}
-    return pd.DataFrame({column: made[column] for column in table.column_names}, copy=False)
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    # Each column is let go when it is made into pandas' own, so that a large table is not there twice.
+    del table
+    made = {column: _series(schema.SCHEMAS[name].field(column), columns.pop(column)) for column in list(columns)}
+    return pd.DataFrame(made, copy=False)
 
 
-def _dtype(entry: pa.Field) -> Any:
+def _series(entry: pa.Field, column: pa.ChunkedArray) -> Any:
     import pandas as pd
 
-    if not entry.nullable:
-        return None
-    return {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get(entry.type)
-
-
-def _in_order(column: "pd.Series") -> "pd.Series":
-    """Categories by their texts, so that whatever sorts by them sorts as by the texts."""
-    if str(column.dtype) != "category":
-        return column
-    return column.cat.reorder_categories(sorted(column.cat.categories))
+    types: dict[pa.DataType, Any] = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    if entry.nullable and (own := types.get(entry.type)) is not None:
+        return own.__from_arrow__(column)
+    if not pa.types.is_dictionary(column.type):
+        return column.to_pandas(integer_object_nulls=True)
+    found = column.unify_dictionaries().to_pandas()
+    # By their texts, so that whatever sorts by categories sorts as by the texts.
+    return found.cat.reorder_categories(sorted(found.cat.categories))
