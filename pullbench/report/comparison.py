@@ -16,7 +16,7 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.differences import Difference, differences, other_machine
 from pullbench.report.stored import StoredRun, records
-from pullbench.report.tables import CellRows, by_block, cells, latency_s
+from pullbench.report.tables import CellRows, by_block, cells
 from pullbench.stats.compare import Blocks, Comparison, Verdict, compare_unpaired, holm
 from pullbench.stats.summary import CONFIDENCE
 
@@ -105,12 +105,11 @@ def _by_key(table: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def _blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:
-    rows = CellRows(stored.pulls, ("block", "ok", "queued_s", "duration_s"))
+    rows = CellRows(stored.pulls, ("block", "ok", "latency_s"))
     found: list[Blocks] = []
-    for cell in cells:
-        pulls = rows.of(cell)
-        succeeded = pulls[pulls["ok"].astype(bool)]
-        found.append(by_block(latency_s(succeeded), succeeded["block"]))
+    for pulls in map(rows.of, cells):
+        ok = pulls["ok"].astype(bool)
+        found.append(by_block(pulls["latency_s"][ok], pulls["block"][ok]))
     return found
 
 

@@ -8,14 +8,13 @@ import pandas as pd
 
 from pullbench.report import numbers
 from pullbench.report.stored import StoredRun, records
-from pullbench.report.tables import BUSY_CLIENT, CellRows, by_block, label, latency_s, trials_over_time, varying
+from pullbench.report.tables import BUSY_CLIENT, CellRows, Rows, by_block, label, trials_over_time, varying
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, blocks_needed
 
 ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
-_OF_PULLS = ("block", "image", "ok", "queued_s", "duration_s")
 ENOUGH_BLOCKS = 5
 """Under these an interval is more than half as wide again as the spread alone would make it."""
 REMEDIES = {
@@ -42,12 +41,17 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     factors, cells = varying(table), records(table)
     names = [label(cell, factors) or ALL for cell in cells]
-    rows_of = CellRows(stored.pulls, _OF_PULLS)
-    mine = [pulls[pulls["ok"].astype(bool)] for pulls in map(rows_of.of, cells)]
+    rows_of = CellRows(stored.pulls, ("block", "image", "ok", "latency_s"))
+    mine = [_succeeded(rows_of.of(cell)) for cell in cells]
     rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
     for name, cell, fine in zip(names, cells, mine, strict=True):
         rows += _of_a_cell(name, cell, fine)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _succeeded(pulls: Rows) -> Rows:
+    ok = pulls["ok"].astype(bool)
+    return {name: values[ok] for name, values in pulls.items()}
 
 
 def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
@@ -72,10 +76,10 @@ def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
         yield _row(ALL, "drift", found.ratio, found.blocks, says)
 
 
-def _odd_blocks(names: Sequence[str], cells: Sequence[pd.DataFrame]) -> Iterator[dict[str, Any]]:
+def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[str, Any]]:
     found = []
     for name, fine in zip(names, cells, strict=True):
-        blocks = by_block(latency_s(fine), fine["block"])
+        blocks = by_block(fine["latency_s"], fine["block"])
         odd = stability.odd_block({block: float(np.median(values)) for block, values in blocks.items()})
         if odd is not None:
             found.append((name, odd, len(blocks)))
@@ -85,10 +89,10 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[pd.DataFrame]) -> Iterator
             yield _row(name, "odd_block", odd.ratio, n, says)
 
 
-def _of_a_cell(name: str, cell: Mapping[str, Any], fine: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    times = latency_s(fine)
-    if len(fine) and (times > 0).all():
-        left = stability.centred(times.tolist(), fine["block"].tolist(), pd.factorize(fine["image"])[0].tolist())
+def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[str, Any]]:
+    times = fine["latency_s"]
+    if len(times) and (times > 0).all():
+        left = stability.centred(times, fine["block"], fine["image"])
         yield from _of_pulls(name, left)
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)

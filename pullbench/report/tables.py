@@ -6,16 +6,17 @@ rates and errors, and in no latency.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report import numbers
-from pullbench.report.stored import StoredRun, measured
+from pullbench.report.stored import StoredRun
 from pullbench.stats.summary import median_estimate, percentile, wilson
 
 CELL_KEY = [
@@ -32,8 +33,11 @@ CELL_KEY = [
 ]
 BUSY_CLIENT = 0.8
 """From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
-_OF_PULLS = ("block", "ok", "queued_s", "duration_s", "bytes", "attempts", "cache", "layers_cached")
-"""What a cell's numbers need of its pulls."""
+_OF_PULLS = ("block", "ok", "latency_s", "bytes", "attempts", "layers_cached")
+_OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
+"""What a cell's numbers need of its pulls and trials."""
+Rows = Mapping[str, NDArray[Any]]
+"""Columns by name."""
 CELL_COLUMNS = [
     *CELL_KEY,
     *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
@@ -53,55 +57,50 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     trials whose mirror was not cold or warm as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst
     trial's.
     """
-    trials = measured(trials)
-    if trials.empty:
-        return pd.DataFrame(columns=CELL_COLUMNS)
-    pulls_of = CellRows(pulls, _OF_PULLS)
-    rows = []
-    for key, mine in trials.groupby(CELL_KEY, sort=False, dropna=False):
-        cell = dict(zip(CELL_KEY, _plain(key), strict=True))
-        rows.append(cell | _cell(pulls_of.of(cell), mine))
-    return pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(list(FACTORS), kind="stable", ignore_index=True)
+    trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
+    rows = [cell | _cell(cell, pulls_of.of(cell), trials_of.of(cell)) for cell in trials_of.cells()]
+    found = pd.DataFrame(rows, columns=CELL_COLUMNS)
+    return found.sort_values(list(FACTORS), kind="stable", ignore_index=True) if rows else found
 
 
-def _plain(key: Any) -> tuple[Any, ...]:
-    return tuple(value.item() if hasattr(value, "item") else value for value in key)
-
-
-def _cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
-    succeeded = pulls[pulls["ok"].astype(bool)]
-    times = latency_s(succeeded)
-    whole = trials[trials["succeeded"] == trials["pulls"]]
-    moved = trials[trials["succeeded"] > 0]
-    bounds = wilson(len(succeeded), len(pulls))
+def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
+    ok, n = pulls["ok"].astype(bool), len(pulls["ok"])
+    succeeded, times = int(ok.sum()), pulls["latency_s"][ok]
+    whole, moved = trials["succeeded"] == trials["pulls"], trials["succeeded"] > 0
+    bounds = wilson(succeeded, n)
     row: dict[str, Any] = {
-        "blocks": int(trials["block"].nunique()),
-        "pulls": len(pulls),
-        "succeeded": len(succeeded),
-        "success_rate": len(succeeded) / len(pulls) if len(pulls) else math.nan,
+        "blocks": len(np.unique(trials["block"])),
+        "pulls": n,
+        "succeeded": succeeded,
+        "success_rate": succeeded / n if n else math.nan,
         "success_low": bounds.low,
         "success_high": bounds.high,
     }
-    row |= _estimate("median{}_s", by_block(times, succeeded["block"]))
-    row |= {f"p{q}_s": _number(percentile(times.tolist(), q)) for q in numbers.PERCENTILES}
-    row |= _estimate("wall_per_pull{}_s", by_block(whole["wall_s"] / whole["pulls"], whole["block"]))
-    row |= _estimate("throughput{}_bytes_per_s", by_block(moved["throughput_bytes_per_s"], moved["block"]))
-    cold = succeeded[succeeded["cache"] == "cold"]
+    wall_per_pull_s = trials["wall_s"][whole] / trials["pulls"][whole]
+    row |= _estimate("median{}_s", by_block(times, pulls["block"][ok]))
+    row |= {f"p{q}_s": _number(percentile(cast(Any, times), q)) for q in numbers.PERCENTILES}
+    row |= _estimate("wall_per_pull{}_s", by_block(wall_per_pull_s, trials["block"][whole]))
+    row |= _estimate(
+        "throughput{}_bytes_per_s", by_block(trials["throughput_bytes_per_s"][moved], trials["block"][moved])
+    )
     return row | {
-        "bytes": int(pulls["bytes"].fillna(0).sum()),
+        "bytes": int(np.nansum(pulls["bytes"])),
         "retried": int((pulls["attempts"] > 1).sum()),
-        "found_cached": int((cold["layers_cached"].fillna(0) > 0).sum()),
-        **_proxy_cache(trials),
-        "client_busy": _number(trials["client_busy"].max()),
+        "found_cached": int((pulls["layers_cached"][ok] > 0).sum()) if cell["cache"] == "cold" else 0,
+        **_proxy_cache(cell, trials["proxy_cache_found"]),
+        "client_busy": _number(pd.Series(trials["client_busy"]).max()),
     }
 
 
-def _proxy_cache(trials: pd.DataFrame) -> dict[str, int]:
+def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
     """How many trials of a cell found the mirror's store other than the label says, and how many could not tell."""
-    labelled = trials[trials["proxy_cache"] != "any"]
-    found = labelled["proxy_cache_found"]
-    other = found.notna() & (found != labelled["proxy_cache"])
-    return {"proxy_other": int(other.sum()), "proxy_unshown": int(found.isna().sum())}
+    if cell["proxy_cache"] == "any":
+        return {"proxy_other": 0, "proxy_unshown": 0}
+    known = [state for state in found.tolist() if isinstance(state, str)]
+    return {
+        "proxy_other": sum(state != cell["proxy_cache"] for state in known),
+        "proxy_unshown": len(found) - len(known),
+    }
 
 
 def latency_s(pulls: pd.DataFrame) -> pd.Series:
@@ -113,16 +112,40 @@ class CellRows:
     """The counted rows of a table by cell: it is gone through once, however many cells are asked for."""
 
     def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-        """`columns` are those that the rows shall have, so that no more of a large table is copied."""
-        wanted = list(dict.fromkeys(columns))
-        frame = frame[list(dict.fromkeys(["warmup", *CELL_KEY, *wanted]))]
-        counted = measured(frame) if frame["warmup"].any() else frame
-        self._rows = dict(iter(counted.groupby(CELL_KEY, sort=False, dropna=False)[wanted]))
-        self._none = counted[wanted].iloc[:0]
+        """`columns` are those that the rows shall have, so that no more of a large table is copied; `latency_s` is one."""
+        counted = ~frame["warmup"].to_numpy(dtype=bool)
+        number = frame.groupby(CELL_KEY, sort=False, dropna=False).ngroup().to_numpy()
+        order = np.flatnonzero(counted)[np.argsort(number[counted], kind="stable")]
+        _, starts = np.unique(number[order], return_index=True)
+        edges = [*starts.tolist(), len(order)]
+        keys = zip(*(frame[name].iloc[order[starts]].tolist() for name in CELL_KEY), strict=True)
+        self._slices = dict(zip(keys, map(slice, edges[:-1], edges[1:]), strict=True))
+        self._columns = {name: _values(frame, name)[order] for name in columns}
 
-    def of(self, cell: Mapping[str, Any]) -> pd.DataFrame:
-        """The rows of a cell, which is named by the factors of CELL_KEY."""
-        return self._rows.get(tuple(cell[name] for name in CELL_KEY), self._none)
+    def cells(self) -> list[dict[str, Any]]:
+        """The factors of each cell, in the order in which the cells come."""
+        return [dict(zip(CELL_KEY, key, strict=True)) for key in self._slices]
+
+    def of(self, cell: Mapping[str, Any]) -> Rows:
+        """The rows of a cell, which is named by the factors of CELL_KEY; none of a cell that is not there."""
+        place = self._slices.get(tuple(cell[name] for name in CELL_KEY), slice(0, 0))
+        return {name: values[place] for name, values in self._columns.items()}
+
+    def all(self) -> Rows:
+        """The rows of every cell, cell after cell."""
+        return self._columns
+
+
+def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
+    """A column; numbers that are missing are NaN, and texts that are categories are told by their numbers."""
+    column = latency_s(frame) if name == "latency_s" else frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy()
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.to_numpy(dtype="datetime64[us]")
+    if pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=math.nan)
+    return column.to_numpy()
 
 
 def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
@@ -135,11 +158,11 @@ def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
     return frame[same]
 
 
-def by_block(values: pd.Series, blocks: pd.Series) -> dict[int, list[float]]:
+def by_block(values: pd.Series | NDArray[Any], blocks: pd.Series | NDArray[Any]) -> dict[int, list[float]]:
     """The known values of each block, in the order of the blocks; a block without any is left out."""
-    seen = values.to_numpy(dtype=np.float64, na_value=math.nan)
+    seen = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(seen)
-    of, seen = blocks.to_numpy(dtype=np.int64)[known], seen[known]
+    of, seen = np.asarray(blocks, dtype=np.int64)[known], seen[known]
     order = np.argsort(of, kind="stable")
     found, starts = np.unique(of[order], return_index=True)
     parts = np.split(seen[order], starts)[1:]

@@ -29,6 +29,7 @@ RUN_COLUMNS = [
     *("level_s", "level_low_s", "level_high_s", "blocks", "level_of_step_s"),
 ]
 STEP_COLUMNS = ["setting", "run_id", "started_at", "quarter", "before_s", "after_s", "ratio", "p", "verdict"]
+_OF_PULLS = [*FACTORS, "block", "warmup", "ok", "queued_s", "duration_s"]
 _Key = tuple[Any, ...]
 
 
@@ -90,7 +91,7 @@ class _MeasuredRun:
 
 
 def _measured_run(store: ResultStore, run: Run) -> _MeasuredRun:
-    pulls = measured(store.frame("pulls", run.run_id))
+    pulls = measured(store.frame("pulls", run.run_id, columns=_OF_PULLS, categories=True))
     succeeded = pulls[pulls["ok"].astype(bool)] if len(pulls) else pulls
     medians: dict[_Key, dict[int, float]] = {}
     if len(succeeded):

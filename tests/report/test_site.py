@@ -45,7 +45,7 @@ def rows(page: Path) -> list[str]:
 def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store: ResultStore, tmp_path: Path) -> None:
     report(tmp_path, "run-0")
 
-    found = rows(build_site(store, tmp_path))
+    found = rows(build_site(store, tmp_path).page)
 
     assert [re.search(r"<code>(.*?)</code>", row)[1] for row in found] == ["evil", "run-2", "run-1", "run-0"]  # type: ignore[index]
     assert [re.findall(r'href="([^"]*)"', row) for row in found] == [[], [], [], ["run-0/index.html"]]
@@ -53,7 +53,7 @@ def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store
 
 
 def test_a_hostile_name_is_text_and_the_page_runs_one_script_its_own(store: ResultStore, tmp_path: Path) -> None:
-    page = build_site(store, tmp_path).read_text()
+    page = build_site(store, tmp_path).page.read_text()
 
     assert page.count("<script>") == 1
     assert "‹U+202E›" in page
@@ -64,7 +64,7 @@ def test_a_hostile_name_is_text_and_the_page_runs_one_script_its_own(store: Resu
 def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
     store: ResultStore, tmp_path: Path
 ) -> None:
-    found = rows(build_site(store, tmp_path))
+    found = rows(build_site(store, tmp_path).page)
 
     assert ["<polyline" in row for row in found] == [False, True, True, False]
     assert "2 runs: " in found[2]
@@ -72,9 +72,9 @@ def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
 
 def test_the_site_can_be_built_again_and_says_the_same(store: ResultStore, tmp_path: Path) -> None:
     report(tmp_path, "run-0")
-    first = build_site(store, tmp_path).read_text()
+    first = build_site(store, tmp_path).page.read_text()
 
-    assert build_site(store, tmp_path).read_text() == first
+    assert build_site(store, tmp_path).page.read_text() == first
 
 
 def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
@@ -115,7 +115,7 @@ def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: Res
 
 
 def test_an_empty_folder_becomes_a_page_that_says_what_to_do(tmp_path: Path) -> None:
-    page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").read_text()
+    page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").page.read_text()
 
     assert "No run is stored yet: `pullbench demo` makes one." in page
 
