@@ -28,6 +28,11 @@ from pullbench.store.dataset import ResultStore
 
 DATA = "run.json"
 KEPT = "runs.json"
+_OF_PULLS = (
+    *("trial", "pull", "block", "warmup", *tables.CELL_KEY, "started_at", "queued_s", "duration_s", "ok", "attempts"),
+    *("bytes", "layers_cached", "error_code", "error"),
+)
+"""What a headline is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +147,7 @@ def _said(store: ResultStore, run: Run, reports: Path) -> Said:
 
 def _reckoned(store: ResultStore, run_id: str) -> Said:
     """The same from the run's tables, without what the site does not tell (comparisons, claims, warnings)."""
-    stored = read_run(store, run_id)
+    stored = read_run(store, run_id, pull_columns=_OF_PULLS)
     table = tables.cells(stored.pulls, stored.trials)
     found = headline(stored, table, objectives(stored, table))
     said = {"status": found.status, "title": found.title, "sentence": found.sentence}

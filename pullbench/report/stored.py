@@ -98,14 +98,14 @@ def open_results(results_url: str) -> ResultStore:
     return ResultStore(os.environ.get(RESULTS_URL_VARIABLE, results_url))
 
 
-def read_run(store: RunStore, run_id: str) -> StoredRun:
-    """Read one run; raises UsageError, as the store does, where there is none."""
+def read_run(store: RunStore, run_id: str, *, pull_columns: Sequence[str] | None = None) -> StoredRun:
+    """Read one run, of its pulls every column or those named; raises UsageError, as the store does, where there is none."""
     run = store.run(run_id)
     return StoredRun(
         run=run,
         spec=json.loads(run.spec or "{}"),
         trials=store.frame("trials", run_id),
-        pulls=store.frame("pulls", run_id, categories=True),
+        pulls=store.frame("pulls", run_id, columns=pull_columns, categories=True),
         checks=store.frame("checks", run_id),
         read_transfers=functools.partial(store.frame, "transfers", run_id, categories=True),
     )

@@ -119,4 +119,5 @@ def _series(entry: pa.Field, column: pa.ChunkedArray) -> Any:
         return column.to_pandas(integer_object_nulls=True)
     found = column.unify_dictionaries().to_pandas()
     # By their texts, so that whatever sorts by categories sorts as by the texts.
-    return found.cat.reorder_categories(sorted(found.cat.categories))
+    texts = found.cat.categories.tolist()
+    return found if texts == sorted(texts) else found.cat.reorder_categories(sorted(texts))

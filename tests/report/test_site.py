@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from pullbench.errors import IncompleteError
-from pullbench.report import site
+from pullbench.report import site_entries
 from pullbench.report.beside import write_run_beside
+from pullbench.report.documents import run_document
 from pullbench.report.render import trend_folder
 from pullbench.report.site import build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
@@ -83,12 +84,34 @@ def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
     report(tmp_path, "run-0")
     write_run_beside(store, "run-0", tmp_path / "run-0", page="index.html")
     made: list[str] = []
-    real = site.run_document
-    monkeypatch.setattr(site, "run_document", lambda store, run_id: made.append(run_id) or real(store, run_id))
+    real = site_entries._reckoned
+    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
 
     build_site(store, tmp_path)
 
     assert sorted(made) == ["evil", "run-1", "run-2"]
+
+
+def test_what_was_told_of_a_finished_run_is_not_reckoned_again(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build_site(store, tmp_path)
+    made: list[str] = []
+    real = site_entries._reckoned
+    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
+
+    assert build_site(store, tmp_path) == first
+    assert made == [entry.run_id for entry in reversed(first.entries) if entry.status != "complete"]
+    monkeypatch.setattr(site_entries, "__version__", "another")
+    assert build_site(store, tmp_path) == first
+    assert len(made) > len(first.entries) - 1, "another version may say something else"
+
+
+def test_what_the_site_tells_of_a_run_is_what_its_document_says(store: ResultStore, tmp_path: Path) -> None:
+    for entry in build_site(store, tmp_path).entries:
+        document = run_document(store, entry.run_id)
+        assert entry.said == site_entries._of(document["headline"], document["cells"])
+        assert json.loads((tmp_path / "runs.json").read_text())["pullbench"]
 
 
 def test_a_document_of_an_earlier_state_of_the_run_is_made_anew(store: ResultStore, tmp_path: Path) -> None:
