@@ -50,7 +50,7 @@ def compare(
     if render is not None:
         check_out_dir(reports)
     found = compare_runs(read_run(store, before.run_id), read_run(store, after.run_id))
-    page = None if render is None else render(ComparisonReportCall(results, before.run_id, after.run_id, reports))
+    page = None if render is None else render(ComparisonReportCall(results, found, reports))
     failure, note = _judged(found, at_least, any_machine=any_machine)
     return Compared(found=found, page=page, failure=failure, note=note)
 

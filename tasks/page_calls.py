@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from pullbench.report.comparison import RunsCompared
 from pullbench.report.render import render_comparison, render_run_report, render_trend
 from pullbench.report.site import Site, build_site
 from pullbench.store.dataset import ResultStore
@@ -32,14 +33,14 @@ class ReportCall:
 class ComparisonReportCall:
     """The HTML report of two stored runs beside each other."""
 
-    def __init__(self, results: str, baseline: str, candidate: str, reports: Path) -> None:
+    def __init__(self, results: str, found: RunsCompared, reports: Path) -> None:
         self._results = results
-        self._baseline = baseline
-        self._candidate = candidate
+        self._found = found
+        self._baseline, self._candidate = found.baseline.run.run_id, found.candidate.run.run_id
         self._reports = reports
 
     def run(self) -> Path:
-        return render_comparison(self._results, self._baseline, self._candidate, self._reports)
+        return render_comparison(self._results, self._baseline, self._candidate, self._reports, found=self._found)
 
     def __str__(self) -> str:
         return f"report of {self._candidate} against {self._baseline}"

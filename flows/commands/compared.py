@@ -79,7 +79,7 @@ def show_trend(name: str, *, last: int | None, results: str, reports: Path, repo
     page = None
     if report:
         check_out_dir(reports)
-        page = render_trend(results, name, last, reports)
+        page = render_trend(results, name, last, reports, found=found)
     if as_json:
         print(json.dumps(trend_document(found, None if page is None else str(page)), indent=2, default=str))
         return 0

@@ -41,9 +41,13 @@ def checkout(tmp_path: Path, lab: World) -> Path:
 
 
 def api(server: PrefectServer, path: str, body: dict[str, Any] | None = None) -> Any:
-    answer = httpx.request(
-        "GET" if body is None else "POST", f"{server.api}{path}", json=body, trust_env=False, timeout=60
-    )
+    """Ask the server; while its database is busy, which it says with a 503, ask again."""
+    method = "GET" if body is None else "POST"
+    for _ in range(120):
+        answer = httpx.request(method, f"{server.api}{path}", json=body, trust_env=False, timeout=60)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(0.5)
     answer.raise_for_status()
     return answer.json()
 
