@@ -124,7 +124,7 @@ def artifacts(server: PrefectServer, run: str) -> set[str]:
 def ended(server: PrefectServer, runs: list[str]) -> dict[str, dict[str, Any]]:
     """The final states of runs."""
     states: dict[str, dict[str, Any]] = {}
-    for _ in range(360):
+    for _ in range(900):
         states = {run: api(server, f"/flow_runs/{run}")["state"] for run in runs}
         if all(state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") for state in states.values()):
             return states
