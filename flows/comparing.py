@@ -75,6 +75,6 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
         return None, "a regression between different machines or vantages does not fail; --any-machine lets it"
     worst = cell_sentence(records(worse.head(1))[0])
     many = f"{len(worse)} of {len(found.cells)} settings" if len(found.cells) > 1 else "the setting"
-    limit = f" by {100 * at_least:g}% or more" if at_least else ""
+    limit = f" (slower by {100 * at_least:g}% or more, or failing more)" if at_least else ""
     runs = f"{found.candidate.run.run_id} against {found.baseline.run.run_id}"
     return f"regression: {runs}: {many} got worse{limit}, the worst: {worst}", None
