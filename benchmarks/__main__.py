@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import debian, overhead, preflight, truth, wire
+from benchmarks import debian, overhead, preflight, report_speed, truth, wire
 
 BENCHMARKS = {
     "wire": wire.run,
@@ -10,6 +10,7 @@ BENCHMARKS = {
     "debian": debian.run,
     "truth": truth.run,
     "preflight": preflight.run,
+    "report": report_speed.run,
 }
 
 

@@ -1,14 +1,13 @@
 """What the tasks are given: plain classes, so that Prefect neither walks nor serializes them. Free of Prefect."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from pullbench.bench.session import Session
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import TrialResult
-from pullbench.report.render import render_run_report
+from tasks.page_calls import ReportCall as ReportCall  # a call of a measuring flow as the others here
 
 
 class PreflightCall:
@@ -58,15 +57,3 @@ class TrialBatch:
         if first is last:
             return f"trial {first.number} · block {first.block} · {first.cell}"
         return f"trials {first.number} to {last.number}"
-
-
-class ReportCall:
-    """The HTML report of a stored run."""
-
-    def __init__(self, results: str, run_id: str, reports: Path) -> None:
-        self._results = results
-        self._run_id = run_id
-        self._reports = reports
-
-    def run(self) -> Path:
-        return render_run_report(self._results, self._run_id, self._reports)

@@ -1,14 +1,21 @@
-"""The report as a task."""
+"""Reports and the site as tasks."""
 
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.calls import ReportCall
+from pullbench.report.site import Site
+from tasks.page_calls import PageCall, SiteCall
 
 
-@task(task_run_name="report", retries=0, cache_policy=NO_CACHE, persist_result=False)
-def render_report(call: ReportCall) -> Path:
-    """Render a stored run's HTML report."""
+@task(task_run_name="{call}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def render_report(call: PageCall) -> Path:
+    """Render one HTML report: of a stored run, of two compared, of a benchmark over its runs."""
+    return call.run()
+
+
+@task(task_run_name="site", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def build_reports_site(call: SiteCall) -> Site:
+    """Build the page of all runs, with its feed."""
     return call.run()

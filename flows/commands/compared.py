@@ -1,28 +1,25 @@
 """`compare`, `trend` and `baseline`: stored runs beside each other, without Prefect."""
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from flows.comparing import compare as compare_stored
 from flows.comparison_table import comparison_table, trend_table
 from flows.console import plain, stdout_console
-from pullbench.errors import UsageError
 from pullbench.report import comparison_words
-from pullbench.report.choose import choose_baseline, choose_run
-from pullbench.report.comparison import RunsCompared, compare_runs
+from pullbench.report.choose import choose_run
+from pullbench.report.comparison import RunsCompared
 from pullbench.report.comparison_document import comparison_document
-from pullbench.report.render import check_out_dir, render_comparison, render_trend
-from pullbench.report.stored import read_run
+from pullbench.report.render import check_out_dir, render_trend
 from pullbench.report.trend import trend_of
 from pullbench.report.trend_sections import headline, trend_document
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
-
-_FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
+from tasks.page_calls import ComparisonReportCall
 
 
 def compare(
@@ -37,30 +34,23 @@ def compare(
     as_json: bool,
 ) -> int:
     """Compare two runs; 1 where `fail_on` asks for it and a regression was found, else 0."""
-    at_least = _at_least(fail_on)
-    store = ResultStore(results)
-    after = choose_run(store, candidate)
-    before = choose_baseline(store, baseline, after)
-    found = compare_runs(read_run(store, before.run_id), read_run(store, after.run_id))
-    page = None
-    if report:
-        check_out_dir(reports)
-        page = render_comparison(results, before.run_id, after.run_id, reports)
+    done = compare_stored(
+        baseline,
+        candidate,
+        results=results,
+        reports=reports,
+        fail_on=fail_on,
+        any_machine=any_machine,
+        render=ComparisonReportCall.run if report else None,
+    )
     if as_json:
-        print(json.dumps(comparison_document(found, None if page is None else str(page)), indent=2, default=str))
+        page = None if done.page is None else str(done.page)
+        print(json.dumps(comparison_document(done.found, page), indent=2, default=str))
     else:
-        _show(found, page)
-    return _code(found, at_least, any_machine=any_machine)
-
-
-def _at_least(fail_on: str | None) -> float | None:
-    """The least rise of time that counts as a regression, as a share; None where nothing fails."""
-    if fail_on is None:
-        return None
-    asked = _FAIL_ON.fullmatch(fail_on)
-    if asked is None:
-        raise UsageError(f"--fail-on: '{fail_on}' is not regression or regression:PERCENT, such as regression:10")
-    return float(asked[1] or 0) / 100
+        _show(done.found, done.page)
+    if said := done.failure or done.note:
+        Console(stderr=True).print(f"pullbench: {said}", markup=False, highlight=False, soft_wrap=True)
+    return 1 if done.failure else 0
 
 
 def _show(found: RunsCompared, page: Path | None) -> None:
@@ -82,16 +72,6 @@ def _show(found: RunsCompared, page: Path | None) -> None:
         stdout.print(plain(f"report: {page}"))
 
 
-def _code(found: RunsCompared, at_least: float | None, *, any_machine: bool) -> int:
-    if at_least is None or found.regressions(at_least).empty:
-        return 0
-    if found.other_machine and not any_machine:
-        text = "a regression between different machines or vantages does not fail; --any-machine lets it"
-        Console(stderr=True).print(f"pullbench: {text}", markup=False, soft_wrap=True)
-        return 0
-    return 1
-
-
 def show_trend(name: str, *, last: int | None, results: str, reports: Path, report: bool, as_json: bool) -> int:
     """Print a benchmark's runs and steps; a step is news, not a failure."""
     store = ResultStore(results)
@@ -99,7 +79,7 @@ def show_trend(name: str, *, last: int | None, results: str, reports: Path, repo
     page = None
     if report:
         check_out_dir(reports)
-        page = render_trend(results, name, last, reports)
+        page = render_trend(results, name, last, reports, found=found)
     if as_json:
         print(json.dumps(trend_document(found, None if page is None else str(page)), indent=2, default=str))
         return 0

@@ -11,12 +11,11 @@ from prometheus_client.metrics_core import Metric as Family
 
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Finding, Status
-from pullbench.model.record import Run
 from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
 from pullbench.monitor.metrics import Exposition, Sample, about, exposition
 from pullbench.monitor.snapshot import Group, Objective, Snapshot
 from pullbench.report import tables
-from pullbench.report.documents import run_document
+from pullbench.report.documents import document_of
 from pullbench.report.objectives import score
 from pullbench.report.stored import StoredRun, measured, read_run, records
 from pullbench.store.dataset import ResultStore
@@ -98,7 +97,7 @@ class Readings:
 def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
     """What the report says of a run; raises UsageError, as the store does, for one that cannot be read."""
     stored = read_run(store, last.run.run_id)
-    document = run_document(_Read(stored), last.run.run_id)
+    document = document_of(stored)
     failures = tables.errors(stored.pulls)
     return Snapshot(
         run=last.run,
@@ -111,20 +110,6 @@ def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
         errors=dict(zip(failures["code"].tolist(), failures["count"].tolist(), strict=True)),
         findings=_findings(stored.checks),
     )
-
-
-class _Read:
-    """A run that was read already, for those who ask a store."""
-
-    def __init__(self, stored: StoredRun) -> None:
-        self._stored = stored
-
-    def run(self, run_id: str) -> Run:  # noqa: ARG002  (a store has many)
-        return self._stored.run
-
-    def frame(self, table: Any, run_id: str) -> pd.DataFrame:  # noqa: ARG002
-        found: pd.DataFrame = getattr(self._stored, table)
-        return found
 
 
 def _latencies_s(pulls: pd.DataFrame) -> dict[Group, list[float]]:

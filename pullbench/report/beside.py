@@ -16,13 +16,12 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.report.comparison import compare_runs
+from pullbench.report.comparison import RunsCompared
 from pullbench.report.comparison_document import comparison_document
 from pullbench.report.documents import run_document
 from pullbench.report.markdown import comparison_summary, run_summary
-from pullbench.report.stored import read_run
 from pullbench.report.tables import CELL_COLUMNS
-from pullbench.report.trend import RUN_COLUMNS, trend_of
+from pullbench.report.trend import RUN_COLUMNS, Trend
 from pullbench.report.trend_sections import trend_document
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
@@ -44,17 +43,16 @@ def write_run_beside(store: ResultStore, run_id: str, folder: Path, *, page: str
             put(folder / f"{name}.parquet", content)
 
 
-def write_comparison_beside(store: ResultStore, baseline: str, candidate: str, folder: Path, *, page: str) -> None:
+def write_comparison_beside(found: RunsCompared, folder: Path, *, page: str) -> None:
     """Write what a comparison found into its report's folder."""
-    found = compare_runs(read_run(store, baseline), read_run(store, candidate))
     document = comparison_document(found, page)
     put(folder / "comparison.json", _json(document))
     put(folder / "summary.md", comparison_summary(document).encode())
 
 
-def write_trend_beside(store: ResultStore, name: str, last: int | None, folder: Path, *, page: str) -> None:
+def write_trend_beside(found: Trend, folder: Path, *, page: str) -> None:
     """Write a trend's runs and steps into its report's folder."""
-    document = trend_document(trend_of(store, name, last=last), page)
+    document = trend_document(found, page)
     put(folder / "trend.json", _json(document))
     put(folder / "runs.csv", _csv(document["runs"], RUN_COLUMNS).encode())
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.differences import Difference, differences, other_machine
-from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.tables import by_block, cells, in_cell, latency_s
+from pullbench.report.stored import StoredRun, records
+from pullbench.report.tables import CellRows, by_block, cells
 from pullbench.stats.compare import Blocks, Comparison, Verdict, compare_unpaired, holm
 from pullbench.stats.summary import CONFIDENCE
 
@@ -75,14 +75,17 @@ def compare_runs(baseline: StoredRun, candidate: StoredRun) -> RunsCompared:
     sides = (baseline, candidate)
     tables = [_by_key(cells(stored.pulls, stored.trials)) for stored in sides]
     common = [key for key in tables[0] if key in tables[1]]
-    blocks = [tuple(_blocks(stored, table[key]) for stored, table in zip(sides, tables, strict=True)) for key in common]
-    times = compare_unpaired([(before, after) for before, after in blocks])
+    before, after = (
+        _blocks(stored, [table[key] for key in common]) for stored, table in zip(sides, tables, strict=True)
+    )
+    blocks = list(zip(before, after, strict=True))
+    times = compare_unpaired(blocks)
     successes = _success_p_values([(tables[0][key], tables[1][key]) for key in common])
     rows = [
         _row(tables[0][key], tables[1][key], time, success)
         for key, time, success in zip(common, times, successes, strict=True)
     ]
-    whole, whole_cells = _whole([(before, after) for before, after in blocks])
+    whole, whole_cells = _whole(blocks)
     return RunsCompared(
         baseline=baseline,
         candidate=candidate,
@@ -101,10 +104,13 @@ def _by_key(table: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
     return {tuple(row[name] for name in FACTORS): row for row in records(table)}
 
 
-def _blocks(stored: StoredRun, cell: Mapping[str, Any]) -> Blocks:
-    pulls = in_cell(measured(stored.pulls), cell)
-    succeeded = pulls[pulls["ok"].astype(bool)]
-    return by_block(latency_s(succeeded), succeeded["block"])
+def _blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:
+    rows = CellRows(stored.pulls, ("block", "ok", "latency_s"))
+    found: list[Blocks] = []
+    for pulls in map(rows.of, cells):
+        ok = pulls["ok"].astype(bool)
+        found.append(by_block(pulls["latency_s"][ok], pulls["block"][ok]))
+    return found
 
 
 def _row(before: Mapping[str, Any], after: Mapping[str, Any], time: Comparison, success_p: float) -> dict[str, Any]:

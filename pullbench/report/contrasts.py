@@ -47,8 +47,9 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
     5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample.
     """
     rows: list[dict[str, Any]] = []
+    by_metric = {metric: _block_values(stored, metric) for metric in ("median_s", *METRICS.values())}
     for factor, fixed in WITHIN.items():
-        values = _block_values(stored, METRICS.get(factor, "median_s"))
+        values = by_metric[METRICS.get(factor, "median_s")]
         questions = list(_questions(values, factor, fixed, _order(stored, factor, values)))
         answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
         for question, answer in zip(questions, answers, strict=True):
@@ -83,10 +84,9 @@ def wall_blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[B
 def _block_values(stored: StoredRun, metric: str) -> pd.DataFrame:
     """One row a cell and block: `value` in seconds."""
     if metric == "median_s":
-        pulls = measured(stored.pulls)
-        fine = pulls[pulls["ok"].astype(bool)]
-        keyed = fine.assign(value=latency_s(fine))
-        return keyed.groupby([*CELL_KEY, "block"], dropna=False, sort=False)["value"].median().reset_index()
+        pulls = stored.pulls[[*CELL_KEY, "block"]].assign(value=latency_s(stored.pulls))
+        fine = pulls[stored.pulls["ok"].astype(bool) & ~stored.pulls["warmup"].astype(bool)]
+        return fine.groupby([*CELL_KEY, "block"], dropna=False, sort=False)["value"].median().reset_index()
     trials = measured(stored.trials)
     whole = trials[trials["succeeded"] == trials["pulls"]]
     return whole.assign(value=whole["wall_s"] / whole["pulls"])[[*CELL_KEY, "block", "value"]]

@@ -30,7 +30,11 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
 
     `report` is where the HTML report is, if one was made. Raises UsageError, as the store does, for an unknown run.
     """
-    stored = read_run(store, run_id)
+    return document_of(read_run(store, run_id), report)
+
+
+def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
+    """The same of a run that was read already."""
     run = stored.run
     return {
         "run_id": run.run_id,

@@ -12,7 +12,7 @@ _ATOM = "http://www.w3.org/2005/Atom"
 
 
 class FeedEntry(Protocol):
-    """What the feed needs of a run; `site.Entry` is one."""
+    """What the feed needs of a run; `site_entries.Entry` is one."""
 
     @property
     def run_id(self) -> str: ...

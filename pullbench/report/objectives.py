@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.tables import by_block, in_cell, label, latency_s, varying
+from pullbench.report.stored import StoredRun, records
+from pullbench.report.tables import CELL_KEY, CellRows, Rows, by_block, label, varying
 from pullbench.stats import slo
 from pullbench.stats.slo import Score
 
 ALL = "all"
 COLUMNS = ["name", "scope", "target", "measured", "low", "high", "verdict", "n"]
 API_KINDS = ("token", "manifest")
-_Scorer = Callable[[pd.DataFrame, pd.DataFrame, float], tuple[Score, int]]
+_Scorer = Callable[[Rows, float], tuple[Score, int]]
 
 
 def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
@@ -21,23 +22,22 @@ def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
 
     An objective that the spec leaves out (null) has no row. `n` is how many pulls, or API exchanges, stand behind it.
     """
-    pulls, transfers = measured(stored.pulls), measured(stored.transfers)
-    scopes = [(ALL, pulls, transfers)]
-    if len(table) > 1:
-        factors = varying(table)
-        for cell in records(table):
-            scopes.append((label(cell, factors), in_cell(pulls, cell), in_cell(transfers, cell)))
+    asked = {name: target for name in _SCORERS if (target := stored.slo.get(name)) is not None}
+    cells, factors = records(table) if len(table) > 1 else [], varying(table)
+    made: dict[Any, CellRows] = {}
     rows: list[dict[str, Any]] = []
-    for name, scorer in _SCORERS.items():
-        target = stored.slo.get(name)
-        if target is not None:
-            rows += [_row(name, scope, *scorer(mine, sent, target)) for scope, mine, sent in scopes]
+    for name, target in asked.items():
+        rows_of, scorer = _SCORERS[name]
+        found = made[rows_of] if rows_of in made else made.setdefault(rows_of, rows_of(stored))
+        rows.append(_row(name, ALL, *scorer(found.all(), target)))
+        rows += [_row(name, label(cell, factors), *scorer(found.of(cell), target)) for cell in cells]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def score(name: str, stored: StoredRun, target: float) -> tuple[Score, int]:
     """An objective by its name against any target, over the whole run, and how many values stand behind it."""
-    return _SCORERS[name](measured(stored.pulls), measured(stored.transfers), target)
+    rows_of, scorer = _SCORERS[name]
+    return scorer(rows_of(stored).all(), target)
 
 
 def whole_run(scores: pd.DataFrame) -> list[dict[str, Any]]:
@@ -63,29 +63,42 @@ def _row(name: str, scope: str, found: Score, n: int) -> dict[str, Any]:
     return {"name": name, "scope": scope} | values | {"verdict": str(found.verdict), "n": n}
 
 
-def _success_rate(pulls: pd.DataFrame, _transfers: pd.DataFrame, target: float) -> tuple[Score, int]:
-    return slo.score_success_rate(int(pulls["ok"].sum()), len(pulls), target), len(pulls)
+def _pulls(stored: StoredRun) -> CellRows:
+    return CellRows(stored.pulls, ("ok", "block", "latency_s", "started_at", "trial", "pull"))
 
 
-def _mean_pull_s(pulls: pd.DataFrame, _transfers: pd.DataFrame, target: float) -> tuple[Score, int]:
-    fine = pulls[pulls["ok"].astype(bool)]
-    return slo.score_mean(list(by_block(latency_s(fine), fine["block"]).values()), target), len(fine)
+def _api(stored: StoredRun) -> CellRows:
+    """The answers of the registry's API: of all transfers the few that are no content."""
+    columns = ["warmup", *CELL_KEY, "total_s", "error_code"]
+    asked = stored.read_transfers(columns=columns, where={"kind": API_KINDS})
+    return CellRows(asked[asked["error_code"].isna()], ("total_s",))
 
 
-def _p99_api_s(_pulls: pd.DataFrame, transfers: pd.DataFrame, target: float) -> tuple[Score, int]:
-    answered = transfers[transfers["kind"].isin(API_KINDS) & transfers["error_code"].isna()]
-    times = answered["total_s"].dropna().tolist()
+def _success_rate(pulls: Rows, target: float) -> tuple[Score, int]:
+    return slo.score_success_rate(int(pulls["ok"].sum()), len(pulls["ok"]), target), len(pulls["ok"])
+
+
+def _mean_pull_s(pulls: Rows, target: float) -> tuple[Score, int]:
+    ok = pulls["ok"].astype(bool)
+    blocks = by_block(pulls["latency_s"][ok], pulls["block"][ok])
+    return slo.score_mean(list(blocks.values()), target), int(ok.sum())
+
+
+def _p99_api_s(answers: Rows, target: float) -> tuple[Score, int]:
+    times = answers["total_s"][~np.isnan(answers["total_s"])].tolist()
     return slo.score_percentile(times, 99, target), len(times)
 
 
-def _consecutive_failures(pulls: pd.DataFrame, _transfers: pd.DataFrame, target: float) -> tuple[Score, int]:
-    in_order = pulls.sort_values(["started_at", "trial", "pull"], kind="stable")
-    return slo.score_failure_streak(in_order["ok"].astype(bool).tolist(), int(target)), len(pulls)
+def _consecutive_failures(pulls: Rows, target: float) -> tuple[Score, int]:
+    in_order = np.lexsort((pulls["pull"], pulls["trial"], pulls["started_at"]))
+    outcomes = pulls["ok"][in_order].astype(bool).tolist()
+    return slo.score_failure_streak(outcomes, int(target)), len(outcomes)
 
 
-_SCORERS: Mapping[str, _Scorer] = {
-    "success_rate": _success_rate,
-    "mean_pull_s": _mean_pull_s,
-    "p99_api_s": _p99_api_s,
-    "consecutive_failures": _consecutive_failures,
+_SCORERS: Mapping[str, tuple[Callable[[StoredRun], CellRows], _Scorer]] = {
+    "success_rate": (_pulls, _success_rate),
+    "mean_pull_s": (_pulls, _mean_pull_s),
+    "p99_api_s": (_api, _p99_api_s),
+    "consecutive_failures": (_pulls, _consecutive_failures),
 }
+"""By objective: the rows that it is reckoned from, and how."""

@@ -26,7 +26,9 @@ from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.beside import write_comparison_beside, write_run_beside, write_trend_beside
-from pullbench.report.stored import RESULTS_URL_VARIABLE
+from pullbench.report.comparison import RunsCompared, compare_runs
+from pullbench.report.stored import RESULTS_URL_VARIABLE, read_run
+from pullbench.report.trend import Trend, trend_of
 from pullbench.store.dataset import ResultStore, check_run_id
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +72,12 @@ def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook:
     return _report(notebook, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
-def render_comparison(results_url: str, baseline: str, candidate: str, out_dir: Path) -> Path:
+def render_comparison(
+    results_url: str, baseline: str, candidate: str, out_dir: Path, *, found: RunsCompared | None = None
+) -> Path:
     """Make the report that compares two stored runs, by their run_ids, and return the path of its HTML.
 
-    Raises as `render_run_report` does.
+    `found` is what `compare_runs` made of them, where the caller has it already. Raises as `render_run_report` does.
     """
     store = ResultStore(_absolute(results_url))
     name = store.run(candidate).name
@@ -82,18 +86,22 @@ def render_comparison(results_url: str, baseline: str, candidate: str, out_dir: 
     parameters = {"baseline": baseline, "candidate": candidate}
 
     def write_data() -> None:
-        write_comparison_beside(store, baseline, candidate, folder, page=PAGE)
+        compared = found or compare_runs(read_run(store, baseline), read_run(store, candidate))
+        write_comparison_beside(compared, folder, page=PAGE)
 
     return _report(COMPARE_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
-def render_trend(results_url: str, name: str, last: int | None, out_dir: Path) -> Path:
-    """Make the report of a benchmark over its runs and return the path of its HTML; raises as `render_run_report` does."""
+def render_trend(results_url: str, name: str, last: int | None, out_dir: Path, *, found: Trend | None = None) -> Path:
+    """Make the report of a benchmark over its runs and return the path of its HTML; raises as `render_run_report` does.
+
+    `found` is what `trend_of` made of them, where the caller has it already.
+    """
     store = ResultStore(_absolute(results_url))
     folder = trend_folder(out_dir, name)
 
     def write_data() -> None:
-        write_trend_beside(store, name, last, folder, page=PAGE)
+        write_trend_beside(found or trend_of(store, name, last=last), folder, page=PAGE)
 
     parameters = {"name": name, "last": last or 0}
     title, again = f"{name} · trend · pullbench", f"pullbench trend '{name}'"

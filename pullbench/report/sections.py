@@ -52,7 +52,7 @@ def pill(verdict: str) -> Html:
 def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
     """Title, verdict and what the run was."""
     run, said = stored.run, headline(stored, cells, scores)
-    pulls = measured(stored.pulls)
+    pulls = measured(stored.pulls[["warmup", "block", "bytes"]])
     facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
     if run.finished_at is not None:
         facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))

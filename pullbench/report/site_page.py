@@ -11,7 +11,7 @@ from pullbench.report.page import css
 from pullbench.report.sections import PILLS, pill
 
 if TYPE_CHECKING:
-    from pullbench.report.site import Entry
+    from pullbench.report.site_entries import Entry
 
 _SCRIPT = """
 const rows = [...document.querySelectorAll("tbody tr")];
@@ -118,18 +118,18 @@ def _cells(entry: "Entry") -> list[object]:
         f"{entry.started_at:%Y-%m-%d %H:%M}",
         _pill(entry),
         entry.title,
-        numbers.seconds(entry.level_s),
+        numbers.seconds(entry.said.level_s),
         sparkline(entry.line[-_SPARK_RUNS:]),
         " · ".join(part for part in (entry.vantage, labels) if part),
     ]
 
 
 def _pill(entry: "Entry") -> Html:
-    return pill(entry.verdict) if entry.status == "complete" else tag("span", entry.status, class_="pill warn")
+    return pill(entry.said.verdict) if entry.status == "complete" else tag("span", entry.status, class_="pill warn")
 
 
 def _word(entry: "Entry") -> str:
-    return PILLS[entry.verdict][1] if entry.status == "complete" else entry.status
+    return PILLS[entry.said.verdict][1] if entry.status == "complete" else entry.status
 
 
 def sparkline(line: Sequence[float]) -> Html:

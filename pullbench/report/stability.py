@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from pullbench.report import numbers
-from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.tables import BUSY_CLIENT, by_block, in_cell, label, latency_s, trials_over_time, varying
+from pullbench.report.stored import StoredRun, records
+from pullbench.report.tables import BUSY_CLIENT, CellRows, Rows, by_block, label, trials_over_time, varying
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
@@ -45,12 +45,17 @@ def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     factors, cells = varying(table), records(table)
     names = [label(cell, factors) or ALL for cell in cells]
-    pulls = measured(stored.pulls)
-    mine = [in_cell(pulls[pulls["ok"].astype(bool)], cell) for cell in cells]
+    rows_of = CellRows(stored.pulls, ("block", "image", "ok", "latency_s", "queued_s", "duration_s"))
+    mine = [_succeeded(rows_of.of(cell)) for cell in cells]
     rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
     for name, cell, fine in zip(names, cells, mine, strict=True):
         rows += _of_a_cell(name, cell, fine)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _succeeded(pulls: Rows) -> Rows:
+    ok = pulls["ok"].astype(bool)
+    return {name: values[ok] for name, values in pulls.items()}
 
 
 def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
@@ -74,10 +79,10 @@ def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
         yield _row(ALL, "drift", found.ratio, found.blocks, says)
 
 
-def _odd_blocks(names: Sequence[str], cells: Sequence[pd.DataFrame]) -> Iterator[dict[str, Any]]:
+def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[str, Any]]:
     found = []
     for name, fine in zip(names, cells, strict=True):
-        blocks = by_block(latency_s(fine), fine["block"])
+        blocks = by_block(fine["latency_s"], fine["block"])
         odd = stability.odd_block({block: float(np.median(values)) for block, values in blocks.items()})
         if odd is not None:
             found.append((name, odd, len(blocks)))
@@ -87,10 +92,10 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[pd.DataFrame]) -> Iterator
             yield _row(name, "odd_block", odd.ratio, n, says)
 
 
-def _of_a_cell(name: str, cell: Mapping[str, Any], fine: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    times = latency_s(fine)
-    if len(fine) and (times > 0).all():
-        left = stability.centred(times.tolist(), fine["block"].tolist(), fine["image"].tolist())
+def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[str, Any]]:
+    times = fine["latency_s"]
+    if len(times) and (times > 0).all():
+        left = stability.centred(times, fine["block"], fine["image"])
         yield from _of_pulls(name, left)
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
@@ -100,10 +105,10 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: pd.DataFrame) -> Iterat
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):
         says = (
-            f"{len(late)} of {numbers.count(len(fine), 'pull')} started late, in the median by "
+            f"{len(late)} of {numbers.count(len(times), 'pull')} started late, in the median by "
             f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
         )
-        yield _row(name, "late_starts", len(late) / len(fine), len(fine), says)
+        yield _row(name, "late_starts", len(late) / len(times), len(times), says)
     if cell["client_busy"] >= BUSY_CLIENT:
         says = f"the client itself was {cell['client_busy']:.0%} busy"
         yield _row(name, "client_busy", cell["client_busy"], int(cell["pulls"]), says)

@@ -1,8 +1,9 @@
 """One run as it is stored: what every table, figure and verdict of the report is made from."""
 
+import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,19 +20,58 @@ class RunStore(Protocol):
     """What the report needs of a store: `ResultStore` is one."""
 
     def run(self, run_id: str) -> Run: ...
-    def frame(self, table: Any, run_id: str) -> pd.DataFrame: ...
+    def frame(
+        self,
+        name: Any,
+        run_id: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Collection[Any]] | None = None,
+        categories: bool = False,
+    ) -> pd.DataFrame: ...
+
+
+class ReadRows(Protocol):
+    """Reads of one table of one run the columns named, of the rows that have one of the values in `where`."""
+
+    def __call__(
+        self, *, columns: Sequence[str] | None = None, where: Mapping[str, Collection[Any]] | None = None
+    ) -> pd.DataFrame: ...
+
+
+def rows_of(frame: pd.DataFrame) -> ReadRows:
+    """The same of a frame that is there."""
+
+    def read(
+        *, columns: Sequence[str] | None = None, where: Mapping[str, Collection[Any]] | None = None
+    ) -> pd.DataFrame:
+        found = frame
+        for column, values in (where or {}).items():
+            found = found[found[column].isin(list(values))]
+        return found if columns is None else found[list(columns)]
+
+    return read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
-    """The record of a run and its tables, warm-up blocks included; `spec` is the record's JSON, read."""
+    """The record of a run and its tables, warm-up blocks included; `spec` is the record's JSON, read.
+
+    Texts of `pulls` and `transfers` that repeat are categories. A pull has several transfers, so these are read when they
+    are asked for, and by `read_transfers` no more of them than is asked for.
+    """
 
     run: Run
     spec: Mapping[str, Any]
     trials: pd.DataFrame
     pulls: pd.DataFrame
-    transfers: pd.DataFrame
     checks: pd.DataFrame
+    read_transfers: ReadRows
+
+    @property
+    def transfers(self) -> pd.DataFrame:
+        """Every transfer of the run, read again at each call."""
+        return self.read_transfers()
 
     @property
     def slo(self) -> Mapping[str, float | None]:
@@ -58,16 +98,24 @@ def open_results(results_url: str) -> ResultStore:
     return ResultStore(os.environ.get(RESULTS_URL_VARIABLE, results_url))
 
 
-def read_run(store: RunStore, run_id: str) -> StoredRun:
-    """Read one run; raises UsageError, as the store does, where there is none."""
-    frames = {table: store.frame(table, run_id) for table in ("trials", "pulls", "transfers", "checks")}
-    return stored_of(store.run(run_id), **frames)
+def read_run(store: RunStore, run_id: str, *, pull_columns: Sequence[str] | None = None) -> StoredRun:
+    """Read one run, of its pulls every column or those named; raises UsageError, as the store does, where there is none."""
+    run = store.run(run_id)
+    return StoredRun(
+        run=run,
+        spec=json.loads(run.spec or "{}"),
+        trials=store.frame("trials", run_id),
+        pulls=store.frame("pulls", run_id, columns=pull_columns, categories=True),
+        checks=store.frame("checks", run_id),
+        read_transfers=functools.partial(store.frame, "transfers", run_id, categories=True),
+    )
 
 
-def stored_of(run: Run, **frames: pd.DataFrame) -> StoredRun:
-    """A run with some of its tables; those that are not given are empty."""
-    given = {table: frames.get(table, pd.DataFrame()) for table in ("trials", "pulls", "transfers", "checks")}
-    return StoredRun(run=run, spec=json.loads(run.spec or "{}"), **given)
+def without_tables(run: Run) -> StoredRun:
+    """A run of which the record alone is looked at."""
+    nothing = pd.DataFrame()
+    spec = json.loads(run.spec or "{}")
+    return StoredRun(run=run, spec=spec, trials=nothing, pulls=nothing, checks=nothing, read_transfers=rows_of(nothing))
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ The run itself decides by these rows what to do next, and its report shows them:
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -154,10 +154,15 @@ def of_step(stored: StoredRun, step: int) -> StoredRun:
     """The run's rows of one step."""
     trials = stored.trials[stored.trials["step"] == step]
 
-    def mine(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame if frame.empty else frame[frame["trial"].isin(trials["trial"])]
+    numbers = trials["trial"].tolist()
 
-    return dataclasses.replace(stored, trials=trials, pulls=mine(stored.pulls), transfers=mine(stored.transfers))
+    def transfers(
+        *, columns: Sequence[str] | None = None, where: Mapping[str, Collection[Any]] | None = None
+    ) -> pd.DataFrame:
+        return stored.read_transfers(columns=columns, where={**(where or {}), "trial": numbers})
+
+    pulls = stored.pulls if stored.pulls.empty else stored.pulls[stored.pulls["trial"].isin(numbers)]
+    return dataclasses.replace(stored, trials=trials, pulls=pulls, read_transfers=transfers)
 
 
 def _step(stored: StoredRun, trials: pd.DataFrame, begin: pd.Timestamp) -> dict[str, Any]:
@@ -204,7 +209,7 @@ def _rates(trials: pd.DataFrame) -> dict[int, float]:
 def _rate_limited(mine: StoredRun) -> int:
     """Answers of 429; pulls that failed by them, where the engine does not show its exchanges."""
     pulls = int((mine.pulls["error_code"] == ErrorCode.RATE_LIMITED).sum())
-    answers = int((mine.transfers["status"] == _TOO_MANY).sum()) if len(mine.transfers) else 0
+    answers = len(mine.read_transfers(columns=["status"], where={"status": [_TOO_MANY]}))
     return max(pulls, answers)
 
 

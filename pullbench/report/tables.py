@@ -5,16 +5,18 @@ rates and errors, and in no latency.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report import numbers
-from pullbench.report.stored import StoredRun, measured
+from pullbench.report.stored import StoredRun
 from pullbench.stats.summary import median_estimate, percentile, wilson
 
 CELL_KEY = [
@@ -31,6 +33,11 @@ CELL_KEY = [
 ]
 BUSY_CLIENT = 0.8
 """From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
+_OF_PULLS = ("block", "ok", "latency_s", "bytes", "attempts", "layers_cached")
+_OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
+"""What a cell's numbers need of its pulls and trials."""
+Rows = Mapping[str, NDArray[Any]]
+"""Columns by name."""
 CELL_COLUMNS = [
     *CELL_KEY,
     *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
@@ -50,62 +57,57 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     trials whose mirror was not cold or warm as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst
     trial's.
     """
-    pulls, trials = measured(pulls), measured(trials)
-    if trials.empty:
-        return pd.DataFrame(columns=CELL_COLUMNS)
-    by_cell = dict(iter(pulls.groupby(CELL_KEY, sort=False, dropna=False))) if not pulls.empty else {}
-    rows = [
-        dict(zip(CELL_KEY, _plain(key), strict=True)) | _cell(by_cell.get(key, pulls.iloc[:0]), group)
-        for key, group in trials.groupby(CELL_KEY, sort=False, dropna=False)
-    ]
-    return pd.DataFrame(rows, columns=CELL_COLUMNS).sort_values(list(FACTORS), kind="stable", ignore_index=True)
+    trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
+    rows = [cell | _cell(cell, pulls_of.of(cell), trials_of.of(cell)) for cell in trials_of.cells()]
+    found = pd.DataFrame(rows, columns=CELL_COLUMNS)
+    return found.sort_values(list(FACTORS), kind="stable", ignore_index=True) if rows else found
 
 
 def cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
     """The row of `cells` for rows that are all of one cell; there is at least one trial that counts."""
-    pulls, trials = measured(pulls), measured(trials)
-    key = dict(zip(CELL_KEY, _plain(trials[CELL_KEY].iloc[0].tolist()), strict=True))
-    return key | _cell(pulls, trials)
+    trials_of = CellRows(trials, _OF_TRIALS)
+    (only,) = trials_of.cells()
+    return only | _cell(only, CellRows(pulls, _OF_PULLS).of(only), trials_of.of(only))
 
 
-def _plain(key: Any) -> tuple[Any, ...]:
-    return tuple(value.item() if hasattr(value, "item") else value for value in key)
-
-
-def _cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
-    succeeded = pulls[pulls["ok"].astype(bool)]
-    times = latency_s(succeeded)
-    whole = trials[trials["succeeded"] == trials["pulls"]]
-    moved = trials[trials["succeeded"] > 0]
-    bounds = wilson(len(succeeded), len(pulls))
+def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
+    ok, n = pulls["ok"].astype(bool), len(pulls["ok"])
+    succeeded, times = int(ok.sum()), pulls["latency_s"][ok]
+    whole, moved = trials["succeeded"] == trials["pulls"], trials["succeeded"] > 0
+    bounds = wilson(succeeded, n)
     row: dict[str, Any] = {
-        "blocks": int(trials["block"].nunique()),
-        "pulls": len(pulls),
-        "succeeded": len(succeeded),
-        "success_rate": len(succeeded) / len(pulls) if len(pulls) else math.nan,
+        "blocks": len(np.unique(trials["block"])),
+        "pulls": n,
+        "succeeded": succeeded,
+        "success_rate": succeeded / n if n else math.nan,
         "success_low": bounds.low,
         "success_high": bounds.high,
     }
-    row |= _estimate("median{}_s", by_block(times, succeeded["block"]))
-    row |= {f"p{q}_s": _number(percentile(times.tolist(), q)) for q in numbers.PERCENTILES}
-    row |= _estimate("wall_per_pull{}_s", by_block(whole["wall_s"] / whole["pulls"], whole["block"]))
-    row |= _estimate("throughput{}_bytes_per_s", by_block(moved["throughput_bytes_per_s"], moved["block"]))
-    cold = succeeded[succeeded["cache"] == "cold"]
+    wall_per_pull_s = trials["wall_s"][whole] / trials["pulls"][whole]
+    row |= _estimate("median{}_s", by_block(times, pulls["block"][ok]))
+    row |= {f"p{q}_s": _number(percentile(cast(Any, times), q)) for q in numbers.PERCENTILES}
+    row |= _estimate("wall_per_pull{}_s", by_block(wall_per_pull_s, trials["block"][whole]))
+    row |= _estimate(
+        "throughput{}_bytes_per_s", by_block(trials["throughput_bytes_per_s"][moved], trials["block"][moved])
+    )
     return row | {
-        "bytes": int(pulls["bytes"].fillna(0).sum()),
+        "bytes": int(np.nansum(pulls["bytes"])),
         "retried": int((pulls["attempts"] > 1).sum()),
-        "found_cached": int((cold["layers_cached"].fillna(0) > 0).sum()),
-        **_proxy_cache(trials),
-        "client_busy": _number(trials["client_busy"].max()),
+        "found_cached": int((pulls["layers_cached"][ok] > 0).sum()) if cell["cache"] == "cold" else 0,
+        **_proxy_cache(cell, trials["proxy_cache_found"]),
+        "client_busy": _number(pd.Series(trials["client_busy"]).max()),
     }
 
 
-def _proxy_cache(trials: pd.DataFrame) -> dict[str, int]:
+def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
     """How many trials of a cell found the mirror's store other than the label says, and how many could not tell."""
-    labelled = trials[trials["proxy_cache"] != "any"]
-    found = labelled["proxy_cache_found"]
-    other = found.notna() & (found != labelled["proxy_cache"])
-    return {"proxy_other": int(other.sum()), "proxy_unshown": int(found.isna().sum())}
+    if cell["proxy_cache"] == "any":
+        return {"proxy_other": 0, "proxy_unshown": 0}
+    known = [state for state in found.tolist() if isinstance(state, str)]
+    return {
+        "proxy_other": sum(state != cell["proxy_cache"] for state in known),
+        "proxy_unshown": len(found) - len(known),
+    }
 
 
 def latency_s(pulls: pd.DataFrame) -> pd.Series:
@@ -113,8 +115,48 @@ def latency_s(pulls: pd.DataFrame) -> pd.Series:
     return pulls["queued_s"].fillna(0.0) + pulls["duration_s"]
 
 
+class CellRows:
+    """The counted rows of a table by cell: it is gone through once, however many cells are asked for."""
+
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+        """`columns` are those that the rows shall have, so that no more of a large table is copied; `latency_s` is one."""
+        counted = ~frame["warmup"].to_numpy(dtype=bool)
+        number = frame.groupby(CELL_KEY, sort=False, dropna=False).ngroup().to_numpy()
+        order = np.flatnonzero(counted)[np.argsort(number[counted], kind="stable")]
+        _, starts = np.unique(number[order], return_index=True)
+        edges = [*starts.tolist(), len(order)]
+        keys = zip(*(frame[name].iloc[order[starts]].tolist() for name in CELL_KEY), strict=True)
+        self._slices = dict(zip(keys, map(slice, edges[:-1], edges[1:]), strict=True))
+        self._columns = {name: _values(frame, name)[order] for name in columns}
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The factors of each cell, in the order in which the cells come."""
+        return [dict(zip(CELL_KEY, key, strict=True)) for key in self._slices]
+
+    def of(self, cell: Mapping[str, Any]) -> Rows:
+        """The rows of a cell, which is named by the factors of CELL_KEY; none of a cell that is not there."""
+        place = self._slices.get(tuple(cell[name] for name in CELL_KEY), slice(0, 0))
+        return {name: values[place] for name, values in self._columns.items()}
+
+    def all(self) -> Rows:
+        """The rows of every cell, cell after cell."""
+        return self._columns
+
+
+def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
+    """A column; numbers that are missing are NaN, and texts that are categories are told by their numbers."""
+    column = latency_s(frame) if name == "latency_s" else frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy()
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.to_numpy(dtype="datetime64[us]")
+    if pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=math.nan)
+    return column.to_numpy()
+
+
 def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of one cell."""
+    """The rows of one cell; for more than a few cells there is `CellRows`."""
     if frame.empty:
         return frame
     same = pd.Series(True, index=frame.index)
@@ -123,13 +165,15 @@ def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
     return frame[same]
 
 
-def by_block(values: pd.Series, blocks: pd.Series) -> dict[int, list[float]]:
-    """The known values of each block; a block without any is left out."""
-    found: dict[int, list[float]] = {}
-    for block, value in zip(blocks.tolist(), values.tolist(), strict=True):
-        if not pd.isna(value):
-            found.setdefault(int(block), []).append(float(value))
-    return found
+def by_block(values: pd.Series | NDArray[Any], blocks: pd.Series | NDArray[Any]) -> dict[int, list[float]]:
+    """The known values of each block, in the order of the blocks; a block without any is left out."""
+    seen = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(seen)
+    of, seen = np.asarray(blocks, dtype=np.int64)[known], seen[known]
+    order = np.argsort(of, kind="stable")
+    found, starts = np.unique(of[order], return_index=True)
+    parts = np.split(seen[order], starts)[1:]
+    return {int(block): part.tolist() for block, part in zip(found, parts, strict=True)}
 
 
 def _estimate(name: str, values: Mapping[int, list[float]]) -> dict[str, float]:
@@ -169,8 +213,8 @@ def setting(cell: Mapping[str, Any]) -> str:
 def errors(pulls: pd.DataFrame) -> pd.DataFrame:
     """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy."""
     columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
-    pulls = measured(pulls)
-    failed = pulls if pulls.empty else pulls[~pulls["ok"].astype(bool)]
+    counted = ~pulls["warmup"].astype(bool)
+    failed = pulls[counted & ~pulls["ok"].astype(bool)]
     if failed.empty:
         return pd.DataFrame(columns=columns)
     rows = []
@@ -181,7 +225,7 @@ def errors(pulls: pd.DataFrame) -> pd.DataFrame:
                 "code": str(code),
                 "count": len(group),
                 "cells": int(group.groupby(CELL_KEY, dropna=False).ngroups),
-                "share": len(group) / len(pulls),
+                "share": len(group) / int(counted.sum()),
                 "first_at": group["started_at"].min(),
                 "last_at": group["started_at"].max(),
                 "example": str(texts.mode().iloc[0]) if len(texts) else "",
@@ -203,7 +247,7 @@ def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     its failures, NaN without any).
     """
     ok = pulls["ok"].astype(bool)
-    medians = latency_s(pulls[ok]).groupby(pulls["trial"]).median().rename("median_s")
+    medians = latency_s(pulls)[ok].groupby(pulls["trial"]).median().rename("median_s")
     known = trials[["trial", "started_at", "block", "warmup", "pulls", "succeeded", *CELL_KEY]]
     rows = known.merge(medians, left_on="trial", right_index=True, how="left").sort_values("started_at")
     counted = rows.assign(counted_s=rows["median_s"].mask(rows["warmup"].astype(bool)))

@@ -18,7 +18,7 @@ from pullbench.errors import UsageError
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
 from pullbench.report.differences import Difference, differences
-from pullbench.report.stored import measured, stored_of
+from pullbench.report.stored import measured, without_tables
 from pullbench.report.tables import latency_s
 from pullbench.stats.steps import SIGNIFICANCE, History, steps
 from pullbench.stats.summary import median_estimate
@@ -29,6 +29,7 @@ RUN_COLUMNS = [
     *("level_s", "level_low_s", "level_high_s", "blocks", "level_of_step_s"),
 ]
 STEP_COLUMNS = ["setting", "run_id", "started_at", "quarter", "before_s", "after_s", "ratio", "p", "verdict"]
+_OF_PULLS = [*FACTORS, "block", "warmup", "ok", "queued_s", "duration_s"]
 _Key = tuple[Any, ...]
 
 
@@ -90,7 +91,7 @@ class _MeasuredRun:
 
 
 def _measured_run(store: ResultStore, run: Run) -> _MeasuredRun:
-    pulls = measured(store.frame("pulls", run.run_id))
+    pulls = measured(store.frame("pulls", run.run_id, columns=_OF_PULLS, categories=True))
     succeeded = pulls[pulls["ok"].astype(bool)] if len(pulls) else pulls
     medians: dict[_Key, dict[int, float]] = {}
     if len(succeeded):
@@ -121,7 +122,7 @@ def _trend(name: str, found: Sequence[_MeasuredRun]) -> Trend:
         settings=len(keys),
         left_out=[entry.run.run_id for entry, level in levels if level is None],
         changes={
-            after.run.run_id: differences(stored_of(before.run), stored_of(after.run))
+            after.run.run_id: differences(without_tables(before.run), without_tables(after.run))
             for before, after in pairwise(runs)
             if after.run.run_id in begun
         },

@@ -1,6 +1,6 @@
 """What happened inside one pull: its exchanges in order, for the pull that stands for its cell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ STEP_COLUMNS = [
 
 def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:
     """The successful pull of a cell whose time is nearest to the median of all; None where none succeeded."""
-    mine = in_cell(measured(pulls), cell)
-    mine = mine[mine["ok"].astype(bool)] if not mine.empty else mine
+    mine = measured(in_cell(pulls, cell))
+    mine = mine[mine["ok"].astype(bool)]
     if mine.empty:
         return None
     times = latency_s(mine)
@@ -75,14 +75,25 @@ class MedianPull:
 
 def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
     """A median pull of each engine's setting with the least time per image; engines that show no step are left out."""
-    found, several = [], [name for name in ("platform", "cache") if table[name].nunique() > 1]
+    chosen = list(_median_pulls(stored, table))
+    wanted = {name: [pull[name] for _, pull in chosen] for name in ("trial", "pull")}
+    transfers = stored.read_transfers(where=wanted)
+    several = [name for name in ("platform", "cache") if table[name].nunique() > 1]
+    found = []
+    for cell, pull in chosen:
+        steps = waterfall(transfers, pull)
+        if len(steps):
+            named = ", ".join([setting(cell), *(str(cell[name]) for name in several)])
+            found.append(MedianPull(setting=named, pull=pull, steps=steps))
+    return found
+
+
+def _median_pulls(stored: StoredRun, table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each engine's best cell with its median pull."""
     for engine in table["engine"].drop_duplicates():
         mine = table[table["engine"] == engine]
         winner = best(mine)
         cell = None if winner is None else records(mine.loc[[winner]])[0]
         pull = None if cell is None else median_pull(stored.pulls, cell)
-        steps = pd.DataFrame() if pull is None else waterfall(stored.transfers, pull)
-        if cell is not None and pull is not None and len(steps):
-            named = ", ".join([setting(cell), *(str(cell[name]) for name in several)])
-            found.append(MedianPull(setting=named, pull=pull, steps=steps))
-    return found
+        if cell is not None and pull is not None:
+            yield cell, pull

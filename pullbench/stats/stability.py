@@ -13,6 +13,7 @@ warn of outliers and few runs; neither looks at drift or at two modes.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ _MAD_TO_Z = 0.674_489_75
 _NO_SPREAD = 1e-9
 
 _Values = NDArray[np.float64]
+_Sequence = Sequence[Any] | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class Modes:
     """Ashman's D: the distance of the two in units of their spread."""
 
 
-def centred(values: Sequence[float], blocks: Sequence[int], images: Sequence[str]) -> _Values:
+def centred(values: _Sequence, blocks: _Sequence, images: _Sequence) -> _Values:
     """Logarithms of times without what their image and then their block typically cost (medians); 0 is typical.
 
     Three sequences of one length; times above zero, in seconds.

@@ -8,11 +8,12 @@ exception tree of its own, so whatever is raised here becomes one line that name
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import fsspec
@@ -70,6 +71,26 @@ class Files:
             with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
                 found = list(pool.map(self._read, wanted))
         return {path: content for path, content in zip(wanted, found, strict=True) if content is not None}
+
+    @contextmanager
+    def opened(self, path: str) -> Iterator[BinaryIO | None]:
+        """A large file to read parts of; None where it is not there. Raises UsageError for one that cannot be read.
+
+        On a disk no more of it is read than is asked for, and whatever takes its place meanwhile changes nothing;
+        elsewhere it is fetched as a whole first.
+        """
+        if not self._local:
+            content = self._read(path)
+            yield None if content is None else BytesIO(content)
+            return
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(Path(self._full(path)).open("rb"))
+            except (FileNotFoundError, NotADirectoryError):
+                file = None
+            except OSError as error:
+                raise UsageError(f"{self.where(path)}: cannot be read: {error}") from error
+            yield file
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders in a folder, sorted, half-written ones left out; none where it is not there."""

@@ -200,9 +200,8 @@ def check_version(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
         )
 
 
-def conformed(name: TableName, table: pa.Table) -> pa.Table:
-    """The table with the columns of the current schema: what an older file lacks is null, what it has more is left out."""
-    schema = _RELAXED[name]
+def conformed(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """The table with the columns of a schema: what an older file lacks is null, what it has more is left out."""
     columns = [_column(table, field) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
@@ -214,5 +213,5 @@ def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
     return column if column.type == field.type else column.cast(field.type)
 
 
-_RELAXED = {name: pa.schema(_maybe(list(schema))) for name, schema in SCHEMAS.items()}
-"""An older file may lack what a record always has today."""
+RELAXED = {name: pa.schema(_maybe(list(schema))) for name, schema in SCHEMAS.items()}
+"""The columns as they are read: an older file may lack what a record always has today."""

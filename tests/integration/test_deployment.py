@@ -2,6 +2,8 @@
 
 import shutil
 import time
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import yaml
 from pullbench.lab.world import World
 from pullbench.store.dataset import ResultStore
 from tests.integration.shell import PrefectServer
+from tests.report import synthetic
+from tests.report.synthetic import STARTED_AT, Recipe
 
 pytestmark = [pytest.mark.integration]
 
@@ -37,9 +41,13 @@ def checkout(tmp_path: Path, lab: World) -> Path:
 
 
 def api(server: PrefectServer, path: str, body: dict[str, Any] | None = None) -> Any:
-    answer = httpx.request(
-        "GET" if body is None else "POST", f"{server.api}{path}", json=body, trust_env=False, timeout=60
-    )
+    """Ask the server; while its database is busy, which it says with a 503, ask again."""
+    method = "GET" if body is None else "POST"
+    for _ in range(120):
+        answer = httpx.request(method, f"{server.api}{path}", json=body, trust_env=False, timeout=60)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(0.5)
     answer.raise_for_status()
     return answer.json()
 
@@ -67,9 +75,10 @@ def test_deployed_flows_run_from_any_checkout_and_leave_their_artifacts(
     wrong = start(
         prefect_server, "pull-benchmark/pull-benchmark", {"spec": "specs/lab.yaml", "overrides": {"engines": ["crane"]}}
     )
+    worse, published = stored_flows(prefect_server, checkout)
     worker = prefect_server.start_prefect("worker", "start", "--pool", "local")
     try:
-        states = ended(prefect_server, [benchmark, check, wrong])
+        states = ended(prefect_server, [benchmark, check, wrong, worse, published])
     finally:
         worker.terminate()
         worker.wait(60)
@@ -83,17 +92,39 @@ def test_deployed_flows_run_from_any_checkout_and_leave_their_artifacts(
     assert run.status == "complete"
     assert {row["concurrency"] for row in store.table("pulls", run.run_id).to_pylist()} == {2}
     assert list(checkout.glob("reports/*/index.html"))
-    keys = {entry["key"] for entry in api(prefect_server, "/artifacts/filter", {}) if entry["flow_run_id"] == benchmark}
-    assert {"trials", "preflight", "cells", "report"} <= keys
+    assert {"trials", "preflight", "cells", "report"} <= artifacts(prefect_server, benchmark)
     tasks = api(prefect_server, "/task_runs/filter", {"flow_runs": {"id": {"any_": [benchmark]}}})
     names = [entry["name"] for entry in tasks]
     assert any(name.startswith("trial 0 · block 0 · wire · eu · direct") for name in names), names
+
+    assert states[worse]["type"] == "FAILED"
+    assert states[worse]["message"].startswith("regression: slow against 20261123T161500Z-3fa2: the setting got worse")
+    assert (checkout / "pages" / "compare-20261123T161500Z-3fa2-slow" / "comparison.json").is_file()
+    assert {"verdicts", "comparison", "report"} == artifacts(prefect_server, worse)
+    assert states[published]["type"] == "COMPLETED", states[published]
+    assert "slow" in (checkout / "site" / "index.html").read_text()
+    assert {"runs", "site", "report"} == artifacts(prefect_server, published)
+
+
+def stored_flows(server: PrefectServer, checkout: Path) -> tuple[str, str]:
+    """Start a comparison of two made-up runs of which the second is slower, and the site of both."""
+    base = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), failure_rate=0.0)
+    synthetic.make(checkout / "stored", base)
+    later = STARTED_AT + timedelta(days=1)
+    synthetic.make(checkout / "stored", replace(base, run_id="slow", slower=1.5, seed=8, started_at=later))
+    worse = start(server, "compare-runs/compare-runs", {"results": "stored", "reports": "pages"})
+    site = {"results": "stored", "reports": "site", "render": False}
+    return worse, start(server, "publish-reports/publish-reports", site)
+
+
+def artifacts(server: PrefectServer, run: str) -> set[str]:
+    return {entry["key"] for entry in api(server, "/artifacts/filter", {}) if entry["flow_run_id"] == run}
 
 
 def ended(server: PrefectServer, runs: list[str]) -> dict[str, dict[str, Any]]:
     """The final states of runs."""
     states: dict[str, dict[str, Any]] = {}
-    for _ in range(360):
+    for _ in range(900):
         states = {run: api(server, f"/flow_runs/{run}")["state"] for run in runs}
         if all(state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") for state in states.values()):
             return states

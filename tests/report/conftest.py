@@ -1,5 +1,6 @@
 """Made-up runs, each stored once a session."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -21,7 +22,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
 
 @pytest.fixture(scope="session")
 def full(store: ResultStore) -> StoredRun:
-    return read_run(store, RUN_ID)
+    return with_texts(store, RUN_ID)
+
+
+def with_texts(store: ResultStore, run_id: str) -> StoredRun:
+    """A stored run whose pulls have texts in place of categories, for tests that write other values into them."""
+    return dataclasses.replace(read_run(store, run_id), pulls=store.frame("pulls", run_id))
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +37,6 @@ def make() -> Make:
     stores = itertools.count()
 
     def made(recipe: Recipe) -> StoredRun:
-        return read_run(synthetic.make(f"memory://report-{next(stores)}", recipe), recipe.run_id)
+        return with_texts(synthetic.make(f"memory://report-{next(stores)}", recipe), recipe.run_id)
 
     return made

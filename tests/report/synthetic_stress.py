@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -16,10 +16,11 @@ from pullbench.model.ramp import Stage, StepResult, StepVerdict, next_stage
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
 from pullbench.model.spec import Load
 from pullbench.model.spec_stress import Stress
-from pullbench.report.stored import StoredRun, read_run
+from pullbench.report.stored import StoredRun, read_run, rows_of
 from pullbench.store import schema
-from pullbench.store.dataset import ResultStore, frame_of
+from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
+from pullbench.store.selection import to_frame
 from tests.report.synthetic import RUN_ID, STARTED_AT
 
 _BYTES = 10_000_000
@@ -69,7 +70,15 @@ class MadeUpStore:
     def run(self, run_id: str) -> Run:
         return self._maker.run(len(self._trials))
 
-    def frame(self, table: TableName, run_id: str) -> pd.DataFrame:
+    def frame(
+        self,
+        table: TableName,
+        run_id: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Collection[Any]] | None = None,
+        categories: bool = False,
+    ) -> pd.DataFrame:
         if table == "checks":
             return pd.DataFrame()
         rows = {"trials": lambda made: [made.record], "pulls": lambda made: made.pulls, "transfers": lambda made: ()}
@@ -77,7 +86,7 @@ class MadeUpStore:
             schema.to_table(table, rows[table](made), schema.coordinates(RUN_ID, "office", trial))  # type: ignore[no-untyped-call]
             for trial, made in self._trials
         ]
-        return frame_of(table, pa.concat_tables(parts))
+        return rows_of(to_frame(table, pa.concat_tables(parts)))(columns=columns, where=where)
 
     def into(self, store: ResultStore) -> ResultStore:
         """The same run in a real store."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pullbench.report.beside import cells_csv, write_comparison_beside, write_run_beside
+from pullbench.report.comparison import compare_runs
 from pullbench.report.documents import run_document
+from pullbench.report.stored import read_run
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe, make
 
@@ -59,7 +61,8 @@ def test_no_spreadsheet_runs_what_a_name_says(store: ResultStore) -> None:
 
 
 def test_a_comparison_s_document_and_summary_stand_beside_it(store: ResultStore, tmp_path: Path) -> None:
-    write_comparison_beside(store, RUN_ID, RUN_ID, tmp_path, page="index.html")
+    stored = read_run(store, RUN_ID)
+    write_comparison_beside(compare_runs(stored, stored), tmp_path, page="index.html")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.json", "summary.md"]
     assert json.loads((tmp_path / "comparison.json").read_text())["report"] == "index.html"

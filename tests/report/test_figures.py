@@ -16,7 +16,7 @@ from pullbench.report.figures.waterfall import waterfall
 from pullbench.report.html import Html
 from pullbench.report.places import places
 from pullbench.report.spread import spreads
-from pullbench.report.stored import StoredRun
+from pullbench.report.stored import StoredRun, rows_of
 from pullbench.report.waterfall import waterfalls
 from tests.report.synthetic import Recipe
 
@@ -176,7 +176,8 @@ def test_a_small_exchange_has_no_rate() -> None:
 
 
 def test_the_parts_of_every_bar_make_its_whole_time(full: StoredRun) -> None:
-    slow = dataclasses.replace(full, transfers=full.transfers.assign(total_s=full.transfers["total_s"] + 0.5))
+    slower = full.transfers.assign(total_s=full.transfers["total_s"] + 0.5)
+    slow = dataclasses.replace(full, read_transfers=rows_of(slower))
     cells = tables.cells(full.pulls, full.trials)
     (wire,) = [entry for entry in waterfalls(slow, cells) if entry.setting.startswith("wire")]
     parts = wire.steps[["connecting_s", "wait_s", "transfer_s", "other_s"]].sum(axis=1)

@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from pullbench.errors import IncompleteError
-from pullbench.report import site
+from pullbench.report import site_entries
 from pullbench.report.beside import write_run_beside
+from pullbench.report.documents import run_document
 from pullbench.report.render import trend_folder
 from pullbench.report.site import build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
@@ -45,7 +46,7 @@ def rows(page: Path) -> list[str]:
 def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store: ResultStore, tmp_path: Path) -> None:
     report(tmp_path, "run-0")
 
-    found = rows(build_site(store, tmp_path))
+    found = rows(build_site(store, tmp_path).page)
 
     assert [re.search(r"<code>(.*?)</code>", row)[1] for row in found] == ["evil", "run-2", "run-1", "run-0"]  # type: ignore[index]
     assert [re.findall(r'href="([^"]*)"', row) for row in found] == [[], [], [], ["run-0/index.html"]]
@@ -53,7 +54,7 @@ def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store
 
 
 def test_a_hostile_name_is_text_and_the_page_runs_one_script_its_own(store: ResultStore, tmp_path: Path) -> None:
-    page = build_site(store, tmp_path).read_text()
+    page = build_site(store, tmp_path).page.read_text()
 
     assert page.count("<script>") == 1
     assert "‹U+202E›" in page
@@ -64,7 +65,7 @@ def test_a_hostile_name_is_text_and_the_page_runs_one_script_its_own(store: Resu
 def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
     store: ResultStore, tmp_path: Path
 ) -> None:
-    found = rows(build_site(store, tmp_path))
+    found = rows(build_site(store, tmp_path).page)
 
     assert ["<polyline" in row for row in found] == [False, True, True, False]
     assert "2 runs: " in found[2]
@@ -72,9 +73,9 @@ def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
 
 def test_the_site_can_be_built_again_and_says_the_same(store: ResultStore, tmp_path: Path) -> None:
     report(tmp_path, "run-0")
-    first = build_site(store, tmp_path).read_text()
+    first = build_site(store, tmp_path).page.read_text()
 
-    assert build_site(store, tmp_path).read_text() == first
+    assert build_site(store, tmp_path).page.read_text() == first
 
 
 def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
@@ -83,12 +84,34 @@ def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
     report(tmp_path, "run-0")
     write_run_beside(store, "run-0", tmp_path / "run-0", page="index.html")
     made: list[str] = []
-    real = site.run_document
-    monkeypatch.setattr(site, "run_document", lambda store, run_id: made.append(run_id) or real(store, run_id))
+    real = site_entries._reckoned
+    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
 
     build_site(store, tmp_path)
 
     assert sorted(made) == ["evil", "run-1", "run-2"]
+
+
+def test_what_was_told_of_a_finished_run_is_not_reckoned_again(
+    store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = build_site(store, tmp_path)
+    made: list[str] = []
+    real = site_entries._reckoned
+    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
+
+    assert build_site(store, tmp_path) == first
+    assert made == [entry.run_id for entry in reversed(first.entries) if entry.status != "complete"]
+    monkeypatch.setattr(site_entries, "__version__", "another")
+    assert build_site(store, tmp_path) == first
+    assert len(made) > len(first.entries) - 1, "another version may say something else"
+
+
+def test_what_the_site_tells_of_a_run_is_what_its_document_says(store: ResultStore, tmp_path: Path) -> None:
+    for entry in build_site(store, tmp_path).entries:
+        document = run_document(store, entry.run_id)
+        assert entry.said == site_entries._of(document["headline"], document["cells"])
+        assert json.loads((tmp_path / "runs.json").read_text())["pullbench"]
 
 
 def test_a_document_of_an_earlier_state_of_the_run_is_made_anew(store: ResultStore, tmp_path: Path) -> None:
@@ -115,7 +138,7 @@ def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: Res
 
 
 def test_an_empty_folder_becomes_a_page_that_says_what_to_do(tmp_path: Path) -> None:
-    page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").read_text()
+    page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").page.read_text()
 
     assert "No run is stored yet: `pullbench demo` makes one." in page
 

@@ -212,8 +212,8 @@ def test_a_test_that_came_to_nothing_has_a_document_and_a_page() -> None:
 
 
 def test_the_site_lists_it(tmp_path: Path) -> None:
-    page = build_site(MadeUpStore(Service()).into(ResultStore(str(tmp_path / "results"))), tmp_path / "reports")
-    assert "Holds up to 8 pulls at once, breaks at 16" in page.read_text()
+    site = build_site(MadeUpStore(Service()).into(ResultStore(str(tmp_path / "results"))), tmp_path / "reports")
+    assert "Holds up to 8 pulls at once, breaks at 16" in site.page.read_text()
 
 
 def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun, found: Stressed) -> None:

@@ -220,7 +220,7 @@ def test_a_run_of_which_only_warm_up_is_stored_says_so(make) -> None:
 def test_a_failed_preflight_is_named(make) -> None:
     stored = make(small())
     checks = stored.checks.assign(status=["fail", *["pass"] * (len(stored.checks) - 1)])
-    nothing = {"trials": stored.trials.iloc[:0], "pulls": stored.pulls.iloc[:0], "transfers": stored.transfers.iloc[:0]}
+    nothing = {"trials": stored.trials.iloc[:0], "pulls": stored.pulls.iloc[:0]}
     said = headline(dataclasses.replace(stored, checks=checks, **nothing))
     assert said.title == "Not ready: preflight failed"
     assert "dns of eu failed" in said.sentence
@@ -228,7 +228,7 @@ def test_a_failed_preflight_is_named(make) -> None:
 
 def test_a_run_without_a_trial_says_so(make) -> None:
     stored = make(small())
-    nothing = {"trials": stored.trials.iloc[:0], "pulls": stored.pulls.iloc[:0], "transfers": stored.transfers.iloc[:0]}
+    nothing = {"trials": stored.trials.iloc[:0], "pulls": stored.pulls.iloc[:0]}
     assert headline(dataclasses.replace(stored, **nothing)).title == "Nothing was measured"
 
 

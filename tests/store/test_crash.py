@@ -187,7 +187,7 @@ def test_a_reader_that_a_compaction_overtakes_at_any_point_sees_every_row_once(
                 ResultStore(store.url).compact(RUN_ID)
 
         with pytest.MonkeyPatch.context() as patch:
-            for read in ("names", "read", "_read"):
+            for read in ("names", "read", "opened", "_read"):
                 patch.setattr(Files, read, _acting(getattr(Files, read), overtake))
             assert rows(store, name) == before, step
         if not overtaken:
@@ -206,7 +206,7 @@ def test_finished_trials_stay_finished_while_they_are_compacted(store: ResultSto
                 ResultStore(store.url).compact(RUN_ID)
 
         with pytest.MonkeyPatch.context() as patch:
-            for read in ("names", "read"):
+            for read in ("names", "read", "opened"):
                 patch.setattr(Files, read, _acting(getattr(Files, read), overtake))
             assert store.finished_trials(RUN_ID) == {0}
         assert store.files.names(f"trials/{RUN_ID}") == ["compacted.parquet"]
@@ -225,7 +225,7 @@ def test_a_trial_that_ends_at_any_point_of_a_compaction_is_there_once(disk: Resu
                 write(ResultStore(disk.url), 1)
 
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("names", "read", "put"):
+            for name in ("names", "read", "opened", "put"):
                 patch.setattr(Files, name, _acting(getattr(Files, name), end))
             disk.compact(RUN_ID)
         if not ended:
@@ -247,7 +247,7 @@ def test_a_trial_that_ends_while_a_table_is_read_is_in_it_whole_or_not_at_all(di
                 write(ResultStore(disk.url), 1)
 
         with pytest.MonkeyPatch.context() as patch:
-            for read in ("names", "read"):
+            for read in ("names", "read", "opened"):
                 patch.setattr(Files, read, _acting(getattr(Files, read), end))
             found = [row["trial"] for row in rows(disk, "pulls")]
         assert found in ([0, 0], [0, 0, 1, 1]), step

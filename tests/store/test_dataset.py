@@ -218,3 +218,44 @@ def test_text_that_utf8_cannot_hold_loses_no_trial(store: ResultStore) -> None:
     odd = dataclasses.replace(whole.pulls[0], error="denied: \ud800!")
     store.write_trial(RUN_ID, "office", sample.trial(0), dataclasses.replace(whole, pulls=(odd, *whole.pulls[1:])))
     assert store.table("pulls", RUN_ID).column("error").to_pylist() == ["denied: ?!", None]
+
+
+def test_a_frame_of_chosen_rows_and_columns_has_what_the_whole_has(store: ResultStore) -> None:
+    write(store, 0, 1, 2)
+    store.compact(RUN_ID)
+    write(store, 3)
+    whole = store.frame("transfers", RUN_ID)
+    columns = ["kind", "total_s", "error_code", "bytes"]
+    chosen = store.frame("transfers", RUN_ID, columns=columns, where={"kind": ["layer"], "trial": [1, 3]})
+    expected = whole[(whole["kind"] == "layer") & whole["trial"].isin([1, 3])]
+    pd.testing.assert_frame_equal(chosen, expected[columns].reset_index(drop=True))
+    assert len(chosen) and len(chosen) < len(whole)
+
+
+def test_categories_say_the_same_as_texts_and_sort_alike(store: ResultStore) -> None:
+    write(store, 0, 1)
+    store.compact(RUN_ID)
+    write(store, 2)
+    texts, encoded = store.frame("pulls", RUN_ID), store.frame("pulls", RUN_ID, categories=True)
+    assert {str(encoded[name].dtype) for name in ("engine", "image", "error_code")} == {"category"}
+    assert encoded["image"].cat.categories.tolist() == sorted(set(texts["image"]))
+    for name in texts:
+        assert encoded[name].astype(object).where(encoded[name].notna(), None).tolist() == [
+            None if pd.isna(value) else value for value in texts[name]
+        ]
+
+
+def test_a_file_without_a_column_of_today_is_read_with_categories_too(store: ResultStore) -> None:
+    write(store, 0)
+    older = store.table("pulls", RUN_ID).drop_columns(["served_by"])
+    store._put("pulls", RUN_ID, "trial-00000.parquet", older)
+    frame = store.frame("pulls", RUN_ID, categories=True)
+    assert frame["served_by"].isna().all() and str(frame["served_by"].dtype) == "category"
+
+
+def test_a_choice_by_a_column_that_an_older_file_lacks_finds_nothing_there(store: ResultStore) -> None:
+    write(store, 0, 1)
+    store._put("pulls", RUN_ID, "trial-00000.parquet", store.table("pulls", RUN_ID).drop_columns(["error_code"]))
+    found = store.frame("pulls", RUN_ID, where={"error_code": ["reset"]})
+    assert list(found.columns) == list(store.frame("pulls", RUN_ID).columns)
+    assert set(found["trial"]) <= {1}

@@ -1,0 +1,142 @@
+"""`compare-runs` and `publish-reports` without a server: what they decide, and what they would show."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import compare_runs as compare_module
+from flows import publish_reports as publish_module
+from flows.commands.published import publish as publish_command
+from flows.compare_runs import compare_runs
+from flows.publish_reports import publish_reports
+from flows.publishing import publish
+from pullbench.errors import IncompleteError
+from tasks import stored
+from tasks.page_calls import PageCall, SiteCall
+from tests.report import synthetic
+from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
+
+BASE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), failure_rate=0.0, blocks=4, pulls=3)
+Sent = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run, and one that takes half as long again a day later."""
+    folder = str(tmp_path_factory.mktemp("results"))
+    synthetic.make(folder, BASE)
+    synthetic.make(folder, replace(BASE, run_id="slow", slower=1.5, seed=8, started_at=STARTED_AT + timedelta(days=1)))
+    return folder
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """The artifacts by key; nothing is sent anywhere."""
+    found: Sent = {}
+    monkeypatch.delenv("PULLBENCH_REPORTS_URL", raising=False)
+    for module in (compare_module, publish_module):
+        monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
+    for name in ("create_table_artifact", "create_markdown_artifact", "create_link_artifact"):
+        monkeypatch.setattr(stored, name, lambda **what: found.update({what["key"]: what}))
+    return found
+
+
+def test_a_regression_fails_the_flow_with_one_line_that_names_the_worst_setting(results: str, sent: Sent) -> None:
+    state = compare_runs.fn(RUN_ID, "slow", fail_on="regression", results=results, report=False)
+    assert state.is_failed()
+    assert state.message.startswith(
+        f"regression: slow against {RUN_ID}: the setting got worse, the worst: wire from eu"
+    )
+    assert "\n" not in state.message and "×" in state.message
+    assert sent["verdicts"]["table"][0]["verdict"] == "slower"
+    assert "Slower in 1 of 1 setting" in sent["comparison"]["markdown"]
+    assert "report" not in sent, "no page was made"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"fail_on": "nothing"}, {"fail_on": "regression", "fail_from_percent": 90.0}], ids=["nothing", "90%"]
+)
+def test_a_regression_that_was_not_asked_for_is_told_and_fails_nothing(
+    results: str, sent: Sent, asked: dict[str, Any]
+) -> None:
+    state = compare_runs.fn("latest", "slow", results=results, report=False, **asked)
+    assert state.is_completed() and "Slower in 1 of 1 setting" in state.message
+    assert sent["verdicts"]["table"]
+
+
+def test_a_run_that_is_not_there_fails_the_flow_with_what_there_is(results: str, sent: Sent) -> None:
+    state = compare_runs.fn("commit=abc", "slow", results=results, report=False)
+    assert state.is_failed() and "labels there are: commit=3f4ff3c" in state.message
+    assert sent == {}
+
+
+def test_the_report_is_linked_where_the_reports_are_served(
+    results: str, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "compare-a-b" / "index.html"
+    monkeypatch.setattr(compare_module, "render_report", lambda call: page)
+    monkeypatch.setenv("PULLBENCH_REPORTS_URL", "https://reports.example.com/")
+    compare_runs.fn(RUN_ID, "slow", results=results, reports=str(tmp_path))
+    assert sent["report"]["link"] == "https://reports.example.com/compare-a-b/index.html"
+    monkeypatch.delenv("PULLBENCH_REPORTS_URL")
+    compare_runs.fn(RUN_ID, "slow", results=results, reports=str(tmp_path))
+    assert str(page) in sent["report"]["markdown"]
+
+
+class Failing:
+    """Steps of which the report of one run fails."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def report(self, call: PageCall) -> Path:
+        self.asked.append(str(call))
+        if str(call) == "report of slow":
+            raise IncompleteError("the report failed in cell [3]")
+        return Path("index.html")
+
+    def site(self, call: SiteCall) -> Any:
+        return call.run()
+
+
+def test_a_report_that_fails_keeps_no_other_from_being_made_nor_the_site(results: str, tmp_path: Path) -> None:
+    steps, noted = Failing(), list[str]()
+    done = publish(results=results, reports=tmp_path, url=None, render=True, steps=steps, note=noted.append)
+    assert steps.asked == ["report of slow", f"report of {RUN_ID}", "trend of concurrency-sweep"]
+    assert done.made == 2 and done.site.page.is_file()
+    assert list(done.failures) == ["report 1 of 2: slow: the report failed in cell [3]"]
+
+
+def test_the_flow_that_publishes_lists_the_runs_and_says_what_was_not_made(
+    results: str, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_module, "TaskSteps", Failing)
+    state = publish_reports.fn(results=results, reports=str(tmp_path), url="https://reports.example.com")
+    assert state.is_failed() and state.name == "Incomplete"
+    assert state.message == "report 1 of 2: slow: the report failed in cell [3]"
+    assert [row["run"] for row in sent["runs"]["table"]] == ["slow", RUN_ID]
+    assert "Not made:" in sent["site"]["markdown"]
+    assert sent["report"]["link"] == "https://reports.example.com/index.html"
+
+
+def test_the_command_prints_the_page_and_then_says_which_report_failed(
+    results: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: Callable[[], Failing] = Failing
+    monkeypatch.setattr("flows.commands.published.DirectSteps", made)
+    with pytest.raises(IncompleteError, match="slow: the report failed in cell"):
+        publish_command(results=results, reports=tmp_path, url=None, render=True)
+    assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")
+
+
+def test_an_address_with_credentials_is_refused_before_anything_is_made(
+    results: str, sent: Sent, tmp_path: Path
+) -> None:
+    state = publish_reports.fn(results=results, reports=str(tmp_path / "new"), url="https://me:secret@example.com")
+    assert state.is_failed() and "without credentials" in state.message
+    assert not (tmp_path / "new").exists() and sent == {}
