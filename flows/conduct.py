@@ -23,6 +23,7 @@ from pullbench.model.spec import Overrides
 from pullbench.report.documents import run_document
 from pullbench.report.render import check_out_dir
 from pullbench.store.dataset import ResultStore
+from pullbench.store.regional import LABEL
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
 
 _TASKS_AT_MOST = 200
@@ -42,6 +43,8 @@ class Request:
     resume: str | None = None
     skip_preflight: bool = False
     report: bool = True
+    regional: str | None = None
+    """The regional benchmark that the run is a vantage's part of: a label of the run, and the clocks are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +80,16 @@ class Prepared:
     """A valid spec, its session, and what is known before anything is stored."""
 
     def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
-        loaded = load_spec(request.spec, sets=request.sets, overrides=request.overrides)
+        labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
+        loaded = load_spec(request.spec, sets=(*request.sets, *labels), overrides=request.overrides)
         self.request = request
         self.session = Session(
-            loaded, ResultStore(request.results), vantage=request.vantage, environ=os.environ, block=block
+            loaded,
+            ResultStore(request.results),
+            vantage=request.vantage,
+            environ=os.environ,
+            block=block,
+            compare_clocks=request.regional is not None,
         )
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
@@ -207,11 +216,11 @@ def _conclude(run: Run, session: Session, request: Request, steps: Steps, progre
         progress.note("rendering the report")
         report = steps.report(ReportCall(request.results, run.run_id, request.reports))
     document = run_document(session.store, run.run_id, None if report is None else str(report))
-    exit_code, message = _judgement(document)
+    exit_code, message = judgement(document)
     return Outcome(run_id=run.run_id, document=document, report=report, exit_code=exit_code, message=message)
 
 
-def _judgement(document: dict[str, Any]) -> tuple[int, str]:
+def judgement(document: dict[str, Any]) -> tuple[int, str]:
     """The exit code of a finished run, and why, in a few words."""
     missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
     findings = document["preflight"]["findings"]

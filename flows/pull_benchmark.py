@@ -121,6 +121,7 @@ def pull_benchmark(
     resume: str | None = None,
     skip_preflight: bool = False,
     report: bool = True,
+    regional: str | None = None,
 ) -> State[Any]:
     """Measure how fast images pull under each setting of a spec, and report it.
 
@@ -134,6 +135,7 @@ def pull_benchmark(
         resume: Identifier of an incomplete run to go on with.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
+        regional: Identifier of the regional benchmark that started this run; that flow sets it.
     """
     request = Request(
         spec=Path(spec),
@@ -145,6 +147,7 @@ def pull_benchmark(
         resume=resume,
         skip_preflight=skip_preflight,
         report=report,
+        regional=regional,
     )
     return _measure(request, _INVOCATION.get())
 

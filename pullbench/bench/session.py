@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pullbench.bench.cleaning import clean, drop
+from pullbench.bench.clocks import clock_offsets
 from pullbench.bench.cold_push import left_lines
 from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
 from pullbench.bench.facts import gather_facts
@@ -47,7 +48,8 @@ class Stored:
 class Session:
     """Holds what a run needs and does its single steps; the order of steps and the policy are the flows'.
 
-    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`.
+    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`. With `compare_clocks` a run's environment
+    has how far this clock is from the registries'.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Session:
         environ: Mapping[str, str],
         block: Callable[[str], str] | None = None,
         clock: Clock | None = None,
+        compare_clocks: bool = False,
     ) -> None:
         self.loaded = loaded
         self.spec = loaded.spec
@@ -78,6 +81,7 @@ class Session:
         )
         self._routes = routes(self.spec)
         self._ceiling: Ceiling | None = None
+        self._compare_clocks = compare_clocks
         self._store_ids: dict[str, str] = {}
         self._brought: dict[str, frozenset[str]] = {}
 
@@ -102,7 +106,11 @@ class Session:
             spec=json.dumps(self.spec.redacted(), sort_keys=True),
             spec_hash=self.loaded.hash,
             facts=facts.to_json(),
-            environment=fingerprint(list(facts.engines.values()), self._ceiling.bytes_per_s if self._ceiling else None),
+            environment=fingerprint(
+                list(facts.engines.values()),
+                self._ceiling.bytes_per_s if self._ceiling else None,
+                self._more_environment(),
+            ),
             trials_planned=len(made.trials),
             planned_out=json.dumps([{"cell": e.cell.as_dict(), "reason": e.reason} for e in made.planned_out]),
         )
@@ -228,6 +236,12 @@ class Session:
                 with contextlib.suppress(PullbenchError):
                     clean(self._ledger, daemon, run_id)
                 daemon.close()
+
+    def _more_environment(self) -> dict[str, Any]:
+        """What the run's environment holds beside the machine."""
+        if not self._compare_clocks:
+            return {}
+        return {"clock_offset": clock_offsets(self.spec, self.keychain, self.clock)}
 
     def _measure_ceiling(self) -> None:
         if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):

@@ -4,6 +4,7 @@
     OUT_DIR/RUN_ID/report.ipynb                      the notebook it came from, executed
     OUT_DIR/RUN_ID/run.json, cells.csv, …            its data (report/beside.py)
     OUT_DIR/compare-BASELINE-CANDIDATE/index.html    two runs compared
+    OUT_DIR/regional-ID/index.html                   one spec from several vantages
     OUT_DIR/trend-HASH/index.html                    a benchmark over its runs; a hash of its name
 
 The process gets no environment but what Python needs, and folders of its own for Jupyter's and IPython's settings: what a
@@ -25,15 +26,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.report.beside import write_comparison_beside, write_run_beside, write_trend_beside
+from pullbench.report.beside import write_comparison_beside, write_regional_beside, write_run_beside, write_trend_beside
 from pullbench.report.stored import RESULTS_URL_VARIABLE
 from pullbench.store.dataset import ResultStore, check_run_id
+from pullbench.store.regional import RegionalRecords
 
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
 COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
 TREND_NOTEBOOK = ROOT / "notebooks" / "trend.ipynb"
+REGIONAL_NOTEBOOK = ROOT / "notebooks" / "regional_report.ipynb"
 PAGE = "index.html"
+REGIONAL_PREFIX = "regional-"
+"""What tells the name of a regional benchmark from a run's, in folders and on the command line."""
 TIMEOUT_S = 900
 _KEPT = (
     "PATH",
@@ -95,6 +100,27 @@ def render_trend(results_url: str, name: str, last: int | None, out_dir: Path) -
     parameters = {"name": name, "last": last or 0}
     title, again = f"{name} · trend · pullbench", f"pullbench trend '{name}'"
     return _report(TREND_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
+
+
+def render_regional(results_url: str, regional_id: str, out_dir: Path) -> Path:
+    """Make the report of a regional benchmark and return the path of its HTML; raises as `render_run_report` does."""
+    store = ResultStore(_absolute(results_url))
+    name = RegionalRecords(store).read(regional_id).name
+    folder = out_dir.resolve() / f"{REGIONAL_PREFIX}{check_run_id(regional_id)}"
+
+    def write_data() -> None:
+        write_regional_beside(store, regional_id, folder, page=PAGE)
+
+    title, again = f"{name} · regions · pullbench", f"pullbench report {REGIONAL_PREFIX}{regional_id}"
+    return _report(
+        REGIONAL_NOTEBOOK,
+        {"regional_id": regional_id},
+        results_url,
+        folder,
+        title=title,
+        again=again,
+        meanwhile=write_data,
+    )
 
 
 def trend_folder(out_dir: Path, name: str) -> Path:
