@@ -16,9 +16,9 @@ from flows import interruption
 from flows.check_cli import app as check_app
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
+from flows.far_cli import app as far_app
 from flows.images_cli import app as images_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
-from flows.regional_cli import app as regional_app
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
@@ -33,7 +33,7 @@ app = typer.Typer(
 app.add_typer(images_app, name="images")
 app.add_typer(check_app)
 app.add_typer(compare_app)
-app.add_typer(regional_app)
+app.add_typer(far_app)
 app.add_typer(baseline_app, name="baseline")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]

@@ -79,11 +79,17 @@ class Progress(Protocol):
 class Prepared:
     """A valid spec, its session, and what is known before anything is stored."""
 
-    def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        block: Callable[[str], str] | None = None,
+        session: Callable[..., Session] = Session,
+    ) -> None:
         labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
         loaded = load_spec(request.spec, sets=(*request.sets, *labels), overrides=request.overrides)
         self.request = request
-        self.session = Session(
+        self.session = session(
             loaded,
             ResultStore(request.results),
             vantage=request.vantage,

@@ -84,14 +84,15 @@ class PrefectVantages:
             return
 
     def idle(self, place: Place) -> str:
-        """What the work pool's status says."""
+        """When a worker of its pool was last heard of."""
         try:
-            status = self._client.read_work_pool(place.work_pool).status
-        except (PrefectException, httpx.HTTPError, AttributeError):
+            workers = self._client.read_workers_for_work_pool(place.work_pool)
+        except (PrefectException, httpx.HTTPError):
             return f"work pool '{place.work_pool}' cannot be read"
-        if status is not None and status.value == "NOT_READY":
-            return f"work pool '{place.work_pool}' has no worker that is online"
-        return f"work pool '{place.work_pool}' is {'unknown' if status is None else status.value.lower()}"
+        heard = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time is not None]
+        if not heard:
+            return f"work pool '{place.work_pool}' never had a worker"
+        return f"a worker of pool '{place.work_pool}' was last heard of at {max(heard):%H:%M:%S} UTC"
 
     def _deployments(self, *, tagged: bool) -> list[DeploymentResponse]:
         wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])) if tagged else None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from flows.conduct import judgement
 from pullbench.bench.specfile import load_spec
 from pullbench.engines.clock import Clock
-from pullbench.errors import IncompleteError
+from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.spec import Overrides
 from pullbench.report.documents import run_document
 from pullbench.report.regional import read_regional, regional_document
@@ -108,6 +108,7 @@ def conduct_regional(
 
     Raises UsageError before anything is started, and IncompleteError where no vantage measured anything.
     """
+    _refuse_secrets(request.sets)
     spec = load_spec(request.spec, sets=request.sets, overrides=request.overrides).spec
     store = ResultStore(request.results)
     check_out_dir(request.reports)
@@ -166,6 +167,14 @@ def ask_everywhere(
     return watched
 
 
+def _refuse_secrets(settings: Sequence[str]) -> None:
+    """Prefect keeps what a vantage is asked for, and values of headers may be secrets."""
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if ".headers" in key:
+            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec at each vantage")
+
+
 def _start(one: _Watch, request: RegionalRequest, vantages: Vantages, regional_id: str, clock: Clock) -> None:
     parameters: dict[str, Any] = {
         "spec": str(request.spec),
@@ -200,7 +209,7 @@ def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Cloc
         one.over = True
         one.reason = (
             f"nobody took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
-            f"start it there: `prefect worker start --pool {one.place.work_pool}`"
+            f"start one there: `prefect worker start --pool {one.place.work_pool}`"
         )
         vantages.cancel(one.flow_run)
         note(f"{one.place.vantage}: {one.reason}")

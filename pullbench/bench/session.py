@@ -19,7 +19,7 @@ from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Ceiling, pull_requests, run_trial
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.base import Engine
+from pullbench.engines.base import Engine, PullRequest
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.clock import Clock, SystemClock
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError, UsageError
@@ -27,7 +27,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import EngineFacts, Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial, plan, routes, unknown_image
-from pullbench.model.record import Run, RunStatus, TrialResult
+from pullbench.model.record import Run, RunKind, RunStatus, TrialResult
 from pullbench.preflight.runner import preflight
 from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -51,6 +51,8 @@ class Session:
     `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`. With `compare_clocks` a run's environment
     has how far this clock is from the registries'.
     """
+
+    kind: RunKind = "benchmark"
 
     def __init__(
         self,
@@ -100,6 +102,7 @@ class Session:
             run_id=new_run_id(started_at, secrets.token_bytes(2)),
             vantage=self.vantage,
             name=self.spec.name,
+            kind=self.kind,
             labels=self.spec.labels,
             started_at=started_at,
             seed=self.spec.seed,
@@ -160,13 +163,31 @@ class Session:
     def run_trial(self, run_id: str, trial: Trial, facts: Facts) -> TrialResult:
         """Measure one trial and store it; raises IncompleteError where its engine cannot be made ready."""
         cell = trial.cell
-        engine = self.engines[cell.engine]
-        route = self._routes[cell.registry, cell.proxy]
-        requests = pull_requests(trial, self.spec, facts, route)
-
-        store_id = self._store_ids.get(cell.engine)
-
+        requests = pull_requests(trial, self.spec, facts, self._routes[cell.registry, cell.proxy])
         brought: list[str] = []
+        ready: Ready | None = None
+        try:
+            ready = self._prepare(run_id, trial, requests, facts)
+            result = self._measure(run_id, trial, ready, brought)
+            result = self._proxy_cache.conclude(trial, ready, result)
+        except RegistryError as error:
+            raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
+        finally:
+            if ready is not None:
+                self._proxy_cache.tidy(run_id, trial, ready)
+                if ready.batch is not None and cell.engine_kind == "docker":  # no other trial will pull these images
+                    drop(self.spec.engine(cell.engine).host, brought)
+        self.store.write_trial(run_id, self.vantage, trial, result)
+        return result
+
+    def _prepare(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Ready:
+        """The mirror's store as the cell says, and what is to be pulled."""
+        return self._proxy_cache.prepare(run_id, trial, requests, facts)
+
+    def _measure(self, run_id: str, trial: Trial, ready: Ready, brought: list[str]) -> TrialResult:
+        """The pulls of a trial; `brought` gets the names of what they bring into the engine's store."""
+        cell = trial.cell
+        store_id = self._store_ids.get(cell.engine)
 
         def before_pulls(names: Sequence[str]) -> None:
             if store_id is None:
@@ -177,31 +198,18 @@ class Session:
             brought.extend(names)
             self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
 
-        ready: Ready | None = None
-        try:
-            ready = self._proxy_cache.prepare(run_id, trial, requests, facts)
-            result = run_trial(
-                trial,
-                ready.requests,
-                engine,
-                clock=self.clock,
-                cache_reset=self.spec.cache_reset,
-                brought=self._brought_into(store_id),
-                before_pulls=before_pulls,
-                ceiling=self._ceiling,
-                load=self.spec.load,
-                seed=self.spec.seed,
-            )
-            result = self._proxy_cache.conclude(trial, ready, result)
-        except RegistryError as error:
-            raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
-        finally:
-            if ready is not None:
-                self._proxy_cache.tidy(run_id, trial, ready)
-                if ready.batch is not None and engine.kind == "docker":  # no other trial will pull these images
-                    drop(self.spec.engine(engine.name).host, brought)
-        self.store.write_trial(run_id, self.vantage, trial, result)
-        return result
+        return run_trial(
+            trial,
+            ready.requests,
+            self.engines[cell.engine],
+            clock=self.clock,
+            cache_reset=self.spec.cache_reset,
+            brought=self._brought_into(store_id),
+            before_pulls=before_pulls,
+            ceiling=self._ceiling,
+            load=self.spec.load,
+            seed=self.spec.seed,
+        )
 
     def finish(self, run: Run, status: RunStatus) -> Run:
         """Store the run's end; a complete run is compacted to one part a table."""

@@ -95,7 +95,7 @@ def run_trial(
     loop = Loop(
         requests,
         trial.cell.concurrency,
-        lambda request, late_s: _pull(request, late_s, engine, clock),
+        lambda request, late_s: pull_once(request, late_s, engine, clock),
         clock=clock,
         starts=intended_starts(load, len(requests), f"{seed}:{trial.number}"),
     )
@@ -103,20 +103,20 @@ def run_trial(
 
     def start() -> None:
         nonlocal cpu_from
-        cpu_from = _cpu_s()
+        cpu_from = cpu_s_of_process()
 
     try:
         engine.open_trial(setup)
         setup_s = clock.monotonic() - setup_from
         done = loop.run(start=start, cancel=engine.cancel)
-        cpu_s = max(0.0, _cpu_s() - cpu_from)
+        cpu_s = max(0.0, cpu_s_of_process() - cpu_from)
     finally:
         engine.close_trial()
-    return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
+    return trial_result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
+class Done:
     """A pull that ended, with its place on the monotonic clock: what an engine does after the pull is not in it."""
 
     pull: Pull
@@ -128,12 +128,13 @@ class _Done:
         return self.started_s + self.pull.duration_s
 
 
-def _cpu_s() -> float:
+def cpu_s_of_process() -> float:
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> _Done:
+def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> Done:
+    """One pull on the clock, as its record; `late_s` is how long after its intended start it begins."""
     started_at, started = clock.now(), clock.monotonic()
     try:
         outcome = engine.pull(request)
@@ -163,12 +164,13 @@ def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> 
         extract_s=outcome.extract_s,
         served_by=outcome.served_by,
     )
-    return _Done(pull=record, transfers=outcome.transfers, started_s=started)
+    return Done(pull=record, transfers=outcome.transfers, started_s=started)
 
 
-def _result(
-    trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
+def trial_result(
+    trial: Trial, done: list[Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
 ) -> TrialResult:
+    """What pulls that ended make together; their `started_s` are on one clock."""
     ordered = sorted(done, key=lambda each: each.pull.pull)
     pulls = tuple(each.pull for each in ordered)
     wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.finding import Finding, Status, findings_document
-from pullbench.report import tables
+from pullbench.report import fleet, tables
 from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
 from pullbench.report.objectives import objectives, whole_run
@@ -47,6 +47,7 @@ def run_document(store: RunStore, run_id: str, report: str | None = None) -> dic
         "slo": [_plain_row(row) for row in whole_run(scores)],
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
+        **({"fleet": plain_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
     }
 
 

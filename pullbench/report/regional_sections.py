@@ -15,6 +15,7 @@ from pullbench.report.verdicts import contrast_sentence
 
 _ANSWERS = {"complete": ("good", "answered"), "incomplete": ("warn", "incomplete"), "missing": ("bad", "missing")}
 _MOST_DIFFERENCES = 12
+_LINE_END = Html("<br>")
 
 
 def header(found: RegionalRuns, cells: pd.DataFrame) -> Html:
@@ -22,9 +23,7 @@ def header(found: RegionalRuns, cells: pd.DataFrame) -> Html:
     record, lacking = found.record, found.lacking
     asked = len(record.asked)
     kind = "good" if not lacking else "bad" if len(lacking) == asked else "warn"
-    title = f"All of {numbers.count(asked, 'vantage')} answered" if not lacking else f"Lacking: {', '.join(lacking)}"
-    if lacking:
-        title += f" ({asked - len(lacking)} of {numbers.count(asked, 'vantage')} complete; what was measured stands)"
+    title = _who_answered(asked, lacking)
     lasted_s = (record.finished_at - record.started_at).total_seconds()
     facts = [
         f"{record.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -39,6 +38,13 @@ def header(found: RegionalRuns, cells: pd.DataFrame) -> Html:
         tag("div", tag("p", tag("strong", title)), tag("p", _ends(cells)), class_=f"verdict {kind}"),
         tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", record.regional_id)), class_="facts"),
     )
+
+
+def _who_answered(asked: int, lacking: Sequence[str]) -> str:
+    if lacking:
+        complete = f"{asked - len(lacking)} of {numbers.count(asked, 'vantage')} complete"
+        return f"Lacking: {', '.join(lacking)} ({complete}; what was measured stands)"
+    return {1: "The one vantage answered", 2: "Both vantages answered"}.get(asked, f"All {asked} vantages answered")
 
 
 def _ends(cells: pd.DataFrame) -> str:
@@ -69,7 +75,7 @@ def vantages(found: RegionalRuns) -> Html:
         Column(title="Started (UTC)"),
         Column(title="Took", number=True),
         Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
-        Column(title="Why", prose=True),
+        *([Column(title="Why", prose=True)] if any(entry.reason for entry in found.record.asked) else []),
     ]
     rows = []
     for entry in found.record.asked:
@@ -87,7 +93,7 @@ def vantages(found: RegionalRuns) -> Html:
                     numbers.seconds(None if took is None else took.total_seconds()),
                     f"{int(pulls['ok'].sum()):,}/{len(pulls):,}" if len(pulls) else numbers.NOT_KNOWN,
                     entry.reason,
-                ],
+                ][: len(columns)],
                 kind="failed" if entry.answer == "missing" else None,
             )
         )
@@ -131,7 +137,7 @@ def _seen(row: Mapping[str, Any] | None, least: float | None) -> Html | str:
     if row is None:
         return numbers.NOT_KNOWN
     median = tag("strong" if row["median_s"] == least else "span", numbers.seconds(row["median_s"]))
-    parts: list[object] = [median, tag("br"), numbers.seconds_range(row["median_low_s"], row["median_high_s"])]
+    parts: list[object] = [median, _LINE_END, numbers.seconds_range(row["median_low_s"], row["median_high_s"])]
     failed = row["pulls"] - row["succeeded"]
     if failed:
         parts += [" ", tag("span", f"{failed} of {row['pulls']} failed", class_="pill bad")]

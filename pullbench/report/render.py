@@ -33,6 +33,7 @@ from pullbench.store.regional import RegionalRecords
 
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
+FLEET_NOTEBOOK = ROOT / "notebooks" / "fleet_report.ipynb"
 COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
 TREND_NOTEBOOK = ROOT / "notebooks" / "trend.ipynb"
 REGIONAL_NOTEBOOK = ROOT / "notebooks" / "regional_report.ipynb"
@@ -56,14 +57,16 @@ _STORAGE = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_")
 """What fsspec's clients of object stores read; passed on only where the results are in one."""
 
 
-def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook: Path = RUN_NOTEBOOK) -> Path:
-    """Make the report of a stored run and return the path of its HTML; takes some 5 s.
+def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook: Path | None = None) -> Path:
+    """Make the report of a stored run, by the notebook of its kind, and return the path of its HTML; takes some 5 s.
 
     Raises UsageError where there is no such run, and IncompleteError that names the cell where the notebook failed, or
     the folder that cannot be written: the notebook so far is kept beside, an older HTML stays as it was.
     """
     store = ResultStore(_absolute(results_url))
-    title, again = f"{store.run(run_id).name} · {run_id} · pullbench", f"pullbench report {run_id}"
+    run = store.run(run_id)
+    notebook = notebook or (FLEET_NOTEBOOK if run.kind == "fleet" else RUN_NOTEBOOK)
+    title, again = f"{run.name} · {run_id} · pullbench", f"pullbench report {run_id}"
     parameters, folder = {"run_id": run_id}, out_dir.resolve() / run_id
 
     def write_data() -> None:

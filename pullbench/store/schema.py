@@ -100,6 +100,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_text("load_mode"),
             *_maybe(_seconds("offered_rate")),
             *_maybe(_text("proxy_cache_found proxy_cache_proof")),
+            *_maybe(_count("nodes origin_bytes")),
         ]
     ),
     "pulls": pa.schema(
@@ -114,7 +115,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_count("attempts"),
             *_maybe(_count("bytes layers layers_cached layers_shared")),
             *_maybe(_seconds("auth_s resolve_s download_s extract_s")),
-            *_maybe(_text("served_by")),
+            *_maybe(_text("served_by node")),
         ]
     ),
     "transfers": pa.schema(

@@ -2,6 +2,7 @@
 
 from pullbench.report.figures.concurrency import concurrency
 from pullbench.report.figures.contrast import contrast
+from pullbench.report.figures.fleet import spread
 from pullbench.report.figures.overview import overview
 from pullbench.report.figures.ratios import ratios
 from pullbench.report.figures.regional import regions
@@ -9,4 +10,4 @@ from pullbench.report.figures.timeline import timeline
 from pullbench.report.figures.trend import trend
 from pullbench.report.figures.waterfall import waterfalls
 
-__all__ = ["concurrency", "contrast", "overview", "ratios", "regions", "timeline", "trend", "waterfalls"]
+__all__ = ["concurrency", "contrast", "overview", "ratios", "regions", "spread", "timeline", "trend", "waterfalls"]

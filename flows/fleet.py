@@ -1,0 +1,25 @@
+"""What a fleet's benchmark makes of a spec: one image, as many pulls at once as there are nodes. Free of Prefect."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pullbench.bench.specfile import load_spec
+from pullbench.errors import UsageError
+
+
+def fleet_settings(spec: Path, nodes: int, image: str | None, settings: Sequence[str]) -> tuple[str, ...]:
+    """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
+
+    Raises UsageError as `load_spec` does.
+    """
+    if nodes < 1:
+        raise UsageError(f"nodes: {nodes} is too few: at least 1")
+    chosen = image or load_spec(spec, sets=settings).spec.images[0]
+    return (
+        *settings,
+        f"images={json.dumps([chosen])}",
+        f"matrix.concurrency=[{nodes}]",
+        f"pulls_per_trial={nodes}",
+        "load={mode: closed}",
+    )
