@@ -1,5 +1,6 @@
 """The fleet report's sections as HTML. Each takes tables and formats them; none reckons a number."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
         tag(
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
-            tag("p", " ".join(_sentence(row) for row in records(cells))),
+            tag("p", _said(cells)),
             class_=f"verdict {kind}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts if fact), tag("li", tag("code", run.run_id)), class_="facts"),
@@ -54,8 +55,20 @@ def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
     return said if whole else f"{said} (run incomplete)"
 
 
+def _said(cells: pd.DataFrame) -> str:
+    """Each setting in a sentence; of more than two, the one whose last node has it first, and the one where it waits longest."""
+    rows = records(cells.sort_values("last_s", kind="stable"))
+    shown = rows if len(rows) <= 2 else [rows[0], max(rows, key=_longest)]
+    return " ".join(map(_sentence, shown))
+
+
+def _longest(row: Mapping[str, Any]) -> float:
+    return float(row["last_s"]) if numbers.known(row["last_s"]) else math.inf
+
+
 def _sentence(row: Mapping[str, Any]) -> str:
     way = _way(row)
+    way = way[0].upper() + way[1:]
     if not numbers.known(row["half_s"]):
         return f"{way}: fewer than half of the nodes got the image."
     last = f", the last {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else ", not all"
@@ -191,7 +204,7 @@ def nodes(stored: StoredRun, found: pd.DataFrame) -> Html:
                 address,
                 entry["host"],
                 entry["cores"],
-                numbers.seconds(entry["clock_offset_s"]),
+                numbers.seconds(entry["clock_offset_s"]).replace("-", "−"),
                 f"± {numbers.seconds(entry['clock_known_to_s'])}",
             ]
         )

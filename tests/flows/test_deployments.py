@@ -7,12 +7,19 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.fleet_benchmark import fleet_benchmark
 from flows.preflight import preflight
 from flows.pull_benchmark import pull_benchmark
+from flows.regional_benchmark import regional_benchmark
 from pullbench.bench.specfile import load_spec
 
 ROOT = Path(__file__).parents[2]
-FLOWS = {"flows/preflight.py:preflight": preflight, "flows/pull_benchmark.py:pull_benchmark": pull_benchmark}
+FLOWS: dict[str, Any] = {
+    "flows/preflight.py:preflight": preflight,
+    "flows/pull_benchmark.py:pull_benchmark": pull_benchmark,
+    "flows/regional_benchmark.py:regional_benchmark": regional_benchmark,
+    "flows/fleet_benchmark.py:fleet_benchmark": fleet_benchmark,
+}
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
@@ -36,8 +43,9 @@ def test_no_deployment_holds_a_path_of_the_machine_that_deployed_it() -> None:
 
 
 def test_the_form_has_descriptions_defaults_and_choices() -> None:
-    properties = pull_benchmark.parameters.model_dump()["properties"]
-    assert all(entry.get("description") for entry in properties.values()), properties
+    for flow in FLOWS.values():
+        properties = flow.parameters.model_dump()["properties"]
+        assert all(entry.get("description") for entry in properties.values()), properties
     overrides = pull_benchmark.parameters.definitions["Overrides"]["properties"]
     assert all(entry.get("title") and entry.get("description") for entry in overrides.values())
     assert overrides["cache"]["items"]["enum"] == ["cold", "warm"]
