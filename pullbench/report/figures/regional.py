@@ -31,7 +31,7 @@ def regions(cells: pd.DataFrame) -> Html:
     return drawn(
         "regions",
         "Pull time from each vantage to each registry",
-        f"Dots with intervals for {numbers.count(len(rows), 'way')}. The tables have the numbers.",
+        f"Dots with intervals, {numbers.count(len(rows), 'row')}. The tables have the numbers.",
         caption,
         lambda sheet: _draw(sheet, rows, names, vantages),
         legend=legend([(f"from {vantage}", index) for index, vantage in enumerate(vantages)]),
