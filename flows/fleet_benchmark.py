@@ -18,6 +18,8 @@ from pullbench.bench.fleet_session import FleetSession
 from pullbench.errors import UsageError
 from pullbench.model.spec import Overrides
 
+_ANSWERS_WITHIN_S = 20
+
 
 @flow(name="fleet-benchmark", flow_run_name="{spec} on {nodes} nodes", retries=0, persist_result=False)
 def fleet_benchmark(
@@ -58,7 +60,7 @@ def fleet_benchmark(
         request = Request(
             spec=Path(spec),
             overrides=overrides,
-            sets=fleet_settings(Path(spec), nodes, image, given),
+            sets=fleet_settings(Path(spec), nodes, image, given, overrides),
             vantage=vantage,
             results=results,
             reports=Path(reports),
@@ -86,7 +88,9 @@ def _joined(scheduler: str) -> Iterator[DaskFleet]:
         ) from error
     with ExitStack() as stack:
         try:
-            client = stack.enter_context(DaskTaskRunner(address=scheduler)).client
+            client = stack.enter_context(
+                DaskTaskRunner(address=scheduler, client_kwargs={"timeout": _ANSWERS_WITHIN_S})
+            ).client
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"scheduler: {scheduler} does not answer as a Dask scheduler ({error}); `dask scheduler` starts one"

@@ -18,7 +18,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, RunKind, TrialResult
-from pullbench.model.spec import Load, RegistryEntry
+from pullbench.model.spec import Load, RegistryEntry, Spec
 from pullbench.registry.counters import blobs_under_way, served_blob_bytes
 
 _SETTLE_S, _SETTLES, _STILL = 0.1, 100, 3
@@ -37,13 +37,6 @@ class FleetSession(Session):
         super().__init__(*args, **options)
         self._fleet = fleet
         self._members: list[Member] = []
-        for name in self.spec.matrix.engines:
-            kind = self.spec.engine(name).kind
-            if CAPABILITIES[kind].has_store:
-                raise UsageError(
-                    f"matrix.engines: '{name}' keeps what it pulls, and what a run brings into a store is recorded before it, "
-                    "which a node far away cannot do: use wire or skopeo for a fleet"
-                )
 
     def members(self) -> list[Member]:
         """Those of the fleet, looked up once."""
@@ -115,6 +108,16 @@ class FleetSession(Session):
                 break
             self.clock.sleep(_SETTLE_S)
         return readings[-1] - before
+
+
+def refuse_stores(spec: Spec) -> None:
+    """Raise UsageError for an engine whose store outlives the pull."""
+    for name in spec.matrix.engines:
+        if CAPABILITIES[spec.engine(name).kind].has_store:
+            raise UsageError(
+                f"matrix.engines: '{name}' keeps what it pulls, and what a run brings into a store is recorded before it, "
+                "which a node far away cannot do: use wire or skopeo for a fleet"
+            )
 
 
 def gathered(trial: Trial, together: Together, *, setup_s: float) -> TrialResult:

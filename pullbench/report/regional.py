@@ -5,7 +5,7 @@ corrected by what is known of the others.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -19,7 +19,7 @@ from pullbench.report.differences import Difference, differences
 from pullbench.report.documents import plain_records
 from pullbench.report.stored import StoredRun, read_run, records
 from pullbench.store.dataset import ResultStore
-from pullbench.store.regional import Regional, RegionalRecords
+from pullbench.store.regional import Asked, Regional, RegionalRecords
 
 SETTING = tuple(factor for factor in FACTORS if factor != "registry")
 """What is held fixed in one region × region matrix."""
@@ -42,10 +42,21 @@ class RegionalRuns:
 
 
 def read_regional(store: ResultStore, regional_id: str) -> RegionalRuns:
-    """Read a regional benchmark; UsageError, as the store has it, where there is none."""
-    record = RegionalRecords(store).read(regional_id)
+    """Read a regional benchmark with what its vantages have stored by now; UsageError, as the store has it, where there is none."""
+    records_of, record = RegionalRecords(store), RegionalRecords(store).read(regional_id)
+    stored = records_of.run_ids(regional_id) if any(entry.answer != "complete" for entry in record.asked) else {}
+    record = replace(record, asked=tuple(_by_now(store, entry, stored.get(entry.vantage)) for entry in record.asked))
     runs = {entry.vantage: read_run(store, entry.run_id) for entry in record.asked if entry.run_id is not None}
     return RegionalRuns(record=record, runs=runs)
+
+
+def _by_now(store: ResultStore, entry: Asked, run_id: str | None) -> Asked:
+    """A vantage that was not waited for to its end may have come to it since."""
+    if entry.answer == "complete" or run_id is None or not store.finished_trials(run_id):
+        return entry
+    if store.run(run_id).status == "complete":
+        return replace(entry, answer="complete", run_id=run_id, reason="")
+    return replace(entry, answer="incomplete", run_id=run_id)
 
 
 def cells(found: RegionalRuns) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pytest
 
 from pullbench.bench import fleet_session
 from pullbench.bench.fleet import Machine, Member, NodeJob, Played, Together, node_jobs, play
-from pullbench.bench.fleet_session import FleetSession, gathered
+from pullbench.bench.fleet_session import FleetSession, gathered, refuse_stores
 from pullbench.bench.trial import pull_requests
 from pullbench.engines.base import PullRequest
 from pullbench.errors import UsageError
@@ -202,17 +202,18 @@ def test_a_mirror_is_prepared_for_one_image_which_every_node_then_pulls(
     assert [(pull.pull, pull.image) for pull in result.pulls] == [(number, "twin:1") for number in range(4)]
 
 
-def test_an_engine_with_a_store_is_no_engine_for_a_fleet(tmp_path: Path) -> None:
+def test_an_engine_with_a_store_is_no_engine_for_a_fleet() -> None:
+    refuse_stores(fleet_spec(1))
     spec = fleet_spec(1, engines=[], matrix={"engines": ["docker"], "platforms": ["linux/amd64"]})
     with pytest.raises(UsageError, match=r"matrix.engines: 'docker' keeps what it pulls, .* use wire or skopeo"):
-        session(tmp_path, spec, Threads())
+        refuse_stores(spec)
 
 
 def test_instants_of_a_member_whose_clock_is_off_come_out_on_this_ones() -> None:
     spec = fleet_spec(2)
     played = play(job_of(spec), start=at_once, watch=lambda _: None, environ={})
     ahead = []
-    for number, entry in enumerate(played.pulls):
+    for number, entry in enumerate(sorted(played.pulls, key=lambda entry: entry.pull.pull)):
         years_ahead = entry.pull.started_at.replace(year=2030)
         pull = dataclasses.replace(entry.pull, started_at=years_ahead, queued_s=0.25 * number)
         ahead.append(dataclasses.replace(entry, pull=pull))

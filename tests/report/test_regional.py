@@ -150,3 +150,19 @@ def test_the_document_has_every_vantage_its_clock_and_plain_numbers(both: Region
 
 def test_its_notebook_takes_its_parameters() -> None:
     check_parameters(REGIONAL_NOTEBOOK, {"results_url": "", "regional_id": ""})
+
+
+def test_a_vantage_that_ended_after_it_was_given_up_is_there_when_it_is_read_again() -> None:
+    make({"east": 1.0, "west": 1.0})
+    store = ResultStore(f"memory://regional-report-{next(_NUMBERS) - 1}")
+    record = RegionalRecords(store).read(ID)
+    given_up = [record.asked[0], Asked(vantage="west", answer="missing", reason="not done within 3 minutes")]
+    RegionalRecords(store).write(dataclasses.replace(record, asked=tuple(given_up)))
+    found = read_regional(store, ID)
+    assert found.lacking == []
+    assert list(found.runs) == ["east", "west"]
+    run = store.run(found.runs["west"].run.run_id)
+    store.write_run(dataclasses.replace(run, status="incomplete"))
+    again = read_regional(store, ID)
+    assert again.lacking == ["west"]
+    assert again.record.asked[1].reason == "not done within 3 minutes"
