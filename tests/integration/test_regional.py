@@ -1,5 +1,6 @@
 """Two vantages, two work pools, two workers: one report; and a third vantage without a worker, which is named."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.integration]
 ROOT = Path(__file__).parents[2]
 STAFFED, DESERTED = ("test-east", "test-west"), "test-nowhere"
 VANTAGES = (*STAFFED, DESERTED)
+_WORKS_WITHIN_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +61,22 @@ def bench(prefect_server: PrefectServer, lab: World, tmp_path_factory: pytest.Te
         httpx.post(f"{prefect_server.api}/work_pools/", json=body, trust_env=False, timeout=60).raise_for_status()
     workers = [prefect_server.start_prefect("worker", "start", "--pool", name) for name in STAFFED]
     prefect_server.prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / "vantages.yaml"), cwd=ROOT)
+    for name in STAFFED:
+        wait_for_worker(prefect_server, name)
     shell = Shell(folder, {**prefect_server.environment, "PYTHONPATH": str(ROOT)})
     yield Bench(server=prefect_server, shell=shell, spec=folder / "regions.yaml")
     for worker in workers:
         worker.terminate()
     for worker in workers:
         worker.wait(60)
+
+
+def wait_for_worker(server: PrefectServer, pool: str) -> None:
+    until = time.monotonic() + _WORKS_WITHIN_S
+    url = f"{server.api}/work_pools/{pool}/workers/filter"
+    while not httpx.post(url, json={}, trust_env=False, timeout=60).json():
+        assert time.monotonic() < until, (server.home / "worker.log").read_text()[-2000:]
+        time.sleep(0.3)
 
 
 def test_two_vantages_give_one_report_and_a_third_without_a_worker_is_named_while_they_stand(bench: Bench) -> None:
@@ -83,7 +95,7 @@ def test_two_vantages_give_one_report_and_a_third_without_a_worker_is_named_whil
     }
     assert all(row["median_low_s"] < row["median_s"] < row["median_high_s"] for row in found["cells"])
     [apart] = found["clocks"]
-    assert abs(apart["offset_s"]) <= apart["known_to_s"] < 1.1, "both stand on this machine"
+    assert abs(apart["offset_s"]) <= apart["known_to_s"] < 3, "both stand on this machine"
 
     page = Path(found["report"]).read_text()
     runs = ResultStore(results).runs()
@@ -95,7 +107,7 @@ def test_two_vantages_give_one_report_and_a_third_without_a_worker_is_named_whil
 
     why = f"nobody took the run within 0.5 minutes: work pool '{DESERTED}' never had a worker"
     assert answers[DESERTED]["reason"].startswith(why)
-    [state] = flow_states(bench.server, "regional-benchmark")
+    [state] = [entry for entry in flow_states(bench.server, "regional-benchmark") if DESERTED in entry["message"]]
     assert (state["type"], state["name"]) == ("FAILED", "Incomplete")
     assert f"vantage '{DESERTED}' is missing: {why}" in state["message"]
     ends = [state["type"] for state in flow_states(bench.server, f"{FLOW}/{DESERTED}")]
