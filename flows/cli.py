@@ -16,6 +16,7 @@ from flows import interruption
 from flows.check_cli import app as check_app
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
+from flows.far_cli import app as far_app
 from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
@@ -37,6 +38,7 @@ app.add_typer(metrics_app, name="metrics")
 app.add_typer(check_app)
 app.add_typer(compare_app)
 app.add_typer(stress_app)
+app.add_typer(far_app)
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(runs_app, name="runs")
 

@@ -26,6 +26,7 @@ from pullbench.model.spec_stress import StressOverrides
 from pullbench.report.documents import run_document
 from pullbench.report.render import check_out_dir
 from pullbench.store.dataset import ResultStore
+from pullbench.store.regional import LABEL
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
 
 _TASKS_AT_MOST = 200
@@ -48,6 +49,8 @@ class Request:
     skip_preflight: bool = False
     report: bool = True
     kind: RunKind = "benchmark"
+    regional: str | None = None
+    """The regional benchmark that the run is a vantage's part of: a label of the run, and the clocks are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,16 +85,24 @@ class Progress(Protocol):
 class Prepared:
     """A valid spec, its session, and what is known before anything is stored."""
 
-    def __init__(self, request: Request, *, block: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        *,
+        block: Callable[[str], str] | None = None,
+        session: Callable[..., Session] = Session,
+    ) -> None:
         load = load_stress_spec if request.kind == "stress" else load_spec
+        labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
         self.request = request
-        self.session = Session(
-            load(request.spec, sets=request.sets, overrides=request.overrides),
+        self.session = session(
+            load(request.spec, sets=(*request.sets, *labels), overrides=request.overrides),
             ResultStore(request.results),
             vantage=request.vantage,
             kind=request.kind,
             environ=os.environ,
             block=block,
+            compare_clocks=request.regional is not None,
         )
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
@@ -248,18 +259,18 @@ def _conclude(run: Run, session: Session, request: Request, steps: Steps, progre
         progress.note("rendering the report")
         report = steps.report(ReportCall(request.results, run.run_id, request.reports))
     document = run_document(session.store, run.run_id, None if report is None else str(report))
-    exit_code, message = _judgement(document)
+    exit_code, message = judgement(document)
     return Outcome(run_id=run.run_id, document=document, report=report, exit_code=exit_code, message=message)
 
 
-def _judgement(document: dict[str, Any]) -> tuple[int, str]:
+def judgement(document: dict[str, Any]) -> tuple[int, str]:
     """The exit code of a finished run, and why, in a few words."""
     missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
     findings = document["preflight"]["findings"]
     unknown = [f"{entry['check']} of {entry['target']}" for entry in findings if entry["status"] == Status.ERROR]
-    if document["kind"] == "stress" and document["status"] == "incomplete":
+    if document.get("kind") == "stress" and document["status"] == "incomplete":
         return 3, f"incomplete: {document['stress']['stopped']}; go on with `--resume {document['run_id']}`"
-    if missed and document["kind"] == "stress":
+    if missed and document.get("kind") == "stress":
         return 1, f"complete, SLO missed by the first step: {', '.join(missed)}"
     if missed:
         return 1, f"complete, SLO missed: {', '.join(missed)}"

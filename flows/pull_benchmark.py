@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,8 +31,10 @@ _ARTIFACT_EVERY_S = 3.0
 class Invocation:
     """What the shell hands to a flow that it calls in its own process, beside the parameters; and gets back."""
 
-    def __init__(self, prepared: Prepared, progress: Progress) -> None:
+    def __init__(self, prepared: Prepared | None, progress: Progress, settings: Sequence[str] = ()) -> None:
         self.prepared = prepared
+        self.settings = tuple(settings)
+        """As the user gave them, for a flow that prepares by itself: its parameter has them without secrets."""
         self.progress = progress
         self.outcome: Outcome | None = None
         self.error: Exception | None = None
@@ -41,10 +43,15 @@ class Invocation:
 _INVOCATION: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 
+def invocation() -> Invocation | None:
+    """That of the shell, where it calls the flow."""
+    return _INVOCATION.get()
+
+
 @contextmanager
-def invoked_by(invocation: Invocation) -> Iterator[None]:
+def invoked_by(made: Invocation) -> Iterator[None]:
     """The flow called inside uses what was prepared, and leaves its outcome there."""
-    token = _INVOCATION.set(invocation)
+    token = _INVOCATION.set(made)
     try:
         yield
     finally:
@@ -121,6 +128,7 @@ def pull_benchmark(
     resume: str | None = None,
     skip_preflight: bool = False,
     report: bool = True,
+    regional: str | None = None,
 ) -> State[Any]:
     """Measure how fast images pull under each setting of a spec, and report it.
 
@@ -134,6 +142,7 @@ def pull_benchmark(
         resume: Identifier of an incomplete run to go on with.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
+        regional: Identifier of the regional benchmark that started this run; that flow sets it.
     """
     request = Request(
         spec=Path(spec),
@@ -145,30 +154,36 @@ def pull_benchmark(
         resume=resume,
         skip_preflight=skip_preflight,
         report=report,
+        regional=regional,
     )
-    return measure(request)
+    return measure(lambda: Prepared(request, block=prefect_secret))
 
 
-def measure(request: Request) -> State[Any]:
-    """The body of this flow and of `stress-test`: what went wrong is the state's message, and in the shell's hands as it was."""
-    artifacts, invocation = Artifacts(), _INVOCATION.get()
+def measure(prepare: Callable[[], Prepared]) -> State[Any]:
+    """The body of a measuring flow: what went wrong is the state's message, and in the shell's hands as it was.
+
+    What the shell prepared is used in place of `prepare`.
+    """
+    artifacts, shell = Artifacts(), invocation()
     try:
-        prepared = invocation.prepared if invocation else Prepared(request, block=prefect_secret)
+        prepared = (shell.prepared if shell else None) or prepare()
+        if shell is not None:
+            shell.prepared = prepared
         with prepared.session:
-            progress = FlowProgress(artifacts, invocation.progress if invocation else None)
+            progress = FlowProgress(artifacts, shell.progress if shell else None)
             outcome = conduct(prepared, TaskSteps(artifacts), progress)
     except PullbenchError as error:
-        if invocation is not None:
-            invocation.error = error
+        if shell is not None:
+            shell.error = error
         return Failed(name="Incomplete" if isinstance(error, IncompleteError) else None, message=str(error))
     except Exception as error:
-        if invocation is not None:
-            invocation.error = error
+        if shell is not None:
+            shell.error = error
         raise
-    if invocation is not None:
-        invocation.outcome = outcome
+    if shell is not None:
+        shell.outcome = outcome
     get_run_logger().info("run %s: %s. %s", outcome.run_id, outcome.message, outcome.document["headline"]["sentence"])
-    if request.kind == "stress":
+    if prepared.request.kind == "stress":
         artifacts.stress(outcome.document)
     else:
         artifacts.cells(outcome.document)

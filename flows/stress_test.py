@@ -6,7 +6,8 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.conduct import Request
+from flows.conduct import Prepared, Request
+from flows.prefect_secret import prefect_secret
 from flows.pull_benchmark import measure
 from pullbench.model.spec_stress import StressOverrides
 
@@ -48,4 +49,4 @@ def stress_test(
         report=report,
         kind="stress",
     )
-    return measure(request)
+    return measure(lambda: Prepared(request, block=prefect_secret))

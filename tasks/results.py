@@ -65,6 +65,19 @@ class Artifacts:
             description=f"Run {document['run_id']}: one row a step; times in seconds, rates in pulls a second",
         )
 
+    def vantages(self, document: dict[str, Any]) -> None:
+        """The vantages of a regional benchmark and what became of each, from the document of `regional --json`."""
+        rows = [
+            {
+                "vantage": escape_markdown(entry["vantage"]),
+                "answer": entry["answer"],
+                "run": entry["run_id"] or "",
+                "reason": escape_markdown(entry["reason"]),
+            }
+            for entry in document["vantages"]
+        ]
+        self._send(create_table_artifact, table=rows, key="vantages", description="What became of each vantage")
+
     def report(self, report: Path, address: str | None) -> None:
         """Where the HTML report is: a link where `reports/` is served at an address, else its path."""
         if address is not None:

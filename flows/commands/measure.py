@@ -22,7 +22,7 @@ from pullbench.model.record import RunKind
 from pullbench.report.documents import run_document
 
 if TYPE_CHECKING:
-    from flows.pull_benchmark import Invocation
+    from flows.pull_benchmark import Invocation  # imports Prefect
 
 
 def run_spec(
@@ -75,20 +75,47 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
     prefect = prefect or PrefectStart(progress.note)
     prepared.look_ahead()
     prefect.wait()
+    from flows.pull_benchmark import Invocation, pull_benchmark
+    from flows.stress_test import stress_test
+
+    flow: Callable[..., object] = stress_test if request.kind == "stress" else pull_benchmark
+    return told(
+        Invocation(prepared, progress),
+        lambda: flow(
+            spec=str(request.spec),
+            vantage=request.vantage,
+            settings=[without_secret(setting) for setting in request.sets],
+            results=request.results,
+            reports=str(request.reports),
+            resume=request.resume,
+            skip_preflight=request.skip_preflight,
+            report=request.report,
+            return_state=True,
+        ),
+        as_json=as_json,
+    )
+
+
+def told(invocation: "Invocation", call: Callable[[], object], *, as_json: bool) -> int:
+    """Call a measuring flow in this process and tell how it ended; the exit code."""
+    from flows.pull_benchmark import invoked_by
+
     try:
-        with interruption.kept():
-            outcome = _call_flow(prepared, progress)
+        with interruption.kept(), invoked_by(invocation), _without_server(invocation):
+            call()
+        outcome = _outcome(invocation)
     except PreflightFailed:
-        _tell_what_is_stored(prepared, as_json=as_json)
+        _tell_what_is_stored(invocation.prepared, as_json=as_json)
         raise
     except IncompleteError as error:
-        _tell_what_is_stored(prepared, as_json=as_json)
-        if prepared.run_id is None or prepared.run_id in str(error):
+        _tell_what_is_stored(invocation.prepared, as_json=as_json)
+        prepared = invocation.prepared
+        if prepared is None or prepared.run_id is None or prepared.run_id in str(error):
             raise
         raise IncompleteError(_how_to_go_on(prepared, str(error))) from error
     except KeyboardInterrupt:
-        _tell_what_is_stored(prepared, as_json=as_json)
-        raise InterruptedRunError(_how_to_go_on(prepared, "interrupted")) from None
+        _tell_what_is_stored(invocation.prepared, as_json=as_json)
+        raise InterruptedRunError(_how_to_go_on(invocation.prepared, "interrupted")) from None
     if as_json:
         _print_document(outcome.document)
     else:
@@ -96,34 +123,18 @@ def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = 
     return outcome.exit_code
 
 
-def _call_flow(prepared: Prepared, progress: ShellProgress) -> Outcome:
-    from flows.pull_benchmark import Invocation, invoked_by, pull_benchmark
-    from flows.stress_test import stress_test
-
-    flow: Callable[..., object] = stress_test if prepared.request.kind == "stress" else pull_benchmark
-    request = prepared.request
-    invocation = Invocation(prepared, progress)
-    with invoked_by(invocation), _without_server(prepared, invocation, progress):
-        flow(
-            spec=str(request.spec),
-            vantage=request.vantage,
-            settings=[_without_secret(setting) for setting in request.sets],
-            results=request.results,
-            reports=str(request.reports),
-            resume=request.resume,
-            skip_preflight=request.skip_preflight,
-            report=request.report,
-            return_state=True,
-        )
+def _outcome(invocation: "Invocation") -> Outcome:
     if invocation.error is not None:
         raise invocation.error
     if invocation.outcome is None:
-        raise IncompleteError(_how_to_go_on(prepared, "the flow ended without an outcome (cancelled in the UI?)"))
+        raise IncompleteError(
+            _how_to_go_on(invocation.prepared, "the flow ended without an outcome (cancelled in the UI?)")
+        )
     return invocation.outcome
 
 
 @contextlib.contextmanager
-def _without_server(prepared: Prepared, invocation: "Invocation", progress: ShellProgress) -> Iterator[None]:
+def _without_server(invocation: "Invocation") -> Iterator[None]:
     """A Prefect server that is gone takes nothing from a run that was measured: its outcome is told as it is.
 
     Raises IncompleteError where the run could not come to its end without the server.
@@ -136,25 +147,25 @@ def _without_server(prepared: Prepared, invocation: "Invocation", progress: Shel
         interruption.hurry("Prefect would go on to send its events")
         what = f"Prefect's server is gone ({str(error) or type(error).__name__})"
         if invocation.outcome is None and invocation.error in (None, error):
-            raise IncompleteError(_how_to_go_on(prepared, what)) from error
-        progress.note(f"{what}: its UI does not show how this run ended; the results are whole")
+            raise IncompleteError(_how_to_go_on(invocation.prepared, what)) from error
+        invocation.progress.note(f"{what}: its UI does not show how this run ended; the results are whole")
 
 
-def _without_secret(setting: str) -> str:
+def without_secret(setting: str) -> str:
     """A --set as Prefect may keep it: the values of extra headers may be secrets."""
     key, _, _ = setting.partition("=")
     return f"{key}=(redacted)" if ".headers" in key else setting
 
 
-def _how_to_go_on(prepared: Prepared, what: str) -> str:
-    if prepared.run_id is None:
+def _how_to_go_on(prepared: Prepared | None, what: str) -> str:
+    if prepared is None or prepared.run_id is None:
         return f"{what} before anything was measured"
     return f"{what}; what was measured is stored, go on with `--resume {prepared.run_id}`"
 
 
-def _tell_what_is_stored(prepared: Prepared, *, as_json: bool) -> None:
+def _tell_what_is_stored(prepared: Prepared | None, *, as_json: bool) -> None:
     """A run that did not come to its end has a document too: what it measured so far."""
-    if prepared.run_id is None:
+    if prepared is None or prepared.run_id is None:
         return
     document = run_document(prepared.session.store, prepared.run_id)
     if as_json:

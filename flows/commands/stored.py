@@ -12,7 +12,8 @@ from pullbench.errors import UsageError
 from pullbench.report.choose import choose_run
 from pullbench.report.documents import run_document
 from pullbench.report.markdown import run_summary
-from pullbench.report.render import find_report, render_run_report
+from pullbench.report.regional import read_regional, regional_document
+from pullbench.report.render import REGIONAL_PREFIX, find_report, render_regional, render_run_report
 from pullbench.store.dataset import ResultStore
 
 _FORMATS = ("html", "md", "json")
@@ -78,6 +79,8 @@ def render_report(run_id: str, *, form: str, results: str, reports: Path) -> int
     if form not in _FORMATS:
         raise UsageError(f"--format: '{form}' is none of {', '.join(_FORMATS)}")
     store = ResultStore(results)
+    if run_id.startswith(REGIONAL_PREFIX):
+        return _render_regional(run_id.removeprefix(REGIONAL_PREFIX), form=form, results=results, reports=reports)
     found = _find(store, run_id)
     if form == "html":
         print(render_run_report(results, found, reports))
@@ -85,6 +88,16 @@ def render_report(run_id: str, *, form: str, results: str, reports: Path) -> int
     page = find_report(reports, found)
     document = run_document(store, found, None if page is None else str(page))
     print(run_summary(document) if form == "md" else json.dumps(document, indent=2, default=str))
+    return 0
+
+
+def _render_regional(regional_id: str, *, form: str, results: str, reports: Path) -> int:
+    if form == "md":
+        raise UsageError("--format: a regional benchmark has html and json")
+    if form == "html":
+        print(render_regional(results, regional_id, reports))
+    else:
+        print(json.dumps(regional_document(read_regional(ResultStore(results), regional_id)), indent=2, default=str))
     return 0
 
 

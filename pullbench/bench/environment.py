@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,8 +22,10 @@ from pullbench.model.facts import EngineFacts
 _PACKAGES = ("httpx", "pycurl", "docker", "prefect", "pyarrow", "numpy")
 
 
-def fingerprint(engines: list[EngineFacts], client_ceiling_bytes_per_s: float | None) -> str:
-    """The environment as one JSON document: versions, kernel, CPU, memory, congestion control, NICs, engines."""
+def fingerprint(
+    engines: list[EngineFacts], client_ceiling_bytes_per_s: float | None, more: Mapping[str, Any] | None = None
+) -> str:
+    """The environment as one JSON document: versions, kernel, CPU, memory, congestion control, NICs, engines; and `more`."""
     document: dict[str, Any] = {
         "pullbench": __version__,
         "python": sys.version.split()[0],
@@ -39,7 +42,7 @@ def fingerprint(engines: list[EngineFacts], client_ceiling_bytes_per_s: float | 
         "engines": {engine.name: engine.version for engine in engines},
         "client_ceiling_bytes_per_s": client_ceiling_bytes_per_s,
     }
-    return json.dumps(document, sort_keys=True)
+    return json.dumps(document | dict(more or {}), sort_keys=True)
 
 
 def usable_cores() -> int:

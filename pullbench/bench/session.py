@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pullbench.bench.cleaning import clean, drop
+from pullbench.bench.clocks import clock_offsets
 from pullbench.bench.cold_push import left_lines
 from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
 from pullbench.bench.facts import gather_facts
@@ -18,7 +19,7 @@ from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.base import Engine
+from pullbench.engines.base import Engine, PullRequest
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.clock import Clock, SystemClock
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError, UsageError
@@ -50,7 +51,8 @@ class Stored:
 class Session:
     """Holds what a run needs and does its single steps; the order of steps and the policy are the flows'.
 
-    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`. `kind` decides how the spec is planned.
+    `block` reads a Prefect Secret by name, for credentials of the kind `block:NAME`. `kind` decides how the spec is planned. With
+    `compare_clocks` a run's environment has how far this clock is from the registries'.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Session:
         environ: Mapping[str, str],
         block: Callable[[str], str] | None = None,
         clock: Clock | None = None,
+        compare_clocks: bool = False,
     ) -> None:
         self.loaded = loaded
         self.spec = loaded.spec
@@ -83,6 +86,7 @@ class Session:
         )
         self._routes = routes(self.spec)
         self._ceiling: Ceiling | None = None
+        self._compare_clocks = compare_clocks
         self._store_ids: dict[str, str] = {}
         self._brought: dict[str, frozenset[str]] = {}
 
@@ -112,7 +116,11 @@ class Session:
             spec=json.dumps(self.spec.redacted(), sort_keys=True),
             spec_hash=self.loaded.hash,
             facts=facts.to_json(),
-            environment=fingerprint(list(facts.engines.values()), self._ceiling.bytes_per_s if self._ceiling else None),
+            environment=fingerprint(
+                list(facts.engines.values()),
+                self._ceiling.bytes_per_s if self._ceiling else None,
+                self._more_environment(),
+            ),
             trials_planned=len(made.trials),
             planned_out=json.dumps([{"cell": e.cell.as_dict(), "reason": e.reason} for e in made.planned_out]),
         )
@@ -128,7 +136,7 @@ class Session:
         run = self._latest_unfinished() if run_id == "latest" else self.store.run(run_id)
         run_id = run.run_id
         if run.kind != self.kind:
-            command = "stress" if run.kind == "stress" else "run"
+            command = "run" if run.kind == "benchmark" else run.kind
             raise UsageError(f"--resume {run_id}: it is a {run.kind} run: go on with `pullbench {command}`")
         if run.spec_hash != self.loaded.hash:
             raise UsageError(
@@ -167,38 +175,12 @@ class Session:
     def run_trial(self, run_id: str, trial: Trial, facts: Facts) -> TrialResult:
         """Measure one trial and store it; raises IncompleteError where its engine cannot be made ready."""
         cell = trial.cell
-        engine = self.engines[cell.engine]
-        route = self._routes[cell.registry, cell.proxy]
-        requests = pull_requests(trial, self.spec, facts, route)
-
-        store_id = self._store_ids.get(cell.engine)
-
+        requests = pull_requests(trial, self.spec, facts, self._routes[cell.registry, cell.proxy])
         brought: list[str] = []
-
-        def before_pulls(names: Sequence[str]) -> None:
-            if store_id is None:
-                raise IncompleteError(
-                    f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
-                )
-            self._ledger.record(run_id, trial.number, store_id, names)
-            brought.extend(names)
-            self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
-
         ready: Ready | None = None
         try:
-            ready = self._proxy_cache.prepare(run_id, trial, requests, facts)
-            result = run_trial(
-                trial,
-                ready.requests,
-                engine,
-                clock=self.clock,
-                cache_reset=self.spec.cache_reset,
-                brought=self._brought_into(store_id),
-                before_pulls=before_pulls,
-                ceiling=self._ceiling,
-                load=trial.load or self.spec.load,
-                seed=self.spec.seed,
-            )
+            ready = self._prepare(run_id, trial, requests, facts)
+            result = self._measure(run_id, trial, ready, brought)
             result = self._proxy_cache.conclude(trial, ready, result)
             stored = stored_bytes(cell, ready.requests, brought)
             result = _placed(trial, dataclasses.replace(result, setup_bytes=result.setup_bytes + stored))
@@ -209,10 +191,41 @@ class Session:
         finally:
             if ready is not None:
                 self._proxy_cache.tidy(run_id, trial, ready)
-                if ready.batch is not None and engine.kind == "docker":  # no other trial will pull these images
-                    drop(self.spec.engine(engine.name).host, brought)
+                if ready.batch is not None and cell.engine_kind == "docker":  # no other trial will pull these images
+                    drop(self.spec.engine(cell.engine).host, brought)
         self.store.write_trial(run_id, self.vantage, trial, result)
         return result
+
+    def _prepare(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Ready:
+        """The mirror's store as the cell says, and what is to be pulled."""
+        return self._proxy_cache.prepare(run_id, trial, requests, facts)
+
+    def _measure(self, run_id: str, trial: Trial, ready: Ready, brought: list[str]) -> TrialResult:
+        """The pulls of a trial; `brought` gets the names of what they bring into the engine's store."""
+        cell = trial.cell
+        store_id = self._store_ids.get(cell.engine)
+
+        def before_pulls(names: Sequence[str]) -> None:
+            if store_id is None:
+                raise IncompleteError(
+                    f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
+                )
+            self._ledger.record(run_id, trial.number, store_id, names)
+            brought.extend(names)
+            self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
+
+        return run_trial(
+            trial,
+            ready.requests,
+            self.engines[cell.engine],
+            clock=self.clock,
+            cache_reset=self.spec.cache_reset,
+            brought=self._brought_into(store_id),
+            before_pulls=before_pulls,
+            ceiling=self._ceiling,
+            load=trial.load or self.spec.load,
+            seed=self.spec.seed,
+        )
 
     def finish(self, run: Run, status: RunStatus, stopped: str | None = None) -> Run:
         """Store the run's end, and why it stopped early; a complete run is compacted to one part a table."""
@@ -249,6 +262,12 @@ class Session:
                 with contextlib.suppress(PullbenchError):
                     clean(self._ledger, daemon, run_id)
                 daemon.close()
+
+    def _more_environment(self) -> dict[str, Any]:
+        """What the run's environment holds beside the machine."""
+        if not self._compare_clocks:
+            return {}
+        return {"clock_offset": clock_offsets(self.spec, self.keychain, self.clock)}
 
     def _measure_ceiling(self) -> None:
         if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):

@@ -2,7 +2,7 @@
 
 import resource
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pullbench.bench.load import Loop, intended_starts
@@ -13,7 +13,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.model.cell import Cell
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Trial, expected_image
-from pullbench.model.record import Pull, TrialRecord, TrialResult
+from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import Load, Spec
@@ -95,7 +95,7 @@ def run_trial(
     loop = Loop(
         requests,
         trial.cell.concurrency,
-        lambda request, late_s: _pull(request, late_s, engine, clock),
+        lambda request, late_s: pull_once(request, late_s, engine, clock),
         clock=clock,
         starts=intended_starts(load, len(requests), f"{seed}:{trial.number}"),
     )
@@ -103,17 +103,17 @@ def run_trial(
 
     def start() -> None:
         nonlocal cpu_from
-        cpu_from = _cpu_s()
+        cpu_from = cpu_s_of_process()
 
     try:
         engine.open_trial(setup)
         setup_s = clock.monotonic() - setup_from
-        done = loop.run(start=start, cancel=engine.cancel)
-        cpu_s = max(0.0, _cpu_s() - cpu_from)
-        done = [_proven(each) for each in done]
+        pulled = loop.run(start=start, cancel=engine.cancel)
+        cpu_s = max(0.0, cpu_s_of_process() - cpu_from)
+        done = [proven(each) for each in pulled]
     finally:
         engine.close_trial()
-    return _result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
+    return trial_result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
 
 
 def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collection[str]) -> int:
@@ -129,8 +129,8 @@ def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collectio
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """A pull that ended, with its place on the monotonic clock: what an engine does after the pull is not in it."""
+class Pulled:
+    """A pull that ended, with its place on the monotonic clock, before it is looked at what it brought."""
 
     request: PullRequest
     outcome: PullOutcome
@@ -139,24 +139,34 @@ class _Done:
     started_s: float
     duration_s: float
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The record of a pull, with its place on the monotonic clock: what an engine does after the pull is not in it."""
+
+    pull: Pull
+    transfers: tuple[Transfer, ...]
+    started_s: float
+
     @property
     def ended_s(self) -> float:
-        return self.started_s + self.duration_s
+        return self.started_s + self.pull.duration_s
 
 
-def _cpu_s() -> float:
+def cpu_s_of_process() -> float:
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> _Done:
+def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> Pulled:
+    """One pull on the clock; `late_s` is how long after its intended start it begins."""
     started_at, started = clock.now(), clock.monotonic()
     try:
         outcome = engine.pull(request)
     except Exception as error:  # noqa: BLE001  (a pull is a record, whatever an engine does)
         outcome = _broken(error)
     ended = clock.monotonic()
-    return _Done(
+    return Pulled(
         request=request,
         outcome=outcome,
         late_s=late_s,
@@ -166,12 +176,13 @@ def _pull(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> 
     )
 
 
-def _proven(done: _Done) -> _Done:
-    """With what the engine found when it looked at what the pull brought; its times stay."""
+def proven(pulled: Pulled) -> Done:
+    """Its record, with what the engine finds now that it looks at what the pull brought; its times stay."""
     try:
-        return replace(done, outcome=done.outcome.proven())
+        outcome = pulled.outcome.proven()
     except Exception as error:  # noqa: BLE001  (as of the pull itself)
-        return replace(done, outcome=_broken(error))
+        outcome = _broken(error)
+    return Done(pull=_record(pulled, outcome), transfers=outcome.transfers, started_s=pulled.started_s)
 
 
 def _broken(error: Exception) -> PullOutcome:
@@ -179,16 +190,15 @@ def _broken(error: Exception) -> PullOutcome:
     return PullOutcome(ok=False, error_code=classify(text), error=text)
 
 
-def _record(done: _Done) -> Pull:
-    outcome = done.outcome
+def _record(pulled: Pulled, outcome: PullOutcome) -> Pull:
     return Pull(
-        pull=done.request.pull,
-        image=done.request.image,
-        digest=done.request.reference.digest or "",
-        intended_at=done.started_at - timedelta(seconds=done.late_s),
-        started_at=done.started_at,
-        queued_s=done.late_s,
-        duration_s=done.duration_s,
+        pull=pulled.request.pull,
+        image=pulled.request.image,
+        digest=pulled.request.reference.digest or "",
+        intended_at=pulled.started_at - timedelta(seconds=pulled.late_s),
+        started_at=pulled.started_at,
+        queued_s=pulled.late_s,
+        duration_s=pulled.duration_s,
         ok=outcome.ok,
         error_code=None if outcome.ok else outcome.error_code or ErrorCode.UNKNOWN,
         error=outcome.error,
@@ -205,11 +215,12 @@ def _record(done: _Done) -> Pull:
     )
 
 
-def _result(
-    trial: Trial, done: list[_Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
+def trial_result(
+    trial: Trial, done: list[Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
 ) -> TrialResult:
-    ordered = sorted(done, key=lambda each: each.request.pull)
-    pulls = tuple(_record(each) for each in ordered)
+    """What pulls that ended make together; their `started_s` are on one clock."""
+    ordered = sorted(done, key=lambda each: each.pull.pull)
+    pulls = tuple(each.pull for each in ordered)
     wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)
     sizes = [pull.bytes for pull in pulls if pull.bytes is not None]
     received = sum(sizes) if sizes else None
@@ -230,6 +241,4 @@ def _result(
         load_mode=load.mode,
         offered_rate=load.rate,
     )
-    return TrialResult(
-        record=record, pulls=pulls, transfers=tuple(t for each in ordered for t in each.outcome.transfers)
-    )
+    return TrialResult(record=record, pulls=pulls, transfers=tuple(t for each in ordered for t in each.transfers))

@@ -12,7 +12,7 @@ from pullbench.errors import ErrorCode
 
 RunStatus = Literal["running", "complete", "incomplete", "failed"]
 """`failed`: preflight stopped it before any load. `incomplete`: `--resume` goes on."""
-RunKind = Literal["benchmark", "stress", "calibration"]
+RunKind = Literal["benchmark", "stress", "calibration", "fleet"]
 ProxyCacheFound = Literal["cold", "warm", "mixed"]
 TransferKind = Literal["token", "manifest", "config", "layer"]
 Phase = Literal["up", "hold", "down"]
@@ -72,6 +72,8 @@ class Pull:
     download_s: float | None
     extract_s: float | None
     served_by: str | None
+    node: str | None = None
+    """Of a fleet: who pulled it, as `10.0.0.7:40123/2`, the third node that this Dask worker plays."""
 
     def __post_init__(self) -> None:
         if self.ok == (self.error_code is not None):
@@ -100,6 +102,10 @@ class TrialRecord:
     step: int | None = None
     """Of a stress test: which step, from 0; None for its warm-up and for other runs."""
     phase: Phase | None = None
+    nodes: int | None = None
+    """Of a fleet: how many nodes pulled at once."""
+    origin_bytes: int | None = None
+    """Of a fleet: blob bytes that the registry itself served meanwhile, by its `counters`; `bytes` is what the nodes got."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@
     summary.md                          for a chat or a pull request
     pulls.parquet, trials.parquet, …    the tables, as they are stored
 
+Beside a regional report: regional.json, the document of `pullbench regional --json`, and cells.csv with the vantages.
 Beside a comparison: comparison.json, the document of `pullbench compare --json`, and summary.md. Beside a trend:
 trend.json and runs.csv.
 """
@@ -20,6 +21,7 @@ from pullbench.report.comparison import RunsCompared
 from pullbench.report.comparison_document import comparison_document
 from pullbench.report.documents import run_document
 from pullbench.report.markdown import comparison_summary, run_summary
+from pullbench.report.regional import read_regional, regional_document
 from pullbench.report.tables import CELL_COLUMNS
 from pullbench.report.trend import RUN_COLUMNS, Trend
 from pullbench.report.trend_sections import trend_document
@@ -55,6 +57,13 @@ def write_trend_beside(found: Trend, folder: Path, *, page: str) -> None:
     document = trend_document(found, page)
     put(folder / "trend.json", _json(document))
     put(folder / "runs.csv", _csv(document["runs"], RUN_COLUMNS).encode())
+
+
+def write_regional_beside(store: ResultStore, regional_id: str, folder: Path, *, page: str) -> None:
+    """Write what every vantage measured into the report's folder."""
+    document = regional_document(read_regional(store, regional_id), page)
+    put(folder / "regional.json", _json(document))
+    put(folder / "cells.csv", _csv(document["cells"], ["vantage", *CELL_COLUMNS]).encode())
 
 
 def cells_csv(cells: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.finding import Finding, Status, findings_document
-from pullbench.report import tables
+from pullbench.report import fleet, tables
 from pullbench.report.advice import advice
 from pullbench.report.break_even import break_evens
 from pullbench.report.claims import claims
@@ -51,6 +51,7 @@ def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
         **(stress_part(stored) if run.kind == "stress" else _benchmark_part(stored)),
+        **({"fleet": plain_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
     }
 
 

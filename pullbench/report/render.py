@@ -4,6 +4,7 @@
     OUT_DIR/RUN_ID/report.ipynb                      the notebook it came from, executed
     OUT_DIR/RUN_ID/run.json, cells.csv, …            its data (report/beside.py)
     OUT_DIR/compare-BASELINE-CANDIDATE/index.html    two runs compared
+    OUT_DIR/regional-ID/index.html                   one spec from several vantages
     OUT_DIR/trend-HASH/index.html                    a benchmark over its runs; a hash of its name
 
 The process gets no environment but what Python needs, and folders of its own for Jupyter's and IPython's settings: what a
@@ -25,18 +26,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.report.beside import write_comparison_beside, write_run_beside, write_trend_beside
+from pullbench.report.beside import write_comparison_beside, write_regional_beside, write_run_beside, write_trend_beside
 from pullbench.report.comparison import RunsCompared, compare_runs
 from pullbench.report.stored import RESULTS_URL_VARIABLE, read_run
 from pullbench.report.trend import Trend, trend_of
 from pullbench.store.dataset import ResultStore, check_run_id
+from pullbench.store.regional import RegionalRecords
 
 ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
 STRESS_NOTEBOOK = ROOT / "notebooks" / "stress_report.ipynb"
+FLEET_NOTEBOOK = ROOT / "notebooks" / "fleet_report.ipynb"
 COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
 TREND_NOTEBOOK = ROOT / "notebooks" / "trend.ipynb"
+REGIONAL_NOTEBOOK = ROOT / "notebooks" / "regional_report.ipynb"
+_NOTEBOOKS = {"stress": STRESS_NOTEBOOK, "fleet": FLEET_NOTEBOOK}
+"""Of the kinds of run that have a report of their own."""
 PAGE = "index.html"
+REGIONAL_PREFIX = "regional-"
+"""What tells the name of a regional benchmark from a run's, in folders and on the command line."""
 TIMEOUT_S = 900
 _KEPT = (
     "PATH",
@@ -62,7 +70,7 @@ def render_run_report(results_url: str, run_id: str, out_dir: Path, *, notebook:
     """
     store = ResultStore(_absolute(results_url))
     run = store.run(run_id)
-    notebook = notebook or (STRESS_NOTEBOOK if run.kind == "stress" else RUN_NOTEBOOK)
+    notebook = notebook or _NOTEBOOKS.get(run.kind, RUN_NOTEBOOK)
     title, again = f"{run.name} · {run_id} · pullbench", f"pullbench report {run_id}"
     parameters, folder = {"run_id": run_id}, out_dir.resolve() / run_id
 
@@ -106,6 +114,27 @@ def render_trend(results_url: str, name: str, last: int | None, out_dir: Path, *
     parameters = {"name": name, "last": last or 0}
     title, again = f"{name} · trend · pullbench", f"pullbench trend '{name}'"
     return _report(TREND_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
+
+
+def render_regional(results_url: str, regional_id: str, out_dir: Path) -> Path:
+    """Make the report of a regional benchmark and return the path of its HTML; raises as `render_run_report` does."""
+    store = ResultStore(_absolute(results_url))
+    name = RegionalRecords(store).read(regional_id).name
+    folder = out_dir.resolve() / f"{REGIONAL_PREFIX}{check_run_id(regional_id)}"
+
+    def write_data() -> None:
+        write_regional_beside(store, regional_id, folder, page=PAGE)
+
+    title, again = f"{name} · regions · pullbench", f"pullbench report {REGIONAL_PREFIX}{regional_id}"
+    return _report(
+        REGIONAL_NOTEBOOK,
+        {"regional_id": regional_id},
+        results_url,
+        folder,
+        title=title,
+        again=again,
+        meanwhile=write_data,
+    )
 
 
 def trend_folder(out_dir: Path, name: str) -> Path:

@@ -103,6 +103,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_maybe(_text("proxy_cache_found proxy_cache_proof")),
             *_maybe(_count("step")),
             *_maybe(_text("phase")),
+            *_maybe(_count("nodes origin_bytes")),
         ]
     ),
     "pulls": pa.schema(
@@ -117,7 +118,7 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_count("attempts"),
             *_maybe(_count("bytes layers layers_cached layers_shared")),
             *_maybe(_seconds("auth_s resolve_s download_s extract_s")),
-            *_maybe(_text("served_by")),
+            *_maybe(_text("served_by node")),
         ]
     ),
     "transfers": pa.schema(

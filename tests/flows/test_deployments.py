@@ -8,19 +8,23 @@ import pytest
 import yaml
 
 from flows.compare_runs import compare_runs
+from flows.fleet_benchmark import fleet_benchmark
 from flows.preflight import preflight
 from flows.publish_reports import publish_reports
 from flows.pull_benchmark import pull_benchmark
+from flows.regional_benchmark import regional_benchmark
 from flows.stress_test import stress_test
 from pullbench.bench.specfile import load_spec
 
 ROOT = Path(__file__).parents[2]
-FLOWS = {
+FLOWS: dict[str, Any] = {
     "flows/preflight.py:preflight": preflight,
     "flows/pull_benchmark.py:pull_benchmark": pull_benchmark,
     "flows/compare_runs.py:compare_runs": compare_runs,
     "flows/publish_reports.py:publish_reports": publish_reports,
     "flows/stress_test.py:stress_test": stress_test,
+    "flows/regional_benchmark.py:regional_benchmark": regional_benchmark,
+    "flows/fleet_benchmark.py:fleet_benchmark": fleet_benchmark,
 }
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 

@@ -1,0 +1,168 @@
+"""Region × region, from runs whose differences are known."""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pullbench.report import figures, regional, tables
+from pullbench.report import regional_sections as sections
+from pullbench.report.regional import RegionalRuns, read_regional, regional_document
+from pullbench.report.render import REGIONAL_NOTEBOOK, check_parameters
+from pullbench.store.dataset import ResultStore
+from pullbench.store.regional import Asked, Regional, RegionalRecords
+from tests.report import synthetic
+from tests.report.synthetic import STARTED_AT, Recipe
+
+ID = "20261123T160000Z-4e61"
+_NUMBERS = itertools.count(1)
+OFFSETS = {
+    "east": {"eu": {"offset_s": 0.5, "known_to_s": 0.05}, "us": {"offset_s": 0.7, "known_to_s": 0.3}},
+    "west": {"eu": {"offset_s": -1.5, "known_to_s": 0.06}},
+}
+
+
+def make(vantages: Mapping[str, float], *, missing: str = "", **environment: Any) -> RegionalRuns:
+    """Vantages by how many times slower each is than the first; one more that is missing."""
+    store, asked = ResultStore(f"memory://regional-report-{next(_NUMBERS)}"), []
+    for number, (vantage, slower) in enumerate(vantages.items()):
+        recipe = Recipe(
+            engines=("wire",),
+            routes=(("eu", "direct"), ("us", "direct")),
+            concurrency=(1,),
+            blocks=3,
+            warmup=0,
+            pulls=2,
+            failure_rate=0,
+            noise=0.01,
+            slower=slower,
+            run_id=f"20261123T161500Z-{number:04x}",
+            name="regions",
+        )
+        synthetic.make(store.url, recipe)
+        run = store.run(recipe.run_id)
+        told = json.loads(run.environment) | {"clock_offset": OFFSETS.get(vantage, {})} | environment.get(vantage, {})
+        labels = {"regional": ID}
+        store.write_run(dataclasses.replace(run, vantage=vantage, labels=labels, environment=json.dumps(told)))
+        asked.append(Asked(vantage=vantage, answer="complete", run_id=recipe.run_id))
+    if missing:
+        asked.append(Asked(vantage=missing, answer="missing", reason="nobody took the run: <script>"))
+    record = Regional(
+        regional_id=ID,
+        name="regions",
+        started_at=STARTED_AT,
+        finished_at=STARTED_AT + timedelta(minutes=3),
+        in_turn=False,
+        asked=tuple(asked),
+    )
+    RegionalRecords(store).write(record)
+    return read_regional(store, ID)
+
+
+@pytest.fixture(scope="module")
+def both() -> RegionalRuns:
+    return make({"east": 1.0, "west": 3.0}, missing="nowhere")
+
+
+def test_a_vantages_numbers_are_those_of_its_own_run(both: RegionalRuns) -> None:
+    found = regional.cells(both)
+    assert list(dict.fromkeys(found["vantage"])) == ["east", "west"]
+    for vantage, run in both.runs.items():
+        own = tables.cells(run.pulls, run.trials)
+        mine = found[found["vantage"] == vantage].drop(columns="vantage").reset_index(drop=True)
+        assert mine.equals(own)
+
+
+def test_distances_are_within_a_vantage_and_never_between_two(both: RegionalRuns) -> None:
+    found = regional.distances(both)
+    assert found[["vantage", "baseline", "candidate"]].to_numpy().tolist() == [
+        ["east", "eu", "us"],
+        ["west", "eu", "us"],
+    ]
+    assert set(found["verdict"]) == {"slower"}
+
+
+def test_clocks_are_compared_by_the_registry_that_tells_both_best(both: RegionalRuns) -> None:
+    [row] = regional.clocks(both).to_dict("records")
+    assert (row["first"], row["second"], row["by"]) == ("east", "west", "eu")
+    assert (row["offset_s"], row["known_to_s"]) == pytest.approx((2.0, 0.11))
+
+
+def test_clocks_that_no_common_registry_told_are_said_to_be_not_compared() -> None:
+    found = make({"east": 1.0, "silent": 1.0})
+    assert regional.clocks(found).empty
+    assert "their clocks were not compared" in sections.clocks(found, regional.clocks(found))
+
+
+def test_what_would_better_be_equal_is_told_and_what_belongs_to_the_place_is_not() -> None:
+    found = make({"east": 1.0, "west": 1.0}, west={"congestion_control": "bbr", "kernel": "other", "cpu": "other"})
+    assert [entry.what for entry in regional.unequal(found)["west"]] == ["congestion_control"]
+    assert "bbr" in sections.unequal(found)
+
+
+def test_who_is_missing_stands_in_the_title_with_what_is_known_of_him(both: RegionalRuns) -> None:
+    head = sections.header(both, regional.cells(both))
+    assert "Lacking: nowhere (2 of 3 vantages complete; what was measured stands)" in head
+    listed = sections.vantages(both)
+    assert "nobody took the run: &lt;script&gt;" in listed
+    assert listed.count("answered") == 2
+
+
+@pytest.mark.parametrize(
+    ("vantages", "title"),
+    [({"a": 1.0}, "The one vantage answered"), ({"a": 1.0, "b": 1.0}, "Both vantages answered")],
+)
+def test_that_all_answered_is_said_in_words(vantages: dict[str, float], title: str) -> None:
+    found = make(vantages)
+    assert title in sections.header(found, regional.cells(found))
+    assert ">Why<" not in sections.vantages(found)
+
+
+def test_the_matrix_has_a_row_a_vantage_and_a_column_a_registry_with_the_shortest_bold(both: RegionalRuns) -> None:
+    found = sections.matrices(regional.cells(both))
+    assert "eu (eu-west)" in found and "us (us-east)" in found
+    assert found.count("<strong>") == 2
+    assert found.count("<table>") == 1
+
+
+def test_the_figure_has_a_mark_for_each_way(both: RegionalRuns) -> None:
+    assert "Dots with intervals, 4 rows" in figures.regions(regional.cells(both))
+
+
+def test_where_no_vantage_measured_anything_the_page_still_stands() -> None:
+    found = make({}, missing="nowhere")
+    cells = regional.cells(found)
+    assert "No pull succeeded anywhere" in sections.header(found, cells)
+    assert sections.matrices(cells) == figures.regions(cells) == sections.clocks(found, regional.clocks(found)) == ""
+
+
+def test_the_document_has_every_vantage_its_clock_and_plain_numbers(both: RegionalRuns) -> None:
+    document = json.loads(json.dumps(regional_document(both), allow_nan=False))
+    assert document["status"] == "incomplete"
+    assert [entry["answer"] for entry in document["vantages"]] == ["complete", "complete", "missing"]
+    assert document["vantages"][0]["clock_offset"] == OFFSETS["east"]
+    assert len(document["cells"]) == 4
+
+
+def test_its_notebook_takes_its_parameters() -> None:
+    check_parameters(REGIONAL_NOTEBOOK, {"results_url": "", "regional_id": ""})
+
+
+def test_a_vantage_that_ended_after_it_was_given_up_is_there_when_it_is_read_again() -> None:
+    make({"east": 1.0, "west": 1.0})
+    store = ResultStore(f"memory://regional-report-{next(_NUMBERS) - 1}")
+    record = RegionalRecords(store).read(ID)
+    given_up = [record.asked[0], Asked(vantage="west", answer="missing", reason="not done within 3 minutes")]
+    RegionalRecords(store).write(dataclasses.replace(record, asked=tuple(given_up)))
+    found = read_regional(store, ID)
+    assert found.lacking == []
+    assert list(found.runs) == ["east", "west"]
+    run = store.run(found.runs["west"].run.run_id)
+    store.write_run(dataclasses.replace(run, status="incomplete"))
+    again = read_regional(store, ID)
+    assert again.lacking == ["west"]
+    assert again.record.asked[1].reason == "not done within 3 minutes"
