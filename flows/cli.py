@@ -18,6 +18,8 @@ from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
 from flows.images_cli import app as images_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
+from flows.serve_cli import app as serve_app
+from flows.serve_cli import automations_app
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
@@ -33,6 +35,8 @@ app.add_typer(images_app, name="images")
 app.add_typer(check_app)
 app.add_typer(compare_app)
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(serve_app)
+app.add_typer(automations_app, name="automations")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flows.prefect_server import TemporaryServer
 from pullbench.errors import IncompleteError
 
-_QUIET = {
+QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
@@ -25,7 +25,7 @@ class PrefectStart:
     """Prefect on its way up, in a thread of its own."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        for name, value in _QUIET.items():
+        for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         self._note = note
         self._error: Exception | None = None
@@ -47,12 +47,12 @@ class PrefectStart:
             address = get_current_settings().api.url
             if address:
                 self._note(f"Prefect: using the server at {address}")
-                _reach_without_proxy(address)
-                _check_answers(address)
+                reach_without_proxy(address)
+                check_answers(address)
             else:
                 self._note("Prefect: starting a temporary server")
                 server = TemporaryServer()
-                _reach_without_proxy(server.api_url)
+                reach_without_proxy(server.api_url)
                 os.environ["PREFECT_API_URL"] = server.api_url
                 refresh_global_settings_context()
             import flows.pull_benchmark  # noqa: F401  (its import belongs to the start)
@@ -63,7 +63,7 @@ class PrefectStart:
             self._error = error
 
 
-def _reach_without_proxy(url: str) -> None:
+def reach_without_proxy(url: str) -> None:
     """Have Prefect's clients pass the environment's HTTP proxy by for a server on this machine's loopback.
 
     No measurement is touched: engines and registry clients take nothing of the environment's proxies.
@@ -75,7 +75,7 @@ def _reach_without_proxy(url: str) -> None:
             os.environ[name] = f"{listed},{host}" if listed else host
 
 
-def _check_answers(url: str) -> None:
+def check_answers(url: str) -> None:
     """Raises RuntimeError where the server that is to be used does not answer."""
     from prefect.client.orchestration import get_client
 
