@@ -103,8 +103,8 @@ class Served:
         }
 
     def next_dates(self, deployments: list[str]) -> dict[str, list[datetime]]:
-        """When each deployment is to run next, once the scheduler has planned for each."""
-        until = time.monotonic() + 60
+        """When each deployment is to run next, once the scheduler, which looks every minute, has planned for each."""
+        until = time.monotonic() + 180
         while True:
             planned: dict[str, list[datetime]] = {}
             for run in self.api("/deployments/get_scheduled_flow_runs", {"deployment_ids": deployments}):
@@ -127,7 +127,7 @@ class Served:
 
     def wait(self, run: str) -> dict[str, Any]:
         """The final state of a flow run."""
-        until = time.monotonic() + 180
+        until = time.monotonic() + 300
         while True:
             state: dict[str, Any] = self.api(f"/flow_runs/{run}")["state"]
             if state["type"] in _ENDED:
