@@ -31,10 +31,10 @@ def install_automations(*, folder: Path | None, notify: str | None) -> int:
         raise IncompleteError(str(error)) from error
     with get_client(sync_client=True) as client:
         block = None if notify is None else notification_block(client, notify)
-        done = install(client, read_automations(folder, block), replace=True)
+        done = install(client, read_automations(folder, block), replace=True, keep_actions=block is None)
     for word, names in (("made", done.made), ("changed", done.changed), ("as it was", done.unchanged)):
         for name in names:
             print(f"{word:9}  {name}")
-    if notify is None:
+    if notify is None and done.made:
         print("they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call")
     return 0

@@ -55,22 +55,26 @@ def read_automations(folder: Path, notify: str | None = None) -> list[Automation
     return found
 
 
-def install(client: SyncPrefectClient, wanted: Sequence[AutomationCore], *, replace: bool) -> Installed:
-    """Make what is missing; with `replace` bring what is there to what its file says.
+def install(
+    client: SyncPrefectClient, wanted: Sequence[AutomationCore], *, replace: bool, keep_actions: bool
+) -> Installed:
+    """Make what is missing; with `replace` bring what is there to what its file says. One of ours is known by its name.
 
-    Whether an automation is switched on stays as it is on the server. One that somebody made of ours is known by its name.
+    Whether an automation is switched on stays as it is on the server; with `keep_actions` so does what it does, which is
+    for people to choose.
     """
     done = Installed()
     for automation in wanted:
         there = client.read_automations_by_name(automation.name)
+        aims = [_aim(automation, entry, keep_actions) for entry in there]
         if not there:
             client.create_automation(automation)
             done.made.append(automation.name)
-        elif all(_same(entry, automation) for entry in there):
+        elif all(_essence(entry) == _essence(aim) for entry, aim in zip(there, aims, strict=True)):
             done.unchanged.append(automation.name)
         elif replace:
-            for entry in there:
-                client.update_automation(entry.id, automation.model_copy(update={"enabled": entry.enabled}))
+            for entry, aim in zip(there, aims, strict=True):
+                client.update_automation(entry.id, aim)
             done.changed.append(automation.name)
         else:
             done.differing.append(automation.name)
@@ -102,13 +106,14 @@ def _addressed(entry: Mapping[str, Any], notify: str | None) -> dict[str, Any]:
     return {**entry, "actions": actions or [_DO_NOTHING]}
 
 
-def _same(there: Automation, wanted: AutomationCore) -> bool:
-    """Whether the server's automation is what the file says, but for what a server adds and whether it is switched on."""
-    return _essence(there) == _essence(wanted)
+def _aim(automation: AutomationCore, there: Automation, keep_actions: bool) -> AutomationCore:
+    """What one that is there is to become."""
+    kept = {"enabled": there.enabled} | ({"actions": there.actions} if keep_actions else {})
+    return automation.model_copy(update=kept)
 
 
 def _essence(automation: AutomationCore) -> dict[str, Any]:
-    """What a file can say: name, description, trigger and actions, without what is left at its default."""
-    document = automation.model_dump(mode="json", include={"name", "description", "tags", "trigger", "actions"})
+    """What a file can say, in a form that compares: sets stay sets."""
+    document = automation.model_dump(include={"name", "description", "tags", "trigger", "actions"})
     document["trigger"].pop("id", None)
     return document

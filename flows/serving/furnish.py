@@ -24,7 +24,7 @@ def furnish(
     yield "deployments", f"{names}: {'deployed' if deployed else 'as they were'}"
     for schedule in provision.schedules():
         yield "schedule", schedule
-    done = install(client, read_automations(checkout.automations), replace=False)
+    done = install(client, read_automations(checkout.automations), replace=False, keep_actions=True)
     if done.made:
         yield "automations", f"made {', '.join(done.made)}"
     if done.differing:

@@ -32,8 +32,8 @@ class Server:
         self.held[automation_id] = automation
 
 
-def installed(server: Server, wanted: list[AutomationCore], *, replace: bool) -> Any:
-    return install(server, wanted, replace=replace)  # type: ignore[arg-type]
+def installed(server: Server, wanted: list[AutomationCore], *, replace: bool, keep_actions: bool = True) -> Any:
+    return install(server, wanted, replace=replace, keep_actions=keep_actions)  # type: ignore[arg-type]
 
 
 def test_every_event_of_ours_has_an_automation() -> None:
@@ -56,6 +56,16 @@ def test_a_second_time_nothing_is_made_or_changed() -> None:
         done = installed(server, wanted, replace=replace)
         assert done.unchanged == [one.name for one in wanted]
     assert server.held == held
+
+
+def test_whom_it_tells_stays_unless_a_block_is_named() -> None:
+    server, block = Server(), str(uuid4())
+    installed(server, read_automations(FOLDER, block), replace=True, keep_actions=False)
+    for replace in (True, False):
+        assert not installed(server, read_automations(FOLDER), replace=replace).changed
+    assert {action.type for one in server.held.values() for action in one.actions} == {"send-notification"}
+    again = read_automations(FOLDER, str(uuid4()))
+    assert installed(server, again, replace=True, keep_actions=False).changed == [one.name for one in again]
 
 
 def test_what_somebody_changed_stays_until_it_is_asked_for_and_what_was_switched_off_stays_off() -> None:
