@@ -87,6 +87,9 @@ def _set_environment(*, shown: str, host: str, port: int, reports_url: str) -> N
             os.environ.setdefault(name, value)
     os.environ.setdefault("PULLBENCH_REPORTS_URL", reports_url)
     os.environ.setdefault("PREFECT_UI_API_URL", f"http://{shown}:{port}/api")
+    # Prefect takes requests from the pages of any site; without a login it must not.
+    origins = dict.fromkeys(f"http://{name}:{port}" for name in (shown, "127.0.0.1", "localhost"))
+    os.environ.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", ",".join(origins))
     os.environ["PREFECT_API_URL"] = f"http://{'127.0.0.1' if host in _EVERY_ADDRESS else host}:{port}/api"
     os.environ["PREFECT_SERVER_API_HOST"], os.environ["PREFECT_SERVER_API_PORT"] = host, str(port)
     os.environ["PREFECT_RUNNER_AUTO_INSTALL_DEPENDENCIES"] = "false"

@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
@@ -51,15 +52,21 @@ def close_lost(client: SyncPrefectClient, pool: str, worker: str) -> int:
 
 
 def cancel_runs(client: SyncPrefectClient, worker_pid: int) -> int:
-    """Cancel what a worker of ours is at, as the UI does, and wait for its end; how many runs that were."""
+    """Cancel what a worker of ours is at, as the UI does, and wait until it is recorded; how many runs that were."""
     runs = runs_below(worker_pid)
     for run in runs:
         state = State[None](type=StateType.CANCELLING, message="pullbench serve was ended")
         client.set_flow_run_state(run, state)
     until = time.monotonic() + _CANCEL_WITHIN_S
-    while any(process.is_running() for process in runs.values()) and time.monotonic() < until:
-        time.sleep(0.1)
+    while not all(_is_over(client, run) for run in runs) and time.monotonic() < until:
+        time.sleep(0.2)
     return len(runs)
+
+
+def _is_over(client: SyncPrefectClient, run: str) -> bool:
+    """The worker records the end after the process has gone, so that is what is waited for."""
+    state = client.read_flow_run(UUID(run)).state
+    return state is not None and state.is_final()
 
 
 def _runs(client: SyncPrefectClient, pool: str, wanted: FlowRunFilter) -> list[FlowRun]:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from playwright.sync_api import Error
 
 from flows.conduct import Prepared, Request, conduct
 from pullbench.lab.world import World
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.integration]
 
 BENCHMARK = "pull-benchmark/pull-benchmark"
 AUTOMATIONS = 4
+QUARTERS = {(month, 1, 3, 0) for month in (1, 4, 7, 10)}
 SMALL_MATRIX = {"engines": ["wire"], "registries": ["eu"], "platforms": ["linux/amd64"], "concurrency": [1]}
 PICTURES = os.environ.get("PULLBENCH_TEST_PICTURES")
 """A folder for screenshots, for those who want to look."""
@@ -109,22 +111,19 @@ def test_a_benchmark_is_started_in_the_form_and_its_artifacts_lead_to_the_report
     assert browser.hosts == {"127.0.0.1"}, "no page asks anybody outside"
 
 
-def test_what_the_form_can_tell_is_refused_at_once_and_the_rest_is_one_line_before_any_load(
-    served: Served, store: ResultStore, lab: World
-) -> None:
-    spec = write_spec(served, lab, "refused")
-    assert served.refusal(BENCHMARK, spec=spec, overrides={"concurrency": [0]}).endswith(
-        "0 is less than the minimum of 1"
-    )
-    state = served.wait(served.begin(BENCHMARK, spec=spec, overrides={"registries": ["asia"]}))
-    assert (state["type"], state["message"]) == (
-        "FAILED",
-        f"{spec}: matrix.registries[0]: 'asia' is not known; there are: eu, us",
-    )
-    assert "refused" not in {entry.name for entry in store.runs()}
+def test_what_a_schema_can_tell_is_refused_before_a_run_is_there(served: Served) -> None:
+    refused = served.refusal(BENCHMARK, spec="specs/first.yaml", overrides={"concurrency": [0]})
+    assert refused.endswith("0 is less than the minimum of 1")
 
 
-QUARTERS = {(month, 1, 3, 0) for month in (1, 4, 7, 10)}
+def test_a_page_of_another_site_cannot_start_anything(served: Served, browser: Browser) -> None:
+    page = browser.page
+    page.goto(f"{served.reports}/")  # another port is another site
+    ask = "async (url) => (await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'})).ok"
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate(ask, f"{served.ui}/api/deployments/filter")
+    page.goto(f"{served.ui}/dashboard")
+    assert page.evaluate(ask, f"{served.ui}/api/deployments/filter")
 
 
 def test_every_schedule_has_its_next_dates_and_the_stress_test_is_quarterly(served: Served) -> None:
