@@ -21,6 +21,9 @@ QUIET = {
 """Defaults of the shell: what a flow has to say is told by the command itself. The user's own settings go before."""
 
 
+_NAME_NONE = "unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+
+
 class PrefectStart:
     """Prefect on its way up, in a thread of its own."""
 
@@ -48,7 +51,10 @@ class PrefectStart:
             if address:
                 self._note(f"Prefect: using the server at {address}")
                 reach_without_proxy(address)
-                check_answers(address)
+                try:
+                    check_answers(address)
+                except RuntimeError as error:
+                    raise RuntimeError(f"{error}, or {_NAME_NONE} for a temporary one") from error
             else:
                 self._note("Prefect: starting a temporary server")
                 server = TemporaryServer()
@@ -82,7 +88,4 @@ def check_answers(url: str) -> None:
     with get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
-        raise RuntimeError(
-            f"{url} does not answer: {error}; start it (`prefect server start`), or unset PREFECT_API_URL "
-            "(`prefect config unset PREFECT_API_URL`) for a temporary one"
-        )
+        raise RuntimeError(f"{url} does not answer: {error}; start it (`pullbench serve`)")

@@ -17,8 +17,12 @@ def serve(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to listen. Prefect asks for no login: keep it to loopback.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of server and UI; 0 takes a free one.")] = 4200,
-    reports_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the reports; 0 takes a free one.")] = 4201,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Of server and UI; 0 takes a free one.")
+    ] = 4200,
+    reports_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Of the reports; 0 takes a free one.")
+    ] = 4201,
     database: Annotated[
         str | None,
         typer.Option(
@@ -28,7 +32,8 @@ def serve(
         ),
     ] = None,
     pool: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A work pool to work for; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A work pool to work for; may be given again. Default: local."),
     ] = None,
 ) -> None:
     """Serve Prefect's UI, the deployments of prefect.yaml, a worker and the reports, until Ctrl-C."""
