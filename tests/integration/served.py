@@ -73,25 +73,20 @@ class Served:
         itself = psutil.Process(self._process.pid)
         return [itself, *itself.children(recursive=True)]
 
-    def end(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Signal the command itself and wait; its exit code."""
+    def end(self, number: signal.Signals) -> tuple[int, list[psutil.Process]]:
+        """Signal the command itself and wait; its exit code, and the processes of its family that are left."""
         assert self._process is not None
+        family = self.family()
         self._process.send_signal(number)
         code = self._process.wait(90)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
-        return code
+        return code, [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            self.end(signal.SIGTERM)
-
-    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        method = "GET" if body is None else "POST"
-        answer = httpx.request(method, f"{self.ui}/api{path}", json=body, trust_env=False, timeout=60)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+            assert self.end(signal.SIGTERM) == (0, [])
 
     def furniture(self) -> dict[str, Any]:
         """What a server has been given, with when it was last changed."""
