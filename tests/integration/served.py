@@ -88,6 +88,12 @@ class Served:
         if self._process is not None and self._process.poll() is None:
             assert self.end(signal.SIGTERM) == (0, [])
 
+    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        method = "GET" if body is None else "POST"
+        answer = httpx.request(method, f"{self.ui}/api{path}", json=body, trust_env=False, timeout=60)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
     def furniture(self) -> dict[str, Any]:
         """What a server has been given, with when it was last changed."""
         kinds = ("deployments", "work_pools", "automations", "variables")
