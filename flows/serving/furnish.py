@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prefect.client.orchestration import SyncPrefectClient
 
+from flows.console import count
 from flows.serving.automations import install, read_automations
 from flows.serving.checkout import Checkout
 from flows.serving.provision import Provision
@@ -38,7 +39,7 @@ def take_over(client: SyncPrefectClient, pools: Sequence[str], worker: str) -> I
     """Settle what happened to a pool's runs while nobody worked, a sentence each."""
     for pool in pools:
         if lost := close_lost(client, pool, worker):
-            yield f"{lost} runs in pool {pool} whose process is gone are marked as crashed"
+            yield f"pool {pool}: {count(lost, 'run')} without a process, marked as crashed"
         if missed := skip_missed(client, pool):
             minutes = MISSED_AFTER.total_seconds() / 60
-            yield f"{missed} scheduled runs in pool {pool} were missed by more than {minutes:.0f} minutes and are skipped"
+            yield f"pool {pool}: {count(missed, 'scheduled run')} missed by more than {minutes:.0f} minutes, skipped"
