@@ -21,6 +21,8 @@ from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
 from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
 from flows.runs_cli import app as runs_app
+from flows.serve_cli import app as serve_app
+from flows.serve_cli import automations_app
 from flows.stress_cli import app as stress_app
 from pullbench import __version__
 from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
@@ -41,6 +43,8 @@ app.add_typer(stress_app)
 app.add_typer(far_app)
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(runs_app, name="runs")
+app.add_typer(serve_app)
+app.add_typer(automations_app, name="automations")
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""

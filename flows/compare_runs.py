@@ -13,6 +13,7 @@ from flows.comparing import compare
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.report.comparison_document import comparison_document
 from pullbench.report.comparison_words import headline, warnings
+from tasks.notify import Notices
 from tasks.report import render_report
 from tasks.stored import StoredArtifacts
 
@@ -59,6 +60,7 @@ def compare_runs(
     artifacts.comparison(comparison_document(done.found, None if done.page is None else str(done.page)))
     if done.page is not None:
         artifacts.page(done.page, folder, os.environ.get("PULLBENCH_REPORTS_URL"))
+    Notices().regression(done.found)
     if done.failure is not None:
         return Failed(message=done.failure)
     return Completed(message=f"{said.title}. {said.sentence}")

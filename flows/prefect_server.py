@@ -1,64 +1,44 @@
-"""The temporary Prefect server of a command: a process that ends with the one that started it, however that ends.
+"""A Prefect server as a process that ends with the one that started it."""
 
-It stands in a session of its own, so that Ctrl-C in a terminal, which goes to a whole process group, stops the
-measurement and not the server that is to be told of it. Its lifeline is its standard input: when the other side is gone,
-also by `kill -9`, it reads the end and stops.
-"""
-
-import atexit
-import contextlib
-import os
 import socket
-import subprocess
 import sys
-import threading
 import time
 import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from flows.lifeline import KeptProcess, follow_lifeline
 
 _HEALTHY_WITHIN_S = 120.0
-_ENDS_WITHIN_S = 5.0
-_SERVER_ONLY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+_GRACE_S = 2
+_TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """As Prefect's own temporary server has it: no UI is served."""
 
 
-class TemporaryServer:
-    """A server on a free port of loopback; raises RuntimeError where it does not come up."""
+class PrefectServer:
+    """A server on an address of this machine, asked at `reach` where it listens at every one; the rest is the environment's."""
 
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.api_url = f"http://127.0.0.1:{port}/api"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.prefect_server", str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **_SERVER_ONLY},
-            start_new_session=True,
-        )
-        atexit.register(self.stop)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        reach: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
+        self.api_url = f"http://{reach or host}:{port}/api"
+        self.process = KeptProcess("flows.prefect_server", host, str(port), environment=environment, log=log)
 
     def wait(self) -> None:
-        """Until it is healthy."""
+        """Until it is healthy; raises RuntimeError where it does not come up."""
         until = time.monotonic() + _HEALTHY_WITHIN_S
         while not self._healthy():
-            if self._process.poll() is not None:
-                raise RuntimeError(f"its temporary server ended with exit code {self._process.returncode}")
+            if self.process.exit_code is not None:
+                raise RuntimeError(f"its server ended with exit code {self.process.exit_code}")
             if time.monotonic() > until:
-                raise RuntimeError(f"its temporary server did not answer within {_HEALTHY_WITHIN_S:.0f} s")
+                raise RuntimeError(f"its server did not answer within {_HEALTHY_WITHIN_S:.0f} s")
             time.sleep(0.1)
-
-    def stop(self) -> None:
-        """Cut the lifeline, and make sure."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _healthy(self) -> bool:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -69,7 +49,21 @@ class TemporaryServer:
             return False
 
 
-def serve(port: int) -> None:
+class TemporaryServer(PrefectServer):
+    """The server of one command, on a free port of loopback, without a UI."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1", free_port("127.0.0.1"), environment=_TEMPORARY)
+
+
+def free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def serve(host: str, port: int) -> None:
     """Serve until standard input ends."""
     import uvicorn
 
@@ -77,22 +71,20 @@ def serve(port: int) -> None:
         uvicorn.Config(
             "prefect.server.api.server:create_app",
             factory=True,
-            host="127.0.0.1",
+            host=host,
             port=port,
             log_level="error",
             lifespan="on",
+            timeout_graceful_shutdown=_GRACE_S,  # an open UI holds a websocket, which never ends by itself
         )
     )
 
-    def follow_lifeline() -> None:
-        sys.stdin.buffer.read()
+    def end() -> None:
         server.should_exit = True
-        time.sleep(_ENDS_WITHIN_S)
-        os._exit(0)  # a connection that is still open may not keep it
 
-    threading.Thread(target=follow_lifeline, daemon=True).start()
+    follow_lifeline(end)
     server.run()
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(sys.argv[1], int(sys.argv[2]))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flows.prefect_server import TemporaryServer
 from pullbench.errors import IncompleteError
 
-_QUIET = {
+QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
@@ -24,11 +24,14 @@ _QUIET = {
 """Defaults of the shell: what a flow has to say is told by the command itself. The user's own settings go before."""
 
 
+_NAME_NONE = "unset PREFECT_API_URL (`prefect config unset PREFECT_API_URL`)"
+
+
 class PrefectStart:
     """Prefect on its way up, in a thread of its own."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        for name, value in _QUIET.items():
+        for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         self._note = note
         self._error: Exception | None = None
@@ -50,12 +53,15 @@ class PrefectStart:
             address = get_current_settings().api.url
             if address:
                 self._note(f"Prefect: using the server at {address}")
-                _reach_without_proxy(address)
-                _check_answers(address)
+                reach_without_proxy(address)
+                try:
+                    check_answers(address)
+                except RuntimeError as error:
+                    raise RuntimeError(f"{error}, or {_NAME_NONE} for a temporary one") from error
             else:
                 self._note("Prefect: starting a temporary server")
                 server = TemporaryServer()
-                _reach_without_proxy(server.api_url)
+                reach_without_proxy(server.api_url)
                 os.environ["PREFECT_API_URL"] = server.api_url
                 refresh_global_settings_context()
             import flows.pull_benchmark  # noqa: F401  (its import belongs to the start)
@@ -66,7 +72,7 @@ class PrefectStart:
             self._error = error
 
 
-def _reach_without_proxy(url: str) -> None:
+def reach_without_proxy(url: str) -> None:
     """Have Prefect's clients pass the environment's HTTP proxy by for a server on this machine's loopback.
 
     No measurement is touched: engines and registry clients take nothing of the environment's proxies.
@@ -78,14 +84,11 @@ def _reach_without_proxy(url: str) -> None:
             os.environ[name] = f"{listed},{host}" if listed else host
 
 
-def _check_answers(url: str) -> None:
+def check_answers(url: str) -> None:
     """Raises RuntimeError where the server that is to be used does not answer."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
-        raise RuntimeError(
-            f"{url} does not answer: {error}; start it (`prefect server start`), or unset PREFECT_API_URL "
-            "(`prefect config unset PREFECT_API_URL`) for a temporary one"
-        )
+        raise RuntimeError(f"{url} does not answer: {error}; start it (`pullbench serve`)")

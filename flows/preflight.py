@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
+from pydantic import Field
 
 from flows.check import check, verdict
 from flows.prefect_secret import prefect_secret
@@ -18,7 +19,7 @@ from tasks.results import Artifacts
 
 @flow(name="preflight", flow_run_name="{spec}", retries=0, persist_result=False)
 def preflight(
-    spec: str,
+    spec: Annotated[str, Field(min_length=1)],
     overrides: Overrides = Overrides(),  # noqa: B008  (frozen; Prefect's form reads the default)
     only: list[str] = [],  # noqa: B006
     skip: list[str] = [],  # noqa: B006
@@ -26,7 +27,7 @@ def preflight(
     """Check every registry, proxy, image and platform of a spec, without any load.
 
     Args:
-        spec: Path of the spec file in the checkout.
+        spec: Path of the spec file in the checkout, such as specs/first.yaml.
         overrides: Factors to check in place of the spec's.
         only: Identifiers of the checks to run; empty runs all.
         skip: Identifiers of the checks to leave out.

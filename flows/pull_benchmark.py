@@ -6,20 +6,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
+from pydantic import Field
 
 from flows.conduct import Outcome, Prepared, Progress, Request, conduct
 from flows.prefect_secret import prefect_secret
+from flows.regression import beside_baseline
+from flows.streak import StreakMeter
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.spec import Overrides
+from pullbench.report.comparison_words import headline
+from pullbench.store.dataset import ResultStore
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
+from tasks.notify import Notices
 from tasks.preflight import run_preflight
 from tasks.report import render_report
 from tasks.results import Artifacts
@@ -77,11 +83,14 @@ class TaskSteps:
 
 
 class FlowProgress:
-    """Progress in the UI: an artifact and log lines, between trials and not often; passes on to the shell's."""
+    """Progress in the UI: artifact, log lines, events; between trials and not often; passes on to the shell's."""
 
-    def __init__(self, artifacts: Artifacts, shell: Progress | None) -> None:
+    def __init__(self, artifacts: Artifacts, notices: Notices, streaks: StreakMeter, shell: Progress | None) -> None:
         self._artifacts = artifacts
+        self._notices = notices
+        self._streaks = streaks
         self._shell = shell
+        self._run: Run | None = None
         self._done = self._total = 0
         self._updated_s = 0.0
 
@@ -91,7 +100,7 @@ class FlowProgress:
             self._shell.note(text)
 
     def planned(self, run: Run, plan: Plan, done: int) -> None:
-        self._done, self._total = done, len(plan.trials)
+        self._run, self._done, self._total = run, done, len(plan.trials)
         get_run_logger().info("run %s: %d cells, %d trials", run.run_id, len(plan.cells), len(plan.trials))
         for entry in plan.planned_out:
             get_run_logger().info("planned out: %s: %s", entry.cell, entry.reason)
@@ -109,6 +118,9 @@ class FlowProgress:
         if now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total:
             self._artifacts.progress(self._done / self._total)
             self._updated_s = now
+        streak = self._streaks.add(trial, result)
+        if streak is not None and self._run is not None:
+            self._notices.consecutive_failures(self._run, streak.failures, streak.cells, streak.error_codes)
         if self._shell is not None:
             self._shell.measured(trial, result)
 
@@ -119,9 +131,9 @@ class FlowProgress:
 
 @flow(name="pull-benchmark", flow_run_name="{spec} at {vantage}", retries=0, persist_result=False)
 def pull_benchmark(
-    spec: str,
+    spec: Annotated[str, Field(min_length=1)],
     overrides: Overrides = Overrides(),  # noqa: B008  (frozen; Prefect's form reads the default)
-    vantage: str = "local",
+    vantage: Annotated[str, Field(min_length=1, max_length=63)] = "local",
     settings: list[str] = [],  # noqa: B006  (Prefect's form reads the default; nothing changes it)
     results: str = "results",
     reports: str = "reports",
@@ -139,7 +151,7 @@ def pull_benchmark(
         settings: Further changes to the spec as KEY=VALUE, such as budget.minutes=10.
         results: Folder or URL that the Parquet goes to.
         reports: Folder that the HTML report goes to.
-        resume: Identifier of an incomplete run to go on with.
+        resume: Identifier of an incomplete run to go on with, or latest; empty begins a new one.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
         regional: Identifier of the regional benchmark that started this run; that flow sets it.
@@ -164,13 +176,14 @@ def measure(prepare: Callable[[], Prepared]) -> State[Any]:
 
     What the shell prepared is used in place of `prepare`.
     """
-    artifacts, shell = Artifacts(), invocation()
+    artifacts, notices, shell = Artifacts(), Notices(), invocation()
     try:
         prepared = (shell.prepared if shell else None) or prepare()
         if shell is not None:
             shell.prepared = prepared
         with prepared.session:
-            progress = FlowProgress(artifacts, shell.progress if shell else None)
+            streaks = StreakMeter(prepared.session.spec.slo.consecutive_failures)
+            progress = FlowProgress(artifacts, notices, streaks, shell.progress if shell else None)
             outcome = conduct(prepared, TaskSteps(artifacts), progress)
     except PullbenchError as error:
         if shell is not None:
@@ -182,14 +195,35 @@ def measure(prepare: Callable[[], Prepared]) -> State[Any]:
         raise
     if shell is not None:
         shell.outcome = outcome
-    get_run_logger().info("run %s: %s. %s", outcome.run_id, outcome.message, outcome.document["headline"]["sentence"])
-    if prepared.request.kind == "stress":
-        artifacts.stress(outcome.document)
+    return _told(prepared.request, outcome, artifacts, notices)
+
+
+def _told(request: Request, outcome: Outcome, artifacts: Artifacts, notices: Notices) -> State[Any]:
+    """What the UI and whoever waits for events are told of a run that came to its end."""
+    document, said = outcome.document, outcome.document["headline"]["sentence"]
+    get_run_logger().info("run %s: %s. %s", outcome.run_id, outcome.message, said)
+    if request.kind == "stress":
+        artifacts.stress(document)
     else:
-        artifacts.cells(outcome.document)
+        artifacts.cells(document)
     if outcome.report is not None:
-        artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))
+        artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"), said)
+    notices.slo_missed(document)
     message = f"run {outcome.run_id}: {outcome.message}"
-    if outcome.document["status"] == "incomplete":
+    if document["status"] == "incomplete":
         return Failed(name="Incomplete", message=message)
+    if request.kind != "stress":  # whose steps are no settings to be held against each other
+        _tell_regression(request.results, outcome.run_id, notices)
     return Completed(message=message)
+
+
+def _tell_regression(results: str, run_id: str, notices: Notices) -> None:
+    """Hold a finished run against its baseline; what goes wrong there says nothing about the run."""
+    try:
+        found = beside_baseline(ResultStore(results), run_id)
+    except PullbenchError as error:
+        get_run_logger().warning("not compared with the baseline: %s", error)
+        return
+    if found is not None:
+        get_run_logger().info("against the baseline %s: %s", found.baseline.run.run_id, headline(found).sentence)
+        notices.regression(found)

@@ -104,7 +104,7 @@ def _ask(request: RegionalRequest, invocation: RegionalInvocation | None) -> Sta
         invocation.outcome = outcome
     artifacts = Artifacts()
     artifacts.vantages(outcome.document)
-    artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"))
+    artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"), outcome.message)
     if outcome.exit_code == IncompleteError.exit_code:
         return Failed(name="Incomplete", message=outcome.message)
     return Completed(message=outcome.message)

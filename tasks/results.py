@@ -78,17 +78,18 @@ class Artifacts:
         ]
         self._send(create_table_artifact, table=rows, key="vantages", description="What became of each vantage")
 
-    def report(self, report: Path, address: str | None) -> None:
-        """Where the HTML report is: a link where `reports/` is served at an address, else its path."""
+    def report(self, report: Path, address: str | None, said: str) -> None:
+        """Where the HTML report is: a link where `reports/` is served at an address, else its path; and what it says."""
+        said = escape_markdown(said)
         if address is not None:
             link = f"{address.rstrip('/')}/{report.parent.name}/{report.name}"
-            self._send(create_link_artifact, link=link, key="report", link_text="HTML report")
+            self._send(create_link_artifact, link=link, key="report", link_text="HTML report", description=said)
             return
         text = (
             f"The HTML report is at `{report.resolve()}` on the machine that ran this flow.\n\n"
             "Serve that folder and set `PULLBENCH_REPORTS_URL` to get a link here."
         )
-        self._send(create_markdown_artifact, markdown=text, key="report")
+        self._send(create_markdown_artifact, markdown=text, key="report", description=said)
 
     def _send(self, create: Callable[..., Any], **what: Any) -> Any:
         if not self._usable:

@@ -215,8 +215,8 @@ class Overrides(Strict):
     """Names of the spec's proxies, or direct"""
     platforms: list[str] = Field(default=[], title="Platforms")
     """Such as linux/amd64"""
-    concurrency: list[int] = Field(default=[], title="Concurrency")
-    """Pulls at once, such as 1, 2, 4, 8"""
+    concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[], title="Concurrency")
+    """Pulls at once, such as 1, 2, 4, 8; at most 1024"""
     cache: list[CacheState] = Field(default=[], title="Cache")
     """The client's store before a pull"""
     repetitions: int | None = Field(default=None, ge=1, le=10_000, title="Repetitions")

@@ -1,46 +1,80 @@
 """prefect.yaml against the flows that it names."""
 
+import importlib
 import inspect
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from prefect import Flow
+from prefect.client.schemas.schedules import CronSchedule
 
 from flows.compare_runs import compare_runs
-from flows.fleet_benchmark import fleet_benchmark
-from flows.preflight import preflight
-from flows.publish_reports import publish_reports
 from flows.pull_benchmark import pull_benchmark
-from flows.regional_benchmark import regional_benchmark
+from flows.serving.checkout import find_checkout
 from flows.stress_test import stress_test
 from pullbench.bench.specfile import load_spec
 
 ROOT = Path(__file__).parents[2]
-FLOWS: dict[str, Any] = {
-    "flows/preflight.py:preflight": preflight,
-    "flows/pull_benchmark.py:pull_benchmark": pull_benchmark,
-    "flows/compare_runs.py:compare_runs": compare_runs,
-    "flows/publish_reports.py:publish_reports": publish_reports,
-    "flows/stress_test.py:stress_test": stress_test,
-    "flows/regional_benchmark.py:regional_benchmark": regional_benchmark,
-    "flows/fleet_benchmark.py:fleet_benchmark": fleet_benchmark,
-}
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+SCHEDULES = [(entry["name"], schedule) for entry in DEPLOYMENTS for schedule in entry.get("schedules", [])]
+
+
+def flow_of(entrypoint: str) -> Flow[Any, Any]:
+    path, name = entrypoint.split(":")
+    found = getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
+    assert isinstance(found, Flow)
+    return found
 
 
 def test_every_flow_is_deployed() -> None:
-    assert {entry["entrypoint"] for entry in DEPLOYMENTS} == FLOWS.keys()
+    defined = {
+        f"flows/{path.name}:{name}"
+        for path in (ROOT / "flows").glob("*.py")
+        for name in re.findall(r"^@flow\b.*?^(?:async )?def (\w+)", path.read_text(), re.MULTILINE | re.DOTALL)
+    }
+    assert {"flows/preflight.py:preflight", "flows/pull_benchmark.py:pull_benchmark"} <= defined
+    assert {entry["entrypoint"] for entry in DEPLOYMENTS} == defined
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda entry: str(entry["name"]))
 def test_a_deployment_gives_parameters_that_its_flow_has_and_a_spec_that_is_there(deployment: dict[str, Any]) -> None:
-    flow = FLOWS[deployment["entrypoint"]]
-    assert deployment["parameters"].keys() <= inspect.signature(flow.fn).parameters.keys()
-    if "spec" in inspect.signature(flow.fn).parameters:
-        assert load_spec(ROOT / deployment["parameters"]["spec"]).spec.name
-    flow.validate_parameters(deployment["parameters"])
+    parameters = deployment.get("parameters", {})
+    assert parameters.keys() <= inspect.signature(flow_of(deployment["entrypoint"]).fn).parameters.keys()
+    if "spec" in parameters:
+        assert load_spec(ROOT / parameters["spec"]).spec.name
     assert deployment["description"]
+    assert "pullbench" in deployment["tags"], "an automation finds our runs by this tag"
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda entry: str(entry["name"]))
+def test_every_parameter_of_a_form_is_explained(deployment: dict[str, Any]) -> None:
+    properties = flow_of(deployment["entrypoint"]).parameters.model_dump()["properties"]
+    assert not [name for name, entry in properties.items() if not entry.get("description")]
+
+
+@pytest.mark.parametrize(("name", "schedule"), SCHEDULES, ids=[name for name, _ in SCHEDULES])
+def test_a_schedule_has_a_slug_a_cron_line_and_a_time_zone(name: str, schedule: dict[str, str]) -> None:
+    assert schedule["slug"], "without one a second deployment would make it anew, and switch it on again"
+    assert CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+    assert datetime.now(UTC).astimezone(ZoneInfo(schedule["timezone"]))
+
+
+def test_the_stress_test_is_quarterly_the_benchmark_weekly_and_preflight_daily() -> None:
+    found = {(name, schedule["slug"]): schedule["cron"] for name, schedule in SCHEDULES}
+    assert found["stress-test", "quarterly"] == "0 3 1 1,4,7,10 *"
+    assert found["pull-benchmark", "weekly"].split()[2:] == ["*", "*", "0"]
+    assert found["preflight", "daily"].split()[2:] == ["*", "*", "*"]
+
+
+def test_what_loads_a_registry_shares_a_queue_that_lets_one_run_at_a_time() -> None:
+    queues = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in DEPLOYMENTS}
+    assert queues["pull-benchmark"] == queues["stress-test"] == "measuring"
+    assert ("local", "measuring") in find_checkout(ROOT).queues
 
 
 def test_no_deployment_holds_a_path_of_the_machine_that_deployed_it() -> None:
@@ -58,12 +92,6 @@ def test_the_form_of_a_stress_test_has_descriptions_and_choices() -> None:
     assert {"concurrency", "rate"} in [set(each.get("enum", [])) for each in overrides["ramp"]["anyOf"]]
 
 
-@pytest.mark.parametrize("flow", FLOWS.values(), ids=lambda flow: str(flow.name))
-def test_every_parameter_of_a_form_is_described(flow: Any) -> None:
-    properties = flow.parameters.model_dump()["properties"]
-    assert all(entry.get("description") for entry in properties.values()), properties
-
-
 def test_the_form_of_a_comparison_has_choices_limits_and_defaults() -> None:
     properties = compare_runs.parameters.model_dump()["properties"]
     assert properties["fail_on"]["enum"] == ["nothing", "regression"] and properties["fail_on"]["default"] == "nothing"
@@ -71,7 +99,11 @@ def test_the_form_of_a_comparison_has_choices_limits_and_defaults() -> None:
     assert not compare_runs.parameters.model_dump().get("required")
 
 
-def test_the_form_has_descriptions_defaults_and_choices() -> None:
+def test_the_form_has_descriptions_defaults_choices_and_bounds() -> None:
+    properties = pull_benchmark.parameters.model_dump()["properties"]
+    assert all(entry.get("description") for entry in properties.values()), properties
+    assert properties["spec"]["minLength"] == 1
     overrides = pull_benchmark.parameters.definitions["Overrides"]["properties"]
     assert all(entry.get("title") and entry.get("description") for entry in overrides.values())
     assert overrides["cache"]["items"]["enum"] == ["cold", "warm"]
+    assert (overrides["concurrency"]["items"]["minimum"], overrides["concurrency"]["items"]["maximum"]) == (1, 1024)

@@ -17,9 +17,6 @@ from tests.flows.command_lines import commands_in, parsed
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
 ALERTS = yaml.safe_load((ROOT / "monitoring" / "prometheus" / "pullbench.rules.yaml").read_text())["groups"][0]["rules"]
-DESCRIBED_ELSEWHERE = {"serve", "stress", "regional", "fleet", "automations"}
-"""Commands that this page only names; their options are in pages of their own."""
-WRITTEN_ELSEWHERE = {"stress.md", "vantages.md"}
 
 
 def text() -> str:
@@ -79,7 +76,7 @@ def shown_commands() -> Iterator[list[str]]:
 
 def test_every_command_that_is_shown_is_one_that_there_is_with_its_options() -> None:
     calls = [arguments for arguments in shown_commands() if len(arguments) > 1]
-    names = [parsed(arguments)[0] for arguments in calls if arguments[0] not in DESCRIBED_ELSEWHERE]
+    names = [parsed(arguments)[0] for arguments in calls]
     assert {"run", "compare", "baseline set", "metrics push", "runs prune", "preflight"} <= set(names)
     alone = {arguments[0] for arguments in shown_commands() if len(arguments) == 1}
     groups = {group.name for group in app.registered_groups if group.name}
@@ -91,7 +88,7 @@ def test_every_command_that_is_shown_is_one_that_there_is_with_its_options() -> 
         for command in group.typer_instance.registered_commands
         if command.callback
     }
-    assert alone <= groups | commands | below | DESCRIBED_ELSEWHERE
+    assert alone <= groups | commands | below
 
 
 def test_every_check_that_is_named_to_preflight_is_one() -> None:
@@ -103,7 +100,7 @@ def test_every_check_that_is_named_to_preflight_is_one() -> None:
 def test_every_link_leads_to_a_file_or_a_section() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", text()):
         path, _, anchor = target.partition("#")
-        if path and path not in WRITTEN_ELSEWHERE:
+        if path:
             assert (PAGE.parent / path).exists(), target
         if not path:
             assert anchor in anchors(), target

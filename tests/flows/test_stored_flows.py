@@ -16,7 +16,7 @@ from flows.compare_runs import compare_runs
 from flows.publish_reports import publish_reports
 from flows.publishing import publish
 from pullbench.errors import IncompleteError
-from tasks import stored
+from tasks import notify, stored
 from tasks.page_calls import PageCall, SiteCall
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
@@ -36,10 +36,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
-    """The artifacts by key; nothing is sent anywhere."""
+    """The artifacts by key, and events by name; nothing is sent anywhere."""
     found: Sent = {}
     monkeypatch.delenv("PULLBENCH_REPORTS_URL", raising=False)
-    for module in (compare_module, publish_module):
+    monkeypatch.setattr(notify, "emit_event", lambda event, **what: found.update({event: what}))
+    for module in (compare_module, publish_module, notify):
         monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
     for name in ("create_table_artifact", "create_markdown_artifact", "create_link_artifact"):
         monkeypatch.setattr(stored, name, lambda **what: found.update({what["key"]: what}))
@@ -55,6 +56,7 @@ def test_a_regression_fails_the_flow_with_one_line_that_names_the_worst_setting(
     assert "\n" not in state.message and "×" in state.message
     assert sent["verdicts"]["table"][0]["verdict"] == "slower"
     assert "Slower in 1 of 1 setting" in sent["comparison"]["markdown"]
+    assert sent[notify.REGRESSION]["payload"]["run_id"] == "slow"
     assert "report" not in sent, "no page was made"
 
 

@@ -1,6 +1,5 @@
 """The deployments of prefect.yaml, run by a worker from a checkout that is not the one that deployed them."""
 
-import shutil
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -13,27 +12,18 @@ import yaml
 
 from pullbench.lab.world import World
 from pullbench.store.dataset import ResultStore
+from tests.integration.served import ROOT, copy_checkout
 from tests.integration.shell import PrefectServer
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
 
 pytestmark = [pytest.mark.integration]
 
-ROOT = Path(__file__).parents[2]
-PARTS = ("flows", "tasks", "pullbench", "notebooks", "specs", "prefect.yaml")
-
 
 @pytest.fixture
 def checkout(tmp_path: Path, lab: World) -> Path:
     """A copy of the project elsewhere, with a small spec over the lab."""
-    copy = tmp_path / "checkout"
-    copy.mkdir()
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, copy / part)
+    copy = copy_checkout(tmp_path / "checkout")
     spec = lab.spec(True)
     spec["repetitions"], spec["warmup"] = 1, 0
     (copy / "specs" / "lab.yaml").write_text(yaml.safe_dump(spec))

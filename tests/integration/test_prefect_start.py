@@ -41,4 +41,4 @@ def test_a_named_server_that_does_not_answer_is_said_in_one_line_and_is_no_bug(l
     assert done.code == 3
     said = done.err.strip().splitlines()[-1]
     assert said.startswith(f"pullbench: Prefect did not start: {api} does not answer: ")
-    assert "prefect server start" in said
+    assert "start it (`pullbench serve`), or unset PREFECT_API_URL" in said

@@ -1,0 +1,119 @@
+"""Automations as files, in Prefect's own form, brought to a server by name so that none is there twice.
+
+`{{ notify }}` in a file stands for the notification block that is to carry the message; where none is named, the
+automation does nothing but show in the UI's event feed. Everything else in braces is Prefect's own, filled in when it fires.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.events.schemas.automations import Automation, AutomationCore
+from prefect.exceptions import ObjectNotFound
+from pydantic import ValidationError
+
+from pullbench.errors import UsageError
+
+_NOTIFY = "{{ notify }}"
+_DO_NOTHING: Mapping[str, Any] = {"type": "do-nothing"}
+
+
+@dataclass(slots=True, kw_only=True)
+class Installed:
+    """What was done with the automations of a folder, by name."""
+
+    made: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    """There, but not as their files say, and left so."""
+
+
+def read_automations(folder: Path, notify: str | None = None) -> list[AutomationCore]:
+    """The automations of a folder's YAML files; `notify` is the ID of a notification block.
+
+    Raises UsageError that names the file where one cannot be read, and where two have one name.
+    """
+    files = sorted(folder.glob("*.yaml"))
+    if not files:
+        raise UsageError(f"{folder}: there is no automation (*.yaml)")
+    found: list[AutomationCore] = []
+    for path in files:
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            entries = data if isinstance(data, list) else [data]
+            found += [AutomationCore.model_validate(_addressed(entry, notify)) for entry in entries]
+        except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
+            said = " ".join(str(error).split())
+            raise UsageError(f"{path}: no automation as Prefect takes it: {said}") from error
+    names = [entry.name for entry in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"{folder}: '{sorted(twice)[0]}' is there twice")
+    return found
+
+
+def install(
+    client: SyncPrefectClient, wanted: Sequence[AutomationCore], *, replace: bool, keep_actions: bool
+) -> Installed:
+    """Make what is missing; with `replace` bring what is there to what its file says. One of ours is known by its name.
+
+    Whether an automation is switched on stays as it is on the server; with `keep_actions` so does what it does, which is
+    for people to choose.
+    """
+    done = Installed()
+    for automation in wanted:
+        there = client.read_automations_by_name(automation.name)
+        aims = [_aim(automation, entry, keep_actions) for entry in there]
+        if not there:
+            client.create_automation(automation)
+            done.made.append(automation.name)
+        elif all(_essence(entry) == _essence(aim) for entry, aim in zip(there, aims, strict=True)):
+            done.unchanged.append(automation.name)
+        elif replace:
+            for entry, aim in zip(there, aims, strict=True):
+                client.update_automation(entry.id, aim)
+            done.changed.append(automation.name)
+        else:
+            done.differing.append(automation.name)
+    return done
+
+
+def notification_block(client: SyncPrefectClient, text: str) -> str:
+    """The ID of a block given as TYPE/NAME, such as slack-webhook/on-call; UsageError where there is none."""
+    kind, slash, name = text.partition("/")
+    if not (kind and slash and name):
+        raise UsageError(f"--notify: '{text}' is not TYPE/NAME, such as slack-webhook/on-call")
+    try:
+        return str(client.read_block_document_by_name(name, kind, include_secrets=False).id)
+    except ObjectNotFound as error:
+        raise UsageError(
+            f"--notify: there is no block {text}; make it in the UI, Blocks (types that can tell: slack-webhook, "
+            "ms-teams-webhook, pager-duty-webhook, custom-webhook …)"
+        ) from error
+
+
+def _addressed(entry: Mapping[str, Any], notify: str | None) -> dict[str, Any]:
+    """An automation's mapping with the block in the place of `{{ notify }}`, or without the actions that need one."""
+    actions: list[Mapping[str, Any]] = []
+    for action in entry["actions"]:
+        if action.get("block_document_id") != _NOTIFY:
+            actions.append(action)
+        elif notify is not None:
+            actions.append({**action, "block_document_id": notify})
+    return {**entry, "actions": actions or [_DO_NOTHING]}
+
+
+def _aim(automation: AutomationCore, there: Automation, keep_actions: bool) -> AutomationCore:
+    """What one that is there is to become."""
+    kept = {"enabled": there.enabled} | ({"actions": there.actions} if keep_actions else {})
+    return automation.model_copy(update=kept)
+
+
+def _essence(automation: AutomationCore) -> dict[str, Any]:
+    """What a file can say, in a form that compares: sets stay sets."""
+    document = automation.model_dump(include={"name", "description", "tags", "trigger", "actions"})
+    document["trigger"].pop("id", None)
+    return document

@@ -1,0 +1,226 @@
+"""`pullbench serve` as its users have it: the UI in a real browser, schedules, cancelling, events, and its end."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playwright.sync_api import Error
+
+from flows.conduct import Prepared, Request, conduct
+from pullbench.lab.world import World
+from pullbench.store.baselines import Baselines
+from pullbench.store.dataset import ResultStore
+from tests.flows.test_conduct import Checking
+from tests.integration.browser import Browser, open_browser
+from tests.integration.conftest import need
+from tests.integration.served import Served
+from tests.integration.told import Listener, make_webhook_block
+
+pytestmark = [pytest.mark.integration]
+
+BENCHMARK = "pull-benchmark/pull-benchmark"
+AUTOMATIONS = 4
+QUARTERS = {(month, 1, 3, 0) for month in (1, 4, 7, 10)}
+SMALL_MATRIX = {"engines": ["wire"], "registries": ["eu"], "platforms": ["linux/amd64"], "concurrency": [1]}
+PICTURES = os.environ.get("PULLBENCH_TEST_PICTURES")
+"""A folder for screenshots, for those who want to look."""
+
+
+def write_spec(served: Served, lab: World, name: str, **changes: Any) -> str:
+    """A spec over the lab in the checkout; its path there."""
+    data = {**lab.spec(True), "name": name, "repetitions": 1, "warmup": 0, **changes}
+    path = Path("specs") / f"{name}.yaml"
+    (served.checkout / path).write_text(yaml.safe_dump(data))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    running = Served(tmp_path_factory.mktemp("serve"))
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def store(served: Served) -> ResultStore:
+    return ResultStore(str(served.checkout / "results"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser(need("chromium")) as opened:
+        yield opened
+
+
+def picture(browser: Browser, name: str) -> None:
+    if PICTURES:
+        time.sleep(1)  # for the eye: what fades in has arrived
+        browser.page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def start_in_the_form(served: Served, browser: Browser, spec: str, concurrency: int) -> str:
+    """From the list of deployments to a started run, as a person clicks; the run's ID."""
+    page = browser.page
+    page.goto(f"{served.ui}/deployments")
+    page.locator('a[href*="/deployments/deployment/"]').filter(has_text="pull-benchmark").first.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    browser.field("spec").locator("textarea").fill(spec)
+    field = browser.field("Concurrency")
+    field.get_by_role("button", name="Add item").click()
+    field.locator("input").fill(str(concurrency))
+    picture(browser, "form")
+    with page.expect_response("**/create_flow_run") as answer:
+        page.get_by_role("button", name="Submit").click()
+    run = str(answer.value.json()["id"])
+    page.goto(f"{served.ui}/runs/flow-run/{run}")
+    return run
+
+
+def test_a_benchmark_is_started_in_the_form_and_its_artifacts_lead_to_the_report(
+    served: Served, store: ResultStore, browser: Browser, lab: World
+) -> None:
+    spec = write_spec(served, lab, "from-the-form")
+    run = start_in_the_form(served, browser, spec, concurrency=3)
+    page = browser.page
+    assert served.wait(run)["type"] == "COMPLETED"
+    page.get_by_text("Completed", exact=True).first.wait_for()
+    picture(browser, "run")
+    measured = next(entry for entry in store.runs() if entry.name == "from-the-form")
+    assert {row["concurrency"] for row in store.table("pulls", measured.run_id).to_pylist()} == {3}
+
+    page.get_by_text("Artifacts", exact=True).first.click()
+    picture(browser, "artifacts")
+    page.locator('a[href*="/artifacts/artifact/"]').filter(has_text="report").first.click()
+    link = page.get_by_role("link", name="HTML report").first
+    address = link.get_attribute("href")
+    picture(browser, "report-artifact")
+    assert address == f"{served.reports}/{measured.run_id}/index.html"
+    page.goto(address)
+    page.get_by_text("from-the-form").first.wait_for()
+    picture(browser, "report")
+    assert measured.run_id in page.content()
+    assert browser.hosts == {"127.0.0.1"}, "no page asks anybody outside"
+
+
+def test_what_a_schema_can_tell_is_refused_before_a_run_is_there(served: Served) -> None:
+    refused = served.refusal(BENCHMARK, spec="specs/first.yaml", overrides={"concurrency": [0]})
+    assert refused.endswith("0 is less than the minimum of 1")
+
+
+def test_a_page_of_another_site_cannot_start_anything(served: Served, browser: Browser) -> None:
+    page = browser.page
+    page.goto(f"{served.reports}/")  # another port is another site
+    ask = "async (url) => (await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'})).ok"
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate(ask, f"{served.ui}/api/deployments/filter")
+    page.goto(f"{served.ui}/dashboard")
+    assert page.evaluate(ask, f"{served.ui}/api/deployments/filter")
+
+
+def test_every_schedule_has_its_next_dates_and_the_stress_test_is_quarterly(served: Served) -> None:
+    deployments = {entry["name"]: entry for entry in served.api("/deployments/filter", {})}
+    wanted = yaml.safe_load((served.checkout / "prefect.yaml").read_text())["deployments"]
+    slugs = {entry["name"]: [one["slug"] for one in entry.get("schedules", [])] for entry in wanted}
+    assert {name: [one["slug"] for one in entry["schedules"]] for name, entry in deployments.items()} == slugs
+    quarterly = deployments["stress-test"]["schedules"][0]
+    assert quarterly["schedule"]["cron"] == "0 3 1 1,4,7,10 *"
+    assert quarterly["active"]
+
+    scheduled = [entry["id"] for entry in deployments.values() if entry["schedules"]]
+    dates = served.next_dates(scheduled)
+    assert set(dates) == set(scheduled)
+    stress = dates[deployments["stress-test"]["id"]]
+    assert all((date.month, date.day, date.hour, date.minute) in QUARTERS for date in stress), stress
+    assert min(stress) > datetime.now(UTC)
+
+
+def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_notification_block(
+    served: Served, store: ResultStore, lab: World
+) -> None:
+    small: dict[str, Any] = {"matrix": SMALL_MATRIX, "repetitions": 3, "pulls_per_trial": 6}
+    write_spec(served, lab, "told", **small)
+    request = Request(
+        spec=served.checkout / "specs" / "told.yaml", results=str(served.checkout / "results"), report=False
+    )
+    prepared = Prepared(request)
+    with prepared.session:
+        good = conduct(prepared, Checking(), Checking())
+    Baselines(store).set(good.run_id, datetime.now(UTC))
+    with Listener() as listener:
+        make_webhook_block(served, "on-call", listener.url)
+        environment = {"PREFECT_API_URL": f"{served.ui}/api"}
+        done = served.shell.run("automations", "install", "--notify", "custom-webhook/on-call", **environment)
+        assert done.code == 0, done.err
+        assert [line.split("  ")[0] for line in done.out.splitlines()] == ["changed"] * AUTOMATIONS, done.out
+        spec = write_spec(served, lab, "told", **small, timeout_s=0.001)
+        run = served.begin(BENCHMARK, spec=spec, report=False)
+        assert served.wait(run)["message"].endswith("complete, SLO missed: success_rate, consecutive_failures")
+        told = listener.wait_for(3)
+    bad = next(entry for entry in store.runs() if entry.name == "told")
+    assert set(told) == {
+        "pullbench: told missed its SLO",
+        "pullbench: pulls of told fail",
+        "pullbench: told got worse",
+    }
+    assert all(f"Run {bad.run_id} at local" in text for text in told.values()), told
+    assert "18 pulls in a row" not in told["pullbench: pulls of told fail"], "told while the run goes on"
+    assert f"baseline {good.run_id}" in told["pullbench: told got worse"]
+    assert len(served.api("/automations/filter", {})) == AUTOMATIONS
+
+
+def finished(store: ResultStore, name: str, at_least: int, served: Served, flow_run: str) -> str:
+    """Wait for so many stored trials of the newest run of a name; its run_id."""
+    until = time.monotonic() + 120
+    while True:
+        for run in store.runs():
+            if run.name == name and len(store.finished_trials(run.run_id)) >= at_least:
+                return run.run_id
+        state = served.api(f"/flow_runs/{flow_run}")["state"]
+        assert state["type"] in ("SCHEDULED", "PENDING", "RUNNING"), state
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def test_a_run_survives_a_cancel_in_the_ui_and_the_end_of_serve_which_leaves_no_process(
+    served: Served, store: ResultStore, browser: Browser, lab: World
+) -> None:
+    steady = {"load": {"mode": "open", "rate": 4, "arrivals": "uniform"}, "pulls_per_trial": 4}  # a second a trial
+    spec = write_spec(served, lab, "interrupted", matrix=SMALL_MATRIX, repetitions=30, **steady)
+    first = served.begin(BENCHMARK, spec=spec, report=False)
+    page = browser.page
+    page.goto(f"{served.ui}/runs/flow-run/{first}")
+    run_id = finished(store, "interrupted", 2, served, first)
+    page.get_by_role("button", name="Cancel").first.click()
+    picture(browser, "cancel")
+    clicked = datetime.now(UTC)
+    page.get_by_role("button", name="Confirm").click()
+    assert served.wait(first)["type"] == "CANCELLED"
+    run = store.run(run_id)
+    assert run.status == "incomplete"
+    assert run.finished_at is not None and (run.finished_at - clicked).total_seconds() < 15
+    kept = store.finished_trials(run_id)
+    assert 2 <= len(kept) < run.trials_planned
+
+    second = served.begin(BENCHMARK, spec=spec, report=False, resume=run_id)
+    finished(store, "interrupted", len(kept) + 2, served, second)
+    assert len(served.family()) >= 4, "the command, its server, its worker, and a run"
+    before = served.furniture()
+    code, left = served.end(signal.SIGINT)
+    assert (code, left) == (0, [])
+    resumed = store.run(run_id)
+    assert resumed.status == "incomplete"
+    assert kept < store.finished_trials(run_id), "what was kept stays, and the resumed run added to it"
+
+    said = served.start()
+    for label in ("work pools", "deployments", "automations"):
+        assert next(line for line in said if line.startswith(label)).endswith("as they were"), said
+    assert served.furniture() == before
+    assert served.api(f"/flow_runs/{second}")["state"]["type"] == "CANCELLED"
