@@ -183,6 +183,8 @@ def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
                 _measure(left, run, facts, session, steps, progress)
                 _check_all_is_there(run, plan, session)
         run = session.finish(run, "complete" if stopped is None else "incomplete", stopped)
+    elif run.status != "complete":  # stopped after its last trial, before that was written down
+        run = session.finish(run, "complete")
     return _conclude(run, session, request, steps, progress)
 
 

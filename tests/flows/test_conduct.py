@@ -300,6 +300,19 @@ def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path
         conduct(prepare(tmp_path, matrix=matrix, budget={"bytes": 5000}), calls, calls)
 
 
+def test_a_run_that_was_stopped_after_its_last_trial_is_complete_when_it_is_resumed(tmp_path: Path) -> None:
+    calls = Calls(stop_after=6)
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepare(tmp_path), calls, calls)
+    stopped = stored_run(tmp_path)
+    assert (stopped.status, stopped.trials_planned) == ("incomplete", 6)
+    resumed = Calls()
+    outcome = conduct(prepare(tmp_path, resume=stopped.run_id), resumed, resumed)
+    assert resumed.measured_trials == []
+    assert (stored_run(tmp_path).status, outcome.document["status"]) == ("complete", "complete")
+    assert len(ResultStore(str(tmp_path / "results")).frame("pulls", stopped.run_id)) == 6 * 2
+
+
 def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
     batches: list[str] = []
 
