@@ -1,7 +1,6 @@
 """Made-up runs, each stored once a session."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable
 
 import pytest
@@ -32,11 +31,16 @@ def with_texts(store: ResultStore, run_id: str) -> StoredRun:
 
 @pytest.fixture(scope="session")
 def make() -> Make:
-    """Reads back the run that a recipe makes."""
+    """Reads back the run that a recipe makes; a frame of it that a test writes into is its own (pandas copies on write)."""
 
-    stores = itertools.count()
+    made_before: dict[str, StoredRun] = {}
 
     def made(recipe: Recipe) -> StoredRun:
-        return with_texts(synthetic.make(f"memory://report-{next(stores)}", recipe), recipe.run_id)
+        key = repr(recipe)
+        if key not in made_before:
+            store = synthetic.make(f"memory://report-{len(made_before)}", recipe)
+            made_before[key] = with_texts(store, recipe.run_id)
+        run = made_before[key]
+        return dataclasses.replace(run, trials=run.trials.copy(deep=False), pulls=run.pulls.copy(deep=False))
 
     return made

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.record import Pull, Run, Transfer, TrialRecord, TrialResult
+from pullbench.store import schema
 from pullbench.store.dataset import ResultStore
 
 RUN_ID = "20261123T161500Z-3fa2"
@@ -183,22 +185,60 @@ class _Maker:
         return made
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A record in its place: what `to_table` is given of many trials at once."""
+
+    place: dict[str, Any]
+    record: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return self.place[name] if name in self.place else getattr(self.record, name)
+
+
 def make(folder: Path | str, recipe: Recipe | None = None) -> ResultStore:
     """A store with one made-up run, compacted as a finished run is; a folder that has some gets one more."""
     recipe = recipe or Recipe()
-    maker, store, number, run_id = _Maker(recipe), ResultStore(str(folder)), 0, recipe.run_id
+    done, finished_at = trials_of(recipe)
+    store, run_id = ResultStore(str(folder)), recipe.run_id
+    put_compacted(store, run_id, "office", done)
+    store.write_checks(run_id, "office", CHECKS, recipe.started_at)
+    store.write_run(_run(recipe, finished_at, len(done)))
+    return store
+
+
+def trials_of(recipe: Recipe) -> tuple[list[tuple[Trial, TrialResult]], datetime]:
+    """The trials of a recipe's run in their order, and when the last one ended."""
+    maker, done = _Maker(recipe), list[tuple[Trial, TrialResult]]()
     for block in range(recipe.warmup + recipe.blocks):
         order = _cells(recipe)
         maker.random.shuffle(order)
         for cell in order:
             warmup = block < recipe.warmup
-            trial = Trial(number=number, block=block, warmup=warmup, cell=cell, images=tuple(recipe.images))
-            store.write_trial(run_id, "office", trial, maker.trial(cell, warmup=warmup))
-            number += 1
-    store.compact(run_id)
-    store.write_checks(run_id, "office", CHECKS, recipe.started_at)
-    store.write_run(_run(recipe, maker.now, number))
-    return store
+            trial = Trial(number=len(done), block=block, warmup=warmup, cell=cell, images=tuple(recipe.images))
+            done.append((trial, maker.trial(cell, warmup=warmup)))
+    return done, maker.now
+
+
+def rows_by_table(
+    run_id: str, vantage: str, done: Sequence[tuple[Trial, TrialResult]]
+) -> dict[schema.TableName, list[_Row]]:
+    """What `to_table` makes the tables of these trials from."""
+    rows: dict[schema.TableName, list[_Row]] = {"pulls": [], "transfers": [], "trials": []}
+    for trial, result in done:
+        place = schema.coordinates(run_id, vantage, trial)
+        rows["pulls"] += [_Row(place, pull) for pull in result.pulls]
+        rows["transfers"] += [_Row(place, transfer) for transfer in result.transfers]
+        rows["trials"].append(_Row(place, result.record))
+    return rows
+
+
+def put_compacted(store: ResultStore, run_id: str, vantage: str, done: Sequence[tuple[Trial, TrialResult]]) -> None:
+    """What `write_trial` of each and `compact` leave, at once: by way of a part a trial it takes several times as long."""
+    numbers = [trial.number for trial, _ in done]
+    for name, rows in rows_by_table(run_id, vantage, done).items():
+        table = schema.conformed(schema.RELAXED[name], schema.to_table(name, rows, {}))
+        store._put(name, run_id, "compacted.parquet", table, numbers)
 
 
 def _cells(recipe: Recipe) -> list[Cell]:

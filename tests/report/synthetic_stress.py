@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
@@ -21,7 +20,7 @@ from pullbench.store import schema
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
 from pullbench.store.selection import to_frame
-from tests.report.synthetic import RUN_ID, STARTED_AT
+from tests.report.synthetic import RUN_ID, STARTED_AT, put_compacted, rows_by_table
 
 _BYTES = 10_000_000
 LONG = Stress(steps=[1, 2, 4, 8, 16, 32])
@@ -81,17 +80,12 @@ class MadeUpStore:
     ) -> pd.DataFrame:
         if table == "checks":
             return pd.DataFrame()
-        rows = {"trials": lambda made: [made.record], "pulls": lambda made: made.pulls, "transfers": lambda made: ()}
-        parts = [
-            schema.to_table(table, rows[table](made), schema.coordinates(RUN_ID, "office", trial))  # type: ignore[no-untyped-call]
-            for trial, made in self._trials
-        ]
-        return rows_of(to_frame(table, pa.concat_tables(parts)))(columns=columns, where=where)
+        rows = rows_by_table(RUN_ID, "office", self._trials)[table]
+        return rows_of(to_frame(table, schema.to_table(table, rows, {})))(columns=columns, where=where)
 
     def into(self, store: ResultStore) -> ResultStore:
         """The same run in a real store."""
-        for trial, made in self._trials:
-            store.write_trial(RUN_ID, "office", trial, made)
+        put_compacted(store, RUN_ID, "office", self._trials)
         store.write_run(self.run(RUN_ID))
         return store
 
