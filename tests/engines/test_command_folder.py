@@ -37,7 +37,7 @@ def test_a_process_that_works_for_it_ends_with_it() -> None:
         environment = {"PATH": os.environ["PATH"], MARK: str(folder.path)}
         process = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
         other = subprocess.Popen(["sleep", "60"], env={**environment, MARK: f"{folder.path}-2"})
-    assert process.wait(5) == -9
+    assert process.wait(60) == -9
     assert other.poll() is None
     other.kill()
     other.wait()

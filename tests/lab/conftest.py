@@ -30,9 +30,9 @@ def ask(url: str, path: str, method: str = "GET", **headers: str) -> Answer:
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    """Whether it came true within ten seconds; waits for what another thread does after an answer."""
+    """Whether it came true within a minute; waits for what another thread does after an answer."""
     done = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return True
         done.wait(0.01)

@@ -157,7 +157,7 @@ def test_the_lab_ends_with_its_stdin_or_a_signal_and_tidies_up(tmp_path: Path, w
         process.stdin.close()
     else:
         process.send_signal(signal.Signals[way])
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert process.stdout is not None
     assert process.stdout.read() == b""
     process.stdout.close()
