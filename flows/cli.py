@@ -19,7 +19,7 @@ from flows.compare_cli import baseline_app
 from flows.far_cli import app as far_app
 from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
-from flows.options import Json, Reports, Results, RunId, Sets, SpecFile
+from flows.options import Json, LogJson, Reports, Results, RunId, Sets, SpecFile
 from flows.runs_cli import app as runs_app
 from flows.serve_cli import app as serve_app
 from flows.serve_cli import automations_app
@@ -86,12 +86,7 @@ def run(
     vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
     skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
-    log_json: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", envvar="PULLBENCH_LOG_JSON", help="Append log lines (ECS JSON), a line a failed pull."
-        ),
-    ] = None,
+    log_json: LogJson = None,
     as_json: Json = False,
 ) -> None:
     """Measure: facts, plan, preflight, trials, Parquet, report."""

@@ -14,7 +14,8 @@ from flows.budget import BudgetMeter, shortfalls
 from flows.logged import LoggedProgress, open_log, tell_stderr
 from flows.ramp import climb
 from flows.setup_view import setup_lines
-from pullbench.bench.session import Session, Stored
+from pullbench.bench.resuming import Stored
+from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec, load_stress_spec
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
 from pullbench.model.facts import Facts
@@ -164,9 +165,7 @@ def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     if stored is None or not stored.over:
         for line in setup_lines(plan, session.spec):
             progress.note(line)
-        for shortfall in (
-            shortfalls(session.spec.budget, plan) if stored is None and request.kind == "benchmark" else ()
-        ):
+        for shortfall in shortfalls(session.spec.budget, plan) if stored is None and request.kind != "stress" else ():
             progress.note(f"{shortfall}: the run stops there")
         stopped = None
         with _closing(session, run):

@@ -64,7 +64,7 @@ class ShellProgress:
         self._lines = Pace()
 
     def note(self, text: str) -> None:
-        self._console.print(plain(text))
+        self._console.print(plain(text), soft_wrap=not self._console.is_terminal)  # a line of a log stays one
 
     def planned(self, run: Run, plan: Plan, done: int) -> None:
         self._done, self._total = done, len(plan.trials)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Json, Reports, Results, Sets, SpecFile
+from flows.options import Json, LogJson, Reports, Results, Sets, SpecFile
 
 app = typer.Typer()
 
@@ -73,6 +73,7 @@ def fleet(
     no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
+    log_json: LogJson = None,
     as_json: Json = False,
 ) -> None:
     """Measure a fleet: many nodes of a Dask cluster pull one image at the same moment, with and without a mirror."""
@@ -90,6 +91,7 @@ def fleet(
         resume=resume,
         skip_preflight=skip_preflight,
         report=not no_report,
+        log_json=log_json,
         as_json=as_json,
     )
     raise typer.Exit(code)

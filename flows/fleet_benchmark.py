@@ -67,6 +67,7 @@ def fleet_benchmark(
             resume=resume,
             skip_preflight=skip_preflight,
             report=report,
+            log_json=None if shell is None else shell.log_json,
             kind="fleet",
         )
         return Prepared(request, block=prefect_secret, session=functools.partial(FleetSession, fleet=fleet))

@@ -15,6 +15,15 @@ Sets = Annotated[
 Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a folder or an fsspec URL.")]
 Reports = Annotated[Path, typer.Option(metavar="DIR", help="Where HTML reports go.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
+LogJson = Annotated[
+    Path | None,
+    typer.Option(
+        "--log-json",
+        metavar="FILE",
+        envvar="PULLBENCH_LOG_JSON",
+        help="Append log lines (ECS JSON), a line a failed pull.",
+    ),
+]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it; 'latest'; a label; or a name.")
 ]

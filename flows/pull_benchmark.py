@@ -37,10 +37,18 @@ _ARTIFACT_EVERY_S = 3.0
 class Invocation:
     """What the shell hands to a flow that it calls in its own process, beside the parameters; and gets back."""
 
-    def __init__(self, prepared: Prepared | None, progress: Progress, settings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        prepared: Prepared | None,
+        progress: Progress,
+        settings: Sequence[str] = (),
+        log_json: Path | None = None,
+    ) -> None:
         self.prepared = prepared
         self.settings = tuple(settings)
         """As the user gave them, for a flow that prepares by itself: its parameter has them without secrets."""
+        self.log_json = log_json
+        """For such a flow: where log lines go."""
         self.progress = progress
         self.outcome: Outcome | None = None
         self.error: Exception | None = None

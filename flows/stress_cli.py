@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Json, Reports, Results, Sets, SpecFile
+from flows.options import Json, LogJson, Reports, Results, Sets, SpecFile
 from pullbench.errors import UsageError
 
 app = typer.Typer()
@@ -31,6 +31,7 @@ def stress(
     vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
     skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    log_json: LogJson = None,
     as_json: Json = False,
 ) -> None:
     """Raise the load until an objective is missed: how much holds, where it breaks, how it recovers."""
@@ -45,6 +46,7 @@ def stress(
         vantage=vantage,
         skip_preflight=skip_preflight,
         report=not no_report,
+        log_json=log_json,
         as_json=as_json,
         kind="stress",
     )

@@ -37,7 +37,7 @@ class StressProgress(ShellProgress):
             self._advance()
         elif self._lines.due():
             failed = f", {self._failed:,} failed" if self._failed else ""
-            left = self._lines.left(self._done, self._total)
+            left = self._lines.left(self._done, self._total).replace("about", "at most")
             self.note(f"{self._done:,} of at most {count(self._total, 'pull')}{failed}{left}")
 
 

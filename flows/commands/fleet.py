@@ -23,6 +23,7 @@ def run_fleet(
     resume: str | None,
     skip_preflight: bool,
     report: bool,
+    log_json: Path | None = None,
     as_json: bool,
 ) -> int:
     """Measure a spec on a fleet; the exit code."""
@@ -33,7 +34,7 @@ def run_fleet(
     from flows.pull_benchmark import Invocation
 
     return told(
-        Invocation(None, progress, sets),
+        Invocation(None, progress, sets, log_json),
         lambda: fleet_benchmark(
             spec=str(spec),
             scheduler=scheduler,

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +15,7 @@ from pullbench.bench.cold_push import left_lines
 from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.proxy_cache import ProxyCache, Ready
+from pullbench.bench.resuming import Stored, check_goes_on, latest_unfinished
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
 from pullbench.daemon.docker import DockerDaemon
@@ -34,18 +34,6 @@ from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore, new_run_id
 from pullbench.store.ledger import Ledger
 from pullbench.store.pushed import PushedImages
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """A run that was begun: its record, facts and plan, and the trials that are done."""
-
-    run: Run
-    facts: Facts
-    plan: Plan
-    finished: frozenset[int]
-    over: bool
-    """Nothing is left to measure."""
 
 
 class Session:
@@ -133,18 +121,9 @@ class Session:
         Raises UsageError where the spec, the vantage or the kind is another than the run's, an engine of it is gone or has another
         store, or nothing was measured because the run did not know its images.
         """
-        run = self._latest_unfinished() if run_id == "latest" else self.store.run(run_id)
+        run = latest_unfinished(self.store, self.loaded, self.kind) if run_id == "latest" else self.store.run(run_id)
         run_id = run.run_id
-        if run.kind != self.kind:
-            command = "run" if run.kind == "benchmark" else run.kind
-            raise UsageError(f"--resume {run_id}: it is a {run.kind} run: go on with `pullbench {command}`")
-        if run.spec_hash != self.loaded.hash:
-            raise UsageError(
-                f"--resume {run_id}: the run was made of another spec than {self.loaded.source} ({self._differing(run)}); "
-                "give the spec and the --set values that it was started with, or start a new run"
-            )
-        if run.vantage != self.vantage:
-            raise UsageError(f"--resume {run_id}: it was measured at vantage '{run.vantage}', not '{self.vantage}'")
+        check_goes_on(run, self.loaded, kind=self.kind, vantage=self.vantage)
         facts = Facts.from_json(run.facts)
         made = self.plan(facts)
         if (missing := unknown_image(made, facts)) is not None:
@@ -272,20 +251,6 @@ class Session:
     def _measure_ceiling(self) -> None:
         if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):
             self._ceiling = Ceiling(bytes_per_s=client_ceiling(), cores=usable_cores())
-
-    def _latest_unfinished(self) -> Run:
-        for run in self.store.runs():
-            if run.status != "complete" and (run.spec_hash, run.kind) == (self.loaded.hash, self.kind):
-                return run
-        raise UsageError(
-            f"--resume latest: no unfinished run of {self.loaded.source} is stored; `pullbench runs` lists them"
-        )
-
-    def _differing(self, run: Run) -> str:
-        """Top keys of the spec that differ from the run's, for people."""
-        then, now = json.loads(run.spec), self.spec.redacted()
-        keys = [key for key in now if key != "budget" and then.get(key) != now[key]]
-        return f"differs in: {', '.join(keys)}" if keys else "differs in a secret's value or a file's place"
 
     def _check_engines_are_back(self, run_id: str, made: Plan, facts: Facts) -> None:
         found = [self.engines[name].facts() for name in sorted({cell.engine for cell in made.cells})]

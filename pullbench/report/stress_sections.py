@@ -183,6 +183,8 @@ def _recovery_card(found: Stressed) -> Html:
     kind, word = {True: ("good", "recovered"), False: ("bad", "not recovered"), None: ("open", "not measured")}[back]
     if seen is None:
         return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", "No step of the way down was measured.")
+    if back is False and seen.held_at is not None:
+        word = "held, still slower"  # the time on the card is that until it held
     value = numbers.seconds(seen.after_s)
     value = value if seen.after_s is None else f"≤ {value}"
     held = "" if seen.held_at is None else f"until it held, at {load(found.stress.ramp, seen.held_at)}"

@@ -17,7 +17,7 @@ from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageE
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan, Trial, plan
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import Run, RunKind, TrialResult
 from pullbench.model.spec import Budget
 from pullbench.store.dataset import ResultStore
 from tasks.calls import PreflightCall, ReportCall, TrialBatch
@@ -64,10 +64,19 @@ class Checking(Calls):
         return call.run()
 
 
-def prepare(folder: Path, *, resume: str | None = None, skip_preflight: bool = False, **changes: object) -> Prepared:
+def prepare(
+    folder: Path,
+    *,
+    resume: str | None = None,
+    skip_preflight: bool = False,
+    kind: RunKind = "benchmark",
+    **changes: object,
+) -> Prepared:
     path = folder / "spec.yaml"
     path.write_text(yaml.safe_dump(spec_data(**changes)))
-    request = Request(spec=path, results=str(folder / "results"), resume=resume, skip_preflight=skip_preflight)
+    request = Request(
+        spec=path, results=str(folder / "results"), resume=resume, skip_preflight=skip_preflight, kind=kind
+    )
     prepared = Prepared(request)
     prepared.use_facts(facts_for(prepared.session.spec))
     return prepared
@@ -218,18 +227,21 @@ def test_the_latest_unfinished_run_of_a_spec_is_resumed_by_that_word(tmp_path: P
     assert {run.status for run in ResultStore(str(tmp_path / "results")).runs()} == {"complete"}
 
 
-def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["benchmark", "fleet"])
+def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one_goes_on(
+    kind: RunKind, tmp_path: Path
+) -> None:
     calls = Calls()
     with pytest.raises(
         IncompleteError, match=r"budget.bytes: 8.04 kB of 5.00 kB used after trial 1; 4 trials are left"
     ):
-        conduct(prepare(tmp_path, budget={"bytes": 5000}), calls, calls)
+        conduct(prepare(tmp_path, kind=kind, budget={"bytes": 5000}), calls, calls)
     assert calls.measured_trials == [0, 1]
     assert calls.notes == ["budget.bytes: the plan needs 24.1 kB, the budget has 5.00 kB: the run stops there"]
     run = stored_run(tmp_path)
     assert run.status == "incomplete"
     rest = Calls()
-    conduct(prepare(tmp_path, resume=run.run_id, budget={"bytes": 500_000}), rest, rest)
+    conduct(prepare(tmp_path, kind=kind, resume=run.run_id, budget={"bytes": 500_000}), rest, rest)
     assert rest.measured_trials == [2, 3, 4, 5]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.console import cells_table, print_stopping_findings, print_verdict
+from flows.console import ShellProgress, cells_table, print_stopping_findings, print_verdict
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers
 from pullbench.report.documents import run_document
@@ -103,6 +103,14 @@ def test_a_hostile_name_is_no_markup_and_steers_no_terminal(document: dict[str, 
     row = document["slo"][0] | {"missed_by": ["[red]\x1b[31mx"]}
     said = verdict(document | {"slo": [row]})
     assert "[red]" in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(False, 1), (True, 2)])
+def test_a_note_is_one_line_where_there_is_no_terminal(terminal: bool, lines: int) -> None:
+    console = Console(file=io.StringIO(), width=40, force_terminal=terminal)
+    ShellProgress(console).note("step 0, up: 1 pull at once: mean pull 153 ms, held")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("\n") == lines
 
 
 def test_the_console_loads_no_pandas() -> None:

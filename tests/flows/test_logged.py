@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from flows.check import check
+from flows.cli import app
 from flows.conduct import Prepared, Request, conduct
 from pullbench.bench.session import Session
 from pullbench.errors import IncompleteError, PreflightFailed, UsageError
@@ -130,6 +132,23 @@ def test_a_log_that_is_asked_for_by_name_goes_before_the_environments(tmp_path: 
     conduct(other, Calls(), Calls())
     assert actions(named)["run-ended"] == 1
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("called", "arguments"),
+    [
+        ("flows.commands.measure.run_spec", ["run", "spec.yaml"]),
+        ("flows.commands.measure.run_spec", ["stress", "spec.yaml"]),
+        ("flows.commands.fleet.run_fleet", ["fleet", "spec.yaml", "--scheduler", "tcp://127.0.0.1:8786"]),
+    ],
+)
+def test_every_command_that_measures_passes_on_where_its_log_goes(
+    called: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(called, lambda *_, **options: given.update(options) or 0)
+    assert CliRunner().invoke(app, [*arguments, "--log-json", "log.json"]).exit_code == 0
+    assert given["log_json"] == Path("log.json")
 
 
 def test_without_being_asked_nothing_is_logged(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ class Screen:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def print(self, text: object) -> None:
+    def print(self, text: object, **_: object) -> None:
         self.lines.append(str(text))
 
 

@@ -1,6 +1,7 @@
 """Forty nodes on four Dask workers pull one image through a real pull-through; the registry's own log is the judge."""
 
 import datetime
+import json
 import subprocess
 import sys
 import time
@@ -102,7 +103,8 @@ def test_forty_nodes_pull_at_once_and_origin_bytes_are_those_of_the_registrys_lo
 ) -> None:
     [image] = shell.push_images(upstream.url, "--count", "1", "--size", "2MB", "--layers", "4", "--preset", "realistic")
     (shell.folder / "fleet.yaml").write_text(yaml.safe_dump(spec_of(upstream, mirror, image)))
-    options = ("--scheduler", scheduler, "--nodes", str(NODES), "--skip-preflight", "--json")
+    log = shell.folder / "fleet-log.json"
+    options = ("--scheduler", scheduler, "--nodes", str(NODES), "--skip-preflight", "--json", "--log-json", str(log))
     done = shell.run("fleet", "fleet.yaml", *options, PYTHONPATH=str(ROOT))
     assert done.code == 0, done.err
 
@@ -131,3 +133,5 @@ def test_forty_nodes_pull_at_once_and_origin_bytes_are_those_of_the_registrys_lo
     assert told_direct["origin_share"] == 1
     page = Path(done.document["report"]).read_text()
     assert "How the image spreads through the fleet" in page
+    logged_actions = [json.loads(line)["event"]["action"] for line in log.read_text().splitlines()]
+    assert logged_actions == ["run-started", *["trial-measured"] * 4, "run-ended"]

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import Error
+from playwright.sync_api import Error, Page
 
 from flows.conduct import Prepared, Request, conduct
 from pullbench.lab.world import World
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
-from tests.flows.test_conduct import Checking
+from tests.flows.test_conduct import Calls
 from tests.integration.browser import Browser, open_browser
 from tests.integration.conftest import need
 from tests.integration.served import Served
@@ -28,6 +28,7 @@ BENCHMARK = "pull-benchmark/pull-benchmark"
 AUTOMATIONS = 4
 QUARTERS = {(month, 1, 3, 0) for month in (1, 4, 7, 10)}
 SMALL_MATRIX = {"engines": ["wire"], "registries": ["eu"], "platforms": ["linux/amd64"], "concurrency": [1]}
+QUICK = {"report": False, "skip_preflight": True}
 PICTURES = os.environ.get("PULLBENCH_TEST_PICTURES")
 """A folder for screenshots, for those who want to look."""
 
@@ -59,6 +60,13 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Left blank afterwards: the UI's pages go on asking and drawing, at the cost of what is measured next."""
+    yield browser.page
+    browser.page.goto("about:blank")
+
+
 def picture(browser: Browser, name: str) -> None:
     if PICTURES:
         time.sleep(1)  # for the eye: what fades in has arrived
@@ -69,7 +77,10 @@ def start_in_the_form(served: Served, browser: Browser, spec: str, concurrency: 
     """From the list of deployments to a started run, as a person clicks; the run's ID."""
     page = browser.page
     page.goto(f"{served.ui}/deployments")
-    page.locator('a[href*="/deployments/deployment/"]').filter(has_text="pull-benchmark").first.click()
+    deployment = page.locator('a[href*="/deployments/deployment/"]').filter(has_text="pull-benchmark").first
+    deployment.wait_for()
+    picture(browser, "deployments")
+    deployment.click()
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("Custom run").click()
     browser.field("spec").locator("textarea").fill(spec)
@@ -85,11 +96,10 @@ def start_in_the_form(served: Served, browser: Browser, spec: str, concurrency: 
 
 
 def test_a_benchmark_is_started_in_the_form_and_its_artifacts_lead_to_the_report(
-    served: Served, store: ResultStore, browser: Browser, lab: World
+    served: Served, store: ResultStore, browser: Browser, page: Page, lab: World
 ) -> None:
     spec = write_spec(served, lab, "from-the-form")
     run = start_in_the_form(served, browser, spec, concurrency=3)
-    page = browser.page
     assert served.wait(run)["type"] == "COMPLETED"
     page.get_by_text("Completed", exact=True).first.wait_for()
     picture(browser, "run")
@@ -115,8 +125,7 @@ def test_what_a_schema_can_tell_is_refused_before_a_run_is_there(served: Served)
     assert refused.endswith("0 is less than the minimum of 1")
 
 
-def test_a_page_of_another_site_cannot_start_anything(served: Served, browser: Browser) -> None:
-    page = browser.page
+def test_a_page_of_another_site_cannot_start_anything(served: Served, page: Page) -> None:
     page.goto(f"{served.reports}/")  # another port is another site
     ask = "async (url) => (await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '{}'})).ok"
     with pytest.raises(Error, match="Failed to fetch"):
@@ -152,7 +161,7 @@ def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_
     )
     prepared = Prepared(request)
     with prepared.session:
-        good = conduct(prepared, Checking(), Checking())
+        good = conduct(prepared, Calls(), Calls())
     Baselines(store).set(good.run_id, datetime.now(UTC))
     with Listener() as listener:
         make_webhook_block(served, "on-call", listener.url)
@@ -161,7 +170,7 @@ def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_
         assert done.code == 0, done.err
         assert [line.split("  ")[0] for line in done.out.splitlines()] == ["changed"] * AUTOMATIONS, done.out
         spec = write_spec(served, lab, "told", **small, timeout_s=0.001)
-        run = served.begin(BENCHMARK, spec=spec, report=False)
+        run = served.begin(BENCHMARK, spec=spec, **QUICK)
         assert served.wait(run)["message"].endswith("complete, SLO missed: success_rate, consecutive_failures")
         told = listener.wait_for(3)
     bad = next(entry for entry in store.runs() if entry.name == "told")
@@ -186,16 +195,15 @@ def finished(store: ResultStore, name: str, at_least: int, served: Served, flow_
         state = served.api(f"/flow_runs/{flow_run}")["state"]
         assert state["type"] in ("SCHEDULED", "PENDING", "RUNNING"), state
         assert time.monotonic() < until
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def test_a_run_survives_a_cancel_in_the_ui_and_the_end_of_serve_which_leaves_no_process(
-    served: Served, store: ResultStore, browser: Browser, lab: World
+    served: Served, store: ResultStore, browser: Browser, page: Page, lab: World
 ) -> None:
-    steady = {"load": {"mode": "open", "rate": 4, "arrivals": "uniform"}, "pulls_per_trial": 4}  # a second a trial
-    spec = write_spec(served, lab, "interrupted", matrix=SMALL_MATRIX, repetitions=30, **steady)
-    first = served.begin(BENCHMARK, spec=spec, report=False)
-    page = browser.page
+    steady = {"load": {"mode": "open", "rate": 8, "arrivals": "uniform"}, "pulls_per_trial": 4}  # half a second a trial
+    spec = write_spec(served, lab, "interrupted", matrix=SMALL_MATRIX, repetitions=200, **steady)
+    first = served.begin(BENCHMARK, spec=spec, **QUICK)
     page.goto(f"{served.ui}/runs/flow-run/{first}")
     run_id = finished(store, "interrupted", 2, served, first)
     page.get_by_role("button", name="Cancel").first.click()
@@ -203,13 +211,14 @@ def test_a_run_survives_a_cancel_in_the_ui_and_the_end_of_serve_which_leaves_no_
     clicked = datetime.now(UTC)
     page.get_by_role("button", name="Confirm").click()
     assert served.wait(first)["type"] == "CANCELLED"
+    page.goto("about:blank")
     run = store.run(run_id)
     assert run.status == "incomplete"
     assert run.finished_at is not None and (run.finished_at - clicked).total_seconds() < 15
     kept = store.finished_trials(run_id)
     assert 2 <= len(kept) < run.trials_planned
 
-    second = served.begin(BENCHMARK, spec=spec, report=False, resume=run_id)
+    second = served.begin(BENCHMARK, spec=spec, resume=run_id, **QUICK)
     finished(store, "interrupted", len(kept) + 2, served, second)
     assert len(served.family()) >= 4, "the command, its server, its worker, and a run"
     before = served.furniture()

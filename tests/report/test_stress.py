@@ -228,6 +228,11 @@ def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun,
     assert "stress test" in stress_sections.header(found, broken)
 
 
+def test_the_card_of_a_service_that_held_again_and_is_slower_says_both() -> None:
+    stored = synthetic_stress.stored(Service(slower_after=1.4, noise=0.005))
+    assert "held, still slower" in stress_sections.findings(stressed(stored))
+
+
 def svgs(markup: str) -> list[ElementTree.Element]:
     found = re.findall(r'<svg role="img".*?</svg>', markup, flags=re.DOTALL)
     linked = '<svg xmlns:xlink="http://www.w3.org/1999/xlink" '
