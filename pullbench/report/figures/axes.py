@@ -69,14 +69,6 @@ def _elapsed_tick(value: float) -> str:
     return f"{value / 60:g} min" if value >= 60 and value % 60 == 0 else seconds_tick(value)
 
 
-def rate_tick(value: float) -> str:
-    """`40 MB/s`."""
-    for unit, size in (("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)):
-        if value >= size:
-            return f"{float(f'{value / size:.4g}'):g} {unit}"
-    return f"{value:g} B/s"
-
-
 def ratio_tick(value: float) -> str:
     """`2×`, and `½×` for a half."""
     named = {0.5: "½", 0.25: "¼", 0.125: "⅛"}
