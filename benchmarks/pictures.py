@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
         pages["trend"] = render_trend(results, HISTORY, None, reports)
         for run_id in (before, after):
             render_run_report(results, run_id, reports)
-        pages["site"] = build_site(store, reports)
+        pages["site"] = build_site(store, reports).page
         with _browser() as tab:
             for name, page in pages.items():
                 take(tab, page, folder / f"{name}.png")

@@ -151,7 +151,8 @@ def write_runs(results: str, runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         small, store = synthetic.make(folder, _RUN_RECIPE), ResultStore(results)
         random, first = np.random.default_rng(1), small.run(RUN_ID)
-        tables = {name: small.table(name, RUN_ID) for name in ("pulls", "transfers", "trials")}
+        names: tuple[TableName, ...] = ("pulls", "transfers", "trials")
+        tables = {name: small.table(name, RUN_ID) for name in names}
         for number in range(runs):
             run_id, later = f"run-{number:04d}", timedelta(weeks=number)
             level = float(np.exp(random.normal(0, 0.02))) * (1.2 if number >= runs // 2 else 1.0)

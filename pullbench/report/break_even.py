@@ -21,6 +21,8 @@ COLUMNS = [
     *(*HELD[:2], "proxy", *HELD[2:]),
     *("cold_s", "warm_s", "direct_s", "pulls", "low", "high", "blocks", "verdict", "says"),
 ]
+_COLUMNS = [*FACTORS, "trial", "block", "warmup", "ok", "queued_s", "duration_s"]
+"""What is read here of a pull: a copy of every column of a million pulls is large."""
 _NAMES = {"cold": "through a cold cache", "warm": "through a warm one", DIRECT: "directly"}
 
 _Blocks = dict[int, float]
@@ -56,9 +58,9 @@ def _mirrors(stored: StoredRun) -> set[str]:
 
 def _times(stored: StoredRun) -> dict[tuple[Any, ...], dict[tuple[str, str], _Blocks]]:
     """By all other factors, then by proxy and state of its store: each block's median time of a successful pull."""
-    pulls = measured(stored.pulls)
-    if pulls.empty:
+    if stored.pulls.empty:
         return {}
+    pulls = measured(stored.pulls[_COLUMNS])
     trials = stored.trials
     found, labelled = trials["proxy_cache_found"], trials["proxy_cache"]
     other = trials.loc[(labelled != "any") & found.notna() & (found != labelled), "trial"]

@@ -39,19 +39,25 @@ def _row(curve: Curve) -> Row:
         empty = [numbers.NOT_KNOWN] * 3
         return Row(contents=[curve.name, *empty, law_says(curve), says(curve)])
     at = next(level for level in found.levels if level.concurrency == found.recommended)
-    span = numbers.ratio_range(at.speedup_low, at.speedup_high)
     less = found.costs[-1] if found.costs else None
     lost = numbers.NOT_KNOWN if less is None else f"{at_once(less.concurrency)}: {_less(less)}"
     return Row(
         contents=[
             curve.name,
             at_once(found.recommended),
-            f"{numbers.ratio(at.speedup)} ({span})",
+            _speedup(at, of=found.levels[0]),
             lost,
             law_says(curve),
             _notes(curve),
         ]
     )
+
+
+def _speedup(level: Level, *, of: Level) -> str:
+    """Of the fewest at once there is none to tell: it is what the others are held against, and known without an interval."""
+    if level is of:
+        return numbers.NOT_KNOWN
+    return f"{numbers.ratio(level.speedup)} ({numbers.ratio_range(level.speedup_low, level.speedup_high)})"
 
 
 def _less(cost: Cost) -> str:
@@ -101,7 +107,9 @@ def _level(curve: Curve, level: Level, *, named: bool) -> Row:
         level.concurrency,
         numbers.significant(level.rate),
         numbers.ratio(level.speedup),
-        numbers.ratio_range(level.speedup_low, level.speedup_high),
+        numbers.NOT_KNOWN
+        if level is curve.scaling.levels[0]
+        else numbers.ratio_range(level.speedup_low, level.speedup_high),
         numbers.percent(level.efficiency),
         "recommended" if recommended else numbers.percent(None if cost is None else cost.lost),
         _span(cost),

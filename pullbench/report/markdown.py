@@ -9,7 +9,8 @@ from pullbench.report import numbers, objective_words
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~@-])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#+!|~@-])")
+"""Parentheses are no markup without brackets before them, and a chat would show the backslashes."""
 
 
 def escape_markdown(text: str, limit: int = 500) -> str:

@@ -15,6 +15,8 @@ MOST_POINTS = 120
 MOST_SETTINGS = 6
 LEAST_PULLS = 5
 """Under these a curve is a handful of steps that says nothing a table does not."""
+_COLUMNS = [*CELL_KEY, "warmup", "ok", "queued_s", "duration_s"]
+"""What is read here of a pull: a copy of every column of a million pulls is large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,9 @@ def spreads(stored: StoredRun, table: pd.DataFrame) -> tuple[list[Spread], list[
     Of more settings those are taken that stand evenly from the shortest median to the longest, so that the whole range
     shows. `table` is that of `tables.cells`.
     """
-    pulls = measured(stored.pulls)
-    if pulls.empty or table.empty:
+    if stored.pulls.empty or table.empty:
         return [], []
+    pulls = measured(stored.pulls[_COLUMNS])
     fine = pulls[pulls["ok"].astype(bool)]
     times = dict(iter(latency_s(fine).groupby([fine[name] for name in CELL_KEY], dropna=False)))
     factors = varying(table)

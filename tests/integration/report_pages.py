@@ -48,7 +48,7 @@ def make_reports(folder: Path) -> Reports:
             "trend": two.submit(render_trend, store.url, NIGHTLY, None, reports),
         }
         pages = {kind: page.result() for kind, page in waiting.items()}
-    return Reports(store=store, pages=pages | {"site": build_site(store, reports)})
+    return Reports(store=store, pages=pages | {"site": build_site(store, reports).page})
 
 
 def _hostile(results: Path) -> None:

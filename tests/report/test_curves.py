@@ -123,6 +123,13 @@ def test_the_section_marks_the_recommended_level_and_shows_every_level(found: li
     assert concurrency_sections.chosen([]) == ""
 
 
+def test_what_the_others_are_held_against_has_no_interval_of_a_speed_up() -> None:
+    flat, rising = curve({1: 10.0, 2: 10.0, 4: 10.0}), curve({1: 10.0, 2: 18.0, 4: 30.0})
+    made = concurrency_sections.chosen([flat, rising])
+    assert flat.scaling.recommended == 1 and rising.scaling.recommended == 4
+    assert "1.00× (" not in made and "3.00× (" in made
+
+
 def test_a_single_curve_is_told_in_a_sentence() -> None:
     made = concurrency_sections.chosen([curve({1: 10.0, 2: 18.0, 4: 30.0, 8: 30.2})])
     assert "4 at once brings 3.00 times" in made and "Universal scalability law: " in made

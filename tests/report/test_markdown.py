@@ -15,11 +15,17 @@ SMALL = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4)
 
 
 def test_text_of_a_registry_is_no_markup_and_calls_nobody() -> None:
-    assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\]\\(javascript:1\\) \\<script\\>\\`"
+    assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\](javascript:1) \\<script\\>\\`"
     assert escape_markdown("a\nb\x1b[31m") == "a b \\[31m"
     assert escape_markdown("cc @someone #12") == "cc \\@someone \\#12"
     assert escape_markdown("safe\u202egnp.exe") == "safe gnp.exe"
     assert len(escape_markdown("x" * 10_000)) == 500
+
+
+def test_a_sentence_reads_as_written_where_nothing_renders_markdown() -> None:
+    assert escape_markdown("an image every 20.2 ms (95% interval 17.1–23.9 ms)") == (
+        "an image every 20.2 ms (95% interval 17.1–23.9 ms)"
+    )
 
 
 def test_a_run_s_summary_has_its_verdict_objectives_and_settings(store: ResultStore) -> None:

@@ -3,13 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pullbench.report import tables
+from pullbench.report import break_even, spread, tables
 from pullbench.report.documents import run_document
 from pullbench.report.objectives import objectives
 from pullbench.report.stability import warnings
@@ -123,3 +124,15 @@ def test_how_often_every_pull_is_gone_through_does_not_grow_with_the_cells(
     many = make(Recipe(engines=("wire", "docker"), concurrency=(1, 2, 4), blocks=3, pulls=4))
     assert len(tables.cells(many.pulls, many.trials)) == 9 * len(tables.cells(few.pulls, few.trials))
     assert passes(many) <= passes(few)
+
+
+@pytest.mark.parametrize("room", [spread, break_even], ids=["spread", "break-even"])
+def test_no_pull_is_copied_with_columns_that_are_not_asked_for(
+    full: StoredRun, monkeypatch: pytest.MonkeyPatch, room: ModuleType
+) -> None:
+    copied: list[set[str]] = []
+    monkeypatch.setattr(room, "measured", lambda frame: copied.append(set(frame)) or measured(frame))
+    spread.spreads(full, tables.cells(full.pulls, full.trials))
+    break_even.break_evens(full)
+    assert len(copied) == 1
+    assert not copied[0] & {"error", "digest", "image", "started_at", "download_s"}
