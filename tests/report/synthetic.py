@@ -245,7 +245,7 @@ def _cells(recipe: Recipe) -> list[Cell]:
     return [
         Cell(
             engine=engine,
-            engine_kind=engine,  # type: ignore[arg-type]
+            engine_kind=engine,
             registry=registry,
             region={"eu": "eu-west", "us": "us-east"}[registry],
             proxy=proxy,
