@@ -6,6 +6,7 @@ A verdict is given only where the whole interval lies on one side of the target;
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -65,11 +66,22 @@ def score_percentile(values: Sequence[float], q: float, target: float) -> Score:
     """
     if len(values) < _MIN_VALUES:
         return Score(target=target, measured=percentile(values, q), low=None, high=None, verdict=Verdict.NOT_SHOWN)
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    low, high = (None if rank is None else float(ordered[rank]) for rank in _bound_ranks(len(ordered), q))
+    return _below(target, percentile(values, q), low, high)
+
+
+@cache
+def _bound_ranks(n: int, q: float) -> tuple[int | None, int | None]:
+    """Which of n values in order, from 0, are the bounds of the q-th percentile; None where no value is one.
+
+    It is a matter of n alone, and takes milliseconds, which hundreds of settings and runs would feel: asked once of ranks.
+    """
     from scipy.stats import quantile_test
 
-    found = quantile_test(values, p=q / 100).confidence_interval(confidence_level=CONFIDENCE)
-    low, high = (None if np.isnan(bound) else float(bound) for bound in found)
-    return _below(target, percentile(values, q), low, high)
+    found = quantile_test(np.arange(n), p=q / 100).confidence_interval(confidence_level=CONFIDENCE)
+    low, high = (None if np.isnan(bound) else int(bound) for bound in found)
+    return low, high
 
 
 def score_failure_streak(outcomes: Iterable[bool], limit: int) -> Score:

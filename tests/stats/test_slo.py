@@ -136,3 +136,13 @@ def test_fewer_pulls_than_the_limit_cannot_show_a_streak(outcomes: str) -> None:
 def test_one_failure_misses_a_limit_of_one() -> None:
     assert score_failure_streak([False], 1).verdict is Verdict.MISSED
     assert score_failure_streak([True], 1).verdict is Verdict.MET
+
+
+@pytest.mark.parametrize("n", [3, 40, 367, 368, 1_000])
+def test_the_bounds_of_a_percentile_are_those_of_scipy(n: int) -> None:
+    values = np.random.default_rng(n).lognormal(size=n)
+    expected = stats.quantile_test(values, p=0.99).confidence_interval(confidence_level=0.95)
+    score = score_percentile(values.tolist(), 99, 1.0)
+    assert [np.nan if bound is None else bound for bound in (score.low, score.high)] == pytest.approx(
+        list(expected), nan_ok=True, rel=0, abs=0
+    )
