@@ -103,7 +103,7 @@ def told(invocation: "Invocation", call: Callable[[], object], *, as_json: bool)
     try:
         with interruption.kept(), invoked_by(invocation), _without_server(invocation):
             call()
-        outcome = _outcome(invocation)
+            outcome = _outcome(invocation)
     except PreflightFailed:
         _tell_what_is_stored(invocation.prepared, as_json=as_json)
         raise

@@ -53,12 +53,12 @@ def run_regional(
                 reports=str(reports),
                 return_state=True,
             )
+            if invocation.error is not None:
+                raise invocation.error
     except KeyboardInterrupt:
         raise InterruptedRunError(
             "interrupted; the vantages' runs are cancelled, what they measured is stored"
         ) from None
-    if invocation.error is not None:
-        raise invocation.error
     if invocation.outcome is None:
         raise IncompleteError("the flow ended without an outcome (cancelled in the UI?)")
     _tell(invocation.outcome, as_json=as_json)

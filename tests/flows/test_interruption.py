@@ -3,11 +3,14 @@
 import os
 import signal
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from flows import interruption
-from pullbench.errors import IncompleteError
+from flows.commands import measure
+from flows.pull_benchmark import Invocation
+from pullbench.errors import IncompleteError, InterruptedRunError
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +46,19 @@ def test_an_error_without_an_interruption_stays_what_it_is() -> None:
 def test_an_error_of_our_own_after_an_interruption_keeps_what_it_says() -> None:
     with pytest.raises(IncompleteError, match="disk full"), interruption.kept():
         replaced(signal.SIGINT, IncompleteError("disk full"))
+
+
+def test_a_run_whose_flow_took_the_interruption_for_an_error_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = SimpleNamespace(run_id="20261125T152954Z-773f")
+    invocation = Invocation(prepared, SimpleNamespace(note=print))  # type: ignore[arg-type]
+    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
+
+    def call() -> None:
+        """As a flow that gives back its state: the error is left in the invocation, and nothing is raised."""
+        try:
+            replaced(signal.SIGINT, ValueError("Task run is not set"))
+        except ValueError as error:
+            invocation.error = error
+
+    with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`"):
+        measure.told(invocation, call, as_json=False)
