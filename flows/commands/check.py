@@ -14,7 +14,6 @@ from flows.findings_view import STATUS_STYLES, findings_view
 from flows.plain import plain
 from flows.prefect_secret import prefect_secret
 from flows.setup_view import setup_lines
-from flows.stress_view import stress_line
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
@@ -132,6 +131,8 @@ def _stress_document(spec: Spec, facts: Facts) -> dict[str, Any]:
 
 def _stress_text(spec: Spec, facts: Facts) -> str:
     try:
+        from flows.stress_view import stress_line  # brings pandas, which preflight must not wait for
+
         return stress_line(plan_stress(spec, facts))
     except UsageError as error:
         return str(error)

@@ -177,6 +177,12 @@ def test_what_is_no_flow_answers_without_prefect(shell: Shell) -> None:
     assert done.stdout.strip() == "False"
 
 
+def test_preflight_waits_for_no_library_that_only_reports_need() -> None:
+    code = "import sys; import flows.commands.check; print({'pandas', 'scipy', 'matplotlib'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("text", ["name: 2026-99-99\n", "name: !!int x\n", "a: &a [*a]\n"])
 def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, text: str) -> None:
