@@ -101,8 +101,9 @@ def told(invocation: "Invocation", call: Callable[[], object], *, as_json: bool)
     from flows.pull_benchmark import invoked_by
 
     try:
-        with interruption.kept(), invoked_by(invocation), _without_server(invocation):
-            call()
+        with interruption.kept():
+            with invoked_by(invocation), _without_server(invocation):
+                call()
             outcome = _outcome(invocation)
     except PreflightFailed:
         _tell_what_is_stored(invocation.prepared, as_json=as_json)

@@ -90,7 +90,12 @@ class Served:
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
         method = "GET" if body is None else "POST"
-        answer = httpx.request(method, f"{self.ui}/api{path}", json=body, trust_env=False, timeout=60)
+        until = time.monotonic() + 60
+        while True:
+            answer = httpx.request(method, f"{self.ui}/api{path}", json=body, trust_env=False, timeout=60)
+            if answer.status_code != 503 or time.monotonic() > until:
+                break
+            time.sleep(0.5)  # its database is busy, and it says so
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
