@@ -19,7 +19,19 @@ from flows.compare_cli import baseline_app
 from flows.far_cli import app as far_app
 from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
-from flows.options import Json, LogJson, Reports, Results, RunId, Sets, SpecFile
+from flows.options import (
+    Json,
+    LogJson,
+    NoReport,
+    Reports,
+    Results,
+    Resume,
+    RunId,
+    Sets,
+    SkipPreflight,
+    SpecFile,
+    Vantage,
+)
 from flows.runs_cli import app as runs_app
 from flows.serve_cli import app as serve_app
 from flows.serve_cli import automations_app
@@ -82,10 +94,10 @@ def run(
     sets: Sets = None,
     results: Results = "results",
     reports: Reports = Path("reports"),
-    resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Go on with an incomplete run.")] = None,
-    vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    resume: Resume = None,
+    vantage: Vantage = "local",
+    skip_preflight: SkipPreflight = False,
+    no_report: NoReport = False,
     log_json: LogJson = None,
     as_json: Json = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Json, LogJson, Reports, Results, Sets, SpecFile
+from flows.options import Json, LogJson, NoReport, Reports, Results, Resume, Sets, SkipPreflight, SpecFile
 
 app = typer.Typer()
 
@@ -68,9 +68,9 @@ def fleet(
     ] = None,
     sets: Sets = None,
     vantage: Annotated[str, typer.Option(help="Label of the place where the fleet stands.")] = "fleet",
-    resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Go on with an incomplete run.")] = None,
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    resume: Resume = None,
+    skip_preflight: SkipPreflight = False,
+    no_report: NoReport = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     log_json: LogJson = None,

@@ -24,6 +24,10 @@ LogJson = Annotated[
         help="Append log lines (ECS JSON), a line a failed pull.",
     ),
 ]
+Resume = Annotated[str | None, typer.Option(metavar="RUN_ID", help="Go on with an incomplete run.")]
+Vantage = Annotated[str, typer.Option(help="Label of the place where this client stands.")]
+SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")]
 RunId = Annotated[
     str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it; 'latest'; a label; or a name.")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Json, LogJson, Reports, Results, Sets, SpecFile
+from flows.options import Json, LogJson, NoReport, Reports, Results, Resume, Sets, SkipPreflight, SpecFile, Vantage
 from pullbench.errors import UsageError
 
 app = typer.Typer()
@@ -27,10 +27,10 @@ def stress(
     ] = None,
     results: Results = "results",
     reports: Reports = Path("reports"),
-    resume: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Go on with an incomplete stress test.")] = None,
-    vantage: Annotated[str, typer.Option(help="Label of the place where this client stands.")] = "local",
-    skip_preflight: Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    resume: Resume = None,
+    vantage: Vantage = "local",
+    skip_preflight: SkipPreflight = False,
+    no_report: NoReport = False,
     log_json: LogJson = None,
     as_json: Json = False,
 ) -> None:
