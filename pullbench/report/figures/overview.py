@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pullbench.report import numbers
-from pullbench.report.figures import axes
-from pullbench.report.figures.style import GRID, INK, PAPER, Sheet, bare, drawn, legend, series_style
+from pullbench.report.figures.forest import interval, named_rows, time_axis
+from pullbench.report.figures.style import GRID, PAPER, Sheet, drawn, legend, series_style
 from pullbench.report.html import Html
 from pullbench.report.stored import records
 from pullbench.report.tables import label, varying
@@ -49,24 +49,13 @@ def overview(table: pd.DataFrame) -> Html:
 def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: list[str]) -> Figure:
     figure = sheet.figure(0.5 + 0.21 * len(rows))
     ax = figure.subplots()
-    times = rows[["median_s", "median_low_s", "median_high_s", "wall_per_pull_s"]]
-    low, high = float(times.min().min()) * 0.88, float(times.max().max()) * 1.12
     for place, row in enumerate(records(rows)):
         colour, marker = series_style(engines.index(row["engine"]))
-        both, span = [row["wall_per_pull_s"], row["median_s"]], [row["median_low_s"], row["median_high_s"]]
+        both = [row["wall_per_pull_s"], row["median_s"]]
         ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
-        ax.plot(span, [place, place], color=colour, alpha=0.55, linewidth=2.6)
+        interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
         ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
         ax.plot(both[1:], [place], color=colour, marker=marker, linestyle="none")
-    ax.set_yticks(range(len(rows)), names, color=INK)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    scaled = high / low > 6
-    if scaled:
-        ax.set_xscale("log")
-        axes.logarithmic(ax.xaxis, low, high, axes.seconds_tick, most=3 if sheet.narrow else 9)
-    else:
-        axes.elapsed(ax.xaxis, high, most=4 if sheet.narrow else 8)
-    ax.set_xlim(low if scaled else 0, high)
-    bare(ax, grid_axis="x")
-    ax.set_xlabel("time" + (", log scale" if scaled else ""))
+    named_rows(ax, names, len(rows))
+    time_axis(ax, sheet, rows[["median_s", "median_low_s", "median_high_s", "wall_per_pull_s"]], "time")
     return figure

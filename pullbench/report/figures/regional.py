@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pullbench.report import numbers, tables
-from pullbench.report.figures import axes
-from pullbench.report.figures.style import INK, Sheet, bare, drawn, legend, series_style
+from pullbench.report.figures.forest import interval, named_rows, time_axis
+from pullbench.report.figures.style import Sheet, drawn, legend, series_style
 from pullbench.report.html import Html
 from pullbench.report.stored import records
 
@@ -41,21 +41,10 @@ def regions(cells: pd.DataFrame) -> Html:
 def _draw(sheet: Sheet, rows: pd.DataFrame, names: list[str], vantages: list[str]) -> Figure:
     figure = sheet.figure(0.6 + 0.22 * len(rows))
     ax = figure.subplots()
-    times = rows[["median_s", "median_low_s", "median_high_s"]]
-    low, high = float(times.min().min()) * 0.88, float(times.max().max()) * 1.12
     for place, row in enumerate(records(rows)):
         colour, marker = series_style(vantages.index(row["vantage"]))
-        ax.plot([row["median_low_s"], row["median_high_s"]], [place, place], color=colour, alpha=0.55, linewidth=2.6)
+        interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
         ax.plot([row["median_s"]], [place], color=colour, marker=marker, linestyle="none")
-    ax.set_yticks(range(len(rows)), names, color=INK)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    scaled = high / low > 6
-    if scaled:
-        ax.set_xscale("log")
-        axes.logarithmic(ax.xaxis, low, high, axes.seconds_tick, most=4 if sheet.narrow else 9)
-    else:
-        axes.elapsed(ax.xaxis, high, most=4 if sheet.narrow else 8)
-    ax.set_xlim(low if scaled else 0, high)
-    bare(ax, grid_axis="x")
-    ax.set_xlabel("median pull" + (", log scale" if scaled else ""))
+    named_rows(ax, names, len(rows))
+    time_axis(ax, sheet, rows[["median_s", "median_low_s", "median_high_s"]], "median pull")
     return figure
