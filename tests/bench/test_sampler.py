@@ -60,22 +60,24 @@ def test_this_system_is_read() -> None:
 
 
 class Woken:
-    """In place of the event that ends it: lets it wake `wakes` times, each later than asked by the next of `lags`."""
+    """In place of the lock that it sleeps on: lets it wake `wakes` times, each later than asked by the next of `lags`."""
 
     def __init__(self, lags: list[float]) -> None:
         self.now_s = 0.0
         self.done = threading.Event()
         self._lags = iter(lags)
 
-    def wait(self, seconds: float) -> bool:
+    def acquire(self, timeout: float | None = None) -> bool:
+        if timeout is None:
+            return True
         lag = next(self._lags, None)
         if lag is None:
             self.done.wait(10.0)
             return True
-        self.now_s += seconds + lag
+        self.now_s += timeout + lag
         return False
 
-    def set(self) -> None:
+    def release(self) -> None:
         self.done.set()
 
 
@@ -88,7 +90,7 @@ def watched(lags: list[float], readings: Iterator[Reading], *, looks: int) -> tu
         return next(readings)
 
     watching = Sampler(read, monotonic=lambda: woken.now_s)
-    watching._ended = woken  # type: ignore[assignment]
+    watching._under_way = woken  # type: ignore[assignment]
     watching.begin()
     assert enough.wait(10.0)
     seen = watching.end()
@@ -101,19 +103,19 @@ def counted() -> Iterator[Reading]:
 
 
 def test_a_window_has_what_was_counted_in_it_and_how_many_wakes_were_late() -> None:
-    seen, _ = watched([0.0001] * 12 + [0.02, 0.0001], counted(), looks=2)
+    seen, _ = watched([0.0001] * 4 + [0.02, 0.0001], counted(), looks=2)
     first, rest = seen.windows
     assert (first.lasted_s, first.cpu_s, first.waited_s, first.used_s) == pytest.approx((0.25, 0.125, 0.025, 0.25))
-    assert (first.wakes, first.late) == (13, 1)
+    assert (first.wakes, first.late) == (5, 1)
     assert (rest.wakes, rest.late) == (1, 0)
     assert seen.longest_lag_s == pytest.approx(0.02)
 
 
 def test_guard_cost_after_a_dear_look_the_next_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that takes 10 ms of CPU time is followed by 2 s without one."""
-    spent_s = itertools.count(step=0.01)
+    """A look that takes 5 ms of CPU time is followed by 2 s without one."""
+    spent_s = itertools.count(step=0.005)
     monkeypatch.setattr(sampler.time, "thread_time", lambda: next(spent_s))
-    lags = [0.0] * 120  # 2.4 s: one look after 0.25 s, the next 2 s later
+    lags = [0.0] * 48  # 2.4 s: one look after 0.25 s, the next 2 s later
     _, looks = watched(lags, counted(), looks=3)
     assert looks == 4, "at the start, twice, at the end"
 
