@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks import debian, overhead, preflight, report_speed, truth, wire
+from benchmarks import debian, overhead, preflight, report_speed, truth, watching, wire
 
 BENCHMARKS = {
     "wire": wire.run,
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "truth": truth.run,
     "preflight": preflight.run,
     "report": report_speed.run,
+    "watching": watching.run,
 }
 
 

@@ -18,7 +18,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
-from pullbench.report import numbers, objective_words
+from pullbench.report import busy, numbers, objective_words
 
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _LINE_EVERY_S = 10.0
@@ -189,6 +189,8 @@ def print_verdict(console: Console, document: dict[str, Any]) -> None:
     """The verdict of a run's document, and how each objective fared: in the words of the report."""
     console.print(plain(document["headline"]["title"]), style="bold")
     console.print(plain(document["headline"]["sentence"]))
+    if document["kind"] != "stress" and (line := busy.notice(document["cells"])) is not None:
+        console.print(plain(f"Note: {line}."), style="yellow")
     if document["slo"]:
         console.print()
         console.print(objectives_table(document["slo"]))

@@ -1,15 +1,10 @@
 """What the measurement was made on: kept with the run, compared before runs are compared."""
 
-import hashlib
 import json
 import os
 import platform
-import socket
 import sys
-import threading
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,9 +18,12 @@ _PACKAGES = ("httpx", "pycurl", "docker", "prefect", "pyarrow", "numpy")
 
 
 def fingerprint(
-    engines: list[EngineFacts], client_ceiling_bytes_per_s: float | None, more: Mapping[str, Any] | None = None
+    engines: list[EngineFacts], ceilings: Mapping[str, float], more: Mapping[str, Any] | None = None
 ) -> str:
-    """The environment as one JSON document: versions, kernel, CPU, memory, congestion control, NICs, engines; and `more`."""
+    """The environment as one JSON document: versions, kernel, CPU, memory, congestion control, NICs, engines; and `more`.
+
+    `ceilings` are this client's bytes a second, by sink; the lowest of them stands for the client.
+    """
     document: dict[str, Any] = {
         "pullbench": __version__,
         "python": sys.version.split()[0],
@@ -40,7 +38,8 @@ def fingerprint(
         "congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "nics": {name: stats.speed for name, stats in sorted(psutil.net_if_stats().items()) if stats.isup},
         "engines": {engine.name: engine.version for engine in engines},
-        "client_ceiling_bytes_per_s": client_ceiling_bytes_per_s,
+        "client_ceiling_bytes_per_s": min(ceilings.values(), default=None),
+        "client_ceiling_by_sink_bytes_per_s": dict(ceilings),
     }
     return json.dumps(document | dict(more or {}), sort_keys=True)
 
@@ -48,42 +47,6 @@ def fingerprint(
 def usable_cores() -> int:
     """Cores that this process may use, not those that the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def client_ceiling(size_bytes: int = 48 * 2**20, streams: int = 4) -> float:
-    """Bytes a second that this process can receive over loopback and hash, in `streams` threads.
-
-    The sender shares the machine, so this is a floor of the ceiling: a trial that comes near it is suspect.
-    """
-    chunk = bytes(1 << 20)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=streams)
-    share = size_bytes // streams
-
-    def send() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            for _ in range(share // len(chunk)):
-                connection.sendall(chunk)
-
-    def receive() -> int:
-        digest, buffer, total = hashlib.sha256(), bytearray(1 << 19), 0
-        with socket.create_connection(listener.getsockname()) as connection:
-            while count := connection.recv_into(buffer):
-                digest.update(memoryview(buffer)[:count])
-                total += count
-        return total
-
-    senders = [threading.Thread(target=send, daemon=True) for _ in range(streams)]
-    for sender in senders:
-        sender.start()
-    started = time.perf_counter()
-    with ThreadPoolExecutor(streams) as pool:
-        received = sum(pool.map(lambda _: receive(), range(streams)))
-    elapsed = time.perf_counter() - started
-    for sender in senders:
-        sender.join()
-    listener.close()
-    return received / elapsed
 
 
 def _version(package: str) -> str | None:

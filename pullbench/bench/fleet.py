@@ -15,7 +15,8 @@ from typing import Protocol
 from pullbench import __version__
 from pullbench.bench.environment import usable_cores
 from pullbench.bench.load import Loop
-from pullbench.bench.trial import Pulled, cpu_s_of_process, proven, pull_once
+from pullbench.bench.sampler import cpu_s_of_process
+from pullbench.bench.trial import Pulled, proven, pull_once
 from pullbench.engines.base import Engine, PullRequest, TrialSetup
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.clock import Clock, SystemClock

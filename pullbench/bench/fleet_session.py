@@ -62,7 +62,7 @@ class FleetSession(Session):
         }
         return super()._more_environment() | {"fleet": told}
 
-    def _measure_ceiling(self) -> None:
+    def _measure_ceilings(self, facts: Facts) -> None:
         """This process pulls nothing."""
 
     def _prepare(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Ready:
@@ -86,7 +86,7 @@ class FleetSession(Session):
         registry = next(entry for entry in self.spec.registries if entry.name == cell.registry)
         setup_from_s, before = self.clock.monotonic(), _served(registry)
         together = self._fleet.play(jobs, patience_s=_PATIENCE_S + self.spec.timeout_s)
-        result = gathered(trial, together, setup_s=0.0)
+        result = gathered(together, setup_s=0.0)
         origin = None if before is None else self._origin(registry, before)
         spent_s = self.clock.monotonic() - setup_from_s - result.record.wall_s
         record = dataclasses.replace(
@@ -118,7 +118,7 @@ def refuse_stores(spec: Spec) -> None:
             )
 
 
-def gathered(trial: Trial, together: Together, *, setup_s: float) -> TrialResult:
+def gathered(together: Together, *, setup_s: float) -> TrialResult:
     """All nodes' pulls as one trial; instants are the common start's clock, this process's."""
     start_at = datetime.fromtimestamp(together.started_s, UTC)
     done = []
@@ -133,7 +133,7 @@ def gathered(trial: Trial, together: Together, *, setup_s: float) -> TrialResult
             )
         )
     cpu_s = sum(played.cpu_s for played in together.played)
-    result = trial_result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=None, load=_CLOSED)
+    result = trial_result(done, setup_s=setup_s, cpu_s=cpu_s, load=_CLOSED)
     busy = _busiest(together, result.record.wall_s)
     return dataclasses.replace(result, record=dataclasses.replace(result.record, client_busy=busy))
 

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from pullbench.bench.ceiling import Ceilings, measure_ceilings
 from pullbench.bench.cleaning import clean, drop
 from pullbench.bench.clocks import clock_offsets
 from pullbench.bench.cold_push import left_lines
-from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
+from pullbench.bench.environment import fingerprint
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.resuming import Stored, check_goes_on, latest_unfinished
 from pullbench.bench.specfile import LoadedSpec
-from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
+from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import Engine, PullRequest
 from pullbench.engines.catalog import make_engine
@@ -73,7 +74,7 @@ class Session:
             self.spec, keychain=self.keychain, clock=self.clock, environ=environ, pushed=self._pushed
         )
         self._routes = routes(self.spec)
-        self._ceiling: Ceiling | None = None
+        self._ceilings = Ceilings()
         self._compare_clocks = compare_clocks
         self._store_ids: dict[str, str] = {}
         self._brought: dict[str, frozenset[str]] = {}
@@ -92,7 +93,7 @@ class Session:
         """Plan, and store the run as `running` before anything is measured."""
         made = self.plan(facts)
         started_at = datetime.now(UTC)
-        self._measure_ceiling()
+        self._measure_ceilings(facts)
         run = Run(
             run_id=new_run_id(started_at, secrets.token_bytes(2)),
             vantage=self.vantage,
@@ -106,7 +107,7 @@ class Session:
             facts=facts.to_json(),
             environment=fingerprint(
                 list(facts.engines.values()),
-                self._ceiling.bytes_per_s if self._ceiling else None,
+                self._ceilings.by_sink,
                 self._more_environment(),
             ),
             trials_planned=len(made.trials),
@@ -139,7 +140,7 @@ class Session:
         """Mark a stored run as going on; one of which nothing is left to measure stays as it is."""
         if stored.over:
             return stored.run
-        self._measure_ceiling()
+        self._measure_ceilings(stored.facts)
         run = dataclasses.replace(stored.run, status="running", finished_at=None, stopped=None)
         self.store.write_run(run)
         return run
@@ -201,7 +202,7 @@ class Session:
             cache_reset=self.spec.cache_reset,
             brought=self._brought_into(store_id),
             before_pulls=before_pulls,
-            ceiling=self._ceiling,
+            ceiling=self._ceilings.by_engine.get(cell.engine),
             load=trial.load or self.spec.load,
             seed=self.spec.seed,
         )
@@ -248,9 +249,10 @@ class Session:
             return {}
         return {"clock_offset": clock_offsets(self.spec, self.keychain, self.clock)}
 
-    def _measure_ceiling(self) -> None:
-        if any(not CAPABILITIES[engine.kind].has_store for engine in self.engines.values()):
-            self._ceiling = Ceiling(bytes_per_s=client_ceiling(), cores=usable_cores())
+    def _measure_ceilings(self, facts: Facts) -> None:
+        """Of the engines whose work is shown to be done here: how busy another machine is cannot be seen."""
+        elsewhere = {name for name, engine in facts.engines.items() if not engine.is_local}
+        self._ceilings = measure_ceilings([self.spec.engine(name) for name in self.engines if name not in elsewhere])
 
     def _check_engines_are_back(self, run_id: str, made: Plan, facts: Facts) -> None:
         found = [self.engines[name].facts() for name in sorted({cell.engine for cell in made.cells})]

@@ -1,11 +1,13 @@
 """Runs one trial: one cell in one block, measured from the first start to the last end."""
 
-import resource
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pullbench.bench.ceiling import Ceiling
 from pullbench.bench.load import Loop, intended_starts
+from pullbench.bench.sampler import Watched, cpu_s_of_process
 from pullbench.engines.base import BaseImage, Engine, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.errors import ErrorCode, classify
@@ -17,21 +19,9 @@ from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import Load, Spec
+from pullbench.stats.busy import waited_share
 
 _CLOSED = Load()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceiling:
-    """What this client can do at most: bytes a second through loopback and hash, and the cores that it may use."""
-
-    bytes_per_s: float
-    cores: int
-
-    def busy(self, *, throughput_bytes_per_s: float, cpu_s: float, wall_s: float) -> float:
-        """The share of the ceiling that a trial used, by bytes or by CPU, whichever is nearer; 1.0 is the ceiling."""
-        by_cpu = cpu_s / (wall_s * self.cores) if wall_s > 0 else 0.0
-        return max(throughput_bytes_per_s / self.bytes_per_s, by_cpu)
 
 
 def pull_requests(trial: Trial, spec: Spec, facts: Facts, route: Route) -> tuple[PullRequest, ...]:
@@ -81,6 +71,7 @@ def run_trial(
 ) -> TrialResult:
     """Prepare the engine, pull with the cell's concurrency, tidy up; only the pulls are inside the clock.
 
+    With a `ceiling` the client is watched meanwhile, and the record says how near it came to that.
     An interruption cancels the pulls under way and is raised again: a trial is stored whole or not at all.
     """
     setup = TrialSetup(
@@ -100,9 +91,13 @@ def run_trial(
         starts=intended_starts(load, len(requests), f"{seed}:{trial.number}"),
     )
     setup_from, cpu_from = clock.monotonic(), 0.0
+    sampler = ceiling.sampler() if ceiling else None
+    watched: Watched | None = None
 
     def start() -> None:
         nonlocal cpu_from
+        if sampler is not None:
+            sampler.begin()
         cpu_from = cpu_s_of_process()
 
     try:
@@ -110,10 +105,14 @@ def run_trial(
         setup_s = clock.monotonic() - setup_from
         pulled = loop.run(start=start, cancel=engine.cancel)
         cpu_s = max(0.0, cpu_s_of_process() - cpu_from)
+        watched = sampler.end() if sampler is not None else None
         done = [proven(each) for each in pulled]
     finally:
+        if sampler is not None and watched is None:
+            sampler.end()
         engine.close_trial()
-    return trial_result(trial, done, setup_s=setup_s, cpu_s=cpu_s, ceiling=ceiling, load=load)
+    result = trial_result(done, setup_s=setup_s, cpu_s=cpu_s, load=load)
+    return result if ceiling is None or watched is None else _with_busy(result, ceiling, watched)
 
 
 def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collection[str]) -> int:
@@ -151,11 +150,6 @@ class Done:
     @property
     def ended_s(self) -> float:
         return self.started_s + self.pull.duration_s
-
-
-def cpu_s_of_process() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> Pulled:
@@ -215,9 +209,19 @@ def _record(pulled: Pulled, outcome: PullOutcome) -> Pull:
     )
 
 
-def trial_result(
-    trial: Trial, done: list[Done], *, setup_s: float, cpu_s: float, ceiling: Ceiling | None, load: Load
-) -> TrialResult:
+def _with_busy(result: TrialResult, ceiling: Ceiling, watched: Watched) -> TrialResult:
+    busy = ceiling.busy(watched, result.record.throughput_bytes_per_s)
+    record = dataclasses.replace(
+        result.record,
+        client_busy=None if busy is None else busy.share,
+        client_limit=None if busy is None else busy.limit,
+        run_delay_share=None if ceiling.whole_machine else waited_share(watched.windows),
+        sched_lag_s=watched.longest_lag_s,
+    )
+    return dataclasses.replace(result, record=record)
+
+
+def trial_result(done: list[Done], *, setup_s: float, cpu_s: float, load: Load) -> TrialResult:
     """What pulls that ended make together; their `started_s` are on one clock."""
     ordered = sorted(done, key=lambda each: each.pull.pull)
     pulls = tuple(each.pull for each in ordered)
@@ -225,9 +229,6 @@ def trial_result(
     sizes = [pull.bytes for pull in pulls if pull.bytes is not None]
     received = sum(sizes) if sizes else None
     throughput = received / wall_s if received is not None and wall_s > 0 else None
-    busy = None
-    if ceiling is not None and throughput is not None and not CAPABILITIES[trial.cell.engine_kind].has_store:
-        busy = ceiling.busy(throughput_bytes_per_s=throughput, cpu_s=cpu_s, wall_s=wall_s)
     record = TrialRecord(
         started_at=min(pull.started_at for pull in pulls),
         wall_s=wall_s,
@@ -237,7 +238,7 @@ def trial_result(
         bytes=received,
         throughput_bytes_per_s=throughput,
         cpu_s=cpu_s,
-        client_busy=busy,
+        client_busy=None,
         load_mode=load.mode,
         offered_rate=load.rate,
     )

@@ -4,6 +4,7 @@ What it may remove is what the run's ledger names: a cold trial takes away image
 their names of ours, and never anything that somebody has named or uses since. Times come from the daemon's events.
 """
 
+import platform
 from collections.abc import Iterable
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
@@ -52,10 +53,16 @@ class DockerEngine:
                 version=self._daemon.version(),
                 store_id=self._daemon.identity,
                 present=self._daemon.image_ids(),
+                is_local=self._is_local(),
             )
         except RegistryError as error:
             return EngineFacts(name=self.name, kind=self.kind, unavailable=f"{self._daemon.host}: {error.detail}")
         return found
+
+    def _is_local(self) -> bool:
+        """Whether the daemon shows that this is its machine: a socket may be forwarded, and a port be anywhere."""
+        about = self._daemon.info()
+        return (about.get("Name"), about.get("KernelVersion")) == (platform.node(), platform.release())
 
     def _unfit(self) -> str | None:
         if not self._daemon.host.startswith(("unix://", "tcp://")):

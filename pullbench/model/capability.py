@@ -17,6 +17,8 @@ class Capability:
 
     has_store: bool
     """It keeps what it pulled, so it pulls an image at most once a trial."""
+    in_process: bool = False
+    """It pulls in this process, whose CPU time is known apart; the others are programs and daemons, and part of what is measured."""
     keeps_store: bool = False
     """Its store outlives a trial, so that what one trial brought is there in the next."""
     hides_server: bool = False
@@ -43,7 +45,7 @@ def _own_exchange(client: str) -> str:
 
 
 CAPABILITIES: dict[str, Capability] = {
-    "wire": Capability(has_store=False, cannot={"cache:warm": f"wire {_NO_STORE}"}),
+    "wire": Capability(has_store=False, in_process=True, cannot={"cache:warm": f"wire {_NO_STORE}"}),
     "docker": Capability(
         has_store=True,
         keeps_store=True,
@@ -83,6 +85,8 @@ CAPABILITIES: dict[str, Capability] = {
         },
     ),
     "fake": Capability(
-        has_store=False, cannot={"proxy_cache:cold": _NOTHING_PULLED, "proxy_cache:warm": _NOTHING_PULLED}
+        has_store=False,
+        in_process=True,
+        cannot={"proxy_cache:cold": _NOTHING_PULLED, "proxy_cache:warm": _NOTHING_PULLED},
     ),
 }

@@ -24,6 +24,8 @@ class EngineFacts:
     """What tells its store from others, such as the ID of `docker info`; None where it keeps nothing."""
     present: frozenset[str] = frozenset()
     """Config digests (Docker's image IDs) that the store held and no run brought."""
+    is_local: bool = True
+    """Its work is shown to be done by this machine; False for a daemon that may stand elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,7 @@ class TrialRecord:
     throughput_bytes_per_s: float | None
     cpu_s: float
     client_busy: float | None
+    """Share of the client's own ceiling in the busier half of the trial; 1.0 is the ceiling."""
     load_mode: str
     offered_rate: float | None
     proxy_cache_found: ProxyCacheFound | None = None
@@ -106,6 +107,12 @@ class TrialRecord:
     """Of a fleet: how many nodes pulled at once."""
     origin_bytes: int | None = None
     """Of a fleet: blob bytes that the registry itself served meanwhile, by its `counters`; `bytes` is what the nodes got."""
+    client_limit: str | None = None
+    """What was nearest to the ceiling: `bytes`, `cores` or `lag`."""
+    run_delay_share: float | None = None
+    """Of the time in which this process's threads were ready to run, the share that they waited for a core."""
+    sched_lag_s: float | None = None
+    """The longest that a thread which slept beside the pulls woke late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers
+from pullbench.report.busy import BUSY_CLIENT
 from pullbench.report.stored import StoredRun, measured, records
-from pullbench.report.tables import BUSY_CLIENT, label, varying
+from pullbench.report.tables import label, varying
 from pullbench.stats.scaling import Law, Level, NoLaw, Scaling, scaling
 from pullbench.stats.summary import MIN_BLOCKS
 

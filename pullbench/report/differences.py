@@ -12,7 +12,7 @@ _ASKED_ELSEWHERE = frozenset({"name", "labels", "budget"})
 _MACHINE = ("architecture", "cpu", "cores", "memory_bytes")
 _MEMORY_SLACK = 0.05
 """Two machines of one kind report a little less or more memory, as their kernels reserve it."""
-_VARIES_BY_ITSELF = frozenset({"client_ceiling_bytes_per_s", "clock_offset"})
+_VARIES_BY_ITSELF = frozenset({"client_ceiling_bytes_per_s", "client_ceiling_by_sink_bytes_per_s", "clock_offset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

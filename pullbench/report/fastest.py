@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.capability import CAPABILITIES
-from pullbench.report import numbers, tables
+from pullbench.report import busy, numbers, tables
 from pullbench.report.contrasts import wall_blocks
 from pullbench.report.stored import StoredRun, records
 from pullbench.stats.compare import Comparison, Verdict, compare_paired
@@ -113,6 +113,6 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
     if cell["proxy_other"]:
         trials = numbers.count(int(cell["proxy_other"]), "trial")
         said += f"; the mirror was not {cell['proxy_cache']} in {trials} that should have found it so"
-    if cell["client_busy"] >= tables.BUSY_CLIENT:
-        said += f"; the client itself was {cell['client_busy']:.0%} busy, so the registry may be faster than that"
+    if busy.is_busy(cell):
+        said += f"; {busy.says(cell)}, so the registry may be faster than that"
     return said

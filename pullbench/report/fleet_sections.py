@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report import fleet, numbers, tables
+from pullbench.report import busy, fleet, numbers, tables
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.sections import p_value, pill
 from pullbench.report.stored import StoredRun, records
@@ -141,7 +141,7 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
         words = f"start spread over {numbers.seconds(row['late_s'])}"
         title = "the last node began so long after the common start: its machine was busy, or told too late"
         notes.append(tag("span", words, class_="pill warn", title=title))
-    if row["client_busy"] >= tables.BUSY_CLIENT:
+    if busy.is_busy(row):
         words = f"machine {min(row['client_busy'], 1):.0%} busy"
         title = "a machine that plays several nodes had no CPU time left: real nodes may be faster"
         notes.append(tag("span", words, class_="pill warn", title=title))

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report import numbers, objective_words, tables
+from pullbench.report import busy, numbers, objective_words, tables
 from pullbench.report.advice import Advice
 from pullbench.report.claims import only_loopback
 from pullbench.report.fastest import contenders
@@ -189,9 +189,9 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
         words = f"mirror not shown {row['proxy_cache']}"
         title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
         notes.append(tag("span", words, class_="pill open", title=title))
-    if row["client_busy"] >= tables.BUSY_CLIENT:
-        words = f"client {row['client_busy']:.0%} busy"
-        notes.append(tag("span", words, class_="pill warn", title="the client may be the limit, not the registry"))
+    if busy.is_busy(row):
+        words = f"{busy.kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
+        notes.append(tag("span", words, class_="pill warn", title=busy.REMEDIES[busy.kind(row)]))
     return notes
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pullbench.report import numbers
+from pullbench.report import busy, numbers
 from pullbench.report.stored import StoredRun, records
-from pullbench.report.tables import BUSY_CLIENT, CellRows, Rows, by_block, label, trials_over_time, varying
+from pullbench.report.tables import CellRows, Rows, by_block, label, trials_over_time, varying
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
@@ -30,14 +30,14 @@ REMEDIES = {
     "wide": "set `repetitions` to the number that is named, or accept that small differences stay unseen",
     "late_starts": "their time counts from when they were meant to start; raise `concurrency`, the most pulls at once, where the "
     "registry keeps up, and lower `rate` where it does not: this is its limit",
-    "client_busy": "lower the concurrency or pull from a stronger machine: the registry may be faster than this",
+    **busy.REMEDIES,
 }
 
 
 def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     """One row a warning, those of the whole run (scope `all`) first; COLUMNS. `table` is that of `tables.cells`.
 
-    `value` is what was seen: a ratio for drift, odd_block and two_kinds, a share for outliers and client_busy, blocks for
+    `value` is what was seen: a ratio for drift, odd_block and two_kinds, a share for outliers, client_busy and machine_busy, blocks for
     few_blocks and wide (how many would do), a share for late_starts; `n` the blocks or pulls behind it. Of an odd block and a cell's drift, p is
     Holm-corrected over the cells.
     """
@@ -109,9 +109,8 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
             f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
-    if cell["client_busy"] >= BUSY_CLIENT:
-        says = f"the client itself was {cell['client_busy']:.0%} busy"
-        yield _row(name, "client_busy", cell["client_busy"], int(cell["pulls"]), says)
+    if busy.is_busy(cell):
+        yield _row(name, busy.kind(cell), cell["client_busy"], int(cell["pulls"]), busy.says(cell))
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.ramp import End, EndReason, StepResult, StepVerdict, after_overload, next_stage
 from pullbench.model.spec_stress import Stress
 from pullbench.report import tables
+from pullbench.report.busy import is_busy
 from pullbench.report.objectives import score
 from pullbench.report.stored import StoredRun, records
 from pullbench.stats import slo
@@ -28,6 +29,7 @@ STEP_COLUMNS = [
     *("success_rate", "success_low", "success_high", "mean_s", "mean_low_s", "mean_high_s"),
     *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
     *("rate", "rate_low", "rate_high", "throughput_bytes_per_s", "bytes", "client_busy", "rate_limited"),
+    "client_limit",
     *("verdict", "missed"),
 ]
 _LIKE_A_CELL = ("success_rate", "success_low", "success_high", "throughput_bytes_per_s", "bytes")
@@ -98,8 +100,8 @@ def steps(stored: StoredRun, *, since: int = 0) -> pd.DataFrame:
     """One row a step in order, from a step on; STEP_COLUMNS names the columns.
 
     Each trial is a replicate: `mean_s` is the mean of the trials' means of successful pulls, `rate` the geometric mean of
-    successful pulls a second, both with a 95% interval over trials. `client_busy` is the median trial's; `rate_limited`
-    counts answers of 429; `missed` names the objectives.
+    successful pulls a second, both with a 95% interval over trials. `client_busy` is the median trial's, `client_limit` what
+    was nearest to its ceiling most often; `rate_limited` counts answers of 429; `missed` names the objectives.
     """
     trials = stored.trials
     if trials.empty or trials["step"].isna().all():
@@ -121,7 +123,7 @@ def step_results(table: pd.DataFrame) -> list[StepResult]:
             trials=int(row["trials"]),
             verdict=StepVerdict(row["verdict"]),
             rate_limited=row["rate_limited"] > 0,
-            client_busy=row["client_busy"] > tables.BUSY_CLIENT,
+            client_busy=is_busy(row),
         )
         for row in records(table)
     ]
@@ -194,6 +196,7 @@ def _step(stored: StoredRun, trials: pd.DataFrame, begin: pd.Timestamp) -> dict[
         "rate_low": _number(rate.low),
         "rate_high": _number(rate.high),
         "client_busy": _number(trials["client_busy"].median()),
+        "client_limit": _most_often(trials["client_limit"]),
         "rate_limited": _rate_limited(mine),
         "verdict": verdict.value,
         "missed": missed,
@@ -204,6 +207,11 @@ def _rates(trials: pd.DataFrame) -> dict[int, float]:
     """Successful pulls a second of each trial in which any succeeded, numbered in order from 0."""
     moved = trials[(trials["succeeded"] > 0) & (trials["wall_s"] > 0)].sort_values("trial")
     return dict(enumerate((moved["succeeded"] / moved["wall_s"]).astype(float).tolist()))
+
+
+def _most_often(words: "pd.Series[Any]") -> str | None:
+    counted = words.dropna().mode()
+    return None if counted.empty else str(counted.iloc[0])
 
 
 def _rate_limited(mine: StoredRun) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec_stress import RampKind
-from pullbench.report import numbers, objective_words
+from pullbench.report import busy, numbers, objective_words
 from pullbench.report.stored import StoredRun, records
 from pullbench.report.stress import Recovery, Stressed, step_scores
 from pullbench.report.verdicts import Headline
@@ -159,8 +159,8 @@ def _why(found: Stressed, stored: StoredRun) -> str:
     """Why it ended before an objective was missed or the top was reached."""
     if found.end is EndReason.CLIENT:
         row = records(found.up.tail(1))[0]
-        busy = numbers.percent(row["client_busy"])
-        return f"At {load(found.stress.ramp, row['load'])} this client was at {busy} of its own ceiling, so the ramp stopped; {_CLIENT}."
+        where = f"At {load(found.stress.ramp, row['load'])} this client was {busy.of_its_ceiling(row)}"
+        return f"{where}, so the ramp stopped; {_CLIENT}."
     if found.end is EndReason.RATE_LIMITED:
         row = records(found.steps.tail(1))[0]
         answers = numbers.count(int(row["rate_limited"]), "answer")
@@ -195,7 +195,8 @@ def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
         f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
         f"{rate(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
     )
-    return f"{said}; {outcome(row)}"
+    near = f"; this client was {busy.of_its_ceiling(row)}" if busy.is_busy(row) else ""
+    return f"{said}; {outcome(row)}{near}"
 
 
 def outcome(row: Mapping[str, Any]) -> str:

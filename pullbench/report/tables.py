@@ -16,6 +16,7 @@ from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report import numbers
+from pullbench.report.busy import hides_the_registry
 from pullbench.report.stored import StoredRun
 from pullbench.stats.summary import median_estimate, percentile, wilson
 
@@ -31,8 +32,6 @@ CELL_KEY = [
     "proxy_cache",
     "auth",
 ]
-BUSY_CLIENT = 0.8
-"""From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
 _OF_PULLS = ("block", "ok", "latency_s", "bytes", "attempts", "layers_cached")
 _OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
 """What a cell's numbers need of its pulls and trials."""
@@ -275,9 +274,9 @@ def best(table: pd.DataFrame) -> Any:
     """The row label of the cell that brings images fastest in all (least wall time a pull), of those to be trusted.
 
     Trusted: every pull succeeded, no cold pull found layers, no mirror was other than its label, and the client was not
-    near its own ceiling. Where no cell is free of the last three, they count again; where every cell had failures, there is none: None.
+    near its own ceiling, where it is to show the registry alone. Where no cell is free of the last three, they count again; where every cell had failures, there is none: None.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
-    honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0) & ~(whole["client_busy"] >= BUSY_CLIENT)]
+    honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0) & ~hides_the_registry(whole)]
     candidates = whole if honest.empty else honest
     return None if candidates.empty else candidates["wall_per_pull_s"].idxmin()

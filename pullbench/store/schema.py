@@ -104,6 +104,8 @@ SCHEMAS: dict[TableName, pa.Schema] = {
             *_maybe(_count("step")),
             *_maybe(_text("phase")),
             *_maybe(_count("nodes origin_bytes")),
+            *_maybe(_text("client_limit")),
+            *_maybe(_seconds("run_delay_share sched_lag_s")),
         ]
     ),
     "pulls": pa.schema(

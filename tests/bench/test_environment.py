@@ -2,19 +2,19 @@
 
 import json
 
-from pullbench.bench.environment import client_ceiling, fingerprint, usable_cores
+from pullbench.bench.environment import fingerprint, usable_cores
 from pullbench.model.facts import EngineFacts
 
 
 def test_the_fingerprint_names_what_a_comparison_must_know() -> None:
-    document = json.loads(fingerprint([EngineFacts(name="wire", kind="wire", version="libcurl/8")], 1e9))
+    engines = [EngineFacts(name="wire", kind="wire", version="libcurl/8")]
+    document = json.loads(fingerprint(engines, {"discard": 1e9, "disk": 4e8}))
     assert document["engines"] == {"wire": "libcurl/8"}
     assert document["cores"] == usable_cores() >= 1
     assert document["memory_bytes"] > 0
     for key in ("pullbench", "python", "kernel", "cpu", "congestion_control", "nics", "hostname"):
         assert key in document
     assert document["packages"]["pycurl"]
-
-
-def test_the_client_ceiling_is_a_rate_over_all_its_bytes() -> None:
-    assert client_ceiling(size_bytes=4 << 20, streams=2) > 1e6
+    assert document["client_ceiling_bytes_per_s"] == 4e8, "the client is as fast as its slowest sink"
+    assert document["client_ceiling_by_sink_bytes_per_s"] == {"discard": 1e9, "disk": 4e8}
+    assert json.loads(fingerprint(engines, {}))["client_ceiling_bytes_per_s"] is None

@@ -218,7 +218,7 @@ def test_instants_of_a_member_whose_clock_is_off_come_out_on_this_ones() -> None
         pull = dataclasses.replace(entry.pull, started_at=years_ahead, queued_s=0.25 * number)
         ahead.append(dataclasses.replace(entry, pull=pull))
     together = Together(started_s=1_700_000_000.0, played=(Played(machine=HERE, cpu_s=0.5, pulls=tuple(ahead)),))
-    result = gathered(plan(spec, facts_for(spec)).trials[0], together, setup_s=0.0)
+    result = gathered(together, setup_s=0.0)
     start_at = datetime.fromtimestamp(1_700_000_000.0, UTC)
     assert {pull.intended_at for pull in result.pulls} == {start_at}
     assert [(pull.started_at - start_at).total_seconds() for pull in result.pulls] == [0.0, 0.25]
@@ -227,7 +227,6 @@ def test_instants_of_a_member_whose_clock_is_off_come_out_on_this_ones() -> None
 
 
 def test_machines_that_play_several_members_are_as_busy_as_all_of_them_together() -> None:
-    spec = fleet_spec(2)
     first, second = (play(job_of(fleet_spec(1)), start=at_once, watch=lambda _: None, environ={}) for _ in range(2))
     here = [dataclasses.replace(entry, machine=HERE, cpu_s=0.6) for entry in (first, second)]
     slow = [dataclasses.replace(entry.pulls[0].pull, duration_s=1.0, queued_s=0.0) for entry in here]
@@ -235,6 +234,6 @@ def test_machines_that_play_several_members_are_as_busy_as_all_of_them_together(
     together = Together(
         started_s=0.0, played=tuple(dataclasses.replace(e, pulls=p) for e, p in zip(here, pulls, strict=True))
     )
-    record = gathered(plan(spec, facts_for(spec)).trials[0], together, setup_s=0.0).record
+    record = gathered(together, setup_s=0.0).record
     assert record.cpu_s == pytest.approx(1.2)
     assert record.client_busy == pytest.approx(0.6), "1.2 s of CPU time in 1 s on two cores"

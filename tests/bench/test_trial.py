@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
+from pullbench.bench.ceiling import Ceiling
+from pullbench.bench.sampler import Sampler, Watched
+from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.fake import FakeEngine, ScriptedClock
@@ -13,6 +15,7 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.plan import Plan, plan, routes
 from pullbench.model.record import TrialResult
 from pullbench.registry.keychain import Keychain
+from pullbench.stats.busy import Window
 from tests.bench.samples import digest, facts_for, make_spec
 
 
@@ -160,12 +163,74 @@ def test_the_names_that_may_be_brought_reach_the_ledger_through_the_setup() -> N
     assert told == [["sha256:new"]]
 
 
-@pytest.mark.parametrize(
-    ("bytes_per_s", "cores", "expected"), [(1000.0, 1, 0.5), (10_000.0, 1, 0.25), (10_000.0, 2, 0.125)]
+class Watching(Sampler):
+    """Has seen what a test says, and knows from when to when it looked."""
+
+    def __init__(self, seen: Watched, clock: Clock) -> None:
+        self.at_s: list[float] = []
+        self._seen, self._clock = seen, clock
+
+    def begin(self) -> None:
+        self.at_s.append(self._clock.monotonic())
+
+    def end(self) -> Watched:
+        self.at_s.append(self._clock.monotonic())
+        return self._seen
+
+
+BUSY = Watched(
+    windows=(Window(lasted_s=2.0, cpu_s=1.8, waited_s=0.2, used_s=1.9, wakes=100, late=3),), longest_lag_s=0.004
 )
-def test_a_client_is_as_busy_as_the_nearer_of_bytes_and_cpu(bytes_per_s: float, cores: int, expected: float) -> None:
-    ceiling = Ceiling(bytes_per_s=bytes_per_s, cores=cores)
-    assert ceiling.busy(throughput_bytes_per_s=500.0, cpu_s=1.0, wall_s=4.0) == pytest.approx(expected)
+
+
+def test_a_trial_says_how_near_its_client_came_to_the_ceiling_and_by_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ScriptedClock()
+    watching = Watching(BUSY, clock)
+    monkeypatch.setattr(Ceiling, "sampler", lambda _: watching)
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Slow
+    engine.clock = clock  # type: ignore[attr-defined]
+    record = measure(engine, clock, Ceiling(cores=1.0, bytes_per_s=1e6)).record
+    assert (record.client_busy, record.client_limit) == (pytest.approx(0.95), "cores")
+    assert (record.run_delay_share, record.sched_lag_s) == (pytest.approx(0.1), 0.004)
+    assert watching.at_s[1] - watching.at_s[0] == pytest.approx(record.wall_s), "it looks while pulls are under way"
+
+
+def test_bytes_near_the_ceiling_make_a_client_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ScriptedClock()
+    monkeypatch.setattr(Ceiling, "sampler", lambda _: Watching(BUSY, clock))
+    record = measure(engine_for([1.0], clock), clock, Ceiling(cores=16.0, bytes_per_s=2010.0)).record
+    assert (record.client_busy, record.client_limit) == (pytest.approx(1.0), "bytes")
+
+
+def test_where_others_do_the_work_it_is_the_machine_that_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ScriptedClock()
+    monkeypatch.setattr(Ceiling, "sampler", lambda _: Watching(BUSY, clock))
+    record = measure(engine_for([1.0], clock), clock, Ceiling(cores=4.0, whole_machine=True)).record
+    assert (record.client_busy, record.client_limit) == (pytest.approx(1.9 / 8), "cores")
+    assert record.run_delay_share is None, "what this process waits says nothing of a daemon"
+
+
+def test_without_a_ceiling_nothing_is_said_of_the_client() -> None:
+    clock = ScriptedClock()
+    record = measure(engine_for([1.0], clock), clock).record
+    assert (record.client_busy, record.client_limit, record.sched_lag_s) == (None, None, None)
+
+
+def test_watching_ends_also_where_a_trial_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ScriptedClock()
+    watching = Watching(BUSY, clock)
+    monkeypatch.setattr(Ceiling, "sampler", lambda _: watching)
+
+    class Interrupted(FakeEngine):
+        def pull(self, request: PullRequest) -> PullOutcome:
+            raise KeyboardInterrupt
+
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        measure(engine, clock, Ceiling(cores=1.0))
+    assert len(watching.at_s) == 2
 
 
 class Inspecting(FakeEngine):

@@ -1,5 +1,6 @@
 """The docker engine's policy, on a daemon of the tests' own making; tests/integration has a real one."""
 
+import platform
 from typing import Any, cast
 
 import pytest
@@ -216,6 +217,15 @@ def test_facts_say_version_store_and_contents() -> None:
     facts = engine_on(daemon).facts()
     assert (facts.name, facts.kind, facts.version, facts.unavailable) == ("docker-2", "docker", "20.10.24", None)
     assert (facts.store_id, facts.present) == ("FAKE:ID", frozenset({OTHER}))
+
+
+def test_guard_remote_a_daemon_is_on_this_machine_only_if_it_shows_so() -> None:
+    daemon = FakeDaemon(COLD)
+    assert not engine_on(daemon).facts().is_local, "it does not say where it is"
+    daemon.system = {"Name": platform.node(), "KernelVersion": platform.release()}
+    assert engine_on(daemon).facts().is_local
+    daemon.system = {"Name": "elsewhere", "KernelVersion": platform.release()}
+    assert not engine_on(daemon).facts().is_local, "its socket was forwarded"
 
 
 def test_facts_of_an_absent_daemon_say_why() -> None:

@@ -288,6 +288,20 @@ def test_a_client_without_room_for_its_folder_ends_the_run_with_what_was_measure
     assert stored_run(tmp_path).status == "incomplete"
 
 
+@pytest.mark.parametrize("is_local", [True, False])
+def test_how_busy_a_client_was_is_known_in_every_trial_unless_its_work_may_be_done_elsewhere(
+    tmp_path: Path, is_local: bool
+) -> None:
+    prepared, calls = prepare(tmp_path, repetitions=1, warmup=0), Calls()
+    facts = prepared.facts()
+    engines = {name: dataclasses.replace(each, is_local=is_local) for name, each in facts.engines.items()}
+    prepared.use_facts(dataclasses.replace(facts, engines=engines))
+    conduct(prepared, calls, calls)
+    rows = ResultStore(str(tmp_path / "results")).table("trials", stored_run(tmp_path).run_id).to_pylist()
+    assert len(rows) == 2
+    assert all((row["client_busy"] is not None) == is_local for row in rows)
+
+
 def test_what_set_up_moves_uses_up_the_budget_too(tmp_path: Path) -> None:
     prepared, results = prepare(tmp_path), list[tuple[Trial, TrialResult]]()
 

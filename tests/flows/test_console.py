@@ -50,6 +50,13 @@ def test_long_times_are_told_as_the_report_tells_them() -> None:
     assert "12 min 34 s" in said
 
 
+def test_a_client_at_its_limit_is_said_on_the_shell_too(document: dict[str, Any]) -> None:
+    calm = [entry | {"client_busy": 0.4, "engine_kind": "wire"} for entry in document["cells"]]
+    assert "busy" not in verdict(document | {"cells": [calm[0] | {"client_busy": None}, *calm[1:]]})
+    said = verdict(document | {"cells": [calm[0] | {"client_busy": 0.85}, calm[1] | {"client_busy": 0.97}, *calm[2:]]})
+    assert f"Note: the client itself was 97% busy (in 2 of {len(calm)} cells): lower the concurrency" in said
+
+
 def test_what_is_not_known_is_a_dash_and_times_stand_under_each_other() -> None:
     said = shown(cells_table([cell(registry="a"), cell(registry="b", median_s=1.5, median_low_s=None)])).splitlines()
     assert "–" in said[2]

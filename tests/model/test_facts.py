@@ -40,6 +40,7 @@ ENGINES = st.builds(
     unavailable=st.none() | TEXT,
     store_id=st.none() | TEXT,
     present=st.frozensets(DIGESTS, max_size=3),
+    is_local=st.booleans(),
 )
 FACTS = st.builds(
     Facts,
@@ -56,7 +57,7 @@ def test_facts_come_back_from_json_as_they_were(facts: Facts) -> None:
 
 
 def test_no_field_of_the_facts_escapes_the_property() -> None:
-    made = {"EngineFacts": 6, "ImageFacts": 7, "PlatformImage": 2, "Descriptor": 4, "Manifest": 3}
+    made = {"EngineFacts": 7, "ImageFacts": 7, "PlatformImage": 2, "Descriptor": 4, "Manifest": 3}
     for record in (EngineFacts, ImageFacts, PlatformImage, Descriptor, Manifest):
         assert len(dataclasses.fields(record)) == made[record.__name__], record
 

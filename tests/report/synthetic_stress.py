@@ -159,6 +159,7 @@ class _Maker:
             throughput_bytes_per_s=succeeded * _BYTES / wall_s,
             cpu_s=0.1,
             client_busy=self.service.busy(stage),
+            client_limit="cores",
             load_mode="closed" if closed else "open",
             offered_rate=None if closed else stage.load,
             step=None if warmup else stage.index,

@@ -69,6 +69,14 @@ def test_few_blocks_a_wide_interval_and_a_busy_client_are_told(make) -> None:
     assert found["wide"]["value"] > 3
 
 
+def test_of_docker_it_is_the_machine_that_was_busy_and_another_remedy_is_given(make) -> None:
+    stored = make(Recipe(**{**SMALL, "engines": ("docker",)}))
+    found = warned(dataclasses.replace(stored, trials=stored.trials.assign(client_busy=0.93)))
+    assert "client_busy" not in found
+    assert found["machine_busy"]["says"] == "the machine that docker works on was 93% busy"
+    assert "the engine wire" in found["machine_busy"]["remedy"]
+
+
 def test_pulls_of_an_open_loop_that_started_late_are_told(steady: StoredRun) -> None:
     waited = np.where(steady.pulls["pull"] % 4 == 0, 3.0 * steady.pulls["duration_s"], 0.001)
     late = dataclasses.replace(steady, pulls=steady.pulls.assign(queued_s=waited))

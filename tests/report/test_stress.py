@@ -130,7 +130,7 @@ def test_a_rate_limit_is_no_break() -> None:
 def test_a_busy_client_is_said_to_be_the_limit() -> None:
     status, title, sentence = words(Service(busy=lambda stage: 0.9 if stage.load >= 4 else 0.2))
     assert (status, title) == ("not_shown", "Holds up to 8 pulls at once; then this client was the limit")
-    assert "this client was at 90.0% of its own ceiling" in sentence
+    assert "this client was at 90.0% of its own ceiling (by its cores)" in sentence
 
 
 def test_a_test_that_was_stopped_says_why() -> None:

@@ -154,6 +154,13 @@ def test_the_best_cell_is_none_that_cannot_be_trusted(cells: pd.DataFrame, colum
     assert tables.best(tempting) != first
 
 
+def test_a_machine_at_its_limit_is_part_of_what_docker_measures(cells: pd.DataFrame) -> None:
+    docker = cells.assign(engine_kind="docker")
+    first = tables.best(docker)
+    docker.loc[first, "client_busy"] = 0.95
+    assert tables.best(docker) == first
+
+
 def test_there_is_no_best_cell_where_all_had_failures(cells: pd.DataFrame) -> None:
     assert tables.best(cells.assign(succeeded=cells["pulls"] - 1)) is None
 

@@ -1,0 +1,80 @@
+"""What watching a trial costs: CPU of the sampler alone beside sleeping threads, and the time of the same work with and without it.
+
+The goal is half a percent of a core.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from benchmarks.sitting import measure, print_table
+from pullbench.bench.sampler import Counters, Sampler, cpu_s_of_process
+
+THREADS = (1, 64, 1000)
+LOOKS_S = 8.0
+GOAL = 0.005
+_BLOCK = bytes(512 * 1024)
+_BLOCKS = 600
+
+
+def run(rounds: int) -> None:
+    """Print both tables."""
+    print("\nwatching sleeping threads: share of a core")
+    for threads in THREADS:
+        with _sleeping(threads):
+            share = _share_of_a_core()
+        print(f"  {threads:5} threads  {share:.3%}  goal {GOAL:.1%}: {'met' if share <= GOAL else 'missed'}")
+    results = measure({"alone": _work, "watched": lambda: _watched(_work)}, rounds=rounds)
+    print_table("hashing in 4 threads, watched or not", results, reference="alone", units=1, unit="round")
+
+
+def _share_of_a_core() -> float:
+    """The lesser of two, for what else wakes here makes it more."""
+    shares = []
+    for _ in range(2):
+        sampler = _sampler()
+        started_s, cpu_from_s = time.perf_counter(), cpu_s_of_process()
+        sampler.begin()
+        time.sleep(LOOKS_S)
+        sampler.end()
+        shares.append((cpu_s_of_process() - cpu_from_s) / (time.perf_counter() - started_s))
+    return min(shares)
+
+
+def _watched(work: Callable[[], None]) -> None:
+    sampler = _sampler()
+    sampler.begin()
+    work()
+    sampler.end()
+
+
+def _sampler() -> Sampler:
+    return Sampler(Counters(frozenset(os.sched_getaffinity(0))).read)
+
+
+def _work() -> None:
+    def hashed(_: int) -> None:
+        digest = hashlib.sha256()
+        for _ in range(_BLOCKS):
+            digest.update(_BLOCK)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(hashed, range(4)))
+
+
+@contextmanager
+def _sleeping(threads: int) -> Iterator[None]:
+    over = threading.Event()
+    made = [threading.Thread(target=over.wait) for _ in range(threads)]
+    for thread in made:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in made:
+            thread.join()

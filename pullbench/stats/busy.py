@@ -1,0 +1,96 @@
+"""How near a client was to its own ceiling while it measured; 1.0 is the ceiling.
+
+A trial is looked at in windows, for one that was at its limit in half of its time was at its limit: what counts is the
+busier half. Three things can be the limit, and the nearest is told:
+
+- `bytes`: what was received beside what this client can receive and verify at all;
+- `cores`: the cores that it may use. What others used of them counts as far as this process waited for them meanwhile,
+  so a neighbour on an idle core is no limit, and one that takes the core away is;
+- `lag`: how often a thread that wanted to go on could not. A process in which one thread at a time may run is at its limit
+  long before the cores of a large machine are.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Limit = Literal["bytes", "cores", "lag"]
+
+MIN_WAKES = 10
+"""Under these one late wake would weigh too much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A part of a trial. Seconds of CPU time are summed over the cores; None is what this system does not tell."""
+
+    lasted_s: float
+    cpu_s: float
+    """Of this process and of its children that ended."""
+    waited_s: float | None
+    """In which this process's threads were ready and had no core, summed over them."""
+    used_s: float | None
+    """Of the cores that are looked at, by whomever."""
+    wakes: int
+    """How often a thread slept to a set instant, and how often it woke late."""
+    late: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """The share of the ceiling that was reached, and what was nearest to it."""
+
+    share: float
+    limit: Limit
+
+
+def client_busy(windows: Sequence[Window], *, cores: float, bytes_share: float | None = None) -> Busy | None:
+    """Of a client that pulls in this process. `bytes_share` is of the whole trial; None where nothing is known."""
+    shares: dict[Limit, float] = {}
+    if bytes_share is not None:
+        shares["bytes"] = bytes_share
+    if any(window.lasted_s > 0 for window in windows):
+        shares["cores"] = busier_half(
+            (w.lasted_s, _taken_s(w) / (w.lasted_s * cores)) for w in windows if w.lasted_s > 0
+        )
+    if sum(window.wakes for window in windows) >= MIN_WAKES:
+        shares["lag"] = busier_half((w.lasted_s, w.late / w.wakes) for w in windows if w.wakes)
+    return _nearest(shares)
+
+
+def machine_busy(windows: Sequence[Window], *, cores: float) -> Busy | None:
+    """Of a client whose work other processes do: the share of the machine's cores in use, by whomever."""
+    known = [(w.lasted_s, w.used_s / (w.lasted_s * cores)) for w in windows if w.used_s is not None and w.lasted_s > 0]
+    return _nearest({"cores": busier_half(known)}) if known else None
+
+
+def waited_share(windows: Sequence[Window]) -> float | None:
+    """Of the time in which this process's threads were ready to run, the share that they waited for a core."""
+    known = [(w.waited_s, w.cpu_s) for w in windows if w.waited_s is not None]
+    waited_s, cpu_s = sum(waited for waited, _ in known), sum(cpu for _, cpu in known)
+    return waited_s / (waited_s + cpu_s) if waited_s + cpu_s > 0 else None
+
+
+def busier_half(parts: Iterable[tuple[float, float]]) -> float:
+    """The mean over the busier half of the time; `parts` are (seconds, share), seconds above zero."""
+    ordered = sorted(parts, key=lambda part: part[1], reverse=True)
+    half_s = left_s = sum(lasted_s for lasted_s, _ in ordered) / 2
+    total = 0.0
+    for lasted_s, share in ordered:
+        taken_s = min(lasted_s, left_s)
+        total, left_s = total + taken_s * share, left_s - taken_s
+    return total / half_s
+
+
+def _taken_s(window: Window) -> float:
+    """CPU time that this process used, or that others used while it waited."""
+    if window.waited_s is None or window.used_s is None:
+        return window.cpu_s
+    return window.cpu_s + min(window.waited_s, max(0.0, window.used_s - window.cpu_s))
+
+
+def _nearest(shares: dict[Limit, float]) -> Busy | None:
+    if not shares:
+        return None
+    limit = max(shares, key=lambda name: shares[name])
+    return Busy(share=shares[limit], limit=limit)
