@@ -55,6 +55,7 @@ class PushOptions:
     seed: int | None
     fresh: bool
     credentials: str
+    sends_in_clear: bool
     ca_file: Path | None
     workers: int
     replace: bool
@@ -147,6 +148,7 @@ def _route(options: PushOptions) -> Route:
         registry="target",
         url=_checked(Url, options.registry, "REGISTRY"),
         credentials=_checked(CredentialSource, options.credentials, "--credentials"),
+        sends_in_clear=options.sends_in_clear,
         ca_file=None if options.ca_file is None else str(options.ca_file.resolve()),
     )
 
@@ -211,6 +213,7 @@ def _spec_text(route: Route, workload: Workload, images: Sequence[SyntheticImage
                 "name": route.registry,
                 "url": route.url,
                 "credentials": route.credentials,
+                **({"plain_http_credentials": "send"} if route.sends_in_clear else {}),
                 **({"ca_file": route.ca_file} if route.ca_file else {}),
             }
         ],

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 from flows.commands.metrics_readings import Readings
 from flows.commands.metrics_readings import Scope as Scope
 from pullbench.errors import IncompleteError, UsageError
+from pullbench.model.route import is_private
 from pullbench.monitor import export
 from pullbench.monitor.snapshot import Snapshot
-from pullbench.registry.keychain import Keychain
+from pullbench.registry.keychain import Keychain, in_clear
 
 
 def write_textfile(path: str, scope: Scope) -> int:
@@ -39,12 +40,14 @@ def serve(listen: str, scope: Scope, *, every_s: float) -> int:
     return 0
 
 
-def push(url: str, scope: Scope, *, credentials: str, ca_file: Path | None) -> int:
+def push(url: str, scope: Scope, *, credentials: str, sends_in_clear: bool = False, ca_file: Path | None) -> int:
     """Push each benchmark at each vantage as a group of its own; exit 3 where a run could not be read."""
     gateway = _gateway(url)
     if ca_file is not None and not ca_file.is_file():
         raise UsageError(f"--ca-file {ca_file}: no such file; give the PEM file of the gateway's CA")
     login = Keychain(environ=os.environ).credentials(credentials, gateway)
+    if login is not None and not sends_in_clear and not is_private(gateway):
+        raise UsageError(in_clear(credentials, gateway, "--plain-http-credentials"))
     readings = Readings(scope, _say)
     groups: dict[tuple[str, str], list[Snapshot]] = {}
     for snapshot in readings.snapshots():

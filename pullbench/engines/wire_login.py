@@ -111,7 +111,11 @@ class Login:
             access.header = basic_header(self._credentials) if self._credentials else None
             return
         asked = token_request(
-            bearer, endpoint_url=self._route.url, repository=attempt.repository, credentials=self._credentials
+            bearer,
+            endpoint_url=self._route.url,
+            repository=attempt.repository,
+            credentials=self._credentials,
+            may_send=self._route.may_send,
         )
         asked_s = self._clock.monotonic()
         token = ask(asked, TokenBody())
