@@ -20,6 +20,7 @@ from flows.far_cli import app as far_app
 from flows.images_cli import app as images_app
 from flows.metrics_cli import app as metrics_app
 from flows.options import Json, LogJson, Reports, Results, RunId, Sets, SpecFile
+from flows.plain import say
 from flows.runs_cli import app as runs_app
 from flows.serve_cli import app as serve_app
 from flows.serve_cli import automations_app
@@ -214,13 +215,13 @@ def main() -> NoReturn:
 
 
 def _end_at_once(text: str) -> NoReturn:
-    _say(text)
+    say(text)
     interruption.hurry(text)
     _leave(InterruptedRunError.exit_code)
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    _say(text)
+    say(text)
     _leave(code)
 
 
@@ -235,10 +236,6 @@ def _leave(code: int) -> NoReturn:
     sys.stderr.flush()
     _exit(code)
     raise AssertionError("unreachable")
-
-
-def _say(text: str) -> None:
-    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from flows.console import Pace, count, plain
+from flows.plain import tell, tell_document
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import host_platform
 from pullbench.bench.specfile import as_yaml
@@ -80,9 +81,9 @@ def push_images(options: PushOptions) -> int:
     if options.as_json:
         print(json.dumps(_document(options, route, workload, report), indent=2))
     elif options.spec_out is not None:
-        print(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
+        tell(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
     else:
-        print(spec, end="")
+        tell_document(spec)
     return 0
 
 
