@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.resuming import Stored, check_goes_on, latest_unfinished
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Ceiling, pull_requests, run_trial, stored_bytes
+from pullbench.bench.untold import without_secrets
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import Engine, PullRequest
 from pullbench.engines.catalog import make_engine
@@ -30,9 +31,7 @@ from pullbench.model.plan import Plan, Trial, plan, routes, unknown_image
 from pullbench.model.record import Run, RunKind, RunStatus, TrialResult
 from pullbench.model.stress_plan import plan_stress
 from pullbench.preflight.runner import preflight
-from pullbench.registry.auth import Credentials
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.redaction import redacted
 from pullbench.store.dataset import ResultStore, new_run_id
 from pullbench.store.ledger import Ledger
 from pullbench.store.pushed import PushedImages
@@ -174,7 +173,7 @@ class Session:
                 self._proxy_cache.tidy(run_id, trial, ready)
                 if ready.batch is not None and cell.engine_kind == "docker":  # no other trial will pull these images
                     drop(self.spec.engine(cell.engine).host, brought)
-        result = _without_secrets(result, self.keychain.known())
+        result = without_secrets(result, self.keychain.known())
         self.store.write_trial(run_id, self.vantage, trial, result)
         return result
 
@@ -277,17 +276,6 @@ class Session:
         if store_id not in self._brought:
             self._brought[store_id] = self._ledger.brought(store_id)
         return self._brought[store_id]
-
-
-def _without_secrets(result: TrialResult, known: Collection[Credentials]) -> TrialResult:
-    """The result without what a registry's words, as a client passes them on, hold of our credentials."""
-    if all(pull.error is None for pull in result.pulls):
-        return result
-    pulls = (
-        pull if pull.error is None else dataclasses.replace(pull, error=redacted(pull.error, known))
-        for pull in result.pulls
-    )
-    return dataclasses.replace(result, pulls=tuple(pulls))
 
 
 def _told(error: OSError) -> str:

@@ -24,7 +24,7 @@ def test_the_sessions_redaction_stores_no_secret_that_a_client_passes_on(
 
     def pull(_self: FakeEngine, _request: PullRequest) -> PullOutcome:
         said = f"denied: you sent {SECRET}, Bearer abcdefghijklmnopqrst, https://x/y?sig=planted"
-        return PullOutcome(ok=False, error_code=ErrorCode.FORBIDDEN, error=said)
+        return PullOutcome(ok=False, error_code=ErrorCode.FORBIDDEN, error=said, served_by=f"r.io X-Cache={SECRET}")
 
     monkeypatch.setattr(FakeEngine, "pull", pull)
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
@@ -36,5 +36,8 @@ def test_the_sessions_redaction_stores_no_secret_that_a_client_passes_on(
         made = plan(session.spec, facts)
         run, _ = session.begin(facts)
         session.run_trial(run.run_id, made.trials[0], facts)
-    errors = {row["error"] for row in store.table("pulls", run.run_id).to_pylist()}
-    assert errors == {"denied: you sent (redacted), Bearer (redacted), https://x/y?sig=(redacted)"}
+    rows = store.table("pulls", run.run_id).to_pylist()
+    assert {row["served_by"] for row in rows} == {"r.io X-Cache=(redacted)"}
+    assert {row["error"] for row in rows} == {
+        "denied: you sent (redacted), Bearer (redacted), https://x/y?sig=(redacted)"
+    }
