@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.logged import open_log, tell_stderr
+from flows.logged import open_log
+from flows.plain import say
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
 from pullbench.model.facts import Facts
@@ -44,7 +45,7 @@ def check(
     Where the environment names a file for log lines, each finding is one.
     """
     loaded = load_spec(path, sets=sets, overrides=overrides)
-    log = open_log(None, environ, tell_stderr)
+    log = open_log(None, environ, say)
     select(CHECKS, only=frozenset(only), skip=frozenset(skip))  # a wrong id is told before anything is contacted
     with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
         facts = session.gather()

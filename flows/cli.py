@@ -32,6 +32,7 @@ from flows.options import (
     SpecFile,
     Vantage,
 )
+from flows.plain import say
 from flows.runs_cli import app as runs_app
 from flows.serve_cli import app as serve_app
 from flows.serve_cli import automations_app
@@ -226,13 +227,13 @@ def main() -> NoReturn:
 
 
 def _end_at_once(text: str) -> NoReturn:
-    _say(text)
+    say(text)
     interruption.hurry(text)
     _leave(InterruptedRunError.exit_code)
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    _say(text)
+    say(text)
     _leave(code)
 
 
@@ -247,10 +248,6 @@ def _leave(code: int) -> NoReturn:
     sys.stderr.flush()
     _exit(code)
     raise AssertionError("unreachable")
-
-
-def _say(text: str) -> None:
-    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def trend_table(found: Trend) -> Table:
         step = steps.get(row["run_id"])
         said = "" if step is None else f"{step['verdict']} from here on: {numbers.ratio(step['ratio'])}"
         table.add_row(
-            row["run_id"],
+            plain(row["run_id"]),
             f"{row['started_at']:%Y-%m-%d %H:%M}",
             row["quarter"],
             numbers.seconds(row["level_s"]),

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flows.budget import BudgetMeter, shortfalls
-from flows.logged import LoggedProgress, open_log, tell_stderr
+from flows.logged import LoggedProgress, open_log
+from flows.plain import say
 from flows.ramp import climb
 from flows.setup_view import setup_lines
 from pullbench.bench.resuming import Stored
@@ -108,7 +109,7 @@ class Prepared:
         self.run_id: str | None = request.resume
         self._facts: Facts | None = None
         self._stored: Stored | None = None
-        self.log = open_log(request.log_json, os.environ, tell_stderr)
+        self.log = open_log(request.log_json, os.environ, say)
 
     def facts(self) -> Facts:
         """Gathered at the first call."""

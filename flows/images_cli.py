@@ -55,6 +55,12 @@ def push_images(
     credentials: Annotated[
         str, typer.Option(metavar="SOURCE", help="docker, env:PREFIX, block:NAME or anonymous, as in a spec.")
     ] = "docker",
+    plain_http_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http-credentials", help="Send them over plain http to another machine too: readable by all."
+        ),
+    ] = False,
     ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="PEM file of the CA that signed its certificate.")
     ] = None,
@@ -85,6 +91,7 @@ def push_images(
         seed=seed,
         fresh=fresh,
         credentials=credentials,
+        sends_in_clear=plain_http_credentials,
         ca_file=ca_file,
         workers=workers,
         replace=replace,

@@ -1,7 +1,6 @@
 """A run's log lines, beside whatever else its progress is told to. Free of Prefect."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +24,6 @@ def open_log(path: Path | None, environ: Mapping[str, str], tell: Callable[[str]
     """
     named = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     return None if named is None else EcsLog(named, tell)
-
-
-def tell_stderr(text: str) -> None:
-    print(f"pullbench: {text}", file=sys.stderr, flush=True)
 
 
 class LoggedProgress:

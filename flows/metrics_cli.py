@@ -61,6 +61,12 @@ def push(
     credentials: Annotated[
         str, typer.Option(metavar="SOURCE", help="anonymous, or env:PREFIX for Basic authentication, as in a spec.")
     ] = "anonymous",
+    plain_http_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http-credentials", help="Send them over plain http to another machine too: readable by all."
+        ),
+    ] = False,
     ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="PEM file of the CA that signed its certificate.")
     ] = None,
@@ -72,4 +78,6 @@ def push(
     from flows.commands import metrics
 
     scope = metrics.Scope(results=results, names=tuple(name or ()), most_series=most_series)
-    raise typer.Exit(metrics.push(url, scope, credentials=credentials, ca_file=ca_file))
+    raise typer.Exit(
+        metrics.push(url, scope, credentials=credentials, sends_in_clear=plain_http_credentials, ca_file=ca_file)
+    )

@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.conduct import Outcome, Prepared, Progress, Request, conduct
+from flows.plain import printable
 from flows.prefect_secret import prefect_secret
 from flows.regression import beside_baseline
 from flows.streak import StreakMeter
@@ -103,7 +104,7 @@ class FlowProgress:
         self._updated_s = 0.0
 
     def note(self, text: str) -> None:
-        get_run_logger().info(text)
+        get_run_logger().info(printable(text))
         if self._shell is not None:
             self._shell.note(text)
 

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows.plain import printable
 from flows.prefect_vantages import PrefectVantages
 from flows.regional import RegionalOutcome, RegionalRequest, conduct_regional
 from pullbench.engines.clock import SystemClock
@@ -85,7 +86,7 @@ def _ask(request: RegionalRequest, invocation: RegionalInvocation | None) -> Sta
     logger = get_run_logger()
 
     def note(text: str) -> None:
-        logger.info(text)
+        logger.info(printable(text))
         if invocation is not None:
             invocation.note(text)
 

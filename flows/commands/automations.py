@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from flows.plain import tell
 from flows.prefect_start import QUIET, check_answers, reach_without_proxy
 from flows.serving.checkout import find_checkout
 from pullbench.errors import IncompleteError, UsageError
@@ -34,7 +35,7 @@ def install_automations(*, folder: Path | None, notify: str | None) -> int:
         done = install(client, read_automations(folder, block), replace=True, keep_actions=block is None)
     for word, names in (("made", done.made), ("changed", done.changed), ("as it was", done.unchanged)):
         for name in names:
-            print(f"{word:9}  {name}")
+            tell(f"{word:9}  {name}")
     if notify is None and done.made:
-        print("they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call")
+        tell("they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call")
     return 0

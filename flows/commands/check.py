@@ -110,10 +110,11 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
         stdout.print(plain(f"{shortfall}: the run would stop there, with what it measured stored"))
     size = "size not known" if made.bytes is None else format_bytes(made.bytes)
     blocks = loaded.spec.warmup + loaded.spec.repetitions
-    stdout.print(
+    told = (
         f"{len(made.cells)} cells in {blocks} blocks ({loaded.spec.warmup} of them warm-up): {len(made.trials)} trials, "
         f"{sum(len(trial.images) for trial in made.trials)} pulls, {size}, {made.manifest_requests} manifest requests"
     )
+    stdout.print(plain(told))
     if loaded.spec.stress is not None:
         stdout.print(plain(f"`pullbench stress {spec}`: {_stress_text(loaded.spec, facts)}"))
     return 0

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flows.console import count
+from flows.plain import tell, tell_document
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.cleaning import clean, clean_folders, left_behind, left_folders
 from pullbench.bench.cold_push import left_lines, take_left
@@ -40,13 +41,13 @@ def _folders(*, apply: bool) -> list[Path]:
     found = left_folders()
     if not apply:
         for path in found:
-            print(path)
+            tell(path)
         if found:
-            print(f"{count(len(found), 'folder')} of killed runs; remove with: {_APPLY}")
+            tell(f"{count(len(found), 'folder')} of killed runs; remove with: {_APPLY}")
         return []
     removed = clean_folders()
     for path in removed:
-        print(f"removed {path}, left by a killed run")
+        tell(f"removed {path}, left by a killed run")
     return [path for path in found if path not in removed]
 
 
@@ -64,33 +65,33 @@ def _upstream(pushed: PushedImages, *, apply: bool) -> None:
             else:
                 pushed.strike(name)
                 del entries[name]
-                print(f"removed {count(len(entry.images), 'synthetic image')} from {entry.registry}")
+                tell(f"removed {count(len(entry.images), 'synthetic image')} from {entry.registry}")
     for line in left_lines(entries.values()):
-        print(line)
+        tell(line)
     if entries and not apply:
-        print(f"have them deleted where the registry does that with: {_APPLY}")
+        tell(f"have them deleted where the registry does that with: {_APPLY}")
 
 
 def _images(ledger: Ledger, results: str, host: str | None, *, apply: bool) -> None:
     if not ledger.entries():
-        print(f"{results}: nothing is recorded there that runs left in a Docker daemon")
+        tell(f"{results}: nothing is recorded there that runs left in a Docker daemon")
         return
     daemon = DockerDaemon(host)
     try:
         found = left_behind(ledger, daemon)
         names = {name for entry in found.here for name in entry.references}
         for other in found.elsewhere:
-            print(f"another daemon ({other}) may hold images of runs too: name it with --host")
+            tell(f"another daemon ({other}) may hold images of runs too: name it with --host")
         if not names:
-            print(f"{results}: nothing is recorded there that runs left in this daemon")
+            tell(f"{results}: nothing is recorded there that runs left in this daemon")
         elif not apply:
-            print("\n".join(sorted(names)))
-            print(f"{count(len(names), 'image')} may be left by runs; remove them with: {_APPLY}")
+            tell_document("\n".join(sorted(names)))
+            tell(f"{count(len(names), 'image')} may be left by runs; remove them with: {_APPLY}")
         else:
             cleaned = clean(ledger, daemon)
-            print(f"removed {count(len(cleaned.removed), 'image')}, {format_bytes(cleaned.bytes)}")
+            tell(f"removed {count(len(cleaned.removed), 'image')}, {format_bytes(cleaned.bytes)}")
             for image_id, reason in cleaned.kept.items():
-                print(f"kept {image_id}: {reason}")
+                tell(f"kept {image_id}: {reason}")
     except RegistryError as error:
         raise IncompleteError(f"no image was removed: {error}") from error
     finally:

@@ -10,6 +10,7 @@ from rich.table import Table
 from flows.comparing import compare as compare_stored
 from flows.comparison_table import comparison_table, trend_table
 from flows.console import plain, stdout_console
+from flows.plain import tell
 from pullbench.report import comparison_words
 from pullbench.report.choose import choose_run
 from pullbench.report.comparison import RunsCompared
@@ -49,7 +50,7 @@ def compare(
     else:
         _show(done.found, done.page)
     if said := done.failure or done.note:
-        Console(stderr=True).print(f"pullbench: {said}", markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(plain(f"pullbench: {said}"), soft_wrap=True)
     return 1 if done.failure else 0
 
 
@@ -96,7 +97,7 @@ def show_trend(name: str, *, last: int | None, results: str, reports: Path, repo
 def set_baseline(run: str, *, results: str) -> int:
     store = ResultStore(results)
     made = Baselines(store).set(choose_run(store, run).run_id, datetime.now(UTC))
-    print(f"{made.run_id} is the baseline of '{made.name}' now: pullbench compare baseline RUN_ID")
+    tell(f"{made.run_id} is the baseline of '{made.name}' now: pullbench compare baseline RUN_ID")
     return 0
 
 
@@ -107,20 +108,19 @@ def list_baselines(*, results: str, as_json: bool) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     if not found:
-        Console(stderr=True).print(
-            f"no baseline is set in {results}: pullbench baseline set RUN_ID", markup=False, soft_wrap=True
-        )
+        told = f"no baseline is set in {results}: pullbench baseline set RUN_ID"
+        Console(stderr=True).print(plain(told), soft_wrap=True)
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "run", "set (UTC)"):
         table.add_column(column)
     for entry in found:
-        table.add_row(plain(entry.name), entry.run_id, f"{entry.set_at:%Y-%m-%d %H:%M}")
+        table.add_row(plain(entry.name), plain(entry.run_id), f"{entry.set_at:%Y-%m-%d %H:%M}")
     stdout_console().print(table)
     return 0
 
 
 def remove_baseline(name: str, *, results: str) -> int:
     Baselines(ResultStore(results)).remove(name)
-    print(f"'{name}' has no baseline any more; its runs stay")
+    tell(f"'{name}' has no baseline any more; its runs stay")
     return 0

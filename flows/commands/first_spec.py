@@ -13,7 +13,7 @@ import yaml
 
 from flows.commands.first_spec_text import name_of_host, spec_text
 from flows.console import count
-from flows.plain import plain
+from flows.plain import plain, tell
 from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import PullbenchError, UsageError
@@ -60,10 +60,10 @@ def write_first_spec(*, sources: Sequence[str], out: Path, registry: str | None,
     _write(out, text)
     for line in found.left_out:
         print(plain(f"left out: {line}"))
-    print(f"{out}: {count(len(mentions), 'image')} of {url}")
+    tell(f"{out}: {count(len(mentions), 'image')} of {url}")
     for other, command in others.items():
-        print(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
-    print(f"next: pullbench preflight {shlex.quote(str(out))}")
+        tell(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
+    tell(f"next: pullbench preflight {shlex.quote(str(out))}")
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from flows.console import Pace, count, plain
+from flows.plain import tell, tell_document
 from flows.prefect_secret import prefect_secret
 from pullbench.bench.facts import host_platform
 from pullbench.bench.specfile import as_yaml
@@ -55,6 +56,7 @@ class PushOptions:
     seed: int | None
     fresh: bool
     credentials: str
+    sends_in_clear: bool
     ca_file: Path | None
     workers: int
     replace: bool
@@ -79,9 +81,9 @@ def push_images(options: PushOptions) -> int:
     if options.as_json:
         print(json.dumps(_document(options, route, workload, report), indent=2))
     elif options.spec_out is not None:
-        print(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
+        tell(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
     else:
-        print(spec, end="")
+        tell_document(spec)
     return 0
 
 
@@ -147,6 +149,7 @@ def _route(options: PushOptions) -> Route:
         registry="target",
         url=_checked(Url, options.registry, "REGISTRY"),
         credentials=_checked(CredentialSource, options.credentials, "--credentials"),
+        sends_in_clear=options.sends_in_clear,
         ca_file=None if options.ca_file is None else str(options.ca_file.resolve()),
     )
 
@@ -211,6 +214,7 @@ def _spec_text(route: Route, workload: Workload, images: Sequence[SyntheticImage
                 "name": route.registry,
                 "url": route.url,
                 "credentials": route.credentials,
+                **({"plain_http_credentials": "send"} if route.sends_in_clear else {}),
                 **({"ca_file": route.ca_file} if route.ca_file else {}),
             }
         ],

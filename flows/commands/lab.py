@@ -1,9 +1,9 @@
 """`lab`: the embedded registries, until Ctrl-C."""
 
 import signal
-import sys
 from pathlib import Path
 
+from flows.plain import say, tell, tell_document
 from pullbench.bench.specfile import as_yaml
 from pullbench.errors import UsageError
 from pullbench.lab.world import World
@@ -14,14 +14,14 @@ def serve_lab(spec_out: Path | None, *, slots: int | None = None, service_ms: fl
     with World.start(slots=slots, service_s=service_ms / 1000) as world:
         text = as_yaml(world.spec(False))
         if spec_out is None:
-            print(text, flush=True)
+            tell_document(text)
         else:
             try:
                 spec_out.write_text(text, encoding="utf-8")
             except OSError as error:
                 raise UsageError(f"--spec-out {spec_out}: {error.strerror}") from error
-            print(f"the lab is up; measure it with: pullbench run {spec_out}", flush=True)
-        print("Ctrl-C ends it", file=sys.stderr, flush=True)
+            tell(f"the lab is up; measure it with: pullbench run {spec_out}")
+        say("Ctrl-C ends it")
         try:
             signal.pause()
         except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from rich.console import Console
 from flows import interruption
 from flows.conduct import Outcome, Prepared, Request
 from flows.console import ShellProgress, print_verdict, stdout_console
+from flows.plain import plain
 from flows.prefect_secret import prefect_secret
 from flows.prefect_start import PrefectStart
 from flows.stress_view import StressProgress, result_table
@@ -185,6 +186,6 @@ def _print_outcome(outcome: Outcome) -> None:
         stdout.print(table)
         stdout.print()
     print_verdict(stdout, outcome.document)
-    stdout.print(f"run {outcome.run_id}: {outcome.message}", markup=False)
+    stdout.print(plain(f"run {outcome.run_id}: {outcome.message}"))
     if outcome.report is not None:
-        stdout.print(f"report: {outcome.report}", markup=False, soft_wrap=True)
+        stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)

@@ -2,24 +2,25 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flows.commands.metrics_readings import Readings
 from flows.commands.metrics_readings import Scope as Scope
+from flows.plain import say, tell, tell_document
 from pullbench.errors import IncompleteError, UsageError
+from pullbench.model.route import is_private
 from pullbench.monitor import export
 from pullbench.monitor.snapshot import Snapshot
-from pullbench.registry.keychain import Keychain
+from pullbench.registry.keychain import Keychain, in_clear
 
 
 def write_textfile(path: str, scope: Scope) -> int:
     """Write the file of node_exporter's textfile collector, or print it for `-`; exit 3 where a run could not be read."""
-    readings = Readings(scope, _say)
+    readings = Readings(scope, say)
     families = readings.families()
     if path == "-":
-        sys.stdout.write(export.text(families).decode())
+        tell_document(export.text(families).decode())
     else:
         export.write_textfile(Path(path), families)
     return _code(readings)
@@ -28,24 +29,26 @@ def write_textfile(path: str, scope: Scope) -> int:
 def serve(listen: str, scope: Scope, *, every_s: float) -> int:
     """Serve until SIGINT or SIGTERM, which are the way to end it: exit 0."""
     host, port = export.listen_address(listen)
-    exporter = export.Exporter(Readings(scope, _say).families, every_s=every_s)
+    exporter = export.Exporter(Readings(scope, say).families, every_s=every_s)
     try:
         url = exporter.start(host, port)
-        print(url, flush=True)
-        _say(f"metrics of {scope.results}, looked at again every {every_s:g} s; Ctrl-C ends it")
+        tell(url)
+        say(f"metrics of {scope.results}, looked at again every {every_s:g} s; Ctrl-C ends it")
         signal.pause()
     except KeyboardInterrupt:
         exporter.stop()
     return 0
 
 
-def push(url: str, scope: Scope, *, credentials: str, ca_file: Path | None) -> int:
+def push(url: str, scope: Scope, *, credentials: str, sends_in_clear: bool = False, ca_file: Path | None) -> int:
     """Push each benchmark at each vantage as a group of its own; exit 3 where a run could not be read."""
     gateway = _gateway(url)
     if ca_file is not None and not ca_file.is_file():
         raise UsageError(f"--ca-file {ca_file}: no such file; give the PEM file of the gateway's CA")
     login = Keychain(environ=os.environ).credentials(credentials, gateway)
-    readings = Readings(scope, _say)
+    if login is not None and not sends_in_clear and not is_private(gateway):
+        raise UsageError(in_clear(credentials, gateway, "--plain-http-credentials"))
+    readings = Readings(scope, say)
     groups: dict[tuple[str, str], list[Snapshot]] = {}
     for snapshot in readings.snapshots():
         groups.setdefault((snapshot.run.name, snapshot.run.vantage), []).append(snapshot)
@@ -57,7 +60,7 @@ def push(url: str, scope: Scope, *, credentials: str, ca_file: Path | None) -> i
             login=login,
             ca_file=None if ca_file is None else str(ca_file),
         )
-    _say(f"{len(groups)} groups pushed to {gateway}" if groups else f"no run in {scope.results}: nothing was pushed")
+    say(f"{len(groups)} groups pushed to {gateway}" if groups else f"no run in {scope.results}: nothing was pushed")
     return _code(readings)
 
 
@@ -72,7 +75,3 @@ def _gateway(url: str) -> str:
 
 def _code(readings: Readings) -> int:
     return 0 if readings.readable else IncompleteError.exit_code
-
-
-def _say(text: str) -> None:
-    print(f"pullbench: {' '.join(text.split())}", file=sys.stderr, flush=True)

@@ -123,21 +123,19 @@ def _show(chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, appli
         stdout.print("nothing to remove: the daemon has no image")
         return
     if kept == len(chosen):
-        stdout.print(
-            f"nothing to remove: {count(kept, 'image')} {'is' if kept == 1 else 'are'} kept, in use or too young",
-            markup=False,
-        )
+        verb = "is" if kept == 1 else "are"
+        stdout.print(plain(f"nothing to remove: {count(kept, 'image')} {verb} kept, in use or too young"))
         return
     if not applied:
         stdout.print(_table(chosen))
         stdout.print()
         going = count(len(chosen) - kept, "image")
-        stdout.print(f"{going} would go and free about {format_bytes(freed)}; {kept} would stay", markup=False)
-        stdout.print("remove them with the same command and --apply", markup=False)
+        stdout.print(plain(f"{going} would go and free about {format_bytes(freed)}; {kept} would stay"))
+        stdout.print(plain("remove them with the same command and --apply"))
         return
     failures = [one for one in done if one.refused is not None]
     removed = count(len(done) - len(failures), "image")
-    stdout.print(f"removed {removed}, {format_bytes(freed)} freed; {kept} kept", markup=False)
+    stdout.print(plain(f"removed {removed}, {format_bytes(freed)} freed; {kept} kept"))
     for one in failures:
         stdout.print(plain(f"not removed: {one.image.label}: {one.refused}"))
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.plain import plain, tell
 from flows.publishing import publish as publish_reports
 from pullbench.errors import IncompleteError
 from pullbench.report.site import Site
@@ -25,10 +26,10 @@ def publish(*, results: str, reports: Path, url: str | None, render: bool) -> in
     progress = Console(stderr=True)
 
     def note(what: str) -> None:
-        progress.print(what, markup=False, highlight=False, soft_wrap=True)
+        progress.print(plain(what), soft_wrap=True)
 
     done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
-    print(done.site.page)
+    tell(done.site.page)
     if done.failures:
         for failure in done.failures[1:]:
             note(f"pullbench: {failure}")

@@ -96,7 +96,6 @@ def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
         )
     stdout.print(table)
     stdout.print()
-    stdout.print(
-        f"regional benchmark {outcome.document['regional_id']}: {outcome.message}", markup=False, soft_wrap=True
-    )
-    stdout.print(f"report: {outcome.report}", markup=False, soft_wrap=True)
+    told = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
+    stdout.print(plain(told), soft_wrap=True)
+    stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)

@@ -88,16 +88,16 @@ def _show(chosen: Sequence[Choice], sizes: Mapping[str, int], *, applied: bool) 
     stdout = stdout_console()
     kept = len(chosen) - len(sizes)
     if not sizes:
-        stdout.print(f"nothing to remove: {count(kept, 'run')} {'is' if kept == 1 else 'are'} kept", markup=False)
+        stdout.print(plain(f"nothing to remove: {count(kept, 'run')} {'is' if kept == 1 else 'are'} kept"))
         return
     freed = format_bytes(sum(sizes.values()))
     if applied:
-        stdout.print(f"removed {count(len(sizes), 'run')}, {freed} freed; {kept} kept", markup=False)
+        stdout.print(plain(f"removed {count(len(sizes), 'run')}, {freed} freed; {kept} kept"))
         return
     stdout.print(_table(chosen, sizes))
     stdout.print()
-    stdout.print(f"{count(len(sizes), 'run')} would go and free {freed}; {kept} would stay", markup=False)
-    stdout.print("remove them with the same command and --apply", markup=False)
+    stdout.print(plain(f"{count(len(sizes), 'run')} would go and free {freed}; {kept} would stay"))
+    stdout.print(plain("remove them with the same command and --apply"))
 
 
 def _table(chosen: Sequence[Choice], sizes: Mapping[str, int]) -> Table:
@@ -109,5 +109,7 @@ def _table(chosen: Sequence[Choice], sizes: Mapping[str, int]) -> Table:
         size = format_bytes(sizes[run.run_id]) if run.run_id in sizes else ""
         what = "would go" if choice.kept is None else f"stays: {choice.kept}"
         started = f"{run.started_at:%Y-%m-%d %H:%M}"
-        table.add_row(run.run_id, plain(run.name), plain(run.vantage), started, run.status, size, what)
+        table.add_row(
+            plain(run.run_id), plain(run.name), plain(run.vantage), started, plain(run.status), size, plain(what)
+        )
     return table

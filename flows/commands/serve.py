@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flows.lifeline import KeptProcess
+from flows.plain import tell
 from flows.prefect_server import PrefectServer, free_port
 from flows.prefect_start import QUIET, reach_without_proxy
 from flows.serving.checkout import Checkout, find_checkout
@@ -45,10 +46,10 @@ def serve(
             _say("UI", f"http://{shown}:{port}")
             _say("reports", reports_url)
             _say("other shells", f"export PREFECT_API_URL={os.environ['PREFECT_API_URL']}")
-            print("Ctrl-C ends all of it", flush=True)
+            tell("Ctrl-C ends all of it")
             _watch({"server": server.process, **workers})
         except KeyboardInterrupt:
-            print("ending: runs under way are cancelled, what they measured is kept", flush=True)
+            tell("ending: runs under way are cancelled, what they measured is kept")
     return 0
 
 
@@ -110,7 +111,7 @@ def _furnish(
     parts: contextlib.ExitStack, server: PrefectServer, checkout: Checkout, pools: list[str]
 ) -> dict[str, KeptProcess]:
     """Bring the server to what the checkout says, and start the workers; they, by name."""
-    print("starting Prefect", flush=True)
+    tell("starting Prefect")
     from prefect.client.orchestration import get_client
 
     from flows.serving.furnish import furnish, take_over
@@ -162,4 +163,4 @@ def _watch(processes: Mapping[str, KeptProcess]) -> None:
 
 
 def _say(label: str, text: str) -> None:
-    print(f"{label:12}  {text}", flush=True)
+    tell(f"{label:12}  {text}")

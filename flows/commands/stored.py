@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.console import plain, print_stopping_findings, print_verdict, stdout_console
+from flows.plain import tell, tell_document
 from flows.stress_view import result_table
 from pullbench.errors import UsageError
 from pullbench.report.choose import choose_run
@@ -37,7 +38,7 @@ def list_runs(*, results: str, as_json: bool) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     if not found:
-        Console(stderr=True).print(f"no runs in {results}; `pullbench demo` makes one", markup=False)
+        Console(stderr=True).print(plain(f"no runs in {results}; `pullbench demo` makes one"))
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels"):
@@ -45,11 +46,11 @@ def list_runs(*, results: str, as_json: bool) -> int:
     for run in found:
         labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
         table.add_row(
-            run.run_id,
-            run.kind,
-            run.name,
+            plain(run.run_id),
+            plain(run.kind),
+            plain(run.name),
             f"{run.started_at:%Y-%m-%d %H:%M}",
-            run.status,
+            plain(run.status),
             plain(run.vantage),
             plain(labels),
         )
@@ -66,7 +67,7 @@ def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:
         print(json.dumps(document, indent=2, default=str))
         return 0
     stdout = stdout_console()
-    stdout.print(f"run {document['run_id']} ({document['name']}): {document['status']}", markup=False)
+    stdout.print(plain(f"run {document['run_id']} ({document['name']}): {document['status']}"))
     if (table := result_table(document)) is not None:
         stdout.print(table)
         stdout.print()
@@ -83,11 +84,14 @@ def render_report(run_id: str, *, form: str, results: str, reports: Path) -> int
         return _render_regional(run_id.removeprefix(REGIONAL_PREFIX), form=form, results=results, reports=reports)
     found = _find(store, run_id)
     if form == "html":
-        print(render_run_report(results, found, reports))
+        tell(render_run_report(results, found, reports))
         return 0
     page = find_report(reports, found)
     document = run_document(store, found, None if page is None else str(page))
-    print(run_summary(document) if form == "md" else json.dumps(document, indent=2, default=str))
+    if form == "md":
+        tell_document(run_summary(document))
+    else:
+        print(json.dumps(document, indent=2, default=str))
     return 0
 
 
@@ -95,7 +99,7 @@ def _render_regional(regional_id: str, *, form: str, results: str, reports: Path
     if form == "md":
         raise UsageError("--format: a regional benchmark has html and json")
     if form == "html":
-        print(render_regional(results, regional_id, reports))
+        tell(render_regional(results, regional_id, reports))
     else:
         print(json.dumps(regional_document(read_regional(ResultStore(results), regional_id)), indent=2, default=str))
     return 0

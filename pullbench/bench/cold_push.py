@@ -62,6 +62,7 @@ class ColdPush:
             images=tuple(str(image.reference) for image in images),
             credentials=route.credentials,
             ca_file=route.ca_file,
+            sends_in_clear=route.sends_in_clear,
         )
         self._record.record(run_id, trial.number, pushed)
         with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
@@ -98,7 +99,13 @@ def take_left(pushed: Pushed, keychain: Keychain) -> None:
 
     Raises RegistryError where the registry deletes nothing, UsageError where a tag holds what is not ours.
     """
-    route = Route(registry="", url=pushed.registry, credentials=pushed.credentials, ca_file=pushed.ca_file)
+    route = Route(
+        registry="",
+        url=pushed.registry,
+        credentials=pushed.credentials,
+        ca_file=pushed.ca_file,
+        sends_in_clear=pushed.sends_in_clear,
+    )
     with RegistryClient(route, keychain, actions="pull,delete") as client:
         for image in pushed.images:
             for reference in _digests_at(client, Reference.parse(image)):

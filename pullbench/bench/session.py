@@ -19,6 +19,7 @@ from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.resuming import Stored, check_goes_on, latest_unfinished
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
+from pullbench.bench.untold import without_secrets
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import Engine, PullRequest
 from pullbench.engines.catalog import make_engine
@@ -173,6 +174,7 @@ class Session:
                 self._proxy_cache.tidy(run_id, trial, ready)
                 if ready.batch is not None and cell.engine_kind == "docker":  # no other trial will pull these images
                     drop(self.spec.engine(cell.engine).host, brought)
+        result = without_secrets(result, self.keychain.known())
         self.store.write_trial(run_id, self.vantage, trial, result)
         return result
 

@@ -141,7 +141,7 @@ class ContainerdEngine(CommandEngine):
 
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:  # noqa: ARG002
         folder, route = store.parent, request.route
-        known = self._keychain.credentials(route.credentials, route.host)
+        known = self._keychain.login(route)
         return self._ctr(
             folder,
             f"--namespace={store.name}",
@@ -166,7 +166,7 @@ class ContainerdEngine(CommandEngine):
 
     def _check_secret(self, route: Route) -> None:
         """ctr takes an identity token on its command line alone, and a password also from a terminal, as one line."""
-        known = self._keychain.credentials(route.credentials, route.host)
+        known = self._keychain.login(route)
         if known is None:
             return
         why = None

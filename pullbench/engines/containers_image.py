@@ -31,7 +31,7 @@ def write_configuration(folder: Path, requests: Iterable[PullRequest], keychain:
     for request in requests:
         route = request.route
         repositories[repository(request)] = route
-        found = keychain.credentials(route.credentials, route.host)
+        found = keychain.login(route)
         if found is not None:
             known[route.host] = found
         if route.ca_file is not None:

@@ -95,7 +95,7 @@ class DockerEngine:
             self._warm(setup.requests)
 
     def _auth_config(self, request: PullRequest) -> dict[str, str]:
-        found = self._keychain.credentials(request.route.credentials, request.route.host)
+        found = self._keychain.login(request.route)
         if found is None:
             return {}
         config = {"username": found.username, "password": found.password, "serveraddress": request.route.host}

@@ -123,7 +123,7 @@ class WireEngine:
         self.close_trial()
 
     def _session(self, route: Route, trial: _Trial) -> Session:
-        credentials = self._keychain.credentials(route.credentials, route.host)
+        credentials = self._keychain.login(route)
         return Session(
             route,
             self._entry,

@@ -23,6 +23,7 @@ from pullbench.registry.auth import (
     redact_url,
     token_request,
 )
+from pullbench.registry.redaction import redacted
 
 _MAX_DETAIL_CHARS = 300
 _RENEW_EARLY = 0.1  # the share of a token's life that is not waited for
@@ -95,10 +96,7 @@ class Login:
             challenges = parse_challenges(trail.last.headers.get("www-authenticate", ()))
             if any(challenge.error == "insufficient_scope" for challenge in challenges):
                 code = ErrorCode.FORBIDDEN
-        detail = failure.detail
-        for secret in self._secrets():
-            detail = detail.replace(secret, "(redacted)")
-        detail = clean(detail, _MAX_DETAIL_CHARS)
+        detail = clean(redacted(failure.detail, sent=self._secrets()), _MAX_DETAIL_CHARS)
         return RegistryError(code, failure.where, detail, status=failure.status, retry_after_s=failure.retry_after_s)
 
     def _access(self, repository: str) -> _Access:
@@ -111,7 +109,11 @@ class Login:
             access.header = basic_header(self._credentials) if self._credentials else None
             return
         asked = token_request(
-            bearer, endpoint_url=self._route.url, repository=attempt.repository, credentials=self._credentials
+            bearer,
+            endpoint_url=self._route.url,
+            repository=attempt.repository,
+            credentials=self._credentials,
+            may_send=self._route.may_send,
         )
         asked_s = self._clock.monotonic()
         token = ask(asked, TokenBody())

@@ -24,6 +24,10 @@ class Route:
     """Where the login for the forward proxy is kept, which is nobody else's to see."""
     ca_file: str | None = None
     credentials: str = "anonymous"
+    sends_in_clear: bool = False
+    """The spec allows the credentials over plain http to another machine (`plain_http_credentials: send`)."""
+    forward_sends_in_clear: bool = False
+    """The same, for the login at the forward proxy."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -49,9 +53,27 @@ class Route:
             return ("mirror", "headers") if self.headers else ("mirror",)
         return ("forward", "forward-loopback") if _is_loopback(self.url) else ("forward",)
 
+    def may_send(self, url: str) -> bool:
+        """Whether the credentials may go to a URL of this route: under TLS, to this very machine without another in
+        between, or because the spec allows them in clear.
+        """
+        if self.sends_in_clear or urlsplit(url).scheme == "https":
+            return True
+        return _is_loopback(url) and (self.forward_url is None or _is_loopback(self.forward_url))
+
+    @property
+    def may_send_forward(self) -> bool:
+        """The same, for the login at the forward proxy."""
+        return self.forward_url is None or self.forward_sends_in_clear or is_private(self.forward_url)
+
     def repository(self, reference: Reference) -> str:
         """The repository's name at this endpoint: a mirror may put a prefix before it."""
         return f"{self.prefix}/{reference.repository}" if self.prefix else reference.repository
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on a network can read what is sent to a URL: it is under TLS, or stays on this machine."""
+    return urlsplit(url).scheme == "https" or _is_loopback(url)
 
 
 def _is_loopback(url: str) -> bool:

@@ -26,8 +26,10 @@ def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
             url=registry.url,
             forward_url=None if proxy is None else proxy.url,
             forward_credentials=_forward_credentials(proxy),
+            forward_sends_in_clear=proxy is not None and proxy.plain_http_credentials == "send",
             ca_file=registry.ca_file,
             credentials=registry.credentials,
+            sends_in_clear=registry.plain_http_credentials == "send",
         )
     return Route(
         registry=registry.name,
@@ -37,6 +39,7 @@ def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
         prefix=proxy.prefix.strip("/"),
         ca_file=proxy.ca_file,
         credentials=proxy.credentials,
+        sends_in_clear=proxy.plain_http_credentials == "send",
         headers=proxy.headers,
     )
 

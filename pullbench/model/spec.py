@@ -21,6 +21,7 @@ from pullbench.model.spec_fields import (
     Credentials,
     ImageText,
     Name,
+    PlainHttpCredentials,
     PlatformText,
     ProductName,
     SizeBytes,
@@ -41,6 +42,8 @@ class RegistryEntry(Strict):
     region: str = Field(default="", max_length=63)
     """Where it stands; a label."""
     credentials: Credentials = "docker"
+    plain_http_credentials: PlainHttpCredentials = "refuse"
+    """Whether they may go over plain http to another machine, where anybody on the way can read them: refuse or send."""
     ca_file: str | None = None
     """PEM file of the CA that signed its certificate; relative to the spec."""
     product: ProductName = "auto"
@@ -185,10 +188,12 @@ class Spec(Strict):
         """SHA-256 over the canonical JSON: equal for specs that measure the same.
 
         The budget is not in it, so that a run that reached it can be resumed with a greater one; nor is what preflight
-        alone reads.
+        alone reads, nor whether credentials may go in clear.
         """
         left_out = {"budget", "dockerfiles", "dockerfile_threshold", *(["stress"] if self.stress is None else [])}
         measured = self.model_dump(mode="json", exclude=left_out)
+        for way in (*measured["registries"], *measured["proxies"]):
+            del way["plain_http_credentials"]
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -117,6 +117,8 @@ Credentials = Annotated[
     CredentialSource,
     Field(description="Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous"),
 ]
+PlainHttpCredentials = Literal["refuse", "send"]
+"""Whether credentials may cross a network that anybody on the way can read."""
 SizeBytes = Annotated[
     int | None, Field(ge=1), BeforeValidator(_size, json_schema_input_type=Annotated[int, Field(ge=1)] | str | None)
 ]

@@ -6,7 +6,16 @@ from pydantic import Field, model_validator
 
 from pullbench.model.capability import ProxyKind
 from pullbench.model.route import DIRECT
-from pullbench.model.spec_fields import Credentials, CredentialSource, Name, ProductName, RepositoryText, Strict, Url
+from pullbench.model.spec_fields import (
+    Credentials,
+    CredentialSource,
+    Name,
+    PlainHttpCredentials,
+    ProductName,
+    RepositoryText,
+    Strict,
+    Url,
+)
 
 
 class ColdCache(Strict):
@@ -50,6 +59,8 @@ class ProxyEntry(Strict):
     credentials: CredentialSource = "docker"
     """Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous. A forward proxy's are a user
     name and a password from env:PREFIX or block:NAME; docker keeps logins to registries alone, so it means none there."""
+    plain_http_credentials: PlainHttpCredentials = "refuse"
+    """Whether they may go over plain http to another machine, where anybody on the way can read them: refuse or send."""
     ca_file: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     """Extra request headers, such as X-Dragonfly-Registry."""

@@ -53,7 +53,7 @@ def probe(world: World, target: Target) -> LoginTry:
     """Ask for the challenge, log in, and try the spec's first repositories, whose answers `image` uses again."""
     route, client = target.route, world.client(target.route)
     try:
-        found = world.keychain.credentials(route.credentials, route.host)
+        found = world.keychain.login(route)
     except UsageError as error:
         return LoginTry(fault=Fault.of(error))
     user = clean(shown_user(found.username), 120) if found else None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pullbench.errors import UsageError
+from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight import docker_names
@@ -33,6 +33,9 @@ def probe(world: World, target: Target) -> Kept:
         found = world.keychain.credentials(route.credentials, route.host)
     except UsageError as error:
         return Kept(origin=origin, fault=Fault.of(error))
+    if found is not None and not route.may_send(route.url):
+        told = "over plain http anybody on the way would read them, so they are not sent"
+        return Kept(origin=origin, fault=Fault(code=ErrorCode.PLAIN_HTTP, text=told))
     return Kept(origin=origin, user=clean(shown_user(found.username), 120) if found else None)
 
 
@@ -41,7 +44,7 @@ def judge(evidence: Kept, target: Target) -> list[Finding]:
     route, origin = target.route, evidence.origin
     expected = f"'{route.credentials}' gives what it holds for {route.host}"
     if evidence.fault is not None:
-        return [failed(ID, target, evidence.fault, expected, _cure(origin, route))]
+        return [failed(ID, target, evidence.fault, expected, _cure(evidence.fault, origin, route))]
     if evidence.user is not None:
         return [passed(ID, target, f"{evidence.user}, {_where(origin)}", expected)]
     if origin.source == "anonymous":
@@ -76,8 +79,13 @@ def _nothing_in(origin: Origin, route: Route) -> str:
     return f"{origin.config_path} has no entry for {route.host}{asked}"
 
 
-def _cure(origin: Origin, route: Route) -> str:
+def _cure(fault: Fault, origin: Origin, route: Route) -> str:
     host = docker_names.host(route)
+    if fault.code is ErrorCode.PLAIN_HTTP:
+        return (
+            f"serve {host} over TLS and write https:// in its url; or `credentials: anonymous`; or allow it with "
+            "`plain_http_credentials: send`"
+        )
     if origin.helper and origin.helper_path is None:
         return (
             f"install {origin.helper} where PATH finds it (`command -v {origin.helper}`), or take it out of "
@@ -106,7 +114,8 @@ CHECK = Check(
     statuses={
         Status.PASS: "the source answers: with credentials, or that it has none for this host",
         Status.WARN: "it has none for this host, but some for the same name with another port",
-        Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set",
+        Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set; or they would go over plain "
+        "`http://` to another machine, and the spec does not allow that",
     },
     advice="`docker login HOST`, install or unlock the helper (`docker-credential-NAME list`), or set what `credentials` names.",
     targets=every_route,

@@ -1,9 +1,7 @@
 """What a probe saw, as JSON: kept beside the finding, so that a verdict can be checked later. And no secret in either."""
 
-import base64
 import dataclasses
 import json
-import re
 from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
@@ -11,18 +9,10 @@ from typing import Any
 from pullbench.model.finding import Finding
 from pullbench.registry.auth import Credentials
 from pullbench.registry.faults import clean
+from pullbench.registry.redaction import redacted
 
 MOST_CHARACTERS = 20_000
 _MOST_ITEMS = 200
-_SHORTEST_SECRET = 6
-"""Shorter ones are words that stand in findings by themselves; no registry that echoes them tells more than a guess."""
-_REDACTED = "(redacted)"
-_LOOKS_SECRET = re.compile(
-    r"(?P<before>\b(?:Bearer|Basic)\s+)[\w.~+/-]{16,}=*"  # an Authorization header's value
-    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"  # who a URL would log in as
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # a JSON Web Token (RFC 7519)
-    re.IGNORECASE,
-)
 
 
 def as_json(evidence: object) -> str:
@@ -56,29 +46,11 @@ def _plain(value: object) -> Any:
 
 
 def without_secrets(finding: Finding, known: Collection[Credentials] = ()) -> Finding:
-    """The finding without what a registry may have echoed of our credentials, and without what looks like any.
-
-    A token that a registry gave is known by its looks alone: after Bearer or Basic, as a JSON Web Token, or in a URL.
-    """
-    secrets = sorted({form for each in known for form in _forms(each)}, key=len, reverse=True)
-
-    def redacted(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, _REDACTED)
-        return _LOOKS_SECRET.sub(lambda found: f"{found['before'] or found['scheme'] or ''}{_REDACTED}", text)
-
+    """The finding without what a registry may have echoed of our credentials, and without what looks like any."""
     return dataclasses.replace(
         finding,
-        observed=redacted(finding.observed),
-        expected=redacted(finding.expected),
-        remedy=redacted(finding.remedy),
-        evidence=None if finding.evidence is None else redacted(finding.evidence),
+        observed=redacted(finding.observed, known),
+        expected=redacted(finding.expected, known),
+        remedy=redacted(finding.remedy, known),
+        evidence=None if finding.evidence is None else redacted(finding.evidence, known),
     )
-
-
-def _forms(credentials: Credentials) -> set[str]:
-    """How the secrets may stand in a text: as they are, inside JSON, and as HTTP's Basic sends them (RFC 7617)."""
-    plain = {secret for secret in (credentials.password, credentials.identity_token or "") if secret}
-    basic = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
-    long = {secret for secret in plain if len(secret) >= _SHORTEST_SECRET}
-    return long | {json.dumps(secret, ensure_ascii=False)[1:-1] for secret in long} | ({basic} if plain else set())

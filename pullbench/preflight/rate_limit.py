@@ -47,7 +47,7 @@ class Allowance:
 def probe(world: World, target: Target) -> Allowance:
     """By HEAD, which Docker Hub answers with its limits and does not count."""
     route, spec = target.route, world.spec
-    authenticated = world.keychain.credentials(route.credentials, route.host) is not None
+    authenticated = world.keychain.login(route) is not None
     known = Allowance(
         cost=cost_of(world, route, authenticated=authenticated),
         blocks=spec.warmup + spec.repetitions,

@@ -8,12 +8,13 @@ Sources: RFC 9110 section 11 (challenges), RFC 7617 (Basic), the distribution pr
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.route import is_private
 
 TOKEN_USERNAME = "<token>"  # Docker's mark for "the secret is an identity token"
 DEFAULT_EXPIRY_S = 60.0
@@ -116,14 +117,23 @@ def token_request(
     repository: str | None,
     credentials: Credentials | None,
     actions: str = "pull",
+    may_send: Callable[[str], bool] = is_private,
 ) -> TokenRequest:
     """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
 
     The scope is the challenge's own, else `actions` on `repository`, else none. One who pushes needs no second token:
     where the challenge names pulling alone, all `actions` are asked for. Raises RegistryError for a realm that cannot
-    be asked safely: absent, relative, not HTTP, with user information, or plain http behind an https registry.
+    be asked safely: absent, relative, not HTTP, with user information, plain http behind an https registry, or one that
+    credentials may not be sent to (`may_send`).
     """
     realm = _safe_realm(challenge, endpoint_url)
+    if credentials is not None and not may_send(realm):
+        raise RegistryError(
+            ErrorCode.PLAIN_HTTP,
+            f"GET {redact_url(endpoint_url)}",
+            f"its token realm {redact_url(realm)} would get the credentials over plain http: nothing was sent; "
+            "`plain_http_credentials: send` allows it",
+        )
     scope = challenge.scope or (f"repository:{repository}:{actions}" if repository else "")
     if actions != "pull" and not any("push" in entry.rpartition(":")[2] for entry in scope.split()):
         scope = re.sub(r"(repository:\S+):pull(?!\S)", rf"\1:{actions}", scope, count=1)

@@ -14,7 +14,8 @@ from pullbench import __version__
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
 from pullbench.registry import faults
-from pullbench.registry.auth import Credentials, redact_url, same_origin
+from pullbench.registry.auth import Credentials, basic_header, redact_url, same_origin
+from pullbench.registry.redaction import redacted, secrets_of
 from pullbench.registry.trust import tls_context
 
 USER_AGENT = f"pullbench/{__version__}"
@@ -37,6 +38,8 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     challenges: tuple[str, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
+    sent: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets that the request carried: no error may repeat them."""
     address: str | None = None
     """IP and port of who answered: the forward proxy's where there is one."""
 
@@ -46,8 +49,10 @@ class Answer:
         return f"{self.method} {redact_url(self.url)}"
 
     def fault(self) -> faults.AnswerError:
-        """The error that this answer is; only for a status of 300 or more."""
-        return faults.of_answer(self.where, self.status, self.headers, self.body)
+        """The error that this answer is, without what it echoes of our secrets; only for a status of 300 or more."""
+        headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
+        body = redacted(self.body.decode("utf-8", "surrogateescape"), sent=self.sent)
+        return faults.of_answer(self.where, self.status, headers, body.encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +86,7 @@ class Exchanger:
         self._exchange_timeout_s = exchange_timeout_s
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
         self._on_exchange = on_exchange
+        self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
         # The bare transport: httpx.Client would log whole URLs, signatures included, and keep cookies.
         self._home = transport or _transport(route, tls_context(route.ca_file), forward_login)
         self._away = self._home
@@ -193,8 +199,14 @@ class Exchanger:
             headers={name.lower(): value for name, value in response.headers.items()},
             challenges=tuple(response.headers.get_list("www-authenticate")),
             body=b"".join(chunks)[:limit],
+            sent=(*secrets_of(request.headers.get("Authorization"), self._form(request)), *self._forward_secrets),
             address=_address(response),
         )
+
+    @staticmethod
+    def _form(request: httpx.Request) -> bytes | None:
+        is_form = request.headers.get("Content-Type") == "application/x-www-form-urlencoded"
+        return request.read() if is_form else None
 
     def close(self) -> None:
         self._home.close()

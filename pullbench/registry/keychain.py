@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from pullbench.errors import UsageError
+from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.route import Route
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
 from pullbench.registry.credential_helper import HelperError, ask_helper
@@ -61,10 +61,21 @@ class Keychain:
         with self._lock:
             return tuple(asked.found for asked in self._sources.values() if asked.found is not None)
 
+    def login(self, route: Route) -> Credentials | None:
+        """What may be handed to whoever asks a route's registry; None means anonymous.
+
+        Raises UsageError as `credentials` does, and where they would cross a network in clear and the spec does not
+        allow that.
+        """
+        found = self.credentials(route.credentials, route.host)
+        if found is not None and not route.may_send(route.url):
+            raise UsageError(in_clear(route.credentials, route.url))
+        return found
+
     def forward_login(self, route: Route) -> Credentials | None:
         """User and password for the route's forward proxy, as Basic (RFC 7617) sends them; None where it has none.
 
-        Raises UsageError as `credentials` does, and for a token alone, which no forward proxy takes.
+        Raises UsageError as `login` does, and for a token alone, which no forward proxy takes.
         """
         if route.forward_url is None:
             return None
@@ -74,6 +85,8 @@ class Keychain:
             raise UsageError(
                 f"credentials '{source}': a forward proxy takes a user name and a password, and no token alone"
             )
+        if found is not None and not route.may_send_forward:
+            raise UsageError(in_clear(source, route.forward_url))
         return found
 
     def _load(self, source: str, host: str) -> Credentials | None:
@@ -164,6 +177,15 @@ class Keychain:
         entry = docker.auth.AuthConfig({"auths": config.auths}).resolve_authconfig(name)
         found = {key.lower(): value for key, value in (entry or {}).items()}
         return _made_of(found.get("username") or "", found.get("password") or "", found.get("identitytoken") or "")
+
+
+def in_clear(source: str, url: str | None, allowed_by: str = "plain_http_credentials: send") -> str:
+    """Why credentials are not sent over plain http, and what to do."""
+    return (
+        f"credentials '{source}': they were not sent to {url}, for over plain http anybody on the way reads them "
+        f"[{ErrorCode.PLAIN_HTTP}]; use https, or `credentials: anonymous`, or allow it there by "
+        f"`{allowed_by}`"
+    )
 
 
 def _made_of(username: str, password: str, token: str) -> Credentials | None:

@@ -84,8 +84,8 @@ class Login:
         return None if held is None else token_access(held.header.removeprefix("Bearer "))
 
     def credentials(self) -> Credentials | None:
-        """What the route's source holds for its host; UsageError where the source fails."""
-        return self._keychain.credentials(self._route.credentials, self._route.host)
+        """What the route's source holds for its host; UsageError where the source fails, or they may not be sent."""
+        return self._keychain.login(self._route)
 
     def _take(self, challenge: Challenge, repository: str | None) -> _Held:
         credentials = self.credentials()
@@ -103,6 +103,7 @@ class Login:
             repository=repository,
             credentials=credentials,
             actions=self._actions,
+            may_send=self._route.may_send,
         )
         headers = dict(request.headers)
         authorization = headers.pop("Authorization", None)

@@ -29,6 +29,8 @@ class Pushed:
     credentials: str = "docker"
     """Where those of one who may delete them are kept, as in a spec."""
     ca_file: str | None = None
+    sends_in_clear: bool = False
+    """As `Route` has it."""
 
 
 class PushedImages:
@@ -73,6 +75,7 @@ class PushedImages:
                         reason=str(found["reason"]),
                         credentials=str(found.get("credentials", "docker")),
                         ca_file=None if ca_file is None else str(ca_file),
+                        sends_in_clear=found.get("sends_in_clear") is True,
                     ),
                 )
             except (ValueError, KeyError, TypeError) as error:

@@ -112,7 +112,12 @@ def test_a_forward_proxy_is_given_to_the_client_of_its_route_alone(
 
 
 def test_a_login_for_the_forward_proxy_is_in_the_clients_environment_and_not_among_its_arguments(bench: Bench) -> None:
-    route = {"proxy": "squid", "forward_url": "http://squid:3128", "forward_credentials": "env:ODD"}
+    route = {
+        "proxy": "squid",
+        "forward_url": "http://squid:3128",
+        "forward_credentials": "env:ODD",
+        "forward_sends_in_clear": True,
+    }
     bench.pull('env > NOTES/env; echo "$@" > NOTES/arguments; BRING', IMAGE.request(**route))
     assert "HTTPS_PROXY=http://some%40body:p%2F%3A%40%C3%A9@squid:3128" in bench.note("env").splitlines()
     assert "p%2F" not in bench.note("arguments")

@@ -51,12 +51,12 @@ def test_it_brings_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_its_login_is_in_a_file_and_its_proxy_in_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = {"proxy": "squid", "forward_url": "http://squid:3128", "forward_credentials": "env:ME"}
+    proxy = {"proxy": "squid", "forward_url": "http://127.0.0.1:3128", "forward_credentials": "env:ME"}
     outcome = pull(BRING, tmp_path, monkeypatch, url="https://r.example.com", credentials="env:ME", **proxy)
     assert outcome.ok, outcome.error
     assert "--insecure" not in (tmp_path / "arguments").read_text()
     assert "s3cret-password" not in (tmp_path / "arguments").read_text()
-    assert "HTTPS_PROXY=http://somebody:s3cret-password@squid:3128" in (tmp_path / "env").read_text()
+    assert "HTTPS_PROXY=http://somebody:s3cret-password@127.0.0.1:3128" in (tmp_path / "env").read_text()
     assert "r.example.com" in (tmp_path / "config.json").read_text()
 
 

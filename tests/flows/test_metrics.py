@@ -241,3 +241,15 @@ def test_the_commands_read_their_arguments_and_a_wrong_one_is_one_line(
 def test_a_ca_file_that_is_not_there_is_told(results: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--ca-file"):
         metrics.push("http://gateway", scope(results), credentials="anonymous", ca_file=tmp_path / "no.pem")
+
+
+def test_the_gateway_guard_keeps_a_login_off_plain_http_to_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATE_USERNAME", "me")
+    monkeypatch.setenv("GATE_PASSWORD", "hunter2")
+    there = scope(str(tmp_path))
+    with pytest.raises(UsageError, match=r"not sent to http://10\.0\.0\.7:9091.*`--plain-http-credentials`"):
+        metrics.push("http://10.0.0.7:9091", there, credentials="env:GATE", ca_file=None)
+    for url, allowed in (("http://10.0.0.7:9091", True), ("https://gateway", False), ("http://127.0.0.1:1", False)):
+        assert metrics.push(url, there, credentials="env:GATE", sends_in_clear=allowed, ca_file=None) == 0

@@ -27,6 +27,15 @@ def judged(evidence: Kept, source: str = "docker") -> Finding:
     return findings[0]
 
 
+def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_sent() -> None:
+    registry, route = FakeRegistry(), Route(registry="eu", url="http://10.0.0.7:5000", credentials="env:CI")
+    target = Target(route=route)
+    (found,) = credentials.judge(credentials.probe(world_over(registry), target), target)
+    assert found.status is Status.FAIL and "[plain_http]" in found.observed
+    assert "`plain_http_credentials: send`" in found.remedy
+    assert SECRET not in str(found) and registry.requests == []
+
+
 @pytest.mark.parametrize(
     ("origin", "where"),
     [

@@ -244,7 +244,7 @@ def test_a_forward_proxys_login_is_read_for_a_route_that_goes_through_it() -> No
     keychain = Keychain(environ={"P_USERNAME": "ann", "P_PASSWORD": SECRET, "T_TOKEN": SECRET})
     direct = Route(registry="eu", url="https://r.example.com", forward_credentials="env:P")
     assert keychain.forward_login(direct) is None
-    through = replace(direct, forward_url="http://squid:3128")
+    through = replace(direct, forward_url="https://squid:3128")
     assert keychain.forward_login(through) == Credentials(username="ann", password=SECRET)
     assert keychain.forward_login(replace(through, forward_credentials="anonymous")) is None
     with pytest.raises(UsageError, match="no token alone"):

@@ -1,12 +1,10 @@
 """Asks a product's own API: JSON, with the credentials sent unasked, for these APIs answer strangers without a challenge."""
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
@@ -29,7 +27,7 @@ class Told:
 class ProductApi:
     """One registry's product. Safe for threads; close it when done.
 
-    Credentials go to the route's own host alone, over https or to this machine, and never after a redirect elsewhere.
+    Credentials go to the route's own host alone, in clear only where the spec allows it, and never after a redirect elsewhere.
     Raises UsageError where the `ca_file` or the source of credentials fails.
     """
 
@@ -43,7 +41,7 @@ class ProductApi:
             forward_login=keychain.forward_login(route),
         )
         found = keychain.credentials(route.credentials, route.host)
-        self._credentials = found if may_send(route) and _is_password(found) else None
+        self._credentials = found if route.may_send(route.url) and _is_password(found) else None
 
     @property
     def who(self) -> str:
@@ -83,19 +81,6 @@ class ProductApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def may_send(route: Route) -> bool:
-    """Whether a password is safe on the way: under TLS, or to this very machine without a proxy in between."""
-    if not route.plain_http:
-        return True
-    if route.forward_url is not None:
-        return False
-    host = urlsplit(route.url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_password(found: Credentials | None) -> bool:

@@ -11,7 +11,7 @@ from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.products import harbor, nexus
-from pullbench.registry.products.api import ProductApi, may_send, objects, part, whole
+from pullbench.registry.products.api import ProductApi, objects, part, whole
 from pullbench.registry.products.storage import Space, Storage
 from pullbench.registry.products.which import product_of
 from tests.registry.products import harbor_answers as h
@@ -202,24 +202,6 @@ def test_a_product_is_found_out_by_what_only_it_says(answer: Answer, server: str
         route = Route(registry="eu", url=served.url)
         with RegistryClient(route, Keychain(environ={})) as client:
             assert product_of(api, client.ping(authenticate=False)) == product
-
-
-@pytest.mark.parametrize(
-    ("route", "may"),
-    [
-        (Route(registry="eu", url="https://harbor.example.com"), True),
-        (Route(registry="eu", url="https://harbor.example.com", forward_url="http://squid:3128"), True),
-        (Route(registry="eu", url="http://127.0.0.1:5000"), True),
-        (Route(registry="eu", url="http://[::1]:5000"), True),
-        (Route(registry="eu", url="http://localhost"), True),
-        (Route(registry="eu", url="http://localhost", forward_url="http://squid:3128"), False),
-        (Route(registry="eu", url="http://localhost.example.com"), False),
-        (Route(registry="eu", url="http://harbor.example.com"), False),
-        (Route(registry="eu", url="http://10.0.0.7:5000"), False),
-    ],
-)
-def test_a_password_goes_over_https_or_to_this_machine_only(route: Route, may: bool) -> None:
-    assert may_send(route) is may
 
 
 def test_a_password_is_sent_unasked_and_never_follows_a_redirect_to_another_host() -> None:

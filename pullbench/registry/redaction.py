@@ -1,0 +1,64 @@
+"""Takes secrets out of what a registry says: it may echo what we sent, in an error's body or anywhere else."""
+
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Collection, Iterable
+from urllib.parse import parse_qsl, quote
+
+from pullbench.registry.auth import Credentials
+
+REDACTED = "(redacted)"
+_SHORTEST_SECRET = 6
+"""Shorter ones are words that stand in texts by themselves; no registry that echoes them tells more than a guess."""
+_LOOKS_SECRET = re.compile(
+    r"(?P<before>\b(?:Bearer|Basic)\s+)[\w.~+/-]{16,}=*"  # an Authorization header's value
+    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"  # who a URL would log in as
+    r"|(?P<key>[?&][\w.-]*(?:sig|signature|token|credential|password|secret|key)=)[^\s&\"'<>]+"  # a signed URL
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # a JSON Web Token (RFC 7519)
+    re.IGNORECASE,
+)
+
+
+def redacted(text: str, known: Iterable[Credentials] = (), sent: Collection[str] = ()) -> str:
+    """The text without `known` credentials and what was `sent` of secrets, in every form they may stand in, and without
+    what looks like a secret.
+
+    A token that a registry gave somebody is known by its looks alone: after Bearer or Basic, as a JSON Web Token, or in
+    a URL.
+    """
+    forms = {form for each in known for form in _forms_of(each)} | {form for each in sent for form in _written(each)}
+    for secret in sorted(forms, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+
+    def hidden(found: re.Match[str]) -> str:
+        return f"{found['before'] or found['scheme'] or found['key'] or ''}{REDACTED}"
+
+    return _LOOKS_SECRET.sub(hidden, text)
+
+
+def secrets_of(authorization: str | None, form: bytes | None = None) -> tuple[str, ...]:
+    """The secrets that a request carries in its Authorization header, and in its form (RFC 6749's refresh token)."""
+    scheme, _, value = (authorization or "").partition(" ")
+    found = [value]
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            found.append(base64.b64decode(value).decode().partition(":")[2])
+    if form is not None and len(form) < 65536:
+        found += [text for name, text in parse_qsl(form.decode("latin-1")) if name == "refresh_token"]
+    return tuple(secret for secret in found if secret)
+
+
+def _forms_of(credentials: Credentials) -> set[str]:
+    """How the secrets may stand in a text: as they are written, and as HTTP's Basic sends them (RFC 7617)."""
+    plain = [secret for secret in (credentials.password, credentials.identity_token or "") if secret]
+    basic = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
+    return {form for secret in plain for form in _written(secret)} | ({basic} if plain else set())
+
+
+def _written(secret: str) -> set[str]:
+    """As it is, inside JSON, and in a URL."""
+    if len(secret) < _SHORTEST_SECRET:
+        return set()
+    return {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1], quote(secret, safe="")}
