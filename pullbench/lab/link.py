@@ -30,6 +30,7 @@ from pullbench.lab.registry import listen
 
 _LOOKAHEAD_S = 0.005
 _CHUNK_S = 0.001
+_PACKET_BYTES = 1460
 _MIN_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 14, 1 << 18
 _ACCEPT_PAUSE_S = 0.02
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -215,11 +216,15 @@ class _Link:
         chunk, due, late_s = b"-", 0.0, 0.0
         while chunk:
             chunk = await loop.sock_recv(source, self._ends.shape.chunk_bytes)
+            pieces = [chunk]
             if due <= loop.time():
                 late_s = next(late)
-            departure = await line.departure(len(chunk))
-            due = max(due, departure + self._ends.shape.delay_s + late_s)
-            await chunks.put((due, chunk))
+                # On a real line the first byte waits for the rest of its packet, and not for a millisecond of the line.
+                pieces = [chunk[:_PACKET_BYTES], chunk[_PACKET_BYTES:]] if len(chunk) > _PACKET_BYTES else pieces
+            for piece in pieces:
+                departure = await line.departure(len(piece))
+                due = max(due, departure + self._ends.shape.delay_s + late_s)
+                await chunks.put((due, piece))
 
     async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
         """Send each chunk when it is due; the empty one is the end of the stream, and closes this half alone."""

@@ -46,19 +46,19 @@ def link_part(line: Line, *, seed: int) -> dict[str, Any]:
 
 
 def _far(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.055, 0.08), rate_bytes_per_s=draw.uniform(30e6, 40e6))
+    return Line(name=name, round_trip_s=draw.uniform(0.055, 0.08), rate_bytes_per_s=draw.uniform(25e6, 35e6))
 
 
 def _farther(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.09, 0.13), rate_bytes_per_s=draw.uniform(30e6, 40e6))
+    return Line(name=name, round_trip_s=draw.uniform(0.09, 0.13), rate_bytes_per_s=draw.uniform(25e6, 35e6))
 
 
 def _near(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.004, 0.01), rate_bytes_per_s=draw.uniform(7e6, 10e6))
+    return Line(name=name, round_trip_s=draw.uniform(0.01, 0.016), rate_bytes_per_s=draw.uniform(7e6, 10e6))
 
 
 def _nearish(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.01, 0.02), rate_bytes_per_s=draw.uniform(11e6, 16e6))
+    return Line(name=name, round_trip_s=draw.uniform(0.02, 0.03), rate_bytes_per_s=draw.uniform(11e6, 16e6))
 
 
 def _late(draw: random.Random, name: str) -> Line:
@@ -70,7 +70,7 @@ def _later(draw: random.Random, name: str) -> Line:
 
 
 def _jittery(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.02, 0.04), jitter_s=draw.uniform(0.03, 0.06))
+    return Line(name=name, round_trip_s=draw.uniform(0.02, 0.04), jitter_s=draw.uniform(0.016, 0.03))
 
 
 def _refusing(draw: random.Random, name: str) -> Line:
@@ -82,7 +82,7 @@ def _cutting(draw: random.Random, name: str) -> Line:
 
 
 def _shaking(draw: random.Random, name: str) -> Line:
-    return Line(name=name, handshake_s=draw.uniform(0.08, 0.16))
+    return Line(name=name, handshake_s=draw.uniform(0.12, 0.2))
 
 
 def _forgetting(draw: random.Random, name: str) -> Line:

@@ -172,11 +172,12 @@ def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iter
         column="wait_s, transfer_s",
         agreement=agree_within(_by_block(waiting, alone), line.round_trip_s / (line.round_trip_s + each_s), POINTS),
     )
-    for quantity, rows, busy_s in (
-        ("rate, one at a time", alone, lambda group: float(group["transfer_s"].sum())),
-        ("rate, several at once", together, _coming_s),
+    each = _by_block(alone["bytes"] / alone["transfer_s"], alone)
+    whole = [[float(group["bytes"].sum()) / _coming_s(group)] for _, group in together.groupby("block")]
+    for quantity, by_block, reference in (
+        ("rate, one at a time", each, seen.rate_bytes_per_s),
+        ("rate, several at once", whole, None),
     ):
-        by_block = [[float(group["bytes"].sum()) / busy_s(group)] for _, group in rows.groupby("block")]
         yield Row(
             quantity=quantity,
             line=line.name,
@@ -184,7 +185,7 @@ def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iter
             goal=_WITHIN_SHARE,
             column="bytes, transfer_s",
             agreement=agree_within(by_block, rate, SHARE * rate),
-            reference=seen.rate_bytes_per_s if quantity == "rate, one at a time" else None,
+            reference=reference,
         )
 
 

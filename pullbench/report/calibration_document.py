@@ -60,7 +60,7 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
         if stored.trials.empty:
             return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored.pulls))
         said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
-        return Headline(status="not_shown", title="Nothing is shown", sentence=said)
+        return Headline(status="not_shown", title="Nothing is proven", sentence=said)
     missed, open_rows = found.having(Verdict.MISSED), found.having(Verdict.NOT_SHOWN)
     met = f"{len(found.having(Verdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
     if missed:
@@ -68,7 +68,7 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
         return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", sentence=said)
     if open_rows:
         said = f"Nothing came out wrong, and {met} are met; of {_named(open_rows)} the intervals were too wide to say."
-        return Headline(status="not_shown", title="No goal missed, not all shown", sentence=said)
+        return Headline(status="not_shown", title="No goal missed, not all proven", sentence=said)
     said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out as they are: {met} are met."
     return Headline(status="met", title="Every goal met", sentence=said)
 

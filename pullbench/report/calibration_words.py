@@ -1,15 +1,15 @@
 """Rows of a calibration's document in words and units: the same in console, report and Markdown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pullbench.errors import IncompleteError
 from pullbench.model.sizes import format_bytes
-from pullbench.report import numbers
+from pullbench.report import numbers, objective_words
 
-HEADINGS = ("quantity", "of", "truth", "measured", "error", "95% interval", "plain sockets", "goal", "verdict")
-VERDICTS = {"met": "met", "missed": "missed", "not_shown": "not shown"}
+HEADINGS = ("quantity", "line", "truth", "measured", "error", "95% interval", "plain sockets", "goal", "verdict")
+VERDICTS = objective_words.VERDICTS
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _VALUES: Mapping[str, Callable[[float], str]] = {
     "s": numbers.seconds,
@@ -71,12 +71,15 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The lines of a Markdown table."""
+    alignment = "|".join("---:" if name in HEADINGS[2:7] else "---" for name in HEADINGS)
+    return [f"| {' | '.join(HEADINGS)} |", f"|{alignment}|", *(f"| {' | '.join(cells(row))} |" for row in rows)]
+
+
 def markdown(document: Mapping[str, Any]) -> str:
     """The table of a calibration's document as Markdown, with a line that says which run it is."""
-    rows = document["calibration"]["rows"]
-    alignment = "|".join("---:" if name in HEADINGS[2:7] else "---" for name in HEADINGS)
-    lines = [f"| {' | '.join(HEADINGS)} |", f"|{alignment}|"]
-    lines += [f"| {' | '.join(cells(row))} |" for row in rows]
+    lines = table(document["calibration"]["rows"])
     seed, at = document["calibration"]["seed"], document["started_at"][:16].replace("T", " ")
     machine = document["calibration"]["machine"]
     said = f"Run `{document['run_id']}`, {at} UTC, `--seed {seed}`, {machine}. {document['headline']['sentence']}"
@@ -88,11 +91,43 @@ def put_into(file: Path, document: Mapping[str, Any]) -> None:
 
     Raises IncompleteError where it cannot be written.
     """
-    table = f"{BEGIN}\n{markdown(document)}{END}\n"
+    made = f"{BEGIN}\n{markdown(document)}{END}\n"
     try:
         there = file.read_text(encoding="utf-8") if file.is_file() else ""
         before, begun, rest = there.partition(BEGIN)
         _, ended, after = rest.partition(f"{END}\n")
-        file.write_text(before + table + after if begun and ended else table, encoding="utf-8")
+        file.write_text(before + made + after if begun and ended else made, encoding="utf-8")
     except OSError as error_:
         raise IncompleteError(f"{file}: the table cannot be written there: {error_.strerror}") from error_
+
+
+def reading(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the errors mean for whoever reads a report, in sentences."""
+    waits = [row for row in rows if row["unit"] == "s" and row["column"] == "wait_s" and row["error"] is not None]
+    rates = [row for row in rows if row["unit"] == "bytes/s" and row["error"] is not None]
+    said = []
+    if waits:
+        worst = max(waits, key=lambda row: abs(row["error"]))
+        said.append(
+            f"A time to first byte was off by at most {numbers.seconds(abs(worst['error']))} here ({worst['quantity']} of "
+            f"{worst['line']}){_of_the_lab(worst)}. A report's waits carry that much of the machine's own, so a difference of "
+            "that size between two runs on different machines says nothing of the registries."
+        )
+    if rates:
+        worst = max(rates, key=lambda row: abs(row["error"] / row["truth"]))
+        said.append(
+            f"A rate was off by at most {numbers.percent(abs(worst['error'] / worst['truth']))} ({worst['quantity']} of "
+            f"{worst['line']})."
+        )
+    return [
+        *said,
+        "Settings of one run share these errors, and a comparison within it cancels most of them; a duration as such does not.",
+    ]
+
+
+def _of_the_lab(row: Mapping[str, Any]) -> str:
+    """What plain sockets saw of the same error."""
+    if row["reference"] is None:
+        return ""
+    off = row["reference"] - row["truth"]
+    return f", where plain sockets were off by {numbers.seconds(abs(off))}"
