@@ -113,7 +113,7 @@ class CalibrationLab:
                 "platforms": [PLATFORM],
                 "concurrency": [1, at_once],
             },
-            "repetitions": 5,
+            "repetitions": 4 if self.quick else 5,
             "warmup": 0,
             "pulls_per_trial": at_once,
             "timeout_s": 60,

@@ -13,6 +13,7 @@ so that even some ten answers have nearly the quartiles of the distribution.
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import math
 import random
@@ -68,7 +69,7 @@ class LinkEnds:
     shape: LinkShape
 
 
-class _FineSelector(selectors.EpollSelector):
+class FineSelector(selectors.EpollSelector):
     """Waits as exactly as the kernel does. epoll alone counts milliseconds, and rounds up: a sleep would come half of one late."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -82,7 +83,7 @@ class Links:
     """Running links on one event loop in one thread; a context manager. The listeners are closed with it."""
 
     def __init__(self, ends: Sequence[LinkEnds]) -> None:
-        self._loop = asyncio.SelectorEventLoop(_FineSelector())
+        self._loop = asyncio.SelectorEventLoop(FineSelector())
         self._stop = asyncio.Event()
         self._ends = tuple(ends)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -118,6 +119,10 @@ def link(target: tuple[str, int], shape: LinkShape) -> tuple[Links, str]:
     listener = listen()
     host, port = listener.getsockname()
     return Links([LinkEnds(listener=listener, target=target, shape=shape)]), f"http://{host}:{port}"
+
+
+def _close(client: socket.socket, _task: asyncio.Task[None]) -> None:
+    client.close()
 
 
 class _Line:
@@ -174,6 +179,8 @@ class _Link:
                 task = asyncio.create_task(self._carry(client))
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
+                # A task that is cancelled before it has begun closes nothing itself.
+                task.add_done_callback(functools.partial(_close, client))
         finally:
             listener.close()
             for task in self._open:
