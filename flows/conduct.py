@@ -276,6 +276,8 @@ def judgement(document: dict[str, Any]) -> tuple[int, str]:
         return 1, f"complete, SLO missed by the first step: {', '.join(missed)}"
     if missed:
         return 1, f"complete, SLO missed: {', '.join(missed)}"
+    if document.get("calibration", {}).get("verdict") == "missed":
+        return 1, f"complete, not calibrated: {document['headline']['title']}"
     if unknown:
         return 3, f"complete, but these checks could not be run: {', '.join(unknown)}"
     return 0, "complete"

@@ -213,6 +213,8 @@ def _told(request: Request, outcome: Outcome, artifacts: Artifacts, notices: Not
     get_run_logger().info("run %s: %s. %s", outcome.run_id, outcome.message, said)
     if request.kind == "stress":
         artifacts.stress(document)
+    elif request.kind == "calibration":
+        artifacts.calibration(document)
     else:
         artifacts.cells(document)
     if outcome.report is not None:
@@ -221,7 +223,7 @@ def _told(request: Request, outcome: Outcome, artifacts: Artifacts, notices: Not
     message = f"run {outcome.run_id}: {outcome.message}"
     if document["status"] == "incomplete":
         return Failed(name="Incomplete", message=message)
-    if request.kind != "stress":  # whose steps are no settings to be held against each other
+    if request.kind not in ("stress", "calibration"):  # whose steps are no settings to be held against each other
         _tell_regression(request.results, outcome.run_id, notices)
     return Completed(message=message)
 

@@ -5,6 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from flows.calibration_view import calibration_table
 from flows.console import ShellProgress, cells_table, count, planned_out_lines
 from pullbench.model.plan import Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
@@ -57,7 +58,9 @@ def stress_line(plan: Plan) -> str:
 
 
 def result_table(document: dict[str, Any]) -> Table | None:
-    """What a run's document has measured: its steps, or its cells; None where it is nothing."""
+    """What a run's document has measured: its steps, its rows beside their truth, or its cells; None where it is nothing."""
+    if "calibration" in document:
+        return calibration_table(document["calibration"]) if document["calibration"]["rows"] else None
     if "stress" in document:
         return steps_table(document["stress"]) if document["stress"]["steps"] else None
     return cells_table(document["cells"]) if document["cells"] else None

@@ -65,6 +65,10 @@ class Artifacts:
             description=f"Run {document['run_id']}: one row a step; times in seconds, rates in pulls a second",
         )
 
+    def calibration(self, document: dict[str, Any]) -> None:
+        """What a calibration measured beside what was true, from the document of `calibrate --json`."""
+        self._send(create_markdown_artifact, markdown=run_summary(document), key="calibration")
+
     def vantages(self, document: dict[str, Any]) -> None:
         """The vantages of a regional benchmark and what became of each, from the document of `regional --json`."""
         rows = [

@@ -162,6 +162,8 @@ def without_secret(setting: str) -> str:
 def _how_to_go_on(prepared: Prepared | None, what: str) -> str:
     if prepared is None or prepared.run_id is None:
         return f"{what} before anything was measured"
+    if prepared.request.kind == "calibration":
+        return f"{what}; what was measured is stored, but its lab is gone: start another with `pullbench calibrate`"
     return f"{what}; what was measured is stored, go on with `--resume {prepared.run_id}`"
 
 

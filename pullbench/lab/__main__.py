@@ -1,6 +1,6 @@
 """`python -m pullbench.lab`: the lab until stdin ends, SIGTERM or Ctrl-C; its addresses are one JSON line on stdout.
 
-`registry` and `links` are the parts that the lab starts as processes of its own.
+`registry`, `registries` (several in one process) and `links` are the parts that the lab starts as processes of its own.
 """
 
 import argparse
@@ -9,11 +9,13 @@ import json
 import signal
 import socket
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from pullbench.lab.children import raise_open_files_limit, read_part, serve_until_let_go
 from pullbench.lab.contents import Contents
+from pullbench.lab.faults import Fault, Faults
 from pullbench.lab.layout import read_images
 from pullbench.lab.link import LinkEnds, Links, LinkShape
 from pullbench.lab.registry import Registry
@@ -21,7 +23,7 @@ from pullbench.lab.registry import Registry
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pullbench.lab", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["world", "registry", "links"], default="world")
+    parser.add_argument("part", nargs="?", choices=["world", "registry", "registries", "links"], default="world")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
     parser.add_argument("--folder", type=Path, help="keep the images here, and not in a temporary folder")
     arguments = parser.parse_args()
@@ -46,15 +48,29 @@ def _world(seed: int, folder: Path | None) -> None:
         serve_until_let_go()
 
 
-def part(name: str, config: dict[str, Any]) -> Registry | Links:
-    """One server of the lab, running; `config` is what its parent told."""
+def part(name: str, config: dict[str, Any]) -> AbstractContextManager[object]:
+    """One part of the lab, running; `config` is what its parent told."""
     if name == "links":
         return Links([_ends(entry) for entry in config["links"]])
+    if name == "registries":
+        with contextlib.ExitStack() as stack:
+            for entry in config["registries"]:
+                stack.enter_context(_registry(entry))
+            return stack.pop_all()
+    return _registry(config)
+
+
+def _registry(config: dict[str, Any]) -> Registry:
+    faults = [Fault(**entry) for entry in config.get("faults", [])]
     return Registry(
         Contents(read_images(Path(config["images"])) if "images" in config else ()),
         upstream=config.get("upstream"),
         cache_folder=Path(config["cache_folder"]) if "cache_folder" in config else None,
+        forgets=config.get("forgets", 0.0),
+        faults=Faults(faults, seed=config.get("seed", 1)) if faults else None,
+        seed=config.get("seed", 1),
         slots=config.get("slots"),
+        tls=(Path(config["certificate"]), Path(config["key"])) if "certificate" in config else None,
         service_s=config.get("service_s", 0.0),
         listener=socket.socket(fileno=config["listener"]),
     )
@@ -62,7 +78,12 @@ def part(name: str, config: dict[str, Any]) -> Registry | Links:
 
 def _ends(entry: dict[str, Any]) -> LinkEnds:
     host, port = entry["target"]
-    shape = LinkShape(delay_s=entry["delay_s"], rate_bytes_per_s=entry["rate_bytes_per_s"])
+    shape = LinkShape(
+        delay_s=entry["delay_s"],
+        rate_bytes_per_s=entry["rate_bytes_per_s"],
+        jitter_s=entry.get("jitter_s", 0.0),
+        seed=entry.get("seed", 1),
+    )
     return LinkEnds(listener=socket.socket(fileno=entry["listener"]), target=(host, port), shape=shape)
 
 

@@ -12,7 +12,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,15 @@ class Child:
     @property
     def _stdin(self) -> Any:
         return self.process.stdin
+
+
+def end_all(children: Iterable[Child]) -> None:
+    """End them side by side."""
+    every = tuple(children)
+    for child in every:
+        child.let_go()
+    for child in every:
+        child.end()
 
 
 def read_part() -> dict[str, Any]:

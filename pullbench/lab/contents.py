@@ -1,6 +1,7 @@
 """What a lab registry holds: manifests and tags by repository, blobs as files by digest."""
 
 import bisect
+import json
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,7 @@ class Contents:
     def __init__(self, images: Iterable[LabImage] = ()) -> None:
         self._lock = threading.Lock()
         self._repositories: dict[str, _Repository] = {}
+        self._layers: set[str] = set()
         for image in images:
             self.add(image)
 
@@ -73,6 +75,7 @@ class Contents:
         """Put a manifest under its own digest, and under a tag where one is given."""
         manifest = StoredManifest(digest=digest_of(content), media_type=media_type, content=content)
         with self._lock:
+            self._layers |= _layers_of(content)
             held = self._repository(repository)
             held.manifests[manifest.digest] = manifest
             if tag is not None:
@@ -96,6 +99,11 @@ class Contents:
             held = (repository.blobs.get(digest) for repository in self._repositories.values())
             return next((blob for blob in held if blob is not None), None)
 
+    def is_layer(self, digest: str) -> bool:
+        """Whether a manifest that is here names it as a layer."""
+        with self._lock:
+            return digest in self._layers
+
     def repositories(self) -> list[str]:
         with self._lock:
             return sorted(self._repositories)
@@ -108,6 +116,14 @@ class Contents:
 
     def _repository(self, name: str) -> _Repository:
         return self._repositories.setdefault(name, _Repository())
+
+
+def _layers_of(manifest: bytes) -> set[str]:
+    """The digests of its layers; none where it is an index, or whatever else an upstream sent."""
+    try:
+        return {str(layer["digest"]) for layer in json.loads(manifest).get("layers", [])}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def page(names: Sequence[str], *, limit: int | None, last: str | None) -> tuple[list[str], bool]:

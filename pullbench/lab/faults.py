@@ -26,7 +26,8 @@ FaultKind = Literal[
     "redirect_loop",
     "expired_token",
 ]
-Exchange = Literal["connection", "token", "manifest", "blob"]
+Exchange = Literal["connection", "token", "manifest", "blob", "layer"]
+"""A layer is a blob too: where a fault of blobs has not hit it, one of layers may."""
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 EXCHANGES: tuple[Exchange, ...] = get_args(Exchange)
 

@@ -37,7 +37,10 @@ class FaultyHandler(Handler):
 
     def _draw(self, exchange: Exchange) -> Fault | None:
         assert self.registry.faults is not None
-        return self.registry.faults.draw(exchange)
+        fault = self.registry.faults.draw(exchange)
+        if fault is not None:
+            self.registry.counters.add("faults")
+        return fault
 
     def _waits(self, fault: Fault) -> bool:
         """Wait for a latency, and say that the exchange goes on; a stall waits and goes nowhere."""
@@ -53,6 +56,8 @@ class FaultyHandler(Handler):
     def _content(self, name: str, kind: str | None, reference: str, query: Mapping[str, list[str]]) -> None:
         exchange: Exchange | None = {"manifests": "manifest", "blobs": "blob"}.get(kind or "")  # type: ignore[assignment]
         fault = self._draw(exchange) if exchange is not None and self.command == "GET" else None
+        if fault is None and self._is_layer(kind, reference):
+            fault = self._draw("layer")
         if fault is None or not self._answers_instead(fault):
             self._spoilt = fault
             try:

@@ -51,6 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         started = time.monotonic()
         self._sent = (0, 0)
+        self._of_layer = False
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             # No request here has a body worth reading; unread, it would be taken for the next request.
             self.close_connection = True
@@ -58,6 +59,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._answer()
         finally:
             status, size = self._sent
+            if self._of_layer and status in (200, 206):
+                self.registry.counters.add("layer_bytes", size)
             elapsed_s = time.monotonic() - started
             self.registry.log(f"{self.client_address[0]} {self.command} {self.path} {status} {size} {elapsed_s:.6f}")
 
@@ -99,6 +102,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             kind = f"{found['kind'][:-1]}_{self.command.lower()}" if found["kind"] else "tags"
             counters.request(kind)
+            if self._is_layer(found["kind"], found["reference"]):
+                counters.add("layers")
             if self._may_pass(f"repository:{found['name']}:pull"):
                 self._content(found["name"], found["kind"], found["reference"], query)
 
@@ -158,10 +163,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         blob: StoredBlob | Fetch | Elsewhere | None
         headers: dict[str, str] = {}
+        self._of_layer = self._is_layer("blobs", digest)
         if self.registry.pull_through is not None:
             find = self.registry.pull_through.look if self.command == "HEAD" else self.registry.pull_through.blob
             blob = find(name, digest)
             headers = self._cache_headers(blob.stored_at if isinstance(blob, StoredBlob) else None)
+            if self._of_layer and isinstance(blob, StoredBlob):
+                self.registry.counters.add("layer_hits")
         else:
             blob = self.registry.contents.blob(name, digest)
         if blob is None:
@@ -183,6 +191,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not isinstance(blob, Elsewhere) and self.command == "GET":
             self.wfile.flush()
             self._send_blob(blob, start, end)
+
+    def _is_layer(self, kind: str | None, digest: str) -> bool:
+        """Whether a layer is asked for, and not just about one."""
+        return kind == "blobs" and self.command == "GET" and self.registry.contents.is_layer(digest)
 
     def _send_blob(self, blob: StoredBlob | Fetch, start: int, end: int) -> None:
         with blob.path.open("rb") if isinstance(blob, StoredBlob) else blob.open() as file:

@@ -45,9 +45,23 @@ def make_images(
             manifests.append(_manifest(blobs, Platform.parse(platform), layers))
         index = _put(blobs, OCI_INDEX, index_json(manifests))
         indexes.append(_named(index, f"lab/app-{image + 1}:1.0"))
-    (folder / "index.json").write_bytes(as_json({"schemaVersion": 2, "manifests": indexes}))
-    (folder / "oci-layout").write_bytes(as_json({"imageLayoutVersion": "1.0.0"}))
+    _finish(folder, indexes)
     return read_images(folder)
+
+
+def make_image(folder: Path, *, name: str, platform: str, seed: int, layers_bytes: Sequence[int]) -> LabImage:
+    """Write one image with layers of at most these sizes into `folder`, an OCI image layout that holds it alone."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    layers = [write_layer(blobs, seed=(seed, number), size_bytes=size) for number, size in enumerate(layers_bytes)]
+    index = _put(blobs, OCI_INDEX, index_json([_manifest(blobs, Platform.parse(platform), layers)]))
+    _finish(folder, [_named(index, name)])
+    return read_images(folder)[0]
+
+
+def _finish(folder: Path, indexes: Sequence[dict[str, Any]]) -> None:
+    (folder / "index.json").write_bytes(as_json({"schemaVersion": 2, "manifests": list(indexes)}))
+    (folder / "oci-layout").write_bytes(as_json({"imageLayoutVersion": "1.0.0"}))
 
 
 def _manifest(blobs: Path, platform: Platform, layers: Sequence[Layer]) -> Descriptor:

@@ -3,16 +3,26 @@
 Every chunk gets the instant at which it is due at the far end, and is sent on then: so a delay costs no rate, and
 many connections cost no accuracy. What it is not: the TCP connect cannot be slowed (the kernel answers it before a
 proxy sees it), so connect times are those of loopback, and the first byte of an answer comes one round trip after
-the request. There is no loss, no slow start and no jitter.
+the request. There is no loss and no slow start.
+
+Jitter is of answers, not of packets: what a connection sends to the client when nothing of it is on the way comes later by
+some share of `jitter_s`, and what follows keeps its distance, so the order of bytes is kept and the rate too. The shares are
+uniform on [0, 1), and spread evenly rather than drawn: steps of the golden ratio from a seeded start (Weyl's sequence),
+so that even some ten answers have nearly the quartiles of the distribution.
 """
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import math
+import random
+import select
+import selectors
 import socket
 import struct
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -21,21 +31,27 @@ from pullbench.lab.registry import listen
 
 _LOOKAHEAD_S = 0.005
 _CHUNK_S = 0.001
+_PACKET_BYTES = 1460
 _MIN_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 14, 1 << 18
 _ACCEPT_PAUSE_S = 0.02
+_GOLDEN = (math.sqrt(5) - 1) / 2
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkShape:
-    """`delay_s` is one way and holds both ways; `rate_bytes_per_s` is for what flows to the client (None: no limit)."""
+    """`delay_s` is one way and holds both ways; `rate_bytes_per_s` (None: no limit) and `jitter_s` are for what flows to
+    the client."""
 
     delay_s: float = 0.0
     rate_bytes_per_s: float | None = None
+    jitter_s: float = 0.0
+    seed: int = 1
+    """Where the jitter starts."""
 
     def __post_init__(self) -> None:
-        if self.delay_s < 0 or (self.rate_bytes_per_s is not None and self.rate_bytes_per_s <= 0):
-            raise ValueError("a link needs a delay of at least 0 and a rate above 0")
+        if min(self.delay_s, self.jitter_s) < 0 or (self.rate_bytes_per_s is not None and self.rate_bytes_per_s <= 0):
+            raise ValueError("a link needs a delay and a jitter of at least 0 and a rate above 0")
 
     @property
     def chunk_bytes(self) -> int:
@@ -53,11 +69,21 @@ class LinkEnds:
     shape: LinkShape
 
 
+class FineSelector(selectors.EpollSelector):
+    """Waits as exactly as the kernel does. epoll alone counts milliseconds, and rounds up: a sleep would come half of one late."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout > 0:
+            select.select([self], [], [], timeout)
+            timeout = 0
+        return super().select(timeout)
+
+
 class Links:
     """Running links on one event loop in one thread; a context manager. The listeners are closed with it."""
 
     def __init__(self, ends: Sequence[LinkEnds]) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop(FineSelector())
         self._stop = asyncio.Event()
         self._ends = tuple(ends)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -95,6 +121,10 @@ def link(target: tuple[str, int], shape: LinkShape) -> tuple[Links, str]:
     return Links([LinkEnds(listener=listener, target=target, shape=shape)]), f"http://{host}:{port}"
 
 
+def _close(client: socket.socket, _task: asyncio.Task[None]) -> None:
+    client.close()
+
+
 class _Line:
     """The shared rate: whoever sends takes a turn, and learns when the last of its bytes will have left.
 
@@ -119,9 +149,18 @@ class _Line:
             return self._free_at
 
 
+def jitters(jitter_s: float, seed: int) -> Iterator[float]:
+    """Seconds between 0 and `jitter_s` without end, evenly spread; the same for a seed."""
+    share = random.Random(seed).random()
+    while True:
+        yield share * jitter_s
+        share = (share + _GOLDEN) % 1.0
+
+
 class _Link:
     def __init__(self, ends: LinkEnds) -> None:
         self._ends = ends
+        self._jitters = jitters(ends.shape.jitter_s, ends.shape.seed)
         self._to_client = _Line(ends.shape.rate_bytes_per_s)
         self._to_server = _Line(None)
         self._open: set[asyncio.Task[None]] = set()
@@ -140,6 +179,8 @@ class _Link:
                 task = asyncio.create_task(self._carry(client))
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
+                # A task that is cancelled before it has begun closes nothing itself.
+                task.add_done_callback(functools.partial(_close, client))
         finally:
             listener.close()
             for task in self._open:
@@ -172,15 +213,25 @@ class _Link:
         shape = self._ends.shape
         on_the_way_bytes = 4 * shape.delay_s * (shape.rate_bytes_per_s or 0)
         chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64 + int(on_the_way_bytes / shape.chunk_bytes))
-        return self._enter(source, line, chunks), self._leave(sink, chunks)
+        late = self._jitters if line is self._to_client else itertools.repeat(0.0)
+        return self._enter(source, line, chunks, late), self._leave(sink, chunks)
 
-    async def _enter(self, source: socket.socket, line: _Line, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _enter(
+        self, source: socket.socket, line: _Line, chunks: asyncio.Queue[tuple[float, bytes]], late: Iterator[float]
+    ) -> None:
         loop = asyncio.get_running_loop()
-        chunk = b"-"
+        chunk, due, late_s = b"-", 0.0, 0.0
         while chunk:
             chunk = await loop.sock_recv(source, self._ends.shape.chunk_bytes)
-            departure = await line.departure(len(chunk))
-            await chunks.put((departure + self._ends.shape.delay_s, chunk))
+            pieces = [chunk]
+            if due <= loop.time():
+                late_s = next(late)
+                # On a real line the first byte waits for the rest of its packet, and not for a millisecond of the line.
+                pieces = [chunk[:_PACKET_BYTES], chunk[_PACKET_BYTES:]] if len(chunk) > _PACKET_BYTES else pieces
+            for piece in pieces:
+                departure = await line.departure(len(piece))
+                due = max(due, departure + self._ends.shape.delay_s + late_s)
+                await chunks.put((due, piece))
 
     async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
         """Send each chunk when it is due; the empty one is the end of the stream, and closes this half alone."""

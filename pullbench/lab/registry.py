@@ -7,6 +7,7 @@ can be set (`slots`, `service_s`).
 import contextlib
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -29,12 +30,20 @@ def listen(host: str = "127.0.0.1") -> socket.socket:
     return socket.create_server((host, 0), backlog=1024)
 
 
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
+    """Where clients find it."""
+    host, port = listener.getsockname()
+    return f"{scheme}://{host}:{port}"
+
+
 class Registry:
     """A running registry; a context manager, so that it ends with its block.
 
-    `upstream` (`http://HOST:PORT`) makes it a pull-through cache that keeps blobs in `cache_folder`. With `slots`,
+    `upstream` (`http://HOST:PORT`) makes it a pull-through cache that keeps blobs in `cache_folder`,
+    where a share of them is gone again when it is asked for (`forgets`, by the `seed`). With `slots`,
     at most that many requests are in service at once, each for `service_s` seconds before its answer begins: the
     capacity is slots / service_s requests a second. `access_log` gets one line an exchange. `faults` are what it does wrong.
+    `tls` is a certificate and its key (PEM): it speaks TLS then, and its handshake is made by the connection's own thread.
     """
 
     def __init__(
@@ -44,10 +53,13 @@ class Registry:
         auth: AuthRules | None = None,
         upstream: str | None = None,
         cache_folder: Path | None = None,
+        forgets: float = 0.0,
+        seed: int = 1,
         access_log: Path | None = None,
         slots: int | None = None,
         service_s: float = 0.0,
         faults: Faults | None = None,
+        tls: tuple[Path, Path] | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         if (upstream is None) != (cache_folder is None):
@@ -61,20 +73,25 @@ class Registry:
         self.pull_through: PullThrough | None = None
         if upstream is not None and cache_folder is not None:
             self.pull_through = PullThrough(
-                upstream, folder=cache_folder, contents=self.contents, counters=self.counters
+                upstream,
+                folder=cache_folder,
+                contents=self.contents,
+                counters=self.counters,
+                forgets=forgets,
+                seed=seed,
             )
         self._slots = threading.BoundedSemaphore(slots) if slots is not None else contextlib.nullcontext()
         self._service_s = service_s
         self._log_lock = threading.Lock()
         self._log: TextIO | None = None if access_log is None else access_log.open("a", buffering=1)
-        self._server = _Server(listener or listen(), self)
+        self._scheme = "http" if tls is None else "https"
+        self._server = _Server(listener or listen(), self, None if tls is None else _tls_context(*tls))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return url_of(self._server.socket, self._scheme)
 
     def serve_time(self) -> None:
         """Wait for a free slot and for the service time; returns at once where neither is set."""
@@ -110,14 +127,22 @@ class Registry:
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, registry: Registry) -> None:
+    def __init__(self, listener: socket.socket, registry: Registry, tls: ssl.SSLContext | None = None) -> None:
         handler = Handler if registry.faults is None else FaultyHandler
         super().__init__(listener.getsockname(), handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.registry = registry
+        self._tls = tls
         self._open: set[Any] = set()
         self._changed = threading.Condition()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self._tls is not None:
+            # The handshake comes with the first read, in the connection's thread: here it would hold up all others.
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
@@ -137,3 +162,9 @@ class _Server(socketserver.ThreadingTCPServer):
                 with contextlib.suppress(OSError):
                     request.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, timeout=_CLOSING_S)
+
+
+def _tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

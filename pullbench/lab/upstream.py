@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import random
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -110,9 +111,15 @@ class Fetch:
 
 
 class PullThrough:
-    """The upstream of one registry, `http://HOST:PORT`, anonymous; verified blobs are kept as files in `folder`."""
+    """The upstream of one registry, `http://HOST:PORT`, anonymous; verified blobs are kept as files in `folder`.
 
-    def __init__(self, url: str, *, folder: Path, contents: Contents, counters: Counters) -> None:
+    With `forgets`, that share of the requests for a layer that is kept finds it gone, drawn by the `seed`.
+    """
+
+    def __init__(
+        self, url: str, *, folder: Path, contents: Contents, counters: Counters, forgets: float = 0.0, seed: int = 1
+    ) -> None:
+        self._forgets, self._draws = forgets, random.Random(seed)
         self._host = urlsplit(url).netloc
         self._folder = folder
         self._contents = contents
@@ -142,7 +149,7 @@ class PullThrough:
         """The blob where it is kept, else its fetch, begun now or joined."""
         with self._lock:
             held = self._contents.blob_of_any(digest)
-            if held is not None:
+            if held is not None and not (self._contents.is_layer(digest) and self._draws.random() < self._forgets):
                 self._contents.link_blob(repository, held)
                 return held
             if digest not in self._fetches:

@@ -7,19 +7,19 @@ client ── near ──► eu                  near   4 ms round trip, 1 Gbit/
 
 import contextlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pullbench.lab.children import Child
+from pullbench.lab.children import Child, end_all
 from pullbench.lab.demo import demo_spec
 from pullbench.lab.folder import LabFolder
 from pullbench.lab.images import make_images
 from pullbench.lab.layout import LabImage
 from pullbench.lab.link import LinkShape
-from pullbench.lab.registry import listen
+from pullbench.lab.registry import listen, url_of
 
 NEAR = LinkShape(delay_s=0.002, rate_bytes_per_s=125e6)
 FAR = LinkShape(delay_s=0.015, rate_bytes_per_s=25e6)
@@ -76,11 +76,11 @@ class World:
             _tell(children, home.path, fronts, backs, {**_LINKS, **(links or {})}, capacity)
             for child in children.values():
                 child.wait_ready()
-            urls = {name: _url(front) for name, front in fronts.items()}
+            urls = {name: url_of(front) for name, front in fronts.items()}
             world = cls(
                 registries={"eu": urls["eu"], "us": urls["us"]},
                 cache=urls["cache"],
-                origins={name: _url(back) for name, back in backs.items()},
+                origins={name: url_of(back) for name, back in backs.items()},
                 images=images,
                 _folder=home,
                 _children=tuple(children.values()),
@@ -107,7 +107,7 @@ class World:
 
     def close(self) -> None:
         """End the processes, then remove the folder where it is temporary."""
-        _end(self._children)
+        end_all(self._children)
         self._folder.close()
 
     def __enter__(self) -> Self:
@@ -124,7 +124,7 @@ def _spawn(
 ) -> dict[str, Child]:
     """Start the interpreters; they load while the images are made."""
     children: dict[str, Child] = {}
-    undo.callback(lambda: _end(tuple(children.values())))
+    undo.callback(lambda: end_all(tuple(children.values())))
     for name, back in backs.items():
         children[name] = Child("registry", log=home / f"{name}.log", sockets=[back.fileno()])
     children["links"] = Child("links", log=home / "links.log", sockets=[front.fileno() for front in fronts.values()])
@@ -142,7 +142,7 @@ def _tell(
     for name in ("eu", "us"):
         children[name].tell({"listener": backs[name].fileno(), "images": str(home / "images"), **capacity})
     children["cache"].tell(
-        {"listener": backs["cache"].fileno(), "upstream": _url(fronts["us"]), "cache_folder": str(home / "cache")}
+        {"listener": backs["cache"].fileno(), "upstream": url_of(fronts["us"]), "cache_folder": str(home / "cache")}
     )
     ends = [
         {
@@ -154,15 +154,3 @@ def _tell(
         for name, front in fronts.items()
     ]
     children["links"].tell({"links": ends})
-
-
-def _end(children: Sequence[Child]) -> None:
-    for child in children:
-        child.let_go()
-    for child in children:
-        child.end()
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()
-    return f"http://{host}:{port}"

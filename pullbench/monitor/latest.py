@@ -51,10 +51,13 @@ class StoredRuns:
 
 
 def last_runs(runs: Iterable[Run], names: Sequence[str] = ()) -> list[LastRun]:
-    """By name, kind and vantage; `names` are globs that a benchmark's name must match one of, all where there are none."""
+    """By name, kind and vantage; `names` are globs that a benchmark's name must match one of, all where there are none.
+
+    A calibration is none of them: its registries are its lab's, and faulty on purpose.
+    """
     newest: dict[tuple[str, str, str], LastRun] = {}
     for run in sorted(runs, key=lambda run: (run.started_at, run.run_id)):
-        if run.status == "running" or not _wanted(run.name, names):
+        if run.status == "running" or run.kind == "calibration" or not _wanted(run.name, names):
             continue
         key = (run.name, run.kind, run.vantage)
         before = newest[key].completed_at if key in newest else None

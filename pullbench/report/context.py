@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pullbench.model.calibration import KEY
 from pullbench.report import numbers, tables
 from pullbench.report.html import Column, Html, Row, definitions, join, marked, paragraph, table, tag
 from pullbench.report.readiness import preflight as preflight  # one of the sections that a notebook calls from here
@@ -121,7 +122,7 @@ def environment(stored: StoredRun) -> Html:
         ("seed", stored.run.seed),
         ("spec", f"sha256:{stored.run.spec_hash[:12]}…"),
     ]
-    known = list(_flat({name: value for name, value in stored.environment.items() if name != "engines"}))
+    known = list(_flat({name: value for name, value in stored.environment.items() if name not in ("engines", KEY)}))
     return join(
         [
             tag("h3", "What was asked"),

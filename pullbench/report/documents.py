@@ -9,6 +9,7 @@ from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.report import fleet, tables
 from pullbench.report.advice import advice
 from pullbench.report.break_even import break_evens
+from pullbench.report.calibration_document import calibration_part
 from pullbench.report.claims import claims
 from pullbench.report.contrasts import contrasts
 from pullbench.report.curves import curves, plain_curves
@@ -50,9 +51,15 @@ def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
-        **(stress_part(stored) if run.kind == "stress" else _benchmark_part(stored)),
+        **_part(stored),
         **({"fleet": plain_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
     }
+
+
+def _part(stored: StoredRun) -> dict[str, Any]:
+    if stored.run.kind == "stress":
+        return stress_part(stored)
+    return calibration_part(stored) if stored.run.kind == "calibration" else _benchmark_part(stored)
 
 
 def _benchmark_part(stored: StoredRun) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pullbench.model.plan import FACTORS
-from pullbench.report import numbers, objective_words
+from pullbench.report import calibration_words, numbers, objective_words
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
@@ -39,7 +39,9 @@ def run_summary(document: Mapping[str, Any]) -> str:
             for row in document["slo"]
         ]
         lines += ["", *_table(("objective", "measured", "asked", "verdict"), rows)]
-    if document["cells"]:
+    if calibrated := document.get("calibration", {}).get("rows"):
+        lines += ["", *calibration_words.table(calibrated)]
+    elif document["cells"]:
         lines += ["", *_cells(document["cells"])]
     return "\n".join(lines) + "\n"
 

@@ -37,10 +37,11 @@ ROOT = Path(__file__).parents[2]
 RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
 STRESS_NOTEBOOK = ROOT / "notebooks" / "stress_report.ipynb"
 FLEET_NOTEBOOK = ROOT / "notebooks" / "fleet_report.ipynb"
+CALIBRATION_NOTEBOOK = ROOT / "notebooks" / "calibration_report.ipynb"
 COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
 TREND_NOTEBOOK = ROOT / "notebooks" / "trend.ipynb"
 REGIONAL_NOTEBOOK = ROOT / "notebooks" / "regional_report.ipynb"
-_NOTEBOOKS = {"stress": STRESS_NOTEBOOK, "fleet": FLEET_NOTEBOOK}
+_NOTEBOOKS = {"stress": STRESS_NOTEBOOK, "fleet": FLEET_NOTEBOOK, "calibration": CALIBRATION_NOTEBOOK}
 """Of the kinds of run that have a report of their own."""
 PAGE = "index.html"
 REGIONAL_PREFIX = "regional-"

@@ -19,6 +19,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
 from pullbench.report import tables
 from pullbench.report.beside import write_run_beside
+from pullbench.report.calibration_document import calibration_part
 from pullbench.report.documents import plain_records
 from pullbench.report.objectives import objectives
 from pullbench.report.render import PAGE, find_report
@@ -151,6 +152,9 @@ def _reckoned(store: ResultStore, run_id: str) -> Said:
     stored = read_run(store, run_id, pull_columns=_OF_PULLS)
     if stored.run.kind == "stress":
         part = stress_part(stored)
+        return _of(part["headline"], part["cells"])
+    if stored.run.kind == "calibration":
+        part = calibration_part(stored)
         return _of(part["headline"], part["cells"])
     table = tables.cells(stored.pulls, stored.trials)
     found = headline(stored, table, objectives(stored, table))

@@ -169,3 +169,15 @@ def test_a_token_endpoint_can_fail_too(images: tuple[LabImage, ...]) -> None:
     account = AuthRules(kind="bearer", username="me", password="planted")
     with registry(images, always("server_error", "token"), auth=account) as running:
         assert ask(running.url, "/token", Authorization="Basic bWU6cGxhbnRlZA==").status == 503
+
+
+def test_a_fault_of_layers_spares_the_config_and_is_counted(images: tuple[LabImage, ...]) -> None:
+    image = images[0]
+    document = json.loads(next(iter(image.manifests.values())))
+    layer, config = document["layers"][0]["digest"], document["config"]["digest"]
+    with registry(images, always("server_error", "layer")) as running:
+        statuses = [ask(running.url, f"/v2/{image.repository}/blobs/{digest}").status for digest in (layer, config)]
+        ask(running.url, f"/v2/{image.repository}/blobs/{layer}", "HEAD")
+        counted = running.counters.as_dict()
+    assert statuses == [503, 200]
+    assert (counted["faults"], counted["layers"], counted["layer_bytes"]) == (1, 1, 0)

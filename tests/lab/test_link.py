@@ -1,7 +1,10 @@
 """Lower bounds only: bytes cannot come sooner than the delay, nor faster than the rate. Both are certain; a clock is not."""
 
 import contextlib
+import itertools
+import selectors
 import socket
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pullbench.lab.link import LinkShape, link
+from pullbench.lab.link import FineSelector, LinkShape, jitters, link
 from pullbench.lab.registry import listen
 
 
@@ -155,6 +158,58 @@ def test_bytes_come_unchanged_and_in_order() -> None:
         socket.create_connection(address, timeout=10) as client,
     ):
         assert read_all(client) == content
+
+
+def test_jitter_is_spread_evenly_and_the_same_for_a_seed() -> None:
+    def drawn(seed: int, n: int) -> list[float]:
+        return list(itertools.islice(jitters(0.04, seed), n))
+
+    assert drawn(1, 20) == drawn(1, 20) != drawn(2, 20)
+    for seed in range(20):
+        low, middle, high = statistics.quantiles(drawn(seed, 16), method="inclusive")
+        assert (low, middle, high) == pytest.approx((0.01, 0.02, 0.03), abs=0.003)
+
+
+def test_bytes_keep_their_order_whatever_the_jitter() -> None:
+    pieces = [bytes([number]) * 3_000 for number in range(40)]
+
+    def trickle(connection: socket.socket) -> None:
+        for piece in pieces:
+            connection.sendall(piece)
+            connection.recv(1)
+
+    with (
+        linked(trickle, LinkShape(delay_s=0.001, jitter_s=0.01)) as address,
+        socket.create_connection(address, timeout=10) as client,
+    ):
+        received = b""
+        for piece in pieces:
+            while len(received) % 3_000 or not received.endswith(piece):
+                received += client.recv(65536)
+            client.sendall(b"x")
+        assert received == b"".join(pieces)
+
+
+def test_an_answer_comes_no_sooner_than_its_own_jitter() -> None:
+    shape = LinkShape(delay_s=0.005, jitter_s=0.02, seed=3)
+    with linked(echo, shape) as address, socket.create_connection(address, timeout=10) as client:
+        for late_s in itertools.islice(jitters(shape.jitter_s, shape.seed), 4):
+            started = time.monotonic()
+            client.sendall(b"ping")
+            assert client.recv(10) == b"ping"
+            assert time.monotonic() - started >= 0.01 + late_s
+
+
+def test_a_wait_of_a_fraction_of_a_millisecond_is_one() -> None:
+    with selectors.DefaultSelector() as plain, FineSelector() as fine:
+        took_s = {}
+        for selector in (plain, fine):
+            started = time.perf_counter()
+            for _ in range(20):
+                selector.select(0.0001)
+            took_s[selector] = time.perf_counter() - started
+    # epoll's own waits are of whole milliseconds, so busy as a machine may be, 20 of them take 20 ms.
+    assert took_s[plain] >= 0.02 and took_s[fine] < took_s[plain]
 
 
 def test_a_server_that_resets_is_a_reset_for_the_client() -> None:

@@ -2,7 +2,9 @@ import hashlib
 import http.client
 import json
 import socket
+import ssl
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pullbench.lab.certificate import write_certificate
 from pullbench.lab.contents import Contents
 from pullbench.lab.layout import LabImage
+from pullbench.lab.reference import look, shake_hands, summed_up
 from pullbench.lab.registry import Registry
+from pullbench.model.calibration import Reference
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.lab.conftest import ask, until
 
@@ -254,3 +259,38 @@ def test_with_one_slot_no_two_requests_are_in_service_at_once(monkeypatch: pytes
 def test_a_cache_needs_a_folder_and_an_upstream() -> None:
     with pytest.raises(ValueError, match="both"):
         Registry(upstream="http://127.0.0.1:1")
+
+
+def test_what_it_sent_of_layers_is_counted_by_itself(registry: Registry, images: tuple[LabImage, ...]) -> None:
+    image = images[0]
+    document = json.loads(next(iter(image.manifests.values())))
+    layer, config = document["layers"][0], document["config"]
+    for digest in (layer["digest"], config["digest"]):
+        ask(registry.url, f"/v2/{image.repository}/blobs/{digest}")
+    ask(registry.url, f"/v2/{image.repository}/blobs/{layer['digest']}", Range="bytes=0-9")
+    assert until(lambda: counters(registry)["layer_bytes"] == layer["size"] + 10)
+    assert counters(registry)["layers"] == 2
+
+
+def test_it_speaks_tls_with_a_certificate_of_its_own(images: tuple[LabImage, ...], tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    assert key.stat().st_mode & 0o077 == 0
+    with Registry(Contents(images), tls=(certificate, key)) as running:
+        assert running.url.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=certificate)
+        with urllib.request.urlopen(f"{running.url}/v2/", context=trusting, timeout=10) as answer:
+            assert (answer.status, answer.read()) == (200, b"{}")
+        assert shake_hands(running.url, certificate) > 0
+
+
+def test_plain_sockets_see_what_a_line_gives(registry: Registry, images: tuple[LabImage, ...]) -> None:
+    image = images[0]
+    manifest, content = next(iter(image.manifests.items()))
+    digest, large = large_blob(image)
+    paths = [f"/v2/{image.repository}/manifests/{manifest}", f"/v2/{image.repository}/blobs/{digest}"]
+    seen = look(registry.url, paths)
+    assert all(wait > 0 for wait in seen.waits_s) and len(seen.waits_s) == 2
+    assert seen.sizes_bytes[0] <= len(content) + 1_000 and seen.sizes_bytes[1] <= len(large) + 1_000
+    found = summed_up([seen] * 2, [seen], [0.3, 0.1, 0.2])
+    assert found.wait_s is not None and found.rate_bytes_per_s is not None and found.handshake_s == 0.2
+    assert summed_up([], [], []) == Reference()

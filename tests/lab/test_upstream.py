@@ -14,7 +14,7 @@ from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry, listen
 from pullbench.lab.upstream import Fetch
 from pullbench.model.manifest import OCI_MANIFEST
-from tests.lab.conftest import ask
+from tests.lab.conftest import ask, until
 
 
 @pytest.fixture
@@ -192,3 +192,36 @@ def test_an_origin_that_breaks_off_gives_a_cut_body(tmp_path: Path) -> None:
         with pytest.raises(http.client.IncompleteRead):
             ask(cache.url, f"/v2/a/blobs/sha256:{'0' * 64}")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_forgets_fetches_its_layers_again_and_nothing_else(
+    origin: Registry, images: tuple[LabImage, ...], tmp_path: Path
+) -> None:
+    image = images[0]
+    manifest = next(iter(image.manifests))
+    document = json.loads(image.manifests[manifest])
+    layer, config = document["layers"][0]["digest"], document["config"]["digest"]
+    with Registry(upstream=origin.url, cache_folder=tmp_path / "cache", forgets=1.0) as cache:
+        ask(cache.url, f"/v2/{image.repository}/manifests/{manifest}")
+        told = {
+            digest: [ask(cache.url, f"/v2/{image.repository}/blobs/{digest}").headers["x-cache"] for _ in range(3)]
+            for digest in (layer, config)
+        }
+        counted = cache.counters.as_dict()
+    assert told == {layer: ["MISS", "MISS", "MISS"], config: ["MISS", "HIT", "HIT"]}
+    assert (counted["layers"], counted["layer_hits"], counted["upstream_requests"]) == (3, 0, 5)
+
+
+def test_a_forgetful_cache_finds_the_share_that_it_is_to_find(
+    origin: Registry, images: tuple[LabImage, ...], tmp_path: Path
+) -> None:
+    image = images[0]
+    manifest = next(iter(image.manifests))
+    layer = json.loads(image.manifests[manifest])["layers"][0]["digest"]
+    with Registry(upstream=origin.url, cache_folder=tmp_path / "cache", forgets=0.3, seed=2) as cache:
+        ask(cache.url, f"/v2/{image.repository}/manifests/{manifest}")
+        answers = [ask(cache.url, f"/v2/{image.repository}/blobs/{layer}") for _ in range(81)]
+        assert until(lambda: cache.counters.as_dict()["layer_bytes"] == 81 * len(answers[0].body))
+        hits = sum(answer.headers["x-cache"] == "HIT" for answer in answers)
+        assert cache.counters.as_dict()["layer_hits"] == hits
+    assert 45 <= hits <= 67 and len({answer.body for answer in answers}) == 1

@@ -24,6 +24,10 @@ def test_the_newest_run_that_ended_stands_for_its_name_kind_and_vantage() -> Non
     assert sorted(last.run.run_id for last in last_runs(runs)) == ["far", "new", "stress"]
 
 
+def test_a_calibration_is_not_monitored_for_its_registries_are_faulty_on_purpose() -> None:
+    assert [last.run.run_id for last in last_runs([run(run_id="a", kind="calibration"), run(run_id="b")])] == ["b"]
+
+
 def test_the_newest_complete_run_is_remembered_behind_one_that_was_not() -> None:
     failed = run(run_id="new", started_at=STARTED_AT + DAY, finished_at=FINISHED_AT + DAY, status="failed")
     (last,) = last_runs([failed, run(run_id="old")])

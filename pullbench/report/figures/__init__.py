@@ -1,6 +1,7 @@
 """The figures of the report; each gives a `<figure>`, or nothing where the run has nothing of its kind to show."""
 
 from pullbench.report.figures.break_even import break_even
+from pullbench.report.figures.calibration import calibrated
 from pullbench.report.figures.concurrency import concurrency
 from pullbench.report.figures.contrast import contrast
 from pullbench.report.figures.ecdf import ecdf
@@ -16,6 +17,7 @@ from pullbench.report.figures.waterfall import waterfalls
 
 __all__ = [
     "break_even",
+    "calibrated",
     "concurrency",
     "contrast",
     "ecdf",

@@ -1,0 +1,43 @@
+"""`calibrate`: start the lab while Prefect starts, measure it blind through the flow `calibrate`, tell how far off it is."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.calibration import Asked, prepared_lab
+from flows.calibration_view import CalibrationProgress
+from flows.commands.measure import told
+from flows.prefect_secret import prefect_secret
+from flows.prefect_start import PrefectStart
+from pullbench.errors import UsageError
+from pullbench.report.calibration_words import put_into
+
+
+def run_calibration(asked: Asked, *, markdown: Path | None, as_json: bool) -> int:
+    """Calibrate; the exit code: 1 where a goal is missed."""
+    if markdown is not None and not markdown.resolve().parent.is_dir():
+        raise UsageError(f"--markdown {markdown}: there is no folder {markdown.parent}")
+    progress = CalibrationProgress(Console(stderr=True))
+    prefect = PrefectStart(progress.note)
+    with prepared_lab(asked, prefect_secret) as prepared:
+        prefect.wait()
+        from flows.calibrate import calibrate
+        from flows.pull_benchmark import Invocation
+
+        invocation = Invocation(prepared, progress)
+        code = told(
+            invocation,
+            lambda: calibrate(
+                seed=asked.seed,
+                quick=asked.quick,
+                vantage=asked.vantage,
+                results=asked.results,
+                reports=str(asked.reports),
+                report=asked.report,
+                return_state=True,
+            ),
+            as_json=as_json,
+        )
+    if markdown is not None and invocation.outcome is not None:
+        put_into(markdown, invocation.outcome.document)
+    return code

@@ -1,0 +1,100 @@
+"""Whether a measurement agrees with a truth that is known. Pure.
+
+Times and rates: the block is the replicate, as everywhere, and the goal is a band around the truth. Met where the whole
+interval lies in the band, missed where it lies outside, and else not shown. Shares: the stated interval is Wilson's, and the truth
+is to lie in it; since a 95% interval leaves the truth out one time in twenty, a miss is called one only beyond 99.9%.
+Counts are exact.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pullbench.stats.slo import Verdict
+from pullbench.stats.summary import median_estimate, wilson
+
+_SURELY = 0.999
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """A measured value beside its truth, in the truth's unit; `low` and `high` are None where there is no interval."""
+
+    truth: float
+    measured: float | None
+    low: float | None
+    high: float | None
+    allowed: float | None
+    """How far from the truth the goal lets it be; None where the goal is the interval."""
+    n: int
+    """Values behind it."""
+    verdict: Verdict
+
+    @property
+    def error(self) -> float | None:
+        return None if self.measured is None else self.measured - self.truth
+
+
+def agree_within(by_block: Sequence[Sequence[float]], truth: float, allowed: float) -> Agreement:
+    """Of times or rates by block, against a band around the truth."""
+    found = median_estimate(by_block)
+    if found.low is None or found.high is None:
+        verdict = Verdict.NOT_SHOWN
+    elif truth - allowed <= found.low and found.high <= truth + allowed:
+        verdict = Verdict.MET
+    elif found.high < truth - allowed or found.low > truth + allowed:
+        verdict = Verdict.MISSED
+    else:
+        verdict = Verdict.NOT_SHOWN
+    return Agreement(
+        truth=truth,
+        measured=found.value,
+        low=found.low,
+        high=found.high,
+        allowed=allowed,
+        n=found.n,
+        verdict=verdict,
+    )
+
+
+def agree_share(hits: int, n: int, truth: float) -> Agreement:
+    """Of a share, against its own interval."""
+    stated, sure = wilson(hits, n), wilson(hits, n, _SURELY)
+    if n == 0:
+        verdict = Verdict.NOT_SHOWN
+    elif stated.low <= truth <= stated.high:
+        verdict = Verdict.MET
+    else:
+        verdict = Verdict.NOT_SHOWN if sure.low <= truth <= sure.high else Verdict.MISSED
+    return Agreement(
+        truth=truth,
+        measured=hits / n if n else None,
+        low=stated.low if n else None,
+        high=stated.high if n else None,
+        allowed=None,
+        n=n,
+        verdict=verdict,
+    )
+
+
+def agree_exactly(measured: int, truth: int) -> Agreement:
+    """Of a count: equal or not. Nothing counted on both sides shows nothing."""
+    verdict = Verdict.NOT_SHOWN if measured == truth == 0 else Verdict.MET if measured == truth else Verdict.MISSED
+    return Agreement(truth=truth, measured=measured, low=None, high=None, allowed=0.0, n=measured, verdict=verdict)
+
+
+def spread(values: Sequence[float]) -> float:
+    """The interquartile range, which a straggler does not move; of values evenly spread over a width it is half of that."""
+    low, high = np.percentile(np.asarray(values), [25, 75])
+    return float(high - low)
+
+
+def union_s(intervals: Iterable[tuple[float, float]]) -> float:
+    """How long at least one of the intervals (start, end) was on."""
+    total, reached = 0.0, -math.inf
+    for start, end in sorted(intervals):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,0 +1,338 @@
+"""A calibration's tables, made by hand so that every answer is known, beside a truth that fits them or does not."""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flows.conduct import judgement
+from pullbench.errors import ErrorCode
+from pullbench.model.calibration import KEY, Counted, Line, Reference, Truth
+from pullbench.model.plan import Cell, Trial
+from pullbench.model.record import Pull, Run, Transfer, TransferKind, TrialRecord, TrialResult
+from pullbench.report import calibration_sections, calibration_words, figures
+from pullbench.report.calibration import calibration
+from pullbench.report.documents import document_of
+from pullbench.report.markdown import run_summary
+from pullbench.report.render import CALIBRATION_NOTEBOOK, check_parameters
+from pullbench.report.stored import StoredRun, read_run, rows_of
+from pullbench.stats.calibration import Agreement
+from pullbench.stats.slo import Verdict
+from pullbench.store.dataset import ResultStore
+
+RUN_ID = "20261125T120000Z-ca1b"
+START = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LAYER_BYTES = 1_000_000
+BLOCKS = 3
+LINES = (
+    Line(name="line-1", round_trip_s=0.08, rate_bytes_per_s=40e6),
+    Line(name="line-2", round_trip_s=0.01, rate_bytes_per_s=10e6),
+    Line(name="line-3", service_s=0.03),
+    Line(name="line-4", round_trip_s=0.03, jitter_s=0.02),
+    Line(name="line-5", fault="server_error", fault_rate=0.2),
+    Line(name="line-6", handshake_s=0.15),
+    Line(name="line-7", hit_rate=0.75),
+)
+_NUMBERS = itertools.count(1)
+
+
+def cell(line: Line, concurrency: int) -> Cell:
+    return Cell(
+        engine="wire-serial",
+        engine_kind="wire",
+        registry=line.name,
+        region="lab",
+        proxy="direct",
+        platform="linux/amd64",
+        concurrency=concurrency,
+        cache="cold",
+        proxy_cache="any",
+        auth="persisted",
+    )
+
+
+def exchange(line: Line, kind: TransferKind, at_s: float, place: int, **more: Any) -> Transfer:
+    """As the line is: what waits, waits for its truth; every fifth layer of the faulty one is refused; one in four is a miss."""
+    share = (place % 5) / 4
+    wait_s = (line.round_trip_s or line.service_s or 0.0005) + share * (line.jitter_s or 0.0)
+    rate, is_layer = line.rate_bytes_per_s or 1e9, kind == "layer"
+    refused = line.fault is not None and is_layer and place % 5 == 0
+    size = 0 if refused else LAYER_BYTES if is_layer else 500
+    return Transfer(
+        **{
+            "pull": 0,
+            "attempt": 1,
+            "kind": kind,
+            "digest": None,
+            "bytes": size,
+            "status": 503 if refused else 200,
+            "started_at": START + timedelta(seconds=at_s),
+            "dns_s": 0.0,
+            "connect_s": 0.0,
+            "tls_s": line.handshake_s or 0.0 if place == 0 else 0.0,
+            "wait_s": wait_s,
+            "transfer_s": size / rate if is_layer else 0.0,
+            "total_s": wait_s + size / rate,
+            "reused": place > 0,
+            "served_by": f"127.0.0.1:1 x-cache={'MISS' if place % 4 == 0 else 'HIT'}"
+            if line.hit_rate
+            else "127.0.0.1:1",
+            "error_code": ErrorCode.SERVER_ERROR if refused else None,
+        }
+        | more
+    )
+
+
+def trial_of(line: Line, concurrency: int) -> tuple[Transfer, ...]:
+    """Twenty exchanges of small answers, then as many layers; at a concurrency of 4, four of these share the rate."""
+    rows = [exchange(line, kind, 0.0, place) for kind in ("manifest", "config") for place in range(10)]
+    for place in range(20):
+        one = exchange(line, "layer", place * 1.0, place)
+        if concurrency > 1 and line.rate_bytes_per_s is not None:
+            one = exchange(
+                line,
+                "layer",
+                place // 4 * 1.0,
+                place,
+                transfer_s=4 * LAYER_BYTES / line.rate_bytes_per_s,
+            )
+        rows.append(one)
+    return tuple(rows)
+
+
+def pull(number: int, *, ok: bool) -> Pull:
+    return Pull(
+        **dict.fromkeys(
+            ("auth_s", "resolve_s", "download_s", "extract_s", "layers_cached", "layers_shared", "served_by")
+        ),
+        pull=number,
+        image="lab/calibration:1",
+        digest="sha256:" + "0" * 64,
+        intended_at=START,
+        started_at=START,
+        queued_s=0.0,
+        duration_s=0.5,
+        ok=ok,
+        error_code=None if ok else ErrorCode.SERVER_ERROR,
+        error=None if ok else "GET …: 503",
+        attempts=1,
+        bytes=0,
+        layers=1,
+    )
+
+
+def truth_of(transfers: Mapping[str, list[Transfer]], lines: tuple[Line, ...] = LINES) -> Truth:
+    """What the servers of these exchanges would have counted."""
+    layers = {name: [row for row in rows if row.kind == "layer"] for name, rows in transfers.items()}
+    counted = {
+        name: Counted(
+            layers=len(rows),
+            layer_bytes=sum(row.bytes or 0 for row in rows),
+            layer_hits=sum("HIT" in (row.served_by or "") for row in rows),
+            faults=sum(row.error_code is not None for row in rows),
+        )
+        for name, rows in layers.items()
+    }
+    return Truth(seed=7, load=0.2, lines=lines, counted=counted, references={"line-1": Reference(wait_s=0.0805)})
+
+
+@pytest.fixture(scope="module")
+def right() -> StoredRun:
+    """A run that measured LINES just as they are, and was told so."""
+    store, number = ResultStore(f"memory://calibration-report-{next(_NUMBERS)}"), 0
+    every: dict[str, list[Transfer]] = {line.name: [] for line in LINES}
+    for block, line, concurrency in itertools.product(range(BLOCKS), LINES, (1, 4)):
+        transfers = trial_of(line, concurrency)
+        every[line.name] += transfers
+        failures = sum(row.error_code is not None for row in transfers)
+        pulls = tuple(pull(place, ok=place >= failures) for place in range(20))
+        record = TrialRecord(
+            started_at=START,
+            wall_s=1.0,
+            setup_s=0.0,
+            pulls=len(pulls),
+            succeeded=len(pulls) - failures,
+            bytes=1,
+            throughput_bytes_per_s=1.0,
+            cpu_s=0.1,
+            client_busy=0.1,
+            load_mode="closed",
+            offered_rate=None,
+        )
+        trial = Trial(number=number, block=block, warmup=False, cell=cell(line, concurrency), images=("a:1",) * 20)
+        store.write_trial(RUN_ID, "local", trial, TrialResult(record=record, pulls=pulls, transfers=transfers))
+        number += 1
+    store.write_run(
+        Run(
+            run_id=RUN_ID,
+            vantage="local",
+            name="calibration",
+            kind="calibration",
+            started_at=START,
+            finished_at=START,
+            status="complete",
+            seed=1,
+            spec=json.dumps({"name": "calibration", "slo": {}}),
+            spec_hash="0" * 64,
+            facts="{}",
+            environment=json.dumps({"cores": 2, KEY: truth_of(every).as_dict()}),
+            trials_planned=number,
+        )
+    )
+    found = read_run(store, RUN_ID)
+    return dataclasses.replace(found, read_transfers=rows_of(found.transfers))
+
+
+def told_otherwise(right: StoredRun, **changes: Any) -> StoredRun:
+    """The same run, told another truth: `line_1={"round_trip_s": 0.09}`, `counted={"line-5": {"faults": 3}}`."""
+    told = json.loads(right.run.environment)
+    for line in told[KEY]["lines"]:
+        line |= changes.get(line["name"].replace("-", "_"), {})
+    for name, counts in changes.get("counted", {}).items():
+        told[KEY]["counted"][name] |= counts
+    return dataclasses.replace(right, run=dataclasses.replace(right.run, environment=json.dumps(told)))
+
+
+def by_name(run: StoredRun) -> dict[tuple[str, str], Agreement]:
+    return {(row.quantity, row.line): row.agreement for row in calibration(run).rows}
+
+
+def test_a_run_that_measured_what_was_true_meets_every_goal(right: StoredRun) -> None:
+    rows = {(row["quantity"], row["line"]): row for row in document_of(right)["calibration"]["rows"]}
+    assert {row["verdict"] for row in rows.values()} == {"met"}, rows
+    assert rows["round trip", "line-1"]["measured"] == pytest.approx(0.08)
+    assert rows["round trip", "line-1"]["reference"] == 0.0805
+    assert rows["short round trip", "line-2"]["measured"] == pytest.approx(0.01)
+    assert rows["service time", "line-3"]["measured"] == pytest.approx(0.03)
+    assert rows["jittered wait, middle", "line-4"]["measured"] == pytest.approx(0.04, rel=0.001)
+    assert rows["jitter, spread", "line-4"]["measured"] == pytest.approx(0.01)
+    assert rows["TLS handshake", "line-6"]["measured"] == pytest.approx(0.15)
+    assert rows["transfer of a layer", "line-2"]["measured"] == pytest.approx(0.1)
+    assert rows["share of waiting", "line-1"]["measured"] == pytest.approx(0.08 / 0.105)
+    assert rows["share of waiting", "line-2"]["measured"] == pytest.approx(0.01 / 0.11)
+    assert rows["rate, one at a time", "line-1"]["measured"] == pytest.approx(40e6)
+    assert rows["rate, several at once", "line-1"]["measured"] == pytest.approx(40e6), "four share the line"
+    assert rows["fault rate", "line-5"]["measured"] == pytest.approx(0.2)
+    assert rows["failed pulls", "line-5"]["measured"] == 24
+    assert rows["cache hits", "line-7"]["measured"] == 90
+    assert rows["layer bytes", "7 servers, each"]["error"] == 0
+    document = document_of(right)
+    assert (document["headline"]["status"], document["calibration"]["verdict"]) == ("met", "met")
+    assert judgement(document) == (0, "complete")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "line", "changes"),
+    [
+        ("round trip", "line-1", {"line_1": {"round_trip_s": 0.084}}),
+        ("short round trip", "line-2", {"line_2": {"round_trip_s": 0.0115}}),
+        ("service time", "line-3", {"line_3": {"service_s": 0.027}}),
+        ("jittered wait, middle", "line-4", {"line_4": {"round_trip_s": 0.036}}),
+        ("jitter, spread", "line-4", {"line_4": {"jitter_s": 0.04}}),
+        ("TLS handshake", "line-6", {"line_6": {"handshake_s": 0.14}}),
+        ("transfer of a layer", "line-2", {"line_2": {"rate_bytes_per_s": 10.5e6}}),
+        ("share of waiting", "line-1", {"line_1": {"round_trip_s": 0.05}}),
+        ("rate, one at a time", "line-1", {"line_1": {"rate_bytes_per_s": 42e6}}),
+        ("rate, several at once", "line-2", {"line_2": {"rate_bytes_per_s": 9.6e6}}),
+        ("fault rate", "line-5", {"line_5": {"fault_rate": 0.4}}),
+        ("failed pulls", "line-5", {"counted": {"line-5": {"faults": 25}}}),
+        ("cache hit rate", "line-7", {"line_7": {"hit_rate": 0.5}}),
+        ("cache hits", "line-7", {"counted": {"line-7": {"layer_hits": 89}}}),
+        ("layer bytes", "line-3", {"counted": {"line-3": {"layer_bytes": 1}}}),
+    ],
+)
+def test_a_truth_that_was_another_is_a_missed_goal(
+    right: StoredRun, quantity: str, line: str, changes: dict[str, Any]
+) -> None:
+    assert by_name(right).get((quantity, line), by_name(right)["layer bytes", "7 servers, each"]).verdict == Verdict.MET
+    assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == Verdict.MISSED
+
+
+def test_a_missed_goal_is_named_and_is_exit_code_1(right: StoredRun) -> None:
+    document = document_of(told_otherwise(right, line_3={"service_s": 0.02}))
+    assert document["calibration"]["verdict"] == document["headline"]["status"] == "missed"
+    assert "service time of line-3" in document["headline"]["sentence"]
+    assert judgement(document) == (1, "complete, not calibrated: 1 goal missed")
+
+
+def test_bytes_that_are_wrong_on_two_lines_do_not_cancel(right: StoredRun) -> None:
+    sent = json.loads(right.run.environment)[KEY]["counted"]
+    more, less = sent["line-1"]["layer_bytes"] + 5, sent["line-2"]["layer_bytes"] - 5
+    wrong = told_otherwise(right, counted={"line-1": {"layer_bytes": more}, "line-2": {"layer_bytes": less}})
+    assert by_name(wrong)["layer bytes", "line-1"].verdict == Verdict.MISSED
+
+
+def test_a_run_that_did_not_come_to_its_end_was_told_nothing_and_shows_nothing(right: StoredRun) -> None:
+    stopped = dataclasses.replace(right.run, environment="{}", status="incomplete")
+    document = document_of(dataclasses.replace(right, run=stopped))
+    assert document["calibration"]["rows"] == []
+    assert (document["calibration"]["verdict"], document["headline"]["status"]) == ("not_shown", "not_shown")
+
+
+def test_the_markdown_has_a_row_a_goal_and_takes_the_place_of_the_old_table(right: StoredRun, tmp_path: Any) -> None:
+    document, page = document_of(right), tmp_path / "calibration.md"
+    page.write_text(f"before\n{calibration_words.BEGIN}\nTHE LAST ONE\n{calibration_words.END}\nafter\n")
+    calibration_words.put_into(page, document)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "THE LAST ONE" not in text
+    assert text.count("\n| ") == 1 + len(document["calibration"]["rows"])
+    assert "| round trip | line-1 | 80.0 ms | 80.0 ms |" in text
+    assert "--seed 7" in text and RUN_ID in text
+    calibration_words.put_into(page, document)
+    assert page.read_text() == text
+    assert "| round trip | line-1 |" in run_summary(document)
+
+
+def test_a_file_without_marks_becomes_the_table(right: StoredRun, tmp_path: Any) -> None:
+    calibration_words.put_into(tmp_path / "new.md", document_of(right))
+    assert (tmp_path / "new.md").read_text().startswith(calibration_words.BEGIN)
+
+
+@pytest.mark.parametrize(
+    ("unit", "truth", "error", "words"),
+    [
+        ("s", 0.08, 0.0012, "+1.20 ms (+1.5%)"),
+        ("s", 0.08, -0.0012, "−1.20 ms (−1.5%)"),
+        ("bytes/s", 1e7, -1e5, "−1.0%"),
+        ("share", 0.2, 0.012, "+1.2 points"),
+        ("count", 40, -2, "−2"),
+        ("bytes", 1000, 0, "0"),
+        ("count", 40, None, "–"),
+    ],
+)
+def test_an_error_is_told_with_its_sign_and_unit(unit: str, truth: float, error: float | None, words: str) -> None:
+    assert calibration_words.error({"unit": unit, "truth": truth, "error": error}) == words
+
+
+def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: StoredRun) -> None:
+    found = calibration(right)
+    page = "".join(
+        [
+            calibration_sections.header(found, right),
+            calibration_sections.rows(found),
+            calibration_sections.reading(found),
+            calibration_sections.not_calibrated(),
+        ]
+    )
+    assert "Every goal met" in page and "seed 7" in page and "connect_s" in page
+    assert page.count('class="pill good"') == len(found.rows)
+    assert "off by at most" in page
+
+
+def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(
+    right: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pullbench.report.figures.style._svg", lambda *given: str(given[2]))
+    found = calibration(right)
+    drawn = figures.calibrated(found)
+    assert "round trip of line-1" in drawn and "rate, several at once of line-2" in drawn
+    assert "failed pulls" not in drawn
+    assert figures.calibrated(dataclasses.replace(found, rows=())) == ""
+
+
+def test_the_notebook_takes_what_the_report_gives_it() -> None:
+    check_parameters(CALIBRATION_NOTEBOOK, {"results_url": "results", "run_id": RUN_ID})
