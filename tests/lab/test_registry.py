@@ -1,6 +1,8 @@
 import hashlib
 import http.client
+import ipaddress
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pullbench.lab import registry as registries
 from pullbench.lab.contents import Contents
 from pullbench.lab.layout import LabImage
-from pullbench.lab.registry import Registry
+from pullbench.lab.registry import Registry, listen
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.lab.conftest import ask, until
 
@@ -254,3 +257,17 @@ def test_with_one_slot_no_two_requests_are_in_service_at_once(monkeypatch: pytes
 def test_a_cache_needs_a_folder_and_an_upstream() -> None:
     with pytest.raises(ValueError, match="both"):
         Registry(upstream="http://127.0.0.1:1")
+
+
+def test_listen_is_on_loopback_and_nothing_else_of_the_lab_opens_a_socket_for_others() -> None:
+    with listen() as listener:
+        assert ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    lab = Path(registries.__file__).parent
+    opening = [path.name for path in lab.glob("*.py") if re.search(r"create_server|\.bind\(", path.read_text())]
+    assert opening == ["registry.py"]
+
+
+@pytest.mark.parametrize("evil", ["sha256:..", "sha256:..%2f..%2fetc%2fpasswd", "%2e%2e", f"sha256:{'0' * 63}."])
+def test_is_digest_lets_the_lab_be_asked_for_no_path(registry: Registry, evil: str) -> None:
+    answer = ask(registry.url, f"/v2/lab/app-1/blobs/{evil}")
+    assert (answer.status, code(answer.body)) == (400, "DIGEST_INVALID")
