@@ -63,7 +63,7 @@ FAULTS = (
         file=_BODY,
         function="verify",
         whole="if size_bytes is not None and received_bytes < size_bytes:",
-        without="if size_bytes is None:",
+        without="if size_bytes is not None and received_bytes < 0:",
         test=f"{_PULL}test_the_length_check_makes_truncated_of_a_body_that_ends_early",
     ),
     Guard(
