@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test unit integration lint bench pictures lock
+.PHONY: install demo test unit integration lint bench pictures lock audit guards
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -43,3 +43,12 @@ lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/pip install --quiet 'setuptools>=77' wheel '.[dev]'
 	build/lock/bin/pip freeze --all --exclude pullbench --exclude pip | sed 's/ @ .*//' > requirements.lock
+
+# Known vulnerabilities of what the lock pins (docs/security.md). It asks PyPI, so it is no part of `test`; what could not be
+# looked up is a failure too.
+audit: install
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement requirements.lock
+
+# Takes each guard out of a copy of the code, and shows that its test fails (docs/security.md, docs/robustness.md); some minutes.
+guards: install
+	$(BIN)/python -m tests.guards prove

@@ -25,9 +25,12 @@ from pullbench.lab.upstream import PullThrough
 _CLOSING_S = 5.0
 
 
-def listen(host: str = "127.0.0.1") -> socket.socket:
-    """A listening socket on a free port, with a backlog for many clients at once."""
-    return socket.create_server((host, 0), backlog=1024)
+_LOOPBACK = "127.0.0.1"  # whoever is on the network has no business with the lab
+
+
+def listen() -> socket.socket:
+    """A listening socket on a free port of loopback, with a backlog for many clients at once."""
+    return socket.create_server((_LOOPBACK, 0), backlog=1024)
 
 
 def url_of(listener: socket.socket, scheme: str = "http") -> str:

@@ -201,7 +201,12 @@ class ResultStore:
             raise UsageError(f"{where}: no Parquet file that can be read; move it out of the results folder") from error
 
     def _run_of(self, path: str, content: bytes) -> Run:
-        return schema.run_from_row(self._parse("runs", path, content)[0].to_pylist()[0])
+        run = schema.run_from_row(self._parse("runs", path, content)[0].to_pylist()[0])
+        if run.run_id != path.split("/")[1]:  # it names folders, of reports too
+            raise UsageError(
+                f"{self.files.where(path)}: is the row of run '{run.run_id[:80]}', which is not its folder; move it away"
+            )
+        return run
 
     def _what_there_is(self) -> str:
         names = [run.run_id for run in self.runs()]

@@ -77,7 +77,7 @@ class Breaking(FakeEngine):
         raise OSError("read tcp: connection reset by peer")
 
 
-def test_an_engine_that_breaks_gives_a_failed_pull_and_not_an_exception() -> None:
+def test_the_catch_of_pull_once_makes_a_row_with_a_code_of_whatever_an_engine_raises() -> None:
     clock = ScriptedClock()
     engine = engine_for([], clock)
     engine.__class__ = Breaking

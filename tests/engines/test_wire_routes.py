@@ -38,7 +38,7 @@ def another_server(context: ssl.SSLContext | None = None) -> Iterator[ScriptedSe
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_to_another_host_is_followed_without_secrets(status: int) -> None:
+def test_same_origin_keeps_our_headers_from_a_redirect_to_another_host(status: int) -> None:
     with (
         another_server() as storage,
         bench(route={"credentials": "env:EU", "headers": {"X-Key": "secret-word"}}, environ=ENVIRON) as b,
@@ -135,7 +135,7 @@ def test_a_storage_service_is_quoted_by_its_code_alone() -> None:
         assert (outcome.error or "").endswith("403 SignatureDoesNotMatch")
 
 
-def test_a_401_of_another_host_gets_no_token() -> None:
+def test_same_origin_lets_no_other_host_ask_for_a_token() -> None:
     with another_server() as storage, bench(route={"credentials": "env:EU"}, environ=ENVIRON) as b:
         challenge = [("WWW-Authenticate", f'Bearer realm="{storage.url}/token"')]
         storage.on("/x", answer(401, headers=challenge))
@@ -322,7 +322,7 @@ def test_a_redirect_may_go_from_a_private_ca_to_a_public_one(
         assert outcome.ok, outcome.error
 
 
-def test_a_redirect_from_tls_to_the_clear_is_refused(own_ca: Path) -> None:
+def test_the_refusal_of_a_redirect_from_tls_to_the_clear(own_ca: Path) -> None:
     with another_server() as storage, bench(context=server_context(own_ca), route={"ca_file": str(own_ca)}) as b:
         b.server.on(b.image.blob_path(b.image.layers[1]), to(f"{storage.url}/x"))
         outcome = b.pull()

@@ -185,7 +185,9 @@ def test_a_resume_on_another_store_is_refused(tmp_path: Path, monkeypatch: pytes
         conduct(prepare(tmp_path, resume=stored_run(tmp_path).run_id), Calls(), Calls())
 
 
-def test_an_interrupted_run_keeps_its_trials_and_resuming_runs_just_the_rest(tmp_path: Path) -> None:
+def test_the_list_of_what_is_left_makes_a_resume_run_just_the_rest_and_keep_the_trials_that_are_there(
+    tmp_path: Path,
+) -> None:
     first = Calls(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         conduct(prepare(tmp_path), first, first)

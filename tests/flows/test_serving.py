@@ -1,5 +1,6 @@
 """What `pullbench serve` decides before and beside a running server."""
 
+import ipaddress
 import shutil
 import socket
 import urllib.request
@@ -12,6 +13,7 @@ from flows.serving.checkout import find_checkout
 from flows.serving.logs import last_words, log_file
 from flows.serving.reports import ReportsServer
 from pullbench.errors import UsageError
+from tests.flows.command_lines import parsed
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,3 +111,11 @@ def test_the_former_log_is_kept_and_the_last_line_is_told(tmp_path: Path, monkey
     assert last_words("server") == f"the reason ({tmp_path}/pullbench/server.log)"
     assert log_file("server").read_text() == ""
     assert (tmp_path / "pullbench" / "server.log.1").read_text() == "first\nthe reason\n\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "parameter"), [(["serve"], "host"), (["metrics", "serve"], "listen")], ids=["serve", "metrics serve"]
+)
+def test_the_default_addresses_of_what_is_served_are_loopback(words: list[str], parameter: str) -> None:
+    _, parameters = parsed(words)
+    assert ipaddress.ip_address(parameters[parameter].partition(":")[0]).is_loopback

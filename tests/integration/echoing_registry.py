@@ -19,10 +19,12 @@ class _Quiet(ThreadingHTTPServer):
 class EchoingRegistry:
     """Serves one image at `app` to whoever logs in by Basic; its layer is at a storage service, which refuses.
 
-    Listens on loopback while its `with` block lasts. `stored` is what the storage service was asked with.
+    Listens on loopback while its `with` block lasts. `asked` has the Authorization of
+    every request, `stored` the headers of those to the storage service.
     """
 
     def __init__(self, image: BuiltImage, username: str, password: str) -> None:
+        self.asked: list[str] = []
         self.stored: list[dict[str, str]] = []
         self._image = image
         self._login = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
@@ -62,6 +64,7 @@ class EchoingRegistry:
 
     def _registry(self, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         sent = headers.get("Authorization", "")
+        self.asked.append(sent)
         if sent != self._login:
             return 401, {"WWW-Authenticate": f'Basic realm="you sent {sent}"'}, self._echo("UNAUTHORIZED", sent)
         manifest = self._image.manifest

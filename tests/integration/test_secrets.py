@@ -60,3 +60,27 @@ def test_nothing_that_a_registry_echoes_of_a_login_or_a_signed_url_is_in_any_out
     assert {name: steers(ended.out + ended.err) for name, ended in done.items()} == {name: [] for name in done}
     assert str(shell.folder / "log.json") in holding("dockerd", places), "the search finds what is there"
     assert "AccessDenied" in done["run"].out + done["run"].err + str(places), "the storage service was asked"
+
+
+def test_may_send_keeps_a_login_off_plain_http_to_another_host_until_the_spec_allows_it(
+    shell: Shell, docker_host: str
+) -> None:
+    """0.0.0.0 is this machine to the kernel, and none of its loopback names to us."""
+    with EchoingRegistry(image_of(1_000), USER, PASSWORD) as registry:
+        spec = spec_of(
+            registry.url.replace("127.0.0.1", "0.0.0.0"),
+            docker_host,
+            matrix={"engines": ["wire"], "platforms": ["linux/amd64"]},
+        )
+        (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec))
+        refused = shell.run("run", "spec.yaml", "--no-report", **LOGIN)
+        assert set(registry.asked) == {""}
+        spec["registries"][0]["plain_http_credentials"] = "send"
+        (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec))
+        allowed = shell.run("plan", "spec.yaml", "--json", **LOGIN)
+        assert any(sent.startswith("Basic ") for sent in registry.asked)
+    assert (refused.code, refused.out) == (1, ""), refused.err
+    told = refused.err.splitlines()[-1]
+    assert told.startswith("pullbench: preflight failed, no load was sent: credentials of echo: [plain_http]"), told
+    assert "`plain_http_credentials: send`" in told
+    assert allowed.code == 0, allowed.err

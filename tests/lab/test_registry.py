@@ -1,6 +1,8 @@
 import hashlib
 import http.client
+import ipaddress
 import json
+import re
 import socket
 import ssl
 import threading
@@ -13,11 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pullbench.lab import registry as registries
 from pullbench.lab.certificate import write_certificate
 from pullbench.lab.contents import Contents
 from pullbench.lab.layout import LabImage
 from pullbench.lab.reference import look, shake_hands, summed_up
-from pullbench.lab.registry import Registry
+from pullbench.lab.registry import Registry, listen
 from pullbench.model.calibration import Reference
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.lab.conftest import ask, until
@@ -294,3 +297,17 @@ def test_plain_sockets_see_what_a_line_gives(registry: Registry, images: tuple[L
     found = summed_up([seen] * 2, [seen], [0.3, 0.1, 0.2])
     assert found.wait_s is not None and found.rate_bytes_per_s is not None and found.handshake_s == 0.2
     assert summed_up([], [], []) == Reference()
+
+
+def test_listen_is_on_loopback_and_nothing_else_of_the_lab_opens_a_socket_for_others() -> None:
+    with listen() as listener:
+        assert ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    lab = Path(registries.__file__).parent
+    opening = [path.name for path in lab.glob("*.py") if re.search(r"create_server|\.bind\(", path.read_text())]
+    assert opening == ["registry.py"]
+
+
+@pytest.mark.parametrize("evil", ["sha256:..", "sha256:..%2f..%2fetc%2fpasswd", "%2e%2e", f"sha256:{'0' * 63}."])
+def test_is_digest_lets_the_lab_be_asked_for_no_path(registry: Registry, evil: str) -> None:
+    answer = ask(registry.url, f"/v2/lab/app-1/blobs/{evil}")
+    assert (answer.status, code(answer.body)) == (400, "DIGEST_INVALID")

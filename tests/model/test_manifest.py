@@ -191,3 +191,12 @@ def test_foreign_json_is_refused_and_never_breaks_the_reader(document: object) -
 
 def test_every_known_type_is_asked_for_in_one_line() -> None:
     assert set(ACCEPT.split(", ")) == {OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST}
+
+
+@pytest.mark.parametrize(
+    "evil", ["sha256:../../../etc/passwd", "sha256:" + "/" * 64, "../x", f"{digest(1)}/..", digest(1).upper()]
+)
+def test_is_digest_lets_no_digest_of_a_manifest_be_a_path(evil: str) -> None:
+    document = manifest({**descriptor(1), "digest": evil})
+    with pytest.raises(ManifestError):
+        parse_manifest(json.dumps(document).encode())

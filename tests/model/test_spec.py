@@ -1,5 +1,6 @@
 """A spec is read whole, or refused in one line that names the key path and says what would be right."""
 
+import json
 from typing import Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_what_is_no_url_is_refused(url: str, told: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://user:hunter2@r.io", "user:hunter2@r.io", "hunter2@[", "http://u:hunter2@r.io:0"]
 )
-def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
+def test_the_url_check_refuses_credentials_and_does_not_repeat_them(url: str) -> None:
     text = refusal(registry(url=url))
     assert "holds credentials" in text
     assert "hunter2" not in text
@@ -244,3 +245,8 @@ def test_every_option_of_an_engine_belongs_to_a_kind() -> None:
     from pullbench.model.spec_engine import _OPTION_OF, EngineEntry
 
     assert set(_OPTION_OF) == set(EngineEntry.model_fields) - {"name", "kind"}
+
+
+def test_the_redacted_spec_keeps_no_value_of_a_header() -> None:
+    spec = read_spec(mapping(proxies=[{**MIRROR, "headers": {"X-Token": "planted-271828"}}]))
+    assert "planted" not in json.dumps(spec.redacted()) and "X-Token" in json.dumps(spec.redacted())

@@ -116,7 +116,7 @@ def test_an_identity_token_is_exchanged_by_a_post_and_stands_in_no_url() -> None
     }
 
 
-def test_an_http_realm_behind_an_https_registry_is_refused() -> None:
+def test_safe_realm_refuses_http_behind_an_https_registry() -> None:
     with pytest.raises(RegistryError, match="nothing was sent") as caught:
         token_request(
             Challenge(scheme="bearer", realm="http://auth.example.com/token"),
@@ -201,7 +201,7 @@ def test_a_tokens_answer_beyond_its_bound_is_too_large() -> None:
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
-def test_no_secret_is_in_any_repr() -> None:
+def test_reprs_hold_no_secret() -> None:
     request = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ANN)
     posted = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ROBOT)
     shown = repr((ANN, ROBOT, Token(value="t0ken"), request, posted, TokenRequest(method="GET", url="https://x")))
@@ -215,7 +215,7 @@ def test_basic_takes_utf8_and_an_identity_token_where_there_is_no_password() -> 
     assert base64.b64decode(basic_header(ROBOT).removeprefix("Basic ")) == b"<token>:refr3sh"
 
 
-def test_a_url_is_shown_without_user_fragment_or_unknown_parameters() -> None:
+def test_redact_url_shows_no_user_no_fragment_and_no_unknown_parameter() -> None:
     url = "https://u:p@s3.example.com:8443/blob?X-Amz-Signature=sig&scope=repository:a:pull&n=5&n=&token#frag"
     assert redact_url(url) == (
         "https://s3.example.com:8443/blob?X-Amz-Signature=REDACTED&scope=repository:a:pull&n=5&n=&token=REDACTED"

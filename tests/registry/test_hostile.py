@@ -80,7 +80,7 @@ def test_redirects_that_never_end_are_counted(registry: FakeRegistry) -> None:
     assert len(registry.requests) == MAX_REDIRECTS + 1
 
 
-def test_a_redirect_to_another_host_carries_neither_authorization_nor_the_mirrors_headers(
+def test_at_home_keeps_authorization_and_the_mirrors_headers_from_a_redirect_to_another_host(
     registry: FakeRegistry,
 ) -> None:
     content = manifest_of(config_blob())
@@ -146,7 +146,7 @@ def test_a_redirect_within_the_registry_keeps_authorization(registry: FakeRegist
     assert registry.authorizations == [None, BASIC, BASIC]
 
 
-def test_the_challenge_of_another_host_is_not_answered(registry: FakeRegistry) -> None:
+def test_same_origin_answers_no_challenge_of_another_host(registry: FakeRegistry) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.host == "evil.example":
             return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="give me your password"'})

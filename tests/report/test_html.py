@@ -40,7 +40,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text_in_a_table(text: str) -> None:
+def test_escape_keeps_hostile_text_text_in_a_table(text: str) -> None:
     made = table([Column(title=text)], [Row(contents=[text])], caption=text)
     page = Page(made)
     assert page.elements == ["div", "table", "caption", "thead", "tr", "th", "tbody", "tr", "td", "span"]
@@ -48,12 +48,12 @@ def test_hostile_text_stays_text_in_a_table(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text_in_an_attribute(text: str) -> None:
+def test_tag_keeps_hostile_text_text_in_an_attribute(text: str) -> None:
     page = Page(tag("p", "fine", title=text))
     assert (page.elements, page.attributes, page.said) == (["p"], {"title"}, ["fine"])
 
 
-def test_characters_that_steer_the_display_are_written_out() -> None:
+def test_visible_writes_out_characters_that_steer_the_display() -> None:
     assert visible("safe\u202egnp.exe") == "safe‹U+202E›gnp.exe"
     assert visible("a\x00b\u200bc\ufeff") == "a‹U+0000›b‹U+200B›c‹U+FEFF›"
     assert visible("one\n\ttwo") == "one  two"

@@ -14,7 +14,7 @@ from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
 SMALL = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4), failure_rate=0.0)
 
 
-def test_text_of_a_registry_is_no_markup_and_calls_nobody() -> None:
+def test_escape_markdown_makes_no_markup_and_calls_nobody() -> None:
     assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\](javascript:1) \\<script\\>\\`"
     assert escape_markdown("a\nb\x1b[31m") == "a b \\[31m"
     assert escape_markdown("cc @someone #12") == "cc \\@someone \\#12"

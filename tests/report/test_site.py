@@ -53,7 +53,7 @@ def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store
     assert "incomplete" in found[1]
 
 
-def test_a_hostile_name_is_text_and_the_page_runs_one_script_its_own(store: ResultStore, tmp_path: Path) -> None:
+def test_the_policy_of_the_site_runs_one_script_and_a_hostile_name_is_text(store: ResultStore, tmp_path: Path) -> None:
     page = build_site(store, tmp_path).page.read_text()
 
     assert page.count("<script>") == 1

@@ -105,7 +105,7 @@ def trials_of(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[int]]:
     return {name: [row["trial"] for row in entries] for name, entries in found.items()}
 
 
-def test_a_trial_whose_writing_is_killed_is_there_whole_or_not_at_all(store: ResultStore) -> None:
+def test_the_trials_part_comes_last_so_a_trial_that_is_killed_is_there_whole_or_not_at_all(store: ResultStore) -> None:
     ends = []
     for step in count():
         emptied(store)

@@ -11,7 +11,8 @@ import pytest
 
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.finding import Finding, Status
-from pullbench.store.dataset import ResultStore, new_run_id
+from pullbench.store import schema
+from pullbench.store.dataset import ResultStore, _written, new_run_id
 from tests.store import sample
 from tests.store.sample import RUN_ID
 
@@ -58,7 +59,7 @@ def test_an_absent_run_is_named_with_what_there_is(store: ResultStore) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "..", ".", "a/b", "../x", "a\\b", "-x", "a b", "x" * 64, "a\n", "é", "a.b", "*"])
-def test_a_run_id_never_becomes_another_path(disk: ResultStore, bad: str) -> None:
+def test_check_run_id_lets_no_run_id_become_another_path(disk: ResultStore, bad: str) -> None:
     calls = (
         lambda: disk.run(bad),
         lambda: disk.table("pulls", bad),
@@ -124,7 +125,7 @@ def test_trials_come_in_order_also_past_five_digits(store: ResultStore) -> None:
     assert store.table("trials", RUN_ID).column("trial").to_pylist() == [3, 99_999, 100_000]
 
 
-def test_a_finished_trial_is_never_written_again(store: ResultStore) -> None:
+def test_write_trial_refuses_a_trial_that_another_process_has_stored(store: ResultStore) -> None:
     write(store, 1)
     before = store.table("pulls", RUN_ID)
     for _ in range(2):
@@ -259,3 +260,13 @@ def test_a_choice_by_a_column_that_an_older_file_lacks_finds_nothing_there(store
     found = store.frame("pulls", RUN_ID, where={"error_code": ["reset"]})
     assert list(found.columns) == list(store.frame("pulls", RUN_ID).columns)
     assert set(found["trial"]) <= {1}
+
+
+@pytest.mark.parametrize("run_id", ["../../x", "/etc", "another-run", ""])
+def test_the_look_at_its_folder_lets_no_stored_run_id_become_another_path(disk: ResultStore, run_id: str) -> None:
+    disk.write_run(sample.run())
+    forged = schema.run_to_table(sample.run(run_id=run_id))
+    disk.files.put(f"runs/{RUN_ID}/run.parquet", _written(schema.stamped(forged), "snappy"))
+    for read in (disk.runs, lambda: disk.run(RUN_ID)):
+        with pytest.raises(UsageError, match="which is not its folder"):
+            read()

@@ -26,7 +26,7 @@ def failing(number: int) -> Callable[..., None]:
 
 @pytest.mark.parametrize("step", ["fsync", "mkdir", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_a_full_or_read_only_disk_is_one_line_and_leaves_no_litter(
+def test_the_catch_of_put_makes_one_line_of_a_full_or_read_only_disk_and_leaves_no_litter(
     disk: ResultStore, monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
     disk.write_run(sample.run())

@@ -29,3 +29,14 @@ def test_a_server_that_does_not_answer_costs_the_artifacts_and_not_the_run(
     artifacts.cells({"run_id": "x", "cells": []})
     assert asked == ["trials"], "the first that cannot be sent is the last"
     assert "no artifacts from here on: ConnectionError: connection refused" in caplog.text
+
+
+def test_escape_markdown_keeps_the_text_of_a_finding_text_in_its_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setattr(results, "create_table_artifact", lambda *, table, **_: sent.extend(table))
+    evil = "[x](javascript:alert(1)) <img src=x> | `a` ![i](http://e/)\x1b[31m"
+    Artifacts().findings([Finding(check="api", target=evil, status=Status.FAIL, observed=evil, remedy=evil)])
+    for name in ("target", "observed", "remedy"):
+        assert sent[0][name] == (
+            "\\[x\\](javascript:alert(1)) \\<img src=x\\> \\| \\`a\\` \\!\\[i\\](http://e/) \\[31m"
+        )
