@@ -21,7 +21,7 @@ demo: install
 test: unit integration
 
 unit: install
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --ignore tests/integration --numprocesses auto --dist worksteal
 
 integration: install
 	$(BIN)/python -m pytest -m integration --numprocesses 2 --dist loadfile

@@ -74,7 +74,7 @@ def measure_ceilings(engines: Sequence[EngineEntry]) -> Ceilings:
 
 
 def client_ceiling(
-    sinks: Collection[str], *, sizes: dict[str, int] = _SIZES, times: int = _TIMES, streams: int | None = None
+    sinks: Collection[str], *, sizes: Mapping[str, int] | None = None, times: int = _TIMES, streams: int | None = None
 ) -> dict[str, float]:
     """Bytes a second that the wire engine receives from a loopback source, verifies and gives to each sink.
 
@@ -82,7 +82,7 @@ def client_ceiling(
     are more). The source shares the machine, so this is a floor of the ceiling: a trial that comes near it is suspect. A sink
     that cannot be written to is left out: the pulls will say why.
     """
-    streams = streams or max(4, len(os.sched_getaffinity(0)))
+    sizes, streams = sizes or _SIZES, streams or max(4, len(os.sched_getaffinity(0)))
     found: dict[str, float] = {}
     for sink in sinks:
         rates = [rate for _ in range(times) if (rate := _rate(sink, sizes[sink] // streams, streams)) is not None]

@@ -29,6 +29,8 @@ class Html(str):
 def visible(text: str) -> str:
     """Text whose steering characters are written out, `‹U+202E›`; tabs and line ends become spaces."""
     spaced = text.translate({0x09: " ", 0x0A: " ", 0x0D: " "})
+    if spaced.isprintable():  # the whole of a long drawing at once; what it refuses is looked at letter by letter
+        return spaced
     return "".join(f"‹U+{ord(c):04X}›" if unicodedata.category(c) in _STEERING else c for c in spaced)
 
 

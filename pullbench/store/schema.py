@@ -205,15 +205,15 @@ def check_version(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
 
 def conformed(schema: pa.Schema, table: pa.Table) -> pa.Table:
     """The table with the columns of a schema: what an older file lacks is null, what it has more is left out."""
-    columns = [_column(table, field) for field in schema]
+    there = dict(zip(table.column_names, table.columns, strict=True))
+    columns = [_column(there.get(field.name), field.type, table.num_rows) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _column(table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
-    if field.name not in table.column_names:
-        return pa.nulls(table.num_rows, field.type)
-    column = table.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)
+def _column(column: pa.ChunkedArray | None, wanted: pa.DataType, rows: int) -> pa.ChunkedArray | pa.Array:
+    if column is None:
+        return pa.nulls(rows, wanted)
+    return column if column.type == wanted else column.cast(wanted)
 
 
 RELAXED = {name: pa.schema(_maybe(list(schema))) for name, schema in SCHEMAS.items()}

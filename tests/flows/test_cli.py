@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -130,18 +129,6 @@ def test_an_interruption_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch
     assert shell("runs")[0] == 3
 
 
-def test_an_interrupted_command_does_not_wait_for_threads_that_do_not_end() -> None:
-    code = (
-        "import sys, threading; from flows import cli; import flows.commands.stored as stored\n"
-        "def interrupted(**_):\n"
-        "    threading.Thread(target=threading.Event().wait).start()\n"
-        "    raise KeyboardInterrupt\n"
-        "stored.list_runs = interrupted; sys.argv = ['pullbench', 'runs']; cli.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (3, "pullbench: interrupted\n")
-
-
 @pytest.mark.usefixtures("no_network")
 def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
@@ -160,27 +147,6 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another_order(shell:
     plans = [shell("plan", "spec.yaml", "--offline", "--json", "--set", f"seed={seed}")[1] for seed in (1, 1, 2)]
     assert plans[0] == plans[1] != plans[2]
     assert json.loads(plans[0])["cells"] == json.loads(plans[2])["cells"]
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from flows import cli; "
-        "print(sorted({'prefect', 'pydantic', 'docker', 'httpx', 'pandas', 'pycurl', 'numpy'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_what_is_no_flow_answers_without_prefect(shell: Shell) -> None:
-    code = "import sys; import flows.commands.check, flows.commands.stored; print('prefect' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
-def test_preflight_waits_for_no_library_that_only_reports_need() -> None:
-    code = "import sys; import flows.commands.check; print({'pandas', 'scipy', 'matplotlib'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.usefixtures("no_network")

@@ -2,8 +2,6 @@
 
 import io
 import re
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -118,9 +116,3 @@ def test_a_note_is_one_line_where_there_is_no_terminal(terminal: bool, lines: in
     ShellProgress(console).note("step 0, up: 1 pull at once: mean pull 153 ms, held")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("\n") == lines
-
-
-def test_the_console_loads_no_pandas() -> None:
-    code = "import sys; import flows.console; print(sorted({'pandas', 'pyarrow', 'prefect'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -14,7 +14,7 @@ def allowed(limit: float, figure: Figure) -> float:
 
 
 def test_intervals_verdicts_knees_and_steps_are_as_right_as_they_must_be() -> None:
-    made = list(figures(60, seed=2, of_curves=20))
+    made = list(figures(40, seed=2, of_curves=14))
     assert len(made) > 40
     for one in made:
         assert one.least - allowed(one.least, one) <= one.share <= one.most + allowed(one.most, one), one

@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -167,7 +167,7 @@ def _svg(key: str, title: str, description: str, draw: Callable[[Sheet], Figure]
         mpl.rcdefaults()
         mpl.rcParams.update(_RC | {"font.size": sheet.font_pt, "axes.titlesize": sheet.font_pt + 0.5})
         figure, written = draw(sheet), io.StringIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        _print(figure, written)
     # Names from outside stand in the text: what steers the display is written out there too.
     markup = visible(written.getvalue())
     markup = markup[markup.index("<svg") :]
@@ -185,6 +185,17 @@ def _svg(key: str, title: str, description: str, draw: Callable[[Sheet], Figure]
         f'<title id="{key}-title">{escape(title)}</title><desc id="{key}-desc">{escape(description)}</desc>'
     )
     return Html(re.sub(r"^<svg.*?>", lambda _: head, markup, count=1, flags=re.DOTALL).strip())
+
+
+def _print(figure: Figure, to: io.StringIO) -> None:
+    """As `savefig` does, which would draw all of it twice: first of all to lay it out."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.patch.set(facecolor="none", edgecolor="none")
+    canvas = cast("FigureCanvasSVG", figure.canvas)
+    canvas.print_svg(to, metadata={"Date": None, "Creator": None})
 
 
 def _view_box(markup: str) -> str:

@@ -1,3 +1,5 @@
+"""The lab as processes: what serves what, and how all of it ends."""
+
 import json
 import os
 import signal
@@ -24,6 +26,8 @@ from pullbench.model.facts import Facts
 from pullbench.model.plan import plan
 from pullbench.model.spec import read_spec
 from tests.lab.conftest import ask, until
+
+pytestmark = [pytest.mark.integration]
 
 ROOT = Path(__file__).parents[2]
 
