@@ -33,14 +33,22 @@ def all_at_once(b: Bench, pulls: int = CROWD) -> list[PullOutcome]:
         return list(pool.map(lambda _: b.pull(), range(pulls)))
 
 
-def test_every_byte_comes_and_the_next_pulls_find_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_byte_comes_and_all_connections_are_kept_for_the_next_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "_cores", lambda: 1)
-    with bench(concurrency=CROWD) as b:
-        assert all(outcome.ok for outcome in all_at_once(b))
-        later = b.pull()  # alone: libcurl's own bound on connections would have fallen with what is under way
-        assert later.ok and later.bytes == b.image.expected.manifest.size_bytes
-        assert all(row.reused for row in later.transfers)
-        assert {row.http_version for row in later.transfers} == {"1.1"}
+    many = 5 * CROWD
+    with bench(concurrency=many, engine={"layer_concurrency": 1}) as b:
+        content, together = b.image.layers[1], threading.Barrier(many)
+
+        def all_under_way(incoming: Incoming) -> None:
+            together.wait(10)
+            incoming.send(200, content)
+
+        calm = answer(200, content)
+        b.server.on(b.image.blob_path(content), *[all_under_way] * many, calm, *[all_under_way] * many)
+        first, alone, later = all_at_once(b, many), b.pull(), all_at_once(b, many)
+        for outcome in (*first, alone, *later):
+            assert outcome.ok and outcome.bytes == b.image.expected.manifest.size_bytes, outcome.error
+        assert all(row.reused for outcome in later for row in outcome.transfers)
 
 
 def test_as_many_multiplexers_as_cores_serve_all_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
