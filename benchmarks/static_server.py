@@ -1,6 +1,7 @@
 """A static HTTP/1.1 server as fast as the kernel allows (sendfile, a thread a connection), run as a process of its own.
 
-`python -m benchmarks.static_server FOLDER` prints its port and serves FOLDER's files by their last path segment.
+`python -m benchmarks.static_server FOLDER` prints its port and serves FOLDER's files by their last path segment. Beside a
+file NAME may stand NAME.times with a number: its content is then sent so often, as one body.
 """
 
 import contextlib
@@ -26,12 +27,15 @@ class _Connection(socketserver.StreamRequestHandler):
                 self._send(Path(sys.argv[1]) / Path(line.split()[1].decode()).name)
 
     def _send(self, path: Path) -> None:
+        repeated = path.with_name(f"{path.name}.times")
+        times = int(repeated.read_text()) if repeated.exists() else 1
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            self.connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
-            offset = 0
-            while offset < size:
-                offset += os.sendfile(self.connection.fileno(), file.fileno(), offset, size - offset)
+            self.connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {times * size}\r\n\r\n".encode())
+            for _ in range(times):
+                offset = 0
+                while offset < size:
+                    offset += os.sendfile(self.connection.fileno(), file.fileno(), offset, size - offset)
 
 
 class _Server(socketserver.ThreadingTCPServer):

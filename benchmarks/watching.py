@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from benchmarks.sitting import measure, print_table
+from benchmarks.scorecard import Line, as_text, ratios
+from benchmarks.sitting import measure
 from pullbench.bench.sampler import Counters, Sampler, cpu_s_of_process
 
 THREADS = (1, 64, 1000)
@@ -29,7 +30,8 @@ def run(rounds: int) -> None:
             share = _share_of_a_core()
         print(f"  {threads:5} threads  {share:.3%}  goal {GOAL:.1%}: {'met' if share <= GOAL else 'missed'}")
     results = measure({"alone": _work, "watched": lambda: _watched(_work)}, rounds=rounds)
-    print_table("hashing in 4 threads, watched or not", results, reference="alone", units=1, unit="round")
+    beside = ratios(results["watched"].wall_s, results["alone"].wall_s)
+    print(as_text([Line(what="hashing in 4 threads: watched / not watched", values=beside)]))
 
 
 def _share_of_a_core() -> float:

@@ -1,7 +1,7 @@
-"""Many exchanges over one connection: libcurl's multi interface, driven by a thread of its own.
+"""Many exchanges in one thread: libcurl's multi interface, driven by a thread of its own.
 
-With HTTP/2 every exchange is a stream of the one connection to its host. Where a server turns out to speak HTTP/1.1 only,
-libcurl opens a connection for each exchange under way, as handles of their own would.
+With HTTP/2 every exchange is a stream of the one connection to its host. With HTTP/1.1, or where a server turns out to
+speak nothing else, libcurl opens a connection for each exchange under way, as handles of their own would.
 """
 
 import os
@@ -17,9 +17,11 @@ from typing import Any
 import pycurl
 
 from pullbench.engines.curl import Handle, Handles
-from pullbench.engines.curl_receiver import Receiver
+from pullbench.engines.curl_receiver import HttpRequest, Receiver
 
 _LOOK_S = 0.05  # how soon a stop or a stall is seen while no byte comes
+_LOOK_EACH_S = 0.00025  # of a thousand under way once in a quarter of a second, for a look costs a call for each
+_KEPT_EACH = 4  # as libcurl has it: an exchange may lead over several hosts
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
     pycurl.POLL_OUT: selectors.EVENT_WRITE,
@@ -45,22 +47,31 @@ class Stream(Handle):
         super().__init__(monotonic)
         self._multiplexer = multiplexer
 
-    def _perform(self, receiver: Receiver) -> tuple[int, str]:
-        self._curl.setopt(pycurl.PIPEWAIT, 1)  # rather wait for the connection than open another
+    def _set(self, request: HttpRequest, receiver: Receiver) -> None:
+        super()._set(request, receiver)
+        if request.http_version == "2":
+            self._curl.setopt(pycurl.PIPEWAIT, 1)  # rather wait for the connection than open another
         self._curl.setopt(pycurl.NOPROGRESS, 1)  # the multiplexer looks by itself
+
+    def _perform(self, receiver: Receiver) -> tuple[int, str]:
         return self._multiplexer.run(self._curl, receiver)
 
 
 class Multiplexer:
-    """Drives the exchanges of one pull; `run` may be called by many threads. `close` ends its thread."""
+    """Drives exchanges that share their connections; `run` may be called by many threads. `close` ends its thread.
 
-    def __init__(self, executor: Executor, monotonic: Callable[[], float]) -> None:
+    `crowd` says how many exchanges may be under way in this process. It bounds the connections that are kept, for libcurl's
+    own bound would fall with what is under way; and the more there are, the less often all are looked at.
+    """
+
+    def __init__(self, executor: Executor, monotonic: Callable[[], float], crowd: int = 1) -> None:
         self.handles = Handles(lambda: Stream(self, monotonic))
         self._monotonic = monotonic
         self._joining: deque[_Running] = deque()
         self._running: dict[pycurl.Curl, _Running] = {}
         self._due_s: float | None = None
         self._look_s = 0.0
+        self._pause_s = max(_LOOK_S, crowd * _LOOK_EACH_S)
         self._is_closing = False
         self._selector = selectors.DefaultSelector()
         self._woken, self._wake = os.pipe()
@@ -68,6 +79,7 @@ class Multiplexer:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, _KEPT_EACH * crowd)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._thread = executor.submit(self._drive)
@@ -127,7 +139,7 @@ class Multiplexer:
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._collect()
         if now >= self._look_s:
-            self._look_s = now + _LOOK_S
+            self._look_s = now + self._pause_s
             self._look()
 
     def _patience_s(self) -> float | None:

@@ -7,6 +7,7 @@ With `strategy: base-first` a pull is what `docker pull BASE; docker pull IMAGE`
 and layers first, then what the image has more, each digest once, all of it inside the clock and in `bytes`.
 """
 
+import os
 import shutil
 import tempfile
 import threading
@@ -28,7 +29,10 @@ from pullbench.registry.keychain import Keychain
 from pullbench.registry.trust import public_roots
 
 MOST_PULLS = 4096
-"""HTTP/2 connections at once, far above what a trial has; a pull beyond it would wait for another's end."""
+"""Multiplexers at once, far above what a trial has; a pull beyond it would wait for another's end."""
+MOST_IN_LIBCURL = 128
+"""Exchanges at once that have a thread each in libcurl. Beyond it the threads wait for the interpreter's lock, not for the
+registry, and a pull that got it too late would time out for that; so a few multiplexers make the exchanges of all."""
 
 
 @dataclass(slots=True)
@@ -38,7 +42,9 @@ class _Trial:
     folder: Path
     executor: ThreadPoolExecutor | None = None
     drivers: ThreadPoolExecutor | None = None
-    """Threads of HTTP/2 connections, one a pull at once."""
+    """Threads of multiplexers, where exchanges are made by those."""
+    crowd: int = 1
+    """Exchanges at once, all pulls together."""
     trusts: dict[str | None, Trust] = field(default_factory=dict)
     sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
     """Kept ones, by registry and proxy."""
@@ -68,16 +74,18 @@ class WireEngine:
         """
         self.close_trial()
         self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")))
-        pulls = min(setup.concurrency, len(setup.requests))
-        if self._entry.http_version == "2":
-            trial.drivers = _started(pulls, most=MOST_PULLS)
-        for route in {_key(request.route): request.route for request in setup.requests}.values():
+        pulls, lanes = min(setup.concurrency, len(setup.requests)), self._lanes(setup)
+        trial.crowd = max(1, pulls * lanes)
+        routes = {_key(request.route): request.route for request in setup.requests}
+        shared = 0
+        if self._entry.http_version == "2" or trial.crowd > MOST_IN_LIBCURL:
+            each_its_own = self._entry.http_version == "2" or any(each.auth == "per-pull" for each in setup.requests)
+            shared = 0 if each_its_own else _cores()
+            trial.drivers = _started(shared * len(routes) or pulls, most=MOST_PULLS)
+        for key, route in routes.items():
             if route.ca_file not in trial.trusts:
                 trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")
-            trial.sessions[_key(route)] = self._session(route, trial)
-        lanes = self._entry.layer_concurrency
-        if self._entry.chunk_bytes is None and not any(request.bases for request in setup.requests):
-            lanes = min(lanes, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
+            trial.sessions[key] = self._session(route, trial, shared)
         trial.executor = _started(pulls * (lanes - 1))
 
     def pull(self, request: PullRequest) -> PullOutcome:
@@ -122,7 +130,14 @@ class WireEngine:
         """Give back whatever an open trial still holds."""
         self.close_trial()
 
-    def _session(self, route: Route, trial: _Trial) -> Session:
+    def _lanes(self, setup: TrialSetup) -> int:
+        """How many blobs of a pull can be under way at once."""
+        most = self._entry.layer_concurrency
+        if self._entry.chunk_bytes is not None or any(request.bases for request in setup.requests):
+            return most
+        return min(most, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
+
+    def _session(self, route: Route, trial: _Trial, shared: int = 0) -> Session:
         credentials = self._keychain.login(route)
         return Session(
             route,
@@ -132,7 +147,14 @@ class WireEngine:
             trust=trial.trusts[route.ca_file],
             clock=self._clock,
             drivers=trial.drivers,
+            shared=shared,
+            crowd=trial.crowd,
         )
+
+
+def _cores() -> int:
+    """Those that this process may use: so many threads can hash at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _key(route: Route) -> tuple[str, str]:

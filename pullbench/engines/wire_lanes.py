@@ -10,11 +10,16 @@ _SLICE_S = 0.05  # how soon an idle lane sees that the pull was stopped
 
 
 class Lanes:
-    """Tasks in order, and the lanes that do them; a task may put others before those that wait."""
+    """Tasks in order, and the lanes that do them. With `grows` a task may put others before those that wait.
 
-    def __init__(self, stopped: Callable[[], bool]) -> None:
+    A lane that finds nothing to do waits only where something may still come: of a thousand pulls at once the idle lanes
+    alone would keep the machine busy.
+    """
+
+    def __init__(self, stopped: Callable[[], bool], *, grows: bool) -> None:
         self._todo: deque[Task] = deque()
         self._stopped = stopped
+        self._grows = grows
         self._busy = 0
         self._changed = Condition()
 
@@ -52,7 +57,7 @@ class Lanes:
                 if self._todo:
                     self._busy += 1
                     return self._todo.popleft()
-                if not self._busy:
+                if not self._busy or not self._grows:
                     return None
                 self._changed.wait(_SLICE_S)
         return None

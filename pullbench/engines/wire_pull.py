@@ -84,10 +84,10 @@ class WirePull:
             self._resolve_s += max(0.0, resolved_s - started_s - auth_s)
         if reference is self._request.reference:
             self._manifest = manifest
-        lanes = Lanes(fetcher.stopped)
+        chunked = self._workshop.chunk_bytes is not None
+        lanes = Lanes(fetcher.stopped, grows=chunked)
         tasks = fetcher.blobs(reference, manifest, lanes)
         lanes.put_first(tasks)
-        chunked = self._workshop.chunk_bytes is not None
         lanes.run(self._workshop.lanes if chunked else min(self._workshop.lanes, len(tasks)), self._workshop.executor)
         self._download_s = (self._download_s or 0.0) + self._clock.monotonic() - resolved_s
 

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from urllib.parse import quote, urljoin, urlsplit
 
 from pullbench import __version__
@@ -51,7 +52,9 @@ class Session:
     """Connections and tokens of one route.
 
     With HTTP/1.1 a connection serves whoever comes next. With HTTP/2 each pull under way has one for itself, and all its
-    exchanges share it; `drivers` has the threads for those.
+    exchanges share it. `drivers` has the threads of multiplexers, where exchanges are made by those: one for each pull
+    under way, or `shared` of them for all. Shared ones are for HTTP/1.1, and for so many exchanges at once that a thread
+    in libcurl for each would keep the others from the interpreter's lock.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Session:
         trust: Trust,
         clock: Clock,
         drivers: Executor | None = None,
+        shared: int = 0,
+        crowd: int = 1,
     ) -> None:
         self._route = route
         self._forward_url = _proxy_url(route.forward_url)
@@ -76,6 +81,9 @@ class Session:
         self._lock = threading.Lock()
         self._handles = Handles(lambda: Handle(clock.monotonic))
         self._idle: list[Multiplexer] = []
+        self._shared = shared
+        self._crowd = crowd
+        self._turns = count()
 
     @contextmanager
     def connections(self) -> Iterator[Handles]:
@@ -83,14 +91,24 @@ class Session:
         if self._drivers is None:
             yield self._handles
             return
+        if self._shared:
+            yield self._of_all(self._drivers).handles
+            return
         with self._lock:
             multiplexer = self._idle.pop() if self._idle else None
-        multiplexer = multiplexer or Multiplexer(self._drivers, self._clock.monotonic)
+        multiplexer = multiplexer or Multiplexer(self._drivers, self._clock.monotonic, self._crowd)
         try:
             yield multiplexer.handles
         finally:
             with self._lock:
                 self._idle.append(multiplexer)
+
+    def _of_all(self, drivers: Executor) -> Multiplexer:
+        """One of those that all pulls share, in turn."""
+        with self._lock:
+            while len(self._idle) < self._shared:
+                self._idle.append(Multiplexer(drivers, self._clock.monotonic, self._crowd))
+            return self._idle[next(self._turns) % self._shared]
 
     def get(
         self,

@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -194,7 +194,7 @@ def _print(figure: Figure, to: io.StringIO) -> None:
         figure.set_layout_engine("none")
     for ax in figure.axes:
         ax.patch.set(facecolor="none", edgecolor="none")
-    canvas = cast("FigureCanvasSVG", figure.canvas)
+    canvas: Any = figure.canvas
     canvas.print_svg(to, metadata={"Date": None, "Creator": None})
 
 

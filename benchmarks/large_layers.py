@@ -1,0 +1,88 @@
+"""One pull of 512 MB in 8 incompressible layers from a docker-registry: the wire engine beside curl, crane, skopeo and docker."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import clients, scene
+from benchmarks.scorecard import Goal, Line, ratios
+from benchmarks.sitting import Contestant, Rounds, measure
+
+LAYERS, LAYER_BYTES, LANES = 8, 64 * 10**6, 4
+_GB = LAYERS * LAYER_BYTES / 1e9
+_WHAT = "512 MB in 8 layers, wall beside "
+_GOALS = {
+    "curl": ("four `curl | openssl dgst -sha256`", Goal(bound=0.9), ""),
+    "crane": ("`crane pull --format oci`", Goal(bound=0.75), "crane writes to the disk"),
+    "skopeo": ("`skopeo copy` to a directory", Goal(bound=0.2), "skopeo writes to the disk, one layer after the other"),
+    "docker": ("`docker pull`", None, "docker does more: it writes, unpacks, and hashes what it unpacked"),
+}
+
+
+def lines(rounds: int) -> list[Line]:
+    """Needs docker-registry, curl and openssl; who else is not here has a line that says so."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
+        registry = scene.registry(folder / "registry", stack)
+        image = scene.pushed_image(registry.url, "bench/large", [LAYER_BYTES] * LAYERS)
+        contestants: dict[str, Contestant] = {"wire": _wire(image, stack)}
+        others: dict[str, Contestant] = {
+            "curl": clients.curl_and_openssl(image),
+            "crane": clients.crane(image, folder),
+            "skopeo": clients.skopeo(image, folder),
+            "docker": clients.docker(image),
+        }
+        absent = {name: reason for name in others if (reason := clients.missing(name)) is not None}
+        contestants |= {name: others[name] for name in others if name not in absent}
+        taken = measure(contestants, rounds=rounds)
+    return [*(_beside(name, taken, absent.get(name)) for name in others), _cpu(taken)]
+
+
+def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
+    """One pull as a trial makes it: threads and credentials are there before the clock starts."""
+    engine = scene.wire(LANES)
+    stack.callback(engine.close)
+    (request,) = asked = scene.requests(image, 1)
+    engine.open_trial(scene.trial_setup(asked, 1))
+
+    def pull() -> float:
+        outcome = engine.pull(request)
+        if not outcome.ok or outcome.duration_s is None:
+            raise RuntimeError(f"wire: {outcome.error}")
+        return outcome.duration_s
+
+    return pull
+
+
+def _beside(name: str, taken: dict[str, Rounds], absent: str | None) -> Line:
+    title, goal, note = _GOALS[name]
+    if absent is not None:
+        return Line(what=_WHAT + title, values=(), goal=goal, note=f"{absent}: not measured")
+    wire, other = taken["wire"], taken[name]
+    return Line(
+        what=_WHAT + title,
+        values=ratios(wire.wall_s, other.wall_s),
+        goal=goal,
+        ours=f"{_middle(wire.wall_s):.2f} s",
+        theirs=f"{name} {_middle(other.wall_s):.2f} s, {_middle(other.cpu_s) / _GB:.2f} CPU s/GB",
+        note=note,
+    )
+
+
+def _cpu(taken: dict[str, Rounds]) -> Line:
+    values = tuple(cpu_s / _GB for cpu_s in taken["wire"].cpu_s)
+    others = ", ".join(
+        f"{name} {_middle(taken[name].cpu_s) / _GB:.2f}" for name in taken if name not in ("wire", "docker")
+    )
+    return Line(
+        what="the same, CPU seconds a GB received and verified",
+        values=values,
+        unit="CPU s/GB",
+        goal=Goal(bound=1.4),
+        theirs=f"{others} CPU s/GB",
+    )
+
+
+def _middle(values: tuple[float, ...]) -> float:
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,86 @@
+"""What one process bears: a thousand pulls at once, a layer of 10 GB, and how it uses the cores that it is given."""
+
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import apart, scene
+from benchmarks.published import PIECE_BYTES, published
+from benchmarks.scorecard import Goal, Line, ratios
+from benchmarks.sitting import measure
+from benchmarks.static_server import serve
+
+CROWD, CROWD_LAYER_BYTES = 1000, [10_000, 100_000]
+SMALL_PIECES, LARGE_PIECES = 10**8 // PIECE_BYTES, 10**10 // PIECE_BYTES
+CORES_LAYERS, CORES_PIECES = 8, 10
+
+
+def lines(rounds: int) -> list[Line]:
+    """The crowd pulls from a docker-registry; the others from a static server, which leaves the client most of the machine."""
+    return [*_crowd(), _memory(), *_cores(rounds)]
+
+
+def _crowd() -> list[Line]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
+        registry = scene.registry(folder, stack)
+        image = scene.pushed_image(registry.url, "bench/tiny", CROWD_LAYER_BYTES)
+        found = apart.pulls(image, CROWD, CROWD)
+    rate = f"{CROWD / found['wall_s']:.0f} pulls/s, {found['cpu_s']:.1f} CPU s in {found['wall_s']:.1f} s"
+    failures = "; ".join(f"{count} × {text}" for text, count in found["failures"])
+    what = "1,000 pulls at once in one process, small image"
+    memory = found["most_memory_bytes"] / 1e6
+    return [
+        Line(what=f"{what}: failed", values=(float(found["failed"]),), goal=Goal(bound=0), ours=rate, note=failures),
+        Line(what=f"{what}: most memory", values=(memory,), unit="MB", goal=Goal(bound=500)),
+    ]
+
+
+def _memory() -> Line:
+    """The most memory of a process that pulls 10 GB in one layer, less that of one that pulls 100 MB in one."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
+        url = stack.enter_context(serve(folder))
+        small, large = (apart.pulls(published(folder, url, [pieces]), 1, 1) for pieces in (SMALL_PIECES, LARGE_PIECES))
+    for found, pieces in ((small, SMALL_PIECES), (large, LARGE_PIECES)):
+        if found["failed"] or found["bytes"] < pieces * PIECE_BYTES:
+            raise RuntimeError(f"wire: {found}")
+    grown = max(0.0, (large["most_memory_bytes"] - small["most_memory_bytes"]) / 1e6)
+    return Line(
+        what="memory, from a layer of 100 MB to one of 10 GB: growth",
+        values=(grown,),
+        unit="MB",
+        goal=Goal(bound=50),
+        ours=f"{large['most_memory_bytes'] / 1e6:.0f} MB, 10 GB in {large['wall_s']:.1f} s",
+    )
+
+
+def _cores(rounds: int) -> list[Line]:
+    """The same pull by a process that may use one core, and by one that may use two; the server may use both."""
+    what = "800 MB in 8 layers from a static server: rate with two cores beside one"
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
+        url = stack.enter_context(serve(folder))
+        image = published(folder, url, [CORES_PIECES] * CORES_LAYERS)
+        used: dict[int, list[float]] = {1: [], 2: []}
+
+        def with_cores(cores: int) -> float:
+            found = apart.pulls(image, 1, 1, cores=cores)
+            if found["failed"]:
+                raise RuntimeError(f"wire: {found}")
+            used[cores].append(found["cpu_s"] / found["wall_s"])
+            return float(found["wall_s"])
+
+        taken = measure({"one": lambda: with_cores(1), "two": lambda: with_cores(2)}, rounds=rounds)
+    one, two = (statistics.median(taken[name].wall_s) for name in ("one", "two"))
+    return [
+        Line(
+            what=what,
+            values=ratios(taken["one"].wall_s, taken["two"].wall_s),
+            ours=f"{two:.2f} s, {statistics.median(used[2]):.2f} cores in use",
+            theirs=f"one core {one:.2f} s, {statistics.median(used[1]):.2f} in use",
+            note="Hashing and receiving are outside the interpreter's lock: within it there could be no more than one core "
+            "in use. The server needs a part of the two.",
+        )
+    ]

@@ -1,0 +1,50 @@
+"""The sitting: every goal of pullbench's own speed measured at one go, kept as Parquet, told as a table, ended by a report."""
+
+import gc
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import large_layers, one_process, overhead, own_report, record, small_pulls, starts
+from benchmarks.scorecard import Line, as_markdown, as_text, put_between_markers
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PARTS: tuple[tuple[str, Callable[[int], list[Line]]], ...] = (
+    ("starts", starts.lines),
+    ("one process", one_process.lines),
+    ("large layers", large_layers.lines),
+    ("small pulls", small_pulls.lines),
+    ("overhead", lambda rounds: overhead.lines(min(rounds, 3))),  # the last: it leaves Prefect in this process
+)
+
+
+def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, readme: bool, report: bool) -> None:
+    """Measure, print, keep. `readme` puts the table into the README, between its markers."""
+    machine = record.this_machine()
+    print(machine.caption(), flush=True)
+    lines: list[Line] = []
+    for name, part in PARTS:
+        gc.collect()
+        began = time.perf_counter()
+        found = part(rounds)
+        print(f"\n{name} ({time.perf_counter() - began:.0f} s)\n{as_text(found)}", flush=True)
+        lines += found
+    path = parquet or ROOT / "results" / "benchmarks" / f"{machine.started_at:%Y%m%dT%H%M%SZ}.parquet"
+    record.write(path, lines, machine)
+    table = as_markdown(lines, machine.caption())
+    if markdown is not None:
+        markdown.write_text(f"{table}\n", encoding="utf-8")
+    if readme:
+        README.write_text(put_between_markers(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+    print(f"\n{_tally(lines)}\nkept: {path}")
+    if report:
+        run_id, page = own_report.run()
+        print(f"pullbench about itself: run {run_id}, report {page}")
+
+
+def _tally(lines: list[Line]) -> str:
+    counted = {
+        verdict: [line for line in lines if line.verdict == verdict] for verdict in ("met", "missed", "not measured")
+    }
+    return ", ".join(f"{len(found)} {verdict}" for verdict, found in counted.items())
