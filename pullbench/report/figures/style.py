@@ -195,7 +195,7 @@ def _print(figure: Figure, to: io.StringIO) -> None:
     for ax in figure.axes:
         ax.patch.set(facecolor="none", edgecolor="none")
     canvas = cast("FigureCanvasSVG", figure.canvas)
-    canvas.print_svg(to, metadata={"Date": None, "Creator": None})
+    canvas.print_svg(to, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
 
 
 def _view_box(markup: str) -> str:
