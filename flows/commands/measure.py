@@ -1,15 +1,14 @@
 """`run`, `stress` and `demo`: prepare while Prefect starts, call the flow, tell the outcome."""
 
-import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from flows import interruption
+from flows.calling import outcome_of
 from flows.conduct import Outcome, Prepared, Request
 from flows.console import ShellProgress, print_verdict, stdout_console
 from flows.plain import plain
@@ -101,11 +100,17 @@ def told(invocation: "Invocation", call: Callable[[], object], *, as_json: bool)
     """Call a measuring flow in this process and tell how it ended; the exit code."""
     from flows.pull_benchmark import invoked_by
 
+    def called() -> None:
+        with invoked_by(invocation):
+            call()
+
     try:
-        with interruption.kept():
-            with invoked_by(invocation), _without_server(invocation):
-                call()
-            outcome = _outcome(invocation)
+        outcome = outcome_of(
+            invocation,
+            called,
+            incomplete=lambda what: _how_to_go_on(invocation.prepared, what),
+            note=invocation.progress.note,
+        )
     except PreflightFailed:
         _tell_what_is_stored(invocation.prepared, as_json=as_json)
         raise
@@ -123,34 +128,6 @@ def told(invocation: "Invocation", call: Callable[[], object], *, as_json: bool)
     else:
         _print_outcome(outcome)
     return outcome.exit_code
-
-
-def _outcome(invocation: "Invocation") -> Outcome:
-    if invocation.error is not None:
-        raise invocation.error
-    if invocation.outcome is None:
-        raise IncompleteError(
-            _how_to_go_on(invocation.prepared, "the flow ended without an outcome (cancelled in the UI?)")
-        )
-    return invocation.outcome
-
-
-@contextlib.contextmanager
-def _without_server(invocation: "Invocation") -> Iterator[None]:
-    """A Prefect server that is gone takes nothing from a run that was measured: its outcome is told as it is.
-
-    Raises IncompleteError where the run could not come to its end without the server.
-    """
-    import httpx
-
-    try:
-        yield
-    except httpx.HTTPError as error:
-        interruption.hurry("Prefect would go on to send its events")
-        what = f"Prefect's server is gone ({str(error) or type(error).__name__})"
-        if invocation.outcome is None and invocation.error in (None, error):
-            raise IncompleteError(_how_to_go_on(invocation.prepared, what)) from error
-        invocation.progress.note(f"{what}: its UI does not show how this run ended; the results are whole")
 
 
 def without_secret(setting: str) -> str:

@@ -7,13 +7,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from flows import interruption
+from flows.calling import outcome_of
 from flows.console import ShellProgress, plain, stdout_console
 from flows.prefect_start import PrefectStart
 from flows.regional import RegionalOutcome
 from pullbench.bench.specfile import load_spec
-from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
+from pullbench.errors import InterruptedRunError, UsageError
 from pullbench.report import numbers
+
+_STANDS = (
+    "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
+    "and once the server is back the same command measures anew"
+)
 
 
 def run_regional(
@@ -40,8 +45,9 @@ def run_regional(
     from flows.regional_benchmark import RegionalInvocation, invoked_by, regional_benchmark
 
     invocation = RegionalInvocation(note)
-    try:
-        with interruption.kept(), invoked_by(invocation):
+
+    def called() -> None:
+        with invoked_by(invocation):
             regional_benchmark(
                 spec=str(spec),
                 vantages=vantages,
@@ -53,16 +59,15 @@ def run_regional(
                 reports=str(reports),
                 return_state=True,
             )
-            if invocation.error is not None:
-                raise invocation.error
+
+    try:
+        outcome = outcome_of(invocation, called, incomplete=lambda what: f"{what}; {_STANDS}", note=note)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             "interrupted; the vantages' runs are cancelled, what they measured is stored"
         ) from None
-    if invocation.outcome is None:
-        raise IncompleteError("the flow ended without an outcome (cancelled in the UI?)")
-    _tell(invocation.outcome, as_json=as_json)
-    return invocation.outcome.exit_code
+    _tell(outcome, as_json=as_json)
+    return outcome.exit_code
 
 
 def _server() -> str:

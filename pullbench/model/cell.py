@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
+from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.spec import ProxyEntry, Spec
 
 FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
@@ -57,3 +58,11 @@ def trial_images(spec: Spec, cell: Cell) -> tuple[str, ...]:
     if pulls_once(spec, cell) is not None:
         pulls = min(pulls, len(spec.images))
     return tuple(itertools.islice(itertools.cycle(spec.images), pulls))
+
+
+def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
+    """What the manifest promised for a pull of this cell; KeyError for what `unknown_image` would have named."""
+    found = facts.platform_image(cell.registry, image, cell.platform)
+    if found is None:
+        raise KeyError(f"{image} for {cell.platform} at {cell.registry}")
+    return found

@@ -11,8 +11,9 @@ from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.cell import FACTORS as FACTORS  # parts of what a plan is: imported from here
 from pullbench.model.cell import Cell as Cell
+from pullbench.model.cell import expected_image as expected_image
 from pullbench.model.cell import trial_images
-from pullbench.model.facts import Facts, PlatformImage
+from pullbench.model.facts import Facts
 from pullbench.model.ramp import Stage
 from pullbench.model.refusal import refusal
 from pullbench.model.routes import routes as routes
@@ -139,8 +140,7 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 def manifest_requests(trial: Trial, facts: Facts) -> int:
     """Manifest GETs that a trial costs, as a rate limit counts them: two a pull of an index, else one.
 
-    Base images count with each pull that begins with them, and so does what is pulled in set-up to warm a mirror or the
-    engine's own store: a client asks for the manifest also of an image that it has.
+    Bases count with each pull that begins with them, and what set-up pulls to warm a store: clients ask also for what they have.
     """
     warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()
     return sum(
@@ -281,14 +281,6 @@ def _pull_bytes(trial: Trial, image: str, facts: Facts) -> int:
     """Of one pull with its bases, each digest once."""
     manifests = [expected_image(facts, trial.cell, name).manifest for name in (*trial.bases, image)]
     return sum({blob.digest: blob.size_bytes for manifest in manifests for blob in manifest.blobs}.values())
-
-
-def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
-    """What the manifest promised for a pull of this cell; KeyError for what `unknown_image` would have named."""
-    found = facts.platform_image(cell.registry, image, cell.platform)
-    if found is None:
-        raise KeyError(f"{image} for {cell.platform} at {cell.registry}")
-    return found
 
 
 def unknown_image(made: Plan, facts: Facts) -> str | None:

@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.bench.facts import gather_facts
-from pullbench.bench.trial import pull_requests, run_trial
-from pullbench.engines.clock import SystemClock
-from pullbench.engines.wire import WireEngine
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
-from pullbench.model.plan import plan, routes
 from pullbench.model.record import TrialResult
-from pullbench.model.spec import Load, Spec, read_spec
-from pullbench.registry.keychain import Keychain
+from pullbench.model.spec import Load
+from tests.integration.lab_trial import lab_facts, lab_result, lab_spec
 
 pytestmark = [pytest.mark.integration]
 
@@ -42,41 +37,8 @@ def slow_registry(tmp_path: Path) -> Iterator[Slow]:
 
 
 def measure(registry: Slow, load: dict[str, object]) -> TrialResult:
-    spec = spec_for(registry, load)
-    keychain, clock = Keychain(environ={}), SystemClock()
-    facts = gather_facts(spec, {}, keychain=keychain, brought=lambda _store: frozenset())
-    trial = plan(spec, facts).trials[0]
-    engine = WireEngine(spec.engine("wire"), keychain=keychain, clock=clock)
-    try:
-        return run_trial(
-            trial,
-            pull_requests(trial, spec, facts, routes(spec)["slow", "direct"]),
-            engine,
-            clock=clock,
-            cache_reset="own",
-            brought=frozenset(),
-            before_pulls=lambda names: None,
-            ceiling=None,
-            load=spec.load,
-            seed=spec.seed,
-        )
-    finally:
-        engine.close()
-
-
-def spec_for(registry: Slow, load: dict[str, object]) -> Spec:
-    return read_spec(
-        {
-            "name": "capacity",
-            "registries": [{"name": "slow", "url": registry.url, "credentials": "anonymous"}],
-            "images": [registry.image],
-            "matrix": {"platforms": ["linux/amd64"], "concurrency": [4]},
-            "pulls_per_trial": PULLS,
-            "warmup": 0,
-            "repetitions": 1,
-            "load": load,
-        }
-    )
+    spec = lab_spec(registry.url, registry.image, matrix={"concurrency": [4]}, pulls_per_trial=PULLS, load=load)
+    return lab_result(spec, lab_facts(spec))
 
 
 def quarters(result: TrialResult) -> tuple[float, float]:

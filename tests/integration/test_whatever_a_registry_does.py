@@ -13,10 +13,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pullbench.bench.facts import gather_facts
-from pullbench.bench.trial import pull_requests, run_trial
-from pullbench.engines.clock import SystemClock
-from pullbench.engines.wire import WireEngine
 from pullbench.errors import ErrorCode
 from pullbench.lab.auth import AuthRules
 from pullbench.lab.contents import Contents
@@ -26,10 +22,9 @@ from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry
 from pullbench.model.facts import Facts
 from pullbench.model.manifest import Descriptor
-from pullbench.model.plan import plan, routes
 from pullbench.model.record import TrialResult
-from pullbench.model.spec import Spec, read_spec
-from pullbench.registry.keychain import Keychain
+from pullbench.model.spec import Spec
+from tests.integration.lab_trial import lab_facts, lab_result, lab_spec
 
 pytestmark = [pytest.mark.integration]
 
@@ -87,45 +82,21 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sound]:
 
 
 def spec_for(url: str, images: tuple[LabImage, ...], *, engine: dict[str, Any], **more: Any) -> Spec:
-    matrix = {"platforms": ["linux/amd64"], "engines": ["client"], **more.pop("matrix")}
-    return read_spec(
-        {
-            "name": "faults",
-            "registries": [{"name": "lab", "url": url, "credentials": "env:LAB"}],
-            "images": [f"{image.repository}:{image.tag}" for image in images],
-            "engines": [{"name": "client", "kind": "wire", "connect_timeout_s": 0.3, "stall_timeout_s": 0.3, **engine}],
-            "matrix": matrix,
-            "pulls_per_trial": PULLS,
-            "warmup": 0,
-            "repetitions": 1,
-            "timeout_s": TIMEOUT_S,
-            **more,
-        }
+    return lab_spec(
+        url,
+        *(f"{image.repository}:{image.tag}" for image in images),
+        credentials="env:LAB",
+        engine={"connect_timeout_s": 0.3, "stall_timeout_s": 0.3, **engine},
+        pulls_per_trial=PULLS,
+        timeout_s=TIMEOUT_S,
+        **more,
     )
 
 
 def facts_of(sound: Sound, spec: Spec) -> Facts:
     with Registry(Contents(sound.images), auth=ACCOUNT) as registry:
         asked = spec.model_copy(update={"registries": [spec.registries[0].model_copy(update={"url": registry.url})]})
-        return gather_facts(asked, {}, keychain=Keychain(environ=ENVIRON), brought=lambda _store: frozenset())
-
-
-def measured(registry: Registry, spec: Spec, facts: Facts) -> TrialResult:
-    trial, keychain, clock = plan(spec, facts).trials[0], Keychain(environ=ENVIRON), SystemClock()
-    engine = WireEngine(spec.engine("client"), keychain=keychain, clock=clock)
-    try:
-        return run_trial(
-            trial,
-            pull_requests(trial, spec, facts, routes(spec)["lab", "direct"]),
-            engine,
-            clock=clock,
-            cache_reset="own",
-            brought=frozenset(),
-            before_pulls=lambda names: None,
-            ceiling=None,
-        )
-    finally:
-        engine.close()
+        return lab_facts(asked, ENVIRON)
 
 
 def open_descriptors() -> int:
@@ -179,7 +150,7 @@ def test_a_trial_ends_every_pull_has_a_row_and_nothing_is_left_or_counted_twice(
         spec = spec_for(registry.url, sound.images, engine=engine, retries=retries, matrix=matrix)
         facts = facts_of(sound, spec)
         with ThreadPoolExecutor(1) as pool:
-            result = pool.submit(measured, registry, spec, facts).result(ENDS_WITHIN_S)
+            result = pool.submit(lab_result, spec, facts, ENVIRON).result(ENDS_WITHIN_S)
         sent = registry.counters.as_dict()["bytes"]
     rows_are_whole(result, facts, retries)
     assert sum(row.bytes for row in result.transfers if row.bytes) <= sent, "nothing is counted that was not sent"
