@@ -12,7 +12,7 @@ from pullbench.errors import ErrorCode, RegistryError, code_of_status
 from pullbench.model.record import Transfer, TransferKind
 from pullbench.registry.auth import redact_url
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and its kin
 _MAX_HEADER_CHARS = 80
 _CACHE_HEADERS = (
@@ -146,7 +146,7 @@ def server_text(address: str, headers: Mapping[str, str]) -> str:
 
 
 def clean(text: str, limit: int) -> str:
-    """Text from outside for one line: no control characters, no quotes' end faked, bounded."""
+    """Text from outside for one line: no control, direction or invisible characters, no quotes' end faked, bounded."""
     plain = _CONTROL.sub(" ", text).replace('"', "'").strip()
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
 

@@ -3,6 +3,7 @@
 docs/robustness.md has them as a table; `python -m tests.guards prove` takes each out.
 """
 
+import json
 import socket
 import threading
 import time
@@ -158,6 +159,12 @@ def test_the_check_of_content_range_makes_a_failure_of_another_range() -> None:
         outcome = b.pull()
     assert outcome.error_code is ErrorCode.DIGEST_MISMATCH
     assert "was asked" in (outcome.error or "")
+
+
+def test_the_cleaning_of_an_error_leaves_nothing_in_it_that_steers_a_display() -> None:
+    said = json.dumps({"errors": [{"code": "DENIED", "message": "a\x1b[31m\x9b\u202e\u200b\nb"}]}).encode()
+    error = failed_by(lambda content: answer(403, said)).error or ""
+    assert error.isprintable() and "DENIED: a [31m b" in error
 
 
 # What holds whatever it was

@@ -120,7 +120,7 @@ ACCIDENTS = (
         file="flows/commands/measure.py",
         function="told",
         whole='        raise InterruptedRunError(_how_to_go_on(invocation.prepared, "interrupted")) from None\n',
-        without="        raise\n",
+        without='        raise InterruptedRunError("interrupted") from None\n',
         test=f"{_RUN}test_how_to_go_on_is_said_with_exit_3_to_who_interrupts",
     ),
     Guard(

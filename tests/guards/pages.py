@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.guards import ROOT, Guard, table
 from tests.guards.accidents import ACCIDENTS
 from tests.guards.faults import CONSEQUENCES, FAULTS
-from tests.guards.security import SECURITY
+from tests.guards.security import CLEAR, HOSTS, LISTENING, NAMES, SECRETS, SECURITY, TEXTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,20 @@ class Page:
 
 
 _PROMISES = ("promise", "guard", "test that fails without it")
+_PLACES = ("where", "guard", "test that fails without it")
 _ACCIDENTS = ("what happens", "what comes of it", "guard", "test that fails without it")
 PAGES = (
-    Page(path=ROOT / "docs" / "security.md", tables=(("promises", SECURITY, _PROMISES),)),
+    Page(
+        path=ROOT / "docs" / "security.md",
+        tables=(
+            ("secrets", SECRETS, _PLACES),
+            ("hosts", HOSTS, _PLACES),
+            ("clear", CLEAR, _PLACES),
+            ("texts", TEXTS, _PLACES),
+            ("names", NAMES, _PLACES),
+            ("listening", LISTENING, _PLACES),
+        ),
+    ),
     Page(
         path=ROOT / "docs" / "robustness.md",
         tables=(
