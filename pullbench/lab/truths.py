@@ -71,7 +71,7 @@ def _later(draw: random.Random, name: str) -> Line:
 
 
 def _jittery(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.01, 0.02), jitter_s=draw.uniform(0.014, 0.02))
+    return Line(name=name, round_trip_s=draw.uniform(0.03, 0.045), jitter_s=draw.uniform(0.014, 0.02))
 
 
 def _refusing(draw: random.Random, name: str) -> Line:
