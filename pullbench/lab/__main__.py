@@ -83,6 +83,7 @@ def _ends(entry: dict[str, Any]) -> LinkEnds:
         rate_bytes_per_s=entry["rate_bytes_per_s"],
         jitter_s=entry.get("jitter_s", 0.0),
         seed=entry.get("seed", 1),
+        exact=entry.get("exact", False),
     )
     return LinkEnds(listener=socket.socket(fileno=entry["listener"]), target=(host, port), shape=shape)
 

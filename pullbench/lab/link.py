@@ -32,10 +32,15 @@ from pullbench.lab.registry import listen
 _LOOKAHEAD_S = 0.005
 _CHUNK_S = 0.001
 _PACKET_BYTES = 1460
+_SLEEP_LATE_S = 0.001
+"""How late a sleep may end on a quiet machine, most of all a virtual one."""
 _MIN_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 14, 1 << 18
 _ACCEPT_PAUSE_S = 0.02
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_Chunk = tuple[float, float, bytes]
+"""When it is due, how much of the time before that is not slept, and the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,8 @@ class LinkShape:
     jitter_s: float = 0.0
     seed: int = 1
     """Where the jitter starts."""
+    exact: bool = False
+    """An answer's first bytes leave when they are due, and not when a sleep has ended; that costs a millisecond of CPU."""
 
     def __post_init__(self) -> None:
         if min(self.delay_s, self.jitter_s) < 0 or (self.rate_bytes_per_s is not None and self.rate_bytes_per_s <= 0):
@@ -212,34 +219,37 @@ class _Link:
         """Both ends of one direction; the queue between them is the line's length, so a slow reader slows the sender."""
         shape = self._ends.shape
         on_the_way_bytes = 4 * shape.delay_s * (shape.rate_bytes_per_s or 0)
-        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64 + int(on_the_way_bytes / shape.chunk_bytes))
+        chunks: asyncio.Queue[_Chunk] = asyncio.Queue(64 + int(on_the_way_bytes / shape.chunk_bytes))
         late = self._jitters if line is self._to_client else itertools.repeat(0.0)
         return self._enter(source, line, chunks, late), self._leave(sink, chunks)
 
     async def _enter(
-        self, source: socket.socket, line: _Line, chunks: asyncio.Queue[tuple[float, bytes]], late: Iterator[float]
+        self, source: socket.socket, line: _Line, chunks: asyncio.Queue[_Chunk], late: Iterator[float]
     ) -> None:
         loop = asyncio.get_running_loop()
         chunk, due, late_s = b"-", 0.0, 0.0
         while chunk:
             chunk = await loop.sock_recv(source, self._ends.shape.chunk_bytes)
-            pieces = [chunk]
+            pieces, late_by_sleep_s = [chunk], 0.0
             if due <= loop.time():
-                late_s = next(late)
+                late_s, late_by_sleep_s = next(late), _SLEEP_LATE_S if self._ends.shape.exact else 0.0
                 # On a real line the first byte waits for the rest of its packet, and not for a millisecond of the line.
                 pieces = [chunk[:_PACKET_BYTES], chunk[_PACKET_BYTES:]] if len(chunk) > _PACKET_BYTES else pieces
             for piece in pieces:
                 departure = await line.departure(len(piece))
                 due = max(due, departure + self._ends.shape.delay_s + late_s)
-                await chunks.put((due, piece))
+                await chunks.put((due, late_by_sleep_s, piece))
+                late_by_sleep_s = 0.0
 
-    async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[_Chunk]) -> None:
         """Send each chunk when it is due; the empty one is the end of the stream, and closes this half alone."""
         loop = asyncio.get_running_loop()
         while True:
-            due, chunk = await chunks.get()
-            if (wait_s := due - loop.time()) > 0:
+            due, late_by_sleep_s, chunk = await chunks.get()
+            if (wait_s := due - late_by_sleep_s - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
+            while late_by_sleep_s and loop.time() < due:
+                await asyncio.sleep(0)
             if not chunk:
                 with contextlib.suppress(OSError):
                     sink.shutdown(socket.SHUT_WR)

@@ -41,6 +41,7 @@ def link_part(line: Line, *, seed: int) -> dict[str, Any]:
         "delay_s": (line.round_trip_s or 0.0) / 2,
         "rate_bytes_per_s": line.rate_bytes_per_s,
         "jitter_s": line.jitter_s or 0.0,
+        "exact": True,
         "seed": seed,
     }
 
@@ -54,11 +55,11 @@ def _farther(draw: random.Random, name: str) -> Line:
 
 
 def _near(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.01, 0.016), rate_bytes_per_s=draw.uniform(7e6, 10e6))
+    return Line(name=name, round_trip_s=draw.uniform(0.016, 0.022), rate_bytes_per_s=draw.uniform(9e6, 12e6))
 
 
 def _nearish(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.02, 0.03), rate_bytes_per_s=draw.uniform(11e6, 16e6))
+    return Line(name=name, round_trip_s=draw.uniform(0.03, 0.04), rate_bytes_per_s=draw.uniform(14e6, 20e6))
 
 
 def _late(draw: random.Random, name: str) -> Line:
@@ -70,7 +71,7 @@ def _later(draw: random.Random, name: str) -> Line:
 
 
 def _jittery(draw: random.Random, name: str) -> Line:
-    return Line(name=name, round_trip_s=draw.uniform(0.02, 0.04), jitter_s=draw.uniform(0.016, 0.03))
+    return Line(name=name, round_trip_s=draw.uniform(0.03, 0.045), jitter_s=draw.uniform(0.014, 0.02))
 
 
 def _refusing(draw: random.Random, name: str) -> Line:
@@ -82,7 +83,7 @@ def _cutting(draw: random.Random, name: str) -> Line:
 
 
 def _shaking(draw: random.Random, name: str) -> Line:
-    return Line(name=name, handshake_s=draw.uniform(0.12, 0.2))
+    return Line(name=name, handshake_s=draw.uniform(0.12, 0.18))
 
 
 def _forgetting(draw: random.Random, name: str) -> Line:

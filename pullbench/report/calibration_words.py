@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.errors import IncompleteError
-from pullbench.model.sizes import format_bytes
 from pullbench.report import numbers, objective_words
 
 HEADINGS = ("quantity", "line", "truth", "measured", "error", "95% interval", "plain sockets", "goal", "verdict")
 VERDICTS = objective_words.VERDICTS
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _VALUES: Mapping[str, Callable[[float], str]] = {
-    "s": numbers.seconds,
-    "bytes/s": numbers.rate,
+    "s": lambda value: f"{value * 1e3:,.2f} ms",
+    "bytes/s": lambda value: f"{value / 1e6:,.2f} MB/s",
     "share": numbers.percent,
     "count": lambda value: f"{value:,.0f}",
     "bytes": lambda value: f"{value:,.0f} B",
@@ -39,7 +38,7 @@ def error(row: Mapping[str, Any]) -> str:
     if row["unit"] in ("count", "bytes"):
         return f"{sign}{abs(found):,.0f}"
     share = f"{sign}{numbers.significant(abs(found) / row['truth'] * 100, 2)}%" if row["truth"] else ""
-    return share if row["unit"] == "bytes/s" else f"{sign}{numbers.seconds(abs(found))} ({share})"
+    return share if row["unit"] == "bytes/s" else f"{sign}{_VALUES['s'](abs(found))} ({share})"
 
 
 def interval(row: Mapping[str, Any]) -> str:
@@ -47,13 +46,8 @@ def interval(row: Mapping[str, Any]) -> str:
     low, high = row["low"], row["high"]
     if low is None or high is None:
         return numbers.NOT_KNOWN
-    if row["unit"] == "s":
-        return numbers.seconds_range(low, high)
-    if row["unit"] == "bytes/s":
-        first, second = format_bytes(low), format_bytes(high)
-        same = first.rpartition(" ")[2] == second.rpartition(" ")[2]
-        return f"{first.rpartition(' ')[0]}–{second}/s" if same else f"{first}/s – {second}/s"
-    return f"{numbers.percent(low)} – {numbers.percent(high)}"
+    first, second = (_VALUES[row["unit"]](end) for end in (low, high))
+    return f"{first.rpartition(' ')[0] or first}–{second}"
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:

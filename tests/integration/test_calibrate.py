@@ -72,8 +72,9 @@ def test_waiting_is_told_apart_from_transfer_where_each_is_long(calibrated: Done
         (row for row in calibrated.document["calibration"]["rows"] if row["quantity"] == "share of waiting"),
         key=lambda row: row["truth"],
     )
-    assert waiting[0]["truth"] < 0.2 < waiting[0]["truth"] + 0.15 and waiting[-1]["truth"] > 0.6
-    assert waiting[0]["measured"] < 0.4 < 0.5 < waiting[-1]["measured"]
+    short, long = waiting[0], waiting[-1]
+    assert short["truth"] < 0.25 and long["truth"] > 0.6, "the lab has both"
+    assert short["measured"] < 0.4 and long["measured"] > 0.5
 
 
 def test_what_is_counted_is_exact(calibrated: Done) -> None:

@@ -81,6 +81,17 @@ def test_an_answer_takes_at_least_the_delay_both_ways() -> None:
             assert time.monotonic() - started >= 0.06
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_exact_answer_comes_no_sooner_either(exact: bool) -> None:
+    shape = LinkShape(delay_s=0.002, exact=exact)
+    with linked(echo, shape) as address, socket.create_connection(address, timeout=10) as client:
+        for _ in range(10):
+            started = time.monotonic()
+            client.sendall(b"ping")
+            assert client.recv(10) == b"ping"
+            assert time.monotonic() - started >= 0.004
+
+
 def test_all_connections_together_are_no_faster_than_the_rate() -> None:
     size, rate = 200_000, 2e6
     received: list[bytes] = []

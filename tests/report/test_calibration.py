@@ -280,7 +280,7 @@ def test_the_markdown_has_a_row_a_goal_and_takes_the_place_of_the_old_table(righ
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "THE LAST ONE" not in text
     assert text.count("\n| ") == 1 + len(document["calibration"]["rows"])
-    assert "| round trip | line-1 | 80.0 ms | 80.0 ms |" in text
+    assert "| round trip | line-1 | 80.00 ms | 80.00 ms |" in text
     assert "--seed 7" in text and RUN_ID in text
     calibration_words.put_into(page, document)
     assert page.read_text() == text
