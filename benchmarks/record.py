@@ -67,7 +67,7 @@ class Machine:
         others = ", ".join(f"{name} {_short(version)}" for name, version in self.versions.items())
         return (
             f"Measured on {self.started_at:%d %B %Y} on {self.cores} cores of {self.cpu}, "
-            f"{self.memory_bytes / 1e9:.0f} GB, Linux {self.kernel}, Python {self.python}, pullbench {self.pullbench}; "
+            f"{self.memory_bytes / 1e9:.0f} GB, Linux {self.kernel.partition('-')[0]}, Python {self.python}, pullbench {self.pullbench}; "
             f"{load}. Beside it: {others}."
         )
 
