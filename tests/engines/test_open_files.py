@@ -45,6 +45,6 @@ def test_a_trial_that_the_system_allows_too_few_files_says_so_and_does_not_blame
     limits: dict[str, int],
 ) -> None:
     limits["hard"] = 256
-    with bench(opened=False, engine={"layer_concurrency": 4}) as b:
-        with pytest.raises(UsageError, match=r"engine 'wire': 400 connections at once .* may have 256; .*ulimit -Hn"):
-            b.engine.open_trial(setup(b.request, 100))
+    said = r"engine 'wire': 400 connections at once .* may have 256; .*ulimit -Hn"
+    with bench(opened=False, engine={"layer_concurrency": 4}) as b, pytest.raises(UsageError, match=said):
+        b.engine.open_trial(setup(b.request, 100))
