@@ -6,7 +6,7 @@ what a trial may need is looked at before it.
 
 import resource
 
-from pullbench.errors import UsageError
+from pullbench.errors import IncompleteError
 
 _OF_THE_REST = 128
 """Files beside the connections: results, logs, threads' pipes, what is open already."""
@@ -17,15 +17,15 @@ _EACH = 4
 def allow_connections(connections: int, *, engine: str) -> None:
     """Raise this process's own limit as far as so many connections want it, for good.
 
-    Raises UsageError where the system's limit on it is below what they need.
+    Raises IncompleteError where the system's limit on it is below what they need.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _number(hard)
     needed = connections + _OF_THE_REST
     if most < needed:
-        raise UsageError(
+        raise IncompleteError(
             f"engine '{engine}': {connections:,} connections at once (concurrency × layer_concurrency) need {needed:,} open files, "
-            f"and this process may have {most:,}; raise its limit (ulimit -Hn), or lower one of the two"
+            f"and this process may have {most:,}; raise its limit (ulimit -Hn) and go on with --resume, or lower one of the two"
         )
     wanted = min(most, _EACH * connections + _OF_THE_REST)
     if _number(soft) < wanted:

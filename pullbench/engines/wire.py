@@ -71,7 +71,7 @@ class WireEngine:
     def open_trial(self, setup: TrialSetup) -> None:
         """Start the threads, look up credentials, make the folder; nothing of it is measured.
 
-        Raises UsageError where credentials cannot be read, or so many connections cannot be held open.
+        Raises UsageError where credentials cannot be read, IncompleteError where the system allows too few connections.
         """
         self.close_trial()
         pulls, lanes = min(setup.concurrency, len(setup.requests)), self._lanes(setup)

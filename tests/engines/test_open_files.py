@@ -6,7 +6,7 @@ import pytest
 
 from pullbench.engines import open_files
 from pullbench.engines.open_files import allow_connections
-from pullbench.errors import UsageError
+from pullbench.errors import IncompleteError
 from tests.engines.wire_bench import bench, setup
 
 
@@ -46,5 +46,5 @@ def test_a_trial_that_the_system_allows_too_few_files_says_so_and_does_not_blame
 ) -> None:
     limits["hard"] = 256
     said = r"engine 'wire': 400 connections at once .* may have 256; .*ulimit -Hn"
-    with bench(opened=False, engine={"layer_concurrency": 4}) as b, pytest.raises(UsageError, match=said):
+    with bench(opened=False, engine={"layer_concurrency": 4}) as b, pytest.raises(IncompleteError, match=said):
         b.engine.open_trial(setup(b.request, 100))
