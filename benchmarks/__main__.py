@@ -20,7 +20,7 @@ OTHERS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"in place of the sitting: {', '.join(OTHERS)}")
-    parser.add_argument("--rounds", type=int, default=7, help="measured rounds; medians count (default 7)")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds; medians count (default 5)")
     parser.add_argument("--parquet", type=Path, metavar="FILE", help="default: results/benchmarks/TIME.parquet")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md, between its markers")

@@ -65,7 +65,7 @@ def _beside(name: str, taken: dict[str, Rounds], absent: str | None) -> Line:
         values=ratios(wire.wall_s, other.wall_s),
         goal=goal,
         ours=f"{_middle(wire.wall_s):.2f} s",
-        theirs=f"{name} {_middle(other.wall_s):.2f} s, {_middle(other.cpu_s) / _GB:.2f} CPU s/GB",
+        theirs=f"{name} {_middle(other.wall_s):.2f} s",
         note=note,
     )
 

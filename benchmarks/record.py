@@ -67,8 +67,16 @@ class Machine:
         others = ", ".join(f"{name} {_short(version)}" for name, version in self.versions.items())
         return (
             f"Measured on {self.started_at:%d %B %Y} on {self.cores} cores of {self.cpu}, "
-            f"{self.memory_bytes / 1e9:.0f} GB, Linux {self.kernel}, Python {self.python}, pullbench {self.pullbench}; "
-            f"{load}. Beside it: {others}."
+            f"{self.memory_bytes / 1e9:.0f} GB, Linux {self.kernel.partition('-')[0]}, Python {self.python}, pullbench {self.pullbench}; "
+            f"{load}. Beside it: {others}.{self._of_other_work()}"
+        )
+
+    def _of_other_work(self) -> str:
+        if self.load_before <= self.cores / 4:
+            return ""
+        return (
+            " **The machine had other work**, which favours clients of many processes, for each gets a share of the cores, over "
+            "one process of a few threads: what was missed is to be measured again on an idle machine."
         )
 
 

@@ -20,6 +20,7 @@ import pycurl
 
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
+from pullbench.engines.open_files import allow_connections
 from pullbench.engines.wire_pull import WirePull, Workshop
 from pullbench.engines.wire_session import Session, Trust
 from pullbench.model.facts import EngineFacts
@@ -70,11 +71,12 @@ class WireEngine:
     def open_trial(self, setup: TrialSetup) -> None:
         """Start the threads, look up credentials, make the folder; nothing of it is measured.
 
-        Raises UsageError where credentials cannot be read.
+        Raises UsageError where credentials cannot be read, IncompleteError where the system allows too few connections.
         """
         self.close_trial()
-        self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")))
         pulls, lanes = min(setup.concurrency, len(setup.requests)), self._lanes(setup)
+        allow_connections(pulls if self._entry.http_version == "2" else pulls * lanes, engine=self.name)
+        self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")))
         trial.crowd = max(1, pulls * lanes)
         routes = {_key(request.route): request.route for request in setup.requests}
         shared = 0

@@ -1,5 +1,7 @@
 """The arithmetic of the table of pullbench's own speed."""
 
+from dataclasses import replace
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -103,3 +105,9 @@ def test_a_sitting_is_kept_with_its_machine_one_row_a_line(tmp_path, monkeypatch
     assert (second["median"], second["goal"], second["verdict"]) == (None, None, "not measured")
     assert [each.name for each in path.parent.iterdir()] == ["sitting.parquet"]
     assert "curl 7.88.1, libcurl" in machine.caption()
+
+
+def test_a_table_of_a_machine_with_other_work_says_so() -> None:
+    machine = record.this_machine()
+    assert "other work" not in replace(machine, load_before=0.2, cores=2).caption()
+    assert "other work" in replace(machine, load_before=3.0, cores=2).caption()
