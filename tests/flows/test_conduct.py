@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows import conduct as run_policy
 from flows.budget import BudgetMeter, shortfalls
 from flows.conduct import Prepared, Request, conduct
 from pullbench.engines.base import TrialSetup
@@ -341,7 +342,9 @@ def test_a_run_that_was_stopped_after_its_last_trial_is_complete_when_it_is_resu
     assert len(ResultStore(str(tmp_path / "results")).frame("pulls", stopped.run_id)) == 6 * 2
 
 
-def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
+def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_policy._TASKS_AT_MOST == 200
+    monkeypatch.setattr(run_policy, "_TASKS_AT_MOST", 20)  # a tenth of it shows the same
     batches: list[str] = []
 
     class Counting(Calls):
@@ -350,9 +353,9 @@ def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path) -> None:
             batch.run()
 
     calls = Counting()
-    conduct(prepare(tmp_path, repetitions=101), calls, calls)
-    assert len(calls.measured_trials) == 204
-    assert len(batches) == 102
+    conduct(prepare(tmp_path, repetitions=11), calls, calls)
+    assert len(calls.measured_trials) == 24
+    assert len(batches) == 12
     assert batches[0] == "trials 0 to 1"
 
 

@@ -241,3 +241,14 @@ def test_what_served_a_pull_is_the_registry_of_its_route(measured: Measured) -> 
         assert {row["served_by"] for row in trial.pulls} == {expected}, str(trial)
         told = {row["served_by"] for row in trial.transfers} - {None}
         assert told == ({here} if trial.kind == "wire" else set()), str(trial)
+
+
+def test_guard_client_busy_how_near_its_client_was_to_its_limit_is_known_of_every_trial_of_every_engine(
+    measured: Measured,
+) -> None:
+    for trial in measured.trials:
+        assert trial.row["client_busy"] is not None and trial.row["client_busy"] > 0, trial
+        assert trial.row["client_limit"] in ("bytes", "cores", "lag"), trial
+        assert (trial.row["run_delay_share"] is not None) == (trial.kind == "wire"), trial
+        if trial.kind != "wire":
+            assert trial.row["client_limit"] == "cores" and trial.row["client_busy"] < 1.1, "the machine's"

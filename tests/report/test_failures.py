@@ -39,7 +39,7 @@ def table(stored: StoredRun) -> list[dict]:
     deadline=None,
     derandomize=True,
     database=None,
-    max_examples=25,
+    max_examples=15,
 )
 @given(st.sets(st.integers(0, 47), max_size=30), st.sets(st.integers(0, 47), max_size=10))
 def test_more_failures_raise_no_success_rate_and_make_no_winner(
