@@ -158,6 +158,14 @@ CLEAR = (
         test="tests/engines/test_wire_routes.py::test_the_refusal_of_a_redirect_from_tls_to_the_clear",
     ),
     Guard(
+        against="from https to http",
+        file=_EXCHANGE,
+        function="next_url",
+        whole='    if parts.scheme == "http" and urlsplit(answer.url).scheme == "https":\n',
+        without="    if not target:\n",
+        test="tests/registry/test_hostile.py::test_next_url_follows_no_redirect_to_where_nobody_should_go",
+    ),
+    Guard(
         against="to this machine and no other",
         file=_ROUTE,
         function="Route.may_send",
