@@ -47,7 +47,7 @@ def push(url: str, scope: Scope, *, credentials: str, sends_in_clear: bool = Fal
         raise UsageError(f"--ca-file {ca_file}: no such file; give the PEM file of the gateway's CA")
     login = Keychain(environ=os.environ).credentials(credentials, gateway)
     if login is not None and not sends_in_clear and not is_private(gateway):
-        raise UsageError(in_clear(credentials, gateway, "--plain-http-credentials"))
+        raise UsageError(in_clear(credentials, gateway))
     readings = Readings(scope, say)
     groups: dict[tuple[str, str], list[Snapshot]] = {}
     for snapshot in readings.snapshots():

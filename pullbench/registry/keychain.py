@@ -179,12 +179,12 @@ class Keychain:
         return _made_of(found.get("username") or "", found.get("password") or "", found.get("identitytoken") or "")
 
 
-def in_clear(source: str, url: str | None, allowed_by: str = "plain_http_credentials: send") -> str:
+def in_clear(source: str, url: str | None) -> str:
     """Why credentials are not sent over plain http, and what to do."""
     return (
         f"credentials '{source}': they were not sent to {url}, for over plain http anybody on the way reads them "
-        f"[{ErrorCode.PLAIN_HTTP}]; use https, or `credentials: anonymous`, or allow it there by "
-        f"`{allowed_by}`"
+        f"[{ErrorCode.PLAIN_HTTP}]; use https, or `credentials: anonymous`, or allow it there: "
+        "`plain_http_credentials: send` in a spec, `--plain-http-credentials` on a command line"
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from tests.guards import ROOT, Guard, table
 from tests.guards.accidents import ACCIDENTS
 from tests.guards.faults import CONSEQUENCES, FAULTS
-from tests.guards.security import CLEAR, HOSTS, LISTENING, NAMES, SECRETS, SECURITY, TEXTS
+from tests.guards.secrets import CLEAR, HOSTS, SECRETS
+from tests.guards.strangers import LISTENING, NAMES, TEXTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,4 +57,4 @@ PAGES = (
         ),
     ),
 )
-EVERY = (*FAULTS, *CONSEQUENCES, *ACCIDENTS, *SECURITY)
+EVERY = (*FAULTS, *CONSEQUENCES, *ACCIDENTS, *SECRETS, *HOSTS, *CLEAR, *TEXTS, *NAMES, *LISTENING)

@@ -116,13 +116,17 @@ def test_an_identity_token_is_exchanged_by_a_post_and_stands_in_no_url() -> None
     }
 
 
-def test_safe_realm_refuses_http_behind_an_https_registry() -> None:
-    with pytest.raises(RegistryError, match="nothing was sent") as caught:
+@pytest.mark.parametrize("credentials", [ANN, None])
+def test_safe_realm_refuses_http_behind_an_https_registry(credentials: Credentials | None) -> None:
+    with pytest.raises(RegistryError, match=r"speaks https.*nothing was sent") as caught:
         token_request(
             Challenge(scheme="bearer", realm="http://auth.example.com/token"),
             endpoint_url=ENDPOINT,
             repository="a",
-            credentials=ANN,
+            credentials=credentials,
+            may_send=lambda _: (
+                True
+            ),  # what the spec allows in clear is the way to a plain registry, not from an https one
         )
     assert caught.value.code is ErrorCode.PLAIN_HTTP
 
