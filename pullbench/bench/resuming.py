@@ -33,6 +33,10 @@ def latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) -> 
 
 def check_goes_on(run: Run, loaded: LoadedSpec, *, kind: RunKind, vantage: str) -> None:
     """Raises UsageError where the run was made of another spec, at another vantage, or is of another kind."""
+    if run.kind == "calibration":
+        raise UsageError(
+            f"--resume {run.run_id}: the lab of a calibration is gone; start another: `pullbench calibrate`"
+        )
     if run.kind != kind:
         command = "run" if run.kind == "benchmark" else run.kind
         raise UsageError(f"--resume {run.run_id}: it is a {run.kind} run: go on with `pullbench {command}`")

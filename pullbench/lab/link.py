@@ -230,25 +230,25 @@ class _Link:
         chunk, due, late_s = b"-", 0.0, 0.0
         while chunk:
             chunk = await loop.sock_recv(source, self._ends.shape.chunk_bytes)
-            pieces, late_by_sleep_s = [chunk], 0.0
+            pieces, unslept_s = [chunk], 0.0
             if due <= loop.time():
-                late_s, late_by_sleep_s = next(late), _SLEEP_LATE_S if self._ends.shape.exact else 0.0
+                late_s, unslept_s = next(late), _SLEEP_LATE_S if self._ends.shape.exact else 0.0
                 # On a real line the first byte waits for the rest of its packet, and not for a millisecond of the line.
                 pieces = [chunk[:_PACKET_BYTES], chunk[_PACKET_BYTES:]] if len(chunk) > _PACKET_BYTES else pieces
             for piece in pieces:
                 departure = await line.departure(len(piece))
                 due = max(due, departure + self._ends.shape.delay_s + late_s)
-                await chunks.put((due, late_by_sleep_s, piece))
-                late_by_sleep_s = 0.0
+                await chunks.put((due, unslept_s, piece))
+                unslept_s = 0.0
 
     async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[_Chunk]) -> None:
         """Send each chunk when it is due; the empty one is the end of the stream, and closes this half alone."""
         loop = asyncio.get_running_loop()
         while True:
-            due, late_by_sleep_s, chunk = await chunks.get()
-            if (wait_s := due - late_by_sleep_s - loop.time()) > 0:
+            due, unslept_s, chunk = await chunks.get()
+            if (wait_s := due - unslept_s - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
-            while late_by_sleep_s and loop.time() < due:
+            while unslept_s and loop.time() < due:
                 await asyncio.sleep(0)
             if not chunk:
                 with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from pullbench.report.verdicts import Headline, headline
 from pullbench.stats.slo import Verdict
 
 _NAMED_AT_MOST = 3
+_WOULD_TELL = "A quieter machine, or another run, would tell."
 _FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
 
 
@@ -67,9 +68,9 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
         said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met."
         return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", sentence=said)
     if open_rows:
-        said = f"Nothing came out wrong, and {met} are met; of {_named(open_rows)} the intervals were too wide to say."
+        said = f"Nothing came out wrong, and {met} are met; not proven either way: {_named(open_rows)}. {_WOULD_TELL}"
         return Headline(status="not_shown", title="No goal missed, not all proven", sentence=said)
-    said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out as they are: {met} are met."
+    said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out within what the goals allow: {met} are met."
     return Headline(status="met", title="Every goal met", sentence=said)
 
 

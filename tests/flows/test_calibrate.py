@@ -12,6 +12,7 @@ from flows.calibration_view import CalibrationProgress, calibration_table
 from flows.commands.calibrate import run_calibration
 from flows.commands.measure import _how_to_go_on
 from flows.conduct import judgement
+from pullbench.bench.resuming import check_goes_on
 from pullbench.errors import UsageError
 from pullbench.lab.truths import draw_lines
 from pullbench.model.finding import Finding, Status
@@ -86,6 +87,12 @@ def test_a_calibration_that_was_stopped_is_started_anew_for_its_lab_is_gone() ->
     stopped = SimpleNamespace(run_id="r", request=SimpleNamespace(kind="calibration"))
     said = _how_to_go_on(cast(Any, stopped), "interrupted")
     assert "pullbench calibrate" in said and "--resume" not in said
+
+
+def test_a_run_of_a_spec_does_not_go_on_with_a_calibration() -> None:
+    run = SimpleNamespace(run_id="r", kind="calibration")
+    with pytest.raises(UsageError, match="pullbench calibrate"):
+        check_goes_on(cast(Any, run), cast(Any, None), kind="benchmark", vantage="local")
 
 
 def test_what_preflight_warns_of_the_lab_is_not_told_and_what_fails_is(capsys: pytest.CaptureFixture[str]) -> None:

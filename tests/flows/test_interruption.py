@@ -49,7 +49,7 @@ def test_an_error_of_our_own_after_an_interruption_keeps_what_it_says() -> None:
 
 
 def test_a_run_whose_flow_took_the_interruption_for_an_error_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared = SimpleNamespace(run_id="20261125T152954Z-773f")
+    prepared = SimpleNamespace(run_id="20261125T152954Z-773f", request=SimpleNamespace(kind="benchmark"))
     invocation = Invocation(prepared, SimpleNamespace(note=print))  # type: ignore[arg-type]
     monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
 
