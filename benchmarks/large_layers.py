@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 from benchmarks import clients, scene
 from benchmarks.scorecard import Goal, Line, ratios
@@ -64,8 +65,8 @@ def _beside(name: str, taken: dict[str, Rounds], absent: str | None) -> Line:
         what=_WHAT + title,
         values=ratios(wire.wall_s, other.wall_s),
         goal=goal,
-        ours=f"{_middle(wire.wall_s):.2f} s",
-        theirs=f"{name} {_middle(other.wall_s):.2f} s",
+        ours=f"{median(wire.wall_s):.2f} s",
+        theirs=f"{name} {median(other.wall_s):.2f} s",
         note=note,
     )
 
@@ -73,7 +74,7 @@ def _beside(name: str, taken: dict[str, Rounds], absent: str | None) -> Line:
 def _cpu(taken: dict[str, Rounds]) -> Line:
     values = tuple(cpu_s / _GB for cpu_s in taken["wire"].cpu_s)
     others = ", ".join(
-        f"{name} {_middle(taken[name].cpu_s) / _GB:.2f}" for name in taken if name not in ("wire", "docker")
+        f"{name} {median(taken[name].cpu_s) / _GB:.2f}" for name in taken if name not in ("wire", "docker")
     )
     return Line(
         what="the same, CPU seconds a GB received and verified",
@@ -82,7 +83,3 @@ def _cpu(taken: dict[str, Rounds]) -> Line:
         goal=Goal(bound=1.4),
         theirs=f"{others} CPU s/GB",
     )
-
-
-def _middle(values: tuple[float, ...]) -> float:
-    return sorted(values)[len(values) // 2]

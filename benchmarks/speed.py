@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import large_layers, one_process, overhead, own_report, record, small_pulls, starts
+from benchmarks import clients, large_layers, one_process, overhead, own_report, record, small_pulls, starts
 from benchmarks.scorecard import Line, as_markdown, as_text, put_between_markers
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +21,8 @@ PARTS: tuple[tuple[str, Callable[[int], list[Line]]], ...] = (
 
 def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, readme: bool, report: bool) -> None:
     """Measure, print, keep. `readme` puts the table into the README, between its markers."""
+    if (reason := clients.missing("docker-registry")) is not None:
+        raise SystemExit(f"benchmarks: {reason}: install it (Debian: docker-registry), for all is pulled from it")
     machine = record.this_machine()
     print(machine.caption(), flush=True)
     lines: list[Line] = []

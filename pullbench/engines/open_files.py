@@ -25,7 +25,7 @@ def allow_connections(connections: int, *, engine: str) -> None:
     if most < needed:
         raise IncompleteError(
             f"engine '{engine}': {connections:,} connections at once (concurrency × layer_concurrency) need {needed:,} open files, "
-            f"and this process may have {most:,}; raise its limit (ulimit -Hn) and go on with --resume, or lower one of the two"
+            f"and this process may have {most:,}; raise its limit (ulimit -Hn), or lower one of the two"
         )
     wanted = min(most, _EACH * connections + _OF_THE_REST)
     if _number(soft) < wanted:
