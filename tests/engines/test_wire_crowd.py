@@ -40,7 +40,7 @@ def test_every_byte_comes_and_all_connections_are_kept_for_the_next_crowd(monkey
         content, together = b.image.layers[1], threading.Barrier(many)
 
         def all_under_way(incoming: Incoming) -> None:
-            together.wait(10)
+            together.wait(25)
             incoming.send(200, content)
 
         calm = answer(200, content)
