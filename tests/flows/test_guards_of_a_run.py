@@ -128,7 +128,10 @@ def told() -> list[str]:
 
 
 def invocation_of(told: list[str]) -> Invocation:
-    prepared, progress = SimpleNamespace(run_id="20261125T152954Z-773f"), SimpleNamespace(note=told.append)
+    prepared, progress = (
+        SimpleNamespace(run_id="20261125T152954Z-773f", request=SimpleNamespace(kind="benchmark")),
+        SimpleNamespace(note=told.append),
+    )
     return Invocation(prepared, progress)  # type: ignore[arg-type]
 
 
@@ -136,7 +139,7 @@ def gone_server() -> None:
     raise httpx.ConnectError("All connection attempts failed")
 
 
-def test_without_server_tells_the_outcome_of_a_run_whose_prefect_server_is_gone(
+def test_outcome_of_tells_the_outcome_of_a_run_whose_prefect_server_is_gone(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
     invocation = invocation_of(told)
@@ -150,7 +153,7 @@ def test_without_server_tells_the_outcome_of_a_run_whose_prefect_server_is_gone(
     assert told[0].startswith("Prefect's server is gone") and told[1] == "outcome 0"
 
 
-def test_without_server_says_how_to_go_on_where_the_run_had_not_ended(
+def test_outcome_of_says_how_to_go_on_where_the_run_had_not_ended(
     monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
     monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)

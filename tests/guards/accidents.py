@@ -71,11 +71,11 @@ ACCIDENTS = (
     Guard(
         against="the Prefect server gone in mid-run",
         so="the run ends as it would have, with its own exit code, and a line that says so",
-        file="flows/commands/measure.py",
-        function="_without_server",
-        whole="    except httpx.HTTPError as error:\n        interruption.hurry",
-        without="    except ZeroDivisionError as error:\n        interruption.hurry",
-        test=f"{_RUN}test_without_server_tells_the_outcome_of_a_run_whose_prefect_server_is_gone",
+        file="flows/calling.py",
+        function="outcome_of",
+        whole="        except httpx.HTTPError as error:\n            lost = error",
+        without="        except ZeroDivisionError as error:\n            lost = error",
+        test=f"{_RUN}test_outcome_of_tells_the_outcome_of_a_run_whose_prefect_server_is_gone",
     ),
     Guard(
         against="two runs at once on one results folder",
