@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pullbench.bench.environment import usable_cores
+from pullbench.bench.environment import own_cores, usable_cores
 from pullbench.bench.sampler import Counters, Sampler, Watched
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.spec import EngineEntry
@@ -39,7 +39,7 @@ class Ceiling:
 
     def sampler(self) -> Sampler:
         """What watches a trial."""
-        return Sampler(Counters(None if self.whole_machine else frozenset(os.sched_getaffinity(0))).read)
+        return Sampler(Counters(None if self.whole_machine else own_cores()).read)
 
     def busy(self, watched: Watched, throughput_bytes_per_s: float | None) -> Busy | None:
         """How near to the ceiling a trial came."""
@@ -82,7 +82,7 @@ def client_ceiling(
     are more). The source shares the machine, so this is a floor of the ceiling: a trial that comes near it is suspect. A sink
     that cannot be written to is left out: the pulls will say why.
     """
-    sizes, streams = sizes or _SIZES, streams or max(4, len(os.sched_getaffinity(0)))
+    sizes, streams = sizes or _SIZES, streams or max(4, usable_cores())
     found: dict[str, float] = {}
     for sink in sinks:
         rates = [rate for _ in range(times) if (rate := _rate(sink, sizes[sink] // streams, streams)) is not None]

@@ -76,8 +76,8 @@ class LinkEnds:
     shape: LinkShape
 
 
-class FineSelector(selectors.EpollSelector):
-    """Waits as exactly as the kernel does. epoll alone counts milliseconds, and rounds up: a sleep would come half of one late."""
+class FineSelector(selectors.DefaultSelector):
+    """Waits as exactly as the kernel does. epoll, the default on Linux, counts milliseconds, and rounds up: a sleep would come half of one late."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout > 0:

@@ -1,5 +1,6 @@
 """What a client can do at most: by its own receiving path for each sink, and the cores that it is left."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -107,3 +108,12 @@ def test_a_quota_of_the_older_control_groups_counts_too(tmp_path: Path) -> None:
 
 def test_without_control_groups_the_cores_are_those_that_may_be_used(tmp_path: Path) -> None:
     assert core_limit(3, mounted=tmp_path, proc=tmp_path) == 3.0
+
+
+def test_a_system_that_tells_no_affinity_is_watched_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert client_ceiling(["discard"], sizes=SMALL, times=1)["discard"] > 0
+    assert measure_ceilings([entry(name="a", kind="fake")]).by_engine["a"].cores > 0
+    sampler = ceiling.Ceiling(cores=2.0).sampler()
+    sampler.begin()
+    assert len(sampler.end().windows) == 1

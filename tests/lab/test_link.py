@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import runpy
 import select
 import selectors
 import socket
@@ -10,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from pullbench.lab import link as lab_link
 from pullbench.lab.link import FineSelector, LinkShape, jitters, link
 from pullbench.lab.registry import listen
 
@@ -220,6 +223,11 @@ def test_a_wait_of_a_fraction_of_a_millisecond_is_asked_of_the_kernel_as_it_is(m
         assert [key.fileobj for key, _ in selector.select(0.0003)] == [ready], "what is ready is told"
         selector.select(0)
     assert asked == [0.0003], "and not a whole millisecond, which is the least that epoll knows"
+
+
+def test_the_lab_needs_no_epoll_which_is_linuxs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(selectors, "EpollSelector")
+    runpy.run_path(str(Path(lab_link.__file__)))
 
 
 def test_a_server_that_resets_is_a_reset_for_the_client() -> None:
