@@ -9,25 +9,37 @@ import resource
 from pullbench.errors import IncompleteError
 
 _OF_THE_REST = 128
-"""Files beside the connections: results, logs, threads' pipes, what is open already."""
+"""Files that are no exchange's: results, logs, what is open already."""
 _EACH = 4
-"""Asked for each connection, where there are so many to be had: kept ones to other hosts, files of layers."""
+"""Asked for each connection, where there are so many to be had: for kept ones to other hosts."""
 
 
-def allow_connections(connections: int, *, engine: str) -> None:
-    """Raise this process's own limit as far as so many connections want it, for good.
+OF_A_HANDLE = 2
+"""Files that libcurl opens for a handle that performs by itself, beside its connection: it wakes itself by them."""
+OF_A_MULTIPLEXER = 5
+"""Its selector, a pipe, and what libcurl wakes itself by."""
+
+
+def files_beside(exchanges: int, *, multiplexers: int, to_disk: bool) -> int:
+    """Files that so many exchanges at once hold open beside their connections; without multiplexers each has a handle."""
+    drivers = OF_A_MULTIPLEXER * multiplexers if multiplexers else OF_A_HANDLE * exchanges
+    return drivers + (exchanges if to_disk else 0)
+
+
+def allow_connections(connections: int, *, engine: str, beside: int = 0) -> None:
+    """Raise this process's own limit as far as so many connections want it, and what they need `beside`, for good.
 
     Raises IncompleteError where the system's limit on it is below what they need.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _number(hard)
-    needed = connections + _OF_THE_REST
+    needed = connections + beside + _OF_THE_REST
     if most < needed:
         raise IncompleteError(
             f"engine '{engine}': {connections:,} connections at once (concurrency × layer_concurrency) need {needed:,} open files, "
             f"and this process may have {most:,}; raise its limit (ulimit -Hn), or lower one of the two"
         )
-    wanted = min(most, _EACH * connections + _OF_THE_REST)
+    wanted = min(most, _EACH * connections + beside + _OF_THE_REST)
     if _number(soft) < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -20,7 +20,7 @@ import pycurl
 
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
-from pullbench.engines.open_files import allow_connections
+from pullbench.engines.open_files import allow_connections, files_beside
 from pullbench.engines.wire_pull import WirePull, Workshop
 from pullbench.engines.wire_session import Session, Trust
 from pullbench.model.facts import EngineFacts
@@ -75,15 +75,17 @@ class WireEngine:
         """
         self.close_trial()
         pulls, lanes = min(setup.concurrency, len(setup.requests)), self._lanes(setup)
-        allow_connections(pulls if self._entry.http_version == "2" else pulls * lanes, engine=self.name)
-        self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")))
-        trial.crowd = max(1, pulls * lanes)
         routes = {_key(request.route): request.route for request in setup.requests}
-        shared = 0
-        if self._entry.http_version == "2" or trial.crowd > MOST_IN_LIBCURL:
-            each_its_own = self._entry.http_version == "2" or any(each.auth == "per-pull" for each in setup.requests)
+        crowd, is_http2 = max(1, pulls * lanes), self._entry.http_version == "2"
+        shared = multiplexers = 0
+        if is_http2 or crowd > MOST_IN_LIBCURL:
+            each_its_own = is_http2 or any(each.auth == "per-pull" for each in setup.requests)
             shared = 0 if each_its_own else _cores()
-            trial.drivers = _started(shared * len(routes) or pulls, most=MOST_PULLS)
+            multiplexers = shared * len(routes) or pulls
+        beside = files_beside(crowd, multiplexers=multiplexers, to_disk=self._entry.sink == "disk")
+        allow_connections(pulls if is_http2 else pulls * lanes, beside=beside, engine=self.name)
+        self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")), crowd=crowd)
+        trial.drivers = _started(multiplexers, most=MOST_PULLS)
         for key, route in routes.items():
             if route.ca_file not in trial.trusts:
                 trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")

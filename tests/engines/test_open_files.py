@@ -1,13 +1,21 @@
 """The limit on open files, which a crowd of connections may reach."""
 
 import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Literal
 
+import psutil
 import pytest
 
 from pullbench.engines import open_files
-from pullbench.engines.open_files import allow_connections
+from pullbench.engines.curl_multi import Multiplexer
+from pullbench.engines.open_files import OF_A_HANDLE, OF_A_MULTIPLEXER, allow_connections
 from pullbench.errors import IncompleteError
 from tests.engines.wire_bench import bench, setup
+
+PULLS = 200
 
 
 @pytest.fixture
@@ -39,6 +47,30 @@ def test_no_limit_at_all_allows_everything(limits: dict[str, int]) -> None:
     limits.update(soft=resource.RLIM_INFINITY, hard=resource.RLIM_INFINITY)
     allow_connections(10_000, engine="wire")
     assert limits["soft"] == resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(("changes", "auth"), [({"http_version": "2"}, "persisted"), ({}, "per-pull")])
+def test_a_multiplexer_for_each_pull_counts_its_own_files(
+    limits: dict[str, int], changes: dict[str, object], auth: Literal["persisted", "per-pull"]
+) -> None:
+    limits["hard"] = 700
+    engine = {"layer_concurrency": 1, **changes}
+    with bench(opened=False, engine=engine) as b, pytest.raises(IncompleteError, match="need 1,328 open files"):
+        b.engine.open_trial(setup(replace(b.request, auth=auth), PULLS))
+
+
+def test_the_files_of_a_handle_and_of_a_multiplexer_are_as_many_as_they_open() -> None:
+    process = psutil.Process()
+    with ThreadPoolExecutor(1) as executor, bench() as b:
+        before = process.num_fds()
+        multiplexer = Multiplexer(executor, time.monotonic)
+        with multiplexer.handles.one():
+            assert process.num_fds() - before <= OF_A_MULTIPLEXER
+        multiplexer.close()
+        assert b.pull().ok
+        connected = [each for each in process.net_connections("tcp") if each.raddr]
+        ours = [each for each in connected if f":{each.raddr.port}" in b.request.route.url]
+        assert ours and process.num_fds() - before <= len(connected) + OF_A_HANDLE * len(ours)
 
 
 def test_a_trial_that_the_system_allows_too_few_files_says_so_and_does_not_blame_the_registry(
