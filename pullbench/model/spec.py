@@ -280,8 +280,12 @@ def _unknown_key(key: str) -> str:
         return (
             "secrets never stand in a spec: say in `credentials` where they are kept (docker, env:PREFIX, block:NAME)"
         )
-    models = (Spec, RegistryEntry, ProxyEntry, ColdCache, EngineEntry, Matrix, Load, Budget, Slo, Stress)
-    known = sorted({name for model in models for name in model.model_fields})
+    parts: dict[str, type[Strict]] = {"registries": RegistryEntry, "proxies": ProxyEntry, "a proxy's cold": ColdCache}
+    parts |= {"engines": EngineEntry, "matrix": Matrix, "load": Load, "budget": Budget, "slo": Slo, "stress": Stress}
+    parts |= {"the top": Spec}
+    if there := [part for part, model in parts.items() if key in model.model_fields]:
+        return f"unknown key here; it belongs to {' or '.join(there)}"
+    known = sorted({name for model in parts.values() for name in model.model_fields})
     close = difflib.get_close_matches(key, known, n=1)
     return "unknown key; " + (f"did you mean '{close[0]}'?" if close else "specs/spec.schema.json lists what there is")
 

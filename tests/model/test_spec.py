@@ -79,6 +79,12 @@ def test_the_url_check_refuses_credentials_and_does_not_repeat_them(url: str) ->
         ({"repetition": 3}, "repetition: unknown key; did you mean 'repetitions'?"),
         ({"matrix": {"cach": ["cold"]}}, "matrix.cach: unknown key; did you mean 'cache'?"),
         ({"zzz": 1}, "zzz: unknown key; specs/spec.schema.json"),
+        (
+            {"plain_http_credentials": "send"},
+            "plain_http_credentials: unknown key here; it belongs to registries or proxies",
+        ),
+        ({"http_version": "2"}, "http_version: unknown key here; it belongs to engines"),
+        ({"concurrency": [1]}, "concurrency: unknown key here; it belongs to matrix"),
         ({"images": []}, "images: "),
         ({"images": ["app:1", "app:1"]}, "images[1]: 'app:1' is there twice"),
         ({"images": ["app", "app:latest"]}, "images[1]: 'app:latest' is there twice"),
