@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pullbench.errors import UsageError
-from pullbench.report.choose import choose_baseline, choose_run
+from pullbench.report.choose import choose_baseline, choose_candidate
 from pullbench.report.comparison import RunsCompared, compare_runs
 from pullbench.report.comparison_words import cell_sentence
 from pullbench.report.render import check_out_dir
@@ -45,7 +45,7 @@ def compare(
     """
     at_least = _at_least(fail_on)
     store = ResultStore(results)
-    after = choose_run(store, candidate)
+    after = choose_candidate(store, candidate)
     before = choose_baseline(store, baseline, after)
     if render is not None:
         check_out_dir(reports)

@@ -12,7 +12,7 @@ from flows.comparison_table import comparison_table, trend_table
 from flows.console import plain, stdout_console
 from flows.plain import tell
 from pullbench.report import comparison_words
-from pullbench.report.choose import choose_run
+from pullbench.report.choose import choose_candidate
 from pullbench.report.comparison import RunsCompared
 from pullbench.report.comparison_document import comparison_document
 from pullbench.report.render import check_out_dir, render_trend
@@ -96,7 +96,7 @@ def show_trend(name: str, *, last: int | None, results: str, reports: Path, repo
 
 def set_baseline(run: str, *, results: str) -> int:
     store = ResultStore(results)
-    made = Baselines(store).set(choose_run(store, run).run_id, datetime.now(UTC))
+    made = Baselines(store).set(choose_candidate(store, run).run_id, datetime.now(UTC))
     tell(f"{made.run_id} is the baseline of '{made.name}' now: pullbench compare baseline RUN_ID")
     return 0
 

@@ -24,7 +24,26 @@ _COMPLETE = "complete"
 
 def choose_run(store: ResultStore, text: str) -> Run:
     """The run that a person means; UsageError that says what there is where none fits."""
-    runs = store.runs()
+    return _chosen(store, text, store.runs())
+
+
+def choose_candidate(store: ResultStore, text: str) -> Run:
+    """The same of a run that is to be compared, or others with it: never a calibration, which has its own truth beside it."""
+    return _chosen(store, text, _comparable(store, text))
+
+
+def _comparable(store: ResultStore, text: str) -> list[Run]:
+    """All runs but calibrations; UsageError where one of these is named."""
+    found = [run for run in store.runs() if run.run_id == text and run.kind == "calibration"]
+    if found:
+        raise UsageError(
+            f"'{text}': a calibration is held against the truth of its own lab, and is not to be compared with a run; "
+            "`pullbench show` tells how far off it was"
+        )
+    return [run for run in store.runs() if run.kind != "calibration"]
+
+
+def _chosen(store: ResultStore, text: str, runs: Sequence[Run]) -> Run:
     by_id = next((run for run in runs if run.run_id == text), None)
     if by_id is not None:
         return by_id
@@ -38,7 +57,7 @@ def choose_run(store: ResultStore, text: str) -> Run:
 
 def choose_baseline(store: ResultStore, text: str, candidate: Run) -> Run:
     """The run that a candidate is to be compared with; UsageError where none fits."""
-    runs = store.runs()
+    runs = _comparable(store, text)
     by_id = next((run for run in runs if run.run_id == text), None)
     if by_id is not None:
         return by_id

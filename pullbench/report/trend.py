@@ -62,8 +62,11 @@ def trend_of(store: ResultStore, name: str, *, last: int | None = None) -> Trend
     every = store.runs()
     runs = [run for run in every if run.name == name and run.status == "complete" and run.kind == "benchmark"][:last]
     if not runs:
-        names = ", ".join(dict.fromkeys(run.name for run in every)) or "none"
-        raise UsageError(f"'{name}': no complete run of that name in {store.files.where()}; names there are: {names}")
+        there = [run.name for run in every if run.status == "complete" and run.kind == "benchmark"]
+        names = ", ".join(dict.fromkeys(there)) or "none"
+        raise UsageError(
+            f"'{name}': no complete benchmark of that name in {store.files.where()}; names there are: {names}"
+        )
     return _trend(name, [_measured_run(store, run) for run in reversed(runs)])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pullbench.errors import UsageError
 from pullbench.model.record import Run
-from pullbench.report.choose import choose_baseline, choose_run
+from pullbench.report.choose import choose_baseline, choose_candidate, choose_run
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 from tests.store import sample
@@ -87,3 +87,17 @@ def test_the_baseline_that_was_set_is_found_by_that_word(store: ResultStore) -> 
 def test_the_first_run_of_a_name_has_no_latest_before_it(store: ResultStore) -> None:
     with pytest.raises(UsageError, match="no complete run of 'sweep' is older than sweep-1"):
         choose_baseline(store, "latest", candidate(store, "sweep-1"))
+
+
+def test_a_calibration_is_the_latest_to_be_shown_and_none_to_be_compared(store: ResultStore) -> None:
+    later = sample.START + timedelta(days=1)
+    made = sample.run("calibrated-1", name="calibration", kind="calibration", status="complete", started_at=later)
+    store.write_run(made)
+    assert choose_run(store, "latest").run_id == "calibrated-1"
+    assert choose_candidate(store, "latest").run_id == "sweep-3"
+    with pytest.raises(UsageError, match="'calibrated-1': a calibration is held against the truth of its own lab"):
+        choose_candidate(store, "calibrated-1")
+    with pytest.raises(UsageError, match="a calibration is held against"):
+        choose_baseline(store, "calibrated-1", store.run("sweep-3"))
+    with pytest.raises(UsageError, match=r"names: sweep, other$"):
+        choose_candidate(store, "calibration")

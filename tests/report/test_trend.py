@@ -101,8 +101,11 @@ def test_a_newest_run_in_which_everything_failed_shows_nothing_rather_than_a_num
 
 def test_the_newest_runs_alone_can_be_taken_and_unfinished_ones_never_are(store: ResultStore) -> None:
     assert trend_of(store, NAME, last=3).runs["run_id"].tolist() == ["run-09", "run-10", "run-11"]
-    with pytest.raises(UsageError, match=f"'nope': no complete run of that name .*: {NAME}"):
-        trend_of(store, "nope")
+    calibration = replace(store.runs()[0], run_id="calibrated", name="calibration", kind="calibration")
+    store.write_run(calibration)
+    for name in ("nope", "calibration"):
+        with pytest.raises(UsageError, match=f"'{name}': no complete benchmark of that name .*: {NAME}$"):
+            trend_of(store, name)
 
 
 @pytest.mark.parametrize(
