@@ -31,6 +31,8 @@ def told_otherwise(right: StoredRun, **changes: Any) -> StoredRun:
         line |= changes.get(line["name"].replace("-", "_"), {})
     for name, counts in changes.get("counted", {}).items():
         told[KEY]["counted"][name] |= counts
+    for name, seen in changes.get("references", {}).items():
+        told[KEY]["references"][name] |= seen
     return dataclasses.replace(right, run=dataclasses.replace(right.run, environment=json.dumps(told)))
 
 
@@ -93,7 +95,19 @@ def test_a_missed_goal_is_named_and_is_exit_code_1(right: StoredRun) -> None:
     document = document_of(told_otherwise(right, line_3={"service_s": 0.02}))
     assert document["calibration"]["verdict"] == document["headline"]["status"] == "missed"
     assert "service time of line-3" in document["headline"]["sentence"]
+    assert "Plain sockets" not in document["headline"]["sentence"], "plain sockets did not look at that line"
     assert judgement(document) == (1, "complete, not calibrated: 1 goal missed")
+
+
+@pytest.mark.parametrize(("plain_s", "blamed"), [(0.0805, True), (0.0752, False)])
+def test_a_miss_that_plain_sockets_saw_too_is_said_to_be_the_machines(
+    right: StoredRun, plain_s: float, blamed: bool
+) -> None:
+    references = {"line-1": {"wait_s": plain_s}}
+    document = document_of(told_otherwise(right, line_1={"round_trip_s": 0.075}, references=references))
+    sentence = document["headline"]["sentence"]
+    assert "round trip of line-1" in sentence
+    assert ("Plain sockets were off by more than the goal there too" in sentence) == blamed
 
 
 def test_bytes_that_are_wrong_on_two_lines_do_not_cancel(right: StoredRun) -> None:
