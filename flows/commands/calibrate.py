@@ -9,14 +9,13 @@ from flows.calibration_view import CalibrationProgress
 from flows.commands.measure import told
 from flows.prefect_secret import prefect_secret
 from flows.prefect_start import PrefectStart
-from pullbench.errors import UsageError
-from pullbench.report.calibration_words import put_into
+from pullbench.report.calibration_words import check_place, put_into
 
 
 def run_calibration(asked: Asked, *, markdown: Path | None, as_json: bool) -> int:
     """Calibrate; the exit code: 1 where a goal is missed."""
-    if markdown is not None and not markdown.resolve().parent.is_dir():
-        raise UsageError(f"--markdown {markdown}: there is no folder {markdown.parent}")
+    if markdown is not None:
+        check_place(markdown)
     progress = CalibrationProgress(Console(stderr=True))
     prefect = PrefectStart(progress.note)
     with prepared_lab(asked, prefect_secret) as prepared:

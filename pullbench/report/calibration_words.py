@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pullbench.errors import IncompleteError
+from pullbench.errors import IncompleteError, UsageError
 from pullbench.report import numbers, objective_words
 
 HEADINGS = ("quantity", "line", "truth", "measured", "error", "95% interval", "plain sockets", "goal", "verdict")
@@ -80,6 +80,19 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", said]) + "\n"
 
 
+def check_place(file: Path) -> None:
+    """Raises UsageError for a file that a table cannot be put into without loss: it has other content, and no marks."""
+    if not file.resolve().parent.is_dir():
+        raise UsageError(f"--markdown {file}: there is no folder {file.parent}")
+    there = file.read_bytes().decode("utf-8", "replace").strip() if file.is_file() else ""
+    _, begun, rest = there.partition(BEGIN)
+    if file.is_dir() or (there and not (begun and END in rest)):
+        raise UsageError(
+            f"--markdown {file}: is there already, and would be lost: put the lines {BEGIN} and {END} where the table shall "
+            "stand, or name a new file"
+        )
+
+
 def put_into(file: Path, document: Mapping[str, Any]) -> None:
     """Write the table into a file: between its marks where it has them, else as the whole file.
 
@@ -89,8 +102,8 @@ def put_into(file: Path, document: Mapping[str, Any]) -> None:
     try:
         there = file.read_text(encoding="utf-8") if file.is_file() else ""
         before, begun, rest = there.partition(BEGIN)
-        _, ended, after = rest.partition(f"{END}\n")
-        file.write_text(before + made + after if begun and ended else made, encoding="utf-8")
+        _, ended, after = rest.partition(END)
+        file.write_text(before + made + after.removeprefix("\n") if begun and ended else made, encoding="utf-8")
     except OSError as error_:
         raise IncompleteError(f"{file}: the table cannot be written there: {error_.strerror}") from error_
 

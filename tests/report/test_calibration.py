@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.conduct import judgement
+from pullbench.errors import UsageError
 from pullbench.model.calibration import KEY
 from pullbench.report import calibration_sections, calibration_words, figures
 from pullbench.report.calibration import calibration
@@ -138,7 +140,28 @@ def test_the_markdown_has_a_row_a_goal_and_takes_the_place_of_the_old_table(righ
     assert "| round trip | line-1 |" in run_summary(document)
 
 
-def test_a_file_without_marks_becomes_the_table(right: StoredRun, tmp_path: Any) -> None:
+def test_a_file_of_other_content_is_not_taken_for_the_table(tmp_path: Path) -> None:
+    page, marked = tmp_path / "README.md", tmp_path / "marked.md"
+    page.write_text("# ours\n")
+    marked.write_text(f"# ours\n{calibration_words.BEGIN}\n{calibration_words.END}\n")
+    for place in (page, tmp_path):
+        with pytest.raises(UsageError, match="would be lost: put the lines"):
+            calibration_words.check_place(place)
+    with pytest.raises(UsageError, match="there is no folder"):
+        calibration_words.check_place(tmp_path / "gone" / "new.md")
+    calibration_words.check_place(marked)
+    calibration_words.check_place(tmp_path / "new.md")
+    assert page.read_text() == "# ours\n"
+
+
+def test_what_stands_before_marks_at_the_very_end_of_a_file_stays(right: StoredRun, tmp_path: Path) -> None:
+    page = tmp_path / "ours.md"
+    page.write_text(f"# ours\n{calibration_words.BEGIN}\n{calibration_words.END}")
+    calibration_words.put_into(page, document_of(right))
+    assert page.read_text().startswith(f"# ours\n{calibration_words.BEGIN}\n| quantity")
+
+
+def test_a_new_file_becomes_the_table(right: StoredRun, tmp_path: Any) -> None:
     calibration_words.put_into(tmp_path / "new.md", document_of(right))
     assert (tmp_path / "new.md").read_text().startswith(calibration_words.BEGIN)
 
