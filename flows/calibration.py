@@ -27,7 +27,6 @@ class Asked:
     results: str = "results"
     reports: Path = Path("reports")
     report: bool = True
-    log_json: Path | None = None
 
 
 @contextmanager
@@ -48,7 +47,6 @@ def prepared_lab(asked: Asked, block: Callable[[str], str] | None = None) -> Ite
             results=asked.results,
             reports=asked.reports,
             report=asked.report,
-            log_json=asked.log_json,
             kind="calibration",
         )
         session = functools.partial(CalibrationSession, on_begin=lab.begin, truth=lab.end)
