@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import html
 import json
 import re
 from collections.abc import Collection, Iterable
@@ -10,6 +11,8 @@ from urllib.parse import parse_qsl, quote
 from pullbench.registry.auth import Credentials
 
 REDACTED = "(redacted)"
+_CUT = "…"
+"""What a text that was too long ends with."""
 _SHORTEST_SECRET = 6
 """Shorter ones are words that stand in texts by themselves; no registry that echoes them tells more than a guess."""
 _LOOKS_SECRET = re.compile(
@@ -31,11 +34,21 @@ def redacted(text: str, known: Iterable[Credentials] = (), sent: Collection[str]
     forms = {form for each in known for form in _forms_of(each)} | {form for each in sent for form in _written(each)}
     for secret in sorted(forms, key=len, reverse=True):
         text = text.replace(secret, REDACTED)
+    if _CUT in text:
+        text = _without_beginnings(text, forms)
 
     def hidden(found: re.Match[str]) -> str:
         return f"{found['before'] or found['scheme'] or found['key'] or ''}{REDACTED}"
 
     return _LOOKS_SECRET.sub(hidden, text)
+
+
+def _without_beginnings(text: str, forms: Iterable[str]) -> str:
+    """The text without the begin of a secret where a bounded text was cut in the middle of it."""
+    for secret in forms:
+        for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
+            text = text.replace(secret[:size] + _CUT, REDACTED + _CUT)
+    return text
 
 
 def secrets_of(authorization: str | None, form: bytes | None = None) -> tuple[str, ...]:
@@ -58,7 +71,8 @@ def _forms_of(credentials: Credentials) -> set[str]:
 
 
 def _written(secret: str) -> set[str]:
-    """As it is, inside JSON, and in a URL."""
+    """As it is, inside JSON, in a URL, and in HTML."""
     if len(secret) < _SHORTEST_SECRET:
         return set()
-    return {secret, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1], quote(secret, safe="")}
+    in_json = {json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}
+    return {secret, *in_json, quote(secret, safe=""), html.escape(secret)}

@@ -23,11 +23,14 @@ BASIC = basic_header(ANN).partition(" ")[2]
         "?password=pa%2255w%C3%B6rd%2F%2B",
         f"Authorization: Basic {BASIC}",
         f"<{BASIC}>",
+        "<p>you sent pa&quot;55wörd/+</p>",
+        'x-cache="you sent pa"55wö…',
+        f"via {BASIC[:9]}…",
     ],
 )
 def test_redacted_knows_credentials_however_they_are_written(echo: str) -> None:
     told = redacted(echo, [ANN])
-    assert "55w" not in told and BASIC not in told
+    assert "55w" not in told and BASIC[:9] not in told
     assert "(redacted)" in told
 
 
