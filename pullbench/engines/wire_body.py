@@ -78,7 +78,9 @@ class BlobBody(WholeBody):
         if self._path is not None:
             if self._file is None:
                 self._file = self._path.open("wb", buffering=0)
-            self._file.write(chunk)
+            left = memoryview(chunk)
+            while left:  # it may take less than it is given, as a disk does that is just full
+                left = left[self._file.write(left) :]
 
     def finish(self) -> None:
         if self._file is not None:

@@ -1,5 +1,6 @@
 """The wire engine brings every byte, verified, timed, in constant memory, and leaves nothing behind."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -13,8 +14,10 @@ import pycurl
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.wire_body import BlobBody
 from pullbench.engines.wire_session import Session
 from pullbench.errors import ErrorCode
+from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
 from tests.engines.scripted_server import Image, Incoming, answer, digest_of
 from tests.engines.wire_bench import CLOCK, bench, row_of, setup
@@ -188,6 +191,25 @@ def test_a_full_disk_is_disk_full() -> None:
             b.engine._trial.folder.joinpath(str(number)).symlink_to("/dev/full")
         outcome = b.pull()
         assert outcome.error_code is ErrorCode.DISK_FULL
+
+
+def test_a_disk_that_takes_a_part_of_the_last_bytes_gets_the_rest_or_says_why_not() -> None:
+    """A file without a buffer may write less than it is given, and tells of a full disk only at the next write."""
+    taken: list[bytes] = []
+
+    class Narrow:
+        def write(self, view: memoryview) -> int:
+            if len(taken) == 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            taken.append(bytes(view[:3]))
+            return len(taken[-1])
+
+    body = BlobBody(Descriptor(media_type="m", digest="sha256:" + "0" * 64, size_bytes=7), Path("none"))
+    body._file = Narrow()  # type: ignore[assignment]
+    body.update(b"abcde")
+    assert taken == [b"abc", b"de"]
+    with pytest.raises(OSError, match="No space left"):
+        body.update(b"fg")
 
 
 def test_closing_the_connections_of_a_pull_is_not_in_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
