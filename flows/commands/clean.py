@@ -37,7 +37,7 @@ def clean_up(*, results: str, host: str | None, apply: bool) -> int:
 
 
 def _folders(*, apply: bool) -> list[Path]:
-    """What killed runs of podman, skopeo and containerd left; gives what cannot be removed."""
+    """What killed runs of wire, podman, skopeo and containerd left; gives what cannot be removed."""
     found = left_folders()
     if not apply:
         for path in found:

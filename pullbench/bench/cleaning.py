@@ -57,7 +57,7 @@ def clean(ledger: Ledger, daemon: DockerDaemon, run_id: str | None = None) -> Cl
 
 
 def left_folders() -> list[Path]:
-    """Stores of command-line engines that killed runs of this user left under the folder for temporary files (TMPDIR)."""
+    """Folders of engines that killed runs of this user left under the folder for temporary files (TMPDIR)."""
     return stale_folders(Path(tempfile.gettempdir()))
 
 

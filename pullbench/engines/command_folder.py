@@ -36,9 +36,7 @@ class CommandFolder:
     def open(cls) -> Self:
         """Make one under the system's folder for temporary files (TMPDIR), having removed those of killed runs."""
         remove_stale_folders(Path(tempfile.gettempdir()))
-        path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path, lock = owned_folder()
         return cls(path=path, _lock=lock)
 
     def close(self) -> None:
@@ -53,6 +51,14 @@ class CommandFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def owned_folder(kind: str = "") -> tuple[Path, int]:
+    """A fresh folder that only this user can read, and the lock that says that this process lives: to be closed after it is gone."""
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}"))
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return path, lock
 
 
 def stale_folders(parent: Path) -> list[Path]:

@@ -9,7 +9,6 @@ and layers first, then what the image has more, each digest once, all of it insi
 
 import os
 import shutil
-import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import pycurl
 
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
+from pullbench.engines.command_folder import owned_folder
 from pullbench.engines.open_files import allow_connections, files_beside
 from pullbench.engines.wire_pull import WirePull, Workshop
 from pullbench.engines.wire_session import Session, Trust
@@ -41,6 +41,8 @@ class _Trial:
     """What one trial holds, to be given back at its end."""
 
     folder: Path
+    lock: int
+    """Of the folder: `pullbench clean` takes what nobody holds any more."""
     executor: ThreadPoolExecutor | None = None
     drivers: ThreadPoolExecutor | None = None
     """Threads of multiplexers, where exchanges are made by those."""
@@ -84,7 +86,8 @@ class WireEngine:
             multiplexers = shared * len(routes) or pulls
         beside = files_beside(crowd, multiplexers=multiplexers, to_disk=self._entry.sink == "disk")
         allow_connections(pulls if is_http2 else pulls * lanes, beside=beside, engine=self.name)
-        self._trial = trial = _Trial(folder=Path(tempfile.mkdtemp(prefix="pullbench-wire-")), crowd=crowd)
+        folder, lock = owned_folder("wire-")
+        self._trial = trial = _Trial(folder=folder, lock=lock, crowd=crowd)
         trial.drivers = _started(multiplexers, most=MOST_PULLS)
         for key, route in routes.items():
             if route.ca_file not in trial.trusts:
@@ -125,6 +128,7 @@ class WireEngine:
         if trial.drivers is not None:
             trial.drivers.shutdown()
         shutil.rmtree(trial.folder, ignore_errors=True)
+        os.close(trial.lock)
 
     def cancel(self) -> None:
         """End what is under way within about a second, as `cancelled`; for good. Safe in a signal handler."""

@@ -1,10 +1,12 @@
 """The wire engine brings every byte, verified, timed, in constant memory, and leaves nothing behind."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import pycurl
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.command_folder import stale_folders
 from pullbench.engines.wire_body import BlobBody
 from pullbench.engines.wire_session import Session
 from pullbench.errors import ErrorCode
@@ -182,6 +185,21 @@ def test_on_disk_every_blob_is_written_whole_and_removed_with_the_trial() -> Non
         assert written == {hashlib.sha256(blob).digest() for blob in (b.image.config, *b.image.layers)}
         b.engine.close_trial()
         assert not folder.exists()
+
+
+def test_what_a_killed_run_left_of_a_trial_is_found_and_a_living_ones_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with bench(engine={"sink": "disk"}) as b:
+        assert b.engine._trial and b.pull().ok
+        folder, lock = b.engine._trial.folder, b.engine._trial.lock
+        os.utime(folder, (0, 0))
+        assert stale_folders(tmp_path) == []
+        fcntl.flock(lock, fcntl.LOCK_UN)  # as the end of a process does
+        assert stale_folders(tmp_path) == [folder]
+        b.engine.close_trial()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_disk_full() -> None:
