@@ -5,6 +5,7 @@ what a trial may need is looked at before it.
 """
 
 import resource
+from contextlib import suppress
 
 from pullbench.errors import IncompleteError
 
@@ -31,17 +32,25 @@ def allow_connections(connections: int, *, engine: str, beside: int = 0) -> None
 
     Raises IncompleteError where the system's limit on it is below what they need.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _number(hard)
     needed = connections + beside + _OF_THE_REST
+    most = _raised(needed, wanted=needed + (_EACH - 1) * connections)
     if most < needed:
         raise IncompleteError(
             f"engine '{engine}': {connections:,} connections at once (concurrency × layer_concurrency) need {needed:,} open files, "
             f"and this process may have {most:,}; raise its limit (ulimit -Hn), or lower one of the two"
         )
-    wanted = min(most, _EACH * connections + beside + _OF_THE_REST)
-    if _number(soft) < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _raised(needed: int, *, wanted: int) -> int:
+    """The limit after it was raised to what is wanted, else to what is needed, where the system allows either."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now, most = _number(soft), _number(hard)
+    for limit in (min(wanted, most), needed):
+        if now < limit <= most:
+            with suppress(OSError, ValueError):  # macOS refuses more than its kernel has, whatever it said before
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                return limit
+    return min(now, most)
 
 
 def _number(limit: int) -> int:

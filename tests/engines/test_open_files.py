@@ -3,6 +3,7 @@
 import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal
 
@@ -41,6 +42,21 @@ def test_no_more_is_asked_for_than_there_is(limits: dict[str, int]) -> None:
     limits["hard"] = 4400
     allow_connections(4000, engine="wire")
     assert limits["soft"] == 4400
+
+
+@pytest.mark.parametrize(("kernel", "refused"), [(10_240, False), (3_000, True)])
+def test_a_kernel_that_allows_less_than_its_hard_limit_is_asked_for_what_is_needed(
+    limits: dict[str, int], monkeypatch: pytest.MonkeyPatch, kernel: int, refused: bool
+) -> None:
+    def within(_: int, both: tuple[int, int]) -> None:
+        if both[0] > kernel:
+            raise ValueError("current limit exceeds maximum limit")
+        limits["soft"] = both[0]
+
+    monkeypatch.setattr(open_files.resource, "setrlimit", within)
+    with pytest.raises(IncompleteError, match="may have 1,024") if refused else nullcontext():
+        allow_connections(4000, engine="wire")
+    assert limits["soft"] == (1024 if refused else 4128)
 
 
 def test_no_limit_at_all_allows_everything(limits: dict[str, int]) -> None:
