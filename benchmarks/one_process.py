@@ -1,7 +1,10 @@
 """What one process bears: a thousand pulls at once, a layer of 10 GB, and how it uses the cores that it is given."""
 
+import hashlib
+import os
 import statistics
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,15 +13,19 @@ from benchmarks.published import PIECE_BYTES, published
 from benchmarks.scorecard import Goal, Line, ratios
 from benchmarks.sitting import measure
 from benchmarks.static_server import serve
+from pullbench.engines.curl import BUFFER_BYTES
+from pullbench.engines.wire_body import BlobBody
+from pullbench.model.manifest import OCI_LAYER_GZIP, Descriptor
 
 CROWD, CROWD_LAYER_BYTES = 1000, [10_000, 100_000]
 SMALL_PIECES, LARGE_PIECES = 10**8 // PIECE_BYTES, 10**10 // PIECE_BYTES
 CORES_LAYERS, CORES_PIECES = 8, 10
+HASHED_CHUNKS, HASHED_THREADS = 1500, 2
 
 
 def lines(rounds: int) -> list[Line]:
     """The crowd pulls from a docker-registry; the others from a static server, which leaves the client most of the machine."""
-    return [*_crowd(), _memory(), *_cores(rounds)]
+    return [*_crowd(), _memory(), *_hashing(rounds), *_cores(rounds)]
 
 
 def _crowd() -> list[Line]:
@@ -54,6 +61,45 @@ def _memory() -> Line:
         goal=Goal(bound=50),
         ours=f"{large['most_memory_bytes'] / 1e6:.0f} MB, 10 GB in {large['wall_s']:.1f} s",
     )
+
+
+def _hashing(rounds: int) -> list[Line]:
+    """What the engine does to a layer that has come, in two threads of this process, on one core and on two."""
+    chunk = os.urandom(BUFFER_BYTES)
+    digest = hashlib.sha256()
+    for _ in range(HASHED_CHUNKS):
+        digest.update(chunk)
+    layer = Descriptor(
+        media_type=OCI_LAYER_GZIP, digest=f"sha256:{digest.hexdigest()}", size_bytes=HASHED_CHUNKS * BUFFER_BYTES
+    )
+
+    def verify(_: int) -> None:
+        body = BlobBody(layer)
+        for _ in range(HASHED_CHUNKS):
+            body.update(chunk)
+        body.finish()
+
+    def on(cores: int) -> None:
+        with ThreadPoolExecutor(HASHED_THREADS, initializer=_keep_to, initargs=(cores,)) as pool:
+            list(pool.map(verify, range(HASHED_THREADS)))
+
+    taken = measure({"one": lambda: on(1), "two": lambda: on(2)}, rounds=rounds)
+    one, two = (statistics.median(taken[name].wall_s) for name in ("one", "two"))
+    size = HASHED_THREADS * layer.size_bytes / 1e6
+    return [
+        Line(
+            what=f"{size:.0f} MB verified in two threads: rate with two cores beside one",
+            values=ratios(taken["one"].wall_s, taken["two"].wall_s),
+            ours=f"{two:.2f} s",
+            theirs=f"one core {one:.2f} s",
+            note="the engine's own hash and checks without a network: 1 at most, were they within the interpreter's lock",
+        )
+    ]
+
+
+def _keep_to(cores: int) -> None:
+    """Of the thread that calls it."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
 def _cores(rounds: int) -> list[Line]:
