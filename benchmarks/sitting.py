@@ -1,5 +1,9 @@
-"""Contestants measured in turn, round after round, so that whatever else the machine does hits all of them alike."""
+"""Contestants measured in turn, round after round, so that whatever else the machine does hits all of them alike.
 
+The turn is another in every round: what one leaves to be done, such as writes on their way to the disk, falls on each of the others.
+"""
+
+import random
 import resource
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +27,8 @@ def measure(contestants: Mapping[str, Contestant], *, rounds: int) -> dict[str, 
     walls: dict[str, list[float]] = {name: [] for name in contestants}
     cpus: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
-        for name, contestant in contestants.items():
+        for name in random.Random(number).sample(list(contestants), len(contestants)):
+            contestant = contestants[name]
             began_s, cpu_s = time.perf_counter(), cpu_s_so_far()
             counted_s = contestant()
             if number > 0:

@@ -82,16 +82,17 @@ def test_a_new_table_takes_the_place_of_the_old_one_and_of_nothing_else() -> Non
         put_between_markers("no markers", "new")
 
 
-def test_contestants_take_turns_and_the_first_round_does_not_count() -> None:
+def test_each_round_has_every_contestant_once_in_no_fixed_turn_and_the_first_round_does_not_count() -> None:
     called: list[str] = []
 
     def counted(name: str, seconds: float) -> float:
         called.append(name)
         return seconds + 10 * (len(called) <= 2)
 
-    taken = measure({"a": lambda: counted("a", 1.0), "b": lambda: counted("b", 2.0)}, rounds=2)
-    assert called == ["a", "b"] * 3
-    assert (taken["a"].wall_s, taken["b"].wall_s) == ((1.0, 1.0), (2.0, 2.0))
+    taken = measure({"a": lambda: counted("a", 1.0), "b": lambda: counted("b", 2.0)}, rounds=9)
+    pairs = {(called[turn], called[turn + 1]) for turn in range(0, 20, 2)}
+    assert len(called) == 20 and pairs == {("a", "b"), ("b", "a")}
+    assert (taken["a"].wall_s, taken["b"].wall_s) == ((1.0,) * 9, (2.0,) * 9)
 
 
 def test_a_sitting_is_kept_with_its_machine_one_row_a_line(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
