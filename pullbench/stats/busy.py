@@ -1,4 +1,6 @@
-"""How near a client was to its own ceiling while it measured; 1.0 is the ceiling.
+"""How near a client was to its own ceiling while it measured; 1.0 is the ceiling, and the most that is said.
+
+A ceiling is measured beside its own source, so a trial may do better: then it was at its limit all the same.
 
 A trial is looked at in windows, for one that was at its limit in half of its time was at its limit: what counts is the
 busier half. Three things can be the limit, and the nearest is told:
@@ -93,4 +95,4 @@ def _nearest(shares: dict[Limit, float]) -> Busy | None:
     if not shares:
         return None
     limit = max(shares, key=lambda name: shares[name])
-    return Busy(share=shares[limit], limit=limit)
+    return Busy(share=min(1.0, shares[limit]), limit=limit)

@@ -33,8 +33,8 @@ def test_guard_run_queue_others_on_a_core_that_it_does_not_want_are_no_limit() -
 
 def test_guard_run_queue_its_own_threads_that_wait_for_each_other_count_once() -> None:
     crowded = window(cpu_s=0.25, waited_s=2.0, used_s=0.26)
-    found = client_busy([crowded] * 4, cores=1)
-    assert found is not None and found.share == pytest.approx(1.04)
+    found = client_busy([crowded] * 4, cores=2)
+    assert found is not None and found.share == pytest.approx(0.52)
 
 
 def test_guard_lag_a_client_in_which_one_thread_at_a_time_may_run_is_at_its_ceiling_on_any_machine() -> None:
@@ -83,3 +83,7 @@ def test_a_machine_is_as_busy_as_its_cores_whoever_uses_them() -> None:
 
 def test_the_wait_for_a_core_is_a_share_of_the_time_in_which_one_was_wanted() -> None:
     assert waited_share([window(cpu_s=0.3, waited_s=0.1), window()]) == pytest.approx(0.25)
+
+
+def test_a_client_that_did_better_than_its_ceiling_was_at_it_and_not_beyond() -> None:
+    assert client_busy([window()] * 4, cores=2, bytes_share=1.42) == Busy(share=1.0, limit="bytes")
