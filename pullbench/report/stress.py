@@ -29,8 +29,7 @@ STEP_COLUMNS = [
     *("success_rate", "success_low", "success_high", "mean_s", "mean_low_s", "mean_high_s"),
     *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
     *("rate", "rate_low", "rate_high", "throughput_bytes_per_s", "bytes", "client_busy", "rate_limited"),
-    "client_limit",
-    *("verdict", "missed"),
+    *("client_limit", "verdict", "missed"),
 ]
 _LIKE_A_CELL = ("success_rate", "success_low", "success_high", "throughput_bytes_per_s", "bytes")
 _TOO_MANY = 429

@@ -52,9 +52,8 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     `median_s` is the geometric mean of the blocks' medians over successful pulls, with a 95% interval over blocks;
     `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
-    which any did. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other`
-    trials whose mirror was not cold or warm as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst
-    trial's.
+    which any did. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
+    was not as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst trial's.
     """
     trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
     rows = [cell | _cell(cell, pulls_of.of(cell), trials_of.of(cell)) for cell in trials_of.cells()]
