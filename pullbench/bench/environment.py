@@ -1,7 +1,6 @@
 """What the measurement was made on: kept with the run, compared before runs are compared."""
 
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import psutil
 
 from pullbench import __version__
+from pullbench.engines.cores import usable_cores
 from pullbench.model.facts import EngineFacts
 
 _PACKAGES = ("httpx", "pycurl", "docker", "prefect", "pyarrow", "numpy")
@@ -42,16 +42,6 @@ def fingerprint(
         "client_ceiling_by_sink_bytes_per_s": dict(ceilings),
     }
     return json.dumps(document | dict(more or {}), sort_keys=True)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, not those that the machine has."""
-    return len(own_cores() or ()) or os.cpu_count() or 1
-
-
-def own_cores() -> frozenset[int] | None:
-    """The numbers of those cores; None where the system does not tell, as macOS does not."""
-    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
 
 
 def _version(package: str) -> str | None:

@@ -20,6 +20,7 @@ import pycurl
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.command_folder import owned_folder
+from pullbench.engines.cores import usable_cores
 from pullbench.engines.open_files import allow_connections, files_beside
 from pullbench.engines.wire_pull import WirePull, Workshop
 from pullbench.engines.wire_session import Session, Trust
@@ -82,7 +83,7 @@ class WireEngine:
         shared = multiplexers = 0
         if is_http2 or crowd > MOST_IN_LIBCURL:
             each_its_own = is_http2 or any(each.auth == "per-pull" for each in setup.requests)
-            shared = 0 if each_its_own else _cores()
+            shared = 0 if each_its_own else usable_cores()
             multiplexers = shared * len(routes) or pulls
         beside = files_beside(crowd, multiplexers=multiplexers, to_disk=self._entry.sink == "disk")
         allow_connections(pulls if is_http2 else pulls * lanes, beside=beside, engine=self.name)
@@ -158,11 +159,6 @@ class WireEngine:
             shared=shared,
             crowd=trial.crowd,
         )
-
-
-def _cores() -> int:
-    """Those that this process may use: so many threads can hash at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _key(route: Route) -> tuple[str, str]:

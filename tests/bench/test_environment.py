@@ -2,7 +2,8 @@
 
 import json
 
-from pullbench.bench.environment import fingerprint, usable_cores
+from pullbench.bench.environment import fingerprint
+from pullbench.engines.cores import usable_cores
 from pullbench.model.facts import EngineFacts
 
 

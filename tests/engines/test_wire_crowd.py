@@ -34,7 +34,7 @@ def all_at_once(b: Bench, pulls: int = CROWD) -> list[PullOutcome]:
 
 
 def test_every_byte_comes_and_all_connections_are_kept_for_the_next_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_cores", lambda: 1)
+    monkeypatch.setattr(wire, "usable_cores", lambda: 1)
     many = 5 * CROWD
     with bench(concurrency=many, engine={"layer_concurrency": 1}) as b:
         content, together = b.image.layers[1], threading.Barrier(many)
@@ -52,7 +52,7 @@ def test_every_byte_comes_and_all_connections_are_kept_for_the_next_crowd(monkey
 
 
 def test_as_many_multiplexers_as_cores_serve_all_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_cores", lambda: 2)
+    monkeypatch.setattr(wire, "usable_cores", lambda: 2)
     made = []
 
     class Counted(curl_multi.Multiplexer):
