@@ -1,11 +1,13 @@
 """Ctrl-C and SIGTERM: raised where they come, and remembered; and whether the end is worth waiting for.
 
 A library that is interrupted while it starts or ends something of its own may raise an error of its own in the place of
-the KeyboardInterrupt, as Prefect's task engine does; that must not look like a bug, nor hide how to go on.
+the KeyboardInterrupt, as Prefect's task engine does; that must not look like a bug, nor hide how to go on. While a flow
+runs, SIGTERM does not come here at all: Prefect has a handler of its own, which raises its TerminationSignal.
 """
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 
 from pullbench.errors import PullbenchError
@@ -30,9 +32,22 @@ def kept() -> Iterator[None]:
     except PullbenchError:
         raise
     except Exception as error:
-        if not _received:
+        if not _received and not _in_place_of_prefects(error):
             raise
         raise KeyboardInterrupt from error
+
+
+def _in_place_of_prefects(error: BaseException) -> bool:
+    """Whether an error was raised while Prefect's TerminationSignal was handled; without loading Prefect to ask."""
+    signal_of_prefect = getattr(sys.modules.get("prefect.exceptions"), "TerminationSignal", None)
+    seen: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in seen:
+        if signal_of_prefect is not None and isinstance(link, signal_of_prefect):
+            return True
+        seen.append(link)
+        link = link.__cause__ or link.__context__
+    return False
 
 
 def hurry(why: str) -> None:

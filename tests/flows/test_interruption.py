@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from prefect.utilities.engine import capture_sigterm
 
 from flows import interruption
 from flows.commands import measure
@@ -36,6 +37,20 @@ def test_an_error_that_a_library_puts_in_the_place_of_an_interruption_is_an_inte
 ) -> None:
     with pytest.raises(KeyboardInterrupt), interruption.kept():
         replaced(number, ValueError("Task run is not set"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_prefect_took_for_itself_and_replaced_is_an_interruption(number: signal.Signals) -> None:
+    """While a flow runs, SIGTERM is Prefect's: it raises a signal of its own, and its task engine replaces that too."""
+
+    def stopped_between_two_steps() -> None:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException:
+            raise ValueError("Task run is not set")  # noqa: B904  (as Prefect does: without a cause)
+
+    with pytest.raises(KeyboardInterrupt), interruption.kept(), capture_sigterm():
+        stopped_between_two_steps()
 
 
 def test_an_error_without_an_interruption_stays_what_it_is() -> None:
