@@ -24,7 +24,7 @@ unit: install
 	$(BIN)/python -m pytest --ignore tests/integration --numprocesses auto --dist worksteal
 
 integration: install
-	$(BIN)/python -m pytest -m integration --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration -m integration --numprocesses 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
