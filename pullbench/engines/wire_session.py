@@ -4,13 +4,12 @@ A session lives for a trial (auth: persisted) or for one pull (per-pull). Thread
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from urllib.parse import quote, urljoin, urlsplit
 
 from pullbench import __version__
 from pullbench.engines.clock import Clock
@@ -20,6 +19,7 @@ from pullbench.engines.curl_receiver import BodyRefusedError, HttpRequest, code_
 from pullbench.engines.wire_body import CheckedBody, TokenBody
 from pullbench.engines.wire_login import Login
 from pullbench.engines.wire_record import RANGE_REFUSED, Attempt, Trail, transfer_row
+from pullbench.engines.wire_urls import led_to, pins, proxy_url
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.record import TransferKind
 from pullbench.model.route import Route
@@ -33,10 +33,10 @@ from pullbench.registry.auth import (
     redact_url,
     same_origin,
 )
+from pullbench.registry.redirect import RedirectRefusedError
 
 MAX_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
-_URL_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # what stands in a URL as it is (RFC 3986)
 _USER_AGENT = f"pullbench/{__version__}"
 
 
@@ -71,7 +71,7 @@ class Session:
         crowd: int = 1,
     ) -> None:
         self._route = route
-        self._forward_url = _proxy_url(route.forward_url)
+        self._forward_url = proxy_url(route.forward_url)
         self._forward_login = forward_login
         self._entry = entry
         self._login = Login(route, credentials, clock)
@@ -209,11 +209,11 @@ class Session:
             if len(hops) > MAX_REDIRECTS:
                 code, text = ErrorCode.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects"
                 break
-            target = _target(url, hop.header("location"))
-            code, text = _refusal(url, target)
-            if code is not None:
+            try:
+                url = led_to(url, hop.header("location"))
+            except RedirectRefusedError as refused:
+                code, text = refused.code, f"redirected {refused}"
                 break
-            url = target
         total_s = self._clock.monotonic() - started_s
         return Trail(
             method=method,
@@ -238,7 +238,7 @@ class Session:
             proxy_login=self._forward_login,
             ca_file=trust.endpoint_file if same_origin(url, self._route.url) else trust.elsewhere_file,
             http_version=entry.http_version,
-            resolve=_pins(entry.resolve, self._forward_url or url),
+            resolve=pins(entry.resolve, self._forward_url or url),
             connect_timeout_s=entry.connect_timeout_s,
             stall_timeout_s=entry.stall_timeout_s,
             timeout_s=max(0.001, attempt.deadline_s - self._clock.monotonic()),
@@ -265,44 +265,3 @@ def _verified(trail: Trail, body: CheckedBody) -> RegistryError | None:
     except OSError as error:
         return RegistryError(code_of_os_error(error), where, str(error), status=status)
     return None
-
-
-def _proxy_url(url: str | None) -> str:
-    """With its port, for libcurl would take 1080 where none is named, and every other client the scheme's own."""
-    return "{}://{}:{}".format(urlsplit(url).scheme, *_host_and_port(url)) if url else ""
-
-
-def _pins(resolve: Mapping[str, str], url: str) -> Sequence[str]:
-    """libcurl's HOST:PORT:ADDRESS for the host that is about to be looked up, where the engine pins it."""
-    if not resolve:
-        return ()
-    host, port = _host_and_port(url)
-    address = resolve.get(f"{host}:{port}") or resolve.get(host)
-    if address is None:
-        return ()
-    return (f"{host}:{port}:[{address}]" if ":" in address else f"{host}:{port}:{address}",)
-
-
-def _host_and_port(url: str) -> tuple[str, int]:
-    """As they stand in a URL; an IPv6 address in brackets."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return f"[{host}]" if ":" in host else host, parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _target(url: str, location: str) -> str:
-    """Where a Location leads, in ASCII; empty for none."""
-    try:
-        return urljoin(url, quote(location, safe=_URL_CHARACTERS, encoding="latin-1")) if location else ""
-    except ValueError:
-        return ""
-
-
-def _refusal(url: str, target: str) -> tuple[ErrorCode | None, str]:
-    """Why a redirect is not followed: it leads nowhere, or from https to plain http."""
-    parts = urlsplit(target)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return ErrorCode.NOT_A_REGISTRY, f"redirected to {redact_url(target) or 'nowhere'}"
-    if parts.scheme == "http" and urlsplit(url).scheme == "https":
-        return ErrorCode.PLAIN_HTTP, f"redirected from https to {redact_url(target)}: refused"
-    return None, ""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -16,6 +15,7 @@ from pullbench.model.route import Route
 from pullbench.registry import faults
 from pullbench.registry.auth import Credentials, basic_header, redact_url, same_origin
 from pullbench.registry.redaction import redacted, secrets_of
+from pullbench.registry.redirect import RedirectRefusedError, destination
 from pullbench.registry.trust import tls_context
 
 USER_AGENT = f"pullbench/{__version__}"
@@ -251,26 +251,9 @@ def _request(
 
 
 def next_url(answer: Answer, does: str = "redirects") -> str:
-    """Where an answer's Location leads, taken from the answer's own URL (RFC 9110, section 10.2.2).
-
-    Raises RegistryError for what is no place to go to; `does` is its verb there.
-    """
+    """Where an answer's Location leads; raises RegistryError for what is no place to go to, where `does` is its verb."""
     try:
-        target = urljoin(answer.url, answer.headers["location"].strip())
-        parts = urlsplit(target)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable or "@" in parts.netloc:
-        shown = faults.clean(redact_url(answer.headers["location"]), 120)
-        raise RegistryError(
-            ErrorCode.NOT_A_REGISTRY, answer.where, f"{answer.status} {does} to {shown}", status=answer.status
-        )
-    if parts.scheme == "http" and urlsplit(answer.url).scheme == "https":
-        raise RegistryError(
-            ErrorCode.PLAIN_HTTP,
-            answer.where,
-            f"{answer.status} {does} from https to {redact_url(target)}: not followed",
-            status=answer.status,
-        )
-    return target
+        return destination(answer.url, answer.headers["location"])
+    except RedirectRefusedError as refused:
+        text = f"{answer.status} {does} {refused}"
+        raise RegistryError(refused.code, answer.where, text, status=answer.status) from refused

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.wire_session import _proxy_url
+from pullbench.engines.wire_urls import proxy_url
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Incoming, ScriptedServer, answer
 from tests.engines.test_wire_routes import another_server, certificate, server_context
@@ -158,7 +158,7 @@ def test_a_host_that_the_registry_redirects_to_can_be_pinned() -> None:
     ],
 )
 def test_a_forward_proxy_without_a_port_is_at_its_schemes_own(given: str | None, meant: str) -> None:
-    assert _proxy_url(given) == meant
+    assert proxy_url(given) == meant
 
 
 def test_a_pinned_forward_proxy_is_reached_at_its_address() -> None:

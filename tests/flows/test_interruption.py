@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import capture_sigterm
 
 from flows import interruption
@@ -46,7 +47,7 @@ def test_an_interruption_that_prefect_took_for_itself_and_replaced_is_an_interru
     def stopped_between_two_steps() -> None:
         try:
             os.kill(os.getpid(), number)
-        except BaseException:
+        except (KeyboardInterrupt, TerminationSignal):
             raise ValueError("Task run is not set")  # noqa: B904  (as Prefect does: without a cause)
 
     with pytest.raises(KeyboardInterrupt), interruption.kept(), capture_sigterm():

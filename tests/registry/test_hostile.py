@@ -169,7 +169,7 @@ def test_same_origin_answers_no_challenge_of_another_host(registry: FakeRegistry
         ("https://s3.example.com:99999/", ErrorCode.NOT_A_REGISTRY),
     ],
 )
-def test_next_url_follows_no_redirect_to_where_nobody_should_go(
+def test_the_destination_of_a_redirect_is_nowhere_that_nobody_should_go(
     registry: FakeRegistry, location: str, code: ErrorCode
 ) -> None:
     registry.handler = lambda request: httpx.Response(302, headers={"Location": location})
