@@ -110,27 +110,40 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def end_processes(path: Path) -> None:
-    """Kill every process that bears the folder's mark, and wait until they are gone."""
+def end_processes(path: Path, processes: Path = Path("/proc")) -> None:
+    """Kill every process that bears the folder's mark, and wait until they are gone.
+
+    One that is just being started does not show its environment yet, so whose it is is waited for.
+    """
     until = time.monotonic() + _END_S
-    while found := _marked(path):
-        for process in found:
+    while True:
+        marked, unknown = _at_work(f"{MARK}={path}".encode(), processes)
+        for process in marked:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        if time.monotonic() > until:
+        if not (marked or unknown) or time.monotonic() > until:
             return
         time.sleep(0.01)
 
 
-def _marked(path: Path) -> list[int]:
-    mark = f"{MARK}={path}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
+def _at_work(mark: bytes, processes: Path) -> tuple[list[int], list[int]]:
+    """Processes with a mark in their environment, and those of which nothing can be said yet."""
+    marked, unknown = [], []
+    for entry in processes.iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):  # it has gone, or is another user's
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
+                environment = (entry / "environ").read_bytes()
+                if mark in environment.split(b"\0"):
+                    marked.append(int(entry.name))
+                elif not environment and _is_starting(entry):
+                    unknown.append(int(entry.name))
+    return marked, unknown
+
+
+def _is_starting(entry: Path) -> bool:
+    """Whether a process has its program, and no arguments yet; raises OSError for kernel threads and zombies, which have none."""
+    (entry / "exe").readlink()
+    return not (entry / "cmdline").read_bytes()
 
 
 def mounts_under(path: Path, table: Path = Path("/proc/self/mountinfo")) -> list[str]:

@@ -1,7 +1,9 @@
 """A trial's folder: private, gone with the trial, and found by a later one where its run was killed."""
 
+import contextlib
 import fcntl
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -10,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.command_folder import MARK, PREFIX, CommandFolder, mounts_under, remove_stale_folders
+from pullbench.engines.command_folder import (
+    MARK,
+    PREFIX,
+    CommandFolder,
+    end_processes,
+    mounts_under,
+    remove_stale_folders,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +42,49 @@ def test_a_folder_is_this_users_alone_and_gone_with_its_block() -> None:
 
 
 def test_a_process_that_works_for_it_ends_with_it() -> None:
-    with CommandFolder.open() as folder:
-        environment = {"PATH": os.environ["PATH"], MARK: str(folder.path)}
-        process = subprocess.Popen(["sleep", "60"], env=environment, start_new_session=True)
-        other = subprocess.Popen(["sleep", "60"], env={**environment, MARK: f"{folder.path}-2"})
-    assert process.wait(60) == -9
-    assert other.poll() is None
-    other.kill()
-    other.wait()
+    with contextlib.ExitStack() as started:
+        with CommandFolder.open() as folder:
+            environment = {"PATH": os.environ["PATH"], MARK: str(folder.path)}
+            process = subprocess.Popen(["sleep", "600"], env=environment, start_new_session=True)
+            started.callback(process.kill)
+            other = subprocess.Popen(["sleep", "600"], env={**environment, MARK: f"{folder.path}-2"})
+            started.callback(other.wait)
+            started.callback(other.kill)
+        assert process.wait(60) == -9
+        assert other.poll() is None
+
+
+def proc_entry(processes: Path, number: int, *, environ: bytes, cmdline: bytes, exe: str | None) -> Path:
+    """A process as proc(5) shows it."""
+    entry = processes / str(number)
+    entry.mkdir(parents=True)
+    (entry / "environ").write_bytes(environ)
+    (entry / "cmdline").write_bytes(cmdline)
+    if exe is not None:
+        (entry / "exe").symlink_to(exe)
+    return entry
+
+
+def test_a_process_that_has_no_environment_yet_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel shows a program's arguments and environment only some moments after its first file is closed."""
+    processes, folder = tmp_path / "proc", tmp_path / "folder"
+    proc_entry(processes, 1, environ=b"", cmdline=b"", exe=None)  # a kernel thread
+    proc_entry(processes, 2, environ=b"", cmdline=b"env\0", exe="/usr/bin/env")  # one without an environment
+    starting = proc_entry(processes, 3, environ=b"", cmdline=b"", exe="/usr/bin/podman")
+    killed: list[int] = []
+
+    def kill(process: int, number: int) -> None:
+        killed.append(process)
+        shutil.rmtree(processes / str(process))
+
+    def sleep(_: float) -> None:
+        if starting.exists():
+            (starting / "environ").write_bytes(f"HOME=/\0{MARK}={folder}\0".encode())
+
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(time, "sleep", sleep)
+    end_processes(folder, processes)
+    assert killed == [3]
 
 
 def test_what_nobody_owns_any_more_is_removed_when_the_next_one_opens(parent: Path) -> None:
