@@ -12,17 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _ENDS_WITHIN_S = 5.0
 
 
 class KeptProcess:
-    """A module of ours as a process of its own; what it says goes to `log`, or nowhere."""
+    """A module of ours as a process of its own; what it says goes to `log`, or nowhere. It has open `handles` of ours."""
 
     def __init__(
-        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None, log: Path | None = None
+        self,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        handles: Sequence[int] = (),
     ) -> None:
         with contextlib.ExitStack() as files:
             out = subprocess.DEVNULL if log is None else files.enter_context(log.open("ab"))
@@ -33,6 +38,7 @@ class KeptProcess:
                 stderr=out,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
+                pass_fds=handles,
             )
         atexit.register(self.end)
 

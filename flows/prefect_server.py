@@ -16,19 +16,29 @@ _TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREF
 
 
 class PrefectServer:
-    """A server on an address of this machine, asked at `reach` where it listens at every one; the rest is the environment's."""
+    """A server on an address that this process has bound for it; the rest is the environment's.
+
+    It is asked at `reach` where it listens at every address.
+    """
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        listener: socket.socket,
         *,
         reach: str | None = None,
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
+        host, port = listener.getsockname()[:2]
         self.api_url = f"http://{reach or host}:{port}/api"
-        self.process = KeptProcess("flows.prefect_server", host, str(port), environment=environment, log=log)
+        with listener:  # the server has its own copy; one here would keep a dead one's port
+            self.process = KeptProcess(
+                "flows.prefect_server",
+                str(listener.fileno()),
+                environment=environment,
+                log=log,
+                handles=[listener.fileno()],
+            )
 
     def wait(self) -> None:
         """Until it is healthy; raises RuntimeError where it does not come up."""
@@ -53,17 +63,26 @@ class TemporaryServer(PrefectServer):
     """The server of one command, on a free port of loopback, without a UI."""
 
     def __init__(self) -> None:
-        super().__init__("127.0.0.1", free_port("127.0.0.1"), environment=_TEMPORARY)
+        super().__init__(bound("127.0.0.1", 0), environment=_TEMPORARY)
 
 
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-    return port
+def bound(host: str, port: int) -> socket.socket:
+    """An address taken for a server that comes up only later, so that nobody takes it meanwhile; port 0 is a free one.
+
+    It does not listen: who asks too early is refused, not kept waiting. Raises OSError.
+    """
+    listener = socket.socket()
+    try:
+        if port != 0:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of the last server
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
-def serve(host: str, port: int) -> None:
+def serve(listener: socket.socket) -> None:
     """Serve until standard input ends."""
     import uvicorn
 
@@ -71,8 +90,6 @@ def serve(host: str, port: int) -> None:
         uvicorn.Config(
             "prefect.server.api.server:create_app",
             factory=True,
-            host=host,
-            port=port,
             log_level="error",
             lifespan="on",
             timeout_graceful_shutdown=_GRACE_S,  # an open UI holds a websocket, which never ends by itself
@@ -83,8 +100,8 @@ def serve(host: str, port: int) -> None:
         server.should_exit = True
 
     follow_lifeline(end)
-    server.run()
+    server.run([listener])
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.lifeline import KeptProcess
 from flows.plain import tell
-from flows.prefect_server import PrefectServer, free_port
+from flows.prefect_server import PrefectServer, bound
 from flows.prefect_start import QUIET, reach_without_proxy
 from flows.serving.checkout import Checkout, find_checkout
 from flows.serving.logs import last_words, log_file
@@ -34,14 +34,16 @@ def serve(
     """Serve until Ctrl-C or SIGTERM, then 0. UsageError before anything is started, IncompleteError where a part ends."""
     found = find_checkout(checkout)
     database = None if database is None else database_url(database)
-    port = _free(host, port)
+    listener = _listener(host, port)
+    port = listener.getsockname()[1]
     shown = socket.gethostname() if host in _EVERY_ADDRESS else host
     with contextlib.ExitStack() as parts:
+        parts.enter_context(listener)
         try:
             reports = parts.enter_context(ReportsServer(found.folder / "reports", host, reports_port))
             reports_url = f"http://{shown}:{reports.port}"
             _set_environment(shown=shown, host=host, port=port, reports_url=reports_url)
-            server = _start_server(parts, "127.0.0.1" if host in _EVERY_ADDRESS else host, host, port, database)
+            server = _start_server(parts, "127.0.0.1" if host in _EVERY_ADDRESS else host, listener, database)
             workers = _furnish(parts, server, found, list(dict.fromkeys(pools)))
             _say("UI", f"http://{shown}:{port}")
             _say("reports", reports_url)
@@ -66,19 +68,14 @@ def database_url(text: str) -> str:
     return f"{driver}{colon}{rest}"
 
 
-def _free(host: str, port: int) -> int:
+def _listener(host: str, port: int) -> socket.socket:
     try:
-        if port == 0:
-            return free_port(host)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+        return bound(host, port)
     except OSError as error:
         raise UsageError(
             f"--host {host} --port {port}: {error.strerror}: if it is another `pullbench serve` or Prefect server, end "
             "it or give --port (0 takes a free one)"
         ) from error
-    return port
 
 
 def _set_environment(*, shown: str, host: str, port: int, reports_url: str) -> None:
@@ -97,12 +94,14 @@ def _set_environment(*, shown: str, host: str, port: int, reports_url: str) -> N
     reach_without_proxy(os.environ["PREFECT_API_URL"])
 
 
-def _start_server(parts: contextlib.ExitStack, reach: str, host: str, port: int, database: str | None) -> PrefectServer:
+def _start_server(
+    parts: contextlib.ExitStack, reach: str, listener: socket.socket, database: str | None
+) -> PrefectServer:
     """Started; healthy when `wait` returns. The database's URL, which may hold a password, goes to the server alone."""
     defaults = {name: value for name, value in _SERVER_DEFAULTS.items() if name not in os.environ}
     os.environ.pop(_DATABASE, None)
     environment = defaults if database is None else {**defaults, _DATABASE: database}
-    server = PrefectServer(host, port, environment=environment, log=log_file("server"), reach=reach)
+    server = PrefectServer(listener, environment=environment, log=log_file("server"), reach=reach)
     parts.callback(server.process.end)
     return server
 

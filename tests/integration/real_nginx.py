@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.integration.real_registry import free_port
+from tests.integration.ports import free_port
 
-_START_S = 10.0
+_START_S = 60.0
 _CONFIG = """
 user {user}; daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 128; }}

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.integration.real_registry import free_port
+from tests.integration.ports import free_port
 
 _WITHIN_S = 120.0
 _POLL_S = 0.2

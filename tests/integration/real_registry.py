@@ -3,7 +3,6 @@
 import datetime
 import ipaddress
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -18,9 +17,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.integration.ports import free_port
+
 USERNAME, PASSWORD = "tester", "right-password"
 HTPASSWD = f"{USERNAME}:$2b$05$abcdefghijklmnopqrstuuBO.kmgTJhdt40M5ZyHgFmcpBdUb9aS.\n"  # bcrypt of PASSWORD
-_START_S = 20.0
+_START_S = 60.0
 
 ANY_ADDRESS = "0.0.0.0"
 """Leads to loopback too, and is none of those addresses for which programs written in Go pass a proxy by."""
@@ -149,13 +150,6 @@ def start_registry(
         registry.stop()
         raise
     return registry
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def write_certificates(folder: Path, *, ends_in_days: float = 90, host: str | None = None) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.real_registry import free_port
+from tests.integration.ports import free_port
 
-_START_S = 20.0
+_START_S = 60.0
+_TRIES = 3
 _CONFIG = """
 http_port 127.0.0.1:{port}
 visible_hostname squid.test
@@ -112,19 +113,24 @@ def start_squid(program: str, folder: Path, *, htpasswd: str | None = None) -> R
     if htpasswd is not None:
         (folder / "passwords").write_text(htpasswd)
         access = _LOGIN.format(passwords=folder / "passwords")
-    port, config = free_port(), folder / "squid.conf"
-    config.write_text(_CONFIG.format(port=port, folder=folder, access=access))
-    with (folder / "out").open("wb") as out:
-        process = subprocess.Popen([program, "-N", "-f", str(config)], stdout=out, stderr=out)
-    squid = RealSquid(url=f"http://127.0.0.1:{port}", folder=folder, process=process)
-    until = time.monotonic() + _START_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > until:
-                squid.stop()
-                raise RuntimeError(f"squid does not listen: {(folder / 'out').read_text()[-500:]}") from None
-            time.sleep(0.05)
-        else:
+    for _ in range(_TRIES):  # somebody else may take a free port before squid does
+        port, config = free_port(), folder / "squid.conf"
+        config.write_text(_CONFIG.format(port=port, folder=folder, access=access))
+        with (folder / "out").open("ab") as out:
+            process = subprocess.Popen([program, "-N", "-f", str(config)], stdout=out, stderr=out)
+        squid = RealSquid(url=f"http://127.0.0.1:{port}", folder=folder, process=process)
+        if _listens(port, process):
             return squid
+        squid.stop()
+    said = "".join(path.read_text()[-1000:] for path in (folder / "out", folder / "cache.log") if path.exists())
+    raise RuntimeError(f"squid does not listen: {said}")
+
+
+def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    until = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return True
+        time.sleep(0.05)
+    return False

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pullbench.lab.world import World
-from tests.integration.real_registry import free_port
+from tests.integration.ports import free_port
 from tests.integration.shell import Shell
 
 pytestmark = [pytest.mark.integration]

@@ -21,7 +21,8 @@ from tests.integration.asked import manifest_of
 from tests.integration.conftest import PushImage, StartRegistry
 from tests.integration.docker_bench import DockerBench, image_id, request
 from tests.integration.front import Fault, Front
-from tests.integration.real_registry import RealRegistry, free_port
+from tests.integration.ports import free_port
+from tests.integration.real_registry import RealRegistry
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 

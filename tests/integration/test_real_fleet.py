@@ -13,7 +13,8 @@ import yaml
 
 from pullbench.store.dataset import ResultStore
 from tests.integration.conftest import need
-from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, free_port, start_registry
+from tests.integration.ports import free_port
+from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, start_registry
 from tests.integration.shell import Shell
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]

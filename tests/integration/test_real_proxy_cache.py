@@ -19,7 +19,8 @@ from pullbench.model.record import TrialResult
 from pullbench.model.spec import read_spec
 from pullbench.store.dataset import ResultStore
 from tests.integration.conftest import PushImage, need
-from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, free_port, start_registry
+from tests.integration.ports import free_port
+from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, start_registry
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 

@@ -10,12 +10,13 @@ import pytest
 
 from benchmarks.debian_images import BuiltImage
 from tests.integration.conftest import PushImage, need
-from tests.integration.real_registry import RealRegistry, free_port
+from tests.integration.ports import free_port
+from tests.integration.real_registry import RealRegistry
 from tests.integration.wire_trial import made_image, trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
 
-_START_S = 10.0
+_START_S = 60.0
 _CONFIG = """
 daemon off;
 master_process off;

@@ -90,7 +90,9 @@ def start_in_the_form(served: Served, browser: Browser, spec: str, concurrency: 
     picture(browser, "form")
     with page.expect_response("**/create_flow_run") as answer:
         page.get_by_role("button", name="Submit").click()
-    run = str(answer.value.json()["id"])
+    answered = answer.value.json()
+    assert "id" in answered, answered
+    run = str(answered["id"])
     page.goto(f"{served.ui}/runs/flow-run/{run}")
     return run
 
