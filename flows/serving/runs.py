@@ -1,9 +1,12 @@
 """Flow runs that `pullbench serve` answers for: those that a former one left behind, those that were missed, those to end."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -14,6 +17,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilterName,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound
 
 from flows.serving.worker import runs_below
 
@@ -51,21 +55,44 @@ def close_lost(client: SyncPrefectClient, pool: str, worker: str) -> int:
     return len(lost)
 
 
-def cancel_runs(client: SyncPrefectClient, worker_pid: int) -> int:
-    """Cancel what a worker of ours is at, as the UI does, and wait until it is recorded; how many runs that were."""
-    runs = runs_below(worker_pid)
-    for run in runs:
-        state = State[None](type=StateType.CANCELLING, message="pullbench serve was ended")
-        client.set_flow_run_state(run, state)
-    until = time.monotonic() + _CANCEL_WITHIN_S
-    while not all(_is_over(client, run) for run in runs) and time.monotonic() < until:
+def cancel_runs(client: SyncPrefectClient, worker_pid: int, within_s: float = _CANCEL_WITHIN_S) -> int:
+    """Cancel what a worker of ours is at, as the UI does, and wait until it is recorded; how many runs that were.
+
+    A server whose database is busy refuses for some moments, and is asked again.
+    """
+    runs, asked, over = list(runs_below(worker_pid)), set[str](), set[str]()
+    until = time.monotonic() + within_s
+    while len(over) < len(runs) and time.monotonic() < until:
+        for run in (run for run in runs if run not in over):
+            with _asked_again():
+                if run not in asked:
+                    state = State[None](type=StateType.CANCELLING, message="pullbench serve was ended")
+                    client.set_flow_run_state(run, state)
+                    asked.add(run)
+                if _is_over(client, run):
+                    over.add(run)
         time.sleep(0.2)
     return len(runs)
 
 
+@contextlib.contextmanager
+def _asked_again() -> Iterator[None]:
+    """Pass over an answer that the same question may not have in a moment."""
+    try:
+        yield
+    except httpx.TimeoutException:
+        pass
+    except httpx.HTTPStatusError as error:
+        if not error.response.is_server_error:
+            raise
+
+
 def _is_over(client: SyncPrefectClient, run: str) -> bool:
     """The worker records the end after the process has gone, so that is what is waited for."""
-    state = client.read_flow_run(UUID(run)).state
+    try:
+        state = client.read_flow_run(UUID(run)).state
+    except ObjectNotFound:  # deleted meanwhile
+        return True
     return state is not None and state.is_final()
 
 

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from flows.serving.runs import close_lost, skip_missed
+from flows.serving import runs as served_runs
+from flows.serving.runs import cancel_runs, close_lost, skip_missed
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 
@@ -69,3 +71,51 @@ def test_runs_without_a_process_are_marked_unless_another_machine_may_be_at_them
     client = Client([flow_run(state, hours_ago=1) for state in states], workers)
     assert close_lost(client, "local", "ours") == closed  # type: ignore[arg-type]
     assert {state.type for state in client.set_states.values()} <= {StateType.CRASHED}
+
+
+class BusyClient:
+    """Refuses every second question, as a server does whose database is locked; the run ends once it is cancelled."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.questions = 0
+        self.states: list[StateType] = []
+
+    def set_flow_run_state(self, _: str, state: State[Any]) -> None:
+        self._answer()
+        self.states.append(state.type)
+
+    def read_flow_run(self, _: UUID) -> SimpleNamespace:
+        self._answer()
+        return SimpleNamespace(state=State[None](type=StateType.CANCELLED))
+
+    def _answer(self) -> None:
+        self.questions += 1
+        if self.questions % 2:
+            request = httpx.Request("POST", "http://127.0.0.1/api")
+            response = httpx.Response(self.status, request=request)
+            raise httpx.HTTPStatusError("refused", request=request, response=response)
+
+
+@pytest.fixture
+def one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served_runs, "runs_below", lambda _: {str(uuid4()): None})
+    monkeypatch.setattr(served_runs.time, "sleep", lambda _: None)
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_busy_server_is_asked_again_to_cancel_and_is_asked_it_once() -> None:
+    client = BusyClient(503)
+    assert cancel_runs(client, 1) == 1  # type: ignore[arg-type]
+    assert client.states == [StateType.CANCELLING]
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_server_that_knows_better_is_not_asked_again() -> None:
+    with pytest.raises(httpx.HTTPStatusError):
+        cancel_runs(BusyClient(409), 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_run_that_does_not_end_is_not_waited_for_without_a_limit() -> None:
+    assert cancel_runs(BusyClient(503), 1, within_s=0.0) == 1  # type: ignore[arg-type]
