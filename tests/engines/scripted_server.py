@@ -1,5 +1,6 @@
 """A small HTTP/1.1 server on loopback that does just what a test scripts, and an image to serve from it."""
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -84,7 +85,7 @@ class ScriptedServer:
                 self.close_request(request)  # type: ignore[arg-type]  # a FIN before it would hide a reset
 
         self._server = Server(("127.0.0.1", 0), Connection)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
     @property
@@ -103,6 +104,8 @@ class ScriptedServer:
 
     def close(self) -> None:
         self.stopping.set()
+        with contextlib.suppress(OSError):  # closed before, by a test
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
