@@ -23,7 +23,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabImage, ...]:
     folder = tmp_path_factory.mktemp("images")
-    return make_images(folder, seed=1, count=2, total_bytes=60_000, platforms=["linux/amd64"])
+    return make_images(folder, seed=1, count=2, total_bytes=60_000, max_layers=3, platforms=["linux/amd64"])
 
 
 @pytest.fixture
