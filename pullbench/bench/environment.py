@@ -4,6 +4,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def fingerprint(
     return json.dumps(document | dict(more or {}), sort_keys=True)
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -10,7 +10,7 @@ and layers first, then what the image has more, each digest once, all of it insi
 import os
 import shutil
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -186,7 +186,7 @@ def _started(threads: int, most: int = 0) -> ThreadPoolExecutor | None:
         return None
     executor = ThreadPoolExecutor(max_workers=max(threads, most), thread_name_prefix="wire")
     everyone = threading.Barrier(threads + 1)
-    for _ in range(threads):
-        executor.submit(everyone.wait)
+    begun = [executor.submit(everyone.wait) for _ in range(threads)]
     everyone.wait()
+    wait(begun)  # one that is not back yet counts as busy, and the next task would start another
     return executor

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.registry.auth import Credentials
-from pullbench.registry.trust import tls_context
+from pullbench.registry.trust import shared_tls_context
 from pullbench.store.files import put_on_disk
 
 JOB = "pullbench"
@@ -112,7 +112,7 @@ def push(
     ca_file: str | None = None,
 ) -> None:
     """Replace one group of a Pushgateway; raises IncompleteError where it does not take it."""
-    verify = tls_context(ca_file)
+    verify = shared_tls_context(ca_file)
 
     def sender(
         url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes

@@ -16,7 +16,7 @@ from pullbench.registry import faults
 from pullbench.registry.auth import Credentials, basic_header, redact_url, same_origin
 from pullbench.registry.redaction import redacted, secrets_of
 from pullbench.registry.redirect import RedirectRefusedError, destination
-from pullbench.registry.trust import tls_context
+from pullbench.registry.trust import shared_tls_context
 
 USER_AGENT = f"pullbench/{__version__}"
 MAX_REDIRECTS = 10
@@ -88,10 +88,10 @@ class Exchanger:
         self._on_exchange = on_exchange
         self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
         # The bare transport: httpx.Client would log whole URLs, signatures included, and keep cookies.
-        self._home = transport or _transport(route, tls_context(route.ca_file), forward_login)
+        self._home = transport or _transport(route, shared_tls_context(route.ca_file), forward_login)
         self._away = self._home
         if transport is None and route.ca_file is not None:
-            self._away = _transport(route, tls_context(route.ca_file, public_too=True), forward_login)
+            self._away = _transport(route, shared_tls_context(route.ca_file, public_too=True), forward_login)
 
     def send(
         self,
@@ -235,7 +235,7 @@ def _transport(route: Route, trusted: ssl.SSLContext, forward_login: Credentials
     if route.forward_url is not None:
         secure = route.forward_url.startswith("https:")
         login = None if forward_login is None else (forward_login.username, forward_login.password)
-        proxy = httpx.Proxy(route.forward_url, ssl_context=tls_context(None) if secure else None, auth=login)
+        proxy = httpx.Proxy(route.forward_url, ssl_context=shared_tls_context(None) if secure else None, auth=login)
     return httpx.HTTPTransport(verify=trusted, proxy=proxy, trust_env=False)
 
 

@@ -1,6 +1,8 @@
 """Whom a TLS connection trusts."""
 
 import ssl
+from functools import lru_cache
+from pathlib import Path
 
 import certifi
 
@@ -16,7 +18,7 @@ def public_roots() -> str:
 
 
 def tls_context(ca_file: str | None, *, public_too: bool = False) -> ssl.SSLContext:
-    """A client's context: the CAs of `ca_file` (PEM) and no other, else the public roots.
+    """A client's context of its own: the CAs of `ca_file` (PEM) and no other, else the public roots.
 
     `public_too` adds those roots to the file's: for the hosts that a registry redirects to, such as a storage service.
 
@@ -29,8 +31,31 @@ def tls_context(ca_file: str | None, *, public_too: bool = False) -> ssl.SSLCont
         raise UsageError(
             f"ca_file: {ca_file} cannot be used: {reason}; give the PEM file of the registry's CA"
         ) from None
-    if ca_file is None or public_too:
+    if ca_file is not None and public_too:
         context.load_verify_locations(cafile=public_roots())
     # Python 3.13 refuses company CAs that lack newer extensions; Docker and curl do not, and they are what is compared.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def shared_tls_context(ca_file: str | None, *, public_too: bool = False) -> ssl.SSLContext:
+    """The context of all who trust the same, which nobody changes: to read the public roots takes longer than a handshake.
+
+    Made as by `tls_context`, and anew once a file of it was written again.
+    """
+    roots = None if ca_file is not None and not public_too else public_roots()
+    return _kept_context(ca_file, public_too, tuple((path, _stamp(path)) for path in (ca_file, roots) if path))
+
+
+@lru_cache(maxsize=16)
+def _kept_context(ca_file: str | None, public_too: bool, _stamps: tuple[object, ...]) -> ssl.SSLContext:
+    return tls_context(ca_file, public_too=public_too)
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    """What changes when a file is written again; nothing for one that cannot be looked at, which no context comes of."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -111,7 +111,7 @@ def test_a_variable_without_a_value_is_refused(text: str) -> None:
         ("a: [", "is not YAML in line"),
         ("a: {{ .Values.image }}\nb: {{ x }}", "render the chart first: helm template"),
         ("a: 2026-99-99", "is not YAML"),
-        ("[" * 5000, "nested too deeply"),
+        ("- " * 5000, "nested too deeply"),
     ],
 )
 def test_what_is_no_yaml_is_told_in_one_line(text: str, said: str) -> None:

@@ -14,9 +14,9 @@ from pullbench.model.cache_evidence import Sighting, cache_word
 from pullbench.model.plan import plan, routes
 from pullbench.model.route import Route
 from pullbench.registry.keychain import Keychain
-from tests.bench.test_proxy_cache import make_spec, mirror, origin, run
+from tests.bench.test_proxy_cache import make_spec, run
 
-__all__ = ["mirror", "origin"]
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def asked(origin: Registry, mirror: Registry) -> tuple[PullRequest, ...]:

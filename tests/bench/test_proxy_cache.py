@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from pullbench.bench.session import Session
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import pull_requests
 from pullbench.errors import IncompleteError
-from pullbench.lab.contents import Contents
-from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
 from pullbench.model.cache_evidence import Sighting
 from pullbench.model.plan import plan, routes
@@ -23,27 +20,7 @@ from pullbench.model.spec import Spec, read_spec
 from pullbench.registry.counters import served_blob_bytes
 from pullbench.store.dataset import ResultStore
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lab counts what it serves at once, and how fast this client is matters to no mirror."""
-    monkeypatch.setattr("pullbench.bench.ceiling._SIZES", {"discard": 1 << 16})
-    monkeypatch.setattr("pullbench.bench.proxy_cache._SETTLE_S", 0.0)
-    monkeypatch.setattr("pullbench.bench.proxy_cache._SETTLES", 2)
-    monkeypatch.setattr("pullbench.bench.proxy_cache._QUIET_S", 0.0)
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> Iterator[Registry]:
-    made = make_images(tmp_path / "images", seed=1, count=2, total_bytes=60_000, platforms=["linux/amd64"])
-    with Registry(Contents(made)) as running:
-        yield running
-
-
-@pytest.fixture
-def mirror(origin: Registry, tmp_path: Path) -> Iterator[Registry]:
-    with Registry(upstream=origin.url, cache_folder=tmp_path / "cache") as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def make_spec(origin: Registry, mirror: Registry, state: str, **changes: Any) -> Spec:

@@ -1,6 +1,7 @@
 """The specs that ship: each loads, plans without contact, asks its question, and can be paid by its own budget."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -26,8 +27,14 @@ VARIES = {
 """The factor that a spec is there for."""
 
 
+@cache
 def read(path: Path) -> Spec:
     return load_spec(path).spec
+
+
+@cache
+def schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads((SPECS / "spec.schema.json").read_text()))
 
 
 def test_there_is_a_ready_spec_for_every_question() -> None:
@@ -57,8 +64,7 @@ class TestAReadySpec:
         first, _, rest = path.read_text().partition("\n")
         assert first == "# yaml-language-server: $schema=spec.schema.json"
         assert rest.startswith("# ")
-        schema = json.loads((SPECS / "spec.schema.json").read_text())
-        jsonschema.validate(yaml.safe_load(rest), schema, jsonschema.Draft202012Validator)
+        schema().validate(yaml.safe_load(rest))
 
 
 def test_the_stress_test_that_ships_keeps_its_budget_and_ramps_one_setting() -> None:

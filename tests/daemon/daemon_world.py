@@ -1,6 +1,7 @@
 """A Docker Engine API of the tests' own on a socket: answers by path, and pulls that do what the test says."""
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Mapping
@@ -112,9 +113,10 @@ class DaemonSocket:
         self._server.deletion = (status, {"message": message})
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._server.shutdown()
         self._server.server_close()

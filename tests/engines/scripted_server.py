@@ -1,5 +1,6 @@
 """A small HTTP/1.1 server on loopback that does just what a test scripts, and an image to serve from it."""
 
+import contextlib
 import hashlib
 import json
 import socket
@@ -66,25 +67,32 @@ class ScriptedServer:
         self._context = context
         self.seen: list[Incoming] = []
         self.stopping = threading.Event()
-        self.connections = 0
+        self._accepted: list[socket.socket] = []
         self._handlers: dict[str, list[Handler]] = {}
         self._lock = threading.Lock()
         outer = self
 
         class Connection(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                outer._serve(self.request)
+                outer._serve(self.request, self.client_address)
 
         class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
             allow_reuse_address = True
             request_queue_size = 64
+
+            def get_request(self) -> tuple[socket.socket, int]:
+                connection, _ = super().get_request()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if context is not None:  # the handshake comes with the first read, in the connection's own thread
+                    connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                outer._accepted.append(connection)
+                return connection, len(outer._accepted)
 
             def shutdown_request(self, request: object) -> None:
                 self.close_request(request)  # type: ignore[arg-type]  # a FIN before it would hide a reset
 
         self._server = Server(("127.0.0.1", 0), Connection)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
     @property
@@ -95,6 +103,11 @@ class ScriptedServer:
     def url(self) -> str:
         return f"{'https' if self._context else 'http'}://{self.host}"
 
+    @property
+    def connections(self) -> int:
+        """How many there were."""
+        return len(self._accepted)
+
     def on(self, path: str, *handlers: Handler) -> None:
         self._handlers[path] = list(handlers)
 
@@ -102,21 +115,18 @@ class ScriptedServer:
         return [incoming.path for incoming in self.seen]
 
     def close(self) -> None:
+        """End it and wait for the threads of its connections."""
         self.stopping.set()
+        with contextlib.suppress(OSError):  # closed before, by a test
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._server.shutdown()
+        for connection in self._accepted:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
         self._thread.join()
 
-    def _serve(self, connection: socket.socket) -> None:
-        with self._lock:
-            self.connections += 1
-            number = self.connections
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is not None:
-            try:
-                connection = self._context.wrap_socket(connection, server_side=True)
-            except OSError:
-                return
+    def _serve(self, connection: socket.socket, number: int) -> None:
         with connection, connection.makefile("rb") as stream:
             while not self.stopping.is_set():
                 try:

@@ -15,7 +15,7 @@ from pullbench.engines.wire_body import BlobBody
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
 from tests.engines.test_wire_auth import ENVIRON, TokenService
-from tests.engines.test_wire_faults import PAGE, failed_by, flipped, reset, silent, stall, status, without_waiting
+from tests.engines.test_wire_faults import PAGE, SOON, failed_by, flipped, reset, silent, stall, status, without_waiting
 from tests.engines.wire_bench import bench, row_of
 
 
@@ -40,7 +40,7 @@ def test_the_deadline_of_a_pull_ends_a_body_that_drips() -> None:
 
 
 def test_the_stall_timeout_ends_a_server_that_sends_no_more_byte() -> None:
-    outcome = failed_by(stall, timeout_s=2.0, engine={"stall_timeout_s": 0.2})
+    outcome = failed_by(stall, timeout_s=2.0, engine={"stall_timeout_s": 0.2, **SOON})
     assert outcome.error_code is ErrorCode.STALLED
 
 
@@ -190,6 +190,7 @@ def test_the_sum_over_attempts_counts_each_byte_that_came_and_none_twice() -> No
             incoming.hang_up()
 
         b.server.on(b.image.blob_path(content), half, answer(200, content))
+        without_waiting(b, [])
         outcome: PullOutcome = b.pull()
         assert outcome.ok, outcome.error
         assert outcome.bytes == b.image.expected.manifest.size_bytes + 1000

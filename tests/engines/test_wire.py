@@ -276,36 +276,12 @@ def test_facts_say_the_version_of_libcurl() -> None:
 
 _GROWTH = """
 import resource
-from tests.engines.test_wire import pull_generated
-pull_generated(20)
+from tests.engines.wire_bench import pull_generated
+pull_generated(10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pull_generated(200)
+pull_generated(90)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-
-
-def pull_generated(megabytes: int) -> None:
-    """Pull one layer that is never in memory as a whole, neither here nor at the server."""
-    block = bytes(range(256)) * 4096
-    digest = hashlib.sha256()
-    for _ in range(megabytes):
-        digest.update(block)
-    image = Image(layers=(b"stand-in",))
-    stand_in = digest_of(b"stand-in")
-    size = f'"size": {len(block) * megabytes}'
-    image.manifest = image.manifest.replace(stand_in.encode(), b"sha256:" + digest.hexdigest().encode())
-    image.manifest = image.manifest.replace(b'"size": 8', size.encode())
-    pinned = Reference.parse("team/app").pinned(digest_of(image.manifest))
-    with bench(image=image, reference=pinned, is_index=False) as b:
-
-        def generate(incoming: Incoming) -> None:
-            incoming.send(200, length=len(block) * megabytes)
-            for _ in range(megabytes):
-                incoming.connection.sendall(block)
-
-        b.server.on(f"/v2/team/app/blobs/sha256:{digest.hexdigest()}", generate)
-        outcome = b.pull()
-        assert outcome.ok and outcome.bytes == len(block) * megabytes + len(image.config), outcome.error
 
 
 def test_memory_does_not_grow_with_the_size_of_a_layer() -> None:

@@ -11,6 +11,7 @@ from pullbench.engines.base import PullOutcome
 from pullbench.engines.clock import SystemClock
 from pullbench.errors import ErrorCode, UsageError
 from tests.engines.scripted_server import Handler, Incoming, ScriptedServer, answer
+from tests.engines.test_wire_faults import without_waiting
 from tests.engines.wire_bench import Bench, bench, setup
 
 SECRET = "hunter2-" + "s" * 8
@@ -182,6 +183,7 @@ def test_a_token_service_that_recovers_is_asked_again_in_the_next_attempt() -> N
     with bench(retries=1) as b:
         service = TokenService(b)
         b.server.on("/token", answer(503, headers=[("Retry-After", "1")]), service.issue)
+        without_waiting(b, [])
         outcome = b.pull()
         assert outcome.ok and outcome.attempts == 2, outcome.error
 

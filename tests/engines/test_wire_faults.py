@@ -2,17 +2,18 @@
 
 import json
 import os
+import queue
 import socket
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.curl_receiver import Receiver
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
-from tests.engines.scripted_server import Handler, Image, Incoming, answer
+from tests.engines.scripted_server import Handler, Image, Incoming, answer, digest_of
 from tests.engines.wire_bench import Bench, bench, row_of, setup
 
 PAGE = b"<html><body>Please log in to the guest network</body></html>"
@@ -152,26 +153,43 @@ def test_an_error_says_the_url_that_was_asked() -> None:
 # Time
 
 
-@pytest.mark.parametrize("handler", [stall, silent])
-def test_a_server_that_sends_no_byte_is_stalled(handler: Callable[[bytes], Handler]) -> None:
-    outcome = failed_by(handler, engine={"stall_timeout_s": 0.2})
+SOON = {"connect_timeout_s": 0.5}
+"""While no byte comes, libcurl looks around once a second, and when a time that it was given is over: this one."""
+
+
+def test_a_server_that_sends_no_byte_is_stalled() -> None:
+    outcome = failed_by(silent, engine={"stall_timeout_s": 0.2, **SOON})
     assert outcome.error_code is ErrorCode.STALLED
     assert "no byte for 0.2 s" in (outcome.error or "")
 
 
-def test_a_slow_server_that_goes_on_sending_is_not_stalled() -> None:
+def test_a_slow_server_that_goes_on_sending_is_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = os.urandom(400)
+    looked, waited = queue.SimpleQueue[float](), list[float]()
+    look = Receiver.may_go_on
+
+    def looking(self: Receiver, received: float) -> bool:
+        goes_on = look(self, received)
+        if self._request.url.endswith(digest_of(content)):
+            looked.put(received)
+        return goes_on
+
     def trickle(incoming: Incoming) -> None:
-        content = b.image.layers[0]
         incoming.send(200, content[:1], length=len(content))
-        for start in range(4):
-            time.sleep(0.35)
-            incoming.connection.sendall(content[1 + start : 2 + start])
+        for sent in range(1, 5):
+            while looked.get(timeout=10) < sent:
+                pass
+            waited.append(10.0)  # between each byte and the next one, by the engine's clock
+            incoming.connection.sendall(content[sent : sent + 1])
         incoming.connection.sendall(content[5:])
 
-    with bench(image=Image(layers=(os.urandom(400),)), engine={"stall_timeout_s": 1.3}) as b:
-        b.server.on(b.image.blob_path(b.image.layers[0]), trickle)
+    monkeypatch.setattr(Receiver, "may_go_on", looking)
+    with bench(image=Image(layers=(content,)), engine={"stall_timeout_s": 13.0}, timeout_s=600.0) as b:
+        b.server.on(b.image.blob_path(content), trickle)
+        without_waiting(b, waited)
         outcome = b.pull()
         assert outcome.ok, outcome.error
+        assert sum(waited) > 3 * 13.0
 
 
 def test_the_whole_time_of_a_pull_ends_it_as_timeout() -> None:
@@ -330,7 +348,7 @@ def test_the_first_failure_ends_the_other_layers_and_is_the_pulls_own() -> None:
         begun.wait(10)
         incoming.send(404)
 
-    with bench(engine={"layer_concurrency": 4}) as b:
+    with bench(engine={"layer_concurrency": 4, **SOON}) as b:
         b.server.on(b.image.blob_path(b.image.layers[1]), endless)
         b.server.on(b.image.blob_path(b.image.layers[0]), missing)
         outcome = b.pull()
@@ -361,7 +379,7 @@ def cancelled_during(b: Bench, path: str, handler: Handler) -> PullOutcome:
 
 
 def test_a_cancel_ends_running_transfers_as_cancelled() -> None:
-    with bench() as b:
+    with bench(engine=SOON) as b:
         outcome = cancelled_during(b, b.image.blob_path(b.image.layers[1]), stall(b.image.layers[1]))
         assert outcome.error_code is ErrorCode.CANCELLED
         assert b.pull().error_code is ErrorCode.CANCELLED

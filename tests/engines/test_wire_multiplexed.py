@@ -18,7 +18,7 @@ from pullbench.engines.curl_receiver import HttpRequest
 from pullbench.engines.wire_body import DocumentBody
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
-from tests.engines.test_wire_faults import cut, failed_by, flipped, reset, silent, stall, status
+from tests.engines.test_wire_faults import cut, failed_by, flipped, reset, silent, stall, status, without_waiting
 from tests.engines.wire_bench import CLOCK, bench, row_of, setup
 
 HTTP2 = {"http_version": "2"}
@@ -105,6 +105,7 @@ def test_a_failed_transfer_is_tried_again() -> None:
     with bench(engine=HTTP2, retries=1) as b:
         content = b.image.layers[1]
         b.server.on(b.image.blob_path(content), answer(503), answer(200, content))
+        without_waiting(b, [])
         outcome = b.pull()
         assert outcome.ok and outcome.attempts == 2, outcome.error
 

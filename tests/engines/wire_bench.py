@@ -1,5 +1,6 @@
 """A wire engine with a server to pull from, for the tests of the wire engine."""
 
+import hashlib
 import os
 import ssl
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
-from tests.engines.scripted_server import Image, ScriptedServer, digest_of
+from tests.engines.scripted_server import Image, Incoming, ScriptedServer, digest_of
 
 CLOCK = SystemClock()
+_LAYERS = tuple(os.urandom(size) for size in (40_000, 200_000, 300))
 
 
 @dataclass
@@ -46,7 +48,7 @@ def bench(
     **options: Any,
 ) -> Iterator[Bench]:
     """A bench on loopback; `options` are the PullRequest's."""
-    image = image or Image(layers=(os.urandom(40_000), os.urandom(1_000_000), os.urandom(300)))
+    image = image or Image(layers=_LAYERS)
     server = ScriptedServer(context)
     image.serve(server)
     try:
@@ -97,3 +99,27 @@ def row_of(outcome: PullOutcome, content: bytes, attempt: int = 1) -> Transfer:
     """The one row of a content's attempt."""
     (row,) = [t for t in outcome.transfers if t.digest == digest_of(content) and t.attempt == attempt]
     return row
+
+
+def pull_generated(megabytes: int) -> None:
+    """Pull one layer that is never in memory as a whole, neither here nor at the server."""
+    block = bytes(range(256)) * 4096
+    digest = hashlib.sha256()
+    for _ in range(megabytes):
+        digest.update(block)
+    image = Image(layers=(b"stand-in",))
+    stand_in = digest_of(b"stand-in")
+    size = f'"size": {len(block) * megabytes}'
+    image.manifest = image.manifest.replace(stand_in.encode(), b"sha256:" + digest.hexdigest().encode())
+    image.manifest = image.manifest.replace(b'"size": 8', size.encode())
+    pinned = Reference.parse("team/app").pinned(digest_of(image.manifest))
+    with bench(image=image, reference=pinned, is_index=False) as b:
+
+        def generate(incoming: Incoming) -> None:
+            incoming.send(200, length=len(block) * megabytes)
+            for _ in range(megabytes):
+                incoming.connection.sendall(block)
+
+        b.server.on(f"/v2/team/app/blobs/sha256:{digest.hexdigest()}", generate)
+        outcome = b.pull()
+        assert outcome.ok and outcome.bytes == len(block) * megabytes + len(image.config), outcome.error

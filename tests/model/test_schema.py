@@ -1,6 +1,7 @@
 """The JSON Schema that ships says what the model says."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,17 @@ def example() -> dict[str, Any]:
     return data
 
 
+@cache
+def schema() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(SHIPPED.read_text()))
+
+
 def validate(data: object) -> None:
-    jsonschema.validate(data, json.loads(SHIPPED.read_text()), jsonschema.Draft202012Validator)
+    schema().validate(data)
+
+
+def test_the_shipped_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema().schema)
 
 
 def test_the_shipped_schema_is_the_models() -> None:

@@ -14,7 +14,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.facts import Facts, ImageFacts
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
-from pullbench.preflight import api, image
+from pullbench.preflight import api, image, latency
 from pullbench.preflight.check import Room
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.evidence import MOST_CHARACTERS
@@ -50,6 +50,12 @@ class Hostile(FakeRegistry):
 @pytest.fixture
 def registry() -> Hostile:
     return Hostile()
+
+
+@pytest.fixture(autouse=True)
+def _few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two hundred of `latency` meet nothing that the first ones do not."""
+    monkeypatch.setattr(latency, "PROBES", 5)
 
 
 def preflight_of(registry: Hostile, url: str = URL) -> dict[str, Finding]:

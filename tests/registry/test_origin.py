@@ -73,7 +73,7 @@ def test_a_token_that_does_not_say_what_it_grants_is_none(token: str) -> None:
 
 
 def test_what_a_hostile_token_says_is_bounded_and_clean() -> None:
-    entry = {"type": "repository\x1b[2J", "name": "n" * 9999, "actions": ["pull\n"] * 99}
-    found = token_access(jwt({"access": [entry] * 999})) or ()
+    entry = {"type": "repository\x1b[2J", "name": "n" * 2000, "actions": ["pull\n"] * 99}
+    found = token_access(jwt({"access": [entry] * 99})) or ()
     assert len(found) == 20
     assert all(len(scope) < 600 and scope.isprintable() for scope in found)

@@ -5,7 +5,7 @@ import certifi
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.registry.trust import public_roots, tls_context
+from pullbench.registry.trust import public_roots, shared_tls_context, tls_context
 from tests.registry.sockets import authority
 
 
@@ -50,3 +50,21 @@ def test_a_ca_that_was_added_to_the_machine_is_trusted(tmp_path: Path, monkeypat
 def test_a_machine_without_a_bundle_trusts_that_of_certifi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/roots.pem")
     assert public_roots() == certifi.where()
+
+
+def test_all_who_trust_the_same_share_a_context_until_the_file_is_written_again(tmp_path: Path) -> None:
+    ca_file = str(authority(tmp_path, name="Ours").ca_file)
+    shared = shared_tls_context(ca_file)
+    assert shared_tls_context(ca_file) is shared
+    assert shared_tls_context(ca_file, public_too=True) is not shared
+    assert tls_context(ca_file) is not shared, "who asks for one of its own may change it"
+    authority(tmp_path, name="The next")
+    renewed = shared_tls_context(ca_file).get_ca_certs()
+    assert [entry["subject"] for entry in renewed] == [((("commonName", "The next"),),)]
+
+
+def test_no_file_that_cannot_be_read_is_remembered(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(UsageError, match="No such file"):
+            shared_tls_context(str(tmp_path / "ca.pem"))
+    assert shared_tls_context(str(authority(tmp_path, name="Ours").ca_file)).get_ca_certs()
