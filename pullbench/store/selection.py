@@ -105,19 +105,20 @@ def to_frame(name: TableName, table: pa.Table) -> "pd.DataFrame":
     columns = dict(zip(table.column_names, table.columns, strict=True))
     # Each column is let go when it is made into pandas' own, so that a large table is not there twice.
     del table
-    made = {column: _series(schema.SCHEMAS[name].field(column), columns.pop(column)) for column in list(columns)}
+    made = {column: _values(schema.SCHEMAS[name].field(column), columns.pop(column)) for column in list(columns)}
     return pd.DataFrame(made, copy=False)
 
 
-def _series(entry: pa.Field, column: pa.ChunkedArray) -> Any:
+def _values(entry: pa.Field, column: pa.ChunkedArray) -> Any:
+    """A column as an array: a frame of Series would bring each of their indices in line first."""
     import pandas as pd
 
     types: dict[pa.DataType, Any] = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     if entry.nullable and (own := types.get(entry.type)) is not None:
         return own.__from_arrow__(column)
     if not pa.types.is_dictionary(column.type):
-        return column.to_pandas(integer_object_nulls=True)
-    found = column.unify_dictionaries().to_pandas()
+        return column.to_pandas(integer_object_nulls=True).array
+    found = column.unify_dictionaries().to_pandas().array
     # By their texts, so that whatever sorts by categories sorts as by the texts.
-    texts = found.cat.categories.tolist()
-    return found if texts == sorted(texts) else found.cat.reorder_categories(sorted(texts))
+    texts = found.categories.tolist()
+    return found if texts == sorted(texts) else found.reorder_categories(sorted(texts))
