@@ -43,13 +43,15 @@ class Selection:
         is_encoded = self.encoded and entry.type == pa.string() and entry.name not in _FREE_TEXT
         return entry.with_type(pa.dictionary(pa.int32(), pa.string())) if is_encoded else entry
 
-    def read(self, name: TableName, source: pa.NativeFile, about: pq.FileMetaData) -> pa.Table:
-        """The rows and columns of one file in the current schema; raises as pyarrow does."""
+    def read(self, name: TableName, source: pa.NativeFile, file: pq.ParquetFile) -> pa.Table:
+        """The rows and columns of one file, which was opened from `source`, in the current schema; raises as pyarrow does."""
+        about = file.metadata
         target, names = self.schema_of(name), set(about.schema.names)
         there = [entry.name for entry in target if entry.name in names]
         # A reader is told before it opens a file which columns stay encoded, and knows none that is not there.
         encoded = [entry.name for entry in target if pa.types.is_dictionary(entry.type) and entry.name in there]
-        file = pq.ParquetFile(source, metadata=about, read_dictionary=encoded)
+        if encoded:
+            file = pq.ParquetFile(source, metadata=about, read_dictionary=encoded)
         # Threads cost more than they save on parts of a few kilobytes.
         threads = about.num_rows > _MANY_ROWS
         if not self.where:
