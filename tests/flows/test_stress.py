@@ -15,7 +15,7 @@ from flows.stress_view import StressProgress, result_table, stress_line
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
-from tests.flows.test_conduct import Calls
+from tests.flows.test_conduct import Calls, begin
 
 OK = 0.001
 MATRIX = {"engines": ["scripted"], "platforms": ["linux/amd64"]}
@@ -125,8 +125,7 @@ def test_a_budget_stops_it_with_a_report_and_a_greater_one_goes_on(tmp_path: Pat
 
 
 def test_an_interrupted_test_goes_on_with_the_step_that_it_was_in(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(prepare(tmp_path), Calls(stop_after=4))
+    begin(prepare(tmp_path), Calls(), 4)
     store = ResultStore(str(tmp_path / "results"))
     stopped = store.runs()[0]
     assert (stopped.status, stopped.stopped) == ("incomplete", "interrupted")
@@ -137,25 +136,26 @@ def test_an_interrupted_test_goes_on_with_the_step_that_it_was_in(tmp_path: Path
 
 
 def test_a_test_interrupted_on_its_way_down_is_loaded_anew(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(prepare(tmp_path), Calls(stop_after=10))
+    begin(prepare(tmp_path), Calls(), 10)
     run_id = ResultStore(str(tmp_path / "results")).runs()[0].run_id
     run(prepare(tmp_path, resume=run_id))
     assert trials_of(tmp_path, run_id)[9:] == [(3, "down")] + [(4, "hold")] * 3 + [(5, "down")] * 3
 
 
 def test_a_complete_test_that_is_resumed_measures_nothing(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path))
+    short = STRESS | {"steps": [1], "hold": 0, "down": []}
+    outcome = run(prepare(tmp_path, stress=short))
     calls = Calls()
-    again = run(prepare(tmp_path, resume=outcome.run_id), calls)
+    again = run(prepare(tmp_path, resume=outcome.run_id, stress=short), calls)
     assert calls.measured_trials == []
     assert again.exit_code == 0
 
 
 def test_a_benchmark_is_not_resumed_as_a_stress_test_nor_the_other_way_round(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path))
+    begin(prepare(tmp_path), Calls(), 1)
+    (begun,) = ResultStore(str(tmp_path / "results")).runs()
     spec = tmp_path / "spec.yaml"
-    request = Request(spec=spec, results=str(tmp_path / "results"), resume=outcome.run_id, skip_preflight=True)
+    request = Request(spec=spec, results=str(tmp_path / "results"), resume=begun.run_id, skip_preflight=True)
     with pytest.raises(UsageError, match="it is a stress run: go on with `pullbench stress`"):
         run(Prepared(request))
 
