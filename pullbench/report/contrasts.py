@@ -115,6 +115,8 @@ def _order(stored: StoredRun, factor: str, values: pd.DataFrame) -> list[Any]:
 def _questions(
     values: pd.DataFrame, factor: str, fixed: Sequence[str], levels: Sequence[Any]
 ) -> Iterator[dict[str, Any]]:
+    if len(levels) < 2:
+        return
     groups = values.groupby(list(fixed), sort=False) if fixed else [((), values)]
     shown = [name for name in fixed if values[name].nunique() > 1]
     for key, group in groups:
