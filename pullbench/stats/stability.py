@@ -104,18 +104,20 @@ def drift(medians: Mapping[int, float]) -> Drift | None:
 
     Least squares on the logarithms, with Student's t for slope and interval.
     """
-    from scipy.special import stdtrit
-    from scipy.stats import linregress
+    from scipy.special import stdtr, stdtrit
 
     blocks = sorted(block for block, value in medians.items() if value > 0)
     logs = np.log([medians[block] for block in blocks])
     if len(blocks) <= MIN_BLOCKS or float(np.ptp(logs)) <= _NO_SPREAD:
         return None
-    line, span = linregress(blocks, logs), blocks[-1] - blocks[0]
-    half = float(stdtrit(len(blocks) - 2, 0.5 + CONFIDENCE / 2)) * float(line.stderr)
-    slope = float(line.slope)
+    along, off, freedom = np.array(blocks) - np.mean(blocks), logs - logs.mean(), len(blocks) - 2
+    spread, slope = float(along @ along), float(along @ off) / float(along @ along)
+    error = math.sqrt(max(0.0, float(off @ off) - slope * float(along @ off)) / freedom / spread)
+    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
+    p = 2 * float(stdtr(freedom, -abs(slope) / error)) if error > 0 else 0.0
+    span = blocks[-1] - blocks[0]
     ratio, low, high = (math.exp(span * value) for value in (slope, slope - half, slope + half))
-    return Drift(ratio=ratio, low=low, high=high, p=float(line.pvalue), blocks=len(blocks))
+    return Drift(ratio=ratio, low=low, high=high, p=p, blocks=len(blocks))
 
 
 def outliers(residuals: Sequence[float] | _Values) -> Outliers | None:
