@@ -9,6 +9,7 @@ import pytest
 
 from pullbench.report.contrasts import contrasts
 from pullbench.report.documents import run_document
+from pullbench.report.html import escape
 from pullbench.report.stored import StoredRun, read_run
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
@@ -60,3 +61,9 @@ def differences(full: StoredRun) -> pd.DataFrame:
 def document(store: ResultStore) -> dict[str, Any]:
     """The full run's document; no test writes into it."""
     return run_document(store, RUN_ID, "reports/index.html")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures with their description in place of a drawing, for tests of what is said beside it."""
+    monkeypatch.setattr("pullbench.report.figures.style._svg", lambda *given: escape(given[2]))

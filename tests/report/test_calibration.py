@@ -208,10 +208,7 @@ def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: Store
     assert "off by at most" in page
 
 
-def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(
-    right: StoredRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pullbench.report.figures.style._svg", lambda *given: str(given[2]))
+def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:
     found = calibration(right)
     drawn = figures.calibrated(found)
     assert "round trip of line-1" in drawn and "rate, several at once of line-2" in drawn

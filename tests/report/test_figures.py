@@ -169,7 +169,7 @@ def steps(**changes: list[object]) -> pd.DataFrame:
 PULL = {"trial": 1, "pull": 0, "image": "app:1", "duration_s": 0.12}
 
 
-def test_a_waterfalls_caption_names_the_longest_bar_and_its_parts() -> None:
+def test_a_waterfalls_caption_names_the_longest_bar_and_its_parts(undrawn: None) -> None:
     shown = steps().assign(other_s=[0.0097, 0.0, 0.0])
     made = waterfall(shown, "wire from eu", PULL)
     assert (
@@ -179,7 +179,7 @@ def test_a_waterfalls_caption_names_the_longest_bar_and_its_parts() -> None:
     assert "other: in the client itself" in made
 
 
-def test_a_small_exchange_has_no_rate() -> None:
+def test_a_small_exchange_has_no_rate(undrawn: None) -> None:
     made = waterfall(steps().assign(other_s=0.0).iloc[:2], "wire from eu", PULL)
     assert "The longest step is layer 200 kB, 14.0 ms" in made
     assert "/s" not in made[made.index("<figcaption") :]
@@ -232,7 +232,9 @@ def differences(verdicts: list[str], low: float) -> pd.DataFrame:
         (["slower"], "This comparison proves a difference."),
     ],
 )
-def test_a_figure_of_comparisons_says_how_many_prove_a_difference(verdicts: list[str], words: str) -> None:
+def test_a_figure_of_comparisons_says_how_many_prove_a_difference(
+    undrawn: None, verdicts: list[str], words: str
+) -> None:
     made = figures.contrast(differences(verdicts, 1.2))
     assert words in made and "95% interval" in made and "hollow" not in made
     assert '<ul class="legend">' in made
@@ -275,7 +277,7 @@ def test_a_long_route_takes_more_rows_over_its_panel_and_no_more_width(full: Sto
         assert "cache" in said and max(map(len, said)) <= 35 + len("median pull time, log")
 
 
-def test_failures_have_a_mark_a_code_and_what_is_rare_shares_one() -> None:
+def test_failures_have_a_mark_a_code_and_what_is_rare_shares_one(undrawn: None) -> None:
     codes = ["reset"] * 4 + ["timeout"] * 3 + ["dns"] * 2 + ["proxy", "forbidden"]
     rows = {"at_s": [float(n) for n in range(11)], "block": 0, "warmup": False, "engine": "wire", "ratio": 1.0}
     made = figures.timeline(pd.DataFrame(rows | {"pulls": 8, "failed": 1, "code": codes}))
@@ -283,7 +285,7 @@ def test_failures_have_a_mark_a_code_and_what_is_rare_shares_one() -> None:
     assert "(reset in 4, timeout in 3, dns in 2, proxy in 1)" in made
 
 
-def test_no_band_is_spoken_of_where_there_is_none(make) -> None:
+def test_no_band_is_spoken_of_where_there_is_none(make, undrawn: None) -> None:
     stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2), blocks=2, pulls=2))
     made = figures.concurrency(tables.cells(stored.pulls, stored.trials))
     assert "band: its" not in made and "too few for an interval" in made
