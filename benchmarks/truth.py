@@ -5,6 +5,7 @@ normal or with a heavy tail (one pull in twenty stalls for ten times as long; bl
 freedom). Every number is of data sets that `pullbench.stats` judges as it judges a run's.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class World:
         times = np.exp(effect + (shared + own)[:, None] + noise)
         return dict(enumerate(times.tolist()))
 
+    @functools.cache  # noqa: B019  (a world is a constant)
     def typical(self) -> float:
         """The logarithm that a cell's median estimates: the mean over very many blocks of their medians' logarithms."""
         many = self.cell(np.random.default_rng(0), np.zeros(30_000), 0.0)

@@ -1,7 +1,7 @@
 """Imports go down only: the house of docs/architecture.md, held by a test."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -26,8 +26,16 @@ def room_of(parts: tuple[str, ...]) -> str | None:
     return parts[1]
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for node in ast.walk(tree):
+def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Those given and all in their bodies; no expressions, which are most of a tree and import nothing."""
+    for node in nodes:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from statements(getattr(node, part, ()))
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for node in statements(tree.body):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, tuple(alias.name.split("."))
@@ -73,7 +81,8 @@ def test_an_import_that_runs_up_or_sideways_is_seen() -> None:
     up = violations(Path("pullbench/engines/wire.py"), "from pullbench.bench import trial")
     sideways = violations(Path("pullbench/engines/wire.py"), "import pullbench.report.tables")
     by_package = violations(Path("pullbench/store/dataset.py"), "from pullbench import engines")
-    prefect = violations(Path("pullbench/bench/trial.py"), "def f():\n    from prefect import task")
+    nested = "def f():\n    try:\n        pass\n    except OSError:\n        match 1:\n            case 1:\n                from prefect import task"
+    prefect = violations(Path("pullbench/bench/trial.py"), nested)
     assert up and sideways and by_package and prefect
 
 

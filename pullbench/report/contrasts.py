@@ -13,7 +13,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
-from pullbench.report.stored import StoredRun, measured, records
+from pullbench.report.stored import StoredRun, measured
 from pullbench.report.tables import CELL_KEY, by_block, latency_s
 from pullbench.stats.compare import MARGIN, Blocks, Verdict, compare_paired
 
@@ -66,10 +66,14 @@ def _flattered(stored: StoredRun, question: Mapping[str, Any], held: Mapping[str
     """Whether the side that wins owes it, as far as is known, to failures of its own."""
     if verdict not in (Verdict.FASTER, Verdict.SLOWER):
         return False
-    trials = measured(stored.trials)
+    trials, factor = stored.trials, question["factor"]
+    mine = ~trials["warmup"].astype(bool)
     for name, value in held.items():
-        trials = trials[trials[name] == value]
-    sides = [trials[trials[question["factor"]] == question[side]] for side in ("candidate", "baseline")]
+        mine &= trials[name] == value
+    sides = [
+        trials.loc[mine & (trials[factor] == question[side]), ["succeeded", "pulls"]]
+        for side in ("candidate", "baseline")
+    ]
     winner, other = (1 - side["succeeded"].sum() / side["pulls"].sum() for side in sides[:: _ORDER[verdict]])
     return bool(winner - other > MARGIN)
 
@@ -111,12 +115,14 @@ def _order(stored: StoredRun, factor: str, values: pd.DataFrame) -> list[Any]:
 def _questions(
     values: pd.DataFrame, factor: str, fixed: Sequence[str], levels: Sequence[Any]
 ) -> Iterator[dict[str, Any]]:
+    if len(levels) < 2:
+        return
     groups = values.groupby(list(fixed), sort=False) if fixed else [((), values)]
     shown = [name for name in fixed if values[name].nunique() > 1]
     for key, group in groups:
         held = dict(zip(fixed, key, strict=True))
-        by_level = {level: _by_coordinates(group, factor, level) for level in levels}
-        present = [level for level in levels if by_level[level]]
+        by_level = _by_level(group, factor)
+        present = [level for level in levels if level in by_level]
         for candidate in present[1:]:
             pooled = _pooled(by_level[present[0]], by_level[candidate])
             if pooled is not None:
@@ -132,12 +138,14 @@ def _questions(
                 } | pooled
 
 
-def _by_coordinates(group: pd.DataFrame, factor: str, level: Any) -> dict[_Coordinates, dict[int, float]]:
-    """The blocks' values of the cells at one level, by their other factors."""
+def _by_level(group: pd.DataFrame, factor: str) -> dict[Any, dict[_Coordinates, dict[int, float]]]:
+    """The blocks' values of the cells at each level, by their other factors."""
     others = [name for name in FACTORS if name != factor]
-    found: dict[_Coordinates, dict[int, float]] = {}
-    for row in records(group[group[factor] == level]):
-        found.setdefault(tuple(row[name] for name in others), {})[int(row["block"])] = float(row["value"])
+    found: dict[Any, dict[_Coordinates, dict[int, float]]] = {}
+    for level, block, value, *place in zip(
+        *(group[name].tolist() for name in (factor, "block", "value", *others)), strict=True
+    ):
+        found.setdefault(level, {}).setdefault(tuple(place), {})[int(block)] = float(value)
     return found
 
 

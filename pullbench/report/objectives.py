@@ -1,5 +1,6 @@
 """The service's objectives against what was measured: over the whole run, and for each cell."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,8 +37,14 @@ def objectives(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
 
 def score(name: str, stored: StoredRun, target: float) -> tuple[Score, int]:
     """An objective by its name against any target, over the whole run, and how many values stand behind it."""
-    rows_of, scorer = _SCORERS[name]
-    return scorer(rows_of(stored).all(), target)
+    return scores(stored, {name: target})[name]
+
+
+def scores(stored: StoredRun, targets: Mapping[str, float | None]) -> dict[str, tuple[Score, int]]:
+    """The same of each objective that has a target; their rows are gone through once."""
+    rows_of = functools.cache(lambda read: read(stored).all())
+    asked = [(name, target, *_SCORERS[name]) for name, target in targets.items() if target is not None]
+    return {name: scorer(rows_of(read), target) for name, target, read, scorer in asked}
 
 
 def whole_run(scores: pd.DataFrame) -> list[dict[str, Any]]:

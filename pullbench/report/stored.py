@@ -2,11 +2,13 @@
 
 import functools
 import json
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from pullbench.model.record import Run
@@ -124,5 +126,20 @@ def measured(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A frame's rows as plain mappings."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+    """A frame's rows as plain mappings: what `to_dict` makes, column by column, which takes a third of its time."""
+    names = [str(name) for name in frame.columns]
+    columns = [_plain_values(column) for _, column in frame.items()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain_values(column: pd.Series) -> list[Any]:
+    """A column's values as Python's own; of whole numbers and truths that may be missing, what is missing is None."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = [*column.cat.categories.tolist(), math.nan]  # a code of -1 is the last
+        return [values[code] for code in column.cat.codes.tolist()]
+    if isinstance(column.dtype, pd.Int64Dtype | pd.BooleanDtype):
+        masked: Any = column.array
+        return list(masked.to_numpy(dtype=object, na_value=None))
+    if column.dtype == object:
+        return [value.item() if isinstance(value, np.generic) else value for value in column]
+    return list(column.tolist())

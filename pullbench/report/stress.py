@@ -17,7 +17,7 @@ from pullbench.model.ramp import End, EndReason, StepResult, StepVerdict, after_
 from pullbench.model.spec_stress import Stress
 from pullbench.report import tables
 from pullbench.report.busy import is_busy
-from pullbench.report.objectives import score
+from pullbench.report.objectives import scores
 from pullbench.report.stored import StoredRun, records
 from pullbench.stats import slo
 from pullbench.stats.compare import Comparison, compare_unpaired
@@ -143,11 +143,9 @@ def step_scores(stored: StoredRun, step: int) -> list[dict[str, Any]]:
 
 def _scores(mine: StoredRun) -> list[dict[str, Any]]:
     rows = []
-    for name, target in mine.slo.items():
-        if target is not None:
-            found, n = score(name, mine, target)
-            values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
-            rows.append({"name": name, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []})
+    for name, (found, n) in scores(mine, mine.slo).items():
+        values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
+        rows.append({"name": name, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []})
     return rows
 
 
@@ -220,11 +218,11 @@ def _rate_limited(mine: StoredRun) -> int:
     return max(pulls, answers)
 
 
-def _verdict(scores: list[dict[str, Any]]) -> tuple[StepVerdict, list[str]]:
-    missed = [row["name"] for row in scores if row["verdict"] == slo.Verdict.MISSED]
+def _verdict(scored: list[dict[str, Any]]) -> tuple[StepVerdict, list[str]]:
+    missed = [row["name"] for row in scored if row["verdict"] == slo.Verdict.MISSED]
     if missed:
         return StepVerdict.MISSED, missed
-    for row in scores:
+    for row in scored:
         shown = row["verdict"] == slo.Verdict.MET
         if not shown and (row["name"] == "mean_pull_s" or not _right_side(row)):
             return StepVerdict.OPEN, []

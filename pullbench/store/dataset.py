@@ -13,7 +13,8 @@ never finished is not read.
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -90,7 +91,9 @@ class ResultStore:
     def finished_trials(self, run_id: str) -> frozenset[int]:
         """Numbers of the trials that are stored whole."""
         parts = self._part_numbers("trials", run_id)
-        return parts.union(self._compacted("trials", run_id, Selection(columns=["trial"]))[0])
+        path = f"trials/{run_id}/{_COMPACTED}"
+        with self.files.opened(path) as source, self._legible(path):
+            return parts if source is None else parts.union(_trials_in(self._opened(path, _reader(source))))
 
     def compact(self, run_id: str) -> None:
         """Gather the finished trials of a run that is over into one part a table; it may be killed and called again."""
@@ -121,9 +124,7 @@ class ResultStore:
         check_run_id(run_id)
         if name in _SINGLE:
             path = f"{name}/{run_id}/{_SINGLE[name]}"
-            tables = [
-                self._parse(name, path, content, selection)[0] for path, content in self.files.read([path]).items()
-            ]
+            tables = [self._parse(name, path, content, selection) for path, content in self.files.read([path]).items()]
             return _joined(name, tables, selection)
         return self._read(name, run_id, self.finished_trials(run_id), selection)
 
@@ -168,11 +169,12 @@ class ResultStore:
     def _compacted(self, name: TableName, run_id: str, selection: Selection) -> tuple[frozenset[int], list[pa.Table]]:
         """The trials that the compacted part holds, and its table where there is one."""
         path = f"{name}/{run_id}/{_COMPACTED}"
-        with self.files.opened(path) as source:
+        with self.files.opened(path) as source, self._legible(path):
             if source is None:
                 return frozenset(), []
-            table, metadata = self._parse(name, path, source, selection)
-        return frozenset(json.loads(metadata[schema.TRIALS_KEY])), [table]
+            reader = _reader(source)
+            file = self._opened(path, reader)
+            return _trials_in(file), [selection.read(name, reader, file)]
 
     def _read(self, name: TableName, run_id: str, finished: frozenset[int], selection: Selection) -> pa.Table:
         """The rows of the finished trials, those that end meanwhile left out."""
@@ -182,26 +184,33 @@ class ResultStore:
             paths = [f"{name}/{run_id}/{_part_name(number)}" for number in sorted((parts & finished) - held)]
             found = self.files.read(paths)
             if len(found) == len(paths):
-                tables += [self._parse(name, path, content, selection)[0] for path, content in found.items()]
+                tables += [self._parse(name, path, content, selection) for path, content in found.items()]
                 return by_trial(_joined(name, tables, selection))
         raise IncompleteError(f"{self.files.where(f'{name}/{run_id}')}: changes faster than it can be read; try again")
 
-    def _parse(
-        self, name: TableName, path: str, source: bytes | BinaryIO, selection: Selection = EVERYTHING
-    ) -> tuple[pa.Table, Mapping[bytes, bytes]]:
-        """What is selected of a file, and the file's metadata."""
-        where = self.files.where(path)
-        reader = pa.BufferReader(source) if isinstance(source, bytes) else pa.PythonFile(source, "r")
+    def _parse(self, name: TableName, path: str, content: bytes, selection: Selection = EVERYTHING) -> pa.Table:
+        """What is selected of a file."""
+        with self._legible(path):
+            reader = _reader(content)
+            return selection.read(name, reader, self._opened(path, reader))
+
+    def _opened(self, path: str, reader: pa.NativeFile) -> pq.ParquetFile:
+        """A file of which no more than its metadata is read yet; raises UsageError for one that pullbench cannot know."""
+        file = pq.ParquetFile(reader)
+        schema.check_version(file.metadata.metadata, self.files.where(path))
+        return file
+
+    @contextmanager
+    def _legible(self, path: str) -> Iterator[None]:
         try:
-            about = pq.read_metadata(reader)
-            metadata = about.metadata or {}
-            schema.check_version(metadata, where)
-            return selection.read(name, reader, about), metadata
+            yield
         except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{where}: no Parquet file that can be read; move it out of the results folder") from error
+            raise UsageError(
+                f"{self.files.where(path)}: no Parquet file that can be read; move it out of the results folder"
+            ) from error
 
     def _run_of(self, path: str, content: bytes) -> Run:
-        run = schema.run_from_row(self._parse("runs", path, content)[0].to_pylist()[0])
+        run = schema.run_from_row(self._parse("runs", path, content).to_pylist()[0])
         if run.run_id != path.split("/")[1]:  # it names folders, of reports too
             raise UsageError(
                 f"{self.files.where(path)}: is the row of run '{run.run_id[:80]}', which is not its folder; move it away"
@@ -221,6 +230,14 @@ def _written(table: pa.Table, compression: str) -> bytes:
     pq.write_table(table, sink, compression=compression)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _reader(source: bytes | BinaryIO) -> pa.NativeFile:
+    return pa.BufferReader(source) if isinstance(source, bytes) else pa.PythonFile(source, "r")
+
+
+def _trials_in(compacted: pq.ParquetFile) -> frozenset[int]:
+    return frozenset(json.loads(compacted.metadata.metadata[schema.TRIALS_KEY]))
 
 
 def _part_name(trial: int) -> str:

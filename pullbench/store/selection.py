@@ -43,13 +43,15 @@ class Selection:
         is_encoded = self.encoded and entry.type == pa.string() and entry.name not in _FREE_TEXT
         return entry.with_type(pa.dictionary(pa.int32(), pa.string())) if is_encoded else entry
 
-    def read(self, name: TableName, source: pa.NativeFile, about: pq.FileMetaData) -> pa.Table:
-        """The rows and columns of one file in the current schema; raises as pyarrow does."""
+    def read(self, name: TableName, source: pa.NativeFile, file: pq.ParquetFile) -> pa.Table:
+        """The rows and columns of one file, which was opened from `source`, in the current schema; raises as pyarrow does."""
+        about = file.metadata
         target, names = self.schema_of(name), set(about.schema.names)
         there = [entry.name for entry in target if entry.name in names]
         # A reader is told before it opens a file which columns stay encoded, and knows none that is not there.
         encoded = [entry.name for entry in target if pa.types.is_dictionary(entry.type) and entry.name in there]
-        file = pq.ParquetFile(source, metadata=about, read_dictionary=encoded)
+        if encoded:
+            file = pq.ParquetFile(source, metadata=about, read_dictionary=encoded)
         # Threads cost more than they save on parts of a few kilobytes.
         threads = about.num_rows > _MANY_ROWS
         if not self.where:
@@ -105,19 +107,20 @@ def to_frame(name: TableName, table: pa.Table) -> "pd.DataFrame":
     columns = dict(zip(table.column_names, table.columns, strict=True))
     # Each column is let go when it is made into pandas' own, so that a large table is not there twice.
     del table
-    made = {column: _series(schema.SCHEMAS[name].field(column), columns.pop(column)) for column in list(columns)}
+    made = {column: _values(schema.SCHEMAS[name].field(column), columns.pop(column)) for column in list(columns)}
     return pd.DataFrame(made, copy=False)
 
 
-def _series(entry: pa.Field, column: pa.ChunkedArray) -> Any:
+def _values(entry: pa.Field, column: pa.ChunkedArray) -> Any:
+    """A column as an array: a frame of Series would bring each of their indices in line first."""
     import pandas as pd
 
     types: dict[pa.DataType, Any] = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     if entry.nullable and (own := types.get(entry.type)) is not None:
         return own.__from_arrow__(column)
     if not pa.types.is_dictionary(column.type):
-        return column.to_pandas(integer_object_nulls=True)
-    found = column.unify_dictionaries().to_pandas()
+        return column.to_pandas(integer_object_nulls=True).array
+    found = column.unify_dictionaries().to_pandas().array
     # By their texts, so that whatever sorts by categories sorts as by the texts.
-    texts = found.cat.categories.tolist()
-    return found if texts == sorted(texts) else found.cat.reorder_categories(sorted(texts))
+    texts = found.categories.tolist()
+    return found if texts == sorted(texts) else found.reorder_categories(sorted(texts))

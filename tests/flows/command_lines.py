@@ -1,5 +1,6 @@
 """Command lines of examples and documents, read by the command line itself, and not run."""
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -24,9 +25,15 @@ def commands_in(lines: Iterable[str], variables: Mapping[str, str]) -> list[list
     return found
 
 
+@functools.cache
+def program() -> Any:
+    """The command line, built once: that takes longer than to read a call."""
+    return typer.main.get_command(app)
+
+
 def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """The command and its parameters; raises what the command line raises for a call that is wrong."""
-    command: Any = typer.main.get_command(app)
+    command = program()
     names: list[str] = []
     rest = arguments
     while True:

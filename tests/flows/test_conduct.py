@@ -98,6 +98,13 @@ def stored_run(folder: Path) -> Run:
     return ResultStore(str(folder / "results")).runs()[0]
 
 
+def begin(prepared: Prepared, calls: Calls, trials: int) -> None:
+    """The first trials of a run that is interrupted then: its document, which takes longest, is not made."""
+    calls.stop_after = trials
+    with pytest.raises(KeyboardInterrupt):
+        conduct(prepared, calls, calls)
+
+
 def test_a_run_measures_every_trial_renders_and_is_complete(tmp_path: Path) -> None:
     calls = Calls()
     outcome = conduct(prepare(tmp_path), calls, calls)
@@ -136,9 +143,8 @@ def test_preflight_is_asked_about_the_plan_that_the_run_follows(
     monkeypatch.setattr(
         "pullbench.bench.session.preflight", lambda *_, plan, engines: asked.append((plan, engines)) or []
     )
-    calls = Checking()
     prepared = prepare(tmp_path)
-    conduct(prepared, calls, calls)
+    begin(prepared, Checking(), 1)
     assert asked == [(plan(prepared.session.spec, prepared.facts()), {"scripted"})]
 
 
@@ -156,9 +162,7 @@ def test_an_image_that_the_facts_lack_stops_the_run_before_any_load(tmp_path: Pa
 
 
 def test_a_resume_that_preflight_stops_is_still_an_incomplete_run(tmp_path: Path) -> None:
-    first = Calls(stop_after=1)
-    with pytest.raises(KeyboardInterrupt):
-        conduct(prepare(tmp_path), first, first)
+    begin(prepare(tmp_path), Calls(), 1)
     run_id = stored_run(tmp_path).run_id
     failed = Finding(check="tcp", target="eu", status=Status.FAIL, observed="refused", remedy="start it")
     with pytest.raises(PreflightFailed, match="nothing more was measured"):
@@ -177,9 +181,7 @@ def test_resuming_a_complete_run_measures_nothing_and_leaves_its_end_as_it_was(t
 
 
 def test_a_resume_on_another_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = Calls(stop_after=1)
-    with pytest.raises(KeyboardInterrupt):
-        conduct(prepare(tmp_path), first, first)
+    begin(prepare(tmp_path), Calls(), 1)
     other = EngineFacts(name="scripted", kind="fake", store_id="another-daemon")
     monkeypatch.setattr("pullbench.engines.fake.FakeEngine.facts", lambda _: other)
     with pytest.raises(UsageError, match="engine 'scripted' has another store"):
@@ -189,9 +191,7 @@ def test_a_resume_on_another_store_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_the_list_of_what_is_left_makes_a_resume_run_just_the_rest_and_keep_the_trials_that_are_there(
     tmp_path: Path,
 ) -> None:
-    first = Calls(stop_after=2)
-    with pytest.raises(KeyboardInterrupt):
-        conduct(prepare(tmp_path), first, first)
+    begin(prepare(tmp_path), Calls(), 2)
     run = stored_run(tmp_path)
     store = ResultStore(str(tmp_path / "results"))
     before = store.frame("pulls", run.run_id)
@@ -208,9 +208,7 @@ def test_the_list_of_what_is_left_makes_a_resume_run_just_the_rest_and_keep_the_
 
 
 def test_a_resume_with_another_spec_is_refused(tmp_path: Path) -> None:
-    calls = Calls(stop_after=1)
-    with pytest.raises(KeyboardInterrupt):
-        conduct(prepare(tmp_path), calls, calls)
+    begin(prepare(tmp_path), Calls(), 1)
     run_id = stored_run(tmp_path).run_id
     with pytest.raises(UsageError, match=r"another spec than .* \(differs in: repetitions\)"):
         conduct(prepare(tmp_path, resume=run_id, repetitions=3), Calls(), Calls())
@@ -221,9 +219,7 @@ def test_the_latest_unfinished_run_of_a_spec_is_resumed_by_that_word(tmp_path: P
     conduct(prepare(tmp_path), complete, complete)
     with pytest.raises(UsageError, match="no unfinished run"):
         conduct(prepare(tmp_path, resume="latest"), Calls(), Calls())
-    stopped = Calls(stop_after=1)
-    with pytest.raises(KeyboardInterrupt):
-        conduct(prepare(tmp_path), stopped, stopped)
+    begin(prepare(tmp_path), Calls(), 1)
     rest = Calls()
     conduct(prepare(tmp_path, resume="latest"), rest, rest)
     assert rest.measured_trials == [1, 2, 3, 4, 5]
@@ -253,9 +249,7 @@ def test_a_budget_ends_the_run_after_the_trial_that_used_it_up_and_a_greater_one
     [({"manifest_requests": 8}, "manifest_requests: 8 of 8"), ({"minutes": 1.0}, "minutes: 2.0 of 1")],
 )
 def test_each_budget_is_kept(tmp_path: Path, budget: dict[str, float], message: str) -> None:
-    calls = Calls()
     prepared = prepare(tmp_path)
-    conduct(prepared, calls, calls)
     facts = prepared.facts()
     now = iter([0.0, 60.0 * 2, 60.0 * 2])
     meter = BudgetMeter(Budget.model_validate(budget), facts, clock_s=lambda: next(now))
@@ -263,11 +257,10 @@ def test_each_budget_is_kept(tmp_path: Path, budget: dict[str, float], message: 
 
     class Watching(Calls):
         def measured(self, trial: Trial, result: TrialResult) -> None:
-            if len(results) < 2:
-                results.append(meter.add(trial, result))
+            results.append(meter.add(trial, result))
+            super().measured(trial, result)
 
-    watching = Watching()
-    conduct(prepare(tmp_path), watching, watching)
+    begin(prepared, Watching(), 2)
     assert any(message in (result or "") for result in results)
 
 
@@ -295,11 +288,11 @@ def test_a_client_without_room_for_its_folder_ends_the_run_with_what_was_measure
 def test_how_busy_a_client_was_is_known_in_every_trial_unless_its_work_may_be_done_elsewhere(
     tmp_path: Path, is_local: bool
 ) -> None:
-    prepared, calls = prepare(tmp_path, repetitions=1, warmup=0), Calls()
+    prepared = prepare(tmp_path, repetitions=1, warmup=0)
     facts = prepared.facts()
     engines = {name: dataclasses.replace(each, is_local=is_local) for name, each in facts.engines.items()}
     prepared.use_facts(dataclasses.replace(facts, engines=engines))
-    conduct(prepared, calls, calls)
+    begin(prepared, Calls(), 2)
     rows = ResultStore(str(tmp_path / "results")).table("trials", stored_run(tmp_path).run_id).to_pylist()
     assert len(rows) == 2
     assert all((row["client_busy"] is not None) == is_local for row in rows)
@@ -311,10 +304,10 @@ def test_what_set_up_moves_uses_up_the_budget_too(tmp_path: Path) -> None:
     class Keeping(Calls):
         def measured(self, trial: Trial, result: TrialResult) -> None:
             results.append((trial, result))
+            super().measured(trial, result)
 
-    keeping = Keeping()
-    conduct(prepared, keeping, keeping)
-    trial, result = results[0]
+    begin(prepared, Keeping(), 1)
+    ((trial, result),) = results
     pulled = result.record.bytes or 0
     meter = BudgetMeter(Budget(bytes=3 * pulled), prepared.facts(), clock_s=lambda: 0.0)
     assert meter.add(trial, result) is None
@@ -330,9 +323,7 @@ def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path
 
 
 def test_a_run_that_was_stopped_after_its_last_trial_is_complete_when_it_is_resumed(tmp_path: Path) -> None:
-    calls = Calls(stop_after=6)
-    with pytest.raises(KeyboardInterrupt):
-        conduct(prepare(tmp_path), calls, calls)
+    begin(prepare(tmp_path), Calls(), 6)
     stopped = stored_run(tmp_path)
     assert (stopped.status, stopped.trials_planned) == ("incomplete", 6)
     resumed = Calls()
@@ -353,8 +344,8 @@ def test_a_large_plan_becomes_at_most_two_hundred_tasks(tmp_path: Path, monkeypa
             batch.run()
 
     calls = Counting()
-    conduct(prepare(tmp_path, repetitions=11), calls, calls)
-    assert len(calls.measured_trials) == 24
+    begin(prepare(tmp_path, repetitions=11), calls, 24)
+    assert calls.measured_trials == list(range(24))
     assert len(batches) == 12
     assert batches[0] == "trials 0 to 1"
 

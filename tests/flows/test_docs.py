@@ -3,13 +3,10 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
-from flows.cli import app
-from tests.flows.command_lines import commands_in, parsed
+from tests.flows.command_lines import commands_in, parsed, program
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,7 +51,7 @@ def test_every_option_in_the_readmes_table_is_one_of_its_command() -> None:
     rows = list(synopses((ROOT / "README.md").read_text(encoding="utf-8")))
     assert len(rows) > 20
     for words, options in rows:
-        command: Any = typer.main.get_command(app)
+        command = program()
         for word in words:
             command = command.commands[word]
         there = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}

@@ -15,12 +15,13 @@ from flows.stress_view import StressProgress, result_table, stress_line
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
-from tests.flows.test_conduct import Calls
+from tests.flows.test_conduct import Calls, begin
 
 OK = 0.001
 MATRIX = {"engines": ["scripted"], "platforms": ["linux/amd64"]}
 STRESS = {"steps": [1, 2], "trials": 3, "pulls_per_worker": 1, "hold": 3}
 """Two images, so two pulls a trial: six a step."""
+UP_ALONE = STRESS | {"hold": 0, "down": []}
 
 
 def script(*steps: object) -> list[object]:
@@ -89,7 +90,7 @@ def test_a_first_step_that_misses_is_exit_1(tmp_path: Path) -> None:
 
 
 def test_a_break_above_the_first_step_is_no_bad_verdict(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path, script(OK, "timeout"), stress=STRESS | {"hold": 0, "down": []}))
+    outcome = run(prepare(tmp_path, script(OK, "timeout"), stress=UP_ALONE))
     assert outcome.exit_code == 0
     assert (outcome.document["stress"]["held"], outcome.document["stress"]["broke"]) == (1, 2)
 
@@ -109,7 +110,7 @@ def test_a_rate_limit_stops_at_once_and_a_resume_measures_that_step_again(tmp_pa
 
 def test_a_budget_stops_it_with_a_report_and_a_greater_one_goes_on(tmp_path: Path) -> None:
     calls = Calls()
-    outcome = run(prepare(tmp_path, budget={"bytes": 8000}), calls)
+    outcome = run(prepare(tmp_path, budget={"bytes": 8000}, stress=UP_ALONE), calls)
     assert outcome.exit_code == 3
     assert "budget.bytes: 8.04 kB of 8.00 kB used after trial 1" in outcome.message
     assert calls.rendered == 1
@@ -117,51 +118,49 @@ def test_a_budget_stops_it_with_a_report_and_a_greater_one_goes_on(tmp_path: Pat
     assert (stopped.status, stopped.stopped) == ("incomplete", outcome.document["stress"]["stopped"])
     assert outcome.document["headline"]["title"] == "Nothing is shown to hold (the test is incomplete)"
 
-    rest = run(prepare(tmp_path, resume=outcome.run_id, budget={"bytes": 10**9}))
+    rest = run(prepare(tmp_path, resume=outcome.run_id, budget={"bytes": 10**9}, stress=UP_ALONE))
     assert rest.exit_code == 0
-    assert trials_of(tmp_path, outcome.run_id) == (
-        [(0, "up")] * 3 + [(1, "up")] * 3 + [(2, "hold")] * 3 + [(3, "down")] * 3
-    )
+    assert trials_of(tmp_path, outcome.run_id) == [(0, "up")] * 3 + [(1, "up")] * 3
 
 
 def test_an_interrupted_test_goes_on_with_the_step_that_it_was_in(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(prepare(tmp_path), Calls(stop_after=4))
+    begin(prepare(tmp_path, stress=UP_ALONE), Calls(), 4)
     store = ResultStore(str(tmp_path / "results"))
     stopped = store.runs()[0]
     assert (stopped.status, stopped.stopped) == ("incomplete", "interrupted")
     calls = Calls()
-    run(prepare(tmp_path, resume=stopped.run_id), calls)
-    assert calls.measured_trials == list(range(4, 12))
+    run(prepare(tmp_path, resume=stopped.run_id, stress=UP_ALONE), calls)
+    assert calls.measured_trials == [4, 5]
     assert store.run(stopped.run_id).status == "complete"
 
 
 def test_a_test_interrupted_on_its_way_down_is_loaded_anew(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(prepare(tmp_path), Calls(stop_after=10))
+    begin(prepare(tmp_path), Calls(), 10)
     run_id = ResultStore(str(tmp_path / "results")).runs()[0].run_id
     run(prepare(tmp_path, resume=run_id))
     assert trials_of(tmp_path, run_id)[9:] == [(3, "down")] + [(4, "hold")] * 3 + [(5, "down")] * 3
 
 
 def test_a_complete_test_that_is_resumed_measures_nothing(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path))
+    short = STRESS | {"steps": [1], "hold": 0, "down": []}
+    outcome = run(prepare(tmp_path, stress=short))
     calls = Calls()
-    again = run(prepare(tmp_path, resume=outcome.run_id), calls)
+    again = run(prepare(tmp_path, resume=outcome.run_id, stress=short), calls)
     assert calls.measured_trials == []
     assert again.exit_code == 0
 
 
 def test_a_benchmark_is_not_resumed_as_a_stress_test_nor_the_other_way_round(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path))
+    begin(prepare(tmp_path), Calls(), 1)
+    (begun,) = ResultStore(str(tmp_path / "results")).runs()
     spec = tmp_path / "spec.yaml"
-    request = Request(spec=spec, results=str(tmp_path / "results"), resume=outcome.run_id, skip_preflight=True)
+    request = Request(spec=spec, results=str(tmp_path / "results"), resume=begun.run_id, skip_preflight=True)
     with pytest.raises(UsageError, match="it is a stress run: go on with `pullbench stress`"):
         run(Prepared(request))
 
 
 def test_the_warm_up_is_in_no_step(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path, warmup=2, stress=STRESS | {"hold": 0, "down": []}))
+    outcome = run(prepare(tmp_path, warmup=2, stress=UP_ALONE))
     frame = ResultStore(str(tmp_path / "results")).frame("trials", outcome.run_id)
     assert frame["warmup"].tolist() == [True, True] + [False] * 6
     assert frame["step"].isna().tolist() == [True, True] + [False] * 6
@@ -216,7 +215,7 @@ def test_the_shell_is_told_the_ramp_and_its_most_before_it_begins(tmp_path: Path
 
 
 def test_a_results_table_has_a_row_a_step(tmp_path: Path) -> None:
-    outcome = run(prepare(tmp_path, script(OK, "server_error"), stress=STRESS | {"hold": 0, "down": []}))
+    outcome = run(prepare(tmp_path, script(OK, "server_error"), stress=UP_ALONE))
     table = result_table(outcome.document)
     assert table is not None
     assert table.row_count == 2

@@ -1,6 +1,7 @@
 """The pages of guards cannot rot: what they name is there, and what is there is what they say."""
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,7 @@ def test_a_guard_stands_once_in_its_file_and_its_function_is_there(guard: Guard)
     text = (ROOT / guard.file).read_text(encoding="utf-8")
     assert text.count(guard.whole) == 1
     assert guard.whole != guard.without
-    name = guard.function.rpartition(".")[2]
-    assert name in {
-        node.name
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
+    assert guard.function.rpartition(".")[2] in _names_in(ROOT / guard.file)
     assert ast.parse(text.replace(guard.whole, guard.without)).body, "without the guard it is still Python"
 
 
@@ -36,6 +32,16 @@ def test_the_test_of_a_guard_is_there(guard: Guard) -> None:
     assert name in _tests_of(ROOT / file)
 
 
+@functools.cache
+def _names_in(path: Path) -> set[str]:
+    """Of every function and class."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+
+
+@functools.cache
 def _tests_of(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}

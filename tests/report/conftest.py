@@ -2,9 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
+import pandas as pd
 import pytest
 
+from pullbench.report.contrasts import contrasts
+from pullbench.report.documents import run_document
+from pullbench.report.html import escape
 from pullbench.report.stored import StoredRun, read_run
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
@@ -44,3 +49,21 @@ def make() -> Make:
         return dataclasses.replace(run, trials=run.trials.copy(deep=False), pulls=run.pulls.copy(deep=False))
 
     return made
+
+
+@pytest.fixture(scope="session")
+def differences(full: StoredRun) -> pd.DataFrame:
+    """What the full run's settings do beside each other."""
+    return contrasts(full)
+
+
+@pytest.fixture(scope="session")
+def document(store: ResultStore) -> dict[str, Any]:
+    """The full run's document; no test writes into it."""
+    return run_document(store, RUN_ID, "reports/index.html")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures with their description in place of a drawing, for tests of what is said beside it."""
+    monkeypatch.setattr("pullbench.report.figures.style._svg", lambda *given: escape(given[2]))

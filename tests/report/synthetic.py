@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Cell, Trial
@@ -185,17 +187,6 @@ class _Maker:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A record in its place: what `to_table` is given of many trials at once."""
-
-    place: dict[str, Any]
-    record: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return self.place[name] if name in self.place else getattr(self.record, name)
-
-
 def make(folder: Path | str, recipe: Recipe | None = None) -> ResultStore:
     """A store with one made-up run, compacted as a finished run is; a folder that has some gets one more."""
     recipe = recipe or Recipe()
@@ -220,25 +211,35 @@ def trials_of(recipe: Recipe) -> tuple[list[tuple[Trial, TrialResult]], datetime
     return done, maker.now
 
 
-def rows_by_table(
-    run_id: str, vantage: str, done: Sequence[tuple[Trial, TrialResult]]
-) -> dict[schema.TableName, list[_Row]]:
-    """What `to_table` makes the tables of these trials from."""
-    rows: dict[schema.TableName, list[_Row]] = {"pulls": [], "transfers": [], "trials": []}
+def tables_of(run_id: str, vantage: str, done: Sequence[tuple[Trial, TrialResult]]) -> dict[schema.TableName, pa.Table]:
+    """The tables of these trials, each made at once."""
+    rows: dict[schema.TableName, list[Any]] = {"pulls": [], "transfers": [], "trials": []}
+    places: dict[schema.TableName, list[dict[str, Any]]] = {name: [] for name in rows}
     for trial, result in done:
+        of_trial = {"pulls": result.pulls, "transfers": result.transfers, "trials": [result.record]}
         place = schema.coordinates(run_id, vantage, trial)
-        rows["pulls"] += [_Row(place, pull) for pull in result.pulls]
-        rows["transfers"] += [_Row(place, transfer) for transfer in result.transfers]
-        rows["trials"].append(_Row(place, result.record))
-    return rows
+        for name in rows:
+            rows[name] += of_trial[name]
+            places[name] += [place] * len(of_trial[name])
+    return {name: _table(name, rows[name], places[name]) for name in rows}
+
+
+def _table(name: schema.TableName, rows: list[Any], places: list[dict[str, Any]]) -> pa.Table:
+    """What `to_table` makes of rows that each have a place of their own."""
+    if not rows:
+        return schema.SCHEMAS[name].empty_table()
+    made = schema.to_table(name, rows, places[0])
+    for index, column in enumerate(made.schema):
+        if column.name in places[0]:
+            made = made.set_column(index, column, pa.array([place[column.name] for place in places], column.type))
+    return made
 
 
 def put_compacted(store: ResultStore, run_id: str, vantage: str, done: Sequence[tuple[Trial, TrialResult]]) -> None:
     """What `write_trial` of each and `compact` leave, at once: by way of a part a trial it takes several times as long."""
     numbers = [trial.number for trial, _ in done]
-    for name, rows in rows_by_table(run_id, vantage, done).items():
-        table = schema.conformed(schema.RELAXED[name], schema.to_table(name, rows, {}))
-        store._put(name, run_id, "compacted.parquet", table, numbers)
+    for name, table in tables_of(run_id, vantage, done).items():
+        store._put(name, run_id, "compacted.parquet", schema.conformed(schema.RELAXED[name], table), numbers)
 
 
 def _cells(recipe: Recipe) -> list[Cell]:

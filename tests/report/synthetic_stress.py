@@ -16,11 +16,10 @@ from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
 from pullbench.model.spec import Load
 from pullbench.model.spec_stress import Stress
 from pullbench.report.stored import StoredRun, read_run, rows_of
-from pullbench.store import schema
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
 from pullbench.store.selection import to_frame
-from tests.report.synthetic import RUN_ID, STARTED_AT, put_compacted, rows_by_table
+from tests.report.synthetic import RUN_ID, STARTED_AT, put_compacted, tables_of
 
 _BYTES = 10_000_000
 LONG = Stress(steps=[1, 2, 4, 8, 16, 32])
@@ -65,6 +64,8 @@ class MadeUpStore:
             for _ in range(move.trials):
                 self._add(move)
             done.append(self._maker.truth(move))
+        tables = tables_of(RUN_ID, "office", self._trials)
+        self._frames = {name: to_frame(name, table) for name, table in tables.items()}
 
     def run(self, run_id: str) -> Run:
         return self._maker.run(len(self._trials))
@@ -80,8 +81,7 @@ class MadeUpStore:
     ) -> pd.DataFrame:
         if table == "checks":
             return pd.DataFrame()
-        rows = rows_by_table(RUN_ID, "office", self._trials)[table]
-        return rows_of(to_frame(table, schema.to_table(table, rows, {})))(columns=columns, where=where)
+        return rows_of(self._frames[table].copy(deep=False))(columns=columns, where=where)
 
     def into(self, store: ResultStore) -> ResultStore:
         """The same run in a real store."""

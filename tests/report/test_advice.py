@@ -1,6 +1,7 @@
 """What to do after a run: the most pressing first, and nothing where there is nothing."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -14,10 +15,17 @@ from pullbench.report.stored import StoredRun
 from tests.report.synthetic import Recipe
 
 
-def told(stored: StoredRun, paid: pd.DataFrame | None = None) -> list[Advice]:
+def told(stored: StoredRun) -> list[Advice]:
     cells = tables.cells(stored.pulls, stored.trials)
-    paid = break_evens(stored) if paid is None else paid
-    return advice(stored, cells, curves(stored), warnings(stored, cells), paid)
+    return advice(stored, cells, curves(stored), warnings(stored, cells), break_evens(stored))
+
+
+@pytest.fixture(scope="module")
+def paid_for(full: StoredRun) -> Callable[[pd.DataFrame], list[Advice]]:
+    """What is advised after the full run, were the cache to pay so."""
+    cells = tables.cells(full.pulls, full.trials)
+    levels, unsure = curves(full), warnings(full, cells)
+    return lambda paid: advice(full, cells, levels, unsure, paid)
 
 
 def paying(*verdicts: str) -> pd.DataFrame:
@@ -61,9 +69,9 @@ def test_where_every_setting_had_failures_none_is_recommended(make) -> None:
     ],
 )
 def test_a_cache_is_advised_for_or_against_where_all_settings_agree(
-    full: StoredRun, verdicts: tuple[str, ...], what: list[str]
+    paid_for: Callable[[pd.DataFrame], list[Advice]], verdicts: tuple[str, ...], what: list[str]
 ) -> None:
-    assert [entry.what for entry in told(full, paying(*verdicts)) if "cache" in entry.what.split(" (")[0]] == what
+    assert [entry.what for entry in paid_for(paying(*verdicts)) if "cache" in entry.what.split(" (")[0]] == what
 
 
 def test_few_blocks_ask_for_care(make) -> None:

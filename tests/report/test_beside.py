@@ -4,18 +4,20 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from pullbench.report.beside import cells_csv, write_comparison_beside, write_run_beside
 from pullbench.report.comparison import compare_runs
-from pullbench.report.documents import run_document
 from pullbench.report.stored import read_run
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe, make
 
 
-def test_every_table_the_document_and_a_summary_stand_beside_a_report(store: ResultStore, tmp_path: Path) -> None:
+def test_every_table_the_document_and_a_summary_stand_beside_a_report(
+    store: ResultStore, document: dict[str, Any], tmp_path: Path
+) -> None:
     write_run_beside(store, RUN_ID, tmp_path, page="index.html")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -27,7 +29,7 @@ def test_every_table_the_document_and_a_summary_stand_beside_a_report(store: Res
         "transfers.parquet",
         "trials.parquet",
     ]
-    assert json.loads((tmp_path / "run.json").read_text())["cells"] == run_document(store, RUN_ID)["cells"]
+    assert json.loads((tmp_path / "run.json").read_text())["cells"] == document["cells"]
     assert pq.read_table(tmp_path / "pulls.parquet").num_rows == store.table("pulls", RUN_ID).num_rows
 
 
@@ -43,16 +45,16 @@ def test_a_run_that_is_not_compacted_has_its_finished_trials_in_one_file(tmp_pat
     assert parts.parquet("pulls", RUN_ID) is None
 
 
-def test_the_numbers_of_the_csv_are_those_of_the_document(store: ResultStore) -> None:
-    cells = run_document(store, RUN_ID)["cells"]
+def test_the_numbers_of_the_csv_are_those_of_the_document(document: dict[str, Any]) -> None:
+    cells = document["cells"]
 
     rows = list(csv.DictReader(io.StringIO(cells_csv(cells))))
 
     assert [float(row["median_s"]) for row in rows] == [cell["median_s"] for cell in cells]
 
 
-def test_harmless_makes_no_formula_of_a_name(store: ResultStore) -> None:
-    cell = run_document(store, RUN_ID)["cells"][0]
+def test_harmless_makes_no_formula_of_a_name(document: dict[str, Any]) -> None:
+    cell = document["cells"][0]
     evil = ["=cmd|' /C calc'!A0", "+1+1", "-2", "@SUM(A1)", "\t=1"]
 
     rows = list(csv.reader(io.StringIO(cells_csv([cell | {"engine": text} for text in evil]))))

@@ -42,8 +42,18 @@ def by_name(run: StoredRun) -> dict[tuple[str, str], Agreement]:
     return {(row.quantity, row.line): row.agreement for row in calibration(run).rows}
 
 
-def test_a_run_that_measured_what_was_true_meets_every_goal(right: StoredRun) -> None:
-    rows = {(row["quantity"], row["line"]): row for row in document_of(right)["calibration"]["rows"]}
+@pytest.fixture(scope="module")
+def agreed(right: StoredRun) -> dict[tuple[str, str], Agreement]:
+    return by_name(right)
+
+
+@pytest.fixture(scope="module")
+def document(right: StoredRun) -> dict[str, Any]:
+    return document_of(right)
+
+
+def test_a_run_that_measured_what_was_true_meets_every_goal(document: dict[str, Any]) -> None:
+    rows = {(row["quantity"], row["line"]): row for row in document["calibration"]["rows"]}
     assert {row["verdict"] for row in rows.values()} == {"met"}, rows
     assert rows["round trip", "line-1"]["measured"] == pytest.approx(0.08)
     assert rows["round trip", "line-1"]["reference"] == 0.0805
@@ -61,7 +71,6 @@ def test_a_run_that_measured_what_was_true_meets_every_goal(right: StoredRun) ->
     assert rows["failed pulls", "line-5"]["measured"] == 24
     assert rows["cache hits", "line-7"]["measured"] == 90
     assert rows["layer bytes", "7 servers, each"]["error"] == 0
-    document = document_of(right)
     assert (document["headline"]["status"], document["calibration"]["verdict"]) == ("met", "met")
     assert judgement(document) == (0, "complete")
 
@@ -87,9 +96,9 @@ def test_a_run_that_measured_what_was_true_meets_every_goal(right: StoredRun) ->
     ],
 )
 def test_a_truth_that_was_another_is_a_missed_goal(
-    right: StoredRun, quantity: str, line: str, changes: dict[str, Any]
+    right: StoredRun, agreed: dict[tuple[str, str], Agreement], quantity: str, line: str, changes: dict[str, Any]
 ) -> None:
-    assert by_name(right).get((quantity, line), by_name(right)["layer bytes", "7 servers, each"]).verdict == Verdict.MET
+    assert agreed.get((quantity, line), agreed["layer bytes", "7 servers, each"]).verdict == Verdict.MET
     assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == Verdict.MISSED
 
 
@@ -126,8 +135,10 @@ def test_a_run_that_did_not_come_to_its_end_was_told_nothing_and_shows_nothing(r
     assert (document["calibration"]["verdict"], document["headline"]["status"]) == ("not_shown", "not_shown")
 
 
-def test_the_markdown_has_a_row_a_goal_and_takes_the_place_of_the_old_table(right: StoredRun, tmp_path: Any) -> None:
-    document, page = document_of(right), tmp_path / "calibration.md"
+def test_the_markdown_has_a_row_a_goal_and_takes_the_place_of_the_old_table(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    page = tmp_path / "calibration.md"
     page.write_text(f"before\n{calibration_words.BEGIN}\nTHE LAST ONE\n{calibration_words.END}\nafter\n")
     calibration_words.put_into(page, document)
     text = page.read_text()
@@ -154,15 +165,15 @@ def test_a_file_of_other_content_is_not_taken_for_the_table(tmp_path: Path) -> N
     assert page.read_text() == "# ours\n"
 
 
-def test_what_stands_before_marks_at_the_very_end_of_a_file_stays(right: StoredRun, tmp_path: Path) -> None:
+def test_what_stands_before_marks_at_the_very_end_of_a_file_stays(document: dict[str, Any], tmp_path: Path) -> None:
     page = tmp_path / "ours.md"
     page.write_text(f"# ours\n{calibration_words.BEGIN}\n{calibration_words.END}")
-    calibration_words.put_into(page, document_of(right))
+    calibration_words.put_into(page, document)
     assert page.read_text().startswith(f"# ours\n{calibration_words.BEGIN}\n| quantity")
 
 
-def test_a_new_file_becomes_the_table(right: StoredRun, tmp_path: Any) -> None:
-    calibration_words.put_into(tmp_path / "new.md", document_of(right))
+def test_a_new_file_becomes_the_table(document: dict[str, Any], tmp_path: Path) -> None:
+    calibration_words.put_into(tmp_path / "new.md", document)
     assert (tmp_path / "new.md").read_text().startswith(calibration_words.BEGIN)
 
 
@@ -197,10 +208,7 @@ def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: Store
     assert "off by at most" in page
 
 
-def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(
-    right: StoredRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pullbench.report.figures.style._svg", lambda *given: str(given[2]))
+def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:
     found = calibration(right)
     drawn = figures.calibrated(found)
     assert "round trip of line-1" in drawn and "rate, several at once of line-2" in drawn

@@ -19,6 +19,7 @@ EVERY = {guide.REGION, guide.CONCURRENCY, guide.PROXY, guide.PEERS, guide.SUCCES
 
 
 def made(stored: StoredRun, differences: pd.DataFrame | None = None) -> list[dict[str, Any]]:
+    """The claims of a run; `differences` are its own where none are given."""
     return records(claims(contrasts(stored) if differences is None else differences, stored))
 
 
@@ -30,20 +31,21 @@ def with_mirror(stored: StoredRun) -> StoredRun:
     return dataclasses.replace(stored, spec={**stored.spec, "proxies": [{"name": "cache", "kind": "mirror"}]})
 
 
-def test_every_claim_is_answered_with_its_source(full: StoredRun) -> None:
-    rows = made(with_mirror(full))
+def test_every_claim_is_answered_with_its_source(full: StoredRun, differences: pd.DataFrame) -> None:
+    rows = made(with_mirror(full), differences)
     assert {row["claim"] for row in rows} == EVERY
     assert all(row["source"].startswith("guide, ") and row["where"] for row in rows)
     assert {row["verdict"] for row in rows} <= {guide.HOLDS, guide.DOES_NOT_HOLD, guide.CANNOT_SAY}
 
 
-def test_what_cannot_be_said_tells_what_run_would_say(full: StoredRun, make) -> None:
+def test_what_cannot_be_said_tells_what_run_would_say(full: StoredRun, differences: pd.DataFrame, make) -> None:
     one = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), pulls=2, blocks=2))
-    for rows in (made(with_mirror(full)), made(one)):
+    of_one = made(one)
+    for rows in (made(with_mirror(full), differences), of_one):
         open_ = [row for row in rows if row["verdict"] == guide.CANNOT_SAY]
         assert open_ and all(row["says"] for row in open_)
-    assert {row["claim"] for row in made(one)} == EVERY
-    assert {row["verdict"] for row in made(one)} == {guide.CANNOT_SAY}
+    assert {row["claim"] for row in of_one} == EVERY
+    assert {row["verdict"] for row in of_one} == {guide.CANNOT_SAY}
 
 
 @pytest.mark.parametrize(
@@ -59,31 +61,30 @@ def test_what_cannot_be_said_tells_what_run_would_say(full: StoredRun, make) -> 
     ],
 )
 def test_a_range_holds_where_the_whole_interval_lies_within_it(
-    full: StoredRun, low: float, high: float, verdict: str, says: str
+    full: StoredRun, differences: pd.DataFrame, low: float, high: float, verdict: str, says: str
 ) -> None:
-    differences = contrasts(full)
     regions = differences[differences["factor"] == "registry"].head(1)
     (row,) = about(guide.REGION, made(full, regions.assign(ratio=4.0, low=low, high=high)))
     assert row["verdict"] == verdict
     assert says in row["says"]
 
 
-def test_regions_and_concurrency_have_the_comparisons_own_numbers(full: StoredRun) -> None:
-    differences = contrasts(full)
+def test_regions_and_concurrency_have_the_comparisons_own_numbers(full: StoredRun, differences: pd.DataFrame) -> None:
+    rows = made(full, differences)
     regions = records(differences[differences["factor"] == "registry"])
-    assert [row["measured"] for row in about(guide.REGION, made(full))] == [
+    assert [row["measured"] for row in about(guide.REGION, rows)] == [
         pytest.approx(max(row["ratio"], 1 / row["ratio"])) for row in regions
     ]
     at_once = records(differences[differences["factor"] == "concurrency"])
-    assert [(row["measured"], row["low"], row["high"]) for row in about(guide.CONCURRENCY, made(full))] == [
+    assert [(row["measured"], row["low"], row["high"]) for row in about(guide.CONCURRENCY, rows)] == [
         (1 - row["ratio"], 1 - row["high"], 1 - row["low"]) for row in at_once
     ]
 
 
-def test_success_and_mean_have_the_objectives_own_numbers(full: StoredRun) -> None:
+def test_success_and_mean_have_the_objectives_own_numbers(full: StoredRun, differences: pd.DataFrame) -> None:
     stored = dataclasses.replace(full, spec={**full.spec, "slo": {"success_rate": 0.999, "mean_pull_s": 3.0}})
     scores = whole_run(objectives(stored, tables.cells(stored.pulls, stored.trials)))
-    rows = made(stored)
+    rows = made(stored, differences)
     for claim, score in zip((guide.SUCCESS, guide.MEAN), scores, strict=True):
         (row,) = about(claim, rows)
         assert (row["measured"], row["low"], row["high"]) == (score["measured"], score["low"], score["high"])
@@ -110,22 +111,23 @@ def test_the_targets_are_judged_whatever_the_spec_asks_for(make) -> None:
         ("too_few_samples", "cannot_say"),
     ],
 )
-def test_a_proxy_saves_time_where_the_comparison_says_faster(full: StoredRun, verdict: str, answer: str) -> None:
-    differences = contrasts(full)
+def test_a_proxy_saves_time_where_the_comparison_says_faster(
+    full: StoredRun, differences: pd.DataFrame, verdict: str, answer: str
+) -> None:
     proxies = differences[differences["factor"] == "proxy"].head(1).assign(verdict=verdict)
     (row,) = about(guide.PROXY, made(with_mirror(full), proxies))
     assert row["verdict"] == answer
     assert row["measured"] == pytest.approx(1 - proxies["ratio"].iloc[0])
 
 
-def test_a_forward_proxy_is_no_registry(full: StoredRun) -> None:
+def test_a_forward_proxy_is_no_registry(full: StoredRun, differences: pd.DataFrame) -> None:
     forward = dataclasses.replace(full, spec={**full.spec, "proxies": [{"name": "cache", "kind": "forward"}]})
-    (row,) = about(guide.PROXY, made(forward))
+    (row,) = about(guide.PROXY, made(forward, differences))
     assert row["where"] == "not in this run"
 
 
-def test_peers_need_more_than_one_vantage(full: StoredRun) -> None:
-    (row,) = about(guide.PEERS, made(full))
+def test_peers_need_more_than_one_vantage(full: StoredRun, differences: pd.DataFrame) -> None:
+    (row,) = about(guide.PEERS, made(full, differences))
     assert (row["verdict"], math.isnan(row["measured"])) == ("cannot_say", True)
     assert "every node" in row["says"]
 
@@ -137,15 +139,14 @@ def test_a_run_that_failed_everywhere_has_a_success_rate_and_no_time(make) -> No
     assert {row["verdict"] for row in rows} == {"does_not_hold", "cannot_say"}
 
 
-def test_a_comparison_within_nothing_is_one_over_all_settings(full: StoredRun) -> None:
-    differences = contrasts(full)
+def test_a_comparison_within_nothing_is_one_over_all_settings(full: StoredRun, differences: pd.DataFrame) -> None:
     (row, *_) = about(guide.CONCURRENCY, made(full, differences.assign(within="")))
     assert row["where"] == "all settings"
 
 
-def test_the_section_shows_every_claim_with_its_unit(full: StoredRun) -> None:
-    shown = sections.claimed(claims(contrasts(full), full), full)
-    assert shown.count("<tr") == 1 + len(made(full))
+def test_the_section_shows_every_claim_with_its_unit(full: StoredRun, differences: pd.DataFrame) -> None:
+    shown = sections.claimed(claims(differences, full), full)
+    assert shown.count("<tr") == 1 + len(made(full, differences))
     assert "would say" in shown and "cannot say" in shown and "does not hold" in shown
 
 
@@ -163,8 +164,10 @@ def test_registries_of_one_region_are_no_evidence_about_regions(full: StoredRun)
         ([], False),
     ],
 )
-def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(full: StoredRun, urls: list[str], lab: bool) -> None:
+def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(
+    full: StoredRun, differences: pd.DataFrame, urls: list[str], lab: bool
+) -> None:
     spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
     stored = dataclasses.replace(full, spec=spec)
-    made = sections.claimed(claims(contrasts(full), full), stored)
+    made = sections.claimed(claims(differences, full), stored)
     assert ("nothing about real regions" in made) == lab

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from pullbench.report.comparison import compare_runs
 from pullbench.report.comparison_document import comparison_document
-from pullbench.report.documents import run_document
 from pullbench.report.markdown import comparison_summary, escape_markdown, run_summary
-from pullbench.store.dataset import ResultStore
 from tests.report.conftest import Make
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
 
@@ -28,9 +27,7 @@ def test_a_sentence_reads_as_written_where_nothing_renders_markdown() -> None:
     )
 
 
-def test_a_run_s_summary_has_its_verdict_objectives_and_settings(store: ResultStore) -> None:
-    document = run_document(store, RUN_ID)
-
+def test_a_run_s_summary_has_its_verdict_objectives_and_settings(document: dict[str, Any]) -> None:
     text = run_summary(document)
 
     assert escape_markdown(document["headline"]["title"]) in text

@@ -21,7 +21,15 @@ from pullbench.report.render import (
 )
 from pullbench.report.stored import RESULTS_URL_VARIABLE, open_results
 from pullbench.store.dataset import ResultStore
-from tests.report.synthetic import RUN_ID
+from tests.report import synthetic
+from tests.report.synthetic import RUN_ID, Recipe
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
+    """A run that is there: what it measured is looked at by nobody here."""
+    recipe = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), blocks=1, warmup=0, pulls=2)
+    return synthetic.make(tmp_path_factory.mktemp("small"), recipe)
 
 
 def notebook(path: Path, *cells: dict) -> Path:

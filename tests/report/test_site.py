@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from pullbench.report import site_entries
 from pullbench.report.beside import write_run_beside
 from pullbench.report.documents import run_document
 from pullbench.report.render import trend_folder
-from pullbench.report.site import build_site, stale_trends, without_report
+from pullbench.report.site import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
@@ -34,6 +35,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
     return synthetic.make(folder, replace(evil, started_at=STARTED_AT + timedelta(days=9)))
 
 
+@pytest.fixture(scope="module")
+def site(store: ResultStore, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """The site of runs without a report."""
+    return build_site(store, tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def built(site: Site, tmp_path: Path) -> Path:
+    """A folder in which the site was built once, so that complete runs are known there."""
+    shutil.copyfile(site.page.parent / site_entries.KEPT, tmp_path / site_entries.KEPT)
+    return tmp_path
+
+
 def report(folder: Path, run_id: str) -> None:
     (folder / run_id).mkdir(parents=True)
     (folder / run_id / "index.html").write_text("a report")
@@ -43,18 +57,18 @@ def rows(page: Path) -> list[str]:
     return re.findall(r"<tr>(?:(?!</tr>).)*</tr>", page.read_text().partition("<tbody>")[2], flags=re.DOTALL)
 
 
-def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store: ResultStore, tmp_path: Path) -> None:
-    report(tmp_path, "run-0")
+def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store: ResultStore, built: Path) -> None:
+    report(built, "run-0")
 
-    found = rows(build_site(store, tmp_path).page)
+    found = rows(build_site(store, built).page)
 
     assert [re.search(r"<code>(.*?)</code>", row)[1] for row in found] == ["evil", "run-2", "run-1", "run-0"]  # type: ignore[index]
     assert [re.findall(r'href="([^"]*)"', row) for row in found] == [[], [], [], ["run-0/index.html"]]
     assert "incomplete" in found[1]
 
 
-def test_the_policy_of_the_site_runs_one_script_and_a_hostile_name_is_text(store: ResultStore, tmp_path: Path) -> None:
-    page = build_site(store, tmp_path).page.read_text()
+def test_the_policy_of_the_site_runs_one_script_and_a_hostile_name_is_text(site: Site) -> None:
+    page = site.page.read_text()
 
     assert page.count("<script>") == 1
     assert "‹U+202E›" in page
@@ -62,20 +76,18 @@ def test_the_policy_of_the_site_runs_one_script_and_a_hostile_name_is_text(store
     assert re.search(r"script-src &#x27;sha256-|script-src 'sha256-[A-Za-z0-9+/=]{44}'", page)
 
 
-def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
-    store: ResultStore, tmp_path: Path
-) -> None:
-    found = rows(build_site(store, tmp_path).page)
+def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(site: Site) -> None:
+    found = rows(site.page)
 
     assert ["<polyline" in row for row in found] == [False, True, True, False]
     assert "2 runs: " in found[2]
 
 
-def test_the_site_can_be_built_again_and_says_the_same(store: ResultStore, tmp_path: Path) -> None:
-    report(tmp_path, "run-0")
-    first = build_site(store, tmp_path).page.read_text()
+def test_the_site_can_be_built_again_and_says_the_same(store: ResultStore, built: Path) -> None:
+    report(built, "run-0")
+    first = build_site(store, built).page.read_text()
 
-    assert build_site(store, tmp_path).page.read_text() == first
+    assert build_site(store, built).page.read_text() == first
 
 
 def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
@@ -107,11 +119,11 @@ def test_what_was_told_of_a_finished_run_is_not_reckoned_again(
     assert len(made) > len(first.entries) - 1, "another version may say something else"
 
 
-def test_what_the_site_tells_of_a_run_is_what_its_document_says(store: ResultStore, tmp_path: Path) -> None:
-    for entry in build_site(store, tmp_path).entries:
+def test_what_the_site_tells_of_a_run_is_what_its_document_says(store: ResultStore, site: Site) -> None:
+    for entry in site.entries:
         document = run_document(store, entry.run_id)
         assert entry.said == site_entries._of(document["headline"], document["cells"])
-        assert json.loads((tmp_path / "runs.json").read_text())["pullbench"]
+    assert json.loads((site.page.parent / "runs.json").read_text())["pullbench"]
 
 
 def test_a_document_of_an_earlier_state_of_the_run_is_made_anew(store: ResultStore, tmp_path: Path) -> None:
@@ -123,11 +135,11 @@ def test_a_document_of_an_earlier_state_of_the_run_is_made_anew(store: ResultSto
     assert json.loads((tmp_path / "run-0" / "run.json").read_text())["status"] == "complete"
 
 
-def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: ResultStore, tmp_path: Path) -> None:
-    report(tmp_path, "run-1")
-    build_site(store, tmp_path, url="https://reports.example.com/pulls/")
+def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: ResultStore, built: Path) -> None:
+    report(built, "run-1")
+    build_site(store, built, url="https://reports.example.com/pulls/")
 
-    root = ElementTree.fromstring((tmp_path / "feed.xml").read_text())
+    root = ElementTree.fromstring((built / "feed.xml").read_text())
 
     ids = [entry.text for entry in root.findall("a:entry/a:id", ATOM)]
     assert ids == [f"urn:pullbench:run:{run}" for run in ("evil", "run-2", "run-1", "run-0")]

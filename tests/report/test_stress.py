@@ -11,7 +11,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.ramp import EndReason
 from pullbench.model.spec_stress import Stress
 from pullbench.report import stress_sections, stress_words
-from pullbench.report.documents import run_document
+from pullbench.report.documents import document_of, run_document
 from pullbench.report.figures.load import course_over_time, load_curve
 from pullbench.report.markdown import run_summary
 from pullbench.report.site import build_site
@@ -35,6 +35,12 @@ def broken() -> StoredRun:
 @pytest.fixture(scope="module")
 def found(broken: StoredRun) -> Stressed:
     return stressed(broken)
+
+
+@pytest.fixture(scope="module")
+def of_a_rate() -> StoredRun:
+    """Four slots of 0.1 s serve 40 pulls a second."""
+    return synthetic_stress.stored(Service(stress=RATE))
 
 
 def words(service: Service) -> tuple[str, str, str]:
@@ -140,13 +146,11 @@ def test_a_test_that_was_stopped_says_why() -> None:
     assert "It was stopped before its end: budget.bytes: 1.00 GB of 1.00 GB used after trial 5." in sentence
 
 
-def test_a_rate_is_judged_by_what_arrives_and_what_comes_through() -> None:
-    """Four slots of 0.1 s serve 40 pulls a second."""
-    stored = synthetic_stress.stored(Service(stress=RATE))
-    found = stressed(stored)
+def test_a_rate_is_judged_by_what_arrives_and_what_comes_through(of_a_rate: StoredRun) -> None:
+    found = stressed(of_a_rate)
     assert (found.held, found.broke) == (40, 80)
     assert found.knee == 40
-    assert stress_words.headline(found, stored).title == "Holds up to 40 pulls a second, breaks at 80"
+    assert stress_words.headline(found, of_a_rate).title == "Holds up to 40 pulls a second, breaks at 80"
 
 
 def test_a_rate_that_does_not_come_through_says_how_much_does() -> None:
@@ -182,9 +186,8 @@ def test_a_step_that_a_resume_measured_again_counts_once() -> None:
     assert list(found.up["step"].head(2)) == [0, 2]
 
 
-def test_the_document_has_what_the_report_says(found: Stressed) -> None:
-    store = MadeUpStore(Service(stress=LONG))
-    document = run_document(store, RUN_ID)
+def test_the_document_has_what_the_report_says(broken: StoredRun, found: Stressed) -> None:
+    document = document_of(broken)
     stress = document["stress"]
     assert (stress["held"], stress["broke"], stress["end"], stress["judged_load"]) == (8, 16, "broke", 8)
     assert stress["knee"] == found.knee
@@ -239,14 +242,14 @@ def svgs(markup: str) -> list[ElementTree.Element]:
     return [ElementTree.fromstring(svg.replace("<svg ", linked, 1)) for svg in found]
 
 
-@pytest.mark.parametrize("service", [Service(), Service(stress=RATE)])
-def test_the_pictures_are_whole_and_say_what_they_show(service: Service) -> None:
-    stored = synthetic_stress.stored(service)
+def test_the_pictures_are_whole_and_say_what_they_show(of_a_rate: StoredRun) -> None:
+    stored = synthetic_stress.stored(Service())
     seen = stressed(stored)
     curve, over_time = load_curve(seen, 0.3), course_over_time(course(stored), seen, 0.3)
-    assert len(svgs(curve)) == len(svgs(over_time)) == 2
+    of_rates = load_curve(stressed(of_a_rate), 0.3)
+    assert len(svgs(curve)) == len(svgs(of_rates)) == len(svgs(over_time)) == 2
     assert "Dashed: the mean pull time that is asked, 300 ms." in curve
-    assert ("Grey line: what was offered" in curve) is (service.stress is RATE)
+    assert "Grey line: what was offered" not in curve and "Grey line: what was offered" in of_rates
     assert "No pull failed." in over_time
 
 

@@ -194,7 +194,8 @@ def planned(stored: StoredRun, trials: int) -> StoredRun:
 
 @pytest.mark.parametrize("status", ["incomplete", "running", "complete", "failed"])
 def test_a_run_that_lacks_trials_says_so_whatever_its_status(make, status: str) -> None:
-    said = headline(planned(with_slo(make(small(status=status)), mean_pull_s=30.0), 40))
+    stored = planned(with_slo(make(small()), mean_pull_s=30.0), 40)
+    said = headline(dataclasses.replace(stored, run=dataclasses.replace(stored.run, status=status)))
     assert "the run is incomplete, 12 of 40 trials are in it" in said.sentence
     assert said.title == "Every objective met so far (run incomplete: 12 of 40 trials)"
     assert said.status == "not_shown"

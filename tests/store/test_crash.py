@@ -92,6 +92,19 @@ def emptied(store: ResultStore) -> None:
             store.files._fs.rm(store.files._full(name), recursive=True)
 
 
+def kept(store: ResultStore) -> dict[str, bytes]:
+    """Every file of a store, to put it back as it was."""
+    disk = store.files._fs
+    return {path: disk.cat_file(path) for name in TABLES for path in disk.find(store.files._full(f"{name}/{RUN_ID}"))}
+
+
+def put_back(store: ResultStore, files: dict[str, bytes]) -> None:
+    emptied(store)
+    for path, content in files.items():
+        store.files._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        store.files._fs.pipe_file(path, content)
+
+
 def expected(*trials: int) -> dict[str, list[int]]:
     """The trial of each row that there should be."""
     return {
@@ -107,10 +120,10 @@ def trials_of(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[int]]:
 
 def test_the_trials_part_comes_last_so_a_trial_that_is_killed_is_there_whole_or_not_at_all(store: ResultStore) -> None:
     ends = []
+    write(store, 0)
+    before, files = everything(store), kept(store)
     for step in count():
-        emptied(store)
-        write(store, 0)
-        before = everything(store)
+        put_back(store, files)
         killed = killed_at(step, lambda: write(store, 1))
         after = everything(store)
         stored = sorted(store.finished_trials(RUN_ID))
@@ -132,13 +145,13 @@ def test_the_trials_part_comes_last_so_a_trial_that_is_killed_is_there_whole_or_
 
 @pytest.mark.parametrize("earlier", [0, 1])
 def test_a_killed_compaction_neither_doubles_nor_loses_a_row(store: ResultStore, earlier: int) -> None:
+    for number in range(2):
+        if number == earlier:
+            store.compact(RUN_ID)
+        write(store, number)
+    before, files = everything(store), kept(store)
     for step in count():
-        emptied(store)
-        for number in range(2):
-            if number == earlier:
-                store.compact(RUN_ID)
-            write(store, number)
-        before = everything(store)
+        put_back(store, files)
         killed = killed_at(step, lambda: store.compact(RUN_ID))
         assert everything(store) == before, step
         assert store.finished_trials(RUN_ID) == {0, 1}
@@ -174,11 +187,12 @@ def test_a_reader_at_any_point_of_a_compaction_sees_every_row_once(store: Result
 def test_a_reader_that_a_compaction_overtakes_at_any_point_sees_every_row_once(
     store: ResultStore, name: TableName
 ) -> None:
+    for number in range(2):
+        write(store, number)
+    before, files = rows(store, name), kept(store)
     for step in count():
-        emptied(store)
-        for number in range(2):
-            write(store, number)
-        before, calls, overtaken = rows(store, name), count(), False
+        put_back(store, files)
+        calls, overtaken = count(), False
 
         def overtake(calls: Iterator[int] = calls, step: int = step) -> None:
             nonlocal overtaken
@@ -213,9 +227,10 @@ def test_finished_trials_stay_finished_while_they_are_compacted(store: ResultSto
 
 
 def test_a_trial_that_ends_at_any_point_of_a_compaction_is_there_once(disk: ResultStore) -> None:
+    write(disk, 0)
+    files = kept(disk)
     for step in count():
-        emptied(disk)
-        write(disk, 0)
+        put_back(disk, files)
         calls, ended = count(), False
 
         def end(calls: Iterator[int] = calls, step: int = step) -> None:
@@ -235,9 +250,10 @@ def test_a_trial_that_ends_at_any_point_of_a_compaction_is_there_once(disk: Resu
 
 
 def test_a_trial_that_ends_while_a_table_is_read_is_in_it_whole_or_not_at_all(disk: ResultStore) -> None:
+    write(disk, 0)
+    files = kept(disk)
     for step in count():
-        emptied(disk)
-        write(disk, 0)
+        put_back(disk, files)
         calls, ended = count(), False
 
         def end(calls: Iterator[int] = calls, step: int = step) -> None:

@@ -19,7 +19,7 @@ from tasks import notify
 from tasks.notify import Notices
 from tests.report.synthetic import STARTED_AT, Recipe, make
 
-BASE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4), failure_rate=0.0)
+BASE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4), pulls=4, failure_rate=0.0)
 LATER = replace(BASE, run_id="20270101T030000Z-0001", seed=8)
 
 
