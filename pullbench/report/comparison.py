@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
@@ -17,7 +18,7 @@ from pullbench.report.differences import Difference, differences, other_machine
 from pullbench.report.stored import StoredRun, records
 from pullbench.report.tables import CellRows, by_block, cells
 from pullbench.stats.compare import Blocks, Comparison, Verdict, compare_unpaired, holm
-from pullbench.stats.summary import CONFIDENCE, median
+from pullbench.stats.summary import CONFIDENCE
 
 COLUMNS = [
     *(*FACTORS, "region", "engine_kind"),
@@ -163,4 +164,4 @@ def _pooled(sides: Sequence[Blocks]) -> Blocks:
 
 
 def _log_medians(sides: Sequence[Blocks], block: int) -> Iterator[float]:
-    return (math.log(max(median(blocks[block]), _LEAST_S)) for blocks in sides)
+    return (math.log(max(float(np.median(blocks[block])), _LEAST_S)) for blocks in sides)

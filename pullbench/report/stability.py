@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pullbench.report import busy, numbers
@@ -10,7 +11,7 @@ from pullbench.report.stored import StoredRun, records
 from pullbench.report.tables import CellRows, Rows, by_block, label, trials_over_time, varying
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
-from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed, median
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
 
 ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
@@ -67,7 +68,7 @@ def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
     trials = trials_over_time(stored.pulls, stored.trials)
     counted = trials[~trials["warmup"].astype(bool) & trials["ratio"].notna()]
     ratios = by_block(counted["ratio"], counted["block"])
-    shared = {block: median(values) for block, values in ratios.items()}
+    shared = {block: float(np.median(values)) for block, values in ratios.items()}
     found = stability.drift(shared)
     if found is not None and found.p < 1 - CONFIDENCE and not 1 / (1 + MARGIN) <= found.ratio <= 1 + MARGIN:
         way = "longer" if found.ratio > 1 else "shorter"
@@ -82,7 +83,7 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[st
     found = []
     for name, fine in zip(names, cells, strict=True):
         blocks = by_block(fine["latency_s"], fine["block"])
-        odd = stability.odd_block({block: median(values) for block, values in blocks.items()})
+        odd = stability.odd_block({block: float(np.median(values)) for block, values in blocks.items()})
         if odd is not None:
             found.append((name, odd, len(blocks)))
     for (name, odd, n), p in zip(found, holm([odd.p for _, odd, _ in found]), strict=True):
@@ -105,7 +106,7 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
     if len(late):
         says = (
             f"{len(late)} of {numbers.count(len(times), 'pull')} started late, in the median by "
-            f"{numbers.seconds(median(late))}: as many as are allowed at once were under way"
+            f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
     if busy.is_busy(cell):

@@ -9,7 +9,6 @@ value that could be wrong. The knee is the fewest at once within the margin, and
 Classification and Regression Trees, 1984, 3.4.3), of the best.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ MIN_LEVELS = 4
 _RESAMPLES = 1000
 _MISFIT_AT_MOST = 0.10
 """A law that is off by more than this anywhere is no description, whatever the noise."""
-_NO_GAIN = 1e-12
-"""A column that explains no more than this explains rounding alone."""
+_ROUNDING = 1e-12
+"""A contention or coherency no greater than this is the arithmetic's: no peak is told of it."""
 _TAILS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
 
 _Table = NDArray[np.float64]
@@ -197,13 +196,12 @@ def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw
     as_measured = np.vstack([means, others])
     if len(concurrencies) < MIN_LEVELS:
         return None, NoLaw.TOO_FEW_LEVELS, as_measured
-    fits = fitted(concurrencies, as_measured)
-    curves = _predicted(concurrencies, fits)
-    off = float(np.abs(curves[0] - means).max())
+    rate_of_one, contention, coherency = _fit(concurrencies, means)
+    off = float(np.abs(_predicted(concurrencies, rate_of_one, contention, coherency) - means).max())
     if off > max(math.log1p(_MISFIT_AT_MOST), 3 * _standard_error(table)):
         return None, NoLaw.MISFIT, as_measured
-    rate_of_one, contention, coherency = fits[0].tolist()
-    low, high = np.quantile(fits[1:, 1:], _TAILS, axis=0)
+    fits = [(rate_of_one, contention, coherency), *(_fit(concurrencies, other) for other in others)]
+    low, high = np.quantile([fit[1:] for fit in fits[1:]], _TAILS, axis=0)
     law = Law(
         rate_of_one=rate_of_one,
         contention=contention,
@@ -215,45 +213,26 @@ def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw
         peak=math.sqrt((1 - contention) / coherency) if coherency > 0 and contention < 1 else None,
         misfit=math.expm1(off),
     )
-    return law, None, curves
+    return law, None, np.array([_predicted(concurrencies, *fit) for fit in fits])
 
 
-def fitted(concurrencies: Sequence[int], curves: _Table) -> _Table:
-    """By curve, λ, σ and κ that come nearest to its rates, distances counted as shares of them: a row each."""
+def _fit(concurrencies: Sequence[int], means: _Table) -> tuple[float, float, float]:
+    """λ, σ and κ that come nearest to the rates, distances counted as shares of them."""
+    from scipy.optimize import nnls
+
     n = np.asarray(concurrencies, dtype=np.float64)
-    shares = np.exp(curves) / n
-    parts = _non_negative(np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1) * shares[:, :, None])
+    share = np.exp(means) / n
+    design = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1) * share[:, None]
+    (alone, waiting, crosstalk), _ = nnls(design, np.ones_like(n))
     # Without a share of its own the first pull would take no time: then all of it is waiting.
-    alone = np.maximum(parts[:, 0], 1e-12)
-    return np.stack([1 / alone, parts[:, 1] / alone, parts[:, 2] / alone], axis=1)
+    alone = max(float(alone), 1e-12)
+    contention, coherency = (share if share > _ROUNDING else 0.0 for share in (waiting / alone, crosstalk / alone))
+    return 1 / alone, float(contention), float(coherency)
 
 
-def _non_negative(designs: _Table) -> _Table:
-    """Of each design the coefficients, none below zero, that bring its rows nearest to 1; the designs are fitted at once.
-
-    The solution is the plain least-squares one of those columns whose coefficients are above zero. Of so few columns every
-    choice can be tried, and the nearest without a negative one is it. Columns are brought to one length first: then their
-    products lose no digits.
-    """
-    lengths = np.linalg.norm(designs, axis=1, keepdims=True)
-    columns = (designs / lengths).swapaxes(1, 2)
-    products, sums = columns @ columns.swapaxes(1, 2), columns.sum(axis=2)
-    best, most = np.zeros_like(sums), np.zeros(len(sums))
-    for chosen in (list(some) for size in (1, 2, 3) for some in itertools.combinations(range(sums.shape[1]), size)):
-        found = np.linalg.solve(products[:, chosen][:, :, chosen], sums[:, chosen, None])[:, :, 0]
-        # What a least-squares solution takes off the sum of squares: the most is the nearest.
-        explained = (found * sums[:, chosen]).sum(axis=1)
-        better = (found >= 0).all(axis=1) & (explained > most + _NO_GAIN)
-        most[better], best[better] = explained[better], 0.0
-        best[np.ix_(better, chosen)] = found[better]
-    parts: _Table = best / lengths[:, 0]
-    return parts
-
-
-def _predicted(concurrencies: Sequence[int], fits: _Table) -> _Table:
-    """The logarithms of the law's rates, a row a fit."""
+def _predicted(concurrencies: Sequence[int], rate_of_one: float, contention: float, coherency: float) -> _Table:
+    """The logarithms of the law's rates."""
     n = np.asarray(concurrencies, dtype=np.float64)
-    rate_of_one, contention, coherency = (fits[:, [index]] for index in range(3))
     rates: _Table = np.log(rate_of_one * n / (1 + contention * (n - 1) + coherency * n * (n - 1)))
     return rates
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, median
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS
 
 OUTLYING_Z = 3.5
 """A modified z-score beyond this is an outlier: Iglewicz and Hoaglin's."""
@@ -95,7 +95,7 @@ def centred(values: _Sequence, blocks: _Sequence, images: _Sequence) -> _Values:
     for groups in (np.asarray(images), np.asarray(blocks)):
         for group in np.unique(groups):
             mine = groups == group
-            logs[mine] -= median(logs[mine])
+            logs[mine] -= np.median(logs[mine])
     return logs
 
 
@@ -104,20 +104,17 @@ def drift(medians: Mapping[int, float]) -> Drift | None:
 
     Least squares on the logarithms, with Student's t for slope and interval.
     """
-    from scipy.special import stdtr, stdtrit
+    from scipy.stats import linregress, t
 
     blocks = sorted(block for block, value in medians.items() if value > 0)
     logs = np.log([medians[block] for block in blocks])
     if len(blocks) <= MIN_BLOCKS or float(np.ptp(logs)) <= _NO_SPREAD:
         return None
-    along, off, freedom = np.array(blocks) - np.mean(blocks), logs - logs.mean(), len(blocks) - 2
-    spread, slope = float(along @ along), float(along @ off) / float(along @ along)
-    error = math.sqrt(max(0.0, float(off @ off) - slope * float(along @ off)) / freedom / spread)
-    half = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
-    p = 2 * float(stdtr(freedom, -abs(slope) / error)) if error > 0 else 0.0
-    span = blocks[-1] - blocks[0]
+    line, span = linregress(blocks, logs), blocks[-1] - blocks[0]
+    half = float(t.ppf(0.5 + CONFIDENCE / 2, len(blocks) - 2)) * float(line.stderr)
+    slope = float(line.slope)
     ratio, low, high = (math.exp(span * value) for value in (slope, slope - half, slope + half))
-    return Drift(ratio=ratio, low=low, high=high, p=p, blocks=len(blocks))
+    return Drift(ratio=ratio, low=low, high=high, p=float(line.pvalue), blocks=len(blocks))
 
 
 def outliers(residuals: Sequence[float] | _Values) -> Outliers | None:
@@ -125,11 +122,10 @@ def outliers(residuals: Sequence[float] | _Values) -> Outliers | None:
     values = np.asarray(residuals, dtype=np.float64)
     if len(values) < OUTLIERS_FROM_PULLS:
         return None
-    middle = median(values)
-    off = np.abs(values - middle)
-    spread = median(off)
+    off = np.abs(values - np.median(values))
+    spread = float(np.median(off))
     beyond = (off * _MAD_TO_Z > OUTLYING_Z * spread) & (off >= math.log1p(NOTABLE))
-    farthest = float(values[np.argmax(off)]) - middle
+    farthest = float(values[np.argmax(off)] - np.median(values))
     return Outliers(count=int(np.count_nonzero(beyond)), n=len(values), farthest=math.exp(farthest))
 
 
@@ -138,7 +134,7 @@ def odd_block(medians: Mapping[int, float]) -> OddBlock | None:
 
     A caller that looks at many cells corrects p before it says anything.
     """
-    from scipy.special import stdtr
+    from scipy.stats import t
 
     blocks = sorted(block for block, value in medians.items() if value > 0)
     n, logs = len(blocks), np.log([medians[block] for block in blocks])
@@ -148,7 +144,7 @@ def odd_block(medians: Mapping[int, float]) -> OddBlock | None:
     score = float(abs(logs[at] - logs.mean()) / np.std(logs, ddof=1))
     # What is left of the greatest score that n values can have; none where the others are all equal.
     left = (n - 1) ** 2 - n * score**2
-    p = 2 * n * float(stdtr(n - 2, -score * math.sqrt(n * (n - 2) / left))) if left > _NO_SPREAD else 0.0
+    p = 2 * n * float(t.sf(score * math.sqrt(n * (n - 2) / left), n - 2)) if left > _NO_SPREAD else 0.0
     ratio = math.exp(float(logs[at] - np.delete(logs, at).mean()))
     return OddBlock(block=blocks[at], ratio=ratio, p=min(1.0, p))
 

@@ -59,13 +59,6 @@ def values_needed(q: float) -> int:
     return 1 if q <= 50 else math.ceil(round(200 / (100 - q), 6))
 
 
-def median(values: Sequence[float] | NDArray[np.float64]) -> float:
-    """The median of at least one value, all of them known: numpy's, without its detours, for blocks are small and many."""
-    ordered = np.sort(values)
-    middle = len(ordered) // 2
-    return float(ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
-
-
 def percentile(values: Sequence[float | None], q: float) -> float | None:
     """The q-th percentile (0 < q < 100), or None where n is too small to carry it.
 
@@ -83,7 +76,7 @@ def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
     logarithm, and mean and interval are those of the medians themselves, with no bound below zero.
     """
     seen = [block for block in map(_seen, by_block) if len(block)]
-    return _estimate(list(map(median, seen)), sum(map(len, seen)))
+    return _estimate([float(np.median(block)) for block in seen], sum(map(len, seen)))
 
 
 def blocks_needed(by_block: Sequence[Sequence[float | None]], margin: float) -> int | None:
@@ -91,7 +84,7 @@ def blocks_needed(by_block: Sequence[Sequence[float | None]], margin: float) -> 
 
     None under 3 blocks with a value above zero: their spread is not known. At least 3, and no more than 10,000 is told.
     """
-    medians = [median(block) for block in map(_seen, by_block) if len(block)]
+    medians = [float(np.median(block)) for block in map(_seen, by_block) if len(block)]
     logs = np.log([median for median in medians if median > 0])
     if len(logs) < MIN_BLOCKS:
         return None

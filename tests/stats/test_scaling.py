@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import nnls
 
-from pullbench.stats.scaling import NoLaw, fitted, scaling
+from pullbench.stats.scaling import NoLaw, scaling
 
 LEVELS = (1, 2, 4, 8, 16)
 STEADY = settings(deadline=None, derandomize=True, database=None, max_examples=25)
@@ -62,17 +61,11 @@ def test_a_law_without_noise_is_found_to_the_digit() -> None:
     assert found.misfit == pytest.approx(0.0, abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    "truth", [law(0.1, 0.002), law(0.0, 0.01), law(0.3, 0.0), {1: 1.0, 2: 3.0, 4: 9.0, 8: 9.0, 16: 20.0}]
-)
-def test_the_fit_is_the_one_of_non_negative_least_squares(truth: dict[int, float]) -> None:
-    n, rates = np.array(LEVELS, dtype=float), np.log([truth[level] for level in LEVELS])
-    noisy = rates + np.random.default_rng(4).normal(0, 0.2, (30, len(LEVELS)))
-    for curve_of_rates, found in zip(noisy, fitted(LEVELS, noisy), strict=True):
-        design = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1) * (np.exp(curve_of_rates) / n)[:, None]
-        (alone, *others), _ = nnls(design, np.ones_like(n))
-        alone = max(alone, 1e-12)
-        assert found.tolist() == pytest.approx([1 / alone, *(other / alone for other in others)], abs=1e-9)
+@pytest.mark.parametrize("contention", [0.0, 0.79, 0.87])
+def test_a_coherency_that_is_none_but_for_rounding_makes_no_peak(contention: float) -> None:
+    found = scaling(curve(law(contention, 0.0), noise=0.0)).law
+    assert found is not None
+    assert (found.coherency, found.peak) == (0.0, None)
 
 
 def test_what_is_no_law_is_not_fitted() -> None:

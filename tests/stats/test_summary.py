@@ -16,7 +16,6 @@ from pullbench.stats.summary import (
     Estimate,
     blocks_needed,
     mean_interval,
-    median,
     median_estimate,
     percentile,
     values_needed,
@@ -44,13 +43,6 @@ def test_percentiles_interpolate_linearly() -> None:
     assert percentile([1.0, 2.0], 50) == 1.5
     assert percentile([float(value) for value in range(1, 22)], 90) == 19.0
     assert percentile([float(value) for value in range(1, 21)], 90) == pytest.approx(18.1)
-
-
-@pytest.mark.parametrize(
-    "values", [[3.0], [4.0, 1.0], [5.0, 1.0, 2.0], [0.1, 0.7, 0.2, 0.3], np.array([9.0, 8.0, 1.0])]
-)
-def test_a_median_is_numpys(values: Sequence[float]) -> None:
-    assert median(values) == np.median(values)
 
 
 @STEADY
