@@ -87,7 +87,7 @@ class ShellProgress:
             f"preflight: {passed} passed" + "".join(f", {number} {status}" for status, number in by_status.items())
         )
         if counted:
-            self._console.print(findings_view(counted))
+            self._console.print(findings_view(counted), soft_wrap=not self._console.is_terminal)
 
     def measured(self, _trial: Trial, result: TrialResult) -> None:
         self._done += 1
@@ -187,10 +187,11 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
 
 def print_verdict(console: Console, document: dict[str, Any]) -> None:
     """The verdict of a run's document, and how each objective fared: in the words of the report."""
+    soft = not console.is_terminal
     console.print(plain(document["headline"]["title"]), style="bold")
-    console.print(plain(document["headline"]["sentence"]))
+    console.print(plain(document["headline"]["sentence"]), soft_wrap=soft)
     if document["kind"] != "stress" and (line := busy.notice(document["cells"])) is not None:
-        console.print(plain(f"Note: {line}."), style="yellow")
+        console.print(plain(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()
         console.print(objectives_table(document["slo"]))

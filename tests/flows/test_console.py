@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.console import ShellProgress, cells_table, print_stopping_findings, print_verdict
+from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers
 from pullbench.report.documents import run_document
@@ -101,7 +102,7 @@ def test_findings_that_stopped_a_run_are_printed_with_what_to_do(document: dict[
 
 
 def test_a_run_without_objectives_has_no_table_of_them(document: dict[str, Any]) -> None:
-    assert "asked" not in verdict(document | {"slo": []}).splitlines()[-1]
+    assert not any(line.startswith("objective ") for line in verdict(document | {"slo": []}).splitlines())
 
 
 def test_a_hostile_name_is_no_markup_and_steers_no_terminal(document: dict[str, Any]) -> None:
@@ -116,3 +117,20 @@ def test_a_note_is_one_line_where_there_is_no_terminal(terminal: bool, lines: in
     ShellProgress(console).note("step 0, up: 1 pull at once: mean pull 153 ms, held")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("\n") == lines
+
+
+@pytest.mark.parametrize(("terminal", "whole"), [(False, True), (True, False)])
+def test_what_preflight_found_can_be_copied_from_the_log_of_a_run(terminal: bool, whole: bool) -> None:
+    console = Console(file=io.StringIO(), width=40, highlight=False, force_terminal=terminal)
+    remedy = "`sudo sh -c 'a command that is longer than any line of a narrow terminal' && systemctl reload docker`"
+    failed = Finding(
+        check="tcp", target="eu", status=Status.FAIL, observed="saw " * 30, expected="better", remedy=remedy
+    )
+    ShellProgress(console).checked([failed])
+    assert (remedy in console.file.getvalue()) is whole  # type: ignore[attr-defined]
+
+
+def test_the_headline_is_one_line_where_there_is_no_terminal(document: dict[str, Any]) -> None:
+    console = Console(file=io.StringIO(), width=40, highlight=False)
+    print_verdict(console, document)
+    assert document["headline"]["sentence"] in console.file.getvalue()  # type: ignore[attr-defined]
