@@ -266,6 +266,7 @@ def _leave(code: int) -> NoReturn:
     What is to be kept is on the disk by now, and child processes end with their lifelines.
     """
     if not interruption.hurried():
+        interruption.done(code)
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -46,7 +46,7 @@ def test_an_interruption_that_prefect_took_for_itself_and_replaced_is_an_interru
     def stopped_between_two_steps() -> None:
         try:
             os.kill(os.getpid(), number)
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             raise ValueError("Task run is not set")  # noqa: B904  (as Prefect does: without a cause)
 
     with pytest.raises(KeyboardInterrupt), interruption.kept(), capture_sigterm():
@@ -77,3 +77,15 @@ def test_a_run_whose_flow_took_the_interruption_for_an_error_says_how_to_go_on(m
 
     with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`"):
         measure.told(invocation, call, as_json=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_after_the_end_of_a_command_takes_nothing_of_its_exit_code(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left then is Prefect's farewell, and a traceback in it would say that something went wrong."""
+    codes: list[int] = []
+    monkeypatch.setattr(interruption, "_exit", codes.append)
+    interruption.done(1)
+    os.kill(os.getpid(), number)
+    assert codes == [1]
