@@ -256,7 +256,8 @@ def _end_at_once(text: str) -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    say(text)
+    if text:  # of a call without a command there is none: its help was shown
+        say(text)
     _leave(code)
 
 
