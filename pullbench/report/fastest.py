@@ -103,11 +103,7 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
             f"; take it as a hint, for {numbers.count(int(cell['blocks']), 'block')} {verb} no interval "
             f"({ENOUGH_BLOCKS} do)"
         )
-    if looked := int((chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]).sum()):
-        said += (
-            f"; left out {'is' if looked == 1 else 'are'} {numbers.count(looked, 'setting')} that looked faster, with "
-            "failures, wrong cache states or a client at its limit"
-        )
+    said += _left_out(chosen[chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]])
     if cell["found_cached"]:
         said += f"; {numbers.count(int(cell['found_cached']), 'pull')} that should have been cold found layers"
     if cell["proxy_other"]:
@@ -115,4 +111,18 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
         said += f"; the mirror was not {cell['proxy_cache']} in {trials} that should have found it so"
     if busy.is_busy(cell):
         said += f"; {busy.says(cell)}, so the registry may be faster than that"
+    elif held_back := sum(busy.is_busy(row) and busy.kind(row) == "client_busy" for row in records(chosen)):
+        may = "another setting" if held_back == 1 else f"{held_back} other settings"
+        said += f"; {may} may be faster than {'it looks' if held_back == 1 else 'they look'}, for there the client was at its limit"
     return said
+
+
+def _left_out(faster: pd.DataFrame) -> str:
+    """The settings that looked faster and cannot be the winner, with the reasons that there are."""
+    if faster.empty:
+        return ""
+    failed = bool((faster["succeeded"] < faster["pulls"]).any())
+    other = bool((faster["found_cached"] > 0).any() or (faster["proxy_other"] > 0).any())
+    reasons = " or ".join([*(["failures"] if failed else []), *(["wrong cache states"] if other else [])])
+    left = "is" if len(faster) == 1 else "are"
+    return f"; left out {left} {numbers.count(len(faster), 'setting')} that looked faster, with {reasons}"
