@@ -9,8 +9,10 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report import busy, fleet, numbers, tables
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
+from pullbench.report.objectives import objectives
 from pullbench.report.sections import p_value, pill
 from pullbench.report.stored import StoredRun, records
+from pullbench.report.verdicts import Headline, headline
 from pullbench.stats.compare import Verdict
 
 _MOST_NODES = 10
@@ -23,7 +25,9 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
     run = stored.run
     failed = int((cells["pulls"] - cells["succeeded"]).sum()) if len(cells) else 0
     whole = len(stored.trials) >= run.trials_planned
-    kind = "bad" if cells.empty or not cells["succeeded"].sum() else "warn" if failed or not whole else "good"
+    judged = _objectives(stored)
+    bad = cells.empty or not cells["succeeded"].sum() or (judged is not None and judged.status == "missed")
+    kind = "bad" if bad else "warn" if failed or not whole or (judged and judged.status == "partly") else "good"
     members = stored.environment.get("fleet") or {}
     facts = [
         f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -42,10 +46,18 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
             tag("p", _said(cells)),
+            tag("p", f"{judged.title}.") if judged is not None else "",
             class_=f"verdict {kind}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts if fact), tag("li", tag("code", run.run_id)), class_="facts"),
     )
+
+
+def _objectives(stored: StoredRun) -> Headline | None:
+    """How the spec's objectives fared, as in every report; None where it has none, or nothing was measured."""
+    table = tables.cells(stored.pulls, stored.trials)
+    wanted = any(target is not None for target in stored.slo.values()) and len(table)
+    return headline(stored, table, objectives(stored, table)) if wanted else None
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:

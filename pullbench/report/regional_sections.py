@@ -54,12 +54,19 @@ def _ends(cells: pd.DataFrame) -> str:
     ordered = records(known.sort_values("median_s", kind="stable"))
     first, last = ordered[0], ordered[-1]
     if len(known) == 1:
-        return f"A median pull takes {numbers.seconds(first['median_s'])}."
+        return f"A median pull takes {_time(first)}."
     times = numbers.ratio(last["median_s"] / first["median_s"])
     return (
-        f"The shortest median pull is {_way(first)}: {numbers.seconds(first['median_s'])}; the longest "
-        f"{_way(last)}: {numbers.seconds(last['median_s'])}, {times} as long."
+        f"The shortest median pull is {_way(first)}: {_time(first)}; the longest "
+        f"{_way(last)}: {_time(last)}, {times} as long."
     )
+
+
+def _time(cell: Mapping[str, Any]) -> str:
+    """A median with its interval, where there were blocks enough: two medians alone would say more than is known."""
+    span = numbers.seconds_range(cell["median_low_s"], cell["median_high_s"])
+    told = "" if span == numbers.NOT_KNOWN else f" (95% interval {span})"
+    return f"{numbers.seconds(cell['median_s'])}{told}"
 
 
 def _way(cell: Mapping[str, Any]) -> str:

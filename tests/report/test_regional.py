@@ -122,6 +122,12 @@ def test_that_all_answered_is_said_in_words(vantages: dict[str, float], title: s
     assert ">Why<" not in sections.vantages(found)
 
 
+def test_the_ends_of_the_head_have_their_intervals(both: RegionalRuns) -> None:
+    """Two medians alone say that one way is slower, whatever their spread."""
+    head = sections.header(both, regional.cells(both))
+    assert head.count("(95% interval ") == 2
+
+
 def test_the_matrix_has_a_row_a_vantage_and_a_column_a_registry_with_the_shortest_bold(both: RegionalRuns) -> None:
     found = sections.matrices(regional.cells(both))
     assert "eu (eu-west)" in found and "us (us-east)" in found
