@@ -9,10 +9,9 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report import busy, fleet, numbers, tables
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.objectives import objectives
 from pullbench.report.sections import p_value, pill
 from pullbench.report.stored import StoredRun, records
-from pullbench.report.verdicts import Headline, headline
+from pullbench.report.verdicts import judged
 from pullbench.stats.compare import Verdict
 
 _MOST_NODES = 10
@@ -25,9 +24,9 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
     run = stored.run
     failed = int((cells["pulls"] - cells["succeeded"]).sum()) if len(cells) else 0
     whole = len(stored.trials) >= run.trials_planned
-    judged = _objectives(stored)
-    bad = cells.empty or not cells["succeeded"].sum() or (judged is not None and judged.status == "missed")
-    kind = "bad" if bad else "warn" if failed or not whole or (judged and judged.status == "partly") else "good"
+    verdict = judged(stored)
+    bad = cells.empty or not cells["succeeded"].sum() or (verdict is not None and verdict.status == "missed")
+    kind = "bad" if bad else "warn" if failed or not whole or (verdict and verdict.status == "partly") else "good"
     members = stored.environment.get("fleet") or {}
     facts = [
         f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -46,18 +45,11 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
             tag("p", _said(cells)),
-            tag("p", f"{judged.title}.") if judged is not None else "",
+            tag("p", f"{verdict.title}.") if verdict is not None else "",
             class_=f"verdict {kind}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts if fact), tag("li", tag("code", run.run_id)), class_="facts"),
     )
-
-
-def _objectives(stored: StoredRun) -> Headline | None:
-    """How the spec's objectives fared, as in every report; None where it has none, or nothing was measured."""
-    table = tables.cells(stored.pulls, stored.trials)
-    wanted = any(target is not None for target in stored.slo.values()) and len(table)
-    return headline(stored, table, objectives(stored, table)) if wanted else None
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
