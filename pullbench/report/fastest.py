@@ -19,13 +19,14 @@ _HELD = ("engine_kind", "platform", "cache")
 
 
 def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
-    """The cells among which a setting can be chosen: one kind of engine, one platform, one state of the cache.
+    """The cells among which a setting can be chosen: engines that do the same work, one platform, one state of the cache.
 
-    The engine is one that keeps images, as users' clients do, where there is one; the platform this machine's; the
-    cache cold. What another engine or platform does is other work, not a faster way to the same.
+    The engines are those that unpack into a store, as users' clients do, where there are any, else one kind; the platform
+    is this machine's; the cache cold. What other engines or platforms do is other work, not a faster way to the same.
     """
-    stores = [engine for engine in table["engine_kind"].unique() if CAPABILITIES[engine].has_store]
-    chosen: pd.DataFrame = table[table["engine_kind"] == (stores or [table["engine_kind"].iloc[0]])[0]]
+    kinds = list(table["engine_kind"].unique())
+    stores = [kind for kind in kinds if CAPABILITIES[kind].has_store]
+    chosen: pd.DataFrame = table[table["engine_kind"].isin(stores or kinds[:1])]
     for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
         some = chosen[chosen[column] == wanted]
         chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
@@ -54,7 +55,11 @@ def fastest_sentence(stored: StoredRun, table: pd.DataFrame) -> str:
 def _held(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
     """` with docker, cold cache`: what all contenders have, where not every cell of the run has it."""
     words = {"cache": "{} cache"}
-    values = [words.get(name, "{}").format(chosen[name].iloc[0]) for name in _HELD if table[name].nunique() > 1]
+    values = [
+        words.get(name, "{}").format(" or ".join(map(str, chosen[name].unique())))
+        for name in _HELD
+        if table[name].nunique() > chosen[name].nunique()
+    ]
     return f" with {', '.join(values)}" if values else ""
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pullbench.report import objective_words, tables, verdicts
+from pullbench.report import objective_words, sections, tables, verdicts
 from pullbench.report.contrasts import contrasts
 from pullbench.report.fastest import contenders
 from pullbench.report.objectives import objectives, whole_run
@@ -284,6 +284,15 @@ def test_the_platform_of_this_machine_is_chosen(make) -> None:
     stored = dataclasses.replace(stored, run=dataclasses.replace(stored.run, facts=facts))
     cells = tables.cells(stored.pulls, stored.trials)
     assert set(contenders(stored, cells)["platform"]) == {"linux/arm64"}
+
+
+def test_engines_that_unpack_contend_with_each_other_and_with_no_other(make) -> None:
+    stored = make(small(engines=("docker", "podman", "wire")))
+    cells = tables.cells(stored.pulls, stored.trials)
+    assert set(contenders(stored, cells)["engine"]) == {"docker", "podman"}
+    said = headline(stored).sentence
+    assert said.startswith("Fastest by time per image of the 4 settings with docker or podman is ")
+    assert "least time per image of docker and podman" in sections.cells(stored, cells)
 
 
 def sentences(stored: StoredRun) -> list[str]:
