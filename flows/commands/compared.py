@@ -73,14 +73,16 @@ def _show(found: RunsCompared, page: Path | None) -> None:
         stdout.print(plain(f"report: {page}"))
 
 
-def show_trend(name: str, *, last: int | None, results: str, reports: Path, report: bool, as_json: bool) -> int:
+def show_trend(
+    name: str, *, last: int | None, vantage: str | None, results: str, reports: Path, report: bool, as_json: bool
+) -> int:
     """Print a benchmark's runs and steps; a step is news, not a failure."""
     store = ResultStore(results)
-    found = trend_of(store, name, last=last)
+    found = trend_of(store, name, last=last, vantage=vantage)
     page = None
     if report:
         check_out_dir(reports)
-        page = render_trend(results, name, last, reports, found=found)
+        page = render_trend(results, name, last, reports, vantage=vantage, found=found)
     if as_json:
         print(json.dumps(trend_document(found, None if page is None else str(page)), indent=2, default=str))
         return 0

@@ -62,10 +62,10 @@ class Trend:
     changes: Mapping[str, Sequence[Difference]]
 
 
-def trend_of(store: ResultStore, name: str, *, last: int | None = None) -> Trend:
-    """The trend of the complete benchmark runs of a name from the vantage of the newest; the newest `last` of them.
+def trend_of(store: ResultStore, name: str, *, last: int | None = None, vantage: str | None = None) -> Trend:
+    """The trend of the complete benchmark runs of a name from one vantage; the newest `last` of them.
 
-    UsageError where there is none.
+    `vantage` is that of the newest unless given. UsageError where there is none.
     """
     every = store.runs()
     runs = [run for run in every if run.name == name and run.status == "complete" and run.kind == "benchmark"]
@@ -75,8 +75,13 @@ def trend_of(store: ResultStore, name: str, *, last: int | None = None) -> Trend
         raise UsageError(
             f"'{name}': no complete benchmark of that name in {store.files.where()}; names there are: {names}"
         )
-    here = [run for run in runs if run.vantage == runs[0].vantage][:last]
-    elsewhere = Counter(run.vantage for run in runs if run.vantage != runs[0].vantage)
+    vantage = vantage or runs[0].vantage
+    here = [run for run in runs if run.vantage == vantage][:last]
+    elsewhere = Counter(run.vantage for run in runs if run.vantage != vantage)
+    if not here:
+        raise UsageError(
+            f"--vantage {vantage}: no complete run of '{name}' is from there; vantages are: {', '.join(elsewhere)}"
+        )
     return _trend(name, [_measured_run(store, run) for run in reversed(here)], elsewhere)
 
 

@@ -44,7 +44,7 @@ def _elsewhere(found: Trend) -> str:
     if not found.elsewhere:
         return ""
     others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
-    return f" All are from vantage {found.vantage}; runs from others are left out ({others})."
+    return f" All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."
 
 
 def header(found: Trend) -> Html:

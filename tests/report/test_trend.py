@@ -72,8 +72,11 @@ def test_another_vantage_is_no_step_of_this_one(tmp_path: Path) -> None:
     assert found.vantage == "far" and found.runs["run_id"].tolist() == ["run-06", "run-07"]
     near = store.run("run-00").vantage
     assert found.elsewhere == {near: 3}
-    assert f"left out ({near} 3)" in trend_sections.headline(found).sentence
+    assert f"left out ({near} 3; " in trend_sections.headline(found).sentence
     assert trend_sections.trend_document(found)["elsewhere"] == {near: 3}
+    assert trend_of(store, NAME, vantage=near).runs["run_id"].tolist() == ["run-00", "run-02", "run-04"]
+    with pytest.raises(UsageError, match=r"no complete run of .* is from there; vantages are: far"):
+        trend_of(store, NAME, vantage="nowhere")
 
 
 def test_a_steady_history_has_no_step(tmp_path: Path) -> None:
