@@ -10,7 +10,19 @@ import pandas as pd
 
 from pullbench.model.finding import Finding, Place, Status, by_place
 from pullbench.report import numbers
-from pullbench.report.html import Column, Html, Row, clipped, join, paragraph, short_digests, table, tag
+from pullbench.report.html import (
+    TITLE_LIMIT,
+    Column,
+    Html,
+    Row,
+    clipped,
+    join,
+    marked,
+    paragraph,
+    short_digests,
+    table,
+    tag,
+)
 from pullbench.report.sections import pill
 from pullbench.report.stored import records
 
@@ -59,7 +71,7 @@ def _trouble(finding: Finding) -> Row:
         tag("code", finding.check),
         finding.target,
         join([observed, _evidence(finding)]),
-        short_digests(finding.remedy),
+        marked(finding.remedy, TITLE_LIMIT),  # in full: half a command is none
     ]
     return Row(contents=contents, kind="failed" if finding.status is Status.FAIL else None)
 
