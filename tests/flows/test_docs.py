@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from flows.cli import app
+from flows.command_order import ORDER
 from tests.flows.command_lines import commands_in, parsed
 
 ROOT = Path(__file__).parents[2]
@@ -77,3 +78,11 @@ def test_an_option_that_is_none_is_found() -> None:
     [arguments] = shown_commands("```\npullbench run spec.yaml \\\n  --no-such-option\n```\n")
     with pytest.raises(Exception, match="--no-such-option"):
         parsed(arguments)
+
+
+def test_help_lists_every_command_in_the_order_of_the_readme() -> None:
+    rows = synopses((ROOT / "README.md").read_text(encoding="utf-8"))
+    told = list(dict.fromkeys(words[0] for words, _ in rows))
+    assert [name for name in ORDER if name in told] == told
+    command: Any = typer.main.get_command(app)
+    assert command.list_commands(None) == list(ORDER)
