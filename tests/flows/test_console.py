@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.console import ShellProgress, cells_table, print_stopping_findings, print_verdict
+from flows.console import ShellProgress, cells_table, objectives_table, print_stopping_findings, print_verdict
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers
@@ -134,3 +134,18 @@ def test_the_headline_is_one_line_where_there_is_no_terminal(document: dict[str,
     console = Console(file=io.StringIO(), width=40, highlight=False)
     print_verdict(console, document)
     assert document["headline"]["sentence"] in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_names_every_setting_and_cuts_no_number(document: dict[str, Any], width: int) -> None:
+    made = shown(cells_table(document["cells"]), width=width)
+    assert "…" not in made
+    words = made.split()
+    for mine in document["cells"]:
+        assert {f"×{mine['concurrency']}", mine["registry"], f"{mine['succeeded']}/{mine['pulls']}"} <= set(words)
+
+
+def test_objectives_are_sentences_on_a_narrow_terminal(document: dict[str, Any]) -> None:
+    narrow, wide = shown(objectives_table(document["slo"]), width=80), shown(objectives_table(document["slo"]))
+    assert "objective" in wide.splitlines()[0] and not narrow.startswith("objective")
+    assert "Mean pull time: " in narrow and "…" not in narrow
