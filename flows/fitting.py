@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 
+RUN_ID_WIDTH = len("20261123T161500Z-3fa2")
+"""The least width of a column of run_ids: people copy them from it."""
 _UNBOUNDED = 10_000
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from flows.comparing import compare as compare_stored
 from flows.comparison_table import comparison_table, trend_table
 from flows.console import plain, stdout_console
+from flows.fitting import RUN_ID_WIDTH
 from flows.plain import tell
 from pullbench.report import comparison_words
 from pullbench.report.choose import choose_candidate
@@ -115,7 +116,7 @@ def list_baselines(*, results: str, as_json: bool) -> int:
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "run", "set (UTC)"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)
     for entry in found:
         table.add_row(plain(entry.name), plain(entry.run_id), f"{entry.set_at:%Y-%m-%d %H:%M}")
     stdout_console().print(table)

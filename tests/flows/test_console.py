@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flows.commands import stored
 from flows.console import ShellProgress, cells_table, objectives_table, print_stopping_findings, print_verdict
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
@@ -149,3 +150,12 @@ def test_objectives_are_sentences_on_a_narrow_terminal(document: dict[str, Any])
     narrow, wide = shown(objectives_table(document["slo"]), width=80), shown(objectives_table(document["slo"]))
     assert "objective" in wide.splitlines()[0] and not narrow.startswith("objective")
     assert "Mean pull time: " in narrow and "…" not in narrow
+
+
+def test_a_run_id_can_be_copied_from_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = synthetic.make("memory://console-ids", Recipe(engines=("wire",), concurrency=(1,), blocks=1, pulls=1))
+    monkeypatch.setattr(stored, "stdout_console", lambda: Console(width=80, highlight=False))
+    assert stored.list_runs(results=store.url, as_json=False) == 0
+    assert RUN_ID in capsys.readouterr().out
