@@ -28,6 +28,8 @@ from pullbench.report.stored import records
 
 _TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
 _ORDER = (*_TROUBLES, Status.PASS, Status.SKIP)
+_REMEDY_SHOWN = 1_000
+"""Longer than any of ours: half a command is none."""
 _EVIDENCE_SHOWN = 4_000
 _ALIKE_SHOWN = 3
 
@@ -71,7 +73,7 @@ def _trouble(finding: Finding) -> Row:
         tag("code", finding.check),
         finding.target,
         join([observed, _evidence(finding)]),
-        marked(finding.remedy, TITLE_LIMIT),  # in full: half a command is none
+        marked(finding.remedy, _REMEDY_SHOWN),
     ]
     return Row(contents=contents, kind="failed" if finding.status is Status.FAIL else None)
 

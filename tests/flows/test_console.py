@@ -2,12 +2,13 @@
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from flows.commands import stored
+from flows.commands import published, stored
 from flows.console import ShellProgress, cells_table, objectives_table, print_stopping_findings, print_verdict
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
@@ -159,3 +160,10 @@ def test_a_run_id_can_be_copied_from_a_terminal_of_80_columns(
     monkeypatch.setattr(stored, "stdout_console", lambda: Console(width=80, highlight=False))
     assert stored.list_runs(results=store.url, as_json=False) == 0
     assert RUN_ID in capsys.readouterr().out
+
+
+def test_a_site_of_no_runs_says_where_it_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = tmp_path / "resluts"
+    assert published.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
+    told = capsys.readouterr()
+    assert told.out.strip().endswith("index.html") and "resluts; the site lists none" in told.err
