@@ -11,7 +11,6 @@ import pandas as pd
 from pullbench.model.finding import Finding, Place, Status, by_place
 from pullbench.report import numbers
 from pullbench.report.html import (
-    TITLE_LIMIT,
     Column,
     Html,
     Row,
