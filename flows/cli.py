@@ -14,6 +14,7 @@ import typer
 
 from flows import interruption
 from flows.check_cli import app as check_app
+from flows.command_order import CommandsInOrder
 from flows.compare_cli import app as compare_app
 from flows.compare_cli import baseline_app
 from flows.far_cli import app as far_app
@@ -42,6 +43,7 @@ from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
 
 app = typer.Typer(
     name="pullbench",
+    cls=CommandsInOrder,
     help="Is this container registry ready, how fast do images really pull from it, and did it get worse?",
     no_args_is_help=True,
     add_completion=False,
@@ -256,7 +258,8 @@ def _end_at_once(text: str) -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    say(text)
+    if text:  # of a call without a command there is none: its help was shown
+        say(text)
     _leave(code)
 
 
@@ -266,6 +269,7 @@ def _leave(code: int) -> NoReturn:
     What is to be kept is on the disk by now, and child processes end with their lifelines.
     """
     if not interruption.hurried():
+        interruption.done(code)
         sys.exit(code)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -58,6 +58,9 @@ def compare(
 def trend(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as `pullbench runs` lists it.")],
     last: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest N runs alone.")] = None,
+    vantage: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where they were measured. Default: where the newest was.")
+    ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Print, render nothing.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
@@ -67,7 +70,15 @@ def trend(
     from flows.commands.compared import show_trend
 
     raise typer.Exit(
-        show_trend(name, last=last, results=results, reports=reports, report=not no_report, as_json=as_json)
+        show_trend(
+            name,
+            last=last,
+            vantage=vantage,
+            results=results,
+            reports=reports,
+            report=not no_report,
+            as_json=as_json,
+        )
     )
 
 

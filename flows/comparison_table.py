@@ -1,5 +1,6 @@
 """Stored runs beside each other, as tables of the shell."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.console import plain
+from flows.fitting import RUN_ID_WIDTH, Fitting
 from pullbench.report import numbers
 from pullbench.report.comparison import ALIKE, FAILS_MORE
 from pullbench.report.stored import records
@@ -16,23 +18,31 @@ from pullbench.report.trend import Trend
 _STYLES = {"slower": "bold red", "faster": "green", FAILS_MORE: "bold red", "fails_less": "green"}
 
 
-def comparison_table(cells: pd.DataFrame) -> Table:
-    """The cells that both runs have: times, ratio, interval, successes, verdict; words carry what colours show."""
+def comparison_table(cells: pd.DataFrame) -> Fitting:
+    """The cells that both runs have: times, ratio, interval, successes, verdict; words carry what colours show.
+
+    On a narrow terminal the factors share one column.
+    """
     factors = varying(cells) or ["engine"]
+    return Fitting(_compared(cells, factors, together=False), lambda: _compared(cells, factors, together=True))
+
+
+def _compared(cells: pd.DataFrame, factors: Sequence[str], *, together: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in factors:
-        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
+    for name in ["setting"] if together else factors:
+        right = name == "concurrency"
+        table.add_column(name.replace("_", " "), justify="right" if right else "left", overflow="fold")
     for title in ("baseline", "candidate", "ratio", "95% interval", "succeeded"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+        table.add_column(title, justify="right", no_wrap=not together, overflow="fold")
+    table.add_column("verdict", no_wrap=not together, overflow="fold")
     for row in records(cells):
-        low, high = row["low"], row["high"]
+        named = [f"×{row[name]}" if together and name == "concurrency" else str(row[name]) for name in factors]
         table.add_row(
-            *(plain(row[name]) for name in factors),
+            *map(plain, [" ".join(named)] if together else named),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),
-            numbers.ratio_range(low, high),
+            numbers.ratio_range(row["low"], row["high"]),
             f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",
             _verdict(row),
         )
@@ -42,11 +52,12 @@ def comparison_table(cells: pd.DataFrame) -> Table:
 def trend_table(found: Trend) -> Table:
     """A benchmark's runs, the oldest first, with the steps of the whole between them."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("run", "started (UTC)", "quarter"):
-        table.add_column(title, no_wrap=True)
+    table.add_column("run", no_wrap=True, min_width=RUN_ID_WIDTH)
+    for title in ("started (UTC)", "quarter"):
+        table.add_column(title, overflow="fold")
     for title in ("median", "95% interval", "succeeded"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+        table.add_column(title, justify="right", overflow="fold")
+    table.add_column("", overflow="fold")
     whole = found.steps[found.steps["setting"] == ""]
     steps = {row["run_id"]: row for row in records(whole)}
     for row in records(found.runs):

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from flows.findings_view import findings_view
+from flows.fitting import Fitting
 from flows.plain import plain as plain  # said to whoever prints: from here
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
@@ -87,7 +88,7 @@ class ShellProgress:
             f"preflight: {passed} passed" + "".join(f", {number} {status}" for status, number in by_status.items())
         )
         if counted:
-            self._console.print(findings_view(counted))
+            self._console.print(findings_view(counted), soft_wrap=not self._console.is_terminal)
 
     def measured(self, _trial: Trial, result: TrialResult) -> None:
         self._done += 1
@@ -139,9 +140,14 @@ class Pace:
         return f", about {(now - since) / (done - before) * (total - done):.0f} s left"
 
 
-def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
-    """The cells of a run: the factors that vary, and what was measured."""
+def cells_table(cells: Sequence[dict[str, Any]]) -> Fitting:
+    """The cells of a run: the factors that vary, and what was measured; on a narrow terminal the most of that."""
     varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
+    ordered = sorted(cells, key=lambda entry: [entry[name] for name in varying])
+    return Fitting(_all_of_cells(ordered, varying), lambda: _most_of_cells(ordered, varying))
+
+
+def _all_of_cells(cells: Sequence[dict[str, Any]], varying: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in varying:
         table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
@@ -157,20 +163,44 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> Table:
     )
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
-    for cell in sorted(cells, key=lambda entry: [entry[name] for name in varying]):
-        failed = cell["succeeded"] < cell["pulls"]
-        low, high = cell["median_low_s"], cell["median_high_s"]
+    for cell in cells:
         table.add_row(
             *(plain(cell[name]) for name in varying),
             str(cell["pulls"]),
-            Text(str(cell["succeeded"]), style="bold red" if failed else ""),
+            Text(str(cell["succeeded"]), style=_failed_style(cell)),
             numbers.seconds(cell["median_s"]),
-            numbers.NOT_KNOWN if low is None else f"{numbers.seconds(low)} to {numbers.seconds(high)}",
+            _interval(cell),
             *(numbers.seconds(cell[f"p{q}_s"]) for q in percentiles),
             numbers.seconds(cell["wall_per_pull_s"]),
             numbers.rate(cell["throughput_bytes_per_s"]),
         )
     return table
+
+
+def _most_of_cells(cells: Sequence[dict[str, Any]], varying: Sequence[str]) -> Table:
+    """A setting in one folded column; percentiles and throughput are left to wider terminals and the report."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("setting", overflow="fold", min_width=12)
+    for name in ("pulls", "median", "95% interval", "image every"):
+        table.add_column(name, justify="right", overflow="fold")
+    for cell in cells:
+        table.add_row(
+            plain(" ".join(f"×{cell[name]}" if name == "concurrency" else str(cell[name]) for name in varying)),
+            Text(f"{cell['succeeded']}/{cell['pulls']}", style=_failed_style(cell)),
+            numbers.seconds(cell["median_s"]),
+            _interval(cell),
+            numbers.seconds(cell["wall_per_pull_s"]),
+        )
+    return table
+
+
+def _failed_style(cell: dict[str, Any]) -> str:
+    return "bold red" if cell["succeeded"] < cell["pulls"] else ""
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    low, high = cell["median_low_s"], cell["median_high_s"]
+    return numbers.NOT_KNOWN if low is None else f"{numbers.seconds(low)} to {numbers.seconds(high)}"
 
 
 def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
@@ -187,31 +217,41 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
 
 def print_verdict(console: Console, document: dict[str, Any]) -> None:
     """The verdict of a run's document, and how each objective fared: in the words of the report."""
+    soft = not console.is_terminal
     console.print(plain(document["headline"]["title"]), style="bold")
-    console.print(plain(document["headline"]["sentence"]))
+    console.print(plain(document["headline"]["sentence"]), soft_wrap=soft)
     if document["kind"] != "stress" and (line := busy.notice(document["cells"])) is not None:
-        console.print(plain(f"Note: {line}."), style="yellow")
+        console.print(plain(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()
         console.print(objectives_table(document["slo"]))
 
 
-def objectives_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The objectives over the whole run, as the `slo` of a run's document has them."""
+def objectives_table(rows: Sequence[dict[str, Any]]) -> Fitting:
+    """The objectives over the whole run, as the `slo` of a run's document has them; on a narrow terminal in sentences."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("objective", "measured", "asked", "verdict"):
         table.add_column(name, justify="right" if name == "measured" else "left", no_wrap=True)
     table.add_column("", overflow="fold")
     for row in rows:
-        verdict = Text(objective_words.VERDICTS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
         table.add_row(
             objective_words.title(row["name"]),
             objective_words.measured(row),
             objective_words.asked(row["name"], row["target"]),
-            verdict,
+            _verdict(row),
             plain(objective_words.behind(row)),
         )
-    return table
+    return Fitting(table, lambda: Group(*map(_objective_sentence, rows)), room=60)
+
+
+def _verdict(row: dict[str, Any]) -> Text:
+    return Text(objective_words.VERDICTS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
+
+
+def _objective_sentence(row: dict[str, Any]) -> Text:
+    asked = objective_words.asked(row["name"], row["target"])
+    said = f": {objective_words.measured(row)}, {asked} is asked; {objective_words.behind(row)}"
+    return Text.assemble(_verdict(row), "  ", Text(objective_words.title(row["name"]), style="bold"), plain(said))
 
 
 def plan_table(plan: Plan) -> Table:

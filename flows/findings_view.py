@@ -123,7 +123,10 @@ def _line(status: Status, text: Text, *, indent: int = 0) -> RenderableType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hanging:
-    """A text after a mark, folded under its own beginning. No line is filled up with blanks, as a table's would be."""
+    """A text after a mark, folded under its own beginning; printed with `soft_wrap`, not folded at all.
+
+    No line is filled up with blanks, as a table's would be.
+    """
 
     before: Text
     text: Text
@@ -131,7 +134,8 @@ class _Hanging:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         margin = self.indent + self.before.cell_len + 1
-        folded = self.text.wrap(console, max(options.max_width - margin, _NARROWEST), overflow="fold")
+        width = len(self.text) + 1 if options.no_wrap else max(options.max_width - margin, _NARROWEST)
+        folded = self.text.wrap(console, width, overflow="fold")
         for number, line in enumerate(folded or [Text()]):
             line.rstrip()
             start = Text.assemble(" " * self.indent, self.before, " ") if number == 0 else Text(" " * margin)

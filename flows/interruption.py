@@ -6,12 +6,14 @@ runs, SIGTERM does not come here at all: Prefect has a handler of its own, which
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
 
 from pullbench.errors import PullbenchError
 
+_exit = os._exit
 _received: list[int] = []
 _hurried: list[str] = []
 
@@ -58,6 +60,15 @@ def hurry(why: str) -> None:
 def hurried() -> bool:
     """Whether to end at once."""
     return bool(_hurried)
+
+
+def done(code: int) -> None:
+    """From now on both signals end the process at once, with the code of the command: nothing is left but libraries' farewells.
+
+    Child processes end with their lifelines.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: _exit(code))
 
 
 def _interrupt(number: int, _frame: object) -> None:

@@ -1,12 +1,14 @@
 """What the shell shows of a stress test: progress step by step, and the steps as a table."""
 
-from typing import Any
+from typing import Any, Literal
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from flows.calibration_view import calibration_table
 from flows.console import ShellProgress, cells_table, count, planned_out_lines
+from flows.fitting import Fitting
 from pullbench.model.plan import Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
@@ -57,7 +59,7 @@ def stress_line(plan: Plan) -> str:
     )
 
 
-def result_table(document: dict[str, Any]) -> Table | None:
+def result_table(document: dict[str, Any]) -> RenderableType | None:
     """What a run's document has measured: its steps, its rows beside their truth, or its cells; None where it is nothing."""
     if "calibration" in document:
         return calibration_table(document["calibration"]) if document["calibration"]["rows"] else None
@@ -66,25 +68,22 @@ def result_table(document: dict[str, Any]) -> Table | None:
     return cells_table(document["cells"]) if document["cells"] else None
 
 
-def steps_table(stress: dict[str, Any]) -> Table:
-    """The steps of a stress test, as its document has them."""
+def steps_table(stress: dict[str, Any]) -> Fitting:
+    """The steps of a stress test, as its document has them; without the intervals where a terminal does not hold them."""
+    return Fitting(_steps(stress, intervals=True), lambda: _steps(stress, intervals=False))
+
+
+def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    span = ["95% interval"] if intervals else []
     load = "at once" if stress["ramp"] == "concurrency" else "pulls/s"
-    for name in (
-        "step",
-        "phase",
-        load,
-        "objectives",
-        "succeeded",
-        "mean pull",
-        "95% interval",
-        "pulled",
-        "95% interval",
-    ):
-        table.add_column(name, justify="left" if name in ("phase", "objectives") else "right", no_wrap=True)
-    table.add_column("client", justify="right", no_wrap=True)
+    for name in ("step", "phase", load, "objectives", "succeeded", "mean pull", *span, "pulled", *span, "client"):
+        justify: Literal["left", "right"] = "left" if name in ("phase", "objectives") else "right"
+        table.add_column(name, justify=justify, no_wrap=intervals, overflow="fold")
     for step in stress["steps"]:
         failed = step["succeeded"] < step["pulls"]
+        mean_range = numbers.seconds_range(step["mean_low_s"], step["mean_high_s"])
+        rate_range = stress_words.rate_range(step["rate_low"], step["rate_high"])
         table.add_row(
             str(step["step"]),
             step["phase"],
@@ -92,9 +91,9 @@ def steps_table(stress: dict[str, Any]) -> Table:
             Text(stress_words.outcome(step), style=_STYLES[step["verdict"]]),
             Text(f"{step['succeeded']:,}/{step['pulls']:,}", style="bold red" if failed else ""),
             numbers.seconds(step["mean_s"]),
-            numbers.seconds_range(step["mean_low_s"], step["mean_high_s"]),
+            *([mean_range] if intervals else []),
             stress_words.rate(step["rate"]),
-            stress_words.rate_range(step["rate_low"], step["rate_high"]),
+            *([rate_range] if intervals else []),
             numbers.percent(step["client_busy"]),
         )
     return table

@@ -48,7 +48,7 @@ class ErrorCode(StrEnum):
 REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.DNS: "check the host name and the resolver (`getent hosts HOST`; `options timeout:2` in /etc/resolv.conf)",
     ErrorCode.UNREACHABLE: "no route to the host: check the network, the VPN or the firewall (`ip route get ADDRESS`)",
-    ErrorCode.CONNECT_REFUSED: "nothing listens there: check that the registry runs and that the port in the URL is right",
+    ErrorCode.CONNECT_REFUSED: "nothing listens there: check that the registry (or the proxy) runs and that the port in the URL is right",
     ErrorCode.CONNECT_TIMEOUT: "packets are dropped on the way: check firewall and security groups for this port",
     ErrorCode.TLS_TIMEOUT: "the TLS handshake got no answer: check for a middlebox, the MTU, or an overloaded registry",
     ErrorCode.TLS_UNTRUSTED: "give the registry's CA as `ca_file`, and to Docker as /etc/docker/certs.d/HOST/ca.crt "

@@ -10,6 +10,7 @@ from rich.table import Table
 from flows.comparing import compare as compare_stored
 from flows.comparison_table import comparison_table, trend_table
 from flows.console import plain, stdout_console
+from flows.fitting import RUN_ID_WIDTH
 from flows.plain import tell
 from pullbench.report import comparison_words
 from pullbench.report.choose import choose_candidate
@@ -73,14 +74,16 @@ def _show(found: RunsCompared, page: Path | None) -> None:
         stdout.print(plain(f"report: {page}"))
 
 
-def show_trend(name: str, *, last: int | None, results: str, reports: Path, report: bool, as_json: bool) -> int:
+def show_trend(
+    name: str, *, last: int | None, vantage: str | None, results: str, reports: Path, report: bool, as_json: bool
+) -> int:
     """Print a benchmark's runs and steps; a step is news, not a failure."""
     store = ResultStore(results)
-    found = trend_of(store, name, last=last)
+    found = trend_of(store, name, last=last, vantage=vantage)
     page = None
     if report:
         check_out_dir(reports)
-        page = render_trend(results, name, last, reports, found=found)
+        page = render_trend(results, name, last, reports, vantage=vantage, found=found)
     if as_json:
         print(json.dumps(trend_document(found, None if page is None else str(page)), indent=2, default=str))
         return 0
@@ -113,7 +116,7 @@ def list_baselines(*, results: str, as_json: bool) -> int:
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "run", "set (UTC)"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)
     for entry in found:
         table.add_row(plain(entry.name), plain(entry.run_id), f"{entry.set_at:%Y-%m-%d %H:%M}")
     stdout_console().print(table)

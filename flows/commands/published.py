@@ -29,6 +29,8 @@ def publish(*, results: str, reports: Path, url: str | None, render: bool) -> in
         progress.print(plain(what), soft_wrap=True)
 
     done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
+    if not done.site.entries:  # the results of another folder may have been meant
+        note(f"no runs in {results}; the site lists none")
     tell(done.site.page)
     if done.failures:
         for failure in done.failures[1:]:

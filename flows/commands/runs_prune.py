@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.commands.prune import read_age
 from flows.console import count, plain, stdout_console
+from flows.fitting import RUN_ID_WIDTH, Fitting
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.sizes import format_bytes
 from pullbench.store.baselines import Baselines
@@ -94,22 +95,28 @@ def _show(chosen: Sequence[Choice], sizes: Mapping[str, int], *, applied: bool) 
     if applied:
         stdout.print(plain(f"removed {count(len(sizes), 'run')}, {freed} freed; {kept} kept"))
         return
-    stdout.print(_table(chosen, sizes))
+    every, few = ("run", "name", "vantage", "started (UTC)", "status", "size", "what"), ("run", "name", "size", "what")
+    stdout.print(Fitting(_table(chosen, sizes, every), lambda: _table(chosen, sizes, few), room=30))
     stdout.print()
     stdout.print(plain(f"{count(len(sizes), 'run')} would go and free {freed}; {kept} would stay"))
     stdout.print(plain("remove them with the same command and --apply"))
 
 
-def _table(chosen: Sequence[Choice], sizes: Mapping[str, int]) -> Table:
+def _table(chosen: Sequence[Choice], sizes: Mapping[str, int], columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "name", "vantage", "started (UTC)", "status", "size", "what"):
-        table.add_column(column, justify="right" if column == "size" else "left")
+    for column in columns:
+        width = RUN_ID_WIDTH if column == "run" else None
+        table.add_column(column, justify="right" if column == "size" else "left", overflow="fold", min_width=width)
     for choice in chosen:
         run = choice.run
-        size = format_bytes(sizes[run.run_id]) if run.run_id in sizes else ""
-        what = "would go" if choice.kept is None else f"stays: {choice.kept}"
-        started = f"{run.started_at:%Y-%m-%d %H:%M}"
-        table.add_row(
-            plain(run.run_id), plain(run.name), plain(run.vantage), started, plain(run.status), size, plain(what)
-        )
+        told = {
+            "run": run.run_id,
+            "name": run.name,
+            "vantage": run.vantage,
+            "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
+            "status": run.status,
+            "size": format_bytes(sizes[run.run_id]) if run.run_id in sizes else "",
+            "what": "would go" if choice.kept is None else f"stays: {choice.kept}",
+        }
+        table.add_row(*(plain(told[column]) for column in columns))
     return table

@@ -1,15 +1,18 @@
 """`runs`, `show` and `report`: what is stored, without Prefect."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from flows.console import plain, print_stopping_findings, print_verdict, stdout_console
+from flows.fitting import RUN_ID_WIDTH, Fitting
 from flows.plain import tell, tell_document
 from flows.stress_view import result_table
 from pullbench.errors import UsageError
+from pullbench.model.record import Run
 from pullbench.report.choose import choose_run
 from pullbench.report.documents import run_document
 from pullbench.report.markdown import run_summary
@@ -40,22 +43,29 @@ def list_runs(*, results: str, as_json: bool) -> int:
     if not found:
         Console(stderr=True).print(plain(f"no runs in {results}; `pullbench demo` makes one"))
         return 0
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels"):
-        table.add_column(column)
-    for run in found:
-        labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
-        table.add_row(
-            plain(run.run_id),
-            plain(run.kind),
-            plain(run.name),
-            f"{run.started_at:%Y-%m-%d %H:%M}",
-            plain(run.status),
-            plain(run.vantage),
-            plain(labels),
-        )
-    stdout_console().print(table)
+    telling = "labels" if len({run.kind for run in found}) == 1 else "kind"
+    few = ("run", "name", telling, "started (UTC)", "status")
+    every = ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels")
+    stdout_console().print(Fitting(_runs_table(found, every), lambda: _runs_table(found, few)))
     return 0
+
+
+def _runs_table(found: Sequence[Run], columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)
+    for run in found:
+        told = {
+            "run": run.run_id,
+            "kind": run.kind,
+            "name": run.name,
+            "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
+            "status": run.status,
+            "vantage": run.vantage,
+            "labels": ", ".join(f"{key}={value}" for key, value in run.labels.items()),
+        }
+        table.add_row(*(plain(told[column]) for column in columns))
+    return table
 
 
 def show_run(run_id: str, *, results: str, reports: Path, as_json: bool) -> int:

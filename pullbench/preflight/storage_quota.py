@@ -180,5 +180,5 @@ CHECK = Check(
     targets=every_storage,
     probe=probe,
     judge=judge,
-    needs=frozenset({"api"}),
+    needs=frozenset({"api", "credentials"}),
 )

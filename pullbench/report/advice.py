@@ -7,7 +7,7 @@ import pandas as pd
 
 from pullbench.report import numbers, tables
 from pullbench.report.break_even import named
-from pullbench.report.curves import Curve, at_once, curve_of, says
+from pullbench.report.curves import Curve, at_once, curve_of, says, undecided
 from pullbench.report.fastest import contenders
 from pullbench.report.stored import StoredRun, records
 from pullbench.stats.break_even import Payback
@@ -84,6 +84,8 @@ def _setting(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) ->
         return
     cell = records(chosen.loc[[winner]])[0]
     curve = curve_of(curves, cell)
+    if curve is not None and undecided(curve.scaling):
+        yield Advice(what="Measure again to choose how many at once", why=says(curve))
     if curve is not None and curve.scaling.recommended is not None:
         way = tables.label(cell, [name for name in tables.varying(chosen) if name != "concurrency"])
         what = f"Pull {at_once(curve.scaling.recommended)}"

@@ -5,13 +5,10 @@ do with an image is part of their pull: their machine at its limit is a true res
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pullbench.model.capability import CAPABILITIES
 from pullbench.report import numbers
-
-if TYPE_CHECKING:
-    import pandas as pd  # a shell's last line does not wait for it
 
 BUSY_CLIENT = 0.8
 """From this share of the client's own ceiling on, a cell may tell more of the client than of the registry."""
@@ -62,9 +59,3 @@ def of_its_ceiling(row: Mapping[str, Any]) -> str:
     """`at 93% of its own ceiling (by its cores)`, of a row with `client_busy` and `client_limit`."""
     what = by_what(row.get("client_limit"))
     return f"at {numbers.percent(row['client_busy'])} of its own ceiling{f' ({what})' if what else ''}"
-
-
-def hides_the_registry(table: "pd.DataFrame") -> "pd.Series[bool]":
-    """Of which cells the numbers may be the client's and not the registry's, by their index."""
-    own = table["engine_kind"].map(lambda name: CAPABILITIES[name].in_process).astype(bool)
-    return own & (table["client_busy"] >= BUSY_CLIENT)

@@ -52,6 +52,8 @@ def headline(found: RunsCompared) -> Headline:
 def whole_sentence(found: RunsCompared) -> str:
     """The one ratio over all common settings."""
     whole = found.whole
+    if whole.ratio is None and found.cells["ratio"].notna().any():
+        return "In one of the runs no block has every setting, so there is no ratio over all of them."
     if whole.ratio is None:
         return "No setting succeeded in both runs, so there is no ratio of times."
     over = numbers.count(found.whole_cells, "setting")

@@ -144,6 +144,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ob
                     f"{nic} ({f'{speed:,} Mbit/s' if speed else 'speed unknown'})" for nic, speed in value.items()
                 ),
             )
+        elif name.endswith("_bytes_per_s") and isinstance(value, Mapping):
+            told = value.items() if len(value) > 1 else ()  # one alone is what the ceiling itself says
+            yield from ((f"{title.removesuffix(' bytes per s')} · {each}", numbers.rate(rate)) for each, rate in told)
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{title} · ")
         elif isinstance(value, list):
@@ -160,9 +163,8 @@ def method(stored: StoredRun) -> Html:
     """How the numbers came about, in plain words, and what they do not tell."""
     blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "block")
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "block")
-    ordered = (
-        f"Each of {blocks} runs every cell once, in an order drawn anew, so that a slow minute hits all alike. Before "
-        f"them, {warmup} of warm-up, stored and in no number."
-    )
+    ordered = f"Each of {blocks} runs every cell once, in an order drawn anew, so that a slow minute hits all alike."
+    if stored.spec.get("warmup", 0):
+        ordered += f" Before them, {warmup} of warm-up, stored and in no number."
     notes = [("Blocks", ordered), *_NOTES]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

@@ -107,14 +107,9 @@ def says(curve: Curve) -> str:
             f"{at_once(lowest)}; {beyond}"
         )
     elif found.knee == lowest:
-        said = (
-            f"{at_once(lowest)} is enough: more at once brings no more images a second that matter{_knee_span(found)}"
-        )
+        said = f"{at_once(lowest)} is enough: {_beyond(found)}"
     else:
-        said = (
-            f"{at_once(at.concurrency)} brings {_gain(at)} the images a second of {at_once(lowest)}, and more at once "
-            f"brings nothing that matters{_knee_span(found)}"
-        )
+        said = f"{at_once(at.concurrency)} brings {_gain(at)} the images a second of {at_once(lowest)}, and {_beyond(found)}"
     return f"{said[0].upper()}{said[1:]}.{_cost(found)}{_busy(curve)}"
 
 
@@ -157,6 +152,10 @@ def _peak(law: Law, highest: int) -> str:
 def _why_none(found: Scaling) -> str:
     if not found.levels:
         return "no block measured every concurrency without a failure"
+    if undecided(found):
+        return (
+            f"at 95% any from {found.knee_low} to {found.knee_high} at once may be enough; more repetitions narrow it"
+        )
     return f"{numbers.count(found.blocks, 'block')} that measured every concurrency, and {MIN_BLOCKS} are needed"
 
 
@@ -165,10 +164,21 @@ def _gain(level: Level) -> str:
     return f"{numbers.significant(level.speedup)} times" + ("" if span == numbers.NOT_KNOWN else f" ({span})")
 
 
-def _knee_span(found: Scaling) -> str:
-    if found.knee_low is None or found.knee_low == found.knee_high:
-        return ""
-    return f" (95%: from {found.knee_low} to {found.knee_high} at once on)"
+def undecided(found: Scaling) -> bool:
+    """Whether there are blocks enough, and the knee may still be any of the concurrencies measured."""
+    return found.recommended is None and found.knee_low is not None
+
+
+def _beyond(found: Scaling) -> str:
+    """What more at once than the knee brings: nothing, or nothing that is shown."""
+    if found.knee is not None and found.knee_high is not None and found.knee_high > found.knee:
+        return (
+            f"a gain from more is not shown, nor that there is none (at 95% up to {found.knee_high} at once may gain)"
+        )
+    span = ""
+    if found.knee_low is not None and found.knee_low != found.knee_high:
+        span = f" (95%: from {found.knee_low} to {found.knee_high} at once on)"
+    return f"more at once brings nothing that matters{span}"
 
 
 def _cost(found: Scaling) -> str:

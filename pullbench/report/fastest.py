@@ -19,13 +19,14 @@ _HELD = ("engine_kind", "platform", "cache")
 
 
 def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
-    """The cells among which a setting can be chosen: one kind of engine, one platform, one state of the cache.
+    """The cells among which a setting can be chosen: engines that do the same work, one platform, one state of the cache.
 
-    The engine is one that keeps images, as users' clients do, where there is one; the platform this machine's; the
-    cache cold. What another engine or platform does is other work, not a faster way to the same.
+    The engines are those that unpack into a store, as users' clients do, where there are any, else one kind; the platform
+    is this machine's; the cache cold. What other engines or platforms do is other work, not a faster way to the same.
     """
-    stores = [engine for engine in table["engine_kind"].unique() if CAPABILITIES[engine].has_store]
-    chosen: pd.DataFrame = table[table["engine_kind"] == (stores or [table["engine_kind"].iloc[0]])[0]]
+    kinds = list(table["engine_kind"].unique())
+    stores = [kind for kind in kinds if CAPABILITIES[kind].has_store]
+    chosen: pd.DataFrame = table[table["engine_kind"].isin(stores or kinds[:1])]
     for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
         some = chosen[chosen[column] == wanted]
         chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
@@ -54,7 +55,11 @@ def fastest_sentence(stored: StoredRun, table: pd.DataFrame) -> str:
 def _held(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
     """` with docker, cold cache`: what all contenders have, where not every cell of the run has it."""
     words = {"cache": "{} cache"}
-    values = [words.get(name, "{}").format(chosen[name].iloc[0]) for name in _HELD if table[name].nunique() > 1]
+    values = [
+        words.get(name, "{}").format(" or ".join(map(str, chosen[name].unique())))
+        for name in _HELD
+        if table[name].nunique() > chosen[name].nunique()
+    ]
     return f" with {', '.join(values)}" if values else ""
 
 
@@ -103,11 +108,7 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
             f"; take it as a hint, for {numbers.count(int(cell['blocks']), 'block')} {verb} no interval "
             f"({ENOUGH_BLOCKS} do)"
         )
-    if looked := int((chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]).sum()):
-        said += (
-            f"; left out {'is' if looked == 1 else 'are'} {numbers.count(looked, 'setting')} that looked faster, with "
-            "failures, wrong cache states or a client at its limit"
-        )
+    said += _left_out(chosen[chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]])
     if cell["found_cached"]:
         said += f"; {numbers.count(int(cell['found_cached']), 'pull')} that should have been cold found layers"
     if cell["proxy_other"]:
@@ -115,4 +116,18 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
         said += f"; the mirror was not {cell['proxy_cache']} in {trials} that should have found it so"
     if busy.is_busy(cell):
         said += f"; {busy.says(cell)}, so the registry may be faster than that"
+    elif held_back := sum(busy.is_busy(row) and busy.kind(row) == "client_busy" for row in records(chosen)):
+        may = "another setting" if held_back == 1 else f"{held_back} other settings"
+        said += f"; {may} may be faster than {'it looks' if held_back == 1 else 'they look'}, for there the client was at its limit"
     return said
+
+
+def _left_out(faster: pd.DataFrame) -> str:
+    """The settings that looked faster and cannot be the winner, with the reasons that there are."""
+    if faster.empty:
+        return ""
+    failed = bool((faster["succeeded"] < faster["pulls"]).any())
+    other = bool((faster["found_cached"] > 0).any() or (faster["proxy_other"] > 0).any())
+    reasons = " or ".join([*(["failures"] if failed else []), *(["wrong cache states"] if other else [])])
+    left = "is" if len(faster) == 1 else "are"
+    return f"; left out {left} {numbers.count(len(faster), 'setting')} that looked faster, with {reasons}"

@@ -11,6 +11,7 @@ from pullbench.report import busy, fleet, numbers, tables
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.sections import p_value, pill
 from pullbench.report.stored import StoredRun, records
+from pullbench.report.verdicts import judged
 from pullbench.stats.compare import Verdict
 
 _MOST_NODES = 10
@@ -23,7 +24,9 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
     run = stored.run
     failed = int((cells["pulls"] - cells["succeeded"]).sum()) if len(cells) else 0
     whole = len(stored.trials) >= run.trials_planned
-    kind = "bad" if cells.empty or not cells["succeeded"].sum() else "warn" if failed or not whole else "good"
+    verdict = judged(stored)
+    bad = cells.empty or not cells["succeeded"].sum() or (verdict is not None and verdict.status == "missed")
+    kind = "bad" if bad else "warn" if failed or not whole or (verdict and verdict.status == "partly") else "good"
     members = stored.environment.get("fleet") or {}
     facts = [
         f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -42,6 +45,7 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
             tag("p", _said(cells)),
+            tag("p", f"{verdict.title}.") if verdict is not None else "",
             class_=f"verdict {kind}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts if fact), tag("li", tag("code", run.run_id)), class_="facts"),

@@ -10,12 +10,25 @@ import pandas as pd
 
 from pullbench.model.finding import Finding, Place, Status, by_place
 from pullbench.report import numbers
-from pullbench.report.html import Column, Html, Row, clipped, join, paragraph, short_digests, table, tag
+from pullbench.report.html import (
+    Column,
+    Html,
+    Row,
+    clipped,
+    join,
+    marked,
+    paragraph,
+    short_digests,
+    table,
+    tag,
+)
 from pullbench.report.sections import pill
 from pullbench.report.stored import records
 
 _TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
 _ORDER = (*_TROUBLES, Status.PASS, Status.SKIP)
+_REMEDY_SHOWN = 1_000
+"""Longer than any of ours: half a command is none."""
 _EVIDENCE_SHOWN = 4_000
 _ALIKE_SHOWN = 3
 
@@ -59,7 +72,7 @@ def _trouble(finding: Finding) -> Row:
         tag("code", finding.check),
         finding.target,
         join([observed, _evidence(finding)]),
-        short_digests(finding.remedy),
+        marked(finding.remedy, _REMEDY_SHOWN),
     ]
     return Row(contents=contents, kind="failed" if finding.status is Status.FAIL else None)
 

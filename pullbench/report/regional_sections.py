@@ -11,7 +11,7 @@ from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.regional import RegionalRuns
 from pullbench.report.sections import p_value, pill
 from pullbench.report.stored import measured, records
-from pullbench.report.verdicts import contrast_sentence
+from pullbench.report.verdicts import Headline, contrast_sentence, judged
 
 _ANSWERS = {"complete": ("good", "answered"), "incomplete": ("warn", "incomplete"), "missing": ("bad", "missing")}
 _MOST_DIFFERENCES = 12
@@ -22,8 +22,9 @@ def header(found: RegionalRuns, cells: pd.DataFrame) -> Html:
     """Title, who answered, and the two ends of what was measured."""
     record, lacking = found.record, found.lacking
     asked = len(record.asked)
-    kind = "good" if not lacking else "bad" if len(lacking) == asked else "warn"
-    title = _who_answered(asked, lacking)
+    missing = [vantage for vantage, verdict in _verdicts(found).items() if verdict.status in ("missed", "partly")]
+    kind = "bad" if len(lacking) == asked else "warn" if lacking or missing else "good"
+    title = _who_answered(asked, lacking) + (f"; objectives are missed from {', '.join(missing)}" if missing else "")
     lasted_s = (record.finished_at - record.started_at).total_seconds()
     facts = [
         f"{record.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -40,6 +41,12 @@ def header(found: RegionalRuns, cells: pd.DataFrame) -> Html:
     )
 
 
+def _verdicts(found: RegionalRuns) -> dict[str, Headline]:
+    """How each vantage's own run fared by the spec's objectives; nothing where the spec has none."""
+    told = {vantage: judged(run) for vantage, run in found.runs.items()}
+    return {vantage: verdict for vantage, verdict in told.items() if verdict is not None}
+
+
 def _who_answered(asked: int, lacking: Sequence[str]) -> str:
     if lacking:
         complete = f"{asked - len(lacking)} of {numbers.count(asked, 'vantage')} complete"
@@ -54,12 +61,19 @@ def _ends(cells: pd.DataFrame) -> str:
     ordered = records(known.sort_values("median_s", kind="stable"))
     first, last = ordered[0], ordered[-1]
     if len(known) == 1:
-        return f"A median pull takes {numbers.seconds(first['median_s'])}."
+        return f"A median pull takes {_time(first)}."
     times = numbers.ratio(last["median_s"] / first["median_s"])
     return (
-        f"The shortest median pull is {_way(first)}: {numbers.seconds(first['median_s'])}; the longest "
-        f"{_way(last)}: {numbers.seconds(last['median_s'])}, {times} as long."
+        f"The shortest median pull is {_way(first)}: {_time(first)}; the longest "
+        f"{_way(last)}: {_time(last)}, {times} as long."
     )
+
+
+def _time(cell: Mapping[str, Any]) -> str:
+    """A median with its interval, where there were blocks enough: two medians alone would say more than is known."""
+    span = numbers.seconds_range(cell["median_low_s"], cell["median_high_s"])
+    told = "" if span == numbers.NOT_KNOWN else f" (95% interval {span})"
+    return f"{numbers.seconds(cell['median_s'])}{told}"
 
 
 def _way(cell: Mapping[str, Any]) -> str:
@@ -68,6 +82,7 @@ def _way(cell: Mapping[str, Any]) -> str:
 
 def vantages(found: RegionalRuns) -> Html:
     """Every vantage that was asked, what became of it, and when it measured."""
+    verdicts = _verdicts(found)
     columns = [
         Column(title="Vantage"),
         Column(title="Answer"),
@@ -75,6 +90,7 @@ def vantages(found: RegionalRuns) -> Html:
         Column(title="Started (UTC)"),
         Column(title="Took", number=True),
         Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
+        *([Column(title="Objectives", prose=True)] if verdicts else []),
         *([Column(title="Why", prose=True)] if any(entry.reason for entry in found.record.asked) else []),
     ]
     rows = []
@@ -92,6 +108,7 @@ def vantages(found: RegionalRuns) -> Html:
                     f"{run.run.started_at:%Y-%m-%d %H:%M:%S}" if run is not None else numbers.NOT_KNOWN,
                     numbers.seconds(None if took is None else took.total_seconds()),
                     f"{int(pulls['ok'].sum()):,}/{len(pulls):,}" if len(pulls) else numbers.NOT_KNOWN,
+                    *([_objectives(verdicts.get(entry.vantage))] if verdicts else []),
                     entry.reason,
                 ][: len(columns)],
                 kind="failed" if entry.answer == "missing" else None,
@@ -104,6 +121,10 @@ def vantages(found: RegionalRuns) -> Html:
     )
     made = table(columns, rows, caption=numbers.count(len(rows), "vantage"))
     return join([made, paragraph(note if len(found.runs) > 1 else "", kind="note")])
+
+
+def _objectives(verdict: Headline | None) -> str:
+    return numbers.NOT_KNOWN if verdict is None else verdict.title
 
 
 def matrices(cells: pd.DataFrame) -> Html:

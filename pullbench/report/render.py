@@ -101,19 +101,28 @@ def render_comparison(
     return _report(COMPARE_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
-def render_trend(results_url: str, name: str, last: int | None, out_dir: Path, *, found: Trend | None = None) -> Path:
+def render_trend(
+    results_url: str,
+    name: str,
+    last: int | None,
+    out_dir: Path,
+    *,
+    vantage: str | None = None,
+    found: Trend | None = None,
+) -> Path:
     """Make the report of a benchmark over its runs and return the path of its HTML; raises as `render_run_report` does.
 
-    `found` is what `trend_of` made of them, where the caller has it already.
+    `vantage` is that of the newest run unless given. `found` is what `trend_of` made of them, where the caller has it already.
     """
     store = ResultStore(_absolute(results_url))
-    folder = trend_folder(out_dir, name)
+    folder = trend_folder(out_dir, name, vantage)
 
     def write_data() -> None:
-        write_trend_beside(found or trend_of(store, name, last=last), folder, page=PAGE)
+        write_trend_beside(found or trend_of(store, name, last=last, vantage=vantage), folder, page=PAGE)
 
-    parameters = {"name": name, "last": last or 0}
-    title, again = f"{name} · trend · pullbench", f"pullbench trend '{name}'"
+    parameters = {"name": name, "last": last or 0, "vantage": vantage or ""}
+    title = f"{name} · trend · pullbench"
+    again = f"pullbench trend '{name}'" + (f" --vantage '{vantage}'" if vantage else "")
     return _report(TREND_NOTEBOOK, parameters, results_url, folder, title=title, again=again, meanwhile=write_data)
 
 
@@ -138,9 +147,10 @@ def render_regional(results_url: str, regional_id: str, out_dir: Path) -> Path:
     )
 
 
-def trend_folder(out_dir: Path, name: str) -> Path:
-    """Where the trend of a name goes: people choose names, so they become no path."""
-    return out_dir.resolve() / f"trend-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+def trend_folder(out_dir: Path, name: str, vantage: str | None = None) -> Path:
+    """Where the trend of a name goes, from the newest run's vantage or from the one given: people choose names, so they become no path."""
+    key = name if vantage is None else json.dumps([name, vantage])
+    return out_dir.resolve() / f"trend-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _report(

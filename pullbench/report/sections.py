@@ -132,10 +132,10 @@ def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
         for index, row in zip(shown.index, records(shown), strict=True)
     ]
     note = f"The same in all: {', '.join(same)}." if same else ""
-    if winner is not None and found["engine_kind"].nunique() > 1:
+    if winner is not None and found["engine_kind"].nunique() > chosen["engine_kind"].nunique():
         note += (
-            f" Marked is the least time per image of {found.loc[winner, 'engine_kind']}: another engine does other work (wire unpacks "
-            "nothing), so it is no faster way to the same."
+            f" Marked is the least time per image of {' and '.join(chosen['engine_kind'].unique())}: another engine does other work "
+            "(wire and skopeo unpack nothing), so it is no faster way to the same."
         )
     if len(found) > len(shown):
         note += f" {len(found) - len(shown)} more cells are in the results and in `pullbench show --json`."

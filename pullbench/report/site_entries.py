@@ -48,7 +48,7 @@ class Said:
     level_s: float | None
     """The geometric mean of the settings' medians; None where not every setting has one."""
     measured: str
-    """A digest of the settings: runs of one digest and name stand in one line."""
+    """A digest of the settings: runs of one digest, name, kind and vantage stand in one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Entry:
     status: str
     said: Said
     line: tuple[float, ...]
-    """The levels of the runs of this name with the same settings, up to this one: a sparkline."""
+    """The levels of the runs of this name, kind and vantage with the same settings, up to this one: a sparkline."""
     report: str | None
     """Relative to the site's page."""
 
@@ -81,11 +81,11 @@ class Entry:
 def entries(store: ResultStore, reports: Path) -> list[Entry]:
     """The newest first; each knows the line of those of its name before it."""
     kept, found = _kept(reports), []
-    lines: dict[tuple[str, str], tuple[float, ...]] = {}
+    lines: dict[tuple[str, ...], tuple[float, ...]] = {}
     for run in reversed(store.runs()):
         known = kept.get(run.run_id)
         said = known[1] if known is not None and known[0] == _state(run) else _said(store, run, reports)
-        line = (run.name, said.measured)
+        line = (run.name, run.kind, run.vantage, said.measured)  # as a trend: one series each
         if said.level_s is not None and run.status == "complete":
             lines[line] = (*lines.get(line, ()), said.level_s)
         found.append(_entry(run, said, lines.get(line, ()), reports))

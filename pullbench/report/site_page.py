@@ -102,7 +102,7 @@ def _runs(entries: Sequence["Entry"]) -> Html:
         Column(title="Verdict"),
         Column(title="What it says", prose=True),
         Column(title="Median pull", number=True, hint="geometric mean over the run's settings"),
-        Column(title="Course", hint="the runs of the same name and settings up to this one"),
+        Column(title="Course", hint="the runs of the same name, vantage and settings up to this one"),
         Column(title="Where"),
     ]
     rows = [Row(contents=_cells(entry)) for entry in entries]

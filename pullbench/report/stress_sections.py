@@ -167,13 +167,14 @@ def _limit_card(found: Stressed) -> Html:
 
 def _knee_card(found: Stressed) -> Html:
     unit = "pulls at once" if found.stress.ramp == "concurrency" else "pulls a second"
-    value = numbers.NOT_KNOWN if found.knee is None else f"{found.knee:g}"
+    seen = found.knee is not None and not stress_words.knee_undecided(found)
+    value = f"{found.knee:g}" if seen else numbers.NOT_KNOWN
     span = (
         ""
         if found.knee is None or found.knee_low is None
         else f", 95% interval {found.knee_low:g} to {found.knee_high:g}"
     )
-    word = "seen" if found.knee is not None else "not seen"
+    word = "seen" if seen else "not seen"
     said = stress_words.knee(found) or "Too little was measured to say."
     return _card("Knee", "open", word, value, unit + span, said)
 

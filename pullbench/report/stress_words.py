@@ -56,6 +56,11 @@ def knee(found: Stressed) -> str:
     """Where more load brings nothing."""
     up = found.up
     if found.knee is not None:
+        if knee_undecided(found):
+            return (
+                f"Where the knee is cannot be told: anywhere from {found.knee_low:g} to {found.knee_high:g}, at 95%; "
+                "more trials a step narrow it."
+            )
         said = f"The knee is at {load(found.stress.ramp, found.knee)}: from there on more load brings no more pulls a second"
         if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
             said += f" (95% interval {found.knee_low:g} to {found.knee_high:g})"
@@ -66,6 +71,12 @@ def knee(found: Stressed) -> str:
     if found.stress.ramp == "rate" and last["rate_high"] < _AS_OFFERED * last["load"]:
         return f"Of {load('rate', last['load'])} offered, {rate(last['rate'])} came through: the most that is carried."
     return f"No knee is seen: up to {load(found.stress.ramp, last['load'])} more load brought more pulls a second."
+
+
+def knee_undecided(found: Stressed) -> bool:
+    """Whether the knee may be any of the loads of the way up, as far as these trials can tell."""
+    loads = found.up["load"]
+    return len(loads) > 1 and (found.knee_low, found.knee_high) == (loads.min(), loads.max())
 
 
 def recovery(found: Stressed) -> str:

@@ -1,11 +1,13 @@
 """One benchmark over its runs: how its times went, where they made a step, and what else changed there.
 
+A series is the runs of one name from one vantage, that of the newest: another place has another level.
 A run's level is the geometric mean over settings of their medians, over the settings of the newest run alone: a run that
 lacks one of them measured something else and is left out of the line, by name. What a step means is only that the runs
 from there on differ from those before; what changed beside it is told with it.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,10 +48,13 @@ class Trend:
     """What `trend_of` found, the oldest run first.
 
     `runs` has a row a run as RUN_COLUMNS; `steps` one a step as STEP_COLUMNS, those of the whole (an empty `setting`)
-    before those of single settings; `changes` what else differs at each run that begins a new level.
+    before those of single settings; `changes` what else differs at each run that begins a new level; `elsewhere` how many
+    runs of the name other vantages have.
     """
 
     name: str
+    vantage: str
+    elsewhere: Mapping[str, int]
     runs: pd.DataFrame
     steps: pd.DataFrame
     settings: int
@@ -57,17 +62,27 @@ class Trend:
     changes: Mapping[str, Sequence[Difference]]
 
 
-def trend_of(store: ResultStore, name: str, *, last: int | None = None) -> Trend:
-    """The trend of the complete benchmark runs of a name; the newest `last` of them. UsageError where there is none."""
+def trend_of(store: ResultStore, name: str, *, last: int | None = None, vantage: str | None = None) -> Trend:
+    """The trend of the complete benchmark runs of a name from one vantage; the newest `last` of them.
+
+    `vantage` is that of the newest unless given. UsageError where there is none.
+    """
     every = store.runs()
-    runs = [run for run in every if run.name == name and run.status == "complete" and run.kind == "benchmark"][:last]
+    runs = [run for run in every if run.name == name and run.status == "complete" and run.kind == "benchmark"]
     if not runs:
         there = [run.name for run in every if run.status == "complete" and run.kind == "benchmark"]
         names = ", ".join(dict.fromkeys(there)) or "none"
         raise UsageError(
             f"'{name}': no complete benchmark of that name in {store.files.where()}; names there are: {names}"
         )
-    return _trend(name, [_measured_run(store, run) for run in reversed(runs)])
+    vantage = vantage or runs[0].vantage
+    here = [run for run in runs if run.vantage == vantage][:last]
+    elsewhere = Counter(run.vantage for run in runs if run.vantage != vantage)
+    if not here:
+        raise UsageError(
+            f"--vantage {vantage}: no complete run of '{name}' is from there; vantages are: {', '.join(elsewhere)}"
+        )
+    return _trend(name, [_measured_run(store, run) for run in reversed(here)], elsewhere)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +121,7 @@ def _measured_run(store: ResultStore, run: Run) -> _MeasuredRun:
     return _MeasuredRun(run=run, medians=medians, pulls=len(pulls), succeeded=len(succeeded))
 
 
-def _trend(name: str, found: Sequence[_MeasuredRun]) -> Trend:
+def _trend(name: str, found: Sequence[_MeasuredRun], elsewhere: Mapping[str, int]) -> Trend:
     keys = frozenset(found[-1].medians)
     levels = [(entry, entry.level(keys) if keys and keys <= set(entry.medians) else None) for entry in found]
     kept = [(entry, level) for entry, level in levels if level is not None]
@@ -118,6 +133,8 @@ def _trend(name: str, found: Sequence[_MeasuredRun]) -> Trend:
     begun = {row["run_id"] for row in rows}
     return Trend(
         name=name,
+        vantage=found[-1].run.vantage,
+        elsewhere=dict(elsewhere),
         runs=pd.DataFrame(
             [_run_row(entry, level, history, at) for at, (entry, level) in enumerate(kept)], columns=RUN_COLUMNS
         ),

@@ -25,7 +25,7 @@ def headline(found: Trend) -> Headline:
     last = records(found.runs.tail(1))[0]
     now = (
         f"{numbers.count(len(found.runs), 'run')} over {numbers.count(found.settings, 'setting')}; the newest, "
-        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}."
+        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.{_elsewhere(found)}"
     )
     if len(found.runs) < 2 * MIN_RUNS:
         few = f"{now} A step needs {MIN_RUNS} runs on each side to be shown."
@@ -37,6 +37,14 @@ def headline(found: Trend) -> Headline:
     title = f"{step['verdict'].capitalize()} since {step['started_at']:%d %B %Y}: {numbers.ratio(step['ratio'])}"
     change = f"{numbers.seconds(step['before_s'])} → {numbers.seconds(step['after_s'])}"
     return Headline(status=step["verdict"], title=title, sentence=f"{change} from run {step['run_id']} on. {now}")
+
+
+def _elsewhere(found: Trend) -> str:
+    """Which vantages have runs of the name too: their levels are other places', and in no line with these."""
+    if not found.elsewhere:
+        return ""
+    others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
+    return f" All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."
 
 
 def header(found: Trend) -> Html:
@@ -142,5 +150,7 @@ def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
             row | {"changes": [f"{entry.kind}: {entry.what}" for entry in found.changes.get(row["run_id"], [])]}
             for row in plain_records(found.steps)
         ],
+        "vantage": found.vantage,
+        "elsewhere": dict(found.elsewhere),
         "left_out": list(found.left_out),
     }

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pullbench.report import numbers, objective_words, tables
 from pullbench.report.fastest import fastest_sentence
-from pullbench.report.objectives import each_shown, whole_run
+from pullbench.report.objectives import each_shown, objectives, whole_run
 from pullbench.report.stored import StoredRun, records
 from pullbench.stats.compare import Verdict
 from pullbench.stats.summary import MIN_BLOCKS
@@ -36,6 +36,13 @@ def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> He
         judged = _objectives(scores)
         found = replace(judged, sentence=f"{fastest_sentence(stored, table)}; {judged.sentence}.")
     return _so_far(found, len(stored.trials), stored.run.trials_planned)
+
+
+def judged(stored: StoredRun) -> Headline | None:
+    """The same of a run whose spec has objectives; None where it has none, or nothing was measured."""
+    table = tables.cells(stored.pulls, stored.trials)
+    wanted = any(target is not None for target in stored.slo.values()) and len(table)
+    return headline(stored, table, objectives(stored, table)) if wanted else None
 
 
 def _so_far(found: Headline, finished: int, planned: int) -> Headline:

@@ -107,7 +107,7 @@ class Scaling:
     """Between this concurrency and `knee_high` the knee lies, at 95% confidence."""
     knee_high: int | None
     recommended: int | None
-    """The knee, or the highest measured where there is none yet."""
+    """The knee, or the highest measured where there is none yet; None where the knee may be any of those measured."""
     costs: tuple[Cost, ...]
 
 
@@ -130,7 +130,9 @@ def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) ->
         found = _knees(curves, math.log1p(margin) + (0.0 if law else _standard_error(table)))
         bounds = np.quantile(found[1:], _TAILS, method="inverted_cdf")
         knee, low, high = (concurrencies[int(index)] for index in (found[0], *bounds))
-    last = concurrencies[-1]
+    first, last = concurrencies[0], concurrencies[-1]
+    told = (low, high) != (first, last)
+    recommended = knee if told else None
     return Scaling(
         levels=levels,
         blocks=len(table),
@@ -139,8 +141,8 @@ def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) ->
         knee=None if knee == last else knee,
         knee_low=low,
         knee_high=high,
-        recommended=knee,
-        costs=() if knee is None else _costs(concurrencies, table, knee),
+        recommended=recommended,
+        costs=() if recommended is None else _costs(concurrencies, table, recommended),
     )
 
 

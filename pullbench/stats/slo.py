@@ -49,13 +49,16 @@ def score_success_rate(successes: int, n: int, target: float) -> Score:
 
 
 def score_mean(by_block: Sequence[Sequence[float]], target: float) -> Score:
-    """The mean of the blocks' means against an upper limit, by Student's t over the blocks; not shown under 3 blocks."""
+    """The mean of the blocks' means against an upper limit, by Student's t over the blocks; not shown under 3 blocks.
+
+    The values are times: Student's t knows nothing of that, so a bound below zero is zero.
+    """
     means = [float(np.mean(block)) for block in by_block if len(block)]
     measured = float(np.mean(means)) if means else None
     if len(means) < MIN_BLOCKS:
         return Score(target=target, measured=measured, low=None, high=None, verdict=Verdict.NOT_SHOWN)
     bounds = mean_interval(means)
-    return _below(target, measured, bounds.low, bounds.high)
+    return _below(target, measured, max(bounds.low, 0.0), bounds.high)
 
 
 def score_percentile(values: Sequence[float], q: float, target: float) -> Score:

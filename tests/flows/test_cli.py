@@ -184,3 +184,8 @@ def test_common_slips_are_told_with_what_would_be_right(
     assert code == 2
     assert told in err
     assert "hunter2" not in err
+
+
+def test_a_call_without_a_command_shows_the_help_and_no_empty_line_of_ours(shell: Shell) -> None:
+    code, out, err = shell()
+    assert code == 2 and "Commands" in out + err and "pullbench: " not in err

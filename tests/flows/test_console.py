@@ -2,12 +2,15 @@
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from flows.console import ShellProgress, cells_table, print_stopping_findings, print_verdict
+from flows.commands import published, stored
+from flows.console import ShellProgress, cells_table, objectives_table, print_stopping_findings, print_verdict
+from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report import numbers
 from pullbench.report.documents import run_document
@@ -101,7 +104,7 @@ def test_findings_that_stopped_a_run_are_printed_with_what_to_do(document: dict[
 
 
 def test_a_run_without_objectives_has_no_table_of_them(document: dict[str, Any]) -> None:
-    assert "asked" not in verdict(document | {"slo": []}).splitlines()[-1]
+    assert not any(line.startswith("objective ") for line in verdict(document | {"slo": []}).splitlines())
 
 
 def test_a_hostile_name_is_no_markup_and_steers_no_terminal(document: dict[str, Any]) -> None:
@@ -116,3 +119,51 @@ def test_a_note_is_one_line_where_there_is_no_terminal(terminal: bool, lines: in
     ShellProgress(console).note("step 0, up: 1 pull at once: mean pull 153 ms, held")
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("\n") == lines
+
+
+@pytest.mark.parametrize(("terminal", "whole"), [(False, True), (True, False)])
+def test_what_preflight_found_can_be_copied_from_the_log_of_a_run(terminal: bool, whole: bool) -> None:
+    console = Console(file=io.StringIO(), width=40, highlight=False, force_terminal=terminal)
+    remedy = "`sudo sh -c 'a command that is longer than any line of a narrow terminal' && systemctl reload docker`"
+    failed = Finding(
+        check="tcp", target="eu", status=Status.FAIL, observed="saw " * 30, expected="better", remedy=remedy
+    )
+    ShellProgress(console).checked([failed])
+    assert (remedy in console.file.getvalue()) is whole  # type: ignore[attr-defined]
+
+
+def test_the_headline_is_one_line_where_there_is_no_terminal(document: dict[str, Any]) -> None:
+    console = Console(file=io.StringIO(), width=40, highlight=False)
+    print_verdict(console, document)
+    assert document["headline"]["sentence"] in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_names_every_setting_and_cuts_no_number(document: dict[str, Any], width: int) -> None:
+    made = shown(cells_table(document["cells"]), width=width)
+    assert "…" not in made
+    words = made.split()
+    for mine in document["cells"]:
+        assert {f"×{mine['concurrency']}", mine["registry"], f"{mine['succeeded']}/{mine['pulls']}"} <= set(words)
+
+
+def test_objectives_are_sentences_on_a_narrow_terminal(document: dict[str, Any]) -> None:
+    narrow, wide = shown(objectives_table(document["slo"]), width=80), shown(objectives_table(document["slo"]))
+    assert "objective" in wide.splitlines()[0] and not narrow.startswith("objective")
+    assert "Mean pull time: " in narrow and "…" not in narrow
+
+
+def test_a_run_id_can_be_copied_from_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = synthetic.make("memory://console-ids", Recipe(engines=("wire",), concurrency=(1,), blocks=1, pulls=1))
+    monkeypatch.setattr(stored, "stdout_console", lambda: Console(width=80, highlight=False))
+    assert stored.list_runs(results=store.url, as_json=False) == 0
+    assert RUN_ID in capsys.readouterr().out
+
+
+def test_a_site_of_no_runs_says_where_it_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = tmp_path / "resluts"
+    assert published.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
+    told = capsys.readouterr()
+    assert told.out.strip().endswith("index.html") and "resluts; the site lists none" in told.err

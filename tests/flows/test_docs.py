@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.command_order import ORDER
 from tests.flows.command_lines import commands_in, parsed, program
 
 ROOT = Path(__file__).parents[2]
@@ -74,3 +75,10 @@ def test_an_option_that_is_none_is_found() -> None:
     [arguments] = shown_commands("```\npullbench run spec.yaml \\\n  --no-such-option\n```\n")
     with pytest.raises(Exception, match="--no-such-option"):
         parsed(arguments)
+
+
+def test_help_lists_every_command_in_the_order_of_the_readme() -> None:
+    rows = synopses((ROOT / "README.md").read_text(encoding="utf-8"))
+    told = list(dict.fromkeys(words[0] for words, _ in rows))
+    assert [name for name in ORDER if name in told] == told
+    assert program().list_commands(None) == list(ORDER)

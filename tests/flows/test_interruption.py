@@ -78,3 +78,15 @@ def test_a_run_whose_flow_took_the_interruption_for_an_error_says_how_to_go_on(m
 
     with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`"):
         measure.told(invocation, call, as_json=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_after_the_end_of_a_command_takes_nothing_of_its_exit_code(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left then is Prefect's farewell, and a traceback in it would say that something went wrong."""
+    codes: list[int] = []
+    monkeypatch.setattr(interruption, "_exit", codes.append)
+    interruption.done(1)
+    os.kill(os.getpid(), number)
+    assert codes == [1]

@@ -10,6 +10,7 @@ import yaml
 
 from flows.commands.check import show_plan
 from flows.conduct import Outcome, Prepared, Request, conduct
+from flows.fitting import Fitting
 from flows.stress_cli import assignments
 from flows.stress_view import StressProgress, result_table, stress_line
 from pullbench.errors import UsageError
@@ -217,8 +218,8 @@ def test_the_shell_is_told_the_ramp_and_its_most_before_it_begins(tmp_path: Path
 def test_a_results_table_has_a_row_a_step(tmp_path: Path) -> None:
     outcome = run(prepare(tmp_path, script(OK, "server_error"), stress=UP_ALONE))
     table = result_table(outcome.document)
-    assert table is not None
-    assert table.row_count == 2
+    assert isinstance(table, Fitting)
+    assert table.table.row_count == 2
     assert result_table({"stress": {"steps": []}, "cells": []}) is None
     assert result_table({"cells": []}) is None
 

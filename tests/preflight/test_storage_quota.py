@@ -201,3 +201,7 @@ def test_one_storage_is_asked_once_however_many_proxies_lead_there() -> None:
     )
     with World(spec, Facts(host_platform="linux/amd64", offline=True), Keychain(environ={})) as world:
         assert [target.name for target in storage_quota.every_storage(world)] == ["eu", "eu via cache"]
+
+
+def test_credentials_that_cannot_be_read_are_told_by_their_own_check_alone() -> None:
+    assert {"api", "credentials"} <= storage_quota.CHECK.needs

@@ -54,6 +54,18 @@ def test_a_run_that_is_not_done_is_to_be_finished_first(full: StoredRun) -> None
     assert first.what == "Finish the run" and f"--resume {run.run_id}" in first.why
 
 
+def test_where_the_knee_may_be_anywhere_it_is_to_be_measured_again(full: StoredRun) -> None:
+    unsure = [
+        dataclasses.replace(
+            mine, scaling=dataclasses.replace(mine.scaling, recommended=None, knee_low=1, knee_high=4, costs=())
+        )
+        for mine in curves(full)
+    ]
+    cells = tables.cells(full.pulls, full.trials)
+    found = advice(full, cells, unsure, warnings(full, cells), break_evens(full))
+    assert [entry.what for entry in found if "at once" in entry.what] == ["Measure again to choose how many at once"]
+
+
 def test_where_every_setting_had_failures_none_is_recommended(make) -> None:
     stored = make(Recipe(engines=("wire",), concurrency=(1, 2), blocks=5, pulls=2, fail_everywhere=True))
     assert [entry.what for entry in told(stored)] == ["Look into reset"]

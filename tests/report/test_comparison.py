@@ -42,6 +42,18 @@ def test_the_other_way_round_it_is_faster(slower: RunsCompared) -> None:
     assert comparison_words.headline(found).title == "Better in 2 of 2 settings, worse in none"
 
 
+def test_settings_that_share_no_block_have_ratios_and_none_over_all(before: StoredRun, slower: RunsCompared) -> None:
+    """As the steps of a stress test are, one after the other."""
+    later = {
+        name: frame.assign(block=frame["block"].where(frame["concurrency"] == 1, frame["block"] + 100))
+        for name, frame in (("trials", slower.candidate.trials), ("pulls", slower.candidate.pulls))
+    }
+    found = compare_runs(before, replace(slower.candidate, **later))
+    assert found.whole.ratio is None and found.cells["ratio"].notna().all()
+    said = comparison_words.headline(found).sentence
+    assert "no block has every setting" in said and "No setting succeeded" not in said
+
+
 @pytest.mark.parametrize(("at_least", "cells"), [(0.0, 2), (0.2, 2), (0.9, 0)])
 def test_a_regression_counts_from_the_share_that_is_asked_for(
     slower: RunsCompared, at_least: float, cells: int

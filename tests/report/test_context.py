@@ -26,3 +26,21 @@ def test_an_interfaces_speed_has_a_unit_and_none_is_unknown(full: StoredRun) -> 
     environment = json.dumps({"nics": {"eth0": 10_000, "lo": 0}})
     made = context.environment(dataclasses.replace(full, run=dataclasses.replace(full.run, environment=environment)))
     assert "eth0 (10,000 Mbit/s), lo (speed unknown)" in made
+
+
+def test_the_ceilings_of_several_sinks_have_units_and_that_of_one_stands_once(full: StoredRun) -> None:
+    def made(**ceilings: float) -> str:
+        told = {
+            "client_ceiling_bytes_per_s": min(ceilings.values()),
+            "client_ceiling_by_sink_bytes_per_s": ceilings,
+        }
+        run = dataclasses.replace(full.run, environment=json.dumps(told))
+        return str(context.environment(dataclasses.replace(full, run=run)))
+
+    assert "by sink · disk" in made(discard=1e9, disk=4e8) and "1.00 GB/s" in made(discard=1e9, disk=4e8)
+    assert "by sink" not in made(discard=1e9)
+
+
+def test_no_warm_up_is_not_told_of(full: StoredRun) -> None:
+    bare = dataclasses.replace(full, spec=dict(full.spec) | {"warmup": 0})
+    assert "warm-up, stored" in context.method(full) and "warm-up, stored" not in context.method(bare)

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from pullbench.report import concurrency_sections
-from pullbench.report.curves import Curve, curve_of, curves, law_says, plain_curves, says
+from pullbench.report.curves import Curve, curve_of, curves, law_says, plain_curves, says, undecided
 from pullbench.report.stored import StoredRun
 from pullbench.stats.scaling import scaling
 from pullbench.store.dataset import ResultStore
@@ -102,6 +102,26 @@ def test_at_the_laws_peak_nothing_more_is_asked_for() -> None:
 
 def test_one_at_a_time_is_enough_where_more_brings_nothing() -> None:
     assert says(curve({1: 10.0, 2: 10.1, 4: 9.0})).startswith("One at a time is enough")
+
+
+def test_a_run_that_cannot_tell_says_so_and_recommends_nothing() -> None:
+    noisy = {1: (1.0, 2.0, 0.4), 2: (0.5, 1.1, 1.5)}
+    found = scaling({n: dict(enumerate(rates)) for n, rates in noisy.items()})
+    mine = Curve(factors=CELL, name="", scaling=found, busy_from=None, left_out=())
+    assert undecided(found)
+    assert says(mine) == (
+        "No concurrency can be recommended: at 95% any from 1 to 2 at once may be enough; more repetitions narrow it."
+    )
+    assert "is enough" not in concurrency_sections.chosen([mine, mine])
+
+
+def test_a_gain_that_is_not_shown_is_not_called_none() -> None:
+    sure = curve({1: 10.0, 2: 18.0, 4: 18.0, 8: 18.0}).scaling
+    said = says(
+        Curve(factors=CELL, name="", scaling=dataclasses.replace(sure, knee_high=4), busy_from=None, left_out=())
+    )
+    assert sure.knee == 2 and "brings nothing that matters" not in said
+    assert "a gain from more is not shown, nor that there is none (at 95% up to 4 at once may gain)" in said
 
 
 def test_two_blocks_recommend_nothing_and_say_why() -> None:

@@ -1,5 +1,6 @@
 """When a fleet has an image, by hand-made arrivals whose answers are known."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -215,3 +216,12 @@ def test_the_document_of_a_fleets_run_has_its_times() -> None:
 def test_its_notebook_takes_the_parameters_of_any_runs() -> None:
     for notebook in (FLEET_NOTEBOOK, RUN_NOTEBOOK):
         check_parameters(notebook, {"results_url": "", "run_id": ""})
+
+
+@pytest.mark.parametrize(("target_s", "kind", "title"), [(0.5, "bad", "missed"), (60.0, "good", "objective")])
+def test_an_objective_that_is_missed_is_in_the_verdict_of_the_page(target_s: float, kind: str, title: str) -> None:
+    run = stored({"direct": [[1.0, 2.0], [1.1, 2.1], [1.0, 2.2]]})
+    run = dataclasses.replace(run, spec=dict(run.spec) | {"slo": {"mean_pull_s": target_s}})
+    head = fleet_sections.header(run, fleet.cells(run))
+    assert f'class="verdict {kind}"' in head and title in head
+    assert "objective" not in fleet_sections.header(stored({"direct": [[1.0]]}), fleet.cells(run))

@@ -56,3 +56,10 @@ def test_a_run_without_preflight_says_so(full: StoredRun) -> None:
 def test_digests_in_findings_are_short(full: StoredRun) -> None:
     found = full.checks.assign(observed="sha256:" + "a" * 64, status="fail", remedy="mend it")
     assert ">sha256:aaaaaaaaaaaa…<" in preflight(found)
+
+
+def test_a_command_that_mends_stands_in_full_and_as_code_and_is_no_markup(full: StoredRun) -> None:
+    command = "sudo sh -c 'echo <b>' && " + "true && " * 60 + "systemctl reload docker"
+    made = preflight(full.checks.iloc[:1].assign(status="fail", remedy=f"`{command}` mends it"))
+    shown = made.partition("<details>")[0]
+    assert "systemctl reload docker</code> mends it" in shown and "<b>" not in shown

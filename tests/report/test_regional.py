@@ -122,6 +122,25 @@ def test_that_all_answered_is_said_in_words(vantages: dict[str, float], title: s
     assert ">Why<" not in sections.vantages(found)
 
 
+def test_the_ends_of_the_head_have_their_intervals(both: RegionalRuns) -> None:
+    """Two medians alone say that one way is slower, whatever their spread."""
+    head = sections.header(both, regional.cells(both))
+    assert head.count("(95% interval ") == 2
+
+
+def test_a_vantage_that_misses_an_objective_is_named_in_the_title(both: RegionalRuns) -> None:
+    asking = {
+        vantage: dataclasses.replace(run, spec=dict(run.spec) | {"slo": {"mean_pull_s": target_s}})
+        for (vantage, run), target_s in zip(both.runs.items(), (1e6, 1e-6), strict=True)
+    }
+    found = dataclasses.replace(both, runs=asking)
+    head = sections.header(found, regional.cells(found))
+    assert "; objectives are missed from west" in head and "east" not in head.split("missed from")[1].split("<")[0]
+    assert ">Objectives<" in sections.vantages(found)
+    free = {vantage: dataclasses.replace(run, spec=dict(run.spec) | {"slo": {}}) for vantage, run in both.runs.items()}
+    assert ">Objectives<" not in sections.vantages(dataclasses.replace(both, runs=free))
+
+
 def test_the_matrix_has_a_row_a_vantage_and_a_column_a_registry_with_the_shortest_bold(both: RegionalRuns) -> None:
     found = sections.matrices(regional.cells(both))
     assert "eu (eu-west)" in found and "us (us-east)" in found

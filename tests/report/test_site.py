@@ -83,6 +83,18 @@ def test_a_run_s_line_is_of_the_complete_runs_of_its_name_and_settings_up_to_it(
     assert "2 runs: " in found[2]
 
 
+def test_another_vantage_or_kind_of_run_is_in_no_ones_line_but_its_own(tmp_path: Path) -> None:
+    """Of two regions that measure the same spec each has its own level, and a stress test has another than a benchmark."""
+    store = ResultStore(f"memory://{tmp_path.name}-lines")
+    for number in range(4):
+        made = replace(ONE, run_id=f"run-{number}", seed=number, started_at=STARTED_AT + timedelta(days=number))
+        synthetic.make(store.url, made)
+    store.write_run(replace(store.run("run-1"), vantage="elsewhere"))
+    store.write_run(replace(store.run("run-2"), kind="fleet"))
+    found = {entry.run_id: len(entry.line) for entry in site_entries.entries(store, tmp_path)}
+    assert found == {"run-0": 1, "run-1": 1, "run-2": 1, "run-3": 2}
+
+
 def test_the_site_can_be_built_again_and_says_the_same(store: ResultStore, built: Path) -> None:
     report(built, "run-0")
     first = build_site(store, built).page.read_text()

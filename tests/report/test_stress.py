@@ -99,6 +99,14 @@ def test_the_sentence_says_limit_reason_knee_and_recovery(broken: StoredRun, fou
         assert part in said.sentence, part
 
 
+def test_a_knee_that_may_be_anywhere_is_not_told(found: Stressed) -> None:
+    loads = found.up["load"]
+    unsure = dataclasses.replace(found, knee_low=float(loads.min()), knee_high=float(loads.max()))
+    said = stress_words.knee(unsure)
+    assert said.startswith("Where the knee is cannot be told") and "The knee is at" not in said
+    assert stress_words.knee(found).startswith("The knee is at")
+
+
 def test_a_service_that_nothing_breaks_is_said_to_hold_to_the_top() -> None:
     status, title, sentence = words(Service(mean_pull_s=10))
     assert (status, title) == ("met", "Holds up to 16 pulls at once, and nothing broke")

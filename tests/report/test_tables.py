@@ -146,7 +146,7 @@ def test_the_best_cell_is_no_cell_with_failures(cells: pd.DataFrame) -> None:
     assert tables.best(tempting) != broken
 
 
-@pytest.mark.parametrize(("column", "value"), [("client_busy", 0.95), ("found_cached", 3), ("proxy_other", 1)])
+@pytest.mark.parametrize(("column", "value"), [("found_cached", 3), ("proxy_other", 1)])
 def test_the_best_cell_is_none_that_cannot_be_trusted(cells: pd.DataFrame, column: str, value: float) -> None:
     tempting = cells.copy()
     first = tables.best(tempting)
@@ -154,11 +154,12 @@ def test_the_best_cell_is_none_that_cannot_be_trusted(cells: pd.DataFrame, colum
     assert tables.best(tempting) != first
 
 
-def test_a_machine_at_its_limit_is_part_of_what_docker_measures(cells: pd.DataFrame) -> None:
-    docker = cells.assign(engine_kind="docker")
-    first = tables.best(docker)
-    docker.loc[first, "client_busy"] = 0.95
-    assert tables.best(docker) == first
+@pytest.mark.parametrize("engine", ["wire", "docker"])
+def test_a_client_at_its_limit_makes_nothing_faster_so_the_fastest_stays_so(cells: pd.DataFrame, engine: str) -> None:
+    mine = cells.assign(engine_kind=engine)
+    first = tables.best(mine)
+    mine.loc[first, "client_busy"] = 0.95
+    assert tables.best(mine) == first
 
 
 def test_there_is_no_best_cell_where_all_had_failures(cells: pd.DataFrame) -> None:

@@ -62,6 +62,23 @@ def test_a_run_s_level_is_that_of_the_table_of_cells(store: ResultStore, found: 
     assert level == pytest.approx((cells["median_s"].prod()) ** (1 / len(cells)), rel=1e-9)
 
 
+def test_another_vantage_is_no_step_of_this_one(tmp_path: Path) -> None:
+    """Two regions that measure one spec in turn are two levels, and neither has changed."""
+    store = history(tmp_path, [1.0, 3.0] * 4)
+    for number in range(1, 8, 2):
+        store.write_run(replace(store.run(f"run-{number:02d}"), vantage="far"))
+    store.write_run(replace(store.run("run-06"), vantage="far"))
+    found = trend_of(store, NAME, last=2)
+    assert found.vantage == "far" and found.runs["run_id"].tolist() == ["run-06", "run-07"]
+    near = store.run("run-00").vantage
+    assert found.elsewhere == {near: 3}
+    assert f"left out ({near} 3; " in trend_sections.headline(found).sentence
+    assert trend_sections.trend_document(found)["elsewhere"] == {near: 3}
+    assert trend_of(store, NAME, vantage=near).runs["run_id"].tolist() == ["run-00", "run-02", "run-04"]
+    with pytest.raises(UsageError, match=r"no complete run of .* is from there; vantages are: far"):
+        trend_of(store, NAME, vantage="nowhere")
+
+
 def test_a_steady_history_has_no_step(tmp_path: Path) -> None:
     found = trend_of(history(tmp_path, [1.0] * 8), NAME)
 

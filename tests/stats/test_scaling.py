@@ -100,6 +100,13 @@ def test_a_curve_that_still_rises_has_no_knee_and_recommends_the_highest() -> No
     assert (found.knee, found.recommended) == (None, 16)
 
 
+def test_where_the_knee_may_be_anywhere_nothing_is_recommended_and_nothing_costs() -> None:
+    noisy = {1: (1.0, 2.0, 0.4), 2: (0.5, 1.1, 1.5)}
+    found = scaling({level: dict(enumerate(rates)) for level, rates in noisy.items()})
+    assert (found.knee_low, found.knee_high) == (1, 2)
+    assert (found.recommended, found.costs) == (None, ())
+
+
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_under_three_blocks_nothing_is_recommended(blocks: int) -> None:
     found = scaling(curve(law(0.1, 0.0), blocks=blocks))

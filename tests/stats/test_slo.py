@@ -146,3 +146,8 @@ def test_the_bounds_of_a_percentile_are_those_of_scipy(n: int) -> None:
     assert [np.nan if bound is None else bound for bound in (score.low, score.high)] == pytest.approx(
         list(expected), nan_ok=True, rel=0, abs=0
     )
+
+
+def test_the_interval_of_a_mean_time_does_not_reach_below_zero() -> None:
+    score = score_mean([[0.02], [0.03], [0.4]], target=3.0)
+    assert score.low == 0.0 and score.high is not None and score.high > 0.4

@@ -90,7 +90,9 @@ def _caption(named: pd.DataFrame, left_out: int, panels: int, curves: Sequence[C
     if named["median_low_s"].isna().any():
         said += " Where there is no band, the blocks are too few for an interval."
     if any(curve.scaling.recommended is not None for curve in curves):
-        said += " Ring: the recommended concurrency; bar at the foot: where the knee lies, at 95%."
+        said += " Ring: the recommended concurrency."
+    if any(curve.scaling.knee_low is not None for curve in curves):
+        said += " Bar at the foot: where the knee lies, at 95%."
     if any(curve.scaling.law is not None for curve in curves):
         said += " Dashed: the universal scalability law as fitted."
     if panels > 1:
@@ -190,7 +192,7 @@ def _height(ax: Axes, ends: pd.DataFrame, text: Callable[[float], str]) -> None:
 
 def _knee(ax: Axes, curve: Curve | None, index: int) -> None:
     """The law of one curve, its recommended point, and the stretch in which its knee lies."""
-    if curve is None or curve.scaling.recommended is None:
+    if curve is None:
         return
     colour, _ = series_style(index)
     found, foot = curve.scaling, 0.03 + 0.035 * index
@@ -199,10 +201,10 @@ def _knee(ax: Axes, curve: Curve | None, index: int) -> None:
         ax.plot(
             along, [found.law.rate(n) for n in along], color=MUTED, linewidth=1.1, linestyle=(0, (4, 2)), zorder=1.5
         )
-    at, rate = next((level.concurrency, level.rate) for level in found.levels if level.concurrency == found.recommended)
     ring: dict[str, Any] = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
-    ax.plot([at], [rate], markeredgecolor=PAPER, markeredgewidth=4.2, zorder=4, **ring)
-    ax.plot([at], [rate], markeredgecolor=colour, markeredgewidth=1.8, zorder=5, **ring)
+    for at, rate in [(at.concurrency, at.rate) for at in found.levels if at.concurrency == found.recommended]:
+        ax.plot([at], [rate], markeredgecolor=PAPER, markeredgewidth=4.2, zorder=4, **ring)
+        ax.plot([at], [rate], markeredgecolor=colour, markeredgewidth=1.8, zorder=5, **ring)
     if found.knee_low is not None and found.knee_high is not None:
         low, high = found.knee_low * 0.96, found.knee_high * 1.04
         ax.plot([low, high], [foot, foot], color=colour, linewidth=3, transform=ax.get_xaxis_transform())
