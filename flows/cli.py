@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows import interruption
+from flows import interruption, streams
 from flows.check_cli import app as check_app
 from flows.command_order import CommandsInOrder
 from flows.compare_cli import app as compare_app
@@ -39,7 +39,7 @@ from flows.serve_cli import app as serve_app
 from flows.serve_cli import automations_app
 from flows.stress_cli import app as stress_app
 from pullbench import __version__
-from pullbench.errors import InterruptedRunError, PullbenchError, UsageError
+from pullbench.errors import IncompleteError, InterruptedRunError, PullbenchError, UsageError
 
 app = typer.Typer(
     name="pullbench",
@@ -228,6 +228,7 @@ def prune(
 def main() -> NoReturn:
     """Run a command; never a traceback for a user's mistake."""
     interruption.listen()
+    streams.guard()
     try:
         with interruption.kept():
             code = typer.main.get_command(app).main(standalone_mode=False)
@@ -239,9 +240,6 @@ def main() -> NoReturn:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _end_at_once("interrupted")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:  # noqa: BLE001  (the last line of defence: a bug is told as one)
         if os.environ.get("PULLBENCH_DEBUG"):
             traceback.print_exc()
@@ -268,11 +266,13 @@ def _leave(code: int) -> NoReturn:
 
     What is to be kept is on the disk by now, and child processes end with their lifelines.
     """
+    if unwritten := streams.finish():
+        say(f"what was printed is not whole: {unwritten}")
+        code = code or IncompleteError.exit_code
     if not interruption.hurried():
         interruption.done(code)
         sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    streams.finish()
     _exit(code)
     raise AssertionError("unreachable")
 

@@ -78,6 +78,15 @@ ACCIDENTS = (
         test=f"{_RUN}test_outcome_of_tells_the_outcome_of_a_run_whose_prefect_server_is_gone",
     ),
     Guard(
+        against="whoever reads what it prints is gone, such as `head`",
+        so="the run goes on to its own end and exit code",
+        file="flows/streams.py",
+        function="_Onward.write",
+        whole="            except OSError as error:\n",
+        without="            except ZeroDivisionError as error:\n",
+        test="tests/flows/test_streams.py::test_onward_write_lets_no_reader_that_has_had_enough_end_anything",
+    ),
+    Guard(
         against="two runs at once on one results folder",
         so="each has a folder of its own",
         file=_DATASET,

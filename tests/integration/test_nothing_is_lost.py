@@ -218,6 +218,26 @@ def test_a_docker_daemon_that_ends_in_mid_run_ends_the_run_and_it_goes_on_when_i
         assert all(row["ok"] for kept in after["pulls"].values() for row in kept)
 
 
+def test_a_reader_that_goes_away_after_a_line_takes_nothing_from_a_run(shell: Shell, lab: World) -> None:
+    """As `pullbench run spec.yaml 2>&1 | head -1`."""
+    data = {**lab.spec(True), "repetitions": 2, "warmup": 0}
+    (shell.folder / "spec.yaml").write_text(yaml.safe_dump(data))
+    process = subprocess.Popen(
+        shell.command("run", "spec.yaml", "--no-report"),
+        cwd=shell.folder,
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(240) in (0, 1)
+    store = ResultStore(str(shell.folder / "results"))
+    (stored,) = store.runs()
+    assert is_whole(store, stored.run_id, trials=stored.trials_planned)
+
+
 def test_a_prefect_server_that_is_gone_in_mid_run_takes_nothing_from_it(shell: Shell, lab: World) -> None:
     data = {**lab.spec(True), "repetitions": 6, "warmup": 0}
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(data))
