@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from flows.plain import plain
-from pullbench.model.finding import Finding, Place, Status, by_place
+from pullbench.model.finding import TROUBLES, Finding, Place, Status, by_place, worst_first
 
 STATUS_STYLES = {
     Status.PASS: "green",
@@ -18,7 +18,6 @@ STATUS_STYLES = {
     Status.ERROR: "bold magenta",
     Status.SKIP: "dim",
 }
-_TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
 _STATUS_WIDTH = 5
 _NARROWEST = 8
 _ALIKE_SHOWN = 3
@@ -79,8 +78,7 @@ def _in_full(place: Place) -> Iterator[RenderableType]:
 
 
 def _troubles(place: Place) -> list[Finding]:
-    found = [finding for finding in place.findings if finding.status in _TROUBLES]
-    return sorted(found, key=lambda finding: _TROUBLES.index(finding.status))
+    return worst_first(finding for finding in place.findings if finding.status in TROUBLES)
 
 
 def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -96,7 +94,7 @@ def _told(finding: Finding, place: Place, *, in_full: bool = False) -> Text:
     """A code says what would be right by itself."""
     about = " ".join(part for part in (finding.check, place.rest(finding.target)) if part)
     told = Text.assemble(plain(about, style="bold"), "  ", plain(finding.observed))
-    if finding.expected and finding.status in _TROUBLES and (in_full or not _CODE.match(finding.observed)):
+    if finding.expected and finding.status in TROUBLES and (in_full or not _CODE.match(finding.observed)):
         told.append_text(plain(f"  (expected: {finding.expected})", style="dim"))
     return told
 

@@ -13,7 +13,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, worst_first
 from pullbench.model.plan import FACTORS
 from pullbench.report.markdown import escape_markdown, run_summary
 
@@ -36,10 +36,10 @@ class Artifacts:
         self._send(update_progress_artifact, artifact_id=self._progress, progress=round(100 * share, 1))
 
     def findings(self, findings: Sequence[Finding]) -> None:
-        """The preflight's findings as a table."""
+        """The preflight's findings as a table, what asks for a remedy first."""
         self._send(
             create_table_artifact,
-            table=[_finding_row(finding) for finding in findings],
+            table=[_finding_row(finding) for finding in worst_first(findings)],
             key="preflight",
             description="What preflight found before any load",
         )

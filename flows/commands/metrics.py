@@ -17,12 +17,13 @@ from pullbench.registry.keychain import Keychain, in_clear
 
 def write_textfile(path: str, scope: Scope) -> int:
     """Write the file of node_exporter's textfile collector, or print it for `-`; exit 3 where a run could not be read."""
+    file = None if path == "-" else export.textfile(Path(path))
     readings = Readings(scope, say)
     families = readings.families()
-    if path == "-":
+    if file is None:
         tell_document(export.text(families).decode())
     else:
-        export.write_textfile(Path(path), families)
+        export.write_textfile(file, families)
     return _code(readings)
 
 
@@ -60,7 +61,8 @@ def push(url: str, scope: Scope, *, credentials: str, sends_in_clear: bool = Fal
             login=login,
             ca_file=None if ca_file is None else str(ca_file),
         )
-    say(f"{len(groups)} groups pushed to {gateway}" if groups else f"no run in {scope.results}: nothing was pushed")
+    if groups:
+        say(f"{len(groups)} groups pushed to {gateway}")
     return _code(readings)
 
 

@@ -72,6 +72,9 @@ class Readings:
             self._say_once([str(error)])
             return list(self._known.values())
         amiss = list(self._runs.unreadable.values())
+        if not found and not amiss:
+            of = f" of {', '.join(self._scope.names)}" if self._scope.names else ""
+            self._say_once([f"{self._scope.results}: no run{of} to export yet"])
         known: dict[_Key, Snapshot] = {}
         for last in found:
             key = (last.run.run_id, last.run.status, last.run.finished_at)

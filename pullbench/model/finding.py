@@ -20,7 +20,9 @@ class Status(StrEnum):
     ERROR = "error"
 
 
-_ORDER = (Status.FAIL, Status.ERROR, Status.WARN, Status.PASS, Status.SKIP)
+TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
+"""What asks for a remedy, the worst first."""
+_ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class Finding:
     """What the probe saw, as one JSON document; None where nothing was looked at."""
 
     def __post_init__(self) -> None:
-        if self.status in (Status.FAIL, Status.ERROR, Status.WARN) and not self.remedy:
+        if self.status in TROUBLES and not self.remedy:
             raise ValueError(f"{self.check}: a finding of {self.status} needs a remedy")
 
 
@@ -46,6 +48,11 @@ def worst(findings: Iterable[Finding]) -> Status:
     """The verdict over findings: the first of fail, error, warn, pass, skip that occurs; skip where there are none."""
     seen = {finding.status for finding in findings}
     return next((status for status in _ORDER if status in seen), Status.SKIP)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Fail, error, warn, pass, skip; those of one status stay in order."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.status))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,18 +39,19 @@ def text(families: Iterable[Family]) -> bytes:
     return generate_latest(_registry(Collected(families)))
 
 
-def write_textfile(path: Path, families: Iterable[Family]) -> None:
-    """Replace a file of node_exporter's textfile collector as a whole.
-
-    Raises UsageError for a name that the collector does not read or a folder that is not there, IncompleteError where it
-    cannot be written.
-    """
+def textfile(path: Path) -> Path:
+    """The path, which node_exporter's textfile collector can read; raises UsageError for another, or without its folder."""
     if path.suffix != _SUFFIX:
         raise UsageError(f"{path}: node_exporter reads files that end in {_SUFFIX} alone: name it {path.name}{_SUFFIX}")
     if not path.parent.is_dir():
         raise UsageError(
             f"{path.parent}: no such folder; give one that node_exporter's --collector.textfile.directory names"
         )
+    return path
+
+
+def write_textfile(path: Path, families: Iterable[Family]) -> None:
+    """Replace such a file as a whole; raises IncompleteError where it cannot be written."""
     try:
         put_on_disk(path, text(families))
     except OSError as error:

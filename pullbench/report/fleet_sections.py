@@ -1,6 +1,5 @@
 """The fleet report's sections as HTML. Each takes tables and formats them; none reckons a number."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report import busy, fleet, numbers, tables
+from pullbench.report.fleet_words import said
 from pullbench.report.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.sections import p_value, pill
 from pullbench.report.stored import StoredRun, records
@@ -44,7 +44,7 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
         tag(
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
-            tag("p", _said(cells)),
+            tag("p", said(cells)),
             tag("p", f"{verdict.title}.") if verdict is not None else "",
             class_=f"verdict {kind}",
         ),
@@ -57,38 +57,6 @@ def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
         return "Nothing was measured"
     said = f"{numbers.count(failed, 'pull')} failed" if failed else "Every node got the image, every time"
     return said if whole else f"{said} (run incomplete)"
-
-
-def _said(cells: pd.DataFrame) -> str:
-    """Each setting in a sentence; of more than two, the one whose last node has it first, and the one where it waits longest."""
-    rows = records(cells.sort_values("last_s", kind="stable"))
-    shown = rows if len(rows) <= 2 else [rows[0], max(rows, key=_longest)]
-    return " ".join(map(_sentence, shown))
-
-
-def _longest(row: Mapping[str, Any]) -> float:
-    return float(row["last_s"]) if numbers.known(row["last_s"]) else math.inf
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    way = _way(row)
-    way = way[0].upper() + way[1:]
-    if not numbers.known(row["half_s"]):
-        return f"{way}: fewer than half of the nodes got the image."
-    last = f", the last {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else ", not all"
-    origin = (
-        f"; the registry itself served {numbers.percent(row['origin_share'])} of what the nodes got"
-        if numbers.known(row["origin_share"])
-        else ""
-    )
-    return f"{way}: half of the nodes have it after {numbers.seconds(row['half_s'])}{last}{origin}."
-
-
-def _way(row: Mapping[str, Any]) -> str:
-    way = "directly" if row["proxy"] == "direct" else f"through {row['proxy']}"
-    return f"{row['engine']} from {row['registry']} {way}" + (
-        "" if row["proxy_cache"] == "any" else f" ({row['proxy_cache']})"
-    )
 
 
 def cells(found: pd.DataFrame) -> Html:

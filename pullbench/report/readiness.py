@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.finding import Finding, Place, Status, by_place
+from pullbench.model.finding import TROUBLES, Finding, Place, Status, by_place, worst_first
 from pullbench.report import numbers
 from pullbench.report.html import (
     Column,
@@ -25,8 +25,7 @@ from pullbench.report.html import (
 from pullbench.report.sections import pill
 from pullbench.report.stored import records
 
-_TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
-_ORDER = (*_TROUBLES, Status.PASS, Status.SKIP)
+_ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""
 _EVIDENCE_SHOWN = 4_000
@@ -51,7 +50,7 @@ def _finding(row: Mapping[str, Any]) -> Finding:
 
 def _troubles(places: Sequence[Place]) -> Html:
     """Each failure, error and warning, the worst first, with what to do and what the check saw."""
-    found = [finding for place in places for finding in place.findings if finding.status in _TROUBLES]
+    found = [finding for place in places for finding in place.findings if finding.status in TROUBLES]
     if not found:
         return Html()
     columns = [
@@ -61,7 +60,7 @@ def _troubles(places: Sequence[Place]) -> Html:
         Column(title="Observed", prose=True),
         Column(title="What to do", prose=True),
     ]
-    rows = [_trouble(finding) for finding in sorted(found, key=lambda each: _TROUBLES.index(each.status))]
+    rows = [_trouble(finding) for finding in worst_first(found)]
     return table(columns, rows, caption=f"To be mended: {_tally(found)}")
 
 
@@ -98,7 +97,7 @@ def _places(places: Sequence[Place], tally: str) -> Html:
     """A row a place, with its checks by status; places that fare alike share one."""
     alike: dict[tuple[Status, tuple[str, ...]], list[str]] = {}
     for place in places:
-        said = (_checks(place, *_TROUBLES), _checks(place, Status.PASS), _checks(place, Status.SKIP))
+        said = (_checks(place, *TROUBLES), _checks(place, Status.PASS), _checks(place, Status.SKIP))
         alike.setdefault((place.status, said), []).append(place.name)
     columns = [
         Column(title="Status"),

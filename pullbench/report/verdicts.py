@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.report import numbers, objective_words, tables
+from pullbench.report import fleet, fleet_words, numbers, objective_words, tables
 from pullbench.report.fastest import fastest_sentence
 from pullbench.report.objectives import each_shown, objectives, whole_run
 from pullbench.report.stored import StoredRun, records
@@ -34,7 +34,9 @@ def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> He
         found = _every_pull_failed(stored, int(table["pulls"].sum()))
     else:
         judged = _objectives(scores)
-        found = replace(judged, sentence=f"{fastest_sentence(stored, table)}; {judged.sentence}.")
+        of_nodes = stored.run.kind == "fleet"
+        how_fast = fleet_words.said(fleet.cells(stored)) if of_nodes else fastest_sentence(stored, table)
+        found = replace(judged, sentence=f"{how_fast.removesuffix('.')}; {judged.sentence}.")
     return _so_far(found, len(stored.trials), stored.run.trials_planned)
 
 

@@ -150,6 +150,7 @@ def test_a_folder_without_runs_exports_only_what_it_says_of_itself(
         "pullbench_series_dropped",
         "pullbench_build_info",
     }
+    assert f"{tmp_path / 'nothing'}: no run to export yet" in exported.err
 
 
 def test_a_run_that_cannot_be_read_is_told_once_shows_as_unreadable_and_ends_with_3(
@@ -190,14 +191,16 @@ def test_what_the_limit_leaves_out_is_told_and_counted(results: str, capsys: pyt
 
 
 def test_only_the_benchmarks_that_are_named_are_exported(results: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert page(capsys, results, names=("other-*",)).value("pullbench_trials_planned") is None
+    exported = page(capsys, results, names=("other-*",))
+    assert exported.value("pullbench_trials_planned") is None
+    assert f"{results}: no run of other-* to export yet" in exported.err
 
 
 def test_pushing_from_a_folder_without_runs_contacts_nobody_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert metrics.push("http://127.0.0.1:1", scope(str(tmp_path)), credentials="anonymous", ca_file=None) == 0
-    assert "nothing was pushed" in capsys.readouterr().err
+    assert "no run to export yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_what_is_no_gateways_url_is_refused_without_showing_a_password(results: 
         (["textfile", "out.txt"], 2, "name it out.txt.prom"),
         (["textfile", "-", "--most-series", "0"], 2, "--most-series"),
         (["serve", "--listen", "9464"], 2, "is no address and port"),
-        (["push", "http://127.0.0.1:1", "--name", "no-such-*"], 0, "nothing was pushed"),
+        (["push", "http://127.0.0.1:1", "--name", "no-such-*"], 0, "no run of no-such-* to export yet"),
     ],
 )
 def test_the_commands_read_their_arguments_and_a_wrong_one_is_one_line(

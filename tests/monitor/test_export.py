@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.monitor.export import Collected, listen_address, text, write_textfile
+from pullbench.monitor.export import Collected, listen_address, text, textfile, write_textfile
 from pullbench.monitor.metrics import exposition
 from tests.monitor.samples import snapshot
 
@@ -34,7 +34,7 @@ def test_a_textfile_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it(
 @pytest.mark.parametrize(("name", "said"), [("out.txt", "out.txt.prom"), ("nowhere/x.prom", "no such folder")])
 def test_a_file_that_node_exporter_would_not_read_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        write_textfile(tmp_path / name, [])
+        textfile(tmp_path / name)
 
 
 def test_a_textfile_that_cannot_be_written_is_told_with_its_path(

@@ -13,7 +13,7 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
-from pullbench.report import figures, fleet, fleet_sections
+from pullbench.report import figures, fleet, fleet_sections, fleet_words
 from pullbench.report.documents import document_of
 from pullbench.report.render import FLEET_NOTEBOOK, RUN_NOTEBOOK, check_parameters
 from pullbench.report.stored import StoredRun, read_run
@@ -211,6 +211,14 @@ def test_the_document_of_a_fleets_run_has_its_times() -> None:
 
     document = document_of(run)
     assert [(row["proxy"], row["last_s"], row["origin_bytes"]) for row in document["fleet"]] == [("direct", 4.0, None)]
+
+
+def test_the_headline_of_a_fleets_run_is_of_nodes_as_its_page_is() -> None:
+    run = stored({"direct": [[1.0, 4.0]]})
+
+    said = document_of(run)["headline"]["sentence"]
+    assert said.startswith(fleet_words.said(fleet.cells(run)).removesuffix("."))
+    assert "half of the nodes have it after" in said and "at once" not in said
 
 
 def test_its_notebook_takes_the_parameters_of_any_runs() -> None:

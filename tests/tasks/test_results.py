@@ -31,6 +31,19 @@ def test_a_server_that_does_not_answer_costs_the_artifacts_and_not_the_run(
     assert "no artifacts from here on: ConnectionError: connection refused" in caplog.text
 
 
+def test_preflights_artifact_has_what_asks_for_a_remedy_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+    monkeypatch.setattr(results, "create_table_artifact", lambda *, table, **_: sent.extend(table))
+    order = (Status.PASS, Status.WARN, Status.SKIP, Status.FAIL, Status.PASS)
+    Artifacts().findings(
+        [
+            Finding(check=f"check-{index}", target="eu", status=status, observed="seen", remedy="mend it")
+            for index, status in enumerate(order)
+        ]
+    )
+    assert [row["check"] for row in sent] == ["check-3", "check-1", "check-0", "check-4", "check-2"]
+
+
 def test_escape_markdown_keeps_the_text_of_a_finding_text_in_its_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, str]] = []
     monkeypatch.setattr(results, "create_table_artifact", lambda *, table, **_: sent.extend(table))
