@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from pullbench.model.capability import CAPABILITIES
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.stored import StoredRun, measured
@@ -123,19 +124,29 @@ def _questions(
         held = dict(zip(fixed, key, strict=True))
         by_level = _by_level(group, factor)
         present = [level for level in levels if level in by_level]
-        for candidate in present[1:]:
-            pooled = _pooled(by_level[present[0]], by_level[candidate])
+        for baseline, candidate in _pairs(factor, present, group):
+            pooled = _pooled(by_level[baseline], by_level[candidate])
             if pooled is not None:
                 within = " · ".join(str(held[name]) for name in shown)
                 yield {
                     "factor": factor,
-                    "baseline": present[0],
+                    "baseline": baseline,
                     "candidate": candidate,
                     "within": within,
                     "engine": held.get("engine", ""),
                     "held": held,
                     "metric": METRICS.get(factor, "median_s"),
                 } | pooled
+
+
+def _pairs(factor: str, present: Sequence[Any], group: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
+    """The first beside each other; of engines also the first that unpacks beside the others that do: it is the same work."""
+    yield from ((present[0], other) for other in present[1:])
+    if factor == "engine":
+        kinds = dict(zip(group["engine"], group["engine_kind"], strict=True))
+        alike = [name for name in present if CAPABILITIES[kinds[name]].has_store]
+        if alike and alike[0] != present[0]:
+            yield from ((alike[0], other) for other in alike[1:])
 
 
 def _by_level(group: pd.DataFrame, factor: str) -> dict[Any, dict[_Coordinates, dict[int, float]]]:

@@ -26,6 +26,14 @@ def test_regions_are_compared_where_the_route_is_the_same(full: StoredRun) -> No
     assert {row["within"] for row in rows(full, "registry")} == {"wire · direct", "docker · direct"}
 
 
+def test_engines_that_do_the_same_work_are_compared_with_each_other_too(make) -> None:
+    recipe = Recipe(engines=("wire", "docker", "podman"), routes=(("eu", "direct"),), concurrency=(1,))
+    made = [(row["baseline"], row["candidate"]) for row in rows(make(recipe), "engine")]
+    assert made == [("wire", "docker"), ("wire", "podman"), ("docker", "podman")]
+    stores_alone = dataclasses.replace(recipe, engines=("docker", "podman"))
+    assert [(row["baseline"], row["candidate"]) for row in rows(make(stores_alone), "engine")] == [("docker", "podman")]
+
+
 def test_a_known_ratio_is_recovered_within_its_interval(make) -> None:
     stored = make(
         Recipe(
