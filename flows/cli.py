@@ -272,7 +272,6 @@ def _leave(code: int) -> NoReturn:
     if not interruption.hurried():
         interruption.done(code)
         sys.exit(code)
-    streams.finish()
     _exit(code)
     raise AssertionError("unreachable")
 
