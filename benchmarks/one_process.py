@@ -13,8 +13,8 @@ from benchmarks.published import PIECE_BYTES, published
 from benchmarks.scorecard import Goal, Line, ratios
 from benchmarks.sitting import measure
 from benchmarks.static_server import serve
-from pullbench.engines.curl import BUFFER_BYTES
-from pullbench.engines.wire_body import BlobBody
+from pullbench.engines.wire.body import BlobBody
+from pullbench.engines.wire.curl import BUFFER_BYTES
 from pullbench.model.manifest import OCI_LAYER_GZIP, Descriptor
 
 CROWD, CROWD_LAYER_BYTES = 1000, [10_000, 100_000]

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scorecard import Goal, Line
-from flows.conduct import Prepared, Request
-from flows.prefect_start import PrefectStart
+from pullbench.app.run import Prepared, Request
 from pullbench.bench.specfile import as_yaml
 from pullbench.lab.world import World
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
+from pullbench.serving.start import PrefectStart
 
 GOAL = Goal(bound=10)
 """Per cent."""

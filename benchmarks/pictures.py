@@ -21,8 +21,8 @@ from pullbench.bench.session import Session
 from pullbench.bench.specfile import as_yaml, load_spec
 from pullbench.lab.link import LinkShape
 from pullbench.lab.world import FAR, World
-from pullbench.report.render import render_comparison, render_run_report, render_trend
-from pullbench.report.site import build_site
+from pullbench.report.render.render import render_comparison, render_run_report, render_trend
+from pullbench.report.site.site import build_site
 from pullbench.store.dataset import ResultStore
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pullbench-pictures-") as temporary:
         results, reports = str(Path(temporary) / "results"), Path(temporary) / "reports"
-        demo = [sys.executable, "-m", "flows.cli", "demo", "--results", results, "--reports", str(reports)]
+        demo = [sys.executable, "-m", "pullbench.cli.main", "demo", "--results", results, "--reports", str(reports)]
         subprocess.run(demo, check=True)
         store = ResultStore(results)
         pages = {"report": reports / store.runs()[0].run_id / "index.html"}

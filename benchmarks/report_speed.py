@@ -80,7 +80,10 @@ def timed(arguments: Sequence[str]) -> Cost:
     """Run a `pullbench` command and watch it; raises RuntimeError where it fails."""
     began, before_s = time.perf_counter(), _cpu_s()
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "pullbench.cli.main", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         watched, most = psutil.Process(process.pid), 0
         while process.poll() is None:

@@ -56,5 +56,5 @@ def _plan_s() -> float:
 
 def _help_s() -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "flows.cli", "--help"], check=True, capture_output=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-m", "pullbench.cli.main", "--help"], check=True, capture_output=True, cwd=ROOT)
     return time.perf_counter() - began

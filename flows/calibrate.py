@@ -8,9 +8,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.calibration import Asked, prepared_lab
-from flows.prefect_secret import prefect_secret
 from flows.pull_benchmark import measure
+from pullbench.app.calibrate import Asked, prepared_lab
+from pullbench.serving.secrets import prefect_secret
 
 
 @flow(name="calibrate", flow_run_name="calibrate at {vantage}", retries=0, persist_result=False)

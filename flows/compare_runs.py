@@ -9,13 +9,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.comparing import compare
+from pullbench.app.compare import compare
 from pullbench.errors import IncompleteError, PullbenchError
-from pullbench.report.comparison_document import comparison_document
-from pullbench.report.comparison_words import headline, warnings
-from tasks.notify import Notices
+from pullbench.report.compare.document import comparison_document
+from pullbench.report.compare.words import headline, warnings
+from tasks.events import Notices
 from tasks.report import render_report
-from tasks.stored import StoredArtifacts
+from tasks.stored_artifacts import StoredArtifacts
 
 
 @flow(name="compare-runs", flow_run_name="{candidate} against {baseline}", retries=0, persist_result=False)

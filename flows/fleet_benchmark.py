@@ -9,14 +9,14 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.conduct import Prepared, Request
-from flows.fleet import fleet_settings
-from flows.prefect_secret import prefect_secret
 from flows.pull_benchmark import invocation, measure
+from pullbench.app.fleet import fleet_settings
+from pullbench.app.run import Prepared, Request
 from pullbench.bench.dask_fleet import DaskFleet
 from pullbench.bench.fleet_session import FleetSession
 from pullbench.errors import UsageError
 from pullbench.model.spec import Overrides
+from pullbench.serving.secrets import prefect_secret
 
 _ANSWERS_WITHIN_S = 20
 

@@ -9,12 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.check import check, verdict
-from flows.prefect_secret import prefect_secret
+from pullbench.app.preflight import check, verdict
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Status
 from pullbench.model.spec import Overrides
-from tasks.results import Artifacts
+from pullbench.serving.secrets import prefect_secret
+from tasks.artifacts import Artifacts
 
 
 @flow(name="preflight", flow_run_name="{spec}", retries=0, persist_result=False)

@@ -8,12 +8,12 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.publishing import publish
+from pullbench.app.page_calls import PageCall, SiteCall
+from pullbench.app.publish import publish
 from pullbench.errors import PullbenchError
-from pullbench.report.site import Site
-from tasks.page_calls import PageCall, SiteCall
+from pullbench.report.site.site import Site
 from tasks.report import build_reports_site, render_report
-from tasks.stored import StoredArtifacts, publish_summary
+from tasks.stored_artifacts import StoredArtifacts, publish_summary
 
 
 class TaskSteps:

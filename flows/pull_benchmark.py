@@ -13,24 +13,24 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.conduct import Outcome, Prepared, Progress, Request, conduct
-from flows.plain import printable
-from flows.prefect_secret import prefect_secret
-from flows.regression import beside_baseline
-from flows.streak import StreakMeter
+from pullbench.app.calls import PreflightCall, ReportCall, TrialBatch
+from pullbench.app.failure_streak import StreakMeter
+from pullbench.app.regression import beside_baseline
+from pullbench.app.run import Outcome, Prepared, Progress, Request, conduct
+from pullbench.cli.terminal.safe_text import printable
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.spec import Overrides
-from pullbench.report.comparison_words import headline
+from pullbench.report.compare.words import headline
+from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore
-from tasks.calls import PreflightCall, ReportCall, TrialBatch
-from tasks.notify import Notices
+from tasks.artifacts import Artifacts
+from tasks.events import Notices
 from tasks.preflight import run_preflight
 from tasks.report import render_report
-from tasks.results import Artifacts
-from tasks.trial import run_trials
+from tasks.trials import run_trials
 
 _ARTIFACT_EVERY_S = 3.0
 

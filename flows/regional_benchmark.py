@@ -12,13 +12,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows.plain import printable
-from flows.prefect_vantages import PrefectVantages
-from flows.regional import RegionalOutcome, RegionalRequest, conduct_regional
+from pullbench.app.regional import RegionalOutcome, RegionalRequest, conduct_regional
+from pullbench.cli.terminal.safe_text import printable
 from pullbench.engines.clock import SystemClock
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.model.spec import Overrides
-from tasks.results import Artifacts
+from pullbench.serving.vantages import PrefectVantages
+from tasks.artifacts import Artifacts
 
 
 class RegionalInvocation:

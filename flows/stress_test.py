@@ -6,10 +6,10 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.conduct import Prepared, Request
-from flows.prefect_secret import prefect_secret
 from flows.pull_benchmark import measure
+from pullbench.app.run import Prepared, Request
 from pullbench.model.spec_stress import StressOverrides
+from pullbench.serving.secrets import prefect_secret
 
 
 @flow(name="stress-test", flow_run_name="{spec} at {vantage}", retries=0, persist_result=False)

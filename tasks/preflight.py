@@ -3,8 +3,8 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from pullbench.app.calls import PreflightCall
 from pullbench.model.finding import Finding
-from tasks.calls import PreflightCall
 
 
 @task(task_run_name="preflight", retries=0, cache_policy=NO_CACHE, persist_result=False)

@@ -5,8 +5,8 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pullbench.report.site import Site
-from tasks.page_calls import PageCall, SiteCall
+from pullbench.app.page_calls import PageCall, SiteCall
+from pullbench.report.site.site import Site
 
 
 @task(task_run_name="{call}", retries=0, cache_policy=NO_CACHE, persist_result=False)

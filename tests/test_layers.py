@@ -1,29 +1,48 @@
-"""Imports go down only: the house of docs/architecture.md, held by a test."""
+"""Imports go down only and never in a circle: the house of docs/architecture.md, held by a test."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors",),
     ("model", "stats"),
     ("registry", "daemon", "store", "lab"),
-    ("engines", "preflight", "report", "monitor"),
+    ("engines", "preflight", "explain", "report", "monitor"),
     ("bench",),
-    ("tasks",),
-    ("flows",),
+    ("app",),
+    ("tasks", "serving"),
+    ("flows", "cli"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+FRONT_DOOR = ("", "__main__")
+"""The public API (`pullbench/__init__.py`) and `python -m pullbench`: they may name any room, and no room names them."""
+MAY_IMPORT_PREFECT = ("serving", "tasks", "flows")
+FLOW_LINES = 80
+
+Sources = Mapping[str, str]
+"""Module name to source text, such as {"pullbench.bench.load": "import time"}."""
 
 
-def room_of(parts: tuple[str, ...]) -> str | None:
-    """The room of a module by its dotted parts; None for what is not ours and for the package's root."""
-    if parts[0] in ("flows", "tasks"):
-        return parts[0]
-    if parts[0] != "pullbench" or len(parts) == 1:
-        return None
-    return parts[1]
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def sources() -> dict[str, str]:
+    found = (path for top in ("pullbench", "flows", "tasks") for path in sorted((ROOT / top).rglob("*.py")))
+    return {module_of(path): path.read_text() for path in found}
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module of ours; None for a library's."""
+    top, _, rest = module.partition(".")
+    if top in ("flows", "tasks"):
+        return top
+    return rest.partition(".")[0] if top == "pullbench" else None
 
 
 def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -34,58 +53,113 @@ def statements(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
             yield from statements(getattr(node, part, ()))
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for node in statements(tree.body):
+def imports(source: str, modules: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Line and module of each import; `from package import module` names the module."""
+    known = frozenset(modules)
+    for node in statements(ast.parse(source).body):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, tuple(alias.name.split("."))
+                yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write the whole name of what is imported"
-            base = tuple((node.module or "").split("."))
+            base = node.module or ""
             for alias in node.names:
-                yield node.lineno, (*base, alias.name) if base == ("pullbench",) else base
+                named = f"{base}.{alias.name}"
+                yield node.lineno, named if named in known or base == "pullbench" else base
 
 
-def violations(path: Path, source: str) -> list[str]:
-    parts = path.with_suffix("").parts
-    here = room_of(parts)
-    if here is None:
-        return []
+def violations(tree: Sources) -> list[str]:
+    """Imports that go up or sideways, to a room that is none, to the public API from inside, or to Prefect from below."""
     found = []
-    for line, target in imports(ast.parse(source)):
-        there = room_of(target)
-        if target[0] == "prefect" and here not in ("flows", "tasks"):
-            found.append(f"{path}:{line} imports Prefect below tasks/")
-        elif there is not None and there != here and there in FLOOR_OF and FLOOR_OF[there] >= FLOOR_OF[here]:
-            found.append(f"{path}:{line} {here} imports {'.'.join(target)}, which stands no lower")
-        elif there is not None and there not in FLOOR_OF and target != ("pullbench", "__version__"):
-            found.append(f"{path}:{line} imports {'.'.join(target)}, a room that the house does not have")
+    for module, source in tree.items():
+        here = room_of(module)
+        for line, target in imports(source, tree):
+            there, where = room_of(target), f"{module}:{line}"
+            if target.partition(".")[0] == "prefect" and here not in MAY_IMPORT_PREFECT:
+                found.append(f"{where} imports Prefect")
+            if there is None or there == here or target == "pullbench.__version__" or here in FRONT_DOOR:
+                continue
+            if there not in FLOOR_OF:
+                found.append(f"{where} imports {target}, which is no room of the house")
+            elif here not in FLOOR_OF:
+                found.append(f"{where}: {here} is no room of the house")
+            elif FLOOR_OF[there] >= FLOOR_OF[here]:
+                found.append(f"{where} {here} imports {target}, which is on no lower floor")
     return found
 
 
-def sources() -> list[Path]:
-    return sorted(p for top in ("pullbench", "flows", "tasks") for p in (ROOT / top).rglob("*.py"))
+def circle(tree: Sources) -> list[str]:
+    """Modules that import each other in a circle; empty where there is none. Imports inside functions count too."""
+    graph = {
+        module: {target for _, target in imports(source, tree) if target in tree and target != module}
+        for module, source in tree.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def test_every_import_goes_to_a_lower_floor() -> None:
-    found = [entry for path in sources() for entry in violations(path.relative_to(ROOT), path.read_text())]
+    found = violations(sources())
     assert not found, "\n".join(found)
 
 
-def test_every_module_stands_in_a_room_of_the_house() -> None:
-    rooms = {room_of(path.relative_to(ROOT).with_suffix("").parts) for path in sources()} - {None, "__init__"}
-    assert rooms <= set(FLOOR_OF), rooms - set(FLOOR_OF)
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = circle(sources())
+    assert not found, " -> ".join(found)
 
 
-def test_an_import_that_runs_up_or_sideways_is_seen() -> None:
-    up = violations(Path("pullbench/engines/wire.py"), "from pullbench.bench import trial")
-    sideways = violations(Path("pullbench/engines/wire.py"), "import pullbench.report.tables")
-    by_package = violations(Path("pullbench/store/dataset.py"), "from pullbench import engines")
-    nested = "def f():\n    try:\n        pass\n    except OSError:\n        match 1:\n            case 1:\n                from prefect import task"
-    prefect = violations(Path("pullbench/bench/trial.py"), nested)
-    assert up and sideways and by_package and prefect
+def test_flows_holds_flows_only_and_each_is_short() -> None:
+    for path in sorted((ROOT / "flows").glob("*.py")):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= FLOW_LINES, f"{path.name}: {len(lines)} lines"
+        assert path.name == "__init__.py" or any(line.startswith("@flow(") for line in lines), path.name
 
 
-def test_an_import_that_runs_down_is_allowed() -> None:
-    source = "from pullbench.model.plan import Cell\nfrom pullbench.errors import ErrorCode\nimport httpx"
-    assert violations(Path("pullbench/engines/wire.py"), source) == []
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pullbench.engines.fake", "from pullbench.bench import trial"),
+        ("pullbench.engines.fake", "import pullbench.report.core.tables"),
+        ("pullbench.cli.run", "from flows.pull_benchmark import pull_benchmark"),
+        ("pullbench.app.run", "import tasks.preflight"),
+        ("pullbench.store.dataset", "from pullbench import engines"),
+        ("pullbench.app.run", "from pullbench import run"),
+        ("pullbench.app.run", "from pullbench.helpers import anything"),
+        ("pullbench.helpers.anything", "from pullbench.model.spec import Spec"),
+        (
+            "pullbench.bench.trial",
+            "def f():\n    try:\n        pass\n    except OSError:\n        from prefect import task",
+        ),
+        ("pullbench.bench.trial", "match 1:\n    case 1:\n        import prefect.flows"),
+    ],
+)
+def test_an_import_that_runs_up_or_sideways_is_seen(module: str, source: str) -> None:
+    assert violations({module: source})
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pullbench.engines.fake", "from pullbench.model.plan import Cell\nfrom pullbench.errors import ErrorCode"),
+        ("pullbench.stats.slo", "from pullbench.errors import UsageError\nimport numpy"),
+        ("pullbench.serving.server", "from prefect import flow\nfrom pullbench.app.run import run"),
+        ("pullbench.cli.main", "from pullbench import __version__"),
+        ("pullbench", "from pullbench.app.run import run"),
+    ],
+)
+def test_an_import_that_runs_down_is_allowed(module: str, source: str) -> None:
+    assert violations({module: source}) == []
+
+
+def test_a_circle_is_seen_also_where_an_import_stands_in_a_function() -> None:
+    tree = {
+        "pullbench.lab.a": "from pullbench.lab import b",
+        "pullbench.lab.b": "def f():\n    from pullbench.lab.c import g",
+        "pullbench.lab.c": "import pullbench.lab.a",
+        "pullbench.lab.d": "import pullbench.lab.a",
+    }
+    assert set(circle(tree)) == {"pullbench.lab.a", "pullbench.lab.b", "pullbench.lab.c"}
+    assert circle({**tree, "pullbench.lab.c": ""}) == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pullbench.daemon.docker import Cleaned, DockerDaemon, remove_brought
-from pullbench.engines.command_folder import remove_stale_folders, stale_folders
+from pullbench.engines.command.folder import remove_stale_folders, stale_folders
 from pullbench.errors import PullbenchError
 from pullbench.model.reference import is_digest
 from pullbench.store.ledger import Entry, Ledger

@@ -10,7 +10,7 @@ from functools import partial
 
 from pullbench.engines.base import PullRequest
 from pullbench.engines.clock import Clock
-from pullbench.engines.wire_record import server_text
+from pullbench.engines.wire.record import server_text
 from pullbench.errors import PullbenchError
 from pullbench.model.cache_evidence import Sighting
 from pullbench.model.route import Route

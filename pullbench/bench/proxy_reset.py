@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from pullbench.engines.clock import Clock
-from pullbench.engines.command_process import Command, Ended, run
+from pullbench.engines.command.process import Command, Ended, run
 from pullbench.errors import ErrorCode, IncompleteError
 from pullbench.model.spec import ColdCache
 from pullbench.registry.faults import clean

@@ -11,11 +11,11 @@ from pullbench.registry.keychain import Keychain
 
 # Imported when first made: pycurl and the Docker SDK cost start-up time, and may be missing where nobody uses them.
 _CLASSES: dict[EngineKind, tuple[str, str]] = {
-    "wire": ("pullbench.engines.wire", "WireEngine"),
-    "docker": ("pullbench.engines.docker", "DockerEngine"),
-    "podman": ("pullbench.engines.podman", "PodmanEngine"),
-    "skopeo": ("pullbench.engines.skopeo", "SkopeoEngine"),
-    "containerd": ("pullbench.engines.containerd", "ContainerdEngine"),
+    "wire": ("pullbench.engines.wire.engine", "WireEngine"),
+    "docker": ("pullbench.engines.docker.engine", "DockerEngine"),
+    "podman": ("pullbench.engines.command.podman", "PodmanEngine"),
+    "skopeo": ("pullbench.engines.command.skopeo", "SkopeoEngine"),
+    "containerd": ("pullbench.engines.command.containerd", "ContainerdEngine"),
     "fake": ("pullbench.engines.fake", "FakeEngine"),
 }
 

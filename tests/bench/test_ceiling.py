@@ -8,7 +8,7 @@ import pytest
 
 from pullbench.bench import ceiling
 from pullbench.bench.ceiling import client_ceiling, core_limit, measure_ceilings
-from pullbench.engines.wire_body import BlobBody
+from pullbench.engines.wire.body import BlobBody
 from pullbench.model.spec import EngineEntry
 
 SMALL = {"discard": 1 << 20, "disk": 1 << 20}

@@ -10,10 +10,10 @@ import pytest
 
 from pullbench.engines.base import PullOutcome, PullRequest
 from pullbench.engines.clock import Clock, SystemClock
-from pullbench.engines.command_outcome import Brought
-from pullbench.engines.command_world import last_words
+from pullbench.engines.command.environment import last_words
+from pullbench.engines.command.outcome import Brought
+from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.engines.fake import ScriptedClock
-from pullbench.engines.skopeo import SkopeoEngine
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.spec import EngineEntry
 from tests.engines.command_world import KEYCHAIN, Image, put_script, setup

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.command_folder import (
+from pullbench.engines.command.folder import (
     MARK,
     PREFIX,
     CommandFolder,

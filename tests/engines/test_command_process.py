@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines import command_process
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.command_process import Command, Ended, StopSignal, run
+from pullbench.engines.command import process as command_process
+from pullbench.engines.command.process import Command, Ended, StopSignal, run
 from pullbench.errors import ErrorCode
 
 CLOCK = SystemClock()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.command_outcome import CommandFailed
-from pullbench.engines.containerd import ContainerdEngine, _hosts_toml
+from pullbench.engines.command.containerd import ContainerdEngine, _hosts_toml
+from pullbench.engines.command.outcome import CommandFailed
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
@@ -53,7 +53,7 @@ def test_without_root_or_without_the_daemon_it_is_unavailable(
     put_clients(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "takes root" in (engine.facts().unavailable or "")
-    monkeypatch.setattr("pullbench.engines.containerd.find_program", lambda name: None)
+    monkeypatch.setattr("pullbench.engines.command.containerd.find_program", lambda name: None)
     assert "containerd is not installed" in (engine.facts().unavailable or "")
 
 
@@ -92,7 +92,7 @@ def test_a_daemon_that_the_facts_cannot_use_does_not_outlive_them(
             started.append(process)
         return process
 
-    monkeypatch.setattr("pullbench.engines.containerd.subprocess.Popen", remembered)
+    monkeypatch.setattr("pullbench.engines.command.containerd.subprocess.Popen", remembered)
     assert "ctr is broken" in (engine.facts().unavailable or "")
     (daemon,) = started
     assert daemon.poll() is not None

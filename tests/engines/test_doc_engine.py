@@ -9,7 +9,7 @@ import pytest
 
 from pullbench.engines.base import PullOutcome
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.command import CommandEngine
+from pullbench.engines.command.engine import CommandEngine
 from pullbench.errors import ErrorCode
 from pullbench.model import capability
 from pullbench.model.spec import EngineEntry

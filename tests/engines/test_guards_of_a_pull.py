@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.wire_body import BlobBody
+from pullbench.engines.wire.body import BlobBody
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
 from tests.engines.test_wire_auth import ENVIRON, TokenService

@@ -10,9 +10,9 @@ from typing import Literal
 import psutil
 import pytest
 
-from pullbench.engines import open_files
-from pullbench.engines.curl_multi import Multiplexer
-from pullbench.engines.open_files import OF_A_HANDLE, OF_A_MULTIPLEXER, allow_connections
+from pullbench.engines.wire import open_files
+from pullbench.engines.wire.curl_multi import Multiplexer
+from pullbench.engines.wire.open_files import OF_A_HANDLE, OF_A_MULTIPLEXER, allow_connections
 from pullbench.errors import IncompleteError
 from tests.engines.wire_bench import bench, setup
 

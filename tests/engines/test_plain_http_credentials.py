@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.containerd import ContainerdEngine
-from pullbench.engines.containers_image import AUTH, write_configuration
+from pullbench.engines.command.containerd import ContainerdEngine
+from pullbench.engines.command.containers_image import AUTH, write_configuration
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.spec import EngineEntry
 from tests.engines.command_world import KEYCHAIN, Image

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.command_outcome import CommandFailed
-from pullbench.engines.podman import PodmanEngine
+from pullbench.engines.command.outcome import CommandFailed
+from pullbench.engines.command.podman import PodmanEngine
 from pullbench.errors import ErrorCode
 from pullbench.model.spec import EngineEntry
 from tests.engines.command_world import INDEX, KEYCHAIN, Image, put_script, setup

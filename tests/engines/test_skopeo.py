@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.command_outcome import CommandFailed
-from pullbench.engines.skopeo import SkopeoEngine
+from pullbench.engines.command.outcome import CommandFailed
+from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.manifest import DOCKER_MANIFEST
 from pullbench.model.spec import EngineEntry

@@ -16,9 +16,9 @@ import pycurl
 import pytest
 
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.command_folder import stale_folders
-from pullbench.engines.wire_body import BlobBody
-from pullbench.engines.wire_session import Session
+from pullbench.engines.command.folder import stale_folders
+from pullbench.engines.wire.body import BlobBody
+from pullbench.engines.wire.session import Session
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference

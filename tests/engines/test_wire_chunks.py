@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.wire_chunks import ChunkedBlob
+from pullbench.engines.wire.chunks import ChunkedBlob
 from pullbench.errors import ErrorCode
 from pullbench.model.record import Transfer
 from tests.engines.scripted_server import Handler, Image, Incoming, ScriptedServer, answer, digest_of

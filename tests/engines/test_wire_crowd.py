@@ -12,9 +12,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from pullbench.engines import curl_multi, wire, wire_session
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.wire_lanes import Lanes
+from pullbench.engines.wire import curl_multi
+from pullbench.engines.wire import engine as wire
+from pullbench.engines.wire import session as wire_session
+from pullbench.engines.wire.blob_queue import Lanes
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
 from tests.engines.test_wire_faults import cut, flipped, reset, silent, stall, status

@@ -323,7 +323,7 @@ def test_a_redirect_may_go_from_a_private_ca_to_a_public_one(
     own_ca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     public = certificate(tmp_path / "public.pem", "127.0.0.1", days=1)
-    monkeypatch.setattr("pullbench.engines.wire.public_roots", lambda: str(public))
+    monkeypatch.setattr("pullbench.engines.wire.engine.public_roots", lambda: str(public))
     context, route = server_context(own_ca), {"ca_file": str(own_ca)}
     with another_server(server_context(public)) as storage, bench(context=context, route=route) as b:
         content = b.image.layers[1]

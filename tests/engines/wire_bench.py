@@ -10,7 +10,7 @@ from typing import Any
 
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.wire import WireEngine
+from pullbench.engines.wire.engine import WireEngine
 from pullbench.model.record import Transfer
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route

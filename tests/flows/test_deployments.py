@@ -15,9 +15,9 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from flows.compare_runs import compare_runs
 from flows.pull_benchmark import pull_benchmark
-from flows.serving.checkout import find_checkout
 from flows.stress_test import stress_test
 from pullbench.bench.specfile import load_spec
+from pullbench.serving.project import find_checkout
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

@@ -2,10 +2,10 @@
 
 from tests.guards import Guard
 
-_RUN = "tests/flows/test_guards_of_a_run.py::"
+_RUN = "tests/app/test_guards_of_a_run.py::"
 _FILES = "pullbench/store/files.py"
 _DATASET = "pullbench/store/dataset.py"
-_CONDUCT = "flows/conduct.py"
+_CONDUCT = "pullbench/app/run.py"
 _PUT = '        self._put("{0}", run_id, part, schema.to_table("{0}", {1}, shared))\n'
 _TABLES = [("pulls", "result.pulls"), ("transfers", "result.transfers"), ("trials", "[result.record]")]
 _STORED = "exit 3, one line with the file and what to do; what finished is stored"
@@ -71,7 +71,7 @@ ACCIDENTS = (
     Guard(
         against="the Prefect server gone in mid-run",
         so="the run ends as it would have, with its own exit code, and a line that says so",
-        file="flows/calling.py",
+        file="pullbench/cli/flow_call.py",
         function="outcome_of",
         whole="        except httpx.HTTPError as error:\n            lost = error",
         without="        except ZeroDivisionError as error:\n            lost = error",
@@ -80,11 +80,11 @@ ACCIDENTS = (
     Guard(
         against="whoever reads what it prints is gone, such as `head`",
         so="the run goes on to its own end and exit code",
-        file="flows/streams.py",
+        file="pullbench/cli/terminal/streams.py",
         function="_Onward.write",
         whole="            except OSError as error:\n",
         without="            except ZeroDivisionError as error:\n",
-        test="tests/flows/test_streams.py::test_onward_write_lets_no_reader_that_has_had_enough_end_anything",
+        test="tests/cli/test_streams.py::test_onward_write_lets_no_reader_that_has_had_enough_end_anything",
     ),
     Guard(
         against="two runs at once on one results folder",
@@ -111,7 +111,7 @@ ACCIDENTS = (
         function="_conduct",
         whole="left = [trial for trial in plan.trials if trial.number not in finished]",
         without="left = list(plan.trials)",
-        test="tests/flows/test_conduct.py::"
+        test="tests/app/test_run.py::"
         "test_the_list_of_what_is_left_makes_a_resume_run_just_the_rest_and_keep_the_trials_that_are_there",
     ),
     Guard(
@@ -126,7 +126,7 @@ ACCIDENTS = (
     Guard(
         against="exit code and message are right",
         so="exit 3, and the last line says how to go on",
-        file="flows/commands/measure.py",
+        file="pullbench/cli/commands/measure.py",
         function="told",
         whole='        raise InterruptedRunError(_how_to_go_on(invocation.prepared, "interrupted")) from None\n',
         without='        raise InterruptedRunError("interrupted") from None\n',

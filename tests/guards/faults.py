@@ -3,8 +3,8 @@
 from tests.guards import Guard
 
 _PULL = "tests/engines/test_guards_of_a_pull.py::"
-_SESSION = "pullbench/engines/wire_session.py"
-_BODY = "pullbench/engines/wire_body.py"
+_SESSION = "pullbench/engines/wire/session.py"
+_BODY = "pullbench/engines/wire/body.py"
 _ERRORS = "pullbench/errors.py"
 _DEADLINE = {
     "file": _SESSION,
@@ -42,7 +42,7 @@ FAULTS = (
     Guard(
         against="stall",
         so="`stalled` after the engine's `stall_timeout_s` without a byte",
-        file="pullbench/engines/curl_receiver.py",
+        file="pullbench/engines/wire/curl_receiver.py",
         function="Receiver.may_go_on",
         whole="elif now - self._seen_s >= self._request.stall_timeout_s:",
         without="elif now - self._seen_s < 0:",
@@ -51,7 +51,7 @@ FAULTS = (
     Guard(
         against="reset",
         so="`reset`, tried again where `retries` allow it",
-        file="pullbench/engines/curl.py",
+        file="pullbench/engines/wire/curl.py",
         function="Handle._perform",
         whole="        except pycurl.error as error:\n",
         without="        except ZeroDivisionError as error:\n",
@@ -91,7 +91,7 @@ FAULTS = (
     Guard(
         against="429 with Retry-After",
         so="waits as long as it says, and not at all where the pull's time would be over",
-        file="pullbench/engines/wire_fetch.py",
+        file="pullbench/engines/wire/fetch.py",
         function="Fetcher._wait_to_retry",
         whole="        if until_s >= self._deadline_s:\n            return False\n",
         without="",
@@ -118,7 +118,7 @@ FAULTS = (
     Guard(
         against="bad JSON",
         so="`not_a_registry`",
-        file="pullbench/engines/wire_fetch.py",
+        file="pullbench/engines/wire/fetch.py",
         function="Fetcher._document",
         whole="        except ManifestError as error:\n            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, str(error))",
         without="        except ZeroDivisionError as error:\n            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, str(error))",
@@ -136,7 +136,7 @@ FAULTS = (
     Guard(
         against="slow TLS",
         so="`tls_timeout` after the engine's `connect_timeout_s`",
-        file="pullbench/engines/curl.py",
+        file="pullbench/engines/wire/curl.py",
         function="Handle._set",
         whole="            pycurl.CONNECTTIMEOUT_MS: _milliseconds(request.connect_timeout_s),\n",
         without="",
@@ -163,7 +163,7 @@ FAULTS = (
     Guard(
         against="wrong Content-Range",
         so="`digest_mismatch`; a range that is none: `not_a_registry`",
-        file="pullbench/engines/wire_chunks.py",
+        file="pullbench/engines/wire/chunks.py",
         function="PartBody._check",
         whole="        if (int(found[1]), int(found[2])) != (self._first, self._end - 1) or found[3]",
         without="        if found[3]",
@@ -189,7 +189,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no byte is counted twice",
-        file="pullbench/engines/wire_fetch.py",
+        file="pullbench/engines/wire/fetch.py",
         function="Fetcher.blobs",
         whole="            if blob.digest in self.fetched:\n                continue\n",
         without="",
@@ -197,7 +197,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no byte is counted twice",
-        file="pullbench/engines/wire_chunks.py",
+        file="pullbench/engines/wire/chunks.py",
         function="ChunkedBlob.hash_so_far",
         whole="        return self._hash.copy()\n",
         without="        return self._hash\n",
@@ -205,7 +205,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no file is left behind",
-        file="pullbench/engines/wire.py",
+        file="pullbench/engines/wire/engine.py",
         function="WireEngine.close_trial",
         whole="        shutil.rmtree(trial.folder, ignore_errors=True)\n",
         without="",
@@ -213,7 +213,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no thread leaks",
-        file="pullbench/engines/wire.py",
+        file="pullbench/engines/wire/engine.py",
         function="WireEngine.close_trial",
         whole="            trial.executor.shutdown()\n",
         without="            pass\n",
@@ -221,7 +221,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no descriptor leaks",
-        file="pullbench/engines/wire.py",
+        file="pullbench/engines/wire/engine.py",
         function="WireEngine.close_trial",
         whole="        for session in trial.sessions.values():\n            session.close()\n",
         without="",

@@ -6,7 +6,7 @@ _AUTH = "pullbench/registry/auth.py"
 _EXCHANGE = "pullbench/registry/exchange.py"
 _KEYCHAIN = "pullbench/registry/keychain.py"
 _REDACTION = "pullbench/registry/redaction.py"
-_SESSION = "pullbench/engines/wire_session.py"
+_SESSION = "pullbench/engines/wire/session.py"
 _ROUTE = "pullbench/model/route.py"
 
 
@@ -37,7 +37,7 @@ SECRETS = (
     ),
     Guard(
         against="what a registry echoes",
-        file="pullbench/engines/wire_login.py",
+        file="pullbench/engines/wire/login.py",
         function="Login.explain",
         whole="clean(redacted(failure.detail, sent=self._secrets()), _MAX_DETAIL_CHARS)",
         without="clean(failure.detail, _MAX_DETAIL_CHARS)",
@@ -193,7 +193,7 @@ CLEAR = (
     ),
     Guard(
         against="skopeo, podman",
-        file="pullbench/engines/containers_image.py",
+        file="pullbench/engines/command/containers_image.py",
         function="write_configuration",
         whole="found = keychain.login(route)",
         without="found = keychain.credentials(route.credentials, route.host)",
@@ -228,15 +228,15 @@ CLEAR = (
     ),
     Guard(
         against="a Pushgateway (`--plain-http-credentials`)",
-        file="flows/commands/metrics.py",
+        file="pullbench/cli/commands/metrics.py",
         function="push",
         whole="    if login is not None and not sends_in_clear and not is_private(gateway):\n",
         without="    if not gateway:\n",
-        test="tests/flows/test_metrics.py::test_the_gateway_guard_keeps_a_login_off_plain_http_to_another_machine",
+        test="tests/cli/test_metrics.py::test_the_gateway_guard_keeps_a_login_off_plain_http_to_another_machine",
     ),
     Guard(
         against="told before any load",
-        file="pullbench/preflight/credentials.py",
+        file="pullbench/preflight/checks/credentials.py",
         function="probe",
         whole="    if found is not None and not route.may_send(route.url):\n",
         without="    if route is None:\n",

@@ -2,7 +2,7 @@
 
 from tests.guards import Guard
 
-_HTML = "pullbench/report/html.py"
+_HTML = "pullbench/report/render/html.py"
 _DATASET = "pullbench/store/dataset.py"
 
 TEXTS = (
@@ -32,7 +32,7 @@ TEXTS = (
     ),
     Guard(
         against="on the site's page, which runs its own script alone",
-        file="pullbench/report/site_page.py",
+        file="pullbench/report/site/page.py",
         function="site_page",
         whole='            Html(f\'<meta http-equiv="Content-Security-Policy" content="{policy}">\'),\n',
         without="",
@@ -40,7 +40,7 @@ TEXTS = (
     ),
     Guard(
         against="in Markdown artifacts and summaries",
-        file="pullbench/report/markdown.py",
+        file="pullbench/report/run/markdown.py",
         function="escape_markdown",
         whole='    return _MARKUP.sub(r"\\\\\\1", printable[:limit])\n',
         without="    return printable[:limit]\n",
@@ -48,47 +48,47 @@ TEXTS = (
     ),
     Guard(
         against="in Markdown artifacts and summaries",
-        file="tasks/results.py",
+        file="tasks/artifacts.py",
         function="_finding_row",
         whole='        "observed": escape_markdown(finding.observed),\n',
         without='        "observed": finding.observed,\n',
-        test="tests/tasks/test_results.py::test_escape_markdown_keeps_the_text_of_a_finding_text_in_its_artifact",
+        test="tests/tasks/test_artifacts.py::test_escape_markdown_keeps_the_text_of_a_finding_text_in_its_artifact",
     ),
     Guard(
         against="on a terminal",
-        file="flows/plain.py",
+        file="pullbench/cli/terminal/safe_text.py",
         function="printable",
         whole='    return "".join(character if character.isprintable() else "�" for character in str(text))\n',
         without="    return str(text)\n",
-        test="tests/flows/test_plain.py::test_printable_keeps_what_steers_a_terminal_out_of_a_line",
+        test="tests/cli/test_safe_text.py::test_printable_keeps_what_steers_a_terminal_out_of_a_line",
     ),
     Guard(
         against="on a terminal",
-        file="flows/plain.py",
+        file="pullbench/cli/terminal/safe_text.py",
         function="plain",
         whole="    return Text(printable(text), style=style)\n",
         without="    return Text.from_markup(printable(text), style=style)\n",
-        test="tests/flows/test_plain.py::test_plain_shows_rich_no_markup_and_no_escape_sequence",
+        test="tests/cli/test_safe_text.py::test_plain_shows_rich_no_markup_and_no_escape_sequence",
     ),
     Guard(
         against="on a terminal",
-        file="flows/logged.py",
+        file="pullbench/app/run_log.py",
         function="open_log",
         whole="    return None if named is None else EcsLog(named, tell)\n",
         without='    print(f"{named}")\n    return None if named is None else EcsLog(named, tell)\n',
-        test="tests/flows/test_plain.py::test_no_command_prints_past_the_guard",
+        test="tests/cli/test_safe_text.py::test_no_command_prints_past_the_guard",
     ),
     Guard(
         against="in preflight's table",
-        file="flows/findings_view.py",
+        file="pullbench/cli/terminal/findings.py",
         function="_told",
         whole="plain(finding.observed))\n",
         without="Text.from_markup(finding.observed))\n",
-        test="tests/flows/test_findings_view.py::test_plain_lets_no_finding_be_markup_or_steer_a_terminal",
+        test="tests/cli/test_findings.py::test_plain_lets_no_finding_be_markup_or_steer_a_terminal",
     ),
     Guard(
         against="in CSV, which runs no formula",
-        file="pullbench/report/beside.py",
+        file="pullbench/report/render/data_files.py",
         function="_harmless",
         whole='return f"\'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value',
         without="return value",
@@ -147,7 +147,7 @@ NAMES = (
     ),
     Guard(
         against="what `wire` writes to a disk is numbered",
-        file="pullbench/engines/wire.py",
+        file="pullbench/engines/wire/engine.py",
         function="WireEngine.pull",
         whole="new_path=(lambda: trial.folder / str(next(self._numbers)))",
         without="new_path=(lambda: trial.folder / f\"{next(self._numbers)}-{request.image.rpartition('/')[2]}\")",
@@ -166,18 +166,18 @@ LISTENING = (
     ),
     Guard(
         against="what is served listens on loopback, unless an address is given",
-        file="flows/serve_cli.py",
+        file="pullbench/cli/serve_cli.py",
         function="serve",
         whole='    ] = "127.0.0.1",\n',
         without='    ] = "0.0.0.0",\n',
-        test="tests/flows/test_serving.py::test_the_default_addresses_of_what_is_served_are_loopback",
+        test="tests/serving/test_serving.py::test_the_default_addresses_of_what_is_served_are_loopback",
     ),
     Guard(
         against="what is served listens on loopback, unless an address is given",
-        file="flows/metrics_cli.py",
+        file="pullbench/cli/metrics_cli.py",
         function="serve",
         whole='    ] = "127.0.0.1:9464",\n',
         without='    ] = ":9464",\n',
-        test="tests/flows/test_serving.py::test_the_default_addresses_of_what_is_served_are_loopback",
+        test="tests/serving/test_serving.py::test_the_default_addresses_of_what_is_served_are_loopback",
     ),
 )

@@ -8,8 +8,8 @@ from pathlib import Path
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.command import CommandEngine
-from pullbench.engines.command_folder import MARK, mounts_under
+from pullbench.engines.command.engine import CommandEngine
+from pullbench.engines.command.folder import MARK, mounts_under
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 from tests.integration.asked import ENVIRON

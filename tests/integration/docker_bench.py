@@ -11,7 +11,7 @@ from benchmarks.debian_images import BuiltImage, BuiltIndex
 from pullbench.daemon.docker import DockerDaemon, remove_brought
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import SystemClock
-from pullbench.engines.docker import DockerEngine
+from pullbench.engines.docker.engine import DockerEngine
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain

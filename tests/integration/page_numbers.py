@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
 
 _UNITS = r"µs|ms|min|[kMG]B/s|B/s|[kMG]B|B|s|h|%|×"
 _NUMBER = re.compile(rf"(?<![\w.])(\d{{1,3}}(?:,\d{{3}})+|\d+)(\.\d+)?(?:\s?({_UNITS})(?![\w/]))?")

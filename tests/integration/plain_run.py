@@ -4,10 +4,10 @@ from pathlib import Path
 
 import yaml
 
-from flows.conduct import Outcome, Prepared, Request, conduct
-from tasks.calls import TrialBatch
+from pullbench.app.calls import TrialBatch
+from pullbench.app.run import Outcome, Prepared, Request, conduct
+from tests.app.test_run import Calls
 from tests.bench.samples import facts_for, spec_data
-from tests.flows.test_conduct import Calls
 
 TRIALS = 40
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from flows.calibration import Asked, prepared_lab
-from flows.conduct import conduct
+from pullbench.app.calibrate import Asked, prepared_lab
+from pullbench.app.calls import TrialBatch
+from pullbench.app.run import conduct
 from pullbench.lab import calibration as lab
 from pullbench.lab.truths import draw_lines, link_part
 from pullbench.model.calibration import KEY, Line
-from pullbench.report import calibration_words
+from pullbench.report.calibration import words as calibration_words
 from pullbench.store.dataset import ResultStore
-from tasks.calls import TrialBatch
-from tests.flows.test_conduct import Calls
+from tests.app.test_run import Calls
 from tests.integration.shell import Done, Shell
 
 pytestmark = [pytest.mark.integration]

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.conduct import Prepared, Request, conduct
+from pullbench.app.run import Prepared, Request, conduct
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
-from tests.flows.test_conduct import Calls
+from tests.app.test_run import Calls
 
 pytestmark = [pytest.mark.integration]
 

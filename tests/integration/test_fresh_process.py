@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.integration]
 
 def test_an_interrupted_command_does_not_wait_for_threads_that_do_not_end() -> None:
     code = (
-        "import sys, threading; from flows import cli; import flows.commands.stored as stored\n"
+        "import sys, threading; from flows import cli; import pullbench.cli.commands.stored as stored\n"
         "def interrupted(**_):\n"
         "    threading.Thread(target=threading.Event().wait).start()\n"
         "    raise KeyboardInterrupt\n"
@@ -30,19 +30,21 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_what_is_no_flow_answers_without_prefect() -> None:
-    code = "import sys; import flows.commands.check, flows.commands.stored; print('prefect' in sys.modules)"
+    code = "import sys; import pullbench.cli.commands.check, pullbench.cli.commands.stored; print('prefect' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 def test_preflight_waits_for_no_library_that_only_reports_need() -> None:
-    code = "import sys; import flows.commands.check; print({'pandas', 'scipy', 'matplotlib'} & sys.modules.keys())"
+    code = (
+        "import sys; import pullbench.cli.commands.check; print({'pandas', 'scipy', 'matplotlib'} & sys.modules.keys())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
 def test_the_console_loads_no_pandas() -> None:
-    code = "import sys; import flows.console; print(sorted({'pandas', 'pyarrow', 'prefect'} & set(sys.modules)))"
+    code = "import sys; import pullbench.cli.terminal.console; print(sorted({'pandas', 'pyarrow', 'prefect'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.debian_images import Blob, BuiltImage, BuiltIndex, DebianImages, small_image
-from pullbench.engines.command_folder import remove_stale_folders
+from pullbench.engines.command.folder import remove_stale_folders
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import DOCKER_MANIFEST
 from pullbench.model.platform import Platform

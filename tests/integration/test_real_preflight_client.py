@@ -16,7 +16,7 @@ import yaml
 from docker.api.client import APIClient
 
 from benchmarks.debian_images import small_image
-from flows.check import check, exit_code, verdict
+from pullbench.app.preflight import check, exit_code, verdict
 from pullbench.errors import UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
@@ -164,7 +164,7 @@ def _tar(content: bytes) -> bytes:
 
 
 def pullbench(*arguments: str) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "flows.cli", *arguments]
+    command = [sys.executable, "-m", "pullbench.cli.main", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
 

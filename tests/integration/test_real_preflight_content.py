@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from flows.check import check
+from pullbench.app.preflight import check
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from tests.integration.conftest import StartRegistry, need

@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from benchmarks.debian_images import small_image
-from flows.check import check
+from pullbench.app.preflight import check
 from pullbench.lab.registry import Registry
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
 from pullbench.model.spec import read_spec
-from pullbench.preflight import clock
+from pullbench.preflight.checks import clock
 from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World, system_now
 from pullbench.registry.keychain import Keychain

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.commands import metrics
+from pullbench.cli.commands import metrics
 from pullbench.errors import IncompleteError
 from pullbench.model.finding import Finding, Status
 from tests.integration.conftest import need

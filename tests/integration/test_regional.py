@@ -10,8 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from flows.prefect_vantages import FLOW
 from pullbench.lab.world import World
+from pullbench.serving.vantages import FLOW
 from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import LABEL
 from tests.integration.shell import PrefectServer, Shell

@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import t
 
 from pullbench.model.plan import FACTORS
-from pullbench.report import numbers
-from pullbench.report.render import render_run_report
+from pullbench.report.core import numbers
+from pullbench.report.render.render import render_run_report
 from tests.integration.page_numbers import Page, Table, from_json, told
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe

@@ -104,7 +104,7 @@ def servers_of(home: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if "flows.prefect_server" in process.cmdline() and process.environ().get("PREFECT_HOME") == str(home):
+            if "pullbench.serving.server" in process.cmdline() and process.environ().get("PREFECT_HOME") == str(home):
                 found.append(process.pid)
     return found
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import IncompleteError
-from pullbench.report.beside import TABLES
-from pullbench.report.render import RUN_NOTEBOOK, render_run_report
+from pullbench.report.render.data_files import TABLES
+from pullbench.report.render.render import RUN_NOTEBOOK, render_run_report
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe

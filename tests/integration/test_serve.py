@@ -12,11 +12,11 @@ import pytest
 import yaml
 from playwright.sync_api import Error, Page
 
-from flows.conduct import Prepared, Request, conduct
+from pullbench.app.run import Prepared, Request, conduct
 from pullbench.lab.world import World
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
-from tests.flows.test_conduct import Calls
+from tests.app.test_run import Calls
 from tests.integration.browser import Browser, open_browser
 from tests.integration.conftest import need
 from tests.integration.served import Served

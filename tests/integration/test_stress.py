@@ -9,12 +9,12 @@ import httpx
 import pytest
 import yaml
 
-from flows.conduct import Prepared, Request, conduct
+from pullbench.app.run import Prepared, Request, conduct
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
 from pullbench.store.dataset import ResultStore
-from tests.flows.test_conduct import Calls
+from tests.app.test_run import Calls
 from tests.integration.shell import PrefectServer, Shell
 
 pytestmark = [pytest.mark.integration]

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from pullbench.model.capability import CAPABILITIES
-from pullbench.model.factors import MEANINGS, factor_values, factors_page, refusal
 from pullbench.model.route import Route
 from pullbench.model.spec import Matrix
+from tools.factors_page import MEANINGS, factor_values, factors_page, refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "factors.md"
 NAMES = [name for _key, name in factor_values()]
 
 
 def test_the_page_is_what_the_code_says() -> None:
-    assert PAGE.read_text() == factors_page(), "python -m pullbench.model.factors > docs/factors.md"
+    assert PAGE.read_text() == factors_page(), "python -m tools.factors_page > docs/factors.md"
 
 
 def test_every_factor_of_the_matrix_has_its_rows() -> None:

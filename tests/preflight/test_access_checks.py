@@ -9,7 +9,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.facts import Facts, ImageFacts, PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import parse_manifest
-from pullbench.preflight import image, platform
+from pullbench.preflight.checks import image, platform
 from pullbench.preflight.world import World
 from pullbench.registry.auth import Credentials, basic_header
 from tests.preflight.world import spec_of, target_of, world_over

@@ -6,9 +6,9 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import auth
-from pullbench.preflight.auth import LoginTry, Right
 from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.checks import auth
+from pullbench.preflight.checks.auth import LoginTry, Right
 from pullbench.registry.auth import Credentials, basic_header
 from tests.preflight.world import ROUTE, spec_of, target_of, world_over
 from tests.registry.fake_registry import SECRET, FakeRegistry, TokenService, config_blob, manifest_of, with_basic

@@ -9,9 +9,9 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import catalog
-from pullbench.preflight.catalog import MOST_PAGES, Listing
 from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.checks import catalog
+from pullbench.preflight.checks.catalog import MOST_PAGES, Listing
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.preflight.world import ROUTE
 

@@ -6,9 +6,9 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import clock
 from pullbench.preflight.check import Fault, Target
-from pullbench.preflight.clock import Dated
+from pullbench.preflight.checks import clock
+from pullbench.preflight.checks.clock import Dated
 from tests.preflight.world import NOW, ROUTE, target_of, world_over
 from tests.registry.fake_registry import FakeRegistry
 

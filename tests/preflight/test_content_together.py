@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 
 from pullbench.model.finding import Status
-from pullbench.preflight import catalog, image, layer_reuse, platform, proxy, rate_limit, tag_consistency
-from pullbench.preflight import range as byte_range
 from pullbench.preflight.check import Check
+from pullbench.preflight.checks import catalog, image, layer_reuse, platform, proxy, rate_limit, tag_consistency
+from pullbench.preflight.checks import range as byte_range
 from pullbench.preflight.runner import run_checks
 from tests.preflight.content import Image, holding, index_over, spec_over, world_of
 from tests.registry.fake_registry import FakeRegistry

@@ -5,9 +5,9 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import credentials
 from pullbench.preflight.check import Fault, Target
-from pullbench.preflight.credentials import Kept
+from pullbench.preflight.checks import credentials
+from pullbench.preflight.checks.credentials import Kept
 from pullbench.preflight.evidence import as_json
 from pullbench.registry.origin import Origin
 from tests.preflight.world import ROUTE, spec_of, target_of, world_over

@@ -12,9 +12,9 @@ from pullbench.daemon.docker_settings import Settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import docker_daemon
 from pullbench.preflight.check import Fault, Local
-from pullbench.preflight.docker_daemon import Asked, Daemon, downloads_at_once, judge
+from pullbench.preflight.checks import docker_daemon
+from pullbench.preflight.checks.docker_daemon import Asked, Daemon, downloads_at_once, judge
 from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain

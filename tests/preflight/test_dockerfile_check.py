@@ -11,9 +11,9 @@ import yaml
 from pullbench.bench.specfile import load_spec
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import dockerfile
 from pullbench.preflight.check import Local
-from pullbench.preflight.dockerfile import Linted
+from pullbench.preflight.checks import dockerfile
+from pullbench.preflight.checks.dockerfile import Linted
 from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain

@@ -14,9 +14,8 @@ from pullbench.errors import ErrorCode
 from pullbench.model.facts import Facts, ImageFacts
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
-from pullbench.preflight import api, image, latency
 from pullbench.preflight.check import Room
-from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.checks import CHECKS, api, image, latency
 from pullbench.preflight.evidence import MOST_CHARACTERS
 from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World

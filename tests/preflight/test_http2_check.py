@@ -5,8 +5,8 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Status
 from pullbench.model.route import Route
-from pullbench.preflight import http2
 from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.checks import http2
 from tests.preflight.world import ROUTE, spec_of, world_over
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import answering, authority, listening

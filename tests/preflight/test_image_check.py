@@ -3,7 +3,7 @@
 import httpx
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import image
+from pullbench.preflight.checks import image
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.registry.fake_registry import FakeRegistry
 

@@ -3,9 +3,9 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import latency
 from pullbench.preflight.check import Fault, Target
-from pullbench.preflight.latency import Probes
+from pullbench.preflight.checks import latency
+from pullbench.preflight.checks.latency import Probes
 from tests.preflight.world import ROUTE, spec_of, target_of, world_over
 from tests.registry.fake_registry import FakeRegistry
 

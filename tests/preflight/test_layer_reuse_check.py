@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import layer_reuse
 from pullbench.preflight.check import Target
-from pullbench.preflight.layer_reuse import Built, StoredLayer
+from pullbench.preflight.checks import layer_reuse
+from pullbench.preflight.checks.layer_reuse import Built, StoredLayer
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.preflight.world import ROUTE
 from tests.registry.fake_registry import FakeRegistry

@@ -14,10 +14,10 @@ from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.plan import plan
-from pullbench.preflight import local_cache, local_disk
 from pullbench.preflight.check import Check, Local
-from pullbench.preflight.local_cache import Cache
-from pullbench.preflight.local_disk import RESULTS, UNPACKED, Disk, disk_under, every_disk, need_bytes
+from pullbench.preflight.checks import local_cache, local_disk
+from pullbench.preflight.checks.local_cache import Cache
+from pullbench.preflight.checks.local_disk import RESULTS, UNPACKED, Disk, disk_under, every_disk, need_bytes
 from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain

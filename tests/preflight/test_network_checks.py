@@ -8,10 +8,10 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import api, dns, tcp
 from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.checks import api, dns, tcp
+from pullbench.preflight.checks.tcp import Attempt
 from pullbench.preflight.endpoint import Endpoint
-from pullbench.preflight.tcp import Attempt
 from tests.preflight.world import ROUTE, spec_of, target_of, world_over
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import closed_port, listening

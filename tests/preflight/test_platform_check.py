@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import platform
+from pullbench.preflight.checks import platform
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.registry.fake_registry import FakeRegistry, digest_of
 

@@ -11,9 +11,9 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import proxy
 from pullbench.preflight.check import Fault, Target
-from pullbench.preflight.proxy import ProxySeen, Served
+from pullbench.preflight.checks import proxy
+from pullbench.preflight.checks.proxy import ProxySeen, Served
 from pullbench.preflight.remedy import look
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.registry.fake_registry import FakeRegistry, digest_of

@@ -7,9 +7,9 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import range as byte_range
 from pullbench.preflight.check import Fault, Target
-from pullbench.preflight.range import Part
+from pullbench.preflight.checks import range as byte_range
+from pullbench.preflight.checks.range import Part
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.preflight.world import ROUTE
 from tests.registry.fake_registry import FakeRegistry, digest_of

@@ -10,10 +10,10 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import plan
 from pullbench.model.route import Route
-from pullbench.preflight import rate_limit
 from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.checks import rate_limit
+from pullbench.preflight.checks.rate_limit import Allowance
 from pullbench.preflight.limits import Limit, read_limit
-from pullbench.preflight.rate_limit import Allowance
 from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
 from tests.preflight.world import NOW, ROUTE
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 import pytest
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import resolv_conf, resolver
+from pullbench.preflight import resolv_conf
+from pullbench.preflight.checks import resolver
+from pullbench.preflight.checks.resolver import HERE, Asked, Resolver
 from pullbench.preflight.resolv_conf import ResolvConf
-from pullbench.preflight.resolver import HERE, Asked, Resolver
 from tests.preflight.world import spec_of, world_over
 from tests.registry.fake_registry import FakeRegistry
 

@@ -9,9 +9,9 @@ from pullbench.model.facts import Facts, ImageFacts, PlatformImage
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.route import Route
-from pullbench.preflight import storage_quota
 from pullbench.preflight.check import Target
-from pullbench.preflight.storage_quota import Stock, fills_bytes, judge
+from pullbench.preflight.checks import storage_quota
+from pullbench.preflight.checks.storage_quota import Stock, fills_bytes, judge
 from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.products.storage import Ailment, Space, Storage

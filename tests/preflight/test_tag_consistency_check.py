@@ -8,8 +8,8 @@ import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import tag_consistency
 from pullbench.preflight.check import Fault, Local
+from pullbench.preflight.checks import tag_consistency
 from pullbench.preflight.tag_places import Place
 from tests.preflight.content import FakeDaemon, Image, findings_of, holding, index_over, spec_over, world_of
 from tests.registry.fake_registry import digest_of

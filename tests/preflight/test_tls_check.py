@@ -14,10 +14,10 @@ from cryptography import x509
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import api, tls
 from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.checks import api, tls
+from pullbench.preflight.checks.tls import Shaken
 from pullbench.preflight.handshake import Certificate, Handshake, read_certificate
-from pullbench.preflight.tls import Shaken
 from pullbench.preflight.world import system_now
 from pullbench.registry import faults
 from tests.preflight.world import NOW, ROUTE, world_over

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pullbench.report.contrasts import contrasts
-from pullbench.report.documents import run_document
-from pullbench.report.html import escape
-from pullbench.report.stored import StoredRun, read_run
+from pullbench.report.core.stored import StoredRun, read_run
+from pullbench.report.render.html import escape
+from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe

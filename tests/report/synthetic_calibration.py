@@ -11,7 +11,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.calibration import KEY, Counted, Line, Reference, Truth
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.record import Pull, Run, Transfer, TransferKind, TrialRecord, TrialResult
-from pullbench.report.stored import StoredRun, read_run, rows_of
+from pullbench.report.core.stored import StoredRun, read_run, rows_of
 from pullbench.store.dataset import ResultStore
 
 RUN_ID = "20261125T120000Z-ca1b"

@@ -15,7 +15,7 @@ from pullbench.model.ramp import Stage, StepResult, StepVerdict, next_stage
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
 from pullbench.model.spec import Load
 from pullbench.model.spec_stress import Stress
-from pullbench.report.stored import StoredRun, read_run, rows_of
+from pullbench.report.core.stored import StoredRun, read_run, rows_of
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
 from pullbench.store.selection import to_frame

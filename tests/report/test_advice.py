@@ -6,12 +6,13 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from pullbench.report import sections, tables
-from pullbench.report.advice import Advice, advice
-from pullbench.report.break_even import COLUMNS, break_evens
-from pullbench.report.curves import curves
-from pullbench.report.stability import warnings
-from pullbench.report.stored import StoredRun
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.run import sections
+from pullbench.report.run.advice import Advice, advice
+from pullbench.report.run.break_even import COLUMNS, break_evens
+from pullbench.report.run.curves import curves
+from pullbench.report.run.stability import warnings
 from tests.report.synthetic import Recipe
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pullbench.report.beside import cells_csv, write_comparison_beside, write_run_beside
-from pullbench.report.comparison import compare_runs
-from pullbench.report.stored import read_run
+from pullbench.report.compare.comparison import compare_runs
+from pullbench.report.core.stored import read_run
+from pullbench.report.render.data_files import cells_csv, write_comparison_beside, write_run_beside
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe, make
 

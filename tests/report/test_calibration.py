@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from flows.conduct import judgement
+from pullbench.app.run import judgement
 from pullbench.errors import UsageError
 from pullbench.model.calibration import KEY
-from pullbench.report import calibration_sections, calibration_words, figures
-from pullbench.report.calibration import calibration
-from pullbench.report.documents import document_of
-from pullbench.report.markdown import run_summary
-from pullbench.report.render import CALIBRATION_NOTEBOOK, check_parameters
-from pullbench.report.stored import StoredRun
+from pullbench.report import figures
+from pullbench.report.calibration import sections as calibration_sections
+from pullbench.report.calibration import words as calibration_words
+from pullbench.report.calibration.calibration import calibration
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.render.render import CALIBRATION_NOTEBOOK, check_parameters
+from pullbench.report.run.documents import document_of
+from pullbench.report.run.markdown import run_summary
 from pullbench.stats.calibration import Agreement
 from pullbench.stats.slo import Verdict
 from tests.report.synthetic_calibration import RUN_ID, calibrated_run

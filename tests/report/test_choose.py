@@ -7,7 +7,7 @@ import pytest
 
 from pullbench.errors import UsageError
 from pullbench.model.record import Run
-from pullbench.report.choose import choose_baseline, choose_candidate, choose_run
+from pullbench.report.core.run_selection import choose_baseline, choose_candidate, choose_run
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 from tests.store import sample

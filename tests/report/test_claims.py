@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pullbench.report import claims as guide
-from pullbench.report import sections, tables
-from pullbench.report.claims import claims
-from pullbench.report.contrasts import contrasts
-from pullbench.report.objectives import objectives, whole_run
-from pullbench.report.stored import StoredRun, records
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run import claims as guide
+from pullbench.report.run import sections
+from pullbench.report.run.claims import claims
+from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.objectives import objectives, whole_run
 from tests.report.synthetic import Recipe
 
 EVERY = {guide.REGION, guide.CONCURRENCY, guide.PROXY, guide.PEERS, guide.SUCCESS, guide.MEAN}

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from pullbench.report import comparison_sections, comparison_words, figures
-from pullbench.report.comparison import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
-from pullbench.report.comparison_document import comparison_document
-from pullbench.report.stored import StoredRun
+from pullbench.report import figures
+from pullbench.report.compare import sections as comparison_sections
+from pullbench.report.compare import words as comparison_words
+from pullbench.report.compare.comparison import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
+from pullbench.report.compare.document import comparison_document
+from pullbench.report.core.stored import StoredRun
 from tests.report.conftest import Make
 from tests.report.synthetic import STARTED_AT, Recipe
 

@@ -3,8 +3,8 @@
 import dataclasses
 import json
 
-from pullbench.report import context
-from pullbench.report.stored import StoredRun
+from pullbench.report.core import context
+from pullbench.report.core.stored import StoredRun
 
 
 def test_the_environment_is_told_with_units(full: StoredRun) -> None:

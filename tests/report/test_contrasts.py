@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from pullbench.report.contrasts import contrasts
-from pullbench.report.stored import StoredRun, records
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run.contrasts import contrasts
 from tests.report.synthetic import Recipe
 
 

@@ -6,9 +6,9 @@ import math
 import duckdb
 import pytest
 
-from pullbench.report import concurrency_sections
-from pullbench.report.curves import Curve, curve_of, curves, law_says, plain_curves, says, undecided
-from pullbench.report.stored import StoredRun
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.run import concurrency_sections
+from pullbench.report.run.curves import Curve, curve_of, curves, law_says, plain_curves, says, undecided
 from pullbench.stats.scaling import scaling
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import Recipe

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.report.differences import Difference, differences, other_machine
-from pullbench.report.stored import StoredRun
+from pullbench.report.compare.differences import Difference, differences, other_machine
+from pullbench.report.core.stored import StoredRun
 
 MACHINE = {"architecture": "x86_64", "cpu": "a processor", "cores": 2, "memory_bytes": 8_000_000_000}
 

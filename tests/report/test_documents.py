@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.report import tables
-from pullbench.report.documents import run_document
-from pullbench.report.stored import StoredRun, records
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.report.execute import ThisKernel
+from pullbench.report.render.execute import ThisKernel
 
 
 def test_the_sockets_of_two_reports_are_in_folders_of_their_own(

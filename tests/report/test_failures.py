@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pullbench.report import sections, tables
-from pullbench.report.contrasts import contrasts
-from pullbench.report.objectives import score
-from pullbench.report.stored import StoredRun, records
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run import sections
+from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.objectives import score
 from tests.report.synthetic import Recipe
 
 ROUTES = (("eu", "direct"), ("us", "cache"))

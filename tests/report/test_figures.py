@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pullbench.report import figures, tables
-from pullbench.report.contrasts import contrasts
-from pullbench.report.curves import curves
+from pullbench.report import figures
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, rows_of
 from pullbench.report.figures import axes
 from pullbench.report.figures.waterfall import waterfall
-from pullbench.report.html import Html
-from pullbench.report.places import places
-from pullbench.report.spread import spreads
-from pullbench.report.stored import StoredRun, rows_of
-from pullbench.report.waterfall import waterfalls
+from pullbench.report.render.html import Html
+from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.curves import curves
+from pullbench.report.run.places import places
+from pullbench.report.run.spread import spreads
+from pullbench.report.run.waterfall import waterfalls
 from tests.report.synthetic import Recipe
 
 SVG = "{http://www.w3.org/2000/svg}"

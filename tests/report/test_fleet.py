@@ -13,10 +13,13 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
-from pullbench.report import figures, fleet, fleet_sections, fleet_words
-from pullbench.report.documents import document_of
-from pullbench.report.render import FLEET_NOTEBOOK, RUN_NOTEBOOK, check_parameters
-from pullbench.report.stored import StoredRun, read_run
+from pullbench.report import figures
+from pullbench.report.core.stored import StoredRun, read_run
+from pullbench.report.fleet import fleet
+from pullbench.report.fleet import sections as fleet_sections
+from pullbench.report.fleet import words as fleet_words
+from pullbench.report.render.render import FLEET_NOTEBOOK, RUN_NOTEBOOK, check_parameters
+from pullbench.report.run.documents import document_of
 from pullbench.store.dataset import ResultStore
 
 RUN_ID = "20261125T120000Z-f1ee"

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pullbench.report.html import Column, Html, Row, clipped, escape, short_digests, table, tag, visible
+from pullbench.report.render.html import Column, Html, Row, clipped, escape, short_digests, table, tag, visible
 
 HOSTILE = [
     "<script>alert(1)</script>",

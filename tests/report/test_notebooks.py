@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.report.html import Html
-from pullbench.report.render import COMPARE_NOTEBOOK, RUN_NOTEBOOK, TREND_NOTEBOOK
+from pullbench.report.render.html import Html
+from pullbench.report.render.render import COMPARE_NOTEBOOK, RUN_NOTEBOOK, TREND_NOTEBOOK
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
 

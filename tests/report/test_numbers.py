@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
 
 
 @pytest.mark.parametrize(

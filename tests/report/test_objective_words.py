@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.report import objective_words
+from pullbench.report.run import objective_words
 from pullbench.stats import slo
 
 

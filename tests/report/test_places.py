@@ -4,9 +4,10 @@ import math
 
 import pytest
 
-from pullbench.report import figures, numbers, tables
-from pullbench.report.places import places
-from pullbench.report.stored import StoredRun, records
+from pullbench.report import figures
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run.places import places
 from tests.report.synthetic import Recipe
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pullbench.report import figures, regional, tables
-from pullbench.report import regional_sections as sections
-from pullbench.report.regional import RegionalRuns, read_regional, regional_document
-from pullbench.report.render import REGIONAL_NOTEBOOK, check_parameters
+from pullbench.report import figures
+from pullbench.report.core import tables
+from pullbench.report.regional import regional, sections
+from pullbench.report.regional.regional import RegionalRuns, read_regional, regional_document
+from pullbench.report.render.render import REGIONAL_NOTEBOOK, check_parameters
 from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import Asked, Regional, RegionalRecords
 from tests.report import synthetic

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.report import render
-from pullbench.report.page import heading, page_of
-from pullbench.report.render import (
+from pullbench.report.core.stored import RESULTS_URL_VARIABLE, open_results
+from pullbench.report.render import render
+from pullbench.report.render.page import heading, page_of
+from pullbench.report.render.render import (
     RUN_NOTEBOOK,
     check_out_dir,
     check_parameters,
@@ -19,7 +20,6 @@ from pullbench.report.render import (
     find_report,
     render_run_report,
 )
-from pullbench.report.stored import RESULTS_URL_VARIABLE, open_results
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe

@@ -3,9 +3,10 @@
 import dataclasses
 import re
 
-from pullbench.report import sections, tables
-from pullbench.report.objectives import objectives
-from pullbench.report.stored import StoredRun
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.run import sections
+from pullbench.report.run.objectives import objectives
 from tests.report.synthetic import Recipe
 
 

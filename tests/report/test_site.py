@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from pullbench.errors import IncompleteError
-from pullbench.report import site_entries
-from pullbench.report.beside import write_run_beside
-from pullbench.report.documents import run_document
-from pullbench.report.render import trend_folder
-from pullbench.report.site import Site, build_site, stale_trends, without_report
+from pullbench.report.render.data_files import write_run_beside
+from pullbench.report.render.render import trend_folder
+from pullbench.report.run.documents import run_document
+from pullbench.report.site import entries as site_entries
+from pullbench.report.site.site import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pullbench.report import break_even, spread, tables
-from pullbench.report.documents import run_document
-from pullbench.report.objectives import objectives
-from pullbench.report.stability import warnings
-from pullbench.report.stored import StoredRun, measured, read_run, records, rows_of
-from pullbench.report.tables import CELL_KEY, CellRows, by_block, in_cell, latency_s
-from pullbench.report.waterfall import waterfalls
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, measured, read_run, records, rows_of
+from pullbench.report.core.tables import CELL_KEY, CellRows, by_block, in_cell, latency_s
+from pullbench.report.run import break_even, spread
+from pullbench.report.run.documents import run_document
+from pullbench.report.run.objectives import objectives
+from pullbench.report.run.stability import warnings
+from pullbench.report.run.waterfall import waterfalls
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe
 

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pullbench.report import figures, tables
-from pullbench.report.spread import MOST_POINTS, MOST_SETTINGS, Spread, spreads
-from pullbench.report.stored import StoredRun
+from pullbench.report import figures
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.run.spread import MOST_POINTS, MOST_SETTINGS, Spread, spreads
 from tests.report.synthetic import Recipe
 
 

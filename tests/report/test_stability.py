@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pullbench.report import context, stability, tables
-from pullbench.report.stored import StoredRun, records
+from pullbench.report.core import context, tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run import stability
 from tests.report.synthetic import Recipe
 
 SMALL = {"engines": ("wire",), "routes": (("eu", "direct"),), "concurrency": (1,), "failure_rate": 0.0}

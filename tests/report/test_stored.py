@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from pullbench.report.stored import records
+from pullbench.report.core.stored import records
 
 
 def test_rows_are_what_pandas_makes_of_them_whatever_the_columns_hold() -> None:

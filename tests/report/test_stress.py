@@ -10,14 +10,15 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.ramp import EndReason
 from pullbench.model.spec_stress import Stress
-from pullbench.report import stress_sections, stress_words
-from pullbench.report.documents import document_of, run_document
+from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures.load import course_over_time, load_curve
-from pullbench.report.markdown import run_summary
-from pullbench.report.site import build_site
-from pullbench.report.stored import StoredRun
-from pullbench.report.stress import Stressed, stressed
-from pullbench.report.stress_course import course
+from pullbench.report.run.documents import document_of, run_document
+from pullbench.report.run.markdown import run_summary
+from pullbench.report.site.site import build_site
+from pullbench.report.stress import sections as stress_sections
+from pullbench.report.stress import words as stress_words
+from pullbench.report.stress.course import course
+from pullbench.report.stress.steps import Stressed, stressed
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic_stress
 from tests.report.synthetic import RUN_ID

@@ -8,8 +8,8 @@ import pytest
 
 from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.plan import FACTORS
-from pullbench.report import tables
-from pullbench.report.stored import StoredRun
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import Recipe
 

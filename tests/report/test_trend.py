@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.report import figures, tables, trend_sections
-from pullbench.report.stored import read_run
-from pullbench.report.trend import Trend, quarter, trend_of
+from pullbench.report import figures
+from pullbench.report.core import tables
+from pullbench.report.core.stored import read_run
+from pullbench.report.trend import sections as trend_sections
+from pullbench.report.trend.trend import Trend, quarter, trend_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe

@@ -6,12 +6,13 @@ import re
 
 import pytest
 
-from pullbench.report import objective_words, sections, tables, verdicts
-from pullbench.report.contrasts import contrasts
-from pullbench.report.fastest import contenders
-from pullbench.report.objectives import objectives, whole_run
-from pullbench.report.stored import StoredRun, records
-from pullbench.report.verdicts import Headline
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run import objective_words, sections, verdicts
+from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.fastest import contenders
+from pullbench.report.run.objectives import objectives, whole_run
+from pullbench.report.run.verdicts import Headline
 from tests.report.synthetic import Recipe
 
 NEAR_AND_FAR = (("eu", "direct"), ("us", "direct"))

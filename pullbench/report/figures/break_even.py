@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pullbench.report import numbers
-from pullbench.report.break_even import named
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
+from pullbench.report.core.tables import varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import MUTED, Sheet, bare, drawn, legend, series_style
-from pullbench.report.html import Html
-from pullbench.report.stored import records
-from pullbench.report.tables import varying
+from pullbench.report.render.html import Html
+from pullbench.report.run.break_even import named
 
 MOST_PANELS = 4
 _DIRECT, _CACHE = 1, 0

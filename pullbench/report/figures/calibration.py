@@ -4,12 +4,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from pullbench.report import calibration_words as words
-from pullbench.report.calibration import Calibration
-from pullbench.report.calibration_document import plain_row_of
+from pullbench.report.calibration import words
+from pullbench.report.calibration.calibration import Calibration
+from pullbench.report.calibration.document import plain_row_of
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GOOD, INK, MUTED, PAPER, Sheet, bare, drawn
-from pullbench.report.html import Html
+from pullbench.report.render.html import Html
 
 _MOST = 3.0
 """Goals either side: what is further off stands at the edge."""

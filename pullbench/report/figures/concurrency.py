@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pullbench.report import numbers
-from pullbench.report.curves import Curve, curve_of
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
+from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import GRID, MUTED, PAPER, Sheet, bare, drawn, legend, series_style
-from pullbench.report.html import Html
-from pullbench.report.stored import records
-from pullbench.report.tables import label, varying
+from pullbench.report.render.html import Html
+from pullbench.report.run.curves import Curve, curve_of
 
 MOST_LINES = 6
 MOST_ENGINES = 4

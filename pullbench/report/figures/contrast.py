@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
 from pullbench.report.figures.forest import ratio_rows
 from pullbench.report.figures.style import drawn, legend
-from pullbench.report.html import Html
-from pullbench.report.stored import records
+from pullbench.report.render.html import Html
 
 MOST_ROWS = 24
 LONGEST_LABEL = 52

@@ -3,11 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pullbench.report import fleet, tables
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import Sheet, bare, drawn, legend, series_style
-from pullbench.report.html import Html
-from pullbench.report.stored import StoredRun, records
+from pullbench.report.fleet import fleet
+from pullbench.report.render.html import Html
 
 MOST_LINES = 6
 

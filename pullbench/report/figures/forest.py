@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pullbench.report.core.stored import records
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import INK, MUTED, PAPER, Sheet, bare, series_style
-from pullbench.report.stored import records
 
 _AT_LEAST = (0.8, 1.25)
 

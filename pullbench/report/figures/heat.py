@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pullbench.model.route import DIRECT
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
 from pullbench.report.figures.style import BAD, INK, MUTED, SERIES, Sheet, drawn
-from pullbench.report.html import Html
-from pullbench.report.stored import records
+from pullbench.report.render.html import Html
 
 MOST_ROWS, MOST_WAYS, MOST_ENGINES = 12, 6, 4
 _LONGEST = 22

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pullbench.model.ramp import StepVerdict
-from pullbench.report import numbers
+from pullbench.report.core import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Sheet, bare, drawn, legend
-from pullbench.report.html import Html
-from pullbench.report.stress import Stressed
+from pullbench.report.render.html import Html
+from pullbench.report.stress.steps import Stressed
 
 _UP, _DOWN = 0, 1
 _LOG_FROM = 6

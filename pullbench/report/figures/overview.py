@@ -3,12 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
+from pullbench.report.core.tables import label, varying
 from pullbench.report.figures.forest import interval, named_rows, time_axis
 from pullbench.report.figures.style import GRID, PAPER, Sheet, drawn, legend, series_style
-from pullbench.report.html import Html
-from pullbench.report.stored import records
-from pullbench.report.tables import label, varying
+from pullbench.report.render.html import Html
 
 MOST_ROWS = 30
 LONGEST_LABEL = 44

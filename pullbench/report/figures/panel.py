@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pullbench.model.finding import Finding, Place, Status, by_place, worst
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
 from pullbench.report.figures.style import BAD, GOOD, GRID, INK, MUTED, WARN, Sheet, drawn
-from pullbench.report.html import Html
-from pullbench.report.stored import records
+from pullbench.report.render.html import Html
 
 MOST_PLACES = 6
 _WORDS: dict[Status, tuple[str, str, float]] = {

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
+from pullbench.report.core.tables import label, varying
 from pullbench.report.figures.forest import ratio_rows
 from pullbench.report.figures.style import drawn, legend
-from pullbench.report.html import Html
-from pullbench.report.stored import records
-from pullbench.report.tables import label, varying
+from pullbench.report.render.html import Html
 from pullbench.stats.compare import MARGIN
 
 MOST_ROWS = 30

@@ -3,11 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pullbench.report import numbers, tables
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.stored import records
 from pullbench.report.figures.forest import interval, named_rows, time_axis
 from pullbench.report.figures.style import Sheet, drawn, legend, series_style
-from pullbench.report.html import Html
-from pullbench.report.stored import records
+from pullbench.report.render.html import Html
 
 MOST_ROWS = 36
 LONGEST_LABEL = 44

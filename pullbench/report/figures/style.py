@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from pullbench.report.html import Html, escape, tag, visible
+from pullbench.report.render.html import Html, escape, tag, visible
 
 INK, MUTED, GRID, PAPER, BAD = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 GOOD, WARN = "#101112", "#131415"

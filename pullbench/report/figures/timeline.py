@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, CROSSES, GRID, MUTED, Sheet, bare, drawn, legend, series_style
-from pullbench.report.html import Html
+from pullbench.report.render.html import Html
 
 MOST_TRIALS = 3_000
 

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, MUTED, SERIES, Sheet, bare, drawn, legend
-from pullbench.report.html import Html
-from pullbench.report.stored import records
+from pullbench.report.render.html import Html
 
 _MOST_QUARTERS = 12
 

@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pullbench.report import numbers
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, INK, MUTED, SERIES, Sheet, bare, drawn, legend
-from pullbench.report.html import Html, join, shortened
-from pullbench.report.stored import records
-from pullbench.report.waterfall import MedianPull
+from pullbench.report.render.html import Html, join, shortened
+from pullbench.report.run.waterfall import MedianPull
 
 MOST_ROWS = 32
 PHASES: tuple[tuple[str, str, int | None], ...] = (

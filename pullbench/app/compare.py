@@ -1,0 +1,80 @@
+"""Two stored runs compared, as the flow and the command line both do it. Free of Prefect."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pullbench.app.page_calls import ComparisonReportCall
+from pullbench.errors import UsageError
+from pullbench.report.compare.comparison import RunsCompared, compare_runs
+from pullbench.report.compare.words import cell_sentence
+from pullbench.report.core.run_selection import choose_baseline, choose_candidate
+from pullbench.report.core.stored import read_run, records
+from pullbench.report.render.render import check_out_dir
+from pullbench.store.dataset import ResultStore
+
+_FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What was found, the HTML report where one was made, and what `fail_on` makes of it."""
+
+    found: RunsCompared
+    page: Path | None
+    failure: str | None
+    """In one line why this fails; None where nothing was asked for, or nothing got worse."""
+    note: str | None
+    """A regression that does not fail, and why not."""
+
+
+def compare(
+    baseline: str,
+    candidate: str,
+    *,
+    results: str,
+    reports: Path,
+    fail_on: str | None = None,
+    any_machine: bool = False,
+    render: Callable[[ComparisonReportCall], Path] | None,
+) -> Compared:
+    """Find the two runs, compare them, and have their report made where `render` is given.
+
+    Raises UsageError for what is asked wrongly, before anything is read; IncompleteError where the report failed.
+    """
+    at_least = _at_least(fail_on)
+    store = ResultStore(results)
+    after = choose_candidate(store, candidate)
+    before = choose_baseline(store, baseline, after)
+    if render is not None:
+        check_out_dir(reports)
+    found = compare_runs(read_run(store, before.run_id), read_run(store, after.run_id))
+    page = None if render is None else render(ComparisonReportCall(results, found, reports))
+    failure, note = _judged(found, at_least, any_machine=any_machine)
+    return Compared(found=found, page=page, failure=failure, note=note)
+
+
+def _at_least(fail_on: str | None) -> float | None:
+    """The least rise of time that counts as a regression, as a share; None where nothing fails."""
+    if fail_on is None:
+        return None
+    asked = _FAIL_ON.fullmatch(fail_on)
+    if asked is None:
+        raise UsageError(f"--fail-on: '{fail_on}' is not regression or regression:PERCENT, such as regression:10")
+    return float(asked[1] or 0) / 100
+
+
+def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -> tuple[str | None, str | None]:
+    if at_least is None:
+        return None, None
+    worse = found.regressions(at_least)
+    if worse.empty:
+        return None, None
+    if found.other_machine and not any_machine:
+        return None, "a regression between different machines or vantages does not fail; --any-machine lets it"
+    worst = cell_sentence(records(worse.head(1))[0])
+    many = f"{len(worse)} of {len(found.cells)} settings" if len(found.cells) > 1 else "the setting"
+    limit = f" (slower by {100 * at_least:g}% or more, or failing more)" if at_least else ""
+    runs = f"{found.candidate.run.run_id} against {found.baseline.run.run_id}"
+    return f"regression: {runs}: {many} got worse{limit}, the worst: {worst}", None

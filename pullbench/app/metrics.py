@@ -1,0 +1,168 @@
+"""What `metrics` exports, from the functions that console, JSON and report call: handed over, never reckoned again."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from prometheus_client.metrics_core import Metric as Family
+
+from pullbench.errors import PullbenchError
+from pullbench.model.finding import Finding, Status
+from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
+from pullbench.monitor.metrics import Exposition, Sample, about, exposition
+from pullbench.monitor.snapshot import Group, Objective, Snapshot
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun, measured, read_run, records
+from pullbench.report.run.documents import document_of
+from pullbench.report.run.objectives import score
+from pullbench.store.dataset import ResultStore
+
+_OBJECTIVES = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
+_Key = tuple[str, str, datetime | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which runs, and how many series at most."""
+
+    results: str
+    names: tuple[str, ...] = ()
+    """Globs over benchmarks' names; all where there are none."""
+    most_series: int
+
+
+class Readings:
+    """The newest runs of a results folder. A run's tables are read once, and again only where its record changed.
+
+    `tell` is given what is amiss, a line each, when it is new.
+    """
+
+    def __init__(self, scope: Scope, tell: Callable[[str], None]) -> None:
+        self._scope = scope
+        self._tell = tell
+        self._told: set[str] = set()
+        self._store = ResultStore(scope.results)
+        self._runs = StoredRuns(self._store)
+        self._known: dict[_Key, Snapshot] = {}
+        self.readable = True
+        """Whether all could be read at the last look."""
+
+    def families(self) -> list[Family]:
+        """Look again, and give what is to be exported."""
+        return self.expose(self.snapshots(), own=True)
+
+    def expose(self, snapshots: Sequence[Snapshot], *, own: bool) -> list[Family]:
+        """The metrics of some snapshots within the limit; with `own`, those about the export itself too."""
+        exposed = exposition(snapshots, self._scope.most_series)
+        samples: list[Sample] = list(exposed.samples)
+        if own:
+            samples += about(exposed, readable=self.readable, read_at_s=time.time())
+        self._say_once(_dropped_lines(exposed))
+        return Exposition(samples=tuple(samples), dropped=exposed.dropped, dropped_of=exposed.dropped_of).families()
+
+    def snapshots(self) -> list[Snapshot]:
+        """Look again. A run that cannot be read is left out; a folder that cannot be listed leaves all as it was."""
+        try:
+            found = last_runs(self._runs.read(), self._scope.names)
+        except PullbenchError as error:
+            self.readable = False
+            self._say_once([str(error)])
+            return list(self._known.values())
+        amiss = list(self._runs.unreadable.values())
+        if not found and not amiss:
+            of = f" of {', '.join(self._scope.names)}" if self._scope.names else ""
+            self._say_once([f"{self._scope.results}: no run{of} to export yet"])
+        known: dict[_Key, Snapshot] = {}
+        for last in found:
+            key = (last.run.run_id, last.run.status, last.run.finished_at)
+            try:
+                read = self._known.get(key) or snapshot(self._store, last)
+            except PullbenchError as error:
+                amiss.append(str(error))
+            except Exception as error:  # noqa: BLE001  (one run's oddity must not end the watch over the others)
+                amiss.append(f"run {last.run.run_id}: no numbers: {type(error).__name__}: {error}")
+            else:
+                known[key] = replace(read, completed_at=last.completed_at)
+        self._known, self.readable = known, not amiss
+        self._say_once(amiss)
+        return list(known.values())
+
+    def _say_once(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            if line not in self._told:
+                self._tell(line)
+        self._told.update(lines)
+
+
+def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
+    """What the report says of a run; raises UsageError, as the store does, for one that cannot be read."""
+    stored = read_run(store, last.run.run_id)
+    document = document_of(stored)
+    failures = tables.errors(stored.pulls)
+    return Snapshot(
+        run=last.run,
+        completed_at=last.completed_at,
+        verdict=document["headline"]["status"],
+        trials_finished=len(stored.trials),
+        cells=records(tables.cells(stored.pulls, stored.trials)),
+        latencies_s=_latencies_s(stored.pulls),
+        objectives=_objectives(stored, document["slo"]),
+        errors=dict(zip(failures["code"].tolist(), failures["count"].tolist(), strict=True)),
+        findings=_findings(stored.checks),
+    )
+
+
+def _latencies_s(pulls: pd.DataFrame) -> dict[Group, list[float]]:
+    counted = measured(pulls)
+    if counted.empty:
+        return {}
+    fine = counted[counted["ok"].astype(bool)]
+    times = fine.assign(latency_s=tables.latency_s(fine))
+    return {
+        Group(*map(str, key)): group["latency_s"].tolist()
+        for key, group in times.groupby(list(Group._fields), sort=False, dropna=False)
+    }
+
+
+def _objectives(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[Objective]:
+    """Those of the document, as it judges them: of a stress test at the load that held.
+
+    What a benchmark's spec leaves out is measured all the same, and not judged: it does not depend on a target.
+    """
+    by_name = {row["name"]: row for row in scored}
+    found = []
+    for name in _OBJECTIVES:
+        if name in by_name:
+            row = by_name[name]
+            values = {key: row[key] for key in ("target", "measured", "low", "verdict")}
+            found.append(Objective(name=name, **values))
+        elif stored.run.kind != "stress":
+            measured_only, _ = score(name, stored, 1.0)
+            found.append(
+                Objective(name=name, target=None, measured=measured_only.measured, low=measured_only.low, verdict=None)
+            )
+    return found
+
+
+def _findings(checks: pd.DataFrame) -> list[Finding]:
+    return [
+        Finding(
+            check=row["check"],
+            target=row["target"],
+            status=Status(row["status"]),
+            observed=row["observed"],
+            remedy=row["remedy"],
+            evidence=row["evidence"] if isinstance(row["evidence"], str) else None,
+        )
+        for row in checks.to_dict("records")
+    ]
+
+
+def _dropped_lines(exposed: Exposition) -> list[str]:
+    if not exposed.dropped:
+        return []
+    shown = ", ".join(exposed.dropped_of[:3]) + (" and others" if len(exposed.dropped_of) > 3 else "")
+    return [f"{exposed.dropped} series over --most-series are left out, of {shown}: choose benchmarks with --name"]

@@ -1,0 +1,257 @@
+"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored. Free of Prefect.
+
+A vantage that does not answer is named, and what the others measured stands.
+"""
+
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from pullbench.app.run import judgement
+from pullbench.bench.specfile import load_spec
+from pullbench.engines.clock import Clock
+from pullbench.errors import IncompleteError, UsageError
+from pullbench.model.spec import Overrides
+from pullbench.report.regional.regional import read_regional, regional_document
+from pullbench.report.render.render import check_out_dir, render_regional
+from pullbench.report.run.documents import run_document
+from pullbench.store.dataset import ResultStore, new_run_id
+from pullbench.store.regional import Asked, Regional, RegionalRecords
+
+_LOOK_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionalRequest:
+    """What a person asks for. `vantages` empty: every one that there is."""
+
+    spec: Path
+    vantages: tuple[str, ...] = ()
+    overrides: Overrides = field(default_factory=Overrides)
+    sets: tuple[str, ...] = ()
+    in_turn: bool = False
+    start_within_minutes: float = 10.0
+    finish_within_minutes: float = 240.0
+    results: str = "results"
+    reports: Path = Path("reports")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A vantage: the deployment of that name, and the work pool whose worker stands there."""
+
+    vantage: str
+    work_pool: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """How a vantage's flow run is. `message` is that of its state."""
+
+    started: bool
+    ended: bool
+    state: str
+    message: str = ""
+
+
+class Vantages(Protocol):
+    """Who starts runs elsewhere: Prefect, or a test's script."""
+
+    def places(self, names: Sequence[str]) -> list[Place]:
+        """Those of the names, or every one; UsageError for a name that is none, and where there are none."""
+        ...
+
+    def start(self, place: Place, regional_id: str, parameters: Mapping[str, Any]) -> str:
+        """Start a benchmark there, once however often it is asked; what to look at it by."""
+        ...
+
+    def look(self, flow_run: str) -> Seen | None:
+        """None where it cannot be seen just now."""
+        ...
+
+    def cancel(self, flow_run: str) -> None: ...
+    def idle(self, place: Place) -> str:
+        """Why nobody may have taken a run there: a few words."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionalOutcome:
+    """How a regional benchmark ended; `document` is what `regional --json` prints."""
+
+    document: dict[str, Any]
+    report: Path
+    exit_code: int
+    message: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Watch:
+    """One vantage while it is waited for."""
+
+    place: Place
+    flow_run: str = ""
+    since_s: float = 0.0
+    began: bool = False
+    reason: str = ""
+    over: bool = False
+
+
+def conduct_regional(
+    request: RegionalRequest, vantages: Vantages, *, clock: Clock, note: Callable[[str], None]
+) -> RegionalOutcome:
+    """Run a spec at every vantage, to the report.
+
+    Raises UsageError before anything is started, and IncompleteError where no vantage measured anything.
+    """
+    _refuse_secrets(request.sets)
+    spec = load_spec(request.spec, sets=request.sets, overrides=request.overrides).spec
+    store = ResultStore(request.results)
+    check_out_dir(request.reports)
+    places = vantages.places(request.vantages)
+    started_at = datetime.now(UTC)
+    regional_id = new_run_id(started_at, secrets.token_bytes(2))
+    note(f"regional benchmark {regional_id}: {', '.join(place.vantage for place in places)}")
+    watched = ask_everywhere(request, places, vantages, regional_id, clock=clock, note=note)
+    asked = tuple(_gathered(store, regional_id, watched))
+    RegionalRecords(store).write(
+        Regional(
+            regional_id=regional_id,
+            name=spec.name,
+            started_at=started_at,
+            finished_at=datetime.now(UTC),
+            in_turn=request.in_turn,
+            asked=asked,
+        )
+    )
+    if all(entry.run_id is None for entry in asked):
+        raise IncompleteError(f"no vantage measured anything: {_lacking(asked)}")
+    note("rendering the report")
+    report = render_regional(request.results, regional_id, request.reports)
+    return _conclude(store, regional_id, asked, report)
+
+
+def ask_everywhere(
+    request: RegionalRequest,
+    places: Sequence[Place],
+    vantages: Vantages,
+    regional_id: str,
+    *,
+    clock: Clock,
+    note: Callable[[str], None],
+) -> list[_Watch]:
+    """Start the benchmark at every vantage and wait for each, no longer than the limits; all at once, or in turn.
+
+    Who has not started by then is cancelled, so that it sends no load hours later; who still runs is left to end. An
+    interruption cancels all.
+    """
+    watched = [_Watch(place=place) for place in places]
+    try:
+        for group in [[one] for one in watched] if request.in_turn else [watched]:
+            for one in group:
+                _start(one, request, vantages, regional_id, clock)
+            while waiting := [one for one in group if not one.over]:
+                for one in waiting:
+                    _look(one, request, vantages, clock, note)
+                if any(not one.over for one in waiting):
+                    clock.sleep(_LOOK_EVERY_S)
+    except BaseException:
+        for one in watched:
+            if one.flow_run and not one.over:
+                vantages.cancel(one.flow_run)
+        raise
+    return watched
+
+
+def _refuse_secrets(settings: Sequence[str]) -> None:
+    """Prefect keeps what a vantage is asked for, and values of headers may be secrets."""
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if ".headers" in key:
+            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec at each vantage")
+
+
+def _start(one: _Watch, request: RegionalRequest, vantages: Vantages, regional_id: str, clock: Clock) -> None:
+    parameters: dict[str, Any] = {
+        "spec": str(request.spec),
+        "vantage": one.place.vantage,
+        "results": request.results,
+        "report": False,
+        "regional": regional_id,
+    }
+    # What is not given here stays as the vantage's deployment has it: parameters are merged key by key, not deeper.
+    if request.overrides != Overrides():
+        parameters["overrides"] = request.overrides.model_dump(mode="json")
+    if request.sets:
+        parameters["settings"] = list(request.sets)
+    one.since_s = clock.monotonic()
+    try:
+        one.flow_run = vantages.start(one.place, regional_id, parameters)
+    except IncompleteError as error:
+        one.over, one.reason = True, str(error)
+
+
+def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Clock, note: Callable[[str], None]) -> None:
+    seen = vantages.look(one.flow_run)
+    waited_minutes = (clock.monotonic() - one.since_s) / 60
+    if seen is not None and seen.started and not one.began:
+        one.began = True
+        note(f"{one.place.vantage}: started")
+    if seen is not None and seen.ended:
+        one.over = True
+        one.reason = "" if seen.state == "COMPLETED" else seen.message or seen.state.lower()
+        note(f"{one.place.vantage}: {seen.message or seen.state.lower()}")
+    elif not one.began and waited_minutes > request.start_within_minutes:
+        one.over = True
+        one.reason = (
+            f"nobody took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
+            f"start one there: `prefect worker start --pool {one.place.work_pool}`"
+        )
+        vantages.cancel(one.flow_run)
+        note(f"{one.place.vantage}: {one.reason}")
+    elif waited_minutes > request.finish_within_minutes:
+        one.over = True
+        one.reason = f"not done within {request.finish_within_minutes:g} minutes; if its worker lives, it goes on"
+        note(f"{one.place.vantage}: {one.reason}")
+
+
+def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[Asked]:
+    """What each vantage stored, and what it lacks."""
+    runs = RegionalRecords(store).run_ids(regional_id)
+    asked = []
+    for one in watched:
+        run_id = runs.get(one.place.vantage)
+        run = None if run_id is None else store.run(run_id)
+        measured = run_id is not None and bool(store.finished_trials(run_id))
+        entry = Asked(vantage=one.place.vantage, answer="complete", run_id=run_id)
+        if run is None:
+            elsewhere = f"its run ended, and is not in {store.files.where()}: give `results` as one URL that all vantages write to"
+            entry = dataclasses.replace(entry, answer="missing", reason=one.reason or elsewhere)
+        elif not measured:
+            entry = dataclasses.replace(entry, answer="missing", run_id=None, reason=one.reason or run.status)
+        elif run.status != "complete":
+            entry = dataclasses.replace(entry, answer="incomplete", reason=one.reason or run.status)
+        asked.append(entry)
+    return asked
+
+
+def _lacking(asked: Sequence[Asked]) -> str:
+    return "; ".join(
+        f"vantage '{entry.vantage}' is {entry.answer}: {entry.reason}" for entry in asked if entry.answer != "complete"
+    )
+
+
+def _conclude(store: ResultStore, regional_id: str, asked: Sequence[Asked], report: Path) -> RegionalOutcome:
+    document = regional_document(read_regional(store, regional_id), str(report))
+    lacking = _lacking(asked)
+    verdicts = {
+        entry.vantage: judgement(run_document(store, entry.run_id)) for entry in asked if entry.run_id is not None
+    }
+    said = "; ".join(f"{vantage}: {words}" for vantage, (_, words) in verdicts.items())
+    code = 3 if lacking else max((code for code, _ in verdicts.values()), default=0)
+    message = f"{lacking}; what was measured stands: {said}" if lacking else said
+    return RegionalOutcome(document=document | {"message": message}, report=report, exit_code=code, message=message)

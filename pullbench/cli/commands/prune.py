@@ -1,0 +1,153 @@
+"""`prune`: removes images that no container uses from a Docker daemon; tells what it would do unless it is told to."""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pullbench.cli.terminal.console import count, plain, stdout_console
+from pullbench.daemon.docker import DockerDaemon
+from pullbench.daemon.docker_usage import Choice, Pruned, Usage, choose, prune, usage
+from pullbench.errors import IncompleteError, RegistryError, UsageError
+from pullbench.model.sizes import format_bytes
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SHOWN_NAMES = 3
+
+
+def prune_images(
+    *,
+    keep: Sequence[str],
+    older_than: str | None,
+    host: str | None,
+    apply: bool,
+    as_json: bool,
+    now: datetime | None = None,
+) -> int:
+    """List, or with `apply` remove, the unused images that no pattern keeps. 0 done, 3 where one could not be removed."""
+    age = None if older_than is None else read_age(older_than)
+    made_before = None if age is None else (now or datetime.now(UTC)) - age
+    daemon = DockerDaemon(host)
+    try:
+        before = _usage(daemon)
+        chosen = choose(before, keep=keep, made_before=made_before)
+        done = _removed(daemon, chosen, Console(stderr=True)) if apply else []
+        freed = _freed(before, daemon, done) if apply else _would_free(before, chosen)
+    finally:
+        daemon.close()
+    if as_json:
+        print(json.dumps(_document(daemon.host, chosen, done, freed, applied=apply), indent=2))
+    else:
+        _show(chosen, done, freed, applied=apply)
+    return IncompleteError.exit_code if any(one.refused is not None for one in done) else 0
+
+
+def read_age(text: str) -> timedelta:
+    """`90m`, `24h`, `7d` or `2w`; raises UsageError with what would be right."""
+    found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
+    if found is None:
+        raise UsageError(f"--older-than: '{text}' is no age: a whole number with m, h, d or w, such as 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _usage(daemon: DockerDaemon) -> Usage:
+    try:
+        return usage(daemon)
+    except RegistryError as error:
+        raise IncompleteError(f"nothing was removed: {error}") from error
+
+
+def _removed(daemon: DockerDaemon, chosen: Sequence[Choice], stderr: Console) -> list[Pruned]:
+    """What was done is kept where the daemon stops answering half-way, and told as incomplete."""
+    done: list[Pruned] = []
+    going = [choice.image for choice in chosen if choice.kept is None]
+    try:
+        for one in prune(daemon, going):
+            done.append(one)
+            stderr.print(plain(f"{len(done)} of {len(going)}: {one.image.label} {one.refused or 'removed'}"))
+    except RegistryError as error:
+        removed = sum(one.refused is None for one in done)
+        raise IncompleteError(f"{count(removed, 'image')} removed, and then {error}") from error
+    return done
+
+
+def _freed(before: Usage, daemon: DockerDaemon, done: Sequence[Pruned]) -> int:
+    """What the daemon has less on its disk; the images' own bytes where it does not say any more."""
+    try:
+        return max(0, before.layers_bytes - usage(daemon).layers_bytes)
+    except RegistryError:
+        return sum(one.image.own_bytes for one in done if one.refused is None)
+
+
+def _would_free(found: Usage, chosen: Sequence[Choice]) -> int:
+    """A layer that two of them share goes with the second, so all of them free more than each by itself."""
+    going = [choice.image for choice in chosen if choice.kept is None]
+    if len(going) == len(found.unused):
+        return found.reclaimable_bytes
+    return sum(image.own_bytes for image in going)
+
+
+def _document(
+    host: str, chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, applied: bool
+) -> dict[str, Any]:
+    refused = {one.image.image_id: one.refused for one in done}
+    rows = []
+    for choice in chosen:
+        image, reason = choice.image, choice.kept
+        action = "kept" if reason else "would remove"
+        if applied and reason is None:
+            reason = refused[image.image_id]
+            action = "failed" if reason else "removed"
+        rows.append(
+            {
+                "id": image.image_id,
+                "names": list(image.names),
+                "bytes": image.bytes,
+                "own_bytes": image.own_bytes,
+                "created_at": image.created_at.isoformat(),
+                "action": action,
+                "reason": reason,
+            }
+        )
+    return {"host": host, "applied": applied, "freed_bytes": freed, "images": rows}
+
+
+def _show(chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, applied: bool) -> None:
+    stdout = stdout_console()
+    kept = sum(choice.kept is not None for choice in chosen)
+    if not chosen:
+        stdout.print("nothing to remove: the daemon has no image")
+        return
+    if kept == len(chosen):
+        verb = "is" if kept == 1 else "are"
+        stdout.print(plain(f"nothing to remove: {count(kept, 'image')} {verb} kept, in use or too young"))
+        return
+    if not applied:
+        stdout.print(_table(chosen))
+        stdout.print()
+        going = count(len(chosen) - kept, "image")
+        stdout.print(plain(f"{going} would go and free about {format_bytes(freed)}; {kept} would stay"))
+        stdout.print(plain("remove them with the same command and --apply"))
+        return
+    failures = [one for one in done if one.refused is not None]
+    removed = count(len(done) - len(failures), "image")
+    stdout.print(plain(f"removed {removed}, {format_bytes(freed)} freed; {kept} kept"))
+    for one in failures:
+        stdout.print(plain(f"not removed: {one.image.label}: {one.refused}"))
+
+
+def _table(chosen: Sequence[Choice]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("image", "made (UTC)", "size", "what"):
+        table.add_column(column, justify="right" if column == "size" else "left")
+    for choice in chosen:
+        image = choice.image
+        more = f" (and {len(image.names) - _SHOWN_NAMES} more names)" if len(image.names) > _SHOWN_NAMES else ""
+        names = ", ".join(image.names[:_SHOWN_NAMES]) + more if image.names else image.label
+        what = choice.kept or "would go"
+        table.add_row(plain(names), f"{image.created_at:%Y-%m-%d}", format_bytes(image.bytes), plain(what))
+    return table

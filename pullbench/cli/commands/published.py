@@ -1,0 +1,39 @@
+"""`publish`: the reports site, without Prefect."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from pullbench.app.page_calls import PageCall, SiteCall
+from pullbench.app.publish import publish as publish_reports
+from pullbench.cli.terminal.safe_text import plain, tell
+from pullbench.errors import IncompleteError
+from pullbench.report.site.site import Site
+
+
+class DirectSteps:
+    """The parts made in this process."""
+
+    def report(self, call: PageCall) -> Path:
+        return call.run()
+
+    def site(self, call: SiteCall) -> Site:
+        return call.run()
+
+
+def publish(*, results: str, reports: Path, url: str | None, render: bool) -> int:
+    """Make what is missing, then the site; prints its page. IncompleteError, after that, where a report failed."""
+    progress = Console(stderr=True)
+
+    def note(what: str) -> None:
+        progress.print(plain(what), soft_wrap=True)
+
+    done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
+    if not done.site.entries:  # the results of another folder may have been meant
+        note(f"no runs in {results}; the site lists none")
+    tell(done.site.page)
+    if done.failures:
+        for failure in done.failures[1:]:
+            note(f"pullbench: {failure}")
+        raise IncompleteError(done.failures[0])
+    return 0

@@ -1,0 +1,106 @@
+"""`regional`: one spec from every vantage that a Prefect server knows; the exit code tells whether one is missing."""
+
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pullbench.app.regional import RegionalOutcome
+from pullbench.bench.specfile import load_spec
+from pullbench.cli.flow_call import outcome_of
+from pullbench.cli.terminal.console import ShellProgress, plain, stdout_console
+from pullbench.errors import InterruptedRunError, UsageError
+from pullbench.report.core import numbers
+from pullbench.serving.start import PrefectStart
+
+_STANDS = (
+    "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
+    "and once the server is back the same command measures anew"
+)
+
+
+def run_regional(
+    spec: Path,
+    *,
+    vantages: list[str],
+    sets: list[str],
+    in_turn: bool,
+    start_within_minutes: float,
+    finish_within_minutes: float,
+    results: str,
+    reports: Path,
+    as_json: bool,
+) -> int:
+    """Ask every vantage through the flow `regional-benchmark`; the exit code."""
+    load_spec(spec, sets=sets)
+    if not _server():
+        raise UsageError(
+            "vantages are reached through a Prefect server: set PREFECT_API_URL, such as "
+            "http://127.0.0.1:4200/api (docs/vantages.md)"
+        )
+    note = ShellProgress(Console(stderr=True)).note
+    PrefectStart(note).wait()
+    from flows.regional_benchmark import RegionalInvocation, invoked_by, regional_benchmark
+
+    invocation = RegionalInvocation(note)
+
+    def called() -> None:
+        with invoked_by(invocation):
+            regional_benchmark(
+                spec=str(spec),
+                vantages=vantages,
+                settings=sets,
+                in_turn=in_turn,
+                start_within_minutes=start_within_minutes,
+                finish_within_minutes=finish_within_minutes,
+                results=results,
+                reports=str(reports),
+                return_state=True,
+            )
+
+    try:
+        outcome = outcome_of(invocation, called, incomplete=lambda what: f"{what}; {_STANDS}", note=note)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted; the vantages' runs are cancelled, what they measured is stored"
+        ) from None
+    _tell(outcome, as_json=as_json)
+    return outcome.exit_code
+
+
+def _server() -> str:
+    """The address of a Prefect server, of the environment or of the active profile."""
+    if address := os.environ.get("PREFECT_API_URL", ""):
+        return address
+    from prefect.settings import get_current_settings
+
+    return str(get_current_settings().api.url or "")
+
+
+def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome.document, indent=2, default=str))
+        return
+    stdout = stdout_console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("from", "to", "region", "setting"):
+        table.add_column(column)
+    for column in ("median pull", "95% interval", "pulls"):
+        table.add_column(column, justify="right")
+    for row in outcome.document["cells"]:
+        table.add_row(
+            plain(row["vantage"]),
+            plain(row["registry"]),
+            plain(row["region"]),
+            plain(row["setting"]),
+            numbers.seconds(row["median_s"]),
+            numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+            f"{row['succeeded']}/{row['pulls']}",
+        )
+    stdout.print(table)
+    stdout.print()
+    told = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
+    stdout.print(plain(told), soft_wrap=True)
+    stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)

@@ -1,0 +1,263 @@
+"""The base of engines that are command-line clients: one process a pull, in storage that is that pull's alone.
+
+What the client keeps between pulls is made before the clock starts and removed after it ends. The pull itself is the
+client as people use it, its own start included. What it brought is looked at before its word is believed, and after the
+last pull of the trial, for looking takes processes that would compete with the pulls under way.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.clock import Clock
+from pullbench.engines.command.environment import find_program, last_words
+from pullbench.engines.command.folder import CommandFolder
+from pullbench.engines.command.outcome import Attempt, Brought, CommandFailed, outcome, verify
+from pullbench.engines.command.process import Command, Ended, StopSignal, run
+from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
+from pullbench.model.facts import EngineFacts
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
+
+SETUP_S = 60.0
+"""How long a command beside the pulls may take: making a store, looking into it."""
+_NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was stopped
+
+
+@dataclass(slots=True, kw_only=True)
+class _Trial:
+    folder: CommandFolder
+    setup: TrialSetup
+    stores: dict[int, Path] = field(default_factory=dict)
+    held: dict[int, frozenset[str]] = field(default_factory=dict)
+    """Digests of what a pull's store held before it."""
+
+
+class CommandEngine(ABC):
+    """Pulls with a program. A subclass says which, how it is called, and how to look into its storage."""
+
+    kind: ClassVar[str]
+    program: ClassVar[str]
+    package: ClassVar[str]
+    """Debian's name of what brings the program."""
+    reads_config_again: ClassVar[bool]
+    """It fetches the config of an image that it has already."""
+
+    def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
+        self.name = entry.name
+        self._keychain = keychain
+        self._clock = clock
+        self._stop = StopSignal()
+        self._trial: _Trial | None = None
+
+    @abstractmethod
+    def _version(self, folder: Path) -> str:
+        """The client's version, having tried in `folder` that it works here; raises CommandFailed where it does not."""
+
+    @abstractmethod
+    def _open(self, folder: Path, setup: TrialSetup) -> None:
+        """Write or start what all pulls of a trial share; raises CommandFailed."""
+
+    @abstractmethod
+    def _make_store(self, store: Path) -> None:
+        """Make an empty store; raises CommandFailed."""
+
+    @abstractmethod
+    def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command: ...
+
+    @abstractmethod
+    def _held(self, store: Path) -> frozenset[str]:
+        """Digests of the blobs in a store, its layers at least; raises CommandFailed."""
+
+    @abstractmethod
+    def _brought(self, request: PullRequest, store: Path) -> Brought:
+        """What a pull that succeeded left in its store; raises CommandFailed."""
+
+    def _extract_s(self, stdout: str) -> float | None:  # noqa: ARG002  (most do not say)
+        """Seconds of unpacking, where the client prints them."""
+        return None
+
+    def _close(self) -> None:  # noqa: B027  (most have nothing running)
+        """End what `_open` started."""
+
+    def facts(self) -> EngineFacts:
+        """Version, or why the client cannot be used here, and what to install; never raises."""
+        unavailable = self._missing()
+        if unavailable is None:
+            try:
+                with CommandFolder.open() as folder:
+                    return EngineFacts(name=self.name, kind=self.kind, version=self._version(folder.path))
+            except (CommandFailed, OSError) as error:
+                unavailable = f"{self.program} does not work here: {error}"
+        return EngineFacts(name=self.name, kind=self.kind, unavailable=unavailable)
+
+    def _missing(self) -> str | None:
+        if not hasattr(os, "pidfd_open"):
+            return f"the engine needs Linux, for it keeps hold of {self.program} by its pidfd"
+        if find_program(self.program) is None:
+            return (
+                f"{self.program} is not installed: install {self.package} "
+                f"(`apt-get install {self.package}`), or take the engine out of the spec"
+            )
+        return None
+
+    def open_trial(self, setup: TrialSetup) -> None:
+        """Make every pull's store, and fill it where it is to be warm; untimed.
+
+        Raises UsageError where credentials cannot be read, RegistryError where the client cannot make its stores.
+        """
+        self.close_trial()
+        self._trial = trial = _Trial(folder=CommandFolder.open(), setup=setup)
+        try:
+            self._open(trial.folder.path, setup)
+            for request in setup.requests:
+                self._prepare(request, trial)
+        except CommandFailed as error:
+            self.close_trial()
+            raise RegistryError(error.code, f"engine '{self.name}'", str(error)) from None
+        except BaseException:
+            self.close_trial()
+            raise
+
+    def _prepare(self, request: PullRequest, trial: _Trial) -> None:
+        """Make a pull's store; where filling it fails, the pull that is measured fails or shows that it was cold."""
+        store = trial.stores[request.pull] = self._new_store(trial, request, 1)
+        if trial.setup.cache == "warm" and not self._stop.is_set:
+            self._attempt(request, store, self._clock.monotonic() + request.timeout_s)
+        trial.held[request.pull] = self._held(store)
+
+    def _new_store(self, trial: _Trial, request: PullRequest, attempt: int) -> Path:
+        store = trial.folder.path / f"{request.pull}-{attempt}"
+        self._make_store(store)
+        return store
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `prove`."""
+        trial = self._trial
+        if trial is None:
+            raise RuntimeError("pull() before open_trial()")
+        started = self._clock.monotonic()
+        deadline = started + request.timeout_s
+        attempts, last = 1, self._attempt(request, trial.stores[request.pull], deadline)
+        while last.code in RETRYABLE and attempts <= request.retries:
+            resume_at = last.ended + backoff_s(attempts)
+            if resume_at >= deadline:
+                break
+            attempts += 1
+            last = self._again(request, trial, attempts, resume_at, deadline)
+        duration_s = last.ended - started
+        if last.code is not None:
+            return self._outcome(request, trial, last, None, attempts, duration_s)
+        prove = partial(self._prove, request, trial, last, attempts, duration_s)
+        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, prove=prove)
+
+    def _prove(
+        self, request: PullRequest, trial: _Trial, last: Attempt, attempts: int, duration_s: float
+    ) -> PullOutcome:
+        """Look at what the client says that it brought."""
+        brought = None
+        try:
+            brought = self._brought(request, last.store)
+            verify(request, brought, self.program)
+        except CommandFailed as error:
+            brought, last = None, replace(last, code=error.code, error=str(error))
+        return self._outcome(request, trial, last, brought, attempts, duration_s)
+
+    def _outcome(
+        self,
+        request: PullRequest,
+        trial: _Trial,
+        last: Attempt,
+        brought: Brought | None,
+        attempts: int,
+        duration_s: float,
+    ) -> PullOutcome:
+        return outcome(
+            request,
+            last,
+            brought,
+            held=trial.held[request.pull],
+            attempts=attempts,
+            duration_s=duration_s,
+            reads_config_again=self.reads_config_again,
+        )
+
+    def _again(self, request: PullRequest, trial: _Trial, attempt: int, resume_at: float, deadline: float) -> Attempt:
+        """The next attempt, after its back-off; where the pull is to be cold, its fresh store is made meanwhile."""
+        store = trial.stores[request.pull]
+        try:
+            if trial.setup.cache == "cold":
+                store = self._new_store(trial, request, attempt)
+        except CommandFailed as error:
+            return Attempt(ended=self._clock.monotonic(), store=store, code=error.code, error=str(error))
+        if not self._rest_until(resume_at):
+            text = "the run was stopped"
+            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.CANCELLED, error=text)
+        return self._attempt(request, store, deadline)
+
+    def _rest_until(self, instant: float) -> bool:
+        """Wait; False where the run is stopped meanwhile."""
+        while (left := instant - self._clock.monotonic()) > 0 and not self._stop.is_set:
+            self._clock.sleep(min(left, _NAP_S))
+        return not self._stop.is_set
+
+    def _attempt(self, request: PullRequest, store: Path, deadline: float) -> Attempt:
+        started = self._clock.monotonic()
+        command = self._command(request, store, deadline - started)
+        try:
+            ended = run(command, clock=self._clock, deadline=deadline, stop=self._stop)
+        except OSError as error:
+            text = f"{self.program} cannot be started: {error.strerror}"
+            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text)
+        code, text = self._failure(ended, request)
+        if code is not None:
+            return Attempt(ended=ended.ended, store=store, code=code, error=text)
+        return Attempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
+
+    def _failure(self, ended: Ended, request: PullRequest) -> tuple[ErrorCode | None, str]:
+        said = last_words(ended.stderr)
+        if ended.stopped is not None:
+            why = (
+                "the run was stopped"
+                if ended.stopped is ErrorCode.CANCELLED
+                else f"no end after {request.timeout_s:g} s"
+            )
+            doubt = "" if ended.returncode is not None else f"; {self.program} did not end even by SIGKILL"
+            return ended.stopped, f"{why}{doubt}; {self.program} said last: {said}" if said else f"{why}{doubt}"
+        if ended.was_trying_again:
+            return classify(said), said
+        if ended.returncode is not None and ended.returncode < 0:
+            return ErrorCode.ENGINE_UNAVAILABLE, f"{self.program} was killed by signal {-ended.returncode}"
+        if ended.returncode != 0:
+            return classify(said), said or f"{self.program} failed with {ended.returncode} and said nothing"
+        return None, ""
+
+    def close_trial(self) -> None:
+        """End what still runs for the trial, and remove its folder with every store."""
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            try:
+                self._close()
+            finally:
+                trial.folder.close()
+
+    def cancel(self) -> None:
+        """End what is under way, as `cancelled`; for good. Safe in a signal handler."""
+        self._stop.set()
+
+    def close(self) -> None:
+        self.close_trial()
+        self._stop.close()
+
+    def _ask(self, command: Command) -> str:
+        """What a command beside the pulls prints; raises CommandFailed with what it said where it fails."""
+        deadline = self._clock.monotonic() + SETUP_S
+        ended = run(command, clock=self._clock, deadline=deadline)
+        if ended.returncode != 0 or ended.stopped is not None:
+            said = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed and said nothing"
+            raise CommandFailed(classify(said), said)
+        return ended.stdout

@@ -1,0 +1,166 @@
+"""The engine of kind `podman`: `podman pull` into a store of the pull's own, unpacked as podman unpacks.
+
+Podman tries again by itself what looks like a fault of the network: three times, a second apart and then more. Attempts
+are ours to make and to count, so it is told not to (`--retry`, podman 5), and an older one is ended when it says that
+it will.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.command.containers_image import (
+    AUTH,
+    POLICY,
+    REGISTRIES,
+    certificates,
+    image_name,
+    write_configuration,
+)
+from pullbench.engines.command.engine import CommandEngine
+from pullbench.engines.command.environment import environment
+from pullbench.engines.command.outcome import Brought, CommandFailed
+from pullbench.engines.command.process import Command
+from pullbench.errors import ErrorCode
+from pullbench.model.platform import Platform
+
+_DRIVERS = ("overlay", "vfs")  # the second works everywhere, and copies every layer whole
+_CONTAINERS_CONF = """\
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "none"
+lock_type = "file"
+"""
+
+
+class PodmanEngine(CommandEngine):
+    """Pulls with podman. No store is shared with another pull or with the machine's own podman."""
+
+    kind = "podman"
+    program = "podman"
+    package = "podman"
+    reads_config_again = True
+    _driver: str | None = None
+    _own_retries: tuple[str, ...] = ()
+
+    def _missing(self) -> str | None:
+        if (missing := super()._missing()) is not None:
+            return missing
+        if os.geteuid() != 0:
+            return (
+                "podman without root unpacks files of other users' numbers, which pullbench cannot take away again: "
+                "run pullbench as root, or use skopeo"
+            )
+        return None
+
+    def _version(self, folder: Path) -> str:
+        said = self._ask(Command(arguments=("podman", "--version"), environment=environment(folder)))
+        (folder / "containers.conf").write_text(_CONTAINERS_CONF)
+        driver = self._working_driver(folder)
+        return f"{re.sub(r'^podman version ', '', said.strip())} ({driver})"
+
+    def _working_driver(self, folder: Path) -> str:
+        """The first storage driver with which a store can be made here; tried once."""
+        if self._driver is None:
+            help_text = self._ask(Command(arguments=("podman", "pull", "--help"), environment=environment(folder)))
+            self._own_retries = ("--retry=0",) if re.search(r"--retry\b", help_text) else ()
+            for driver in _DRIVERS:
+                self._driver = driver
+                try:
+                    self._make_store(folder / driver)
+                    break
+                except CommandFailed:
+                    if driver == _DRIVERS[-1]:
+                        self._driver = None
+                        raise
+        assert self._driver is not None
+        return self._driver
+
+    def _open(self, folder: Path, setup: TrialSetup) -> None:
+        write_configuration(folder, setup.requests, self._keychain)
+        (folder / "containers.conf").write_text(_CONTAINERS_CONF)
+        self._working_driver(folder)
+
+    def _make_store(self, store: Path) -> None:
+        """Podman's first command in a store makes its folders and database, and tries what the file system can do."""
+        store.mkdir()
+        (store / "storage.conf").write_text(
+            f'[storage]\ndriver = "{self._driver}"\ngraphroot = "{store / "root"}"\nrunroot = "{store / "r"}"\n'
+        )
+        self._ask(self._podman(store, "images", "--quiet"))
+
+    def _held(self, store: Path) -> frozenset[str]:
+        return frozenset(self._sizes(store))
+
+    def _sizes(self, store: Path) -> dict[str, int | None]:
+        """Size by digest, as they came, of the layers in a store (containers/storage, layers.json)."""
+        path = store / "root" / f"{self._driver}-layers" / "layers.json"
+        try:
+            found: list[dict[str, Any]] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise CommandFailed(ErrorCode.UNKNOWN, f"podman's list of layers cannot be read: {error}") from None
+        return {
+            layer["compressed-diff-digest"]: layer.get("compressed-size")
+            for layer in found
+            if "compressed-diff-digest" in layer
+        }
+
+    def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:  # noqa: ARG002
+        route, platform, folder = request.route, Platform.parse(request.platform), store.parent
+        chosen = [f"--os={platform.os}", f"--arch={platform.architecture}"]
+        if platform.variant:
+            chosen.append(f"--variant={platform.variant}")
+        if not route.plain_http and route.ca_file is not None:
+            chosen.append(f"--cert-dir={certificates(folder, route.ca_file)}")
+        return self._podman(
+            store,
+            "pull",
+            "--quiet",
+            *self._own_retries,
+            f"--authfile={folder / AUTH}",
+            f"--signature-policy={folder / POLICY}",
+            *chosen,
+            image_name(request),
+            request=request,
+        )
+
+    def _podman(self, store: Path, *arguments: str, request: PullRequest | None = None) -> Command:
+        folder = store.parent
+        return Command(
+            arguments=(
+                "podman",
+                f"--root={store / 'root'}",
+                f"--runroot={store / 'r'}",
+                f"--tmpdir={store / 'tmp'}",
+                f"--storage-driver={self._driver}",
+                *arguments,
+            ),
+            trying_again=None if request is None else "Failed, retrying in",
+            environment=environment(
+                folder,
+                None if request is None else request.route,
+                None if request is None else self._keychain.forward_login(request.route),
+                CONTAINERS_CONF=str(folder / "containers.conf"),
+                CONTAINERS_STORAGE_CONF=str(store / "storage.conf"),
+                CONTAINERS_REGISTRIES_CONF=str(folder / REGISTRIES),
+            ),
+        )
+
+    def _brought(self, request: PullRequest, store: Path) -> Brought:
+        said = self._ask(self._podman(store, "image", "inspect", image_name(request)))
+        try:
+            (image,) = json.loads(said)
+            platform = Platform(
+                os=image["Os"], architecture=image["Architecture"], variant=image.get("Variant") or None
+            )
+            image_id = f"sha256:{image['Id']}"
+        except (ValueError, KeyError, TypeError) as error:
+            raise CommandFailed(
+                ErrorCode.UNKNOWN, f"`podman image inspect` answers what cannot be read: {error!r}"
+            ) from None
+        return Brought(image_id=image_id, platform=platform, layers=self._sizes(store))

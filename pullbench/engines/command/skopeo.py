@@ -1,0 +1,103 @@
+"""The engine of kind `skopeo`: `skopeo copy` into a fresh OCI layout; it verifies digests and unpacks nothing."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.command.containers_image import (
+    AUTH,
+    POLICY,
+    REGISTRIES,
+    certificates,
+    image_name,
+    write_configuration,
+)
+from pullbench.engines.command.engine import CommandEngine
+from pullbench.engines.command.environment import environment
+from pullbench.engines.command.outcome import Brought, CommandFailed
+from pullbench.engines.command.process import Command
+from pullbench.errors import ErrorCode
+from pullbench.model.manifest import DOCKER_MANIFEST, Manifest, parse_manifest
+from pullbench.model.platform import Platform
+
+
+class SkopeoEngine(CommandEngine):
+    """Copies images. An OCI layout takes layers in parallel; it is new for every pull, so every pull is cold."""
+
+    kind = "skopeo"
+    program = "skopeo"
+    package = "skopeo"
+    reads_config_again = True
+
+    def _version(self, folder: Path) -> str:
+        said = self._ask(Command(arguments=("skopeo", "--version"), environment=environment(folder)))
+        return re.sub(r"^skopeo version ", "", said.strip())
+
+    def _open(self, folder: Path, setup: TrialSetup) -> None:
+        write_configuration(folder, setup.requests, self._keychain)
+
+    def _make_store(self, store: Path) -> None:
+        store.mkdir()
+
+    def _held(self, store: Path) -> frozenset[str]:
+        return frozenset(f"sha256:{blob.name}" for blob in store.glob("blobs/sha256/*"))
+
+    def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:
+        route, platform, folder = request.route, Platform.parse(request.platform), store.parent
+        override = [f"--override-os={platform.os}", f"--override-arch={platform.architecture}"]
+        if platform.variant:
+            override.append(f"--override-variant={platform.variant}")
+        trust = []
+        if route.plain_http:
+            trust = ["--src-tls-verify=false"]
+        elif route.ca_file is not None:
+            trust = [f"--src-cert-dir={certificates(folder, route.ca_file)}"]
+        return Command(
+            arguments=(
+                "skopeo",
+                f"--policy={folder / POLICY}",
+                f"--registries-conf={folder / REGISTRIES}",
+                # Ours ends it in time; its own is for a skopeo that outlives a killed run.
+                f"--command-timeout={math.ceil(timeout_s) + 5}s",
+                *override,
+                "copy",
+                "--quiet",
+                f"--src-authfile={folder / AUTH}",
+                *trust,
+                "--dest-oci-accept-uncompressed-layers",  # else it would compress them, inside the clock
+                f"docker://{image_name(request)}",
+                f"oci:{store}",
+            ),
+            environment=environment(folder, route, self._keychain.forward_login(route)),
+        )
+
+    def _brought(self, request: PullRequest, store: Path) -> Brought:
+        promised = request.expected.manifest
+        try:
+            index = json.loads((store / "index.json").read_bytes())
+            manifest = parse_manifest(_blob(store, index["manifests"][0]["digest"]).read_bytes())
+            if not isinstance(manifest, Manifest):
+                raise ValueError("an index")
+            config = json.loads(_blob(store, manifest.config.digest).read_bytes())
+            sizes = {layer.digest: _blob(store, layer.digest).stat().st_size for layer in manifest.layers}
+            platform = Platform(
+                os=config["os"], architecture=config["architecture"], variant=config.get("variant") or None
+            )
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise CommandFailed(
+                ErrorCode.DIGEST_MISMATCH, f"skopeo left no image that can be read: {type(error).__name__}: {error}"
+            ) from None
+        image_id = manifest.config.digest
+        if promised.media_type == DOCKER_MANIFEST and _digests(manifest) == _digests(promised):
+            image_id = promised.config.digest  # a layout is OCI: skopeo wrote the config anew, having verified Docker's
+        return Brought(image_id=image_id, platform=platform, layers=sizes)
+
+
+def _blob(layout: Path, digest: str) -> Path:
+    return layout / "blobs" / digest.replace(":", "/")
+
+
+def _digests(manifest: Manifest) -> list[str]:
+    return [layer.digest for layer in manifest.layers]

@@ -1,0 +1,262 @@
+"""The engine of kind `docker`: images as a Docker host pulls them, unpacked into its store.
+
+What it may remove is what the run's ledger names: a cold trial takes away images under test that a run brought, by
+their names of ours, and never anything that somebody has named or uses since. Times come from the daemon's events.
+"""
+
+import platform
+from collections.abc import Iterable
+
+from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
+from pullbench.daemon.docker_stream import PullStream
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.clock import Clock
+from pullbench.engines.docker.events import PullTimeline
+from pullbench.engines.docker.outcome import Attempt, Claims, chains, image_chain, outcome
+from pullbench.engines.docker.stop import Watch, Watches
+from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
+from pullbench.model.facts import EngineFacts
+from pullbench.model.platform import Platform
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
+
+_NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was stopped
+
+
+class DockerEngine:
+    """Pulls with one Docker daemon, by digest. One object serves a run."""
+
+    kind = "docker"
+
+    def __init__(
+        self, entry: EngineEntry, *, keychain: Keychain, clock: Clock, daemon: DockerDaemon | None = None
+    ) -> None:
+        self.name = entry.name
+        self._keychain = keychain
+        self._clock = clock
+        self._daemon = daemon or DockerDaemon(entry.host)
+        self._brought: frozenset[str] = frozenset()
+        self._names: dict[int, str] = {}
+        self._auth: dict[int, dict[str, str]] = {}
+        self._claims = Claims()
+        self._watches = Watches()
+
+    def facts(self) -> EngineFacts:
+        """Version and contents of the daemon's store, or why it cannot be used; never raises."""
+        try:
+            unavailable = self._unfit()
+            if unavailable is not None:
+                return EngineFacts(name=self.name, kind=self.kind, unavailable=unavailable)
+            found = EngineFacts(
+                name=self.name,
+                kind=self.kind,
+                version=self._daemon.version(),
+                store_id=self._daemon.identity,
+                present=self._daemon.image_ids(),
+                is_local=self._is_local(),
+            )
+        except RegistryError as error:
+            return EngineFacts(name=self.name, kind=self.kind, unavailable=f"{self._daemon.host}: {error.detail}")
+        return found
+
+    def _is_local(self) -> bool:
+        """Whether the daemon shows that this is its machine: a socket may be forwarded, and a port be anywhere."""
+        about = self._daemon.info()
+        return (about.get("Name"), about.get("KernelVersion")) == (platform.node(), platform.release())
+
+    def _unfit(self) -> str | None:
+        if not self._daemon.host.startswith(("unix://", "tcp://")):
+            return (
+                f"pulls over {self._daemon.host.partition(':')[0]}:// cannot be stopped: forward the daemon's socket "
+                "(`ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST`) and give unix:///tmp/docker.sock"
+            )
+        driver = dict(entry for entry in self._daemon.info().get("DriverStatus") or [] if len(entry) == 2)
+        if driver.get("driver-type") == "io.containerd.snapshotter.v1":
+            return (
+                "the daemon keeps images in containerd's store, whose image IDs are not the config digests that "
+                'pullbench proves cold pulls by: set {"features": {"containerd-snapshotter": false}} in daemon.json, '
+                "or give the `host` of a daemon that has it so"
+            )
+        return None
+
+    def open_trial(self, setup: TrialSetup) -> None:
+        """Make the cache state, having told what may be brought; raises RegistryError where the daemon fails."""
+        self._watches.reset()
+        self._claims = Claims()
+        self._brought |= setup.brought
+        self._auth = {request.pull: self._auth_config(request) for request in setup.requests}
+        self._names = {request.pull: self._name(request) for request in setup.requests}
+        if setup.cache == "cold":
+            self._reset(setup)
+        bring = self._may_bring(setup.requests)
+        setup.before_pulls(bring)
+        self._brought |= frozenset(bring)
+        if setup.cache == "warm":
+            self._warm(setup.requests)
+
+    def _auth_config(self, request: PullRequest) -> dict[str, str]:
+        found = self._keychain.login(request.route)
+        if found is None:
+            return {}
+        config = {"username": found.username, "password": found.password, "serveraddress": request.route.host}
+        return config | ({"identitytoken": found.identity_token} if found.identity_token else {})
+
+    def _name(self, request: PullRequest) -> str:
+        """The name to pull by: the pinned digest, unless that is somebody's name of another platform's image.
+
+        dockerd would move such a name from their image to ours; the platform's own digest is nobody else's.
+        """
+        repository = f"{request.route.host}/{request.route.repository(request.reference)}"
+        name = f"{repository}@{request.reference.digest}"
+        found = self._daemon.find(name)
+        if found is None or name in self._brought or found["Id"] == _image_id(request):
+            return name
+        return f"{repository}@{request.expected.digest}"
+
+    def _reset(self, setup: TrialSetup) -> None:
+        """Take away what stands in the way of a cold pull and may be removed; what stays shows as cached layers."""
+        under_test = {_image_id(request) for request in setup.requests}
+        if setup.cache_reset == "remove":
+            for image_id in under_test:
+                try_removal(self._daemon, image_id, force=True)
+        ours = under_test & self._brought
+        names = {*self._names.values(), *self._names_in_store(ours)}
+        remove_brought(self._daemon, ours, names & self._brought)
+
+    def _names_in_store(self, image_ids: Iterable[str]) -> frozenset[str]:
+        found = [image for image_id in image_ids if (image := self._daemon.find(image_id)) is not None]
+        return frozenset[str]().union(*(names_of(image) for image in found))
+
+    def _may_bring(self, requests: tuple[PullRequest, ...]) -> list[str]:
+        """Names and IDs that the store lacks now, and so will have from this trial alone."""
+        present = self._daemon.image_ids()
+        names: list[str] = []
+        for request in requests:
+            image_id, name = _image_id(request), self._names[request.pull]
+            if image_id not in present:
+                names += [name, image_id]
+            elif name not in self._names_in_store([image_id]):
+                names.append(name)
+        return list(dict.fromkeys(names))
+
+    def _warm(self, requests: tuple[PullRequest, ...]) -> None:
+        """Pull what is not there yet; where that fails, the pull that is measured fails or shows that it was cold."""
+        for request in requests:
+            if not self._watches.cancelled:
+                self.pull(request)
+        self._claims = Claims()
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        """One image with all its attempts; its duration ends with dockerd's last event, before the checks."""
+        deadline = self._clock.monotonic() + request.timeout_s
+        attempts = [self._attempt(request, 1, deadline)]
+        while (
+            attempts[-1].code in RETRYABLE
+            and len(attempts) <= request.retries
+            and self._rest(backoff_s(len(attempts)), deadline)
+        ):
+            attempts.append(self._attempt(request, len(attempts) + 1, deadline))
+        made = outcome(request, attempts, self._claims)
+        if not made.ok:
+            self._claims.release(request.pull)
+        return made
+
+    def _rest(self, seconds: float, deadline: float) -> bool:
+        """Wait before the next attempt; False where there is no time for one, or the run is stopped."""
+        until = self._clock.monotonic() + seconds
+        if until >= deadline:
+            return False
+        while (left := until - self._clock.monotonic()) > 0 and not self._watches.cancelled:
+            self._clock.sleep(min(left, _NAP_S))
+        return not self._watches.cancelled
+
+    def _attempt(self, request: PullRequest, number: int, deadline: float) -> Attempt:
+        timeline = PullTimeline(layer_ids=frozenset(chains(request.expected.manifest)))
+        attempt = Attempt(
+            number=number, started=self._clock.monotonic(), started_at=self._clock.now(), timeline=timeline
+        )
+        try:
+            stream = self._daemon.pull(
+                self._names[request.pull], platform=request.platform, auth_config=self._auth[request.pull]
+            )
+        except RegistryError as error:
+            attempt.end(self._clock.monotonic(), error.code, error.detail)
+            return attempt
+        with stream, Watch(stream, self._clock, deadline - attempt.started) as watch:
+            self._watches.add(watch)
+            try:
+                self._consume(request, stream, attempt)
+            finally:
+                self._watches.discard(watch)
+        if timeline.complete:
+            self._verify(request, attempt)
+        elif watch.stopped is not None:
+            code, at = watch.stopped
+            attempt.end(at, code, _why_stopped(request, code, timeline, stream))
+        return attempt
+
+    def _consume(self, request: PullRequest, stream: PullStream, attempt: Attempt) -> None:
+        """Read the events to their end, claiming each layer for this pull as it is asked for."""
+        chain_of, timeline = chains(request.expected.manifest), attempt.timeline
+        try:
+            for event in stream:
+                timeline.observe(event, self._clock.monotonic())
+                chain = chain_of.get(str(event.get("id")))
+                if chain is not None and event.get("status") == "Pulling fs layer":
+                    self._claims.claim(chain, request.pull)
+                    self._claims.claim(image_chain(request.expected.manifest), request.pull)
+        except RegistryError as error:
+            attempt.end(self._clock.monotonic(), error.code, error.detail)
+            return
+        attempt.end(self._clock.monotonic())
+        if timeline.error is not None:
+            text = one_line(timeline.error)
+            attempt.end(attempt.ended, classify(text), text)
+        elif not timeline.complete:
+            text = f"the daemon closed the stream before the pull was complete: {timeline.progress()}"
+            attempt.end(attempt.ended, ErrorCode.ENGINE_UNAVAILABLE, text)
+
+    def _verify(self, request: PullRequest, attempt: Attempt) -> None:
+        """Check platform and content of what dockerd brought: it takes an image that is no index for any platform."""
+        try:
+            image = self._daemon.inspect(self._names[request.pull])
+        except RegistryError as error:
+            attempt.end(attempt.ended, error.code, f"the pulled image cannot be inspected: {error.detail}")
+            return
+        asked = Platform.parse(request.platform)
+        found = Platform(
+            os=str(image.get("Os") or "unknown"),
+            architecture=str(image.get("Architecture") or "unknown"),
+            variant=str(image.get("Variant") or "") or asked.variant,  # many images do not say theirs
+        )
+        if not asked.accepts(found):
+            attempt.end(
+                attempt.ended, ErrorCode.PLATFORM_MISSING, f"asked for {asked}, dockerd brought an image for {found}"
+            )
+        elif image["Id"] != _image_id(request):
+            attempt.end(
+                attempt.ended,
+                ErrorCode.DIGEST_MISMATCH,
+                f"dockerd brought the image {image['Id']}, the manifest promised {_image_id(request)}",
+            )
+
+    def close_trial(self) -> None:
+        """Nothing is left under way: a pull returns when dockerd has given it up, or says that it has not."""
+
+    def cancel(self) -> None:
+        self._watches.cancel()
+
+    def close(self) -> None:
+        """Let go of the daemon; what was brought stays, for `pullbench clean` or the next run."""
+        self._daemon.close()
+
+
+def _image_id(request: PullRequest) -> str:
+    """In Docker's own store an image's ID is the digest of its config."""
+    return request.expected.manifest.config.digest
+
+
+def _why_stopped(request: PullRequest, code: ErrorCode, timeline: PullTimeline, stream: PullStream) -> str:
+    why = f"no end after {request.timeout_s:g} s" if code is ErrorCode.TIMEOUT else "the run was stopped"
+    doubt = "; dockerd had not given up when it was left, and may still be at work" if stream.abandoned else ""
+    return f"{why}: {timeline.progress()}{doubt}"

@@ -1,0 +1,192 @@
+"""The wire engine: pulls over libcurl, verifies every byte and unpacks nothing, so registry and network are all it sees.
+
+Each trial starts alike: without connections, without tokens, with its threads already there. Within it, auth
+`persisted` keeps connections and tokens between pulls; `per-pull` makes them anew for each.
+
+With `strategy: base-first` a pull is what `docker pull BASE; docker pull IMAGE` brings: the base images' manifests, configs
+and layers first, then what the image has more, each digest once, all of it inside the clock and in `bytes`.
+"""
+
+import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pycurl
+
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.clock import Clock
+from pullbench.engines.command.folder import owned_folder
+from pullbench.engines.cores import usable_cores
+from pullbench.engines.wire.open_files import allow_connections, files_beside
+from pullbench.engines.wire.pull import WirePull, Workshop
+from pullbench.engines.wire.session import Session, Trust
+from pullbench.model.facts import EngineFacts
+from pullbench.model.route import Route
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
+from pullbench.registry.trust import public_roots
+
+MOST_PULLS = 4096
+"""Multiplexers at once, far above what a trial has; a pull beyond it would wait for another's end."""
+MOST_IN_LIBCURL = 128
+"""Exchanges at once that have a thread each in libcurl. Beyond it the threads wait for the interpreter's lock, not for the
+registry, and a pull that got it too late would time out for that; so a few multiplexers make the exchanges of all."""
+
+
+@dataclass(slots=True)
+class _Trial:
+    """What one trial holds, to be given back at its end."""
+
+    folder: Path
+    lock: int
+    """Of the folder: `pullbench clean` takes what nobody holds any more."""
+    executor: ThreadPoolExecutor | None = None
+    drivers: ThreadPoolExecutor | None = None
+    """Threads of multiplexers, where exchanges are made by those."""
+    crowd: int = 1
+    """Exchanges at once, all pulls together."""
+    trusts: dict[str | None, Trust] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
+    """Kept ones, by registry and proxy."""
+
+
+class WireEngine:
+    """Pulls over libcurl in threads: `layer_concurrency` of them a pull. Keeps nothing, so every pull is cold."""
+
+    kind = "wire"
+
+    def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
+        self.name = entry.name
+        self._entry = entry
+        self._keychain = keychain
+        self._clock = clock
+        self._numbers = count()
+        self._trial: _Trial | None = None
+        self._cancelled = False
+
+    def facts(self) -> EngineFacts:
+        return EngineFacts(name=self.name, kind=self.kind, version=pycurl.version)
+
+    def open_trial(self, setup: TrialSetup) -> None:
+        """Start the threads, look up credentials, make the folder; nothing of it is measured.
+
+        Raises UsageError where credentials cannot be read, IncompleteError where the system allows too few connections.
+        """
+        self.close_trial()
+        pulls, lanes = min(setup.concurrency, len(setup.requests)), self._lanes(setup)
+        routes = {_key(request.route): request.route for request in setup.requests}
+        crowd, is_http2 = max(1, pulls * lanes), self._entry.http_version == "2"
+        shared = multiplexers = 0
+        if is_http2 or crowd > MOST_IN_LIBCURL:
+            each_its_own = is_http2 or any(each.auth == "per-pull" for each in setup.requests)
+            shared = 0 if each_its_own else usable_cores()
+            multiplexers = shared * len(routes) or pulls
+        beside = files_beside(crowd, multiplexers=multiplexers, to_disk=self._entry.sink == "disk")
+        allow_connections(pulls if is_http2 else pulls * lanes, beside=beside, engine=self.name)
+        folder, lock = owned_folder("wire-")
+        self._trial = trial = _Trial(folder=folder, lock=lock, crowd=crowd)
+        trial.drivers = _started(multiplexers, most=MOST_PULLS)
+        for key, route in routes.items():
+            if route.ca_file not in trial.trusts:
+                trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")
+            trial.sessions[key] = self._session(route, trial, shared)
+        trial.executor = _started(pulls * (lanes - 1))
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        """Pull one image; `open_trial` must have named its route."""
+        trial = self._trial
+        if trial is None:
+            raise RuntimeError("pull() before open_trial()")
+        workshop = Workshop(
+            clock=self._clock,
+            lanes=self._entry.layer_concurrency,
+            executor=trial.executor,
+            chunk_bytes=self._entry.chunk_bytes,
+            new_path=(lambda: trial.folder / str(next(self._numbers))) if self._entry.sink == "disk" else None,
+            cancelled=lambda: self._cancelled,
+        )
+        if request.auth == "persisted":
+            return WirePull(request, trial.sessions[_key(request.route)], workshop).run()
+        session = self._session(request.route, trial)
+        try:
+            return WirePull(request, session, workshop).run()
+        finally:
+            session.close()
+
+    def close_trial(self) -> None:
+        """Close connections and threads, remove what was written."""
+        trial, self._trial = self._trial, None
+        if trial is None:
+            return
+        if trial.executor is not None:
+            trial.executor.shutdown()
+        for session in trial.sessions.values():
+            session.close()
+        if trial.drivers is not None:
+            trial.drivers.shutdown()
+        shutil.rmtree(trial.folder, ignore_errors=True)
+        os.close(trial.lock)
+
+    def cancel(self) -> None:
+        """End what is under way within about a second, as `cancelled`; for good. Safe in a signal handler."""
+        self._cancelled = True
+
+    def close(self) -> None:
+        """Give back whatever an open trial still holds."""
+        self.close_trial()
+
+    def _lanes(self, setup: TrialSetup) -> int:
+        """How many blobs of a pull can be under way at once."""
+        most = self._entry.layer_concurrency
+        if self._entry.chunk_bytes is not None or any(request.bases for request in setup.requests):
+            return most
+        return min(most, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
+
+    def _session(self, route: Route, trial: _Trial, shared: int = 0) -> Session:
+        credentials = self._keychain.login(route)
+        return Session(
+            route,
+            self._entry,
+            credentials=credentials,
+            forward_login=self._keychain.forward_login(route),
+            trust=trial.trusts[route.ca_file],
+            clock=self._clock,
+            drivers=trial.drivers,
+            shared=shared,
+            crowd=trial.crowd,
+        )
+
+
+def _key(route: Route) -> tuple[str, str]:
+    return route.registry, route.proxy
+
+
+def _trust(ca_file: str | None, bundle: Path) -> Trust:
+    """The named CA alone for the registry; it and the public roots for hosts that the registry redirects to."""
+    public = public_roots()
+    if ca_file is None:
+        return Trust(endpoint_file=public, elsewhere_file=public)
+    try:
+        bundle.write_bytes(Path(public).read_bytes() + b"\n" + Path(ca_file).read_bytes())
+    except OSError:
+        return Trust(endpoint_file=ca_file, elsewhere_file=public)  # libcurl names the file that it cannot read
+    return Trust(endpoint_file=ca_file, elsewhere_file=str(bundle))
+
+
+def _started(threads: int, most: int = 0) -> ThreadPoolExecutor | None:
+    """An executor whose threads all run already: none is created inside the clock. None where none is needed.
+
+    Above `threads` it makes more when they are asked for, up to `most`.
+    """
+    if threads < 1:
+        return None
+    executor = ThreadPoolExecutor(max_workers=max(threads, most), thread_name_prefix="wire")
+    everyone = threading.Barrier(threads + 1)
+    begun = [executor.submit(everyone.wait) for _ in range(threads)]
+    everyone.wait()
+    wait(begun)  # one that is not back yet counts as busy, and the next task would start another
+    return executor

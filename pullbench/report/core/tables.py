@@ -1,0 +1,300 @@
+"""The one source of every number that console, JSON, metrics and report show.
+
+Frames come in as the store gives them, warm-up included, and a missing number is NaN. Failed pulls count in success
+rates and errors, and in no latency.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.model.plan import FACTORS
+from pullbench.model.route import DIRECT
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import StoredRun
+from pullbench.stats.summary import median_estimate, percentile, wilson
+
+CELL_KEY = [
+    "engine",
+    "engine_kind",
+    "registry",
+    "region",
+    "proxy",
+    "platform",
+    "concurrency",
+    "cache",
+    "proxy_cache",
+    "auth",
+]
+_OF_PULLS = ("block", "ok", "latency_s", "bytes", "attempts", "layers_cached")
+_OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
+"""What a cell's numbers need of its pulls and trials."""
+Rows = Mapping[str, NDArray[Any]]
+"""Columns by name."""
+CELL_COLUMNS = [
+    *CELL_KEY,
+    *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
+    *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
+    *("wall_per_pull_s", "wall_per_pull_low_s", "wall_per_pull_high_s"),
+    *("throughput_bytes_per_s", "throughput_low_bytes_per_s", "throughput_high_bytes_per_s"),
+    *("bytes", "retried", "found_cached", "proxy_other", "proxy_unshown", "client_busy"),
+]
+
+
+def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, in the order of the factors; CELL_COLUMNS names the columns.
+
+    `median_s` is the geometric mean of the blocks' medians over successful pulls, with a 95% interval over blocks;
+    `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
+    which any did. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
+    was not as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst trial's.
+    """
+    trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
+    rows = [cell | _cell(cell, pulls_of.of(cell), trials_of.of(cell)) for cell in trials_of.cells()]
+    found = pd.DataFrame(rows, columns=CELL_COLUMNS)
+    return found.sort_values(list(FACTORS), kind="stable", ignore_index=True) if rows else found
+
+
+def cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
+    """The row of `cells` for rows that are all of one cell; there is at least one trial that counts."""
+    trials_of = CellRows(trials, _OF_TRIALS)
+    (only,) = trials_of.cells()
+    return only | _cell(only, CellRows(pulls, _OF_PULLS).of(only), trials_of.of(only))
+
+
+def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
+    ok, n = pulls["ok"].astype(bool), len(pulls["ok"])
+    succeeded, times = int(ok.sum()), pulls["latency_s"][ok]
+    whole, moved = trials["succeeded"] == trials["pulls"], trials["succeeded"] > 0
+    bounds = wilson(succeeded, n)
+    row: dict[str, Any] = {
+        "blocks": len(np.unique(trials["block"])),
+        "pulls": n,
+        "succeeded": succeeded,
+        "success_rate": succeeded / n if n else math.nan,
+        "success_low": bounds.low,
+        "success_high": bounds.high,
+    }
+    wall_per_pull_s = trials["wall_s"][whole] / trials["pulls"][whole]
+    row |= _estimate("median{}_s", by_block(times, pulls["block"][ok]))
+    row |= {f"p{q}_s": _number(percentile(cast(Any, times), q)) for q in numbers.PERCENTILES}
+    row |= _estimate("wall_per_pull{}_s", by_block(wall_per_pull_s, trials["block"][whole]))
+    row |= _estimate(
+        "throughput{}_bytes_per_s", by_block(trials["throughput_bytes_per_s"][moved], trials["block"][moved])
+    )
+    return row | {
+        "bytes": int(np.nansum(pulls["bytes"])),
+        "retried": int((pulls["attempts"] > 1).sum()),
+        "found_cached": int((pulls["layers_cached"][ok] > 0).sum()) if cell["cache"] == "cold" else 0,
+        **_proxy_cache(cell, trials["proxy_cache_found"]),
+        "client_busy": _number(pd.Series(trials["client_busy"]).max()),
+    }
+
+
+def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
+    """How many trials of a cell found the mirror's store other than the label says, and how many could not tell."""
+    if cell["proxy_cache"] == "any":
+        return {"proxy_other": 0, "proxy_unshown": 0}
+    known = [state for state in found.tolist() if isinstance(state, str)]
+    return {
+        "proxy_other": sum(state != cell["proxy_cache"] for state in known),
+        "proxy_unshown": len(found) - len(known),
+    }
+
+
+def latency_s(pulls: pd.DataFrame) -> pd.Series:
+    """What a user waits for: from the intended start on, which in closed load is the start."""
+    return pulls["queued_s"].fillna(0.0) + pulls["duration_s"]
+
+
+class CellRows:
+    """The counted rows of a table by cell: it is gone through once, however many cells are asked for."""
+
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+        """`columns` are those that the rows shall have, so that no more of a large table is copied; `latency_s` is one."""
+        counted = ~frame["warmup"].to_numpy(dtype=bool)
+        factors = [_coded(frame[name]) for name in CELL_KEY]
+        number = _numbered(factors, len(frame))
+        order = np.flatnonzero(counted)[np.argsort(number[counted], kind="stable")]
+        _, starts = np.unique(number[order], return_index=True)
+        edges = [*starts.tolist(), len(order)]
+        firsts = order[starts].tolist()
+        keys = zip(*([values[codes[row]] for row in firsts] for codes, values in factors), strict=True)
+        self._slices = dict(zip(keys, map(slice, edges[:-1], edges[1:]), strict=True))
+        self._columns = {name: _values(frame, name)[order] for name in columns}
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The factors of each cell, in the order in which the cells come."""
+        return [dict(zip(CELL_KEY, key, strict=True)) for key in self._slices]
+
+    def of(self, cell: Mapping[str, Any]) -> Rows:
+        """The rows of a cell, which is named by the factors of CELL_KEY; none of a cell that is not there."""
+        place = self._slices.get(tuple(cell[name] for name in CELL_KEY), slice(0, 0))
+        return {name: values[place] for name, values in self._columns.items()}
+
+    def all(self) -> Rows:
+        """The rows of every cell, cell after cell."""
+        return self._columns
+
+
+def _coded(column: pd.Series) -> tuple[NDArray[Any], list[Any]]:
+    """Each row's value as its place in a list of values; what is missing has one of its own."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy(), [*column.cat.categories.tolist(), math.nan]  # a code of -1 is the last
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    return codes, values.tolist()
+
+
+def _numbered(factors: Sequence[tuple[NDArray[Any], list[Any]]], rows: int) -> NDArray[Any]:
+    """Each row's combination of factors as a number, in the order in which they come, as groupby's, without its detours."""
+    combined = np.zeros(rows, dtype=np.int64)
+    for codes, values in factors:
+        if len(values) > 1:
+            combined = combined * (len(values) + 1) + codes
+    return pd.factorize(combined)[0]
+
+
+def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
+    """A column; numbers that are missing are NaN, and texts that are categories are told by their numbers."""
+    column = latency_s(frame) if name == "latency_s" else frame[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy()
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.to_numpy(dtype="datetime64[us]")
+    if pd.api.types.is_extension_array_dtype(column.dtype) and pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=math.nan)
+    return column.to_numpy()
+
+
+def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of one cell; for more than a few cells there is `CellRows`."""
+    if frame.empty:
+        return frame
+    same = pd.Series(True, index=frame.index)
+    for name in CELL_KEY:
+        same &= frame[name] == cell[name]
+    return frame[same]
+
+
+def by_block(values: pd.Series | NDArray[Any], blocks: pd.Series | NDArray[Any]) -> dict[int, list[float]]:
+    """The known values of each block, in the order of the blocks; a block without any is left out."""
+    seen = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(seen)
+    of, seen = np.asarray(blocks, dtype=np.int64)[known], seen[known]
+    order = np.argsort(of, kind="stable")
+    found, starts = np.unique(of[order], return_index=True)
+    parts = np.split(seen[order], starts)[1:]
+    return {int(block): part.tolist() for block, part in zip(found, parts, strict=True)}
+
+
+def _estimate(name: str, values: Mapping[int, list[float]]) -> dict[str, float]:
+    found = median_estimate(list(values.values()))
+    parts = (found.value, found.low, found.high)
+    return {name.format(part): _number(value) for part, value in zip(("", "_low", "_high"), parts, strict=True)}
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None or pd.isna(value) else float(value)
+
+
+def varying(table: pd.DataFrame) -> list[str]:
+    """The factors that have more than one value in a table of cells: what tells its rows apart."""
+    return [factor for factor in FACTORS if factor in table and table[factor].nunique(dropna=False) > 1]
+
+
+def label(row: Mapping[str, Any], factors: list[str]) -> str:
+    """A cell's short name by the factors given: `docker · eu · direct · ×4`; a proxy's store goes without saying where it is any."""
+    words = {name: str(row[name]) for name in factors}
+    if "concurrency" in words:
+        words["concurrency"] = f"×{words['concurrency']}"
+    if "proxy_cache" in words and len(words) > 1:
+        words["proxy_cache"] = "" if words["proxy_cache"] == "any" else f"{words['proxy_cache']} proxy"
+    return " · ".join(filter(None, words.values()))
+
+
+def setting(cell: Mapping[str, Any]) -> str:
+    """A cell in words: `docker from eu through cache, 4 pulls at once`; a factor's usual value goes without saying."""
+    way = "directly" if cell["proxy"] == DIRECT else f"through {cell['proxy']}"
+    way += "" if cell["proxy_cache"] == "any" else f" ({cell['proxy_cache']} proxy cache)"
+    at_once = "one pull at a time" if cell["concurrency"] == 1 else f"{cell['concurrency']} pulls at once"
+    login = "" if cell["auth"] == "persisted" else f", auth {cell['auth']}"
+    return f"{cell['engine']} from {cell['registry']} {way}, {at_once}{login}"
+
+
+def errors(pulls: pd.DataFrame) -> pd.DataFrame:
+    """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy."""
+    columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
+    counted = ~pulls["warmup"].astype(bool)
+    failed = pulls[counted & ~pulls["ok"].astype(bool)]
+    if failed.empty:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for code, group in failed.groupby("error_code", sort=False):
+        texts = group["error"].dropna()
+        rows.append(
+            {
+                "code": str(code),
+                "count": len(group),
+                "cells": int(group.groupby(CELL_KEY, dropna=False).ngroups),
+                "share": len(group) / int(counted.sum()),
+                "first_at": group["started_at"].min(),
+                "last_at": group["started_at"].max(),
+                "example": str(texts.mode().iloc[0]) if len(texts) else "",
+                "remedy": REMEDIES.get(_code(str(code)), REMEDIES[ErrorCode.UNKNOWN]),
+            }
+        )
+    return pd.DataFrame(rows, columns=columns).sort_values("count", ascending=False, kind="stable", ignore_index=True)
+
+
+def _code(text: str) -> ErrorCode:
+    return ErrorCode(text) if text in set(ErrorCode) else ErrorCode.UNKNOWN
+
+
+def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row a trial in the order of start, warm-up included.
+
+    at_s (since the first), block, warmup, engine, median_s (of successful pulls), ratio (of that to the median of its
+    cell's counted trials: cells differ by design, so only this shows drift), pulls, failed, code (the error code of most of
+    its failures, NaN without any).
+    """
+    ok = pulls["ok"].astype(bool)
+    medians = latency_s(pulls)[ok].groupby(pulls["trial"]).median().rename("median_s")
+    known = trials[["trial", "started_at", "block", "warmup", "pulls", "succeeded", *CELL_KEY]]
+    rows = known.merge(medians, left_on="trial", right_index=True, how="left").sort_values("started_at")
+    counted = rows.assign(counted_s=rows["median_s"].mask(rows["warmup"].astype(bool)))
+    rows["ratio"] = rows["median_s"] / counted.groupby(CELL_KEY, dropna=False)["counted_s"].transform("median")
+    rows["at_s"] = (rows["started_at"] - rows["started_at"].min()).dt.total_seconds()
+    rows["failed"] = rows["pulls"] - rows["succeeded"]
+    counts = pulls[~ok].groupby(["trial", "error_code"]).size().sort_values(kind="stable").reset_index("error_code")
+    rows["code"] = rows["trial"].map(counts.groupby(level="trial")["error_code"].last())
+    return rows.reset_index(drop=True)
+
+
+def planned_out(stored: StoredRun) -> pd.DataFrame:
+    """What the plan left out, by reason: reason, count, example (a cell's name)."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in stored.planned_out:
+        groups.setdefault(str(entry["reason"]), []).append(entry["cell"])
+    rows = [
+        {"reason": reason, "count": len(out), "example": label(out[0], [f for f in FACTORS if f in out[0]][:6])}
+        for reason, out in groups.items()
+    ]
+    return pd.DataFrame(rows, columns=["reason", "count", "example"])
+
+
+def best(table: pd.DataFrame) -> Any:
+    """The row label of the cell that brings images fastest in all (least wall time a pull), of those to be trusted.
+
+    Trusted: every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no cell is free of
+    the last two, they count again; where every cell had failures, there is none: None. A client near its own ceiling makes a
+    cell slower and never faster, so the fastest stays so, whatever was its limit.
+    """
+    whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
+    honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0)]
+    candidates = whole if honest.empty else honest
+    return None if candidates.empty else candidates["wall_per_pull_s"].idxmin()

@@ -1,0 +1,179 @@
+"""What the guide to pulling images claims, held against what one run measured; and what run would say, where this one cannot."""
+
+import ipaddress
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from pullbench.model.route import DIRECT
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.run.objective_words import pulls_to_prove
+from pullbench.report.run.objectives import score
+from pullbench.stats.compare import Verdict
+from pullbench.stats.slo import Verdict as Scored
+
+COLUMNS = [
+    *("claim", "source", "where", "measures", "expected_low", "expected_high"),
+    *("measured", "low", "high", "verdict", "says"),
+]
+HOLDS, DOES_NOT_HOLD, CANNOT_SAY = "holds", "does_not_hold", "cannot_say"
+REGION = "The same region is 3 to 5 times as fast as another"
+CONCURRENCY = "4 pulls at once take about 55% (50% to 60%) less time in all than one at a time"
+SUCCESS = "At least 99.9% of pulls succeed"
+MEAN = "A pull takes less than 3 s on average"
+PROXY = "A proxy registry saves time"
+PEERS = "Peer-to-peer distribution makes a cluster of 100 nodes pull 60% more efficiently"
+SUCCESS_RATE, MEAN_PULL_S, SAVED = 0.999, 3.0, (0.50, 0.60)
+_FASTER_SOURCE, _TARGETS_SOURCE = "guide, 2 Pulling faster", "guide, 4 Watching it"
+_SOURCES = {SUCCESS: _TARGETS_SOURCE, MEAN: _TARGETS_SOURCE}
+_ENOUGH = "5 repetitions"
+_MORE = "more repetitions narrow the interval"
+
+
+def claims(differences: pd.DataFrame, stored: StoredRun) -> pd.DataFrame:
+    """One row a claim and comparison that bears on it, and one for a claim on which nothing does; COLUMNS.
+
+    `measures` says what the numbers are: ratio, share or seconds. `verdict` is `holds` where the whole interval lies within
+    what is claimed, `does_not_hold` where it lies outside, else `cannot_say`; `says` tells on which side it lies, or what
+    run would say. Numbers are those of `contrasts` and `objectives`.
+    """
+    rows = [*_by_region(differences, stored), *_by_concurrency(differences), *_by_proxy(differences, stored)]
+    rows += [_peers(), _success(stored), _mean(stored)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def only_loopback(stored: StoredRun) -> bool:
+    """Whether every registry of the run is on the client's own machine: a lab, whose distances are made up."""
+    hosts = [urlsplit(str(entry["url"])).hostname or "" for entry in stored.spec.get("registries") or []]
+    return bool(hosts) and all(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _by_region(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str, Any]]:
+    """The nearer of two is the faster: which one stands where the client does is not known."""
+    regions = dict(zip(stored.trials["registry"], stored.trials["region"], strict=True)) if len(stored.trials) else {}
+    found = False
+    for row in records(differences[differences["factor"] == "registry"]):
+        if regions.get(row["baseline"]) == regions.get(row["candidate"]):
+            continue
+        found = True
+        near, far, times = row["baseline"], row["candidate"], (row["ratio"], row["low"], row["high"])
+        if row["ratio"] < 1:
+            near, far, times = far, near, (1 / row["ratio"], 1 / row["high"], 1 / row["low"])
+        where = " · ".join(filter(None, [f"{near} beside {far}", str(row["within"])]))
+        yield _between(REGION, where, "ratio", (3.0, 5.0), times)
+    if not found:
+        yield _open(REGION, "ratio", (3.0, 5.0), f"a run over registries in two regions, with {_ENOUGH}")
+
+
+def _by_concurrency(differences: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    mine = differences[differences["factor"] == "concurrency"]
+    mine = mine[(mine["baseline"] == 1) & (mine["candidate"] == 4)]
+    for row in records(mine):
+        yield _between(CONCURRENCY, _within(row), "share", SAVED, _saving(row))
+    if mine.empty:
+        yield _open(CONCURRENCY, "share", SAVED, f"a run with `concurrency: [1, 4]` and {_ENOUGH}")
+
+
+def _by_proxy(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str, Any]]:
+    """The claim names no figure: any saving beyond the margin is one, as the comparison's own verdict has it."""
+    mirrors = {entry["name"] for entry in stored.spec.get("proxies") or [] if entry.get("kind") == "mirror"}
+    mine = differences[differences["factor"] == "proxy"]
+    mine = mine[(mine["baseline"] == DIRECT) & mine["candidate"].isin(mirrors)]
+    for row in records(mine):
+        verdict, says = {
+            Verdict.FASTER: (HOLDS, ""),
+            Verdict.SLOWER: (DOES_NOT_HOLD, "takes longer"),
+            Verdict.NO_DIFFERENCE: (DOES_NOT_HOLD, "saves nothing that matters"),
+            Verdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would say"),
+        }.get(Verdict(row["verdict"]), (CANNOT_SAY, _MORE))
+        where = " · ".join(filter(None, [f"{row['candidate']} beside {row['baseline']}", str(row["within"])]))
+        yield _row(PROXY, where, "share", (0.0, math.nan), _saving(row), verdict, says)
+    if mine.empty:
+        needed = f"a run with `proxies: [direct, …]`, a mirror among them, and {_ENOUGH}"
+        yield _open(PROXY, "share", (0.0, math.nan), needed)
+
+
+def _peers() -> dict[str, Any]:
+    needed = "a run at every node at once, through the peers and directly: one vantage sees one node's pulls"
+    return _open(PEERS, "share", (0.60, math.nan), needed)
+
+
+def _success(stored: StoredRun) -> dict[str, Any]:
+    found, n = score("success_rate", stored, SUCCESS_RATE)
+    says = _failing(found.verdict, "fewer do")
+    if found.verdict is Scored.NOT_SHOWN:
+        says = f"a run of at least {pulls_to_prove(SUCCESS_RATE):,} pulls would say; here are {n:,}"
+    return _scored(SUCCESS, "share", (SUCCESS_RATE, math.nan), found, says)
+
+
+def _mean(stored: StoredRun) -> dict[str, Any]:
+    found, _ = score("mean_pull_s", stored, MEAN_PULL_S)
+    says = _failing(found.verdict, "takes longer")
+    if found.verdict is Scored.NOT_SHOWN:
+        says = _MORE if found.low is not None else f"a run with {_ENOUGH} and pulls that succeed would say"
+    return _scored(MEAN, "seconds", (math.nan, MEAN_PULL_S), found, says)
+
+
+def _failing(verdict: Scored, says: str) -> str:
+    return says if verdict is Scored.MISSED else ""
+
+
+def _scored(claim: str, measures: str, expected: tuple[float, float], found: Any, says: str) -> dict[str, Any]:
+    verdict = {Scored.MET: HOLDS, Scored.MISSED: DOES_NOT_HOLD}.get(found.verdict, CANNOT_SAY)
+    numbers = (found.measured, found.low, found.high)
+    known = [math.nan if number is None else float(number) for number in numbers]
+    return _row(claim, "all settings", measures, expected, (known[0], known[1], known[2]), verdict, says)
+
+
+def _between(
+    claim: str, where: str, measures: str, expected: tuple[float, float], found: tuple[float, float, float]
+) -> dict[str, Any]:
+    _, low, high = found
+    if math.isnan(low) or math.isnan(high):
+        verdict, says = CANNOT_SAY, f"a run with {_ENOUGH} would say"
+    elif low > expected[1]:
+        verdict, says = DOES_NOT_HOLD, "more than claimed"
+    elif high < expected[0]:
+        verdict, says = DOES_NOT_HOLD, "less than claimed"
+    elif expected[0] <= low and high <= expected[1]:
+        verdict, says = HOLDS, ""
+    else:
+        verdict, says = CANNOT_SAY, f"the interval lies across an edge of the claim; {_MORE}"
+    return _row(claim, where, measures, expected, found, verdict, says)
+
+
+def _open(claim: str, measures: str, expected: tuple[float, float], needed: str) -> dict[str, Any]:
+    nothing = (math.nan, math.nan, math.nan)
+    return _row(claim, "not in this run", measures, expected, nothing, CANNOT_SAY, f"{needed} would say")
+
+
+def _row(
+    claim: str,
+    where: str,
+    measures: str,
+    expected: tuple[float, float],
+    found: tuple[float, float, float],
+    verdict: str,
+    says: str,
+) -> dict[str, Any]:
+    source = _SOURCES.get(claim, _FASTER_SOURCE)
+    return dict(zip(COLUMNS, (claim, source, where, measures, *expected, *found, verdict, says), strict=True))
+
+
+def _within(row: Mapping[str, Any]) -> str:
+    return str(row["within"]) or "all settings"
+
+
+def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """A ratio of times and its interval as the share that is saved."""
+    return 1 - row["ratio"], 1 - row["high"], 1 - row["low"]

@@ -1,0 +1,188 @@
+"""What one value of a factor does beside another, all else equal: regions, proxies, platforms, engines, concurrency.
+
+Two cells are compared where they differ in one factor alone. Their blocks are pairs, for a block runs both within
+minutes. Where several such pairs answer one question (a proxy at each concurrency), a block's value is the geometric
+mean over them, so the question has one answer with one interval.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.capability import CAPABILITIES
+from pullbench.model.plan import FACTORS
+from pullbench.model.route import DIRECT
+from pullbench.report.core.stored import StoredRun, measured
+from pullbench.report.core.tables import CELL_KEY, by_block, latency_s
+from pullbench.stats.compare import MARGIN, Blocks, Verdict, compare_paired
+
+WITHIN: dict[str, tuple[str, ...]] = {
+    "registry": ("engine", "proxy"),
+    "proxy": ("engine", "registry"),
+    "platform": ("engine",),
+    "engine": (),
+    "cache": ("engine",),
+    "auth": ("engine",),
+    "concurrency": ("engine",),
+}
+"""By factor: what a comparison does not pool over. A mirror's gain depends on the registry that it spares."""
+METRICS = {"concurrency": "wall_per_pull_s"}
+"""Concurrency is there to shorten the whole; every other factor is judged by the single pull."""
+COLUMNS = [
+    *("factor", "baseline", "candidate", "within", "engine", "metric", "baseline_s", "candidate_s"),
+    *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
+]
+
+_ORDER = {Verdict.FASTER: 1, Verdict.SLOWER: -1}
+
+_Coordinates = tuple[Any, ...]
+
+
+def contrasts(stored: StoredRun) -> pd.DataFrame:
+    """Every comparison that the run can answer, as COLUMNS; `ratio` is the candidate's time by the baseline's.
+
+    `within` names what is held fixed, `pairs` how many pairs of cells answer. p is Holm-corrected within one factor.
+    `baseline_s` and `candidate_s` are geometric means over blocks and pairs. No side wins that failed more often, by over
+    5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample.
+    """
+    rows: list[dict[str, Any]] = []
+    by_metric = {metric: _block_values(stored, metric) for metric in ("median_s", *METRICS.values())}
+    for factor, fixed in WITHIN.items():
+        values = by_metric[METRICS.get(factor, "median_s")]
+        questions = list(_questions(values, factor, fixed, _order(stored, factor, values)))
+        answers = compare_paired([(question.pop("a"), question.pop("b")) for question in questions])
+        for question, answer in zip(questions, answers, strict=True):
+            found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
+            flattered = _flattered(stored, question, question.pop("held"), answer.verdict)
+            verdict = Verdict.INCONCLUSIVE if flattered else answer.verdict
+            rows.append(question | found | {"verdict": str(verdict)})
+    made = pd.DataFrame(rows, columns=COLUMNS)
+    numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
+    return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
+
+
+def _flattered(stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: Verdict) -> bool:
+    """Whether the side that wins owes it, as far as is known, to failures of its own."""
+    if verdict not in (Verdict.FASTER, Verdict.SLOWER):
+        return False
+    trials, factor = stored.trials, question["factor"]
+    mine = ~trials["warmup"].astype(bool)
+    for name, value in held.items():
+        mine &= trials[name] == value
+    sides = [
+        trials.loc[mine & (trials[factor] == question[side]), ["succeeded", "pulls"]]
+        for side in ("candidate", "baseline")
+    ]
+    winner, other = (1 - side["succeeded"].sum() / side["pulls"].sum() for side in sides[:: _ORDER[verdict]])
+    return bool(winner - other > MARGIN)
+
+
+def wall_blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:
+    """Each cell's wall time a pull by block, over trials in which every pull succeeded."""
+    values = _block_values(stored, "wall_per_pull_s")
+    by_cell = {key: by_block(mine["value"], mine["block"]) for key, mine in values.groupby(list(FACTORS), sort=False)}
+    return [by_cell.get(tuple(cell[name] for name in FACTORS), {}) for cell in cells]
+
+
+def _block_values(stored: StoredRun, metric: str) -> pd.DataFrame:
+    """One row a cell and block: `value` in seconds."""
+    if metric == "median_s":
+        pulls = stored.pulls[[*CELL_KEY, "block"]].assign(value=latency_s(stored.pulls))
+        fine = pulls[stored.pulls["ok"].astype(bool) & ~stored.pulls["warmup"].astype(bool)]
+        return fine.groupby([*CELL_KEY, "block"], dropna=False, sort=False)["value"].median().reset_index()
+    trials = measured(stored.trials)
+    whole = trials[trials["succeeded"] == trials["pulls"]]
+    return whole.assign(value=whole["wall_s"] / whole["pulls"])[[*CELL_KEY, "block", "value"]]
+
+
+def _order(stored: StoredRun, factor: str, values: pd.DataFrame) -> list[Any]:
+    """The values of a factor, the natural baseline first: direct, the spec's first registry, the host's platform."""
+    there = sorted(values[factor].unique().tolist())
+    matrix = stored.spec.get("matrix") or {}
+    listed = {
+        "registry": matrix.get("registries") or [entry["name"] for entry in stored.spec.get("registries") or []],
+        "proxy": [DIRECT],
+        "platform": matrix.get("platforms") or [stored.host_platform],
+        "engine": [entry for entry in ("wire",) if entry in there] or matrix.get("engines") or [],
+        "cache": ["cold"],
+        "auth": ["persisted"],
+    }.get(factor, [])
+    first = [value for value in listed if value in there]
+    return [*first, *(value for value in there if value not in first)]
+
+
+def _questions(
+    values: pd.DataFrame, factor: str, fixed: Sequence[str], levels: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
+    if len(levels) < 2:
+        return
+    groups = values.groupby(list(fixed), sort=False) if fixed else [((), values)]
+    shown = [name for name in fixed if values[name].nunique() > 1]
+    for key, group in groups:
+        held = dict(zip(fixed, key, strict=True))
+        by_level = _by_level(group, factor)
+        present = [level for level in levels if level in by_level]
+        for baseline, candidate in _pairs(factor, present, group):
+            pooled = _pooled(by_level[baseline], by_level[candidate])
+            if pooled is not None:
+                within = " · ".join(str(held[name]) for name in shown)
+                yield {
+                    "factor": factor,
+                    "baseline": baseline,
+                    "candidate": candidate,
+                    "within": within,
+                    "engine": held.get("engine", ""),
+                    "held": held,
+                    "metric": METRICS.get(factor, "median_s"),
+                } | pooled
+
+
+def _pairs(factor: str, present: Sequence[Any], group: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
+    """The first beside each other; of engines also the first that unpacks beside the others that do: it is the same work."""
+    yield from ((present[0], other) for other in present[1:])
+    if factor == "engine":
+        kinds = dict(zip(group["engine"], group["engine_kind"], strict=True))
+        alike = [name for name in present if CAPABILITIES[kinds[name]].has_store]
+        if alike and alike[0] != present[0]:
+            yield from ((alike[0], other) for other in alike[1:])
+
+
+def _by_level(group: pd.DataFrame, factor: str) -> dict[Any, dict[_Coordinates, dict[int, float]]]:
+    """The blocks' values of the cells at each level, by their other factors."""
+    others = [name for name in FACTORS if name != factor]
+    found: dict[Any, dict[_Coordinates, dict[int, float]]] = {}
+    for level, block, value, *place in zip(
+        *(group[name].tolist() for name in (factor, "block", "value", *others)), strict=True
+    ):
+        found.setdefault(level, {}).setdefault(tuple(place), {})[int(block)] = float(value)
+    return found
+
+
+def _pooled(
+    baseline: Mapping[_Coordinates, Mapping[int, float]], candidate: Mapping[_Coordinates, Mapping[int, float]]
+) -> dict[str, Any] | None:
+    """Both sides' values by block over the pairs that most blocks have, so that no block pools other pairs than the rest."""
+    common = {
+        key: {block for block in baseline[key] if block in candidate[key]} for key in baseline if key in candidate
+    }
+    most = max((len(blocks) for blocks in common.values()), default=0)
+    keys = [key for key, blocks in common.items() if len(blocks) == most]
+    if most == 0:
+        return None
+    blocks = sorted(set.intersection(*(common[key] for key in keys)))
+    a: Blocks = {block: [_mean([baseline[key][block] for key in keys])] for block in blocks}
+    b: Blocks = {block: [_mean([candidate[key][block] for key in keys])] for block in blocks}
+    return {
+        "a": a,
+        "b": b,
+        "pairs": len(keys),
+        "baseline_s": _mean([values[0] for values in a.values()]),
+        "candidate_s": _mean([values[0] for values in b.values()]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The geometric mean; NaN without values."""
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan

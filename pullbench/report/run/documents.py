@@ -1,0 +1,109 @@
+"""A run as one JSON document: what `run --json` and `show --json` print."""
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.finding import Finding, Status, findings_document
+from pullbench.report.calibration.document import calibration_part
+from pullbench.report.core import tables
+from pullbench.report.core.json_values import plain as plain  # a document's values: imported from here
+from pullbench.report.core.json_values import plain_records as plain_records
+from pullbench.report.core.json_values import plain_row
+from pullbench.report.core.stored import RunStore, StoredRun, read_run
+from pullbench.report.fleet import fleet
+from pullbench.report.run.advice import advice
+from pullbench.report.run.break_even import break_evens
+from pullbench.report.run.claims import claims
+from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.curves import curves, plain_curves
+from pullbench.report.run.objectives import objectives, whole_run
+from pullbench.report.run.places import places
+from pullbench.report.run.spread import spreads
+from pullbench.report.run.stability import warnings
+from pullbench.report.run.verdicts import headline
+from pullbench.report.run.waterfall import waterfalls
+from pullbench.report.stress.document import stress_part
+
+
+def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
+    """The document of design's `run --json`: plain JSON values, null for what is not known.
+
+    `report` is where the HTML report is, if one was made. Raises UsageError, as the store does, for an unknown run.
+    """
+    return document_of(read_run(store, run_id), report)
+
+
+def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
+    """The same of a run that was read already."""
+    run = stored.run
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "kind": run.kind,
+        "labels": dict(run.labels),
+        "vantage": run.vantage,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": None if run.finished_at is None else run.finished_at.isoformat(),
+        "status": run.status,
+        "report": report,
+        "preflight": _preflight(stored),
+        "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
+        "errors": plain_records(tables.errors(stored.pulls)),
+        "planned_out": stored.planned_out,
+        **_part(stored),
+        **({"fleet": plain_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
+    }
+
+
+def _part(stored: StoredRun) -> dict[str, Any]:
+    if stored.run.kind == "stress":
+        return stress_part(stored)
+    return calibration_part(stored) if stored.run.kind == "calibration" else _benchmark_part(stored)
+
+
+def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
+    table = tables.cells(stored.pulls, stored.trials)
+    scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
+    said = headline(stored, table, scores)
+    return {
+        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "cells": plain_records(table),
+        **_choices(stored, table, unsure),
+        "comparisons": plain_records(differences),
+        "claims": plain_records(claims(differences, stored)),
+        "stability": plain_records(unsure),
+        "slo": [plain_row(row) for row in whole_run(scores)],
+    }
+
+
+def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> dict[str, Any]:
+    """What to choose and to do, and what stands behind it; `unsure` are the warnings of `stability`."""
+    levels, paid = curves(stored), break_evens(stored)
+    return {
+        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
+        "scaling": plain_curves(levels),
+        "places": plain_records(places(table)),
+        "break_even": plain_records(paid),
+        "spread": [
+            {
+                "setting": each.name,
+                "pulls": each.n,
+                "fastest_s": float(each.times_s[0]),
+                "slowest_s": float(each.times_s[-1]),
+            }
+            for each in spreads(stored, table)[0]
+        ],
+        "median_pulls": [
+            {"setting": each.setting, "image": each.pull["image"], "duration_s": each.pull["duration_s"]}
+            | {"steps": plain_records(each.steps)}
+            for each in waterfalls(stored, table)
+        ],
+    }
+
+
+def _preflight(stored: StoredRun) -> dict[str, Any]:
+    names = [entry.name for entry in dataclasses.fields(Finding)]
+    rows = plain_records(stored.checks[names]) if len(stored.checks) else []
+    return findings_document([Finding(**row | {"status": Status(row["status"])}) for row in rows])

@@ -1,0 +1,289 @@
+"""The report's sections as HTML: what was found. Each takes tables and formats them; none reckons a number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.render.html import Column, Html, Row, clipped, join, marked, paragraph, shortened, table, tag
+from pullbench.report.run import busy, objective_words
+from pullbench.report.run.advice import Advice
+from pullbench.report.run.claims import only_loopback
+from pullbench.report.run.fastest import contenders
+from pullbench.report.run.objectives import whole_run
+from pullbench.report.run.verdicts import contrast_sentence, headline
+
+MOST_CELLS = 400
+MOST_OF_A_NAME = 120
+"""Characters of a run's name or label that stand in a page's head."""
+PILLS = {
+    "met": ("good", objective_words.VERDICTS["met"]),
+    "partly": ("warn", "met in part"),
+    "missed": ("bad", objective_words.VERDICTS["missed"]),
+    "not_shown": ("open", objective_words.VERDICTS["not_shown"]),
+    "failed": ("bad", "failed"),
+    "faster": ("good", "faster"),
+    "slower": ("warn", "slower"),
+    "no_difference": ("open", "no difference"),
+    "inconclusive": ("open", "inconclusive"),
+    "too_few_samples": ("open", "too few samples"),
+    "fails_more": ("bad", "fails more"),
+    "fails_less": ("good", "fails less"),
+    "holds": ("good", "holds"),
+    "does_not_hold": ("warn", "does not hold"),
+    "cannot_say": ("open", "cannot say"),
+    "pass": ("good", "pass"),
+    "warn": ("warn", "warn"),
+    "fail": ("bad", "fail"),
+    "error": ("warn", "could not run"),
+    "skip": ("open", "skipped"),
+}
+FACTOR_TITLES = {"proxy_cache": "Proxy cache", "concurrency": "At once"}
+
+
+def pill(verdict: str) -> Html:
+    """A verdict as a small badge: colour, and the word that carries it without colour."""
+    kind, word = PILLS.get(verdict, ("open", verdict))
+    return tag("span", word, class_=f"pill {kind}")
+
+
+def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
+    """Title, verdict and what the run was."""
+    run, said = stored.run, headline(stored, cells, scores)
+    pulls = measured(stored.pulls[["warmup", "block", "bytes"]])
+    facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
+    if run.finished_at is not None:
+        facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
+    facts += [f"from {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
+    if len(pulls):
+        facts += [
+            numbers.count(len(cells), "cell"),
+            numbers.count(int(pulls["block"].nunique()), "block"),
+            numbers.count(len(pulls), "pull"),
+            numbers.size(float(pulls["bytes"].fillna(0).sum())),
+        ]
+    facts += [shortened(f"{key}={value}", MOST_OF_A_NAME) for key, value in run.labels.items()]
+    return tag(
+        "header",
+        paragraph("pullbench · run report", kind="eyebrow"),
+        tag("h1", clipped(run.name, MOST_OF_A_NAME)),
+        tag(
+            "div",
+            tag("p", tag("strong", said.title)),
+            *(tag("p", f"{clause[:1].upper()}{clause[1:].rstrip('.')}.") for clause in said.sentence.split("; ")),
+            class_=f"verdict {PILLS[said.status][0]}",
+        ),
+        tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
+    )
+
+
+def todo(found: Sequence[Advice]) -> Html:
+    """What to do, the most pressing first; nothing where there is nothing."""
+    items = [tag("li", tag("strong", clipped(entry.what)), ": ", marked(entry.why)) for entry in found]
+    return tag("ol", *items, class_="todo") if items else Html()
+
+
+def scorecard(scores: pd.DataFrame) -> Html:
+    """A card an objective: measured, target, verdict, and what stands behind it."""
+    cards = [
+        tag(
+            "li",
+            tag(
+                "div",
+                tag("span", objective_words.title(row["name"]), class_="name"),
+                pill(row["verdict"]),
+                class_="top",
+            ),
+            tag("div", objective_words.measured(row), class_="value"),
+            tag("div", objective_words.asked(row["name"], row["target"]), class_="target"),
+            tag("p", objective_words.behind(row)),
+            class_=f"card {PILLS[row['verdict']][0]}",
+        )
+        for row in whole_run(scores)
+    ]
+    return tag("ul", *cards, class_="cards") if cards else Html()
+
+
+def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
+    """Every cell with its numbers: the best marked, those with failures red, what needs care said in a note."""
+    if found.empty:
+        return Html()
+    factors = tables.varying(found) or ["engine"]
+    same = [f"{_title(name).lower()} {found[name].iloc[0]}" for name in FACTORS if name not in factors]
+    chosen = contenders(stored, found)
+    winner = tables.best(chosen) if len(chosen) > 1 else None
+    shown = found.head(MOST_CELLS)
+    percentiles = numbers.percentiles_known(records(shown))
+    columns = [
+        *(Column(title=_title(name), number=name == "concurrency") for name in factors),
+        Column(title="Median pull", number=True, hint="geometric mean of the blocks' medians, successful pulls"),
+        Column(title="95% interval", number=True, hint="Student t over blocks"),
+        *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
+        Column(title="Image every", number=True, hint="a trial's wall time by its pulls: what concurrency shortens"),
+        Column(title="Throughput", number=True, hint="bytes received in a trial by its wall time"),
+        Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
+        Column(title="Notes"),
+    ]
+    slowest = float(shown["median_s"].max())
+    rows = [
+        _cell_row(row, factors, percentiles, slowest, best=index == winner)
+        for index, row in zip(shown.index, records(shown), strict=True)
+    ]
+    note = f"The same in all: {', '.join(same)}." if same else ""
+    if winner is not None and found["engine_kind"].nunique() > chosen["engine_kind"].nunique():
+        note += (
+            f" Marked is the least time per image of {' and '.join(chosen['engine_kind'].unique())}: another engine does other work "
+            "(wire and skopeo unpack nothing), so it is no faster way to the same."
+        )
+    if len(found) > len(shown):
+        note += f" {len(found) - len(shown)} more cells are in the results and in `pullbench show --json`."
+    made = table(columns, rows, caption=f"{numbers.count(len(found), 'cell')}, in the order of the factors")
+    return join([made, paragraph(note.strip(), kind="note")])
+
+
+def _title(factor: str) -> str:
+    return FACTOR_TITLES.get(factor, factor.capitalize())
+
+
+def _cell_row(
+    row: Mapping[str, Any], factors: Sequence[str], percentiles: Sequence[int], slowest: float, *, best: bool
+) -> Row:
+    failed = row["succeeded"] < row["pulls"]
+    share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
+    median = join(
+        [
+            tag("span", class_="bar", style=f"--share: {share:.1f}%"),
+            tag("span", numbers.seconds(row["median_s"]), class_="beside"),
+        ]
+    )
+    contents = [
+        *(row[name] for name in factors),
+        median,
+        numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+        *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
+        numbers.seconds(row["wall_per_pull_s"]),
+        numbers.rate(row["throughput_bytes_per_s"]),
+        f"{row['succeeded']}/{row['pulls']}",
+        join(_notes(row, best=best), " "),
+    ]
+    return Row(contents=contents, kind="best" if best else "failed" if failed else None)
+
+
+def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
+    notes = [tag("span", "fastest", class_="pill good", title="least time per image")] if best else []
+    failed = row["pulls"] - row["succeeded"]
+    if failed:
+        notes.append(tag("span", f"{failed} failed", class_="pill bad"))
+    if row["retried"]:
+        notes.append(tag("span", f"{row['retried']} retried", class_="pill warn"))
+    if row["found_cached"]:
+        words = f"{row['found_cached']} not cold"
+        notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the client's store"))
+    if row["proxy_other"]:
+        words = f"mirror not {row['proxy_cache']} in {numbers.count(row['proxy_other'], 'trial')}"
+        title = "trials whose mirror was not what the label says: by its upstream's counters, its headers, or a probe"
+        notes.append(tag("span", words, class_="pill warn", title=title))
+    if row["proxy_unshown"]:
+        words = f"mirror not shown {row['proxy_cache']}"
+        title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
+        notes.append(tag("span", words, class_="pill open", title=title))
+    if busy.is_busy(row):
+        words = f"{busy.kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
+        notes.append(tag("span", words, class_="pill warn", title=busy.REMEDIES[busy.kind(row)]))
+    return notes
+
+
+def comparisons(found: pd.DataFrame) -> Html:
+    """Each comparison as a sentence with its verdict and p."""
+    if found.empty:
+        return Html()
+    columns = [
+        Column(title="Factor"),
+        Column(title="What was found", prose=True),
+        Column(title="p", number=True, hint="that there is no difference; Holm-corrected within the factor"),
+        Column(title="Blocks", number=True),
+        Column(title="Verdict"),
+    ]
+    rows = [
+        Row(
+            contents=[
+                _title(row["factor"]).replace("At once", "Concurrency"),
+                contrast_sentence(row),
+                p_value(row["p"]),
+                row["blocks"],
+                pill(row["verdict"]),
+            ]
+        )
+        for row in records(found)
+    ]
+    caption = f"{numbers.count(len(rows), 'comparison')}, all else equal, paired by block"
+    return table(columns, rows, caption=caption)
+
+
+def p_value(value: float) -> str:
+    """`0.012`, `< 0.001`; a dash where there is none."""
+    if value != value:
+        return numbers.NOT_KNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def errors(found: pd.DataFrame) -> Html:
+    """The failures by code, each with an example and its remedy."""
+    if found.empty:
+        return paragraph("No pull failed.", kind="note")
+    columns = [
+        Column(title="Code"),
+        Column(title="Pulls", number=True),
+        Column(title="Share", number=True),
+        Column(title="Cells", number=True),
+        Column(title="Example", prose=True),
+        Column(title="What to do", prose=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                tag("code", row["code"]),
+                f"{row['count']:,}",
+                numbers.percent(row["share"]),
+                row["cells"],
+                row["example"],
+                row["remedy"],
+            ]
+        )
+        for row in records(found)
+    ]
+    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code")
+
+
+def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
+    """The guide's claims, each with what was measured, whether it holds here, and what run would say; a lab says that it is one."""
+    columns = [
+        Column(title="Claim", prose=True),
+        Column(title="Where"),
+        Column(title="Measured", number=True),
+        Column(title="95% interval", number=True),
+        Column(title="Here"),
+        Column(title="What it says, or what would", prose=True),
+    ]
+    texts = {"ratio": numbers.ratio, "share": numbers.percent, "seconds": numbers.seconds}
+    rows = []
+    for row in records(found):
+        text = texts[row["measures"]]
+        span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
+        claim = tag("span", row["claim"], title=row["source"])
+        rows.append(
+            Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
+        )
+    said = (
+        "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
+        "here where the whole 95% interval lies within it, and does not where it lies outside."
+    )
+    if only_loopback(stored):
+        said += (
+            " All registries of this run are on the client's own machine, so their distances are made up: this says "
+            "nothing about real regions."
+        )
+    return join([table(columns, rows, caption="Rules of thumb beside this run"), paragraph(said, kind="note")])

@@ -1,0 +1,135 @@
+"""What makes a run's numbers less sure than they look, and what to do about each: a row a warning."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.tables import CellRows, Rows, by_block, label, trials_over_time, varying
+from pullbench.report.run import busy
+from pullbench.stats import stability
+from pullbench.stats.compare import MARGIN, holm
+from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
+
+ALL = "all"
+COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
+ENOUGH_BLOCKS = 5
+"""Under these an interval is more than half as wide again as the spread alone would make it."""
+LATE = 0.1
+"""A pull of an open loop that waited for more than this share of its duration before it started."""
+REMEDIES = {
+    "drift": "comparisons within the run hold, for a block's cells drift together; for times as such, repeat the run "
+    "when registry and network are quiet, or add warm-up blocks where the first are slow",
+    "odd_block": "look at the trials over time and at what else ran then; more repetitions make one block weigh less",
+    "outliers": "look at their phases and error texts; medians stand, means and high percentiles tell of the tail",
+    "two_kinds": "look at served_by and layers_shared of the fast and the slow pulls: two caches, two hosts or shared "
+    "layers make two kinds; measure them apart, by `proxy_cache` or by registry",
+    "few_blocks": "set `repetitions` to 5 at least",
+    "wide": "set `repetitions` to the number that is named, or accept that small differences stay unseen",
+    "late_starts": "their time counts from when they were meant to start; raise `concurrency`, the most pulls at once, where the "
+    "registry keeps up, and lower `rate` where it does not: this is its limit",
+    **busy.REMEDIES,
+}
+
+
+def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
+    """One row a warning, those of the whole run (scope `all`) first; COLUMNS. `table` is that of `tables.cells`.
+
+    `value` is what was seen: a ratio for drift, odd_block and two_kinds, a share for outliers, client_busy and machine_busy, blocks for
+    few_blocks and wide (how many would do), a share for late_starts; `n` the blocks or pulls behind it. Of an odd block and a cell's drift, p is
+    Holm-corrected over the cells.
+    """
+    if table.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    factors, cells = varying(table), records(table)
+    names = [label(cell, factors) or ALL for cell in cells]
+    rows_of = CellRows(stored.pulls, ("block", "image", "ok", "latency_s", "queued_s", "duration_s"))
+    mine = [_succeeded(rows_of.of(cell)) for cell in cells]
+    rows = [*_of_the_run(stored, int(table["blocks"].max())), *_odd_blocks(names, mine)]
+    for name, cell, fine in zip(names, cells, mine, strict=True):
+        rows += _of_a_cell(name, cell, fine)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _succeeded(pulls: Rows) -> Rows:
+    ok = pulls["ok"].astype(bool)
+    return {name: values[ok] for name, values in pulls.items()}
+
+
+def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
+    if blocks < ENOUGH_BLOCKS:
+        gives = (
+            "give wide intervals" if blocks >= MIN_BLOCKS else "give no interval" if blocks > 1 else "gives no interval"
+        )
+        says = f"{numbers.count(blocks, 'block')} {gives}"
+        yield _row(ALL, "few_blocks", blocks, blocks, says)
+    trials = trials_over_time(stored.pulls, stored.trials)
+    counted = trials[~trials["warmup"].astype(bool) & trials["ratio"].notna()]
+    ratios = by_block(counted["ratio"], counted["block"])
+    shared = {block: float(np.median(values)) for block, values in ratios.items()}
+    found = stability.drift(shared)
+    if found is not None and found.p < 1 - CONFIDENCE and not 1 / (1 + MARGIN) <= found.ratio <= 1 + MARGIN:
+        way = "longer" if found.ratio > 1 else "shorter"
+        says = (
+            f"from the first block to the last, pulls took {way}: {numbers.ratio(found.ratio)} "
+            f"(95% interval {numbers.ratio_range(found.low, found.high)})"
+        )
+        yield _row(ALL, "drift", found.ratio, found.blocks, says)
+
+
+def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[str, Any]]:
+    found = []
+    for name, fine in zip(names, cells, strict=True):
+        blocks = by_block(fine["latency_s"], fine["block"])
+        odd = stability.odd_block({block: float(np.median(values)) for block, values in blocks.items()})
+        if odd is not None:
+            found.append((name, odd, len(blocks)))
+    for (name, odd, n), p in zip(found, holm([odd.p for _, odd, _ in found]), strict=True):
+        if p < 1 - CONFIDENCE:
+            says = f"block {odd.block} took {numbers.ratio(odd.ratio)} the time of the others"
+            yield _row(name, "odd_block", odd.ratio, n, says)
+
+
+def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[str, Any]]:
+    times = fine["latency_s"]
+    if len(times) and (times > 0).all():
+        left = stability.centred(times, fine["block"], fine["image"])
+        yield from _of_pulls(name, left)
+    if numbers.known(cell["median_low_s"]):
+        needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
+        if needed is not None and needed > cell["blocks"]:
+            says = f"the median is not known to 10%: about {numbers.count(needed, 'block')} would do, here are {cell['blocks']}"
+            yield _row(name, "wide", needed, int(cell["blocks"]), says)
+    late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
+    if len(late):
+        says = (
+            f"{len(late)} of {numbers.count(len(times), 'pull')} started late, in the median by "
+            f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
+        )
+        yield _row(name, "late_starts", len(late) / len(times), len(times), says)
+    if busy.is_busy(cell):
+        yield _row(name, busy.kind(cell), cell["client_busy"], int(cell["pulls"]), busy.says(cell))
+
+
+def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
+    """Two kinds of pulls explain what else would be outliers, so only one of the two is said."""
+    kinds, far = stability.modes(left), stability.outliers(left)
+    if kinds is not None:
+        says = (
+            f"pulls are of two kinds: {numbers.percent(kinds.slower_share)} take {numbers.ratio(kinds.ratio)} as long as "
+            "the rest, image for image"
+        )
+        yield _row(name, "two_kinds", kinds.ratio, len(left), says)
+    elif far is not None and far.many:
+        says = (
+            f"{far.count} of {numbers.count(far.n, 'pull')} lie far from the rest, the farthest at "
+            f"{numbers.ratio(far.farthest)} the typical time"
+        )
+        yield _row(name, "outliers", far.count / far.n, far.n, says)
+
+
+def _row(scope: str, kind: str, value: float, n: int, says: str) -> dict[str, Any]:
+    return dict(zip(COLUMNS, (scope, kind, value, n, says, REMEDIES[kind]), strict=True))

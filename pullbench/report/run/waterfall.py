@@ -1,0 +1,99 @@
+"""What happened inside one pull: its exchanges in order, for the pull that stands for its cell."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.core.tables import best, in_cell, latency_s, setting
+
+STEP_COLUMNS = [
+    *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
+    *("extract_s", "extract_start_s", "reused", "error_code"),
+]
+
+
+def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The successful pull of a cell whose time is nearest to the median of all; None where none succeeded."""
+    mine = measured(in_cell(pulls, cell))
+    mine = mine[mine["ok"].astype(bool)]
+    if mine.empty:
+        return None
+    times = latency_s(mine)
+    return records(mine.loc[[(times - times.median()).abs().idxmin()]])[0]
+
+
+def waterfall(transfers: pd.DataFrame, pull: Mapping[str, Any]) -> pd.DataFrame:
+    """The steps of one pull in order of their start, times in seconds since the pull's start; STEP_COLUMNS.
+
+    `connecting_s` is DNS, connect and TLS together; `other_s` what of `total_s` no phase explains (waiting for a turn in
+    the client, verifying), NaN where the engine shows no phases. Docker extracts layers one after the other in their order: their
+    `extract_start_s` is reckoned from that, for only durations are stored.
+    """
+    if transfers.empty:
+        return pd.DataFrame(columns=STEP_COLUMNS)
+    mine = transfers[(transfers["trial"] == pull["trial"]) & (transfers["pull"] == pull["pull"])]
+    started_at = pd.to_datetime(mine["started_at"], utc=True)
+    steps = mine.assign(
+        start_s=(started_at - pd.to_datetime(pull["started_at"], utc=True)).dt.total_seconds(),
+        connecting_s=_seconds(mine[["dns_s", "connect_s", "tls_s"]]).sum(axis=1, min_count=1),
+    )
+    numeric = ["wait_s", "transfer_s", "total_s", "extract_s", "bytes"]
+    steps[numeric] = _seconds(steps[numeric])
+    phases = steps[["connecting_s", "wait_s", "transfer_s"]].sum(axis=1, min_count=1)
+    steps["other_s"] = (steps["total_s"] - phases).clip(lower=0)
+    steps["extract_start_s"] = _extraction_starts(steps)
+    made: pd.DataFrame = steps.sort_values("start_s", kind="stable", ignore_index=True)[STEP_COLUMNS]
+    return made
+
+
+def _seconds(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype("float64")
+
+
+def _extraction_starts(steps: pd.DataFrame) -> pd.Series:
+    """In the layers' order, which is that of the rows: after its own download and after the layer before it."""
+    starts, free_s = [], 0.0
+    for row in records(steps):
+        took = row["extract_s"]
+        begins = max(free_s, row["start_s"] + (row["total_s"] if row["total_s"] == row["total_s"] else 0.0))
+        starts.append(begins if took == took else float("nan"))
+        free_s = begins + took if took == took else free_s
+    return pd.Series(starts, index=steps.index, dtype="float64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MedianPull:
+    """The pull that stands for a cell, and its steps."""
+
+    setting: str
+    pull: Mapping[str, Any]
+    steps: pd.DataFrame
+
+
+def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
+    """A median pull of each engine's setting with the least time per image; engines that show no step are left out."""
+    chosen = list(_median_pulls(stored, table))
+    wanted = {name: [pull[name] for _, pull in chosen] for name in ("trial", "pull")}
+    transfers = stored.read_transfers(where=wanted)
+    several = [name for name in ("platform", "cache") if table[name].nunique() > 1]
+    found = []
+    for cell, pull in chosen:
+        steps = waterfall(transfers, pull)
+        if len(steps):
+            named = ", ".join([setting(cell), *(str(cell[name]) for name in several)])
+            found.append(MedianPull(setting=named, pull=pull, steps=steps))
+    return found
+
+
+def _median_pulls(stored: StoredRun, table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each engine's best cell with its median pull."""
+    for engine in table["engine"].drop_duplicates():
+        mine = table[table["engine"] == engine]
+        winner = best(mine)
+        cell = None if winner is None else records(mine.loc[[winner]])[0]
+        pull = None if cell is None else median_pull(stored.pulls, cell)
+        if cell is not None and pull is not None:
+            yield cell, pull

@@ -1,0 +1,201 @@
+"""What the site tells of each run: its verdict in words, its level, and the course of the runs before it.
+
+What a finished run says does not change, so it is reckoned once: it is taken from the document beside the run's report,
+else from what the site itself kept when it was built before (`runs.json`, by this version of pullbench).
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pullbench import __version__
+from pullbench.model.plan import FACTORS
+from pullbench.model.record import Run
+from pullbench.report.calibration.document import calibration_part
+from pullbench.report.core import tables
+from pullbench.report.core.stored import read_run
+from pullbench.report.render.data_files import write_run_beside
+from pullbench.report.render.render import PAGE, find_report
+from pullbench.report.run.documents import plain_records
+from pullbench.report.run.objectives import objectives
+from pullbench.report.run.verdicts import headline
+from pullbench.report.stress.document import stress_part
+from pullbench.store.dataset import ResultStore
+
+DATA = "run.json"
+KEPT = "runs.json"
+_OF_PULLS = (
+    *("trial", "pull", "block", "warmup", *tables.CELL_KEY, "started_at", "queued_s", "duration_s", "ok", "attempts"),
+    *("bytes", "layers_cached", "error_code", "error"),
+)
+"""What a headline is made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a run says of itself."""
+
+    verdict: str
+    title: str
+    sentence: str
+    settings: int
+    level_s: float | None
+    """The geometric mean of the settings' medians; None where not every setting has one."""
+    measured: str
+    """A digest of the settings: runs of one digest, name, kind and vantage stand in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the site tells of one run."""
+
+    run_id: str
+    name: str
+    kind: str
+    labels: Mapping[str, str]
+    vantage: str
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    said: Said
+    line: tuple[float, ...]
+    """The levels of the runs of this name, kind and vantage with the same settings, up to this one: a sparkline."""
+    report: str | None
+    """Relative to the site's page."""
+
+    @property
+    def title(self) -> str:
+        return self.said.title
+
+    @property
+    def sentence(self) -> str:
+        return self.said.sentence
+
+
+def entries(store: ResultStore, reports: Path) -> list[Entry]:
+    """The newest first; each knows the line of those of its name before it."""
+    kept, found = _kept(reports), []
+    lines: dict[tuple[str, ...], tuple[float, ...]] = {}
+    for run in reversed(store.runs()):
+        known = kept.get(run.run_id)
+        said = known[1] if known is not None and known[0] == _state(run) else _said(store, run, reports)
+        line = (run.name, run.kind, run.vantage, said.measured)  # as a trend: one series each
+        if said.level_s is not None and run.status == "complete":
+            lines[line] = (*lines.get(line, ()), said.level_s)
+        found.append(_entry(run, said, lines.get(line, ()), reports))
+    return found[::-1]
+
+
+def kept_document(found: Sequence[Entry]) -> dict[str, Any]:
+    """What is kept beside the site's page: its runs for programs, and for the next time that the site is built."""
+    rows = []
+    for entry in found:
+        row = {
+            "run_id": entry.run_id,
+            "name": entry.name,
+            "kind": entry.kind,
+            "labels": dict(entry.labels),
+            "vantage": entry.vantage,
+            "started_at": entry.started_at.isoformat(),
+            "finished_at": None if entry.finished_at is None else entry.finished_at.isoformat(),
+            "status": entry.status,
+            "report": entry.report,
+        }
+        rows.append(row | dataclasses.asdict(entry.said))
+    return {"pullbench": __version__, "runs": rows}
+
+
+def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], Said]]:
+    """By run_id what an earlier build said of a complete run, with the state that the run was in."""
+    names = [field.name for field in dataclasses.fields(Said)]
+    try:
+        document = json.loads((reports / KEPT).read_text(encoding="utf-8"))
+        if document["pullbench"] != __version__:
+            return {}
+        return {
+            row["run_id"]: ((row["status"], row["finished_at"]), Said(**{name: row[name] for name in names}))
+            for row in document["runs"]
+            if row["status"] == "complete"
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _state(run: Run) -> tuple[str, str | None]:
+    return run.status, None if run.finished_at is None else run.finished_at.isoformat()
+
+
+def _said(store: ResultStore, run: Run, reports: Path) -> Said:
+    """From the document beside the run's report while it still is the same; a report whose data is not gets it anew."""
+    kept = reports / run.run_id / DATA
+    try:
+        document = json.loads(kept.read_text(encoding="utf-8"))
+        if (document["status"], document["finished_at"]) == _state(run) and run.status == "complete":
+            return _of(document["headline"], document["cells"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    if kept.parent.joinpath(PAGE).is_file():
+        write_run_beside(store, run.run_id, kept.parent, page=PAGE)
+        document = json.loads(kept.read_text(encoding="utf-8"))
+        return _of(document["headline"], document["cells"])
+    return _reckoned(store, run.run_id)
+
+
+def _reckoned(store: ResultStore, run_id: str) -> Said:
+    """The same from the run's tables; of a benchmark without what the site does not tell (comparisons, claims, warnings)."""
+    stored = read_run(store, run_id, pull_columns=_OF_PULLS)
+    if stored.run.kind == "stress":
+        part = stress_part(stored)
+        return _of(part["headline"], part["cells"])
+    if stored.run.kind == "calibration":
+        part = calibration_part(stored)
+        return _of(part["headline"], part["cells"])
+    table = tables.cells(stored.pulls, stored.trials)
+    found = headline(stored, table, objectives(stored, table))
+    said = {"status": found.status, "title": found.title, "sentence": found.sentence}
+    return _of(said, plain_records(table))
+
+
+def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> Said:
+    return Said(
+        verdict=headline["status"],
+        title=headline["title"],
+        sentence=headline["sentence"],
+        settings=len(cells),
+        level_s=_level(cells),
+        measured=hashlib.sha256("\n".join(sorted(_coordinates(cells))).encode()).hexdigest()[:16],
+    )
+
+
+def _entry(run: Run, said: Said, line: tuple[float, ...], reports: Path) -> Entry:
+    report = find_report(reports, run.run_id)
+    return Entry(
+        run_id=run.run_id,
+        name=run.name,
+        kind=run.kind,
+        labels=run.labels,
+        vantage=run.vantage,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        status=run.status,
+        said=said,
+        line=line,
+        report=None if report is None else f"{run.run_id}/{PAGE}",
+    )
+
+
+def _level(cells: Sequence[Mapping[str, Any]]) -> float | None:
+    medians = [cell["median_s"] for cell in cells]
+    if not medians or any(value is None or value <= 0 for value in medians):
+        return None
+    return math.exp(sum(map(math.log, medians)) / len(medians))
+
+
+def _coordinates(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    return (json.dumps([cell[name] for name in FACTORS]) for cell in cells)

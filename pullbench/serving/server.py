@@ -1,0 +1,107 @@
+"""A Prefect server as a process that ends with the one that started it."""
+
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from pullbench.serving.lifeline import KeptProcess, follow_lifeline
+
+_HEALTHY_WITHIN_S = 120.0
+_GRACE_S = 2
+_TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""As Prefect's own temporary server has it: no UI is served."""
+
+
+class PrefectServer:
+    """A server on an address that this process has bound for it; the rest is the environment's.
+
+    It is asked at `reach` where it listens at every address.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        *,
+        reach: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
+    ) -> None:
+        host, port = listener.getsockname()[:2]
+        self.api_url = f"http://{reach or host}:{port}/api"
+        with listener:  # the server has its own copy; one here would keep a dead one's port
+            self.process = KeptProcess(
+                "pullbench.serving.server",
+                str(listener.fileno()),
+                environment=environment,
+                log=log,
+                handles=[listener.fileno()],
+            )
+
+    def wait(self) -> None:
+        """Until it is healthy; raises RuntimeError where it does not come up."""
+        until = time.monotonic() + _HEALTHY_WITHIN_S
+        while not self._healthy():
+            if self.process.exit_code is not None:
+                raise RuntimeError(f"its server ended with exit code {self.process.exit_code}")
+            if time.monotonic() > until:
+                raise RuntimeError(f"its server did not answer within {_HEALTHY_WITHIN_S:.0f} s")
+            time.sleep(0.1)
+
+    def _healthy(self) -> bool:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"{self.api_url}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+class TemporaryServer(PrefectServer):
+    """The server of one command, on a free port of loopback, without a UI."""
+
+    def __init__(self) -> None:
+        super().__init__(bound("127.0.0.1", 0), environment=_TEMPORARY)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """An address taken for a server that comes up only later, so that nobody takes it meanwhile; port 0 is a free one.
+
+    It does not listen: who asks too early is refused, not kept waiting. Raises OSError.
+    """
+    listener = socket.socket()
+    try:
+        if port != 0:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of the last server
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def serve(listener: socket.socket) -> None:
+    """Serve until standard input ends."""
+    import uvicorn
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            "prefect.server.api.server:create_app",
+            factory=True,
+            log_level="error",
+            lifespan="on",
+            timeout_graceful_shutdown=_GRACE_S,  # an open UI holds a websocket, which never ends by itself
+        )
+    )
+
+    def end() -> None:
+        server.should_exit = True
+
+    follow_lifeline(end)
+    server.run([listener])
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,45 @@
+"""Brings a running Prefect server to what a checkout says, and tells what that took."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from prefect.client.orchestration import SyncPrefectClient
+
+from pullbench.cli.terminal.console import count
+from pullbench.serving.automations import install, read_automations
+from pullbench.serving.flow_runs import MISSED_AFTER, close_lost, skip_missed
+from pullbench.serving.project import Checkout
+from pullbench.serving.provision import Provision
+
+
+def furnish(
+    client: SyncPrefectClient, checkout: Checkout, pools: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Do it, and give a label and a sentence for each step."""
+    provision = Provision(client, checkout, pools)
+    former = provision.place()
+    yield "checkout", str(checkout.folder) + (f"; it was {former} before" if former else "")
+    made = provision.pools()
+    yield "work pools", f"made {', '.join(made)}" if made else "as they were"
+    deployed = provision.deploy(environment)
+    names = ", ".join(str(entry["name"]) for entry in checkout.deployments)
+    yield "deployments", f"{names}: {'deployed' if deployed else 'as they were'}"
+    for schedule in provision.schedules():
+        yield "schedule", schedule
+    done = install(client, read_automations(checkout.automations), replace=False, keep_actions=True)
+    if done.made:
+        yield "automations", f"made {', '.join(done.made)}"
+    if done.differing:
+        said = f"{', '.join(done.differing)}: not as in {checkout.automations}, and left so"
+        yield "automations", f"{said}; `pullbench automations install` brings them back"
+    if not (done.made or done.differing):
+        yield "automations", "as they were"
+
+
+def take_over(client: SyncPrefectClient, pools: Sequence[str], worker: str) -> Iterator[str]:
+    """Settle what happened to a pool's runs while nobody worked, a sentence each."""
+    for pool in pools:
+        if lost := close_lost(client, pool, worker):
+            yield f"pool {pool}: {count(lost, 'run')} without a process, marked as crashed"
+        if missed := skip_missed(client, pool):
+            minutes = MISSED_AFTER.total_seconds() / 60
+            yield f"pool {pool}: {count(missed, 'scheduled run')} missed by more than {minutes:.0f} minutes, skipped"

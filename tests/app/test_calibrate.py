@@ -1,0 +1,123 @@
+"""The page on calibration has the command's own table; the command refuses what it cannot do before anything is measured."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pullbench.app.calibrate import Asked
+from pullbench.app.run import judgement
+from pullbench.bench.resuming import check_goes_on
+from pullbench.cli.commands.calibrate import run_calibration
+from pullbench.cli.commands.measure import _how_to_go_on
+from pullbench.cli.terminal.calibration import CalibrationProgress, calibration_table
+from pullbench.errors import UsageError
+from pullbench.lab.truths import draw_lines
+from pullbench.model.finding import Finding, Status
+from pullbench.report.calibration import words as calibration_words
+from pullbench.report.core import numbers
+
+PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
+
+
+def told_s(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms"
+
+
+def told_rate(rate: float) -> str:
+    return f"{rate / 1e6:.2f} MB/s"
+
+
+def table_of(page: str) -> list[list[str]]:
+    """The cells of each row between the marks, headings first."""
+    _, _, rest = page.partition(calibration_words.BEGIN)
+    made, _, _ = rest.partition(calibration_words.END)
+    rows = [line.strip("|").split("|") for line in made.splitlines() if line.startswith("|") and "---" not in line]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_the_page_has_the_table_of_a_whole_calibration_with_the_truth_of_its_seed() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    headings, *rows = table_of(text)
+    assert tuple(headings) == calibration_words.HEADINGS
+    found = re.search(r"`--seed (\d+)`, ", text)
+    assert found is not None
+    by_name = {(row[0], row[1]): row for row in rows}
+    expected: dict[tuple[str, str], str] = {}
+    for line in draw_lines(int(found[1]), quick=False):
+        if line.rate_bytes_per_s is not None and line.round_trip_s is not None:
+            which = "round trip" if line.round_trip_s >= 0.05 else "short round trip"
+            expected[which, line.name] = told_s(line.round_trip_s)
+            expected |= {
+                (f"rate, {how} at {when}", line.name): told_rate(line.rate_bytes_per_s)
+                for how, when in (("one", "a time"), ("several", "once"))
+            }
+            assert {("transfer of a layer", line.name), ("share of waiting", line.name)} <= by_name.keys()
+        elif line.jitter_s is not None:
+            expected["jitter, spread", line.name] = told_s(line.jitter_s / 2)
+        elif line.service_s is not None:
+            expected["service time", line.name] = told_s(line.service_s)
+        elif line.handshake_s is not None:
+            expected["TLS handshake", line.name] = told_s(line.handshake_s)
+        elif line.fault_rate is not None:
+            expected["fault rate", line.name] = numbers.percent(line.fault_rate)
+        elif line.hit_rate is not None:
+            expected["cache hit rate", line.name] = numbers.percent(line.hit_rate)
+    assert {name: by_name[name][2] for name in expected} == expected
+    assert {row[-1] for row in rows} <= set(calibration_words.VERDICTS.values())
+    assert by_name["layer bytes", "11 servers, each"][4] == "0"
+
+
+def test_markdown_that_has_no_folder_to_go_to_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        run_calibration(Asked(), markdown=tmp_path / "nowhere" / "table.md", as_json=False)
+
+
+def test_only_a_missed_goal_is_exit_code_1() -> None:
+    def ended(verdict: str) -> dict[str, Any]:
+        headline = {"title": "1 goal missed"}
+        base = {"slo": [], "preflight": {"findings": []}, "kind": "calibration", "status": "complete"}
+        return base | {"headline": headline, "calibration": {"verdict": verdict}}
+
+    assert [judgement(ended(verdict))[0] for verdict in ("met", "not_shown", "missed")] == [0, 0, 1]
+
+
+def test_a_calibration_that_was_stopped_is_started_anew_for_its_lab_is_gone() -> None:
+    stopped = SimpleNamespace(run_id="r", request=SimpleNamespace(kind="calibration"))
+    said = _how_to_go_on(cast(Any, stopped), "interrupted")
+    assert "pullbench calibrate" in said and "--resume" not in said
+
+
+def test_a_run_of_a_spec_does_not_go_on_with_a_calibration() -> None:
+    run = SimpleNamespace(run_id="r", kind="calibration")
+    with pytest.raises(UsageError, match="pullbench calibrate"):
+        check_goes_on(cast(Any, run), cast(Any, None), kind="benchmark", vantage="local")
+
+
+def test_what_preflight_warns_of_the_lab_is_not_told_and_what_fails_is(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    def finding(check: str, status: Status) -> Finding:
+        return Finding(
+            check=check,
+            target="line-1",
+            status=status,
+            observed="seen",
+            expected="wanted",
+            remedy="mend",
+            duration_s=0.1,
+        )
+
+    CalibrationProgress(Console()).checked([finding("http2", Status.WARN), finding("tls", Status.FAIL)])
+    told = capsys.readouterr().out
+    assert "tls" in told and "http2" not in told
+
+
+def test_the_shell_shows_every_row_with_its_verdict() -> None:
+    row = {"quantity": "round trip", "line": "line-1", "unit": "s", "truth": 0.08, "measured": 0.081, "error": 0.001}
+    row |= {"low": 0.0805, "high": 0.0815, "reference": None, "goal": "± 3%", "verdict": "met"}
+    table = calibration_table({"rows": [row, row | {"verdict": "missed"}]})
+    assert [column.header for column in table.columns] == list(calibration_words.HEADINGS)
+    assert [str(cell) for cell in table.columns[-1].cells] == ["met", "missed"]

@@ -1,0 +1,191 @@
+"""The command line: one line for a mistake, the right exit code, and nothing contacted before the spec is valid."""
+
+import json
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import yaml
+
+from pullbench.cli import main as cli
+from tests.bench.samples import spec_data
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    """Runs the command line in this process: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pullbench", *arguments])
+        monkeypatch.setattr(cli, "_exit", sys.exit)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("something was contacted")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
+    "unknown key": ({"imagez": ["a:1"]}, "imagez: unknown key; did you mean 'images'?"),
+    "bad reference": ({"images": ["Not A Reference"]}, "images[0]: 'Not A Reference' is no repository name"),
+    "unknown engine": ({"matrix": {"engines": ["crane"]}}, "matrix.engines[0]: 'crane' is not known; there are:"),
+    "concurrency 0": ({"matrix": {"concurrency": [0]}}, "matrix.concurrency[0]:"),
+    "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is there twice"),
+    "an empty matrix": ({"matrix": {"engines": []}}, "matrix.engines:"),
+    "nothing left to measure": ({"matrix": {"engines": ["wire"], "cache": ["warm"]}}, "no cell is left to measure"),
+    "a matrix that is a list": ({"matrix": ["wire"]}, "matrix:"),
+    "credentials in a URL": (
+        {"registries": [{"name": "eu", "url": "http://me:hunter2@127.0.0.1:1"}]},
+        "registries[0].url: holds credentials",
+    ),
+}
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("command", ["run", "plan", "preflight", "stress"])
+@pytest.mark.parametrize("case", BAD_SPECS)
+def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
+    shell: Shell, tmp_path: Path, command: str, case: str
+) -> None:
+    changes, message = BAD_SPECS[case]
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(spec_data(**changes)))
+    code, out, err = shell(command, "bad.yaml")
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("pullbench: bad.yaml: ")
+    assert "hunter2" not in err
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such file"),
+        (["run"], "Missing argument"),
+        (["run", "--frob", "x"], "No such option"),
+        (["frobnicate"], "No such command"),
+        (["show", "20260101T000000Z-ffff"], "20260101T000000Z-ffff"),
+        (["show", "../../etc/passwd"], "passwd"),
+        (["show", "latest"], "no run is stored"),
+        (["init"], "--from"),
+        (["init", "--from", "nowhere.yaml"], "nowhere.yaml"),
+        (["init", "--registry", "https://r.io", "--image", "Bad Image"], "--image: 'Bad Image' is no repository name"),
+        (["init", "--registry", "https://r.io", "--image", "other.io/x:1"], "names the host 'other.io'"),
+        (["runs", "--results", "sftp://me:hunter2@host/x"], "holds credentials: take them out"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_2(shell: Shell, arguments: list[str], message: str) -> None:
+    code, out, err = shell(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("option", ["--only", "--skip"])
+def test_a_check_that_there_is_not_is_exit_2_before_anything_is_contacted(
+    shell: Shell, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
+    code, out, err = shell("preflight", "spec.yaml", option, "netwrok")
+    assert (code, out) == (2, "")
+    assert "'netwrok' is no check; did you mean 'network'?" in err
+
+
+def test_a_bug_is_told_as_one_with_exit_70_and_no_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> NoReturn:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("pullbench.cli.commands.stored.list_runs", broken)
+    code, _, err = shell("runs")
+    assert code == 70
+    assert "a bug of pullbench: ZeroDivisionError: oh" in err
+    assert "Traceback" not in err
+
+
+def test_an_interruption_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pullbench.cli.commands.stored.list_runs", interrupted)
+    assert shell("runs")[0] == 3
+
+
+@pytest.mark.usefixtures("no_network")
+def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
+    code, out, _ = shell("plan", "spec.yaml", "--offline", "--json", "--set", "repetitions=3")
+    document = json.loads(out)
+    assert code == 0
+    assert document["bytes"] is None
+    assert len(document["trials"]) == 2 * (1 + 3)
+    assert {"cells", "trials", "planned_out", "bytes", "manifest_requests"} <= document.keys()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_same_seed_gives_the_same_plan_and_another_seed_another_order(shell: Shell, tmp_path: Path) -> None:
+    data = spec_data(matrix={"engines": ["scripted"], "concurrency": [1, 2, 3, 4, 5, 6, 7, 8]})
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(data))
+    plans = [shell("plan", "spec.yaml", "--offline", "--json", "--set", f"seed={seed}")[1] for seed in (1, 1, 2)]
+    assert plans[0] == plans[1] != plans[2]
+    assert json.loads(plans[0])["cells"] == json.loads(plans[2])["cells"]
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("text", ["name: 2026-99-99\n", "name: !!int x\n", "a: &a [*a]\n"])
+def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, text: str) -> None:
+    (tmp_path / "odd.yaml").write_text(text)
+    for arguments in (["run", "odd.yaml"], ["plan", "odd.yaml"]):
+        code, _, err = shell(*arguments)
+        assert code == 2, err
+        assert err.count("\n") == 1
+    assert shell("init", "--from", "odd.yaml")[0] == 2
+
+
+def test_a_headers_value_on_the_command_line_does_not_reach_prefect() -> None:
+    from pullbench.cli.commands.measure import without_secret
+
+    assert without_secret("proxies[0].headers.Authorization=hunter2") == "proxies[0].headers.Authorization=(redacted)"
+    assert without_secret("repetitions=3") == "repetitions=3"
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"registries": [{"name": "a", "url": "https://r", "password": "hunter2"}]}, "secrets never stand in a spec"),
+        ({"matrix": {"concurrency": 1}}, "matrix.concurrency: a list is expected: [1]"),
+        ({"repetitions": "abc"}, "repetitions: a whole number is expected, not 'abc'"),
+    ],
+)
+def test_common_slips_are_told_with_what_would_be_right(
+    shell: Shell, tmp_path: Path, changes: dict[str, object], told: str
+) -> None:
+    (tmp_path / "slip.yaml").write_text(yaml.safe_dump(spec_data(**changes)))
+    code, _, err = shell("plan", "slip.yaml", "--offline")
+    assert code == 2
+    assert told in err
+    assert "hunter2" not in err
+
+
+def test_a_call_without_a_command_shows_the_help_and_no_empty_line_of_ours(shell: Shell) -> None:
+    code, out, err = shell()
+    assert code == 2 and "Commands" in out + err and "pullbench: " not in err

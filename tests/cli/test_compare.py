@@ -1,0 +1,100 @@
+"""`compare` and `baseline` from the shell: what is printed, and when a build fails."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pullbench.cli.commands.compared import compare, list_baselines, remove_baseline, set_baseline
+from pullbench.errors import UsageError
+from pullbench.store.dataset import ResultStore
+from tests.report import synthetic
+from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
+
+BASE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1,), failure_rate=0.0)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run, one that takes half as long again a day later, and the latter from another vantage."""
+    folder = str(tmp_path_factory.mktemp("results"))
+    synthetic.make(folder, BASE)
+    synthetic.make(folder, replace(BASE, run_id="slow", slower=1.5, seed=8, started_at=STARTED_AT + timedelta(days=1)))
+    store = synthetic.make(
+        folder, replace(BASE, run_id="far", slower=1.5, seed=8, started_at=STARTED_AT + timedelta(days=-1))
+    )
+    store.write_run(replace(store.run("far"), vantage="elsewhere"))
+    return folder
+
+
+def outcome(results: str, baseline: str, candidate: str, **options: object) -> int:
+    defaults = {"fail_on": None, "any_machine": False, "report": False, "as_json": False}
+    return compare(baseline, candidate, results=results, reports=Path("reports"), **{**defaults, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [(None, 0), ("regression", 1), ("regression:20", 1), ("regression:20%", 1), ("regression:90", 0)],
+)
+def test_a_regression_fails_a_build_only_where_that_is_asked_for(results: str, fail_on: str | None, code: int) -> None:
+    assert outcome(results, RUN_ID, "slow", fail_on=fail_on) == code
+
+
+def test_an_improvement_never_fails(results: str) -> None:
+    assert outcome(results, "slow", RUN_ID, fail_on="regression") == 0
+
+
+def test_across_machines_a_regression_is_told_and_fails_only_when_told_to(
+    results: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert outcome(results, RUN_ID, "far", fail_on="regression") == 0
+    shown = capsys.readouterr()
+    assert "warning: The runs were made on different machines or vantages" in shown.out
+    assert "--any-machine lets it" in shown.err
+    assert outcome(results, RUN_ID, "far", fail_on="regression", any_machine=True) == 1
+
+
+def test_what_is_printed_names_both_runs_the_ratio_and_the_verdict(
+    results: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome(results, "latest", "slow")
+
+    shown = capsys.readouterr().out
+    assert f"baseline   {RUN_ID}" in shown
+    assert "slower" in shown
+    assert "Slower in 1 of 1 setting" in shown
+
+
+def test_with_json_stdout_is_one_document(results: str, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome(results, RUN_ID, "slow", as_json=True)
+
+    assert json.loads(capsys.readouterr().out)["cells"][0]["verdict"] == "slower"
+
+
+@pytest.mark.parametrize("text", ["regressions", "regression:", "regression:ten", "slower"])
+def test_a_condition_that_is_none_is_told(results: str, text: str) -> None:
+    with pytest.raises(UsageError, match="is not regression or regression:PERCENT"):
+        outcome(results, RUN_ID, "slow", fail_on=text)
+
+
+def test_a_baseline_is_set_listed_used_and_removed(results: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert set_baseline("slow", results=results) == 0
+    assert "slow is the baseline of 'concurrency-sweep' now" in capsys.readouterr().out
+
+    list_baselines(results=results, as_json=True)
+    assert [entry["run_id"] for entry in json.loads(capsys.readouterr().out)] == ["slow"]
+
+    outcome(results, "baseline", RUN_ID, as_json=True)
+    assert json.loads(capsys.readouterr().out)["baseline"]["run_id"] == "slow"
+
+    remove_baseline("concurrency-sweep", results=results)
+    with pytest.raises(UsageError, match="none is set for 'concurrency-sweep'"):
+        outcome(results, "baseline", RUN_ID)
+
+
+def test_without_a_baseline_the_list_says_how_to_set_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list_baselines(results=str(tmp_path), as_json=False) == 0
+    assert "pullbench baseline set RUN_ID" in capsys.readouterr().err
+    assert ResultStore(str(tmp_path)).runs() == []

@@ -1,0 +1,175 @@
+"""What the shell shows of a run's document: the words and numbers of the report."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pullbench.cli.commands import published, stored
+from pullbench.cli.terminal.console import (
+    ShellProgress,
+    cells_table,
+    objectives_table,
+    print_stopping_findings,
+    print_verdict,
+)
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import FACTORS
+from pullbench.report.core import numbers
+from pullbench.report.run.documents import run_document
+from tests.report import synthetic
+from tests.report.synthetic import RUN_ID, Recipe
+
+
+def shown(*printed: Any, width: int = 240) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    for what in printed:
+        console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def verdict(document: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=240, highlight=False)
+    print_verdict(console, document)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def cell(**changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = dict.fromkeys(FACTORS, "x") | {"engine": "wire", "pulls": 8, "succeeded": 8}
+    given |= {"median_s": 0.4, "median_low_s": 0.39, "median_high_s": 0.41, "p90_s": None, "p95_s": None, "p99_s": None}
+    return given | {"wall_per_pull_s": 0.1, "throughput_bytes_per_s": 9.61e7} | changes
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    recipe = Recipe(concurrency=(1, 4), slo={"mean_pull_s": 1.9, "success_rate": 0.999, "consecutive_failures": 3})
+    return run_document(synthetic.make("memory://console", recipe), RUN_ID)
+
+
+def test_long_times_are_told_as_the_report_tells_them() -> None:
+    slow = {"median_s": 754.2, "median_low_s": 119.6, "median_high_s": 7_384.0}
+    said = shown(cells_table([cell(**slow)]))
+    for value in slow.values():
+        assert numbers.seconds(value) in said
+    assert "12 min 34 s" in said
+
+
+def test_a_client_at_its_limit_is_said_on_the_shell_too(document: dict[str, Any]) -> None:
+    calm = [entry | {"client_busy": 0.4, "engine_kind": "wire"} for entry in document["cells"]]
+    assert "busy" not in verdict(document | {"cells": [calm[0] | {"client_busy": None}, *calm[1:]]})
+    said = verdict(document | {"cells": [calm[0] | {"client_busy": 0.85}, calm[1] | {"client_busy": 0.97}, *calm[2:]]})
+    assert f"Note: the client itself was 97% busy (in 2 of {len(calm)} cells): lower the concurrency" in said
+
+
+def test_what_is_not_known_is_a_dash_and_times_stand_under_each_other() -> None:
+    said = shown(cells_table([cell(registry="a"), cell(registry="b", median_s=1.5, median_low_s=None)])).splitlines()
+    assert "–" in said[2]
+    assert re.search(r"400 ms ", said[1]) and re.search(r"1\.50 s ", said[2])
+    assert said[1].index("400 ms") + len("400 ms") == said[2].index("1.50 s") + len("1.50 s")
+    assert "96.1 MB/s" in said[1]
+
+
+def test_only_percentiles_that_have_a_value_have_a_column() -> None:
+    head, first, second = shown(cells_table([cell(registry="a", p90_s=0.777), cell(registry="b")])).splitlines()
+    assert "p90" in head and "p95" not in head and "p99" not in head
+    assert "777 ms" in first and " – " in second
+    none = shown(cells_table([cell()])).splitlines()[0]
+    assert not re.search(r"p\d\d", none) and "image every" in none
+
+
+def test_an_objective_is_printed_with_its_numbers_and_what_stands_behind_them(document: dict[str, Any]) -> None:
+    said = verdict(document)
+    assert document["headline"]["title"] in said
+    assert document["headline"]["sentence"] in " ".join(said.split())
+    (mean,) = [line for line in said.splitlines() if line.startswith("Mean pull time")]
+    (row,) = [row for row in document["slo"] if row["name"] == "mean_pull_s"]
+    assert row["verdict"] == "met" and " met " in mean
+    assert numbers.seconds(row["measured"]) in mean and "at most 1.90 s" in mean
+    assert "over all 12 settings together" in mean and f"by themselves miss it: {row['missed_by'][0]}" in mean
+    assert "mean_pull_s" not in said and "not_shown" not in said
+
+
+def test_what_is_not_proven_is_so_called_in_the_shell_too(document: dict[str, Any]) -> None:
+    said = verdict(document | {"slo": [document["slo"][0] | {"verdict": "not_shown"}]})
+    assert " not proven " in said and "shown" not in said
+
+
+def test_findings_that_stopped_a_run_are_printed_with_what_to_do(document: dict[str, Any]) -> None:
+    findings = document["preflight"]["findings"]
+    failed = findings[0] | {"status": "fail", "remedy": "mend the name"}
+    console = Console(file=io.StringIO(), width=240, highlight=False)
+    print_stopping_findings(console, {"preflight": {"findings": [failed, *findings[1:]]}})
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "mend the name" in said and "dns" in said
+    assert "rate-limit" not in said, "a warning stops no run"
+    print_stopping_findings(console, document)
+    assert console.file.getvalue() == said  # type: ignore[attr-defined]
+
+
+def test_a_run_without_objectives_has_no_table_of_them(document: dict[str, Any]) -> None:
+    assert not any(line.startswith("objective ") for line in verdict(document | {"slo": []}).splitlines())
+
+
+def test_a_hostile_name_is_no_markup_and_steers_no_terminal(document: dict[str, Any]) -> None:
+    row = document["slo"][0] | {"missed_by": ["[red]\x1b[31mx"]}
+    said = verdict(document | {"slo": [row]})
+    assert "[red]" in said and "\x1b" not in said
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(False, 1), (True, 2)])
+def test_a_note_is_one_line_where_there_is_no_terminal(terminal: bool, lines: int) -> None:
+    console = Console(file=io.StringIO(), width=40, force_terminal=terminal)
+    ShellProgress(console).note("step 0, up: 1 pull at once: mean pull 153 ms, held")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count("\n") == lines
+
+
+@pytest.mark.parametrize(("terminal", "whole"), [(False, True), (True, False)])
+def test_what_preflight_found_can_be_copied_from_the_log_of_a_run(terminal: bool, whole: bool) -> None:
+    console = Console(file=io.StringIO(), width=40, highlight=False, force_terminal=terminal)
+    remedy = "`sudo sh -c 'a command that is longer than any line of a narrow terminal' && systemctl reload docker`"
+    failed = Finding(
+        check="tcp", target="eu", status=Status.FAIL, observed="saw " * 30, expected="better", remedy=remedy
+    )
+    ShellProgress(console).checked([failed])
+    assert (remedy in console.file.getvalue()) is whole  # type: ignore[attr-defined]
+
+
+def test_the_headline_is_one_line_where_there_is_no_terminal(document: dict[str, Any]) -> None:
+    console = Console(file=io.StringIO(), width=40, highlight=False)
+    print_verdict(console, document)
+    assert document["headline"]["sentence"] in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_names_every_setting_and_cuts_no_number(document: dict[str, Any], width: int) -> None:
+    made = shown(cells_table(document["cells"]), width=width)
+    assert "…" not in made
+    words = made.split()
+    for mine in document["cells"]:
+        assert {f"×{mine['concurrency']}", mine["registry"], f"{mine['succeeded']}/{mine['pulls']}"} <= set(words)
+
+
+def test_objectives_are_sentences_on_a_narrow_terminal(document: dict[str, Any]) -> None:
+    narrow, wide = shown(objectives_table(document["slo"]), width=80), shown(objectives_table(document["slo"]))
+    assert "objective" in wide.splitlines()[0] and not narrow.startswith("objective")
+    assert "Mean pull time: " in narrow and "…" not in narrow
+
+
+def test_a_run_id_can_be_copied_from_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = synthetic.make("memory://console-ids", Recipe(engines=("wire",), concurrency=(1,), blocks=1, pulls=1))
+    monkeypatch.setattr(stored, "stdout_console", lambda: Console(width=80, highlight=False))
+    assert stored.list_runs(results=store.url, as_json=False) == 0
+    assert RUN_ID in capsys.readouterr().out
+
+
+def test_a_site_of_no_runs_says_where_it_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = tmp_path / "resluts"
+    assert published.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
+    told = capsys.readouterr()
+    assert told.out.strip().endswith("index.html") and "resluts; the site lists none" in told.err

@@ -1,0 +1,122 @@
+"""What preflight found, on a terminal: failures are found at once, and nothing is told by colour alone."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from pullbench.cli.terminal.findings import findings_view
+from pullbench.model.finding import Finding, Status
+
+
+def finding(check: str, target: str = "eu", status: Status = Status.PASS, **more: str) -> Finding:
+    if status in (Status.WARN, Status.FAIL, Status.ERROR):
+        more = {"remedy": f"mend {check}", "expected": "better", **more}
+    return Finding(check=check, target=target, status=status, **{"observed": f"saw {check}", **more})
+
+
+def shown(view: RenderableType, *, width: int = 120, colour: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, force_terminal=colour)
+    console.print(view)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def lines(*findings: Finding, **options: Any) -> list[str]:
+    width = options.pop("width", 120)
+    return shown(findings_view(findings, **options), width=width).splitlines()
+
+
+HUNDRED = [finding("image", f"eu app-{number}:1") for number in range(100)]
+
+
+def test_a_place_where_all_is_well_is_one_line() -> None:
+    assert lines(finding("dns"), finding("tls", status=Status.SKIP), *HUNDRED) == [
+        "pass  eu: dns, image ×100; skip: tls"
+    ]
+
+
+def test_a_place_where_nothing_applies_says_skip_once() -> None:
+    told = lines(finding("local-cache", "docker", Status.SKIP), finding("docker-daemon", "docker", Status.SKIP))
+    assert told == ["skip  docker: local-cache, docker-daemon"]
+
+
+def test_a_failure_among_a_hundred_passes_stands_last_with_its_target_and_what_to_do() -> None:
+    lost = finding("image", "us app-7:1", Status.FAIL, observed="[not_found] no such tag")
+    told = lines(finding("dns", "us"), lost, finding("dns"), *HUNDRED)
+    assert told == [
+        "pass  eu: dns, image ×100",
+        "",
+        "us",
+        "  fail  image app-7:1  [not_found] no such tag",
+        "      → mend image",
+        "  pass  dns",
+    ]
+
+
+def test_failures_stand_before_errors_and_warnings_of_their_place() -> None:
+    told = lines(finding("a", status=Status.WARN), finding("b", status=Status.ERROR), finding("c", status=Status.FAIL))
+    assert [line.split()[0] for line in told if line.startswith("  ") and "→" not in line] == ["fail", "error", "warn"]
+
+
+def test_a_proxy_is_a_place_of_its_own_and_a_platform_belongs_to_its_registry() -> None:
+    told = lines(finding("dns"), finding("dns", "eu via cache"), finding("platform", "eu app:1 linux/arm64"))
+    assert told == ["pass  eu: dns, platform", "pass  eu via cache: dns"]
+
+
+def test_images_without_a_finding_of_their_registry_stand_by_themselves() -> None:
+    assert lines(finding("image", "eu a:1"), finding("platform", "eu a:1 linux/amd64")) == [
+        "pass  eu a:1: image, platform"
+    ]
+
+
+def test_many_places_that_fare_alike_share_a_line() -> None:
+    told = lines(*(finding("tag-consistency", f"a-{number}:1 in all registries") for number in range(10)))
+    assert told == ["pass  10 targets, such as a-0:1 in all registries: tag-consistency"]
+
+
+def test_of_many_troubles_of_one_kind_two_are_told_in_full_and_each_is_named() -> None:
+    lost = [
+        finding("image", f"eu a-{number}:1", Status.FAIL, observed=f"[not_found] no {number}") for number in range(4)
+    ]
+    other = finding("image", "eu b:1", Status.FAIL, observed="[forbidden] no")
+    told = lines(*lost, other, finding("dns"))
+    assert told[2:] == [
+        "  fail  image a-0:1  [not_found] no 0",
+        "      → mend image",
+        "  fail  image a-1:1  [not_found] no 1",
+        "      → mend image",
+        "  fail  image, too:  a-2:1, a-3:1",
+        "  fail  image b:1  [forbidden] no",
+        "      → mend image",
+        "  pass  dns",
+    ]
+    assert len([line for line in lines(*lost, everything=True) if "→" in line]) == 4
+
+
+def test_all_shows_each_finding_in_full() -> None:
+    told = lines(finding("dns"), finding("tls", status=Status.SKIP, observed="no TLS"), *HUNDRED, everything=True)
+    assert told[:3] == ["eu", "  pass  dns  saw dns", "  skip  tls  no TLS"]
+    assert len([line for line in told if "image app-" in line]) == 100
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_narrow_terminal_folds_texts_under_their_beginning_and_loses_none(width: int) -> None:
+    long = finding("tls", status=Status.FAIL, observed="x" * 90 + " end", remedy="run " + "y" * 90)
+    told = lines(long, width=width)
+    assert all(len(line) <= width for line in told)
+    assert "".join(told).count("x") == 91, "and the one of (expected …)"
+    assert "".join(told).count("y") == 90
+    first = next(number for number, line in enumerate(told) if "fail" in line)
+    assert told[first + 1].startswith(" " * 8), "under the text, not under the status"
+
+
+def test_plain_lets_no_finding_be_markup_or_steer_a_terminal() -> None:
+    told = shown(findings_view([finding("api", "[red]x", Status.FAIL, observed="[bold]\x1b[2J\u202e", remedy="\x07")]))
+    assert "[red]x" in told and "[bold]" in told
+    assert not {"\x1b", "\x07", "\u202e"} & set(told)
+
+
+def test_the_status_is_a_word_and_has_a_colour_too() -> None:
+    told = shown(findings_view([finding("api", status=Status.FAIL)]), colour=True)
+    assert "\x1b[1;31mfail" in told

@@ -1,0 +1,161 @@
+"""`pullbench init`: a first spec from what is already deployed."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pullbench.bench.specfile import load_spec
+from pullbench.cli.commands.first_spec import write_first_spec
+from pullbench.errors import ErrorCode, RegistryError, UsageError
+
+COMPOSE = {
+    "services": {
+        "app": {"image": "ghcr.io/team/app:1"},
+        "web": {"image": "ghcr.io/team/web:${TAG:-2.1}"},
+        "numbers": {"image": "ghcr.io/12:34"},
+        "lost": {"image": "${TEMPLATE}"},
+        "built": {"build": "."},
+        "db": {"image": "postgres:16"},
+    }
+}
+POD = "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: 'docker.io/library/redis:7'}]}\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own, without any configuration of Docker."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    (tmp_path / "compose.yaml").write_text(yaml.safe_dump(COMPOSE, sort_keys=False))
+    (tmp_path / "pod.yaml").write_text(POD)
+    return tmp_path
+
+
+def init(*sources: str, out: str = "pullbench.yaml", registry: str | None = None, images: tuple[str, ...] = ()) -> Any:
+    assert write_first_spec(sources=sources, out=Path(out), registry=registry, images=images) == 0
+    return yaml.safe_load(Path(out).read_text())
+
+
+def test_the_images_of_the_registry_that_has_most_make_the_spec(capsys: pytest.CaptureFixture[str]) -> None:
+    written = init("compose.yaml")
+    assert written["registries"] == [{"name": "ghcr", "url": "https://ghcr.io", "credentials": "anonymous"}]
+    assert written["images"] == ["team/app:1", "team/web:2.1", "12:34"]
+    out = capsys.readouterr().out
+    assert "pullbench.yaml: 3 images of https://ghcr.io" in out
+    assert "left out: service lost: ${TEMPLATE}: the variable TEMPLATE is not set" in out
+    assert "left out: service built: it is built, and names no image to pull" in out
+    assert "next: pullbench preflight pullbench.yaml" in out
+
+
+def test_what_is_written_is_a_valid_spec_and_says_where_each_image_was_found(folder: Path) -> None:
+    init("compose.yaml")
+    assert load_spec(folder / "pullbench.yaml").spec.name == "first-look"
+    text = (folder / "pullbench.yaml").read_text()
+    assert "- team/app:1  # service app" in text
+
+
+def test_the_command_for_the_images_of_another_registry_is_told_and_works(capsys: pytest.CaptureFixture[str]) -> None:
+    init("compose.yaml", "pod.yaml")
+    again = "pullbench init --from compose.yaml --from pod.yaml --registry registry-1.docker.io --out pullbench-docker-hub.yaml"
+    assert f"not in it: 2 images of registry-1.docker.io: {again}" in capsys.readouterr().out
+    assert again in Path("pullbench.yaml").read_text()
+    written = init("compose.yaml", "pod.yaml", registry="docker.io", out="hub.yaml")
+    assert written["registries"][0]["url"] == "https://registry-1.docker.io"
+    assert written["images"] == ["library/postgres:16", "library/redis:7"]
+
+
+def test_a_registry_of_which_nothing_was_found_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no image of it is there; there are: ghcr\.io, registry-1\.docker\.io"):
+        init("compose.yaml", registry="quay.io")
+
+
+def test_stdin_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(POD.encode())))
+    assert init("-")["images"] == ["library/redis:7"]
+
+
+def test_credentials_are_docker_where_its_configuration_has_them(folder: Path) -> None:
+    (folder / "docker").mkdir()
+    (folder / "docker" / "config.json").write_text(json.dumps({"auths": {"ghcr.io": {"auth": "YW5uOnNlY3JldA=="}}}))
+    assert init("compose.yaml")["registries"][0]["credentials"] == "docker"
+    assert "secret" not in (folder / "pullbench.yaml").read_text().replace("no secret", "")
+
+
+def test_images_beyond_the_first_few_are_there_as_comments(folder: Path) -> None:
+    services = {f"s{number}": {"image": f"ghcr.io/app-{number}:1"} for number in range(12)}
+    (folder / "many.yaml").write_text(yaml.safe_dump({"services": services}, sort_keys=False))
+    assert len(init("many.yaml")["images"]) == 8
+    assert "  # - app-11:1  # service s11" in (folder / "pullbench.yaml").read_text()
+
+
+def test_a_file_that_is_there_is_never_written_over(folder: Path) -> None:
+    (folder / "pullbench.yaml").write_text("mine")
+    (folder / "dangling.yaml").symlink_to(folder / "elsewhere")
+    for name in ("pullbench.yaml", "dangling.yaml"):
+        with pytest.raises(UsageError, match="is there already"):
+            init("compose.yaml", out=name)
+    assert (folder / "pullbench.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a: [", "--from bad.yaml: is not YAML in line"),
+        ("services: {a: {build: .}}", "no image is named there (left out: service a: it is built"),
+        ("just text", "no image is named there"),
+        ("", "no image is named there"),
+        ('{{ include "x" }}: {{ y }}', "helm template"),
+    ],
+)
+def test_a_file_without_images_is_a_wrong_call_told_in_one_line(folder: Path, content: str, said: str) -> None:
+    (folder / "bad.yaml").write_text(content)
+    with pytest.raises(UsageError) as caught:
+        init("bad.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (folder / "pullbench.yaml").exists()
+
+
+@pytest.mark.parametrize("hostile", ["x\ninjected: true", "x\x1b[2J", "#'\"{}{name}"])
+def test_what_a_service_is_called_stays_a_comment(folder: Path, hostile: str) -> None:
+    (folder / "odd.yaml").write_text(yaml.safe_dump({"services": {hostile: {"image": "ghcr.io/a:1"}}}))
+    assert set(init("odd.yaml")) == {"name", "registries", "images", "matrix", "repetitions", "budget"}
+    assert "\x1b" not in (folder / "pullbench.yaml").read_text()
+
+
+def test_a_daemon_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> frozenset[str]:
+        raise RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker unix:///x", "no answer")
+
+    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.pulled_tags", refuse)
+    with pytest.raises(UsageError, match="--from docker: docker unix:///x: no answer"):
+        init("docker")
+
+
+def test_a_first_spec_is_made_for_the_registry_that_was_named() -> None:
+    written = init(registry="http://registry", images=("nginx:1",))
+    assert written["registries"] == [{"name": "registry", "url": "http://registry", "credentials": "anonymous"}]
+    assert written["images"] == ["nginx:1"]
+
+
+@pytest.mark.parametrize(
+    ("registry", "image", "reference"),
+    [
+        ("http://127.0.0.1:5917", "127.0.0.1:5917/team/app:1.0", "team/app:1.0"),
+        ("https://registry-1.docker.io", "docker.io/library/postgres:16", "library/postgres:16"),
+        ("docker.io", "postgres:16", "library/postgres:16"),
+        (None, "127.0.0.1:5917/team/app:1.0", "team/app:1.0"),
+    ],
+)
+def test_an_image_may_be_given_as_it_is_pulled(registry: str | None, image: str, reference: str) -> None:
+    assert init(registry=registry, images=(image,))["images"] == [reference]
+
+
+def test_sources_and_images_together_are_refused() -> None:
+    with pytest.raises(UsageError, match="leave out --image, or --from"):
+        init("compose.yaml", images=("a:1",))

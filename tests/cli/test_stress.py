@@ -1,0 +1,256 @@
+"""The order of a stress test, with a scripted engine and plain functions in place of Prefect's tasks."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pullbench.app.run import Outcome, Prepared, Request, conduct
+from pullbench.cli.commands.check import show_plan
+from pullbench.cli.stress_cli import assignments
+from pullbench.cli.terminal.stress import StressProgress, result_table, stress_line
+from pullbench.cli.terminal.tables import Fitting
+from pullbench.errors import UsageError
+from pullbench.store.dataset import ResultStore
+from tests.app.test_run import Calls, begin
+from tests.bench.samples import facts_for, spec_data
+
+OK = 0.001
+MATRIX = {"engines": ["scripted"], "platforms": ["linux/amd64"]}
+STRESS = {"steps": [1, 2], "trials": 3, "pulls_per_worker": 1, "hold": 3}
+"""Two images, so two pulls a trial: six a step."""
+UP_ALONE = STRESS | {"hold": 0, "down": []}
+
+
+def script(*steps: object) -> list[object]:
+    return [each for step in steps for each in [step] * 6]
+
+
+def prepare(folder: Path, answers: Sequence[object] = (OK,), *, resume: str | None = None, **changes: Any) -> Prepared:
+    path = folder / "spec.yaml"
+    data = {
+        "engines": [{"name": "scripted", "kind": "fake", "script": list(answers)}],
+        "matrix": MATRIX,
+        "warmup": 0,
+        "stress": STRESS,
+        "slo": {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": None, "consecutive_failures": None},
+    }
+    path.write_text(yaml.safe_dump(spec_data(**{**data, **changes})))
+    prepared = Prepared(
+        Request(spec=path, results=str(folder / "results"), resume=resume, skip_preflight=True, kind="stress")
+    )
+    prepared.use_facts(facts_for(prepared.session.spec))
+    return prepared
+
+
+class Noting(Calls):
+    def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__(stop_after=stop_after)
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def run(prepared: Prepared, calls: Calls | None = None) -> Outcome:
+    calls = calls or Calls()
+    return conduct(prepared, calls, calls)
+
+
+def trials_of(folder: Path, run_id: str) -> list[tuple[int, str]]:
+    frame = ResultStore(str(folder / "results")).frame("trials", run_id)
+    return list(zip(frame["step"], frame["phase"], strict=True))
+
+
+def test_a_stress_test_goes_up_holds_comes_down_and_is_stored_as_one(tmp_path: Path) -> None:
+    calls = Noting()
+    outcome = run(prepare(tmp_path, script(OK, "server_error", "server_error", OK)), calls)
+    stored = ResultStore(str(tmp_path / "results")).run(outcome.run_id)
+    assert (stored.kind, stored.status, stored.trials_planned, stored.stopped) == ("stress", "complete", 12, None)
+    assert trials_of(tmp_path, outcome.run_id) == (
+        [(0, "up")] * 3 + [(1, "up")] * 3 + [(2, "hold")] * 3 + [(3, "down")] * 3
+    )
+    assert (outcome.exit_code, outcome.message) == (0, "complete")
+    assert outcome.document["headline"]["title"] == "Holds up to 1 pull at once, breaks at 2"
+    assert outcome.document["stress"]["recovered"] is True
+    assert [note.split(":")[0] for note in calls.notes if note.startswith("step")] == [
+        "step 0, up",
+        "step 1, up",
+        "step 2, hold",
+        "step 3, down",
+    ]
+
+
+def test_a_first_step_that_misses_is_exit_1(tmp_path: Path) -> None:
+    outcome = run(prepare(tmp_path, script("server_error")))
+    assert (outcome.exit_code, outcome.message) == (1, "complete, SLO missed by the first step: success_rate")
+    assert len(trials_of(tmp_path, outcome.run_id)) == 3
+
+
+def test_a_break_above_the_first_step_is_no_bad_verdict(tmp_path: Path) -> None:
+    outcome = run(prepare(tmp_path, script(OK, "timeout"), stress=UP_ALONE))
+    assert outcome.exit_code == 0
+    assert (outcome.document["stress"]["held"], outcome.document["stress"]["broke"]) == (1, 2)
+
+
+def test_a_rate_limit_stops_at_once_and_a_resume_measures_that_step_again(tmp_path: Path) -> None:
+    outcome = run(prepare(tmp_path, script(OK, "rate_limited")))
+    assert outcome.exit_code == 3
+    assert outcome.message == (
+        f"incomplete: rate limited by the registry (429); go on with `--resume {outcome.run_id}`"
+    )
+    assert trials_of(tmp_path, outcome.run_id) == [(0, "up")] * 3 + [(1, "up")]
+    # The script begins anew with the engine: the step that is measured again finds its first six answers.
+    again = run(prepare(tmp_path, script(OK, "rate_limited"), resume=outcome.run_id))
+    assert trials_of(tmp_path, outcome.run_id) == [(0, "up")] * 3 + [(1, "up")] + [(2, "up")] * 3 + [(3, "hold")]
+    assert again.document["stress"]["held"] == 2
+
+
+def test_a_budget_stops_it_with_a_report_and_a_greater_one_goes_on(tmp_path: Path) -> None:
+    calls = Calls()
+    outcome = run(prepare(tmp_path, budget={"bytes": 8000}, stress=UP_ALONE), calls)
+    assert outcome.exit_code == 3
+    assert "budget.bytes: 8.04 kB of 8.00 kB used after trial 1" in outcome.message
+    assert calls.rendered == 1
+    stopped = ResultStore(str(tmp_path / "results")).run(outcome.run_id)
+    assert (stopped.status, stopped.stopped) == ("incomplete", outcome.document["stress"]["stopped"])
+    assert outcome.document["headline"]["title"] == "Nothing is shown to hold (the test is incomplete)"
+
+    rest = run(prepare(tmp_path, resume=outcome.run_id, budget={"bytes": 10**9}, stress=UP_ALONE))
+    assert rest.exit_code == 0
+    assert trials_of(tmp_path, outcome.run_id) == [(0, "up")] * 3 + [(1, "up")] * 3
+
+
+def test_an_interrupted_test_goes_on_with_the_step_that_it_was_in(tmp_path: Path) -> None:
+    begin(prepare(tmp_path, stress=UP_ALONE), Calls(), 4)
+    store = ResultStore(str(tmp_path / "results"))
+    stopped = store.runs()[0]
+    assert (stopped.status, stopped.stopped) == ("incomplete", "interrupted")
+    calls = Calls()
+    run(prepare(tmp_path, resume=stopped.run_id, stress=UP_ALONE), calls)
+    assert calls.measured_trials == [4, 5]
+    assert store.run(stopped.run_id).status == "complete"
+
+
+def test_a_test_interrupted_on_its_way_down_is_loaded_anew(tmp_path: Path) -> None:
+    begin(prepare(tmp_path), Calls(), 10)
+    run_id = ResultStore(str(tmp_path / "results")).runs()[0].run_id
+    run(prepare(tmp_path, resume=run_id))
+    assert trials_of(tmp_path, run_id)[9:] == [(3, "down")] + [(4, "hold")] * 3 + [(5, "down")] * 3
+
+
+def test_a_complete_test_that_is_resumed_measures_nothing(tmp_path: Path) -> None:
+    short = STRESS | {"steps": [1], "hold": 0, "down": []}
+    outcome = run(prepare(tmp_path, stress=short))
+    calls = Calls()
+    again = run(prepare(tmp_path, resume=outcome.run_id, stress=short), calls)
+    assert calls.measured_trials == []
+    assert again.exit_code == 0
+
+
+def test_a_benchmark_is_not_resumed_as_a_stress_test_nor_the_other_way_round(tmp_path: Path) -> None:
+    begin(prepare(tmp_path), Calls(), 1)
+    (begun,) = ResultStore(str(tmp_path / "results")).runs()
+    spec = tmp_path / "spec.yaml"
+    request = Request(spec=spec, results=str(tmp_path / "results"), resume=begun.run_id, skip_preflight=True)
+    with pytest.raises(UsageError, match="it is a stress run: go on with `pullbench stress`"):
+        run(Prepared(request))
+
+
+def test_the_warm_up_is_in_no_step(tmp_path: Path) -> None:
+    outcome = run(prepare(tmp_path, warmup=2, stress=UP_ALONE))
+    frame = ResultStore(str(tmp_path / "results")).frame("trials", outcome.run_id)
+    assert frame["warmup"].tolist() == [True, True] + [False] * 6
+    assert frame["step"].isna().tolist() == [True, True] + [False] * 6
+    assert sum(step["pulls"] for step in outcome.document["stress"]["steps"]) == 12
+
+
+def test_a_rate_is_offered_step_by_step(tmp_path: Path) -> None:
+    ramp = {"ramp": "rate", "steps": [100, 200], "trial_s": 0.02, "hold": 0, "down": [], "in_flight": 4}
+    outcome = run(prepare(tmp_path, stress=ramp))
+    frame = ResultStore(str(tmp_path / "results")).frame("trials", outcome.run_id)
+    assert frame["offered_rate"].tolist() == [100] * 3 + [200] * 3
+    assert set(frame["load_mode"]) == {"open"}
+    assert set(frame["concurrency"]) == {4}
+    assert frame["pulls"].tolist() == [2] * 3 + [4] * 3
+    assert [cell["offered_rate"] for cell in outcome.document["cells"]] == [100, 200]
+
+
+def test_the_stored_spec_says_what_was_done_where_the_file_left_it_to_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX)))
+    prepared = Prepared(Request(spec=path, results=str(tmp_path / "results"), kind="stress"))
+    stored, _ = prepared.session.begin(facts_for(prepared.session.spec))
+    assert json.loads(stored.spec)["stress"]["steps"] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_a_setting_too_many_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX | {"auth": ["persisted", "per-pull"]})))
+    with pytest.raises(UsageError, match=r"spec.yaml: matrix.auth: a stress test ramps one setting"):
+        Prepared(Request(spec=path, kind="stress"))
+
+
+class Screen:
+    """A console that keeps what is printed."""
+
+    is_terminal = False
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def print(self, text: object, **_: object) -> None:
+        self.lines.append(str(text))
+
+
+def test_the_shell_is_told_the_ramp_and_its_most_before_it_begins(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path)
+    stored, plan = prepared.session.begin(prepared.facts())
+    assert stress_line(plan) == ("up 1, 2, hold 2, down 1; at most 12 trials, 24 pulls, 48.2 kB, 48 manifest requests")
+    screen = Screen()
+    StressProgress(screen).planned(stored, plan, 0)  # type: ignore[arg-type]
+    assert screen.lines == [f"run {stored.run_id}: {stress_line(plan)}"]
+
+
+def test_a_results_table_has_a_row_a_step(tmp_path: Path) -> None:
+    outcome = run(prepare(tmp_path, script(OK, "server_error"), stress=UP_ALONE))
+    table = result_table(outcome.document)
+    assert isinstance(table, Fitting)
+    assert table.table.row_count == 2
+    assert result_table({"stress": {"steps": []}, "cells": []}) is None
+    assert result_table({"cells": []}) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [
+        ((None, None, None), []),
+        (("rate", "0.5,2", 0), ["stress.ramp=rate", "stress.steps=[0.5, 2]", "stress.hold=0"]),
+        ((None, "1, 2,4", None), ["stress.steps=[1, 2, 4]"]),
+    ],
+)
+def test_the_commands_options_are_changes_to_the_spec(
+    options: tuple[str | None, str | None, int | None], made: list[str]
+) -> None:
+    assert assignments(*options) == made
+
+
+def test_loads_that_are_no_numbers_are_refused_by_the_options_name() -> None:
+    with pytest.raises(UsageError, match=r"--steps 1,x: write the loads like 1,2,4,8,16"):
+        assignments(None, "1,x", None)
+
+
+def test_the_plan_tells_what_a_stress_test_comes_to_or_why_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX, stress=STRESS)))
+    show_plan(path, sets=[], offline=True, as_json=True)
+    assert json.loads(capsys.readouterr().out)["stress"]["manifest_requests"] == 2 * 26
+    show_plan(path, sets=["matrix.auth=[persisted, per-pull]"], offline=True, as_json=True)
+    assert json.loads(capsys.readouterr().out)["stress"]["refused"].startswith("matrix.auth: a stress test ramps one")
+    show_plan(path, sets=[], offline=True, as_json=False)
+    assert "up 1, 2, hold 2, down 1; at most 13 trials, 26 pulls, size not known" in capsys.readouterr().out
