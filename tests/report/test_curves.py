@@ -8,7 +8,7 @@ import pytest
 
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import concurrency_sections
-from pullbench.report.run.curves import Curve, curve_of, curves, law_says, plain_curves, says, undecided
+from pullbench.report.run.curves import Curve, curve_of, curves, json_curves, law_says, says, undecided
 from pullbench.stats.scaling import scaling
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import Recipe
@@ -53,7 +53,7 @@ def test_a_trial_with_a_failure_is_in_no_rate(full: StoredRun, found: list[Curve
     broken = full.trials["succeeded"] < full.trials["pulls"]
     assert broken.any()
     fast = full.trials.assign(wall_s=full.trials["wall_s"].where(~broken, 1e-6))
-    assert plain_curves(curves(dataclasses.replace(full, trials=fast))) == plain_curves(found)
+    assert json_curves(curves(dataclasses.replace(full, trials=fast))) == json_curves(found)
 
 
 def test_a_concurrency_that_always_fails_is_left_out_and_said_so(make) -> None:
@@ -161,4 +161,4 @@ def test_the_json_of_a_curve_has_no_nan(found: list[Curve]) -> None:
             return [each for value in part.values() for each in values(value)]
         return [each for value in part for each in values(value)] if isinstance(part, list | tuple) else [part]
 
-    assert not [value for value in values(plain_curves(found)) if isinstance(value, float) and math.isnan(value)]
+    assert not [value for value in values(json_curves(found)) if isinstance(value, float) and math.isnan(value)]

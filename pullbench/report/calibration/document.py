@@ -4,8 +4,7 @@ from typing import Any
 
 from pullbench.report.calibration.calibration import Calibration, Row, calibration, verdict
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import StoredRun
+from pullbench.report.core.stored import StoredRun, json_records
 from pullbench.report.run.verdicts import Headline, headline
 from pullbench.stats.slo import Verdict
 
@@ -23,7 +22,7 @@ def calibration_part(stored: StoredRun) -> dict[str, Any]:
     said = calibration_headline(stored, found)
     return {
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
-        "cells": plain_records(table),
+        "cells": json_records(table),
         "comparisons": [],
         "claims": [],
         "stability": [],

@@ -9,7 +9,7 @@ from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.break_even import named
 from pullbench.report.run.curves import Curve, at_once, curve_of, says, undecided
-from pullbench.report.run.fastest import contenders
+from pullbench.report.run.verdicts import contenders
 from pullbench.stats.break_even import Payback
 
 MOST_CHECKS = 3

@@ -10,8 +10,7 @@ import pandas as pd
 
 from pullbench.model.route import DIRECT
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.objective_words import pulls_to_prove
-from pullbench.report.run.objectives import score
+from pullbench.report.run.objectives import pulls_to_prove, score
 from pullbench.stats.compare import Verdict
 from pullbench.stats.slo import Verdict as Scored
 

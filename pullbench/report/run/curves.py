@@ -74,7 +74,7 @@ def curve_of(found: Sequence[Curve], cell: Mapping[str, Any]) -> Curve | None:
     return next((curve for curve in found if all(cell[name] == curve.factors[name] for name in OTHERS)), None)
 
 
-def plain_curves(found: Sequence[Curve]) -> list[dict[str, Any]]:
+def json_curves(found: Sequence[Curve]) -> list[dict[str, Any]]:
     """The curves as JSON values: the factors, and `stats.scaling`'s fields; None for what is not known."""
     return [
         {

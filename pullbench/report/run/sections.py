@@ -9,21 +9,27 @@ from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.render.html import Column, Html, Row, clipped, join, marked, paragraph, shortened, table, tag
-from pullbench.report.run import busy, objective_words
+from pullbench.report.run import busy
 from pullbench.report.run.advice import Advice
 from pullbench.report.run.claims import only_loopback
-from pullbench.report.run.fastest import contenders
-from pullbench.report.run.objectives import whole_run
-from pullbench.report.run.verdicts import contrast_sentence, headline
+from pullbench.report.run.objectives import (
+    VERDICT_WORDS,
+    evidence_text,
+    measured_text,
+    objective_title,
+    target_text,
+    whole_run,
+)
+from pullbench.report.run.verdicts import contenders, contrast_sentence, headline
 
 MOST_CELLS = 400
 MOST_OF_A_NAME = 120
 """Characters of a run's name or label that stand in a page's head."""
 PILLS = {
-    "met": ("good", objective_words.VERDICTS["met"]),
+    "met": ("good", VERDICT_WORDS["met"]),
     "partly": ("warn", "met in part"),
-    "missed": ("bad", objective_words.VERDICTS["missed"]),
-    "not_shown": ("open", objective_words.VERDICTS["not_shown"]),
+    "missed": ("bad", VERDICT_WORDS["missed"]),
+    "not_shown": ("open", VERDICT_WORDS["not_shown"]),
     "failed": ("bad", "failed"),
     "faster": ("good", "faster"),
     "slower": ("warn", "slower"),
@@ -93,13 +99,13 @@ def scorecard(scores: pd.DataFrame) -> Html:
             "li",
             tag(
                 "div",
-                tag("span", objective_words.title(row["name"]), class_="name"),
+                tag("span", objective_title(row["name"]), class_="name"),
                 pill(row["verdict"]),
                 class_="top",
             ),
-            tag("div", objective_words.measured(row), class_="value"),
-            tag("div", objective_words.asked(row["name"], row["target"]), class_="target"),
-            tag("p", objective_words.behind(row)),
+            tag("div", measured_text(row), class_="value"),
+            tag("div", target_text(row["name"], row["target"]), class_="target"),
+            tag("p", evidence_text(row)),
             class_=f"card {PILLS[row['verdict']][0]}",
         )
         for row in whole_run(scores)

@@ -3,8 +3,7 @@
 from typing import Any
 
 from pullbench.report.core import tables
-from pullbench.report.core.json_values import plain, plain_records, plain_row
-from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
 from pullbench.report.run.verdicts import headline
 from pullbench.report.stress import words as stress_words
 from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_step, step_scores, stressed
@@ -27,7 +26,7 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
         "comparisons": [],
         "claims": [],
         "stability": [],
-        "slo": [plain_row(row) for row in scores],
+        "slo": [json_row(row) for row in scores],
         "stress": {
             "ramp": found.stress.ramp,
             "end": None if found.end is None else found.end.value,
@@ -41,14 +40,14 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
             "recovered": stress_words.recovered(found),
             "recovery": None if found.recovery is None else _recovery(found.recovery),
             "judged_load": None if judged is None else judged["load"],
-            "steps": plain_records(found.steps),
+            "steps": json_records(found.steps),
         },
     }
 
 
 def _cell(found: Stressed, stored: StoredRun, row: dict[str, Any]) -> dict[str, Any]:
     mine = of_step(stored, int(row["step"]))
-    cell = plain_row(tables.cell(mine.pulls, mine.trials))
+    cell = json_row(tables.cell(mine.pulls, mine.trials))
     return cell | {"offered_rate": row["load"] if found.stress.ramp == "rate" else None}
 
 
@@ -56,7 +55,7 @@ def _recovery(seen: Recovery) -> dict[str, Any]:
     beside = seen.beside
     return {
         "held_at": seen.held_at,
-        "after_s": plain(seen.after_s),
+        "after_s": json_value(seen.after_s),
         "load": seen.load,
         "ratio": None if beside is None else beside.ratio,
         "low": None if beside is None else beside.low,

@@ -7,7 +7,8 @@ from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec_stress import RampKind
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run import busy, objective_words
+from pullbench.report.run import busy
+from pullbench.report.run.objectives import OBJECTIVE_NAMES, measured_text, target_text
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.stress.steps import Recovery, Stressed, step_scores
 from pullbench.stats.compare import MARGIN, Verdict
@@ -115,13 +116,13 @@ def bracket(found: Stressed) -> str:
 def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
     """How many objectives a step missed, and which, with what was measured and asked."""
     told = [
-        f"{objective_words.NAMES[entry['name']]} {objective_words.measured(entry)} where "
-        f"{objective_words.asked(entry['name'], entry['target'])} is asked"
+        f"{OBJECTIVE_NAMES[entry['name']]} {measured_text(entry)} where "
+        f"{target_text(entry['name'], entry['target'])} is asked"
         for entry in step_scores(stored, int(row["step"]))
         if entry["verdict"] == "missed"
     ]
     verb = "is" if len(told) == 1 else "are"
-    return f"{numbers.count(len(told), 'objective')} {verb} missed: {objective_words.listed(told)}"
+    return f"{numbers.count(len(told), 'objective')} {verb} missed: {numbers.listed(told)}"
 
 
 def _title(found: Stressed) -> tuple[str, str]:
@@ -153,7 +154,7 @@ def _held(found: Stressed, stored: StoredRun) -> str:
     )
     for entry in step_scores(stored, int(row["step"])):
         if entry["name"] == "success_rate" and entry["verdict"] == "not_shown":
-            said += f"; {objective_words.asked('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
+            said += f"; {target_text('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
     return f"{said}."
 
 
@@ -215,5 +216,5 @@ def outcome(row: Mapping[str, Any]) -> str:
     """What a step says of the objectives: `held`, `missed: mean pull time`."""
     if row["rate_limited"]:
         return f"rate limited ({numbers.count(int(row['rate_limited']), 'answer')} of 429)"
-    names = objective_words.listed([objective_words.NAMES[name] for name in row["missed"]])
+    names = numbers.listed([OBJECTIVE_NAMES[name] for name in row["missed"]])
     return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"

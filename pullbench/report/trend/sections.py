@@ -5,9 +5,8 @@ from typing import Any
 
 from pullbench.report.compare.differences import Difference
 from pullbench.report.core import numbers
-from pullbench.report.core.stored import records
+from pullbench.report.core.stored import json_records, records
 from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table, tag
-from pullbench.report.run.documents import plain_records
 from pullbench.report.run.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.trend.trend import Trend
@@ -145,10 +144,10 @@ def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
         "report": report,
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
         "settings": found.settings,
-        "runs": plain_records(found.runs),
+        "runs": json_records(found.runs),
         "steps": [
             row | {"changes": [f"{entry.kind}: {entry.what}" for entry in found.changes.get(row["run_id"], [])]}
-            for row in plain_records(found.steps)
+            for row in json_records(found.steps)
         ],
         "vantage": found.vantage,
         "elsewhere": dict(found.elsewhere),
