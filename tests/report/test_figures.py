@@ -15,11 +15,9 @@ from pullbench.report.core.stored import StoredRun, rows_of
 from pullbench.report.figures import axes
 from pullbench.report.figures.waterfall import waterfall
 from pullbench.report.render.html import Html
-from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.curves import curves
-from pullbench.report.run.places import places
-from pullbench.report.run.spread import spreads
-from pullbench.report.run.waterfall import waterfalls
+from pullbench.report.run.concurrency import curves
+from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.pulls import spreads, waterfalls
 from tests.report.synthetic import Recipe
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -20,7 +20,7 @@ from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.sizes import format_bytes
 from pullbench.report.core import numbers
-from pullbench.report.run import busy
+from pullbench.report.core.client_limit import limit_notice
 from pullbench.report.run.objectives import VERDICT_WORDS, evidence_text, measured_text, objective_title, target_text
 
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
@@ -222,7 +222,7 @@ def print_verdict(console: Console, document: dict[str, Any]) -> None:
     soft = not console.is_terminal
     console.print(plain(document["headline"]["title"]), style="bold")
     console.print(plain(document["headline"]["sentence"]), soft_wrap=soft)
-    if document["kind"] != "stress" and (line := busy.notice(document["cells"])) is not None:
+    if document["kind"] != "stress" and (line := limit_notice(document["cells"])) is not None:
         console.print(plain(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()

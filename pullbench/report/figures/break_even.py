@@ -14,7 +14,7 @@ from pullbench.report.core.tables import varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import MUTED, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.break_even import named
+from pullbench.report.run.break_even import setting_name
 
 MOST_PANELS = 4
 _DIRECT, _CACHE = 1, 0
@@ -27,7 +27,7 @@ def break_even(table: pd.DataFrame) -> Html:
     if known.empty:
         return Html()
     shown, factors = known.head(MOST_PANELS), varying(known)
-    rows = [(named(row, factors), row) for row in records(shown)]
+    rows = [(setting_name(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
     caption += " Where the lines cross the cache has paid; band: the 95% interval of that."

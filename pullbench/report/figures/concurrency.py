@@ -14,7 +14,7 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import GRID, MUTED, PAPER, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.curves import Curve, curve_of
+from pullbench.report.run.concurrency import Curve, curve_of
 
 MOST_LINES = 6
 MOST_ENGINES = 4

@@ -8,7 +8,7 @@ from pullbench.report.core import numbers
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.spread import Spread
+from pullbench.report.run.pulls import Spread
 
 _LOG_FROM = 6
 _DASHES = ("-", (0, (5.0, 1.5)), (0, (1.5, 1.0)), (0, (6.0, 1.5, 1.5, 1.5)))

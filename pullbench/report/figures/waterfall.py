@@ -11,7 +11,7 @@ from pullbench.report.core.stored import records
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, INK, MUTED, SERIES, Sheet, bare, drawn, legend
 from pullbench.report.render.html import Html, join, shortened
-from pullbench.report.run.waterfall import MedianPull
+from pullbench.report.run.pulls import MedianPull
 
 MOST_ROWS = 32
 PHASES: tuple[tuple[str, str, int | None], ...] = (

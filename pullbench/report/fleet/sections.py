@@ -7,11 +7,11 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import fleet
 from pullbench.report.fleet.words import said
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.run import busy
 from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import judged
 from pullbench.stats.compare import Verdict
@@ -115,7 +115,7 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
         words = f"start spread over {numbers.seconds(row['late_s'])}"
         title = "the last node began so long after the common start: its machine was busy, or told too late"
         notes.append(tag("span", words, class_="pill warn", title=title))
-    if busy.is_busy(row):
+    if is_limited(row):
         words = f"machine {min(row['client_busy'], 1):.0%} busy"
         title = "a machine that plays several nodes had no CPU time left: real nodes may be faster"
         notes.append(tag("span", words, class_="pill warn", title=title))

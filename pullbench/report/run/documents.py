@@ -13,14 +13,12 @@ from pullbench.report.fleet import fleet
 from pullbench.report.run.advice import advice
 from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
-from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.curves import curves, json_curves
+from pullbench.report.run.concurrency import curves, json_curves
+from pullbench.report.run.contrasts import contrasts, places
 from pullbench.report.run.objectives import objectives, whole_run
-from pullbench.report.run.places import places
-from pullbench.report.run.spread import spreads
+from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
-from pullbench.report.run.waterfall import waterfalls
 from pullbench.report.stress.document import stress_part
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.render.html import Column, Html, Row, clipped, join, marked, paragraph, shortened, table, tag
-from pullbench.report.run import busy
 from pullbench.report.run.advice import Advice
 from pullbench.report.run.claims import only_loopback
 from pullbench.report.run.objectives import (
@@ -196,9 +196,9 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
         words = f"mirror not shown {row['proxy_cache']}"
         title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
         notes.append(tag("span", words, class_="pill open", title=title))
-    if busy.is_busy(row):
-        words = f"{busy.kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
-        notes.append(tag("span", words, class_="pill warn", title=busy.REMEDIES[busy.kind(row)]))
+    if is_limited(row):
+        words = f"{limit_kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
+        notes.append(tag("span", words, class_="pill warn", title=LIMIT_REMEDIES[limit_kind(row)]))
     return notes
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pullbench.report.core import numbers
+from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind, limit_says
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CellRows, Rows, by_block, label, trials_over_time, varying
-from pullbench.report.run import busy
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
@@ -31,7 +31,7 @@ REMEDIES = {
     "wide": "set `repetitions` to the number that is named, or accept that small differences stay unseen",
     "late_starts": "their time counts from when they were meant to start; raise `concurrency`, the most pulls at once, where the "
     "registry keeps up, and lower `rate` where it does not: this is its limit",
-    **busy.REMEDIES,
+    **LIMIT_REMEDIES,
 }
 
 
@@ -110,8 +110,8 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
             f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
-    if busy.is_busy(cell):
-        yield _row(name, busy.kind(cell), cell["client_busy"], int(cell["pulls"]), busy.says(cell))
+    if is_limited(cell):
+        yield _row(name, limit_kind(cell), cell["client_busy"], int(cell["pulls"]), limit_says(cell))
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from pullbench.model.capability import CAPABILITIES
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import is_limited, limit_kind, limit_says
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import fleet
 from pullbench.report.fleet import words as fleet_words
-from pullbench.report.run import busy
 from pullbench.report.run.contrasts import wall_blocks
 from pullbench.report.run.objectives import (
     OBJECTIVE_NAMES,
@@ -285,9 +285,9 @@ def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
     if cell["proxy_other"]:
         trials = numbers.count(int(cell["proxy_other"]), "trial")
         said += f"; the mirror was not {cell['proxy_cache']} in {trials} that should have found it so"
-    if busy.is_busy(cell):
-        said += f"; {busy.says(cell)}, so the registry may be faster than that"
-    elif held_back := sum(busy.is_busy(row) and busy.kind(row) == "client_busy" for row in records(chosen)):
+    if is_limited(cell):
+        said += f"; {limit_says(cell)}, so the registry may be faster than that"
+    elif held_back := sum(is_limited(row) and limit_kind(row) == "client_busy" for row in records(chosen)):
         may = "another setting" if held_back == 1 else f"{held_back} other settings"
         said += f"; {may} may be faster than {'it looks' if held_back == 1 else 'they look'}, for there the client was at its limit"
     return said

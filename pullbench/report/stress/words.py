@@ -6,8 +6,8 @@ from typing import Any
 from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec_stress import RampKind
 from pullbench.report.core import numbers
+from pullbench.report.core.client_limit import is_limited, of_its_ceiling
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run import busy
 from pullbench.report.run.objectives import OBJECTIVE_NAMES, measured_text, target_text
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.stress.steps import Recovery, Stressed, step_scores
@@ -172,7 +172,7 @@ def _why(found: Stressed, stored: StoredRun) -> str:
     """Why it ended before an objective was missed or the top was reached."""
     if found.end is EndReason.CLIENT:
         row = records(found.up.tail(1))[0]
-        where = f"At {load(found.stress.ramp, row['load'])} this client was {busy.of_its_ceiling(row)}"
+        where = f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}"
         return f"{where}, so the ramp stopped; {_CLIENT}."
     if found.end is EndReason.RATE_LIMITED:
         row = records(found.steps.tail(1))[0]
@@ -208,7 +208,7 @@ def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
         f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
         f"{rate(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
     )
-    near = f"; this client was {busy.of_its_ceiling(row)}" if busy.is_busy(row) else ""
+    near = f"; this client was {of_its_ceiling(row)}" if is_limited(row) else ""
     return f"{said}; {outcome(row)}{near}"
 
 
