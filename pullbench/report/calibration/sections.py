@@ -4,9 +4,9 @@ from pullbench.report.calibration import words
 from pullbench.report.calibration.calibration import Calibration
 from pullbench.report.calibration.document import calibration_headline, machine, plain_row_of
 from pullbench.report.core import numbers
+from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, table, tag
-from pullbench.report.run.sections import PILLS, pill
 from pullbench.stats.slo import Verdict
 
 _HINTS = {

@@ -8,11 +8,11 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited
+from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import fleet
 from pullbench.report.fleet.words import said
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import judged
 from pullbench.stats.compare import Verdict
 

@@ -17,6 +17,7 @@ from pullbench.report.run.concurrency import at_once
 from pullbench.stats.break_even import BreakEven, Payback, break_even
 from pullbench.stats.summary import MIN_BLOCKS
 
+MOST_ROWS = 24
 HELD = [name for name in FACTORS if name not in ("proxy", "proxy_cache")]
 COLUMNS = [
     *(*HELD[:2], "proxy", *HELD[2:]),
@@ -112,9 +113,6 @@ def _says(found: BreakEven) -> str:
 
 def _listed(names: list[str], last: str) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
-
-
-MOST_ROWS = 24
 
 
 def payback(found: pd.DataFrame) -> Html:

@@ -16,6 +16,7 @@ from pullbench.report.render.html import Column, Html, Row, join, paragraph, tab
 from pullbench.stats.scaling import Cost, Law, Level, NoLaw, Scaling, scaling
 from pullbench.stats.summary import MIN_BLOCKS
 
+MOST_CURVES = 24
 OTHERS = [name for name in FACTORS if name != "concurrency"]
 _NEAR = 1.25
 """A peak up to so many times the highest concurrency measured leaves nothing to look for beyond it."""
@@ -206,9 +207,6 @@ def _client_limit(curve: Curve) -> str:
 
 def at_once(concurrency: int) -> str:
     return "one at a time" if concurrency == 1 else f"{concurrency} at once"
-
-
-MOST_CURVES = 24
 
 
 def recommendations(found: Sequence[Curve]) -> Html:

@@ -1,8 +1,8 @@
-"""What one value of a factor does beside another, all else equal: regions, proxies, platforms, engines, concurrency.
+"""What one value of a factor does compared with another, all else equal: regions, proxies, platforms, engines, concurrency.
 
 Two cells are compared where they differ in one factor alone. Their blocks are pairs, for a block runs both within
 minutes. Where several such pairs answer one question (a proxy at each concurrency), a block's value is the geometric
-mean over them, so the question has one answer with one interval.
+mean over them, so the question has one answer with one interval. `places` compares registries and ways at a glance.
 """
 
 import math
@@ -18,6 +18,11 @@ from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, by_block, latency_s
 from pullbench.stats.compare import MARGIN, Blocks, Verdict, compare_paired
 
+_WAY = ("registry", "proxy", "proxy_cache")
+PLACE_COLUMNS = [
+    *("engine", "registry", "region", "proxy", "proxy_cache", "way"),
+    *("median_s", "of_least", "settings", "pulls", "succeeded"),
+]
 WITHIN: dict[str, tuple[str, ...]] = {
     "registry": ("engine", "proxy"),
     "proxy": ("engine", "registry"),
@@ -186,13 +191,6 @@ def _pooled(
 def _mean(values: Sequence[float]) -> float:
     """The geometric mean; NaN without values."""
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
-
-
-_WAY = ("registry", "proxy", "proxy_cache")
-PLACE_COLUMNS = [
-    *("engine", "registry", "region", "proxy", "proxy_cache", "way"),
-    *("median_s", "of_least", "settings", "pulls", "succeeded"),
-]
 
 
 def places(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The service's objectives against what was measured: over the whole run, and for each cell."""
+"""The service's objectives against what was measured, over the whole run and for each cell; and in words for console and report."""
 
 import functools
 import math
@@ -14,6 +14,19 @@ from pullbench.report.core.tables import CELL_KEY, CellRows, Rows, by_block, lab
 from pullbench.stats import slo
 from pullbench.stats.slo import Score
 
+OBJECTIVE_NAMES = {
+    "success_rate": "success rate",
+    "mean_pull_s": "mean pull time",
+    "p99_api_s": "99th percentile of API answers",
+    "consecutive_failures": "failures in a row",
+}
+VERDICT_WORDS = {"met": "met", "missed": "missed", "not_shown": "not proven"}
+"""The verdicts of the JSON as people read them."""
+API_ANSWERS_TO_PROVE = math.ceil(math.log(0.025) / math.log(0.99))
+"""From so many values on a 99th percentile has an upper 95% bound."""
+_Z95 = 1.959964
+_SEEN = {"mean_pull_s": "successful pull", "p99_api_s": "API answer"}
+"""What an objective is computed from, where it is not every pull."""
 ALL = "all"
 COLUMNS = ["name", "scope", "target", "measured", "low", "high", "verdict", "n"]
 API_KINDS = ("token", "manifest")
@@ -111,21 +124,6 @@ _SCORERS: Mapping[str, tuple[Callable[[StoredRun], CellRows], _Scorer]] = {
     "consecutive_failures": (_pulls, _consecutive_failures),
 }
 """By objective: the rows that it is reckoned from, and how."""
-
-
-OBJECTIVE_NAMES = {
-    "success_rate": "success rate",
-    "mean_pull_s": "mean pull time",
-    "p99_api_s": "99th percentile of API answers",
-    "consecutive_failures": "failures in a row",
-}
-VERDICT_WORDS = {"met": "met", "missed": "missed", "not_shown": "not proven"}
-"""The verdicts of the JSON as people read them."""
-API_ANSWERS_TO_PROVE = math.ceil(math.log(0.025) / math.log(0.99))
-"""From so many values on a 99th percentile has an upper 95% bound."""
-_Z95 = 1.959964
-_SEEN = {"mean_pull_s": "successful pull", "p99_api_s": "API answer"}
-"""What an objective is reckoned from, where it is not every pull."""
 
 
 def objective_title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""How the pulls of a setting are spread: which share of them took how long at most."""
+"""Single pulls of a setting: how their times are spread, and what happened inside the median one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, best, in_cell, label, latency_s, setting, varying
 
+STEP_COLUMNS = [
+    *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
+    *("extract_s", "extract_start_s", "reused", "error_code"),
+]
 MOST_POINTS = 120
 MOST_SETTINGS = 6
 LEAST_PULLS = 5
@@ -64,12 +68,6 @@ def _spread_of(name: str, times: pd.Series) -> Spread:
     n = len(ordered)
     at = np.arange(n) if n <= MOST_POINTS else np.unique(np.linspace(0, n - 1, MOST_POINTS).round().astype(int))
     return Spread(name=name, n=n, times_s=ordered[at], shares=(at + 1) / n)
-
-
-STEP_COLUMNS = [
-    *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
-    *("extract_s", "extract_start_s", "reused", "error_code"),
-]
 
 
 def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:

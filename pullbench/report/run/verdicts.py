@@ -1,4 +1,7 @@
-"""What the numbers say, in sentences for a person: honest where they say nothing."""
+"""The verdict over a run in sentences: which setting is fastest, by how much, how sure that is, and whether the objectives are met.
+
+Fastest means one thing in headline, tables and console: the least time per image, a trial's wall time by its pulls.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +28,10 @@ from pullbench.report.run.objectives import (
 )
 from pullbench.stats.compare import Comparison, Verdict, compare_paired
 from pullbench.stats.summary import MIN_BLOCKS
+
+ENOUGH_BLOCKS = 5
+_HELD = ("engine_kind", "platform", "cache")
+"""What contenders have in common: another value of these is other work, not a faster way to the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +189,6 @@ def _named(factor: str, value: object) -> str:
     if factor != "concurrency":
         return str(value)
     return "one at a time" if value == 1 else f"{value} at once"
-
-
-ENOUGH_BLOCKS = 5
-_HELD = ("engine_kind", "platform", "cache")
-"""What contenders have in common: another value of these is other work, not a faster way to the same."""
 
 
 def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:

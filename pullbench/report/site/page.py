@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pullbench.report.core import numbers
+from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, shortened, table, tag
 from pullbench.report.render.page import css
-from pullbench.report.run.sections import PILLS, pill
 
 if TYPE_CHECKING:
     from pullbench.report.site.entries import Entry

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from pullbench.report.core import numbers
+from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.run.sections import PILLS, pill, scorecard
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
 from pullbench.report.stress import words as stress_words

@@ -5,9 +5,9 @@ from typing import Any
 
 from pullbench.report.compare.differences import Difference
 from pullbench.report.core import numbers
+from pullbench.report.core.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import json_records, records
 from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table, tag
-from pullbench.report.run.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.trend.trend import Trend
 from pullbench.stats.steps import MIN_RUNS
