@@ -13,7 +13,7 @@ from pullbench.model.calibration import KEY
 from pullbench.report import figures
 from pullbench.report.calibration import sections as calibration_sections
 from pullbench.report.calibration import words as calibration_words
-from pullbench.report.calibration.calibration import calibration
+from pullbench.report.calibration.judgement import calibration
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.render.render import CALIBRATION_NOTEBOOK, check_parameters
 from pullbench.report.run.documents import document_of

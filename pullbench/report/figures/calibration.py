@@ -5,8 +5,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pullbench.report.calibration import words
-from pullbench.report.calibration.calibration import Calibration
-from pullbench.report.calibration.document import plain_row_of
+from pullbench.report.calibration.judgement import Calibration, plain_row_of
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GOOD, INK, MUTED, PAPER, Sheet, bare, drawn
 from pullbench.report.render.html import Html

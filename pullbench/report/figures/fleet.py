@@ -7,7 +7,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import Sheet, bare, drawn, legend, series_style
-from pullbench.report.fleet import fleet
+from pullbench.report.fleet.times import arrivals
 from pullbench.report.render.html import Html
 
 MOST_LINES = 6
@@ -17,9 +17,7 @@ def spread(stored: StoredRun, cells: pd.DataFrame) -> Html:
     """The share of nodes that have the image by the time since the common start: a line a cell."""
     shown = records(cells.head(MOST_LINES))
     factors = [name for name in tables.varying(cells) if name != "concurrency"] if len(cells) else []
-    lines = [
-        (tables.label(row, factors) or str(row["proxy"]), fleet.arrivals(stored, row), row["nodes"]) for row in shown
-    ]
+    lines = [(tables.label(row, factors) or str(row["proxy"]), arrivals(stored, row), row["nodes"]) for row in shown]
     lines = [line for line in lines if line[1]]
     if not lines:
         return Html()
