@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from pullbench.report import figures
 from pullbench.report.compare import sections as comparison_sections
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
 from pullbench.report.compare.verdict import comparison_document, headline, warnings
 from pullbench.report.core.stored import StoredRun
+from pullbench.report.figures import forest
 from tests.report.conftest import Make
 from tests.report.synthetic import STARTED_AT, Recipe
 
@@ -121,7 +121,7 @@ def test_runs_without_a_common_setting_say_so(make: Make, before: StoredRun) -> 
     found = compare_runs(before, make(replace(LATER, engines=("docker",))))
 
     assert headline(found).title == "Nothing to compare"
-    assert figures.ratios(found.cells) == ""
+    assert forest.ratios(found.cells) == ""
     assert "no setting in common" in comparison_sections.side_by_side(found)
 
 
@@ -166,7 +166,7 @@ def test_a_hostile_name_stays_text(make: Make) -> None:
 
 
 def test_the_picture_tells_in_words_what_it_shows(slower: RunsCompared) -> None:
-    drawn = figures.ratios(slower.cells)
+    drawn = forest.ratios(slower.cells)
 
     assert "2 proven slower and 0 faster of 2 settings" in drawn
     assert "<desc" in drawn

@@ -13,8 +13,8 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
-from pullbench.report import figures
 from pullbench.report.core.stored import StoredRun, read_run
+from pullbench.report.figures import pulls
 from pullbench.report.fleet import sections as fleet_sections
 from pullbench.report.fleet import times
 from pullbench.report.render.render import FLEET_NOTEBOOK, RUN_NOTEBOOK, check_parameters
@@ -191,14 +191,14 @@ def test_the_page_says_it_in_words_and_escapes_what_machines_call_themselves() -
     workers = fleet_sections.nodes(run, times.nodes(run))
     assert "<b>node</b>" not in workers and "&lt;b&gt;node" in workers
     assert "−2.00 ms" in workers
-    assert figures.spread(run, cells).count("<svg role") == 2
+    assert pulls.spread(run, cells).count("<svg role") == 2
 
 
 def test_a_run_that_measured_nothing_has_a_page_too() -> None:
     run = stored({})
     cells = times.cells(run)
     assert "Nothing was measured" in fleet_sections.header(run, cells)
-    assert figures.spread(run, cells) == fleet_sections.cells(cells) == ""
+    assert pulls.spread(run, cells) == fleet_sections.cells(cells) == ""
     assert fleet_sections.nodes(run, times.nodes(run)) == ""
     assert fleet_sections.comparisons(times.comparisons(run)) == ""
 

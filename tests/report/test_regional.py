@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.report import figures
 from pullbench.report.core import tables
+from pullbench.report.figures import forest
 from pullbench.report.regional import runs, sections
 from pullbench.report.regional.runs import RegionalRuns, read_regional, regional_document
 from pullbench.report.render.render import REGIONAL_NOTEBOOK, check_parameters
@@ -150,14 +150,14 @@ def test_the_matrix_has_a_row_a_vantage_and_a_column_a_registry_with_the_shortes
 
 
 def test_the_figure_has_a_mark_for_each_way(both: RegionalRuns) -> None:
-    assert "Dots with intervals, 4 rows" in figures.regions(runs.cells(both))
+    assert "Dots with intervals, 4 rows" in forest.regions(runs.cells(both))
 
 
 def test_where_no_vantage_measured_anything_the_page_still_stands() -> None:
     found = make({}, missing="nowhere")
     cells = runs.cells(found)
     assert "No pull succeeded anywhere" in sections.header(found, cells)
-    assert sections.matrices(cells) == figures.regions(cells) == sections.clocks(found, runs.clocks(found)) == ""
+    assert sections.matrices(cells) == forest.regions(cells) == sections.clocks(found, runs.clocks(found)) == ""
 
 
 def test_the_document_has_every_vantage_its_clock_and_plain_numbers(both: RegionalRuns) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.report import figures
 from pullbench.report.core import tables
 from pullbench.report.core.stored import read_run
+from pullbench.report.figures import over_time
 from pullbench.report.trend import sections as trend_sections
 from pullbench.report.trend.changes import Trend, headline, quarter, trend_document, trend_of
 from pullbench.store.dataset import ResultStore
@@ -105,7 +105,7 @@ def test_a_run_of_other_settings_is_left_out_and_named(tmp_path: Path) -> None:
     assert found.left_out == ["run-00", "run-01"]
     assert found.runs["run_id"].tolist() == ["newest"]
     assert "2 runs of this name lack a setting of the newest run" in trend_sections.header(found)
-    assert figures.trend(found.runs, found.steps) == ""
+    assert over_time.trend(found.runs, found.steps) == ""
 
 
 def test_a_newest_run_in_which_everything_failed_shows_nothing_rather_than_a_number(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_picture_and_the_document_tell_the_same_step(found: Trend) -> None:
 
     assert document["steps"][0]["run_id"] == "run-07"
     assert document["steps"][0]["changes"] == ["environment: kernel"]
-    assert f"{document['steps'][0]['ratio']:.2f}×" in figures.trend(found.runs, found.steps)
+    assert f"{document['steps'][0]['ratio']:.2f}×" in over_time.trend(found.runs, found.steps)
     assert len(document["runs"]) == 12
     assert "run-07" in trend_sections.steps(found)
     assert trend_sections.runs(found).count("<tr") == 13
@@ -151,4 +151,4 @@ def test_the_picture_and_the_document_tell_the_same_step(found: Trend) -> None:
 )
 def test_the_axis_has_times_days_or_quarters_as_the_runs_lie(found: Trend, apart: timedelta, words: str) -> None:
     runs = found.runs.head(3).assign(started_at=[STARTED_AT + number * apart for number in range(3)])
-    assert f">{words}<" in figures.trend(runs, found.steps.iloc[:0])
+    assert f">{words}<" in over_time.trend(runs, found.steps.iloc[:0])
