@@ -11,8 +11,7 @@ from pydantic import Field
 
 from pullbench.app.compare import compare
 from pullbench.errors import IncompleteError, PullbenchError
-from pullbench.report.compare.document import comparison_document
-from pullbench.report.compare.words import headline, warnings
+from pullbench.report.compare.verdict import comparison_document, headline, warnings
 from tasks.events import Notices
 from tasks.report import render_report
 from tasks.stored_artifacts import StoredArtifacts

@@ -11,7 +11,7 @@ from prefect.states import Completed, Failed
 from pullbench.app.page_calls import PageCall, SiteCall
 from pullbench.app.publish import publish
 from pullbench.errors import PullbenchError
-from pullbench.report.site.site import Site
+from pullbench.report.site.build import Site
 from tasks.report import build_reports_site, render_report
 from tasks.stored_artifacts import StoredArtifacts, publish_summary
 

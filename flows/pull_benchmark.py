@@ -23,7 +23,7 @@ from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.spec import Overrides
-from pullbench.report.compare.words import headline
+from pullbench.report.compare.verdict import headline
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore
 from tasks.artifacts import Artifacts

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from pullbench.app.page_calls import PageCall, SiteCall
-from pullbench.report.site.site import Site
+from pullbench.report.site.build import Site
 
 
 @task(task_run_name="{call}", retries=0, cache_policy=NO_CACHE, persist_result=False)

@@ -8,7 +8,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.run.markdown import comparison_summary, escape_markdown
-from pullbench.report.site.site import Site
+from pullbench.report.site.build import Site
 from tasks.artifacts import Artifacts
 
 _MOST_RUNS = 100

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Protocol
 
-from pullbench.report.compare.comparison import RunsCompared
+from pullbench.report.compare.runs import RunsCompared
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
-from pullbench.report.site.site import Site, build_site
+from pullbench.report.site.build import Site, build_site
 from pullbench.store.dataset import ResultStore
 
 

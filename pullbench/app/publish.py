@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pullbench.app.page_calls import PageCall, ReportCall, SiteCall, TrendReportCall
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.render.render import check_out_dir
-from pullbench.report.site.site import Site, stale_trends, without_report
+from pullbench.report.site.build import Site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 
 

@@ -1,6 +1,6 @@
 """A finished run beside its baseline, where one is set."""
 
-from pullbench.report.compare.comparison import RunsCompared, compare_runs
+from pullbench.report.compare.runs import RunsCompared, compare_runs
 from pullbench.report.core.stored import read_run
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore

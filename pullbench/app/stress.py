@@ -14,7 +14,7 @@ from pullbench.model.record import Run, TrialResult
 from pullbench.model.stress_plan import Ramp, ramp_of, stage_trials, warm_up_trials
 from pullbench.report.core.stored import read_run, records
 from pullbench.report.stress.steps import step_results, steps
-from pullbench.report.stress.words import step_line
+from pullbench.report.stress.verdict import step_line
 
 if TYPE_CHECKING:
     from pullbench.app.run import Progress, Steps

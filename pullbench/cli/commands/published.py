@@ -8,7 +8,7 @@ from pullbench.app.page_calls import PageCall, SiteCall
 from pullbench.app.publish import publish as publish_reports
 from pullbench.cli.terminal.safe_text import plain, tell
 from pullbench.errors import IncompleteError
-from pullbench.report.site.site import Site
+from pullbench.report.site.build import Site
 
 
 class DirectSteps:

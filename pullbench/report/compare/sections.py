@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.report.compare import words as comparison_words
-from pullbench.report.compare.comparison import ALIKE, RunsCompared
+from pullbench.report.compare import verdict as comparison_words
+from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import StoredRun, records

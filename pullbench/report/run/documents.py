@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.finding import Finding, Status, findings_document
-from pullbench.report.calibration.document import calibration_part
+from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
 from pullbench.report.core.stored import RunStore, StoredRun, json_records, json_row, read_run
-from pullbench.report.fleet import fleet
+from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.advice import advice
 from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
@@ -19,7 +19,7 @@ from pullbench.report.run.objectives import objectives, whole_run
 from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
-from pullbench.report.stress.document import stress_part
+from pullbench.report.stress.verdict import stress_part
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
         "errors": json_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
         **_part(stored),
-        **({"fleet": json_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
+        **({"fleet": json_records(fleet_times.cells(stored))} if run.kind == "fleet" else {}),
     }
 
 

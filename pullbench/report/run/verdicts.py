@@ -13,8 +13,7 @@ from pullbench.model.capability import CAPABILITIES
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, limit_kind, limit_says
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.fleet import fleet
-from pullbench.report.fleet import words as fleet_words
+from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.contrasts import wall_blocks
 from pullbench.report.run.objectives import (
     OBJECTIVE_NAMES,
@@ -55,7 +54,7 @@ def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> He
     else:
         judged = _objectives(scores)
         of_nodes = stored.run.kind == "fleet"
-        how_fast = fleet_words.said(fleet.cells(stored)) if of_nodes else fastest_sentence(stored, table)
+        how_fast = fleet_times.summary(fleet_times.cells(stored)) if of_nodes else fastest_sentence(stored, table)
         found = replace(judged, sentence=f"{how_fast.removesuffix('.')}; {judged.sentence}.")
     return _so_far(found, len(stored.trials), stored.run.trials_planned)
 
