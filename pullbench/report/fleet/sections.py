@@ -46,7 +46,7 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
         tag(
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
-            tag("p", summary(cells)),
+            *(tag("p", f"{clause}.") for clause in summary(cells)),
             tag("p", f"{verdict.title}.") if verdict is not None else "",
             class_=f"verdict {kind}",
         ),

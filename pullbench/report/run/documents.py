@@ -63,7 +63,7 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
     said = headline(stored, table, scores)
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "cells": json_records(table),
         **_choices(stored, table, unsure),
         "comparisons": json_records(differences),

@@ -44,7 +44,7 @@ def headline(found: Stressed, stored: StoredRun) -> Headline:
         return nothing_measured(stored, found.steps, found.steps)
     status, title = _title(found)
     sentences = [_held(found, stored), _broke(found, stored), _why(found, stored), knee(found), recovery(found)]
-    return Headline(status=status, title=title, sentence=" ".join(filter(None, sentences)))
+    return Headline(status=status, title=title, clauses=tuple(filter(None, sentences)))
 
 
 def judgement(found: Stressed) -> str:
@@ -234,7 +234,7 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
     said = headline(found, stored)
     scores = [] if judged is None else step_scores(stored, int(judged["step"]))
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "cells": [_cell(found, stored, row) for row in records(found.up)],
         "comparisons": [],
         "claims": [],
