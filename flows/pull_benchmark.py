@@ -17,12 +17,12 @@ from pullbench.app.calls import PreflightCall, ReportCall, TrialBatch
 from pullbench.app.failure_streak import StreakMeter
 from pullbench.app.regression import beside_baseline
 from pullbench.app.run import Outcome, Prepared, Progress, Request, conduct
-from pullbench.cli.terminal.safe_text import printable
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.spec import Overrides
+from pullbench.model.text import printable
 from pullbench.report.compare.words import headline
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore

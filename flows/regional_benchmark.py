@@ -13,10 +13,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from pullbench.app.regional import RegionalOutcome, RegionalRequest, conduct_regional
-from pullbench.cli.terminal.safe_text import printable
 from pullbench.engines.clock import SystemClock
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.model.spec import Overrides
+from pullbench.model.text import printable
 from pullbench.serving.vantages import PrefectVantages
 from tasks.artifacts import Artifacts
 

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from pullbench.model.plan import Plan, is_pushed
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import Spec
+from pullbench.model.text import format_bytes
 
 
 def setup_lines(plan: Plan, spec: Spec) -> list[str]:
