@@ -1,10 +1,9 @@
 """What the Prefect UI shows of runs: artifacts. Registry-sourced text is escaped for Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collections.abc import Mapping
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_link_artifact,

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pullbench.app.regional import Vantage, RegionalOutcome, RegionalRequest, FlowRunState, conduct_regional
+from pullbench.app.regional import FlowRunState, RegionalOutcome, RegionalRequest, Vantage, conduct_regional
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.spec import Overrides
 from pullbench.store.dataset import ResultStore
@@ -22,7 +22,10 @@ from tests.report import synthetic
 from tests.report.synthetic import Recipe
 
 _IDS = itertools.count(1)
-RUNNING, WAITING = FlowRunState(started=True, ended=False, state="RUNNING"), FlowRunState(started=False, ended=False, state="SCHEDULED")
+RUNNING, WAITING = (
+    FlowRunState(started=True, ended=False, state="RUNNING"),
+    FlowRunState(started=False, ended=False, state="SCHEDULED"),
+)
 COMPLETED = FlowRunState(started=True, ended=True, state="COMPLETED", message="complete")
 
 
