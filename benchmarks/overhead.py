@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.scorecard import Goal, Line
 from pullbench.app.run import Prepared, Request
 from pullbench.bench.specfile import as_yaml
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial

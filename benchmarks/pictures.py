@@ -19,8 +19,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import as_yaml, load_spec
+from pullbench.lab.embedded import FAR, World
 from pullbench.lab.link import LinkShape
-from pullbench.lab.world import FAR, World
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
 from pullbench.report.site.site import build_site
 from pullbench.store.dataset import ResultStore

@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 
 from pullbench.app.regional import RegionalOutcome, RegionalRequest, conduct_regional
 from pullbench.cli.terminal.safe_text import printable
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.errors import IncompleteError, PullbenchError
 from pullbench.model.spec import Overrides
 from pullbench.serving.vantages import PrefectVantages

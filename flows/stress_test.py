@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 
 from flows.pull_benchmark import measure
 from pullbench.app.run import Prepared, Request
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.model.spec import StressOverrides
 from pullbench.serving.secrets import prefect_secret
 
 

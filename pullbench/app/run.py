@@ -24,8 +24,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.plan import Plan, Trial, unknown_image
 from pullbench.model.record import Run, RunKind, TrialResult
-from pullbench.model.spec import Overrides
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.model.spec import Overrides, StressOverrides
 from pullbench.report.render.render import check_out_dir
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore

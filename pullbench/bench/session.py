@@ -21,9 +21,8 @@ from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
 from pullbench.bench.untold import without_secrets
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.base import Engine, PullRequest
+from pullbench.engines.base import Clock, Engine, PullRequest, SystemClock
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import Clock, SystemClock
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError, UsageError
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import EngineFacts, Facts
@@ -34,8 +33,7 @@ from pullbench.model.stress_plan import plan_stress
 from pullbench.preflight.runner import preflight
 from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore, new_run_id
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import PushedImages
+from pullbench.store.ledger import Ledger, PushedImages
 
 
 class Session:

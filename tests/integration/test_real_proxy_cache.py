@@ -12,7 +12,7 @@ from benchmarks.debian_images import BuiltImage, push, small_image
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.lab.registry import Registry
 from pullbench.model.platform import Platform
 from pullbench.model.record import TrialResult
