@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pullbench.app.run import judgement, refuse_secrets
 from pullbench.bench.specfile import load_spec
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.errors import IncompleteError
 from pullbench.model.spec import Overrides
 from pullbench.report.regional.regional import read_regional, regional_document

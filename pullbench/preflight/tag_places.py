@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from pullbench.daemon.quick import answers_quickly
+from pullbench.daemon.local import answers_quickly
 from pullbench.errors import PullbenchError
 from pullbench.model.image_config import parse_instant
 from pullbench.model.manifest import Index

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from pullbench.errors import NO_WAY_THERE, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import route_of
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.model.routes import route_of
 from pullbench.model.text import clean
 from pullbench.preflight import docker_names, kept
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned

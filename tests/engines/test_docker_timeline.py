@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullbench.engines.base import PullRequest
-from pullbench.engines.docker.events import PullTimeline, short_id, union_s
-from pullbench.engines.docker.outcome import Attempt, Claims, chains, image_chain, outcome
+from pullbench.engines.docker.timeline import (
+    Attempt,
+    Claims,
+    PullTimeline,
+    chains,
+    image_chain,
+    outcome,
+    short_id,
+    union_s,
+)
 from pullbench.errors import ErrorCode
 from tests.engines.docker_world import CONFIG_BYTES, A, B, C, layer_events, manifest, pull_request
 

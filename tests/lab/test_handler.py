@@ -1,6 +1,6 @@
 import pytest
 
-from pullbench.lab.ranges import Unsatisfiable, requested_range
+from pullbench.lab.handler import Unsatisfiable, requested_range
 
 
 @pytest.mark.parametrize(

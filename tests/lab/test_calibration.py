@@ -1,6 +1,6 @@
 """What a calibration's lines are drawn to be, and what their processes are told."""
 
-from pullbench.lab.truths import draw_lines, link_part, server_part
+from pullbench.lab.calibration import draw_lines, link_part, server_part
 from pullbench.model.calibration import Counted, Line, Reference, Truth
 
 

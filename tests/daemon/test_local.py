@@ -3,12 +3,13 @@
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pullbench.daemon.docker_settings import DEFAULT_FILE, flags_of, read_settings
+from pullbench.daemon.local import DEFAULT_FILE, answers_quickly, flags_of, read_settings
 
 
 @pytest.fixture
@@ -75,3 +76,31 @@ def test_a_daemon_that_is_not_a_process_here_keeps_its_settings(tmp_path: Path) 
     (tmp_path / "proc").mkdir()
     assert read_settings("tcp://10.0.0.7:2375") is None
     assert read_settings(f"unix://{tmp_path}/none.sock", tmp_path / "proc") is None
+
+
+def test_a_socket_that_answers_is_a_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nOK")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert answers_quickly(f"unix://{path}", within_s=20)
+        thread.join()
+
+
+def test_a_socket_that_says_nothing_one_that_is_not_there_and_a_remote_one_are_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert not answers_quickly(f"unix://{path}", within_s=0.01)
+    assert not answers_quickly(f"unix://{tmp_path}/none.sock")
+    assert not answers_quickly("tcp://192.0.2.1:2375")

@@ -1,4 +1,4 @@
-"""How the dockerd behind a socket of this machine was set up: its command line and daemon.json.
+"""The dockerd behind a socket of this machine: whether it answers, its command line, and its daemon.json.
 
 `docker info` hides the limits on downloads. They are read where the process can be seen; a daemon on another machine,
 in a VM or of another user keeps them to itself, and then they are not known.
@@ -100,3 +100,20 @@ def flags_of(arguments: Sequence[str]) -> dict[str, str]:
             alone = "true" if following.startswith("-") or not following else following
             found[flag[1]] = alone if flag[2] is None else flag[2]
     return found
+
+
+DEFAULT_WITHIN_S = 0.5
+
+
+def answers_quickly(host: str, within_s: float = DEFAULT_WITHIN_S) -> bool:
+    """GET /_ping (Engine API) at a unix:// socket; False for any other address, and for whatever goes wrong."""
+    if not host.startswith("unix://"):
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(within_s)
+            connection.connect(host.removeprefix("unix://"))
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return connection.recv(12).startswith(b"HTTP/1.")
+    except OSError:
+        return False
