@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pullbench.model.finding import Finding, Place, Status, by_place, worst
+from pullbench.model.finding import Finding, FindingGroup, Status, group_findings, worst
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import records
 from pullbench.report.figures.style import BAD, GOOD, GRID, INK, MUTED, WARN, Sheet, drawn
@@ -34,7 +34,7 @@ def panel(checks: pd.DataFrame) -> Html:
         for row in records(checks)
     ]
     names = list(dict.fromkeys(finding.check for finding in findings))
-    places = _joined(by_place(findings))
+    places = _joined(group_findings(findings))
     shown = sorted(sorted(places, key=lambda place: _GRAVITY.index(place.status))[:MOST_PLACES], key=places.index)
     bad = [
         f"{check} of {place.name} is {_WORDS[status][0]}"
@@ -57,22 +57,22 @@ def panel(checks: pd.DataFrame) -> Html:
     )
 
 
-def _joined(places: Sequence[Place]) -> list[Place]:
+def _joined(places: Sequence[FindingGroup]) -> list[FindingGroup]:
     """Local targets, which are one check each (a daemon, a file, the clock), share a column."""
     checks = {place.name: {finding.check for finding in place.findings} for place in places}
     single = [place for place in places if len(checks[place.name]) == 1]
     if len(single) < 2:
         return list(places)
-    local = Place(name="this machine", findings=tuple(finding for place in single for finding in place.findings))
+    local = FindingGroup(name="this machine", findings=tuple(finding for place in single for finding in place.findings))
     return [*(place for place in places if len(checks[place.name]) > 1), local]
 
 
-def _status(place: Place, check: str) -> Status | None:
+def _status(place: FindingGroup, check: str) -> Status | None:
     found = [finding for finding in place.findings if finding.check == check]
     return worst(found) if found else None
 
 
-def _draw(sheet: Sheet, names: list[str], places: list[Place]) -> Figure:
+def _draw(sheet: Sheet, names: list[str], places: list[FindingGroup]) -> Figure:
     figure = sheet.figure(0.45 + 0.21 * len(names))
     ax: Axes = figure.subplots()
     for y, check in enumerate(names):

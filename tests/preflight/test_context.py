@@ -6,28 +6,28 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.preflight.shared import Shared
-from pullbench.preflight.together import together
-from tests.preflight.world import spec_of, world_over
+from pullbench.preflight.context import Memo
+from pullbench.preflight.parallel import in_parallel
+from tests.preflight.contexts import context_over, spec_of
 from tests.registry.fake_registry import FakeRegistry, config_blob, index_of, manifest_of
 
 AMD64 = manifest_of(config_blob())
 
 
 def test_those_who_ask_at_once_share_one_call() -> None:
-    shared, calls, gate = Shared[str, int](), [], threading.Event()
+    shared, calls, gate = Memo[str, int](), [], threading.Event()
 
     def ask() -> int:
         calls.append(1)
         gate.wait(0.05)
         return 7
 
-    found = together([lambda: shared.get("a", ask)] * 5, at_once=5, name="test")
+    found = in_parallel([lambda: shared.get("a", ask)] * 5, limit=5, name="test")
     assert (found, len(calls)) == ([7] * 5, 1)
 
 
 def test_a_failure_is_remembered() -> None:
-    shared, calls = Shared[str, int](), []
+    shared, calls = Memo[str, int](), []
 
     def ask() -> int:
         calls.append(1)
@@ -44,13 +44,13 @@ def test_an_index_its_platforms_and_its_configs_are_asked_for_once() -> None:
     registry.put_manifest("app", "1.0", index_of(amd64=AMD64))
     registry.put_manifest("app", "x", AMD64)
     registry.put_blob("app", config_blob())
-    with world_over(registry, spec_of(images=["app:1.0"])) as world:
+    with context_over(registry, spec_of(images=["app:1.0"])) as context:
         for _ in range(3):
-            found = world.platform_image(world.routes[0], "app:1.0", "linux/amd64")
+            found = context.platform_image(context.routes[0], "app:1.0", "linux/amd64")
             assert found is not None
-            assert str(world.config(world.routes[0], "app:1.0", found.manifest.config).platform) == "linux/amd64"
-            assert world.platform_image(world.routes[0], "app:1.0", "linux/s390x") is None
-            world.head(world.routes[0], "app:1.0")
+            assert str(context.config(context.routes[0], "app:1.0", found.manifest.config).platform) == "linux/amd64"
+            assert context.platform_image(context.routes[0], "app:1.0", "linux/s390x") is None
+            context.head(context.routes[0], "app:1.0")
     assert len(registry.requests) == len(set(registry.asked)) == 4
 
 
@@ -58,9 +58,9 @@ def test_an_image_without_an_index_is_of_the_platform_that_its_config_states() -
     registry = FakeRegistry()
     registry.put_manifest("app", "x", AMD64)
     registry.put_blob("app", config_blob())
-    with world_over(registry, spec_of(images=["app:x"])) as world:
-        assert world.platform_image(world.routes[0], "app:x", "linux/amd64") is not None
-        assert world.platform_image(world.routes[0], "app:x", "linux/arm64") is None
+    with context_over(registry, spec_of(images=["app:x"])) as context:
+        assert context.platform_image(context.routes[0], "app:x", "linux/amd64") is not None
+        assert context.platform_image(context.routes[0], "app:x", "linux/arm64") is None
 
 
 def test_a_registry_without_a_way_there_is_tried_for_one_image_alone() -> None:
@@ -70,8 +70,8 @@ def test_a_registry_without_a_way_there_is_tried_for_one_image_alone() -> None:
         raise httpx.ConnectTimeout("no answer")
 
     registry.handler = refuse
-    with world_over(registry, spec_of(images=["app:1.0", "web:1.0"])) as world:
-        for image in world.spec.images:
+    with context_over(registry, spec_of(images=["app:1.0", "web:1.0"])) as context:
+        for image in context.spec.images:
             with pytest.raises(RegistryError):
-                world.head(world.routes[0], image)
+                context.head(context.routes[0], image)
     assert len(registry.requests) == 1

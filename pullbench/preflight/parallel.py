@@ -10,14 +10,14 @@ _WAKE_S = 0.2
 """The calling thread wakes this often, so that a signal is handled while the calls wait for a network."""
 
 
-def together(
+def in_parallel(
     calls: Sequence[Callable[[], Result]],
     *,
-    at_once: int,
+    limit: int,
     name: str,
     after: Sequence[Collection[int]] | None = None,
 ) -> list[Result]:
-    """Make the calls with at most `at_once` under way; their results in the order of the calls.
+    """Make the calls with at most `limit` under way; their results in the order of the calls.
 
     `after[n]` are the places of the calls that must have ended before call n starts, each smaller than n; of those that
     may start, the first in order does. The first exception of a call is raised here once all are done. An interruption is
@@ -25,7 +25,7 @@ def together(
     can take long.
     """
     queue = _Queue(calls, after or [()] * len(calls))
-    threads = [threading.Thread(target=queue.work, name=name, daemon=True) for _ in range(min(at_once, len(calls)))]
+    threads = [threading.Thread(target=queue.work, name=name, daemon=True) for _ in range(min(limit, len(calls)))]
     for thread in threads:
         thread.start()
     try:
@@ -38,7 +38,7 @@ def together(
     return queue.results()
 
 
-def within(call: Callable[[], Result], seconds: float, *, name: str) -> Result:
+def with_timeout(call: Callable[[], Result], seconds: float, *, name: str) -> Result:
     """The call's result, or its exception; TimeoutError where it does not end in time.
 
     It runs in a thread of its own, which is left behind then: a resolver cannot be interrupted.

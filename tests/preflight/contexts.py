@@ -10,7 +10,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.route import Route
 from pullbench.model.spec import Spec, read_spec
 from pullbench.preflight.check import Target
-from pullbench.preflight.world import World
+from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from tests.registry.fake_registry import ENVIRON, URL, FakeRegistry
@@ -30,20 +30,20 @@ def spec_of(url: str = URL, **changes: Any) -> Spec:
     return read_spec({**document, **changes})
 
 
-def world_over(
+def context_over(
     registry: FakeRegistry,
     spec: Spec | None = None,
     facts: Facts | None = None,
     environ: Mapping[str, str] = ENVIRON,
-) -> World:
-    """A world whose clients ask the fake registry, whatever the route."""
+) -> CheckContext:
+    """A context whose clients ask the fake registry, whatever the route."""
 
     def client(route: Route, keychain: Keychain) -> RegistryClient:
         return RegistryClient(route, keychain, transport=httpx.MockTransport(registry))
 
     known = facts or Facts(host_platform="linux/amd64", offline=True)
-    return World(spec or spec_of(), known, Keychain(environ=environ), client=client, now=lambda: NOW)
+    return CheckContext(spec or spec_of(), known, Keychain(environ=environ), client=client, now=lambda: NOW)
 
 
-def target_of(world: World, image: str | None = None, platform: str | None = None) -> Target:
-    return Target(route=world.routes[0], image=image, platform=platform)
+def target_of(context: CheckContext, image: str | None = None, platform: str | None = None) -> Target:
+    return Target(route=context.routes[0], image=image, platform=platform)

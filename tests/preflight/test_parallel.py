@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from pullbench.preflight.together import together
+from pullbench.preflight.parallel import in_parallel
 
 
 def test_results_come_in_the_order_of_the_calls() -> None:
@@ -19,7 +19,7 @@ def test_results_come_in_the_order_of_the_calls() -> None:
         second_done.set()
         return "second"
 
-    assert together([first, second], at_once=2, name="test") == ["first", "second"]
+    assert in_parallel([first, second], limit=2, name="test") == ["first", "second"]
 
 
 def test_no_more_are_under_way_than_allowed() -> None:
@@ -32,7 +32,7 @@ def test_no_more_are_under_way_than_allowed() -> None:
         with lock:
             inside[0] -= 1
 
-    together([partial(call, number) for number in range(20)], at_once=1, name="test")
+    in_parallel([partial(call, number) for number in range(20)], limit=1, name="test")
     assert most == [1]
 
 
@@ -50,7 +50,7 @@ def test_a_call_starts_once_those_it_comes_after_have_ended_and_the_others_go_on
         order.append("free")
         late.set()
 
-    together([slow, needs_slow, free], at_once=2, name="test", after=[(), (0,), ()])
+    in_parallel([slow, needs_slow, free], limit=2, name="test", after=[(), (0,), ()])
     assert order == ["free", "slow", "needs slow"]
 
 
@@ -61,13 +61,13 @@ def test_a_call_that_breaks_holds_nobody_up_who_comes_after_it() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        together([broken, partial(done.append, 1)], at_once=2, name="test", after=[(), (0,)])
+        in_parallel([broken, partial(done.append, 1)], limit=2, name="test", after=[(), (0,)])
     assert done == [1]
 
 
 def test_a_call_that_waits_for_a_later_one_is_refused() -> None:
     with pytest.raises(ValueError, match="waits for itself or for a later one"):
-        together([lambda: None], at_once=1, name="test", after=[(0,)])
+        in_parallel([lambda: None], limit=1, name="test", after=[(0,)])
 
 
 def test_a_calls_exception_is_raised_once_the_others_are_done() -> None:
@@ -77,7 +77,7 @@ def test_a_calls_exception_is_raised_once_the_others_are_done() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        together([broken, partial(done.append, 1)], at_once=1, name="test")
+        in_parallel([broken, partial(done.append, 1)], limit=1, name="test")
     assert done == [1]
 
 
@@ -89,7 +89,7 @@ def test_an_interruption_leaves_a_silent_call_behind(monkeypatch: pytest.MonkeyP
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(threading.Thread, "join", interrupted)
-        together([release.wait], at_once=1, name="left-behind")
+        in_parallel([release.wait], limit=1, name="left-behind")
     left = [thread for thread in threading.enumerate() if thread.name == "left-behind"]
     assert [thread.daemon for thread in left] == [True], "it does not hold up the interpreter's end"
     release.set()

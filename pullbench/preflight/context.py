@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, RegistryError
+from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor, Index
@@ -18,7 +18,6 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.preflight.shared import Shared
 from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, quick_client
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.resolve import image_of
@@ -28,13 +27,15 @@ _SILENCES = 2
 """One may be an image's own, such as a blob in a storage that is slow; each is waited for."""
 
 Answered = TypeVar("Answered")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def system_now() -> datetime:
     return datetime.now(UTC)
 
 
-class World:
+class CheckContext:
     """The argument of every probe; safe for threads. Close it after the last check."""
 
     def __init__(
@@ -67,11 +68,11 @@ class World:
         self._silences = Counter(
             {route.name: 1 for route in self.routes if _was_silent(facts, route.registry) and route.proxy == DIRECT}
         )
-        self._heads = Shared[tuple[str, str], ManifestHead]()
-        self._manifests = Shared[tuple[str, str], FetchedManifest]()
-        self._platform_images = Shared[tuple[str, str, str], PlatformImage | None]()
-        self._lost_blobs = Shared[tuple[str, str, str], bool]()
-        self._fetched_configs = Shared[tuple[str, str, str], ImageConfig]()
+        self._heads = Memo[tuple[str, str], ManifestHead]()
+        self._manifests = Memo[tuple[str, str], FetchedManifest]()
+        self._platform_images = Memo[tuple[str, str, str], PlatformImage | None]()
+        self._lost_blobs = Memo[tuple[str, str, str], bool]()
+        self._fetched_configs = Memo[tuple[str, str, str], ImageConfig]()
         self._configs: dict[str, ImageConfig] = {}
         self._lock = threading.Lock()
         self._closing = ExitStack()
@@ -165,6 +166,19 @@ class World:
 
         return self._fetched_configs.get((route.name, repository, descriptor.digest), ask)
 
+    def newest_creation(self, route: Route, image: str) -> datetime | None:
+        """When the youngest of an image's platforms was made, as their configs state it; None where none does."""
+        dates = list[datetime]()
+        for platform in self.platforms:
+            try:
+                found = self.platform_image(route, image, platform)
+                stated = None if found is None else self.config(route, image, found.manifest.config).created
+            except PullbenchError:
+                continue
+            if stated is not None:
+                dates.append(stated)
+        return max(dates, default=None)
+
     def _asked(self, route: Route, ask: Callable[[], Answered]) -> Answered:
         """Where no way leads to the registry, or it fell silent twice, what showed it speaks for all that is not yet asked."""
         if route.name in self._no_way:
@@ -190,3 +204,31 @@ class World:
 def _was_silent(facts: Facts, registry: str) -> bool:
     """Whether the registry was waited for in vain when the facts were gathered."""
     return any(image.registry == registry and image.error_code in SILENT for image in facts.images.values())
+
+
+class Memo(Generic[Key, Value]):
+    """One call a key, whoever asks first; those who ask meanwhile wait for it.
+
+    A failure (PullbenchError) is remembered, and raised again for whoever asks after it: a registry that does not
+    answer is waited for once.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Key, Value | PullbenchError] = {}
+        self._locks: dict[Key, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Key, ask: Callable[[], Value]) -> Value:
+        """What `ask` gave for the key, now or before."""
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._found:
+                try:
+                    self._found[key] = ask()
+                except PullbenchError as error:
+                    self._found[key] = error
+            found = self._found[key]
+        if isinstance(found, PullbenchError):
+            raise found
+        return found
