@@ -23,7 +23,7 @@ from pullbench.bench.workbench import Workbench
 from pullbench.lab.embedded import FAR, World
 from pullbench.lab.link import LinkShape
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
-from pullbench.report.site.site import build_site
+from pullbench.report.site.build import build_site
 from pullbench.store.dataset import ResultStore
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"

@@ -1,7 +1,7 @@
 """How a fleet got one image: when the first, half and the last of its nodes had it, and what the registry itself had to serve.
 
 A node has the image `queued_s + duration_s` after the common start. A node that failed never has it: it is in no time, and
-without it there is no last.
+without it there is no last. `summary` says the same in sentences.
 """
 
 import math
@@ -12,6 +12,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
+from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, latency_s
 from pullbench.stats.compare import Blocks, compare_paired
@@ -169,3 +170,36 @@ def nodes(stored: StoredRun) -> pd.DataFrame:
     grouped = counted.assign(at_s=at, failed=~ok).groupby("node", sort=False)
     made = grouped.agg(pulls=("ok", "size"), failed=("failed", "sum"), at_s=("at_s", "median")).reset_index()
     return made.sort_values("at_s", ascending=False, kind="stable", na_position="first", ignore_index=True)
+
+
+def summary(cells: pd.DataFrame) -> str:
+    """Each setting in a sentence; of more than two, the one whose last node has it first, and the one where it waits longest."""
+    rows = records(cells.sort_values("last_s", kind="stable"))
+    shown = rows if len(rows) <= 2 else [rows[0], max(rows, key=_longest)]
+    return " ".join(map(_sentence, shown))
+
+
+def _longest(row: Mapping[str, Any]) -> float:
+    return float(row["last_s"]) if numbers.known(row["last_s"]) else math.inf
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    named = route(row)
+    named = named[0].upper() + named[1:]
+    if not numbers.known(row["half_s"]):
+        return f"{named}: fewer than half of the nodes got the image."
+    last = f", the last {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else ", not all"
+    origin = (
+        f"; the registry itself served {numbers.percent(row['origin_share'])} of what the nodes got"
+        if numbers.known(row["origin_share"])
+        else ""
+    )
+    return f"{named}: half of the nodes have it after {numbers.seconds(row['half_s'])}{last}{origin}."
+
+
+def route(row: Mapping[str, Any]) -> str:
+    """A setting of a fleet by its engine, registry and proxy."""
+    by = "directly" if row["proxy"] == "direct" else f"through {row['proxy']}"
+    return f"{row['engine']} from {row['registry']} {by}" + (
+        "" if row["proxy_cache"] == "any" else f" ({row['proxy_cache']})"
+    )

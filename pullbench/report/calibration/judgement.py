@@ -1,4 +1,4 @@
-"""A calibration's run beside its truth: the measured side comes from the stored tables alone, as any report's numbers do.
+"""A calibration's run compared with its truth, and the verdict. The measured side comes from the stored tables alone, as any report's numbers do.
 
 `wait_s` is asked of small answers (manifest, config), one pull at a time: a layer's first bytes, and the answers of pulls side
 by side, also wait for the line's rate. Rates are of layers: one at a time, bytes over `transfer_s`; several pulls at once, bytes over
@@ -12,7 +12,10 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.calibration import KEY, Line, Reference, Truth
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.json_values import plain_records
 from pullbench.report.core.stored import StoredRun, measured
+from pullbench.report.run.verdicts import Headline, headline
 from pullbench.stats.calibration import (
     Agreement,
     agree_exactly,
@@ -42,7 +45,7 @@ _ORDER = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Quantity:
     """One quantity of one line: what is true, what was measured, what a client of plain sockets saw; all in `unit`."""
 
     quantity: str
@@ -62,9 +65,9 @@ class Calibration:
 
     seed: int | None
     load: float | None
-    rows: tuple[Row, ...]
+    rows: tuple[Quantity, ...]
 
-    def having(self, verdict: Verdict) -> list[Row]:
+    def having(self, verdict: Verdict) -> list[Quantity]:
         """The rows with a verdict."""
         return [row for row in self.rows if row.agreement.verdict == verdict]
 
@@ -81,7 +84,7 @@ def calibration(stored: StoredRun) -> Calibration:
     return Calibration(seed=truth.seed, load=truth.load, rows=(*rows, *_bytes(truth, transfers)))
 
 
-def _rows_of(line: Line, truth: Truth, transfers: pd.DataFrame, pulls: pd.DataFrame) -> Iterator[Row]:
+def _rows_of(line: Line, truth: Truth, transfers: pd.DataFrame, pulls: pd.DataFrame) -> Iterator[Quantity]:
     mine, seen = _of(line, transfers), truth.references.get(line.name, Reference())
     alone = mine[mine["concurrency"] == 1]
     small = alone[alone["kind"].isin(["manifest", "config"])]
@@ -109,11 +112,13 @@ def _rows_of(line: Line, truth: Truth, transfers: pd.DataFrame, pulls: pd.DataFr
         failed = _of(line, pulls)["ok"].eq(False).sum()
         layers = mine[mine["kind"] == "layer"]
         share = agree_share(int(layers["error_code"].notna().sum()), len(layers), line.fault_rate)
-        yield Row(
+        yield Quantity(
             quantity="fault rate", line=line.name, unit="share", goal=_IN_INTERVAL, column="error_code", agreement=share
         )
         counted = agree_exactly(int(failed), truth.counted[line.name].faults)
-        yield Row(quantity="failed pulls", line=line.name, unit="count", goal=_EXACT, column="ok", agreement=counted)
+        yield Quantity(
+            quantity="failed pulls", line=line.name, unit="count", goal=_EXACT, column="ok", agreement=counted
+        )
     if line.hit_rate is not None:
         yield from _hits(line, line.hit_rate, mine, truth)
 
@@ -126,9 +131,9 @@ def _time(
     truth_s: float,
     reference_s: float | None,
     by_share: bool = False,
-) -> Row:
+) -> Quantity:
     allowed = SHARE * truth_s if by_share else PHASE_S + PHASE_SHARE * truth_s
-    return Row(
+    return Quantity(
         quantity=quantity,
         line=line.name,
         unit="s",
@@ -139,14 +144,14 @@ def _time(
     )
 
 
-def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Row]:
+def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Quantity]:
     """No rate bounds such a line, so every answer's wait is of the same distribution."""
     assert line.jitter_s is not None and line.round_trip_s is not None
     middle, half_s = line.round_trip_s + line.jitter_s / 2, line.jitter_s / 2
     yield _time("jittered wait, middle", line, rows, "wait_s", middle, seen.wait_s)
     by_block = [[spread(block)] for block in _by_block(rows["wait_s"], rows)]
     found = agree_within(by_block, half_s, PHASE_S + PHASE_SHARE * half_s)
-    yield Row(
+    yield Quantity(
         quantity="jitter, spread",
         line=line.name,
         unit="s",
@@ -157,14 +162,14 @@ def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Row]:
     )
 
 
-def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iterator[Row]:
+def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iterator[Quantity]:
     layers = mine[(mine["kind"] == "layer") & mine["error_code"].isna()]
     alone, together = layers[layers["concurrency"] == 1], layers[layers["concurrency"] > 1]
     each_s = float(alone["bytes"].mean()) / rate if len(alone) else 0.0
     yield _time("transfer of a layer", line, alone, "transfer_s", each_s, None)
     assert line.round_trip_s is not None
     waiting = alone["wait_s"] / (alone["wait_s"] + alone["transfer_s"])
-    yield Row(
+    yield Quantity(
         quantity="share of waiting",
         line=line.name,
         unit="share",
@@ -178,7 +183,7 @@ def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iter
         ("rate, one at a time", each, seen.rate_bytes_per_s),
         ("rate, several at once", whole, None),
     ):
-        yield Row(
+        yield Quantity(
             quantity=quantity,
             line=line.name,
             unit="bytes/s",
@@ -196,17 +201,17 @@ def _coming_s(layers: pd.DataFrame) -> float:
     return union_s(zip(started.tolist(), (started + layers["transfer_s"]).tolist(), strict=True))
 
 
-def _hits(mirror: Line, hit_rate: float, mine: pd.DataFrame, truth: Truth) -> Iterator[Row]:
+def _hits(mirror: Line, hit_rate: float, mine: pd.DataFrame, truth: Truth) -> Iterator[Quantity]:
     layers = mine[mine["kind"] == "layer"]
     hits = int(layers["served_by"].astype(str).str.contains("x-cache=HIT", regex=False).sum())
     shared: dict[str, Any] = {"line": mirror.name, "column": "served_by"}
     share = agree_share(hits, len(layers), hit_rate)
-    yield Row(quantity="cache hit rate", unit="share", goal=_IN_INTERVAL, agreement=share, **shared)
+    yield Quantity(quantity="cache hit rate", unit="share", goal=_IN_INTERVAL, agreement=share, **shared)
     counted = agree_exactly(hits, truth.counted[mirror.name].layer_hits)
-    yield Row(quantity="cache hits", unit="count", goal=_EXACT, agreement=counted, **shared)
+    yield Quantity(quantity="cache hits", unit="count", goal=_EXACT, agreement=counted, **shared)
 
 
-def _bytes(truth: Truth, transfers: pd.DataFrame) -> Iterator[Row]:
+def _bytes(truth: Truth, transfers: pd.DataFrame) -> Iterator[Quantity]:
     layers = transfers[transfers["kind"] == "layer"]
     sums = {
         line.name: (int(_of(line, layers)["bytes"].sum()), truth.counted[line.name].layer_bytes) for line in truth.lines
@@ -215,7 +220,7 @@ def _bytes(truth: Truth, transfers: pd.DataFrame) -> Iterator[Row]:
     where = wrong[0] if wrong else f"{len(sums)} servers, each"
     counted = [sums[name] for name in wrong[:1] or sums]
     agreement = agree_exactly(sum(stored for stored, _ in counted), sum(sent for _, sent in counted))
-    yield Row(quantity="layer bytes", line=where, unit="bytes", goal=_EXACT, column="bytes", agreement=agreement)
+    yield Quantity(quantity="layer bytes", line=where, unit="bytes", goal=_EXACT, column="bytes", agreement=agreement)
 
 
 def _of(line: Line, rows: pd.DataFrame) -> pd.DataFrame:
@@ -232,3 +237,83 @@ def verdict(found: Calibration) -> Verdict:
     if found.having(Verdict.MISSED):
         return Verdict.MISSED
     return Verdict.MET if found.rows and not found.having(Verdict.NOT_SHOWN) else Verdict.NOT_SHOWN
+
+
+_NAMED_AT_MOST = 3
+_WOULD_TELL = "A quieter machine, or another run, would tell."
+_FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
+
+
+def calibration_part(stored: StoredRun) -> dict[str, Any]:
+    """Verdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
+
+    It has no objectives and no comparisons: its lines are as slow and as faulty as they were made.
+    """
+    table, found = tables.cells(stored.pulls, stored.trials), calibration(stored)
+    said = calibration_headline(stored, found)
+    return {
+        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "cells": plain_records(table),
+        "comparisons": [],
+        "claims": [],
+        "stability": [],
+        "slo": [],
+        "calibration": {
+            "seed": found.seed,
+            "verdict": str(verdict(found)),
+            "machine": machine(stored, found),
+            "rows": [plain_row_of(row) for row in found.rows],
+        },
+    }
+
+
+def machine(stored: StoredRun, found: Calibration) -> str:
+    """Where it was made, and what else ran there."""
+    cores = stored.environment.get("cores")
+    told = f"{cores} cores" if cores else "cores not known"
+    return told if found.load is None else f"{told}, load average {found.load:.1f} before it began"
+
+
+def plain_row_of(row: Quantity) -> dict[str, Any]:
+    """One row as JSON values; the measured side and its error in the row's unit."""
+    return {
+        **{name: getattr(row, name) for name in ("quantity", "line", "unit", "column")},
+        **{name: getattr(row.agreement, name) for name in _FIELDS},
+        "reference": row.reference,
+        "goal": row.goal,
+        "verdict": str(row.agreement.verdict),
+    }
+
+
+def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
+    """Whether pullbench measured what was true, in a sentence that names what it did not."""
+    if not found.rows:
+        if stored.trials.empty:
+            return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored.pulls))
+        said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
+        return Headline(status="not_shown", title="Nothing is proven", sentence=said)
+    missed, open_rows = found.having(Verdict.MISSED), found.having(Verdict.NOT_SHOWN)
+    met = f"{len(found.having(Verdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
+    if missed:
+        said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met"
+        said += f", {len(open_rows)} not proven." if open_rows else "."
+        if all(_seen_by_plain_sockets(row) for row in missed):
+            said += " Plain sockets were off by more than the goal there too, so look at the machine first."
+        return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", sentence=said)
+    if open_rows:
+        said = f"Nothing came out wrong, and {met} are met; not proven either way: {_named(open_rows)}. {_WOULD_TELL}"
+        return Headline(status="not_shown", title="No goal missed, not all proven", sentence=said)
+    said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out within what the goals allow: {met} are met."
+    return Headline(status="met", title="Every goal met", sentence=said)
+
+
+def _seen_by_plain_sockets(row: Quantity) -> bool:
+    """Whether a client of a few lines was further off than the goal allows as well: then it is the lab's error, or the machine's."""
+    allowed, seen = row.agreement.allowed, row.reference
+    return allowed is not None and seen is not None and abs(seen - row.agreement.truth) > allowed
+
+
+def _named(rows: list[Quantity]) -> str:
+    names = [f"{row.quantity} of {row.line}" for row in rows[:_NAMED_AT_MOST]]
+    more = len(rows) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

@@ -1,18 +1,37 @@
-"""The site's one page: a table of runs that can be filtered. Its script is inline, and the page's policy names its hash."""
+"""The reports site: one page that lists the runs of a results folder, with their verdicts, and a feed of them.
+
+    REPORTS/index.html     every run, the newest first; what has a report is linked
+    REPORTS/runs.json      the same for programs
+    REPORTS/feed.xml       the newest complete runs (Atom, RFC 4287)
+
+Static files: any web server or a plain folder will do. Building again is quick, and harms nothing.
+"""
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
 
+from pullbench.errors import IncompleteError
 from pullbench.report.core import numbers
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, shortened, table, tag
+from pullbench.report.render.data_files import put
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, shortened, table, tag, visible
 from pullbench.report.render.page import css
+from pullbench.report.render.render import PAGE, find_report, trend_folder
 from pullbench.report.run.sections import PILLS, pill
+from pullbench.report.site.entries import KEPT, SiteEntry, entries, kept_document
+from pullbench.store.dataset import ResultStore
 
-if TYPE_CHECKING:
-    from pullbench.report.site.entries import Entry
-
+FEED = "feed.xml"
+_SPARK_RUNS = 24
+_WIDTH, _HEIGHT = 96, 22
+_FEED_NEWEST = 50
+_ATOM = "http://www.w3.org/2005/Atom"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCRIPT = """
 const rows = [...document.querySelectorAll("tbody tr")];
 const text = document.getElementById("find"), name = document.getElementById("name");
@@ -33,11 +52,65 @@ function filter() {
 for (const field of [text, name, verdict]) field.addEventListener("input", filter);
 document.getElementById("filters").hidden = false;
 """
-_SPARK_RUNS = 24
-_WIDTH, _HEIGHT = 96, 22
+"""The page runs no other script: its policy names the hash of this one."""
 
 
-def site_page(entries: Sequence["Entry"], trends: Mapping[str, str], *, feed: str) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The page that was written, and what it tells of each run, the newest first."""
+
+    page: Path
+    entries: Sequence[SiteEntry]
+
+
+def build_site(store: ResultStore, reports: Path, *, url: str | None = None) -> Site:
+    """Write the site of all stored runs into a reports folder; `url` is where it will be served.
+
+    Raises IncompleteError where the folder cannot be written.
+    """
+    reports = reports.resolve()
+    found = entries(store, reports)
+    trends = {
+        name: f"{folder.name}/{PAGE}"
+        for name in dict.fromkeys(entry.name for entry in found)
+        if (folder := trend_folder(reports, name)).joinpath(PAGE).is_file()
+    }
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        put(reports / KEPT, (json.dumps(kept_document(found), indent=1, ensure_ascii=False) + "\n").encode())
+        put(reports / FEED, feed(found, url).encode())
+        put(reports / PAGE, site_page(found, trends, feed=FEED).encode())
+    except OSError as error:
+        raise IncompleteError(
+            f"{error.filename or reports}: the site cannot be written there: {error.strerror or error}; give another "
+            "folder with `--reports`"
+        ) from error
+    return Site(page=reports / PAGE, entries=found)
+
+
+def without_report(store: ResultStore, reports: Path) -> list[str]:
+    """The complete runs that have no report in a folder yet, the newest first."""
+    return [run.run_id for run in store.runs() if run.status == "complete" and find_report(reports, run.run_id) is None]
+
+
+def stale_trends(store: ResultStore, reports: Path) -> list[str]:
+    """The names with two complete runs or more whose trend report is not there, or lacks the newest."""
+    newest: dict[str, list[str]] = {}
+    for run in store.runs():
+        if run.status == "complete" and run.kind == "benchmark":
+            newest.setdefault(run.name, []).append(run.run_id)
+    return [name for name, run_ids in newest.items() if len(run_ids) > 1 and not _has(reports, name, run_ids[0])]
+
+
+def _has(reports: Path, name: str, run_id: str) -> bool:
+    try:
+        document = json.loads((trend_folder(reports, name) / "trend.json").read_text(encoding="utf-8"))
+        return run_id in (*(run["run_id"] for run in document["runs"]), *document["left_out"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def site_page(entries: Sequence[SiteEntry], trends: Mapping[str, str], *, feed: str) -> str:
     """The page of the runs, the newest first; `trends` has the address of each name's trend report."""
     script = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{script}'"
@@ -55,7 +128,7 @@ def site_page(entries: Sequence["Entry"], trends: Mapping[str, str], *, feed: st
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}<script>{_SCRIPT}</script></body></html>\n'
 
 
-def _header(entries: Sequence["Entry"], feed: str) -> Html:
+def _header(entries: Sequence[SiteEntry], feed: str) -> Html:
     names = len({entry.name for entry in entries})
     facts = [numbers.count(len(entries), "run"), numbers.count(names, "benchmark")]
     if entries:
@@ -68,7 +141,7 @@ def _header(entries: Sequence["Entry"], feed: str) -> Html:
     )
 
 
-def _filters(entries: Sequence["Entry"]) -> Html:
+def _filters(entries: Sequence[SiteEntry]) -> Html:
     """Shown by the script alone: without it the table is whole."""
     names = sorted({entry.name for entry in entries})
     words = sorted({_word(entry) for entry in entries})
@@ -92,7 +165,7 @@ def _trends(trends: Mapping[str, str]) -> Html:
     return tag("nav", "Trends:", tag("ul", *links), aria_label="Trends", class_="trends")
 
 
-def _runs(entries: Sequence["Entry"]) -> Html:
+def _runs(entries: Sequence[SiteEntry]) -> Html:
     if not entries:
         return paragraph("No run is stored yet: `pullbench demo` makes one.", kind="note")
     columns = [
@@ -109,7 +182,7 @@ def _runs(entries: Sequence["Entry"]) -> Html:
     return table(columns, rows, caption="Every stored run, the newest first")
 
 
-def _cells(entry: "Entry") -> list[object]:
+def _cells(entry: SiteEntry) -> list[object]:
     run = tag("code", entry.run_id)
     labels = ", ".join(f"{key}={value}" for key, value in entry.labels.items())
     return [
@@ -124,11 +197,11 @@ def _cells(entry: "Entry") -> list[object]:
     ]
 
 
-def _pill(entry: "Entry") -> Html:
+def _pill(entry: SiteEntry) -> Html:
     return pill(entry.said.verdict) if entry.status == "complete" else tag("span", entry.status, class_="pill warn")
 
 
-def _word(entry: "Entry") -> str:
+def _word(entry: SiteEntry) -> str:
     return PILLS[entry.said.verdict][1] if entry.status == "complete" else entry.status
 
 
@@ -148,3 +221,37 @@ def sparkline(line: Sequence[float]) -> Html:
         f'<polyline points="{path}" fill="none" stroke="var(--pb-series-1)" stroke-width="1.5"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="var(--pb-series-1)"/></svg>'
     )
+
+
+def feed(entries: Sequence[SiteEntry], url: str | None) -> str:
+    """The newest runs that are over, as Atom. Links are below `url`, or relative to the feed where there is none."""
+    over = [entry for entry in entries if entry.finished_at is not None][:_FEED_NEWEST]
+    root = ElementTree.Element("feed", xmlns=_ATOM)
+    base = "" if url is None else f"{url.rstrip('/')}/"
+    _add(root, "title", "pullbench runs")
+    _add(root, "id", url or "urn:pullbench:runs")
+    _add(root, "updated", _instant(max((entry.finished_at or entry.started_at for entry in over), default=_EPOCH)))
+    ElementTree.SubElement(root, "link", rel="self", href=f"{base}feed.xml")
+    ElementTree.SubElement(root, "link", rel="alternate", type="text/html", href=f"{base}index.html")
+    author = ElementTree.SubElement(root, "author")
+    _add(author, "name", "pullbench")
+    for entry in over:
+        made = ElementTree.SubElement(root, "entry")
+        _add(made, "title", f"{entry.name}: {entry.title}")
+        _add(made, "id", f"urn:pullbench:run:{entry.run_id}")
+        _add(made, "published", _instant(entry.started_at))
+        _add(made, "updated", _instant(entry.finished_at or entry.started_at))
+        link = f"{base}{entry.report or 'index.html'}"
+        ElementTree.SubElement(made, "link", rel="alternate", type="text/html", href=link)
+        _add(made, "summary", entry.sentence)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _add(parent: ElementTree.Element, name: str, text: str) -> None:
+    # Control characters are no XML, whatever a name holds.
+    ElementTree.SubElement(parent, name).text = visible(text)
+
+
+def _instant(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

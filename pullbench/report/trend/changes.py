@@ -19,10 +19,13 @@ import pandas as pd
 from pullbench.errors import UsageError
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
-from pullbench.report.compare.differences import Difference, differences
-from pullbench.report.core.stored import measured, without_tables
+from pullbench.report.compare.runs import Difference, differences
+from pullbench.report.core import numbers
+from pullbench.report.core.json_values import plain_records
+from pullbench.report.core.stored import measured, records, without_tables
 from pullbench.report.core.tables import latency_s
-from pullbench.stats.steps import SIGNIFICANCE, History, steps
+from pullbench.report.run.verdicts import Headline
+from pullbench.stats.steps import MIN_RUNS, SIGNIFICANCE, History, steps
 from pullbench.stats.summary import median_estimate
 from pullbench.store.dataset import ResultStore
 
@@ -36,7 +39,7 @@ _Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Level:
+class _RunLevel:
     value: float
     low: float | None
     high: float | None
@@ -97,7 +100,7 @@ class _MeasuredRun:
         """A setting's median, as `tables.cells` has it."""
         return median_estimate([[value] for value in self.medians[key].values()]).value or math.nan
 
-    def level(self, keys: Iterable[_Key]) -> _Level | None:
+    def level(self, keys: Iterable[_Key]) -> _RunLevel | None:
         """The level over some settings, from the blocks that have all of them; None without such a block."""
         blocks = [self.medians[key] for key in sorted(keys)]
         shared = set.intersection(*(set(entry) for entry in blocks))
@@ -105,7 +108,7 @@ class _MeasuredRun:
         found = median_estimate(pooled)
         if found.value is None:
             return None
-        return _Level(value=found.value, low=found.low, high=found.high, blocks=len(pooled))
+        return _RunLevel(value=found.value, low=found.low, high=found.high, blocks=len(pooled))
 
 
 def _measured_run(store: ResultStore, run: Run) -> _MeasuredRun:
@@ -149,7 +152,7 @@ def _trend(name: str, found: Sequence[_MeasuredRun], elsewhere: Mapping[str, int
     )
 
 
-def _run_row(entry: _MeasuredRun, level: _Level, history: History, at: int) -> dict[str, Any]:
+def _run_row(entry: _MeasuredRun, level: _RunLevel, history: History, at: int) -> dict[str, Any]:
     run = entry.run
     return {
         "run_id": run.run_id,
@@ -195,3 +198,52 @@ def _setting(key: _Key, keys: Iterable[_Key]) -> str:
 def quarter(instant: datetime) -> str:
     """`2026 Q4`."""
     return f"{instant.year} Q{(instant.month + 2) // 3}"
+
+
+def headline(found: Trend) -> Headline:
+    """Where the benchmark stands: its last level, and the last step. `status` is that step's verdict, or no_difference."""
+    if found.runs.empty:
+        said = "No run has a block in which every setting of the newest run succeeded."
+        return Headline(status="inconclusive", title="Nothing to show", sentence=said)
+    last = records(found.runs.tail(1))[0]
+    now = (
+        f"{numbers.count(len(found.runs), 'run')} over {numbers.count(found.settings, 'setting')}; the newest, "
+        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.{_elsewhere(found)}"
+    )
+    if len(found.runs) < 2 * MIN_RUNS:
+        few = f"{now} A step needs {MIN_RUNS} runs on each side to be shown."
+        return Headline(status="too_few_samples", title="Too few runs to tell a step", sentence=few)
+    whole = found.steps[found.steps["setting"] == ""]
+    if whole.empty:
+        return Headline(status="no_difference", title="Steady: no step is shown", sentence=now)
+    step = records(whole.tail(1))[0]
+    title = f"{step['verdict'].capitalize()} since {step['started_at']:%d %B %Y}: {numbers.ratio(step['ratio'])}"
+    change = f"{numbers.seconds(step['before_s'])} → {numbers.seconds(step['after_s'])}"
+    return Headline(status=step["verdict"], title=title, sentence=f"{change} from run {step['run_id']} on. {now}")
+
+
+def _elsewhere(found: Trend) -> str:
+    """Which vantages have runs of the name too: their levels are other places', and in no line with these."""
+    if not found.elsewhere:
+        return ""
+    others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
+    return f" All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."
+
+
+def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
+    """What `trend --json` prints; null for what is not known."""
+    said = headline(found)
+    return {
+        "name": found.name,
+        "report": report,
+        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "settings": found.settings,
+        "runs": plain_records(found.runs),
+        "steps": [
+            row | {"changes": [f"{entry.kind}: {entry.what}" for entry in found.changes.get(row["run_id"], [])]}
+            for row in plain_records(found.steps)
+        ],
+        "vantage": found.vantage,
+        "elsewhere": dict(found.elsewhere),
+        "left_out": list(found.left_out),
+    }

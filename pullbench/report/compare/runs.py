@@ -1,10 +1,12 @@
-"""Two runs side by side, cell by cell on equal coordinates: what got slower, what got faster, what fails more.
+"""Two runs compared: what is not the same in them (read before any ratio), then cell by cell on equal coordinates what got slower,
+what got faster, what fails more.
 
 Times are compared between runs, so unpaired (Welch); successes by Fisher's exact test (Journal of the Royal Statistical
 Society 85, 1922), which takes pulls to be independent where failures cluster: a proven rise is an upper bound of how sure
 one can be. Either family is corrected by Holm over the cells that the runs have in common.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +16,116 @@ import numpy as np
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report.compare.differences import Difference, differences, other_machine
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CellRows, by_block, cells
 from pullbench.stats.compare import Blocks, Comparison, Verdict, compare_unpaired, holm
 from pullbench.stats.summary import CONFIDENCE
+
+_ASKED_ELSEWHERE = frozenset({"name", "labels", "budget"})
+"""Keys of a spec that do not change what is measured; name and labels are told as what the runs are."""
+_MACHINE = ("architecture", "cpu", "cores", "memory_bytes")
+_MEMORY_SLACK = 0.05
+"""Two machines of one kind report a little less or more memory, as their kernels reserve it."""
+_VARIES_BY_ITSELF = frozenset({"client_ceiling_bytes_per_s", "client_ceiling_by_sink_bytes_per_s", "clock_offset"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not the same. `kind` is run, spec, images, engines, machine or environment."""
+
+    kind: str
+    what: str
+    baseline: Any
+    candidate: Any
+
+
+def differences(baseline: StoredRun, candidate: StoredRun) -> list[Difference]:
+    """Everything that differs but name, labels and times, what weighs most first; empty where nothing does."""
+    return [
+        *_of("run", _standing(baseline), _standing(candidate)),
+        *_of("images", _digests(baseline), _digests(candidate)),
+        *_machines(baseline.environment, candidate.environment),
+        *_of("engines", _engines(baseline), _engines(candidate)),
+        *_of("spec", _spec(baseline), _spec(candidate)),
+        *_of("environment", _rest(baseline.environment), _rest(candidate.environment)),
+    ]
+
+
+def other_machine(found: list[Difference]) -> bool:
+    """Whether the runs were made from different vantages or kinds of machine, so that a ratio may be theirs."""
+    return any(entry.kind == "machine" or (entry.kind, entry.what) == ("run", "vantage") for entry in found)
+
+
+def _standing(stored: StoredRun) -> dict[str, Any]:
+    run = stored.run
+    return {"name": run.name, "kind": run.kind, "vantage": run.vantage, "status": run.status}
+
+
+def _digests(stored: StoredRun) -> dict[str, Any]:
+    """What each image's name stood for, by registry and platform."""
+    found = json.loads(stored.run.facts or "{}").get("images", [])
+    return {
+        f"{entry['image']} {platform} at {entry['registry']}": image["digest"]
+        for entry in found
+        for platform, image in entry["platforms"].items()
+    }
+
+
+def _engines(stored: StoredRun) -> dict[str, Any]:
+    found = json.loads(stored.run.facts or "{}").get("engines", [])
+    return {entry["name"]: f"{entry['kind']} {entry.get('version') or ''}".strip() for entry in found}
+
+
+def _spec(stored: StoredRun) -> dict[str, Any]:
+    asked = {key: value for key, value in stored.spec.items() if key not in _ASKED_ELSEWHERE}
+    return dict(_flat(_named(asked)))
+
+
+def _named(value: Any) -> Any:
+    """Lists of named entries (registries, proxies, engines) as mappings, so that one more does not shift the rest."""
+    if isinstance(value, Mapping):
+        return {str(key): _named(entry) for key, entry in value.items()}
+    if isinstance(value, list) and value and all(isinstance(entry, Mapping) and "name" in entry for entry in value):
+        return {str(entry["name"]): _named({key: entry[key] for key in entry if key != "name"}) for entry in value}
+    return value
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, entry in value.items():
+        if isinstance(entry, Mapping) and entry:
+            yield from _flat(entry, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", entry
+
+
+def _machines(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Iterator[Difference]:
+    for name in _MACHINE:
+        before, after = baseline.get(name), candidate.get(name)
+        if not _same_part(name, before, after):
+            yield Difference(kind="machine", what=name, baseline=before, candidate=after)
+
+
+def _same_part(name: str, before: Any, after: Any) -> bool:
+    if name == "memory_bytes" and before and after:
+        return bool(abs(after - before) <= _MEMORY_SLACK * max(before, after))
+    return bool(before == after)
+
+
+def _rest(environment: Mapping[str, Any]) -> dict[str, Any]:
+    left = {
+        key: value
+        for key, value in environment.items()
+        if key not in (*_MACHINE, *_VARIES_BY_ITSELF, "engines")  # engines are told from the facts
+    }
+    return dict(_flat(left))
+
+
+def _of(kind: str, baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Iterator[Difference]:
+    for what in dict.fromkeys((*baseline, *candidate)):
+        before, after = baseline.get(what), candidate.get(what)
+        if before != after:
+            yield Difference(kind=kind, what=what, baseline=before, candidate=after)
+
 
 COLUMNS = [
     *(*FACTORS, "region", "engine_kind"),

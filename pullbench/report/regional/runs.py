@@ -13,11 +13,11 @@ import pandas as pd
 
 from pullbench.model.clock_offset import ClockOffset, between
 from pullbench.model.plan import FACTORS
-from pullbench.report.compare.differences import Difference, differences
+from pullbench.report.compare.runs import Difference, differences
 from pullbench.report.core import tables
+from pullbench.report.core.json_values import plain_records
 from pullbench.report.core.stored import StoredRun, read_run, records
 from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.documents import plain_records
 from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import Asked, Regional, RegionalRecords
 

@@ -1,12 +1,13 @@
-"""What a comparison of two runs says, in sentences."""
+"""What a comparison of two runs says, in sentences and as a document."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pullbench.report.compare.comparison import FAILS_LESS, FAILS_MORE, RunsCompared
+from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.stored import records
+from pullbench.report.core.json_values import plain, plain_records
+from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import setting
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.compare import Comparison, Verdict
@@ -123,3 +124,35 @@ def _of_settings(number: int, total: int) -> str:
 
 def _first(frame: Any) -> dict[str, Any]:
     return records(frame.head(1))[0]
+
+
+def comparison_document(found: RunsCompared, report: str | None = None) -> dict[str, Any]:
+    """The document of design's `compare --json`; null for what is not known. `report` is where the HTML is, if any."""
+    said = headline(found)
+    whole = {name: plain(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")}
+    return {
+        "baseline": _run(found.baseline),
+        "candidate": _run(found.candidate),
+        "report": report,
+        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "other_machine": found.other_machine,
+        "differences": [
+            {"kind": entry.kind, "what": entry.what, "baseline": entry.baseline, "candidate": entry.candidate}
+            for entry in found.differences
+        ],
+        "whole": whole | {"cells": found.whole_cells},
+        "cells": plain_records(found.cells),
+        "only_in": {side: [dict(cell) for cell in cells] for side, cells in found.only_in.items()},
+    }
+
+
+def _run(stored: StoredRun) -> dict[str, Any]:
+    run = stored.run
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "labels": dict(run.labels),
+        "vantage": run.vantage,
+        "started_at": run.started_at.isoformat(),
+        "status": run.status,
+    }

@@ -1,15 +1,17 @@
-"""A stress test in sentences: how far it held, where it broke, where more brings nothing, how it recovered."""
+"""What a stress test says, in sentences and as a document: the highest load that held, where it broke, the knee, the recovery."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec import RampKind
-from pullbench.report.core import numbers
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.json_values import plain, plain_records, plain_row
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import busy, objective_words
 from pullbench.report.run.verdicts import Headline
-from pullbench.report.stress.steps import Recovery, Stressed, step_scores
+from pullbench.report.run.verdicts import headline as nothing_measured
+from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_step, step_scores, stressed
 from pullbench.stats.compare import MARGIN, Verdict
 
 PHASES = {"up": "up", "hold": "hold", "down": "down"}
@@ -37,7 +39,9 @@ def rate_range(low: float | None, high: float | None) -> str:
 
 
 def headline(found: Stressed, stored: StoredRun) -> Headline:
-    """The verdict over a stress test of which some step was measured."""
+    """The verdict over a stress test; that of any run where no step was measured."""
+    if found.steps.empty:
+        return nothing_measured(stored, found.steps, found.steps)
     status, title = _title(found)
     sentences = [_held(found, stored), _broke(found, stored), _why(found, stored), knee(found), recovery(found)]
     return Headline(status=status, title=title, sentence=" ".join(filter(None, sentences)))
@@ -217,3 +221,57 @@ def outcome(row: Mapping[str, Any]) -> str:
         return f"rate limited ({numbers.count(int(row['rate_limited']), 'answer')} of 429)"
     names = objective_words.listed([objective_words.NAMES[name] for name in row["missed"]])
     return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"
+
+
+def stress_part(stored: StoredRun) -> dict[str, Any]:
+    """Verdict, cells, objectives and `stress` of a stress test.
+
+    `cells` has a row a load of the way up; `slo` are the objectives at the highest load that held (`stress.judged_load`),
+    or of the first step where none did.
+    """
+    found = stressed(stored)
+    judged = judged_step(found)
+    said = headline(found, stored)
+    scores = [] if judged is None else step_scores(stored, int(judged["step"]))
+    return {
+        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "cells": [_cell(found, stored, row) for row in records(found.up)],
+        "comparisons": [],
+        "claims": [],
+        "stability": [],
+        "slo": [plain_row(row) for row in scores],
+        "stress": {
+            "ramp": found.stress.ramp,
+            "end": None if found.end is None else found.end.value,
+            "stopped": stored.run.stopped,
+            "held": found.held,
+            "broke": found.broke,
+            "knee": found.knee,
+            "knee_low": found.knee_low,
+            "knee_high": found.knee_high,
+            "first_step_missed": first_step_missed(found),
+            "recovered": recovered(found),
+            "recovery": None if found.recovery is None else _recovery(found.recovery),
+            "judged_load": None if judged is None else judged["load"],
+            "steps": plain_records(found.steps),
+        },
+    }
+
+
+def _cell(found: Stressed, stored: StoredRun, row: dict[str, Any]) -> dict[str, Any]:
+    mine = of_step(stored, int(row["step"]))
+    cell = plain_row(tables.cell(mine.pulls, mine.trials))
+    return cell | {"offered_rate": row["load"] if found.stress.ramp == "rate" else None}
+
+
+def _recovery(seen: Recovery) -> dict[str, Any]:
+    beside = seen.beside
+    return {
+        "held_at": seen.held_at,
+        "after_s": plain(seen.after_s),
+        "load": seen.load,
+        "ratio": None if beside is None else beside.ratio,
+        "low": None if beside is None else beside.low,
+        "high": None if beside is None else beside.high,
+        "verdict": None if beside is None else beside.verdict.value,
+    }
