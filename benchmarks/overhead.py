@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.scorecard import Goal, Line
 from pullbench.app.run import Prepared, Request
 from pullbench.bench.specfile import as_yaml
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
@@ -72,7 +72,7 @@ def lines(rounds: int) -> list[Line]:
     said: list[str] = []
     prefect = PrefectStart(said.append)
     prefect.wait()
-    with World.start() as world, tempfile.TemporaryDirectory() as folder:
+    with EmbeddedLab.start() as world, tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.yaml"
         spec.write_text(as_yaml(world.spec(False)), encoding="utf-8")
         request = Request(spec=spec, results=f"{folder}/results", reports=Path(folder))

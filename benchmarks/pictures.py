@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import as_yaml, load_spec
-from pullbench.lab.embedded import FAR, World
+from pullbench.lab.embedded import FAR, EmbeddedLab
 from pullbench.lab.link import LinkShape
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
 from pullbench.report.site.site import build_site
@@ -56,7 +56,7 @@ def history(store: ResultStore, folder: Path) -> list[str]:
     """Runs against the far registry, oldest first: half over the lab as it is, half over a slower line."""
     run_ids = []
     for half, far in enumerate((FAR, SLOWER)):
-        with World.start(links={"us": far}) as world:
+        with EmbeddedLab.start(links={"us": far}) as world:
             spec = folder / f"{HISTORY}-{half}.yaml"
             given = world.spec(quick=True) | {"name": HISTORY, "labels": {"lab": "quick"}, "repetitions": 5}
             given["matrix"] |= {"registries": ["us"], "proxies": ["direct"], "concurrency": [1, 2, 4]}

@@ -87,7 +87,7 @@ class Registry:
         if faults is not None:
             handler = partial(FaultyHandler, registry=self.state, faults=faults)
         self._scheme = "http" if tls is None else "https"
-        self._server = _Server(
+        self._server = _RegistryServer(
             listener or listen(), handler, self.counters, None if tls is None else _tls_context(*tls)
         )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -119,7 +119,7 @@ class Registry:
         self.close()
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _RegistryServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(

@@ -278,7 +278,7 @@ def _unique_bytes(images: Iterable[ImageShape]) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Original:
+class SourceImage:
     """An image of the spec, as one platform of one registry has it."""
 
     image: str
@@ -286,7 +286,7 @@ class Original:
     found: PlatformImage
 
 
-def twins(pulls: Sequence[Original], *, platform: str, seed: int) -> Workload:
+def workload_like(pulls: Sequence[SourceImage], *, platform: str, seed: int) -> Workload:
     """One image a pull, in order. Another seed shares no digest with it.
 
     Layers that images share are shared by their twins, and each stands once in a manifest. An image that is pulled again

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.debian_images import BuiltImage, BuiltIndex, DebianImages, push
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 from tests.integration.real_registry import RealRegistry, start_registry
 from tests.integration.real_squid import RealSquid, running_squid
 from tests.integration.shell import PrefectServer, Shell
@@ -178,7 +178,7 @@ def shell(prefect_server: PrefectServer, tmp_path: Path) -> Shell:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[World]:
+def lab() -> Iterator[EmbeddedLab]:
     """The embedded lab."""
-    with World.start() as world:
+    with EmbeddedLab.start() as world:
         yield world

@@ -15,7 +15,7 @@ from pullbench.cli.terminal.console import ShellProgress, print_verdict, stdout_
 from pullbench.cli.terminal.safe_text import plain
 from pullbench.cli.terminal.stress import StressProgress, result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.record import RunKind
 from pullbench.report.run.documents import run_document
 from pullbench.serving.secrets import prefect_secret
@@ -62,8 +62,8 @@ def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool) -> int:
         spec = Path(folder) / "demo.yaml"
         start: Callable[[Callable[[str], None]], PrefectStart] = PrefectStart
         prefect = start(ShellProgress(stderr).note)
-        with World.start() as world:
-            spec.write_text(as_yaml(world.spec(quick)), encoding="utf-8")
+        with EmbeddedLab.start() as lab:
+            spec.write_text(as_yaml(lab.spec(quick)), encoding="utf-8")
             return _measure(Request(spec=spec, results=results, reports=reports), as_json=as_json, prefect=prefect)
 
 

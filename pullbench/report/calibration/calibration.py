@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.calibration import KEY, Line, Reference, Truth
+from pullbench.model.calibration import KEY, Line, ReferenceMeasurement, Truth
 from pullbench.report.core.stored import StoredRun, measured
 from pullbench.stats.calibration import (
     Agreement,
@@ -21,7 +21,7 @@ from pullbench.stats.calibration import (
     spread,
     union_s,
 )
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 
 LONG_S = 0.05
 """From this round trip on the goal is a share alone."""
@@ -64,7 +64,7 @@ class Calibration:
     load: float | None
     rows: tuple[Row, ...]
 
-    def having(self, verdict: Verdict) -> list[Row]:
+    def having(self, verdict: SloVerdict) -> list[Row]:
         """The rows with a verdict."""
         return [row for row in self.rows if row.agreement.verdict == verdict]
 
@@ -82,7 +82,7 @@ def calibration(stored: StoredRun) -> Calibration:
 
 
 def _rows_of(line: Line, truth: Truth, transfers: pd.DataFrame, pulls: pd.DataFrame) -> Iterator[Row]:
-    mine, seen = _of(line, transfers), truth.references.get(line.name, Reference())
+    mine, seen = _of(line, transfers), truth.references.get(line.name, ReferenceMeasurement())
     alone = mine[mine["concurrency"] == 1]
     small = alone[alone["kind"].isin(["manifest", "config"])]
     if line.jitter_s is not None:
@@ -139,7 +139,7 @@ def _time(
     )
 
 
-def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Row]:
+def _jitter(line: Line, rows: pd.DataFrame, seen: ReferenceMeasurement) -> Iterator[Row]:
     """No rate bounds such a line, so every answer's wait is of the same distribution."""
     assert line.jitter_s is not None and line.round_trip_s is not None
     middle, half_s = line.round_trip_s + line.jitter_s / 2, line.jitter_s / 2
@@ -157,7 +157,7 @@ def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Row]:
     )
 
 
-def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iterator[Row]:
+def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: ReferenceMeasurement) -> Iterator[Row]:
     layers = mine[(mine["kind"] == "layer") & mine["error_code"].isna()]
     alone, together = layers[layers["concurrency"] == 1], layers[layers["concurrency"] > 1]
     each_s = float(alone["bytes"].mean()) / rate if len(alone) else 0.0
@@ -227,8 +227,8 @@ def _by_block(values: pd.Series, rows: pd.DataFrame) -> list[list[float]]:
     return [group.tolist() for _, group in known.groupby(rows.loc[known.index, "block"])]
 
 
-def verdict(found: Calibration) -> Verdict:
+def verdict(found: Calibration) -> SloVerdict:
     """Missed where a row is, met where all are, else not shown."""
-    if found.having(Verdict.MISSED):
-        return Verdict.MISSED
-    return Verdict.MET if found.rows and not found.having(Verdict.NOT_SHOWN) else Verdict.NOT_SHOWN
+    if found.having(SloVerdict.MISSED):
+        return SloVerdict.MISSED
+    return SloVerdict.MET if found.rows and not found.having(SloVerdict.NOT_SHOWN) else SloVerdict.NOT_SHOWN

@@ -7,7 +7,7 @@ from pullbench.report.core import numbers, tables
 from pullbench.report.core.json_values import plain_records
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run.verdicts import Headline, headline
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 
 _NAMED_AT_MOST = 3
 _WOULD_TELL = "A quieter machine, or another run, would tell."
@@ -62,8 +62,8 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
             return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored.pulls))
         said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
         return Headline(status="not_shown", title="Nothing is proven", sentence=said)
-    missed, open_rows = found.having(Verdict.MISSED), found.having(Verdict.NOT_SHOWN)
-    met = f"{len(found.having(Verdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
+    missed, open_rows = found.having(SloVerdict.MISSED), found.having(SloVerdict.NOT_SHOWN)
+    met = f"{len(found.having(SloVerdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
     if missed:
         said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met"
         said += f", {len(open_rows)} not proven." if open_rows else "."

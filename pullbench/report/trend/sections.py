@@ -11,7 +11,7 @@ from pullbench.report.run.documents import plain_records
 from pullbench.report.run.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.trend.trend import Trend
-from pullbench.stats.steps import MIN_RUNS
+from pullbench.stats.change_points import MIN_RUNS
 
 _MOST_RUNS = 400
 _MOST_CHANGES = 6
