@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.scorecard import Goal, Line
+from benchmarks.scorecard import Goal, ScoreLine
 from pullbench.app.run import Prepared, Request
 from pullbench.bench.specfile import as_yaml
 from pullbench.lab.embedded import EmbeddedLab
@@ -67,7 +67,7 @@ class _Timed(Prepared):
         return super().facts()
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """One run a round, one after the other."""
     said: list[str] = []
     prefect = PrefectStart(said.append)
@@ -79,7 +79,7 @@ def lines(rounds: int) -> list[Line]:
         taken = [_one_round(request) for _ in range(rounds)]
     total_s, rest_s = (statistics.median(column) for column in zip(*taken, strict=True))
     return [
-        Line(
+        ScoreLine(
             what="the demo's run to its report, without Prefect's start: what is no trial, set-up or preflight",
             values=tuple(100 * rest / total for total, rest in taken),
             unit="%",

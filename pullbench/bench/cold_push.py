@@ -151,7 +151,7 @@ def _delete(client: RegistryClient, reference: Reference) -> None:
 
 
 def _pulls(request: PullRequest, reference: Reference, built: BuiltImage) -> PullRequest:
-    """The request for the twin of what it asked for; it keeps the image's name, by which results are read."""
+    """The request for the synthetic image in place of what it asked for; it keeps the image's name, by which results are read."""
     own = built.manifests[0] if built.manifests else built.tagged
     manifest = parse_manifest(own.content)
     assert isinstance(manifest, Manifest)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from pullbench.lab.auth import AuthRules, Doorkeeper
+from pullbench.lab.auth import AccessControl, AuthRules
 from pullbench.lab.contents import Contents, Counters
 from pullbench.lab.faults import Faults, FaultyHandler
 from pullbench.lab.handler import Handler, RegistryState
@@ -77,7 +77,7 @@ class Registry:
         self.state = RegistryState(
             contents,
             self.counters,
-            Doorkeeper(auth),
+            AccessControl(auth),
             pull_through=pull_through,
             slots=slots,
             service_s=service_s,

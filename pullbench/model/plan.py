@@ -332,7 +332,7 @@ def is_pushed(trial: Trial, spec: Spec) -> bool:
 
 
 def source_images(trial: Trial, facts: Facts) -> list[SourceImage]:
-    """What the twins of a trial's images are made after; KeyError as `expected_image` has it."""
+    """A trial's images as sources of synthetic ones (`workload_like`); KeyError as `expected_image` has it."""
     cell = trial.cell
     return [
         SourceImage(

@@ -207,19 +207,19 @@ def layers(image: BuiltImage) -> list[tuple[str, int]]:
     return [(blob.descriptor.digest, blob.descriptor.size_bytes) for blob in image.blobs[:-1]]
 
 
-def test_a_twin_has_as_many_layers_of_the_same_sizes() -> None:
+def test_a_synthetic_copy_has_as_many_layers_of_the_same_sizes() -> None:
     one, two, _ = built(1)
     wanted = [5000, 9000, 5000, 2076]  # the last for 100 bytes: the least that a layer takes
     found = [size for _, size in (*layers(one), *layers(two))]
     assert all(0 <= want - size < 1024 for want, size in zip(wanted, found, strict=True)), found
 
 
-def test_images_that_share_a_layer_have_twins_that_share_one() -> None:
+def test_images_that_share_a_layer_have_copies_that_share_one() -> None:
     one, two, _ = built(1)
     assert layers(one)[0] == layers(two)[0]
 
 
-def test_an_image_that_is_pulled_again_shares_nothing_with_its_first_twin() -> None:
+def test_an_image_that_is_pulled_again_shares_nothing_with_its_first_copy() -> None:
     first, _, again = built(1)
     assert [size for _, size in layers(first)] == [size for _, size in layers(again)]
     assert not {digest for digest, _ in layers(first)} & {digest for digest, _ in layers(again)}
@@ -235,7 +235,7 @@ def test_another_seed_shares_no_digest() -> None:
     assert not digests[0] & digests[1]
 
 
-def test_an_index_has_a_twin_that_is_one_though_it_has_one_platform() -> None:
+def test_an_index_has_a_copy_that_is_one_though_it_has_one_platform() -> None:
     one, two, _ = built(1)
     assert one.tagged.descriptor.media_type == OCI_INDEX and len(one.manifests) == 1
     assert two.tagged.descriptor.media_type != OCI_INDEX and two.manifests == ()

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pullbench.cli.terminal.console import count, plain, stdout_console
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.daemon.docker_usage import Pruned, PruneDecision, Usage, decide_pruning, prune, usage
+from pullbench.daemon.usage import Pruned, PruneDecision, Usage, decide_pruning, prune, usage
 from pullbench.errors import IncompleteError, RegistryError, UsageError
 from pullbench.model.sizes import format_bytes
 

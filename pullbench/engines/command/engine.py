@@ -221,7 +221,7 @@ class CommandEngine(ABC):
         return store
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `prove`."""
+        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `verify`."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
@@ -237,10 +237,10 @@ class CommandEngine(ABC):
         duration_s = last.ended - started
         if last.code is not None:
             return self._outcome(request, trial, last, None, attempts, duration_s)
-        prove = partial(self._prove, request, trial, last, attempts, duration_s)
-        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, prove=prove)
+        verify_later = partial(self._verify, request, trial, last, attempts, duration_s)
+        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, verify=verify_later)
 
-    def _prove(
+    def _verify(
         self, request: PullRequest, trial: _CommandTrial, last: CommandAttempt, attempts: int, duration_s: float
     ) -> PullOutcome:
         """Look at what the client says that it brought."""

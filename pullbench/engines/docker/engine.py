@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
-from pullbench.daemon.docker_stream import PullStream
+from pullbench.daemon.pull_stream import PullStream
 from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, backoff_s
 from pullbench.engines.docker.timeline import Claims, DockerAttempt, PullTimeline, chains, image_chain, outcome
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pullbench.daemon.docker_usage import usage
+from pullbench.daemon.usage import usage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.sizes import format_bytes
 from pullbench.preflight.check import Check, Local, Room, passed, warned

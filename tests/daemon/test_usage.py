@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.daemon.docker_usage import StoredImage, decide_pruning, prune, usage
+from pullbench.daemon.usage import StoredImage, decide_pruning, prune, usage
 from tests.daemon.image_store import NOW, ImageStore, image_id
 
 
