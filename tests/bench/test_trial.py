@@ -278,7 +278,7 @@ class Looking(FakeEngine):
 
     def pull(self, request: PullRequest) -> PullOutcome:
         outcome = super().pull(request)
-        return dataclasses.replace(outcome, prove=lambda: self._look(request, outcome))
+        return dataclasses.replace(outcome, verify=lambda: self._look(request, outcome))
 
     def _look(self, request: PullRequest, outcome: PullOutcome) -> PullOutcome:
         assert request.pull < 2

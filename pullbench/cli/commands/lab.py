@@ -6,13 +6,13 @@ from pathlib import Path
 from pullbench.bench.specfile import as_yaml
 from pullbench.cli.terminal.safe_text import say, tell, tell_document
 from pullbench.errors import UsageError
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 
 
 def serve_lab(spec_out: Path | None, *, slots: int | None = None, service_ms: float = 0.0) -> int:
     """Serve until SIGINT or SIGTERM, which are the way to end it: exit 0."""
-    with World.start(slots=slots, service_s=service_ms / 1000) as world:
-        text = as_yaml(world.spec(False))
+    with EmbeddedLab.start(slots=slots, service_s=service_ms / 1000) as lab:
+        text = as_yaml(lab.spec(False))
         if spec_out is None:
             tell_document(text)
         else:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pullbench.cli.terminal.console import plain, stdout_console
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.daemon.docker_usage import Choice, Pruned, Usage, choose, prune, usage
+from pullbench.daemon.usage import Pruned, PruneDecision, Usage, decide_pruning, prune, usage
 from pullbench.errors import IncompleteError, RegistryError, UsageError
 from pullbench.model.text import count, format_bytes
 
@@ -34,7 +34,7 @@ def prune_images(
     daemon = DockerDaemon(host)
     try:
         before = _usage(daemon)
-        chosen = choose(before, keep=keep, made_before=made_before)
+        chosen = decide_pruning(before, keep=keep, made_before=made_before)
         done = _removed(daemon, chosen, Console(stderr=True)) if apply else []
         freed = _freed(before, daemon, done) if apply else _would_free(before, chosen)
     finally:
@@ -61,7 +61,7 @@ def _usage(daemon: DockerDaemon) -> Usage:
         raise IncompleteError(f"nothing was removed: {error}") from error
 
 
-def _removed(daemon: DockerDaemon, chosen: Sequence[Choice], stderr: Console) -> list[Pruned]:
+def _removed(daemon: DockerDaemon, chosen: Sequence[PruneDecision], stderr: Console) -> list[Pruned]:
     """What was done is kept where the daemon stops answering half-way, and told as incomplete."""
     done: list[Pruned] = []
     going = [choice.image for choice in chosen if choice.kept is None]
@@ -83,7 +83,7 @@ def _freed(before: Usage, daemon: DockerDaemon, done: Sequence[Pruned]) -> int:
         return sum(one.image.own_bytes for one in done if one.refused is None)
 
 
-def _would_free(found: Usage, chosen: Sequence[Choice]) -> int:
+def _would_free(found: Usage, chosen: Sequence[PruneDecision]) -> int:
     """A layer that two of them share goes with the second, so all of them free more than each by itself."""
     going = [choice.image for choice in chosen if choice.kept is None]
     if len(going) == len(found.unused):
@@ -92,7 +92,7 @@ def _would_free(found: Usage, chosen: Sequence[Choice]) -> int:
 
 
 def _document(
-    host: str, chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, applied: bool
+    host: str, chosen: Sequence[PruneDecision], done: Sequence[Pruned], freed: int, *, applied: bool
 ) -> dict[str, Any]:
     refused = {one.image.image_id: one.refused for one in done}
     rows = []
@@ -116,7 +116,7 @@ def _document(
     return {"host": host, "applied": applied, "freed_bytes": freed, "images": rows}
 
 
-def _show(chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, applied: bool) -> None:
+def _show(chosen: Sequence[PruneDecision], done: Sequence[Pruned], freed: int, *, applied: bool) -> None:
     stdout = stdout_console()
     kept = sum(choice.kept is not None for choice in chosen)
     if not chosen:
@@ -140,7 +140,7 @@ def _show(chosen: Sequence[Choice], done: Sequence[Pruned], freed: int, *, appli
         stdout.print(plain(f"not removed: {one.image.label}: {one.refused}"))
 
 
-def _table(chosen: Sequence[Choice]) -> Table:
+def _table(chosen: Sequence[PruneDecision]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("image", "made (UTC)", "size", "what"):
         table.add_column(column, justify="right" if column == "size" else "left")

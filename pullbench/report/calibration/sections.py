@@ -6,7 +6,7 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, table, tag
 from pullbench.report.run.sections import PILLS, pill
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 
 _HINTS = {
     "line": "the name that the benchmark had for it",
@@ -84,7 +84,7 @@ def rows(found: Calibration) -> Html:
     for row in found.rows:
         plain = plain_row_of(row)
         *texts, _ = words.cells(plain)
-        kind = "failed" if row.agreement.verdict == Verdict.MISSED else None
+        kind = "failed" if row.agreement.verdict == SloVerdict.MISSED else None
         made.append(Row(contents=[*texts, pill(plain["verdict"])], kind=kind))
     return table(columns, made, caption=f"{numbers.count(len(made), 'goal')}, each of one server or line")
 

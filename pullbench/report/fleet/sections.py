@@ -14,7 +14,7 @@ from pullbench.report.render.html import Column, Html, Row, join, paragraph, tab
 from pullbench.report.run import busy
 from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import judged
-from pullbench.stats.compare import Verdict
+from pullbench.stats.compare import ComparisonVerdict
 
 _MOST_NODES = 10
 _LATE_SHARE = 0.1
@@ -130,7 +130,7 @@ def comparisons(found: pd.DataFrame) -> Html:
         Column(title="What was found", prose=True),
         Column(title="p", number=True, hint="that there is no difference; Holm-corrected"),
         Column(title="Blocks", number=True),
-        Column(title="Verdict"),
+        Column(title="ComparisonVerdict"),
     ]
     rows = [
         Row(contents=[_comparison(row), p_value(row["p"]), row["blocks"], pill(row["verdict"])])
@@ -143,7 +143,7 @@ def comparisons(found: pd.DataFrame) -> Html:
 
 def _comparison(row: Mapping[str, Any]) -> str:
     within = f" ({row['within']})" if row["within"] else ""
-    if row["verdict"] == Verdict.TOO_FEW_SAMPLES:
+    if row["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES:
         return f"{row['candidate']} against {row['baseline']}{within}: too few blocks in which every node succeeded."
     span = numbers.ratio_range(row["low"], row["high"])
     return (

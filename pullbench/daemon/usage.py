@@ -86,20 +86,22 @@ def _by_kind(names: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class PruneDecision:
     """An image, and why it stays; None where it may go."""
 
     image: StoredImage
     kept: str | None = None
 
 
-def choose(found: Usage, *, keep: Sequence[str] = (), made_before: datetime | None = None) -> list[Choice]:
+def decide_pruning(
+    found: Usage, *, keep: Sequence[str] = (), made_before: datetime | None = None
+) -> list[PruneDecision]:
     """What a pruning would do with each image: it takes what no container uses, no pattern keeps, and is old enough.
 
     A pattern is a glob over an image's names (`nginx:*`, `registry.example.com/team/*`); one without a tag keeps
     every tag of the repository. `made_before` is compared with when an image was made.
     """
-    return [Choice(image=image, kept=_reason(image, keep, made_before)) for image in found.images]
+    return [PruneDecision(image=image, kept=_reason(image, keep, made_before)) for image in found.images]
 
 
 def _reason(image: StoredImage, keep: Sequence[str], made_before: datetime | None) -> str | None:

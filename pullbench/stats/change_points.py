@@ -1,14 +1,14 @@
-"""Where a history of runs made a step: since when it is slower or faster, and by how much. Pure.
+"""Change points of a history of runs: since when it is slower or faster, and by how much. Pure.
 
 Two stages. First the history is cut where that pays: optimal partitioning (Jackson et al., IEEE Signal Processing
 Letters 12, 2005; what PELT, Killick et al., JASA 107, 2012, finds faster) with a squared cost of logarithms and a
-penalty in units of the noise, which is told from neighbours' differences and so knows no step. Then each cut must be
-shown: the greatest standardized rank sum over every split of its two neighbouring stretches, against that of shuffled
+penalty in units of the noise, which is estimated from neighbours' differences, so that a change point does not raise it. Then each cut must be
+shown: the greatest standardized rank sum over every split of its two neighbouring segments, against that of shuffled
 histories of the same length. Ranks (Wilcoxon; Pettitt, Applied Statistics 28, 1979) make that free of the distribution
 and deaf to how bad one bad run was; shuffling and taking the greatest pays for having looked everywhere. A cut that is
-not shown is taken out, the weakest first, and its neighbours are asked again.
+not shown is removed, the weakest first, and its neighbours are tested again.
 
-asv's `step_detect` fits steps by a penalty alone; MongoDB's and DataStax's Hunter (Fleming et al., ICPE 2023) tests its
+asv's `step_detect` fits segments by a penalty alone; MongoDB's and DataStax's Hunter (Fleming et al., ICPE 2023) tests its
 cuts, as this does. Runs are taken to be independent of each other.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pullbench.stats.summary import mean_interval
 
 MIN_RUNS = 3
-"""Runs on each side of a step: fewer are outliers, not a level."""
+"""Runs on each side of a change point: fewer are outliers."""
 SIGNIFICANCE = 0.02
 """A cut's p at most: a history has many places for a false one. With 2% some 2 to 4% of steady histories get one."""
 _PENALTY = 2.0
@@ -37,8 +37,8 @@ _Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """A stretch of runs without a step: `start` to before `end`, and the geometric mean of its values, with its interval.
+class Segment:
+    """A stretch of runs without a change point: `start` to before `end`, and the geometric mean of its values, with its interval.
 
     `low` and `high` are None under 3 runs.
     """
@@ -51,55 +51,55 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A change that lasted: `at` is the index of the first run of the new level, `ratio` its level by the one before."""
+class ChangePoint:
+    """A change that lasted: `at` is the index of the first run of the new segment, `ratio` its value by the one before."""
 
     at: int
     before: float
     after: float
     ratio: float
     p: float
-    """That the two levels are one, with every place of the step looked at."""
+    """That the two segments have one value, corrected for having searched every place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """The levels of a history in order, and the steps between them: one fewer, and none without values."""
+class Segmentation:
+    """The segments of a history in order, and the change points between them: one fewer, and none without values."""
 
-    levels: tuple[Level, ...]
-    steps: tuple[Step, ...]
+    segments: tuple[Segment, ...]
+    change_points: tuple[ChangePoint, ...]
 
 
-def steps(values: Sequence[float]) -> History:
-    """The steps in one value a run, in the order of the runs; values are above zero, in any unit.
+def find_change_points(values: Sequence[float]) -> Segmentation:
+    """The change points in one value a run, in the order of the runs; values are above zero, in any unit.
 
-    Under 6 runs there is no step to be shown. Raises ValueError for a value that is not above zero, or not a number.
+    Under 6 runs no change point can be shown. Raises ValueError for a value that is not above zero, or not a number.
     """
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError("a history needs a number above zero for each run; leave out runs without one")
     if not values:
-        return History(levels=(), steps=())
+        return Segmentation(segments=(), change_points=())
     logs = np.log(np.asarray(values, dtype=np.float64))
     cuts = _cuts(logs, _PENALTY * _noise(logs) ** 2 * math.log(len(logs)))
     shown = _shown(logs, cuts)
     edges = [0, *(at for at, _ in shown), len(logs)]
-    levels = tuple(_level(logs, start, end) for start, end in pairwise(edges))
+    segments = tuple(_segment(logs, start, end) for start, end in pairwise(edges))
     found = tuple(
-        Step(at=at, before=before.value, after=after.value, ratio=after.value / before.value, p=p)
-        for (at, p), before, after in zip(shown, levels, levels[1:], strict=False)
+        ChangePoint(at=at, before=before.value, after=after.value, ratio=after.value / before.value, p=p)
+        for (at, p), before, after in zip(shown, segments, segments[1:], strict=False)
     )
-    return History(levels=levels, steps=found)
+    return Segmentation(segments=segments, change_points=found)
 
 
-def _level(logs: _Values, start: int, end: int) -> Level:
+def _segment(logs: _Values, start: int, end: int) -> Segment:
     mine = logs[start:end]
     bounds = mean_interval(mine.tolist()) if len(mine) >= MIN_RUNS else None
     low, high = (None, None) if bounds is None else (math.exp(bounds.low), math.exp(bounds.high))
-    return Level(start=start, end=end, value=math.exp(float(mine.mean())), low=low, high=high)
+    return Segment(start=start, end=end, value=math.exp(float(mine.mean())), low=low, high=high)
 
 
 def _noise(logs: _Values) -> float:
-    """The noise's standard deviation, blind to steps; that of all where most neighbours are equal."""
+    """The noise's standard deviation, blind to change points; that of all where most neighbours are equal."""
     if len(logs) < 2:
         return 0.0
     robust = float(np.median(np.abs(np.diff(logs)))) * _NOISE_OF_MEDIAN_DIFFERENCE
@@ -131,7 +131,7 @@ def _shown(logs: _Values, cuts: list[int]) -> list[tuple[int, float]]:
     cuts = list(cuts)
     while cuts:
         edges = [0, *cuts, len(logs)]
-        p_values = [_p_of_no_step(logs[start:end]) for start, end in zip(edges, edges[2:], strict=False)]
+        p_values = [_p_of_no_change_point(logs[start:end]) for start, end in zip(edges, edges[2:], strict=False)]
         weakest = int(np.argmax(p_values))
         if p_values[weakest] <= SIGNIFICANCE:
             return list(zip(cuts, p_values, strict=True))
@@ -139,7 +139,7 @@ def _shown(logs: _Values, cuts: list[int]) -> list[tuple[int, float]]:
     return []
 
 
-def _p_of_no_step(logs: _Values) -> float:
+def _p_of_no_change_point(logs: _Values) -> float:
     """How often a shuffled history of this length has as great a rank sum somewhere; never below 1 in 4001."""
     from scipy.stats import rankdata
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.daemon.docker_usage import StoredImage, choose, prune, usage
+from pullbench.daemon.usage import StoredImage, decide_pruning, prune, usage
 from tests.daemon.image_store import NOW, ImageStore, image_id
 
 
@@ -62,14 +62,14 @@ def test_a_pattern_keeps_by_any_spelling_of_a_name(pattern: str, keeps: list[str
     store = ImageStore()
     for name in ("nginx:1.27", "nginx:1.28", "r.example.com:5000/team/app:1"):
         store.add(name)
-    kept = [choice.image.label for choice in choose(usage(store), keep=[pattern]) if choice.kept]
+    kept = [choice.image.label for choice in decide_pruning(usage(store), keep=[pattern]) if choice.kept]
     assert kept == keeps
 
 
 def test_one_name_that_is_kept_keeps_the_image_and_all_its_names() -> None:
     store = ImageStore()
     store.add("app:1", more=("app:stable",))
-    (choice,) = choose(usage(store), keep=["app:stable"])
+    (choice,) = decide_pruning(usage(store), keep=["app:stable"])
     assert choice.kept == "kept by 'app:stable'"
 
 
@@ -78,7 +78,7 @@ def test_young_images_and_used_ones_stay_whatever_no_pattern_says() -> None:
     store.add("young:1", age=timedelta(days=1))
     store.add("old:1", age=timedelta(days=9))
     store.add("used:1", age=timedelta(days=9), containers=2)
-    chosen = choose(usage(store), made_before=NOW - timedelta(days=7))
+    chosen = decide_pruning(usage(store), made_before=NOW - timedelta(days=7))
     assert {choice.image.label: choice.kept for choice in chosen} == {
         "young:1": "younger: of 2026-11-22",
         "old:1": None,
