@@ -9,7 +9,7 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.ramp import EndReason
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Stress
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures.load import course_over_time, load_curve
 from pullbench.report.run.documents import document_of, run_document

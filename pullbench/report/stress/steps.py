@@ -14,7 +14,7 @@ import pandas as pd
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import FACTORS
 from pullbench.model.ramp import End, EndReason, StepResult, StepVerdict, after_overload, next_stage
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Stress
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import latency_s

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pullbench.model.ramp import EndReason, StepVerdict
-from pullbench.model.spec_stress import RampKind
+from pullbench.model.spec import RampKind
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.json_values import plain, plain_records, plain_row
 from pullbench.report.core.stored import StoredRun, records
