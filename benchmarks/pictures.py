@@ -57,7 +57,7 @@ def history(store: ResultStore, folder: Path) -> list[str]:
     """Runs against the far registry, oldest first: half over the lab as it is, half over a slower line."""
     run_ids = []
     for half, far in enumerate((FAR, SLOWER)):
-        with EmbeddedLab.start(links={"us": far}) as world:
+        with EmbeddedLab.start(links={"us": far}) as lab:
             spec = folder / f"{HISTORY}-{half}.yaml"
             given = lab.spec(quick=True) | {"name": HISTORY, "labels": {"lab": "quick"}, "repetitions": 5}
             given["matrix"] |= {"registries": ["us"], "proxies": ["direct"], "concurrency": [1, 2, 4]}

@@ -10,9 +10,9 @@ import pytest
 from pullbench.app.run import judgement
 from pullbench.errors import UsageError
 from pullbench.model.calibration import KEY
-from pullbench.report.calibration import sections as calibration_sections
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.calibration.judgement import calibration
+from pullbench.report.calibration.page import CalibrationPage
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
 from pullbench.report.render.render import CALIBRATION_NOTEBOOK, check_parameters
@@ -196,18 +196,11 @@ def test_an_error_is_told_with_its_sign_and_unit(unit: str, truth: float, error:
 
 
 def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: StoredRun) -> None:
-    found = calibration(right)
-    page = "".join(
-        [
-            calibration_sections.header(found, right),
-            calibration_sections.rows(found),
-            calibration_sections.reading(found),
-            calibration_sections.not_calibrated(),
-        ]
-    )
-    assert "Every goal met" in page and "seed 7" in page and "connect_s" in page
-    assert page.count('class="pill good"') == len(found.rows)
-    assert "off by at most" in page
+    page = CalibrationPage(right)
+    shown = "".join([page.header(), page.rows(), page.reading(), page.not_calibrated()])
+    assert "Every goal met" in shown and "seed 7" in shown and "connect_s" in shown
+    assert shown.count('class="pill good"') == len(page.result.rows)
+    assert "off by at most" in shown
 
 
 def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:
