@@ -32,7 +32,7 @@ TEXTS = (
     ),
     Guard(
         against="on the site's page, which runs its own script alone",
-        file="pullbench/report/site/page.py",
+        file="pullbench/report/site/build.py",
         function="site_page",
         whole='            Html(f\'<meta http-equiv="Content-Security-Policy" content="{policy}">\'),\n',
         without="",
@@ -56,9 +56,9 @@ TEXTS = (
     ),
     Guard(
         against="on a terminal",
-        file="pullbench/cli/terminal/safe_text.py",
+        file="pullbench/model/text.py",
         function="printable",
-        whole='    return "".join(character if character.isprintable() else "�" for character in str(text))\n',
+        whole='    return "".join(character if character.isprintable() else mark for character in str(text))\n',
         without="    return str(text)\n",
         test="tests/cli/test_safe_text.py::test_printable_keeps_what_steers_a_terminal_out_of_a_line",
     ),

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.daemon.docker_settings import Settings
+from pullbench.daemon.local import Settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status

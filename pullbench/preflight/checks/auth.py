@@ -8,12 +8,12 @@ from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl, remedy
 from pullbench.registry.auth import redact_url
-from pullbench.registry.faults import clean
 from pullbench.registry.origin import shown_user
 
 ID = "auth"

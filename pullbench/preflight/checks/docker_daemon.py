@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pullbench.daemon.docker_settings import Settings, read_settings
+from pullbench.daemon.local import Settings, read_settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route

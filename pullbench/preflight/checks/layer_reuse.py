@@ -9,7 +9,7 @@ from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import ImageConfig
 from pullbench.model.route import DIRECT
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, Room, Target, passed, skipped, warned
 from pullbench.preflight.context import CheckContext

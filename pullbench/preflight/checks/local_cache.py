@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pullbench.daemon.docker_usage import usage
 from pullbench.model.finding import Finding, Status
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Local, Room, engine_of, every_docker, passed, warned, without_docker
 from pullbench.preflight.context import CheckContext
 

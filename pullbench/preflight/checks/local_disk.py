@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import EngineEntry
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import (
     Check,
     Local,

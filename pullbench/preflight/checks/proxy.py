@@ -9,14 +9,14 @@ from datetime import datetime
 
 from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import route_of
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.model.routes import route_of
+from pullbench.model.text import clean
 from pullbench.preflight.addresses import image_name
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import look, remedy
-from pullbench.registry.faults import clean
 
 ID = "proxy"
 SHOWN = 3

@@ -15,10 +15,11 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import manifest_requests
 from pullbench.model.route import DIRECT, Route
+from pullbench.model.text import clean
 from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.faults import clean, retry_after_s
+from pullbench.registry.faults import retry_after_s
 from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
 ID = "rate-limit"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from pullbench.daemon.quick import answers_quickly
+from pullbench.daemon.local import answers_quickly
 from pullbench.errors import ErrorCode, PullbenchError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import parse_instant

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.text import clean
 from pullbench.preflight import handshake
 from pullbench.preflight.addresses import registry_endpoint
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import Certificate, Handshake
 from pullbench.preflight.remedy import of_handshake, remedy
-from pullbench.registry.faults import clean
 
 ID = "tls"
 WARN_BEFORE = timedelta(days=30)
