@@ -16,7 +16,7 @@ from pullbench.app.progress import Silent
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import plain as plain  # said to whoever prints: from here
 from pullbench.cli.terminal.tables import Fitting
-from pullbench.model.finding import Finding, Status
+from pullbench.model.finding import Finding, Status, finding_of_document
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.text import count, format_bytes
@@ -203,7 +203,7 @@ def _interval(cell: dict[str, Any]) -> str:
 def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
     """What failed or could not run in the preflight of a run's document, with what to do; nothing where all was well."""
     found = [
-        Finding(**entry | {"status": Status(entry["status"])})
+        finding_of_document(entry)
         for entry in document["preflight"]["findings"]
         if entry["status"] in (Status.FAIL, Status.ERROR)
     ]
