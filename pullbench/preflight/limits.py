@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pullbench.registry.faults import retry_after_s
+from pullbench.registry.answer import retry_after_s
 
 _NUMBER = re.compile(r"\s*(\d{1,12})(?!\d)")
 _WINDOW = re.compile(r";\s*w=(\d{1,9})(?!\d)")

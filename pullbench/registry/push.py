@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, TypeVar
 
-from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, UsageError
+from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.reference import Reference
 from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
+from pullbench.registry.answer import backoff_s, may_pass
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.standing import Standing, is_whole, look, refuse
 from pullbench.registry.upload import has_blob, pushing, put_manifest, send_blob
@@ -212,9 +213,9 @@ class _Push:
                 call()
                 return
             except RegistryError as error:
-                if error.code not in RETRYABLE or attempt == ATTEMPTS:
+                if not may_pass(error) or attempt == ATTEMPTS:
                     raise
-                pause_s = float(attempt) if error.retry_after_s is None else error.retry_after_s
+                pause_s = backoff_s(attempt, error.retry_after_s)
             self._stop.wait(min(pause_s, _WAIT_AT_MOST_S))
 
     def _settled(self, image: SyntheticImage, digest: str, outcome: Literal["pushed", "there"]) -> PushedImage:

@@ -9,9 +9,9 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.manifest import OCI_MANIFEST
 from pullbench.model.reference import Reference
 from pullbench.model.upload import Blob, Document
+from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, AnswerError
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.exchange import MAX_ERROR_BYTES, Answer, next_url
-from pullbench.registry.faults import AnswerError
+from pullbench.registry.redirect import RedirectRefusedError, destination
 
 _OCTETS = "application/octet-stream"
 _NO_MOUNT = frozenset({400, 401, 403, 404, 405, 501})
@@ -77,7 +77,7 @@ def send_blob(
                 on_piece(piece)
             yield piece
 
-    location = urldefrag(next_url(begun, "sends the upload")).url
+    location = urldefrag(_upload_url(begun)).url
     headers = {"Content-Type": _OCTETS, "Content-Length": str(blob.descriptor.size_bytes)}
     # The location's own query is the registry's state (CNCF distribution's `_state`): kept to the letter.
     url = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe=':')}"
@@ -130,6 +130,14 @@ def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str
             status=answer.status,
         )
     return answer
+
+
+def _upload_url(begun: Answer) -> str:
+    try:
+        return destination(begun.url, begun.headers["location"])
+    except RedirectRefusedError as refused:
+        text = f"{begun.status} sends the upload {refused}"
+        raise RegistryError(refused.code, begun.where, text, status=begun.status) from refused
 
 
 def _post(client: RegistryClient, repository: str, path: str) -> Answer:

@@ -18,7 +18,7 @@ import pytest
 from pullbench.engines.base import PullOutcome
 from pullbench.engines.command.folder import stale_folders
 from pullbench.engines.wire.body import BlobBody
-from pullbench.engines.wire.session import Session
+from pullbench.engines.wire.client import WireClient
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
@@ -232,13 +232,13 @@ def test_a_disk_that_takes_a_part_of_the_last_bytes_gets_the_rest_or_says_why_no
 
 def test_closing_the_connections_of_a_pull_is_not_in_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     closing = list[float]()
-    close = Session.close
+    close = WireClient.close
 
-    def noticed(session: Session) -> None:
+    def noticed(client: WireClient) -> None:
         closing.append(CLOCK.monotonic())
-        close(session)
+        close(client)
 
-    monkeypatch.setattr(Session, "close", noticed)
+    monkeypatch.setattr(WireClient, "close", noticed)
     with bench() as b:
         started = CLOCK.monotonic()
         outcome = b.engine.pull(replace(b.request, auth="per-pull"))

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.wire import client as wire_client
 from pullbench.engines.wire import curl_multi
 from pullbench.engines.wire import engine as wire
-from pullbench.engines.wire import session as wire_session
 from pullbench.engines.wire.blob_queue import Lanes
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
@@ -62,7 +62,7 @@ def test_as_many_multiplexers_as_cores_serve_all_pulls(monkeypatch: pytest.Monke
             made.append(crowd)
             super().__init__(executor, monotonic, crowd)
 
-    monkeypatch.setattr(wire_session, "Multiplexer", Counted)
+    monkeypatch.setattr(wire_client, "Multiplexer", Counted)
     with bench(concurrency=CROWD, engine={"layer_concurrency": 2}) as b:
         assert all(outcome.ok for outcome in all_at_once(b))
     assert made == [2 * CROWD] * 2

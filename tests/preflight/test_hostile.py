@@ -20,8 +20,8 @@ from pullbench.preflight.evidence import MOST_CHARACTERS
 from pullbench.preflight.runner import run_checks
 from pullbench.preflight.world import World
 from pullbench.registry.auth import MAX_TOKEN_BYTES, Credentials, basic_header
-from pullbench.registry.exchange import MAX_REDIRECTS
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.redirect import MAX_REDIRECTS
 from tests.preflight.world import spec_of, world_over
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, Handler, TokenService, config_blob, manifest_of
 from tests.registry.sockets import answering, listening

@@ -4,7 +4,7 @@ import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.registry import counters
-from pullbench.registry.exchange import Answer
+from pullbench.registry.answer import Answer
 
 PAGE = """# HELP registry_http_in_flight_requests The in-flight HTTP requests
 registry_http_in_flight_requests{handler="base"} 1

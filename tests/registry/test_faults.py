@@ -13,8 +13,9 @@ from cryptography import x509
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
+from pullbench.registry.answer import Answer, AnswerError, retry_after_s
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import of_answer, of_exception, retry_after_s
+from pullbench.registry.faults import of_exception
 from pullbench.registry.keychain import Keychain
 from tests.registry.sockets import answering, authority, closed_port, listening
 
@@ -27,6 +28,10 @@ def ping(url: str, **route: object) -> RegistryError:
     ):
         client.ping()
     return caught.value
+
+
+def fault_of(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> AnswerError:
+    return Answer(method="GET", url="http://r.io/v2/", status=status, headers=headers or {}, body=body).fault()
 
 
 def test_nothing_listens() -> None:
@@ -191,7 +196,7 @@ def test_a_forward_proxy_that_refuses_to_connect_is_the_proxys_failure() -> None
 
 
 def test_a_page_of_squid_is_the_proxys_failure() -> None:
-    fault = of_answer("GET x", 503, {"x-squid-error": "ERR_CONNECT_FAIL 111"}, b"")
+    fault = fault_of(503, {"x-squid-error": "ERR_CONNECT_FAIL 111"})
     assert fault.code is ErrorCode.PROXY
 
 
@@ -219,13 +224,13 @@ def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_the_registrys_own_code_counts_where_the_status_says_little(status: int, problem: str, code: ErrorCode) -> None:
     body = b'{"errors": [{"code": "%s"}]}' % problem.encode()
-    assert of_answer("GET x", status, {}, body).code is code
+    assert fault_of(status, body=body).code is code
 
 
 def test_an_expired_token_of_amazon_is_a_matter_of_logging_in() -> None:
     body = b'{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate"}]}'
-    assert of_answer("GET x", 403, {}, body).code is ErrorCode.UNAUTHORIZED
-    assert of_answer("GET x", 403, {}, b'{"errors":[{"code":"DENIED"}]}').code is ErrorCode.FORBIDDEN
+    assert fault_of(403, body=body).code is ErrorCode.UNAUTHORIZED
+    assert fault_of(403, body=b'{"errors":[{"code":"DENIED"}]}').code is ErrorCode.FORBIDDEN
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.command.environment import find_program, last_words
 from pullbench.engines.command.folder import CommandFolder
@@ -21,6 +21,7 @@ from pullbench.engines.command.process import Command, Ended, StopSignal, run
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
 
 SETUP_S = 60.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
 from pullbench.daemon.docker_stream import PullStream
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.docker.events import PullTimeline
 from pullbench.engines.docker.outcome import Attempt, Claims, chains, image_chain, outcome
@@ -18,6 +18,7 @@ from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
 
 _NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was stopped

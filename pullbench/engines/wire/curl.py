@@ -12,7 +12,7 @@ from typing import Any
 
 import pycurl
 
-from pullbench.engines.wire.curl_errors import Progress, code_of_curl
+from pullbench.engines.wire.curl_errors import CurlProgress, code_of_curl
 from pullbench.engines.wire.curl_receiver import Body, HttpRequest, Receiver
 from pullbench.errors import ErrorCode
 
@@ -40,7 +40,7 @@ class Phases:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class HttpResult:
     """What came of one exchange: an answer with its status, or a failure, or both when the body broke off."""
 
     status: int | None
@@ -56,7 +56,6 @@ class Exchange:
     remote_ip: str | None
     address: str | None
     """IP and port that answered."""
-    retry_after_s: float | None
     error_code: ErrorCode | None = None
     error: str = ""
 
@@ -72,7 +71,7 @@ class Handle:
         self._curl = pycurl.Curl()
         self._monotonic = monotonic
 
-    def exchange(self, request: HttpRequest, body: Body) -> Exchange:
+    def exchange(self, request: HttpRequest, body: Body) -> HttpResult:
         """Make one exchange; what `body` accepts goes to it. Never raises for what a server does."""
         receiver = Receiver(request, body, self._monotonic)
         self._set(request, receiver)
@@ -80,7 +79,7 @@ class Handle:
         if number == 0:
             receiver.judge()
         code, text = self._failure(request, receiver, number, message)
-        return self._exchange(receiver, request.url.startswith("https:"), code, text)
+        return self._result(receiver, request.url.startswith("https:"), code, text)
 
     def close(self) -> None:
         self._curl.close()
@@ -136,7 +135,7 @@ class Handle:
             return None, ""  # an unwanted body was cut short; its status says what happened
         info = self._curl.getinfo
         secure = request.url.startswith("https:")
-        at = Progress(
+        at = CurlProgress(
             resolved=receiver.is_connected or info(pycurl.NAMELOOKUP_TIME_T) > 0,
             connected=receiver.is_connected or info(pycurl.CONNECT_TIME_T) > 0,
             secured=receiver.is_connected or (not secure and info(pycurl.CONNECT_TIME_T) > 0),
@@ -147,13 +146,13 @@ class Handle:
         )
         return code_of_curl(number, message, at), message
 
-    def _exchange(self, receiver: Receiver, secure: bool, code: ErrorCode | None, text: str) -> Exchange:
+    def _result(self, receiver: Receiver, secure: bool, code: ErrorCode | None, text: str) -> HttpResult:
         info = self._curl.getinfo
         remote_ip = info(pycurl.PRIMARY_IP) or None
         host = f"[{remote_ip}]" if remote_ip and ":" in remote_ip else remote_ip
         status = info(pycurl.RESPONSE_CODE) or None  # not the receiver's, which sees a proxy's answer to CONNECT too
         reused = info(pycurl.NUM_CONNECTS) == 0 if status or receiver.is_connected else None
-        return Exchange(
+        return HttpResult(
             status=status,
             headers={name: tuple(values) for name, values in receiver.headers.items()},
             is_content=bool(receiver.is_content),
@@ -163,7 +162,6 @@ class Handle:
             http_version=_VERSION_NAMES.get(info(pycurl.INFO_HTTP_VERSION)) if status else None,
             remote_ip=remote_ip,
             address=f"{host}:{info(pycurl.PRIMARY_PORT)}" if remote_ip else None,
-            retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
             error_code=code,
             error=text,
         )

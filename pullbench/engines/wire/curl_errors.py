@@ -39,7 +39,7 @@ _SOCKET: dict[int, ErrorCode] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class CurlProgress:
     """How far an exchange had come when it failed."""
 
     resolved: bool
@@ -54,7 +54,7 @@ class Progress:
     os_errno: int = 0
 
 
-def code_of_curl(number: int, message: str, at: Progress) -> ErrorCode:
+def code_of_curl(number: int, message: str, at: CurlProgress) -> ErrorCode:
     """The code of a failed `perform`, by its number, its message and how far it had come."""
     if number == pycurl.E_OPERATION_TIMEDOUT:
         return _timed_out(at)
@@ -71,7 +71,7 @@ def code_of_curl(number: int, message: str, at: Progress) -> ErrorCode:
     return _PLAIN.get(number) or classify(message)
 
 
-def _timed_out(at: Progress) -> ErrorCode:
+def _timed_out(at: CurlProgress) -> ErrorCode:
     if at.out_of_time:
         return ErrorCode.TIMEOUT
     if not at.resolved:

@@ -21,9 +21,9 @@ from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.clock import Clock
 from pullbench.engines.command.folder import owned_folder
 from pullbench.engines.cores import usable_cores
+from pullbench.engines.wire.client import Trust, WireClient
 from pullbench.engines.wire.open_files import allow_connections, files_beside
 from pullbench.engines.wire.pull import WirePull, Workshop
-from pullbench.engines.wire.session import Session, Trust
 from pullbench.model.facts import EngineFacts
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
@@ -50,7 +50,7 @@ class _Trial:
     crowd: int = 1
     """Exchanges at once, all pulls together."""
     trusts: dict[str | None, Trust] = field(default_factory=dict)
-    sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], WireClient] = field(default_factory=dict)
     """Kept ones, by registry and proxy."""
 
 
@@ -146,9 +146,9 @@ class WireEngine:
             return most
         return min(most, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
 
-    def _session(self, route: Route, trial: _Trial, shared: int = 0) -> Session:
+    def _session(self, route: Route, trial: _Trial, shared: int = 0) -> WireClient:
         credentials = self._keychain.login(route)
-        return Session(
+        return WireClient(
             route,
             self._entry,
             credentials=credentials,

@@ -8,31 +8,31 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from pullbench.engines.base import PullRequest, backoff_s
+from pullbench.engines.base import PullRequest
 from pullbench.engines.clock import Clock
 from pullbench.engines.wire.blob_queue import Lanes, Task
 from pullbench.engines.wire.body import BlobBody, CheckedBody, ManifestBody
 from pullbench.engines.wire.chunks import REFUSALS, ChunkedBlob
+from pullbench.engines.wire.client import WireClient
 from pullbench.engines.wire.curl import Handles
-from pullbench.engines.wire.record import RANGE_REFUSED, Attempt, PullLog
-from pullbench.engines.wire.session import Session
-from pullbench.errors import RETRYABLE, ErrorCode, RegistryError
+from pullbench.engines.wire.record import RANGE_REFUSED, PullAttempt, PullLog
+from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.manifest import Descriptor, Index, Manifest, ManifestError, parse_manifest
 from pullbench.model.platform import Platform
 from pullbench.model.record import TransferKind
 from pullbench.model.reference import Reference
+from pullbench.registry.answer import backoff_s, may_pass
 
 BodyT = TypeVar("BodyT", bound=CheckedBody)
 
 _SLICE_S = 0.05  # how soon a waiting pull sees that it was cancelled
-_NOT_IMPLEMENTED = 501  # a server error that does not pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a pull fetches with."""
 
-    session: Session
+    session: WireClient
     handles: Handles
     clock: Clock
     chunk_bytes: int | None
@@ -187,7 +187,7 @@ class Fetcher:
     ) -> BodyT:
         for number in count(1):
             body = make_body()
-            attempt = Attempt(
+            attempt = PullAttempt(
                 log=self.log,
                 number=number,
                 repository=repository,
@@ -207,8 +207,8 @@ class Fetcher:
         raise AssertionError("unreachable")
 
     def _wait_to_retry(self, error: RegistryError, number: int) -> bool:
-        """Wait as long as the server asks, or as base.backoff_s says; False where another try is not due."""
-        if error.code not in RETRYABLE or error.status == _NOT_IMPLEMENTED or number > self._request.retries:
+        """Wait as long as the server asks, else as `backoff_s` says; False where another try is not due."""
+        if not may_pass(error) or number > self._request.retries:
             return False
         until_s = self._clock.monotonic() + backoff_s(number, error.retry_after_s)
         if until_s >= self._deadline_s:

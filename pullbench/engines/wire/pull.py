@@ -8,8 +8,8 @@ from pathlib import Path
 from pullbench.engines.base import PullOutcome, PullRequest
 from pullbench.engines.clock import Clock
 from pullbench.engines.wire.blob_queue import Lanes
+from pullbench.engines.wire.client import WireClient
 from pullbench.engines.wire.fetch import Fetcher, Means
-from pullbench.engines.wire.session import Session
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.manifest import Manifest
 from pullbench.model.record import Transfer
@@ -38,7 +38,7 @@ class WirePull:
     The request's bases are pulled whole before its own image, which then brings what they have not.
     """
 
-    def __init__(self, request: PullRequest, session: Session, workshop: Workshop) -> None:
+    def __init__(self, request: PullRequest, session: WireClient, workshop: Workshop) -> None:
         self._request = request
         self._session = session
         self._workshop = workshop

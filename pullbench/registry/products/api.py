@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
+from pullbench.registry.answer import Answer
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials, basic_header
-from pullbench.registry.exchange import Answer, Exchanger
+from pullbench.registry.exchange import Exchanger
 from pullbench.registry.keychain import Keychain
 
 MAX_BYTES = 4 * 1024 * 1024
