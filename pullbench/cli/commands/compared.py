@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pullbench.app.compare import compare as compare_stored
-from pullbench.app.page_calls import ComparisonReportCall
+from pullbench.app.progress import DirectSteps
 from pullbench.cli.terminal.comparison import comparison_table, trend_table
 from pullbench.cli.terminal.console import plain, stdout_console
 from pullbench.cli.terminal.safe_text import tell
@@ -43,7 +43,8 @@ def compare(
         reports=reports,
         fail_on=fail_on,
         any_machine=any_machine,
-        render=ComparisonReportCall.run if report else None,
+        report=report,
+        steps=DirectSteps(),
     )
     if as_json:
         page = None if done.page is None else str(done.page)

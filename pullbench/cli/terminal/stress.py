@@ -7,11 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pullbench.cli.terminal.calibration import calibration_table
-from pullbench.cli.terminal.console import ShellProgress, cells_table, count, planned_out_lines
+from pullbench.cli.terminal.console import ShellProgress, cells_table, planned_out_lines
 from pullbench.cli.terminal.tables import Fitting
 from pullbench.model.plan import Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.report.core import numbers
 from pullbench.report.stress import words as stress_words
 

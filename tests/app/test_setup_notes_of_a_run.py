@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pullbench.app.setup_notes import setup_lines
+from pullbench.app.run import setup_notes
 from pullbench.model.plan import plan
 from tests.model.test_plan import MIRROR, facts, spec
 
@@ -10,7 +10,7 @@ from tests.model.test_plan import MIRROR, facts, spec
 def lines(*states: str, cold: dict[str, Any] | None = None) -> list[str]:
     matrix = {"registries": ["eu"], "proxies": ["cache"], "proxy_cache": list(states)}
     asked = spec(proxies=[{**MIRROR, "cold": cold}], matrix=matrix, warmup=1, repetitions=3)
-    return setup_lines(plan(asked, facts()), asked)
+    return setup_notes(plan(asked, facts()), asked)
 
 
 def test_a_run_that_leaves_mirrors_alone_has_nothing_to_say() -> None:
@@ -33,7 +33,7 @@ def test_a_command_is_told_without_its_arguments() -> None:
 
 def test_what_fills_a_clients_store_is_told() -> None:
     asked = spec(matrix={"registries": ["eu"], "engines": ["podman"], "cache": ["warm"]}, warmup=1, repetitions=3)
-    (told,) = setup_lines(plan(asked, facts()), asked)
+    (told,) = setup_notes(plan(asked, facts()), asked)
     assert told == "set-up, not timed: 8.12 kB pulled into stores of engines before 4 trials, to warm them"
 
 
