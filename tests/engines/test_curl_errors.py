@@ -5,7 +5,7 @@ import errno
 import pycurl
 import pytest
 
-from pullbench.engines.wire.curl_errors import CurlProgress, code_of_curl
+from pullbench.engines.wire.curl import CurlProgress, code_of_curl
 from pullbench.errors import ErrorCode
 
 

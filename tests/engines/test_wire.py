@@ -130,8 +130,8 @@ def test_what_caches_say_is_kept_clean_and_bounded() -> None:
         assert outcome.served_by == served_by  # of the largest layer
 
 
-@pytest.mark.parametrize(("lanes", "expected"), [(1, 1), (2, 2)])
-def test_no_more_layers_are_under_way_than_layer_concurrency(lanes: int, expected: int) -> None:
+@pytest.mark.parametrize(("workers", "expected"), [(1, 1), (2, 2)])
+def test_no_more_layers_are_under_way_than_layer_concurrency(workers: int, expected: int) -> None:
     layers = tuple(os.urandom(1000) for _ in range(6))
     lock, now, most = threading.Lock(), [0], [0]
     together = threading.Barrier(expected)
@@ -148,7 +148,7 @@ def test_no_more_layers_are_under_way_than_layer_concurrency(lanes: int, expecte
 
         b.server.on(b.image.blob_path(content), handler)
 
-    with bench(image=Image(layers=layers), engine={"layer_concurrency": lanes}) as b:
+    with bench(image=Image(layers=layers), engine={"layer_concurrency": workers}) as b:
         for layer in layers:
             slow(layer)
         assert b.pull().ok

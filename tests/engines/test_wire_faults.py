@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.wire.curl_receiver import Receiver
+from pullbench.engines.wire.curl import Receiver
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
 from tests.engines.scripted_server import Handler, Image, Incoming, answer, digest_of

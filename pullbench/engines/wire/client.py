@@ -15,9 +15,8 @@ from urllib.parse import quote, urlsplit
 
 from pullbench.engines.clock import Clock
 from pullbench.engines.wire.body import CheckedBody, TokenBody
-from pullbench.engines.wire.curl import Handle, Handles, HttpResult
+from pullbench.engines.wire.curl import BodyRefusedError, Handle, Handles, HttpRequest, HttpResult, code_of_os_error
 from pullbench.engines.wire.curl_multi import Multiplexer
-from pullbench.engines.wire.curl_receiver import BodyRefusedError, HttpRequest, code_of_os_error
 from pullbench.engines.wire.record import RANGE_REFUSED, PullAttempt, Trail, transfer_row
 from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.record import TransferKind

@@ -16,8 +16,7 @@ from typing import Any
 
 import pycurl
 
-from pullbench.engines.wire.curl import Handle, Handles
-from pullbench.engines.wire.curl_receiver import HttpRequest, Receiver
+from pullbench.engines.wire.curl import Handle, Handles, HttpRequest, Receiver
 
 _LOOK_S = 0.05  # how soon a stop or a stall is seen while no byte comes
 _LOOK_EACH_S = 0.00025  # of a thousand under way once in a quarter of a second, for a look costs a call for each
