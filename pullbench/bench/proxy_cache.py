@@ -22,8 +22,8 @@ from pullbench.model.plan import Trial
 from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
 from pullbench.model.routes import route_of
 from pullbench.model.spec import EngineEntry, Spec
-from pullbench.registry.counters import served_blob_bytes
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.products.distribution import served_blob_bytes
 from pullbench.store.pushed import PushedImages
 
 _SETTLE_S, _SETTLES = 0.1, 30

@@ -9,7 +9,7 @@ from pullbench.preflight.check import Fault, Target
 from pullbench.preflight.checks import credentials
 from pullbench.preflight.checks.credentials import Kept
 from pullbench.preflight.evidence import as_json
-from pullbench.registry.origin import Origin
+from pullbench.registry.keychain import Origin
 from tests.preflight.world import ROUTE, spec_of, target_of, world_over
 from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.test_keychain import docker_config, helper, inline

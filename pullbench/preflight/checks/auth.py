@@ -15,7 +15,7 @@ from pullbench.preflight.remedy import curl, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
-from pullbench.registry.origin import shown_user
+from pullbench.registry.keychain import shown_user
 
 ID = "auth"
 MAX_REPOSITORIES = 5

@@ -10,7 +10,7 @@ from pullbench.preflight import docker_names
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry.origin import Origin, shown_user
+from pullbench.registry.keychain import Origin, shown_user
 
 ID = "credentials"
 
