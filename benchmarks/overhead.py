@@ -13,7 +13,7 @@ from benchmarks.scorecard import Goal, Line
 from pullbench.app.progress import DirectSteps, Silent
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.bench.specfile import as_yaml
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult

@@ -20,10 +20,10 @@ from playwright.sync_api import Page, sync_playwright
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import as_yaml, load_spec
 from pullbench.bench.workbench import Workbench
+from pullbench.lab.embedded import FAR, World
 from pullbench.lab.link import LinkShape
-from pullbench.lab.world import FAR, World
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
-from pullbench.report.site.site import build_site
+from pullbench.report.site.build import build_site
 from pullbench.store.dataset import ResultStore
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"

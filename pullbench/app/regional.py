@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from pullbench.app.run import judgement, refuse_secrets
 from pullbench.bench.specfile import load_spec
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.errors import IncompleteError
 from pullbench.model.spec import Overrides
-from pullbench.report.regional.regional import read_regional, regional_document
+from pullbench.report.regional.runs import read_regional, regional_document
 from pullbench.report.render.render import check_out_dir, render_regional
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore, new_run_id

@@ -26,8 +26,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.plan import Plan, Trial, is_pushed
 from pullbench.model.record import RunKind, TrialResult
-from pullbench.model.spec import Overrides, Spec
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.model.spec import Overrides, Spec, StressOverrides
 from pullbench.model.text import format_bytes
 from pullbench.report.render.render import check_out_dir, render_run_report
 from pullbench.report.run.documents import run_document

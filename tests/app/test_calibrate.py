@@ -18,7 +18,7 @@ from pullbench.cli.commands.calibrate import run_calibration
 from pullbench.cli.commands.measure import Measuring
 from pullbench.cli.terminal.calibration import CalibrationProgress, calibration_table
 from pullbench.errors import UsageError
-from pullbench.lab.truths import draw_lines
+from pullbench.lab.calibration import draw_lines
 from pullbench.model.finding import Finding, Status
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers

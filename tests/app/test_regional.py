@@ -113,7 +113,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Runs a script; `ask(eu=[…], measures={…}, **options of the request)`."""
     monkeypatch.setattr("pullbench.app.regional.render_regional", lambda *_: Path("report.html"))
     monkeypatch.setattr("pullbench.app.regional.run_document", lambda *_: {"slo": [], "preflight": {"findings": []}})
-    monkeypatch.setattr("pullbench.report.regional.regional.contrasts", lambda _: pd.DataFrame({"factor": []}))
+    monkeypatch.setattr("pullbench.report.regional.runs.contrasts", lambda _: pd.DataFrame({"factor": []}))
     results = f"memory://regional-flow-{next(_IDS)}"
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(spec_data()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain

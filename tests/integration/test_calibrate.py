@@ -16,7 +16,7 @@ from pullbench.app.calibrate import CalibrationRequest, prepared_lab
 from pullbench.app.progress import TrialBatch
 from pullbench.app.run import conduct
 from pullbench.lab import calibration as lab
-from pullbench.lab.truths import draw_lines, link_part
+from pullbench.lab.calibration import draw_lines, link_part
 from pullbench.model.calibration import KEY, Line
 from pullbench.report.calibration import words as calibration_words
 from pullbench.store.dataset import ResultStore

@@ -13,7 +13,7 @@ from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.workbench import Workbench
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.lab.registry import Registry
 from pullbench.model.platform import Platform
 from pullbench.model.record import TrialResult

@@ -13,7 +13,7 @@ import yaml
 from playwright.sync_api import Error, Page
 
 from pullbench.app.run import Prepared, RunRequest, conduct
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls

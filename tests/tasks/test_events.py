@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pullbench.app.compare import compare_with_baseline
-from pullbench.report.compare.comparison import compare_runs
+from pullbench.report.compare.runs import compare_runs
 from pullbench.report.core.stored import StoredRun, read_run
 from pullbench.report.run.documents import run_document
 from pullbench.store.baselines import Baselines

@@ -13,8 +13,7 @@ from pullbench.model.text import count, format_bytes
 from pullbench.registry.keychain import Keychain
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import PushedImages
+from pullbench.store.ledger import Ledger, PushedImages
 
 _APPLY = "pullbench clean --apply"
 

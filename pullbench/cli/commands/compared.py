@@ -13,13 +13,11 @@ from pullbench.cli.terminal.comparison import comparison_table, trend_table
 from pullbench.cli.terminal.console import plain, stdout_console
 from pullbench.cli.terminal.safe_text import tell
 from pullbench.cli.terminal.tables import RUN_ID_WIDTH
-from pullbench.report.compare import words as comparison_words
-from pullbench.report.compare.comparison import RunsCompared
-from pullbench.report.compare.document import comparison_document
+from pullbench.report.compare import verdict as comparison_verdict
+from pullbench.report.compare.runs import RunsCompared
 from pullbench.report.core.run_selection import choose_candidate
 from pullbench.report.render.render import check_out_dir, render_trend
-from pullbench.report.trend.sections import headline, trend_document
-from pullbench.report.trend.trend import trend_of
+from pullbench.report.trend.changes import headline, trend_document, trend_of
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -48,7 +46,7 @@ def compare(
     )
     if as_json:
         page = None if done.page is None else str(done.page)
-        print(json.dumps(comparison_document(done.found, page), indent=2, default=str))
+        print(json.dumps(comparison_verdict.comparison_document(done.found, page), indent=2, default=str))
     else:
         _show(done.found, done.page)
     if said := done.failure or done.note:
@@ -57,11 +55,11 @@ def compare(
 
 
 def _show(found: RunsCompared, page: Path | None) -> None:
-    stdout, said = stdout_console(), comparison_words.headline(found)
+    stdout, said = stdout_console(), comparison_verdict.headline(found)
     for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
         run = stored.run
         stdout.print(plain(f"{side:9}  {run.run_id}  {run.name}  {run.started_at:%Y-%m-%d %H:%M} UTC"))
-    for warning in comparison_words.warnings(found):
+    for warning in comparison_verdict.warnings(found):
         stdout.print(plain(f"warning: {warning}"), style="yellow")
     for entry in found.differences:
         stdout.print(plain(f"differs: {entry.kind}: {entry.what}: {entry.baseline} → {entry.candidate}"), style="dim")

@@ -18,7 +18,7 @@ from pullbench.bench.specfile import as_yaml
 from pullbench.cli.terminal.console import Pace, plain
 from pullbench.cli.terminal.safe_text import tell, tell_document
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError, UsageError
-from pullbench.lab.synthetic import workload_images
+from pullbench.lab.images import workload_images
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route
 from pullbench.model.spec import read_spec

@@ -18,7 +18,7 @@ from pullbench.cli.terminal.console import ShellProgress, print_verdict, stdout_
 from pullbench.cli.terminal.safe_text import plain
 from pullbench.cli.terminal.stress import StressProgress, result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.model.plan import Plan
 from pullbench.model.record import Run, RunKind
 from pullbench.report.run.documents import run_document

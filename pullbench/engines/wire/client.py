@@ -13,7 +13,7 @@ from functools import partial
 from itertools import count
 from urllib.parse import quote, urlsplit
 
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.engines.wire.body import CheckedBody, TokenBody
 from pullbench.engines.wire.curl import BodyRefusedError, Handle, Handles, HttpRequest, HttpResult, code_of_os_error
 from pullbench.engines.wire.curl_multi import Multiplexer

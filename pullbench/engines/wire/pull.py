@@ -14,8 +14,7 @@ from pathlib import Path
 from threading import Condition
 from typing import TypeVar
 
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest
 from pullbench.engines.wire.body import REFUSALS, BlobBody, CheckedBody, ChunkedBlob, ManifestBody
 from pullbench.engines.wire.client import WireClient
 from pullbench.engines.wire.curl import Handles
