@@ -17,8 +17,7 @@ from pullbench.model.upload import BuiltImage
 from pullbench.model.workload import workload_like
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.push import push_workload
-from pullbench.registry.standing import is_ours
+from pullbench.registry.push import is_ours, push_workload
 from pullbench.store.ledger import PushedImages, PushedRecord
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers

@@ -111,11 +111,6 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
-    """How long to wait after a failed attempt: what the server asked, else 0.5 s doubled each time, at most 8 s."""
-    return retry_after_s if retry_after_s is not None else min(8.0, 0.5 * 2 ** (attempt - 1))
-
-
 class Clock(Protocol):
     """Seconds that never go back, and the instant that belongs to them."""
 

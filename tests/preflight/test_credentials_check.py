@@ -9,7 +9,7 @@ from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import credentials
 from pullbench.preflight.checks.credentials import CredentialLookup
 from pullbench.preflight.runner import as_json
-from pullbench.registry.origin import Origin
+from pullbench.registry.keychain import Origin
 from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.test_keychain import docker_config, helper, inline

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.command.folder import CommandFolder
 from pullbench.engines.command.process import Command, Ended, StopSignal, find_program, last_words, run
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
 
 

@@ -12,12 +12,13 @@ from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
 from pullbench.daemon.pull_stream import PullStream
-from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.docker.timeline import Claims, DockerAttempt, PullTimeline, chains, image_chain, outcome
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
 
 

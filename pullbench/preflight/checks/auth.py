@@ -14,7 +14,7 @@ from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl, remedy
 from pullbench.registry.auth import redact_url
-from pullbench.registry.origin import shown_user
+from pullbench.registry.keychain import shown_user
 
 ID = "auth"
 MAX_REPOSITORIES = 5

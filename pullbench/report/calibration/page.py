@@ -2,7 +2,6 @@
 
 from functools import cached_property
 
-from benchmarks.scorecard import Verdict
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, calibration, calibration_headline, machine, plain_row_of
 from pullbench.report.core import context, numbers, tables
@@ -12,6 +11,7 @@ from pullbench.report.render.html import Column, Html, Row, definitions, join, p
 from pullbench.report.render.page import style
 from pullbench.report.run import sections as run_sections
 from pullbench.report.run.sections import PILLS, pill
+from pullbench.stats.slo import SloVerdict
 
 _HINTS = {
     "line": "the name that the benchmark had for it",
@@ -109,7 +109,7 @@ class CalibrationPage:
         for row in self.result.rows:
             plain = plain_row_of(row)
             *texts, _ = words.cells(plain)
-            kind = "failed" if row.agreement.verdict == Verdict.MISSED else None
+            kind = "failed" if row.agreement.verdict == SloVerdict.MISSED else None
             made.append(Row(contents=[*texts, pill(plain["verdict"])], kind=kind))
         return table(columns, made, caption=f"{numbers.count(len(made), 'goal')}, each of one server or line")
 

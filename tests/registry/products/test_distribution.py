@@ -3,8 +3,8 @@
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.registry import counters
-from pullbench.registry.exchange import Answer
+from pullbench.registry.answer import Answer
+from pullbench.registry.products import distribution
 
 PAGE = """# HELP registry_http_in_flight_requests The in-flight HTTP requests
 registry_http_in_flight_requests{handler="base"} 1
@@ -17,23 +17,23 @@ registry_http_response_size_bytes_sum{code="200",handler="manifest",method="get"
 
 def page(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     answer = Answer(method="GET", url="http://r/metrics", status=200, headers={}, body=text.encode())
-    monkeypatch.setattr(counters, "_page", lambda *_: answer)
+    monkeypatch.setattr(distribution, "_page", lambda *_: answer)
 
 
 def test_bytes_are_those_of_blobs_and_so_are_the_requests_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     page(monkeypatch, PAGE)
-    assert counters.served_blob_bytes("http://r/metrics") == 1_500_500
-    assert counters.blobs_under_way("http://r/metrics") == 3
+    assert distribution.served_blob_bytes("http://r/metrics") == 1_500_500
+    assert distribution.blobs_under_way("http://r/metrics") == 3
 
 
 def test_a_page_that_does_not_say_what_is_under_way_is_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     page(monkeypatch, '{"bytes": 12}')
-    assert counters.served_blob_bytes("http://r/lab/counters") == 12
-    assert counters.blobs_under_way("http://r/lab/counters") is None
+    assert distribution.served_blob_bytes("http://r/lab/counters") == 12
+    assert distribution.blobs_under_way("http://r/lab/counters") is None
 
 
 def test_a_page_of_something_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     page(monkeypatch, "<html>")
     with pytest.raises(RegistryError) as told:
-        counters.served_blob_bytes("http://r/")
+        distribution.served_blob_bytes("http://r/")
     assert told.value.code is ErrorCode.NOT_A_REGISTRY

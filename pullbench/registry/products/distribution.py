@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
-from pullbench.registry.exchange import Answer, Exchanger
+from pullbench.registry.answer import Answer
+from pullbench.registry.exchange import Exchanger
 
 _MAX_BYTES = 4 * 1024 * 1024
 _IN_FLIGHT = re.compile(r"^registry_http_in_flight_requests\{([^}]*)\}\s+([0-9.eE+]+)\s*$", re.MULTILINE)
