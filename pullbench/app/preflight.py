@@ -8,7 +8,7 @@ from pathlib import Path
 from pullbench.app.run_log import open_log
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
-from pullbench.cli.terminal.safe_text import say
+from pullbench.cli.terminal.safe_text import print_notice as say
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.plan import NoCellLeft, Plan, group_reasons, plan

@@ -18,7 +18,7 @@ from pullbench.app.stress import climb
 from pullbench.bench.resuming import Stored
 from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec, load_stress_spec
-from pullbench.cli.terminal.safe_text import say
+from pullbench.cli.terminal.safe_text import print_notice as say
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst

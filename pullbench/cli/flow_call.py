@@ -32,7 +32,7 @@ def outcome_of(
     """
     import httpx
 
-    with interruption.kept():
+    with interruption.as_keyboard_interrupt():
         lost: httpx.HTTPError | None = None
         try:
             call()

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pullbench.app.fleet import fleet_settings
 from pullbench.cli.commands.measure import told, without_secret
-from pullbench.cli.terminal.console import ShellProgress
+from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.serving.start import PrefectStart
 
 

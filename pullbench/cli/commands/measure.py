@@ -11,9 +11,10 @@ from rich.console import Console
 from pullbench.app.run import Outcome, Prepared, Request
 from pullbench.bench.specfile import as_yaml
 from pullbench.cli.flow_call import outcome_of
-from pullbench.cli.terminal.console import ShellProgress, print_verdict, stdout_console
-from pullbench.cli.terminal.safe_text import plain
-from pullbench.cli.terminal.stress import StressProgress, result_table
+from pullbench.cli.terminal.console import print_verdict, stdout_console
+from pullbench.cli.terminal.progress import ShellProgress, StressProgress
+from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.lab.world import World
 from pullbench.model.record import RunKind

@@ -10,7 +10,9 @@ from rich.table import Table
 from pullbench.app.regional import RegionalOutcome
 from pullbench.bench.specfile import load_spec
 from pullbench.cli.flow_call import outcome_of
-from pullbench.cli.terminal.console import ShellProgress, plain, stdout_console
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.progress import ShellProgress
+from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.errors import InterruptedRunError, UsageError
 from pullbench.report.core import numbers
 from pullbench.serving.start import PrefectStart
