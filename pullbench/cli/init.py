@@ -16,9 +16,10 @@ import typer
 import yaml
 
 from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
-from pullbench.cli.terminal.safe_text import literal, print_line
+from pullbench.cli.terminal.safe_text import print_line
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.reference import Reference
+from pullbench.model.text import printable
 from pullbench.registry.keychain import Keychain
 from pullbench.report.core.numbers import count
 
@@ -107,7 +108,7 @@ def init(
     read_spec(yaml.safe_load(text))
     _write(out, text)
     for line in found.left_out:
-        print(literal(f"left out: {line}"))
+        print_line(f"left out: {line}")
     print_line(f"{out}: {count(len(mentions), 'image')} of {url}")
     for other, command in others.items():
         print_line(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
@@ -280,4 +281,4 @@ def _scalar(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return str(literal(text))
+    return printable(text)

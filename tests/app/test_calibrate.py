@@ -12,7 +12,8 @@ from pullbench.app.run import judgement
 from pullbench.bench.resuming import check_goes_on
 from pullbench.cli.commands.calibrate import run_calibration
 from pullbench.cli.commands.measure import _how_to_go_on
-from pullbench.cli.terminal.calibration import CalibrationProgress, calibration_table
+from pullbench.cli.terminal.progress import CalibrationProgress
+from pullbench.cli.terminal.tables import calibration_table
 from pullbench.errors import UsageError
 from pullbench.lab.truths import draw_lines
 from pullbench.model.finding import Finding, Status

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pullbench.cli.terminal.safe_text import literal
-from pullbench.model.cell import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
 from pullbench.report.run import objective_words
@@ -58,6 +57,8 @@ def result_table(document: dict[str, Any]) -> RenderableType | None:
 
 def cells_table(cells: Sequence[dict[str, Any]]) -> ResponsiveTable:
     """The cells of a run: the factors that vary, and what was measured; on a narrow terminal the most of that."""
+    from pullbench.model.cell import FACTORS
+
     varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
     ordered = sorted(cells, key=lambda entry: [entry[name] for name in varying])
     return ResponsiveTable(_all_of_cells(ordered, varying), lambda: _most_of_cells(ordered, varying))
@@ -263,6 +264,8 @@ def _objective_sentence(row: dict[str, Any]) -> Text:
 
 def plan_table(plan: "Plan") -> Table:
     """The cells that will be measured."""
+    from pullbench.model.cell import FACTORS
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in FACTORS:
         table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
