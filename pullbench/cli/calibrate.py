@@ -26,8 +26,8 @@ def calibrate(
     as_json: Json = False,
 ) -> int:
     """Hold pullbench itself against links and servers of known truth: how far off is what it measures?"""
-    from pullbench.app.calibrate import Asked
+    from pullbench.app.calibrate import CalibrationRequest
     from pullbench.cli.commands.calibrate import run_calibration
 
-    asked = Asked(seed=seed, quick=quick, results=results, reports=reports, report=not no_report)
-    return run_calibration(asked, markdown=markdown, as_json=as_json)
+    request = CalibrationRequest(seed=seed, quick=quick, results=results, reports=reports, report=not no_report)
+    return run_calibration(request, markdown=markdown, as_json=as_json)

@@ -10,14 +10,12 @@ import typer
 from pullbench.cli.options import Results
 from pullbench.cli.terminal.safe_text import print_line, print_lines
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.registry.keychain import Keychain
-from pullbench.report.core.numbers import count
 from pullbench.serving.secrets import prefect_secret
 
 if TYPE_CHECKING:
-    from pullbench.store.ledger import Ledger
-    from pullbench.store.pushed import PushedImages
+    from pullbench.store.ledger import Ledger, PushedImages
 
 _APPLY = "pullbench clean --apply"
 
@@ -37,8 +35,7 @@ def clean(
     Not while a run is on: what that has brought goes, too.
     """
     from pullbench.store.dataset import ResultStore
-    from pullbench.store.ledger import Ledger
-    from pullbench.store.pushed import PushedImages
+    from pullbench.store.ledger import Ledger, PushedImages
 
     kept, store = _folders(apply=apply), ResultStore(results)
     _upstream(PushedImages(store), apply=apply)

@@ -13,7 +13,7 @@ from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import comparison_table
 
 if TYPE_CHECKING:
-    from pullbench.report.compare.comparison import RunsCompared
+    from pullbench.report.compare.runs import RunsCompared
 
 app = typer.Typer(add_completion=False)
 
@@ -47,8 +47,8 @@ def compare(
 ) -> int:
     """Compare two stored runs, setting by setting: did it get worse?"""
     from pullbench.app.compare import compare as compare_stored
-    from pullbench.app.page_calls import ComparisonReportCall
-    from pullbench.report.compare.document import comparison_document
+    from pullbench.app.progress import DirectSteps
+    from pullbench.report.compare.verdict import comparison_document
 
     done = compare_stored(
         baseline,
@@ -57,7 +57,8 @@ def compare(
         reports=reports,
         fail_on=fail_on,
         any_machine=any_machine,
-        render=None if no_report else ComparisonReportCall.run,
+        report=not no_report,
+        steps=DirectSteps(),
     )
     if as_json:
         page = None if done.page is None else str(done.page)
@@ -70,13 +71,13 @@ def compare(
 
 
 def _show(found: "RunsCompared", page: Path | None) -> None:
-    from pullbench.report.compare import words as comparison_words
+    from pullbench.report.compare import verdict
 
-    stdout, said = stdout_console(), comparison_words.headline(found)
+    stdout, said = stdout_console(), verdict.headline(found)
     for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
         run = stored.run
         stdout.print(literal(f"{side:9}  {run.run_id}  {run.name}  {run.started_at:%Y-%m-%d %H:%M} UTC"))
-    for warning in comparison_words.warnings(found):
+    for warning in verdict.warnings(found):
         stdout.print(literal(f"warning: {warning}"), style="yellow")
     for entry in found.differences:
         stdout.print(literal(f"differs: {entry.kind}: {entry.what}: {entry.baseline} → {entry.candidate}"), style="dim")

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from pullbench.cli.terminal.progress import PushProgress
 from pullbench.cli.terminal.safe_text import literal, print_line, print_lines
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError, UsageError
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route
-from pullbench.model.text import format_bytes, parse_bytes
+from pullbench.model.text import count, format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
 from pullbench.registry.keychain import Keychain
-from pullbench.report.core.numbers import count
 from pullbench.serving.secrets import prefect_secret
 
 if TYPE_CHECKING:
+    from pullbench.cli.terminal.progress import PushProgress
     from pullbench.registry.push import PushReport
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
@@ -155,6 +154,8 @@ def push_images(
 
 def _execute(options: PushOptions) -> int:
     """Push, and tell on stderr what was done; stdout holds the spec, where it was written, or one JSON document."""
+    from pullbench.cli.terminal.progress import PushProgress
+
     route, workload = _route(options), _workload(options)
     images = _images(options, workload)
     spec = _spec_text(route, workload, images, options.spec_out)
@@ -264,7 +265,7 @@ def _workload(options: PushOptions) -> Workload:
 
 
 def _images(options: PushOptions, workload: Workload) -> tuple[SyntheticImage, ...]:
-    from pullbench.lab.synthetic import workload_images
+    from pullbench.lab.images import workload_images
 
     tag = f"seed-{workload.seed}" if options.tag is None else options.tag
     try:

@@ -19,9 +19,8 @@ from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_
 from pullbench.cli.terminal.safe_text import print_line
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.reference import Reference
-from pullbench.model.text import printable
+from pullbench.model.text import count, printable
 from pullbench.registry.keychain import Keychain
-from pullbench.report.core.numbers import count
 
 _MOST_BYTES = 50_000_000
 _HUB_NAMES = (DOCKER_HUB, "docker.io", "index.docker.io", "hub.docker.com")

@@ -24,7 +24,7 @@ def lab(
 ) -> int:
     """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
     from pullbench.bench.specfile import as_yaml
-    from pullbench.lab.world import World
+    from pullbench.lab.embedded import World
 
     with World.start(slots=slots, service_s=service_ms / 1000) as world:
         text = as_yaml(world.spec(False))

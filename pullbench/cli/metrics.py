@@ -16,7 +16,7 @@ from pullbench.registry.keychain import Keychain, in_clear
 
 if TYPE_CHECKING:
     from pullbench.app.metrics import Readings
-    from pullbench.monitor.snapshot import Snapshot
+    from pullbench.monitor.metrics import Snapshot
 
 app = typer.Typer(
     add_completion=False,

@@ -8,7 +8,6 @@ import typer
 
 from pullbench.cli.options import Json, Sets, SpecFile
 from pullbench.cli.terminal.console import planned_out_lines, stdout_console
-from pullbench.cli.terminal.progress import stress_line
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import plan_table
 from pullbench.errors import UsageError
@@ -33,17 +32,16 @@ def plan(
     """Show the cells and trials, what is planned out and why, bytes and requests."""
     from pullbench.app.budget import shortfalls
     from pullbench.bench.facts import offline_facts
-    from pullbench.bench.session import Session
     from pullbench.bench.specfile import load_spec
+    from pullbench.bench.workbench import Workbench
     from pullbench.model.plan import plan as make_plan
-    from pullbench.store.dataset import ResultStore
 
     loaded = load_spec(spec, sets=sets or [])
     if offline:
         facts = offline_facts()
     else:
-        with Session(loaded, ResultStore("memory://"), vantage="", environ=os.environ, block=prefect_secret) as session:
-            facts = session.gather()
+        with Workbench(loaded, environ=os.environ, block=prefect_secret) as bench:
+            facts = bench.gather()
     made = make_plan(loaded.spec, facts)
     if as_json:
         document = made.as_dict() | {"shortfalls": shortfalls(loaded.spec.budget, made)}
@@ -57,7 +55,7 @@ def plan(
 
 def _print(spec: "Spec", made: "Plan", facts: "Facts") -> None:
     from pullbench.app.budget import shortfalls
-    from pullbench.app.setup_notes import setup_lines
+    from pullbench.app.run import setup_notes
     from pullbench.model.plan import group_reasons
 
     stdout = stdout_console()
@@ -68,7 +66,7 @@ def _print(spec: "Spec", made: "Plan", facts: "Facts") -> None:
     for image in facts.images.values():
         if image.error_code is not None:
             stdout.print(literal(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))
-    for line in setup_lines(made, spec):
+    for line in setup_notes(made, spec):
         stdout.print(literal(line))
     for shortfall in shortfalls(spec.budget, made):
         stdout.print(literal(f"{shortfall}: the run would stop there, with what it measured stored"))
@@ -94,6 +92,7 @@ def _stress_document(spec: "Spec", facts: "Facts") -> dict[str, Any]:
 
 
 def _stress_text(spec: "Spec", facts: "Facts") -> str:
+    from pullbench.cli.terminal.progress import stress_line
     from pullbench.model.stress_plan import plan_stress
 
     try:

@@ -13,8 +13,7 @@ from pullbench.cli.options import Json, read_age
 from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import IncompleteError, RegistryError
-from pullbench.model.text import format_bytes
-from pullbench.report.core.numbers import count
+from pullbench.model.text import count, format_bytes
 
 if TYPE_CHECKING:
     from pullbench.daemon.docker import DockerDaemon

@@ -1,7 +1,7 @@
 """`publish`: the reports site."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -9,10 +9,6 @@ from rich.console import Console
 from pullbench.cli.options import Reports, Results
 from pullbench.cli.terminal.safe_text import literal, print_line
 from pullbench.errors import IncompleteError
-
-if TYPE_CHECKING:
-    from pullbench.app.page_calls import PageCall, SiteCall
-    from pullbench.report.site.site import Site
 
 app = typer.Typer(add_completion=False)
 
@@ -29,6 +25,7 @@ def publish(
     reports: Reports = Path("reports"),
 ) -> int:
     """Build the reports site: a page of all runs, with their verdicts and a feed; static files."""
+    from pullbench.app.progress import DirectSteps
     from pullbench.app.publish import publish as publish_reports
 
     progress = Console(stderr=True)
@@ -45,13 +42,3 @@ def publish(
             note(f"pullbench: {failure}")
         raise IncompleteError(done.failures[0])
     return 0
-
-
-class DirectSteps:
-    """The parts made in this process."""
-
-    def report(self, call: "PageCall") -> Path:
-        return call.run()
-
-    def site(self, call: "SiteCall") -> "Site":
-        return call.run()

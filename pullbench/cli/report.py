@@ -50,7 +50,7 @@ def report(
 
 
 def _render_regional(regional_id: str, *, form: str, results: str, reports: Path) -> int:
-    from pullbench.report.regional.regional import read_regional, regional_document
+    from pullbench.report.regional.runs import read_regional, regional_document
     from pullbench.report.render.render import render_regional
     from pullbench.store.dataset import ResultStore
 

@@ -17,8 +17,7 @@ from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import RUN_ID_WIDTH, ResponsiveTable
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.model.text import format_bytes
-from pullbench.report.core.numbers import count
+from pullbench.model.text import count, format_bytes
 
 if TYPE_CHECKING:
     from pullbench.model.record import Run

@@ -28,8 +28,7 @@ def trend(
 ) -> int:
     """Show a benchmark over its runs: since when is it slower or faster?"""
     from pullbench.report.render.render import check_out_dir, render_trend
-    from pullbench.report.trend.sections import headline, trend_document
-    from pullbench.report.trend.trend import trend_of
+    from pullbench.report.trend.changes import headline, trend_document, trend_of
     from pullbench.store.dataset import ResultStore
 
     store = ResultStore(results)

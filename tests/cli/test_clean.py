@@ -13,8 +13,7 @@ from pullbench.cli.clean import clean
 from pullbench.engines.command.folder import PREFIX
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import Pushed, PushedImages
+from pullbench.store.ledger import Ledger, Pushed, PushedImages
 
 NO_DAEMON = "unix:///nowhere/docker.sock"
 

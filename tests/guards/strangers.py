@@ -32,7 +32,7 @@ TEXTS = (
     ),
     Guard(
         against="on the site's page, which runs its own script alone",
-        file="pullbench/report/site/page.py",
+        file="pullbench/report/site/build.py",
         function="site_page",
         whole='            Html(f\'<meta http-equiv="Content-Security-Policy" content="{policy}">\'),\n',
         without="",

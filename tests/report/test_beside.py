@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pullbench.report.compare.comparison import compare_runs
+from pullbench.report.compare.runs import compare_runs
 from pullbench.report.core.stored import read_run
 from pullbench.report.render.data_files import cells_csv, write_comparison_beside, write_run_beside
 from pullbench.store.dataset import ResultStore

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import objectives_table
-from pullbench.report.core.numbers import count
+from pullbench.model.text import count
 from pullbench.report.run import busy
 
 _PIPE_WIDTH = 240

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -17,21 +16,20 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from pullbench.app.progress import Silent
 from pullbench.cli.terminal.console import planned_out_lines
+from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import literal
-from pullbench.model.text import format_bytes
-from pullbench.report.core.numbers import count
-
-if TYPE_CHECKING:
-    from pullbench.model.finding import Finding
-    from pullbench.model.plan import Plan, Trial
-    from pullbench.model.record import Run, TrialResult
-    from pullbench.registry.push import PushedImage
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Plan, Trial, group_reasons
+from pullbench.model.record import Run, TrialResult
+from pullbench.model.text import count, format_bytes
+from pullbench.registry.push import PushedImage
 
 _LINE_EVERY_S = 10.0
 
 
-class ShellProgress:
+class ShellProgress(Silent):
     """Progress of a run."""
 
     _unit = "trials"
@@ -46,7 +44,7 @@ class ShellProgress:
     def note(self, text: str) -> None:
         self._console.print(literal(text), soft_wrap=not self._console.is_terminal)  # a line of a log stays one
 
-    def planned(self, run: "Run", plan: "Plan", done: int) -> None:
+    def planned(self, run: Run, plan: Plan, done: int) -> None:
         self._done, self._total = done, len(plan.trials)
         if done == self._total:
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
@@ -58,16 +56,11 @@ class ShellProgress:
             self.note(f"run {run.run_id}: {count(len(plan.cells), 'cell')}, {count(self._total, 'trial')}, {size}")
         self._note_planned_out(plan)
 
-    def _note_planned_out(self, plan: "Plan") -> None:
-        from pullbench.model.plan import group_reasons
-
+    def _note_planned_out(self, plan: Plan) -> None:
         for line in planned_out_lines(group_reasons(plan.planned_out)):
             self.note(line)
 
-    def checked(self, findings: "Sequence[Finding]") -> None:
-        from pullbench.cli.terminal.findings import findings_view
-        from pullbench.model.finding import Status
-
+    def checked(self, findings: Sequence[Finding]) -> None:
         counted = [finding for finding in findings if finding.status in (Status.FAIL, Status.ERROR, Status.WARN)]
         passed = sum(finding.status is Status.PASS for finding in findings)
         by_status = Counter(finding.status.value for finding in counted)
@@ -77,7 +70,7 @@ class ShellProgress:
         if counted:
             self._console.print(findings_view(counted), soft_wrap=not self._console.is_terminal)
 
-    def measured(self, _trial: "Trial", result: "TrialResult") -> None:
+    def measured(self, _trial: Trial, result: TrialResult) -> None:
         self._done += 1
         self._failed += result.record.pulls - result.record.succeeded
         if self._console.is_terminal:
@@ -132,7 +125,7 @@ class StressProgress(ShellProgress):
 
     _unit = "pulls, at most"
 
-    def planned(self, run: "Run", plan: "Plan", done: int) -> None:
+    def planned(self, run: Run, plan: Plan, done: int) -> None:
         if run.status == "complete":
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
             return
@@ -142,7 +135,7 @@ class StressProgress(ShellProgress):
         self.note(f"run {run.run_id}: {stress_line(plan)}")
         self._note_planned_out(plan)
 
-    def measured(self, _trial: "Trial", result: "TrialResult") -> None:
+    def measured(self, _trial: Trial, result: TrialResult) -> None:
         self._done += result.record.pulls
         self._failed += result.record.pulls - result.record.succeeded
         if self._console.is_terminal:
@@ -153,7 +146,7 @@ class StressProgress(ShellProgress):
             self.note(f"{self._done:,} of at most {count(self._total, 'pull')}{failed}{left}")
 
 
-def stress_line(plan: "Plan") -> str:
+def stress_line(plan: Plan) -> str:
     """A stress test in a line: `up 1, 2, 4, hold 4, down 2, 1; at most 19 trials, …`."""
     said: list[str] = []
     phase = ""
@@ -171,9 +164,7 @@ def stress_line(plan: "Plan") -> str:
 class CalibrationProgress(ShellProgress):
     """Progress of a calibration. What preflight warns of is how the lab was made; what stops a run is told."""
 
-    def checked(self, findings: "Sequence[Finding]") -> None:
-        from pullbench.model.finding import Status
-
+    def checked(self, findings: Sequence[Finding]) -> None:
         super().checked([finding for finding in findings if finding.status is not Status.WARN])
 
 
@@ -203,7 +194,7 @@ class PushProgress:
                 left = self._pace.left(self._done, self._total)
                 self._console.print(literal(f"{format_bytes(self._done)} of {format_bytes(self._total)}{left}"))
 
-    def settled(self, image: "PushedImage") -> None:
+    def settled(self, image: PushedImage) -> None:
         with self._lock:
             self.pushed += image.outcome == "pushed"
 

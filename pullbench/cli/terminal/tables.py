@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pullbench.model.plan import Plan
-    from pullbench.report.trend.trend import Trend
+    from pullbench.report.trend.changes import Trend
 
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _STEP_STYLES = {"held": "green", "open": "dim", "missed": "bold red"}
@@ -126,7 +126,7 @@ def steps_table(stress: dict[str, Any]) -> ResponsiveTable:
 
 
 def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
-    from pullbench.report.stress import words as stress_words
+    from pullbench.report.stress import verdict
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     span = ["95% interval"] if intervals else []
@@ -137,16 +137,16 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     for step in stress["steps"]:
         failed = step["succeeded"] < step["pulls"]
         mean_range = numbers.seconds_range(step["mean_low_s"], step["mean_high_s"])
-        rate_range = stress_words.rate_range(step["rate_low"], step["rate_high"])
+        rate_range = verdict.rate_range(step["rate_low"], step["rate_high"])
         table.add_row(
             str(step["step"]),
             step["phase"],
             f"{step['load']:g}",
-            Text(stress_words.outcome(step), style=_STEP_STYLES[step["verdict"]]),
+            Text(verdict.outcome(step), style=_STEP_STYLES[step["verdict"]]),
             Text(f"{step['succeeded']:,}/{step['pulls']:,}", style="bold red" if failed else ""),
             numbers.seconds(step["mean_s"]),
             *([mean_range] if intervals else []),
-            stress_words.rate(step["rate"]),
+            verdict.rate(step["rate"]),
             *([rate_range] if intervals else []),
             numbers.percent(step["client_busy"]),
         )
