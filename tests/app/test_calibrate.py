@@ -16,7 +16,8 @@ from pullbench.bench.specfile import load_spec
 from pullbench.bench.workbench import Workbench
 from pullbench.cli.commands.calibrate import run_calibration
 from pullbench.cli.commands.measure import Measuring
-from pullbench.cli.terminal.calibration import CalibrationProgress, calibration_table
+from pullbench.cli.terminal.progress import CalibrationProgress
+from pullbench.cli.terminal.tables import calibration_table
 from pullbench.errors import UsageError
 from pullbench.lab.calibration import draw_lines
 from pullbench.model.finding import Finding, Status

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pullbench.app.calibrate import CalibrationRequest, prepared_lab
 from pullbench.cli.commands.measure import Measuring, by_flow
-from pullbench.cli.terminal.calibration import CalibrationProgress
+from pullbench.cli.terminal.progress import CalibrationProgress
 from pullbench.report.calibration.words import check_place, put_into
 from pullbench.serving.secrets import prefect_secret
 

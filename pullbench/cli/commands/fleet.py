@@ -7,7 +7,7 @@ from rich.console import Console
 from pullbench.app.fleet import fleet_settings, prepared_fleet
 from pullbench.app.run import RunRequest
 from pullbench.cli.commands.measure import Measuring, by_flow, parameters
-from pullbench.cli.terminal.console import ShellProgress
+from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.serving.secrets import prefect_secret
 
 

@@ -14,9 +14,10 @@ from pullbench.app.progress import DirectSteps, Everyone, Outcome, Progress, Sil
 from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_secrets
 from pullbench.bench.specfile import as_yaml
 from pullbench.cli.terminal import interruption
-from pullbench.cli.terminal.console import ShellProgress, print_verdict, stdout_console
-from pullbench.cli.terminal.safe_text import plain
-from pullbench.cli.terminal.stress import StressProgress, result_table
+from pullbench.cli.terminal.console import print_verdict, stdout_console
+from pullbench.cli.terminal.progress import ShellProgress, StressProgress
+from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.plan import Plan
@@ -145,7 +146,7 @@ class Measuring:
 
     def _ended(self, call: Callable[[], Outcome]) -> int:
         try:
-            with interruption.kept():
+            with interruption.as_keyboard_interrupt():
                 outcome = call()
         except PreflightFailed:
             self._show_what_is_stored()

@@ -11,7 +11,9 @@ from pullbench.app.regional import RegionalOutcome
 from pullbench.app.run import refuse_secrets
 from pullbench.bench.specfile import load_spec
 from pullbench.cli.terminal import interruption
-from pullbench.cli.terminal.console import ShellProgress, plain, stdout_console
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.progress import ShellProgress
+from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
 from pullbench.report.core import numbers
 from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
@@ -55,7 +57,7 @@ def run_regional(
         "reports": str(reports),
     }
     try:
-        with interruption.kept(), watching(progress):
+        with interruption.as_keyboard_interrupt(), watching(progress):
             outcome = call_flow("regional_benchmark", parameters, note=progress.note)
     except ServerGoneError as error:
         interruption.hurry("Prefect would go on to send its events")

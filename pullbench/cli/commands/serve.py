@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pullbench.cli.terminal.safe_text import tell
+from pullbench.cli.terminal.safe_text import print_line as tell
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.serving.flow import QUIET, reach_without_proxy
 from pullbench.serving.lifeline import KeptProcess

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from pullbench.cli.terminal.safe_text import plain
+from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 
 STATUS_STYLES = {

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.scorecard import Verdict
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import context, numbers, tables
 from pullbench.report.core.stored import StoredRun, records
@@ -19,6 +18,7 @@ from pullbench.report.run import busy
 from pullbench.report.run import sections as run_sections
 from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import judged
+from pullbench.stats.compare import ComparisonVerdict
 
 _MOST_NODES = 10
 _LATE_SHARE = 0.1
@@ -200,7 +200,7 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
 
 def _comparison(row: Mapping[str, Any]) -> str:
     within = f" ({row['within']})" if row["within"] else ""
-    if row["verdict"] == Verdict.TOO_FEW_SAMPLES:
+    if row["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES:
         return f"{row['candidate']} against {row['baseline']}{within}: too few blocks in which every node succeeded."
     span = numbers.ratio_range(row["low"], row["high"])
     return (

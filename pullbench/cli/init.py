@@ -1,28 +1,60 @@
 """`init`: a first spec from what is already deployed."""
 
 import os
+import re
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
+import typer
 import yaml
 
 from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
-from pullbench.cli.commands.first_spec_text import name_of_host, spec_text
-from pullbench.cli.terminal.safe_text import plain, tell
-from pullbench.daemon.docker import DockerDaemon
+from pullbench.cli.terminal.safe_text import print_line
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.reference import Reference
-from pullbench.model.spec import read_spec
-from pullbench.model.text import count
+from pullbench.model.text import count, printable
 from pullbench.registry.keychain import Keychain
 
 _MOST_BYTES = 50_000_000
 _HUB_NAMES = (DOCKER_HUB, "docker.io", "index.docker.io", "hub.docker.com")
+IMAGES_AT_MOST = 8
+_SPEC = """\
+# A first spec of pullbench, from {source}. Check it:       pullbench preflight {out}
+# See what a run would do:  pullbench plan {out}        Measure:  pullbench run {out}
+# Every key: specs/spec.schema.json.
+name: first-look
+
+registries:
+  - name: {name}
+    url: {url}
+    credentials: {credentials}
+    # region: eu-west      # a label for the report
+    # ca_file: ca.pem      # where a CA of your own signed its certificate
+
+# Every image is pulled from every registry above.
+images:
+{images}
+matrix:
+  engines: [wire]          # registry and network alone; docker, podman, skopeo and containerd unpack or store, too
+  concurrency: [1, 2, 4]   # docker pulls an image at most once a trial: give as many images as pulls at once
+  # platforms: [linux/amd64, linux/arm64]     # default: this machine's
+
+repetitions: 5             # passes over all settings; 5 or more for a verdict
+budget: {{bytes: 20GB, manifest_requests: 500, minutes: 30}}   # the run stops here, with what it measured stored
+"""
+_CREDENTIALS = {
+    "docker": "docker    # from ~/.docker/config.json and its helpers; no secret stands in a spec",
+    "anonymous": "anonymous # config.json has none: `docker login {host}`, then write docker; or env:PREFIX",
+}
+
+app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +65,30 @@ class _Found:
     left_out: Sequence[str] = ()
 
 
-def write_first_spec(*, sources: Sequence[str], out: Path, registry: str | None, images: Sequence[str]) -> int:
-    """Write a spec for one registry, that of most images unless `registry` names another; never over a file."""
-    if sources and images:
+@app.command()
+def init(
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE|docker|-",
+            help="A compose file, Kubernetes manifests, the local daemon, or stdin; may be given again.",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The spec file to write.")] = Path("pullbench.yaml"),
+    registry: Annotated[str | None, typer.Option(metavar="URL", help="The registry to measure.")] = None,
+    image: Annotated[list[str] | None, typer.Option(metavar="REF", help="An image there; may be given again.")] = None,
+) -> int:
+    """Write a first spec: the images found, the registries that they come from."""
+    from pullbench.model.spec import read_spec
+
+    sources = source or []
+    if source and image:
         raise UsageError("init: --from finds the images itself; leave out --image, or --from")
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out}: is there already; name another file with --out")
     host = None if registry is None else _host(registry)
-    found = _found(sources, os.environ) if sources else _named(host, images)
+    found = _found(sources, os.environ) if sources else _named(host, image or [])
     chosen = next(iter(found.images)) if host is None else host
     if chosen not in found.images:
         raise UsageError(f"--registry {registry}: no image of it is there; there are: {', '.join(found.images)}")
@@ -59,11 +107,11 @@ def write_first_spec(*, sources: Sequence[str], out: Path, registry: str | None,
     read_spec(yaml.safe_load(text))
     _write(out, text)
     for line in found.left_out:
-        print(plain(f"left out: {line}"))
-    tell(f"{out}: {count(len(mentions), 'image')} of {url}")
+        print_line(f"left out: {line}")
+    print_line(f"{out}: {count(len(mentions), 'image')} of {url}")
     for other, command in others.items():
-        tell(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
-    tell(f"next: pullbench preflight {shlex.quote(str(out))}")
+        print_line(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
+    print_line(f"next: pullbench preflight {shlex.quote(str(out))}")
     return 0
 
 
@@ -174,6 +222,8 @@ def _read(source: str) -> str:
 
 
 def _daemon_images() -> list[str]:
+    from pullbench.daemon.docker import DockerDaemon
+
     daemon = DockerDaemon()
     try:
         return sorted(daemon.pulled_tags())
@@ -181,3 +231,53 @@ def _daemon_images() -> list[str]:
         raise UsageError(f"--from docker: {error}") from error
     finally:
         daemon.close()
+
+
+def spec_text(
+    *,
+    out: Path,
+    source: str,
+    host: str,
+    url: str,
+    credentials: str,
+    images: Mapping[str, str],
+    others: Mapping[str, str],
+) -> str:
+    """A commented spec; `images` are references with where each was found, `others` the commands for other registries."""
+    lines = [_entry(image, where) for image, where in images.items()]
+    listed = [f"  {line}" for line in lines[:IMAGES_AT_MOST]]
+    if len(lines) > IMAGES_AT_MOST:
+        listed.append("  # Found, too; a run takes longer with each:")
+        listed += [f"  # {line}" for line in lines[IMAGES_AT_MOST:]]
+    if others:
+        listed.append("# Images of other registries want a spec of their own:")
+        listed += [f"#   {_comment(command)}" for command in islice(others.values(), 20)]
+    return _SPEC.format(
+        source=_comment(source),
+        out=_comment(str(out)),
+        name=_scalar(name_of_host(host)),
+        url=_scalar(url),
+        credentials=_CREDENTIALS[credentials].format(host=host),
+        images="".join(f"{line}\n" for line in listed),
+    )
+
+
+def name_of_host(host: str) -> str:
+    """A registry's name in a spec: the first label of its host that says something."""
+    if host == "registry-1.docker.io":
+        return "docker-hub"
+    name = re.sub(r"[^A-Za-z0-9.-].*", "", host).partition(".")[0]
+    return name if name and not name.isdigit() else "registry"
+
+
+def _entry(image: str, where: str) -> str:
+    return f"- {_scalar(image)}" + (f"  # {_comment(where)}" if where else "")
+
+
+def _scalar(text: str) -> str:
+    """Text as YAML reads it back: `12:34` would be a number."""
+    return yaml.safe_dump([text], width=10_000).strip().removeprefix("- ")
+
+
+def _comment(text: str) -> str:
+    return printable(text)

@@ -1,22 +1,48 @@
 """`prune`: removes images that no container uses from a Docker daemon; tells what it would do unless it is told to."""
 
 import json
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from pullbench.cli.terminal.console import plain, stdout_console
-from pullbench.daemon.docker import DockerDaemon
-from pullbench.daemon.usage import Pruned, PruneDecision, Usage, decide_pruning, prune, usage
-from pullbench.errors import IncompleteError, RegistryError, UsageError
+from pullbench.cli.options import Json, read_age
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.safe_text import literal
+from pullbench.errors import IncompleteError, RegistryError
 from pullbench.model.text import count, format_bytes
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+if TYPE_CHECKING:
+    from pullbench.daemon.docker import DockerDaemon
+    from pullbench.daemon.usage import Pruned, PruneDecision, Usage
+
 _SHOWN_NAMES = 3
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def prune(
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="A glob over image names to keep, such as 'nginx:*'; may be given again."),
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="AGE", help="Only images made so long ago: 24h, 7d, 2w.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="SOCKET", help="Another daemon's, such as unix:///run/docker-2.sock.")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Remove images that no container uses from a Docker daemon; without --apply, list what would go."""
+    return prune_images(
+        keep=keep or [], older_than=older_than, host=host, apply=apply, as_json=as_json, now=datetime.now(UTC)
+    )
 
 
 def prune_images(
@@ -26,11 +52,14 @@ def prune_images(
     host: str | None,
     apply: bool,
     as_json: bool,
-    now: datetime | None = None,
+    now: datetime,
 ) -> int:
     """List, or with `apply` remove, the unused images that no pattern keeps. 0 done, 3 where one could not be removed."""
+    from pullbench.daemon.docker import DockerDaemon
+    from pullbench.daemon.usage import decide_pruning
+
     age = None if older_than is None else read_age(older_than)
-    made_before = None if age is None else (now or datetime.now(UTC)) - age
+    made_before = None if age is None else now - age
     daemon = DockerDaemon(host)
     try:
         before = _usage(daemon)
@@ -46,44 +75,42 @@ def prune_images(
     return IncompleteError.exit_code if any(one.refused is not None for one in done) else 0
 
 
-def read_age(text: str) -> timedelta:
-    """`90m`, `24h`, `7d` or `2w`; raises UsageError with what would be right."""
-    found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
-    if found is None:
-        raise UsageError(f"--older-than: '{text}' is no age: a whole number with m, h, d or w, such as 7d")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+def _usage(daemon: "DockerDaemon") -> "Usage":
+    from pullbench.daemon.usage import usage
 
-
-def _usage(daemon: DockerDaemon) -> Usage:
     try:
         return usage(daemon)
     except RegistryError as error:
         raise IncompleteError(f"nothing was removed: {error}") from error
 
 
-def _removed(daemon: DockerDaemon, chosen: Sequence[PruneDecision], stderr: Console) -> list[Pruned]:
+def _removed(daemon: "DockerDaemon", chosen: "Sequence[PruneDecision]", stderr: Console) -> "list[Pruned]":
     """What was done is kept where the daemon stops answering half-way, and told as incomplete."""
+    from pullbench.daemon.usage import prune as remove_images
+
     done: list[Pruned] = []
     going = [choice.image for choice in chosen if choice.kept is None]
     try:
-        for one in prune(daemon, going):
+        for one in remove_images(daemon, going):
             done.append(one)
-            stderr.print(plain(f"{len(done)} of {len(going)}: {one.image.label} {one.refused or 'removed'}"))
+            stderr.print(literal(f"{len(done)} of {len(going)}: {one.image.label} {one.refused or 'removed'}"))
     except RegistryError as error:
         removed = sum(one.refused is None for one in done)
         raise IncompleteError(f"{count(removed, 'image')} removed, and then {error}") from error
     return done
 
 
-def _freed(before: Usage, daemon: DockerDaemon, done: Sequence[Pruned]) -> int:
+def _freed(before: "Usage", daemon: "DockerDaemon", done: "Sequence[Pruned]") -> int:
     """What the daemon has less on its disk; the images' own bytes where it does not say any more."""
+    from pullbench.daemon.usage import usage
+
     try:
         return max(0, before.layers_bytes - usage(daemon).layers_bytes)
     except RegistryError:
         return sum(one.image.own_bytes for one in done if one.refused is None)
 
 
-def _would_free(found: Usage, chosen: Sequence[PruneDecision]) -> int:
+def _would_free(found: "Usage", chosen: "Sequence[PruneDecision]") -> int:
     """A layer that two of them share goes with the second, so all of them free more than each by itself."""
     going = [choice.image for choice in chosen if choice.kept is None]
     if len(going) == len(found.unused):
@@ -92,7 +119,7 @@ def _would_free(found: Usage, chosen: Sequence[PruneDecision]) -> int:
 
 
 def _document(
-    host: str, chosen: Sequence[PruneDecision], done: Sequence[Pruned], freed: int, *, applied: bool
+    host: str, chosen: "Sequence[PruneDecision]", done: "Sequence[Pruned]", freed: int, *, applied: bool
 ) -> dict[str, Any]:
     refused = {one.image.image_id: one.refused for one in done}
     rows = []
@@ -116,7 +143,7 @@ def _document(
     return {"host": host, "applied": applied, "freed_bytes": freed, "images": rows}
 
 
-def _show(chosen: Sequence[PruneDecision], done: Sequence[Pruned], freed: int, *, applied: bool) -> None:
+def _show(chosen: "Sequence[PruneDecision]", done: "Sequence[Pruned]", freed: int, *, applied: bool) -> None:
     stdout = stdout_console()
     kept = sum(choice.kept is not None for choice in chosen)
     if not chosen:
@@ -124,23 +151,23 @@ def _show(chosen: Sequence[PruneDecision], done: Sequence[Pruned], freed: int, *
         return
     if kept == len(chosen):
         verb = "is" if kept == 1 else "are"
-        stdout.print(plain(f"nothing to remove: {count(kept, 'image')} {verb} kept, in use or too young"))
+        stdout.print(literal(f"nothing to remove: {count(kept, 'image')} {verb} kept, in use or too young"))
         return
     if not applied:
         stdout.print(_table(chosen))
         stdout.print()
         going = count(len(chosen) - kept, "image")
-        stdout.print(plain(f"{going} would go and free about {format_bytes(freed)}; {kept} would stay"))
-        stdout.print(plain("remove them with the same command and --apply"))
+        stdout.print(literal(f"{going} would go and free about {format_bytes(freed)}; {kept} would stay"))
+        stdout.print(literal("remove them with the same command and --apply"))
         return
     failures = [one for one in done if one.refused is not None]
     removed = count(len(done) - len(failures), "image")
-    stdout.print(plain(f"removed {removed}, {format_bytes(freed)} freed; {kept} kept"))
+    stdout.print(literal(f"removed {removed}, {format_bytes(freed)} freed; {kept} kept"))
     for one in failures:
-        stdout.print(plain(f"not removed: {one.image.label}: {one.refused}"))
+        stdout.print(literal(f"not removed: {one.image.label}: {one.refused}"))
 
 
-def _table(chosen: Sequence[PruneDecision]) -> Table:
+def _table(chosen: "Sequence[PruneDecision]") -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("image", "made (UTC)", "size", "what"):
         table.add_column(column, justify="right" if column == "size" else "left")
@@ -149,5 +176,5 @@ def _table(chosen: Sequence[PruneDecision]) -> Table:
         more = f" (and {len(image.names) - _SHOWN_NAMES} more names)" if len(image.names) > _SHOWN_NAMES else ""
         names = ", ".join(image.names[:_SHOWN_NAMES]) + more if image.names else image.label
         what = choice.kept or "would go"
-        table.add_row(plain(names), f"{image.created_at:%Y-%m-%d}", format_bytes(image.bytes), plain(what))
+        table.add_row(literal(names), f"{image.created_at:%Y-%m-%d}", format_bytes(image.bytes), literal(what))
     return table

@@ -3,33 +3,27 @@
 import json
 import os
 import secrets
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from pullbench.bench.facts import host_platform
-from pullbench.bench.specfile import as_yaml
-from pullbench.cli.terminal.console import Pace, plain
-from pullbench.cli.terminal.safe_text import tell, tell_document
+from pullbench.cli.terminal.safe_text import literal, print_line, print_lines
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError, UsageError
-from pullbench.lab.images import workload_images
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route
-from pullbench.model.spec import read_spec
-from pullbench.model.spec_fields import CredentialSource, Url
 from pullbench.model.text import count, format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
-from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.push import PushedImage, PushReport, push_workload
 from pullbench.serving.secrets import prefect_secret
+
+if TYPE_CHECKING:
+    from pullbench.cli.terminal.progress import PushProgress
+    from pullbench.registry.push import PushReport
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
 MAX_WORKERS = 64
@@ -38,6 +32,8 @@ _HEADER = """\
 # Check it with `pullbench preflight {out}`, measure with `pullbench run {out}`.
 # yaml-language-server: $schema=specs/spec.schema.json
 """
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Synthetic images for registries that take pushes.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,65 +60,129 @@ class PushOptions:
     as_json: bool
 
 
-def push_images(options: PushOptions) -> int:
+@app.callback()
+def _group() -> None:
+    """Keeps `push` a sub-command although it is the only one."""
+
+
+@app.command("push")
+def push_images(
+    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="Its URL: scheme, host and port.")],
+    repository: Annotated[
+        str, typer.Option(metavar="PREFIX", help="What the images' repositories start with.")
+    ] = "pullbench",
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Default: seed-SEED.")] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="zb|spegel|realistic",
+            help="zb: 1, 10 and 100 MB in one layer; spegel: 10 MB, 100 MB and 1 GB in one or four; "
+            "realistic: layers as a large crawl found them.",
+        ),
+    ] = "realistic",
+    count: Annotated[
+        int | None, typer.Option(metavar="N", help="Images. Default: zb 10, spegel 6, realistic 8.")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="At most so much in all, such as 2GB; zb and spegel: as many images as fit."),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(metavar="N", help="Layers of each image; realistic: at most so many.")
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="0..1", help="Part of each image's layers that others have too. Default: realistic 0.2, else 0."
+        ),
+    ] = None,
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OS/ARCH", help="May be given again. Default: this machine's."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed, the same bytes. Default: 1.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", "--unique", help="A random seed: images that no cache has ever seen.")
+    ] = False,
+    credentials: Annotated[
+        str, typer.Option(metavar="SOURCE", help="docker, env:PREFIX, block:NAME or anonymous, as in a spec.")
+    ] = "docker",
+    plain_http_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http-credentials", help="Send them over plain http to another machine too: readable by all."
+        ),
+    ] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file of the CA that signed its certificate.")
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Images pushed at once.")] = 4,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite tags of another synthetic workload; never other images.")
+    ] = False,
+    spec_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the spec that pulls them here, not to stdout.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")
+    ] = False,
+) -> int:
+    """Push seeded synthetic images; what is there already is left alone, and so is every tag that is not ours."""
+    return _execute(
+        PushOptions(
+            registry=registry,
+            repository=repository,
+            tag=tag,
+            preset=preset,
+            count=count,
+            size=size,
+            layers=layers,
+            share=share,
+            platforms=platform or [],
+            seed=seed,
+            fresh=fresh,
+            credentials=credentials,
+            sends_in_clear=plain_http_credentials,
+            ca_file=ca_file,
+            workers=workers,
+            replace=replace,
+            spec_out=spec_out,
+            as_json=as_json,
+        )
+    )
+
+
+def _execute(options: PushOptions) -> int:
     """Push, and tell on stderr what was done; stdout holds the spec, where it was written, or one JSON document."""
+    from pullbench.cli.terminal.progress import PushProgress
+
     route, workload = _route(options), _workload(options)
     images = _images(options, workload)
     spec = _spec_text(route, workload, images, options.spec_out)
     console = Console(stderr=True)
     if options.fresh:
-        console.print(plain(f"fresh: --seed {workload.seed} makes these images again"))
-    console.print(plain(f"pushing {count(len(images), 'image')}, {format_bytes(workload.size_bytes)}, to {route.host}"))
+        console.print(literal(f"fresh: --seed {workload.seed} makes these images again"))
+    console.print(
+        literal(f"pushing {count(len(images), 'image')}, {format_bytes(workload.size_bytes)}, to {route.host}")
+    )
     progress = PushProgress(console, sum(image.size_bytes for image in images))
     report = _push(options, route, images, progress)
-    console.print(plain(_summary(report)))
+    console.print(literal(_summary(report)))
     if options.spec_out is not None:
         _write(options.spec_out, spec)
     if options.as_json:
         print(json.dumps(_document(options, route, workload, report), indent=2))
     elif options.spec_out is not None:
-        tell(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
+        print_line(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
     else:
-        tell_document(spec)
+        print_lines(spec)
     return 0
 
 
-class PushProgress:
-    """Progress of a push on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+def _push(options: PushOptions, route: Route, images: Sequence[SyntheticImage], progress: PushProgress) -> "PushReport":
+    from pullbench.registry.client import RegistryClient
+    from pullbench.registry.push import push_workload
 
-    def __init__(self, console: Console, total_bytes: int) -> None:
-        self._console = console
-        self._total = total_bytes
-        self._lock = threading.Lock()
-        self._done = 0
-        self._pace = Pace()
-        self._bar: Progress | None = None
-        self.pushed = 0
-        if console.is_terminal:
-            columns = (TextColumn("pushing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-            self._task = self._bar.add_task("pushing", total=self._total)
-            self._bar.start()
-
-    def moved(self, size_bytes: int) -> None:
-        with self._lock:
-            self._done += size_bytes
-            if self._bar is not None:
-                self._bar.update(self._task, completed=self._done)
-            elif self._pace.due():
-                left = self._pace.left(self._done, self._total)
-                self._console.print(plain(f"{format_bytes(self._done)} of {format_bytes(self._total)}{left}"))
-
-    def settled(self, image: PushedImage) -> None:
-        with self._lock:
-            self.pushed += image.outcome == "pushed"
-
-    def ended(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def _push(options: PushOptions, route: Route, images: Sequence[SyntheticImage], progress: PushProgress) -> PushReport:
     keychain = Keychain(environ=os.environ, block=prefect_secret)
     try:
         with RegistryClient(route, keychain, read_timeout_s=_READ_TIMEOUT_S, actions="pull,push") as client:
@@ -143,6 +203,8 @@ def _how_to_go_on(options: PushOptions, images: int, progress: PushProgress) -> 
 
 
 def _route(options: PushOptions) -> Route:
+    from pullbench.model.spec_fields import CredentialSource, Url
+
     if options.ca_file is not None and not options.ca_file.is_file():
         raise UsageError(f"--ca-file {options.ca_file}: no such file; give the PEM file of the registry's CA")
     return Route(
@@ -156,6 +218,10 @@ def _route(options: PushOptions) -> Route:
 
 def _checked(kind: Any, text: str, option: str) -> str:
     """A text as the spec would take it; UsageError names the option, and never a value that may hold a secret."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from pullbench.model.spec_fields import Url
+
     try:
         return str(TypeAdapter(kind).validate_python(text))
     except ValidationError as error:
@@ -165,6 +231,8 @@ def _checked(kind: Any, text: str, option: str) -> str:
 
 
 def _workload(options: PushOptions) -> Workload:
+    from pullbench.bench.facts import host_platform
+
     if options.preset not in PRESETS:
         raise UsageError(f"--preset: '{options.preset}' is none of {', '.join(PRESETS)}")
     if options.fresh and options.seed is not None:
@@ -197,6 +265,8 @@ def _workload(options: PushOptions) -> Workload:
 
 
 def _images(options: PushOptions, workload: Workload) -> tuple[SyntheticImage, ...]:
+    from pullbench.lab.images import workload_images
+
     tag = f"seed-{workload.seed}" if options.tag is None else options.tag
     try:
         return workload_images(workload, repository=options.repository, tag=tag)
@@ -206,6 +276,9 @@ def _images(options: PushOptions, workload: Workload) -> tuple[SyntheticImage, .
 
 def _spec_text(route: Route, workload: Workload, images: Sequence[SyntheticImage], out: Path | None) -> str:
     """The spec that pulls these images; made, and its file looked at, before anything is pushed."""
+    from pullbench.bench.specfile import as_yaml
+    from pullbench.model.spec import read_spec
+
     data: dict[str, Any] = {
         "name": f"synthetic-{workload.preset}",
         "labels": {"workload": workload.preset, "seed": str(workload.seed)},
@@ -243,7 +316,7 @@ def _write(out: Path, text: str) -> None:
         raise UsageError(f"--spec-out {out}: cannot be written: {error.strerror}; the images are pushed") from error
 
 
-def _summary(report: PushReport) -> str:
+def _summary(report: "PushReport") -> str:
     pushed = sum(image.outcome == "pushed" for image in report.images)
     there = len(report.images) - pushed
     if not pushed:
@@ -253,7 +326,7 @@ def _summary(report: PushReport) -> str:
     return f"pushed {count(pushed, 'image')}{skipped}: {format_bytes(report.bytes_sent)} ({blobs})"
 
 
-def _document(options: PushOptions, route: Route, workload: Workload, report: PushReport) -> dict[str, Any]:
+def _document(options: PushOptions, route: Route, workload: Workload, report: "PushReport") -> dict[str, Any]:
     return {
         "registry": route.url,
         "preset": workload.preset,

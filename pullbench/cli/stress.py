@@ -1,4 +1,4 @@
-"""The command `stress`: what pullbench/cli/main.py is for the others."""
+"""`stress`: the load raised until an SLO is missed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ from pullbench.cli.options import (
 )
 from pullbench.errors import UsageError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -44,11 +44,11 @@ def stress(
     no_report: NoReport = False,
     log_json: LogJson = None,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Raise the load until an objective is missed: how much holds, where it breaks, how it recovers."""
     from pullbench.cli.commands.measure import run_spec
 
-    code = run_spec(
+    return run_spec(
         spec,
         sets=[*(sets or []), *assignments(ramp, steps, hold)],
         results=results,
@@ -61,7 +61,6 @@ def stress(
         as_json=as_json,
         kind="stress",
     )
-    raise typer.Exit(code)
 
 
 def assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[str]:
