@@ -204,13 +204,13 @@ def test_the_close_of_a_trial_leaves_no_file_no_thread_and_no_connection() -> No
         b.server.on(b.image.blob_path(b.image.layers[1]), reset(b.image.layers[1]))
         b.pull()
         assert any(trial.folder.iterdir())
-        folder, executor, sessions = trial.folder, trial.executor, dict(trial.sessions)
-        handles = [handle for session in sessions.values() for handle in session._handles._idle]
+        folder, executor, clients = trial.folder, trial.executor, dict(trial.clients)
+        handles = [handle for session in clients.values() for handle in session._handles._idle]
         assert handles and executor is not None
         b.engine.close_trial()
         assert not folder.exists()
         assert executor._shutdown, "its threads end"
-        assert [handle for session in sessions.values() for handle in session._handles._idle] == []
+        assert [handle for session in clients.values() for handle in session._handles._idle] == []
     assert threading.active_count() <= threads
 
 

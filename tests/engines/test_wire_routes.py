@@ -337,5 +337,5 @@ def test_the_destination_of_a_redirect_from_tls_is_not_in_the_clear(own_ca: Path
     with another_server() as storage, bench(context=server_context(own_ca), route={"ca_file": str(own_ca)}) as b:
         b.server.on(b.image.blob_path(b.image.layers[1]), to(f"{storage.url}/x"))
         outcome = b.pull()
-        assert outcome.error_code is ErrorCode.PLAIN_HTTP and "redirected from https" in (outcome.error or "")
+        assert outcome.error_code is ErrorCode.PLAIN_HTTP and "redirects from https" in (outcome.error or "")
         assert storage.seen == []

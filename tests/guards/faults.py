@@ -42,7 +42,7 @@ FAULTS = (
     Guard(
         against="stall",
         so="`stalled` after the engine's `stall_timeout_s` without a byte",
-        file="pullbench/engines/wire/curl_receiver.py",
+        file="pullbench/engines/wire/curl.py",
         function="Receiver.may_go_on",
         whole="elif now - self._seen_s >= self._request.stall_timeout_s:",
         without="elif now - self._seen_s < 0:",
@@ -91,7 +91,7 @@ FAULTS = (
     Guard(
         against="429 with Retry-After",
         so="waits as long as it says, and not at all where the pull's time would be over",
-        file="pullbench/engines/wire/fetch.py",
+        file="pullbench/engines/wire/pull.py",
         function="Fetcher._wait_to_retry",
         whole="        if until_s >= self._deadline_s:\n            return False\n",
         without="",
@@ -118,7 +118,7 @@ FAULTS = (
     Guard(
         against="bad JSON",
         so="`not_a_registry`",
-        file="pullbench/engines/wire/fetch.py",
+        file="pullbench/engines/wire/pull.py",
         function="Fetcher._document",
         whole="        except ManifestError as error:\n            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, str(error))",
         without="        except ZeroDivisionError as error:\n            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, str(error))",
@@ -163,7 +163,7 @@ FAULTS = (
     Guard(
         against="wrong Content-Range",
         so="`digest_mismatch`; a range that is none: `not_a_registry`",
-        file="pullbench/engines/wire/chunks.py",
+        file="pullbench/engines/wire/body.py",
         function="PartBody._check",
         whole="        if (int(found[1]), int(found[2])) != (self._first, self._end - 1) or found[3]",
         without="        if found[3]",
@@ -189,7 +189,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no byte is counted twice",
-        file="pullbench/engines/wire/fetch.py",
+        file="pullbench/engines/wire/pull.py",
         function="Fetcher.blobs",
         whole="            if blob.digest in self.fetched:\n                continue\n",
         without="",
@@ -197,7 +197,7 @@ CONSEQUENCES = (
     ),
     Guard(
         against="no byte is counted twice",
-        file="pullbench/engines/wire/chunks.py",
+        file="pullbench/engines/wire/body.py",
         function="ChunkedBlob.hash_so_far",
         whole="        return self._hash.copy()\n",
         without="        return self._hash\n",

@@ -53,7 +53,7 @@ SECRETS = (
     ),
     Guard(
         against="findings and their evidence",
-        file="pullbench/preflight/evidence.py",
+        file="pullbench/preflight/runner.py",
         function="without_secrets",
         whole="        observed=redacted(finding.observed, known),\n",
         without="        observed=finding.observed,\n",

@@ -56,9 +56,9 @@ TEXTS = (
     ),
     Guard(
         against="on a terminal",
-        file="pullbench/cli/terminal/safe_text.py",
+        file="pullbench/model/text.py",
         function="printable",
-        whole='    return "".join(character if character.isprintable() else "�" for character in str(text))\n',
+        whole='    return "".join(character if character.isprintable() else mark for character in str(text))\n',
         without="    return str(text)\n",
         test="tests/cli/test_safe_text.py::test_printable_keeps_what_steers_a_terminal_out_of_a_line",
     ),

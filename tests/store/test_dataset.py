@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import ErrorCode, IncompleteError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.store import schema
 from pullbench.store.dataset import ResultStore, _written, new_run_id
@@ -84,10 +84,27 @@ def test_a_new_run_id_sorts_by_time_in_utc() -> None:
 def test_findings_come_back_with_their_run(store: ResultStore) -> None:
     findings = [
         Finding(check="dns", target="eu", status=Status.PASS, observed="192.0.2.1"),
-        Finding(check="tls", target="eu", status=Status.FAIL, observed="expired", remedy="renew", duration_s=0.5),
+        Finding(
+            check="tls",
+            target="eu",
+            status=Status.FAIL,
+            observed="expired",
+            expected="a trusted certificate",
+            remedy="renew",
+            duration_s=0.5,
+            evidence='{"checked_at": null}',
+            code=ErrorCode.TLS_EXPIRED,
+            parameters={"host": "r.example", "endpoint": "r.example:443"},
+        ),
     ]
     store.write_checks(RUN_ID, "office", findings, sample.START)
     rows = store.table("checks", RUN_ID).to_pylist()
+    assert [(row["code"], row["parameters"]) for row in rows] == [
+        (None, "{}"),
+        ("tls_expired", '{"endpoint": "r.example:443", "host": "r.example"}'),
+    ]
+    assert [schema.finding_from_row(row) for row in rows] == findings
+    assert [schema.finding_from_row(row) for row in store.frame("checks", RUN_ID).to_dict("records")] == findings
     assert [(row["run_id"], row["vantage"], row["check"], row["status"]) for row in rows] == [
         (RUN_ID, "office", "dns", "pass"),
         (RUN_ID, "office", "tls", "fail"),

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.store.dataset import ResultStore
 from pullbench.store.files import Files
-from pullbench.store.ledger import Entry, Ledger
+from pullbench.store.ledger import BroughtRecord, Ledger
 from tests.store import sample
 from tests.store.sample import RUN_ID
 
@@ -130,7 +130,7 @@ def test_the_ledger_tells_image_ids_from_references(store: ResultStore) -> None:
     ledger = Ledger(store)
     ledger.record(RUN_ID, 7, "daemon", [REFERENCE, IMAGE_ID])
     assert ledger.entries() == (
-        Entry(run_id=RUN_ID, trial=7, daemon="daemon", image_ids=(IMAGE_ID,), references=(REFERENCE,)),
+        BroughtRecord(run_id=RUN_ID, trial=7, daemon="daemon", image_ids=(IMAGE_ID,), references=(REFERENCE,)),
     )
     assert ledger.brought("daemon") == {IMAGE_ID, REFERENCE}
     assert ledger.brought("another") == frozenset()

@@ -1,6 +1,5 @@
 """Sections that the pages of several kinds of run share: objectives, errors, preflight, what was excluded, environment."""
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.calibration import KEY
-from pullbench.model.finding import TROUBLES, Finding, Place, Status, by_place, worst_first
+from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.render.html import (
@@ -33,6 +32,7 @@ from pullbench.report.run.objectives import (
     target_text,
     whole_run,
 )
+from pullbench.store.schema import finding_from_row
 
 MOST_OF_A_NAME = 120
 """Characters of a run's name or label that stand in a page's head."""
@@ -197,19 +197,12 @@ def preflight(checks: pd.DataFrame) -> Html:
     """The section, from the rows of the table `checks`."""
     if checks.empty:
         return paragraph("Preflight was skipped, or stored nothing.", kind="note")
-    names = [entry.name for entry in dataclasses.fields(Finding)]
-    findings = [_finding(row) for row in records(checks[[name for name in names if name in checks]])]
-    places = by_place(findings)
+    findings = [finding_from_row(row) for row in records(checks)]
+    places = group_findings(findings)
     return join([_troubles(places), _places(places, _tally(findings)), _everything(findings)])
 
 
-def _finding(row: Mapping[str, Any]) -> Finding:
-    evidence = row.get("evidence")
-    known = {**row, "status": Status(row["status"]), "evidence": evidence if isinstance(evidence, str) else None}
-    return Finding(**known)
-
-
-def _troubles(places: Sequence[Place]) -> Html:
+def _troubles(places: Sequence[FindingGroup]) -> Html:
     """Each failure, error and warning, the worst first, with what to do and what the check saw."""
     found = [finding for place in places for finding in place.findings if finding.status in TROUBLES]
     if not found:
@@ -254,7 +247,7 @@ def _evidence(finding: Finding) -> Html:
     )
 
 
-def _places(places: Sequence[Place], tally: str) -> Html:
+def _places(places: Sequence[FindingGroup], tally: str) -> Html:
     """A row a place, with its checks by status; places that fare alike share one."""
     alike: dict[tuple[Status, tuple[str, ...]], list[str]] = {}
     for place in places:
@@ -277,7 +270,7 @@ def _places(places: Sequence[Place], tally: str) -> Html:
     return table(columns, rows, caption=tally)
 
 
-def _checks(place: Place, *statuses: Status) -> str:
+def _checks(place: FindingGroup, *statuses: Status) -> str:
     counts = Counter(finding.check for finding in place.findings if finding.status in statuses)
     return ", ".join(check if number == 1 else f"{check} ×{number}" for check, number in counts.items())
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pullbench.model.finding import Finding, Place, Status, by_place, worst
+from pullbench.model.finding import Finding, FindingGroup, Status, group_findings, worst
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import records
@@ -80,11 +80,11 @@ def _draw_heat(
 
 
 def _heat_panel(ax: Axes, mine: pd.DataFrame, rows: list[tuple[str, str]], ways: list[str], *, small: float) -> None:
-    by_place = {(row["registry"], row["way"]): row for row in records(mine)}
+    group_findings = {(row["registry"], row["way"]): row for row in records(mine)}
     span = max(math.log(float(mine["of_least"].max())), math.log(1.25)) if mine["of_least"].notna().any() else 1.0
     for down, (registry, _) in enumerate(rows):
         for across, way in enumerate(ways):
-            _place(ax, across, down, by_place.get((registry, way)), span, small)
+            _place(ax, across, down, group_findings.get((registry, way)), span, small)
     ax.set_xlim(-0.5, len(ways) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.xaxis.tick_top()
@@ -141,7 +141,7 @@ def panel(checks: pd.DataFrame) -> Html:
         for row in records(checks)
     ]
     names = list(dict.fromkeys(finding.check for finding in findings))
-    places = _joined(by_place(findings))
+    places = _joined(group_findings(findings))
     shown = sorted(sorted(places, key=lambda place: _GRAVITY.index(place.status))[:_MOST_PLACES], key=places.index)
     bad = [
         f"{check} of {place.name} is {_WORDS[status][0]}"
@@ -164,22 +164,22 @@ def panel(checks: pd.DataFrame) -> Html:
     )
 
 
-def _joined(places: Sequence[Place]) -> list[Place]:
+def _joined(places: Sequence[FindingGroup]) -> list[FindingGroup]:
     """Local targets, which are one check each (a daemon, a file, the clock), share a column."""
     checks = {place.name: {finding.check for finding in place.findings} for place in places}
     single = [place for place in places if len(checks[place.name]) == 1]
     if len(single) < 2:
         return list(places)
-    local = Place(name="this machine", findings=tuple(finding for place in single for finding in place.findings))
+    local = FindingGroup(name="this machine", findings=tuple(finding for place in single for finding in place.findings))
     return [*(place for place in places if len(checks[place.name]) > 1), local]
 
 
-def _status(place: Place, check: str) -> Status | None:
+def _status(place: FindingGroup, check: str) -> Status | None:
     found = [finding for finding in place.findings if finding.check == check]
     return worst(found) if found else None
 
 
-def _draw_panel(sheet: Sheet, names: list[str], places: list[Place]) -> Figure:
+def _draw_panel(sheet: Sheet, names: list[str], places: list[FindingGroup]) -> Figure:
     figure = sheet.figure(0.45 + 0.21 * len(names))
     ax: Axes = figure.subplots()
     for y, check in enumerate(names):

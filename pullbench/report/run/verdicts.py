@@ -25,7 +25,7 @@ from pullbench.report.run.objectives import (
     whole_run,
     why_not_shown,
 )
-from pullbench.stats.compare import Comparison, Verdict, compare_paired
+from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired
 from pullbench.stats.summary import MIN_BLOCKS
 
 ENOUGH_BLOCKS = 5
@@ -110,15 +110,15 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     within = f" ({row['within']})" if row["within"] else ""
     span = f"95% interval {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
-        case Verdict.FASTER:
+        case ComparisonVerdict.FASTER:
             speed = numbers.significant(1 / row["ratio"])
             span = f"95% interval {numbers.ratio_range(1 / row['high'], 1 / row['low'])}"
             return f"{candidate} is {speed} times as fast as {baseline}{within}, {span}."
-        case Verdict.SLOWER:
+        case ComparisonVerdict.SLOWER:
             return f"{candidate} takes {numbers.significant(row['ratio'])} times as long as {baseline}{within}, {span}."
-        case Verdict.NO_DIFFERENCE:
+        case ComparisonVerdict.NO_DIFFERENCE:
             return f"{candidate} and {baseline} differ by less than 5%{within}: {numbers.ratio(row['ratio'])}, {span}."
-        case Verdict.TOO_FEW_SAMPLES:
+        case ComparisonVerdict.TOO_FEW_SAMPLES:
             return (
                 f"{candidate} against {baseline}{within}: too few samples, {numbers.count(row['blocks'], 'block')} in "
                 f"common and {MIN_BLOCKS} needed."
@@ -276,9 +276,13 @@ def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
 
 
 def _lead_over(answer: Comparison, beside: str, second: str) -> str:
-    if answer.verdict == Verdict.NO_DIFFERENCE:
+    if answer.verdict == ComparisonVerdict.NO_DIFFERENCE:
         return f", though {second} differs by less than 5%"
-    if answer.ratio and answer.ratio < 1 and answer.verdict in (Verdict.FASTER, Verdict.TOO_FEW_SAMPLES):
+    if (
+        answer.ratio
+        and answer.ratio < 1
+        and answer.verdict in (ComparisonVerdict.FASTER, ComparisonVerdict.TOO_FEW_SAMPLES)
+    ):
         speed = numbers.significant(1 / answer.ratio)
         if answer.low and answer.high:
             return f", {speed} times ({numbers.ratio_range(1 / answer.high, 1 / answer.low)}) as fast as {beside}, {second}"
