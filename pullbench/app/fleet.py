@@ -1,17 +1,21 @@
-"""What a fleet's benchmark makes of a spec: one image, as many pulls at once as there are nodes. Free of Prefect."""
+"""A fleet's benchmark: one image, pulled by every node of a Dask cluster at the same moment."""
 
+import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from pullbench.bench.fleet_session import refuse_stores
-from pullbench.bench.specfile import load_spec
+from pullbench.app.run import Prepared, RunRequest
+from pullbench.bench.dask_fleet import joined
+from pullbench.bench.fleet_run import FleetRun, FleetWorkbench, refuse_stores
+from pullbench.bench.specfile import Changes, load_spec
 from pullbench.errors import UsageError
-from pullbench.model.spec import Overrides
 
 
 def fleet_settings(
-    spec: Path, nodes: int, image: str | None, settings: Sequence[str], overrides: Overrides | None = None
+    spec: Path, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
 ) -> tuple[str, ...]:
     """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
 
@@ -29,3 +33,27 @@ def fleet_settings(
         f"pulls_per_trial={nodes}",
         "load={mode: closed}",
     )
+
+
+@contextmanager
+def prepared_fleet(
+    request: RunRequest,
+    *,
+    scheduler: str,
+    nodes: int,
+    image: str | None,
+    block: Callable[[str], str] | None = None,
+) -> Iterator[Prepared]:
+    """The cluster while it is needed, and a run of the spec on it.
+
+    Raises UsageError for a wrong spec before the cluster is contacted, then where no scheduler answers.
+    """
+    settings = fleet_settings(request.spec, nodes, image, request.sets, request.overrides)
+    made = dataclasses.replace(request, sets=settings, kind="fleet")
+    with (
+        joined(scheduler) as fleet,
+        Prepared(
+            made, block=block, bench=functools.partial(FleetWorkbench, fleet=fleet), run_type=FleetRun
+        ) as prepared,
+    ):
+        yield prepared

@@ -1,4 +1,4 @@
-"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored. Free of Prefect.
+"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored.
 
 A vantage that does not answer is named, and what the others measured stands.
 """
@@ -41,7 +41,7 @@ class RegionalRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Vantage:
     """A vantage: the deployment of that name, and the work pool whose worker stands there."""
 
     vantage: str
@@ -49,7 +49,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class FlowRunState:
     """How a vantage's flow run is. `message` is that of its state."""
 
     started: bool
@@ -61,20 +61,20 @@ class Seen:
 class Vantages(Protocol):
     """Who starts runs elsewhere: Prefect, or a test's script."""
 
-    def places(self, names: Sequence[str]) -> list[Place]:
+    def places(self, names: Sequence[str]) -> list[Vantage]:
         """Those of the names, or every one; UsageError for a name that is none, and where there are none."""
         ...
 
-    def start(self, place: Place, regional_id: str, parameters: Mapping[str, Any]) -> str:
+    def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
         """Start a benchmark there, once however often it is asked; what to look at it by."""
         ...
 
-    def look(self, flow_run: str) -> Seen | None:
+    def look(self, flow_run: str) -> FlowRunState | None:
         """None where it cannot be seen just now."""
         ...
 
     def cancel(self, flow_run: str) -> None: ...
-    def idle(self, place: Place) -> str:
+    def idle(self, place: Vantage) -> str:
         """Why nobody may have taken a run there: a few words."""
         ...
 
@@ -93,7 +93,7 @@ class RegionalOutcome:
 class _Watch:
     """One vantage while it is waited for."""
 
-    place: Place
+    place: Vantage
     flow_run: str = ""
     since_s: float = 0.0
     began: bool = False
@@ -137,7 +137,7 @@ def conduct_regional(
 
 def ask_everywhere(
     request: RegionalRequest,
-    places: Sequence[Place],
+    places: Sequence[Vantage],
     vantages: Vantages,
     regional_id: str,
     *,

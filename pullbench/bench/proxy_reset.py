@@ -7,7 +7,7 @@ from pullbench.engines.clock import Clock
 from pullbench.engines.command.process import Command, Ended, run
 from pullbench.errors import ErrorCode, IncompleteError
 from pullbench.model.spec import ColdCache
-from pullbench.registry.faults import clean
+from pullbench.model.text import clean
 
 _MAX_OUTPUT = 300
 _SECRET_NAME = re.compile(r"PASS|TOKEN|SECRET|KEY|CREDENTIAL", re.IGNORECASE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pullbench.errors import UsageError
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 
 Preset = Literal["zb", "spegel", "realistic"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)

@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from pullbench.model.finding import Finding
+from pullbench.model.text import clean
 from pullbench.registry.auth import Credentials
-from pullbench.registry.faults import clean
 from pullbench.registry.redaction import redacted
 
 MOST_CHARACTERS = 20_000

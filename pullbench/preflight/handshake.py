@@ -12,6 +12,7 @@ from typing import Any
 
 from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.preflight import endpoint
 from pullbench.preflight.check import Fault
 from pullbench.registry import faults
@@ -123,7 +124,7 @@ def _once(route: Route, context: ssl.SSLContext, forward_login: Credentials | No
     except OSError as error:
         # http.client says so, as a bare OSError, where the proxy refuses to CONNECT.
         if str(error).startswith("Tunnel connection failed"):
-            raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=f"{where}: {faults.clean(error)}")) from error
+            raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=f"{where}: {clean(error)}")) from error
         raise _HandshakeError(Fault.of(faults.of_exception(where, error, in_tls=in_tls))) from error
     except http.client.HTTPException as error:
         text = f"{where}: the proxy's answer to CONNECT is no HTTP ({type(error).__name__})"
@@ -185,7 +186,7 @@ def _names(certificate: Any) -> tuple[str, ...]:
     except (x509.ExtensionNotFound, x509.DuplicateExtension):
         return ()
     names = [*found.get_values_for_type(x509.DNSName), *found.get_values_for_type(x509.IPAddress)]
-    return tuple(faults.clean(name, 260) for name in names[:100])
+    return tuple(clean(name, 260) for name in names[:100])
 
 
 def _name(name: Any) -> str:
@@ -193,7 +194,7 @@ def _name(name: Any) -> str:
     from cryptography.x509.oid import NameOID
 
     def of(oid: Any) -> str:
-        return next((faults.clean(entry.value, 80) for entry in name.get_attributes_for_oid(oid)), "")
+        return next((clean(entry.value, 80) for entry in name.get_attributes_for_oid(oid)), "")
 
     common, organization = of(NameOID.COMMON_NAME), of(NameOID.ORGANIZATION_NAME)
     if common and organization and organization not in common:

@@ -15,13 +15,13 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
+from pullbench.model.text import clean
 from pullbench.preflight.check import Check, Fault, Local, Room, Target, always
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.evidence import as_json, without_secrets
 from pullbench.preflight.remedy import remedy
 from pullbench.preflight.together import together, within
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 from pullbench.registry.keychain import Keychain
 
 AT_ONCE = 8

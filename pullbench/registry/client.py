@@ -23,9 +23,10 @@ from pullbench.model.manifest import (
 )
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.registry.auth import Challenge, parse_challenges, same_origin
 from pullbench.registry.exchange import Answer, Content, Exchange, Exchanger
-from pullbench.registry.faults import AnswerError, clean
+from pullbench.registry.faults import AnswerError
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.login import Login
 from pullbench.registry.pages import MAX_PAGE_BYTES, Page, list_pages, read_pages

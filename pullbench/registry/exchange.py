@@ -12,6 +12,7 @@ import httpx
 from pullbench import __version__
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.registry import faults
 from pullbench.registry.auth import Credentials, basic_header, redact_url, same_origin
 from pullbench.registry.redaction import redacted, secrets_of
@@ -246,8 +247,8 @@ def _request(
     try:
         return httpx.Request(method, url, headers=headers, content=content)
     except httpx.InvalidURL as error:
-        where = f"{method} {faults.clean(redact_url(url), 120)}"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"no URL to ask: {faults.clean(error)}") from error
+        where = f"{method} {clean(redact_url(url), 120)}"
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"no URL to ask: {clean(error)}") from error
 
 
 def next_url(answer: Answer, does: str = "redirects") -> str:

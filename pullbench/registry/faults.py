@@ -13,12 +13,11 @@ from datetime import UTC, datetime
 import httpx
 
 from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
+from pullbench.model.text import clean
 
 MAX_PROBLEMS = 10
-MAX_TEXT = 300
 MAX_RETRY_AFTER_S = 86_400.0
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 _HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
@@ -79,12 +78,6 @@ class AnswerError(RegistryError):
     ) -> None:
         super().__init__(code, where, detail, status=status, retry_after_s=retry_after_s)
         self.problems = problems
-
-
-def clean(text: object, limit: int = MAX_TEXT) -> str:
-    """One short line of a foreign text: no control, direction or invisible characters; cut with … at the limit."""
-    shown = _CONTROL.sub(" ", str(text)[: 4 * limit]).strip()
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def read_problems(body: bytes) -> tuple[Problem, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.text import clean
 from pullbench.registry.exchange import Answer
-from pullbench.registry.faults import clean
 
 MAX_PAGES = 1000
 MAX_PAGE_BYTES = 4 * 1024 * 1024

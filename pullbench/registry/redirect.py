@@ -3,8 +3,8 @@
 from urllib.parse import urljoin, urlsplit
 
 from pullbench.errors import ErrorCode
+from pullbench.model.text import clean
 from pullbench.registry.auth import redact_url
-from pullbench.registry.faults import clean
 
 _SHOWN = 120
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.manifest import Index, Manifest
+from pullbench.model.text import clean
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
 from pullbench.registry.client import FetchedManifest, RegistryClient
-from pullbench.registry.faults import clean
 from pullbench.registry.upload import has_blob, pushing
 
 

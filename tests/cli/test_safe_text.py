@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pullbench.cli.terminal.safe_text import plain, printable, say, tell, tell_document
+from pullbench.cli.terminal.safe_text import plain, say, tell, tell_document
+from pullbench.model.text import printable
 
 FLOWS = Path(__file__).parents[2] / "flows"
 HOSTILE = {

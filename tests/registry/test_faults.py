@@ -14,7 +14,7 @@ from cryptography import x509
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import clean, of_answer, of_exception, retry_after_s
+from pullbench.registry.faults import of_answer, of_exception, retry_after_s
 from pullbench.registry.keychain import Keychain
 from tests.registry.sockets import answering, authority, closed_port, listening
 
@@ -245,11 +245,6 @@ def test_an_expired_token_of_amazon_is_a_matter_of_logging_in() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, expected: float | None) -> None:
     assert retry_after_s(value, datetime(2026, 11, 23, 16, 15, tzinfo=UTC)) == expected
-
-
-def test_a_foreign_text_becomes_one_short_line() -> None:
-    assert clean(" a\r\n\tb\u202ec\x1b[31m ") == "a b c [31m"
-    assert clean("x" * 1000, 10) == "x" * 9 + "…"
 
 
 def test_an_error_of_tls_that_nobody_foresaw_keeps_its_text() -> None:

@@ -8,12 +8,13 @@ import pytest
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
 from pullbench.model.reference import Reference
+from pullbench.model.text import MAX_TEXT
 from pullbench.registry import client as client_module
 from pullbench.registry import pages
 from pullbench.registry.auth import Credentials, basic_header
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.exchange import MAX_ERROR_BYTES, MAX_REDIRECTS
-from pullbench.registry.faults import MAX_PROBLEMS, MAX_TEXT, AnswerError
+from pullbench.registry.faults import MAX_PROBLEMS, AnswerError
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, TokenService, config_blob, manifest_of, with_basic
 
 APP = Reference.parse("team/app:1.0")

@@ -21,9 +21,9 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import findings_document
 from pullbench.model.plan import group_reasons
 from pullbench.model.plan import plan as make_plan
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import Spec
 from pullbench.model.stress_plan import plan_stress
+from pullbench.model.text import format_bytes
 from pullbench.preflight.junit import junit_xml
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore

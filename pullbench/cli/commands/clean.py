@@ -10,7 +10,7 @@ from pullbench.cli.terminal.console import count
 from pullbench.cli.terminal.safe_text import tell, tell_document
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.registry.keychain import Keychain
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore

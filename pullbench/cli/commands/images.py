@@ -21,9 +21,9 @@ from pullbench.errors import ErrorCode, IncompleteError, RegistryError, UsageErr
 from pullbench.lab.synthetic import workload_images
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route
-from pullbench.model.sizes import format_bytes, parse_bytes
 from pullbench.model.spec import read_spec
 from pullbench.model.spec_fields import CredentialSource, Url
+from pullbench.model.text import format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
 from pullbench.registry.client import RegistryClient

@@ -18,7 +18,7 @@ from pullbench.cli.terminal.tables import Fitting
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.report.core import numbers
 from pullbench.report.run import busy, objective_words
 

@@ -3,13 +3,10 @@
 import sys
 from typing import TYPE_CHECKING
 
+from pullbench.model.text import printable
+
 if TYPE_CHECKING:
     from rich.text import Text
-
-
-def printable(text: object) -> str:
-    """Text without control, direction and invisible characters: none of it moves a cursor, sets a title or hides a line."""
-    return "".join(character if character.isprintable() else "�" for character in str(text))
 
 
 def plain(text: object, style: str = "") -> "Text":

@@ -11,7 +11,7 @@ from pullbench.cli.terminal.console import ShellProgress, cells_table, count, pl
 from pullbench.cli.terminal.tables import Fitting
 from pullbench.model.plan import Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.report.core import numbers
 from pullbench.report.stress import words as stress_words
 

@@ -8,13 +8,13 @@ from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.preflight import docker_names
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.remedy import curl, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
-from pullbench.registry.faults import clean
 from pullbench.registry.origin import shown_user
 
 ID = "auth"

@@ -9,12 +9,12 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
+from pullbench.model.text import clean
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
 from pullbench.preflight.remedy import look, remedy, skopeo
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import clean
 from pullbench.registry.pages import Page
 
 ID = "catalog"

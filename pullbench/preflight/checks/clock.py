@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from pullbench.errors import RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.text import clean
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
 from pullbench.preflight.remedy import curl
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "clock"
 WARN_FROM_S = 5.0

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.preflight import docker_names
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 from pullbench.registry.origin import Origin, shown_user
 
 ID = "credentials"

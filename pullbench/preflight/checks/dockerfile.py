@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.model.finding import Finding, Status
+from pullbench.model.text import clean
 from pullbench.preflight.check import Check, Local, Room, failed, passed, warned
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "dockerfile"
 TIMEOUT_S = 30.0

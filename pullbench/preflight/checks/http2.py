@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from pullbench.model.finding import Finding, Status
 from pullbench.model.spec import Spec
+from pullbench.model.text import clean
 from pullbench.preflight import handshake
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.remedy import curl, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "http2"
 EXPECTED = "h2 is chosen by ALPN (RFC 7301)"

@@ -9,7 +9,7 @@ from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import ImageConfig
 from pullbench.model.route import DIRECT
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.preflight import docker_names
 from pullbench.preflight.check import Check, Room, Target, passed, skipped, warned
 from pullbench.preflight.world import World

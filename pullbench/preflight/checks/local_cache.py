@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pullbench.daemon.docker_usage import usage
 from pullbench.model.finding import Finding, Status
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Local, Room, passed, warned
 from pullbench.preflight.clients import entry_of, every_docker, without_docker
 from pullbench.preflight.world import World

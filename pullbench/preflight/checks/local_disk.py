@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pullbench.model.finding import Finding, Status
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import EngineEntry
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Local, Room, failed, passed, warned
 from pullbench.preflight.clients import entry_of, local
 from pullbench.preflight.world import World

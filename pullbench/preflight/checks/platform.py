@@ -9,7 +9,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
 from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.targets import every_platform

@@ -11,13 +11,13 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.routes import route_of
+from pullbench.model.text import clean
 from pullbench.preflight import docker_names, kept
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.kept import Kept
 from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.tag_places import newest_creation
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "proxy"
 SHOWN = 3

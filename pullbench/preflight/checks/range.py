@@ -7,12 +7,12 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
+from pullbench.model.text import clean
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
 from pullbench.preflight.remedy import look, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import clean
 
 ID = "range"
 FIRST, LAST = 1, 16

@@ -8,12 +8,12 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import manifest_requests
 from pullbench.model.route import DIRECT, Route
+from pullbench.model.text import clean
 from pullbench.preflight import docker_names
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
 from pullbench.preflight.limits import HEADERS, Limit, read_limit
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
 ID = "rate-limit"

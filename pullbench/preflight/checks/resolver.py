@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from pullbench.model.finding import Finding, Status
+from pullbench.model.text import clean
 from pullbench.preflight import endpoint, resolv_conf
 from pullbench.preflight.check import Check, Local, Room, passed, skipped, warned
 from pullbench.preflight.resolv_conf import PATH, ResolvConf
 from pullbench.preflight.together import together
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "resolver"
 HERE = Local(name="this machine")

@@ -9,8 +9,8 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec_fields import ProductName
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
 from pullbench.preflight.world import World
 from pullbench.registry.products import harbor, nexus

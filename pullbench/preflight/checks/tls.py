@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.text import clean
 from pullbench.preflight import endpoint, handshake
 from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
 from pullbench.preflight.handshake import Certificate, Handshake
 from pullbench.preflight.remedy import of_handshake, remedy
 from pullbench.preflight.targets import every_route
 from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "tls"
 WARN_BEFORE = timedelta(days=30)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.registry.faults import clean
+from pullbench.model.text import clean
 from pullbench.registry.products.api import ProductApi, objects, part, whole
 from pullbench.registry.products.storage import Ailment, Space, Storage
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 
 NOT_KNOWN = "–"
 PERCENTILES = (90, 95, 99)

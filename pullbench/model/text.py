@@ -1,6 +1,8 @@
-"""Sizes in bytes, read and written for people."""
+"""Text for people: foreign text that steers no terminal, and sizes in bytes."""
 
 import re
+
+MAX_TEXT = 300
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?\s*", re.IGNORECASE)
@@ -22,3 +24,17 @@ def format_bytes(size: float) -> str:
             return f"{size:.{digits}f} {unit}"
         size /= 1000
     raise AssertionError("unreachable")
+
+
+def printable(text: object, mark: str = "�") -> str:
+    """Text without control, direction and invisible characters: none moves a cursor, sets a title or hides a line.
+
+    `mark` stands for each of them.
+    """
+    return "".join(character if character.isprintable() else mark for character in str(text))
+
+
+def clean(text: object, limit: int = MAX_TEXT) -> str:
+    """One short printable line of a foreign text, cut with … at the limit."""
+    line = " ".join(printable(str(text)[: 4 * limit], " ").split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,10 +1,29 @@
-"""Sizes are read and written for people."""
+"""Foreign text becomes harmless; sizes are read and written for people."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullbench.model.sizes import format_bytes, parse_bytes
+from pullbench.model.text import clean, format_bytes, parse_bytes, printable
+
+
+@given(st.text())
+def test_what_is_printable_keeps_each_visible_character_in_its_place(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert [one for one in shown if one != "�"] == [one for one in text if one.isprintable() and one != "�"]
+    assert len(shown) == len(text)
+
+
+def test_a_foreign_text_becomes_one_short_line() -> None:
+    assert clean(" a\r\n\tb\u202ec\x1b[31m ") == "a b c [31m"
+    assert clean("x" * 1000, 10) == "x" * 9 + "…"
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_cleaned_text_is_one_printable_line_within_the_limit(text: str, limit: int) -> None:
+    assert clean(text, limit).isprintable()
+    assert len(clean(text, limit)) <= limit
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A session whose trials are pulled by a fleet: `concurrency` is the number of nodes, and each pulls the image once.
+"""A run whose trials are pulled by a fleet: `concurrency` is the number of nodes, and each pulls the image once.
 
 A pull's `queued_s` counts from the common start, so a node is done `queued_s + duration_s` after it: from these come the
 times to the first, half of the nodes and the last. What the registry itself served meanwhile is `origin_bytes`.
@@ -6,18 +6,21 @@ times to the first, half of the nodes and the last. What the registry itself ser
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
+from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.fleet import Fleet, Member, NodeJob, Together, node_jobs
 from pullbench.bench.proxy_cache import Ready
-from pullbench.bench.session import Session
+from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import Done, trial_result
+from pullbench.bench.workbench import Workbench
 from pullbench.engines.base import PullRequest
 from pullbench.errors import RegistryError, UsageError
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import TrialResult
 from pullbench.model.spec import Load, RegistryEntry, Spec
 from pullbench.registry.counters import blobs_under_way, served_blob_bytes
 
@@ -28,52 +31,55 @@ _PATIENCE_S = 120.0
 """To get ready, and beyond a pull's own limit."""
 
 
-class FleetSession(Session):
-    """Runs each trial on a fleet; all else is a run like any other."""
+class FleetWorkbench(Workbench):
+    """A workbench whose pulls are made by the nodes of a fleet."""
 
-    def __init__(self, *args: Any, fleet: Fleet, **options: Any) -> None:
-        super().__init__(*args, **{**options, "kind": "fleet"})
-        self._fleet = fleet
-        self._members: list[Member] = []
+    def __init__(self, loaded: LoadedSpec, *, fleet: Fleet, **options: Any) -> None:
+        super().__init__(loaded, **{**options, "kind": "fleet"})
+        self.fleet = fleet
 
+    @cached_property
     def members(self) -> list[Member]:
-        """Those of the fleet, looked up once."""
-        if not self._members:
-            self._members = self._fleet.members()
-        return self._members
+        """The fleet's nodes, looked up once."""
+        return self.fleet.members()
 
-    def begin(self, facts: Facts) -> tuple[Run, Plan]:
-        """As any session's, but a mirror is made cold for a trial by one image, not by one a pull."""
-        run, made = super().begin(facts)
+    def plan(self, facts: Facts) -> Plan:
+        """As any plan, but a mirror is made cold for a trial by one image, not by one a pull."""
+        made = super().plan(facts)
         nodes = self.spec.matrix.concurrency[0]
-        return run, dataclasses.replace(
-            made, pushed_bytes=None if made.pushed_bytes is None else made.pushed_bytes // nodes
-        )
+        pushed = None if made.pushed_bytes is None else made.pushed_bytes // nodes
+        return dataclasses.replace(made, pushed_bytes=pushed)
+
+
+class FleetRun(ActiveRun):
+    """A run whose trials are pulled by a fleet; all else is as in any other run."""
+
+    bench: FleetWorkbench
 
     def _more_environment(self) -> dict[str, Any]:
-        told = {
+        nodes = {
             member.address: {
                 "host": member.machine.host,
                 "cores": member.machine.cores,
                 "clock_offset_s": round(member.offset_s, 6),
                 "clock_known_to_s": round(member.known_to_s, 6),
             }
-            for member in self.members()
+            for member in self.bench.members
         }
-        return super()._more_environment() | {"fleet": told}
+        return super()._more_environment() | {"fleet": nodes}
 
-    def _measure_ceilings(self, facts: Facts) -> None:
+    def _measure_ceilings(self) -> None:
         """This process pulls nothing."""
 
-    def _prepare(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Ready:
+    def _prepare(self, trial: Trial, requests: tuple[PullRequest, ...]) -> Ready:
         """One image for all: the mirror is prepared for it once."""
         one = dataclasses.replace(trial, images=trial.images[:1])
-        ready = super()._prepare(run_id, one, requests[:1], facts)
+        ready = super()._prepare(one, requests[:1])
         each = tuple(dataclasses.replace(ready.requests[0], pull=number) for number in range(trial.cell.concurrency))
         return dataclasses.replace(ready, requests=each)
 
-    def _measure(self, run_id: str, trial: Trial, ready: Ready, brought: list[str]) -> TrialResult:  # noqa: ARG002
-        cell, members = trial.cell, self.members()
+    def _measure(self, trial: Trial, ready: Ready, brought: list[str]) -> TrialResult:  # noqa: ARG002
+        cell, clock = trial.cell, self.bench.clock
         every = NodeJob(
             trial=trial.number,
             nodes=(),
@@ -82,13 +88,13 @@ class FleetSession(Session):
             cache=cell.cache,
             cache_reset=self.spec.cache_reset,
         )
-        jobs = node_jobs(members, cell.concurrency, every)
+        jobs = node_jobs(self.bench.members, cell.concurrency, every)
         registry = next(entry for entry in self.spec.registries if entry.name == cell.registry)
-        setup_from_s, before = self.clock.monotonic(), _served(registry)
-        together = self._fleet.play(jobs, patience_s=_PATIENCE_S + self.spec.timeout_s)
+        setup_from_s, before = clock.monotonic(), _served(registry)
+        together = self.bench.fleet.play(jobs, patience_s=_PATIENCE_S + self.spec.timeout_s)
         result = gathered(together, setup_s=0.0)
         origin = None if before is None else self._origin(registry, before)
-        spent_s = self.clock.monotonic() - setup_from_s - result.record.wall_s
+        spent_s = clock.monotonic() - setup_from_s - result.record.wall_s
         record = dataclasses.replace(
             result.record, nodes=cell.concurrency, origin_bytes=origin, setup_s=max(0.0, spent_s)
         )
@@ -104,7 +110,7 @@ class FleetSession(Session):
             readings = [*readings, now][-_STILL:]
             if len(readings) == _STILL and len(set(readings)) == 1 and not _busy(registry):
                 break
-            self.clock.sleep(_SETTLE_S)
+            self.bench.clock.sleep(_SETTLE_S)
         return readings[-1] - before
 
 
