@@ -11,7 +11,7 @@ import psutil
 from benchmarks import clients, scene
 from benchmarks.scorecard import Goal, Line, ratios
 from benchmarks.sitting import Contestant, Rounds, measure
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import usable_cores
 
 LAYERS, LAYER_BYTES, LANES = 8, 64 * 10**6, 4
 _GB = LAYERS * LAYER_BYTES / 1e9

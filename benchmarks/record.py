@@ -24,7 +24,7 @@ import pycurl
 from benchmarks import clients
 from benchmarks.scorecard import Line
 from pullbench import __version__
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import usable_cores
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = pa.schema(

@@ -12,8 +12,7 @@ from benchmarks import clients, scene
 from benchmarks.scorecard import Goal, Line, ratios
 from benchmarks.sitting import measure
 from pullbench.bench.load import Loop
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock
 
 PULLS, WORKERS, LAYER_BYTES = 100, 4, 10**7
 GOAL = Goal(bound=1.5, at_least=True)

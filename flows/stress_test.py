@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from pullbench.app.run import RunRequest, preparing
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.model.spec import StressOverrides
 from pullbench.serving.secrets import prefect_secret
 from tasks.run import measure
 

@@ -1,10 +1,9 @@
 """What the Prefect UI shows of runs: artifacts. Registry-sourced text is escaped for Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from collections.abc import Mapping
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_link_artifact,
@@ -17,7 +16,7 @@ from prefect.artifacts import (
 from pullbench.model.finding import Finding, worst_first
 from pullbench.model.plan import FACTORS
 from pullbench.report.run.markdown import comparison_summary, escape_markdown, run_summary
-from pullbench.report.site.site import Site
+from pullbench.report.site.build import Site
 
 _MOST_RUNS = 100
 _FIGURES = ("baseline_s", "candidate_s", "ratio", "low", "high", "p")

@@ -17,8 +17,8 @@ from prefect.events import emit_event
 
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
-from pullbench.report.compare.comparison import RunsCompared
-from pullbench.report.compare.words import headline
+from pullbench.report.compare.runs import RunsCompared
+from pullbench.report.compare.verdict import headline
 from pullbench.report.run import objective_words
 from pullbench.report.run.documents import plain_records
 

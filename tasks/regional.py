@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 
 from pullbench.app.progress import watcher
 from pullbench.app.regional import RegionalRequest, Vantages, conduct_regional
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.errors import IncompleteError
 from pullbench.model.text import printable
 from tasks.artifacts import Artifacts

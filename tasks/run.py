@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,7 +17,7 @@ from pullbench.errors import PullbenchError
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.text import printable
-from pullbench.report.compare.words import headline
+from pullbench.report.compare.verdict import headline
 from pullbench.store.dataset import ResultStore
 from tasks.artifacts import Artifacts
 from tasks.events import Notices

@@ -9,8 +9,7 @@ from prefect.client.schemas.objects import State
 
 from pullbench.app.compare import compare
 from pullbench.app.publish import publish
-from pullbench.report.compare.document import comparison_document
-from pullbench.report.compare.words import headline, warnings
+from pullbench.report.compare.verdict import comparison_document, headline, warnings
 from tasks.artifacts import Artifacts, publish_summary
 from tasks.events import Notices
 from tasks.states import done, ends_in_state, failed, incomplete

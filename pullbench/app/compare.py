@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pullbench.app.progress import Steps
 from pullbench.errors import UsageError
-from pullbench.report.compare.comparison import RunsCompared, compare_runs
-from pullbench.report.compare.words import cell_sentence
+from pullbench.report.compare.runs import RunsCompared, compare_runs
+from pullbench.report.compare.verdict import cell_sentence
 from pullbench.report.core.run_selection import choose_baseline, choose_candidate
 from pullbench.report.core.stored import read_run, records
 from pullbench.report.render.render import check_out_dir, render_comparison

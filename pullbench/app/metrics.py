@@ -12,8 +12,7 @@ from prometheus_client.metrics_core import Metric as Family
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Finding, Status
 from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
-from pullbench.monitor.metrics import Exposition, Sample, about, exposition
-from pullbench.monitor.snapshot import Group, Objective, Snapshot
+from pullbench.monitor.metrics import Exposition, Group, Objective, Sample, Snapshot, about, exposition
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, measured, read_run, records
 from pullbench.report.run.documents import document_of

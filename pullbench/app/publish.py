@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pullbench.app.progress import Steps
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.render.render import check_out_dir, render_run_report, render_trend
-from pullbench.report.site.site import Site, build_site, stale_trends, without_report
+from pullbench.report.site.build import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 
 

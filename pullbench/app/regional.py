@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pullbench.app.run import judgement
+from pullbench.app.run import judgement, refuse_secrets
 from pullbench.bench.specfile import load_spec
-from pullbench.engines.clock import Clock
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.engines.base import Clock
+from pullbench.errors import IncompleteError
 from pullbench.model.spec import Overrides
-from pullbench.report.regional.regional import read_regional, regional_document
+from pullbench.report.regional.runs import read_regional, regional_document
 from pullbench.report.render.render import check_out_dir, render_regional
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -108,7 +108,7 @@ def conduct_regional(
 
     Raises UsageError before anything is started, and IncompleteError where no vantage measured anything.
     """
-    _refuse_secrets(request.sets)
+    refuse_secrets(request.sets)
     spec = load_spec(request.spec, sets=request.sets, overrides=request.overrides).spec
     store = ResultStore(request.results)
     check_out_dir(request.reports)
@@ -165,14 +165,6 @@ def ask_everywhere(
                 vantages.cancel(one.flow_run)
         raise
     return watched
-
-
-def _refuse_secrets(settings: Sequence[str]) -> None:
-    """Prefect keeps what a vantage is asked for, and values of headers may be secrets."""
-    for setting in settings:
-        key = setting.partition("=")[0]
-        if ".headers" in key:
-            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec at each vantage")
 
 
 def _start(one: _Watch, request: RegionalRequest, vantages: Vantages, regional_id: str, clock: Clock) -> None:

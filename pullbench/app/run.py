@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,15 +20,14 @@ from pullbench.app.stress import climb
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import load_spec, load_stress_spec
 from pullbench.bench.workbench import Workbench
-from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
+from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError, UsageError
 from pullbench.model.calibration import KEY, Truth
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.plan import Plan, Trial, is_pushed
 from pullbench.model.record import RunKind, TrialResult
-from pullbench.model.sizes import format_bytes
-from pullbench.model.spec import Overrides, Spec
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.model.spec import Overrides, Spec, StressOverrides
+from pullbench.model.text import format_bytes
 from pullbench.report.render.render import check_out_dir, render_run_report
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore
@@ -285,6 +284,14 @@ def _conclude(active: ActiveRun, request: RunRequest, steps: Steps, progress: Pr
     outcome = Outcome(run_id=active.run_id, document=document, report=report, exit_code=exit_code, message=message)
     progress.concluded(outcome)
     return outcome
+
+
+def refuse_secrets(settings: Iterable[str]) -> None:
+    """Raise UsageError for a setting whose value may be a secret, where Prefect would keep it as a flow's parameter."""
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if ".headers" in key:
+            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec")
 
 
 def judgement(document: dict[str, Any]) -> tuple[int, str]:

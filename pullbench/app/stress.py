@@ -12,7 +12,7 @@ from pullbench.model.record import TrialResult
 from pullbench.model.stress_plan import Ramp, ramp_of, stage_trials, warm_up_trials
 from pullbench.report.core.stored import read_run, records
 from pullbench.report.stress.steps import step_results, steps
-from pullbench.report.stress.words import step_line
+from pullbench.report.stress.verdict import step_line
 
 _TOO_MANY = 429
 _LIMITED = "rate limited by the registry (429)"

@@ -28,8 +28,7 @@ from pullbench.model.record import Run, RunKind, RunStatus, TrialResult
 from pullbench.registry.auth import Credentials
 from pullbench.registry.redaction import redacted
 from pullbench.store.dataset import ResultStore, new_run_id
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import PushedImages
+from pullbench.store.ledger import Ledger, PushedImages
 
 
 class ActiveRun:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from pullbench.bench.sampler import Counters, Sampler, Watched
-from pullbench.engines.cores import own_cores, usable_cores
+from pullbench.engines.base import own_cores, usable_cores
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.spec import EngineEntry
 from pullbench.stats.busy import Busy, client_busy, machine_busy

@@ -3,11 +3,11 @@
 import email.utils
 from datetime import UTC, datetime
 
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.errors import PullbenchError
 from pullbench.model.clock_offset import ClockOffset, ClockReading, clock_offset
+from pullbench.model.plan import route_of
 from pullbench.model.route import Route
-from pullbench.model.routes import route_of
 from pullbench.model.spec import Spec
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain

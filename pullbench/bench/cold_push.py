@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from pullbench.engines.base import PullRequest
 from pullbench.errors import PullbenchError, RegistryError, UsageError
-from pullbench.lab.synthetic import images_at
+from pullbench.lab.images import images_at
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.manifest import Index, Manifest, parse_manifest
 from pullbench.model.plan import Trial, originals
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.model.twin import twins
 from pullbench.model.upload import BuiltImage
+from pullbench.model.workload import twins
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.push import push_workload
 from pullbench.registry.standing import is_ours
-from pullbench.store.pushed import Pushed, PushedImages
+from pullbench.store.ledger import Pushed, PushedImages
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
 

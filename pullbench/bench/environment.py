@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from pullbench import __version__
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import usable_cores
 from pullbench.model.facts import EngineFacts
 
 _PACKAGES = ("httpx", "pycurl", "docker", "prefect", "pyarrow", "numpy")

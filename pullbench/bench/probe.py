@@ -8,8 +8,7 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 
-from pullbench.engines.base import PullRequest
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullRequest
 from pullbench.engines.wire.record import server_text
 from pullbench.errors import PullbenchError
 from pullbench.model.cache_evidence import Sighting

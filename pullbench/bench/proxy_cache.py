@@ -11,20 +11,18 @@ from dataclasses import dataclass
 from pullbench.bench.cold_push import Batch, ColdPush
 from pullbench.bench.probe import Probe, served_by_text
 from pullbench.bench.proxy_reset import reset_proxy
-from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.base import Clock, PullRequest, TrialSetup
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import Clock
 from pullbench.errors import IncompleteError, RegistryError
 from pullbench.model.cache_evidence import Sighting, found_by_headers, found_by_probe, found_by_upstream
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Trial
+from pullbench.model.plan import Trial, route_of
 from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
-from pullbench.model.routes import route_of
 from pullbench.model.spec import EngineEntry, Spec
 from pullbench.registry.counters import served_blob_bytes
 from pullbench.registry.keychain import Keychain
-from pullbench.store.pushed import PushedImages
+from pullbench.store.ledger import PushedImages
 
 _SETTLE_S, _SETTLES = 0.1, 30
 """A mirror may still be fetching what it has passed on, and a counter may lag behind."""

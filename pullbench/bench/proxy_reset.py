@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.engines.command.process import Command, Ended, run
 from pullbench.errors import ErrorCode, IncompleteError
 from pullbench.model.spec import ColdCache

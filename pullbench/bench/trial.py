@@ -8,13 +8,11 @@ from datetime import datetime, timedelta
 from pullbench.bench.ceiling import Ceiling
 from pullbench.bench.load import Loop, intended_starts
 from pullbench.bench.sampler import Watched, cpu_s_of_process
-from pullbench.engines.base import BaseImage, Engine, PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import BaseImage, Clock, Engine, PullOutcome, PullRequest, TrialSetup
 from pullbench.errors import ErrorCode, classify
 from pullbench.model.capability import CAPABILITIES
-from pullbench.model.cell import Cell
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Trial, expected_image
+from pullbench.model.plan import Cell, Trial, expected_image
 from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route

@@ -6,9 +6,8 @@ from typing import Self
 
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.specfile import LoadedSpec
-from pullbench.engines.base import Engine
+from pullbench.engines.base import Clock, Engine, SystemClock
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import Clock, SystemClock
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding

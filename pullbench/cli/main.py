@@ -179,11 +179,11 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Hold pullbench itself against links and servers of known truth: how far off is what it measures?"""
-    from pullbench.app.calibrate import Asked
+    from pullbench.app.calibrate import CalibrationRequest
     from pullbench.cli.commands.calibrate import run_calibration
 
-    asked = Asked(seed=seed, quick=quick, results=results, reports=reports, report=not no_report)
-    raise typer.Exit(run_calibration(asked, markdown=markdown, as_json=as_json))
+    request = CalibrationRequest(seed=seed, quick=quick, results=results, reports=reports, report=not no_report)
+    raise typer.Exit(run_calibration(request, markdown=markdown, as_json=as_json))
 
 
 @app.command()

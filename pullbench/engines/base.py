@@ -5,8 +5,11 @@ A trial calls `open_trial` (untimed: resets, sessions, folders), then `pull` fro
 pull is an outcome. `cancel` may come from a signal while pulls are under way: they end soon, as `cancelled`.
 """
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from pullbench.errors import ErrorCode
@@ -111,3 +114,38 @@ class Engine(Protocol):
 def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
     """How long to wait after a failed attempt: what the server asked, else 0.5 s doubled each time, at most 8 s."""
     return retry_after_s if retry_after_s is not None else min(8.0, 0.5 * 2 ** (attempt - 1))
+
+
+class Clock(Protocol):
+    """Seconds that never go back, and the instant that belongs to them."""
+
+    def monotonic(self) -> float: ...
+    def now(self) -> datetime: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The monotonic clock, tied once to UTC, so that instants and durations of a run agree with each other."""
+
+    def __init__(self) -> None:
+        self._origin = time.monotonic()
+        self._origin_at = datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return self._origin_at + timedelta(seconds=time.monotonic() - self._origin)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, not those that the machine has."""
+    return len(own_cores() or ()) or os.cpu_count() or 1
+
+
+def own_cores() -> frozenset[int] | None:
+    """The numbers of those cores; None where the system does not tell, as macOS does not."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None

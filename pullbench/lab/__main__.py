@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.lab.children import raise_open_files_limit, read_part, serve_until_let_go
-from pullbench.lab.contents import Contents
+from pullbench.lab.contents import Contents, read_images
 from pullbench.lab.faults import Fault, Faults
-from pullbench.lab.layout import read_images
 from pullbench.lab.link import LinkEnds, Links, LinkShape
 from pullbench.lab.registry import Registry
 
@@ -40,7 +39,7 @@ def main() -> None:
 
 def _world(seed: int, folder: Path | None) -> None:
     # Only here: the parts need no numpy, and start faster without it.
-    from pullbench.lab.world import World
+    from pullbench.lab.embedded import World
 
     with World.start(seed=seed, folder=folder) as world, contextlib.suppress(KeyboardInterrupt):
         sys.stdout.write(json.dumps(world.addresses()) + "\n")

@@ -56,7 +56,7 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class FindingGroup:
     """Findings that belong together: of a registry by one proxy with its images and platforms, or of a local target."""
 
     name: str
@@ -67,25 +67,25 @@ class Place:
         return worst(self.findings)
 
     def rest(self, target: str) -> str:
-        """What a target's name adds to the place's: an image and a platform, or nothing."""
+        """What a target's name adds to the group's: an image and a platform, or nothing."""
         return target.removeprefix(self.name).strip()
 
 
-def by_place(findings: Iterable[Finding]) -> list[Place]:
-    """Findings grouped, in the order in which each place is first met.
+def group_findings(findings: Iterable[Finding]) -> list[FindingGroup]:
+    """Findings grouped, in the order in which each group is first met.
 
     `eu library/nginx:1.27 linux/amd64` belongs to `eu` where a finding is about `eu` itself, else to the image where one
-    is about that; `eu via cache` is a place of its own.
+    is about that; `eu via cache` is a group of its own.
     """
     found = list(findings)
     targets = {finding.target for finding in found}
-    places: dict[str, list[Finding]] = {}
+    groups: dict[str, list[Finding]] = {}
     for finding in found:
-        places.setdefault(_place_of(finding.target, targets), []).append(finding)
-    return [Place(name=name, findings=tuple(group)) for name, group in places.items()]
+        groups.setdefault(_group_of(finding.target, targets), []).append(finding)
+    return [FindingGroup(name=name, findings=tuple(members)) for name, members in groups.items()]
 
 
-def _place_of(target: str, targets: set[str]) -> str:
+def _group_of(target: str, targets: set[str]) -> str:
     words = target.split(" ")
     for end in range(1, len(words)):
         whole = " ".join(words[:end])

@@ -38,3 +38,8 @@ def clean(text: object, limit: int = MAX_TEXT) -> str:
     """One short printable line of a foreign text, cut with … at the limit."""
     line = " ".join(printable(str(text)[: 4 * limit], " ").split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

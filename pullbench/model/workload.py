@@ -1,4 +1,7 @@
-"""Synthetic workloads as data: which images, of how many layers, of what sizes, which of them shared. Pure and seeded."""
+"""Synthetic workloads as data: which images, of how many layers, of what sizes, which of them shared. Pure and seeded.
+
+They follow a preset, or the shape of real images (`workload_like`).
+"""
 
 import bisect
 import hashlib
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pullbench.errors import UsageError
+from pullbench.model.facts import PlatformImage
 from pullbench.model.text import format_bytes
 
 Preset = Literal["zb", "spegel", "realistic"]
@@ -271,3 +275,35 @@ def _cut(draws: Sequence[tuple[float, float]], budget_bytes: float, documents_by
 
 def _unique_bytes(images: Iterable[ImageShape]) -> int:
     return sum(layer.size_bytes for layer in {layer for image in images for layer in image.layers})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """An image of the spec, as one platform of one registry has it."""
+
+    image: str
+    is_index: bool
+    found: PlatformImage
+
+
+def twins(pulls: Sequence[Original], *, platform: str, seed: int) -> Workload:
+    """One image a pull, in order. Another seed shares no digest with it.
+
+    Layers that images share are shared by their twins, and each stands once in a manifest. An image that is pulled again
+    has a twin of its own for that, which shares nothing with the first: a cache would have it. A layer below
+    MIN_LAYER_BYTES becomes as large as that.
+    """
+    rounds: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    shapes = []
+    for number, original in enumerate(pulls):
+        turn = rounds[original.image] = rounds.get(original.image, -1) + 1
+        layers = [
+            LayerShape(
+                key=(turn, numbers.setdefault(layer.digest, len(numbers))),
+                size_bytes=max(MIN_LAYER_BYTES, layer.size_bytes),
+            )
+            for layer in original.found.manifest.layers
+        ]
+        shapes.append(ImageShape(name=str(number), layers=tuple(layers), is_index=original.is_index))
+    return Workload(preset="cold", seed=seed, platforms=(platform,), images=tuple(shapes))

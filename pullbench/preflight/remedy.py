@@ -7,7 +7,7 @@ from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight import docker_names, endpoint
+from pullbench.preflight.addresses import connected_endpoint, image_name, login_host, registry_endpoint
 
 # Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
 _AT_ONCE = "`max-concurrent-downloads` in /etc/docker/daemon.json says how many layers Docker asks for at once"
@@ -42,18 +42,16 @@ def remedy(
         text = f"{text}; {_COMMANDS[code]}"
     elif "HOST" not in text and "ADDRESS" not in text:
         text = f"{text}; {_GENERAL}"
-    connected = endpoint.of_registry(route) if _speaks_of_registry(code) else endpoint.of_connection(route)
+    connected = registry_endpoint(route) if _speaks_of_registry(code) else connected_endpoint(route)
     words = {
         "HOST:443": str(connected),
         "getent hosts HOST": f"getent hosts {connected.host}",
-        "HOST": docker_names.host(route),
+        "HOST": login_host(route),
         "ADDRESS": address or connected.host,
         "NAME:PORT": str(connected),
         "NAME PORT": f"{connected.host} {connected.port}",
         "REPOSITORY": route.repository(reference) if reference else "REPOSITORY",
-        "IMAGE": docker_names.name(route, reference).removeprefix(f"{docker_names.host(route)}/")
-        if reference
-        else "IMAGE",
+        "IMAGE": image_name(route, reference).removeprefix(f"{login_host(route)}/") if reference else "IMAGE",
         "PLATFORM": platform or "PLATFORM",
         "CURL": curl(route),
         "openssl s_client": openssl(route),
@@ -73,7 +71,7 @@ def of_handshake(text: str, route: Route) -> str | None:
         f"the registry asks for a client certificate (mutual TLS), which pullbench does not send: let this client in without "
         f"one, or measure through a proxy that has one (Docker reads /etc/docker/certs.d/{route.host}/client.cert)"
     )
-    version = f"let the server speak TLS 1.2 or 1.3: `{openssl(route)} -connect {endpoint.of_registry(route)} -tls1_2`"
+    version = f"let the server speak TLS 1.2 or 1.3: `{openssl(route)} -connect {registry_endpoint(route)} -tls1_2`"
     if re.search(r"certificate required|bad certificate", text, re.IGNORECASE):
         return certificate
     if re.search(r"handshake failure", text, re.IGNORECASE):
@@ -112,7 +110,7 @@ def _login(route: Route) -> str:
 
 def openssl(route: Route) -> str:
     """`openssl s_client`, with the options that take it along the route."""
-    proxy = f" -proxy {endpoint.of_connection(route)}" if route.forward_url else ""
+    proxy = f" -proxy {connected_endpoint(route)}" if route.forward_url else ""
     return f"openssl s_client{proxy}" + (f" -CAfile {shlex.quote(route.ca_file)}" if route.ca_file else "")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prefect.client.orchestration import SyncPrefectClient
 
-from pullbench.cli.terminal.console import count
+from pullbench.model.text import count
 from pullbench.serving.automations import install, read_automations
 from pullbench.serving.flow_runs import MISSED_AFTER, close_lost, skip_missed
 from pullbench.serving.project import Checkout

@@ -45,7 +45,7 @@ def test_a_daemon_is_refused_by_name_and_so_is_a_fleet_of_none(spec: Path) -> No
 
 
 def test_vantages_without_a_server_are_a_matter_of_usage(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regional, "_server", lambda: "")
+    monkeypatch.setattr(regional, "server_address", lambda: None)
     with pytest.raises(UsageError, match="vantages are reached through a Prefect server: set PREFECT_API_URL"):
         regional.run_regional(
             spec,

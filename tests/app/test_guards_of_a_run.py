@@ -8,18 +8,14 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any
 
-import httpx
 import pytest
 
-from flows.pull_benchmark import Invocation
 from pullbench.app.run import conduct
-from pullbench.cli.commands import measure
 from pullbench.engines.base import TrialSetup
 from pullbench.engines.fake import FakeEngine
-from pullbench.errors import ErrorCode, IncompleteError, InterruptedRunError, RegistryError
+from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.model.plan import Trial
 from pullbench.model.record import TrialResult
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -129,62 +125,6 @@ def test_the_closing_of_a_run_marks_it_incomplete_whatever_stops_it(tmp_path: Pa
         conduct(prepare(tmp_path), stopping, stopping)
     run = stored_run(tmp_path)
     assert (run.status, run.stopped) == ("incomplete", "interrupted")
-
-
-@pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-def invocation_of(told: list[str]) -> Invocation:
-    prepared, progress = (
-        SimpleNamespace(run_id="20261125T152954Z-773f", request=SimpleNamespace(kind="benchmark")),
-        SimpleNamespace(note=told.append),
-    )
-    return Invocation(prepared, progress)  # type: ignore[arg-type]
-
-
-def gone_server() -> None:
-    raise httpx.ConnectError("All connection attempts failed")
-
-
-@pytest.mark.promise(
-    "accidents",
-    "Prefect server gone during a run: the run ends with its own exit code, and a line says that the server is gone",
-)
-def test_outcome_of_tells_the_outcome_of_a_run_whose_prefect_server_is_gone(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
-    invocation = invocation_of(told)
-    monkeypatch.setattr(measure, "_print_outcome", lambda outcome: told.append(f"outcome {outcome.exit_code}"))
-
-    def measured() -> None:
-        invocation.outcome = SimpleNamespace(exit_code=0)  # type: ignore[assignment]
-        gone_server()
-
-    assert measure.told(invocation, measured, as_json=False) == 0
-    assert told[0].startswith("Prefect's server is gone") and told[1] == "outcome 0"
-
-
-def test_outcome_of_says_how_to_go_on_where_the_run_had_not_ended(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
-    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
-    with pytest.raises(IncompleteError, match=r"server is gone.*`--resume 20261125T152954Z-773f`") as ended:
-        measure.told(invocation_of(told), gone_server, as_json=False)
-    assert ended.value.exit_code == 3
-
-
-@pytest.mark.promise("accidents", "An interrupted run ends with exit 3, and its last line says how to go on")
-def test_how_to_go_on_is_said_with_exit_3_to_who_interrupts(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
-
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`") as ended:
-        measure.told(invocation_of(told), interrupted, as_json=False)
-    assert ended.value.exit_code == 3
 
 
 @pytest.mark.promise("accidents", "Two runs in one results directory: each has a directory of its own")

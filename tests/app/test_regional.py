@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pullbench.app.regional import Vantage, RegionalOutcome, RegionalRequest, FlowRunState, conduct_regional
+from pullbench.app.regional import FlowRunState, RegionalOutcome, RegionalRequest, Vantage, conduct_regional
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.spec import Overrides
 from pullbench.store.dataset import ResultStore
@@ -22,7 +22,10 @@ from tests.report import synthetic
 from tests.report.synthetic import Recipe
 
 _IDS = itertools.count(1)
-RUNNING, WAITING = FlowRunState(started=True, ended=False, state="RUNNING"), FlowRunState(started=False, ended=False, state="SCHEDULED")
+RUNNING, WAITING = (
+    FlowRunState(started=True, ended=False, state="RUNNING"),
+    FlowRunState(started=False, ended=False, state="SCHEDULED"),
+)
 COMPLETED = FlowRunState(started=True, ended=True, state="COMPLETED", message="complete")
 
 
@@ -110,7 +113,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Runs a script; `ask(eu=[…], measures={…}, **options of the request)`."""
     monkeypatch.setattr("pullbench.app.regional.render_regional", lambda *_: Path("report.html"))
     monkeypatch.setattr("pullbench.app.regional.run_document", lambda *_: {"slo": [], "preflight": {"findings": []}})
-    monkeypatch.setattr("pullbench.report.regional.regional.contrasts", lambda _: pd.DataFrame({"factor": []}))
+    monkeypatch.setattr("pullbench.report.regional.runs.contrasts", lambda _: pd.DataFrame({"factor": []}))
     results = f"memory://regional-flow-{next(_IDS)}"
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(spec_data()))

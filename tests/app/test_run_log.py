@@ -9,11 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from pullbench.app.preflight import check
-from pullbench.app.run import Prepared, Request, conduct
-from pullbench.bench.session import Session
+from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.bench.active_run import ActiveRun
+from pullbench.bench.workbench import Workbench
 from pullbench.cli.main import app
 from pullbench.errors import IncompleteError, PreflightFailed, UsageError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Trial
+from pullbench.model.record import TrialResult
 from pullbench.monitor.logs import VARIABLE
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls, prepare, stored_run
@@ -59,15 +62,15 @@ def test_a_run_logs_its_start_its_findings_its_trials_its_failed_pulls_and_its_e
 
 
 def test_nothing_is_written_while_a_trial_runs(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_trial, grown = Session.run_trial, []
+    run_trial, grown = ActiveRun.run_trial, []
 
-    def watched(self: Session, *arguments: Any) -> Any:
+    def watched(self: ActiveRun, trial: Trial) -> TrialResult:
         before = path.stat().st_size
-        result = run_trial(self, *arguments)
+        result = run_trial(self, trial)
         grown.append(path.stat().st_size - before)
         return result
 
-    monkeypatch.setattr(Session, "run_trial", watched)
+    monkeypatch.setattr(ActiveRun, "run_trial", watched)
     calls = Calls()
     conduct(prepare(tmp_path), calls, calls)
     assert grown == [0] * 6
@@ -101,7 +104,7 @@ def test_the_text_of_a_bug_is_not_logged_for_nobody_looked_at_it_for_secrets(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("token hunter2")
 
-    monkeypatch.setattr(Session, "run_trial", broken)
+    monkeypatch.setattr(ActiveRun, "run_trial", broken)
     with pytest.raises(ZeroDivisionError):
         conduct(prepare(tmp_path), Calls(), Calls())
     assert lines(path)[-1]["error"] == {"type": "ZeroDivisionError", "message": "a bug of pullbench"}
@@ -109,12 +112,12 @@ def test_the_text_of_a_bug_is_not_logged_for_nobody_looked_at_it_for_secrets(
 
 
 def test_a_run_that_never_began_says_why(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(_: Session) -> None:
+    def unreachable(*_: object) -> None:
         raise IncompleteError("the registry is away")
 
     prepared = prepare(tmp_path)
     prepared._facts = None
-    monkeypatch.setattr(Session, "gather", unreachable)
+    monkeypatch.setattr(Workbench, "gather", unreachable)
     with pytest.raises(IncompleteError):
         conduct(prepared, Calls(), Calls())
     (line,) = lines(path)
@@ -126,9 +129,9 @@ def test_a_log_that_is_asked_for_by_name_goes_before_the_environments(tmp_path: 
     assert prepared.log is not None
     prepared.log.close()
     named = tmp_path / "named.json"
-    request = Request(spec=tmp_path / "spec.yaml", results=str(tmp_path / "results"), log_json=named)
+    request = RunRequest(spec=tmp_path / "spec.yaml", results=str(tmp_path / "results"), log_json=named)
     other = Prepared(request)
-    other.use_facts(facts_for(other.session.spec))
+    other.use_facts(facts_for(other.bench.spec))
     conduct(other, Calls(), Calls())
     assert actions(named)["run-ended"] == 1
     assert path.read_text() == ""
@@ -160,7 +163,7 @@ def test_a_log_that_cannot_be_written_is_a_mistake_before_anything_is_contacted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "no" / "x.json"))
-    monkeypatch.setattr(Session, "gather", lambda _: pytest.fail("something was contacted"))
+    monkeypatch.setattr(Workbench, "gather", lambda *_: pytest.fail("something was contacted"))
     with pytest.raises(UsageError, match="no log can be written there"):
         prepare(tmp_path)
     with pytest.raises(UsageError, match="no log can be written there"):
@@ -169,8 +172,8 @@ def test_a_log_that_cannot_be_written_is_a_mistake_before_anything_is_contacted(
 
 def test_preflight_by_itself_logs_its_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = prepare(tmp_path)
-    monkeypatch.setattr(Session, "gather", lambda _: prepared.facts())
-    monkeypatch.setattr("pullbench.app.preflight.preflight", lambda *_, **__: [FAILED])
+    monkeypatch.setattr(Workbench, "gather", lambda *_: prepared.facts())
+    monkeypatch.setattr("pullbench.bench.workbench.preflight", lambda *_, **__: [FAILED])
     path = tmp_path / "preflight.json"
     check(tmp_path / "spec.yaml", environ={VARIABLE: str(path)})
     (line,) = lines(path)

@@ -8,8 +8,7 @@ import pytest
 from pullbench.bench.ceiling import Ceiling
 from pullbench.bench.sampler import Sampler, Watched
 from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.fake import FakeEngine, ScriptedClock
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.plan import Plan, plan, routes

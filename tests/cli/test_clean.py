@@ -14,8 +14,7 @@ from pullbench.cli.commands.clean import clean_up
 from pullbench.engines.command.folder import PREFIX
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import Pushed, PushedImages
+from pullbench.store.ledger import Ledger, Pushed, PushedImages
 
 NO_DAEMON = "unix:///nowhere/docker.sock"
 

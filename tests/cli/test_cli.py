@@ -160,13 +160,6 @@ def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, 
     assert shell("init", "--from", "odd.yaml")[0] == 2
 
 
-def test_a_headers_value_on_the_command_line_does_not_reach_prefect() -> None:
-    from pullbench.cli.commands.measure import without_secret
-
-    assert without_secret("proxies[0].headers.Authorization=hunter2") == "proxies[0].headers.Authorization=(redacted)"
-    assert without_secret("repetitions=3") == "repetitions=3"
-
-
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(
     ("changes", "told"),

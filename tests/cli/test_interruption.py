@@ -3,16 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import capture_sigterm
 
-from flows.pull_benchmark import Invocation
-from pullbench.cli.commands import measure
 from pullbench.cli.terminal import interruption
-from pullbench.errors import IncompleteError, InterruptedRunError
+from pullbench.errors import IncompleteError
 
 
 @pytest.fixture(autouse=True)
@@ -62,22 +59,6 @@ def test_an_error_without_an_interruption_stays_what_it_is() -> None:
 def test_an_error_of_our_own_after_an_interruption_keeps_what_it_says() -> None:
     with pytest.raises(IncompleteError, match="disk full"), interruption.kept():
         replaced(signal.SIGINT, IncompleteError("disk full"))
-
-
-def test_a_run_whose_flow_took_the_interruption_for_an_error_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared = SimpleNamespace(run_id="20261125T152954Z-773f", request=SimpleNamespace(kind="benchmark"))
-    invocation = Invocation(prepared, SimpleNamespace(note=print))  # type: ignore[arg-type]
-    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
-
-    def call() -> None:
-        """As a flow that gives back its state: the error is left in the invocation, and nothing is raised."""
-        try:
-            replaced(signal.SIGINT, ValueError("Task run is not set"))
-        except ValueError as error:
-            invocation.error = error
-
-    with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`"):
-        measure.told(invocation, call, as_json=False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import Clock, SystemClock
-from pullbench.engines.command.environment import last_words
-from pullbench.engines.command.outcome import Brought
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, SystemClock
+from pullbench.engines.command.engine import Brought
+from pullbench.engines.command.process import last_words
 from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode, UsageError

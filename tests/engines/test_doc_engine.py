@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.engines.base import PullOutcome
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, SystemClock
 from pullbench.engines.command.engine import CommandEngine
 from pullbench.errors import ErrorCode
 from pullbench.model import capability

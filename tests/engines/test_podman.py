@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.clock import SystemClock
-from pullbench.engines.command.outcome import CommandFailed
+from pullbench.engines.base import SystemClock
+from pullbench.engines.command.engine import CommandFailed
 from pullbench.engines.command.podman import PodmanEngine
 from pullbench.errors import ErrorCode
 from pullbench.model.spec import EngineEntry

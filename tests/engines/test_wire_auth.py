@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pullbench.engines.base import PullOutcome
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, SystemClock
 from pullbench.errors import ErrorCode, UsageError
 from tests.engines.scripted_server import Handler, Incoming, ScriptedServer, answer
 from tests.engines.test_wire_faults import without_waiting

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import SystemClock
 from pullbench.engines.command.engine import CommandEngine
 from pullbench.engines.command.folder import MARK, mounts_under
 from pullbench.model.spec import EngineEntry

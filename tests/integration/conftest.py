@@ -18,7 +18,7 @@ import pytest
 from benchmarks.debian_images import BuiltImage, BuiltIndex, DebianImages, push
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from tests.integration.real_registry import RealRegistry, start_registry
 from tests.integration.real_squid import RealSquid, running_squid
 from tests.integration.shell import PrefectServer, Shell

@@ -9,8 +9,7 @@ import docker
 
 from benchmarks.debian_images import BuiltImage, BuiltIndex
 from pullbench.daemon.docker import DockerDaemon, remove_brought
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.docker.engine import DockerEngine
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry

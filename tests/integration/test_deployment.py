@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.store.dataset import ResultStore
 from tests.integration.served import ROOT, copy_checkout
 from tests.integration.shell import PrefectServer

@@ -20,8 +20,8 @@ import pytest
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.lab.__main__ import part
 from pullbench.lab.children import Child
+from pullbench.lab.embedded import PLATFORMS, World
 from pullbench.lab.registry import Registry, listen
-from pullbench.lab.world import PLATFORMS, World
 from pullbench.model.facts import Facts
 from pullbench.model.plan import plan
 from pullbench.model.spec import read_spec

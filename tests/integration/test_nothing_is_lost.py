@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.debian_images import small_image
 from pullbench.errors import IncompleteError
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.model.platform import Platform
 from pullbench.store.dataset import ResultStore
 from tests.integration.conftest import PushImage

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from tests.integration.ports import free_port
 from tests.integration.shell import Shell
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from benchmarks.debian_images import BuiltImage, push, small_image
-from pullbench.bench.session import Session
+from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec
+from pullbench.bench.workbench import Workbench
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.lab.registry import Registry
 from pullbench.model.platform import Platform
 from pullbench.model.record import TrialResult
@@ -114,11 +115,10 @@ def trials(folder: Path, upstream: Upstream, mirror: str, image: str, **changes:
     )
     loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=folder / "spec.yaml")
     store = ResultStore(str(folder / "results"))
-    with Session(loaded, store, vantage="here", environ={"PATH": "/usr/bin:/bin"}, clock=SystemClock()) as session:
-        facts = session.gather()
-        run, plan = session.begin(facts)
-        measured = [session.run_trial(run.run_id, trial, facts) for trial in plan.trials]
-        left = session.left_upstream(run.run_id)
+    with Workbench(loaded, vantage="here", environ={"PATH": "/usr/bin:/bin"}, clock=SystemClock()) as bench:
+        run = ActiveRun.begin(bench, store, bench.gather())
+        measured = [run.run_trial(trial) for trial in run.plan.trials]
+        left = run.left_upstream()
         assert left == [] or "left" in changes, left
         changes.get("left", []).extend(left)
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.serving.vantages import FLOW
 from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import LABEL

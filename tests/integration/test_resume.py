@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 from pullbench.store.dataset import ResultStore
 from tests.integration.shell import QUIET, Shell
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from playwright.sync_api import Error, Page
 
-from pullbench.app.run import Prepared, Request, conduct
-from pullbench.lab.world import World
+from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.lab.embedded import World
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls
@@ -167,11 +167,11 @@ def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_
 ) -> None:
     small: dict[str, Any] = {"matrix": SMALL_MATRIX, "repetitions": 3, "pulls_per_trial": 6}
     write_spec(served, lab, "told", **small)
-    request = Request(
+    request = RunRequest(
         spec=served.checkout / "specs" / "told.yaml", results=str(served.checkout / "results"), report=False
     )
     prepared = Prepared(request)
-    with prepared.session:
+    with prepared.bench:
         good = conduct(prepared, Calls(), Calls())
     Baselines(store).set(good.run_id, datetime.now(UTC))
     with Listener() as listener:

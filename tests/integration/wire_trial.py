@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.debian_images import Blob, BuiltImage
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.wire.engine import WireEngine
 from pullbench.model.facts import PlatformImage
 from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Manifest, parse_manifest

@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pullbench.lab.auth import AuthRules, Doorkeeper
-from pullbench.lab.contents import Contents
-from pullbench.lab.layout import LabImage
+from pullbench.lab.contents import Contents, LabImage
 from pullbench.lab.registry import Registry
 from tests.lab.conftest import ask
 

@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from pullbench.lab import registry as registries
-from pullbench.lab.certificate import write_certificate
-from pullbench.lab.contents import Contents
-from pullbench.lab.layout import LabImage
-from pullbench.lab.reference import look, shake_hands, summed_up
+from pullbench.lab.calibration import write_certificate
+from pullbench.lab.contents import Contents, LabImage
+from pullbench.lab.reference_client import look, shake_hands, summed_up
 from pullbench.lab.registry import Registry, listen
 from pullbench.model.calibration import Reference
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
@@ -249,7 +249,7 @@ def test_with_one_slot_no_two_requests_are_in_service_at_once(monkeypatch: pytes
         with lock:
             inside -= 1
 
-    monkeypatch.setattr("pullbench.lab.registry.time", SimpleNamespace(sleep=service))
+    monkeypatch.setattr("pullbench.lab.handler.time", SimpleNamespace(sleep=service, monotonic=time.monotonic))
     with Registry(slots=1, service_s=0.02) as registry:
         threads = [threading.Thread(target=ask, args=(registry.url, "/v2/")) for _ in range(6)]
         for thread in threads:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from pullbench.model.plan import routes
 from pullbench.model.route import Route
-from pullbench.model.routes import routes
 from pullbench.model.spec import read_spec
 
 HERE, THERE = "http://127.0.0.1:5000", "http://10.0.0.7:5000"

@@ -249,7 +249,7 @@ def test_an_entry_may_change_its_kinds_own_defaults() -> None:
 
 
 def test_every_option_of_an_engine_belongs_to_a_kind() -> None:
-    from pullbench.model.spec_engine import _OPTION_OF, EngineEntry
+    from pullbench.model.spec import _OPTION_OF, EngineEntry
 
     assert set(_OPTION_OF) == set(EngineEntry.model_fields) - {"name", "kind"}
 

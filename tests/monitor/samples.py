@@ -6,7 +6,7 @@ from typing import Any
 
 from pullbench.model.finding import Finding, Status
 from pullbench.model.record import Run
-from pullbench.monitor.snapshot import Group, Objective, Snapshot
+from pullbench.monitor.metrics import Group, Objective, Snapshot
 
 STARTED_AT = datetime(2026, 11, 23, 16, 15, tzinfo=UTC)
 FINISHED_AT = STARTED_AT + timedelta(minutes=7)

@@ -9,8 +9,8 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault
-from pullbench.preflight.evidence import MOST_CHARACTERS, as_json, without_secrets
+from pullbench.preflight.check import ObservedFault
+from pullbench.preflight.runner import MOST_CHARACTERS, as_json, without_secrets
 from pullbench.registry.auth import Credentials
 
 
@@ -19,7 +19,7 @@ class Seen:
     at: datetime
     headers: dict[str, str]
     addresses: frozenset[str]
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     token: str = field(default="", repr=False)
 
 
@@ -39,7 +39,7 @@ def test_a_field_that_is_kept_out_of_the_repr_is_kept_out_of_the_evidence() -> N
 
 
 def test_a_fault_keeps_its_code() -> None:
-    assert json.loads(as_json(Fault(code=ErrorCode.DNS, text="no such host")))["code"] == "dns"
+    assert json.loads(as_json(ObservedFault(code=ErrorCode.DNS, text="no such host")))["code"] == "dns"
 
 
 def test_a_stranger_s_text_has_no_control_characters() -> None:

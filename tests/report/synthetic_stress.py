@@ -13,12 +13,10 @@ from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.ramp import Stage, StepResult, StepVerdict, next_stage
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
-from pullbench.model.spec import Load
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Load, Stress
 from pullbench.report.core.stored import StoredRun, read_run, rows_of
-from pullbench.store.dataset import ResultStore
+from pullbench.store.dataset import ResultStore, to_frame
 from pullbench.store.schema import TableName
-from pullbench.store.selection import to_frame
 from tests.report.synthetic import RUN_ID, STARTED_AT, put_compacted, tables_of
 
 _BYTES = 10_000_000

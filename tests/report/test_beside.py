@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pullbench.report.compare.comparison import compare_runs
+from pullbench.report.compare.runs import compare_runs
 from pullbench.report.core.stored import read_run
 from pullbench.report.render.data_files import cells_csv, write_comparison_beside, write_run_beside
 from pullbench.store.dataset import ResultStore

@@ -10,11 +10,11 @@ import pytest
 from pullbench.app.run import judgement
 from pullbench.errors import UsageError
 from pullbench.model.calibration import KEY
-from pullbench.report import figures
 from pullbench.report.calibration import sections as calibration_sections
 from pullbench.report.calibration import words as calibration_words
-from pullbench.report.calibration.calibration import calibration
+from pullbench.report.calibration.judgement import calibration
 from pullbench.report.core.stored import StoredRun
+from pullbench.report.figures import forest
 from pullbench.report.render.render import CALIBRATION_NOTEBOOK, check_parameters
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.markdown import run_summary
@@ -212,10 +212,10 @@ def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: Store
 
 def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:
     found = calibration(right)
-    drawn = figures.calibrated(found)
+    drawn = forest.calibrated(found)
     assert "round trip of line-1" in drawn and "rate, several at once of line-2" in drawn
     assert "failed pulls" not in drawn
-    assert figures.calibrated(dataclasses.replace(found, rows=())) == ""
+    assert forest.calibrated(dataclasses.replace(found, rows=())) == ""
 
 
 def test_the_notebook_takes_what_the_report_gives_it() -> None:

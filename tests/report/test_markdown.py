@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.report.compare.comparison import compare_runs
-from pullbench.report.compare.document import comparison_document
+from pullbench.report.compare.runs import compare_runs
+from pullbench.report.compare.verdict import comparison_document
 from pullbench.report.run.markdown import comparison_summary, escape_markdown, run_summary
 from tests.report.conftest import Make
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe

@@ -15,7 +15,7 @@ from pullbench.report.render.data_files import write_run_beside
 from pullbench.report.render.render import trend_folder
 from pullbench.report.run.documents import run_document
 from pullbench.report.site import entries as site_entries
-from pullbench.report.site.site import Site, build_site, stale_trends, without_report
+from pullbench.report.site.build import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe

@@ -13,7 +13,13 @@ from pullbench.preflight.checks import CHECKS
 from tools import checks_page as document
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
-GIVES = {"passed": Status.PASS, "warned": Status.WARN, "failed": Status.FAIL, "skipped": Status.SKIP}
+GIVES = {
+    "passed": Status.PASS,
+    "warned": Status.WARN,
+    "failed": Status.FAIL,
+    "skipped": Status.SKIP,
+    "errored": Status.ERROR,
+}
 every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 
 

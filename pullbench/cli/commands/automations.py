@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pullbench.cli.terminal.safe_text import tell
 from pullbench.errors import IncompleteError, UsageError
+from pullbench.serving.flow import QUIET, check_answers, reach_without_proxy
 from pullbench.serving.project import find_checkout
-from pullbench.serving.start import QUIET, check_answers, reach_without_proxy
 
 
 def install_automations(*, folder: Path | None, notify: str | None) -> int:

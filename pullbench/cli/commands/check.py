@@ -9,10 +9,10 @@ from typing import Any
 
 from pullbench.app.budget import shortfalls
 from pullbench.app.preflight import Checked, check, exit_code, verdict
-from pullbench.app.setup_notes import setup_lines
+from pullbench.app.run import setup_notes
 from pullbench.bench.facts import offline_facts
-from pullbench.bench.session import Session
 from pullbench.bench.specfile import load_spec
+from pullbench.bench.workbench import Workbench
 from pullbench.cli.terminal.console import plan_table, planned_out_lines, stdout_console, waiting
 from pullbench.cli.terminal.findings import STATUS_STYLES, findings_view
 from pullbench.cli.terminal.safe_text import plain
@@ -26,7 +26,6 @@ from pullbench.model.stress_plan import plan_stress
 from pullbench.model.text import format_bytes
 from pullbench.preflight.junit import junit_xml
 from pullbench.serving.secrets import prefect_secret
-from pullbench.store.dataset import ResultStore
 from pullbench.store.files import put_on_disk
 
 
@@ -89,8 +88,8 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     if offline:
         facts = offline_facts()
     else:
-        with Session(loaded, ResultStore("memory://"), vantage="", environ=os.environ, block=prefect_secret) as session:
-            facts = session.gather()
+        with Workbench(loaded, environ=os.environ, block=prefect_secret) as bench:
+            facts = bench.gather()
     made = make_plan(loaded.spec, facts)
     if as_json:
         document = made.as_dict() | {"shortfalls": shortfalls(loaded.spec.budget, made)}
@@ -104,7 +103,7 @@ def show_plan(spec: Path, *, sets: Sequence[str], offline: bool, as_json: bool) 
     for image in facts.images.values():
         if image.error_code is not None:
             stdout.print(plain(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))
-    for line in setup_lines(made, loaded.spec):
+    for line in setup_notes(made, loaded.spec):
         stdout.print(plain(line))
     for shortfall in shortfalls(loaded.spec.budget, made):
         stdout.print(plain(f"{shortfall}: the run would stop there, with what it measured stored"))

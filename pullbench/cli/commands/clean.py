@@ -6,16 +6,14 @@ from pathlib import Path
 
 from pullbench.bench.cleaning import clean, clean_folders, left_behind, left_folders
 from pullbench.bench.cold_push import left_lines, take_left
-from pullbench.cli.terminal.console import count
 from pullbench.cli.terminal.safe_text import tell, tell_document
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.registry.keychain import Keychain
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import PushedImages
+from pullbench.store.ledger import Ledger, PushedImages
 
 _APPLY = "pullbench clean --apply"
 

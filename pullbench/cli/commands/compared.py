@@ -8,18 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from pullbench.app.compare import compare as compare_stored
-from pullbench.app.page_calls import ComparisonReportCall
+from pullbench.app.progress import DirectSteps
 from pullbench.cli.terminal.comparison import comparison_table, trend_table
 from pullbench.cli.terminal.console import plain, stdout_console
 from pullbench.cli.terminal.safe_text import tell
 from pullbench.cli.terminal.tables import RUN_ID_WIDTH
-from pullbench.report.compare import words as comparison_words
-from pullbench.report.compare.comparison import RunsCompared
-from pullbench.report.compare.document import comparison_document
+from pullbench.report.compare import verdict as comparison_verdict
+from pullbench.report.compare.runs import RunsCompared
 from pullbench.report.core.run_selection import choose_candidate
 from pullbench.report.render.render import check_out_dir, render_trend
-from pullbench.report.trend.sections import headline, trend_document
-from pullbench.report.trend.trend import trend_of
+from pullbench.report.trend.changes import headline, trend_document, trend_of
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -43,11 +41,12 @@ def compare(
         reports=reports,
         fail_on=fail_on,
         any_machine=any_machine,
-        render=ComparisonReportCall.run if report else None,
+        report=report,
+        steps=DirectSteps(),
     )
     if as_json:
         page = None if done.page is None else str(done.page)
-        print(json.dumps(comparison_document(done.found, page), indent=2, default=str))
+        print(json.dumps(comparison_verdict.comparison_document(done.found, page), indent=2, default=str))
     else:
         _show(done.found, done.page)
     if said := done.failure or done.note:
@@ -56,11 +55,11 @@ def compare(
 
 
 def _show(found: RunsCompared, page: Path | None) -> None:
-    stdout, said = stdout_console(), comparison_words.headline(found)
+    stdout, said = stdout_console(), comparison_verdict.headline(found)
     for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
         run = stored.run
         stdout.print(plain(f"{side:9}  {run.run_id}  {run.name}  {run.started_at:%Y-%m-%d %H:%M} UTC"))
-    for warning in comparison_words.warnings(found):
+    for warning in comparison_verdict.warnings(found):
         stdout.print(plain(f"warning: {warning}"), style="yellow")
     for entry in found.differences:
         stdout.print(plain(f"differs: {entry.kind}: {entry.what}: {entry.baseline} → {entry.candidate}"), style="dim")

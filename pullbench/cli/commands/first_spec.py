@@ -13,12 +13,12 @@ import yaml
 
 from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
 from pullbench.cli.commands.first_spec_text import name_of_host, spec_text
-from pullbench.cli.terminal.console import count
 from pullbench.cli.terminal.safe_text import plain, tell
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.reference import Reference
 from pullbench.model.spec import read_spec
+from pullbench.model.text import count
 from pullbench.registry.keychain import Keychain
 
 _MOST_BYTES = 50_000_000

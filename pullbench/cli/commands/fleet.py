@@ -1,13 +1,14 @@
-"""`fleet`: many nodes of a Dask cluster pull one image at once, through the flow `fleet-benchmark`."""
+"""`fleet`: many nodes of a Dask cluster pull one image at the same moment."""
 
 from pathlib import Path
 
 from rich.console import Console
 
-from pullbench.app.fleet import fleet_settings
-from pullbench.cli.commands.measure import told, without_secret
+from pullbench.app.fleet import fleet_settings, prepared_fleet
+from pullbench.app.run import RunRequest
+from pullbench.cli.commands.measure import Measuring, by_flow, parameters
 from pullbench.cli.terminal.console import ShellProgress
-from pullbench.serving.start import PrefectStart
+from pullbench.serving.secrets import prefect_secret
 
 
 def run_fleet(
@@ -25,29 +26,26 @@ def run_fleet(
     report: bool,
     log_json: Path | None = None,
     as_json: bool,
+    prefect: bool = False,
 ) -> int:
     """Measure a spec on a fleet; the exit code."""
-    fleet_settings(spec, nodes, image, sets)  # a wrong spec need not wait for Prefect
-    progress = ShellProgress(Console(stderr=True))
-    PrefectStart(progress.note).wait()
-    from flows.fleet_benchmark import fleet_benchmark
-    from flows.pull_benchmark import Invocation
-
-    return told(
-        Invocation(None, progress, sets, log_json),
-        lambda: fleet_benchmark(
-            spec=str(spec),
-            scheduler=scheduler,
-            nodes=nodes,
-            image=image,
-            vantage=vantage,
-            settings=[without_secret(setting) for setting in sets],
-            results=results,
-            reports=str(reports),
-            resume=resume,
-            skip_preflight=skip_preflight,
-            report=report,
-            return_state=True,
-        ),
-        as_json=as_json,
+    fleet_settings(spec, nodes, image, sets)  # a wrong spec is told before anything is started
+    request = RunRequest(
+        spec=spec,
+        sets=tuple(sets),
+        vantage=vantage,
+        results=results,
+        reports=reports,
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=report,
+        log_json=log_json,
+        kind="fleet",
+    )
+    measuring = Measuring(ShellProgress(Console(stderr=True)), results=results, kind="fleet", as_json=as_json)
+    fleet = {"scheduler": scheduler, "nodes": nodes, "image": image}
+    if by_flow(prefect):
+        return measuring.through_flow("fleet_benchmark", parameters(request) | fleet, log_json=log_json)
+    return measuring.directly(
+        lambda: prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=prefect_secret)
     )

@@ -15,15 +15,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from pullbench.bench.facts import host_platform
 from pullbench.bench.specfile import as_yaml
-from pullbench.cli.terminal.console import Pace, count, plain
+from pullbench.cli.terminal.console import Pace, plain
 from pullbench.cli.terminal.safe_text import tell, tell_document
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError, UsageError
-from pullbench.lab.synthetic import workload_images
+from pullbench.lab.images import workload_images
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route
 from pullbench.model.spec import read_spec
 from pullbench.model.spec_fields import CredentialSource, Url
-from pullbench.model.text import format_bytes, parse_bytes
+from pullbench.model.text import count, format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
 from pullbench.registry.client import RegistryClient

@@ -6,7 +6,7 @@ from pathlib import Path
 from pullbench.bench.specfile import as_yaml
 from pullbench.cli.terminal.safe_text import say, tell, tell_document
 from pullbench.errors import UsageError
-from pullbench.lab.world import World
+from pullbench.lab.embedded import World
 
 
 def serve_lab(spec_out: Path | None, *, slots: int | None = None, service_ms: float = 0.0) -> int:

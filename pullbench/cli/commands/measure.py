@@ -1,28 +1,31 @@
-"""`run`, `stress` and `demo`: prepare while Prefect starts, call the flow, tell the outcome."""
+"""What the commands that measure share: a run is called directly, or through its Prefect flow; how it ends is told alike."""
 
 import json
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
-from pullbench.app.run import Outcome, Prepared, Request
+from pullbench.app.progress import DirectSteps, Everyone, Outcome, Progress, Silent, watching
+from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_secrets
 from pullbench.bench.specfile import as_yaml
-from pullbench.cli.flow_call import outcome_of
+from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import ShellProgress, print_verdict, stdout_console
 from pullbench.cli.terminal.safe_text import plain
 from pullbench.cli.terminal.stress import StressProgress, result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
-from pullbench.lab.world import World
-from pullbench.model.record import RunKind
+from pullbench.lab.embedded import World
+from pullbench.model.plan import Plan
+from pullbench.model.record import Run, RunKind
 from pullbench.report.run.documents import run_document
 from pullbench.serving.secrets import prefect_secret
-from pullbench.serving.start import PrefectStart
+from pullbench.store.dataset import ResultStore
 
-if TYPE_CHECKING:
-    from flows.pull_benchmark import Invocation  # imports Prefect
+_FLOWS: Mapping[str, str] = {"benchmark": "pull_benchmark", "stress": "stress_test"}
 
 
 def run_spec(
@@ -38,9 +41,10 @@ def run_spec(
     log_json: Path | None = None,
     as_json: bool,
     kind: RunKind = "benchmark",
+    prefect: bool = False,
 ) -> int:
-    """Measure a spec through the flow `pull-benchmark`, or `stress-test`; the exit code."""
-    request = Request(
+    """Measure a spec; the exit code."""
+    request = RunRequest(
         spec=spec,
         sets=tuple(sets),
         vantage=vantage,
@@ -52,119 +56,160 @@ def run_spec(
         log_json=log_json,
         kind=kind,
     )
-    return _measure(request, as_json=as_json)
+    return measure_spec(request, as_json=as_json, prefect=prefect)
 
 
-def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool) -> int:
+def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool, prefect: bool = False) -> int:
     """Measure the embedded lab."""
-    stderr = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="pullbench-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pullbench-demo-") as folder, World.start() as world:
         spec = Path(folder) / "demo.yaml"
-        start: Callable[[Callable[[str], None]], PrefectStart] = PrefectStart
-        prefect = start(ShellProgress(stderr).note)
-        with World.start() as world:
-            spec.write_text(as_yaml(world.spec(quick)), encoding="utf-8")
-            return _measure(Request(spec=spec, results=results, reports=reports), as_json=as_json, prefect=prefect)
+        spec.write_text(as_yaml(world.spec(quick)), encoding="utf-8")
+        request = RunRequest(spec=spec, results=results, reports=reports)
+        return measure_spec(request, as_json=as_json, prefect=prefect)
 
 
-def _measure(request: Request, *, as_json: bool, prefect: PrefectStart | None = None) -> int:
+def measure_spec(request: RunRequest, *, as_json: bool, prefect: bool) -> int:
+    """Measure what a request asks for, a benchmark or a stress test; the exit code."""
     progress = (StressProgress if request.kind == "stress" else ShellProgress)(Console(stderr=True))
-    prepared = Prepared(request, block=prefect_secret)
-    if request.resume is not None:
-        prepared.look_ahead()  # a run that cannot be resumed need not wait for Prefect
-    prefect = prefect or PrefectStart(progress.note)
-    prepared.look_ahead()
-    prefect.wait()
-    from flows.pull_benchmark import Invocation, pull_benchmark
-    from flows.stress_test import stress_test
-
-    flow: Callable[..., object] = stress_test if request.kind == "stress" else pull_benchmark
-    return told(
-        Invocation(prepared, progress),
-        lambda: flow(
-            spec=str(request.spec),
-            vantage=request.vantage,
-            settings=[without_secret(setting) for setting in request.sets],
-            results=request.results,
-            reports=str(request.reports),
-            resume=request.resume,
-            skip_preflight=request.skip_preflight,
-            report=request.report,
-            return_state=True,
-        ),
-        as_json=as_json,
-    )
+    measuring = Measuring(progress, results=request.results, kind=request.kind, as_json=as_json)
+    if not by_flow(prefect):
+        return measuring.directly(lambda: preparing(request, block=prefect_secret))
+    return measuring.through_flow(_FLOWS[request.kind], parameters(request), log_json=request.log_json)
 
 
-def told(invocation: "Invocation", call: Callable[[], object], *, as_json: bool) -> int:
-    """Call a measuring flow in this process and tell how it ended; the exit code."""
-    from flows.pull_benchmark import invoked_by
+def by_flow(prefect: bool) -> bool:
+    """Whether a command goes through its Prefect flow: `--prefect`, or a server that the environment names."""
+    return prefect or bool(os.environ.get("PREFECT_API_URL"))
 
-    def called() -> None:
-        with invoked_by(invocation):
-            call()
 
-    try:
-        outcome = outcome_of(
-            invocation,
-            called,
-            incomplete=lambda what: _how_to_go_on(invocation.prepared, what),
-            note=invocation.progress.note,
-        )
-    except PreflightFailed:
-        _tell_what_is_stored(invocation.prepared, as_json=as_json)
-        raise
-    except IncompleteError as error:
-        _tell_what_is_stored(invocation.prepared, as_json=as_json)
-        prepared = invocation.prepared
-        if prepared is None or prepared.run_id is None or prepared.run_id in str(error):
+def parameters(request: RunRequest) -> dict[str, Any]:
+    """A request as the parameters of a measuring flow, which Prefect keeps: UsageError for a setting that holds a secret."""
+    refuse_secrets(request.sets)
+    return {
+        "spec": str(request.spec),
+        "vantage": request.vantage,
+        "settings": list(request.sets),
+        "results": request.results,
+        "reports": str(request.reports),
+        "resume": request.resume,
+        "skip_preflight": request.skip_preflight,
+        "report": request.report,
+    }
+
+
+class Measuring:
+    """One command's run: calls it, prints its verdict, and says how to go on where it was stopped."""
+
+    def __init__(self, progress: Progress, *, results: str, kind: RunKind, as_json: bool) -> None:
+        self._verdict = _Verdict(as_json=as_json)
+        self._progress = Everyone(progress, self._verdict)
+        self._results = results
+        self._kind = kind
+        self._as_json = as_json
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None where it did not come to its end."""
+        return self._verdict.outcome
+
+    def directly(self, make: Callable[[], AbstractContextManager[Prepared]]) -> int:
+        """Prepare and conduct a run without Prefect; the exit code."""
+
+        def call() -> Outcome:
+            with make() as prepared:
+                return conduct(prepared, DirectSteps(), self._progress)
+
+        return self._ended(call)
+
+    def through_flow(self, flow: str, given: Mapping[str, Any], *, log_json: Path | None = None) -> int:
+        """Call the Prefect flow in this process; the exit code. A server that goes away takes nothing with it."""
+        from pullbench.monitor.logs import VARIABLE
+        from pullbench.serving.flow import ServerGoneError, call_flow
+
+        if log_json is not None:
+            os.environ[VARIABLE] = str(log_json)
+
+        def call() -> Outcome:
+            try:
+                with watching(self._progress):
+                    outcome: Outcome = call_flow(flow, given, note=self._progress.note)
+                    return outcome
+            except ServerGoneError as error:
+                interruption.hurry("Prefect would go on to send its events")
+                if self.outcome is None:
+                    raise
+                self._progress.note(f"{error}: its UI does not show how this run ended; the results are whole")
+                return self.outcome
+
+        return self._ended(call)
+
+    def _ended(self, call: Callable[[], Outcome]) -> int:
+        try:
+            with interruption.kept():
+                outcome = call()
+        except PreflightFailed:
+            self._show_what_is_stored()
             raise
-        raise IncompleteError(_how_to_go_on(prepared, str(error))) from error
-    except KeyboardInterrupt:
-        _tell_what_is_stored(invocation.prepared, as_json=as_json)
-        raise InterruptedRunError(_how_to_go_on(invocation.prepared, "interrupted")) from None
-    if as_json:
-        _print_document(outcome.document)
-    else:
-        _print_outcome(outcome)
-    return outcome.exit_code
+        except IncompleteError as error:
+            self._show_what_is_stored()
+            run_id = self._verdict.run_id
+            if run_id is None or run_id in str(error):
+                raise
+            raise IncompleteError(self._how_to_go_on(str(error))) from error
+        except KeyboardInterrupt:
+            self._show_what_is_stored()
+            raise InterruptedRunError(self._how_to_go_on("interrupted")) from None
+        if self._as_json:
+            _print_document(outcome.document)
+        elif outcome.report is not None:
+            stdout_console().print(plain(f"report: {outcome.report}"), soft_wrap=True)
+        return outcome.exit_code
+
+    def _how_to_go_on(self, what: str) -> str:
+        run_id = self._verdict.run_id
+        if run_id is None:
+            return f"{what} before anything was measured"
+        if self._kind == "calibration":
+            return f"{what}; what was measured is stored, but its lab is gone: start another with `pullbench calibrate`"
+        return f"{what}; what was measured is stored, go on with `--resume {run_id}`"
+
+    def _show_what_is_stored(self) -> None:
+        """A run that did not come to its end has a document too: what it measured so far."""
+        if self._verdict.run_id is None or self._verdict.shown:
+            return
+        document = run_document(ResultStore(self._results), self._verdict.run_id)
+        if self._as_json:
+            _print_document(document)
+        elif (table := result_table(document)) is not None:
+            stdout_console().print(table)
 
 
-def without_secret(setting: str) -> str:
-    """A --set as Prefect may keep it: the values of extra headers may be secrets."""
-    key, _, _ = setting.partition("=")
-    return f"{key}=(redacted)" if ".headers" in key else setting
+class _Verdict(Silent):
+    """Prints what a finished run says as soon as that is known, and keeps its outcome."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.run_id: str | None = None
+        self.outcome: Outcome | None = None
+        self.shown = False
+        self._as_json = as_json
+
+    def planned(self, run: Run, plan: Plan, done: int) -> None:  # noqa: ARG002
+        self.run_id = run.run_id
+
+    def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
+        if self._as_json:
+            return
+        self.shown = True
+        stdout = stdout_console()
+        if (table := result_table(dict(document))) is not None:
+            stdout.print(table)
+            stdout.print()
+        print_verdict(stdout, dict(document))
+        stdout.print(plain(f"run {document['run_id']}: {message}"))
+
+    def concluded(self, outcome: Outcome, /) -> None:
+        self.outcome = outcome
 
 
-def _how_to_go_on(prepared: Prepared | None, what: str) -> str:
-    if prepared is None or prepared.run_id is None:
-        return f"{what} before anything was measured"
-    if prepared.request.kind == "calibration":
-        return f"{what}; what was measured is stored, but its lab is gone: start another with `pullbench calibrate`"
-    return f"{what}; what was measured is stored, go on with `--resume {prepared.run_id}`"
-
-
-def _tell_what_is_stored(prepared: Prepared | None, *, as_json: bool) -> None:
-    """A run that did not come to its end has a document too: what it measured so far."""
-    if prepared is None or prepared.run_id is None:
-        return
-    document = run_document(prepared.session.store, prepared.run_id)
-    if as_json:
-        _print_document(document)
-    elif (table := result_table(document)) is not None:
-        stdout_console().print(table)
-
-
-def _print_document(document: dict[str, Any]) -> None:
+def _print_document(document: Mapping[str, Any]) -> None:
     print(json.dumps(document, indent=2, default=str))
-
-
-def _print_outcome(outcome: Outcome) -> None:
-    stdout = stdout_console()
-    if (table := result_table(outcome.document)) is not None:
-        stdout.print(table)
-        stdout.print()
-    print_verdict(stdout, outcome.document)
-    stdout.print(plain(f"run {outcome.run_id}: {outcome.message}"))
-    if outcome.report is not None:
-        stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)

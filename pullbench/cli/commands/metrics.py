@@ -11,7 +11,7 @@ from pullbench.cli.terminal.safe_text import say, tell, tell_document
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.route import is_private
 from pullbench.monitor import export
-from pullbench.monitor.snapshot import Snapshot
+from pullbench.monitor.metrics import Snapshot
 from pullbench.registry.keychain import Keychain, in_clear
 
 

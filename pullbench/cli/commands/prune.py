@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pullbench.cli.terminal.console import count, plain, stdout_console
+from pullbench.cli.terminal.console import plain, stdout_console
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.daemon.docker_usage import Choice, Pruned, Usage, choose, prune, usage
 from pullbench.errors import IncompleteError, RegistryError, UsageError
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SHOWN_NAMES = 3

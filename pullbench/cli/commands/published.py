@@ -4,21 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pullbench.app.page_calls import PageCall, SiteCall
+from pullbench.app.progress import DirectSteps
 from pullbench.app.publish import publish as publish_reports
 from pullbench.cli.terminal.safe_text import plain, tell
 from pullbench.errors import IncompleteError
-from pullbench.report.site.site import Site
-
-
-class DirectSteps:
-    """The parts made in this process."""
-
-    def report(self, call: PageCall) -> Path:
-        return call.run()
-
-    def site(self, call: SiteCall) -> Site:
-        return call.run()
 
 
 def publish(*, results: str, reports: Path, url: str | None, render: bool) -> int:

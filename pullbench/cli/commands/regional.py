@@ -1,19 +1,20 @@
 """`regional`: one spec from every vantage that a Prefect server knows; the exit code tells whether one is missing."""
 
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from pullbench.app.progress import watching
 from pullbench.app.regional import RegionalOutcome
+from pullbench.app.run import refuse_secrets
 from pullbench.bench.specfile import load_spec
-from pullbench.cli.flow_call import outcome_of
+from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import ShellProgress, plain, stdout_console
-from pullbench.errors import InterruptedRunError, UsageError
+from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
 from pullbench.report.core import numbers
-from pullbench.serving.start import PrefectStart
+from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
 
 _STANDS = (
     "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
@@ -35,48 +36,36 @@ def run_regional(
 ) -> int:
     """Ask every vantage through the flow `regional-benchmark`; the exit code."""
     load_spec(spec, sets=sets)
-    if not _server():
+    refuse_secrets(sets)
+    quiet_prefect()
+    if server_address() is None:
         raise UsageError(
             "vantages are reached through a Prefect server: set PREFECT_API_URL, such as "
             "http://127.0.0.1:4200/api (docs/vantages.md)"
         )
-    note = ShellProgress(Console(stderr=True)).note
-    PrefectStart(note).wait()
-    from flows.regional_benchmark import RegionalInvocation, invoked_by, regional_benchmark
-
-    invocation = RegionalInvocation(note)
-
-    def called() -> None:
-        with invoked_by(invocation):
-            regional_benchmark(
-                spec=str(spec),
-                vantages=vantages,
-                settings=sets,
-                in_turn=in_turn,
-                start_within_minutes=start_within_minutes,
-                finish_within_minutes=finish_within_minutes,
-                results=results,
-                reports=str(reports),
-                return_state=True,
-            )
-
+    progress = ShellProgress(Console(stderr=True))
+    parameters = {
+        "spec": str(spec),
+        "vantages": vantages,
+        "settings": sets,
+        "in_turn": in_turn,
+        "start_within_minutes": start_within_minutes,
+        "finish_within_minutes": finish_within_minutes,
+        "results": results,
+        "reports": str(reports),
+    }
     try:
-        outcome = outcome_of(invocation, called, incomplete=lambda what: f"{what}; {_STANDS}", note=note)
+        with interruption.kept(), watching(progress):
+            outcome = call_flow("regional_benchmark", parameters, note=progress.note)
+    except ServerGoneError as error:
+        interruption.hurry("Prefect would go on to send its events")
+        raise IncompleteError(f"{error}; {_STANDS}") from error
     except KeyboardInterrupt:
         raise InterruptedRunError(
             "interrupted; the vantages' runs are cancelled, what they measured is stored"
         ) from None
     _tell(outcome, as_json=as_json)
-    return outcome.exit_code
-
-
-def _server() -> str:
-    """The address of a Prefect server, of the environment or of the active profile."""
-    if address := os.environ.get("PREFECT_API_URL", ""):
-        return address
-    from prefect.settings import get_current_settings
-
-    return str(get_current_settings().api.url or "")
+    return int(outcome.exit_code)
 
 
 def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from rich.table import Table
 
 from pullbench.cli.commands.prune import read_age
-from pullbench.cli.terminal.console import count, plain, stdout_console
+from pullbench.cli.terminal.console import plain, stdout_console
 from pullbench.cli.terminal.tables import RUN_ID_WIDTH, Fitting
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 from pullbench.store.retention import Choice, choose, half_removed, remove_run, run_bytes

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pullbench.cli.terminal.safe_text import tell
 from pullbench.errors import IncompleteError, UsageError
+from pullbench.serving.flow import QUIET, reach_without_proxy
 from pullbench.serving.lifeline import KeptProcess
 from pullbench.serving.logs import last_words, log_file
 from pullbench.serving.project import Checkout, find_checkout
 from pullbench.serving.reports_server import ReportsServer
 from pullbench.serving.server import PrefectServer, bound
-from pullbench.serving.start import QUIET, reach_without_proxy
 
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 _WORKER_ENDS_WITHIN_S = 20.0

@@ -14,7 +14,7 @@ from pullbench.cli.terminal.tables import RUN_ID_WIDTH, Fitting
 from pullbench.errors import UsageError
 from pullbench.model.record import Run
 from pullbench.report.core.run_selection import choose_run
-from pullbench.report.regional.regional import read_regional, regional_document
+from pullbench.report.regional.runs import read_regional, regional_document
 from pullbench.report.render.render import REGIONAL_PREFIX, find_report, render_regional, render_run_report
 from pullbench.report.run.documents import run_document
 from pullbench.report.run.markdown import run_summary

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from pullbench.cli.terminal.console import plain
 from pullbench.cli.terminal.tables import RUN_ID_WIDTH, Fitting
-from pullbench.report.compare.comparison import ALIKE, FAILS_MORE
+from pullbench.report.compare.runs import ALIKE, FAILS_MORE
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import records
 from pullbench.report.core.tables import varying
-from pullbench.report.trend.trend import Trend
+from pullbench.report.trend.changes import Trend
 
 _STYLES = {"slower": "bold red", "faster": "green", FAILS_MORE: "bold red", "fails_less": "green"}
 

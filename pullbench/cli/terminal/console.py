@@ -12,13 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from pullbench.app.progress import Silent
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import plain as plain  # said to whoever prints: from here
 from pullbench.cli.terminal.tables import Fitting
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.report.core import numbers
 from pullbench.report.run import busy, objective_words
 
@@ -43,17 +44,12 @@ def waiting(what: str) -> AbstractContextManager[object]:
     return stderr.status(f"{what} …") if stderr.is_terminal else nullcontext()
 
 
-def count(number: int, noun: str) -> str:
-    """`1 image`, `2 images`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def planned_out_lines(reasons: Mapping[str, int]) -> list[str]:
     """What will not be measured, and why, a line each."""
     return [f"planned out, not measured ({count(cells, 'cell')}): {reason}" for reason, cells in reasons.items()]
 
 
-class ShellProgress:
+class ShellProgress(Silent):
     """Progress of a run on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
     _unit = "trials"

@@ -7,13 +7,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pullbench.cli.terminal.calibration import calibration_table
-from pullbench.cli.terminal.console import ShellProgress, cells_table, count, planned_out_lines
+from pullbench.cli.terminal.console import ShellProgress, cells_table, planned_out_lines
 from pullbench.cli.terminal.tables import Fitting
 from pullbench.model.plan import Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.report.core import numbers
-from pullbench.report.stress import words as stress_words
+from pullbench.report.stress import verdict
 
 _STYLES = {"held": "green", "open": "dim", "missed": "bold red"}
 
@@ -84,16 +84,16 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     for step in stress["steps"]:
         failed = step["succeeded"] < step["pulls"]
         mean_range = numbers.seconds_range(step["mean_low_s"], step["mean_high_s"])
-        rate_range = stress_words.rate_range(step["rate_low"], step["rate_high"])
+        rate_range = verdict.rate_range(step["rate_low"], step["rate_high"])
         table.add_row(
             str(step["step"]),
             step["phase"],
             f"{step['load']:g}",
-            Text(stress_words.outcome(step), style=_STYLES[step["verdict"]]),
+            Text(verdict.outcome(step), style=_STYLES[step["verdict"]]),
             Text(f"{step['succeeded']:,}/{step['pulls']:,}", style="bold red" if failed else ""),
             numbers.seconds(step["mean_s"]),
             *([mean_range] if intervals else []),
-            stress_words.rate(step["rate"]),
+            verdict.rate(step["rate"]),
             *([rate_range] if intervals else []),
             numbers.percent(step["client_busy"]),
         )

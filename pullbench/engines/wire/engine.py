@@ -17,10 +17,8 @@ from pathlib import Path
 
 import pycurl
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, usable_cores
 from pullbench.engines.command.folder import owned_folder
-from pullbench.engines.cores import usable_cores
 from pullbench.engines.wire.open_files import allow_connections, files_beside
 from pullbench.engines.wire.pull import WirePull, Workshop
 from pullbench.engines.wire.session import Session, Trust

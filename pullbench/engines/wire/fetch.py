@@ -8,8 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from pullbench.engines.base import PullRequest, backoff_s
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullRequest, backoff_s
 from pullbench.engines.wire.blob_queue import Lanes, Task
 from pullbench.engines.wire.body import BlobBody, CheckedBody, ManifestBody
 from pullbench.engines.wire.chunks import REFUSALS, ChunkedBlob

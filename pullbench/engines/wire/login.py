@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.engines.wire.body import TokenBody
 from pullbench.engines.wire.record import Attempt, Trail, clean
 from pullbench.errors import ErrorCode, RegistryError

@@ -5,8 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest
 from pullbench.engines.wire.blob_queue import Lanes
 from pullbench.engines.wire.fetch import Fetcher, Means
 from pullbench.engines.wire.session import Session

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import count
 
 from pullbench import __version__
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.engines.wire.body import CheckedBody, TokenBody
 from pullbench.engines.wire.curl import Handle, Handles
 from pullbench.engines.wire.curl_multi import Multiplexer

@@ -1,8 +1,7 @@
 """The calibration report's sections as HTML: they format what `calibration` found, and reckon nothing."""
 
 from pullbench.report.calibration import words
-from pullbench.report.calibration.calibration import Calibration
-from pullbench.report.calibration.document import calibration_headline, machine, plain_row_of
+from pullbench.report.calibration.judgement import Calibration, calibration_headline, machine, plain_row_of
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, table, tag

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.report.compare import words as comparison_words
-from pullbench.report.compare.comparison import ALIKE, RunsCompared
+from pullbench.report.compare import verdict as comparison_words
+from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying

@@ -8,8 +8,8 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.fleet import fleet
-from pullbench.report.fleet.words import said
+from pullbench.report.fleet import times
+from pullbench.report.fleet.times import summary
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.run import busy
 from pullbench.report.run.sections import p_value, pill
@@ -46,7 +46,7 @@ def header(stored: StoredRun, cells: pd.DataFrame) -> Html:
         tag(
             "div",
             tag("p", tag("strong", _title(cells, failed, whole=whole))),
-            tag("p", said(cells)),
+            tag("p", summary(cells)),
             tag("p", f"{verdict.title}.") if verdict is not None else "",
             class_=f"verdict {kind}",
         ),
@@ -88,7 +88,7 @@ def cells(found: pd.DataFrame) -> Html:
             contents=[
                 *(row[name] for name in factors),
                 row["nodes"],
-                *(numbers.seconds(row[f"{name}_s"]) for name in fleet.TIMES),
+                *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
                 numbers.seconds_range(row["last_low_s"], row["last_high_s"]),
                 numbers.size(row["delivered_bytes"]),
                 numbers.size(row["origin_bytes"]),

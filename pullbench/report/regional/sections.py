@@ -8,8 +8,8 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import measured, records
-from pullbench.report.regional import regional
-from pullbench.report.regional.regional import RegionalRuns
+from pullbench.report.regional import runs as regional
+from pullbench.report.regional.runs import RegionalRuns
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import Headline, contrast_sentence, judged

@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.finding import Finding, Status, findings_document
-from pullbench.report.calibration.document import calibration_part
+from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
 from pullbench.report.core.json_values import plain as plain  # a document's values: imported from here
 from pullbench.report.core.json_values import plain_records as plain_records
 from pullbench.report.core.json_values import plain_row
 from pullbench.report.core.stored import RunStore, StoredRun, read_run
-from pullbench.report.fleet import fleet
+from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.advice import advice
 from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
@@ -24,7 +24,7 @@ from pullbench.report.run.spread import spreads
 from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
 from pullbench.report.run.waterfall import waterfalls
-from pullbench.report.stress.document import stress_part
+from pullbench.report.stress.verdict import stress_part
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
         "errors": plain_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
         **_part(stored),
-        **({"fleet": plain_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
+        **({"fleet": plain_records(fleet_times.cells(stored))} if run.kind == "fleet" else {}),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.finding import TROUBLES, Finding, Place, Status, by_place, worst_first
+from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import records
 from pullbench.report.render.html import (
@@ -38,7 +38,7 @@ def preflight(checks: pd.DataFrame) -> Html:
         return paragraph("Preflight was skipped, or stored nothing.", kind="note")
     names = [entry.name for entry in dataclasses.fields(Finding)]
     findings = [_finding(row) for row in records(checks[[name for name in names if name in checks]])]
-    places = by_place(findings)
+    places = group_findings(findings)
     return join([_troubles(places), _places(places, _tally(findings)), _everything(findings)])
 
 
@@ -48,7 +48,7 @@ def _finding(row: Mapping[str, Any]) -> Finding:
     return Finding(**known)
 
 
-def _troubles(places: Sequence[Place]) -> Html:
+def _troubles(places: Sequence[FindingGroup]) -> Html:
     """Each failure, error and warning, the worst first, with what to do and what the check saw."""
     found = [finding for place in places for finding in place.findings if finding.status in TROUBLES]
     if not found:
@@ -93,7 +93,7 @@ def _evidence(finding: Finding) -> Html:
     )
 
 
-def _places(places: Sequence[Place], tally: str) -> Html:
+def _places(places: Sequence[FindingGroup], tally: str) -> Html:
     """A row a place, with its checks by status; places that fare alike share one."""
     alike: dict[tuple[Status, tuple[str, ...]], list[str]] = {}
     for place in places:
@@ -116,7 +116,7 @@ def _places(places: Sequence[Place], tally: str) -> Html:
     return table(columns, rows, caption=tally)
 
 
-def _checks(place: Place, *statuses: Status) -> str:
+def _checks(place: FindingGroup, *statuses: Status) -> str:
     counts = Counter(finding.check for finding in place.findings if finding.status in statuses)
     return ", ".join(check if number == 1 else f"{check} ×{number}" for check, number in counts.items())
 

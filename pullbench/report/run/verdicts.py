@@ -8,8 +8,7 @@ import pandas as pd
 
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.fleet import fleet
-from pullbench.report.fleet import words as fleet_words
+from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run import objective_words
 from pullbench.report.run.fastest import fastest_sentence
 from pullbench.report.run.objectives import each_shown, objectives, whole_run
@@ -38,7 +37,7 @@ def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> He
     else:
         judged = _objectives(scores)
         of_nodes = stored.run.kind == "fleet"
-        how_fast = fleet_words.said(fleet.cells(stored)) if of_nodes else fastest_sentence(stored, table)
+        how_fast = fleet_times.summary(fleet_times.cells(stored)) if of_nodes else fastest_sentence(stored, table)
         found = replace(judged, sentence=f"{how_fast.removesuffix('.')}; {judged.sentence}.")
     return _so_far(found, len(stored.trials), stored.run.trials_planned)
 

@@ -8,9 +8,9 @@ from pullbench.report.render.html import Column, Html, Row, join, paragraph, tab
 from pullbench.report.run.sections import PILLS, pill, scorecard
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
-from pullbench.report.stress import words as stress_words
+from pullbench.report.stress import verdict as stress_words
 from pullbench.report.stress.steps import Stressed, judged_step, step_scores
-from pullbench.report.stress.words import load
+from pullbench.report.stress.verdict import load
 
 _KINDS = {"held": "good", "open": "open", "missed": "bad"}
 _NOTES = (

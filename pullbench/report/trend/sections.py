@@ -1,50 +1,16 @@
 """The trend report's sections as HTML, its sentences and its JSON document; none reckons a number."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from pullbench.report.compare.differences import Difference
+from pullbench.report.compare.runs import Difference
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import records
 from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table, tag
-from pullbench.report.run.documents import plain_records
 from pullbench.report.run.sections import MOST_OF_A_NAME, PILLS, p_value, pill
-from pullbench.report.run.verdicts import Headline
-from pullbench.report.trend.trend import Trend
-from pullbench.stats.steps import MIN_RUNS
+from pullbench.report.trend.changes import Trend, headline
 
 _MOST_RUNS = 400
 _MOST_CHANGES = 6
-
-
-def headline(found: Trend) -> Headline:
-    """Where the benchmark stands: its last level, and the last step. `status` is that step's verdict, or no_difference."""
-    if found.runs.empty:
-        said = "No run has a block in which every setting of the newest run succeeded."
-        return Headline(status="inconclusive", title="Nothing to show", sentence=said)
-    last = records(found.runs.tail(1))[0]
-    now = (
-        f"{numbers.count(len(found.runs), 'run')} over {numbers.count(found.settings, 'setting')}; the newest, "
-        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.{_elsewhere(found)}"
-    )
-    if len(found.runs) < 2 * MIN_RUNS:
-        few = f"{now} A step needs {MIN_RUNS} runs on each side to be shown."
-        return Headline(status="too_few_samples", title="Too few runs to tell a step", sentence=few)
-    whole = found.steps[found.steps["setting"] == ""]
-    if whole.empty:
-        return Headline(status="no_difference", title="Steady: no step is shown", sentence=now)
-    step = records(whole.tail(1))[0]
-    title = f"{step['verdict'].capitalize()} since {step['started_at']:%d %B %Y}: {numbers.ratio(step['ratio'])}"
-    change = f"{numbers.seconds(step['before_s'])} → {numbers.seconds(step['after_s'])}"
-    return Headline(status=step["verdict"], title=title, sentence=f"{change} from run {step['run_id']} on. {now}")
-
-
-def _elsewhere(found: Trend) -> str:
-    """Which vantages have runs of the name too: their levels are other places', and in no line with these."""
-    if not found.elsewhere:
-        return ""
-    others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
-    return f" All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."
 
 
 def header(found: Trend) -> Html:
@@ -135,22 +101,3 @@ def runs(found: Trend) -> Html:
     left = len(found.runs) - len(shown)
     made = table(columns, rows, caption=numbers.count(len(found.runs), "run"))
     return join([made, paragraph(f"{left} older runs are in `pullbench trend --json`.", kind="note") if left else ""])
-
-
-def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
-    """What `trend --json` prints; null for what is not known."""
-    said = headline(found)
-    return {
-        "name": found.name,
-        "report": report,
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
-        "settings": found.settings,
-        "runs": plain_records(found.runs),
-        "steps": [
-            row | {"changes": [f"{entry.kind}: {entry.what}" for entry in found.changes.get(row["run_id"], [])]}
-            for row in plain_records(found.steps)
-        ],
-        "vantage": found.vantage,
-        "elsewhere": dict(found.elsewhere),
-        "left_out": list(found.left_out),
-    }
