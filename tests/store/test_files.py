@@ -26,6 +26,10 @@ def failing(number: int) -> Callable[..., None]:
 
 @pytest.mark.parametrize("step", ["fsync", "mkdir", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+@pytest.mark.promise(
+    "accidents",
+    "Disk full or read-only: exit 3, one line with the file and what to do; what finished is stored, no half-written file stays",
+)
 def test_the_catch_of_put_makes_one_line_of_a_full_or_read_only_disk_and_leaves_no_litter(
     disk: ResultStore, monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
