@@ -14,7 +14,7 @@ from pullbench.app.fleet import fleet_settings
 from pullbench.app.run import Prepared, Request
 from pullbench.bench.dask_fleet import DaskFleet
 from pullbench.bench.fleet_session import FleetSession
-from pullbench.errors import UsageError
+from pullbench.errors import MissingExtraError, UsageError
 from pullbench.model.spec import Overrides
 from pullbench.serving.secrets import prefect_secret
 
@@ -85,9 +85,7 @@ def _joined(scheduler: str) -> Iterator[DaskFleet]:
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
-        raise UsageError(
-            f"a fleet needs Dask ({error}): `pip install 'pullbench[fleet]'` here and on the workers"
-        ) from error
+        raise MissingExtraError("fleet", "fleet") from error
     with ExitStack() as stack:
         try:
             client = stack.enter_context(

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from pullbench.bench.fleet_session import refuse_stores
 from pullbench.bench.specfile import load_spec
-from pullbench.errors import UsageError
+from pullbench.errors import MissingExtraError, UsageError
 from pullbench.model.spec import Overrides
 
 
@@ -15,8 +16,10 @@ def fleet_settings(
 ) -> tuple[str, ...]:
     """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
 
-    Raises UsageError as `load_spec` does, and for an engine that is none for a fleet.
+    Raises UsageError as `load_spec` does, for an engine that is none for a fleet, and where Dask is not installed.
     """
+    if find_spec("prefect_dask") is None:
+        raise MissingExtraError("fleet", "fleet")
     if nodes < 1:
         raise UsageError(f"nodes: {nodes} is too few: at least 1")
     given = load_spec(spec, sets=settings, overrides=overrides).spec

@@ -15,6 +15,7 @@ from pullbench.errors import UsageError
 from pullbench.model.plan import plan_cells
 from pullbench.model.spec import ProxyEntry, RegistryEntry, Spec, Stress, read_spec
 from pullbench.model.stress_plan import plan_stress
+from pullbench.store.shipped import shipped
 
 _MAX_SPEC_BYTES = 1_000_000
 Entry = TypeVar("Entry", RegistryEntry, ProxyEntry)
@@ -39,8 +40,11 @@ class LoadedSpec:
 def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Changes | None = None) -> LoadedSpec:
     """Read, override and validate; raises UsageError: one line that names the file and the key path.
 
-    A spec whose cells can none of them be, whatever the registries hold, is such a mistake.
+    A spec whose cells can none of them be, whatever the registries hold, is such a mistake. Where there is no such file,
+    `specs/NAME` is the ready spec of that name.
     """
+    if path.parent == Path("specs") and not path.exists() and (ready := shipped(str(path))).is_file():
+        path = ready
     data = _read_mapping(path)
     if overrides is not None:
         data = overrides.apply(data)

@@ -8,12 +8,15 @@ import typer
 app = typer.Typer()
 automations_app = typer.Typer(help="What Prefect tells, and to whom: missed SLOs, failures in a row, regressions.")
 
-_CHECKOUT_HELP = "A checkout of pullbench. Default: the current folder if it is one, else the one that is installed."
+_PROJECT_HELP = (
+    "A checkout of pullbench, or what `pullbench init --project` wrote. Default: the current folder if it is one, else what "
+    "is installed, with results and reports in the current folder."
+)
 
 
 @app.command()
 def serve(
-    checkout: Annotated[Path | None, typer.Option(metavar="DIR", help=_CHECKOUT_HELP)] = None,
+    project: Annotated[Path | None, typer.Option("--project", "--checkout", metavar="DIR", help=_PROJECT_HELP)] = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to listen. Prefect asks for no login: keep it to loopback.")
     ] = "127.0.0.1",
@@ -40,7 +43,7 @@ def serve(
     from pullbench.cli.commands.serve import serve as serve_until_interrupted
 
     code = serve_until_interrupted(
-        checkout=checkout,
+        project=project,
         host=host,
         port=port,
         reports_port=reports_port,
@@ -60,7 +63,7 @@ def install(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Their files. Default: the checkout's monitoring/prefect."),
+        typer.Option("--from", metavar="DIR", help="Their files. Default: the project's monitoring/prefect."),
     ] = None,
 ) -> None:
     """Bring the automations of monitoring/prefect to the server that PREFECT_API_URL names; none is made twice."""

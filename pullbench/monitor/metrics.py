@@ -11,14 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric as Family
-
 from pullbench import __version__
+from pullbench.errors import MissingExtraError
 from pullbench.model.finding import Status
 from pullbench.monitor import catalog
 from pullbench.monitor.certificates import expiries
 from pullbench.monitor.snapshot import Group, Objective, Snapshot
+
+try:
+    from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.metrics_core import Metric as Family
+except ImportError as error:
+    raise MissingExtraError("metrics", "metrics") from error
 
 BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds; 3 s is the usual objective."""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError
 from pullbench.serving.server import TemporaryServer
+from pullbench.store.shipped import make_flows_importable
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -64,6 +65,7 @@ class PrefectStart:
                 reach_without_proxy(server.api_url)
                 os.environ["PREFECT_API_URL"] = server.api_url
                 refresh_global_settings_context()
+            make_flows_importable()
             import flows.pull_benchmark  # noqa: F401  (its import belongs to the start)
 
             if not address:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pullbench.cli.terminal.safe_text import tell
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.serving.project import find_checkout
 from pullbench.serving.start import QUIET, check_answers, reach_without_proxy
+from pullbench.store.shipped import shipped
 
 
 def install_automations(*, folder: Path | None, notify: str | None) -> int:
@@ -18,7 +18,7 @@ def install_automations(*, folder: Path | None, notify: str | None) -> int:
 
     from pullbench.serving.automations import install, notification_block, read_automations
 
-    folder = folder or find_checkout(None).automations
+    folder = folder or shipped("monitoring/prefect")
     read_automations(folder)  # a wrong file is told before anything is contacted
     address = get_current_settings().api.url
     if not address:

