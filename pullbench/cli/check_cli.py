@@ -23,8 +23,16 @@ def init(
     out: Annotated[Path, typer.Option(help="The spec file to write.")] = Path("pullbench.yaml"),
     registry: Annotated[str | None, typer.Option(metavar="URL", help="The registry to measure.")] = None,
     image: Annotated[list[str] | None, typer.Option(metavar="REF", help="An image there; may be given again.")] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a project there instead: deployments, flows, notebooks, ready specs."),
+    ] = None,
 ) -> None:
     """Write a first spec: the images found, the registries that they come from."""
+    if project is not None:
+        from pullbench.cli.init_project import init_project
+
+        raise typer.Exit(init_project(project))
     from pullbench.cli.commands.first_spec import write_first_spec
 
     raise typer.Exit(write_first_spec(sources=source or [], out=out, registry=registry, images=image or []))
