@@ -38,11 +38,11 @@ bench: install
 pictures: install
 	$(BIN)/python -m benchmarks.pictures
 
-# The lock holds names and versions only; made from pyproject.toml in a fresh environment.
+# The lock holds names and versions only, of every extra and of the build backend; made from pyproject.toml in a fresh environment.
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet 'setuptools>=77' wheel '.[dev]'
-	build/lock/bin/pip freeze --all --exclude pullbench --exclude pip | sed 's/ @ .*//' > requirements.lock
+	build/lock/bin/pip install --quiet '.[dev]'
+	build/lock/bin/pip freeze --exclude pullbench | sed 's/ @ .*//' > requirements.lock
 
 # Known vulnerabilities of what the lock pins (docs/security.md). It asks PyPI, so it is no part of `test`; what could not be
 # looked up is a failure too.

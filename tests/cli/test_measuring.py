@@ -16,8 +16,8 @@ from rich.console import Console
 from pullbench.app.progress import DirectSteps, Outcome, Silent, watcher
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.bench.workbench import Workbench
-from pullbench.cli.commands import measure, regional
-from pullbench.cli.commands.measure import Measuring, measure_spec
+from pullbench.cli.measuring import Measuring, measure_spec
+from pullbench.cli.regional import regional
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
@@ -222,9 +222,6 @@ def test_regional_says_in_one_line_that_the_server_is_gone_and_how_to_go_on(
     with pytest.raises(
         IncompleteError, match=r"^Prefect's server is gone .*vantages that have started go on"
     ) as raised:
-        regional.run_regional(
-            spec, vantages=[], sets=[], in_turn=False, start_within_minutes=1, finish_within_minutes=1,
-            results=str(tmp_path), reports=tmp_path, as_json=True,
-        )  # fmt: skip
+        regional.regional(spec, results=str(tmp_path), reports=tmp_path, as_json=True)
     assert "\n" not in str(raised.value)
-    assert measure.by_flow(False) is False
+    assert measuring_module.by_flow(False) is False

@@ -2,8 +2,7 @@
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ from rich.console import Console
 
 from pullbench.app.progress import DirectSteps, Everyone, Outcome, Progress, Silent, watching
 from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_secrets
-from pullbench.bench.specfile import as_yaml
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import print_verdict, stdout_console
 from pullbench.cli.terminal.progress import ShellProgress, StressProgress
 from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
-from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.plan import Plan
 from pullbench.model.record import Run, RunKind
 from pullbench.report.run.documents import run_document
@@ -27,46 +24,6 @@ from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore
 
 _FLOWS: Mapping[str, str] = {"benchmark": "pull_benchmark", "stress": "stress_test"}
-
-
-def run_spec(
-    spec: Path,
-    *,
-    sets: Sequence[str],
-    results: str,
-    reports: Path,
-    resume: str | None,
-    vantage: str,
-    skip_preflight: bool,
-    report: bool,
-    log_json: Path | None = None,
-    as_json: bool,
-    kind: RunKind = "benchmark",
-    prefect: bool = False,
-) -> int:
-    """Measure a spec; the exit code."""
-    request = RunRequest(
-        spec=spec,
-        sets=tuple(sets),
-        vantage=vantage,
-        results=results,
-        reports=reports,
-        resume=resume,
-        skip_preflight=skip_preflight,
-        report=report,
-        log_json=log_json,
-        kind=kind,
-    )
-    return measure_spec(request, as_json=as_json, prefect=prefect)
-
-
-def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool, prefect: bool = False) -> int:
-    """Measure the embedded lab."""
-    with tempfile.TemporaryDirectory(prefix="pullbench-demo-") as folder, EmbeddedLab.start() as lab:
-        spec = Path(folder) / "demo.yaml"
-        spec.write_text(as_yaml(lab.spec(quick)), encoding="utf-8")
-        request = RunRequest(spec=spec, results=results, reports=reports)
-        return measure_spec(request, as_json=as_json, prefect=prefect)
 
 
 def measure_spec(request: RunRequest, *, as_json: bool, prefect: bool) -> int:

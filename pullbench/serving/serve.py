@@ -4,15 +4,14 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pullbench.cli.terminal.safe_text import print_line as tell
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.serving.flow import QUIET, reach_without_proxy
 from pullbench.serving.lifeline import KeptProcess
 from pullbench.serving.logs import last_words, log_file
-from pullbench.serving.project import Checkout, find_checkout
+from pullbench.serving.project import Project, find_project
 from pullbench.serving.reports_server import ReportsServer
 from pullbench.serving.server import PrefectServer, bound
 
@@ -28,11 +27,22 @@ _SERVER_DEFAULTS = {
 }
 
 
+Note = Callable[[str], None]
+"""Gets lines for people."""
+
+
 def serve(
-    *, checkout: Path | None, host: str, port: int, reports_port: int, database: str | None, pools: Sequence[str]
-) -> int:
-    """Serve until Ctrl-C or SIGTERM, then 0. UsageError before anything is started, IncompleteError where a part ends."""
-    found = find_checkout(checkout)
+    *,
+    project: Path | None,
+    host: str,
+    port: int,
+    reports_port: int,
+    database: str | None,
+    pools: Sequence[str],
+    note: Note,
+) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises UsageError before anything is started, IncompleteError where a part ends."""
+    found = find_project(project)
     database = None if database is None else database_url(database)
     listener = _listener(host, port)
     port = listener.getsockname()[1]
@@ -40,19 +50,18 @@ def serve(
     with contextlib.ExitStack() as parts:
         parts.enter_context(listener)
         try:
-            reports = parts.enter_context(ReportsServer(found.folder / "reports", host, reports_port))
+            reports = parts.enter_context(ReportsServer(found.working_folder / "reports", host, reports_port))
             reports_url = f"http://{shown}:{reports.port}"
             _set_environment(shown=shown, host=host, port=port, reports_url=reports_url)
             server = _start_server(parts, "127.0.0.1" if host in _EVERY_ADDRESS else host, listener, database)
-            workers = _furnish(parts, server, found, list(dict.fromkeys(pools)))
-            _say("UI", f"http://{shown}:{port}")
-            _say("reports", reports_url)
-            _say("other shells", f"export PREFECT_API_URL={os.environ['PREFECT_API_URL']}")
-            tell("Ctrl-C ends all of it")
+            workers = _set_up(parts, server, found, list(dict.fromkeys(pools)), note)
+            _say(note, "UI", f"http://{shown}:{port}")
+            _say(note, "reports", reports_url)
+            _say(note, "other shells", f"export PREFECT_API_URL={os.environ['PREFECT_API_URL']}")
+            note("Ctrl-C ends all of it")
             _watch({"server": server.process, **workers})
         except KeyboardInterrupt:
-            tell("ending: runs under way are cancelled, what they measured is kept")
-    return 0
+            note("ending: runs under way are cancelled, what they measured is kept")
 
 
 def database_url(text: str) -> str:
@@ -106,35 +115,37 @@ def _start_server(
     return server
 
 
-def _furnish(
-    parts: contextlib.ExitStack, server: PrefectServer, checkout: Checkout, pools: list[str]
+def _set_up(
+    parts: contextlib.ExitStack, server: PrefectServer, project: Project, pools: list[str], note: Note
 ) -> dict[str, KeptProcess]:
-    """Bring the server to what the checkout says, and start the workers; they, by name."""
-    tell("starting Prefect")
+    """Bring the server to what the project says, and start the workers; they, by name."""
+    note("starting Prefect")
     from prefect.client.orchestration import get_client
 
-    from pullbench.serving.setup import furnish, take_over
+    from pullbench.serving.setup import set_up, take_over
 
     try:
         server.wait()
     except RuntimeError as error:
         raise IncompleteError(f"Prefect did not start: {error}: {last_words('server')}") from error
-    environment = {"PYTHONPATH": _python_path(checkout)}
+    environment = {"PYTHONPATH": _python_path(project)}
     name = f"serve at {socket.gethostname()}"
     with get_client(sync_client=True) as client:
-        for label, text in furnish(client, checkout, pools, environment):
-            _say(label, text)
+        for label, text in set_up(client, project, pools, environment):
+            _say(note, label, text)
         for text in take_over(client, pools, name):
-            _say("taken over", text)
-    return {f"worker of {pool}": _start_worker(parts, pool, name, environment) for pool in pools}
+            _say(note, "taken over", text)
+    return {f"worker of {pool}": _start_worker(parts, pool, name, environment, note) for pool in pools}
 
 
-def _start_worker(parts: contextlib.ExitStack, pool: str, name: str, environment: Mapping[str, str]) -> KeptProcess:
+def _start_worker(
+    parts: contextlib.ExitStack, pool: str, name: str, environment: Mapping[str, str], note: Note
+) -> KeptProcess:
     log = log_file(f"worker-{pool}")
     worker = KeptProcess("pullbench.serving.worker", pool, name, environment=environment, log=log)
     parts.callback(worker.end, _WORKER_ENDS_WITHIN_S)
     parts.callback(_cancel_runs, worker)
-    _say("worker", f"of pool {pool}; it logs to {log}")
+    _say(note, "worker", f"of pool {pool}; it logs to {log}")
     return worker
 
 
@@ -147,8 +158,8 @@ def _cancel_runs(worker: KeptProcess) -> None:
         cancel_runs(client, worker.pid)
 
 
-def _python_path(checkout: Checkout) -> str:
-    return os.pathsep.join(filter(None, (str(checkout.folder), os.environ.get("PYTHONPATH"))))
+def _python_path(project: Project) -> str:
+    return os.pathsep.join(filter(None, (str(project.folder), os.environ.get("PYTHONPATH"))))
 
 
 def _watch(processes: Mapping[str, KeptProcess]) -> None:
@@ -161,5 +172,5 @@ def _watch(processes: Mapping[str, KeptProcess]) -> None:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _say(label: str, text: str) -> None:
-    tell(f"{label:12}  {text}")
+def _say(note: Note, label: str, text: str) -> None:
+    note(f"{label:12}  {text}")
