@@ -224,4 +224,3 @@ def test_regional_says_in_one_line_that_the_server_is_gone_and_how_to_go_on(
     ) as raised:
         regional.regional(spec, results=str(tmp_path), reports=tmp_path, as_json=True)
     assert "\n" not in str(raised.value)
-    assert measuring_module.by_flow(False) is False
