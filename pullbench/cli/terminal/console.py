@@ -11,8 +11,7 @@ from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import objectives_table
 from pullbench.model.finding import finding_of_document
 from pullbench.model.text import count
-from pullbench.report.core.json_values import plain as plain
-from pullbench.report.run import busy
+from pullbench.report.core.client_limit import limit_notice
 
 _PIPE_WIDTH = 240
 _UNFOLDED_WIDTH = 100_000
@@ -58,7 +57,7 @@ def print_verdict(console: Console, document: dict[str, Any]) -> None:
     soft = not console.is_terminal
     console.print(literal(document["headline"]["title"]), style="bold")
     console.print(literal(document["headline"]["sentence"]), soft_wrap=soft)
-    if document["kind"] != "stress" and (line := busy.notice(document["cells"])) is not None:
+    if document["kind"] != "stress" and (line := limit_notice(document["cells"])) is not None:
         console.print(literal(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()

@@ -14,7 +14,7 @@ from rich.text import Text
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.run import objective_words
+from pullbench.report.run.objectives import VERDICT_WORDS, evidence_text, measured_text, objective_title, target_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,25 +241,23 @@ def objectives_table(rows: Sequence[dict[str, Any]]) -> ResponsiveTable:
     table.add_column("", overflow="fold")
     for row in rows:
         table.add_row(
-            objective_words.title(row["name"]),
-            objective_words.measured(row),
-            objective_words.asked(row["name"], row["target"]),
+            objective_title(row["name"]),
+            measured_text(row),
+            target_text(row["name"], row["target"]),
             _objective_verdict(row),
-            literal(objective_words.behind(row)),
+            literal(evidence_text(row)),
         )
     return ResponsiveTable(table, lambda: Group(*map(_objective_sentence, rows)), room=60)
 
 
 def _objective_verdict(row: dict[str, Any]) -> Text:
-    return Text(objective_words.VERDICTS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
+    return Text(VERDICT_WORDS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
 
 
 def _objective_sentence(row: dict[str, Any]) -> Text:
-    asked = objective_words.asked(row["name"], row["target"])
-    said = f": {objective_words.measured(row)}, {asked} is asked; {objective_words.behind(row)}"
-    return Text.assemble(
-        _objective_verdict(row), "  ", Text(objective_words.title(row["name"]), style="bold"), literal(said)
-    )
+    asked = target_text(row["name"], row["target"])
+    said = f": {measured_text(row)}, {asked} is asked; {evidence_text(row)}"
+    return Text.assemble(_objective_verdict(row), "  ", Text(objective_title(row["name"]), style="bold"), literal(said))
 
 
 def plan_table(plan: "Plan") -> Table:

@@ -13,8 +13,7 @@ import pandas as pd
 
 from pullbench.model.calibration import KEY, Line, ReferenceMeasurement, Truth
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import StoredRun, measured
+from pullbench.report.core.stored import StoredRun, json_records, measured
 from pullbench.report.run.verdicts import Headline, headline
 from pullbench.stats.calibration import (
     Agreement,
@@ -252,8 +251,8 @@ def calibration_part(stored: StoredRun) -> dict[str, Any]:
     table, found = tables.cells(stored.pulls, stored.trials), calibration(stored)
     said = calibration_headline(stored, found)
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
-        "cells": plain_records(table),
+        "headline": said.document(),
+        "cells": json_records(table),
         "comparisons": [],
         "claims": [],
         "stability": [],
@@ -291,20 +290,22 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
         if stored.trials.empty:
             return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored.pulls))
         said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
-        return Headline(status="not_shown", title="Nothing is proven", sentence=said)
+        return Headline(status="not_shown", title="Nothing is proven", clauses=(said,))
     missed, open_rows = found.having(SloVerdict.MISSED), found.having(SloVerdict.NOT_SHOWN)
     met = f"{len(found.having(SloVerdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
     if missed:
         said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met"
         said += f", {len(open_rows)} not proven." if open_rows else "."
+        clauses = [said]
         if all(_seen_by_plain_sockets(row) for row in missed):
-            said += " Plain sockets were off by more than the goal there too, so look at the machine first."
-        return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", sentence=said)
+            clauses.append("Plain sockets were off by more than the goal there too, so look at the machine first.")
+        return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", clauses=tuple(clauses))
     if open_rows:
-        said = f"Nothing came out wrong, and {met} are met; not proven either way: {_named(open_rows)}. {_WOULD_TELL}"
-        return Headline(status="not_shown", title="No goal missed, not all proven", sentence=said)
+        said = f"Nothing came out wrong, and {met} are met"
+        clauses = [said, f"not proven either way: {_named(open_rows)}.", _WOULD_TELL]
+        return Headline(status="not_shown", title="No goal missed, not all proven", clauses=tuple(clauses))
     said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out within what the goals allow: {met} are met."
-    return Headline(status="met", title="Every goal met", sentence=said)
+    return Headline(status="met", title="Every goal met", clauses=(said,))
 
 
 def _seen_by_plain_sockets(row: Quantity) -> bool:

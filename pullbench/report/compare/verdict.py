@@ -6,8 +6,7 @@ from typing import Any
 
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.json_values import plain, plain_records
-from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.stored import StoredRun, json_records, json_value, records
 from pullbench.report.core.tables import setting
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.compare import Comparison, ComparisonVerdict
@@ -26,19 +25,19 @@ def headline(found: RunsCompared) -> Headline:
     too_few_samples; a regression of any cell weighs more than what the whole does."""
     if found.cells.empty:
         sentence = "The runs have no setting in common: every factor must be equal for a ratio to say something."
-        return Headline(status="inconclusive", title="Nothing to compare", sentence=sentence)
+        return Headline(status="inconclusive", title="Nothing to compare", clauses=(sentence,))
     worse, better = found.regressions(), found.improvements()
-    sentence = f"{whole_sentence(found)} {_counts(found)}"
+    clauses = (whole_sentence(found), _counts(found))
     if (worse["success_verdict"] == FAILS_MORE).any():
         fails = worse[worse["success_verdict"] == FAILS_MORE]
         title = f"More pulls fail in {_of_settings(len(fails), len(found.cells))}"
-        return Headline(status="failed", title=title, sentence=f"{sentence} Worst: {cell_sentence(_first(fails))}.")
+        return Headline(status="failed", title=title, clauses=(*clauses, f"Worst: {cell_sentence(_first(fails))}."))
     if len(worse):
         title = f"Slower in {_of_settings(len(worse), len(found.cells))}"
-        return Headline(status="slower", title=title, sentence=f"{sentence} Worst: {cell_sentence(_first(worse))}.")
+        return Headline(status="slower", title=title, clauses=(*clauses, f"Worst: {cell_sentence(_first(worse))}."))
     if len(better):
         title = f"Better in {_of_settings(len(better), len(found.cells))}, worse in none"
-        return Headline(status="faster", title=title, sentence=f"{sentence} Best: {cell_sentence(_first(better))}.")
+        return Headline(status="faster", title=title, clauses=(*clauses, f"Best: {cell_sentence(_first(better))}."))
     titles = {
         ComparisonVerdict.NO_DIFFERENCE: "No difference",
         ComparisonVerdict.TOO_FEW_SAMPLES: "Too few samples to say",
@@ -46,7 +45,7 @@ def headline(found: RunsCompared) -> Headline:
     return Headline(
         status=str(found.whole.verdict),
         title=titles.get(found.whole.verdict, "No difference is proven"),
-        sentence=sentence,
+        clauses=clauses,
     )
 
 
@@ -129,19 +128,21 @@ def _first(frame: Any) -> dict[str, Any]:
 def comparison_document(found: RunsCompared, report: str | None = None) -> dict[str, Any]:
     """The document of design's `compare --json`; null for what is not known. `report` is where the HTML is, if any."""
     said = headline(found)
-    whole = {name: plain(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")}
+    whole = {
+        name: json_value(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")
+    }
     return {
         "baseline": _run(found.baseline),
         "candidate": _run(found.candidate),
         "report": report,
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "other_machine": found.other_machine,
         "differences": [
             {"kind": entry.kind, "what": entry.what, "baseline": entry.baseline, "candidate": entry.candidate}
             for entry in found.differences
         ],
         "whole": whole | {"cells": found.whole_cells},
-        "cells": plain_records(found.cells),
+        "cells": json_records(found.cells),
         "only_in": {side: [dict(cell) for cell in cells] for side, cells in found.only_in.items()},
     }
 

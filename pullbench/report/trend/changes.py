@@ -21,8 +21,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
 from pullbench.report.compare.runs import Difference, differences
 from pullbench.report.core import numbers
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import measured, records, without_tables
+from pullbench.report.core.stored import json_records, measured, records, without_tables
 from pullbench.report.core.tables import latency_s
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.change_points import MIN_RUNS, SIGNIFICANCE, Segmentation, find_change_points
@@ -204,30 +203,31 @@ def headline(found: Trend) -> Headline:
     """Where the benchmark stands: its last level, and the last step. `status` is that step's verdict, or no_difference."""
     if found.runs.empty:
         said = "No run has a block in which every setting of the newest run succeeded."
-        return Headline(status="inconclusive", title="Nothing to show", sentence=said)
+        return Headline(status="inconclusive", title="Nothing to show", clauses=(said,))
     last = records(found.runs.tail(1))[0]
-    now = (
+    now = [
         f"{numbers.count(len(found.runs), 'run')} over {numbers.count(found.settings, 'setting')}; the newest, "
-        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.{_elsewhere(found)}"
-    )
+        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.",
+        *_elsewhere(found),
+    ]
     if len(found.runs) < 2 * MIN_RUNS:
-        few = f"{now} A step needs {MIN_RUNS} runs on each side to be shown."
-        return Headline(status="too_few_samples", title="Too few runs to tell a step", sentence=few)
+        few = f"A step needs {MIN_RUNS} runs on each side to be shown."
+        return Headline(status="too_few_samples", title="Too few runs to tell a step", clauses=(*now, few))
     whole = found.steps[found.steps["setting"] == ""]
     if whole.empty:
-        return Headline(status="no_difference", title="Steady: no step is shown", sentence=now)
+        return Headline(status="no_difference", title="Steady: no step is shown", clauses=tuple(now))
     step = records(whole.tail(1))[0]
     title = f"{step['verdict'].capitalize()} since {step['started_at']:%d %B %Y}: {numbers.ratio(step['ratio'])}"
     change = f"{numbers.seconds(step['before_s'])} → {numbers.seconds(step['after_s'])}"
-    return Headline(status=step["verdict"], title=title, sentence=f"{change} from run {step['run_id']} on. {now}")
+    return Headline(status=step["verdict"], title=title, clauses=(f"{change} from run {step['run_id']} on.", *now))
 
 
-def _elsewhere(found: Trend) -> str:
+def _elsewhere(found: Trend) -> list[str]:
     """Which vantages have runs of the name too: their levels are other places', and in no line with these."""
     if not found.elsewhere:
-        return ""
+        return []
     others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
-    return f" All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."
+    return [f"All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."]
 
 
 def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
@@ -236,12 +236,12 @@ def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
     return {
         "name": found.name,
         "report": report,
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "settings": found.settings,
-        "runs": plain_records(found.runs),
+        "runs": json_records(found.runs),
         "steps": [
             row | {"changes": [f"{entry.kind}: {entry.what}" for entry in found.changes.get(row["run_id"], [])]}
-            for row in plain_records(found.steps)
+            for row in json_records(found.steps)
         ],
         "vantage": found.vantage,
         "elsewhere": dict(found.elsewhere),
