@@ -92,7 +92,7 @@ TEXTS = (
         function="_harmless",
         whole='return f"\'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value',
         without="return value",
-        test="tests/report/test_beside.py::test_harmless_makes_no_formula_of_a_name",
+        test="tests/report/test_data_files.py::test_harmless_makes_no_formula_of_a_name",
     ),
     Guard(
         against="in JUnit XML",

@@ -11,7 +11,7 @@ from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import sections
 from pullbench.report.run.advice import Advice, advice
 from pullbench.report.run.break_even import COLUMNS, break_evens
-from pullbench.report.run.curves import curves
+from pullbench.report.run.concurrency import curves
 from pullbench.report.run.stability import warnings
 from tests.report.synthetic import Recipe
 

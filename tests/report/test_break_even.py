@@ -8,8 +8,7 @@ import pytest
 
 from pullbench.report.core.stored import StoredRun, read_run, records
 from pullbench.report.figures import load
-from pullbench.report.run.break_even import break_evens
-from pullbench.report.run.break_even_sections import payback
+from pullbench.report.run.break_even import break_evens, payback
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe

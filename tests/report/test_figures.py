@@ -14,11 +14,9 @@ from pullbench.report.core.stored import StoredRun, rows_of
 from pullbench.report.figures import axes, forest, grids, load, over_time, pulls
 from pullbench.report.figures.pulls import waterfall
 from pullbench.report.render.html import Html
-from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.curves import curves
-from pullbench.report.run.places import places
-from pullbench.report.run.spread import spreads
-from pullbench.report.run.waterfall import waterfalls
+from pullbench.report.run.concurrency import curves
+from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.pulls import spreads, waterfalls
 from tests.report.synthetic import Recipe
 
 SVG = "{http://www.w3.org/2000/svg}"

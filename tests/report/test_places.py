@@ -7,7 +7,7 @@ import pytest
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures import grids
-from pullbench.report.run.places import places
+from pullbench.report.run.contrasts import places
 from tests.report.synthetic import Recipe
 
 

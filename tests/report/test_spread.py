@@ -8,7 +8,7 @@ import pytest
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import pulls
-from pullbench.report.run.spread import MOST_POINTS, MOST_SETTINGS, Spread, spreads
+from pullbench.report.run.pulls import MOST_POINTS, MOST_SETTINGS, Spread, spreads
 from tests.report.synthetic import Recipe
 
 

@@ -21,7 +21,8 @@ from pullbench.model.plan import FACTORS, Plan, Trial, group_reasons
 from pullbench.model.record import Run, TrialResult
 from pullbench.model.text import count, format_bytes
 from pullbench.report.core import numbers
-from pullbench.report.run import busy, objective_words
+from pullbench.report.core.client_limit import limit_notice
+from pullbench.report.run.objectives import VERDICT_WORDS, evidence_text, measured_text, objective_title, target_text
 
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _LINE_EVERY_S = 10.0
@@ -217,7 +218,7 @@ def print_verdict(console: Console, document: dict[str, Any]) -> None:
     soft = not console.is_terminal
     console.print(plain(document["headline"]["title"]), style="bold")
     console.print(plain(document["headline"]["sentence"]), soft_wrap=soft)
-    if document["kind"] != "stress" and (line := busy.notice(document["cells"])) is not None:
+    if document["kind"] != "stress" and (line := limit_notice(document["cells"])) is not None:
         console.print(plain(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()
@@ -232,23 +233,23 @@ def objectives_table(rows: Sequence[dict[str, Any]]) -> Fitting:
     table.add_column("", overflow="fold")
     for row in rows:
         table.add_row(
-            objective_words.title(row["name"]),
-            objective_words.measured(row),
-            objective_words.asked(row["name"], row["target"]),
+            objective_title(row["name"]),
+            measured_text(row),
+            target_text(row["name"], row["target"]),
             _verdict(row),
-            plain(objective_words.behind(row)),
+            plain(evidence_text(row)),
         )
     return Fitting(table, lambda: Group(*map(_objective_sentence, rows)), room=60)
 
 
 def _verdict(row: dict[str, Any]) -> Text:
-    return Text(objective_words.VERDICTS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
+    return Text(VERDICT_WORDS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
 
 
 def _objective_sentence(row: dict[str, Any]) -> Text:
-    asked = objective_words.asked(row["name"], row["target"])
-    said = f": {objective_words.measured(row)}, {asked} is asked; {objective_words.behind(row)}"
-    return Text.assemble(_verdict(row), "  ", Text(objective_words.title(row["name"]), style="bold"), plain(said))
+    asked = target_text(row["name"], row["target"])
+    said = f": {measured_text(row)}, {asked} is asked; {evidence_text(row)}"
+    return Text.assemble(_verdict(row), "  ", Text(objective_title(row["name"]), style="bold"), plain(said))
 
 
 def plan_table(plan: Plan) -> Table:

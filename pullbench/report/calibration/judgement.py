@@ -13,8 +13,7 @@ import pandas as pd
 
 from pullbench.model.calibration import KEY, Line, Reference, Truth
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import StoredRun, measured
+from pullbench.report.core.stored import StoredRun, json_records, measured
 from pullbench.report.run.verdicts import Headline, headline
 from pullbench.stats.calibration import (
     Agreement,
@@ -253,7 +252,7 @@ def calibration_part(stored: StoredRun) -> dict[str, Any]:
     said = calibration_headline(stored, found)
     return {
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
-        "cells": plain_records(table),
+        "cells": json_records(table),
         "comparisons": [],
         "claims": [],
         "stability": [],

@@ -4,13 +4,12 @@ from functools import cached_property
 
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, calibration, calibration_headline, machine, plain_row_of
-from pullbench.report.core import context, numbers, tables
+from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
 from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, table, tag
 from pullbench.report.render.page import style
-from pullbench.report.run import sections as run_sections
-from pullbench.report.run.sections import PILLS, pill
 from pullbench.stats.slo import Verdict
 
 _HINTS = {
@@ -129,12 +128,12 @@ class CalibrationPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return run_sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return context.preflight(self.stored.checks)
+        return sections.preflight(self.stored.checks)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
-        return context.environment(self.stored)
+        return sections.environment(self.stored)

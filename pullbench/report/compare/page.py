@@ -9,12 +9,12 @@ import pandas as pd
 from pullbench.report.compare import verdict
 from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
+from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import forest
 from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, shortened, table, tag
 from pullbench.report.render.page import style
-from pullbench.report.run.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
 
 _KINDS = {
     "run": "Run",

@@ -6,8 +6,7 @@ from typing import Any
 
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.json_values import plain, plain_records
-from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.stored import StoredRun, json_records, json_value, records
 from pullbench.report.core.tables import setting
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.compare import Comparison, Verdict
@@ -129,7 +128,9 @@ def _first(frame: Any) -> dict[str, Any]:
 def comparison_document(found: RunsCompared, report: str | None = None) -> dict[str, Any]:
     """The document of design's `compare --json`; null for what is not known. `report` is where the HTML is, if any."""
     said = headline(found)
-    whole = {name: plain(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")}
+    whole = {
+        name: json_value(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")
+    }
     return {
         "baseline": _run(found.baseline),
         "candidate": _run(found.candidate),
@@ -141,7 +142,7 @@ def comparison_document(found: RunsCompared, report: str | None = None) -> dict[
             for entry in found.differences
         ],
         "whole": whole | {"cells": found.whole_cells},
-        "cells": plain_records(found.cells),
+        "cells": json_records(found.cells),
         "only_in": {side: [dict(cell) for cell in cells] for side, cells in found.only_in.items()},
     }
 

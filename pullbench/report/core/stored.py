@@ -143,3 +143,22 @@ def _plain_values(column: pd.Series) -> list[Any]:
     if column.dtype == object:
         return [value.item() if isinstance(value, np.generic) else value for value in column]
     return list(column.tolist())
+
+
+def json_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as JSON values."""
+    return [json_row(row) for row in records(frame)]
+
+
+def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row as JSON values."""
+    return {name: json_value(value) for name, value in row.items()}
+
+
+def json_value(value: Any) -> Any:
+    """A value of a frame as JSON has it."""
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return value.item() if hasattr(value, "item") else value

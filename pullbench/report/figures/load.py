@@ -17,8 +17,8 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.break_even import named
-from pullbench.report.run.curves import Curve, curve_of
+from pullbench.report.run.break_even import setting_name
+from pullbench.report.run.concurrency import Curve, curve_of
 from pullbench.report.stress.steps import Stressed
 
 _MOST_ROUTES = 6
@@ -401,7 +401,7 @@ def break_even(table: pd.DataFrame) -> Html:
     if known.empty:
         return Html()
     shown, factors = known.head(_MOST_PANELS), varying(known)
-    rows = [(named(row, factors), row) for row in records(shown)]
+    rows = [(setting_name(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
     caption += " Where the lines cross the cache has paid; band: the 95% interval of that."

@@ -12,8 +12,7 @@ from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, INK, MUTED, SERIES, Sheet, bare, drawn, legend, series_style
 from pullbench.report.fleet.times import arrivals
 from pullbench.report.render.html import Html, join, shortened
-from pullbench.report.run.spread import Spread
-from pullbench.report.run.waterfall import MedianPull
+from pullbench.report.run.pulls import MedianPull, Spread
 
 _LOG_FROM = 6
 _DASHES = ("-", (0, (5.0, 1.5)), (0, (1.5, 1.0)), (0, (6.0, 1.5, 1.5, 1.5)))

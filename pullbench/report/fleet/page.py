@@ -7,16 +7,15 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report.core import context, numbers, tables
+from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core.client_limit import is_limited
+from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures import pulls
 from pullbench.report.fleet import times
 from pullbench.report.fleet.times import summary
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.render.page import style
-from pullbench.report.run import busy
-from pullbench.report.run import sections as run_sections
-from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import judged
 from pullbench.stats.compare import Verdict
 
@@ -167,15 +166,15 @@ class FleetPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return run_sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return context.preflight(self.stored.checks)
+        return sections.preflight(self.stored.checks)
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return context.planned_out(self.stored)
+        return sections.planned_out(self.stored)
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
@@ -191,7 +190,7 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
         words = f"start spread over {numbers.seconds(row['late_s'])}"
         title = "the last node began so long after the common start: its machine was busy, or told too late"
         notes.append(tag("span", words, class_="pill warn", title=title))
-    if busy.is_busy(row):
+    if is_limited(row):
         words = f"machine {min(row['client_busy'], 1):.0%} busy"
         title = "a machine that plays several nodes had no CPU time left: real nodes may be faster"
         notes.append(tag("span", words, class_="pill warn", title=title))

@@ -8,13 +8,13 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.figures import forest
 from pullbench.report.regional import runs
 from pullbench.report.regional.runs import RegionalRuns
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.render.page import style
-from pullbench.report.run.sections import p_value, pill
 from pullbench.report.run.verdicts import Headline, contrast_sentence, judged
 from pullbench.store.regional import Asked
 

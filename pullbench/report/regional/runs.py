@@ -15,8 +15,7 @@ from pullbench.model.clock_offset import ClockOffset, between
 from pullbench.model.plan import FACTORS
 from pullbench.report.compare.runs import Difference, differences
 from pullbench.report.core import tables
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import StoredRun, read_run, records
+from pullbench.report.core.stored import StoredRun, json_records, read_run, records
 from pullbench.report.run.contrasts import contrasts
 from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import Asked, Regional, RegionalRecords
@@ -132,10 +131,10 @@ def regional_document(found: RegionalRuns, report: str | None = None) -> dict[st
         ],
         "cells": [
             plain | {"setting": tables.label(row, factors)}
-            for plain, row in zip(plain_records(table), records(table), strict=True)
+            for plain, row in zip(json_records(table), records(table), strict=True)
         ],
-        "distances": plain_records(distances(found)),
-        "clocks": plain_records(clocks(found)),
+        "distances": json_records(distances(found)),
+        "clocks": json_records(clocks(found)),
     }
 
 

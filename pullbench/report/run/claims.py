@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from pullbench.model.route import DIRECT
+from pullbench.report.core import numbers
+from pullbench.report.core.sections import pill
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.objective_words import pulls_to_prove
-from pullbench.report.run.objectives import score
+from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
+from pullbench.report.run.objectives import pulls_to_prove, score
 from pullbench.stats.compare import Verdict
 from pullbench.stats.slo import Verdict as Scored
 
@@ -177,3 +179,34 @@ def _within(row: Mapping[str, Any]) -> str:
 def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
     """A ratio of times and its interval as the share that is saved."""
     return 1 - row["ratio"], 1 - row["high"], 1 - row["low"]
+
+
+def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
+    """The guide's claims, each with what was measured, whether it holds here, and what run would say; a lab says that it is one."""
+    columns = [
+        Column(title="Claim", prose=True),
+        Column(title="Where"),
+        Column(title="Measured", number=True),
+        Column(title="95% interval", number=True),
+        Column(title="Here"),
+        Column(title="What it says, or what would", prose=True),
+    ]
+    texts = {"ratio": numbers.ratio, "share": numbers.percent, "seconds": numbers.seconds}
+    rows = []
+    for row in records(found):
+        text = texts[row["measures"]]
+        span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
+        claim = tag("span", row["claim"], title=row["source"])
+        rows.append(
+            Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
+        )
+    said = (
+        "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
+        "here where the whole 95% interval lies within it, and does not where it lies outside."
+    )
+    if only_loopback(stored):
+        said += (
+            " All registries of this run are on the client's own machine, so their distances are made up: this says "
+            "nothing about real regions."
+        )
+    return join([table(columns, rows, caption="Rules of thumb beside this run"), paragraph(said, kind="note")])

@@ -7,47 +7,67 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
+from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.render.html import Column, Html, Row, clipped, join, marked, paragraph, shortened, table, tag
-from pullbench.report.run import busy, objective_words
+from pullbench.report.render.html import (
+    Column,
+    Html,
+    Row,
+    clipped,
+    join,
+    marked,
+    paragraph,
+    shortened,
+    table,
+    tag,
+)
 from pullbench.report.run.advice import Advice
-from pullbench.report.run.claims import only_loopback
-from pullbench.report.run.fastest import contenders
-from pullbench.report.run.objectives import whole_run
-from pullbench.report.run.verdicts import contrast_sentence, headline
+from pullbench.report.run.verdicts import contenders, contrast_sentence, headline
 
-MOST_CELLS = 400
-MOST_OF_A_NAME = 120
-"""Characters of a run's name or label that stand in a page's head."""
-PILLS = {
-    "met": ("good", objective_words.VERDICTS["met"]),
-    "partly": ("warn", "met in part"),
-    "missed": ("bad", objective_words.VERDICTS["missed"]),
-    "not_shown": ("open", objective_words.VERDICTS["not_shown"]),
-    "failed": ("bad", "failed"),
-    "faster": ("good", "faster"),
-    "slower": ("warn", "slower"),
-    "no_difference": ("open", "no difference"),
-    "inconclusive": ("open", "inconclusive"),
-    "too_few_samples": ("open", "too few samples"),
-    "fails_more": ("bad", "fails more"),
-    "fails_less": ("good", "fails less"),
-    "holds": ("good", "holds"),
-    "does_not_hold": ("warn", "does not hold"),
-    "cannot_say": ("open", "cannot say"),
-    "pass": ("good", "pass"),
-    "warn": ("warn", "warn"),
-    "fail": ("bad", "fail"),
-    "error": ("warn", "could not run"),
-    "skip": ("open", "skipped"),
-}
-FACTOR_TITLES = {"proxy_cache": "Proxy cache", "concurrency": "At once"}
-
-
-def pill(verdict: str) -> Html:
-    """A verdict as a small badge: colour, and the word that carries it without colour."""
-    kind, word = PILLS.get(verdict, ("open", verdict))
-    return tag("span", word, class_=f"pill {kind}")
+_NOTES = (
+    (
+        "Clock",
+        "A pull's time runs from its start to its last verified byte (docker: until the daemon says it is done, "
+        "unpacked), with all attempts and waiting in it. Tags were resolved to digests before. Failed pulls are in no "
+        "time; they count in success rates.",
+    ),
+    (
+        "Median",
+        "The median of each block's pulls; then the geometric mean of these over blocks. Its 95% interval is Student's t "
+        "over the blocks: pulls of one block share their minute, so they are not counted as independent.",
+    ),
+    (
+        "Image every",
+        "A trial's wall time divided by its pulls. With more pulls at once a single pull takes longer, while the whole "
+        "is done sooner: this number shows the whole.",
+    ),
+    (
+        "Percentiles",
+        "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
+    ),
+    (
+        "Success",
+        "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
+        "narrow. To prove 99.9% takes thousands of pulls without a failure.",
+    ),
+    (
+        "Objectives",
+        "Met or missed where the whole 95% interval lies on one side of the target, over all settings together and for "
+        "each by itself; all else is not proven. What is met together can be missed by one setting.",
+    ),
+    (
+        "Comparisons",
+        "Ratios within the same block; differences under 5% are called none. Faster and slower need a p under 3%, "
+        "corrected (Holm) for the number of comparisons of one factor, that of the fastest setting for every setting it "
+        "was picked from; and no side wins that failed more often. Inconclusive means just that.",
+    ),
+    (
+        "Not known",
+        "Other load on registry, network and this machine at the time; what other vantages see; what an engine does not "
+        "show is empty, never zero.",
+    ),
+)
 
 
 def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
@@ -84,27 +104,6 @@ def todo(found: Sequence[Advice]) -> Html:
     """What to do, the most pressing first; nothing where there is nothing."""
     items = [tag("li", tag("strong", clipped(entry.what)), ": ", marked(entry.why)) for entry in found]
     return tag("ol", *items, class_="todo") if items else Html()
-
-
-def scorecard(scores: pd.DataFrame) -> Html:
-    """A card an objective: measured, target, verdict, and what stands behind it."""
-    cards = [
-        tag(
-            "li",
-            tag(
-                "div",
-                tag("span", objective_words.title(row["name"]), class_="name"),
-                pill(row["verdict"]),
-                class_="top",
-            ),
-            tag("div", objective_words.measured(row), class_="value"),
-            tag("div", objective_words.asked(row["name"], row["target"]), class_="target"),
-            tag("p", objective_words.behind(row)),
-            class_=f"card {PILLS[row['verdict']][0]}",
-        )
-        for row in whole_run(scores)
-    ]
-    return tag("ul", *cards, class_="cards") if cards else Html()
 
 
 def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
@@ -190,9 +189,9 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
         words = f"mirror not shown {row['proxy_cache']}"
         title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
         notes.append(tag("span", words, class_="pill open", title=title))
-    if busy.is_busy(row):
-        words = f"{busy.kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
-        notes.append(tag("span", words, class_="pill warn", title=busy.REMEDIES[busy.kind(row)]))
+    if is_limited(row):
+        words = f"{limit_kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
+        notes.append(tag("span", words, class_="pill warn", title=LIMIT_REMEDIES[limit_kind(row)]))
     return notes
 
 
@@ -223,67 +222,12 @@ def comparisons(found: pd.DataFrame) -> Html:
     return table(columns, rows, caption=caption)
 
 
-def p_value(value: float) -> str:
-    """`0.012`, `< 0.001`; a dash where there is none."""
-    if value != value:
-        return numbers.NOT_KNOWN
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def errors(found: pd.DataFrame) -> Html:
-    """The failures by code, each with an example and its remedy."""
-    if found.empty:
-        return paragraph("No pull failed.", kind="note")
-    columns = [
-        Column(title="Code"),
-        Column(title="Pulls", number=True),
-        Column(title="Share", number=True),
-        Column(title="Cells", number=True),
-        Column(title="Example", prose=True),
-        Column(title="What to do", prose=True),
-    ]
-    rows = [
-        Row(
-            contents=[
-                tag("code", row["code"]),
-                f"{row['count']:,}",
-                numbers.percent(row["share"]),
-                row["cells"],
-                row["example"],
-                row["remedy"],
-            ]
-        )
-        for row in records(found)
-    ]
-    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code")
-
-
-def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
-    """The guide's claims, each with what was measured, whether it holds here, and what run would say; a lab says that it is one."""
-    columns = [
-        Column(title="Claim", prose=True),
-        Column(title="Where"),
-        Column(title="Measured", number=True),
-        Column(title="95% interval", number=True),
-        Column(title="Here"),
-        Column(title="What it says, or what would", prose=True),
-    ]
-    texts = {"ratio": numbers.ratio, "share": numbers.percent, "seconds": numbers.seconds}
-    rows = []
-    for row in records(found):
-        text = texts[row["measures"]]
-        span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
-        claim = tag("span", row["claim"], title=row["source"])
-        rows.append(
-            Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
-        )
-    said = (
-        "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
-        "here where the whole 95% interval lies within it, and does not where it lies outside."
-    )
-    if only_loopback(stored):
-        said += (
-            " All registries of this run are on the client's own machine, so their distances are made up: this says "
-            "nothing about real regions."
-        )
-    return join([table(columns, rows, caption="Rules of thumb beside this run"), paragraph(said, kind="note")])
+def method(stored: StoredRun) -> Html:
+    """How the numbers came about, in plain words, and what they do not tell."""
+    blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "block")
+    warmup = numbers.count(int(stored.spec.get("warmup", 0)), "block")
+    ordered = f"Each of {blocks} runs every cell once, in an order drawn anew, so that a slow minute hits all alike."
+    if stored.spec.get("warmup", 0):
+        ordered += f" Before them, {warmup} of warm-up, stored and in no number."
+    notes = [("Blocks", ordered), *_NOTES]
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

@@ -1,4 +1,7 @@
-"""What the numbers say, in sentences for a person: honest where they say nothing."""
+"""The verdict over a run in sentences: which setting is fastest, by how much, how sure that is, and whether the objectives are met.
+
+Fastest means one thing in headline, tables and console: the least time per image, a trial's wall time by its pulls.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,14 +9,28 @@ from typing import Any
 
 import pandas as pd
 
+from pullbench.model.capability import CAPABILITIES
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import is_limited, limit_kind, limit_says
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
-from pullbench.report.run import objective_words
-from pullbench.report.run.fastest import fastest_sentence
-from pullbench.report.run.objectives import each_shown, objectives, whole_run
-from pullbench.stats.compare import Verdict
+from pullbench.report.run.contrasts import wall_blocks
+from pullbench.report.run.objectives import (
+    OBJECTIVE_NAMES,
+    each_shown,
+    measured_text,
+    objectives,
+    over_all,
+    target_text,
+    whole_run,
+    why_not_shown,
+)
+from pullbench.stats.compare import Comparison, Verdict, compare_paired
 from pullbench.stats.summary import MIN_BLOCKS
+
+ENOUGH_BLOCKS = 5
+_HELD = ("engine_kind", "platform", "cache")
+"""What contenders have in common: another value of these is other work, not a faster way to the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +138,11 @@ def _objectives(scores: pd.DataFrame) -> Headline:
     missing = list(dict.fromkeys(name for row in rows for name in row["missed_by"]))
     if missing:
         by_objective = [
-            f"{objective_words.NAMES[row['name']]} is missed by {objective_words.some(row['missed_by'])}"
+            f"{OBJECTIVE_NAMES[row['name']]} is missed by {numbers.first_few(row['missed_by'])}"
             for row in rows
             if row["missed_by"]
         ]
-        said += f"; setting by setting, {objective_words.listed(by_objective)}"
+        said += f"; setting by setting, {numbers.listed(by_objective)}"
         if status != "missed":
             more = (
                 f" and {len(missing) - 1} more {'setting' if len(missing) == 2 else 'settings'}" if missing[1:] else ""
@@ -143,12 +160,12 @@ def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     """Status, title and clause over the whole run."""
     missed = [row for row in rows if row["verdict"] == "missed"]
     open_ = [row for row in rows if row["verdict"] == "not_shown"]
-    count, over = numbers.count(len(rows), "objective"), objective_words.over_all(rows[0]["settings"])
+    count, over = numbers.count(len(rows), "objective"), over_all(rows[0]["settings"])
     if missed:
-        told = objective_words.listed(
+        told = numbers.listed(
             [
-                f"{objective_words.NAMES[row['name']]} {objective_words.measured(row)} where "
-                f"{objective_words.asked(row['name'], row['target'])} is asked"
+                f"{OBJECTIVE_NAMES[row['name']]} {measured_text(row)} where "
+                f"{target_text(row['name'], row['target'])} is asked"
                 for row in missed
             ]
         )
@@ -159,9 +176,9 @@ def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
             f"{len(missed)} of {count} {verb} missed{over}: {told}",
         )
     if open_:
-        names = [f"{objective_words.NAMES[row['name']]} ({objective_words.why_not_shown(row)})" for row in open_]
+        names = [f"{OBJECTIVE_NAMES[row['name']]} ({why_not_shown(row)})" for row in open_]
         verb = "is" if len(names) == 1 else "are"
-        said = f"no objective is missed{over}, but {objective_words.listed(names)} {verb} not proven"
+        said = f"no objective is missed{over}, but {numbers.listed(names)} {verb} not proven"
         return "not_shown", f"No objective missed; {len(open_)} not proven", said
     every = "the objective is met" if len(rows) == 1 else f"all {count} are met"
     return "met", "Ready: every objective met", every + over
@@ -171,3 +188,118 @@ def _named(factor: str, value: object) -> str:
     if factor != "concurrency":
         return str(value)
     return "one at a time" if value == 1 else f"{value} at once"
+
+
+def contenders(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
+    """The cells among which a setting can be chosen: engines that do the same work, one platform, one state of the cache.
+
+    The engines are those that unpack into a store, as users' clients do, where there are any, else one kind; the platform
+    is this machine's; the cache cold. What other engines or platforms do is other work, not a faster way to the same.
+    """
+    kinds = list(table["engine_kind"].unique())
+    stores = [kind for kind in kinds if CAPABILITIES[kind].has_store]
+    chosen: pd.DataFrame = table[table["engine_kind"].isin(stores or kinds[:1])]
+    for column, wanted in (("platform", stored.host_platform), ("cache", "cold")):
+        some = chosen[chosen[column] == wanted]
+        chosen = some if len(some) else chosen[chosen[column] == chosen[column].iloc[0]]
+    return chosen
+
+
+def fastest_sentence(stored: StoredRun, table: pd.DataFrame) -> str:
+    """The fastest of the contenders with its lead, without a full stop; or why there is none."""
+    chosen = contenders(stored, table)
+    winner = tables.best(chosen)
+    held = _held(table, chosen)
+    if winner is None:
+        return f"No setting{held} was free of failures{_most_often(stored, chosen)}, so none can be recommended"
+    cell = records(chosen.loc[[winner]])[0]
+    span = numbers.seconds_range(cell["wall_per_pull_low_s"], cell["wall_per_pull_high_s"])
+    every = numbers.seconds(cell["wall_per_pull_s"])
+    every += f" (95% interval {span})" if span != numbers.NOT_KNOWN else ""
+    if len(chosen) == 1:
+        said = f"{tables.setting(cell)}{held}, brings an image every {every}, a single pull taking {numbers.seconds(cell['median_s'])}"
+    else:
+        of = f" of the {numbers.count(len(chosen), 'setting')}{held}" if held else ""
+        said = f"Fastest by time per image{of} is {tables.setting(cell)}: an image every {every}{_lead(stored, chosen, winner)}"
+    return said + _reservations(chosen, cell)
+
+
+def _held(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
+    """` with docker, cold cache`: what all contenders have, where not every cell of the run has it."""
+    words = {"cache": "{} cache"}
+    values = [
+        words.get(name, "{}").format(" or ".join(map(str, chosen[name].unique())))
+        for name in _HELD
+        if table[name].nunique() > chosen[name].nunique()
+    ]
+    return f" with {', '.join(values)}" if values else ""
+
+
+def _most_often(stored: StoredRun, chosen: pd.DataFrame) -> str:
+    """The most frequent error of the contenders, in brackets."""
+    mine = pd.concat([tables.in_cell(stored.pulls, cell) for cell in records(chosen)])
+    failures = tables.errors(mine)
+    return f" (most often {failures.iloc[0]['code']})" if len(failures) else ""
+
+
+def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
+    """By how much the winner leads the best other route, or the next setting where there is one route alone.
+
+    The winner was picked as the least of all, so its p is corrected for every contender it could have been beside.
+    """
+    cell, rivals = records(chosen.loc[[winner]])[0], chosen.drop(index=winner)
+    same_route = (rivals["registry"] == cell["registry"]) & (rivals["proxy"] == cell["proxy"])
+    others, kind = (rivals, "setting") if same_route.all() else (rivals[~same_route], "route")
+    second = tables.best(others)
+    if second is None:
+        return f", and no other {kind} was free of failures"
+    mine, *theirs = wall_blocks(stored, [cell, *records(rivals)])
+    answers = compare_paired([(blocks, mine) for blocks in theirs])
+    answer = answers[rivals.index.get_loc(second)]
+    beside = f"the {'best other route' if kind == 'route' else 'next'}"
+    return _lead_over(answer, beside, tables.setting(records(rivals.loc[[second]])[0]))
+
+
+def _lead_over(answer: Comparison, beside: str, second: str) -> str:
+    if answer.verdict == Verdict.NO_DIFFERENCE:
+        return f", though {second} differs by less than 5%"
+    if answer.ratio and answer.ratio < 1 and answer.verdict in (Verdict.FASTER, Verdict.TOO_FEW_SAMPLES):
+        speed = numbers.significant(1 / answer.ratio)
+        if answer.low and answer.high:
+            return f", {speed} times ({numbers.ratio_range(1 / answer.high, 1 / answer.low)}) as fast as {beside}, {second}"
+        return f", {speed} times as fast as {beside}, {second}, in {numbers.count(answer.blocks, 'block')}"
+    return f", though this run cannot tell it from {second}"
+
+
+def _reservations(chosen: pd.DataFrame, cell: dict[str, Any]) -> str:
+    """What keeps the winner from being the last word."""
+    said = ""
+    if not numbers.known(cell["wall_per_pull_low_s"]):
+        verb = "gives" if cell["blocks"] == 1 else "give"
+        said += (
+            f"; take it as a hint, for {numbers.count(int(cell['blocks']), 'block')} {verb} no interval "
+            f"({ENOUGH_BLOCKS} do)"
+        )
+    said += _left_out(chosen[chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]])
+    if cell["found_cached"]:
+        said += f"; {numbers.count(int(cell['found_cached']), 'pull')} that should have been cold found layers"
+    if cell["proxy_other"]:
+        trials = numbers.count(int(cell["proxy_other"]), "trial")
+        said += f"; the mirror was not {cell['proxy_cache']} in {trials} that should have found it so"
+    if is_limited(cell):
+        said += f"; {limit_says(cell)}, so the registry may be faster than that"
+    elif held_back := sum(is_limited(row) and limit_kind(row) == "client_busy" for row in records(chosen)):
+        may = "another setting" if held_back == 1 else f"{held_back} other settings"
+        said += f"; {may} may be faster than {'it looks' if held_back == 1 else 'they look'}, for there the client was at its limit"
+    return said
+
+
+def _left_out(faster: pd.DataFrame) -> str:
+    """The settings that looked faster and cannot be the winner, with the reasons that there are."""
+    if faster.empty:
+        return ""
+    failed = bool((faster["succeeded"] < faster["pulls"]).any())
+    other = bool((faster["found_cached"] > 0).any() or (faster["proxy_other"] > 0).any())
+    reasons = " or ".join([*(["failures"] if failed else []), *(["wrong cache states"] if other else [])])
+    left = "is" if len(faster) == 1 else "are"
+    return f"; left out {left} {numbers.count(len(faster), 'setting')} that looked faster, with {reasons}"

@@ -19,8 +19,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
 from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import read_run
+from pullbench.report.core.stored import json_records, read_run
 from pullbench.report.render.data_files import write_run_beside
 from pullbench.report.render.render import PAGE, find_report
 from pullbench.report.run.objectives import objectives
@@ -159,7 +158,7 @@ def _reckoned(store: ResultStore, run_id: str) -> RunVerdict:
     table = tables.cells(stored.pulls, stored.trials)
     found = headline(stored, table, objectives(stored, table))
     said = {"status": found.status, "title": found.title, "sentence": found.sentence}
-    return _of(said, plain_records(table))
+    return _of(said, json_records(table))
 
 
 def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> RunVerdict:

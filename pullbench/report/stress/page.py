@@ -4,13 +4,12 @@ from functools import cached_property
 
 import pandas as pd
 
-from pullbench.report.core import context, numbers, tables
+from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures.load import course_over_time, load_curve
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.render.page import style
-from pullbench.report.run import sections as run_sections
-from pullbench.report.run.sections import PILLS, pill, scorecard
 from pullbench.report.stress import verdict
 from pullbench.report.stress.steps import Stressed, course, judged_step, step_scores, stressed
 from pullbench.report.stress.verdict import load
@@ -153,19 +152,19 @@ class StressPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return run_sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return context.preflight(self.stored.checks)
+        return sections.preflight(self.stored.checks)
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return context.planned_out(self.stored)
+        return sections.planned_out(self.stored)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
-        return context.environment(self.stored)
+        return sections.environment(self.stored)
 
     def method(self) -> Html:
         """How the numbers came about, and what they do not tell."""

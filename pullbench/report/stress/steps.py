@@ -16,9 +16,9 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.ramp import End, EndReason, StepResult, StepVerdict, after_overload, next_stage
 from pullbench.model.spec import Stress
 from pullbench.report.core import tables
+from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import latency_s
-from pullbench.report.run.busy import is_busy
 from pullbench.report.run.objectives import scores
 from pullbench.stats import slo
 from pullbench.stats.compare import Comparison, compare_unpaired
@@ -124,7 +124,7 @@ def step_results(table: pd.DataFrame) -> list[StepResult]:
             trials=int(row["trials"]),
             verdict=StepVerdict(row["verdict"]),
             rate_limited=row["rate_limited"] > 0,
-            client_busy=is_busy(row),
+            client_busy=is_limited(row),
         )
         for row in records(table)
     ]

@@ -6,9 +6,9 @@ from typing import Any
 from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec import RampKind
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.json_values import plain, plain_records, plain_row
-from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run import busy, objective_words
+from pullbench.report.core.client_limit import is_limited, of_its_ceiling
+from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
+from pullbench.report.run.objectives import OBJECTIVE_NAMES, measured_text, target_text
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
 from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_step, step_scores, stressed
@@ -119,13 +119,13 @@ def bracket(found: Stressed) -> str:
 def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
     """How many objectives a step missed, and which, with what was measured and asked."""
     told = [
-        f"{objective_words.NAMES[entry['name']]} {objective_words.measured(entry)} where "
-        f"{objective_words.asked(entry['name'], entry['target'])} is asked"
+        f"{OBJECTIVE_NAMES[entry['name']]} {measured_text(entry)} where "
+        f"{target_text(entry['name'], entry['target'])} is asked"
         for entry in step_scores(stored, int(row["step"]))
         if entry["verdict"] == "missed"
     ]
     verb = "is" if len(told) == 1 else "are"
-    return f"{numbers.count(len(told), 'objective')} {verb} missed: {objective_words.listed(told)}"
+    return f"{numbers.count(len(told), 'objective')} {verb} missed: {numbers.listed(told)}"
 
 
 def _title(found: Stressed) -> tuple[str, str]:
@@ -157,7 +157,7 @@ def _held(found: Stressed, stored: StoredRun) -> str:
     )
     for entry in step_scores(stored, int(row["step"])):
         if entry["name"] == "success_rate" and entry["verdict"] == "not_shown":
-            said += f"; {objective_words.asked('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
+            said += f"; {target_text('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
     return f"{said}."
 
 
@@ -175,7 +175,7 @@ def _why(found: Stressed, stored: StoredRun) -> str:
     """Why it ended before an objective was missed or the top was reached."""
     if found.end is EndReason.CLIENT:
         row = records(found.up.tail(1))[0]
-        where = f"At {load(found.stress.ramp, row['load'])} this client was {busy.of_its_ceiling(row)}"
+        where = f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}"
         return f"{where}, so the ramp stopped; {_CLIENT}."
     if found.end is EndReason.RATE_LIMITED:
         row = records(found.steps.tail(1))[0]
@@ -211,7 +211,7 @@ def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
         f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
         f"{rate(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
     )
-    near = f"; this client was {busy.of_its_ceiling(row)}" if busy.is_busy(row) else ""
+    near = f"; this client was {of_its_ceiling(row)}" if is_limited(row) else ""
     return f"{said}; {outcome(row)}{near}"
 
 
@@ -219,7 +219,7 @@ def outcome(row: Mapping[str, Any]) -> str:
     """What a step says of the objectives: `held`, `missed: mean pull time`."""
     if row["rate_limited"]:
         return f"rate limited ({numbers.count(int(row['rate_limited']), 'answer')} of 429)"
-    names = objective_words.listed([objective_words.NAMES[name] for name in row["missed"]])
+    names = numbers.listed([OBJECTIVE_NAMES[name] for name in row["missed"]])
     return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"
 
 
@@ -239,7 +239,7 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
         "comparisons": [],
         "claims": [],
         "stability": [],
-        "slo": [plain_row(row) for row in scores],
+        "slo": [json_row(row) for row in scores],
         "stress": {
             "ramp": found.stress.ramp,
             "end": None if found.end is None else found.end.value,
@@ -253,14 +253,14 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
             "recovered": recovered(found),
             "recovery": None if found.recovery is None else _recovery(found.recovery),
             "judged_load": None if judged is None else judged["load"],
-            "steps": plain_records(found.steps),
+            "steps": json_records(found.steps),
         },
     }
 
 
 def _cell(found: Stressed, stored: StoredRun, row: dict[str, Any]) -> dict[str, Any]:
     mine = of_step(stored, int(row["step"]))
-    cell = plain_row(tables.cell(mine.pulls, mine.trials))
+    cell = json_row(tables.cell(mine.pulls, mine.trials))
     return cell | {"offered_rate": row["load"] if found.stress.ramp == "rate" else None}
 
 
@@ -268,7 +268,7 @@ def _recovery(seen: Recovery) -> dict[str, Any]:
     beside = seen.beside
     return {
         "held_at": seen.held_at,
-        "after_s": plain(seen.after_s),
+        "after_s": json_value(seen.after_s),
         "load": seen.load,
         "ratio": None if beside is None else beside.ratio,
         "low": None if beside is None else beside.low,

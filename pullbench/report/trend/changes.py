@@ -21,8 +21,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.record import Run
 from pullbench.report.compare.runs import Difference, differences
 from pullbench.report.core import numbers
-from pullbench.report.core.json_values import plain_records
-from pullbench.report.core.stored import measured, records, without_tables
+from pullbench.report.core.stored import json_records, measured, records, without_tables
 from pullbench.report.core.tables import latency_s
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.steps import MIN_RUNS, SIGNIFICANCE, History, steps
@@ -238,10 +237,10 @@ def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
         "report": report,
         "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
         "settings": found.settings,
-        "runs": plain_records(found.runs),
+        "runs": json_records(found.runs),
         "steps": [
             row | {"changes": [f"{entry.kind}: {entry.what}" for entry in found.changes.get(row["run_id"], [])]}
-            for row in plain_records(found.steps)
+            for row in json_records(found.steps)
         ],
         "vantage": found.vantage,
         "elsewhere": dict(found.elsewhere),

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from pullbench.report.run import objective_words
+from pullbench.report.core import numbers
+from pullbench.report.run.objectives import (
+    API_ANSWERS_TO_PROVE,
+    evidence_text,
+    measured_text,
+    pulls_to_prove,
+    target_text,
+)
 from pullbench.stats import slo
 
 
@@ -24,15 +31,15 @@ def row(name: str, verdict: str, **changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_target_says_on_which_side_of_it_is_good(name: str, target: float, words: str) -> None:
-    assert objective_words.asked(name, target) == words
+    assert target_text(name, target) == words
 
 
 @pytest.mark.parametrize("unknown", [None, math.nan])
 def test_what_has_no_value_shows_its_bound_or_a_dash(unknown: float | None) -> None:
     missed = row("p99_api_s", "missed", measured=unknown, low=5.0, high=unknown, n=20)
-    assert objective_words.measured(missed) == "at least 5.00 s"
-    assert objective_words.behind(missed) == "from 20 API answers, 95% interval from 5.00 s up"
-    assert objective_words.measured(row("p99_api_s", "not_shown", measured=unknown, low=unknown)) == "–"
+    assert measured_text(missed) == "at least 5.00 s"
+    assert evidence_text(missed) == "from 20 API answers, 95% interval from 5.00 s up"
+    assert measured_text(row("p99_api_s", "not_shown", measured=unknown, low=unknown)) == "–"
 
 
 @pytest.mark.parametrize(
@@ -60,11 +67,11 @@ def test_what_has_no_value_shows_its_bound_or_a_dash(unknown: float | None) -> N
     ],
 )
 def test_what_is_not_shown_says_why(given: dict[str, Any], reason: str) -> None:
-    assert objective_words.behind(given) == reason
+    assert evidence_text(given) == reason
 
 
 def test_several_settings_are_named_in_a_bounded_list() -> None:
-    assert [objective_words.some(list("abcdef"[:n])) for n in (1, 2, 3, 5)] == [
+    assert [numbers.first_few(list("abcdef"[:n])) for n in (1, 2, 3, 5)] == [
         "a",
         "a and b",
         "a, b and c",
@@ -74,12 +81,12 @@ def test_several_settings_are_named_in_a_bounded_list() -> None:
 
 @pytest.mark.parametrize("target", [0.9, 0.99, 0.999, 0.9995])
 def test_so_many_pulls_prove_a_success_rate_and_hardly_fewer(target: float) -> None:
-    pulls = objective_words.pulls_to_prove(target)
+    pulls = pulls_to_prove(target)
     assert slo.score_success_rate(pulls, pulls, target).verdict == "met"
     assert slo.score_success_rate(pulls - 2, pulls - 2, target).verdict == "not_shown"
 
 
 def test_so_many_answers_prove_a_percentile_and_none_fewer() -> None:
-    answers = objective_words.API_ANSWERS_TO_PROVE
+    answers = API_ANSWERS_TO_PROVE
     assert slo.score_percentile([0.1] * answers, 99, 2.0).verdict == "met"
     assert slo.score_percentile([0.1] * (answers - 1), 99, 2.0).verdict == "not_shown"
