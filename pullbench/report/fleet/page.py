@@ -1,6 +1,6 @@
 """The page of a fleet benchmark, section by section. It formats what `times` says, and computes no number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -104,23 +104,7 @@ class FleetPage:
             Column(title="Pulls", number=True),
             Column(title="Notes"),
         ]
-        rows = [
-            Row(
-                contents=[
-                    *(row[name] for name in factors),
-                    row["nodes"],
-                    *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
-                    numbers.seconds_range(row["last_low_s"], row["last_high_s"]),
-                    numbers.size(row["delivered_bytes"]),
-                    numbers.size(row["origin_bytes"]),
-                    numbers.percent(row["origin_share"]),
-                    f"{row['succeeded']}/{row['pulls']}",
-                    join(_notes(row), " "),
-                ],
-                kind="failed" if row["succeeded"] < row["pulls"] else None,
-            )
-            for row in records(found)
-        ]
+        rows = [_cell_row(row, factors) for row in records(found)]
         same = [
             f"{name.replace('_', ' ')} {found[name].iloc[0]}"
             for name in FACTORS
@@ -182,6 +166,21 @@ def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
         return "Nothing was measured"
     said = f"{numbers.count(failed, 'pull')} failed" if failed else "Every node got the image, every time"
     return said if whole else f"{said} (run incomplete)"
+
+
+def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
+    contents = [
+        *(row[name] for name in factors),
+        row["nodes"],
+        *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
+        numbers.seconds_range(row["last_low_s"], row["last_high_s"]),
+        numbers.size(row["delivered_bytes"]),
+        numbers.size(row["origin_bytes"]),
+        numbers.percent(row["origin_share"]),
+        f"{row['succeeded']}/{row['pulls']}",
+        join(_notes(row), " "),
+    ]
+    return Row(contents=contents, kind="failed" if row["succeeded"] < row["pulls"] else None)
 
 
 def _notes(row: Mapping[str, Any]) -> list[Html]:
