@@ -19,7 +19,7 @@ from pullbench.bench.workbench import Workbench
 from pullbench.cli.commands import measure, regional
 from pullbench.cli.commands.measure import Measuring, measure_spec
 from pullbench.cli.terminal import interruption
-from pullbench.cli.terminal.console import ShellProgress
+from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
 from pullbench.model.facts import Facts
 from pullbench.serving import flow as flows

@@ -57,7 +57,7 @@ def result_table(document: dict[str, Any]) -> RenderableType | None:
 
 def cells_table(cells: Sequence[dict[str, Any]]) -> ResponsiveTable:
     """The cells of a run: the factors that vary, and what was measured; on a narrow terminal the most of that."""
-    from pullbench.model.cell import FACTORS
+    from pullbench.model.plan import FACTORS
 
     varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
     ordered = sorted(cells, key=lambda entry: [entry[name] for name in varying])
@@ -264,7 +264,7 @@ def _objective_sentence(row: dict[str, Any]) -> Text:
 
 def plan_table(plan: "Plan") -> Table:
     """The cells that will be measured."""
-    from pullbench.model.cell import FACTORS
+    from pullbench.model.plan import FACTORS
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in FACTORS:
