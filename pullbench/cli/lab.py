@@ -24,10 +24,10 @@ def lab(
 ) -> int:
     """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
     from pullbench.bench.specfile import as_yaml
-    from pullbench.lab.embedded import World
+    from pullbench.lab.embedded import EmbeddedLab
 
-    with World.start(slots=slots, service_s=service_ms / 1000) as world:
-        text = as_yaml(world.spec(False))
+    with EmbeddedLab.start(slots=slots, service_s=service_ms / 1000) as embedded:
+        text = as_yaml(embedded.spec(False))
         if spec_out is None:
             print_lines(text)
         else:

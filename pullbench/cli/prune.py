@@ -17,7 +17,7 @@ from pullbench.model.text import count, format_bytes
 
 if TYPE_CHECKING:
     from pullbench.daemon.docker import DockerDaemon
-    from pullbench.daemon.docker_usage import Choice, Pruned, Usage
+    from pullbench.daemon.usage import Pruned, PruneDecision, Usage
 
 _SHOWN_NAMES = 3
 
@@ -56,14 +56,14 @@ def prune_images(
 ) -> int:
     """List, or with `apply` remove, the unused images that no pattern keeps. 0 done, 3 where one could not be removed."""
     from pullbench.daemon.docker import DockerDaemon
-    from pullbench.daemon.docker_usage import choose
+    from pullbench.daemon.usage import decide_pruning
 
     age = None if older_than is None else read_age(older_than)
     made_before = None if age is None else now - age
     daemon = DockerDaemon(host)
     try:
         before = _usage(daemon)
-        chosen = choose(before, keep=keep, made_before=made_before)
+        chosen = decide_pruning(before, keep=keep, made_before=made_before)
         done = _removed(daemon, chosen, Console(stderr=True)) if apply else []
         freed = _freed(before, daemon, done) if apply else _would_free(before, chosen)
     finally:
@@ -76,7 +76,7 @@ def prune_images(
 
 
 def _usage(daemon: "DockerDaemon") -> "Usage":
-    from pullbench.daemon.docker_usage import usage
+    from pullbench.daemon.usage import usage
 
     try:
         return usage(daemon)
@@ -84,9 +84,9 @@ def _usage(daemon: "DockerDaemon") -> "Usage":
         raise IncompleteError(f"nothing was removed: {error}") from error
 
 
-def _removed(daemon: "DockerDaemon", chosen: "Sequence[Choice]", stderr: Console) -> "list[Pruned]":
+def _removed(daemon: "DockerDaemon", chosen: "Sequence[PruneDecision]", stderr: Console) -> "list[Pruned]":
     """What was done is kept where the daemon stops answering half-way, and told as incomplete."""
-    from pullbench.daemon.docker_usage import prune as remove_images
+    from pullbench.daemon.usage import prune as remove_images
 
     done: list[Pruned] = []
     going = [choice.image for choice in chosen if choice.kept is None]
@@ -102,7 +102,7 @@ def _removed(daemon: "DockerDaemon", chosen: "Sequence[Choice]", stderr: Console
 
 def _freed(before: "Usage", daemon: "DockerDaemon", done: "Sequence[Pruned]") -> int:
     """What the daemon has less on its disk; the images' own bytes where it does not say any more."""
-    from pullbench.daemon.docker_usage import usage
+    from pullbench.daemon.usage import usage
 
     try:
         return max(0, before.layers_bytes - usage(daemon).layers_bytes)
@@ -110,7 +110,7 @@ def _freed(before: "Usage", daemon: "DockerDaemon", done: "Sequence[Pruned]") ->
         return sum(one.image.own_bytes for one in done if one.refused is None)
 
 
-def _would_free(found: "Usage", chosen: "Sequence[Choice]") -> int:
+def _would_free(found: "Usage", chosen: "Sequence[PruneDecision]") -> int:
     """A layer that two of them share goes with the second, so all of them free more than each by itself."""
     going = [choice.image for choice in chosen if choice.kept is None]
     if len(going) == len(found.unused):
@@ -119,7 +119,7 @@ def _would_free(found: "Usage", chosen: "Sequence[Choice]") -> int:
 
 
 def _document(
-    host: str, chosen: "Sequence[Choice]", done: "Sequence[Pruned]", freed: int, *, applied: bool
+    host: str, chosen: "Sequence[PruneDecision]", done: "Sequence[Pruned]", freed: int, *, applied: bool
 ) -> dict[str, Any]:
     refused = {one.image.image_id: one.refused for one in done}
     rows = []
@@ -143,7 +143,7 @@ def _document(
     return {"host": host, "applied": applied, "freed_bytes": freed, "images": rows}
 
 
-def _show(chosen: "Sequence[Choice]", done: "Sequence[Pruned]", freed: int, *, applied: bool) -> None:
+def _show(chosen: "Sequence[PruneDecision]", done: "Sequence[Pruned]", freed: int, *, applied: bool) -> None:
     stdout = stdout_console()
     kept = sum(choice.kept is not None for choice in chosen)
     if not chosen:
@@ -167,7 +167,7 @@ def _show(chosen: "Sequence[Choice]", done: "Sequence[Pruned]", freed: int, *, a
         stdout.print(literal(f"not removed: {one.image.label}: {one.refused}"))
 
 
-def _table(chosen: "Sequence[Choice]") -> Table:
+def _table(chosen: "Sequence[PruneDecision]") -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("image", "made (UTC)", "size", "what"):
         table.add_column(column, justify="right" if column == "size" else "left")

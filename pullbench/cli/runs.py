@@ -22,7 +22,7 @@ from pullbench.model.text import count, format_bytes
 if TYPE_CHECKING:
     from pullbench.model.record import Run
     from pullbench.store.dataset import ResultStore
-    from pullbench.store.retention import Choice
+    from pullbench.store.retention import RetentionDecision
 
 app = typer.Typer(add_completion=False, invoke_without_command=True)
 
@@ -134,7 +134,7 @@ def prune_runs(
     """
     from pullbench.store.baselines import Baselines
     from pullbench.store.dataset import ResultStore
-    from pullbench.store.retention import choose, half_removed, run_bytes
+    from pullbench.store.retention import decide_retention, half_removed, run_bytes
 
     if keep is None and older_than is None:
         raise UsageError("runs prune: say what may go, --keep 10 (of each benchmark) or --older-than 400d, or both")
@@ -142,7 +142,7 @@ def prune_runs(
     store = ResultStore(results)
     runs = [run for run in store.runs() if not names or any(fnmatchcase(run.name, glob) for glob in names)]
     baselines = {baseline.run_id for baseline in Baselines(store).all()}
-    chosen = choose(runs, baselines=baselines, newest=keep, started_before=started_before, now=now)
+    chosen = decide_retention(runs, baselines=baselines, newest=keep, started_before=started_before, now=now)
     going = [choice for choice in chosen if choice.kept is None]
     sizes = {choice.run.run_id: run_bytes(store, choice.run.run_id) for choice in going}
     if apply:
@@ -169,7 +169,7 @@ def _remove(store: "ResultStore", run_ids: Sequence[str], reports: Path | None) 
             raise IncompleteError(f"{error}; {count(done, 'run')} removed, call it again for the others") from error
 
 
-def _document(chosen: "Sequence[Choice]", sizes: Mapping[str, int], *, applied: bool) -> dict[str, Any]:
+def _document(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], *, applied: bool) -> dict[str, Any]:
     rows = [
         {
             "run_id": choice.run.run_id,
@@ -186,7 +186,7 @@ def _document(chosen: "Sequence[Choice]", sizes: Mapping[str, int], *, applied: 
     return {"applied": applied, "freed_bytes": sum(sizes.values()), "runs": rows}
 
 
-def _show(chosen: "Sequence[Choice]", sizes: Mapping[str, int], *, applied: bool) -> None:
+def _show(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], *, applied: bool) -> None:
     stdout = stdout_console()
     kept = len(chosen) - len(sizes)
     if not sizes:
@@ -203,7 +203,7 @@ def _show(chosen: "Sequence[Choice]", sizes: Mapping[str, int], *, applied: bool
     stdout.print(literal("remove them with the same command and --apply"))
 
 
-def _table(chosen: "Sequence[Choice]", sizes: Mapping[str, int], columns: Sequence[str]) -> Table:
+def _table(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         width = RUN_ID_WIDTH if column == "run" else None

@@ -13,7 +13,7 @@ from pullbench.cli.clean import clean
 from pullbench.engines.command.folder import PREFIX
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger, Pushed, PushedImages
+from pullbench.store.ledger import Ledger, PushedImages, PushedRecord
 
 NO_DAEMON = "unix:///nowhere/docker.sock"
 
@@ -74,7 +74,7 @@ def test_without_a_record_of_images_no_daemon_is_asked(
 def pushed(folder: Path) -> PushedImages:
     """The record of a run that was killed in a cold trial."""
     made = PushedImages(ResultStore(str(folder / "results")))
-    made.record("20260101T000000Z-0000", 3, Pushed(registry="http://r:5000", images=("cold:run-00003-a-0",)))
+    made.record("20260101T000000Z-0000", 3, PushedRecord(registry="http://r:5000", images=("cold:run-00003-a-0",)))
     return made
 
 
@@ -93,7 +93,7 @@ def test_what_a_killed_run_left_at_a_registry_is_told_and_stays(
 def test_with_apply_it_is_deleted_there_and_forgotten(
     left: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, taken = pushed(tmp_path), list[Pushed]()
+    record, taken = pushed(tmp_path), list[PushedRecord]()
     monkeypatch.setattr("pullbench.bench.cold_push.take_left", lambda entry, _keychain: taken.append(entry))
     assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     assert [entry.images for entry in taken] == [("cold:run-00003-a-0",)]
@@ -106,7 +106,7 @@ def test_what_the_registry_does_not_delete_is_told_with_its_reason_and_stays_rec
 ) -> None:
     record = pushed(tmp_path)
 
-    def refuse(_entry: Pushed, _keychain: object) -> None:
+    def refuse(_entry: PushedRecord, _keychain: object) -> None:
         raise RegistryError(ErrorCode.FORBIDDEN, "DELETE http://r:5000/v2/", "405 UNSUPPORTED", status=405)
 
     monkeypatch.setattr("pullbench.bench.cold_push.take_left", refuse)

@@ -116,6 +116,7 @@ def test_the_former_log_is_kept_and_the_last_line_is_told(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("words", "parameter"), [(["serve"], "host"), (["metrics", "serve"], "listen")], ids=["serve", "metrics serve"]
 )
+@pytest.mark.promise("listening", "`serve` and `metrics serve` listen on loopback unless an address is given")
 def test_the_default_addresses_of_what_is_served_are_loopback(words: list[str], parameter: str) -> None:
     _, parameters = parsed(words)
     assert ipaddress.ip_address(parameters[parameter].partition(":")[0]).is_loopback

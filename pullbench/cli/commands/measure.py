@@ -19,7 +19,7 @@ from pullbench.cli.terminal.progress import ShellProgress, StressProgress
 from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.plan import Plan
 from pullbench.model.record import Run, RunKind
 from pullbench.report.run.documents import run_document
@@ -62,9 +62,9 @@ def run_spec(
 
 def run_demo(*, quick: bool, results: str, reports: Path, as_json: bool, prefect: bool = False) -> int:
     """Measure the embedded lab."""
-    with tempfile.TemporaryDirectory(prefix="pullbench-demo-") as folder, World.start() as world:
+    with tempfile.TemporaryDirectory(prefix="pullbench-demo-") as folder, EmbeddedLab.start() as lab:
         spec = Path(folder) / "demo.yaml"
-        spec.write_text(as_yaml(world.spec(quick)), encoding="utf-8")
+        spec.write_text(as_yaml(lab.spec(quick)), encoding="utf-8")
         request = RunRequest(spec=spec, results=results, reports=reports)
         return measure_spec(request, as_json=as_json, prefect=prefect)
 

@@ -9,7 +9,9 @@ from rich.console import Console
 
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import objectives_table
+from pullbench.model.finding import finding_of_document
 from pullbench.model.text import count
+from pullbench.report.core.json_values import plain as plain
 from pullbench.report.run import busy
 
 _PIPE_WIDTH = 240
@@ -39,10 +41,10 @@ def planned_out_lines(reasons: Mapping[str, int]) -> list[str]:
 def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
     """What failed or could not run in the preflight of a run's document, with what to do; nothing where all was well."""
     from pullbench.cli.terminal.findings import findings_view
-    from pullbench.model.finding import Finding, Status
+    from pullbench.model.finding import Status
 
     found = [
-        Finding(**entry | {"status": Status(entry["status"])})
+        finding_of_document(entry)
         for entry in document["preflight"]["findings"]
         if entry["status"] in (Status.FAIL, Status.ERROR)
     ]
