@@ -18,7 +18,7 @@ from pullbench.app.progress import Everyone, Outcome, Progress, Steps, TrialBatc
 from pullbench.app.run_log import RunLog, open_log
 from pullbench.app.stress import climb
 from pullbench.bench.active_run import ActiveRun
-from pullbench.bench.specfile import load_spec, load_stress_spec
+from pullbench.bench.specfile import LoadedSpec, as_stress_spec, load_spec
 from pullbench.bench.workbench import Workbench
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError, UsageError
 from pullbench.model.calibration import KEY, Truth
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 class RunRequest:
     """What a person asks for when a run is started, from the shell, the form, a schedule or a notebook."""
 
-    spec: Path
+    spec: Path | LoadedSpec
     overrides: Overrides | StressOverrides = field(default_factory=Overrides)
     sets: tuple[str, ...] = ()
     vantage: str = "local"
@@ -77,11 +77,9 @@ class Prepared:
         on_begin: Callable[[], None] | None = None,
         truth: Callable[[], Truth] | None = None,
     ) -> None:
-        load = load_stress_spec if request.kind == "stress" else load_spec
-        labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
         self.request = request
         self.bench = bench(
-            load(request.spec, sets=(*request.sets, *labels), overrides=request.overrides),
+            _loaded(request),
             environ=os.environ,
             vantage=request.vantage,
             kind=request.kind,
@@ -139,6 +137,15 @@ class Prepared:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bench.close()
+
+
+def _loaded(request: RunRequest) -> LoadedSpec:
+    if isinstance(request.spec, LoadedSpec):
+        loaded = request.spec
+    else:
+        labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
+        loaded = load_spec(request.spec, sets=(*request.sets, *labels), overrides=request.overrides)
+    return as_stress_spec(loaded) if request.kind == "stress" else loaded
 
 
 @contextlib.contextmanager

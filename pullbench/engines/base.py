@@ -85,12 +85,12 @@ class PullOutcome:
     transfers: tuple[Transfer, ...] = ()
     duration_s: float | None = None
     """Start to end by the engine's own clock, where checks follow the pull; the trial then takes it for its own."""
-    prove: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
+    verify: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
     """What is still to be looked at, and costs others' pulls if it is now: called before the trial closes, when no pull is
     under way, for the outcome that counts. Its times are this one's."""
 
-    def proven(self) -> "PullOutcome":
-        return self if self.prove is None else self.prove()
+    def verified(self) -> "PullOutcome":
+        return self if self.verify is None else self.verify()
 
 
 class Engine(Protocol):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pullbench.report.compare import sections as comparison_sections
+from pullbench.report.compare.page import ComparisonPage
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
 from pullbench.report.compare.verdict import comparison_document, headline, warnings
 from pullbench.report.core.stored import StoredRun
@@ -114,7 +114,7 @@ def test_settings_that_one_run_alone_has_are_named_and_in_no_ratio(make: Make, b
     assert found.cells["concurrency"].tolist() == [4]
     assert [cell["concurrency"] for cell in found.only_in["baseline"]] == [1]
     assert [cell["concurrency"] for cell in found.only_in["candidate"]] == [8]
-    assert "baseline alone" in comparison_sections.only_in_one(found)
+    assert "baseline alone" in ComparisonPage(found).only_in_one()
 
 
 def test_runs_without_a_common_setting_say_so(make: Make, before: StoredRun) -> None:
@@ -122,7 +122,7 @@ def test_runs_without_a_common_setting_say_so(make: Make, before: StoredRun) -> 
 
     assert headline(found).title == "Nothing to compare"
     assert forest.ratios(found.cells) == ""
-    assert "no setting in common" in comparison_sections.side_by_side(found)
+    assert "no setting in common" in ComparisonPage(found).side_by_side()
 
 
 def test_an_unfinished_run_another_machine_and_other_content_are_warned_of(make: Make, before: StoredRun) -> None:
@@ -149,7 +149,7 @@ def test_the_document_is_json_and_has_what_is_relied_upon(slower: RunsCompared) 
 
 
 def test_every_ratio_of_the_page_is_that_of_the_document(slower: RunsCompared) -> None:
-    page = comparison_sections.side_by_side(slower) + comparison_sections.ranked(slower)
+    page = ComparisonPage(slower).side_by_side() + ComparisonPage(slower).ranked()
 
     for cell in comparison_document(slower)["cells"]:
         assert page.count(f"{cell['ratio']:.2f}×") >= 2
@@ -159,7 +159,7 @@ def test_a_hostile_name_stays_text(make: Make) -> None:
     evil = '<script>alert("x")</script>'
     found = compare_runs(make(replace(BASE, name=evil)), make(replace(LATER, name=evil)))
 
-    page = comparison_sections.header(found) + comparison_sections.different(found)
+    page = ComparisonPage(found).header() + ComparisonPage(found).different()
 
     assert "<script" not in page
     assert "&lt;script&gt;" in page

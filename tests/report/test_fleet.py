@@ -14,9 +14,8 @@ from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
 from pullbench.report.core.stored import StoredRun, read_run
-from pullbench.report.figures import pulls
-from pullbench.report.fleet import sections as fleet_sections
 from pullbench.report.fleet import times
+from pullbench.report.fleet.page import FleetPage
 from pullbench.report.render.render import FLEET_NOTEBOOK, RUN_NOTEBOOK, check_parameters
 from pullbench.report.run.documents import document_of
 from pullbench.store.dataset import ResultStore
@@ -178,34 +177,34 @@ def test_the_slowest_node_stands_first_and_one_that_never_had_it_before_all() ->
 
 def test_the_page_says_it_in_words_and_escapes_what_machines_call_themselves() -> None:
     run = stored({"direct": [[1.0, 4.0]], "cache": [[1.0, 2.0]]}, origin=SIZE, late_s=0.5)
-    cells = times.cells(run)
-    head = fleet_sections.header(run, cells)
+    page = FleetPage(run)
+    head = page.header()
     assert "Every node got the image, every time" in head
     assert (
         "through cache: half of the nodes have it after 1.00 s, the last 2.00 s; the registry itself served 50.0%"
         in head
     )
-    table = fleet_sections.cells(cells)
+    table = page.cells()
     assert "start spread over 500 ms" in table
     assert "machine 90% busy" in table
-    workers = fleet_sections.nodes(run, times.nodes(run))
+    workers = page.nodes()
     assert "<b>node</b>" not in workers and "&lt;b&gt;node" in workers
     assert "−2.00 ms" in workers
-    assert pulls.spread(run, cells).count("<svg role") == 2
+    assert page.spread().count("<svg role") == 2
 
 
 def test_a_run_that_measured_nothing_has_a_page_too() -> None:
     run = stored({})
-    cells = times.cells(run)
-    assert "Nothing was measured" in fleet_sections.header(run, cells)
-    assert pulls.spread(run, cells) == fleet_sections.cells(cells) == ""
-    assert fleet_sections.nodes(run, times.nodes(run)) == ""
-    assert fleet_sections.comparisons(times.comparisons(run)) == ""
+    page = FleetPage(run)
+    assert "Nothing was measured" in page.header()
+    assert page.spread() == page.cells() == ""
+    assert page.nodes() == ""
+    assert page.comparisons() == ""
 
 
 def test_failed_pulls_are_in_the_title() -> None:
     run = stored({"direct": [[1.0, None]]})
-    assert "1 pull failed" in fleet_sections.header(run, times.cells(run))
+    assert "1 pull failed" in FleetPage(run).header()
 
 
 def test_the_document_of_a_fleets_run_has_its_times() -> None:
@@ -232,6 +231,6 @@ def test_its_notebook_takes_the_parameters_of_any_runs() -> None:
 def test_an_objective_that_is_missed_is_in_the_verdict_of_the_page(target_s: float, kind: str, title: str) -> None:
     run = stored({"direct": [[1.0, 2.0], [1.1, 2.1], [1.0, 2.2]]})
     run = dataclasses.replace(run, spec=dict(run.spec) | {"slo": {"mean_pull_s": target_s}})
-    head = fleet_sections.header(run, times.cells(run))
+    head = FleetPage(run).header()
     assert f'class="verdict {kind}"' in head and title in head
-    assert "objective" not in fleet_sections.header(stored({"direct": [[1.0]]}), times.cells(run))
+    assert "objective" not in FleetPage(stored({"direct": [[1.0]]})).header()

@@ -15,8 +15,8 @@ from pullbench.report.figures.load import course_over_time, load_curve
 from pullbench.report.run.documents import document_of, run_document
 from pullbench.report.run.markdown import run_summary
 from pullbench.report.site.build import build_site
-from pullbench.report.stress import sections as stress_sections
 from pullbench.report.stress import verdict
+from pullbench.report.stress.page import StressPage
 from pullbench.report.stress.steps import Stressed, course, stressed
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic_stress
@@ -215,11 +215,10 @@ def test_a_test_that_came_to_nothing_has_a_document_and_a_page() -> None:
     assert document["headline"]["title"] == "Nothing was measured"
     assert document["stress"]["steps"] == [] and document["slo"] == []
     stored = synthetic_stress.stored(Service(only_warm_up=True, end="incomplete"))
-    nothing = stressed(stored)
-    assert "Nothing was measured" in stress_sections.header(nothing, stored)
-    assert not stress_sections.findings(nothing) and not stress_sections.steps(nothing)
-    assert not stress_sections.objectives(nothing, stored)
-    assert not load_curve(nothing, 0.3) and not course_over_time(course(stored), nothing, 0.3)
+    page = StressPage(stored)
+    assert "Nothing was measured" in page.header()
+    assert not page.findings() and not page.steps() and not page.objectives()
+    assert not page.load_curve() and not page.over_time()
 
 
 def test_the_site_lists_it(tmp_path: Path) -> None:
@@ -228,20 +227,21 @@ def test_the_site_lists_it(tmp_path: Path) -> None:
 
 
 def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun, found: Stressed) -> None:
-    cards = stress_sections.findings(found)
+    page = StressPage(broken)
+    cards = page.findings()
     for part in ("Highest load that held", "8 to under 16", "Knee", "recovered"):
         assert part in cards, part
-    steps = stress_sections.steps(found)
+    steps = page.steps()
     assert steps.count("<tr") == 1 + len(found.steps)
     assert 'class="best"' in steps and steps.count('class="failed"') == 2
     assert "missed: mean pull time" in steps
-    assert "At 8 pulls at once:" in stress_sections.objectives(found, broken)
-    assert "stress test" in stress_sections.header(found, broken)
+    assert "At 8 pulls at once:" in page.objectives()
+    assert "stress test" in page.header()
 
 
 def test_the_card_of_a_service_that_held_again_and_is_slower_says_both() -> None:
     stored = synthetic_stress.stored(Service(slower_after=1.4, noise=0.005))
-    assert "held, still slower" in stress_sections.findings(stressed(stored))
+    assert "held, still slower" in StressPage(stored).findings()
 
 
 def svgs(markup: str) -> list[ElementTree.Element]:

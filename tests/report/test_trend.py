@@ -11,8 +11,8 @@ from pullbench.errors import UsageError
 from pullbench.report.core import tables
 from pullbench.report.core.stored import read_run
 from pullbench.report.figures import over_time
-from pullbench.report.trend import sections as trend_sections
 from pullbench.report.trend.changes import Trend, headline, quarter, trend_document, trend_of
+from pullbench.report.trend.page import TrendPage
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
@@ -86,7 +86,7 @@ def test_a_steady_history_has_no_step(tmp_path: Path) -> None:
 
     assert found.steps.empty
     assert headline(found).title == "Steady: no step is shown"
-    assert "No step is shown" in trend_sections.steps(found)
+    assert "No step is shown" in TrendPage(found).steps()
 
 
 def test_few_runs_show_no_step_and_say_why(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_run_of_other_settings_is_left_out_and_named(tmp_path: Path) -> None:
 
     assert found.left_out == ["run-00", "run-01"]
     assert found.runs["run_id"].tolist() == ["newest"]
-    assert "2 runs of this name lack a setting of the newest run" in trend_sections.header(found)
-    assert over_time.trend(found.runs, found.steps) == ""
+    assert "2 runs of this name lack a setting of the newest run" in TrendPage(found).header()
+    assert TrendPage(found).run_by_run() == ""
 
 
 def test_a_newest_run_in_which_everything_failed_shows_nothing_rather_than_a_number(tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_the_picture_and_the_document_tell_the_same_step(found: Trend) -> None:
 
     assert document["steps"][0]["run_id"] == "run-07"
     assert document["steps"][0]["changes"] == ["environment: kernel"]
-    assert f"{document['steps'][0]['ratio']:.2f}×" in over_time.trend(found.runs, found.steps)
+    assert f"{document['steps'][0]['ratio']:.2f}×" in TrendPage(found).run_by_run()
     assert len(document["runs"]) == 12
-    assert "run-07" in trend_sections.steps(found)
-    assert trend_sections.runs(found).count("<tr") == 13
+    assert "run-07" in TrendPage(found).steps()
+    assert TrendPage(found).runs().count("<tr") == 13
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def _without_right(
             f"or log in as one who has it: `docker logout {host} && docker login {host}`"
         )
     if len(refused) < len(evidence.rights):
-        return warned(ID, target, str(fault), expected, cure)
+        return warned(ID, target, fault, expected, cure)
     return failed(ID, target, fault, expected, cure)
 
 

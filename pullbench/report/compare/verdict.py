@@ -10,14 +10,14 @@ from pullbench.report.core.json_values import plain, plain_records
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import setting
 from pullbench.report.run.verdicts import Headline
-from pullbench.stats.compare import Comparison, Verdict
+from pullbench.stats.compare import Comparison, ComparisonVerdict
 
 _ORDER = (
-    (Verdict.SLOWER, "slower"),
-    (Verdict.FASTER, "faster"),
-    (Verdict.NO_DIFFERENCE, "no different"),
-    (Verdict.INCONCLUSIVE, "inconclusive"),
-    (Verdict.TOO_FEW_SAMPLES, "with too few samples"),
+    (ComparisonVerdict.SLOWER, "slower"),
+    (ComparisonVerdict.FASTER, "faster"),
+    (ComparisonVerdict.NO_DIFFERENCE, "no different"),
+    (ComparisonVerdict.INCONCLUSIVE, "inconclusive"),
+    (ComparisonVerdict.TOO_FEW_SAMPLES, "with too few samples"),
 )
 
 
@@ -40,8 +40,8 @@ def headline(found: RunsCompared) -> Headline:
         title = f"Better in {_of_settings(len(better), len(found.cells))}, worse in none"
         return Headline(status="faster", title=title, sentence=f"{sentence} Best: {cell_sentence(_first(better))}.")
     titles = {
-        Verdict.NO_DIFFERENCE: "No difference",
-        Verdict.TOO_FEW_SAMPLES: "Too few samples to say",
+        ComparisonVerdict.NO_DIFFERENCE: "No difference",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "Too few samples to say",
     }
     return Headline(
         status=str(found.whole.verdict),
@@ -104,11 +104,11 @@ def _times(whole: Comparison) -> str:
 
 def _said(whole: Comparison) -> str:
     return {
-        Verdict.NO_DIFFERENCE: "no difference of more than 5%",
-        Verdict.FASTER: "faster",
-        Verdict.SLOWER: "slower",
-        Verdict.INCONCLUSIVE: "inconclusive",
-        Verdict.TOO_FEW_SAMPLES: "too few samples",
+        ComparisonVerdict.NO_DIFFERENCE: "no difference of more than 5%",
+        ComparisonVerdict.FASTER: "faster",
+        ComparisonVerdict.SLOWER: "slower",
+        ComparisonVerdict.INCONCLUSIVE: "inconclusive",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "too few samples",
     }[whole.verdict]
 
 

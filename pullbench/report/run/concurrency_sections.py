@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pullbench.report.core import numbers
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.run.curves import Curve, at_once, at_peak, law_says, says
-from pullbench.stats.scaling import Cost, Level
+from pullbench.stats.scaling import ConcurrencyLevel, Cost
 
 MOST_CURVES = 24
 
@@ -53,7 +53,7 @@ def _row(curve: Curve) -> Row:
     )
 
 
-def _speedup(level: Level, *, of: Level) -> str:
+def _speedup(level: ConcurrencyLevel, *, of: ConcurrencyLevel) -> str:
     """Of the fewest at once there is none to tell: it is what the others are held against, and known without an interval."""
     if level is of:
         return numbers.NOT_KNOWN
@@ -99,7 +99,7 @@ def _levels(found: Sequence[Curve]) -> Html:
     return tag("details", tag("summary", "Speed-up and efficiency by concurrency"), made)
 
 
-def _level(curve: Curve, level: Level, *, named: bool) -> Row:
+def _level(curve: Curve, level: ConcurrencyLevel, *, named: bool) -> Row:
     recommended = level.concurrency == curve.scaling.recommended
     cost = next((cost for cost in curve.scaling.costs if cost.concurrency == level.concurrency), None)
     contents = [

@@ -12,7 +12,7 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.run.busy import BUSY_CLIENT
-from pullbench.stats.scaling import Law, Level, NoLaw, Scaling, scaling
+from pullbench.stats.scaling import ConcurrencyLevel, Law, NoLaw, Scaling, scaling
 from pullbench.stats.summary import MIN_BLOCKS
 
 OTHERS = [name for name in FACTORS if name != "concurrency"]
@@ -38,7 +38,7 @@ class Curve:
     """Concurrencies that were measured, and have too few blocks without failures."""
 
     @property
-    def levels(self) -> tuple[Level, ...]:
+    def levels(self) -> tuple[ConcurrencyLevel, ...]:
         return self.scaling.levels
 
 
@@ -159,7 +159,7 @@ def _why_none(found: Scaling) -> str:
     return f"{numbers.count(found.blocks, 'block')} that measured every concurrency, and {MIN_BLOCKS} are needed"
 
 
-def _gain(level: Level) -> str:
+def _gain(level: ConcurrencyLevel) -> str:
     span = numbers.ratio_range(level.speedup_low, level.speedup_high)
     return f"{numbers.significant(level.speedup)} times" + ("" if span == numbers.NOT_KNOWN else f" ({span})")
 

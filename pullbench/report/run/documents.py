@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.finding import Finding, Status, findings_document
+from pullbench.model.finding import findings_document
 from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
 from pullbench.report.core.json_values import plain as plain  # a document's values: imported from here
@@ -25,6 +25,7 @@ from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
 from pullbench.report.run.waterfall import waterfalls
 from pullbench.report.stress.verdict import stress_part
+from pullbench.store.schema import finding_from_row
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -104,6 +105,4 @@ def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> di
 
 
 def _preflight(stored: StoredRun) -> dict[str, Any]:
-    names = [entry.name for entry in dataclasses.fields(Finding)]
-    rows = plain_records(stored.checks[names]) if len(stored.checks) else []
-    return findings_document([Finding(**row | {"status": Status(row["status"])}) for row in rows])
+    return findings_document([finding_from_row(row) for row in plain_records(stored.checks)])

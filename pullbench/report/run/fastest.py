@@ -12,7 +12,7 @@ from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import busy
 from pullbench.report.run.contrasts import wall_blocks
-from pullbench.stats.compare import Comparison, Verdict, compare_paired
+from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired
 
 ENOUGH_BLOCKS = 5
 _HELD = ("engine_kind", "platform", "cache")
@@ -90,9 +90,13 @@ def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> str:
 
 
 def _lead_over(answer: Comparison, beside: str, second: str) -> str:
-    if answer.verdict == Verdict.NO_DIFFERENCE:
+    if answer.verdict == ComparisonVerdict.NO_DIFFERENCE:
         return f", though {second} differs by less than 5%"
-    if answer.ratio and answer.ratio < 1 and answer.verdict in (Verdict.FASTER, Verdict.TOO_FEW_SAMPLES):
+    if (
+        answer.ratio
+        and answer.ratio < 1
+        and answer.verdict in (ComparisonVerdict.FASTER, ComparisonVerdict.TOO_FEW_SAMPLES)
+    ):
         speed = numbers.significant(1 / answer.ratio)
         if answer.low and answer.high:
             return f", {speed} times ({numbers.ratio_range(1 / answer.high, 1 / answer.low)}) as fast as {beside}, {second}"

@@ -1,10 +1,8 @@
 """The report's section about preflight: what was wrong and what to do; what was well, place by place; all of it, folded."""
 
-import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -24,6 +22,7 @@ from pullbench.report.render.html import (
     tag,
 )
 from pullbench.report.run.sections import pill
+from pullbench.store.schema import finding_from_row
 
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
@@ -36,16 +35,9 @@ def preflight(checks: pd.DataFrame) -> Html:
     """The section, from the rows of the table `checks`."""
     if checks.empty:
         return paragraph("Preflight was skipped, or stored nothing.", kind="note")
-    names = [entry.name for entry in dataclasses.fields(Finding)]
-    findings = [_finding(row) for row in records(checks[[name for name in names if name in checks]])]
+    findings = [finding_from_row(row) for row in records(checks)]
     places = group_findings(findings)
     return join([_troubles(places), _places(places, _tally(findings)), _everything(findings)])
-
-
-def _finding(row: Mapping[str, Any]) -> Finding:
-    evidence = row.get("evidence")
-    known = {**row, "status": Status(row["status"]), "evidence": evidence if isinstance(evidence, str) else None}
-    return Finding(**known)
 
 
 def _troubles(places: Sequence[FindingGroup]) -> Html:

@@ -12,7 +12,7 @@ from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run import objective_words
 from pullbench.report.run.fastest import fastest_sentence
 from pullbench.report.run.objectives import each_shown, objectives, whole_run
-from pullbench.stats.compare import Verdict
+from pullbench.stats.compare import ComparisonVerdict
 from pullbench.stats.summary import MIN_BLOCKS
 
 
@@ -76,15 +76,15 @@ def contrast_sentence(row: Mapping[str, Any]) -> str:
     within = f" ({row['within']})" if row["within"] else ""
     span = f"95% interval {numbers.ratio_range(row['low'], row['high'])}"
     match row["verdict"]:
-        case Verdict.FASTER:
+        case ComparisonVerdict.FASTER:
             speed = numbers.significant(1 / row["ratio"])
             span = f"95% interval {numbers.ratio_range(1 / row['high'], 1 / row['low'])}"
             return f"{candidate} is {speed} times as fast as {baseline}{within}, {span}."
-        case Verdict.SLOWER:
+        case ComparisonVerdict.SLOWER:
             return f"{candidate} takes {numbers.significant(row['ratio'])} times as long as {baseline}{within}, {span}."
-        case Verdict.NO_DIFFERENCE:
+        case ComparisonVerdict.NO_DIFFERENCE:
             return f"{candidate} and {baseline} differ by less than 5%{within}: {numbers.ratio(row['ratio'])}, {span}."
-        case Verdict.TOO_FEW_SAMPLES:
+        case ComparisonVerdict.TOO_FEW_SAMPLES:
             return (
                 f"{candidate} against {baseline}{within}: too few samples, {numbers.count(row['blocks'], 'block')} in "
                 f"common and {MIN_BLOCKS} needed."

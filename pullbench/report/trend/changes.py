@@ -25,7 +25,7 @@ from pullbench.report.core.json_values import plain_records
 from pullbench.report.core.stored import measured, records, without_tables
 from pullbench.report.core.tables import latency_s
 from pullbench.report.run.verdicts import Headline
-from pullbench.stats.steps import MIN_RUNS, SIGNIFICANCE, History, steps
+from pullbench.stats.change_points import MIN_RUNS, SIGNIFICANCE, Segmentation, find_change_points
 from pullbench.stats.summary import median_estimate
 from pullbench.store.dataset import ResultStore
 
@@ -129,10 +129,10 @@ def _trend(name: str, found: Sequence[_MeasuredRun], elsewhere: Mapping[str, int
     levels = [(entry, entry.level(keys) if keys and keys <= set(entry.medians) else None) for entry in found]
     kept = [(entry, level) for entry, level in levels if level is not None]
     runs = [entry for entry, _ in kept]
-    history = steps([level.value for _, level in kept])
+    history = find_change_points([level.value for _, level in kept])
     rows = _step_rows("", runs, history, 1)
     for key in sorted(keys) if len(keys) > 1 else ():
-        rows += _step_rows(_setting(key, keys), runs, steps([entry.of(key) for entry in runs]), len(keys))
+        rows += _step_rows(_setting(key, keys), runs, find_change_points([entry.of(key) for entry in runs]), len(keys))
     begun = {row["run_id"] for row in rows}
     return Trend(
         name=name,
@@ -152,7 +152,7 @@ def _trend(name: str, found: Sequence[_MeasuredRun], elsewhere: Mapping[str, int
     )
 
 
-def _run_row(entry: _MeasuredRun, level: _RunLevel, history: History, at: int) -> dict[str, Any]:
+def _run_row(entry: _MeasuredRun, level: _RunLevel, history: Segmentation, at: int) -> dict[str, Any]:
     run = entry.run
     return {
         "run_id": run.run_id,
@@ -166,11 +166,11 @@ def _run_row(entry: _MeasuredRun, level: _RunLevel, history: History, at: int) -
         "level_low_s": math.nan if level.low is None else level.low,
         "level_high_s": math.nan if level.high is None else level.high,
         "blocks": level.blocks,
-        "level_of_step_s": next(entry.value for entry in history.levels if entry.start <= at < entry.end),
+        "level_of_step_s": next(entry.value for entry in history.segments if entry.start <= at < entry.end),
     }
 
 
-def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: History, family: int) -> list[dict[str, Any]]:
+def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: Segmentation, family: int) -> list[dict[str, Any]]:
     """The steps of one line of a family of lines; the more lines are looked at, the surer each step must be (Bonferroni)."""
     return [
         {
@@ -184,7 +184,7 @@ def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: History, fam
             "p": min(1.0, step.p * family),
             "verdict": "slower" if step.ratio > 1 else "faster",
         }
-        for step in history.steps
+        for step in history.change_points
         if step.p * family <= SIGNIFICANCE
     ]
 
