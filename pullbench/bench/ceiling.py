@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pullbench.bench.sampler import Counters, Sampler, Watched
+from pullbench.bench.sampler import ProcReader, Sampler, Watched
 from pullbench.engines.base import own_cores, usable_cores
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.spec import EngineEntry
@@ -39,7 +39,7 @@ class Ceiling:
 
     def sampler(self) -> Sampler:
         """What watches a trial."""
-        return Sampler(Counters(None if self.whole_machine else own_cores()).read)
+        return Sampler(ProcReader(None if self.whole_machine else own_cores()).read)
 
     def busy(self, watched: Watched, throughput_bytes_per_s: float | None) -> Busy | None:
         """How near to the ceiling a trial came."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pullbench.bench import clocks
+from pullbench.bench import environment as clocks
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.registry.keychain import Keychain
 from tests.bench.samples import make_spec
