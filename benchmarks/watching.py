@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from benchmarks.scorecard import ScoreLine, as_text, ratios
 from benchmarks.sitting import measure
-from pullbench.bench.sampler import Counters, Sampler, cpu_s_of_process
+from pullbench.bench.sampler import ProcReader, Sampler, cpu_s_of_process
 
 THREADS = (1, 64, 1000)
 LOOKS_S = 8.0
@@ -55,7 +55,7 @@ def _watched(work: Callable[[], None]) -> None:
 
 
 def _sampler() -> Sampler:
-    return Sampler(Counters(frozenset(os.sched_getaffinity(0))).read)
+    return Sampler(ProcReader(frozenset(os.sched_getaffinity(0))).read)
 
 
 def _work() -> None:

@@ -2,6 +2,7 @@
 
 PullbenchError              exit 70  a bug, unless a subclass says otherwise
 ├── UsageError              exit 2   spec, arguments, a resume whose spec differs
+│   └── MissingExtraError   exit 2   an optional package is not installed
 ├── PreflightFailed         exit 1   the registry is not ready; nothing was sent
 ├── IncompleteError         exit 3   over budget, disk full, a report that failed: what was measured is stored
 │   └── InterruptedRunError exit 3   stopped by Ctrl-C or SIGTERM
@@ -263,6 +264,14 @@ class UsageError(PullbenchError):
     """The spec or the arguments are wrong; the text names the key path and what would be right."""
 
     exit_code = 2
+
+
+class MissingExtraError(UsageError):
+    """What was asked for needs a package that is not installed; the text names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra: pip install 'pullbench[{extra}]'")
+        self.extra = extra
 
 
 class PreflightFailed(PullbenchError):  # noqa: N818  (it is a verdict, not an error)

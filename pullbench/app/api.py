@@ -17,7 +17,8 @@ from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.bench.workbench import Workbench
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import RunRecord, TrialResult
+from pullbench.model.record import Run as RunRecord
+from pullbench.model.record import TrialResult
 from pullbench.model.spec import Spec
 from pullbench.report.calibration.page import CalibrationPage
 from pullbench.report.compare.page import ComparisonPage

@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from prometheus_client.metrics_core import Metric as Family
 
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Finding
@@ -19,6 +18,9 @@ from pullbench.report.run.documents import document_of
 from pullbench.report.run.objectives import score
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import finding_from_row
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
 
 _OBJECTIVES = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
 _Key = tuple[str, str, datetime | None]
@@ -50,11 +52,11 @@ class Readings:
         self.readable = True
         """Whether all could be read at the last look."""
 
-    def families(self) -> list[Family]:
+    def families(self) -> "list[Family]":
         """Look again, and give what is to be exported."""
         return self.expose(self.snapshots(), own=True)
 
-    def expose(self, snapshots: Sequence[Snapshot], *, own: bool) -> list[Family]:
+    def expose(self, snapshots: Sequence[Snapshot], *, own: bool) -> "list[Family]":
         """The metrics of some snapshots within the limit; with `own`, those about the export itself too."""
         exposed = exposition(snapshots, self._scope.most_series)
         samples: list[Sample] = list(exposed.samples)

@@ -11,9 +11,8 @@ from typing import Any, Self
 
 from pullbench.bench.ceiling import Ceilings, measure_ceilings
 from pullbench.bench.cleaning import clean, drop
-from pullbench.bench.clocks import clock_offsets
 from pullbench.bench.cold_push import left_lines
-from pullbench.bench.environment import fingerprint
+from pullbench.bench.environment import clock_offsets, fingerprint
 from pullbench.bench.proxy_cache import ProxyCache, Ready
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import pull_requests, run_trial, stored_bytes

@@ -104,7 +104,7 @@ def run_trial(
         pulled = loop.run(start=start, cancel=engine.cancel)
         cpu_s = max(0.0, cpu_s_of_process() - cpu_from)
         watched = sampler.end() if sampler is not None else None
-        done = [proven(each) for each in pulled]
+        done = [verified(each) for each in pulled]
     finally:
         if sampler is not None and watched is None:
             sampler.end()
@@ -168,7 +168,7 @@ def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock)
     )
 
 
-def proven(pulled: Pulled) -> Done:
+def verified(pulled: Pulled) -> Done:
     """Its record, with what the engine finds now that it looks at what the pull brought; its times stay."""
     try:
         outcome = pulled.outcome.verified()

@@ -26,10 +26,19 @@ def install(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Their files. Default: the checkout's monitoring/prefect."),
+        typer.Option("--from", metavar="DIR", help="Their files. Default: the project's monitoring/prefect."),
     ] = None,
 ) -> int:
     """Bring the automations of monitoring/prefect to the server that PREFECT_API_URL names; none is made twice."""
-    from pullbench.cli.commands.automations import install_automations
+    from pullbench.cli.terminal.safe_text import print_line
+    from pullbench.serving.automations import install_on_server
 
-    return install_automations(folder=folder, notify=notify)
+    done = install_on_server(folder=folder, notify=notify)
+    for word, names in (("made", done.made), ("changed", done.changed), ("as it was", done.unchanged)):
+        for name in names:
+            print_line(f"{word:9}  {name}")
+    if notify is None and done.made:
+        print_line(
+            "they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call"
+        )
+    return 0

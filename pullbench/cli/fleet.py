@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from pullbench.cli.options import Json, LogJson, NoReport, Reports, Results, Resume, Sets, SkipPreflight, SpecFile
+from pullbench.cli.options import (
+    Json,
+    LogJson,
+    NoReport,
+    Prefect,
+    Reports,
+    Results,
+    Resume,
+    Sets,
+    SkipPreflight,
+    SpecFile,
+)
 
 app = typer.Typer(add_completion=False)
 
@@ -32,17 +43,22 @@ def fleet(
     results: Results = "results",
     reports: Reports = Path("reports"),
     log_json: LogJson = None,
+    prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
     """Measure a fleet: many nodes of a Dask cluster pull one image at the same moment, with and without a mirror."""
-    from pullbench.cli.commands.fleet import run_fleet
+    from rich.console import Console
 
-    return run_fleet(
-        spec,
-        scheduler=scheduler,
-        nodes=nodes,
-        image=image,
-        sets=sets or [],
+    from pullbench.app.fleet import fleet_settings, prepared_fleet
+    from pullbench.app.run import RunRequest
+    from pullbench.cli.measuring import Measuring, by_flow, parameters
+    from pullbench.cli.terminal.progress import ShellProgress
+    from pullbench.serving.secrets import prefect_secret
+
+    fleet_settings(spec, nodes, image, sets or [])  # a wrong spec is told before anything is started
+    request = RunRequest(
+        spec=spec,
+        sets=tuple(sets or ()),
         vantage=vantage,
         results=results,
         reports=reports,
@@ -50,5 +66,12 @@ def fleet(
         skip_preflight=skip_preflight,
         report=not no_report,
         log_json=log_json,
-        as_json=as_json,
+        kind="fleet",
+    )
+    measuring = Measuring(ShellProgress(Console(stderr=True)), results=results, kind="fleet", as_json=as_json)
+    if by_flow(prefect):
+        cluster = {"scheduler": scheduler, "nodes": nodes, "image": image}
+        return measuring.through_flow("fleet_benchmark", parameters(request) | cluster, log_json=log_json)
+    return measuring.directly(
+        lambda: prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=prefect_secret)
     )

@@ -179,7 +179,9 @@ def _execute(options: PushOptions) -> int:
     return 0
 
 
-def _push(options: PushOptions, route: Route, images: Sequence[SyntheticImage], progress: PushProgress) -> "PushReport":
+def _push(
+    options: PushOptions, route: Route, images: Sequence[SyntheticImage], progress: "PushProgress"
+) -> "PushReport":
     from pullbench.registry.client import RegistryClient
     from pullbench.registry.push import push_workload
 
@@ -197,7 +199,7 @@ def _push(options: PushOptions, route: Route, images: Sequence[SyntheticImage], 
         progress.ended()
 
 
-def _how_to_go_on(options: PushOptions, images: int, progress: PushProgress) -> str:
+def _how_to_go_on(options: PushOptions, images: int, progress: "PushProgress") -> str:
     again = "the printed --seed in place of --fresh" if options.fresh else "the same command"
     return f"{progress.pushed} of {images} images were pushed and stay, {again} goes on from there"
 

@@ -78,9 +78,19 @@ def init(
     out: Annotated[Path, typer.Option(help="The spec file to write.")] = Path("pullbench.yaml"),
     registry: Annotated[str | None, typer.Option(metavar="URL", help="The registry to measure.")] = None,
     image: Annotated[list[str] | None, typer.Option(metavar="REF", help="An image there; may be given again.")] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a project there instead: deployments, flows, notebooks, ready specs."),
+    ] = None,
 ) -> int:
     """Write a first spec: the images found, the registries that they come from."""
+    from pullbench.app.project import write_project
     from pullbench.model.spec import read_spec
+
+    if project is not None:
+        print_line(f"{project}: wrote {', '.join(write_project(project))}")
+        print_line(f"next: cd {shlex.quote(str(project))} && pullbench serve")
+        return 0
 
     sources = source or []
     if source and image:

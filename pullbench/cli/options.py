@@ -45,3 +45,11 @@ def read_age(text: str) -> timedelta:
     if found is None:
         raise UsageError(f"--older-than: '{text}' is no age: a whole number with m, h, d or w, such as 7d")
     return timedelta(**{_AGE_UNITS[found[2]]: int(found[1])})
+
+
+Prefect = Annotated[
+    bool,
+    typer.Option(
+        "--prefect", help="Run through the Prefect flow, shown in the UI. Default: only where PREFECT_API_URL is set."
+    ),
+]

@@ -8,6 +8,7 @@ from pullbench.cli.options import (
     Json,
     LogJson,
     NoReport,
+    Prefect,
     Reports,
     Results,
     Resume,
@@ -31,20 +32,22 @@ def run(
     skip_preflight: SkipPreflight = False,
     no_report: NoReport = False,
     log_json: LogJson = None,
+    prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
     """Measure: facts, plan, preflight, trials, Parquet, report."""
-    from pullbench.cli.commands.measure import run_spec
+    from pullbench.app.run import RunRequest
+    from pullbench.cli.measuring import measure_spec
 
-    return run_spec(
-        spec,
-        sets=sets or [],
+    request = RunRequest(
+        spec=spec,
+        sets=tuple(sets or ()),
+        vantage=vantage,
         results=results,
         reports=reports,
         resume=resume,
-        vantage=vantage,
         skip_preflight=skip_preflight,
         report=not no_report,
         log_json=log_json,
-        as_json=as_json,
     )
+    return measure_spec(request, as_json=as_json, prefect=prefect)

@@ -7,12 +7,15 @@ import typer
 
 app = typer.Typer(add_completion=False)
 
-_CHECKOUT_HELP = "A checkout of pullbench. Default: the current folder if it is one, else the one that is installed."
+_PROJECT_HELP = (
+    "A checkout of pullbench, or what `pullbench init --project` wrote. Default: the current folder if it is one, else what "
+    "is installed, with results and reports in the current folder."
+)
 
 
 @app.command()
 def serve(
-    checkout: Annotated[Path | None, typer.Option(metavar="DIR", help=_CHECKOUT_HELP)] = None,
+    project: Annotated[Path | None, typer.Option("--project", "--checkout", metavar="DIR", help=_PROJECT_HELP)] = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Where to listen. Prefect asks for no login: keep it to loopback.")
     ] = "127.0.0.1",
@@ -36,13 +39,16 @@ def serve(
     ] = None,
 ) -> int:
     """Serve Prefect's UI, the deployments of prefect.yaml, a worker and the reports, until Ctrl-C."""
-    from pullbench.cli.commands.serve import serve as serve_until_interrupted
+    from pullbench.cli.terminal.safe_text import print_line
+    from pullbench.serving.serve import serve as serve_until_interrupted
 
-    return serve_until_interrupted(
-        checkout=checkout,
+    serve_until_interrupted(
+        project=project,
         host=host,
         port=port,
         reports_port=reports_port,
         database=database,
         pools=pool or ["local"],
+        note=print_line,
     )
+    return 0

@@ -9,6 +9,7 @@ from pullbench.cli.options import (
     Json,
     LogJson,
     NoReport,
+    Prefect,
     Reports,
     Results,
     Resume,
@@ -43,24 +44,26 @@ def stress(
     skip_preflight: SkipPreflight = False,
     no_report: NoReport = False,
     log_json: LogJson = None,
+    prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
     """Raise the load until an objective is missed: how much holds, where it breaks, how it recovers."""
-    from pullbench.cli.commands.measure import run_spec
+    from pullbench.app.run import RunRequest
+    from pullbench.cli.measuring import measure_spec
 
-    return run_spec(
-        spec,
-        sets=[*(sets or []), *assignments(ramp, steps, hold)],
+    request = RunRequest(
+        spec=spec,
+        sets=(*(sets or ()), *assignments(ramp, steps, hold)),
+        vantage=vantage,
         results=results,
         reports=reports,
         resume=resume,
-        vantage=vantage,
         skip_preflight=skip_preflight,
         report=not no_report,
         log_json=log_json,
-        as_json=as_json,
         kind="stress",
     )
+    return measure_spec(request, as_json=as_json, prefect=prefect)
 
 
 def assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[str]:

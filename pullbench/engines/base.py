@@ -1,4 +1,4 @@
-"""What an engine is: the client that pulls.
+"""What an engine is: the client that pulls, and the clock and the cores that it has.
 
 A trial calls `open_trial` (untimed: resets, sessions, folders), then `pull` from up to `concurrency` threads at once
 (timed, by the trial), then `close_trial` (untimed). `pull` never raises for what a registry or a client does: a failed

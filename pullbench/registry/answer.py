@@ -125,6 +125,12 @@ class Answer:
             return Responder.PROXY
         return self.asked if self.at_home else Responder.REDIRECT
 
+    def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
+        """An error about this answer that its status does not tell, such as content that is not what was promised."""
+        by = self.answered_by
+        host = None if by is Responder.PROXY else host_of(self.url)
+        return RegistryError(code, self.where, detail, status=self.status, answered_by=by, host=host)
+
     def fault(self) -> AnswerError:
         """The error that this answer is, without what it echoes of our secrets; only for a status of 300 or more."""
         headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}

@@ -169,7 +169,7 @@ class RegistryClient:
         try:
             document = parse_manifest(answer.body, answer.headers.get("content-type", ""))
         except ManifestError as error:
-            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, clean(error), status=answer.status) from None
+            raise answer.error_of(ErrorCode.NOT_A_REGISTRY, clean(error)) from None
         digest = reference.digest or stated or _digest("sha256", answer.body)
         return FetchedManifest(digest=digest, content=answer.body, document=document)
 
@@ -263,7 +263,10 @@ class RegistryClient:
         )
         if answer.status >= 300:
             raise self._authorizer.fault(answer)
-        return read_token(answer.body, where=answer.where)
+        try:
+            return read_token(answer.body)
+        except RegistryError as error:
+            raise answer.error_of(error.code, error.detail) from None
 
     def granted(self, repository: str) -> tuple[str, ...] | None:
         """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
@@ -295,7 +298,7 @@ def _stated_digest(answer: Answer) -> str | None:
     stated = answer.headers.get("docker-content-digest", "").strip()
     if stated and not is_digest(stated):
         detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
     return stated or None
 
 
@@ -303,7 +306,7 @@ def _verify(answer: Answer, expected: str) -> None:
     found = _digest(expected.partition(":")[0], answer.body)
     if found != expected:
         detail = f"{len(answer.body)} bytes hash to {found}, not to {expected}"
-        raise RegistryError(ErrorCode.DIGEST_MISMATCH, answer.where, detail, status=answer.status)
+        raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 
 def _digest(algorithm: str, content: bytes) -> str:

@@ -87,14 +87,7 @@ class Exchanger:
                 if not redirects.follow(answer.status, answer.headers.get("location")):
                     return answer
             except RedirectRefusedError as refused:
-                raise RegistryError(
-                    refused.code,
-                    answer.where,
-                    str(refused),
-                    status=answer.status,
-                    answered_by=answer.answered_by,
-                    host=host_of(answer.url),
-                ) from refused
+                raise answer.error_of(refused.code, str(refused)) from refused
 
     def _once(self, request: httpx.Request, limit_bytes: int) -> Answer:
         where = f"{request.method} {redact_url(str(request.url))}"

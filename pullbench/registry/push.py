@@ -192,7 +192,7 @@ def put_manifest(client: RegistryClient, reference: Reference, document: Documen
     stated = answer.headers.get("docker-content-digest", document.descriptor.digest).strip()
     if stated != document.descriptor.digest:
         detail = f"the registry stored {stated[:80]}, not {document.descriptor.digest}"
-        raise RegistryError(ErrorCode.DIGEST_MISMATCH, answer.where, detail, status=answer.status)
+        raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 
 def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str | None) -> Answer | None:
@@ -209,12 +209,7 @@ def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str
             return None if answer.status == 201 else answer
     answer = _post(client, repository, path)
     if answer.status != 202:
-        raise RegistryError(
-            ErrorCode.NOT_A_REGISTRY,
-            answer.where,
-            f"{answer.status}, where an upload opens with 202",
-            status=answer.status,
-        )
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"{answer.status}, where an upload opens with 202")
     return answer
 
 
@@ -223,13 +218,13 @@ def _upload_url(begun: Answer) -> str:
         return destination(begun.url, begun.headers["location"])
     except RedirectRefusedError as refused:
         text = f"{begun.status} sends the upload {refused}"
-        raise RegistryError(refused.code, begun.where, text, status=begun.status) from refused
+        raise begun.error_of(refused.code, text) from refused
 
 
 def _post(client: RegistryClient, repository: str, path: str) -> Answer:
     answer = client.ask("POST", path, repository=repository, limit_bytes=MAX_ERROR_BYTES)
     if answer.status == 202 and "location" not in answer.headers:
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, "202 without a Location", status=answer.status)
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, "202 without a Location")
     return answer
 
 

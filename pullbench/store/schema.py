@@ -143,7 +143,6 @@ SCHEMAS: dict[TableName, pa.Schema] = {
 _MAPPINGS = ("labels", "parameters")
 _OF_FINDING = ("evidence", "code", "parameters")
 """Columns of `checks` that may be null, or that an older file lacks."""
-_COORDINATE_NAMES = frozenset(field.name for field in _COORDINATES)
 
 
 def coordinates(run_id: str, vantage: str, trial: Trial) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.bench.proxy_reset import reset_proxy
+from pullbench.bench.proxy_cache import reset_proxy
 from pullbench.engines.base import SystemClock
 from pullbench.errors import IncompleteError
 from pullbench.model.spec import ColdCache

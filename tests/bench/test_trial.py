@@ -76,6 +76,7 @@ class Breaking(FakeEngine):
         raise OSError("read tcp: connection reset by peer")
 
 
+@pytest.mark.promise("whatever the fault", "Every pull has a row with a code of the closed list")
 def test_the_catch_of_pull_once_makes_a_row_with_a_code_of_whatever_an_engine_raises() -> None:
     clock = ScriptedClock()
     engine = engine_for([], clock)

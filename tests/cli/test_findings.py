@@ -121,6 +121,7 @@ def test_a_narrow_terminal_folds_texts_under_their_beginning_and_loses_none(widt
     assert told[first + 1].startswith(" " * 8), "under the text, not under the status"
 
 
+@pytest.mark.promise("foreign text", "A finding makes no markup in preflight's table")
 def test_plain_lets_no_finding_be_markup_or_steer_a_terminal() -> None:
     told = shown(findings_view([finding("api", "[red]x", Status.FAIL, observed="[bold]\x1b[2J\u202e", remedy="\x07")]))
     assert "[red]x" in told and "[bold]" in told

@@ -253,6 +253,9 @@ def test_a_ca_file_that_is_not_there_is_told(results: str, tmp_path: Path) -> No
         metrics.push("http://gateway", results=results, ca_file=tmp_path / "no.pem")
 
 
+@pytest.mark.promise(
+    "plain http", "A Pushgateway on another machine gets a login over plain HTTP only with `--plain-http-credentials`"
+)
 def test_the_gateway_guard_keeps_a_login_off_plain_http_to_another_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

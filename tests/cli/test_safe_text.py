@@ -24,6 +24,7 @@ hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 
 
 @hostile
+@pytest.mark.promise("foreign text", "Characters that steer a terminal do not reach it")
 def test_printable_keeps_what_steers_a_terminal_out_of_a_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert printable(text).isprintable()
     print_line(text)
@@ -33,6 +34,7 @@ def test_printable_keeps_what_steers_a_terminal_out_of_a_line(text: str, capsys:
 
 
 @hostile
+@pytest.mark.promise("foreign text", "Foreign text makes no Rich markup")
 def test_plain_shows_rich_no_markup_and_no_escape_sequence(text: str) -> None:
     console = Console(force_terminal=True, width=1000, color_system=None)
     with console.capture() as captured:
@@ -55,6 +57,7 @@ def calls(name: str) -> list[tuple[str, ast.Call]]:
     return found
 
 
+@pytest.mark.promise("foreign text", "No command prints text that was not cleaned")
 def test_no_command_prints_past_the_guard() -> None:
     """`print` is for JSON, whose escapes are ASCII; all else goes through safe_text.py, or is a renderable of our own."""
     wrong = []

@@ -293,6 +293,7 @@ def test_memory_does_not_grow_with_the_size_of_a_layer() -> None:
     assert grown_kib < 16 * 1024
 
 
+@pytest.mark.promise("names", "Files that `wire` writes have numbers for names")
 def test_numbers_name_the_files_of_the_disk_sink_and_nothing_of_a_registry_does() -> None:
     with bench(engine={"sink": "disk"}) as b:
         assert b.pull().ok and b.engine._trial

@@ -299,6 +299,7 @@ def test_plain_sockets_see_what_a_line_gives(registry: Registry, images: tuple[L
     assert summarize([], [], []) == ReferenceMeasurement()
 
 
+@pytest.mark.promise("listening", "The lab listens on loopback only")
 def test_listen_is_on_loopback_and_nothing_else_of_the_lab_opens_a_socket_for_others() -> None:
     with listen() as listener:
         assert ipaddress.ip_address(listener.getsockname()[0]).is_loopback
@@ -308,6 +309,7 @@ def test_listen_is_on_loopback_and_nothing_else_of_the_lab_opens_a_socket_for_ot
 
 
 @pytest.mark.parametrize("evil", ["sha256:..", "sha256:..%2f..%2fetc%2fpasswd", "%2e%2e", f"sha256:{'0' * 63}."])
+@pytest.mark.promise("names", "The lab serves no path in place of a digest")
 def test_is_digest_lets_the_lab_be_asked_for_no_path(registry: Registry, evil: str) -> None:
     answer = ask(registry.url, f"/v2/lab/app-1/blobs/{evil}")
     assert (answer.status, code(answer.body)) == (400, "DIGEST_INVALID")

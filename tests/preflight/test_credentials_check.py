@@ -27,6 +27,7 @@ def judged(evidence: CredentialLookup, source: str = "docker") -> Finding:
     return findings[0]
 
 
+@pytest.mark.promise("plain http", "Preflight fails on such credentials before anything is sent")
 def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_sent() -> None:
     registry, route = FakeRegistry(), Route(registry="eu", url="http://10.0.0.7:5000", credentials="env:CI")
     target = Target(route=route)

@@ -157,12 +157,16 @@ def test_one_block_against_one_is_too_few_samples(before: int, after: int) -> No
     for found in (two_runs(blocks(*[1.0] * before), blocks(*[9.0] * after)), one(blocks(1.0), blocks(9.0))):
         assert found.verdict is ComparisonVerdict.TOO_FEW_SAMPLES
         assert (found.low, found.high, found.p) == (None, None, None)
+    runs = two_runs(blocks(*[1.0] * before), blocks(*[9.0] * after))
+    assert (runs.blocks, runs.ratio) == (min(before, after), pytest.approx(9.0) if before and after else None)
 
 
 def test_runs_without_spread_are_judged_by_how_few_ways_part_them_so() -> None:
     assert two_runs(blocks(*[1.0] * 3), blocks(*[2.0] * 3)).verdict is ComparisonVerdict.INCONCLUSIVE
     four = two_runs(blocks(*[1.0] * 4), blocks(*[2.0] * 4))
-    assert (four.p, four.verdict) == (pytest.approx(2 / 70), ComparisonVerdict.SLOWER)
+    assert (four.p, four.verdict, four.blocks) == (pytest.approx(2 / 70), ComparisonVerdict.SLOWER, 4)
+    same = two_runs(blocks(*[0.3] * 6), blocks(*[0.3] * 6))
+    assert (same.p, same.verdict) == (1.0, ComparisonVerdict.NO_DIFFERENCE)
 
 
 CELL = st.dictionaries(st.integers(0, 9), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5), max_size=8)

@@ -59,6 +59,7 @@ def test_an_absent_run_is_named_with_what_there_is(store: ResultStore) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "..", ".", "a/b", "../x", "a\\b", "-x", "a b", "x" * 64, "a\n", "é", "a.b", "*"])
+@pytest.mark.promise("names", "A run_id that a user gives becomes no other path")
 def test_check_run_id_lets_no_run_id_become_another_path(disk: ResultStore, bad: str) -> None:
     calls = (
         lambda: disk.run(bad),
@@ -142,6 +143,7 @@ def test_trials_come_in_order_also_past_five_digits(store: ResultStore) -> None:
     assert store.table("trials", RUN_ID).column("trial").to_pylist() == [3, 99_999, 100_000]
 
 
+@pytest.mark.promise("accidents", "Two processes resume one run: the second ends with exit 3")
 def test_write_trial_refuses_a_trial_that_another_process_has_stored(store: ResultStore) -> None:
     write(store, 1)
     before = store.table("pulls", RUN_ID)
@@ -280,6 +282,7 @@ def test_a_choice_by_a_column_that_an_older_file_lacks_finds_nothing_there(store
 
 
 @pytest.mark.parametrize("run_id", ["../../x", "/etc", "another-run", ""])
+@pytest.mark.promise("names", "A run_id in stored results becomes no other path")
 def test_the_look_at_its_folder_lets_no_stored_run_id_become_another_path(disk: ResultStore, run_id: str) -> None:
     disk.write_run(sample.run())
     forged = schema.run_to_table(sample.run(run_id=run_id))

@@ -107,11 +107,12 @@ class Trail:
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
         """An error of this request that is not what an answer says."""
-        by = Responder.PROXY if code is ErrorCode.PROXY else None
+        if self.last.status is not None and code is not ErrorCode.PROXY:
+            return self.answer().error_of(code, detail)
         where = f"{self.method} {redact_url(self.url)}"
-        return RegistryError(
-            code, where, detail, status=self.last.status, answered_by=by, host=None if by else host_of(self.url)
-        )
+        if code is ErrorCode.PROXY:
+            return RegistryError(code, where, detail, status=self.last.status, answered_by=Responder.PROXY)
+        return RegistryError(code, where, detail, host=host_of(self.url))
 
 
 def transfer_row(

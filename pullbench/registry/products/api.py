@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
 from pullbench.registry.answer import Answer
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials, basic_header
@@ -71,7 +71,7 @@ class ProductApi:
             return Told(status=answer.status, document=json.loads(answer.body))
         except (ValueError, RecursionError):
             detail = "the answer is no JSON"
-            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status) from None
+            raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail) from None
 
     def close(self) -> None:
         self._exchanger.close()

@@ -4,7 +4,7 @@ import json
 import re
 from urllib.parse import urlsplit
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
 from pullbench.registry.answer import Answer
 from pullbench.registry.exchange import Exchanger
@@ -45,5 +45,5 @@ def _read(answer: Answer) -> int:
         found = []
     if not found and "registry_http_" not in text:
         detail = "tells no bytes of blobs served (registry_http_response_size_bytes_sum): is it the metrics page?"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
     return int(sum(found))  # a registry that has served no blob yet has no such line

@@ -4,8 +4,7 @@ from functools import cached_property
 
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, calibration, calibration_headline, machine, plain_row_of
-from pullbench.report.core import numbers, tables
-from pullbench.report.core import sections as shared
+from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
@@ -129,12 +128,12 @@ class CalibrationPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return shared.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return shared.preflight(self.stored.checks)
+        return sections.preflight(self.stored.checks)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
-        return shared.environment(self.stored)
+        return sections.environment(self.stored)

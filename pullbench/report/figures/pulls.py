@@ -20,7 +20,7 @@ _NAMED = 4
 
 
 def ecdf(shown: Sequence[Spread], left_out: Sequence[str] = ()) -> Html:
-    """A curve a setting, of the pulls that succeeded; nothing without one. The arguments are those of `spread.spreads`."""
+    """A curve a setting, of the pulls that succeeded; nothing without one. The arguments are those of `spreads`."""
     if not shown:
         return Html()
     widest = max(shown, key=lambda each: each.times_s[-1] / each.times_s[0])

@@ -1,14 +1,13 @@
 """The page of a fleet benchmark, section by section. It formats what `times` says, and computes no number."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report.core import numbers, tables
-from pullbench.report.core import sections as shared
+from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, records
@@ -105,23 +104,7 @@ class FleetPage:
             Column(title="Pulls", number=True),
             Column(title="Notes"),
         ]
-        rows = [
-            Row(
-                contents=[
-                    *(row[name] for name in factors),
-                    row["nodes"],
-                    *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
-                    numbers.seconds_range(row["last_low_s"], row["last_high_s"]),
-                    numbers.size(row["delivered_bytes"]),
-                    numbers.size(row["origin_bytes"]),
-                    numbers.percent(row["origin_share"]),
-                    f"{row['succeeded']}/{row['pulls']}",
-                    join(_notes(row), " "),
-                ],
-                kind="failed" if row["succeeded"] < row["pulls"] else None,
-            )
-            for row in records(found)
-        ]
+        rows = [_cell_row(row, factors) for row in records(found)]
         same = [
             f"{name.replace('_', ' ')} {found[name].iloc[0]}"
             for name in FACTORS
@@ -167,15 +150,15 @@ class FleetPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return shared.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return shared.preflight(self.stored.checks)
+        return sections.preflight(self.stored.checks)
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return shared.planned_out(self.stored)
+        return sections.planned_out(self.stored)
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
@@ -183,6 +166,21 @@ def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
         return "Nothing was measured"
     said = f"{numbers.count(failed, 'pull')} failed" if failed else "Every node got the image, every time"
     return said if whole else f"{said} (run incomplete)"
+
+
+def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
+    contents = [
+        *(row[name] for name in factors),
+        row["nodes"],
+        *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
+        numbers.seconds_range(row["last_low_s"], row["last_high_s"]),
+        numbers.size(row["delivered_bytes"]),
+        numbers.size(row["origin_bytes"]),
+        numbers.percent(row["origin_share"]),
+        f"{row['succeeded']}/{row['pulls']}",
+        join(_notes(row), " "),
+    ]
+    return Row(contents=contents, kind="failed" if row["succeeded"] < row["pulls"] else None)
 
 
 def _notes(row: Mapping[str, Any]) -> list[Html]:
