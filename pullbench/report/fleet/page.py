@@ -150,7 +150,7 @@ class FleetPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored))
 
     def preflight(self) -> Html:
         """What was checked before any load."""

@@ -175,7 +175,7 @@ class RunPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored))
 
     def stability(self) -> Html:
         """What makes the numbers less sure than they look, and what to do about it."""
