@@ -26,10 +26,10 @@ from pullbench.report.render.html import (
     marked,
     paragraph,
     shortened,
+    style,
     table,
     tag,
 )
-from pullbench.report.render.page import style
 from pullbench.report.run.advice import Advice, advice
 from pullbench.report.run.break_even import break_evens, payback
 from pullbench.report.run.claims import claimed, claims
