@@ -9,8 +9,8 @@ import pytest
 
 from pullbench.errors import IncompleteError
 from pullbench.report.render import renderer as renderer_module
+from pullbench.report.render.notebook import _time_limit
 from pullbench.report.render.renderer import Renderer
-from pullbench.report.render.worker import _time_limit
 
 pytestmark = pytest.mark.integration
 

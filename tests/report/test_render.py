@@ -10,6 +10,7 @@ import pytest
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.core.stored import RESULTS_URL_VARIABLE, open_results
 from pullbench.report.render import render
+from pullbench.report.render.notebook import heading, page_of
 from pullbench.report.render.render import (
     RUN_NOTEBOOK,
     check_out_dir,
@@ -18,7 +19,6 @@ from pullbench.report.render.render import (
     render_run_report,
 )
 from pullbench.report.render.renderer import Renderer, environment
-from pullbench.report.render.worker import heading, page_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
