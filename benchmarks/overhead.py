@@ -16,7 +16,7 @@ from pullbench.bench.specfile import as_yaml
 from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 
 GOAL = Goal(bound=10)
 """Per cent."""
@@ -33,7 +33,7 @@ class Stopwatches(Silent):
         if "report" in text:
             self._at["report"] = time.perf_counter()
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         del run, plan, done
         self._at["planned"] = time.perf_counter()
 

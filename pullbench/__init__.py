@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pullbench.app.api import (
         BenchmarkTrend,
-        Comparison,
         Run,
+        RunComparison,
         compare,
         load_spec,
         open_regional,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BenchmarkTrend",
-    "Comparison",
     "ErrorCode",
     "Finding",
     "IncompleteError",
@@ -52,6 +51,7 @@ __all__ = [
     "PullbenchError",
     "RegistryError",
     "Run",
+    "RunComparison",
     "Spec",
     "Status",
     "UsageError",

@@ -17,8 +17,7 @@ from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.bench.workbench import Workbench
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run as RunRecord
-from pullbench.model.record import TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.spec import Spec
 from pullbench.report.calibration.page import CalibrationPage
 from pullbench.report.compare.page import ComparisonPage
@@ -133,7 +132,7 @@ def open_runs(
 
 def compare(
     baseline: "Run | str", candidate: "Run | str" = "latest", *, results: str | Path = "results"
-) -> "Comparison":
+) -> "RunComparison":
     """Two stored runs compared, configuration by configuration: did it get worse?
 
     Each is a Run or what `open_run` takes; `baseline` may also be `baseline`, as `pullbench baseline set` named it. Raises
@@ -149,7 +148,7 @@ def compare(
         before = baseline
     else:
         before = Run(after._store, choose_baseline(after._store, baseline, after.record), results=after._results)
-    return Comparison(before, after)
+    return RunComparison(before, after)
 
 
 def trend(
@@ -261,7 +260,7 @@ class Run:
         return read_run(self._store, self.run_id)
 
 
-class Comparison:
+class RunComparison:
     """Two runs compared."""
 
     def __init__(self, baseline: Run, candidate: Run) -> None:

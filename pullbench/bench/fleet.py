@@ -15,7 +15,7 @@ from typing import Protocol
 from pullbench import __version__
 from pullbench.bench.load import Loop
 from pullbench.bench.sampler import cpu_s_of_process
-from pullbench.bench.trial import Pulled, verified, pull_once
+from pullbench.bench.trial import Pulled, pull_once, verified
 from pullbench.engines.base import Clock, Engine, PullRequest, SystemClock, TrialSetup, usable_cores
 from pullbench.engines.catalog import make_engine
 from pullbench.model.capability import CacheState

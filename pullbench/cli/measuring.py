@@ -18,7 +18,7 @@ from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.model.plan import Plan
-from pullbench.model.record import Run, RunKind
+from pullbench.model.record import RunKind, RunRecord
 from pullbench.report.run.documents import run_document
 from pullbench.serving.secrets import prefect_secret
 from pullbench.store.dataset import ResultStore
@@ -151,7 +151,7 @@ class _Verdict(Silent):
         self.shown = False
         self._as_json = as_json
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:  # noqa: ARG002
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:  # noqa: ARG002
         self.run_id = run.run_id
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:

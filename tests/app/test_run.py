@@ -20,7 +20,7 @@ from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageE
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial, plan
-from pullbench.model.record import Run, RunKind, TrialResult
+from pullbench.model.record import RunKind, RunRecord, TrialResult
 from pullbench.model.spec import Budget
 from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
@@ -91,7 +91,7 @@ def without_image(facts: Facts, name: str) -> Facts:
     return dataclasses.replace(facts, images=images)
 
 
-def stored_run(folder: Path) -> Run:
+def stored_run(folder: Path) -> RunRecord:
     return ResultStore(str(folder / "results")).runs()[0]
 
 
