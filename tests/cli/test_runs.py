@@ -29,7 +29,14 @@ def store(tmp_path: Path) -> ResultStore:
 
 
 def pruned(store: ResultStore, **options: object) -> int:
-    defaults: dict[str, object] = {"reports": None, "keep": None, "older_than": None, "names": [], "apply": False, "as_json": False}
+    defaults: dict[str, object] = {
+        "reports": None,
+        "keep": None,
+        "older_than": None,
+        "names": [],
+        "apply": False,
+        "as_json": False,
+    }
     return prune_runs(results=store.url, now=NOW, **{**defaults, **options})  # type: ignore[arg-type]
 
 
