@@ -20,6 +20,7 @@ from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.text import count, format_bytes
 
 if TYPE_CHECKING:
+    from pullbench.model.record import RunRecord
     from pullbench.store.dataset import ResultStore
     from pullbench.store.retention import RetentionDecision
 

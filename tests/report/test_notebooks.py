@@ -22,6 +22,7 @@ from pullbench.report.render.render import (
     STRESS_NOTEBOOK,
     TREND_NOTEBOOK,
 )
+from pullbench.report.run.page import RunPage
 from pullbench.report.stress.page import StressPage
 from pullbench.report.trend.page import TrendPage
 from tests.report import synthetic
@@ -88,6 +89,7 @@ def test_a_notebook_says_before_each_section_what_it_shows_and_keeps_no_output(n
 @pytest.mark.parametrize(
     ("notebook", "page"),
     [
+        (RUN_NOTEBOOK, RunPage),
         (STRESS_NOTEBOOK, StressPage),
         (FLEET_NOTEBOOK, FleetPage),
         (CALIBRATION_NOTEBOOK, CalibrationPage),

@@ -8,7 +8,7 @@ import pytest
 
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run import sections, verdicts
+from pullbench.report.run import page, verdicts
 from pullbench.report.run.contrasts import contrasts
 from pullbench.report.run.objectives import evidence_text, objectives, whole_run
 from pullbench.report.run.verdicts import Headline, contenders
@@ -293,7 +293,7 @@ def test_engines_that_unpack_contend_with_each_other_and_with_no_other(make) -> 
     assert set(contenders(stored, cells)["engine"]) == {"docker", "podman"}
     said = headline(stored).sentence
     assert said.startswith("Fastest by time per image of the 4 settings with docker or podman is ")
-    assert "least time per image of docker and podman" in sections.cells(stored, cells)
+    assert "least time per image of docker and podman" in page.settings_table(stored, cells)
 
 
 def sentences(stored: StoredRun) -> list[str]:

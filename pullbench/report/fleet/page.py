@@ -65,7 +65,7 @@ class FleetPage:
             tag(
                 "div",
                 tag("p", tag("strong", _title(cells, failed, whole=whole))),
-                tag("p", summary(cells)),
+                *(tag("p", f"{clause}.") for clause in summary(cells)),
                 tag("p", f"{verdict.title}.") if verdict is not None else "",
                 class_=f"verdict {kind}",
             ),

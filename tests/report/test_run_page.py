@@ -6,14 +6,14 @@ import re
 from pullbench.report.core import sections as shared
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
-from pullbench.report.run import sections
+from pullbench.report.run import page
 from pullbench.report.run.objectives import objectives
 from pullbench.report.run.verdicts import headline
 from tests.report.synthetic import Recipe
 
 
 def cells_section(stored: StoredRun) -> str:
-    return sections.cells(stored, tables.cells(stored.pulls, stored.trials))
+    return page.settings_table(stored, tables.cells(stored.pulls, stored.trials))
 
 
 def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: StoredRun) -> None:
@@ -42,7 +42,7 @@ def test_a_remedy_with_a_semicolon_stays_whole_in_the_head_of_the_page(make) -> 
     said = headline(stored, cells, objectives(stored, cells))
     assert len(said.clauses) == 2 and "; " in said.clauses[1], "the remedy of dns names two things to try"
     shown = re.findall(
-        r"<p>(.*?)</p>", sections.header(stored, cells, objectives(stored, cells)).partition("verdict")[2]
+        r"<p>(.*?)</p>", page.header_of(stored, cells, objectives(stored, cells)).partition("verdict")[2]
     )
     assert len(shown) == 3, "the title and two clauses"
     assert shown[2].startswith("The most frequent error is dns") and "; " in shown[2]
@@ -51,7 +51,7 @@ def test_a_remedy_with_a_semicolon_stays_whole_in_the_head_of_the_page(make) -> 
 def test_a_run_that_is_ready_in_part_is_not_shown_as_good(full: StoredRun) -> None:
     stored = dataclasses.replace(full, spec={**full.spec, "slo": {"mean_pull_s": 1.9}})
     cells = tables.cells(stored.pulls, stored.trials)
-    made = sections.header(stored, cells, objectives(stored, cells))
+    made = page.header_of(stored, cells, objectives(stored, cells))
     assert 'class="verdict warn"' in made and "Not ready everywhere: " in made
 
 
@@ -78,7 +78,7 @@ def test_a_mirror_that_was_not_as_labelled_or_not_shown_is_noted(full: StoredRun
 
 def test_the_verdict_is_told_clause_by_clause(full: StoredRun) -> None:
     cells = tables.cells(full.pulls, full.trials)
-    made = sections.header(full, cells, objectives(full, cells))
+    made = page.header_of(full, cells, objectives(full, cells))
     (verdict,) = re.findall(r'<div class="verdict [a-z]+">(.*?)</div>', made)
     title, *clauses = re.findall("<p>(.*?)</p>", verdict)
     assert title.startswith("<strong>") and len(clauses) >= 2
@@ -89,5 +89,5 @@ def test_a_name_of_ten_thousand_characters_is_cut_in_the_head(full: StoredRun) -
     long = dataclasses.replace(full.run, name="n" * 10_000, vantage="v" * 10_000, labels={"l" * 5_000: "x" * 5_000})
     stored = dataclasses.replace(full, run=long)
     cells = tables.cells(full.pulls, full.trials)
-    made = sections.header(stored, cells, objectives(full, cells))
+    made = page.header_of(stored, cells, objectives(full, cells))
     assert max(map(len, re.findall(">([^<]*)<", made))) < 1_000

@@ -1,15 +1,23 @@
-"""The report's sections as HTML: what was found. Each takes tables and formats them; none reckons a number."""
+"""The page of a benchmark run, section by section. It formats what tables and verdicts say, and computes no number."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
+from pullbench.report.core import sections as shared
 from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
-from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
+from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill, scorecard
 from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.figures.forest import contrast, overview
+from pullbench.report.figures.grids import heat, panel
+from pullbench.report.figures.load import break_even, concurrency
+from pullbench.report.figures.over_time import timeline
+from pullbench.report.figures.pulls import ecdf
+from pullbench.report.figures.pulls import waterfalls as draw_waterfalls
 from pullbench.report.render.html import (
     Column,
     Html,
@@ -22,7 +30,15 @@ from pullbench.report.render.html import (
     table,
     tag,
 )
-from pullbench.report.run.advice import Advice
+from pullbench.report.render.page import style
+from pullbench.report.run.advice import Advice, advice
+from pullbench.report.run.break_even import break_evens, payback
+from pullbench.report.run.claims import claimed, claims
+from pullbench.report.run.concurrency import Curve, curves, recommendations
+from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.objectives import objectives
+from pullbench.report.run.pulls import spreads, waterfalls
+from pullbench.report.run.stability import stability_section, warnings
 from pullbench.report.run.verdicts import contenders, contrast_sentence, headline
 
 _NOTES = (
@@ -70,7 +86,140 @@ _NOTES = (
 )
 
 
-def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
+class RunPage:
+    """The report of one run; `cells`, `differences`, `warnings` and `paid` are frames to go on with, `curves` a list."""
+
+    def __init__(self, stored: StoredRun) -> None:
+        self.stored = stored
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A row a configuration."""
+        return tables.cells(self.stored.pulls, self.stored.trials)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Each objective over the whole run and for each configuration."""
+        return objectives(self.stored, self.cells)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """Each comparison of two values of one factor."""
+        return contrasts(self.stored)
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """What more concurrent pulls give, a curve for each of the other factors' combinations."""
+        return curves(self.stored)
+
+    @cached_property
+    def paid(self) -> pd.DataFrame:
+        """After how many pulls a cache has paid."""
+        return break_evens(self.stored)
+
+    @cached_property
+    def warnings(self) -> pd.DataFrame:
+        """What makes the numbers less sure than they look."""
+        return warnings(self.stored, self.cells)
+
+    def style(self) -> Html:
+        """The style sheet, for a notebook that is opened in Jupyter."""
+        return style()
+
+    def header(self) -> Html:
+        """Title, verdict, and what the run was."""
+        return header_of(self.stored, self.cells, self.scores)
+
+    def to_do(self) -> Html:
+        """What to fix, what to set and what to measure again, the most pressing first."""
+        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid))
+
+    def objectives(self) -> Html:
+        """A card an objective."""
+        return scorecard(self.scores)
+
+    def overview(self) -> Html:
+        """The median pull of each configuration, drawn."""
+        return overview(self.cells)
+
+    def settings(self) -> Html:
+        """Every configuration with its numbers."""
+        return settings_table(self.stored, self.cells)
+
+    def concurrency(self) -> Html:
+        """Pull time and images a second by concurrency, drawn."""
+        return concurrency(self.cells, self.curves)
+
+    def concurrency_choice(self) -> Html:
+        """How many concurrent pulls to choose, and what fewer would cost."""
+        return recommendations(self.curves)
+
+    def places(self) -> Html:
+        """The median pull by registry and way, drawn."""
+        return heat(places(self.cells))
+
+    def break_even(self) -> Html:
+        """When a cache has paid, drawn."""
+        return break_even(self.paid)
+
+    def payback(self) -> Html:
+        """The same in numbers."""
+        return payback(self.paid)
+
+    def contrasts(self) -> Html:
+        """The ratio of each comparison with its interval, drawn."""
+        return contrast(self.differences)
+
+    def comparisons(self) -> Html:
+        """Each comparison in a sentence."""
+        return comparisons_table(self.differences)
+
+    def errors(self) -> Html:
+        """Why pulls failed, by error code."""
+        return shared.errors(tables.errors(self.stored.pulls))
+
+    def stability(self) -> Html:
+        """What makes the numbers less sure than they look, and what to do about it."""
+        return stability_section(self.warnings)
+
+    def over_time(self) -> Html:
+        """The trials in the order in which they ran, drawn."""
+        return timeline(tables.trials_over_time(self.stored.pulls, self.stored.trials))
+
+    def spread(self) -> Html:
+        """Which share of the pulls took how long at most, drawn."""
+        return ecdf(*spreads(self.stored, self.cells))
+
+    def inside_a_pull(self) -> Html:
+        """Where the time of a median pull goes, drawn for each engine."""
+        return draw_waterfalls(waterfalls(self.stored, self.cells))
+
+    def rules_of_thumb(self) -> Html:
+        """What is often claimed about registries, compared with this run."""
+        return claimed(claims(self.differences, self.stored), self.stored)
+
+    def checks(self) -> Html:
+        """The checks of each target by status, drawn."""
+        return panel(self.stored.checks)
+
+    def preflight(self) -> Html:
+        """What was checked before any load."""
+        return shared.preflight(self.stored.checks)
+
+    def planned_out(self) -> Html:
+        """What was excluded, with its reason."""
+        return shared.planned_out(self.stored)
+
+    def environment(self) -> Html:
+        """What was asked for, and where it ran."""
+        return shared.environment(self.stored)
+
+    def method(self) -> Html:
+        """How the numbers came about, and what they do not tell."""
+        return method_notes(self.stored)
+
+
+def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
     """Title, verdict and what the run was."""
     run, said = stored.run, headline(stored, cells, scores)
     pulls = measured(stored.pulls[["warmup", "block", "bytes"]])
@@ -100,13 +249,13 @@ def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html
     )
 
 
-def todo(found: Sequence[Advice]) -> Html:
+def to_do_list(found: Sequence[Advice]) -> Html:
     """What to do, the most pressing first; nothing where there is nothing."""
     items = [tag("li", tag("strong", clipped(entry.what)), ": ", marked(entry.why)) for entry in found]
     return tag("ol", *items, class_="todo") if items else Html()
 
 
-def cells(stored: StoredRun, found: pd.DataFrame) -> Html:
+def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     """Every cell with its numbers: the best marked, those with failures red, what needs care said in a note."""
     if found.empty:
         return Html()
@@ -195,7 +344,7 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
     return notes
 
 
-def comparisons(found: pd.DataFrame) -> Html:
+def comparisons_table(found: pd.DataFrame) -> Html:
     """Each comparison as a sentence with its verdict and p."""
     if found.empty:
         return Html()
@@ -222,7 +371,7 @@ def comparisons(found: pd.DataFrame) -> Html:
     return table(columns, rows, caption=caption)
 
 
-def method(stored: StoredRun) -> Html:
+def method_notes(stored: StoredRun) -> Html:
     """How the numbers came about, in plain words, and what they do not tell."""
     blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "block")
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "block")

@@ -5,7 +5,7 @@ import json
 
 from pullbench.report.core import sections as shared
 from pullbench.report.core.stored import StoredRun
-from pullbench.report.run import sections as run_sections
+from pullbench.report.run import page
 
 
 def test_the_environment_is_told_with_units(full: StoredRun) -> None:
@@ -20,7 +20,7 @@ def test_a_run_without_an_environment_has_what_was_asked(full: StoredRun) -> Non
 
 
 def test_the_method_says_how_many_blocks_there_were(full: StoredRun) -> None:
-    assert "Each of 5 blocks runs every cell once" in run_sections.method(full)
+    assert "Each of 5 blocks runs every cell once" in page.method_notes(full)
 
 
 def test_an_interfaces_speed_has_a_unit_and_none_is_unknown(full: StoredRun) -> None:
@@ -44,4 +44,4 @@ def test_the_ceilings_of_several_sinks_have_units_and_that_of_one_stands_once(fu
 
 def test_no_warm_up_is_not_told_of(full: StoredRun) -> None:
     bare = dataclasses.replace(full, spec=dict(full.spec) | {"warmup": 0})
-    assert "warm-up, stored" in run_sections.method(full) and "warm-up, stored" not in run_sections.method(bare)
+    assert "warm-up, stored" in page.method_notes(full) and "warm-up, stored" not in page.method_notes(bare)
