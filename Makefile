@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test unit integration lint bench pictures lock audit guards
+.PHONY: install demo test unit integration lint bench pictures lock audit docs mutants
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -38,17 +38,23 @@ bench: install
 pictures: install
 	$(BIN)/python -m benchmarks.pictures
 
-# The lock holds names and versions only; made from pyproject.toml in a fresh environment.
+# The lock holds names and versions only, of every extra and of the build backend; made from pyproject.toml in a fresh environment.
 lock:
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install --quiet 'setuptools>=77' wheel '.[dev]'
-	build/lock/bin/pip freeze --all --exclude pullbench --exclude pip | sed 's/ @ .*//' > requirements.lock
+	build/lock/bin/pip install --quiet '.[dev]'
+	build/lock/bin/pip freeze --exclude pullbench | sed 's/ @ .*//' > requirements.lock
 
 # Known vulnerabilities of what the lock pins (docs/security.md). It asks PyPI, so it is no part of `test`; what could not be
 # looked up is a failure too.
 audit: install
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement requirements.lock
 
-# Takes each guard out of a copy of the code, and shows that its test fails (docs/security.md, docs/robustness.md); some minutes.
-guards: install
-	$(BIN)/python -m tests.guards prove
+# The pages and schemas that are made from the code.
+docs: install
+	$(BIN)/python -m tools
+
+# Changes five modules bit by bit (pyproject.toml, [tool.mutmut]) and lists the changes that no test notices. It takes hours;
+# one module takes minutes: make mutants MODULE=pullbench.stats.compare
+mutants: install
+	-$(BIN)/mutmut run $(if $(MODULE),'$(MODULE).*')
+	$(BIN)/mutmut results

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.scorecard import Goal, Line
+from benchmarks.scorecard import Goal, ScoreLine
 from pullbench.app.progress import DirectSteps, Silent
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.bench.specfile import as_yaml
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import Run, TrialResult
@@ -53,16 +53,16 @@ class Stopwatches(Silent):
         return self._at["report"] - since
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """One run a round, one after the other."""
-    with World.start() as world, tempfile.TemporaryDirectory() as folder:
+    with EmbeddedLab.start() as lab, tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.yaml"
-        spec.write_text(as_yaml(world.spec(False)), encoding="utf-8")
+        spec.write_text(as_yaml(lab.spec(False)), encoding="utf-8")
         request = RunRequest(spec=spec, results=f"{folder}/results", reports=Path(folder))
         taken = [_one_round(request) for _ in range(rounds)]
     total_s, rest_s = (statistics.median(column) for column in zip(*taken, strict=True))
     return [
-        Line(
+        ScoreLine(
             what="the demo's run to its report: what is no trial, set-up or preflight",
             values=tuple(100 * rest / total for total, rest in taken),
             unit="%",

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import as_yaml, load_spec
 from pullbench.bench.workbench import Workbench
-from pullbench.lab.embedded import FAR, World
+from pullbench.lab.embedded import FAR, EmbeddedLab
 from pullbench.lab.link import LinkShape
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
 from pullbench.report.site.build import build_site
@@ -57,9 +57,9 @@ def history(store: ResultStore, folder: Path) -> list[str]:
     """Runs against the far registry, oldest first: half over the lab as it is, half over a slower line."""
     run_ids = []
     for half, far in enumerate((FAR, SLOWER)):
-        with World.start(links={"us": far}) as world:
+        with EmbeddedLab.start(links={"us": far}) as lab:
             spec = folder / f"{HISTORY}-{half}.yaml"
-            given = world.spec(quick=True) | {"name": HISTORY, "labels": {"lab": "quick"}, "repetitions": 5}
+            given = lab.spec(quick=True) | {"name": HISTORY, "labels": {"lab": "quick"}, "repetitions": 5}
             given["matrix"] |= {"registries": ["us"], "proxies": ["direct"], "concurrency": [1, 2, 4]}
             spec.write_text(as_yaml(given), encoding="utf-8")
             for _ in range(RUNS_OF_A_HALF):

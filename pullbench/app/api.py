@@ -11,8 +11,8 @@ import pandas as pd
 from pullbench.app.preflight import check_spec
 from pullbench.app.progress import DirectSteps, Outcome, Silent
 from pullbench.app.run import RunRequest, conduct, preparing
-from pullbench.bench.facts import offline_facts
 from pullbench.bench import specfile
+from pullbench.bench.facts import offline_facts
 from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.bench.workbench import Workbench
 from pullbench.model.finding import Finding
@@ -49,7 +49,7 @@ _PAGES: Mapping[str, Callable[[StoredRun], Any]] = {
 }
 
 
-def load_spec(source: SpecSource, *, set: Mapping[str, Any] | None = None) -> Spec:
+def load_spec(source: SpecSource, *, set: Mapping[str, Any] | None = None) -> Spec:  # noqa: A002  (the option's name)
     """Read and validate a spec; nothing is contacted.
 
     `set` changes values by key path, such as `{"matrix.concurrency": [1, 4]}`. Raises UsageError: one line that names the
@@ -130,14 +130,20 @@ def open_runs(
     ]
 
 
-def compare(baseline: "Run | str", candidate: "Run | str" = "latest", *, results: str | Path = "results") -> "Comparison":
+def compare(
+    baseline: "Run | str", candidate: "Run | str" = "latest", *, results: str | Path = "results"
+) -> "Comparison":
     """Two stored runs compared, configuration by configuration: did it get worse?
 
     Each is a Run or what `open_run` takes; `baseline` may also be `baseline`, as `pullbench baseline set` named it. Raises
     UsageError where one is not stored.
     """
     store = open_results(str(results))
-    after = candidate if isinstance(candidate, Run) else Run(store, choose_candidate(store, candidate), results=str(results))
+    after = (
+        candidate
+        if isinstance(candidate, Run)
+        else Run(store, choose_candidate(store, candidate), results=str(results))
+    )
     if isinstance(baseline, Run):
         before = baseline
     else:
@@ -345,7 +351,9 @@ class _Lines(Silent):
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._done += 1
         record = result.record
-        self._say(f"trial {self._done} of {self._total}: {trial.cell}: {record.succeeded} of {record.pulls} pulls succeeded")
+        self._say(
+            f"trial {self._done} of {self._total}: {trial.cell}: {record.succeeded} of {record.pulls} pulls succeeded"
+        )
 
     def concluded(self, outcome: Outcome, /) -> None:
         self._say(f"run {outcome.run_id}: {outcome.message}")

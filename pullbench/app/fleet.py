@@ -5,25 +5,28 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from pullbench.app.run import Prepared, RunRequest
 from pullbench.bench.dask_fleet import joined
 from pullbench.bench.fleet_run import FleetRun, FleetWorkbench, refuse_stores
-from pullbench.bench.specfile import Changes, load_spec
-from pullbench.errors import UsageError
+from pullbench.bench.specfile import Changes, LoadedSpec, load_spec
+from pullbench.errors import MissingExtraError, UsageError
 
 
 def fleet_settings(
-    spec: Path, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
+    spec: Path | LoadedSpec, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
 ) -> tuple[str, ...]:
     """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
 
-    Raises UsageError as `load_spec` does, and for an engine that is none for a fleet.
+    Raises UsageError as `load_spec` does, for an engine that is none for a fleet, and where Dask is not installed.
     """
+    if find_spec("distributed") is None:
+        raise MissingExtraError("fleet", "fleet")
     if nodes < 1:
         raise UsageError(f"nodes: {nodes} is too few: at least 1")
-    given = load_spec(spec, sets=settings, overrides=overrides).spec
+    given = (spec if isinstance(spec, LoadedSpec) else load_spec(spec, sets=settings, overrides=overrides)).spec
     refuse_stores(given)
     chosen = image or given.images[0]
     return (

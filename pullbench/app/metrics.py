@@ -4,13 +4,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from prometheus_client.metrics_core import Metric as Family
 
 from pullbench.errors import PullbenchError
-from pullbench.model.finding import Finding, Status
+from pullbench.model.finding import Finding
 from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
 from pullbench.monitor.metrics import Exposition, Group, Objective, Sample, Snapshot, about, exposition
 from pullbench.report.core import tables
@@ -18,6 +17,10 @@ from pullbench.report.core.stored import StoredRun, measured, read_run, records
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.objectives import score
 from pullbench.store.dataset import ResultStore
+from pullbench.store.schema import finding_from_row
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
 
 _OBJECTIVES = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
 _Key = tuple[str, str, datetime | None]
@@ -49,11 +52,11 @@ class Readings:
         self.readable = True
         """Whether all could be read at the last look."""
 
-    def families(self) -> list[Family]:
+    def families(self) -> "list[Family]":
         """Look again, and give what is to be exported."""
         return self.expose(self.snapshots(), own=True)
 
-    def expose(self, snapshots: Sequence[Snapshot], *, own: bool) -> list[Family]:
+    def expose(self, snapshots: Sequence[Snapshot], *, own: bool) -> "list[Family]":
         """The metrics of some snapshots within the limit; with `own`, those about the export itself too."""
         exposed = exposition(snapshots, self._scope.most_series)
         samples: list[Sample] = list(exposed.samples)
@@ -147,17 +150,7 @@ def _objectives(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _findings(checks: pd.DataFrame) -> list[Finding]:
-    return [
-        Finding(
-            check=row["check"],
-            target=row["target"],
-            status=Status(row["status"]),
-            observed=row["observed"],
-            remedy=row["remedy"],
-            evidence=row["evidence"] if isinstance(row["evidence"], str) else None,
-        )
-        for row in checks.to_dict("records")
-    ]
+    return [finding_from_row({str(name): value for name, value in row.items()}) for row in checks.to_dict("records")]
 
 
 def _dropped_lines(exposed: Exposition) -> list[str]:

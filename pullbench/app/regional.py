@@ -20,7 +20,7 @@ from pullbench.report.regional.runs import read_regional, regional_document
 from pullbench.report.render.render import check_out_dir, render_regional
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore, new_run_id
-from pullbench.store.regional import Asked, Regional, RegionalRecords
+from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 
 _LOOK_EVERY_S = 2.0
 
@@ -211,7 +211,7 @@ def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Cloc
         note(f"{one.place.vantage}: {one.reason}")
 
 
-def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[Asked]:
+def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[VantageResult]:
     """What each vantage stored, and what it lacks."""
     runs = RegionalRecords(store).run_ids(regional_id)
     asked = []
@@ -219,7 +219,7 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
         run_id = runs.get(one.place.vantage)
         run = None if run_id is None else store.run(run_id)
         measured = run_id is not None and bool(store.finished_trials(run_id))
-        entry = Asked(vantage=one.place.vantage, answer="complete", run_id=run_id)
+        entry = VantageResult(vantage=one.place.vantage, answer="complete", run_id=run_id)
         if run is None:
             elsewhere = f"its run ended, and is not in {store.files.where()}: give `results` as one URL that all vantages write to"
             entry = dataclasses.replace(entry, answer="missing", reason=one.reason or elsewhere)
@@ -231,13 +231,13 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
     return asked
 
 
-def _lacking(asked: Sequence[Asked]) -> str:
+def _lacking(asked: Sequence[VantageResult]) -> str:
     return "; ".join(
         f"vantage '{entry.vantage}' is {entry.answer}: {entry.reason}" for entry in asked if entry.answer != "complete"
     )
 
 
-def _conclude(store: ResultStore, regional_id: str, asked: Sequence[Asked], report: Path) -> RegionalOutcome:
+def _conclude(store: ResultStore, regional_id: str, asked: Sequence[VantageResult], report: Path) -> RegionalOutcome:
     document = regional_document(read_regional(store, regional_id), str(report))
     lacking = _lacking(asked)
     verdicts = {

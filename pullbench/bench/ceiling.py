@@ -127,8 +127,10 @@ def _control_groups(mounted: Path, proc: Path) -> Iterator[Path]:
 def _rate(sink: str, share_bytes: int, streams: int) -> float | None:
     """One measurement of `streams` blobs of `share_bytes`; None where the sink cannot be written to."""
     from pullbench.engines.wire.body import BlobBody
-    from pullbench.engines.wire.curl import Handle  # libcurl is loaded where it is used
-    from pullbench.engines.wire.curl_receiver import HttpRequest
+    from pullbench.engines.wire.curl import (
+        Handle,  # libcurl is loaded where it is used
+        HttpRequest,
+    )
     from pullbench.model.manifest import OCI_LAYER_GZIP, Descriptor
 
     digest = f"sha256:{hashlib.sha256(bytes(share_bytes)).hexdigest()}"

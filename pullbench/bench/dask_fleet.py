@@ -14,7 +14,7 @@ from typing import Any
 
 from pullbench import __version__
 from pullbench.bench.fleet import Machine, Member, NodeJob, Played, Together, machine, play
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 
 _ANSWERS_WITHIN_S = 20
 _CLOCK_SAMPLES = 5
@@ -174,9 +174,7 @@ def joined(scheduler: str) -> Iterator[DaskFleet]:
     try:
         dask = _distributed()
     except ImportError as error:
-        raise UsageError(
-            f"a fleet needs Dask ({error}): `pip install 'pullbench[fleet]'` here and on the workers"
-        ) from error
+        raise MissingExtraError("fleet", "fleet") from error
     try:
         client = dask.Client(scheduler, timeout=_ANSWERS_WITHIN_S, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -13,9 +13,8 @@ from pullbench.model.platform import Platform
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
 from pullbench.preflight.parallel import in_parallel, with_timeout
-from pullbench.registry.client import quick_client
+from pullbench.registry.client import image_facts, quick_client
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.resolve import image_facts
 
 _LOOKUPS_AT_ONCE = 8
 REGISTRY_S = 180.0

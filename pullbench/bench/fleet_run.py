@@ -22,7 +22,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import TrialResult
 from pullbench.model.spec import Load, RegistryEntry, Spec
-from pullbench.registry.counters import blobs_under_way, served_blob_bytes
+from pullbench.registry.products.distribution import blobs_under_way, served_blob_bytes
 
 _SETTLE_S, _SETTLES, _STILL = 0.1, 100, 3
 """A counter grows when a blob has been served whole, and a mirror may still be fetching: until three readings are alike."""

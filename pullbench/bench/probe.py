@@ -13,8 +13,8 @@ from pullbench.engines.wire.record import server_text
 from pullbench.errors import PullbenchError
 from pullbench.model.cache_evidence import Sighting
 from pullbench.model.route import Route
+from pullbench.registry.answer import Answer
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.exchange import Answer
 from pullbench.registry.keychain import Keychain
 
 MOST_LAYERS = 20

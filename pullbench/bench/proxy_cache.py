@@ -20,8 +20,8 @@ from pullbench.model.facts import Facts
 from pullbench.model.plan import Trial, route_of
 from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
 from pullbench.model.spec import EngineEntry, Spec
-from pullbench.registry.counters import served_blob_bytes
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.products.distribution import served_blob_bytes
 from pullbench.store.ledger import PushedImages
 
 _SETTLE_S, _SETTLES = 0.1, 30

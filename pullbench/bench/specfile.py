@@ -16,6 +16,7 @@ from pullbench.errors import UsageError
 from pullbench.model.plan import plan_cells
 from pullbench.model.spec import ProxyEntry, RegistryEntry, Spec, Stress, read_spec
 from pullbench.model.stress_plan import plan_stress
+from pullbench.store.shipped import shipped
 
 _MAX_SPEC_BYTES = 1_000_000
 Entry = TypeVar("Entry", RegistryEntry, ProxyEntry)
@@ -47,8 +48,10 @@ def load_spec(
     """Read, override and validate; raises UsageError: one line that names the file and the key path.
 
     `sets` are KEY=VALUE with YAML values, `values` the same as a mapping. A spec that leaves nothing to measure, whatever
-    the registries hold, is a mistake too.
+    the registries hold, is a mistake too. Where there is no such file, `specs/NAME` is the ready spec of that name.
     """
+    if path.parent == Path("specs") and not path.exists() and (ready := shipped(str(path))).is_file():
+        path = ready
     data = _read_mapping(path)
     if overrides is not None:
         data = overrides.apply(data)

@@ -171,7 +171,7 @@ def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock)
 def proven(pulled: Pulled) -> Done:
     """Its record, with what the engine finds now that it looks at what the pull brought; its times stay."""
     try:
-        outcome = pulled.outcome.proven()
+        outcome = pulled.outcome.verified()
     except Exception as error:  # noqa: BLE001  (as of the pull itself)
         outcome = _broken(error)
     return Done(pull=_record(pulled, outcome), transfers=outcome.transfers, started_s=pulled.started_s)

@@ -85,12 +85,12 @@ class PullOutcome:
     transfers: tuple[Transfer, ...] = ()
     duration_s: float | None = None
     """Start to end by the engine's own clock, where checks follow the pull; the trial then takes it for its own."""
-    prove: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
+    verify: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
     """What is still to be looked at, and costs others' pulls if it is now: called before the trial closes, when no pull is
     under way, for the outcome that counts. Its times are this one's."""
 
-    def proven(self) -> "PullOutcome":
-        return self if self.prove is None else self.prove()
+    def verified(self) -> "PullOutcome":
+        return self if self.verify is None else self.verify()
 
 
 class Engine(Protocol):
@@ -109,11 +109,6 @@ class Engine(Protocol):
     def close_trial(self) -> None: ...
     def cancel(self) -> None: ...
     def close(self) -> None: ...
-
-
-def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
-    """How long to wait after a failed attempt: what the server asked, else 0.5 s doubled each time, at most 8 s."""
-    return retry_after_s if retry_after_s is not None else min(8.0, 0.5 * 2 ** (attempt - 1))
 
 
 class Clock(Protocol):

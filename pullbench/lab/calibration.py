@@ -30,7 +30,7 @@ from pullbench.lab.children import Child, end_all
 from pullbench.lab.contents import LabImage
 from pullbench.lab.folder import LabFolder
 from pullbench.lab.images import make_image
-from pullbench.lab.reference_client import Seen, look, shake_hands, summed_up
+from pullbench.lab.reference_client import ExchangeTimings, summarize, time_exchanges, time_tls_handshake
 from pullbench.lab.registry import listen, url_of
 from pullbench.model.calibration import Counted, Line, Truth
 
@@ -178,8 +178,8 @@ class CalibrationLab:
     _children: tuple[Child, ...]
     _load: float = 0.0
     _before: _Counts = field(default_factory=dict)
-    _small: dict[str, list[Seen]] = field(default_factory=dict)
-    _large: dict[str, list[Seen]] = field(default_factory=dict)
+    _small: dict[str, list[ExchangeTimings]] = field(default_factory=dict)
+    _large: dict[str, list[ExchangeTimings]] = field(default_factory=dict)
     _handshakes: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -248,7 +248,7 @@ class CalibrationLab:
         self._look()
         for line in self.lines:
             if line.hit_rate is not None:
-                look(self._urls[line.name], [self._manifest_path, *self._layers])
+                time_exchanges(self._urls[line.name], [self._manifest_path, *self._layers])
         self._before = self._counts()
 
     def end(self) -> Truth:
@@ -260,7 +260,7 @@ class CalibrationLab:
             for name, before in self._before.items()
         }
         references = {
-            line.name: summed_up(
+            line.name: summarize(
                 self._small.get(line.name, ()), self._large.get(line.name, ()), self._handshakes.get(line.name, ())
             )
             for line in self.lines
@@ -300,11 +300,11 @@ class CalibrationLab:
         for line in self.lines:
             if line.handshake_s is not None:
                 every = self._handshakes.setdefault(line.name, [])
-                every += [shake_hands(self._urls[line.name], self.ca_file) for _ in range(_LOOKS // 2)]
+                every += [time_tls_handshake(self._urls[line.name], self.ca_file) for _ in range(_LOOKS // 2)]
             elif line.round_trip_s is not None or line.service_s is not None:
-                self._small.setdefault(line.name, []).append(look(self._urls[line.name], small))
+                self._small.setdefault(line.name, []).append(time_exchanges(self._urls[line.name], small))
                 if line.rate_bytes_per_s is not None:
-                    self._large.setdefault(line.name, []).append(look(self._urls[line.name], self._layers))
+                    self._large.setdefault(line.name, []).append(time_exchanges(self._urls[line.name], self._layers))
 
     def _counts(self) -> _Counts:
         """Of each server, once nothing moves any more: an answer is counted when it has left."""

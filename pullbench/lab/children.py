@@ -18,7 +18,6 @@ from typing import Any
 
 from pullbench.errors import PullbenchError
 
-_PACKAGE_ROOT = Path(__file__).parents[2]
 _READY_S = 20.0
 _END_S = 3.0
 
@@ -28,14 +27,13 @@ class Child:
 
     def __init__(self, part: str, *, log: Path, sockets: Sequence[int]) -> None:
         self._part, self._log = part, log
-        path = os.pathsep.join(filter(None, (str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH"))))
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pullbench.lab", part],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 pass_fds=sockets,
                 start_new_session=True,
             )

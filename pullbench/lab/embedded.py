@@ -29,7 +29,7 @@ _LINKS = {"eu": NEAR, "us": FAR, "cache": NEAR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class EmbeddedLab:
     """A running lab; a context manager, so that its processes end with the block (and with this process, in any case)."""
 
     registries: Mapping[str, str]
@@ -78,7 +78,7 @@ class World:
             for child in children.values():
                 child.wait_ready()
             urls = {name: url_of(front) for name, front in fronts.items()}
-            world = cls(
+            lab = cls(
                 registries={"eu": urls["eu"], "us": urls["us"]},
                 cache=urls["cache"],
                 origins={name: url_of(back) for name, back in backs.items()},
@@ -90,7 +90,7 @@ class World:
         # The children hold the listening sockets now; a copy here would keep a dead one's port open.
         for listener in (*fronts.values(), *backs.values()):
             listener.close()
-        return world
+        return lab
 
     def spec(self, quick: bool = False) -> dict[str, Any]:
         """The mapping of the demo's spec, for read_spec or for YAML."""

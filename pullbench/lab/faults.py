@@ -181,9 +181,9 @@ class FaultyHandler(Handler):
             self._reply(307, b"", "text/plain", {"Location": self.path})
             return True
         elif fault.kind == "expired_token":
-            self.registry.doorkeeper.forget()
+            self.registry.access.forget()
             host = self.headers.get("Host", "")
-            refusal = self.registry.doorkeeper.refuse(self.headers.get("Authorization", ""), scope="", host=host)
+            refusal = self.registry.access.refuse(self.headers.get("Authorization", ""), scope="", host=host)
             if refusal is not None:
                 self._refuse(401, refusal.code, refusal.message, {"WWW-Authenticate": refusal.challenge})
             return refusal is not None

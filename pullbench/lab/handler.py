@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, TextIO
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from pullbench.lab.auth import Doorkeeper
+from pullbench.lab.auth import AccessControl
 from pullbench.lab.contents import Contents, Counters, StoredBlob, StoredManifest, page
 from pullbench.lab.upstream import Elsewhere, Fetch, PullThrough, UpstreamError
 from pullbench.model.reference import is_digest
@@ -54,7 +54,7 @@ class RegistryState:
         self,
         contents: Contents,
         counters: Counters,
-        doorkeeper: Doorkeeper,
+        access: AccessControl,
         *,
         pull_through: PullThrough | None = None,
         slots: int | None = None,
@@ -63,7 +63,7 @@ class RegistryState:
     ) -> None:
         self.contents = contents
         self.counters = counters
-        self.doorkeeper = doorkeeper
+        self.access = access
         self.pull_through = pull_through
         self.closing = threading.Event()
         """Set when the registry ends, so that a connection that is held up goes at once."""
@@ -190,14 +190,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _may_pass(self, scope: str) -> bool:
         self.registry.serve_time()
         host = self.headers.get("Host", "")
-        refusal = self.registry.doorkeeper.refuse(self.headers.get("Authorization", ""), scope=scope, host=host)
+        refusal = self.registry.access.refuse(self.headers.get("Authorization", ""), scope=scope, host=host)
         if refusal is None:
             return True
         self._refuse(401, refusal.code, refusal.message, {"WWW-Authenticate": refusal.challenge})
         return False
 
     def _token(self, query: Mapping[str, list[str]]) -> None:
-        document = self.registry.doorkeeper.token(self.headers.get("Authorization", ""), query)
+        document = self.registry.access.token(self.headers.get("Authorization", ""), query)
         if document is None:
             self._refuse(401, "UNAUTHORIZED", "incorrect username or password")
             return

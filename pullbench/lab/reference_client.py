@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pullbench.model.calibration import Reference
+from pullbench.model.calibration import ReferenceMeasurement
 
 _TIMEOUT_S = 30.0
 _PIECE_BYTES = 1 << 18
@@ -18,7 +18,7 @@ _LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ExchangeTimings:
     """Of each exchange on one connection: seconds from the request to the first byte, bytes after it, and their seconds."""
 
     waits_s: tuple[float, ...]
@@ -26,7 +26,7 @@ class Seen:
     transfers_s: tuple[float, ...]
 
 
-def look(url: str, paths: Sequence[str]) -> Seen:
+def time_exchanges(url: str, paths: Sequence[str]) -> ExchangeTimings:
     """GET each path in turn on one kept connection; the address alone of `url` is used.
 
     Raises OSError where the server does not answer, ValueError where it answers without a length.
@@ -45,7 +45,7 @@ def look(url: str, paths: Sequence[str]) -> Seen:
             waits.append(first - started)
             sizes.append(total - at_first)
             transfers.append(time.perf_counter() - first)
-    return Seen(waits_s=tuple(waits), sizes_bytes=tuple(sizes), transfers_s=tuple(transfers))
+    return ExchangeTimings(waits_s=tuple(waits), sizes_bytes=tuple(sizes), transfers_s=tuple(transfers))
 
 
 def _whole(received: bytearray, connection: socket.socket) -> int:
@@ -68,7 +68,7 @@ def _more(connection: socket.socket) -> bytes:
     return piece
 
 
-def shake_hands(url: str, ca_file: Path) -> float:
+def time_tls_handshake(url: str, ca_file: Path) -> float:
     """Seconds from a connection to the end of its TLS handshake; raises OSError (ssl.SSLError is one)."""
     parts = urlsplit(url)
     context = ssl.create_default_context(cafile=ca_file)
@@ -78,11 +78,13 @@ def shake_hands(url: str, ca_file: Path) -> float:
             return time.perf_counter() - started
 
 
-def summed_up(small: Sequence[Seen], large: Sequence[Seen], handshakes_s: Sequence[float]) -> Reference:
+def summarize(
+    small: Sequence[ExchangeTimings], large: Sequence[ExchangeTimings], handshakes_s: Sequence[float]
+) -> ReferenceMeasurement:
     """All that was seen of one line: waits of small answers, the rate of large ones, handshakes."""
     waits = [wait for each in small for wait in each.waits_s]
     sizes, seconds = sum(sum(each.sizes_bytes) for each in large), sum(sum(each.transfers_s) for each in large)
-    return Reference(
+    return ReferenceMeasurement(
         wait_s=statistics.median(waits) if waits else None,
         spread_s=_spread(waits) if len(waits) > 3 else None,
         rate_bytes_per_s=sizes / seconds if seconds > 0 else None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from pullbench.lab.auth import AuthRules, Doorkeeper
+from pullbench.lab.auth import AccessControl, AuthRules
 from pullbench.lab.contents import Contents, Counters
 from pullbench.lab.faults import Faults, FaultyHandler
 from pullbench.lab.handler import Handler, RegistryState
@@ -77,7 +77,7 @@ class Registry:
         self.state = RegistryState(
             contents,
             self.counters,
-            Doorkeeper(auth),
+            AccessControl(auth),
             pull_through=pull_through,
             slots=slots,
             service_s=service_s,
@@ -87,7 +87,7 @@ class Registry:
         if faults is not None:
             handler = partial(FaultyHandler, registry=self.state, faults=faults)
         self._scheme = "http" if tls is None else "https"
-        self._server = _Server(
+        self._server = _RegistryServer(
             listener or listen(), handler, self.counters, None if tls is None else _tls_context(*tls)
         )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -119,7 +119,7 @@ class Registry:
         self.close()
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _RegistryServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(

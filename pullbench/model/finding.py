@@ -1,13 +1,15 @@
 """What a preflight check says of one target."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic reads docstrings of this one alone before Python 3.12
+
+from pullbench.errors import ErrorCode
 
 
 class Status(StrEnum):
@@ -38,6 +40,11 @@ class Finding:
     duration_s: float = 0.0
     evidence: str | None = None
     """What the probe saw, as one JSON document; None where nothing was looked at."""
+    code: ErrorCode | None = None
+    """The error that made the check fail, warn or end; None where none did, such as a disk that is nearly full."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What the code's remedy speaks of, by name: host, endpoint, address, repository, image, platform and the like; empty
+    without a code."""
 
     def __post_init__(self) -> None:
         if self.status in TROUBLES and not self.remedy:
@@ -113,6 +120,11 @@ class FindingDocument(TypedDict):
     """Seconds that the check took for this target; 0 where it was skipped."""
     evidence: Any
     """What the check saw, of its own shape for each check; null where nothing was looked at."""
+    code: ErrorCode | None
+    """The error code; null where the finding comes from no error, such as a certificate that ends soon."""
+    parameters: dict[str, str]
+    """What the error is about, by name, as far as it is known: registry, proxy, url, host, endpoint, address, repository,
+    image, platform, status (of HTTP), daemon, path. Empty without a code."""
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -133,3 +145,14 @@ def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
 def _document(finding: Finding) -> FindingDocument:
     evidence = json.loads(finding.evidence) if finding.evidence else None
     return cast(FindingDocument, asdict(finding) | {"evidence": evidence})
+
+
+def finding_of_document(document: Mapping[str, Any]) -> Finding:
+    """The inverse for one finding; a document of an older pullbench has no code and no parameters."""
+    evidence, code = document.get("evidence"), document.get("code")
+    given = {
+        "status": Status(document["status"]),
+        "evidence": None if evidence is None else json.dumps(evidence, ensure_ascii=False),
+        "code": None if code is None else ErrorCode(code),
+    }
+    return Finding(**{**document, **given})

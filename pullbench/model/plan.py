@@ -16,7 +16,7 @@ from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.ramp import Stage
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Load, ProxyEntry, RegistryEntry, Spec
-from pullbench.model.workload import Original, twins
+from pullbench.model.workload import SourceImage, workload_like
 
 FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
 """What tells cells apart, in the order in which tables show it."""
@@ -331,11 +331,11 @@ def is_pushed(trial: Trial, spec: Spec) -> bool:
     return trial.cell.proxy_cache == "cold" and proxy is not None and bool(proxy.cold and proxy.cold.push)
 
 
-def originals(trial: Trial, facts: Facts) -> list[Original]:
-    """What the twins of a trial's images are made after; KeyError as `expected_image` has it."""
+def source_images(trial: Trial, facts: Facts) -> list[SourceImage]:
+    """A trial's images as sources of synthetic ones (`workload_like`); KeyError as `expected_image` has it."""
     cell = trial.cell
     return [
-        Original(
+        SourceImage(
             image=image,
             is_index=facts.images[cell.registry, image].is_index,
             found=expected_image(facts, cell, image),
@@ -424,7 +424,7 @@ def _pushed_bytes(alike: Sequence[tuple[Trial, int]], spec: Spec, facts: Facts) 
         return None
     try:
         return sum(
-            count * twins(originals(trial, facts), platform=trial.cell.platform, seed=0).size_bytes
+            count * workload_like(source_images(trial, facts), platform=trial.cell.platform, seed=0).size_bytes
             for trial, count in pushed
         )
     except KeyError:

@@ -99,6 +99,15 @@ class Workload:
         return f"sha256:{hashlib.sha256(json.dumps(document).encode()).hexdigest()}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceImage:
+    """An image of the spec, as one platform of one registry has it."""
+
+    image: str
+    is_index: bool
+    found: PlatformImage
+
+
 def make_workload(
     preset: Preset,
     *,
@@ -128,6 +137,29 @@ def make_workload(
     else:
         images = _fixed_images(preset, seed, count, one_platform, layers, share or 0.0)
     return Workload(preset=preset, seed=seed, platforms=tuple(platforms), images=images)
+
+
+def workload_like(pulls: Sequence[SourceImage], *, platform: str, seed: int) -> Workload:
+    """One synthetic image a pull, in order, each of as many layers as its source and of sizes equal but for a kilobyte.
+
+    Another seed shares no digest with it. Layers that sources share are shared by their images, and each stands once in a
+    manifest. A source that is pulled again has another image for that, which shares nothing with the first: a cache would
+    have it. A layer below MIN_LAYER_BYTES becomes as large as that.
+    """
+    rounds: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    shapes = []
+    for number, source in enumerate(pulls):
+        turn = rounds[source.image] = rounds.get(source.image, -1) + 1
+        layers = [
+            LayerShape(
+                key=(turn, numbers.setdefault(layer.digest, len(numbers))),
+                size_bytes=max(MIN_LAYER_BYTES, layer.size_bytes),
+            )
+            for layer in source.found.manifest.layers
+        ]
+        shapes.append(ImageShape(name=str(number), layers=tuple(layers), is_index=source.is_index))
+    return Workload(preset="cold", seed=seed, platforms=(platform,), images=tuple(shapes))
 
 
 def realistic_images(
@@ -275,35 +307,3 @@ def _cut(draws: Sequence[tuple[float, float]], budget_bytes: float, documents_by
 
 def _unique_bytes(images: Iterable[ImageShape]) -> int:
     return sum(layer.size_bytes for layer in {layer for image in images for layer in image.layers})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Original:
-    """An image of the spec, as one platform of one registry has it."""
-
-    image: str
-    is_index: bool
-    found: PlatformImage
-
-
-def twins(pulls: Sequence[Original], *, platform: str, seed: int) -> Workload:
-    """One image a pull, in order. Another seed shares no digest with it.
-
-    Layers that images share are shared by their twins, and each stands once in a manifest. An image that is pulled again
-    has a twin of its own for that, which shares nothing with the first: a cache would have it. A layer below
-    MIN_LAYER_BYTES becomes as large as that.
-    """
-    rounds: dict[str, int] = {}
-    numbers: dict[str, int] = {}
-    shapes = []
-    for number, original in enumerate(pulls):
-        turn = rounds[original.image] = rounds.get(original.image, -1) + 1
-        layers = [
-            LayerShape(
-                key=(turn, numbers.setdefault(layer.digest, len(numbers))),
-                size_bytes=max(MIN_LAYER_BYTES, layer.size_bytes),
-            )
-            for layer in original.found.manifest.layers
-        ]
-        shapes.append(ImageShape(name=str(number), layers=tuple(layers), is_index=original.is_index))
-    return Workload(preset="cold", seed=seed, platforms=(platform,), images=tuple(shapes))

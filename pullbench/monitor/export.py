@@ -6,14 +6,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from prometheus_client import CollectorRegistry, generate_latest, push_to_gateway, start_http_server
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
 
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 from pullbench.registry.auth import Credentials
 from pullbench.registry.trust import shared_tls_context
 from pullbench.store.files import put_on_disk
+
+try:
+    from prometheus_client import CollectorRegistry, generate_latest, push_to_gateway, start_http_server
+    from prometheus_client.metrics_core import Metric as Family
+    from prometheus_client.registry import Collector
+except ImportError as error:
+    raise MissingExtraError("metrics", "metrics") from error
 
 JOB = "pullbench"
 PUSH_TIMEOUT_S = 30.0

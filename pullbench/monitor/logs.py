@@ -6,7 +6,6 @@ nothing of a spec but names and labels is in it. monitoring/elk/ has the index t
 """
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Any
 from ecs_logging import StdlibFormatter
 
 from pullbench import __version__
-from pullbench.errors import ErrorCode, UsageError
+from pullbench.errors import UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial
 from pullbench.model.record import Pull, Run, TrialResult
@@ -27,7 +26,6 @@ VARIABLE = "PULLBENCH_LOG_JSON"
 _NANOSECONDS = 1_000_000_000
 _UNUSED = ("log.origin", "log.original", "process", "error.stack_trace")
 """Fields of the formatter that say where in our source a line was written."""
-_CODE = re.compile(r"\[(\w+)\]")
 _LEVELS = {Status.FAIL: logging.ERROR, Status.ERROR: logging.ERROR, Status.WARN: logging.WARNING}
 _OUTCOMES = {Status.PASS: "success", Status.WARN: "success", Status.FAIL: "failure"}
 _Fields = Mapping[str, Any]
@@ -181,11 +179,10 @@ def _of_pull(pull: Pull) -> dict[str, Any]:
 
 def _of_finding(finding: Finding) -> dict[str, Any]:
     failed = finding.status in (Status.FAIL, Status.ERROR)
-    code = _CODE.match(finding.observed)
     return {
         "event.outcome": _OUTCOMES.get(finding.status, "unknown"),
         "event.duration": round(finding.duration_s * _NANOSECONDS),
-        "error.code": code[1] if code is not None and code[1] in set(ErrorCode) else None,
+        "error.code": None if finding.code is None else finding.code.value,
         "error.message": finding.observed if failed else None,
         "pullbench.check": finding.check,
         "pullbench.target": finding.target,

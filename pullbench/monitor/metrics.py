@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric as Family
-
 from pullbench import __version__
+from pullbench.errors import MissingExtraError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.record import Run
 from pullbench.monitor import catalog
@@ -87,6 +85,12 @@ def _ends_first(evidence: str | None) -> datetime | None:
     # A certificate that could not be read stands with the last of all days.
     return min((end for end in ends if end.year < datetime.max.year), default=None)
 
+
+try:
+    from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+    from prometheus_client.metrics_core import Metric as Family
+except ImportError as error:
+    raise MissingExtraError("metrics", "metrics") from error
 
 BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds; 3 s is the usual objective."""

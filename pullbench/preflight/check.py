@@ -1,15 +1,17 @@
 """What a check is: its targets, what it looks at (IO), and what it says of what it saw (pure)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pullbench.errors import ErrorCode, PullbenchError, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.preflight.context import CheckContext
+from pullbench.preflight.remedy import parameters_of
 
 Evidence = TypeVar("Evidence")
 
@@ -103,6 +105,9 @@ class ObservedFault:
     code: ErrorCode
     text: str
     status: int | None = None
+    """Of HTTP, where there was an answer."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What it is about beyond the target, such as the address that was tried."""
 
     @classmethod
     def of(cls, error: PullbenchError) -> "ObservedFault":
@@ -163,24 +168,63 @@ def passed(check: str, target: Target | Local, observed: str, expected: str) -> 
     return Finding(check=check, target=target.name, status=Status.PASS, observed=observed, expected=expected)
 
 
-def warned(check: str, target: Target | Local, observed: str, expected: str, remedy: str) -> Finding:
-    return Finding(
-        check=check, target=target.name, status=Status.WARN, observed=observed, expected=expected, remedy=remedy
-    )
+def warned(
+    check: str,
+    target: Target | Local,
+    observed: ObservedFault | str,
+    expected: str,
+    remedy: str,
+    *,
+    cause: ObservedFault | None = None,
+) -> Finding:
+    """A warning. `cause` is the fault behind it where `observed` is a text of its own."""
+    return _finding(check, target, Status.WARN, observed, remedy, expected=expected, cause=cause)
 
 
-def failed(check: str, target: Target | Local, fault: ObservedFault | str, expected: str, remedy: str) -> Finding:
+def failed(check: str, target: Target | Local, observed: ObservedFault | str, expected: str, remedy: str) -> Finding:
     """A failure; the text of a fault starts with its error code in brackets, such as `[connect_refused]`."""
-    return Finding(
-        check=check, target=target.name, status=Status.FAIL, observed=str(fault), expected=expected, remedy=remedy
-    )
+    return _finding(check, target, Status.FAIL, observed, remedy, expected=expected)
 
 
-def errored(check: str, target: Target | Local, observed: str, remedy: str) -> Finding:
+def errored(check: str, target: Target | Local, observed: ObservedFault | str, remedy: str) -> Finding:
     """The check could not be run."""
-    return Finding(check=check, target=target.name, status=Status.ERROR, observed=observed, remedy=remedy)
+    return _finding(check, target, Status.ERROR, observed, remedy)
 
 
 def skipped(check: str, target: Target | Local, reason: str) -> Finding:
     """What a probe found out is not to be judged here: a registry that does not offer it, or a plan without need."""
     return Finding(check=check, target=target.name, status=Status.SKIP, observed=reason)
+
+
+def _finding(
+    check: str,
+    target: Target | Local,
+    status: Status,
+    observed: ObservedFault | str,
+    remedy: str,
+    *,
+    expected: str = "",
+    cause: ObservedFault | None = None,
+) -> Finding:
+    fault = observed if isinstance(observed, ObservedFault) else cause
+    return Finding(
+        check=check,
+        target=target.name,
+        status=status,
+        observed=str(observed),
+        expected=expected,
+        remedy=remedy,
+        code=None if fault is None else fault.code,
+        parameters={} if fault is None else _parameters(target, fault),
+    )
+
+
+def _parameters(target: Target | Local, fault: ObservedFault) -> dict[str, str]:
+    """The target's, then the fault's own, which know better."""
+    known = dict[str, str]()
+    if isinstance(target, Target):
+        reference = None if target.image is None else Reference.parse(target.image)
+        known = parameters_of(fault.code, target.route, reference=reference, platform=target.platform)
+    if fault.status is not None:
+        known["status"] = str(fault.status)
+    return known | dict(fault.parameters)

@@ -18,9 +18,8 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, quick_client
+from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, image_of, quick_client
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.resolve import image_of
 
 _HEAD_REFUSED = (400, 405, 501)
 _SILENCES = 2

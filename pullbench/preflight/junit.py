@@ -10,7 +10,6 @@ from pullbench.model.finding import Finding, FindingGroup, Status, group_finding
 
 # What XML 1.0 cannot hold (section 2.2), and what only steers a display; a registry may send either.
 _NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CODE = re.compile(r"\[([a-z_]+)\]")
 _ELEMENTS = {Status.FAIL: "failure", Status.ERROR: "error", Status.SKIP: "skipped"}
 
 
@@ -46,8 +45,7 @@ def _add_case(suite: ET.Element, finding: Finding, group: FindingGroup, title: s
         suite, "testcase", name=_text(title), classname=_text(package), time=f"{finding.duration_s:.3f}"
     )
     if finding.status in _ELEMENTS:
-        code = _CODE.match(finding.observed)
-        kind = code[1] if code else finding.check
+        kind = finding.code or finding.check
         told = ET.SubElement(case, _ELEMENTS[finding.status], message=_text(finding.observed), type=_text(kind))
         if finding.status is not Status.SKIP:
             told.text = _told(finding)

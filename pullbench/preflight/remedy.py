@@ -7,7 +7,7 @@ from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight.addresses import connected_endpoint, image_name, login_host, registry_endpoint
+from pullbench.preflight.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 
 # Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
 _AT_ONCE = "`max-concurrent-downloads` in /etc/docker/daemon.json says how many layers Docker asks for at once"
@@ -42,17 +42,18 @@ def remedy(
         text = f"{text}; {_COMMANDS[code]}"
     elif "HOST" not in text and "ADDRESS" not in text:
         text = f"{text}; {_GENERAL}"
-    connected = registry_endpoint(route) if _speaks_of_registry(code) else connected_endpoint(route)
+    connected = _endpoint(code, route)
+    known = parameters_of(code, route, reference=reference, platform=platform)
     words = {
-        "HOST:443": str(connected),
+        "HOST:443": known["endpoint"],
         "getent hosts HOST": f"getent hosts {connected.host}",
-        "HOST": login_host(route),
-        "ADDRESS": address or connected.host,
-        "NAME:PORT": str(connected),
+        "HOST": known["host"],
+        "ADDRESS": address or known["address"],
+        "NAME:PORT": known["endpoint"],
         "NAME PORT": f"{connected.host} {connected.port}",
-        "REPOSITORY": route.repository(reference) if reference else "REPOSITORY",
-        "IMAGE": image_name(route, reference).removeprefix(f"{login_host(route)}/") if reference else "IMAGE",
-        "PLATFORM": platform or "PLATFORM",
+        "REPOSITORY": known.get("repository", "REPOSITORY"),
+        "IMAGE": known.get("image", "IMAGE"),
+        "PLATFORM": known.get("platform", "PLATFORM"),
         "CURL": curl(route),
         "openssl s_client": openssl(route),
         "skopeo list-tags": skopeo("list-tags", route),
@@ -63,6 +64,29 @@ def remedy(
     # One pass over whole words: CI_USERNAME holds NAME, and what is put in may hold any of them.
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
+
+
+def parameters_of(
+    code: ErrorCode, route: Route, *, reference: Reference | None = None, platform: str | None = None
+) -> dict[str, str]:
+    """What a code's remedy speaks of at a route, by name; what is not known is left out.
+
+    `host` is what `docker login` takes, `endpoint` the name and port that the code speaks of (the forward proxy's where a
+    connection failed), `address` its name, `image` what follows the host in the image's name there.
+    """
+    connected = _endpoint(code, route)
+    known = {
+        "registry": route.registry,
+        "proxy": route.proxy,
+        "url": route.url,
+        "host": login_host(route),
+        "endpoint": str(connected),
+        "address": connected.host,
+    }
+    if reference is not None:
+        known["repository"] = route.repository(reference)
+        known["image"] = image_name(route, reference).removeprefix(f"{login_host(route)}/")
+    return known if platform is None else {**known, "platform": platform}
 
 
 def of_handshake(text: str, route: Route) -> str | None:
@@ -125,11 +149,13 @@ def _credentials_remedy(route: Route) -> str:
     return REMEDIES[ErrorCode.UNAUTHORIZED]
 
 
-def _speaks_of_registry(code: ErrorCode) -> bool:
-    return code not in (
+def _endpoint(code: ErrorCode, route: Route) -> Endpoint:
+    """Whom the code speaks of: the registry, or what is connected to."""
+    of_connection = (
         ErrorCode.DNS,
         ErrorCode.UNREACHABLE,
         ErrorCode.CONNECT_REFUSED,
         ErrorCode.CONNECT_TIMEOUT,
         ErrorCode.PROXY,
     )
+    return connected_endpoint(route) if code in of_connection else registry_endpoint(route)

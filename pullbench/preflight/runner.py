@@ -212,7 +212,7 @@ def _judged(check: Check[Any, Any], target: Target | Local, context: CheckContex
         return [replace(finding, evidence=kept) for finding in check.judge(evidence, target)]
     except RegistryError as error:
         cure = remedy(error.code, target.route) if isinstance(target, Target) else error.remedy
-        return [errored(check.id, target, str(ObservedFault.of(error)), cure)]
+        return [errored(check.id, target, ObservedFault.of(error), cure)]
     except UsageError as error:
         return [errored(check.id, target, clean(error), "mend what the text names in the spec")]
     except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
@@ -258,4 +258,5 @@ def without_secrets(finding: Finding, known: Collection[Credentials] = ()) -> Fi
         expected=redacted(finding.expected, known),
         remedy=redacted(finding.remedy, known),
         evidence=None if finding.evidence is None else redacted(finding.evidence, known),
+        parameters={name: redacted(text, known) for name, text in finding.parameters.items()},
     )

@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.text import clean
-from pullbench.registry.exchange import Answer
+from pullbench.registry.answer import Answer
 
 MAX_PAGES = 1000
 MAX_PAGE_BYTES = 4 * 1024 * 1024

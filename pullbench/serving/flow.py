@@ -5,7 +5,6 @@ Prefect's own ephemeral server serves where neither the environment nor the acti
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from pullbench.errors import IncompleteError
-from pullbench.serving.project import find_checkout
+from pullbench.store.shipped import make_flows_importable
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -108,9 +107,7 @@ def _reach_server(note: Callable[[str], None]) -> None:
 
 def _load(name: str) -> Callable[..., Any]:
     """The flow object, from the project's folder: `flows` is no package of ours in site-packages."""
-    folder = str(find_checkout(None).folder)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    make_flows_importable()
     found: Callable[..., Any] = getattr(importlib.import_module(f"flows.{name}"), name)
     return found
 

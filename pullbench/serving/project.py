@@ -1,4 +1,4 @@
-"""A checkout of pullbench: its prefect.yaml, and whether it is the one that a server was set up from."""
+"""A project: its prefect.yaml, where its runs work, and whether it is the one that a server was set up from."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,27 @@ from typing import Any
 import yaml
 
 from pullbench.errors import UsageError
+from pullbench.store.shipped import CODE_FOLDER, TEMPLATE, project_folder
 
-_INSTALLED = Path(__file__).parents[2]
-_SOURCES = ("flows", "tasks", "pullbench")
-"""What forms, descriptions and entry points come from, beside prefect.yaml."""
+_SOURCES = ("flows", "tasks")
+"""What forms, descriptions and entry points come from, beside prefect.yaml and the package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkout:
+class Project:
     """A folder with prefect.yaml, and what that says."""
 
     folder: Path
-    deployments: Sequence[Mapping[str, Any]]
+    """Where prefect.yaml, flows and tasks are."""
+    working_folder: Path
+    """Where runs look for specs and leave results and reports: the same, unless the project is the installed template."""
+    document: Mapping[str, Any]
+    """prefect.yaml."""
+
+    @property
+    def deployments(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self.document["deployments"]
+        return found
 
     @property
     def pools(self) -> list[str]:
@@ -39,38 +48,47 @@ class Checkout:
     def automations(self) -> Path:
         return self.folder / "monitoring" / "prefect"
 
+    def to_deploy(self) -> dict[str, Any]:
+        """prefect.yaml with entry points that are found from the working folder."""
+        if self.folder == self.working_folder:
+            return dict(self.document)
+        entries = [{**entry, "entrypoint": f"{self.folder}/{entry['entrypoint']}"} for entry in self.deployments]
+        return {**self.document, "deployments": entries}
+
     def fingerprint(self) -> str:
-        """Changes with anything that a deployment is made of: prefect.yaml, the code of flows and forms, the folder."""
-        found = hashlib.sha256(str(self.folder).encode())
-        sources = (path for top in _SOURCES for path in (self.folder / top).rglob("*.py"))
+        """Changes with anything that a deployment is made of: prefect.yaml, the code of flows and forms, the folders."""
+        found = hashlib.sha256(f"{self.folder}\n{self.working_folder}".encode())
+        package = self.folder if (self.folder / "pullbench").is_dir() else CODE_FOLDER
+        folders = [*(self.folder / top for top in _SOURCES), package / "pullbench"]
+        sources = (path for folder in folders for path in folder.rglob("*.py"))
         for path in sorted([self.folder / "prefect.yaml", *sources]):
-            found.update(f"\n{path.relative_to(self.folder)}\n".encode())
+            found.update(f"\n{path}\n".encode())
             found.update(path.read_bytes())
         return found.hexdigest()[:16]
 
 
-def find_checkout(folder: Path | None) -> Checkout:
-    """The checkout asked for; else the current folder, where it is one; else the one that this code stands in.
+def find_project(folder: Path | None) -> Project:
+    """The project in a folder; without one that of the current folder, else the checkout that this code runs from.
 
-    Raises UsageError where there is none, or where its prefect.yaml cannot be used.
+    Where there is none of these it is the template inside the installed package, and runs work in the current folder.
+    Raises UsageError where the folder is no project, or where its prefect.yaml cannot be used.
     """
-    tried = [Path.cwd(), _INSTALLED] if folder is None else [folder]
-    for candidate in tried:
-        if (candidate / "prefect.yaml").is_file():
-            return Checkout(folder=candidate.resolve(), deployments=_deployments(candidate / "prefect.yaml"))
-    where = " nor in ".join(str(candidate) for candidate in tried)
-    raise UsageError(f"no prefect.yaml in {where}: start it in a checkout of pullbench, or name one with --checkout")
+    found = (project_folder() if folder is None else folder).resolve()
+    if not (found / "prefect.yaml").is_file():
+        raise UsageError(f"no prefect.yaml in {found}: `pullbench init --project {found}` writes a project there")
+    working_folder = Path.cwd() if found == TEMPLATE.resolve() else found
+    return Project(folder=found, working_folder=working_folder, document=_document(found / "prefect.yaml"))
 
 
-def _deployments(path: Path) -> list[dict[str, Any]]:
+def _document(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = [dict(entry) for entry in data["deployments"]]
-        for entry in entries:
+        data = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+        data["deployments"] = [dict(entry) for entry in data["deployments"]]
+        for entry in data["deployments"]:
             _ = entry["name"], entry["entrypoint"], entry["work_pool"]["name"]
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         said = " ".join(str(error).split())
         raise UsageError(
             f"{path}: every deployment needs name, entrypoint and work_pool.name: {type(error).__name__}: {said}"
         ) from error
-    return entries
+    return data

@@ -1,41 +1,45 @@
-"""What a server needs before it can run deployments: the checkout's place, pools, queues, deployments. Nothing is made twice.
+"""What a server needs before it can run deployments: the project's place, pools, queues, deployments. Nothing is made twice.
 
-A deployment that somebody changed in the UI stays so until the checkout itself changes: then all are deployed again.
+A deployment that somebody changed in the UI stays so until the project itself changes: then all are deployed again.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate, WorkPoolCreate
 from prefect.client.schemas.schedules import SCHEDULE_TYPES, CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.exceptions import ObjectNotFound
 
 from pullbench.errors import IncompleteError
-from pullbench.serving.project import Checkout
+from pullbench.serving.project import Project
 
-CHECKOUT_VARIABLE = "pullbench_checkout"
+FOLDER_VARIABLE = "pullbench_checkout"
+"""The name is part of prefect.yaml files that people have."""
 _DEPLOYED_VARIABLE = "pullbench_deployed"
 _AT_ONCE_IN_A_QUEUE = 1
 """Queues are for what measures: two at once on one machine would measure each other."""
 
 
 class Provision:
-    """Brings a server to what a checkout says; each step tells in a few words what it made."""
+    """Brings a server to what a project says; each step tells in a few words what it made."""
 
-    def __init__(self, client: SyncPrefectClient, checkout: Checkout, pools: Sequence[str]) -> None:
+    def __init__(self, client: SyncPrefectClient, project: Project, pools: Sequence[str]) -> None:
         self._client = client
-        self._checkout = checkout
-        self._pools = list(dict.fromkeys([*pools, *checkout.pools]))
+        self._project = project
+        self._pools = list(dict.fromkeys([*pools, *project.pools]))
 
     def place(self) -> str | None:
-        """Where runs find the checkout. The former place, if another checkout was served from this server before."""
-        before = self._variable(CHECKOUT_VARIABLE)
-        here = str(self._checkout.folder)
+        """Where runs work. The former place, if another project was served from this server before."""
+        before = self._variable(FOLDER_VARIABLE)
+        here = str(self._project.working_folder)
         if before != here:
-            self._set_variable(CHECKOUT_VARIABLE, here)
+            self._set_variable(FOLDER_VARIABLE, here)
         return before if before not in (None, here) else None
 
     def pools(self) -> list[str]:
@@ -49,7 +53,7 @@ class Provision:
                     WorkPoolCreate(name=name, type="process", description="Runs flows where its worker stands.")
                 )
                 made.append(name)
-        for pool, queue in self._checkout.queues:
+        for pool, queue in self._project.queues:
             try:
                 self._client.read_work_queue_by_name(queue, work_pool_name=pool)
             except ObjectNotFound:
@@ -63,28 +67,31 @@ class Provision:
         return made
 
     def deploy(self, environment: Mapping[str, str]) -> bool:
-        """Deploy prefect.yaml if the checkout changed or a deployment is missing; whether it was done.
+        """Deploy prefect.yaml if the project changed or a deployment is missing; whether it was done.
 
         Raises IncompleteError with what `prefect deploy` said, where it fails.
         """
-        fingerprint = self._checkout.fingerprint()
-        names = {str(entry["name"]) for entry in self._checkout.deployments}
+        fingerprint = self._project.fingerprint()
+        names = {str(entry["name"]) for entry in self._project.deployments}
         there = {entry.name for entry in self._client.read_deployments()}
         if self._variable(_DEPLOYED_VARIABLE) == fingerprint and names <= there:
             return False
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-            cwd=self._checkout.folder,
-            env={**os.environ, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="pullbench-") as temporary:
+            file = Path(temporary) / "prefect.yaml"
+            file.write_text(yaml.safe_dump(self._project.to_deploy()), encoding="utf-8")
+            done = subprocess.run(
+                [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
+                cwd=self._project.working_folder,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             raise IncompleteError(
-                f"{self._checkout.folder / 'prefect.yaml'} was not deployed: {' '.join(said[-3:]) or 'no reason was given'}"
+                f"{self._project.folder / 'prefect.yaml'} was not deployed: {' '.join(said[-3:]) or 'no reason was given'}"
             )
         self._set_variable(_DEPLOYED_VARIABLE, fingerprint)
         return True

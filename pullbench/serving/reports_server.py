@@ -13,10 +13,18 @@ from pullbench.errors import UsageError
 
 
 class ReportsServer:
-    """Serves a folder's files, read-only, until the block ends; raises UsageError where the port is taken."""
+    """Serves a folder's files, read-only, until the block ends.
+
+    Raises UsageError where the port is taken or the folder cannot be made.
+    """
 
     def __init__(self, folder: Path, host: str, port: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: cannot be made: {error.strerror}; start it in a folder that you can write, or name one with --project"
+            ) from error
         handler = functools.partial(_Files, directory=os.fspath(folder))
         try:
             self._server = http.server.ThreadingHTTPServer((host, port), handler)

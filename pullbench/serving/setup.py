@@ -1,4 +1,4 @@
-"""Brings a running Prefect server to what a checkout says, and tells what that took."""
+"""Brings a running Prefect server to what a project says, and tells what that took."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,29 +7,30 @@ from prefect.client.orchestration import SyncPrefectClient
 from pullbench.model.text import count
 from pullbench.serving.automations import install, read_automations
 from pullbench.serving.flow_runs import MISSED_AFTER, close_lost, skip_missed
-from pullbench.serving.project import Checkout
+from pullbench.serving.project import Project
 from pullbench.serving.provision import Provision
 
 
-def furnish(
-    client: SyncPrefectClient, checkout: Checkout, pools: Sequence[str], environment: Mapping[str, str]
+def set_up(
+    client: SyncPrefectClient, project: Project, pools: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Do it, and give a label and a sentence for each step."""
-    provision = Provision(client, checkout, pools)
+    provision = Provision(client, project, pools)
     former = provision.place()
-    yield "checkout", str(checkout.folder) + (f"; it was {former} before" if former else "")
+    yield "project", str(project.folder)
+    yield "runs work in", str(project.working_folder) + (f"; it was {former} before" if former else "")
     made = provision.pools()
     yield "work pools", f"made {', '.join(made)}" if made else "as they were"
     deployed = provision.deploy(environment)
-    names = ", ".join(str(entry["name"]) for entry in checkout.deployments)
+    names = ", ".join(str(entry["name"]) for entry in project.deployments)
     yield "deployments", f"{names}: {'deployed' if deployed else 'as they were'}"
     for schedule in provision.schedules():
         yield "schedule", schedule
-    done = install(client, read_automations(checkout.automations), replace=False, keep_actions=True)
+    done = install(client, read_automations(project.automations), replace=False, keep_actions=True)
     if done.made:
         yield "automations", f"made {', '.join(done.made)}"
     if done.differing:
-        said = f"{', '.join(done.differing)}: not as in {checkout.automations}, and left so"
+        said = f"{', '.join(done.differing)}: not as in {project.automations}, and left so"
         yield "automations", f"{said}; `pullbench automations install` brings them back"
     if not (done.made or done.differing):
         yield "automations", "as they were"

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""By protocol, the extra that brings its filesystem."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TEMPORARY = ".tmp"
 _REQUESTS_AT_ONCE = 16
@@ -40,7 +42,10 @@ class Files:
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise UsageError(f"results folder: {url.partition('://')[0]}:// cannot be used here: {error}") from error
+            protocol = url.partition("://")[0].rpartition("::")[2]
+            if isinstance(error, ImportError) and protocol in _EXTRAS:
+                raise MissingExtraError(f"a results folder at {protocol}://", _EXTRAS[protocol]) from error
+            raise UsageError(f"results folder: {protocol}:// cannot be used here: {error}") from error
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
 

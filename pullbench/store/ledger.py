@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class BroughtRecord:
     """What one trial may have brought into one daemon's store."""
 
     run_id: str
@@ -61,7 +61,7 @@ class Ledger:
         }
         self._files.put(path, json.dumps(content).encode())
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[BroughtRecord, ...]:
         """Every entry, by run and trial; what cannot be read as one is left out with a note in the log."""
         paths = [
             f"{_BROUGHT}/{run_id}/{name}"
@@ -82,7 +82,7 @@ class Ledger:
             if daemon is None or (found is not None and found[2] == _short(daemon)):
                 self._files.remove(f"{folder}/{name}")
 
-    def _read(self, paths: Iterable[str]) -> Iterator[Entry]:
+    def _read(self, paths: Iterable[str]) -> Iterator[BroughtRecord]:
         for path, content in self._files.read(paths).items():
             try:
                 yield _entry(path, content)
@@ -94,13 +94,13 @@ def _short(daemon: str) -> str:
     return hashlib.sha256(daemon.encode()).hexdigest()[:8]
 
 
-def _entry(path: str, content: bytes) -> Entry:
+def _entry(path: str, content: bytes) -> BroughtRecord:
     _, run_id, name = path.split("/")
     found = _NAME.fullmatch(name)
     if found is None:
         raise ValueError("the name is not one of ours")
     document = json.loads(content)
-    return Entry(
+    return BroughtRecord(
         run_id=run_id,
         trial=int(found[1]),
         daemon=_text(document["daemon"]),
@@ -119,7 +119,7 @@ _PUSHED = "pushed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
+class PushedRecord:
     """What one trial pushed and did not take back."""
 
     registry: str
@@ -141,15 +141,15 @@ class PushedImages:
     def __init__(self, store: ResultStore) -> None:
         self._files = store.files
 
-    def record(self, run_id: str, trial: int, pushed: Pushed) -> None:
+    def record(self, run_id: str, trial: int, pushed: PushedRecord) -> None:
         """Say what a trial may push. Raises IncompleteError where that cannot be written: then nothing may be pushed."""
         self._files.put(_pushed_path(run_id, trial, pushed), json.dumps(asdict(pushed)).encode())
 
-    def forget(self, run_id: str, trial: int, pushed: Pushed) -> None:
+    def forget(self, run_id: str, trial: int, pushed: PushedRecord) -> None:
         """What a trial pushed is gone again."""
         self._files.remove(_pushed_path(run_id, trial, pushed))
 
-    def entries(self) -> dict[str, Pushed]:
+    def entries(self) -> dict[str, PushedRecord]:
         """What every run pushed and did not take back, by the file that says so."""
         folders = [f"{_PUSHED}/{run_id}" for run_id in self._files.names(_PUSHED)]
         return dict(self._read([f"{folder}/{name}" for folder in folders for name in self._files.names(folder)]))
@@ -158,12 +158,12 @@ class PushedImages:
         """Forget an entry of `entries`: what it names is gone."""
         self._files.remove(entry)
 
-    def left(self, run_id: str) -> tuple[Pushed, ...]:
+    def left(self, run_id: str) -> tuple[PushedRecord, ...]:
         """What a run pushed and did not take back, by trial."""
         folder = f"{_PUSHED}/{check_run_id(run_id)}"
         return tuple(pushed for _, pushed in self._read([f"{folder}/{name}" for name in self._files.names(folder)]))
 
-    def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, Pushed]]:
+    def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, PushedRecord]]:
         for path, content in self._files.read(paths).items():
             try:
                 found = json.loads(content)
@@ -171,7 +171,7 @@ class PushedImages:
                 ca_file = found.get("ca_file")
                 yield (
                     path,
-                    Pushed(
+                    PushedRecord(
                         registry=str(found["registry"]),
                         images=images,
                         reason=str(found["reason"]),
@@ -184,7 +184,7 @@ class PushedImages:
                 _log.warning("%s: no record of what a run pushed, left out: %s", self._files.where(path), error)
 
 
-def _pushed_path(run_id: str, trial: int, pushed: Pushed) -> str:
+def _pushed_path(run_id: str, trial: int, pushed: PushedRecord) -> str:
     # The tag is another at each attempt, so a resumed trial does not overwrite what a killed one left.
     attempt = pushed.images[0].rpartition("-")[0].rpartition("-")[2]
     return f"{_PUSHED}/{check_run_id(run_id)}/trial-{trial:05d}-{attempt}.json"

@@ -9,14 +9,14 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pullbench.app.calibrate import CalibrationRequest
 from pullbench.app.run import judgement
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import load_spec
 from pullbench.bench.workbench import Workbench
-from pullbench.cli.commands.calibrate import run_calibration
-from pullbench.cli.commands.measure import Measuring
-from pullbench.cli.terminal.calibration import CalibrationProgress, calibration_table
+from pullbench.cli.calibrate import calibrate
+from pullbench.cli.measuring import Measuring
+from pullbench.cli.terminal.progress import CalibrationProgress
+from pullbench.cli.terminal.tables import calibration_table
 from pullbench.errors import UsageError
 from pullbench.lab.calibration import draw_lines
 from pullbench.model.finding import Finding, Status
@@ -79,7 +79,7 @@ def test_the_page_has_the_table_of_a_whole_calibration_with_the_truth_of_its_see
 
 def test_markdown_that_has_no_folder_to_go_to_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
-        run_calibration(CalibrationRequest(), markdown=tmp_path / "nowhere" / "table.md", as_json=False)
+        calibrate(markdown=tmp_path / "nowhere" / "table.md")
 
 
 def test_only_a_missed_goal_is_exit_code_1() -> None:

@@ -28,6 +28,10 @@ class Killed(BaseException):
     """What kill -9 is to the code."""
 
 
+@pytest.mark.promise(
+    "accidents",
+    "`kill -9`, many times: every finished trial is stored and readable; the one under way is measured again",
+)
 def test_the_temporary_name_keeps_a_part_that_was_killed_in_mid_write_out_of_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +75,9 @@ class After(Calls):
             self._action()
 
 
+@pytest.mark.promise(
+    "accidents", "Results directory removed: exit 3, says how many trials are gone; `--resume` measures them again"
+)
 def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_resume_completes_it(
     tmp_path: Path,
 ) -> None:
@@ -84,6 +91,7 @@ def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_res
     assert (again.measured_trials, stored_run(tmp_path).status) == ([0], "complete")
 
 
+@pytest.mark.promise("accidents", "Docker daemon restarted: exit 3 with its words; `--resume` goes on when it is back")
 def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +115,7 @@ def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone
     assert (again.measured_trials, stored_run(tmp_path).status) == ([2, 3, 4, 5], "complete")
 
 
+@pytest.mark.promise("accidents", "A run that is stopped is marked `incomplete`, whatever stopped it")
 def test_the_closing_of_a_run_marks_it_incomplete_whatever_stops_it(tmp_path: Path) -> None:
     def stop() -> None:
         raise RuntimeError("a bug")
@@ -118,6 +127,7 @@ def test_the_closing_of_a_run_marks_it_incomplete_whatever_stops_it(tmp_path: Pa
     assert (run.status, run.stopped) == ("incomplete", "interrupted")
 
 
+@pytest.mark.promise("accidents", "Two runs in one results directory: each has a directory of its own")
 def test_the_random_part_of_a_run_id_keeps_two_runs_of_one_second_apart() -> None:
     now = datetime.now(UTC)
     assert len({new_run_id(now, os.urandom(2)) for _ in range(20)}) > 10

@@ -1,6 +1,7 @@
 """A run that is asked to log: what its lines are, when they are written, and that nothing else changes."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,18 @@ import pytest
 from typer.testing import CliRunner
 
 from pullbench.app.preflight import check
+from pullbench.app.progress import Silent
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.workbench import Workbench
+from pullbench.cli import measuring
 from pullbench.cli.main import app
 from pullbench.errors import IncompleteError, PreflightFailed, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial
 from pullbench.model.record import TrialResult
 from pullbench.monitor.logs import VARIABLE
+from pullbench.serving import flow as flows
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls, prepare, stored_run
 from tests.bench.samples import facts_for
@@ -137,21 +141,30 @@ def test_a_log_that_is_asked_for_by_name_goes_before_the_environments(tmp_path: 
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize(
-    ("called", "arguments"),
-    [
-        ("pullbench.cli.commands.measure.run_spec", ["run", "spec.yaml"]),
-        ("pullbench.cli.commands.measure.run_spec", ["stress", "spec.yaml"]),
-        ("pullbench.cli.commands.fleet.run_fleet", ["fleet", "spec.yaml", "--scheduler", "tcp://127.0.0.1:8786"]),
-    ],
-)
+@pytest.mark.parametrize("command", ["run", "stress"])
 def test_every_command_that_measures_passes_on_where_its_log_goes(
-    called: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+    command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(called, lambda *_, **options: given.update(options) or 0)
-    assert CliRunner().invoke(app, [*arguments, "--log-json", "log.json"]).exit_code == 0
-    assert given["log_json"] == Path("log.json")
+    given: list[RunRequest] = []
+    monkeypatch.setattr(measuring, "measure_spec", lambda request, **_: given.append(request) or 0)
+    assert CliRunner().invoke(app, [command, "spec.yaml", "--log-json", "log.json"]).exit_code == 0
+    assert given[0].log_json == Path("log.json")
+
+
+def test_a_flow_finds_the_log_of_its_command_in_the_environment(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def called(*_: object, **__: object) -> None:
+        seen.append(os.environ[VARIABLE])
+        raise UsageError("seen")
+
+    monkeypatch.setattr(flows, "call_flow", called)
+    command = measuring.Measuring(Silent(), results=str(tmp_path), kind="fleet", as_json=True)
+    with pytest.raises(UsageError, match="seen"):
+        command.through_flow("fleet_benchmark", {}, log_json=tmp_path / "named.json")
+    assert seen == [str(tmp_path / "named.json")]
 
 
 def test_without_being_asked_nothing_is_logged(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.bench.samples import facts_for, spec_data
 SECRET = "hunter2-planted"
 
 
+@pytest.mark.promise("secrets", "What a daemon, a client or a cache says is cleaned before it is stored")
 def test_the_redaction_of_a_run_stores_no_secret_that_a_client_passes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from pullbench.model.plan import plan, routes
 from pullbench.model.record import TrialResult
 from pullbench.model.route import Route
 from pullbench.model.spec import Spec, read_spec
-from pullbench.registry.counters import served_blob_bytes
+from pullbench.registry.products.distribution import served_blob_bytes
 from pullbench.store.dataset import ResultStore
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

@@ -33,7 +33,7 @@ def replaced(number: signal.Signals, by: Exception) -> None:
 def test_an_error_that_a_library_puts_in_the_place_of_an_interruption_is_an_interruption(
     number: signal.Signals,
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), interruption.kept():
+    with pytest.raises(KeyboardInterrupt), interruption.as_keyboard_interrupt():
         replaced(number, ValueError("Task run is not set"))
 
 
@@ -47,17 +47,17 @@ def test_an_interruption_that_prefect_took_for_itself_and_replaced_is_an_interru
         except (KeyboardInterrupt, TerminationSignal):
             raise ValueError("Task run is not set")  # noqa: B904  (as Prefect does: without a cause)
 
-    with pytest.raises(KeyboardInterrupt), interruption.kept(), capture_sigterm():
+    with pytest.raises(KeyboardInterrupt), interruption.as_keyboard_interrupt(), capture_sigterm():
         stopped_between_two_steps()
 
 
 def test_an_error_without_an_interruption_stays_what_it_is() -> None:
-    with pytest.raises(ValueError, match="a bug"), interruption.kept():
+    with pytest.raises(ValueError, match="a bug"), interruption.as_keyboard_interrupt():
         raise ValueError("a bug")
 
 
 def test_an_error_of_our_own_after_an_interruption_keeps_what_it_says() -> None:
-    with pytest.raises(IncompleteError, match="disk full"), interruption.kept():
+    with pytest.raises(IncompleteError, match="disk full"), interruption.as_keyboard_interrupt():
         replaced(signal.SIGINT, IncompleteError("disk full"))
 
 

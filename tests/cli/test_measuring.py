@@ -16,10 +16,10 @@ from rich.console import Console
 from pullbench.app.progress import DirectSteps, Outcome, Silent, watcher
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.bench.workbench import Workbench
-from pullbench.cli.commands import measure, regional
-from pullbench.cli.commands.measure import Measuring, measure_spec
+from pullbench.cli.measuring import Measuring, measure_spec
+from pullbench.cli.regional import regional
 from pullbench.cli.terminal import interruption
-from pullbench.cli.terminal.console import ShellProgress
+from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
 from pullbench.model.facts import Facts
 from pullbench.serving import flow as flows
@@ -93,6 +93,10 @@ def test_the_document_of_a_flows_run_is_printed_and_its_exit_code_given(
     assert json.loads(capsys.readouterr().out)["run_id"] == run.run_id
 
 
+@pytest.mark.promise(
+    "accidents",
+    "Prefect server gone during a run: the run ends with its own exit code, and a line says that the server is gone",
+)
 def test_the_outcome_stands_though_the_server_went_away_at_the_end(
     request_: RunRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +128,7 @@ def test_a_server_that_goes_away_in_mid_run_leaves_an_incomplete_run_and_says_ho
     assert run.run_id in str(ended.value) and ended.value.exit_code == 3
 
 
+@pytest.mark.promise("accidents", "An interrupted run ends with exit 3, and its last line says how to go on")
 def test_an_interruption_says_how_to_go_on_with_exit_3_whatever_a_library_made_of_it(
     request_: RunRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,9 +222,5 @@ def test_regional_says_in_one_line_that_the_server_is_gone_and_how_to_go_on(
     with pytest.raises(
         IncompleteError, match=r"^Prefect's server is gone .*vantages that have started go on"
     ) as raised:
-        regional.run_regional(
-            spec, vantages=[], sets=[], in_turn=False, start_within_minutes=1, finish_within_minutes=1,
-            results=str(tmp_path), reports=tmp_path, as_json=True,
-        )  # fmt: skip
+        regional.regional(spec, results=str(tmp_path), reports=tmp_path, as_json=True)
     assert "\n" not in str(raised.value)
-    assert measure.by_flow(False) is False

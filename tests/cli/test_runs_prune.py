@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.cli.commands.runs_prune import prune_runs
+from pullbench.cli.runs import prune_runs
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore

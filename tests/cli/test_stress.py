@@ -10,10 +10,10 @@ import yaml
 
 from pullbench.app.progress import Outcome
 from pullbench.app.run import Prepared, RunRequest, conduct
-from pullbench.cli.commands.check import show_plan
-from pullbench.cli.stress_cli import assignments
-from pullbench.cli.terminal.stress import StressProgress, result_table, stress_line
-from pullbench.cli.terminal.tables import Fitting
+from pullbench.cli.plan import plan as show_plan
+from pullbench.cli.stress import assignments
+from pullbench.cli.terminal.progress import StressProgress, stress_line
+from pullbench.cli.terminal.tables import ResponsiveTable, result_table
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls, begin
@@ -220,7 +220,7 @@ def test_the_shell_is_told_the_ramp_and_its_most_before_it_begins(tmp_path: Path
 def test_a_results_table_has_a_row_a_step(tmp_path: Path) -> None:
     outcome = run(prepare(tmp_path, script(OK, "server_error"), stress=UP_ALONE))
     table = result_table(outcome.document)
-    assert isinstance(table, Fitting)
+    assert isinstance(table, ResponsiveTable)
     assert table.table.row_count == 2
     assert result_table({"stress": {"steps": []}, "cells": []}) is None
     assert result_table({"cells": []}) is None

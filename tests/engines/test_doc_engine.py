@@ -34,7 +34,7 @@ def pull(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **route: 
     try:
         assert engine.facts().unavailable is None
         engine.open_trial(setup(request))
-        return engine.pull(request).proven()
+        return engine.pull(request).verified()
     finally:
         engine.close()
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from pullbench.daemon.docker_stream import PullStream
+from pullbench.daemon.pull_stream import PullStream
 from pullbench.engines.base import PullOutcome
 from pullbench.engines.docker.engine import Watch
 from pullbench.engines.fake import ScriptedClock

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pullbench.engines.base import PullRequest
 from pullbench.engines.docker.timeline import (
-    Attempt,
     Claims,
+    DockerAttempt,
     PullTimeline,
     chains,
     image_chain,
@@ -36,8 +36,10 @@ def event(digest: str, status: str, **detail: int) -> dict[str, Any]:
     return {"status": status, "id": short_id(digest), "progressDetail": detail}
 
 
-def attempt(events: Iterable[Timed], *digests: str, code: ErrorCode | None = None, started: float = 0.0) -> Attempt:
-    made = Attempt(
+def attempt(
+    events: Iterable[Timed], *digests: str, code: ErrorCode | None = None, started: float = 0.0
+) -> DockerAttempt:
+    made = DockerAttempt(
         number=1,
         started=started,
         started_at=datetime(2026, 1, 1, tzinfo=UTC),

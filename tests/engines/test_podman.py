@@ -86,7 +86,7 @@ def test_a_retry_of_podmans_own_is_not_waited_for(
     )
     asked = IMAGE.request()
     engine.open_trial(setup(asked))
-    outcome = engine.pull(asked).proven()
+    outcome = engine.pull(asked).verified()
     assert (outcome.error_code, outcome.error) == (ErrorCode.CONNECT_REFUSED, "dial tcp: connection refused")
 
 

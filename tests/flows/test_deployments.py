@@ -17,7 +17,7 @@ from flows.compare_runs import compare_runs
 from flows.pull_benchmark import pull_benchmark
 from flows.stress_test import stress_test
 from pullbench.bench.specfile import load_spec
-from pullbench.serving.project import find_checkout
+from pullbench.serving.project import find_project
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -74,7 +74,7 @@ def test_the_stress_test_is_quarterly_the_benchmark_weekly_and_preflight_daily()
 def test_what_loads_a_registry_shares_a_queue_that_lets_one_run_at_a_time() -> None:
     queues = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in DEPLOYMENTS}
     assert queues["pull-benchmark"] == queues["stress-test"] == "measuring"
-    assert ("local", "measuring") in find_checkout(ROOT).queues
+    assert ("local", "measuring") in find_project(ROOT).queues
 
 
 def test_no_deployment_holds_a_path_of_the_machine_that_deployed_it() -> None:

@@ -52,7 +52,7 @@ class CommandBench:
     def pull(self, *requests: PullRequest, cache: str = "cold") -> list[PullOutcome]:
         """All of them at once, in one trial."""
         with self.trial(*requests, cache=cache), ThreadPoolExecutor(len(requests)) as pool:
-            return [outcome.proven() for outcome in pool.map(self.engine.pull, requests)]
+            return [outcome.verified() for outcome in pool.map(self.engine.pull, requests)]
 
     def left_behind(self) -> list[object]:
         """Folders, mounts and processes of trials that were."""

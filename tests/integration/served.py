@@ -35,11 +35,17 @@ def copy_checkout(folder: Path) -> Path:
 
 
 class Served:
-    """One `pullbench serve`, which may be ended and started again on the same home and checkout."""
+    """One `pullbench serve`, which may be ended and started again on the same home and checkout.
 
-    def __init__(self, folder: Path) -> None:
-        self.checkout = copy_checkout(folder / "checkout")
-        self.shell = Shell(self.checkout, {"PREFECT_HOME": str(folder / "prefect")})
+    A `shell` of the caller's is that of an installed pullbench: it serves from its folder, without a checkout.
+    """
+
+    def __init__(self, folder: Path, shell: Shell | None = None) -> None:
+        self._options = ["--port", "0", "--reports-port", "0"]
+        if shell is None:
+            self.checkout = copy_checkout(folder / "checkout")
+            self._options += ["--checkout", str(self.checkout)]
+        self.shell = shell or Shell(self.checkout, {"PREFECT_HOME": str(folder / "prefect")})
         for name in ("PREFECT_API_URL", "PULLBENCH_REPORTS_URL"):
             self.shell.environment.pop(name, None)
         self.ui = self.reports = ""
@@ -49,8 +55,7 @@ class Served:
     def start(self) -> list[str]:
         """Until it says that Ctrl-C ends it; what it said."""
         self.lines = []
-        options = ("--port", "0", "--reports-port", "0", "--checkout", str(self.checkout))
-        self._process = self.shell.start("serve", *options)
+        self._process = self.shell.start("serve", *self._options)
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
         until = time.monotonic() + _UP_WITHIN_S

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pullbench.lab.embedded import World
+from pullbench.lab.embedded import EmbeddedLab
 from tests.integration.ports import free_port
 from tests.integration.shell import Shell
 
 pytestmark = [pytest.mark.integration]
 
 
-def write_spec(lab: World, folder: Path) -> None:
+def write_spec(lab: EmbeddedLab, folder: Path) -> None:
     data = lab.spec(True)
     data["images"], data["repetitions"], data["warmup"] = data["images"][:1], 1, 0
     data["matrix"] = {"platforms": data["matrix"]["platforms"][:1]}
@@ -20,7 +20,7 @@ def write_spec(lab: World, folder: Path) -> None:
 
 
 def test_a_proxy_of_the_environment_does_not_stand_between_a_command_and_its_own_server(
-    lab: World, tmp_path: Path
+    lab: EmbeddedLab, tmp_path: Path
 ) -> None:
     write_spec(lab, tmp_path)
     nowhere = f"http://127.0.0.1:{free_port()}"
@@ -33,7 +33,9 @@ def test_a_proxy_of_the_environment_does_not_stand_between_a_command_and_its_own
     assert done.document["status"] == "complete"
 
 
-def test_a_named_server_that_does_not_answer_is_said_in_one_line_and_is_no_bug(lab: World, tmp_path: Path) -> None:
+def test_a_named_server_that_does_not_answer_is_said_in_one_line_and_is_no_bug(
+    lab: EmbeddedLab, tmp_path: Path
+) -> None:
     write_spec(lab, tmp_path)
     api = f"http://127.0.0.1:{free_port()}/api"
     shell = Shell(tmp_path, {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": api})

@@ -80,7 +80,7 @@ def pull(client: str, ask: Ask, docker_host: str) -> PullOutcome:
                     before_pulls=lambda names: None,
                 )
             )
-            return engine.pull(asked).proven()
+            return engine.pull(asked).verified()
         finally:
             engine.close()
 

@@ -1,7 +1,7 @@
 """What a calibration's lines are drawn to be, and what their processes are told."""
 
 from pullbench.lab.calibration import draw_lines, link_part, server_part
-from pullbench.model.calibration import Counted, Line, Reference, Truth
+from pullbench.model.calibration import Counted, Line, ReferenceMeasurement, Truth
 
 
 def test_a_seed_draws_the_same_lines_again_and_another_seed_others() -> None:
@@ -52,6 +52,6 @@ def test_the_truth_comes_back_from_json_as_it_was() -> None:
         load=0.3,
         lines=draw_lines(5, quick=True),
         counted={"line-1": Counted(layers=4, layer_bytes=40, layer_hits=0, faults=1)},
-        references={"line-1": Reference(wait_s=0.08)},
+        references={"line-1": ReferenceMeasurement(wait_s=0.08)},
     )
     assert Truth.from_dict(truth.as_dict() | {"lines": [dict(line) for line in truth.as_dict()["lines"]]}) == truth

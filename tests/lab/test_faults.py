@@ -147,7 +147,7 @@ def test_a_token_that_is_taken_back_in_the_middle_is_asked_for_again(images: tup
     with registry(images, expired, auth=account) as running:
         seen = []
         for _ in range(12):
-            document = running.state.doorkeeper.token(
+            document = running.state.access.token(
                 "Basic bWU6cGxhbnRlZA==", {"scope": [f"repository:{images[0].repository}:pull"]}
             )
             assert document is not None

@@ -9,7 +9,7 @@ from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import credentials
 from pullbench.preflight.checks.credentials import CredentialLookup
 from pullbench.preflight.runner import as_json
-from pullbench.registry.origin import Origin
+from pullbench.registry.keychain import Origin
 from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.test_keychain import docker_config, helper, inline
@@ -27,6 +27,7 @@ def judged(evidence: CredentialLookup, source: str = "docker") -> Finding:
     return findings[0]
 
 
+@pytest.mark.promise("plain http", "Preflight fails on such credentials before anything is sent")
 def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_sent() -> None:
     registry, route = FakeRegistry(), Route(registry="eu", url="http://10.0.0.7:5000", credentials="env:CI")
     target = Target(route=route)

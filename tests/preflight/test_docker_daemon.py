@@ -82,6 +82,7 @@ def test_a_plain_registry_that_the_daemon_would_speak_tls_to_fails_with_the_chan
     (finding,) = judged(DaemonRegistry(host="r.example.com:5000", plain_http=True))
     assert finding.status is Status.FAIL
     assert finding.observed.startswith("[plain_http] http://r.example.com:5000")
+    assert (finding.code, finding.parameters) == (ErrorCode.PLAIN_HTTP, {"host": "r.example.com:5000"})
     assert '."insecure-registries" += ["r.example.com:5000"]' in finding.remedy.replace("\\", "")
     assert judged(DaemonRegistry(host="r.example.com:5000", plain_http=True, insecure=True))[0].status is Status.PASS
 
@@ -164,7 +165,7 @@ def test_a_daemon_that_does_not_answer_fails_with_what_to_do(reason: str, cure: 
     fault = ObservedFault(code=ErrorCode.ENGINE_UNAVAILABLE, text=f"docker {HOST}: no answer from the daemon: {reason}")
     (finding,) = judge(DaemonState(host=HOST, fault=fault), TARGET)
     assert finding.status is Status.FAIL
-    assert finding.observed.startswith("[engine_unavailable]")
+    assert (finding.code, finding.parameters) == (ErrorCode.ENGINE_UNAVAILABLE, {"daemon": HOST})
     assert cure in finding.remedy
     assert HOST in finding.remedy
 

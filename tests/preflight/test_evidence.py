@@ -69,6 +69,7 @@ def finding_of(text: str, evidence: object = None) -> Finding:
         expected=text,
         remedy=text,
         evidence=None if evidence is None else as_json(evidence),
+        parameters={"endpoint": text},
     )
 
 
@@ -84,10 +85,11 @@ def finding_of(text: str, evidence: object = None) -> Finding:
         "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
     ],
 )
+@pytest.mark.promise("secrets", "A finding and its evidence hold no secret that a registry repeats")
 def test_without_secrets_leaves_nothing_that_a_registry_echoes_in_a_finding_or_its_evidence(echo: str) -> None:
     clean = without_secrets(finding_of(echo, {"body": [echo]}), [ANN])
 
-    told = json.dumps([clean.observed, clean.expected, clean.remedy, clean.evidence])
+    told = json.dumps([clean.observed, clean.expected, clean.remedy, clean.evidence, dict(clean.parameters)])
     secrets = ["55word", "refresh-token-1", ANN_BASIC, "c29tZS1v", "dXNlcjpw", "hunter2", "eyJzdWIi"]
     assert [secret for secret in secrets if secret in told] == []
     assert "(redacted)" in clean.observed

@@ -19,8 +19,8 @@ from pullbench.preflight.checks import CHECKS, api, image, latency
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.runner import MOST_CHARACTERS, run_checks
 from pullbench.registry.auth import MAX_TOKEN_BYTES, Credentials, basic_header
-from pullbench.registry.exchange import MAX_REDIRECTS
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.redirect import MAX_REDIRECTS
 from tests.preflight.contexts import context_over, spec_of
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, Handler, TokenService, config_blob, manifest_of
 from tests.registry.sockets import answering, listening

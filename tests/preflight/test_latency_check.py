@@ -74,7 +74,7 @@ def test_probes_that_fail_count_as_too_slow_and_name_the_code() -> None:
 
 def test_a_rate_limit_that_ends_the_probes_is_a_warning() -> None:
     found = judged(50, 0, RATE_LIMITED)
-    assert found.status is Status.WARN
+    assert (found.status, found.code) == (Status.WARN, ErrorCode.RATE_LIMITED)
     assert "docker login registry.example.com" in found.remedy
     assert judged(50, 3, RATE_LIMITED).status is Status.FAIL
 

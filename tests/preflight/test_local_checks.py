@@ -78,6 +78,7 @@ def test_a_failure_says_the_estimate_and_each_folder_has_its_own_remedy() -> Non
     assert found.observed.startswith(
         "[disk_full] /var/lib/docker: 1.00 GB of 100 GB free, up to 2.00 GB needed (layers,"
     )
+    assert (found.code, found.parameters) == (ErrorCode.DISK_FULL, {"path": "/var/lib/docker"})
     assert "3.5 times as much unpacked" in found.observed
     assert "`pullbench prune --keep PATTERN`" in found.remedy
     assert "TMPDIR=/larger/disk" in disk(1, 2, what="TMPDIR").remedy

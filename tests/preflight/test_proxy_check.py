@@ -199,7 +199,7 @@ def test_a_mirror_that_has_the_manifest_and_not_the_layers_fails_where_it_cannot
 
 def test_a_mirror_that_cannot_fetch_and_has_all_that_is_pulled_is_a_warning() -> None:
     found = found_over({"cache": mirror_that_cannot_fetch(b"base", b"app")})
-    assert found.status is Status.WARN
+    assert (found.status, found.code) == (Status.WARN, ErrorCode.SERVER_ERROR)
     assert "it has all 3 blobs of the images" in found.observed
 
 

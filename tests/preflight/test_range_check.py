@@ -44,6 +44,7 @@ def test_the_right_part_passes() -> None:
         ({"content_range": ""}, "206 with the Content-Range ''"),
         ({"body": b"y" * 16}, "[digest_mismatch] 206 with bytes 1-16/99, and other bytes"),
         ({"body": b"x" * 15}, "[digest_mismatch] 206"),
+        ({"content_range": "bytes 0-15/99", "body": b"y" * 16, "status": 206}, "206 with bytes 0-15/99 where"),
         ({"fault": ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text="no", status=416)}, "416: no"),
     ],
 )
@@ -51,6 +52,7 @@ def test_anything_else_is_a_warning_with_the_command_that_shows_it(changes: dict
     found = judged(**changes)
     assert found.status is Status.WARN
     assert found.observed.startswith(says)
+    assert found.code == (ErrorCode.DIGEST_MISMATCH if "body" in changes and "status" not in changes else None)
     assert f"-r 1-16 {ROUTE.url}/v2/app/blobs/sha256:c" in found.remedy
 
 

@@ -334,6 +334,8 @@ def test_the_document_has_the_worst_status_and_every_field() -> None:
         "remedy",
         "duration_s",
         "evidence",
+        "code",
+        "parameters",
     }
 
 

@@ -19,7 +19,7 @@ from pullbench.report.render.render import CALIBRATION_NOTEBOOK, check_parameter
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.markdown import run_summary
 from pullbench.stats.calibration import Agreement
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 from tests.report.synthetic_calibration import RUN_ID, calibrated_run
 
 
@@ -100,8 +100,8 @@ def test_a_run_that_measured_what_was_true_meets_every_goal(document: dict[str, 
 def test_a_truth_that_was_another_is_a_missed_goal(
     right: StoredRun, agreed: dict[tuple[str, str], Agreement], quantity: str, line: str, changes: dict[str, Any]
 ) -> None:
-    assert agreed.get((quantity, line), agreed["layer bytes", "7 servers, each"]).verdict == Verdict.MET
-    assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == Verdict.MISSED
+    assert agreed.get((quantity, line), agreed["layer bytes", "7 servers, each"]).verdict == SloVerdict.MET
+    assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == SloVerdict.MISSED
 
 
 def test_a_missed_goal_is_named_and_is_exit_code_1(right: StoredRun) -> None:
@@ -127,7 +127,7 @@ def test_bytes_that_are_wrong_on_two_lines_do_not_cancel(right: StoredRun) -> No
     sent = json.loads(right.run.environment)[KEY]["counted"]
     more, less = sent["line-1"]["layer_bytes"] + 5, sent["line-2"]["layer_bytes"] - 5
     wrong = told_otherwise(right, counted={"line-1": {"layer_bytes": more}, "line-2": {"layer_bytes": less}})
-    assert by_name(wrong)["layer bytes", "line-1"].verdict == Verdict.MISSED
+    assert by_name(wrong)["layer bytes", "line-1"].verdict == SloVerdict.MISSED
 
 
 def test_a_run_that_did_not_come_to_its_end_was_told_nothing_and_shows_nothing(right: StoredRun) -> None:

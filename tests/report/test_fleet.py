@@ -218,7 +218,7 @@ def test_the_headline_of_a_fleets_run_is_of_nodes_as_its_page_is() -> None:
     run = stored({"direct": [[1.0, 4.0]]})
 
     said = document_of(run)["headline"]["sentence"]
-    assert said.startswith(times.summary(times.cells(run)).removesuffix("."))
+    assert said.startswith("; ".join(times.summary(times.cells(run))))
     assert "half of the nodes have it after" in said and "at once" not in said
 
 

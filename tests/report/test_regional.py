@@ -15,7 +15,7 @@ from pullbench.report.regional.page import RegionalPage
 from pullbench.report.regional.runs import RegionalRuns, read_regional, regional_document
 from pullbench.report.render.render import REGIONAL_NOTEBOOK, check_parameters
 from pullbench.store.dataset import ResultStore
-from pullbench.store.regional import Asked, Regional, RegionalRecords
+from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
 
@@ -49,9 +49,9 @@ def make(vantages: Mapping[str, float], *, missing: str = "", **environment: Any
         told = json.loads(run.environment) | {"clock_offset": OFFSETS.get(vantage, {})} | environment.get(vantage, {})
         labels = {"regional": ID}
         store.write_run(dataclasses.replace(run, vantage=vantage, labels=labels, environment=json.dumps(told)))
-        asked.append(Asked(vantage=vantage, answer="complete", run_id=recipe.run_id))
+        asked.append(VantageResult(vantage=vantage, answer="complete", run_id=recipe.run_id))
     if missing:
-        asked.append(Asked(vantage=missing, answer="missing", reason="nobody took the run: <script>"))
+        asked.append(VantageResult(vantage=missing, answer="missing", reason="nobody took the run: <script>"))
     record = Regional(
         regional_id=ID,
         name="regions",
@@ -176,7 +176,7 @@ def test_a_vantage_that_ended_after_it_was_given_up_is_there_when_it_is_read_aga
     make({"east": 1.0, "west": 1.0})
     store = ResultStore(f"memory://regional-report-{next(_NUMBERS) - 1}")
     record = RegionalRecords(store).read(ID)
-    given_up = [record.asked[0], Asked(vantage="west", answer="missing", reason="not done within 3 minutes")]
+    given_up = [record.asked[0], VantageResult(vantage="west", answer="missing", reason="not done within 3 minutes")]
     RegionalRecords(store).write(dataclasses.replace(record, asked=tuple(given_up)))
     found = read_regional(store, ID)
     assert found.lacking == []

@@ -8,6 +8,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import sections
 from pullbench.report.run.objectives import objectives
+from pullbench.report.run.verdicts import headline
 from tests.report.synthetic import Recipe
 
 
@@ -32,6 +33,19 @@ def test_a_card_says_over_what_its_number_is(full: StoredRun) -> None:
     made = shared.scorecard(objectives(full, tables.cells(full.pulls, full.trials)))
     assert made.count("over all 12 settings together") == 4
     assert "at least 99.9%" in made and "fewer than 3" in made
+
+
+def test_a_remedy_with_a_semicolon_stays_whole_in_the_head_of_the_page(make) -> None:
+    stored = make(Recipe(engines=("docker",), concurrency=(1,), blocks=3, pulls=2, fail_everywhere=True))
+    stored = dataclasses.replace(stored, pulls=stored.pulls.assign(error_code="dns"))
+    cells = tables.cells(stored.pulls, stored.trials)
+    said = headline(stored, cells, objectives(stored, cells))
+    assert len(said.clauses) == 2 and "; " in said.clauses[1], "the remedy of dns names two things to try"
+    shown = re.findall(
+        r"<p>(.*?)</p>", sections.header(stored, cells, objectives(stored, cells)).partition("verdict")[2]
+    )
+    assert len(shown) == 3, "the title and two clauses"
+    assert shown[2].startswith("The most frequent error is dns") and "; " in shown[2]
 
 
 def test_a_run_that_is_ready_in_part_is_not_shown_as_good(full: StoredRun) -> None:

@@ -7,57 +7,85 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
-from pullbench.cli.commands.serve import database_url, serve
 from pullbench.errors import UsageError
+from pullbench.serving import project as projects
 from pullbench.serving.logs import last_words, log_file
-from pullbench.serving.project import find_checkout
+from pullbench.serving.project import find_project
 from pullbench.serving.reports_server import ReportsServer
+from pullbench.serving.serve import database_url, serve
 from tests.cli.command_lines import parsed
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkout"
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
     (folder / "flows").mkdir(parents=True)
     shutil.copy(ROOT / "prefect.yaml", folder)
-    (folder / "flows" / "some.py").write_text("ONE = 1\n")
+    (folder / "flows" / "pull_benchmark.py").write_text("ONE = 1\n")
     return folder
 
 
-def test_the_current_folder_is_the_checkout_where_it_is_one_and_else_the_installed_code(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_current_folder_is_served_where_it_is_a_project_and_else_the_checkout_of_the_code(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(checkout)
-    assert find_checkout(None).folder == checkout.resolve()
+    monkeypatch.chdir(project)
+    assert find_project(None).folder == project.resolve()
     monkeypatch.chdir(tmp_path)
-    assert find_checkout(None).folder == ROOT
-    with pytest.raises(UsageError, match=r"no prefect\.yaml in .*--checkout"):
-        find_checkout(tmp_path)
+    assert find_project(None).folder == find_project(None).working_folder == ROOT
+    with pytest.raises(UsageError, match=r"no prefect\.yaml in .*--project"):
+        find_project(tmp_path)
+
+
+def test_the_template_is_served_from_the_current_folder_with_entry_points_that_are_found_from_there(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(projects, "project_folder", lambda: project)
+    monkeypatch.setattr(projects, "TEMPLATE", project)
+    found = find_project(None)
+    assert (found.folder, found.working_folder) == (project, elsewhere)
+    entry_points = [Path(entry["entrypoint"].partition(":")[0]) for entry in found.to_deploy()["deployments"]]
+    assert project / "flows" / "pull_benchmark.py" in entry_points
+    assert all(path.is_relative_to(project) for path in entry_points)
+    assert found.to_deploy()["pull"] == yaml.safe_load((ROOT / "prefect.yaml").read_text())["pull"]
+
+
+def test_a_project_of_ones_own_is_deployed_as_its_prefect_yaml_says(project: Path) -> None:
+    assert find_project(project).to_deploy() == yaml.safe_load((project / "prefect.yaml").read_text())
+
+
+def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot be made.*--project"):
+        ReportsServer(tmp_path / "file" / "reports", "127.0.0.1", 0)
 
 
 def test_pools_and_queues_are_those_that_the_deployments_name() -> None:
-    found = find_checkout(ROOT)
+    found = find_project(ROOT)
     assert "local" in found.pools
     assert ("local", "measuring") in found.queues
 
 
-def test_a_checkout_is_deployed_again_when_its_deployments_or_its_code_change(checkout: Path) -> None:
-    before = find_checkout(checkout).fingerprint()
-    assert find_checkout(checkout).fingerprint() == before
-    (checkout / "flows" / "some.py").write_text("ONE = 2\n")
-    changed = find_checkout(checkout).fingerprint()
-    (checkout / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text() + "\n")
-    assert len({before, changed, find_checkout(checkout).fingerprint()}) == 3
+def test_a_project_is_deployed_again_when_its_deployments_or_its_code_change(project: Path) -> None:
+    before = find_project(project).fingerprint()
+    assert find_project(project).fingerprint() == before
+    (project / "flows" / "pull_benchmark.py").write_text("ONE = 2\n")
+    changed = find_project(project).fingerprint()
+    (project / "prefect.yaml").write_text((ROOT / "prefect.yaml").read_text() + "\n")
+    assert len({before, changed, find_project(project).fingerprint()}) == 3
 
 
 @pytest.mark.parametrize("text", ["deployments: [{name: x}]", "deployments: 3", "name: [", "- 1"])
-def test_a_prefect_yaml_that_cannot_be_used_is_a_usage_error(checkout: Path, text: str) -> None:
-    (checkout / "prefect.yaml").write_text(text)
+def test_a_prefect_yaml_that_cannot_be_used_is_a_usage_error(project: Path, text: str) -> None:
+    (project / "prefect.yaml").write_text(text)
     with pytest.raises(UsageError, match=r"every deployment needs name, entrypoint and work_pool\.name"):
-        find_checkout(checkout)
+        find_project(project)
 
 
 @pytest.mark.parametrize(
@@ -79,15 +107,17 @@ def test_a_database_that_prefect_cannot_use_is_refused_without_repeating_its_pas
     assert "secret" not in str(refused.value)
 
 
-def test_a_taken_port_is_a_usage_error_before_anything_is_started(checkout: Path) -> None:
+def test_a_taken_port_is_a_usage_error_before_anything_is_started(project: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=rf"--port {port}: .*or give --port"):
-            serve(checkout=checkout, host="127.0.0.1", port=port, reports_port=0, database=None, pools=["local"])
+            serve(
+                project=project, host="127.0.0.1", port=port, reports_port=0, database=None, pools=["local"], note=print
+            )
         with pytest.raises(UsageError, match=rf"--reports-port {port}: something listens there already"):
-            ReportsServer(checkout, "127.0.0.1", port)
+            ReportsServer(project, "127.0.0.1", port)
 
 
 def test_reports_are_served_as_they_are_and_are_never_kept_by_a_browser(tmp_path: Path) -> None:
@@ -116,6 +146,7 @@ def test_the_former_log_is_kept_and_the_last_line_is_told(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("words", "parameter"), [(["serve"], "host"), (["metrics", "serve"], "listen")], ids=["serve", "metrics serve"]
 )
+@pytest.mark.promise("listening", "`serve` and `metrics serve` listen on loopback unless an address is given")
 def test_the_default_addresses_of_what_is_served_are_loopback(words: list[str], parameter: str) -> None:
     _, parameters = parsed(words)
     assert ipaddress.ip_address(parameters[parameter].partition(":")[0]).is_loopback

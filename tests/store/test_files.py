@@ -3,16 +3,18 @@
 import errno
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 from pullbench.store.dataset import ResultStore
 from pullbench.store.files import Files
-from pullbench.store.ledger import Entry, Ledger
+from pullbench.store.ledger import BroughtRecord, Ledger
 from tests.store import sample
 from tests.store.sample import RUN_ID
 
@@ -26,6 +28,10 @@ def failing(number: int) -> Callable[..., None]:
 
 @pytest.mark.parametrize("step", ["fsync", "mkdir", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+@pytest.mark.promise(
+    "accidents",
+    "Disk full or read-only: exit 3, one line with the file and what to do; what finished is stored, no half-written file stays",
+)
 def test_the_catch_of_put_makes_one_line_of_a_full_or_read_only_disk_and_leaves_no_litter(
     disk: ResultStore, monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
@@ -74,11 +80,28 @@ def test_an_object_stores_own_errors_become_one_line(monkeypatch: pytest.MonkeyP
         store.files.remove("a")
 
 
-@pytest.mark.parametrize("url", ["nosuchthing://bucket/results", "s3://bucket/results"])
-def test_a_url_that_nothing_serves_is_a_usage_error(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+def test_a_url_that_nothing_serves_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="cannot be used here"):
+        ResultStore("nosuchthing://bucket/results")
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [
+        ("s3://bucket/results", "s3fs", "s3"),
+        ("gs://bucket/results", "gcsfs", "gcs"),
+        ("simplecache::gcs://bucket/results", "gcsfs", "gcs"),
+    ],
+)
+def test_an_object_store_whose_package_is_not_installed_names_the_extra(
+    url: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    for protocol in ("s3", "gs", "gcs"):
+        monkeypatch.delitem(_registry, protocol, raising=False)  # loaded by another test
+    with pytest.raises(MissingExtraError, match=rf"pip install 'pullbench\[{extra}\]'") as missing:
         ResultStore(url)
+    assert (missing.value.extra, missing.value.exit_code) == (extra, 2)
 
 
 def test_half_written_files_are_never_listed(disk: ResultStore) -> None:
@@ -130,7 +153,7 @@ def test_the_ledger_tells_image_ids_from_references(store: ResultStore) -> None:
     ledger = Ledger(store)
     ledger.record(RUN_ID, 7, "daemon", [REFERENCE, IMAGE_ID])
     assert ledger.entries() == (
-        Entry(run_id=RUN_ID, trial=7, daemon="daemon", image_ids=(IMAGE_ID,), references=(REFERENCE,)),
+        BroughtRecord(run_id=RUN_ID, trial=7, daemon="daemon", image_ids=(IMAGE_ID,), references=(REFERENCE,)),
     )
     assert ledger.brought("daemon") == {IMAGE_ID, REFERENCE}
     assert ledger.brought("another") == frozenset()

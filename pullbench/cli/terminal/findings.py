@@ -1,6 +1,5 @@
 """What preflight found, for a terminal: what is wrong stands last, in full, right above the summary."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from pullbench.cli.terminal.safe_text import plain
+from pullbench.cli.terminal.safe_text import literal as plain
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 
 STATUS_STYLES = {
@@ -22,8 +21,7 @@ _STATUS_WIDTH = 5
 _NARROWEST = 8
 _ALIKE_SHOWN = 3
 _IN_FULL = 2
-"""Troubles of one kind at one group that are told in full; of the others, where they are."""
-_CODE = re.compile(r"\[[a-z_]+\]")
+"""Troubles of one kind in one group that are told in full; of the others, where they are."""
 
 
 def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> Group:
@@ -85,8 +83,7 @@ def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
     """Findings by what went wrong: a tag that ten images lack, a platform that none has."""
     alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        code = _CODE.match(finding.observed)
-        alike.setdefault((finding.status, finding.check, code[0] if code else ""), []).append(finding)
+        alike.setdefault((finding.status, finding.check, finding.code or ""), []).append(finding)
     return list(alike.values())
 
 
@@ -94,7 +91,7 @@ def _told(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Te
     """A code says what would be right by itself."""
     about = " ".join(part for part in (finding.check, group.rest(finding.target)) if part)
     told = Text.assemble(plain(about, style="bold"), "  ", plain(finding.observed))
-    if finding.expected and finding.status in TROUBLES and (in_full or not _CODE.match(finding.observed)):
+    if finding.expected and finding.status in TROUBLES and (in_full or finding.code is None):
         told.append_text(plain(f"  (expected: {finding.expected})", style="dim"))
     return told
 

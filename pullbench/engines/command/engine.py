@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, backoff_s
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.command.folder import CommandFolder
 from pullbench.engines.command.process import Command, Ended, StopSignal, find_program, last_words, run
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
 
 
@@ -43,7 +44,7 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class CommandAttempt:
     """One attempt of a pull: the client says that it succeeded, or it has a code. `ended` is the monotonic second of its end."""
 
     ended: float
@@ -78,7 +79,7 @@ def verify(request: PullRequest, brought: Brought, program: str) -> None:
 
 def outcome(
     request: PullRequest,
-    last: Attempt,
+    last: CommandAttempt,
     brought: Brought | None,
     *,
     held: frozenset[str],
@@ -114,7 +115,7 @@ _NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was s
 
 
 @dataclass(slots=True, kw_only=True)
-class _Trial:
+class _CommandTrial:
     folder: CommandFolder
     setup: TrialSetup
     stores: dict[int, Path] = field(default_factory=dict)
@@ -137,7 +138,7 @@ class CommandEngine(ABC):
         self._keychain = keychain
         self._clock = clock
         self._stop = StopSignal()
-        self._trial: _Trial | None = None
+        self._trial: _CommandTrial | None = None
 
     @abstractmethod
     def _version(self, folder: Path) -> str:
@@ -196,7 +197,7 @@ class CommandEngine(ABC):
         Raises UsageError where credentials cannot be read, RegistryError where the client cannot make its stores.
         """
         self.close_trial()
-        self._trial = trial = _Trial(folder=CommandFolder.open(), setup=setup)
+        self._trial = trial = _CommandTrial(folder=CommandFolder.open(), setup=setup)
         try:
             self._open(trial.folder.path, setup)
             for request in setup.requests:
@@ -208,20 +209,20 @@ class CommandEngine(ABC):
             self.close_trial()
             raise
 
-    def _prepare(self, request: PullRequest, trial: _Trial) -> None:
+    def _prepare(self, request: PullRequest, trial: _CommandTrial) -> None:
         """Make a pull's store; where filling it fails, the pull that is measured fails or shows that it was cold."""
         store = trial.stores[request.pull] = self._new_store(trial, request, 1)
         if trial.setup.cache == "warm" and not self._stop.is_set:
             self._attempt(request, store, self._clock.monotonic() + request.timeout_s)
         trial.held[request.pull] = self._held(store)
 
-    def _new_store(self, trial: _Trial, request: PullRequest, attempt: int) -> Path:
+    def _new_store(self, trial: _CommandTrial, request: PullRequest, attempt: int) -> Path:
         store = trial.folder.path / f"{request.pull}-{attempt}"
         self._make_store(store)
         return store
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `prove`."""
+        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `verify`."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
@@ -237,11 +238,11 @@ class CommandEngine(ABC):
         duration_s = last.ended - started
         if last.code is not None:
             return self._outcome(request, trial, last, None, attempts, duration_s)
-        prove = partial(self._prove, request, trial, last, attempts, duration_s)
-        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, prove=prove)
+        verify_later = partial(self._verify, request, trial, last, attempts, duration_s)
+        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, verify=verify_later)
 
-    def _prove(
-        self, request: PullRequest, trial: _Trial, last: Attempt, attempts: int, duration_s: float
+    def _verify(
+        self, request: PullRequest, trial: _CommandTrial, last: CommandAttempt, attempts: int, duration_s: float
     ) -> PullOutcome:
         """Look at what the client says that it brought."""
         brought = None
@@ -255,8 +256,8 @@ class CommandEngine(ABC):
     def _outcome(
         self,
         request: PullRequest,
-        trial: _Trial,
-        last: Attempt,
+        trial: _CommandTrial,
+        last: CommandAttempt,
         brought: Brought | None,
         attempts: int,
         duration_s: float,
@@ -271,17 +272,19 @@ class CommandEngine(ABC):
             reads_config_again=self.reads_config_again,
         )
 
-    def _again(self, request: PullRequest, trial: _Trial, attempt: int, resume_at: float, deadline: float) -> Attempt:
+    def _again(
+        self, request: PullRequest, trial: _CommandTrial, attempt: int, resume_at: float, deadline: float
+    ) -> CommandAttempt:
         """The next attempt, after its back-off; where the pull is to be cold, its fresh store is made meanwhile."""
         store = trial.stores[request.pull]
         try:
             if trial.setup.cache == "cold":
                 store = self._new_store(trial, request, attempt)
         except CommandFailed as error:
-            return Attempt(ended=self._clock.monotonic(), store=store, code=error.code, error=str(error))
+            return CommandAttempt(ended=self._clock.monotonic(), store=store, code=error.code, error=str(error))
         if not self._rest_until(resume_at):
             text = "the run was stopped"
-            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.CANCELLED, error=text)
+            return CommandAttempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.CANCELLED, error=text)
         return self._attempt(request, store, deadline)
 
     def _rest_until(self, instant: float) -> bool:
@@ -290,18 +293,20 @@ class CommandEngine(ABC):
             self._clock.sleep(min(left, _NAP_S))
         return not self._stop.is_set
 
-    def _attempt(self, request: PullRequest, store: Path, deadline: float) -> Attempt:
+    def _attempt(self, request: PullRequest, store: Path, deadline: float) -> CommandAttempt:
         started = self._clock.monotonic()
         command = self._command(request, store, deadline - started)
         try:
             ended = run(command, clock=self._clock, deadline=deadline, stop=self._stop)
         except OSError as error:
             text = f"{self.program} cannot be started: {error.strerror}"
-            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text)
+            return CommandAttempt(
+                ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text
+            )
         code, text = self._failure(ended, request)
         if code is not None:
-            return Attempt(ended=ended.ended, store=store, code=code, error=text)
-        return Attempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
+            return CommandAttempt(ended=ended.ended, store=store, code=code, error=text)
+        return CommandAttempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
 
     def _failure(self, ended: Ended, request: PullRequest) -> tuple[ErrorCode | None, str]:
         said = last_words(ended.stderr)

@@ -155,7 +155,7 @@ def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | N
 
     Nothing of its group is left when this returns. Raises OSError where the program cannot be started.
     """
-    with _Running(command, clock) as running:
+    with _RunningCommand(command, clock) as running:
         stopped = running.wait(deadline, stop)
         if running.has_ended:
             return running.result(running.ended)
@@ -164,7 +164,7 @@ def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | N
         return running.result(ended, stopped=stopped, was_trying_again=stopped is None)
 
 
-class _Running:
+class _RunningCommand:
     """A started process: its pidfd, and the tails of what it writes."""
 
     def __init__(self, command: Command, clock: Clock) -> None:

@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
-from pullbench.daemon.docker_stream import PullStream
-from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, backoff_s
-from pullbench.engines.docker.timeline import Attempt, Claims, PullTimeline, chains, image_chain, outcome
+from pullbench.daemon.pull_stream import PullStream
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.docker.timeline import Claims, DockerAttempt, PullTimeline, chains, image_chain, outcome
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
 
 
@@ -229,9 +230,9 @@ class DockerEngine:
             self._clock.sleep(min(left, _NAP_S))
         return not self._watches.cancelled
 
-    def _attempt(self, request: PullRequest, number: int, deadline: float) -> Attempt:
+    def _attempt(self, request: PullRequest, number: int, deadline: float) -> DockerAttempt:
         timeline = PullTimeline(layer_ids=frozenset(chains(request.expected.manifest)))
-        attempt = Attempt(
+        attempt = DockerAttempt(
             number=number, started=self._clock.monotonic(), started_at=self._clock.now(), timeline=timeline
         )
         try:
@@ -254,7 +255,7 @@ class DockerEngine:
             attempt.end(at, code, _why_stopped(request, code, timeline, stream))
         return attempt
 
-    def _consume(self, request: PullRequest, stream: PullStream, attempt: Attempt) -> None:
+    def _consume(self, request: PullRequest, stream: PullStream, attempt: DockerAttempt) -> None:
         """Read the events to their end, claiming each layer for this pull as it is asked for."""
         chain_of, timeline = chains(request.expected.manifest), attempt.timeline
         try:
@@ -275,7 +276,7 @@ class DockerEngine:
             text = f"the daemon closed the stream before the pull was complete: {timeline.progress()}"
             attempt.end(attempt.ended, ErrorCode.ENGINE_UNAVAILABLE, text)
 
-    def _verify(self, request: PullRequest, attempt: Attempt) -> None:
+    def _verify(self, request: PullRequest, attempt: DockerAttempt) -> None:
         """Check platform and content of what dockerd brought: it takes an image that is no index for any platform."""
         try:
             image = self._daemon.inspect(self._names[request.pull])

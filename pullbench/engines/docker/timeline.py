@@ -142,7 +142,7 @@ Chain = tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
-class Attempt:
+class DockerAttempt:
     """One attempt of a pull. `started` and `ended` are monotonic seconds; `started_at` is the instant of the first."""
 
     number: int
@@ -191,7 +191,7 @@ def image_chain(manifest: Manifest) -> Chain:
     return (manifest.config.digest,)
 
 
-def outcome(request: PullRequest, attempts: list[Attempt], claims: Claims) -> PullOutcome:
+def outcome(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> PullOutcome:
     """The figures of a pull that has ended; what the events did not show is None."""
     last, manifest = attempts[-1], request.expected.manifest
     cached = shared = None
@@ -237,7 +237,7 @@ def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, cla
     return "cached" if owner is None else "shared"
 
 
-def _received(request: PullRequest, attempts: list[Attempt], claims: Claims) -> int | None:
+def _received(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> int | None:
     """Bytes of config and layers that this pull brought, all attempts; None where it never came so far."""
     if all(not attempt.timeline.layers and attempt.code is not None for attempt in attempts):
         return None
@@ -265,7 +265,7 @@ def _fetched(
 
 
 def _transfers(
-    request: PullRequest, attempt: Attempt, chain_of: dict[str, Chain], claims: Claims
+    request: PullRequest, attempt: DockerAttempt, chain_of: dict[str, Chain], claims: Claims
 ) -> Iterator[Transfer]:
     for layer, seen, size in _fetched(request, attempt.timeline, chain_of, claims):
         download, extraction = seen.download, seen.extraction

@@ -14,7 +14,7 @@ from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl, remedy
 from pullbench.registry.auth import redact_url
-from pullbench.registry.origin import shown_user
+from pullbench.registry.keychain import shown_user
 
 ID = "auth"
 MAX_REPOSITORIES = 5
@@ -146,7 +146,7 @@ def _without_right(
             f"or log in as one who has it: `docker logout {host} && docker login {host}`"
         )
     if len(refused) < len(evidence.rights):
-        return warned(ID, target, str(fault), expected, cure)
+        return warned(ID, target, fault, expected, cure)
     return failed(ID, target, fault, expected, cure)
 
 

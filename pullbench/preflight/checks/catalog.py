@@ -131,7 +131,7 @@ def judge(evidence: CatalogListing, target: Target) -> list[Finding]:
         cure = f"mend the catalog's paging, or the proxy before {route.host} that rewrites it: {see}"
         return [failed(ID, target, told, EXPECTED, cure)]
     if fault is not None:
-        return [warned(ID, target, f"{fault}", EXPECTED, f"{remedy(fault.code, route)}; {see}")]
+        return [warned(ID, target, fault, EXPECTED, f"{remedy(fault.code, route)}; {see}")]
     if evidence.after_the_end:
         text = f"{_count(evidence)} and no Link, but `last=` finds more, such as {_some(evidence.after_the_end)}"
         told = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog loses repositories: {text}")

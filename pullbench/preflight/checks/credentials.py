@@ -9,7 +9,7 @@ from pullbench.model.text import clean
 from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.origin import Origin, shown_user
+from pullbench.registry.keychain import Origin, shown_user
 
 ID = "credentials"
 

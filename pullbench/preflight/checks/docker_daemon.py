@@ -6,7 +6,7 @@ import json
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -152,7 +152,7 @@ def judge(evidence: DaemonState, target: Local) -> list[Finding]:
         )
         if evidence.fault.code is not ErrorCode.ENGINE_UNAVAILABLE or "Permission denied" in evidence.fault.text:
             cure = f"see what `docker -H {evidence.host} info` says; `sudo usermod -aG docker $USER` gives the right to ask"
-        return [failed(ID, target, evidence.fault, EXPECTED, cure)]
+        return [failed(ID, target, replace(evidence.fault, parameters={"daemon": evidence.host}), EXPECTED, cure)]
     problems = [*_ways(evidence, target), *_speed(evidence, target)]
     return problems or [passed(ID, target, _told(evidence), EXPECTED)]
 
@@ -163,7 +163,8 @@ def _ways(evidence: DaemonState, target: Local) -> Iterator[Finding]:
         if asked.plain_http and not asked.insecure:
             text = f"http://{asked.host} is plain HTTP, and the daemon speaks only https to it"
             cure = _change(evidence, f'."insecure-registries" += ["{asked.host}"]')
-            yield failed(ID, target, f"[{ErrorCode.PLAIN_HTTP}] {text}", EXPECTED, cure)
+            fault = ObservedFault(code=ErrorCode.PLAIN_HTTP, text=text, parameters={"host": asked.host})
+            yield failed(ID, target, fault, EXPECTED, cure)
         if not asked.plain_http and asked.insecure and not asked.loopback:
             text = f"the daemon takes any certificate of {asked.host} (insecure-registries): TLS protects nothing"
             cure = _change(evidence, f'."insecure-registries" -= ["{asked.host}"]')
@@ -175,7 +176,9 @@ def _ways(evidence: DaemonState, target: Local) -> Iterator[Finding]:
             cure = (
                 f"`sudo install -D -m 644 {shlex.quote(asked.ca_file or 'ca.pem')} {CERTIFICATES / asked.host}/ca.crt`"
             )
-            fault = ObservedFault(code=asked.distrust.code, text=f"{text}: {asked.distrust.text}")
+            fault = ObservedFault(
+                code=asked.distrust.code, text=f"{text}: {asked.distrust.text}", parameters={"host": asked.host}
+            )
             yield failed(ID, target, fault, EXPECTED, f"{cure} (no restart needed)")
         if asked.by_proxy is not None and not asked.loopback:
             text = f"the daemon goes to {asked.host} by the proxy {asked.by_proxy}, whatever the spec says"

@@ -84,7 +84,8 @@ def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
     cure = _cure(evidence, target)
     limited = any(fault.code is ErrorCode.RATE_LIMITED for fault in evidence.faults)
     if limited and evidence.over == len(evidence.faults):
-        return [warned(ID, target, observed, expected, remedy(ErrorCode.RATE_LIMITED, route))]
+        cure = remedy(ErrorCode.RATE_LIMITED, route)
+        return [warned(ID, target, observed, expected, cure, cause=evidence.faults[-1])]
     if evidence.made and evidence.over / evidence.made > ALLOWED:
         if evidence.over == 1 < evidence.made < round(1 / ALLOWED):
             return [warned(ID, target, f"{observed}: too few to say whether it is more than 1%", expected, cure)]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pullbench.daemon.docker_usage import usage
+from pullbench.daemon.usage import usage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Local, Room, engine_of, every_docker, passed, warned, without_docker

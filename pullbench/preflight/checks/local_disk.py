@@ -5,10 +5,21 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.spec import EngineEntry
 from pullbench.model.text import format_bytes
-from pullbench.preflight.check import Check, Local, Room, engine_of, engine_target, failed, passed, warned
+from pullbench.preflight.check import (
+    Check,
+    Local,
+    ObservedFault,
+    Room,
+    engine_of,
+    engine_target,
+    failed,
+    passed,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 
 ID = "local-disk"
@@ -133,15 +144,19 @@ def judge(evidence: Disk, target: Local) -> list[Finding]:
     text += ", the need is not known" if need is None else f", up to {format_bytes(need)} needed{estimated}"
     cure = _cure(evidence, target)
     if evidence.total_inodes and evidence.free_inodes == 0:
-        return [failed(ID, target, f"[disk_full] {text}; no inode is free", EXPECTED, cure)]
+        return [failed(ID, target, _full(evidence, f"{text}; no inode is free"), EXPECTED, cure)]
     if evidence.free_bytes == 0 or left < 0:
-        return [failed(ID, target, f"[disk_full] {text}", EXPECTED, cure)]
+        return [failed(ID, target, _full(evidence, text), EXPECTED, cure)]
     if evidence.total_inodes and evidence.unpacks and evidence.free_inodes < FEW_INODES:
         return [warned(ID, target, f"{text}; only {evidence.free_inodes} inodes are free", EXPECTED, cure)]
     if left < LOW_SHARE * evidence.total_bytes and left < ROOMY_BYTES:
         share = left / evidence.total_bytes
         return [warned(ID, target, f"{text}; {share:.0%} of it would stay free", EXPECTED, cure)]
     return [passed(ID, target, text, EXPECTED)]
+
+
+def _full(evidence: Disk, text: str) -> ObservedFault:
+    return ObservedFault(code=ErrorCode.DISK_FULL, text=text, parameters={"path": evidence.path})
 
 
 def _cure(evidence: Disk, target: Local) -> str:

@@ -230,7 +230,7 @@ def _of_outage(kept: CachedBlobs, target: Target) -> Finding | None:
     )
     if lost is None:
         text = f"it cannot fetch from its upstream ({kept.fault}); it has all {kept.there} blobs of the images"
-        return warned(ID, target, text, FETCHES, cure)
+        return warned(ID, target, text, FETCHES, cure, cause=kept.fault)
     text = (
         f"it cannot fetch from its upstream, and does not have all of the images: {lost.image} lacks {lost.digest}; "
         f"asked for what nobody has: {kept.fault.text}"

@@ -1,7 +1,7 @@
 """`range`: a part of a blob can be had, as chunked pulls and resumed downloads ask for it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
@@ -86,10 +86,14 @@ def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
         f"let Range and Content-Range through where a proxy or cache stands before {route.host}, or leave chunked pulls "
         f"off (`chunk_bytes` in the spec); see it: `{look(path, route, options)}`"
     )
-    return [warned(ID, target, f"{wrong}: chunked pulls and resumed downloads fetch the whole layer", EXPECTED, cure)]
+    costs = "chunked pulls and resumed downloads fetch the whole layer"
+    if isinstance(wrong, ObservedFault):
+        return [warned(ID, target, replace(wrong, text=f"{wrong.text}: {costs}"), EXPECTED, cure)]
+    return [warned(ID, target, f"{wrong}: {costs}", EXPECTED, cure)]
 
 
-def _wrong(part: RangeAnswer) -> str | None:
+def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
+    """Other bytes under the right range are a fault of their own."""
     if part.status != 206:
         return f"{part.status} with {len(part.body)} bytes"
     found = _CONTENT_RANGE.fullmatch(part.content_range.strip())
@@ -99,7 +103,8 @@ def _wrong(part: RangeAnswer) -> str | None:
     if (int(first), int(last)) != (FIRST, LAST) or total not in ("*", str(part.size_bytes)):
         return f"206 with {part.content_range} where {FIRST}-{LAST}/{part.size_bytes} was asked for"
     if part.body != part.promised:
-        return f"[{ErrorCode.DIGEST_MISMATCH}] 206 with {part.content_range}, and other bytes than the blob has there"
+        text = f"206 with {part.content_range}, and other bytes than the blob has there"
+        return ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     return None
 
 

@@ -19,7 +19,7 @@ from pullbench.model.text import clean
 from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.faults import retry_after_s
+from pullbench.registry.answer import retry_after_s
 from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
 ID = "rate-limit"

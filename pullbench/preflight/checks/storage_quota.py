@@ -14,9 +14,8 @@ from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.products import harbor, nexus
-from pullbench.registry.products.api import ProductApi
+from pullbench.registry.products.api import Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
-from pullbench.registry.products.which import Product, product_of
 
 ID = "storage-quota"
 EXPECTED = "its parts are well, it takes writes, and under 80% of its room is used"
@@ -64,9 +63,9 @@ def probe(context: CheckContext, target: Target) -> StorageReport:
             if product == "harbor":
                 names = (route.repository(Reference.parse(image)) for image in context.spec.images)
                 projects = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)
-                storage = harbor.look(api, list(projects))
+                storage = harbor.read_storage(api, list(projects))
             elif product == "nexus":
-                storage = nexus.look(api)
+                storage = nexus.read_storage(api)
         except RegistryError as error:
             if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.NOT_A_REGISTRY):
                 raise

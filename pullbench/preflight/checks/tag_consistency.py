@@ -178,7 +178,9 @@ def _of_different(there: Sequence[TagLocation], target: Local, absent: str) -> F
         lacking = "; ".join(
             f"{part.name} has only {', '.join(part.configs)} of what {whole.name} has" for part in parts
         )
-        fault = ObservedFault(code=ErrorCode.PLATFORM_MISSING, text=f"{lacking}: {held}")
+        fault = ObservedFault(
+            code=ErrorCode.PLATFORM_MISSING, text=f"{lacking}: {held}", parameters={"image": target.name}
+        )
         return failed(ID, target, fault, EXPECTED, _copies(whole, parts))
     newest = _newest(there)
     source = newest or next((place for place in there if place.kind == "registry"), there[0])
@@ -187,7 +189,8 @@ def _of_different(there: Sequence[TagLocation], target: Local, absent: str) -> F
     if source.kind == "registry" and all(place.kind == "mirror" for place in others):
         return warned(ID, target, observed, EXPECTED, _refreshed(others))
     cure = _copies(newest, others) if newest else _choice(source, others)
-    return failed(ID, target, ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=observed), EXPECTED, cure)
+    fault = ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=observed, parameters={"image": target.name})
+    return failed(ID, target, fault, EXPECTED, cure)
 
 
 def _by_digest(there: Sequence[TagLocation]) -> str:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pullbench.errors import ErrorCode
@@ -58,7 +58,11 @@ def judge(evidence: tuple[ConnectionAttempt, ...], target: Target) -> list[Findi
     missed = [(attempt, attempt.fault) for attempt in evidence if attempt.fault is not None]
     if not taken:
         attempt, fault = missed[0]
-        told = ObservedFault(code=fault.code, text="; ".join(each.text for _, each in missed))
+        told = ObservedFault(
+            code=fault.code,
+            text="; ".join(each.text for _, each in missed),
+            parameters={"address": attempt.address.host},
+        )
         return [failed(ID, target, told, expected, remedy(fault.code, target.route, address=attempt.address.host))]
     observed = ", ".join(f"{attempt.address} in {attempt.connect_s * 1000:.1f} ms" for attempt in taken)
     if missed:
@@ -71,7 +75,8 @@ def judge(evidence: tuple[ConnectionAttempt, ...], target: Target) -> list[Findi
         cure = f"take {attempt.address.host} out of the DNS answer, or mend it; " + remedy(
             fault.code, target.route, address=attempt.address.host
         )
-        return [warned(ID, target, observed, expected, cure)]
+        cause = replace(fault, parameters={"address": attempt.address.host})
+        return [warned(ID, target, observed, expected, cure, cause=cause)]
     return [passed(ID, target, observed, expected)]
 
 

@@ -17,7 +17,7 @@ _API = "/api/v2.0"
 _BY_NAME = {"X-Is-Resource-Name": "true"}  # else a project named 42 is taken for the one of that ID
 
 
-def look(api: ProductApi, projects: Sequence[str]) -> Storage:
+def read_storage(api: ProductApi, projects: Sequence[str]) -> Storage:
     """What Harbor tells of itself and of these projects. Raises RegistryError where it does not answer."""
     path = f"{_API}/systeminfo"
     told = api.read(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.calibration import KEY, Line, Reference, Truth
+from pullbench.model.calibration import KEY, Line, ReferenceMeasurement, Truth
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, json_records, measured
 from pullbench.report.run.verdicts import Headline, headline
@@ -23,7 +23,7 @@ from pullbench.stats.calibration import (
     spread,
     union_s,
 )
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 
 LONG_S = 0.05
 """From this round trip on the goal is a share alone."""
@@ -66,7 +66,7 @@ class Calibration:
     load: float | None
     rows: tuple[Quantity, ...]
 
-    def having(self, verdict: Verdict) -> list[Quantity]:
+    def having(self, verdict: SloVerdict) -> list[Quantity]:
         """The rows with a verdict."""
         return [row for row in self.rows if row.agreement.verdict == verdict]
 
@@ -84,7 +84,7 @@ def calibration(stored: StoredRun) -> Calibration:
 
 
 def _rows_of(line: Line, truth: Truth, transfers: pd.DataFrame, pulls: pd.DataFrame) -> Iterator[Quantity]:
-    mine, seen = _of(line, transfers), truth.references.get(line.name, Reference())
+    mine, seen = _of(line, transfers), truth.references.get(line.name, ReferenceMeasurement())
     alone = mine[mine["concurrency"] == 1]
     small = alone[alone["kind"].isin(["manifest", "config"])]
     if line.jitter_s is not None:
@@ -143,7 +143,7 @@ def _time(
     )
 
 
-def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Quantity]:
+def _jitter(line: Line, rows: pd.DataFrame, seen: ReferenceMeasurement) -> Iterator[Quantity]:
     """No rate bounds such a line, so every answer's wait is of the same distribution."""
     assert line.jitter_s is not None and line.round_trip_s is not None
     middle, half_s = line.round_trip_s + line.jitter_s / 2, line.jitter_s / 2
@@ -161,7 +161,7 @@ def _jitter(line: Line, rows: pd.DataFrame, seen: Reference) -> Iterator[Quantit
     )
 
 
-def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: Reference) -> Iterator[Quantity]:
+def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: ReferenceMeasurement) -> Iterator[Quantity]:
     layers = mine[(mine["kind"] == "layer") & mine["error_code"].isna()]
     alone, together = layers[layers["concurrency"] == 1], layers[layers["concurrency"] > 1]
     each_s = float(alone["bytes"].mean()) / rate if len(alone) else 0.0
@@ -231,11 +231,11 @@ def _by_block(values: pd.Series, rows: pd.DataFrame) -> list[list[float]]:
     return [group.tolist() for _, group in known.groupby(rows.loc[known.index, "block"])]
 
 
-def verdict(found: Calibration) -> Verdict:
+def verdict(found: Calibration) -> SloVerdict:
     """Missed where a row is, met where all are, else not shown."""
-    if found.having(Verdict.MISSED):
-        return Verdict.MISSED
-    return Verdict.MET if found.rows and not found.having(Verdict.NOT_SHOWN) else Verdict.NOT_SHOWN
+    if found.having(SloVerdict.MISSED):
+        return SloVerdict.MISSED
+    return SloVerdict.MET if found.rows and not found.having(SloVerdict.NOT_SHOWN) else SloVerdict.NOT_SHOWN
 
 
 _NAMED_AT_MOST = 3
@@ -244,14 +244,14 @@ _FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
 
 
 def calibration_part(stored: StoredRun) -> dict[str, Any]:
-    """Verdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
+    """SloVerdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
 
     It has no objectives and no comparisons: its lines are as slow and as faulty as they were made.
     """
     table, found = tables.cells(stored.pulls, stored.trials), calibration(stored)
     said = calibration_headline(stored, found)
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "cells": json_records(table),
         "comparisons": [],
         "claims": [],
@@ -290,20 +290,22 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
         if stored.trials.empty:
             return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored.pulls))
         said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
-        return Headline(status="not_shown", title="Nothing is proven", sentence=said)
-    missed, open_rows = found.having(Verdict.MISSED), found.having(Verdict.NOT_SHOWN)
-    met = f"{len(found.having(Verdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
+        return Headline(status="not_shown", title="Nothing is proven", clauses=(said,))
+    missed, open_rows = found.having(SloVerdict.MISSED), found.having(SloVerdict.NOT_SHOWN)
+    met = f"{len(found.having(SloVerdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
     if missed:
         said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met"
         said += f", {len(open_rows)} not proven." if open_rows else "."
+        clauses = [said]
         if all(_seen_by_plain_sockets(row) for row in missed):
-            said += " Plain sockets were off by more than the goal there too, so look at the machine first."
-        return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", sentence=said)
+            clauses.append("Plain sockets were off by more than the goal there too, so look at the machine first.")
+        return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", clauses=tuple(clauses))
     if open_rows:
-        said = f"Nothing came out wrong, and {met} are met; not proven either way: {_named(open_rows)}. {_WOULD_TELL}"
-        return Headline(status="not_shown", title="No goal missed, not all proven", sentence=said)
+        said = f"Nothing came out wrong, and {met} are met"
+        clauses = [said, f"not proven either way: {_named(open_rows)}.", _WOULD_TELL]
+        return Headline(status="not_shown", title="No goal missed, not all proven", clauses=tuple(clauses))
     said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out within what the goals allow: {met} are met."
-    return Headline(status="met", title="Every goal met", sentence=said)
+    return Headline(status="met", title="Every goal met", clauses=(said,))
 
 
 def _seen_by_plain_sockets(row: Quantity) -> bool:

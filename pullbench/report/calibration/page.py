@@ -4,13 +4,14 @@ from functools import cached_property
 
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, calibration, calibration_headline, machine, plain_row_of
-from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core import numbers, tables
+from pullbench.report.core import sections as shared
 from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
 from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, table, tag
 from pullbench.report.render.page import style
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 
 _HINTS = {
     "line": "the name that the benchmark had for it",
@@ -108,7 +109,7 @@ class CalibrationPage:
         for row in self.result.rows:
             plain = plain_row_of(row)
             *texts, _ = words.cells(plain)
-            kind = "failed" if row.agreement.verdict == Verdict.MISSED else None
+            kind = "failed" if row.agreement.verdict == SloVerdict.MISSED else None
             made.append(Row(contents=[*texts, pill(plain["verdict"])], kind=kind))
         return table(columns, made, caption=f"{numbers.count(len(made), 'goal')}, each of one server or line")
 
@@ -128,12 +129,12 @@ class CalibrationPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return shared.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return sections.preflight(self.stored.checks)
+        return shared.preflight(self.stored.checks)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
-        return sections.environment(self.stored)
+        return shared.environment(self.stored)

@@ -18,7 +18,7 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CellRows, by_block, cells
-from pullbench.stats.compare import Blocks, Comparison, Verdict, compare_unpaired, holm
+from pullbench.stats.compare import Blocks, Comparison, ComparisonVerdict, compare_unpaired, holm
 from pullbench.stats.summary import CONFIDENCE
 
 _ASKED_ELSEWHERE = frozenset({"name", "labels", "budget"})
@@ -166,14 +166,14 @@ class RunsCompared:
 
     def regressions(self, at_least: float = 0.0) -> pd.DataFrame:
         """The cells that are proven slower by at least such a share (0.1 is 10%), or that fail more; worst first."""
-        slower = (self.cells["verdict"] == Verdict.SLOWER) & (self.cells["ratio"] >= 1 + at_least)
+        slower = (self.cells["verdict"] == ComparisonVerdict.SLOWER) & (self.cells["ratio"] >= 1 + at_least)
         found = self.cells[slower | (self.cells["success_verdict"] == FAILS_MORE)]
         worse = found.assign(fails=found["success_verdict"] == FAILS_MORE)
         return worse.sort_values(["fails", "ratio"], ascending=False, kind="stable").drop(columns="fails")
 
     def improvements(self) -> pd.DataFrame:
         """The cells that are proven faster, or that fail less; best first."""
-        faster = self.cells["verdict"] == Verdict.FASTER
+        faster = self.cells["verdict"] == ComparisonVerdict.FASTER
         return self.cells[faster | (self.cells["success_verdict"] == FAILS_LESS)].sort_values("ratio", kind="stable")
 
 
@@ -223,9 +223,9 @@ def _blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Block
 def _row(before: Mapping[str, Any], after: Mapping[str, Any], time: Comparison, success_p: float) -> dict[str, Any]:
     success = _success_verdict(before, after, success_p)
     verdict = time.verdict
-    if success == FAILS_MORE and verdict is Verdict.FASTER:
+    if success == FAILS_MORE and verdict is ComparisonVerdict.FASTER:
         # What is left after failures is no fair sample: slow pulls are those that time out.
-        verdict = Verdict.INCONCLUSIVE
+        verdict = ComparisonVerdict.INCONCLUSIVE
     return {
         **{name: after[name] for name in (*FACTORS, "region", "engine_kind")},
         "baseline_s": before["median_s"],

@@ -9,14 +9,14 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, json_records, json_value, records
 from pullbench.report.core.tables import setting
 from pullbench.report.run.verdicts import Headline
-from pullbench.stats.compare import Comparison, Verdict
+from pullbench.stats.compare import Comparison, ComparisonVerdict
 
 _ORDER = (
-    (Verdict.SLOWER, "slower"),
-    (Verdict.FASTER, "faster"),
-    (Verdict.NO_DIFFERENCE, "no different"),
-    (Verdict.INCONCLUSIVE, "inconclusive"),
-    (Verdict.TOO_FEW_SAMPLES, "with too few samples"),
+    (ComparisonVerdict.SLOWER, "slower"),
+    (ComparisonVerdict.FASTER, "faster"),
+    (ComparisonVerdict.NO_DIFFERENCE, "no different"),
+    (ComparisonVerdict.INCONCLUSIVE, "inconclusive"),
+    (ComparisonVerdict.TOO_FEW_SAMPLES, "with too few samples"),
 )
 
 
@@ -25,27 +25,27 @@ def headline(found: RunsCompared) -> Headline:
     too_few_samples; a regression of any cell weighs more than what the whole does."""
     if found.cells.empty:
         sentence = "The runs have no setting in common: every factor must be equal for a ratio to say something."
-        return Headline(status="inconclusive", title="Nothing to compare", sentence=sentence)
+        return Headline(status="inconclusive", title="Nothing to compare", clauses=(sentence,))
     worse, better = found.regressions(), found.improvements()
-    sentence = f"{whole_sentence(found)} {_counts(found)}"
+    clauses = (whole_sentence(found), _counts(found))
     if (worse["success_verdict"] == FAILS_MORE).any():
         fails = worse[worse["success_verdict"] == FAILS_MORE]
         title = f"More pulls fail in {_of_settings(len(fails), len(found.cells))}"
-        return Headline(status="failed", title=title, sentence=f"{sentence} Worst: {cell_sentence(_first(fails))}.")
+        return Headline(status="failed", title=title, clauses=(*clauses, f"Worst: {cell_sentence(_first(fails))}."))
     if len(worse):
         title = f"Slower in {_of_settings(len(worse), len(found.cells))}"
-        return Headline(status="slower", title=title, sentence=f"{sentence} Worst: {cell_sentence(_first(worse))}.")
+        return Headline(status="slower", title=title, clauses=(*clauses, f"Worst: {cell_sentence(_first(worse))}."))
     if len(better):
         title = f"Better in {_of_settings(len(better), len(found.cells))}, worse in none"
-        return Headline(status="faster", title=title, sentence=f"{sentence} Best: {cell_sentence(_first(better))}.")
+        return Headline(status="faster", title=title, clauses=(*clauses, f"Best: {cell_sentence(_first(better))}."))
     titles = {
-        Verdict.NO_DIFFERENCE: "No difference",
-        Verdict.TOO_FEW_SAMPLES: "Too few samples to say",
+        ComparisonVerdict.NO_DIFFERENCE: "No difference",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "Too few samples to say",
     }
     return Headline(
         status=str(found.whole.verdict),
         title=titles.get(found.whole.verdict, "No difference is proven"),
-        sentence=sentence,
+        clauses=clauses,
     )
 
 
@@ -103,11 +103,11 @@ def _times(whole: Comparison) -> str:
 
 def _said(whole: Comparison) -> str:
     return {
-        Verdict.NO_DIFFERENCE: "no difference of more than 5%",
-        Verdict.FASTER: "faster",
-        Verdict.SLOWER: "slower",
-        Verdict.INCONCLUSIVE: "inconclusive",
-        Verdict.TOO_FEW_SAMPLES: "too few samples",
+        ComparisonVerdict.NO_DIFFERENCE: "no difference of more than 5%",
+        ComparisonVerdict.FASTER: "faster",
+        ComparisonVerdict.SLOWER: "slower",
+        ComparisonVerdict.INCONCLUSIVE: "inconclusive",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "too few samples",
     }[whole.verdict]
 
 
@@ -135,7 +135,7 @@ def comparison_document(found: RunsCompared, report: str | None = None) -> dict[
         "baseline": _run(found.baseline),
         "candidate": _run(found.candidate),
         "report": report,
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "other_machine": found.other_machine,
         "differences": [
             {"kind": entry.kind, "what": entry.what, "baseline": entry.baseline, "candidate": entry.candidate}

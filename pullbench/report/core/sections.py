@@ -1,6 +1,5 @@
 """Sections that the pages of several kinds of run share: objectives, errors, preflight, what was excluded, environment."""
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from pullbench.report.run.objectives import (
     target_text,
     whole_run,
 )
+from pullbench.store.schema import finding_from_row
 
 MOST_OF_A_NAME = 120
 """Characters of a run's name or label that stand in a page's head."""
@@ -197,16 +197,9 @@ def preflight(checks: pd.DataFrame) -> Html:
     """The section, from the rows of the table `checks`."""
     if checks.empty:
         return paragraph("Preflight was skipped, or stored nothing.", kind="note")
-    names = [entry.name for entry in dataclasses.fields(Finding)]
-    findings = [_finding(row) for row in records(checks[[name for name in names if name in checks]])]
+    findings = [finding_from_row(row) for row in records(checks)]
     places = group_findings(findings)
     return join([_troubles(places), _places(places, _tally(findings)), _everything(findings)])
-
-
-def _finding(row: Mapping[str, Any]) -> Finding:
-    evidence = row.get("evidence")
-    known = {**row, "status": Status(row["status"]), "evidence": evidence if isinstance(evidence, str) else None}
-    return Finding(**known)
 
 
 def _troubles(places: Sequence[FindingGroup]) -> Html:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core import numbers, tables
+from pullbench.report.core import sections as shared
 from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, records
@@ -17,7 +18,7 @@ from pullbench.report.fleet.times import summary
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.render.page import style
 from pullbench.report.run.verdicts import judged
-from pullbench.stats.compare import Verdict
+from pullbench.stats.compare import ComparisonVerdict
 
 _MOST_NODES = 10
 _LATE_SHARE = 0.1
@@ -150,15 +151,15 @@ class FleetPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return shared.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return sections.preflight(self.stored.checks)
+        return shared.preflight(self.stored.checks)
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return shared.planned_out(self.stored)
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
@@ -198,7 +199,7 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
 
 def _comparison(row: Mapping[str, Any]) -> str:
     within = f" ({row['within']})" if row["within"] else ""
-    if row["verdict"] == Verdict.TOO_FEW_SAMPLES:
+    if row["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES:
         return f"{row['candidate']} against {row['baseline']}{within}: too few blocks in which every node succeeded."
     span = numbers.ratio_range(row["low"], row["high"])
     return (

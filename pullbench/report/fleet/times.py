@@ -172,29 +172,29 @@ def nodes(stored: StoredRun) -> pd.DataFrame:
     return made.sort_values("at_s", ascending=False, kind="stable", na_position="first", ignore_index=True)
 
 
-def summary(cells: pd.DataFrame) -> str:
-    """Each setting in a sentence; of more than two, the one whose last node has it first, and the one where it waits longest."""
+def summary(cells: pd.DataFrame) -> list[str]:
+    """Each setting in a clause; of more than two, the one whose last node has it first, and the one where it waits longest."""
     rows = records(cells.sort_values("last_s", kind="stable"))
     shown = rows if len(rows) <= 2 else [rows[0], max(rows, key=_longest)]
-    return " ".join(map(_sentence, shown))
+    return list(map(_clause, shown))
 
 
 def _longest(row: Mapping[str, Any]) -> float:
     return float(row["last_s"]) if numbers.known(row["last_s"]) else math.inf
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _clause(row: Mapping[str, Any]) -> str:
     named = route(row)
     named = named[0].upper() + named[1:]
     if not numbers.known(row["half_s"]):
-        return f"{named}: fewer than half of the nodes got the image."
+        return f"{named}: fewer than half of the nodes got the image"
     last = f", the last {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else ", not all"
     origin = (
         f"; the registry itself served {numbers.percent(row['origin_share'])} of what the nodes got"
         if numbers.known(row["origin_share"])
         else ""
     )
-    return f"{named}: half of the nodes have it after {numbers.seconds(row['half_s'])}{last}{origin}."
+    return f"{named}: half of the nodes have it after {numbers.seconds(row['half_s'])}{last}{origin}"
 
 
 def route(row: Mapping[str, Any]) -> str:

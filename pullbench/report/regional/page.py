@@ -16,7 +16,7 @@ from pullbench.report.regional.runs import RegionalRuns
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
 from pullbench.report.render.page import style
 from pullbench.report.run.verdicts import Headline, contrast_sentence, judged
-from pullbench.store.regional import Asked
+from pullbench.store.regional import VantageResult
 
 _ANSWERS = {"complete": ("good", "answered"), "incomplete": ("warn", "incomplete"), "missing": ("bad", "missing")}
 _MOST_DIFFERENCES = 12
@@ -234,7 +234,7 @@ def _way(cell: Mapping[str, Any]) -> str:
     return f"from vantage {cell['vantage']}, {tables.setting(cell)}"
 
 
-def _vantage_cells(entry: Asked, run: StoredRun | None, verdicts: Mapping[str, Headline]) -> list[object]:
+def _vantage_cells(entry: VantageResult, run: StoredRun | None, verdicts: Mapping[str, Headline]) -> list[object]:
     kind, word = _ANSWERS[entry.answer]
     pulls = measured(run.pulls) if run is not None else pd.DataFrame()
     took = None if run is None or run.run.finished_at is None else run.run.finished_at - run.run.started_at

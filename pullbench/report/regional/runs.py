@@ -18,7 +18,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, json_records, read_run, records
 from pullbench.report.run.contrasts import contrasts
 from pullbench.store.dataset import ResultStore
-from pullbench.store.regional import Asked, Regional, RegionalRecords
+from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 
 SETTING = tuple(factor for factor in FACTORS if factor != "registry")
 """What is held fixed in one region × region matrix."""
@@ -49,7 +49,7 @@ def read_regional(store: ResultStore, regional_id: str) -> RegionalRuns:
     return RegionalRuns(record=record, runs=runs)
 
 
-def _by_now(store: ResultStore, entry: Asked, run_id: str | None) -> Asked:
+def _by_now(store: ResultStore, entry: VantageResult, run_id: str | None) -> VantageResult:
     """A vantage that was not waited for to its end may have come to it since."""
     if entry.answer == "complete" or run_id is None or not store.finished_trials(run_id):
         return entry

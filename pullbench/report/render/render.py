@@ -37,15 +37,15 @@ from pullbench.report.render.data_files import (
 from pullbench.report.trend.changes import Trend, trend_of
 from pullbench.store.dataset import ResultStore, check_run_id
 from pullbench.store.regional import RegionalRecords
+from pullbench.store.shipped import shipped
 
-ROOT = Path(__file__).parents[3]
-RUN_NOTEBOOK = ROOT / "notebooks" / "run_report.ipynb"
-STRESS_NOTEBOOK = ROOT / "notebooks" / "stress_report.ipynb"
-FLEET_NOTEBOOK = ROOT / "notebooks" / "fleet_report.ipynb"
-CALIBRATION_NOTEBOOK = ROOT / "notebooks" / "calibration_report.ipynb"
-COMPARE_NOTEBOOK = ROOT / "notebooks" / "compare_runs.ipynb"
-TREND_NOTEBOOK = ROOT / "notebooks" / "trend.ipynb"
-REGIONAL_NOTEBOOK = ROOT / "notebooks" / "regional_report.ipynb"
+RUN_NOTEBOOK = shipped("notebooks/run_report.ipynb")
+STRESS_NOTEBOOK = shipped("notebooks/stress_report.ipynb")
+FLEET_NOTEBOOK = shipped("notebooks/fleet_report.ipynb")
+CALIBRATION_NOTEBOOK = shipped("notebooks/calibration_report.ipynb")
+COMPARE_NOTEBOOK = shipped("notebooks/compare_runs.ipynb")
+TREND_NOTEBOOK = shipped("notebooks/trend.ipynb")
+REGIONAL_NOTEBOOK = shipped("notebooks/regional_report.ipynb")
 _NOTEBOOKS = {"stress": STRESS_NOTEBOOK, "fleet": FLEET_NOTEBOOK, "calibration": CALIBRATION_NOTEBOOK}
 """Of the kinds of run that have a report of their own."""
 PAGE = "index.html"
@@ -284,7 +284,7 @@ def environment(folder: Path, results_url: str, variables: Mapping[str, str]) ->
         name: str(folder / "jupyter")
         for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_CONFIG_HOME")
     }
-    path = os.pathsep.join(filter(None, [str(ROOT), variables.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, sys.path))  # so that it imports this same code, installed or not
     fixed = {"JUPYTER_RUNTIME_DIR": str(folder / "run"), "JUPYTER_NO_CONFIG": "1", "JUPYTER_PLATFORM_DIRS": "1"}
     fixed |= {RESULTS_URL_VARIABLE: results_url}
     return kept | own | fixed | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "MPLBACKEND": "svg"}

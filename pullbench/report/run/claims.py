@@ -14,8 +14,8 @@ from pullbench.report.core.sections import pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
 from pullbench.report.run.objectives import pulls_to_prove, score
-from pullbench.stats.compare import Verdict
-from pullbench.stats.slo import Verdict as Scored
+from pullbench.stats.compare import ComparisonVerdict
+from pullbench.stats.slo import SloVerdict
 
 COLUMNS = [
     *("claim", "source", "where", "measures", "expected_low", "expected_high"),
@@ -93,11 +93,11 @@ def _by_proxy(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str
     mine = mine[(mine["baseline"] == DIRECT) & mine["candidate"].isin(mirrors)]
     for row in records(mine):
         verdict, says = {
-            Verdict.FASTER: (HOLDS, ""),
-            Verdict.SLOWER: (DOES_NOT_HOLD, "takes longer"),
-            Verdict.NO_DIFFERENCE: (DOES_NOT_HOLD, "saves nothing that matters"),
-            Verdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would say"),
-        }.get(Verdict(row["verdict"]), (CANNOT_SAY, _MORE))
+            ComparisonVerdict.FASTER: (HOLDS, ""),
+            ComparisonVerdict.SLOWER: (DOES_NOT_HOLD, "takes longer"),
+            ComparisonVerdict.NO_DIFFERENCE: (DOES_NOT_HOLD, "saves nothing that matters"),
+            ComparisonVerdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would say"),
+        }.get(ComparisonVerdict(row["verdict"]), (CANNOT_SAY, _MORE))
         where = " · ".join(filter(None, [f"{row['candidate']} beside {row['baseline']}", str(row["within"])]))
         yield _row(PROXY, where, "share", (0.0, math.nan), _saving(row), verdict, says)
     if mine.empty:
@@ -113,7 +113,7 @@ def _peers() -> dict[str, Any]:
 def _success(stored: StoredRun) -> dict[str, Any]:
     found, n = score("success_rate", stored, SUCCESS_RATE)
     says = _failing(found.verdict, "fewer do")
-    if found.verdict is Scored.NOT_SHOWN:
+    if found.verdict is SloVerdict.NOT_SHOWN:
         says = f"a run of at least {pulls_to_prove(SUCCESS_RATE):,} pulls would say; here are {n:,}"
     return _scored(SUCCESS, "share", (SUCCESS_RATE, math.nan), found, says)
 
@@ -121,17 +121,17 @@ def _success(stored: StoredRun) -> dict[str, Any]:
 def _mean(stored: StoredRun) -> dict[str, Any]:
     found, _ = score("mean_pull_s", stored, MEAN_PULL_S)
     says = _failing(found.verdict, "takes longer")
-    if found.verdict is Scored.NOT_SHOWN:
+    if found.verdict is SloVerdict.NOT_SHOWN:
         says = _MORE if found.low is not None else f"a run with {_ENOUGH} and pulls that succeed would say"
     return _scored(MEAN, "seconds", (math.nan, MEAN_PULL_S), found, says)
 
 
-def _failing(verdict: Scored, says: str) -> str:
-    return says if verdict is Scored.MISSED else ""
+def _failing(verdict: SloVerdict, says: str) -> str:
+    return says if verdict is SloVerdict.MISSED else ""
 
 
 def _scored(claim: str, measures: str, expected: tuple[float, float], found: Any, says: str) -> dict[str, Any]:
-    verdict = {Scored.MET: HOLDS, Scored.MISSED: DOES_NOT_HOLD}.get(found.verdict, CANNOT_SAY)
+    verdict = {SloVerdict.MET: HOLDS, SloVerdict.MISSED: DOES_NOT_HOLD}.get(found.verdict, CANNOT_SAY)
     numbers = (found.measured, found.low, found.high)
     known = [math.nan if number is None else float(number) for number in numbers]
     return _row(claim, "all settings", measures, expected, (known[0], known[1], known[2]), verdict, says)

@@ -13,7 +13,7 @@ from pullbench.report.core.client_limit import LIMITED_FROM
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.stats.scaling import Cost, Law, Level, NoLaw, Scaling, scaling
+from pullbench.stats.scaling import ConcurrencyLevel, Cost, Law, NoLaw, Scaling, scaling
 from pullbench.stats.summary import MIN_BLOCKS
 
 MOST_CURVES = 24
@@ -40,7 +40,7 @@ class Curve:
     """Concurrencies that were measured, and have too few blocks without failures."""
 
     @property
-    def levels(self) -> tuple[Level, ...]:
+    def levels(self) -> tuple[ConcurrencyLevel, ...]:
         return self.scaling.levels
 
 
@@ -161,7 +161,7 @@ def _why_none(found: Scaling) -> str:
     return f"{numbers.count(found.blocks, 'block')} that measured every concurrency, and {MIN_BLOCKS} are needed"
 
 
-def _gain(level: Level) -> str:
+def _gain(level: ConcurrencyLevel) -> str:
     span = numbers.ratio_range(level.speedup_low, level.speedup_high)
     return f"{numbers.significant(level.speedup)} times" + ("" if span == numbers.NOT_KNOWN else f" ({span})")
 
@@ -252,7 +252,7 @@ def _row(curve: Curve) -> Row:
     )
 
 
-def _speedup(level: Level, *, of: Level) -> str:
+def _speedup(level: ConcurrencyLevel, *, of: ConcurrencyLevel) -> str:
     """Of the fewest at once there is none to tell: it is what the others are held against, and known without an interval."""
     if level is of:
         return numbers.NOT_KNOWN
@@ -298,7 +298,7 @@ def _levels(found: Sequence[Curve]) -> Html:
     return tag("details", tag("summary", "Speed-up and efficiency by concurrency"), made)
 
 
-def _level(curve: Curve, level: Level, *, named: bool) -> Row:
+def _level(curve: Curve, level: ConcurrencyLevel, *, named: bool) -> Row:
     recommended = level.concurrency == curve.scaling.recommended
     cost = next((cost for cost in curve.scaling.costs if cost.concurrency == level.concurrency), None)
     contents = [

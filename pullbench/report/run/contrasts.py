@@ -16,7 +16,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, by_block, latency_s
-from pullbench.stats.compare import MARGIN, Blocks, Verdict, compare_paired
+from pullbench.stats.compare import MARGIN, Blocks, ComparisonVerdict, compare_paired
 
 _WAY = ("registry", "proxy", "proxy_cache")
 PLACE_COLUMNS = [
@@ -40,7 +40,7 @@ COLUMNS = [
     *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
 ]
 
-_ORDER = {Verdict.FASTER: 1, Verdict.SLOWER: -1}
+_ORDER = {ComparisonVerdict.FASTER: 1, ComparisonVerdict.SLOWER: -1}
 
 _Coordinates = tuple[Any, ...]
 
@@ -61,16 +61,18 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
         for question, answer in zip(questions, answers, strict=True):
             found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
             flattered = _flattered(stored, question, question.pop("held"), answer.verdict)
-            verdict = Verdict.INCONCLUSIVE if flattered else answer.verdict
+            verdict = ComparisonVerdict.INCONCLUSIVE if flattered else answer.verdict
             rows.append(question | found | {"verdict": str(verdict)})
     made = pd.DataFrame(rows, columns=COLUMNS)
     numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
     return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
 
 
-def _flattered(stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: Verdict) -> bool:
+def _flattered(
+    stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: ComparisonVerdict
+) -> bool:
     """Whether the side that wins owes it, as far as is known, to failures of its own."""
-    if verdict not in (Verdict.FASTER, Verdict.SLOWER):
+    if verdict not in (ComparisonVerdict.FASTER, ComparisonVerdict.SLOWER):
         return False
     trials, factor = stored.trials, question["factor"]
     mine = ~trials["warmup"].astype(bool)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.finding import Finding, Status, findings_document
+from pullbench.model.finding import findings_document
 from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
 from pullbench.report.core.stored import RunStore, StoredRun, json_records, json_row, read_run
@@ -20,6 +20,7 @@ from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
 from pullbench.report.stress.verdict import stress_part
+from pullbench.store.schema import finding_from_row
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
     said = headline(stored, table, scores)
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "cells": json_records(table),
         **_choices(stored, table, unsure),
         "comparisons": json_records(differences),
@@ -99,6 +100,4 @@ def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> di
 
 
 def _preflight(stored: StoredRun) -> dict[str, Any]:
-    names = [entry.name for entry in dataclasses.fields(Finding)]
-    rows = json_records(stored.checks[names]) if len(stored.checks) else []
-    return findings_document([Finding(**row | {"status": Status(row["status"])}) for row in rows])
+    return findings_document([finding_from_row(row) for row in json_records(stored.checks)])

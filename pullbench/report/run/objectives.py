@@ -70,14 +70,14 @@ def whole_run(scores: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for row in records(scores[scores["scope"] == ALL].drop(columns="scope")):
         each = scores[(scores["name"] == row["name"]) & (scores["scope"] != ALL)]
-        missed = list(each[each["verdict"] == slo.Verdict.MISSED]["scope"])
+        missed = list(each[each["verdict"] == slo.SloVerdict.MISSED]["scope"])
         rows.append(row | {"settings": max(1, len(each)), "missed_by": missed})
     return rows
 
 
 def each_shown(scores: pd.DataFrame) -> bool:
     """Whether every cell has a verdict on every objective, one way or the other."""
-    return not (scores["verdict"] == slo.Verdict.NOT_SHOWN).any()
+    return not (scores["verdict"] == slo.SloVerdict.NOT_SHOWN).any()
 
 
 def _objective_row(name: str, scope: str, found: Score, n: int) -> dict[str, Any]:

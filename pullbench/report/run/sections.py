@@ -93,7 +93,7 @@ def header(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html
         tag(
             "div",
             tag("p", tag("strong", said.title)),
-            *(tag("p", f"{clause[:1].upper()}{clause[1:].rstrip('.')}.") for clause in said.sentence.split("; ")),
+            *(tag("p", f"{clause[:1].upper()}{clause[1:].rstrip('.')}.") for clause in said.clauses),
             class_=f"verdict {PILLS[said.status][0]}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),

@@ -157,8 +157,7 @@ def _reckoned(store: ResultStore, run_id: str) -> RunVerdict:
         return _of(part["headline"], part["cells"])
     table = tables.cells(stored.pulls, stored.trials)
     found = headline(stored, table, objectives(stored, table))
-    said = {"status": found.status, "title": found.title, "sentence": found.sentence}
-    return _of(said, json_records(table))
+    return _of(found.document(), json_records(table))
 
 
 def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> RunVerdict:

@@ -4,7 +4,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core import numbers, tables
+from pullbench.report.core import sections as shared
 from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures.load import course_over_time, load_curve
@@ -152,19 +153,19 @@ class StressPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return shared.errors(tables.errors(self.stored.pulls))
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return sections.preflight(self.stored.checks)
+        return shared.preflight(self.stored.checks)
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return shared.planned_out(self.stored)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
-        return sections.environment(self.stored)
+        return shared.environment(self.stored)
 
     def method(self) -> Html:
         """How the numbers came about, and what they do not tell."""

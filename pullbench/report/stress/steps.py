@@ -221,11 +221,11 @@ def _rate_limited(mine: StoredRun) -> int:
 
 
 def _verdict(scored: list[dict[str, Any]]) -> tuple[StepVerdict, list[str]]:
-    missed = [row["name"] for row in scored if row["verdict"] == slo.Verdict.MISSED]
+    missed = [row["name"] for row in scored if row["verdict"] == slo.SloVerdict.MISSED]
     if missed:
         return StepVerdict.MISSED, missed
     for row in scored:
-        shown = row["verdict"] == slo.Verdict.MET
+        shown = row["verdict"] == slo.SloVerdict.MET
         if not shown and (row["name"] == "mean_pull_s" or not _right_side(row)):
             return StepVerdict.OPEN, []
     return StepVerdict.HELD, []

@@ -12,7 +12,7 @@ from pullbench.report.run.objectives import OBJECTIVE_NAMES, measured_text, targ
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
 from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_step, step_scores, stressed
-from pullbench.stats.compare import MARGIN, Verdict
+from pullbench.stats.compare import MARGIN, ComparisonVerdict
 
 PHASES = {"up": "up", "hold": "hold", "down": "down"}
 STEP_VERDICTS = {"held": "held", "open": "not proven", "missed": "missed"}
@@ -44,7 +44,7 @@ def headline(found: Stressed, stored: StoredRun) -> Headline:
         return nothing_measured(stored, found.steps, found.steps)
     status, title = _title(found)
     sentences = [_held(found, stored), _broke(found, stored), _why(found, stored), knee(found), recovery(found)]
-    return Headline(status=status, title=title, sentence=" ".join(filter(None, sentences)))
+    return Headline(status=status, title=title, clauses=tuple(filter(None, sentences)))
 
 
 def judgement(found: Stressed) -> str:
@@ -106,7 +106,7 @@ def recovered(found: Stressed) -> bool | None:
     seen = found.recovery
     if seen is None:
         return None
-    return seen.held_at is not None and (seen.beside is None or seen.beside.verdict is not Verdict.SLOWER)
+    return seen.held_at is not None and (seen.beside is None or seen.beside.verdict is not ComparisonVerdict.SLOWER)
 
 
 def bracket(found: Stressed) -> str:
@@ -196,11 +196,11 @@ def _beside(found: Stressed, seen: Recovery) -> str:
         seen.beside.low, seen.beside.high
     )
     words = {
-        Verdict.SLOWER: "is still slower than before",
-        Verdict.FASTER: "is faster than before",
-        Verdict.NO_DIFFERENCE: "is as fast as before",
-        Verdict.INCONCLUSIVE: "cannot be told from before",
-        Verdict.TOO_FEW_SAMPLES: "has too few trials to compare",
+        ComparisonVerdict.SLOWER: "is still slower than before",
+        ComparisonVerdict.FASTER: "is faster than before",
+        ComparisonVerdict.NO_DIFFERENCE: "is as fast as before",
+        ComparisonVerdict.INCONCLUSIVE: "cannot be told from before",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "has too few trials to compare",
     }
     return f"; {load(found.stress.ramp, seen.load)} {words[seen.beside.verdict]} ({times})"
 
@@ -234,7 +234,7 @@ def stress_part(stored: StoredRun) -> dict[str, Any]:
     said = headline(found, stored)
     scores = [] if judged is None else step_scores(stored, int(judged["step"]))
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "cells": [_cell(found, stored, row) for row in records(found.up)],
         "comparisons": [],
         "claims": [],

@@ -24,7 +24,7 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import json_records, measured, records, without_tables
 from pullbench.report.core.tables import latency_s
 from pullbench.report.run.verdicts import Headline
-from pullbench.stats.steps import MIN_RUNS, SIGNIFICANCE, History, steps
+from pullbench.stats.change_points import MIN_RUNS, SIGNIFICANCE, Segmentation, find_change_points
 from pullbench.stats.summary import median_estimate
 from pullbench.store.dataset import ResultStore
 
@@ -128,10 +128,10 @@ def _trend(name: str, found: Sequence[_MeasuredRun], elsewhere: Mapping[str, int
     levels = [(entry, entry.level(keys) if keys and keys <= set(entry.medians) else None) for entry in found]
     kept = [(entry, level) for entry, level in levels if level is not None]
     runs = [entry for entry, _ in kept]
-    history = steps([level.value for _, level in kept])
+    history = find_change_points([level.value for _, level in kept])
     rows = _step_rows("", runs, history, 1)
     for key in sorted(keys) if len(keys) > 1 else ():
-        rows += _step_rows(_setting(key, keys), runs, steps([entry.of(key) for entry in runs]), len(keys))
+        rows += _step_rows(_setting(key, keys), runs, find_change_points([entry.of(key) for entry in runs]), len(keys))
     begun = {row["run_id"] for row in rows}
     return Trend(
         name=name,
@@ -151,7 +151,7 @@ def _trend(name: str, found: Sequence[_MeasuredRun], elsewhere: Mapping[str, int
     )
 
 
-def _run_row(entry: _MeasuredRun, level: _RunLevel, history: History, at: int) -> dict[str, Any]:
+def _run_row(entry: _MeasuredRun, level: _RunLevel, history: Segmentation, at: int) -> dict[str, Any]:
     run = entry.run
     return {
         "run_id": run.run_id,
@@ -165,11 +165,11 @@ def _run_row(entry: _MeasuredRun, level: _RunLevel, history: History, at: int) -
         "level_low_s": math.nan if level.low is None else level.low,
         "level_high_s": math.nan if level.high is None else level.high,
         "blocks": level.blocks,
-        "level_of_step_s": next(entry.value for entry in history.levels if entry.start <= at < entry.end),
+        "level_of_step_s": next(entry.value for entry in history.segments if entry.start <= at < entry.end),
     }
 
 
-def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: History, family: int) -> list[dict[str, Any]]:
+def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: Segmentation, family: int) -> list[dict[str, Any]]:
     """The steps of one line of a family of lines; the more lines are looked at, the surer each step must be (Bonferroni)."""
     return [
         {
@@ -183,7 +183,7 @@ def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: History, fam
             "p": min(1.0, step.p * family),
             "verdict": "slower" if step.ratio > 1 else "faster",
         }
-        for step in history.steps
+        for step in history.change_points
         if step.p * family <= SIGNIFICANCE
     ]
 
@@ -203,30 +203,31 @@ def headline(found: Trend) -> Headline:
     """Where the benchmark stands: its last level, and the last step. `status` is that step's verdict, or no_difference."""
     if found.runs.empty:
         said = "No run has a block in which every setting of the newest run succeeded."
-        return Headline(status="inconclusive", title="Nothing to show", sentence=said)
+        return Headline(status="inconclusive", title="Nothing to show", clauses=(said,))
     last = records(found.runs.tail(1))[0]
-    now = (
+    now = [
         f"{numbers.count(len(found.runs), 'run')} over {numbers.count(found.settings, 'setting')}; the newest, "
-        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.{_elsewhere(found)}"
-    )
+        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.",
+        *_elsewhere(found),
+    ]
     if len(found.runs) < 2 * MIN_RUNS:
-        few = f"{now} A step needs {MIN_RUNS} runs on each side to be shown."
-        return Headline(status="too_few_samples", title="Too few runs to tell a step", sentence=few)
+        few = f"A step needs {MIN_RUNS} runs on each side to be shown."
+        return Headline(status="too_few_samples", title="Too few runs to tell a step", clauses=(*now, few))
     whole = found.steps[found.steps["setting"] == ""]
     if whole.empty:
-        return Headline(status="no_difference", title="Steady: no step is shown", sentence=now)
+        return Headline(status="no_difference", title="Steady: no step is shown", clauses=tuple(now))
     step = records(whole.tail(1))[0]
     title = f"{step['verdict'].capitalize()} since {step['started_at']:%d %B %Y}: {numbers.ratio(step['ratio'])}"
     change = f"{numbers.seconds(step['before_s'])} → {numbers.seconds(step['after_s'])}"
-    return Headline(status=step["verdict"], title=title, sentence=f"{change} from run {step['run_id']} on. {now}")
+    return Headline(status=step["verdict"], title=title, clauses=(f"{change} from run {step['run_id']} on.", *now))
 
 
-def _elsewhere(found: Trend) -> str:
+def _elsewhere(found: Trend) -> list[str]:
     """Which vantages have runs of the name too: their levels are other places', and in no line with these."""
     if not found.elsewhere:
-        return ""
+        return []
     others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
-    return f" All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."
+    return [f"All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."]
 
 
 def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
     return {
         "name": found.name,
         "report": report,
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
+        "headline": said.document(),
         "settings": found.settings,
         "runs": json_records(found.runs),
         "steps": [
