@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test unit integration lint bench pictures lock audit guards
+.PHONY: install demo test unit integration lint bench pictures lock audit docs mutants
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -49,6 +49,12 @@ lock:
 audit: install
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement requirements.lock
 
-# Takes each guard out of a copy of the code, and shows that its test fails (docs/security.md, docs/robustness.md); some minutes.
-guards: install
-	$(BIN)/python -m tests.guards prove
+# The pages and schemas that are made from the code.
+docs: install
+	$(BIN)/python -m tools
+
+# Changes five modules bit by bit (pyproject.toml, [tool.mutmut]) and lists the changes that no test notices. It takes hours;
+# one module takes minutes: make mutants MODULE=pullbench.stats.compare
+mutants: install
+	-$(BIN)/mutmut run $(if $(MODULE),'$(MODULE).*')
+	$(BIN)/mutmut results

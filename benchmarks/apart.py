@@ -16,9 +16,8 @@ from typing import Any
 
 from benchmarks import scene
 from pullbench.bench.trial import run_trial
-from pullbench.engines.clock import SystemClock
-from pullbench.model.cell import Cell
-from pullbench.model.plan import Trial
+from pullbench.engines.base import SystemClock
+from pullbench.model.plan import Cell, Trial
 
 ROOT = Path(__file__).parents[1]
 LANES = 4

@@ -37,7 +37,7 @@ _LEFT_OUT = re.compile(r"(dev|proc|sys|run)/.|var/cache/apt/.*\.(deb|bin)$|var/l
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blob:
+class DebianBlob:
     """Content by its digest; `parts` follow each other, in files or in memory."""
 
     media_type: str
@@ -46,7 +46,7 @@ class Blob:
     parts: tuple[Path | bytes, ...]
 
     @classmethod
-    def of(cls, media_type: str, content: bytes) -> "Blob":
+    def of(cls, media_type: str, content: bytes) -> "DebianBlob":
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return cls(media_type=media_type, digest=digest, size_bytes=len(content), parts=(content,))
 
@@ -68,20 +68,20 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltImage:
+class DebianImage:
     """One platform's manifest with what it points at: the config first, then the layers."""
 
     platform: Platform
-    manifest: Blob
-    blobs: tuple[Blob, ...]
+    manifest: DebianBlob
+    blobs: tuple[DebianBlob, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltIndex:
     """An index over images of several platforms."""
 
-    index: Blob
-    platforms: Mapping[str, BuiltImage]
+    index: DebianBlob
+    platforms: Mapping[str, DebianImage]
 
 
 class _BaseLayer:
@@ -97,14 +97,14 @@ class _BaseLayer:
                 self._packed.update(chunk)
                 self._unpacked.update(inflate.decompress(chunk))
 
-    def ended_by(self, marker: str) -> tuple[Blob, str]:
+    def ended_by(self, marker: str) -> tuple[DebianBlob, str]:
         """The whole layer with a file of that name at its end, and its diffID."""
         end = _tar_of(marker)
         packed, unpacked = self._packed.copy(), self._unpacked.copy()
         member = gzip.compress(end, _GZIP_LEVEL, mtime=0)
         packed.update(member)
         unpacked.update(end)
-        blob = Blob(
+        blob = DebianBlob(
             media_type=OCI_LAYER_GZIP,
             digest=f"sha256:{packed.hexdigest()}",
             size_bytes=self._size_bytes + len(member),
@@ -138,17 +138,17 @@ class DebianImages:
         return _index([small_image(Platform.parse(name), marker) for name in ("linux/amd64", "linux/arm64")])
 
 
-def small_image(platform: Platform, *markers: str) -> BuiltImage:
+def small_image(platform: Platform, *markers: str) -> DebianImage:
     """An image of one tiny layer a marker: equal markers on equal ground are equal layers."""
     layers = []
     for marker in markers:
         content = _tar_of(f"{marker}-{platform.architecture}")
         packed = gzip.compress(content, _GZIP_LEVEL, mtime=0)
-        layers.append((Blob.of(OCI_LAYER_GZIP, packed), f"sha256:{hashlib.sha256(content).hexdigest()}"))
+        layers.append((DebianBlob.of(OCI_LAYER_GZIP, packed), f"sha256:{hashlib.sha256(content).hexdigest()}"))
     return _platform_image(platform, layers)
 
 
-def push(client: httpx.Client, repository: str, tag: str, image: BuiltIndex | BuiltImage) -> str:
+def push(client: httpx.Client, repository: str, tag: str, image: BuiltIndex | DebianImage) -> str:
     """Upload an image over the registry's API, what is there already left out; gives the digest behind the tag.
 
     `client` has the registry as its base URL, and its credentials. Raises httpx.HTTPStatusError.
@@ -163,7 +163,7 @@ def push(client: httpx.Client, repository: str, tag: str, image: BuiltIndex | Bu
     return top.digest
 
 
-def _push_blob(client: httpx.Client, repository: str, blob: Blob) -> None:
+def _push_blob(client: httpx.Client, repository: str, blob: DebianBlob) -> None:
     if client.head(f"/v2/{repository}/blobs/{blob.digest}").status_code == 200:
         return
     begun = client.post(f"/v2/{repository}/blobs/uploads/").raise_for_status()
@@ -172,20 +172,20 @@ def _push_blob(client: httpx.Client, repository: str, blob: Blob) -> None:
     client.put(location, content=blob.chunks(), headers=headers).raise_for_status()
 
 
-def _push_manifest(client: httpx.Client, repository: str, name: str, manifest: Blob) -> None:
+def _push_manifest(client: httpx.Client, repository: str, name: str, manifest: DebianBlob) -> None:
     headers = {"Content-Type": manifest.media_type}
     client.put(f"/v2/{repository}/manifests/{name}", content=manifest.content, headers=headers).raise_for_status()
 
 
-def _index(images: list[BuiltImage]) -> BuiltIndex:
+def _index(images: list[DebianImage]) -> BuiltIndex:
     entries = [
         {**image.manifest.descriptor(), "platform": _oci_platform(image.platform, variant=True)} for image in images
     ]
-    index = Blob.of(OCI_INDEX, _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}))
+    index = DebianBlob.of(OCI_INDEX, _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}))
     return BuiltIndex(index=index, platforms={str(image.platform): image for image in images})
 
 
-def _platform_image(platform: Platform, layers: list[tuple[Blob, str]]) -> BuiltImage:
+def _platform_image(platform: Platform, layers: list[tuple[DebianBlob, str]]) -> DebianImage:
     config = {
         "created": _CREATED,
         **_oci_platform(platform, variant=False),
@@ -193,14 +193,14 @@ def _platform_image(platform: Platform, layers: list[tuple[Blob, str]]) -> Built
         "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in layers]},
         "history": [{"created": _CREATED, "created_by": "debootstrap"} for _ in layers],
     }
-    blobs = (Blob.of(OCI_CONFIG, _json(config)), *(layer for layer, _ in layers))
+    blobs = (DebianBlob.of(OCI_CONFIG, _json(config)), *(layer for layer, _ in layers))
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": blobs[0].descriptor(),
         "layers": [layer.descriptor() for layer in blobs[1:]],
     }
-    return BuiltImage(platform=platform, manifest=Blob.of(OCI_MANIFEST, _json(document)), blobs=blobs)
+    return DebianImage(platform=platform, manifest=DebianBlob.of(OCI_MANIFEST, _json(document)), blobs=blobs)
 
 
 def _oci_platform(platform: Platform, *, variant: bool) -> dict[str, str]:

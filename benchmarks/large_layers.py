@@ -9,9 +9,9 @@ from statistics import median
 import psutil
 
 from benchmarks import clients, scene
-from benchmarks.scorecard import Goal, Line, ratios
+from benchmarks.scorecard import Goal, ScoreLine, ratios
 from benchmarks.sitting import Contestant, Rounds, measure
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import usable_cores
 
 LAYERS, LAYER_BYTES, LANES = 8, 64 * 10**6, 4
 _GB = LAYERS * LAYER_BYTES / 1e9
@@ -24,7 +24,7 @@ _GOALS = {
 }
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """Needs docker-registry, curl and openssl; who else is not here has a line that says so."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
@@ -61,15 +61,15 @@ def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
     return pull
 
 
-def _beside(name: str, taken: dict[str, Rounds], absent: str | None, served_s: float) -> Line:
+def _beside(name: str, taken: dict[str, Rounds], absent: str | None, served_s: float) -> ScoreLine:
     title, goal, note = _GOALS[name]
     if absent is not None:
-        return Line(what=_WHAT + title, values=(), goal=goal, note=f"{absent}: not measured")
+        return ScoreLine(what=_WHAT + title, values=(), goal=goal, note=f"{absent}: not measured")
     wire, other = taken["wire"], taken[name]
     values = ratios(wire.wall_s, other.wall_s)
     if goal is not None and not goal.holds(median(values)):
         note = "; ".join(part for part in (note, why_missed(median(wire.cpu_s), served_s, usable_cores())) if part)
-    return Line(
+    return ScoreLine(
         what=_WHAT + title,
         values=values,
         goal=goal,
@@ -88,12 +88,12 @@ def why_missed(pulled_s: float, served_s: float, cores: int) -> str:
     )
 
 
-def _cpu(taken: dict[str, Rounds]) -> Line:
+def _cpu(taken: dict[str, Rounds]) -> ScoreLine:
     values = tuple(cpu_s / _GB for cpu_s in taken["wire"].cpu_s)
     others = ", ".join(
         f"{name} {median(taken[name].cpu_s) / _GB:.2f}" for name in taken if name not in ("wire", "docker")
     )
-    return Line(
+    return ScoreLine(
         what="the same, CPU seconds a GB received and verified",
         values=values,
         unit="CPU s/GB",

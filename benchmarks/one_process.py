@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import apart, scene
 from benchmarks.published import PIECE_BYTES, published
-from benchmarks.scorecard import Goal, Line, ratios
+from benchmarks.scorecard import Goal, ScoreLine, ratios
 from benchmarks.sitting import measure
 from benchmarks.static_server import serve
 from pullbench.engines.wire.body import BlobBody
@@ -23,12 +23,12 @@ CORES_LAYERS, CORES_PIECES = 8, 10
 HASHED_CHUNKS, HASHED_THREADS = 1500, 2
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """The crowd pulls from a docker-registry; the others from a static server, which leaves the client most of the machine."""
     return [*_crowd(), _memory(), *_hashing(rounds), *_cores(rounds)]
 
 
-def _crowd() -> list[Line]:
+def _crowd() -> list[ScoreLine]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         registry = scene.registry(folder, stack)
@@ -39,12 +39,14 @@ def _crowd() -> list[Line]:
     what = "1,000 pulls at once in one process, small image"
     memory = found["most_memory_bytes"] / 1e6
     return [
-        Line(what=f"{what}: failed", values=(float(found["failed"]),), goal=Goal(bound=0), ours=rate, note=failures),
-        Line(what=f"{what}: most memory", values=(memory,), unit="MB", goal=Goal(bound=500)),
+        ScoreLine(
+            what=f"{what}: failed", values=(float(found["failed"]),), goal=Goal(bound=0), ours=rate, note=failures
+        ),
+        ScoreLine(what=f"{what}: most memory", values=(memory,), unit="MB", goal=Goal(bound=500)),
     ]
 
 
-def _memory() -> Line:
+def _memory() -> ScoreLine:
     """The most memory of a process that pulls 10 GB in one layer, less that of one that pulls 100 MB in one."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
@@ -54,7 +56,7 @@ def _memory() -> Line:
         if found["failed"] or found["bytes"] < pieces * PIECE_BYTES:
             raise RuntimeError(f"wire: {found}")
     grown = max(0.0, (large["most_memory_bytes"] - small["most_memory_bytes"]) / 1e6)
-    return Line(
+    return ScoreLine(
         what="memory, from a layer of 100 MB to one of 10 GB: growth",
         values=(grown,),
         unit="MB",
@@ -63,7 +65,7 @@ def _memory() -> Line:
     )
 
 
-def _hashing(rounds: int) -> list[Line]:
+def _hashing(rounds: int) -> list[ScoreLine]:
     """What the engine does to a layer that has come, in two threads of this process, on one core and on two."""
     chunk = os.urandom(BUFFER_BYTES)
     digest = hashlib.sha256()
@@ -87,7 +89,7 @@ def _hashing(rounds: int) -> list[Line]:
     one, two = (statistics.median(taken[name].wall_s) for name in ("one", "two"))
     size = HASHED_THREADS * layer.size_bytes / 1e6
     return [
-        Line(
+        ScoreLine(
             what=f"{size:.0f} MB verified in two threads: rate with two cores beside one",
             values=ratios(taken["one"].wall_s, taken["two"].wall_s),
             ours=f"{two:.2f} s",
@@ -102,7 +104,7 @@ def _keep_to(cores: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
-def _cores(rounds: int) -> list[Line]:
+def _cores(rounds: int) -> list[ScoreLine]:
     """The same pull by a process that may use one core, and by one that may use two; the server may use both."""
     what = "800 MB in 8 layers from a static server: rate with two cores beside one"
     with ExitStack() as stack:
@@ -121,7 +123,7 @@ def _cores(rounds: int) -> list[Line]:
         taken = measure({"one": lambda: with_cores(1), "two": lambda: with_cores(2)}, rounds=rounds)
     one, two = (statistics.median(taken[name].wall_s) for name in ("one", "two"))
     return [
-        Line(
+        ScoreLine(
             what=what,
             values=ratios(taken["one"].wall_s, taken["two"].wall_s),
             ours=f"{two:.2f} s, {statistics.median(used[2]):.2f} cores in use",

@@ -1,7 +1,6 @@
 """What a run costs beside its measurements: its wall time less trials, set-ups, preflight and report.
 
-The goal is 10% of the run at most, Prefect's start apart. The plan is the demo's, over the embedded lab, through the
-flow `pull-benchmark` against a temporary Prefect server.
+The goal is 10% of the run at most. The plan is the demo's, over the embedded lab, without Prefect.
 """
 
 import statistics
@@ -10,21 +9,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.scorecard import Goal, Line
-from pullbench.app.run import Prepared, Request
+from benchmarks.scorecard import Goal, ScoreLine
+from pullbench.app.progress import DirectSteps, Silent
+from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.bench.specfile import as_yaml
-from pullbench.lab.world import World
-from pullbench.model.facts import Facts
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
-from pullbench.serving.start import PrefectStart
+from pullbench.model.record import RunRecord, TrialResult
 
 GOAL = Goal(bound=10)
 """Per cent."""
 
 
-class Stopwatches:
+class Stopwatches(Silent):
     """Listens to a run, and knows how long each part of it took."""
 
     def __init__(self) -> None:
@@ -35,7 +33,7 @@ class Stopwatches:
         if "report" in text:
             self._at["report"] = time.perf_counter()
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         del run, plan, done
         self._at["planned"] = time.perf_counter()
 
@@ -47,8 +45,6 @@ class Stopwatches:
         del trial
         self.measured_s += result.record.wall_s + result.record.setup_s
 
-    def ended(self) -> None: ...
-
     @property
     def preflight_s(self) -> float:
         return self._at["checked"] - self._at["planned"]
@@ -57,30 +53,17 @@ class Stopwatches:
         return self._at["report"] - since
 
 
-class _Timed(Prepared):
-    """Knows when the flow's body began: what is before that is Prefect's start."""
-
-    began = 0.0
-
-    def facts(self) -> Facts:
-        self.began = self.began or time.perf_counter()
-        return super().facts()
-
-
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """One run a round, one after the other."""
-    said: list[str] = []
-    prefect = PrefectStart(said.append)
-    prefect.wait()
-    with World.start() as world, tempfile.TemporaryDirectory() as folder:
+    with EmbeddedLab.start() as lab, tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.yaml"
-        spec.write_text(as_yaml(world.spec(False)), encoding="utf-8")
-        request = Request(spec=spec, results=f"{folder}/results", reports=Path(folder))
+        spec.write_text(as_yaml(lab.spec(False)), encoding="utf-8")
+        request = RunRequest(spec=spec, results=f"{folder}/results", reports=Path(folder))
         taken = [_one_round(request) for _ in range(rounds)]
     total_s, rest_s = (statistics.median(column) for column in zip(*taken, strict=True))
     return [
-        Line(
-            what="the demo's run to its report, without Prefect's start: what is no trial, set-up or preflight",
+        ScoreLine(
+            what="the demo's run to its report: what is no trial, set-up or preflight",
             values=tuple(100 * rest / total for total, rest in taken),
             unit="%",
             goal=GOAL,
@@ -89,16 +72,11 @@ def lines(rounds: int) -> list[Line]:
     ]
 
 
-def _one_round(request: Request) -> tuple[float, float]:
-    """Seconds from the start of the flow's body to the report, and those of them in which nothing was measured."""
-    from flows.pull_benchmark import Invocation, invoked_by, pull_benchmark
-
+def _one_round(request: RunRequest) -> tuple[float, float]:
+    """Seconds from the spec to the report, and those of them in which nothing was measured."""
     watches = Stopwatches()
-    prepared = _Timed(request)
-    invocation = Invocation(prepared, watches)
-    with invoked_by(invocation):
-        pull_benchmark(spec=str(request.spec), return_state=True)
-    if invocation.error is not None:
-        raise invocation.error
-    total_s = watches.until_report_s(prepared.began)
+    began = time.perf_counter()
+    with preparing(request) as prepared:
+        conduct(prepared, DirectSteps(), watches)
+    total_s = watches.until_report_s(began)
     return total_s, total_s - watches.measured_s - watches.preflight_s

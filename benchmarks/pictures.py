@@ -17,12 +17,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from pullbench.bench.session import Session
+from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import as_yaml, load_spec
+from pullbench.bench.workbench import Workbench
+from pullbench.lab.embedded import FAR, EmbeddedLab
 from pullbench.lab.link import LinkShape
-from pullbench.lab.world import FAR, World
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
-from pullbench.report.site.site import build_site
+from pullbench.report.site.build import build_site
 from pullbench.store.dataset import ResultStore
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -56,9 +57,9 @@ def history(store: ResultStore, folder: Path) -> list[str]:
     """Runs against the far registry, oldest first: half over the lab as it is, half over a slower line."""
     run_ids = []
     for half, far in enumerate((FAR, SLOWER)):
-        with World.start(links={"us": far}) as world:
+        with EmbeddedLab.start(links={"us": far}) as lab:
             spec = folder / f"{HISTORY}-{half}.yaml"
-            given = world.spec(quick=True) | {"name": HISTORY, "labels": {"lab": "quick"}, "repetitions": 5}
+            given = lab.spec(quick=True) | {"name": HISTORY, "labels": {"lab": "quick"}, "repetitions": 5}
             given["matrix"] |= {"registries": ["us"], "proxies": ["direct"], "concurrency": [1, 2, 4]}
             spec.write_text(as_yaml(given), encoding="utf-8")
             for _ in range(RUNS_OF_A_HALF):
@@ -70,13 +71,13 @@ def history(store: ResultStore, folder: Path) -> list[str]:
 def measure(spec: Path, store: ResultStore) -> str:
     """One run without Prefect, and its run_id."""
     environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    with Session(load_spec(spec), store, vantage="lab", environ=environ) as session:
-        facts = session.gather()
-        run, plan = session.begin(facts)
-        session.preflight(run.run_id, facts, plan)
-        for trial in plan.trials:
-            session.run_trial(run.run_id, trial, facts)
-        return session.finish(run, "complete").run_id
+    with Workbench(load_spec(spec), vantage="lab", environ=environ) as bench:
+        active = ActiveRun.begin(bench, store, bench.gather())
+        active.preflight()
+        for trial in active.plan.trials:
+            active.run_trial(trial)
+        active.finish("complete")
+        return active.run_id
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.debian_images import Blob, BuiltImage, push
+from benchmarks.debian_images import DebianBlob, DebianImage, push
 from pullbench.bench.specfile import as_yaml
 from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from pullbench.model.platform import Platform
@@ -47,12 +47,12 @@ def run(rounds: int) -> None:
 
 
 def _push(number: int, registries: list[RealRegistry]) -> str:
-    layer = Blob.of(OCI_LAYER_GZIP, f"layer {number}".encode())
-    config = Blob.of(OCI_CONFIG, json.dumps({"os": "linux", "architecture": "amd64", "n": number}).encode())
+    layer = DebianBlob.of(OCI_LAYER_GZIP, f"layer {number}".encode())
+    config = DebianBlob.of(OCI_CONFIG, json.dumps({"os": "linux", "architecture": "amd64", "n": number}).encode())
     document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST}
     content = {**document, "config": config.descriptor(), "layers": [layer.descriptor()]}
-    manifest = Blob.of(OCI_MANIFEST, json.dumps(content).encode())
-    image = BuiltImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, layer))
+    manifest = DebianBlob.of(OCI_MANIFEST, json.dumps(content).encode())
+    image = DebianImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, layer))
     for registry in registries:
         with registry.client() as client:
             push(client, f"team/app-{number}", "1.0", image)

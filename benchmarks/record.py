@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 import pycurl
 
 from benchmarks import clients
-from benchmarks.scorecard import Line
+from benchmarks.scorecard import ScoreLine
 from pullbench import __version__
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import usable_cores
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = pa.schema(
@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class SittingMachine:
     """What a sitting ran on, and when it began."""
 
     started_at: datetime
@@ -80,9 +80,9 @@ class Machine:
         )
 
 
-def this_machine() -> Machine:
+def this_machine() -> SittingMachine:
     """As it is now; to be asked before the sitting begins."""
-    return Machine(
+    return SittingMachine(
         started_at=datetime.now(UTC),
         cpu=_cpu(),
         cores=usable_cores(),
@@ -95,7 +95,7 @@ def this_machine() -> Machine:
     )
 
 
-def write(path: Path, lines: Sequence[Line], machine: Machine) -> None:
+def write(path: Path, lines: Sequence[ScoreLine], machine: SittingMachine) -> None:
     """One small file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist([_row(line, machine) for line in lines], schema=SCHEMA)
@@ -104,7 +104,7 @@ def write(path: Path, lines: Sequence[Line], machine: Machine) -> None:
     made.rename(path)
 
 
-def _row(line: Line, machine: Machine) -> dict[str, Any]:
+def _row(line: ScoreLine, machine: SittingMachine) -> dict[str, Any]:
     low, high = line.spread or (None, None)
     return {
         "started_at": machine.started_at,

@@ -36,7 +36,7 @@ _SAMPLED_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class ReportCost:
     """What one command took, its children included."""
 
     wall_s: float
@@ -65,7 +65,7 @@ def run(rounds: int) -> None:
         _print(f"site of {RUNS} runs, built again", timed(site), reports / "index.html")
 
 
-def _print(what: str, cost: Cost, page: Path | None) -> None:
+def _print(what: str, cost: ReportCost, page: Path | None) -> None:
     size = page.stat().st_size if page is not None else 0
     met = cost.wall_s < GOAL_S and cost.memory_bytes < GOAL_BYTES and size < GOAL_HTML_BYTES
     html = f"{size / 1e6:6.2f} MB" if page is not None else " " * 9
@@ -76,7 +76,7 @@ def _print(what: str, cost: Cost, page: Path | None) -> None:
     )
 
 
-def timed(arguments: Sequence[str]) -> Cost:
+def timed(arguments: Sequence[str]) -> ReportCost:
     """Run a `pullbench` command and watch it; raises RuntimeError where it fails."""
     began, before_s = time.perf_counter(), _cpu_s()
     with subprocess.Popen(
@@ -93,7 +93,7 @@ def timed(arguments: Sequence[str]) -> Cost:
         said = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise RuntimeError(f"pullbench {' '.join(arguments)}: exit code {process.returncode}: {said}")
-    return Cost(wall_s=wall_s, cpu_s=_cpu_s() - before_s, memory_bytes=most)
+    return ReportCost(wall_s=wall_s, cpu_s=_cpu_s() - before_s, memory_bytes=most)
 
 
 def _cpu_s() -> float:

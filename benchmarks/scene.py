@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.base import PullRequest, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import SystemClock
 from pullbench.engines.wire.engine import WireEngine
-from pullbench.lab.synthetic import images_at
+from pullbench.lab.images import images_at
 from pullbench.model.facts import PlatformImage
 from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.reference import Reference

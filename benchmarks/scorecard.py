@@ -21,7 +21,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ScoreLine:
     """One question of a sitting: a value a round, which is a ratio of two contestants in that round or a measure of one."""
 
     what: str
@@ -60,7 +60,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
     return tuple(our / their for our, their in zip(ours, theirs, strict=True))
 
 
-def measured(line: Line) -> str:
+def measured(line: ScoreLine) -> str:
     """The median with its spread, as tables show it."""
     if line.median is None or line.spread is None:
         return "–"
@@ -69,14 +69,14 @@ def measured(line: Line) -> str:
     return middle if len(line.values) == 1 else f"{middle} ({low}–{high})"
 
 
-def wanted(line: Line) -> str:
+def wanted(line: ScoreLine) -> str:
     """The goal in words; empty for none."""
     if line.goal is None:
         return ""
     return f"{'≥' if line.goal.at_least else '≤'} {_number(line.goal.bound)}{line.unit and f' {line.unit}'}"
 
 
-def as_text(lines: Sequence[Line]) -> str:
+def as_text(lines: Sequence[ScoreLine]) -> str:
     """A table for a terminal, with each line's note under it."""
     cells = [(line.what, measured(line), wanted(line), line.verdict) for line in lines]
     widths = [max(len(row[column]) for row in cells) for column in range(4)]
@@ -88,7 +88,7 @@ def as_text(lines: Sequence[Line]) -> str:
     return "\n".join(printed)
 
 
-def as_markdown(lines: Sequence[Line], caption: str) -> str:
+def as_markdown(lines: Sequence[ScoreLine], caption: str) -> str:
     """The README's table: measured is the median of the rounds, with the least and the greatest."""
     rows = ["| what | measured | goal | | pullbench | beside |", "|---|---:|---:|---|---:|---:|"]
     notes = []

@@ -9,21 +9,20 @@ from pathlib import Path
 import psutil
 
 from benchmarks import clients, scene
-from benchmarks.scorecard import Goal, Line, ratios
+from benchmarks.scorecard import Goal, ScoreLine, ratios
 from benchmarks.sitting import measure
 from pullbench.bench.load import Loop
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock
 
 PULLS, WORKERS, LAYER_BYTES = 100, 4, 10**7
 GOAL = Goal(bound=1.5, at_least=True)
 _WHAT = "100 pulls of a 10 MB image, 4 at once: rate beside a Go client's"
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """Manifest, config and layer of each pull one after the other over a kept connection, as the Go client has them."""
     if (reason := clients.missing("go")) is not None:
-        return [Line(what=_WHAT, values=(), goal=GOAL, note=f"{reason}: not measured (Debian: golang-go)")]
+        return [ScoreLine(what=_WHAT, values=(), goal=GOAL, note=f"{reason}: not measured (Debian: golang-go)")]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         binary = clients.built_go_client(folder)
@@ -36,7 +35,7 @@ def lines(rounds: int) -> list[Line]:
     ours, theirs = (statistics.median(taken[name].wall_s) for name in ("wire", "go"))
     ours_cpu, theirs_cpu = (statistics.median(taken[name].cpu_s) for name in ("wire", "go"))
     return [
-        Line(
+        ScoreLine(
             what=_WHAT,
             values=ratios(taken["go"].wall_s, taken["wire"].wall_s),
             goal=GOAL,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import clients, large_layers, one_process, overhead, own_report, record, small_pulls, starts
-from benchmarks.scorecard import Line, as_markdown, as_text, put_between_markers
+from benchmarks.scorecard import ScoreLine, as_markdown, as_text, put_between_markers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PARTS: tuple[tuple[str, Callable[[int], list[Line]]], ...] = (
+PARTS: tuple[tuple[str, Callable[[int], list[ScoreLine]]], ...] = (
     ("starts", starts.lines),
     ("one process", one_process.lines),
     ("large layers", large_layers.lines),
@@ -25,7 +25,7 @@ def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, readme: boo
         raise SystemExit(f"benchmarks: {reason}: install it (Debian: docker-registry), for all is pulled from it")
     machine = record.this_machine()
     print(machine.caption(), flush=True)
-    lines: list[Line] = []
+    lines: list[ScoreLine] = []
     for name, part in PARTS:
         gc.collect()
         began = time.perf_counter()
@@ -45,7 +45,7 @@ def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, readme: boo
         print(f"pullbench about itself: run {run_id}, report {page}")
 
 
-def _tally(lines: list[Line]) -> str:
+def _tally(lines: list[ScoreLine]) -> str:
     counted = {
         verdict: [line for line in lines if line.verdict == verdict] for verdict in ("met", "missed", "not measured")
     }

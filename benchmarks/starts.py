@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.scorecard import Goal, Line
+from benchmarks.scorecard import Goal, ScoreLine
 from pullbench.bench.facts import offline_facts
 from pullbench.model.plan import plan
 from pullbench.model.spec import read_spec
@@ -15,16 +15,16 @@ TRIALS = 100_000
 _LEVELS, _REGISTRIES, _PLATFORMS, _BLOCKS = 10, 10, 2, 500
 
 
-def lines(rounds: int) -> list[Line]:
+def lines(rounds: int) -> list[ScoreLine]:
     """One plan a round, of a spec that is read already; one `pullbench --help` a round, as a shell starts it."""
     return [
-        Line(
+        ScoreLine(
             what=f"a plan of {TRIALS:,} trials",
             values=tuple(_plan_s() for _ in range(rounds)),
             unit="s",
             goal=Goal(bound=2.0),
         ),
-        Line(
+        ScoreLine(
             what="`pullbench --help`, the interpreter's start in it",
             values=tuple(_help_s() for _ in range(rounds + 1))[1:],
             unit="s",

@@ -38,7 +38,7 @@ class _Connection(socketserver.StreamRequestHandler):
                     offset += os.sendfile(self.connection.fileno(), file.fileno(), offset, size - offset)
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _StaticServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = socket.SOMAXCONN
 
@@ -56,6 +56,6 @@ def serve(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with _Server(("127.0.0.1", 0), _Connection) as server:
+    with _StaticServer(("127.0.0.1", 0), _Connection) as server:
         print(server.server_address[1], flush=True)
         server.serve_forever()

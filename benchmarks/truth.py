@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pullbench.stats.compare import MARGIN, Blocks, Comparison, Verdict, compare_paired, compare_unpaired
+from pullbench.stats.change_points import find_change_points
+from pullbench.stats.compare import MARGIN, Blocks, Comparison, ComparisonVerdict, compare_paired, compare_unpaired
 from pullbench.stats.scaling import Scaling, scaling
 from pullbench.stats.slo import score_mean, score_percentile
-from pullbench.stats.steps import steps
 from pullbench.stats.summary import median_estimate, wilson
 
 PULLS = 8
@@ -39,7 +39,7 @@ Hit = Callable[[Random], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class Scenario:
     """What kind of runs are made."""
 
     heavy: bool = False
@@ -69,8 +69,8 @@ class World:
         return float(np.mean(np.log(np.median(list(many.values()), axis=1))))
 
 
-CALM, HEAVY, DRIFTING, STEEP = World(), World(heavy=True), World(ramp=RAMP), World(ramp=STEEP_RAMP)
-QUIET = World(spread=0.25)
+CALM, HEAVY, DRIFTING, STEEP = Scenario(), Scenario(heavy=True), Scenario(ramp=RAMP), Scenario(ramp=STEEP_RAMP)
+QUIET = Scenario(spread=0.25)
 Question = tuple[str, Hit, float, float]
 Compare = Callable[[Sequence[tuple[Blocks, Blocks]]], list[Comparison]]
 COVERS, RARE = (0.93, 0.97), (0.0, 0.05)
@@ -132,10 +132,10 @@ def _verdicts() -> Iterator[Question]:
     for kind, world in (("", CALM), (", heavy tails", HEAVY)):
         yield f"false alarm between runs{kind}", _alarm(world, compare_unpaired, 1), *RARE
         yield f"false alarm in any of 8 cells between runs{kind}", _alarm(world, compare_unpaired, 8), *RARE
-    yield "half as long again is found slower, 5 blocks", _called(CALM, 5, 1.5, Verdict.SLOWER), 0.8, 1.0
-    yield "equality found, 30 blocks of quiet pulls", _called(QUIET, 30, 1.0, Verdict.NO_DIFFERENCE), 0.8, 1.0
-    yield "10% more called no difference", _called(QUIET, 30, 1.1, Verdict.NO_DIFFERENCE), *RARE
-    yield "just the margin called no difference", _called(QUIET, 30, 1 + MARGIN, Verdict.NO_DIFFERENCE), *RARE
+    yield "half as long again is found slower, 5 blocks", _called(CALM, 5, 1.5, ComparisonVerdict.SLOWER), 0.8, 1.0
+    yield "equality found, 30 blocks of quiet pulls", _called(QUIET, 30, 1.0, ComparisonVerdict.NO_DIFFERENCE), 0.8, 1.0
+    yield "10% more called no difference", _called(QUIET, 30, 1.1, ComparisonVerdict.NO_DIFFERENCE), *RARE
+    yield "just the margin called no difference", _called(QUIET, 30, 1 + MARGIN, ComparisonVerdict.NO_DIFFERENCE), *RARE
 
 
 def _curves() -> Iterator[Question]:
@@ -151,7 +151,7 @@ def _histories() -> Iterator[Question]:
         yield f"false step in {RUNS} steady runs{kind}", _false_step(heavy), *RARE
 
 
-def _median(world: World, blocks: int, truth: float = 0.0) -> Hit:
+def _median(world: Scenario, blocks: int, truth: float = 0.0) -> Hit:
     def hit(random: Random) -> bool:
         found = median_estimate(list(world.cell(random, world.shared(random, blocks), 0.0).values()))
         return _within(found.low, math.exp(truth), found.high)
@@ -159,7 +159,7 @@ def _median(world: World, blocks: int, truth: float = 0.0) -> Hit:
     return hit
 
 
-def _ratio(world: World, compare: Compare, truth: float = 0.8) -> Hit:
+def _ratio(world: Scenario, compare: Compare, truth: float = 0.8) -> Hit:
     def hit(random: Random) -> bool:
         (found,) = compare([_pair(world, random, 5, truth, paired=compare is compare_paired)])
         return _within(found.low, truth, found.high)
@@ -187,7 +187,7 @@ def _percentile(n: int) -> Hit:
     return hit
 
 
-def _alarm(world: World, compare: Compare, cells: int) -> Hit:
+def _alarm(world: Scenario, compare: Compare, cells: int) -> Hit:
     """Whether any of so many cells that are as fast as the baseline is called faster or slower."""
 
     def hit(random: Random) -> bool:
@@ -197,12 +197,12 @@ def _alarm(world: World, compare: Compare, cells: int) -> Hit:
         if compare is compare_unpaired:
             baselines = [world.cell(random, shared, 0.0) for _ in range(cells)]
         found = compare([(baseline, world.cell(random, theirs, 0.0)) for baseline in baselines])
-        return any(entry.verdict in (Verdict.FASTER, Verdict.SLOWER) for entry in found)
+        return any(entry.verdict in (ComparisonVerdict.FASTER, ComparisonVerdict.SLOWER) for entry in found)
 
     return hit
 
 
-def _called(world: World, blocks: int, truth: float, verdict: Verdict) -> Hit:
+def _called(world: Scenario, blocks: int, truth: float, verdict: ComparisonVerdict) -> Hit:
     def hit(random: Random) -> bool:
         (found,) = compare_paired([_pair(world, random, blocks, truth, paired=True)])
         return found.verdict is verdict
@@ -210,7 +210,7 @@ def _called(world: World, blocks: int, truth: float, verdict: Verdict) -> Hit:
     return hit
 
 
-def _pair(world: World, random: Random, blocks: int, truth: float, *, paired: bool) -> tuple[Blocks, Blocks]:
+def _pair(world: Scenario, random: Random, blocks: int, truth: float, *, paired: bool) -> tuple[Blocks, Blocks]:
     """A baseline and a candidate that takes `truth` times as long, in the same blocks or in those of another run."""
     shared = world.shared(random, blocks)
     theirs = shared if paired else world.shared(random, blocks)
@@ -264,13 +264,16 @@ def _step(heavy: bool) -> Hit:
     def hit(random: Random) -> bool:
         logs, at = _history(random, heavy), int(random.integers(RUNS // 3, 2 * RUNS // 3))
         logs[at:] += STEP_IN_NOISE * RUN_NOISE
-        return any(abs(step.at - at) <= NEAR and step.ratio > 1 for step in steps(np.exp(logs).tolist()).steps)
+        return any(
+            abs(step.at - at) <= NEAR and step.ratio > 1
+            for step in find_change_points(np.exp(logs).tolist()).change_points
+        )
 
     return hit
 
 
 def _false_step(heavy: bool) -> Hit:
-    return lambda random: bool(steps(np.exp(_history(random, heavy)).tolist()).steps)
+    return lambda random: bool(find_change_points(np.exp(_history(random, heavy)).tolist()).change_points)
 
 
 def _within(low: float | None, value: float, high: float | None) -> bool:

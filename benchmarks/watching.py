@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from benchmarks.scorecard import Line, as_text, ratios
+from benchmarks.scorecard import ScoreLine, as_text, ratios
 from benchmarks.sitting import measure
-from pullbench.bench.sampler import Counters, Sampler, cpu_s_of_process
+from pullbench.bench.sampler import ProcReader, Sampler, cpu_s_of_process
 
 THREADS = (1, 64, 1000)
 LOOKS_S = 8.0
@@ -31,7 +31,7 @@ def run(rounds: int) -> None:
         print(f"  {threads:5} threads  {share:.3%}  goal {GOAL:.1%}: {'met' if share <= GOAL else 'missed'}")
     results = measure({"alone": _work, "watched": lambda: _watched(_work)}, rounds=rounds)
     beside = ratios(results["watched"].wall_s, results["alone"].wall_s)
-    print(as_text([Line(what="hashing in 4 threads: watched / not watched", values=beside)]))
+    print(as_text([ScoreLine(what="hashing in 4 threads: watched / not watched", values=beside)]))
 
 
 def _share_of_a_core() -> float:
@@ -55,7 +55,7 @@ def _watched(work: Callable[[], None]) -> None:
 
 
 def _sampler() -> Sampler:
-    return Sampler(Counters(frozenset(os.sched_getaffinity(0))).read)
+    return Sampler(ProcReader(frozenset(os.sched_getaffinity(0))).read)
 
 
 def _work() -> None:

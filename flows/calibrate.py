@@ -1,6 +1,5 @@
 """The flow `calibrate`: the whole pipeline on a lab of known truth, which it is told when nothing is left to measure."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,9 +7,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from flows.pull_benchmark import measure
-from pullbench.app.calibrate import Asked, prepared_lab
+from pullbench.app.calibrate import CalibrationRequest, prepared_lab
 from pullbench.serving.secrets import prefect_secret
+from tasks.run import measure
 
 
 @flow(name="calibrate", flow_run_name="calibrate at {vantage}", retries=0, persist_result=False)
@@ -32,6 +31,7 @@ def calibrate(
         reports: Folder that the HTML report goes to.
         report: Render the HTML report at the end.
     """
-    asked = Asked(seed=seed, quick=quick, vantage=vantage, results=results, reports=Path(reports), report=report)
-    with ExitStack() as lab:
-        return measure(lambda: lab.enter_context(prepared_lab(asked, prefect_secret)))
+    request = CalibrationRequest(
+        seed=seed, quick=quick, vantage=vantage, results=results, reports=Path(reports), report=report
+    )
+    return measure(prepared_lab(request, prefect_secret))

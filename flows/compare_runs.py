@@ -1,21 +1,13 @@
 """The flow `compare-runs`: did it get worse? The same code answers `pullbench compare` without Prefect."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 from pydantic import Field
 
-from pullbench.app.compare import compare
-from pullbench.errors import IncompleteError, PullbenchError
-from pullbench.report.compare.document import comparison_document
-from pullbench.report.compare.words import headline, warnings
-from tasks.events import Notices
-from tasks.report import render_report
-from tasks.stored_artifacts import StoredArtifacts
+from tasks.stored import compare_stored
 
 
 @flow(name="compare-runs", flow_run_name="{candidate} against {baseline}", retries=0, persist_result=False)
@@ -41,26 +33,12 @@ def compare_runs(
         reports: Folder that the HTML report goes to.
         report: Render the HTML report.
     """
-    artifacts, folder = StoredArtifacts(), Path(reports)
-    try:
-        done = compare(
-            baseline,
-            candidate,
-            results=results,
-            reports=folder,
-            fail_on=None if fail_on == "nothing" else f"{fail_on}:{fail_from_percent:f}",
-            any_machine=any_machine,
-            render=render_report if report else None,
-        )
-    except PullbenchError as error:
-        return Failed(name="Incomplete" if isinstance(error, IncompleteError) else None, message=str(error))
-    said = headline(done.found)
-    for warning in [*warnings(done.found), *([done.note] if done.note else [])]:
-        get_run_logger().warning(warning)
-    artifacts.comparison(comparison_document(done.found, None if done.page is None else str(done.page)))
-    if done.page is not None:
-        artifacts.page(done.page, folder, os.environ.get("PULLBENCH_REPORTS_URL"))
-    Notices().regression(done.found)
-    if done.failure is not None:
-        return Failed(message=done.failure)
-    return Completed(message=f"{said.title}. {said.sentence}")
+    return compare_stored(
+        baseline,
+        candidate,
+        results=results,
+        reports=Path(reports),
+        fail_on=None if fail_on == "nothing" else f"{fail_on}:{fail_from_percent:f}",
+        any_machine=any_machine,
+        report=report,
+    )

@@ -1,24 +1,16 @@
 """The flow `fleet-benchmark`: many nodes of a Dask cluster pull one image at the same moment."""
 
-import functools
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.pull_benchmark import invocation, measure
-from pullbench.app.fleet import fleet_settings
-from pullbench.app.run import Prepared, Request
-from pullbench.bench.dask_fleet import DaskFleet
-from pullbench.bench.fleet_session import FleetSession
-from pullbench.errors import MissingExtraError, UsageError
+from pullbench.app.fleet import prepared_fleet
+from pullbench.app.run import RunRequest
 from pullbench.model.spec import Overrides
 from pullbench.serving.secrets import prefect_secret
-
-_ANSWERS_WITHIN_S = 20
+from tasks.run import measure
 
 
 @flow(name="fleet-benchmark", flow_run_name="{spec} on {nodes} nodes", retries=0, persist_result=False)
@@ -52,47 +44,15 @@ def fleet_benchmark(
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
     """
-
-    def prepare() -> Prepared:
-        fleet = cluster.enter_context(_joined(scheduler))
-        shell = invocation()
-        given = shell.settings if shell is not None else settings
-        request = Request(
-            spec=Path(spec),
-            overrides=overrides,
-            sets=fleet_settings(Path(spec), nodes, image, given, overrides),
-            vantage=vantage,
-            results=results,
-            reports=Path(reports),
-            resume=resume,
-            skip_preflight=skip_preflight,
-            report=report,
-            log_json=None if shell is None else shell.log_json,
-            kind="fleet",
-        )
-        return Prepared(request, block=prefect_secret, session=functools.partial(FleetSession, fleet=fleet))
-
-    with ExitStack() as cluster:
-        return measure(prepare)
-
-
-@contextmanager
-def _joined(scheduler: str) -> Iterator[DaskFleet]:
-    """The cluster by prefect-dask's runner, while the flow runs; its workers need nothing of Prefect.
-
-    Raises UsageError where the extra is not installed, or nothing answers at the address.
-    """
-    try:
-        from prefect_dask.task_runners import DaskTaskRunner
-    except ImportError as error:
-        raise MissingExtraError("fleet", "fleet") from error
-    with ExitStack() as stack:
-        try:
-            client = stack.enter_context(
-                DaskTaskRunner(address=scheduler, client_kwargs={"timeout": _ANSWERS_WITHIN_S})
-            ).client
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"scheduler: {scheduler} does not answer as a Dask scheduler ({error}); `dask scheduler` starts one"
-            ) from error
-        yield DaskFleet(client)
+    request = RunRequest(
+        spec=Path(spec),
+        overrides=overrides,
+        sets=tuple(settings),
+        vantage=vantage,
+        results=results,
+        reports=Path(reports),
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=report,
+    )
+    return measure(prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=prefect_secret))

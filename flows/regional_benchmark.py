@@ -1,46 +1,16 @@
 """The flow `regional-benchmark`: one spec from every vantage, and one report, region × region."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
-from pullbench.app.regional import RegionalOutcome, RegionalRequest, conduct_regional
-from pullbench.cli.terminal.safe_text import printable
-from pullbench.engines.clock import SystemClock
-from pullbench.errors import IncompleteError, PullbenchError
+from pullbench.app.regional import RegionalRequest
 from pullbench.model.spec import Overrides
 from pullbench.serving.vantages import PrefectVantages
-from tasks.artifacts import Artifacts
-
-
-class RegionalInvocation:
-    """What the shell hands to a flow that it calls in its own process; and gets back."""
-
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self.note = note
-        self.outcome: RegionalOutcome | None = None
-        self.error: Exception | None = None
-
-
-_INVOCATION: ContextVar[RegionalInvocation | None] = ContextVar("regional_invocation", default=None)
-
-
-@contextmanager
-def invoked_by(invocation: RegionalInvocation) -> Iterator[None]:
-    """The flow called inside leaves its outcome there."""
-    token = _INVOCATION.set(invocation)
-    try:
-        yield
-    finally:
-        _INVOCATION.reset(token)
+from tasks.regional import measure_everywhere
 
 
 @flow(name="regional-benchmark", flow_run_name="{spec} from everywhere", retries=0, persist_result=False)
@@ -79,33 +49,5 @@ def regional_benchmark(
         results=results,
         reports=Path(reports),
     )
-    return _ask(request, _INVOCATION.get())
-
-
-def _ask(request: RegionalRequest, invocation: RegionalInvocation | None) -> State[Any]:
-    logger = get_run_logger()
-
-    def note(text: str) -> None:
-        logger.info(printable(text))
-        if invocation is not None:
-            invocation.note(text)
-
-    try:
-        with get_client(sync_client=True) as client:
-            outcome = conduct_regional(request, PrefectVantages(client), clock=SystemClock(), note=note)
-    except PullbenchError as error:
-        if invocation is not None:
-            invocation.error = error
-        return Failed(name="Incomplete" if isinstance(error, IncompleteError) else None, message=str(error))
-    except Exception as error:
-        if invocation is not None:
-            invocation.error = error
-        raise
-    if invocation is not None:
-        invocation.outcome = outcome
-    artifacts = Artifacts()
-    artifacts.vantages(outcome.document)
-    artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"), outcome.message)
-    if outcome.exit_code == IncompleteError.exit_code:
-        return Failed(name="Incomplete", message=outcome.message)
-    return Completed(message=outcome.message)
+    with get_client(sync_client=True) as client:
+        return measure_everywhere(request, PrefectVantages(client))

@@ -6,10 +6,10 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.pull_benchmark import measure
-from pullbench.app.run import Prepared, Request
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.app.run import RunRequest, preparing
+from pullbench.model.spec import StressOverrides
 from pullbench.serving.secrets import prefect_secret
+from tasks.run import measure
 
 
 @flow(name="stress-test", flow_run_name="{spec} at {vantage}", retries=0, persist_result=False)
@@ -37,7 +37,7 @@ def stress_test(
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
     """
-    request = Request(
+    request = RunRequest(
         spec=Path(spec),
         overrides=overrides,
         sets=tuple(settings),
@@ -49,4 +49,4 @@ def stress_test(
         report=report,
         kind="stress",
     )
-    return measure(lambda: Prepared(request, block=prefect_secret))
+    return measure(preparing(request, block=prefect_secret))

@@ -46,6 +46,16 @@ class ErrorCode(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Responder(StrEnum):
+    """Who gave an answer, or failed to."""
+
+    REGISTRY = "registry"
+    TOKEN_SERVICE = "token_service"
+    REDIRECT = "redirect"
+    """Another host, such as a storage service, that a redirect or an upload's Location led to."""
+    PROXY = "proxy"
+
+
 REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.DNS: "check the host name and the resolver (`getent hosts HOST`; `options timeout:2` in /etc/resolv.conf)",
     ErrorCode.UNREACHABLE: "no route to the host: check the network, the VPN or the firewall (`ip route get ADDRESS`)",
@@ -167,6 +177,8 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|don't match image configuration",
         ErrorCode.DIGEST_MISMATCH,
     ),
+    # Amazon ECR calls it DENIED; it is a matter of logging in again.
+    (r"token has expired", ErrorCode.UNAUTHORIZED),
     # Before what asks for a login: containers/image prints both of the errors that a token without the right gets.
     (r"insufficient_scope|requested access to the resource is denied", ErrorCode.FORBIDDEN),
     (
@@ -184,7 +196,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         ErrorCode.DNS,
     ),
     (
-        r"manifest unknown|name unknown|manifest_unknown|not found|status:? 404|http 404|blob unknown|unknown blob",
+        r"manifest unknown|name unknown|name invalid|name_invalid|manifest_unknown|not found|status:? 404|http 404|blob unknown|unknown blob",
         ErrorCode.NOT_FOUND,
     ),
     (
@@ -281,7 +293,8 @@ class InterruptedRunError(IncompleteError):
 class RegistryError(PullbenchError):
     """One exchange failed: where (method and redacted URL), the code, what was seen.
 
-    `status` is the HTTP status where there was an answer; `retry_after_s` what the server asked to wait.
+    `status` is the HTTP status where there was an answer; `retry_after_s` what the server asked to wait; `answered_by` who
+    answered, at `host` (name and port), where that is known.
     """
 
     exit_code = 1
@@ -294,6 +307,8 @@ class RegistryError(PullbenchError):
         *,
         status: int | None = None,
         retry_after_s: float | None = None,
+        answered_by: Responder | None = None,
+        host: str | None = None,
     ) -> None:
         super().__init__(f"{where}: {detail}; {REMEDIES[code]}")
         self.code = code
@@ -301,6 +316,8 @@ class RegistryError(PullbenchError):
         self.detail = detail
         self.status = status
         self.retry_after_s = retry_after_s
+        self.answered_by = answered_by
+        self.host = host
 
     @property
     def remedy(self) -> str:

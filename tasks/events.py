@@ -16,11 +16,11 @@ from prefect import get_run_logger
 from prefect.events import emit_event
 
 from pullbench.model.plan import FACTORS
-from pullbench.model.record import Run
-from pullbench.report.compare.comparison import RunsCompared
-from pullbench.report.compare.words import headline
-from pullbench.report.run import objective_words
-from pullbench.report.run.documents import plain_records
+from pullbench.model.record import RunRecord
+from pullbench.report.compare.runs import RunsCompared
+from pullbench.report.compare.verdict import headline
+from pullbench.report.core.stored import json_records
+from pullbench.report.run.objectives import measured_text, objective_title, target_text
 
 SLO_MISSED = "pullbench.slo.missed"
 CONSECUTIVE_FAILURES = "pullbench.pull.consecutive-failures"
@@ -42,7 +42,9 @@ class Notices:
         about = _about(document["run_id"], document["name"], document["vantage"], list(cells), f"{message}.")
         self._emit(SLO_MISSED, about, {"objectives": missed, "report": document["report"] or ""})
 
-    def consecutive_failures(self, run: Run, failures: int, cells: Sequence[str], error_codes: Sequence[str]) -> None:
+    def consecutive_failures(
+        self, run: RunRecord, failures: int, cells: Sequence[str], error_codes: Sequence[str]
+    ) -> None:
         """So many pulls of a run failed one after the other, in these cells, for these reasons."""
         message = f"{failures} pulls in a row failed ({', '.join(error_codes)}): {'; '.join(cells)}."
         about = _about(run.run_id, run.name, run.vantage, cells, message)
@@ -55,7 +57,7 @@ class Notices:
             return
         said, run = headline(found), found.candidate.run
         columns = [*FACTORS, "ratio", "low", "high", "verdict", "success_verdict"]
-        cells = plain_records(worse[columns].head(_CELLS_AT_MOST))
+        cells = json_records(worse[columns].head(_CELLS_AT_MOST))
         about = _about(run.run_id, run.name, run.vantage, cells, f"{said.title}. {said.sentence}")
         self._emit(REGRESSION, about, {"baseline": found.baseline.run.run_id})
 
@@ -82,5 +84,5 @@ def _about(run_id: str, benchmark: str, vantage: str, cells: Sequence[Any], mess
 
 def _missed_sentence(row: Mapping[str, Any]) -> str:
     """`Mean pull time 4.10 s, asked for at most 3.00 s`."""
-    said = f"{objective_words.title(row['name'])} {objective_words.measured(row)}"
-    return f"{said}, asked for {objective_words.asked(row['name'], row['target'])}"
+    said = f"{objective_title(row['name'])} {measured_text(row)}"
+    return f"{said}, asked for {target_text(row['name'], row['target'])}"

@@ -1,13 +1,25 @@
-"""Preflight as a task."""
+"""The body of the flow `preflight`."""
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from pullbench.app.calls import PreflightCall
-from pullbench.model.finding import Finding
+from prefect.client.schemas.objects import State
+
+from pullbench.app.preflight import check, verdict
+from pullbench.model.finding import Status
+from pullbench.model.spec import Overrides
+from tasks.artifacts import Artifacts
+from tasks.states import done, ends_in_state, failed, incomplete
 
 
-@task(task_run_name="preflight", retries=0, cache_policy=NO_CACHE, persist_result=False)
-def run_preflight(call: PreflightCall) -> list[Finding]:
-    """Every check of the run's targets."""
-    return call.run()
+@ends_in_state
+def check_spec(
+    spec: Path, *, overrides: Overrides, only: Sequence[str], skip: Sequence[str], block: Callable[[str], str]
+) -> State[Any]:
+    """Run the checks; the findings are an artifact, and the state's message counts them."""
+    checked = check(spec, overrides=overrides, only=only, skip=skip, environ=os.environ, block=block)
+    Artifacts().findings(checked.findings)
+    status, sentence = verdict(checked.findings)
+    return {Status.FAIL: failed, Status.ERROR: incomplete}.get(status, done)(sentence, checked)

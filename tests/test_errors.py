@@ -69,6 +69,8 @@ DOCKERD = [
     ("denied: requested access to the resource is denied", "forbidden"),
     ("denied", "forbidden"),
     ("denied: not allowed by policy", "forbidden"),
+    ("denied: Your authorization token has expired. Reauthenticate and try again.", "unauthorized"),
+    ("name invalid: invalid repository name", "not_found"),
     (_GET.format("proxyconnect tcp: dial tcp 127.0.0.1:3128: connect: connection refused"), "proxy"),
     ("no matching manifest for linux/s390x in the manifest list entries", "platform_missing"),
     (

@@ -118,6 +118,16 @@ def test_flows_holds_flows_only_and_each_is_short() -> None:
         assert path.name == "__init__.py" or any(line.startswith("@flow(") for line in lines), path.name
 
 
+def test_a_class_name_has_one_meaning_in_the_whole_tree() -> None:
+    homes: dict[str, list[str]] = {}
+    for module, source in sources().items():
+        for node in statements(ast.parse(source).body):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(module)
+    shared = {name: modules for name, modules in homes.items() if len(modules) > 1}
+    assert not shared
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [

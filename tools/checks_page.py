@@ -27,7 +27,9 @@ where one fails. `--only` and `--skip` take ids and rooms: `--only network --ski
 
 Each finding tells what was observed, what was expected and what to do, with this registry's name in the command. What
 the check saw is kept beside it, without any secret: in `--json` ([schema](../specs/preflight.schema.json)), in the table
-`checks` of a run's results, and in its report.
+`checks` of a run's results, and in its report. Where an error is the reason, `code` is its error code and `parameters`
+name what it is about (host, endpoint, repository, platform and so on): in `--json`, in `checks` (`parameters` as JSON
+text) and, the code alone, in JUnit XML and in log lines.
 
 """
 _TITLES = {

@@ -6,8 +6,8 @@ from pullbench.errors import ErrorCode
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Plan, Trial, manifest_requests
 from pullbench.model.record import TrialResult
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import Budget
+from pullbench.model.text import format_bytes
 
 _SERVER_ERRORS = frozenset({ErrorCode.SERVER_ERROR, ErrorCode.RATE_LIMITED})
 

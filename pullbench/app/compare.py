@@ -1,17 +1,17 @@
-"""Two stored runs compared, as the flow and the command line both do it. Free of Prefect."""
+"""Two stored runs compared: did it get worse?"""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pullbench.app.page_calls import ComparisonReportCall
+from pullbench.app.progress import Steps
 from pullbench.errors import UsageError
-from pullbench.report.compare.comparison import RunsCompared, compare_runs
-from pullbench.report.compare.words import cell_sentence
+from pullbench.report.compare.runs import RunsCompared, compare_runs
+from pullbench.report.compare.verdict import cell_sentence
 from pullbench.report.core.run_selection import choose_baseline, choose_candidate
 from pullbench.report.core.stored import read_run, records
-from pullbench.report.render.render import check_out_dir
+from pullbench.report.render.render import check_out_dir, render_comparison
+from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
 _FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
@@ -37,9 +37,10 @@ def compare(
     reports: Path,
     fail_on: str | None = None,
     any_machine: bool = False,
-    render: Callable[[ComparisonReportCall], Path] | None,
+    report: bool = True,
+    steps: Steps,
 ) -> Compared:
-    """Find the two runs, compare them, and have their report made where `render` is given.
+    """Find the two runs, compare them, and make their report.
 
     Raises UsageError for what is asked wrongly, before anything is read; IncompleteError where the report failed.
     """
@@ -47,10 +48,15 @@ def compare(
     store = ResultStore(results)
     after = choose_candidate(store, candidate)
     before = choose_baseline(store, baseline, after)
-    if render is not None:
+    if report:
         check_out_dir(reports)
     found = compare_runs(read_run(store, before.run_id), read_run(store, after.run_id))
-    page = None if render is None else render(ComparisonReportCall(results, found, reports))
+    page = None
+    if report:
+        page = steps.page(
+            f"report of {after.run_id} against {before.run_id}",
+            lambda: render_comparison(results, before.run_id, after.run_id, reports, found=found),
+        )
     failure, note = _judged(found, at_least, any_machine=any_machine)
     return Compared(found=found, page=page, failure=failure, note=note)
 
@@ -78,3 +84,12 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
     limit = f" (slower by {100 * at_least:g}% or more, or failing more)" if at_least else ""
     runs = f"{found.candidate.run.run_id} against {found.baseline.run.run_id}"
     return f"regression: {runs}: {many} got worse{limit}, the worst: {worst}", None
+
+
+def compare_with_baseline(store: ResultStore, run_id: str) -> RunsCompared | None:
+    """A run compared with the baseline of its name; None where none is set, or the run is the baseline itself."""
+    candidate = read_run(store, run_id)
+    baseline = Baselines(store).of(candidate.run.name)
+    if baseline is None or baseline.run_id == run_id:
+        return None
+    return compare_runs(read_run(store, baseline.run_id), candidate)

@@ -1,28 +1,32 @@
-"""What a fleet's benchmark makes of a spec: one image, as many pulls at once as there are nodes. Free of Prefect."""
+"""A fleet's benchmark: one image, pulled by every node of a Dask cluster at the same moment."""
 
+import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from pullbench.bench.fleet_session import refuse_stores
-from pullbench.bench.specfile import load_spec
+from pullbench.app.run import Prepared, RunRequest
+from pullbench.bench.dask_fleet import joined
+from pullbench.bench.fleet_run import FleetRun, FleetWorkbench, refuse_stores
+from pullbench.bench.specfile import Changes, LoadedSpec, load_spec
 from pullbench.errors import MissingExtraError, UsageError
-from pullbench.model.spec import Overrides
 
 
 def fleet_settings(
-    spec: Path, nodes: int, image: str | None, settings: Sequence[str], overrides: Overrides | None = None
+    spec: Path | LoadedSpec, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
 ) -> tuple[str, ...]:
     """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
 
     Raises UsageError as `load_spec` does, for an engine that is none for a fleet, and where Dask is not installed.
     """
-    if find_spec("prefect_dask") is None:
+    if find_spec("distributed") is None:
         raise MissingExtraError("fleet", "fleet")
     if nodes < 1:
         raise UsageError(f"nodes: {nodes} is too few: at least 1")
-    given = load_spec(spec, sets=settings, overrides=overrides).spec
+    given = (spec if isinstance(spec, LoadedSpec) else load_spec(spec, sets=settings, overrides=overrides)).spec
     refuse_stores(given)
     chosen = image or given.images[0]
     return (
@@ -32,3 +36,27 @@ def fleet_settings(
         f"pulls_per_trial={nodes}",
         "load={mode: closed}",
     )
+
+
+@contextmanager
+def prepared_fleet(
+    request: RunRequest,
+    *,
+    scheduler: str,
+    nodes: int,
+    image: str | None,
+    block: Callable[[str], str] | None = None,
+) -> Iterator[Prepared]:
+    """The cluster while it is needed, and a run of the spec on it.
+
+    Raises UsageError for a wrong spec before the cluster is contacted, then where no scheduler answers.
+    """
+    settings = fleet_settings(request.spec, nodes, image, request.sets, request.overrides)
+    made = dataclasses.replace(request, sets=settings, kind="fleet")
+    with (
+        joined(scheduler) as fleet,
+        Prepared(
+            made, block=block, bench=functools.partial(FleetWorkbench, fleet=fleet), run_type=FleetRun
+        ) as prepared,
+    ):
+        yield prepared

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pullbench.errors import PullbenchError
-from pullbench.model.finding import Finding, Status
+from pullbench.model.finding import Finding
 from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
-from pullbench.monitor.metrics import Exposition, Sample, about, exposition
-from pullbench.monitor.snapshot import Group, Objective, Snapshot
+from pullbench.monitor.metrics import Exposition, Group, Objective, Sample, Snapshot, about, exposition
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, measured, read_run, records
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.objectives import score
 from pullbench.store.dataset import ResultStore
+from pullbench.store.schema import finding_from_row
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
@@ -150,17 +150,7 @@ def _objectives(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _findings(checks: pd.DataFrame) -> list[Finding]:
-    return [
-        Finding(
-            check=row["check"],
-            target=row["target"],
-            status=Status(row["status"]),
-            observed=row["observed"],
-            remedy=row["remedy"],
-            evidence=row["evidence"] if isinstance(row["evidence"], str) else None,
-        )
-        for row in checks.to_dict("records")
-    ]
+    return [finding_from_row({str(name): value for name, value in row.items()}) for row in checks.to_dict("records")]
 
 
 def _dropped_lines(exposed: Exposition) -> list[str]:

@@ -1,21 +1,21 @@
-"""Preflight of a spec, as the flow and the command line both do it. Free of Prefect."""
+"""Preflight of a spec: its checks, without any load; nothing is stored."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pullbench.app.run_log import open_log
-from pullbench.bench.session import Session
-from pullbench.bench.specfile import load_spec
-from pullbench.cli.terminal.safe_text import say
-from pullbench.model.facts import Facts
+from pullbench.bench.specfile import LoadedSpec, load_spec
+from pullbench.bench.workbench import Workbench
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import NoCellLeft, Plan, group_reasons, plan
-from pullbench.model.spec import Overrides, Spec
+from pullbench.model.plan import NoCellLeft, Plan, group_reasons
+from pullbench.model.spec import Overrides
 from pullbench.preflight.checks import CHECKS
-from pullbench.preflight.runner import preflight, select
-from pullbench.store.dataset import ResultStore
+from pullbench.preflight.runner import select
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,41 +36,46 @@ def check(
     skip: Sequence[str] = (),
     environ: Mapping[str, str],
     block: Callable[[str], str] | None = None,
+    warn: Callable[[str], None] = _log.warning,
 ) -> Checked:
-    """Run the checks of the ways that a spec's plan takes; nothing is stored.
+    """Run the checks of the routes that a spec's plan takes; `check_spec` of a file.
 
-    Where no cell is left to measure, all ways of the matrix are checked: what is wrong with a client or a registry is then
-    told with its remedy. NoCellLeft is raised only where no check fails.
-
-    Where the environment names a file for log lines, each finding is one.
+    Where the environment names a file for log lines, each finding is one; `warn` is told of lines that cannot be written.
     """
     loaded = load_spec(path, sets=sets, overrides=overrides)
-    log = open_log(None, environ, say)
-    select(CHECKS, only=frozenset(only), skip=frozenset(skip))  # a wrong id is told before anything is contacted
-    with Session(loaded, ResultStore("memory://"), vantage="", environ=environ, block=block) as session:
-        facts = session.gather()
-        made = _planned(loaded.spec, facts)
-        findings = preflight(
-            loaded.spec,
-            facts,
-            session.keychain,
-            only=frozenset(only),
-            skip=frozenset(skip),
-            plan=made if isinstance(made, Plan) else None,
-        )
+    log = open_log(None, environ, warn)
+    checked = check_spec(loaded, only=only, skip=skip, environ=environ, block=block)
     if log is not None:
-        log.findings(findings, benchmark=loaded.spec.name)
+        log.findings(checked.findings, benchmark=checked.name)
         log.close()
+    return checked
+
+
+def check_spec(
+    loaded: LoadedSpec,
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    environ: Mapping[str, str],
+    block: Callable[[str], str] | None = None,
+) -> Checked:
+    """Run the checks of the routes that the spec's plan takes; a wrong ID is a UsageError before anything is contacted.
+
+    Where nothing is left to measure, all routes of the matrix are checked: what is wrong with a client or a registry is then
+    reported with its remedy. NoCellLeft is raised only where no check fails.
+    """
+    select(CHECKS, only=frozenset(only), skip=frozenset(skip))
+    with Workbench(loaded, environ=environ, block=block) as bench:
+        facts = bench.gather()
+        made: Plan | NoCellLeft
+        try:
+            made = bench.plan(facts)
+        except NoCellLeft as nothing_left:
+            made = nothing_left
+        findings = bench.preflight(facts, made if isinstance(made, Plan) else None, only=only, skip=skip)
     if isinstance(made, NoCellLeft) and worst(findings) is not Status.FAIL:
         raise made
     return Checked(name=loaded.spec.name, findings=findings, planned_out=group_reasons(made.planned_out))
-
-
-def _planned(spec: Spec, facts: Facts) -> Plan | NoCellLeft:
-    try:
-        return plan(spec, facts)
-    except NoCellLeft as nothing_left:
-        return nothing_left
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:

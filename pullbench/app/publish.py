@@ -1,23 +1,16 @@
-"""The reports site with the reports that it lacks, as the flow and the command line both do it. Free of Prefect."""
+"""The reports site, with the reports that it lacks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import urlsplit
 
-from pullbench.app.page_calls import PageCall, ReportCall, SiteCall, TrendReportCall
+from pullbench.app.progress import Steps
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.report.render.render import check_out_dir
-from pullbench.report.site.site import Site, stale_trends, without_report
+from pullbench.report.render.render import check_out_dir, render_run_report, render_trend
+from pullbench.report.site.build import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
-
-
-class Steps(Protocol):
-    """How the parts are made: called directly, or as Prefect tasks."""
-
-    def report(self, call: PageCall) -> Path: ...
-    def site(self, call: SiteCall) -> Site: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +37,25 @@ def publish(
     check_out_dir(reports)
     store = ResultStore(results)
     made, failures = 0, []
-    for what, call in _missing(store, results, reports) if render else ():
+    for what, make in _missing(store, results, reports) if render else ():
         note(what)
         try:
-            steps.report(call)
+            steps.page(what, make)
             made += 1
         except IncompleteError as error:
             failures.append(f"{what}: {error}")
-    return Published(site=steps.site(SiteCall(results, reports, url)), made=made, failures=failures)
+    return Published(site=steps.page("site", lambda: build_site(store, reports, url=url)), made=made, failures=failures)
 
 
-def _missing(store: ResultStore, results: str, reports: Path) -> list[tuple[str, PageCall]]:
+def _missing(store: ResultStore, results: str, reports: Path) -> list[tuple[str, Callable[[], Path]]]:
+    """The pages to make, each with its name for people."""
     missing = without_report(store, reports)
-    found: list[tuple[str, PageCall]] = [
-        (f"report {number} of {len(missing)}: {run_id}", ReportCall(results, run_id, reports))
+    pages: list[tuple[str, Callable[[], Path]]] = [
+        (f"report {number} of {len(missing)}: {run_id}", partial(render_run_report, results, run_id, reports))
         for number, run_id in enumerate(missing, start=1)
     ]
-    return found + [
-        (f"trend of {name}", TrendReportCall(results, name, reports)) for name in stale_trends(store, reports)
+    trends = [
+        (f"trend of {name}", partial(render_trend, results, name, None, reports))
+        for name in stale_trends(store, reports)
     ]
+    return [*pages, *trends]

@@ -1,4 +1,4 @@
-"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored. Free of Prefect.
+"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored.
 
 A vantage that does not answer is named, and what the others measured stands.
 """
@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pullbench.app.run import judgement
+from pullbench.app.run import judgement, refuse_secrets
 from pullbench.bench.specfile import load_spec
-from pullbench.engines.clock import Clock
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.engines.base import Clock
+from pullbench.errors import IncompleteError
 from pullbench.model.spec import Overrides
-from pullbench.report.regional.regional import read_regional, regional_document
+from pullbench.report.regional.runs import read_regional, regional_document
 from pullbench.report.render.render import check_out_dir, render_regional
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore, new_run_id
-from pullbench.store.regional import Asked, Regional, RegionalRecords
+from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 
 _LOOK_EVERY_S = 2.0
 
@@ -41,7 +41,7 @@ class RegionalRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Vantage:
     """A vantage: the deployment of that name, and the work pool whose worker stands there."""
 
     vantage: str
@@ -49,7 +49,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class FlowRunState:
     """How a vantage's flow run is. `message` is that of its state."""
 
     started: bool
@@ -61,20 +61,20 @@ class Seen:
 class Vantages(Protocol):
     """Who starts runs elsewhere: Prefect, or a test's script."""
 
-    def places(self, names: Sequence[str]) -> list[Place]:
+    def places(self, names: Sequence[str]) -> list[Vantage]:
         """Those of the names, or every one; UsageError for a name that is none, and where there are none."""
         ...
 
-    def start(self, place: Place, regional_id: str, parameters: Mapping[str, Any]) -> str:
+    def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
         """Start a benchmark there, once however often it is asked; what to look at it by."""
         ...
 
-    def look(self, flow_run: str) -> Seen | None:
+    def look(self, flow_run: str) -> FlowRunState | None:
         """None where it cannot be seen just now."""
         ...
 
     def cancel(self, flow_run: str) -> None: ...
-    def idle(self, place: Place) -> str:
+    def idle(self, place: Vantage) -> str:
         """Why nobody may have taken a run there: a few words."""
         ...
 
@@ -93,7 +93,7 @@ class RegionalOutcome:
 class _Watch:
     """One vantage while it is waited for."""
 
-    place: Place
+    place: Vantage
     flow_run: str = ""
     since_s: float = 0.0
     began: bool = False
@@ -108,7 +108,7 @@ def conduct_regional(
 
     Raises UsageError before anything is started, and IncompleteError where no vantage measured anything.
     """
-    _refuse_secrets(request.sets)
+    refuse_secrets(request.sets)
     spec = load_spec(request.spec, sets=request.sets, overrides=request.overrides).spec
     store = ResultStore(request.results)
     check_out_dir(request.reports)
@@ -137,7 +137,7 @@ def conduct_regional(
 
 def ask_everywhere(
     request: RegionalRequest,
-    places: Sequence[Place],
+    places: Sequence[Vantage],
     vantages: Vantages,
     regional_id: str,
     *,
@@ -165,14 +165,6 @@ def ask_everywhere(
                 vantages.cancel(one.flow_run)
         raise
     return watched
-
-
-def _refuse_secrets(settings: Sequence[str]) -> None:
-    """Prefect keeps what a vantage is asked for, and values of headers may be secrets."""
-    for setting in settings:
-        key = setting.partition("=")[0]
-        if ".headers" in key:
-            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec at each vantage")
 
 
 def _start(one: _Watch, request: RegionalRequest, vantages: Vantages, regional_id: str, clock: Clock) -> None:
@@ -219,7 +211,7 @@ def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Cloc
         note(f"{one.place.vantage}: {one.reason}")
 
 
-def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[Asked]:
+def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[VantageResult]:
     """What each vantage stored, and what it lacks."""
     runs = RegionalRecords(store).run_ids(regional_id)
     asked = []
@@ -227,7 +219,7 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
         run_id = runs.get(one.place.vantage)
         run = None if run_id is None else store.run(run_id)
         measured = run_id is not None and bool(store.finished_trials(run_id))
-        entry = Asked(vantage=one.place.vantage, answer="complete", run_id=run_id)
+        entry = VantageResult(vantage=one.place.vantage, answer="complete", run_id=run_id)
         if run is None:
             elsewhere = f"its run ended, and is not in {store.files.where()}: give `results` as one URL that all vantages write to"
             entry = dataclasses.replace(entry, answer="missing", reason=one.reason or elsewhere)
@@ -239,13 +231,13 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
     return asked
 
 
-def _lacking(asked: Sequence[Asked]) -> str:
+def _lacking(asked: Sequence[VantageResult]) -> str:
     return "; ".join(
         f"vantage '{entry.vantage}' is {entry.answer}: {entry.reason}" for entry in asked if entry.answer != "complete"
     )
 
 
-def _conclude(store: ResultStore, regional_id: str, asked: Sequence[Asked], report: Path) -> RegionalOutcome:
+def _conclude(store: ResultStore, regional_id: str, asked: Sequence[VantageResult], report: Path) -> RegionalOutcome:
     document = regional_document(read_regional(store, regional_id), str(report))
     lacking = _lacking(asked)
     verdicts = {

@@ -1,45 +1,49 @@
-"""The order and policy of a benchmark: facts → plan → preflight → trials → results → report. Free of Prefect.
+"""The order and policy of a run: facts → plan → preflight → trials → results → verdict → report. Free of Prefect.
 
-The flow `pull-benchmark` calls this with steps that are Prefect tasks; a test may call it with plain functions.
+The flows call this with steps that are Prefect tasks, the command line and the library with plain calls.
 """
 
 import contextlib
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Self
 
 from pullbench.app.budget import BudgetMeter, shortfalls
-from pullbench.app.calls import PreflightCall, ReportCall, TrialBatch
-from pullbench.app.run_log import LoggedProgress, open_log
-from pullbench.app.setup_notes import setup_lines
+from pullbench.app.progress import Everyone, Outcome, Progress, Steps, TrialBatch, watcher
+from pullbench.app.run_log import RunLog, open_log
 from pullbench.app.stress import climb
-from pullbench.bench.resuming import Stored
-from pullbench.bench.session import Session
-from pullbench.bench.specfile import load_spec, load_stress_spec
-from pullbench.cli.terminal.safe_text import say
-from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
+from pullbench.bench.active_run import ActiveRun
+from pullbench.bench.specfile import LoadedSpec, as_stress_spec, load_spec
+from pullbench.bench.workbench import Workbench
+from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError, UsageError
+from pullbench.model.calibration import KEY, Truth
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, worst
-from pullbench.model.plan import Plan, Trial, unknown_image
-from pullbench.model.record import Run, RunKind, TrialResult
-from pullbench.model.spec import Overrides
-from pullbench.model.spec_stress import StressOverrides
-from pullbench.report.render.render import check_out_dir
+from pullbench.model.plan import Plan, Trial, is_pushed
+from pullbench.model.record import RunKind, TrialResult
+from pullbench.model.spec import Overrides, Spec, StressOverrides
+from pullbench.model.text import format_bytes
+from pullbench.report.render.render import check_out_dir, render_run_report
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore
+from pullbench.store.ledger import Ledger
 from pullbench.store.regional import LABEL
 
 _TASKS_AT_MOST = 200
 """Prefect's server records some 33 tasks a second; a larger plan puts several trials into one task."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a person asks for when a benchmark is started, from the shell, the form or a schedule."""
+class RunRequest:
+    """What a person asks for when a run is started, from the shell, the form, a schedule or a notebook."""
 
-    spec: Path
+    spec: Path | LoadedSpec
     overrides: Overrides | StressOverrides = field(default_factory=Overrides)
     sets: tuple[str, ...] = ()
     vantage: str = "local"
@@ -55,84 +59,100 @@ class Request:
     """The regional benchmark that the run is a vantage's part of: a label of the run, and the clocks are compared."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a benchmark ended; `document` is what `run --json` prints."""
-
-    run_id: str
-    document: dict[str, Any]
-    report: Path | None
-    exit_code: int
-    message: str
-
-
-class Steps(Protocol):
-    """The steps that are Prefect tasks in a flow and plain calls elsewhere."""
-
-    def preflight(self, call: PreflightCall) -> list[Finding]: ...
-    def trials(self, batch: TrialBatch) -> None: ...
-    def report(self, call: ReportCall) -> Path: ...
-
-
-class Progress(Protocol):
-    """Who is told how far the run is. Nothing here is called while a trial runs."""
-
-    def note(self, text: str) -> None: ...
-    def planned(self, run: Run, plan: Plan, done: int) -> None: ...
-    def checked(self, findings: Sequence[Finding]) -> None: ...
-    def measured(self, trial: Trial, result: TrialResult, /) -> None: ...
-    def ended(self) -> None: ...
-
-
 class Prepared:
-    """A valid spec, its session, and what is known before anything is stored."""
+    """A valid spec, its workbench, and what is known before anything is stored; close it at the end.
+
+    `bench` and `run_type` are those of the kind of run. `on_begin` is called before a new run is begun, and `truth` when a
+    run is complete: what a calibration is then told. `warn` is told of log lines that cannot be written.
+    """
 
     def __init__(
         self,
-        request: Request,
+        request: RunRequest,
         *,
         block: Callable[[str], str] | None = None,
-        session: Callable[..., Session] = Session,
+        warn: Callable[[str], None] = _log.warning,
+        bench: Callable[..., Workbench] = Workbench,
+        run_type: type[ActiveRun] = ActiveRun,
+        on_begin: Callable[[], None] | None = None,
+        truth: Callable[[], Truth] | None = None,
     ) -> None:
-        load = load_stress_spec if request.kind == "stress" else load_spec
-        labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
         self.request = request
-        self.session = session(
-            load(request.spec, sets=(*request.sets, *labels), overrides=request.overrides),
-            ResultStore(request.results),
+        self.bench = bench(
+            _loaded(request),
+            environ=os.environ,
             vantage=request.vantage,
             kind=request.kind,
-            environ=os.environ,
             block=block,
             compare_clocks=request.regional is not None,
         )
-        self.run_id: str | None = request.resume
+        self.store = ResultStore(request.results)
+        self.truth = truth
+        self.log = open_log(request.log_json, os.environ, warn)
+        self.active: ActiveRun | None = None
+        self._run_type = run_type
+        self._on_begin = on_begin
         self._facts: Facts | None = None
-        self._stored: Stored | None = None
-        self.log = open_log(request.log_json, os.environ, say)
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's ID, once there is one."""
+        return self.request.resume if self.active is None else self.active.run_id
 
     def facts(self) -> Facts:
         """Gathered at the first call."""
         if self._facts is None:
-            self._facts = self.session.gather()
+            self._facts = self.bench.gather(Ledger(self.store).brought)
         return self._facts
-
-    def stored(self) -> Stored | None:
-        """The run to go on with, looked up at the first call; None for a new run."""
-        if self._stored is None and self.request.resume is not None:
-            self._stored = self.session.stored(self.request.resume)
-        return self._stored
-
-    def look_ahead(self) -> None:
-        """Do what needs no Prefect: gather facts, or read the run to resume; raises as they do, and as the plan does."""
-        if self.request.report:
-            check_out_dir(self.request.reports)
-        if self.stored() is None:
-            self.session.plan(self.facts())
 
     def use_facts(self, facts: Facts) -> None:
         """Take facts that are known already, in place of asking."""
         self._facts = facts
+
+    def look_ahead(self) -> None:
+        """See what can be seen before anything is stored: the reports' folder, the facts, the plan, the run to resume.
+
+        Raises as each of them does.
+        """
+        if self.request.report:
+            check_out_dir(self.request.reports)
+        if self.request.resume is None:
+            self.bench.plan(self.facts())
+        elif self.active is None:
+            self.active = self._run_type.resume(self.bench, self.store, self.request.resume)
+
+    def begin(self) -> ActiveRun:
+        """The run, stored as begun; or the one to resume, as it is stored."""
+        self.look_ahead()
+        if self.active is None:
+            if self._on_begin is not None:
+                self._on_begin()
+            self.active = self._run_type.begin(self.bench, self.store, self.facts())
+        return self.active
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bench.close()
+
+
+def _loaded(request: RunRequest) -> LoadedSpec:
+    if isinstance(request.spec, LoadedSpec):
+        loaded = request.spec
+    else:
+        labels = () if request.regional is None else (f"labels.{LABEL}={request.regional}",)
+        loaded = load_spec(request.spec, sets=(*request.sets, *labels), overrides=request.overrides)
+    return as_stress_spec(loaded) if request.kind == "stress" else loaded
+
+
+@contextlib.contextmanager
+def preparing(request: RunRequest, *, block: Callable[[str], str] | None = None) -> Iterator[Prepared]:
+    """A run that is prepared when the block begins, and closed at its end; raises UsageError for a wrong spec."""
+    with Prepared(request, block=block) as made:
+        yield made
 
 
 def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
@@ -142,63 +162,66 @@ def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     UsageError for a spec that leaves nothing to measure.
     """
     if prepared.log is None:
-        return _conduct(prepared, steps, progress)
-    logged = LoggedProgress(progress, prepared.log)
+        return _conduct(prepared, steps, Everyone(progress, watcher()))
+    logged = RunLog(prepared.log)
     with logged.stops_logged():
-        outcome = _conduct(prepared, steps, logged)
-        logged.concluded(outcome)
-    return outcome
+        return _conduct(prepared, steps, Everyone(logged, progress, watcher()))
 
 
 def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
-    session, request = prepared.session, prepared.request
-    prepared.look_ahead()
-    stored = prepared.stored()
-    if stored is None:
-        facts = prepared.facts()
-        run, plan = session.begin(facts)
-        finished: frozenset[int] = frozenset()
-    else:
-        facts, plan, finished = stored.facts, stored.plan, stored.finished
-        run = session.reopen(stored)
-    prepared.run_id = run.run_id
-    progress.planned(run, plan, len(finished))
-    if stored is None or not stored.over:
-        for line in setup_lines(plan, session.spec):
-            progress.note(line)
-        for shortfall in shortfalls(session.spec.budget, plan) if stored is None and request.kind != "stress" else ():
-            progress.note(f"{shortfall}: the run stops there")
-        stopped = None
-        with _closing(session, run):
-            if not request.skip_preflight:
-                _check(
-                    steps.preflight(PreflightCall(session, run.run_id, facts, plan)), progress, resumed=bool(finished)
-                )
-            if (missing := unknown_image(plan, facts)) is not None:
-                raise PreflightFailed(f"no load was sent: {missing}")
+    active = prepared.begin()
+    progress.planned(active.record, active.plan, len(active.finished))
+    if not (prepared.request.resume and active.nothing_left):
+        stopped = _measure_all(prepared, active, steps, progress)
+        truth = {} if prepared.truth is None or stopped else {KEY: prepared.truth().as_dict()}
+        active.finish("incomplete" if stopped else "complete", stopped, environment=truth)
+    elif active.record.status != "complete":  # stopped after its last trial, before that was written down
+        active.finish("complete")
+    return _conclude(active, prepared.request, steps, progress)
+
+
+def _measure_all(prepared: Prepared, active: ActiveRun, steps: Steps, progress: Progress) -> str | None:
+    """Check, then measure what is left; why a stress test is incomplete, for people, else None."""
+    request, resumed = prepared.request, bool(active.finished)
+    if request.resume is not None:
+        active.reopen()
+    for line in setup_notes(active.plan, active.spec):
+        progress.note(line)
+    for shortfall in shortfalls(active.spec.budget, active.plan) if _is_new_and_bounded(request) else ():
+        progress.note(f"{shortfall}: the run stops there")
+    with _closing(active):
+        if not request.skip_preflight:
+            _check(steps.preflight(active), progress, resumed=resumed)
+        if (missing := active.unknown_image()) is not None:
+            raise PreflightFailed(f"no load was sent: {missing}")
+        try:
             if request.kind == "stress":
-                stopped = climb(run, facts, session, steps, progress, resumed=bool(finished))
-            else:
-                left = [trial for trial in plan.trials if trial.number not in finished]
-                _measure(left, run, facts, session, steps, progress)
-                _check_all_is_there(run, plan, session)
-        run = session.finish(run, "complete" if stopped is None else "incomplete", stopped)
-    elif run.status != "complete":  # stopped after its last trial, before that was written down
-        run = session.finish(run, "complete")
-    return _conclude(run, session, request, steps, progress)
+                return climb(active, steps, progress, resumed=resumed)
+            _measure(active, steps, progress)
+        finally:
+            progress.ended()
+            for line in active.left_upstream():
+                progress.note(line)
+        _check_all_is_there(active)
+    return None
+
+
+def _is_new_and_bounded(request: RunRequest) -> bool:
+    """Whether the plan says what the run will cost: a stress test's is the most it can come to."""
+    return request.resume is None and request.kind != "stress"
 
 
 @contextlib.contextmanager
-def _closing(session: Session, run: Run) -> Iterator[None]:
+def _closing(active: ActiveRun) -> Iterator[None]:
     """Whatever stops a run, what was measured is kept and the run is marked: `failed` only where nothing was."""
     try:
         yield
     except PreflightFailed as error:
-        session.finish(run, "incomplete" if session.store.finished_trials(run.run_id) else "failed", str(error))
+        active.finish("incomplete" if active.stored_trials() else "failed", str(error))
         raise
     except BaseException as error:
         with contextlib.suppress(PullbenchError):
-            session.finish(run, "incomplete", str(error) if isinstance(error, PullbenchError) else "interrupted")
+            active.finish("incomplete", str(error) if isinstance(error, PullbenchError) else "interrupted")
         raise
 
 
@@ -214,8 +237,9 @@ def _check(findings: list[Finding], progress: Progress, *, resumed: bool) -> Non
         )
 
 
-def _measure(left: list[Trial], run: Run, facts: Facts, session: Session, steps: Steps, progress: Progress) -> None:
-    meter = BudgetMeter(session.spec.budget, facts, clock_s=session.clock.monotonic)
+def _measure(active: ActiveRun, steps: Steps, progress: Progress) -> None:
+    left = [trial for trial in active.plan.trials if trial.number not in active.finished]
+    meter = BudgetMeter(active.spec.budget, active.facts, clock_s=active.bench.clock.monotonic)
     remaining, spent = len(left), ""
 
     def go_on(trial: Trial, result: TrialResult) -> bool:
@@ -226,26 +250,22 @@ def _measure(left: list[Trial], run: Run, facts: Facts, session: Session, steps:
             spent = f"{used_up} after trial {trial.number}"
         return not spent
 
-    try:
-        for batch in _batches(left):
-            steps.trials(TrialBatch(session, run.run_id, facts, batch, go_on))
-            if spent and remaining:
-                raise IncompleteError(
-                    f"{spent}; {remaining} trials are left: go on with `--resume {run.run_id}`, or raise the budget"
-                )
-    finally:
-        progress.ended()
-        for line in session.left_upstream(run.run_id):
-            progress.note(line)
+    for batch in _batches(left):
+        steps.trials(TrialBatch(active, batch, go_on))
+        if spent and remaining:
+            raise IncompleteError(
+                f"{spent}; {remaining} trials are left: go on with `--resume {active.run_id}`, or raise the budget"
+            )
 
 
-def _check_all_is_there(run: Run, plan: Plan, session: Session) -> None:
+def _check_all_is_there(active: ActiveRun) -> None:
     """A run is complete when its trials are stored, not when they were measured: somebody may have removed some."""
-    gone = {trial.number for trial in plan.trials} - session.store.finished_trials(run.run_id)
+    trials = active.plan.trials
+    gone = {trial.number for trial in trials} - active.stored_trials()
     if gone:
         raise IncompleteError(
-            f"{session.store.files.where()}: {len(gone)} of {len(plan.trials)} trials were stored and are not there any more; was the "
-            f"folder removed or replaced while the run went on? Measure them again with `--resume {run.run_id}`"
+            f"{active.store.files.where()}: {len(gone)} of {len(trials)} trials were stored and are not there any more; was the "
+            f"folder removed or replaced while the run went on? Measure them again with `--resume {active.run_id}`"
         )
 
 
@@ -255,14 +275,30 @@ def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:
         yield trials[start : start + size]
 
 
-def _conclude(run: Run, session: Session, request: Request, steps: Steps, progress: Progress) -> Outcome:
+def _conclude(active: ActiveRun, request: RunRequest, steps: Steps, progress: Progress) -> Outcome:
+    """The verdict, then the page: a person who waits has the answer before the page is rendered."""
+    document = run_document(active.store, active.run_id)
+    exit_code, message = judgement(document)
+    progress.verdict(document, message)
     report = None
     if request.report:
         progress.note("rendering the report")
-        report = steps.report(ReportCall(request.results, run.run_id, request.reports))
-    document = run_document(session.store, run.run_id, None if report is None else str(report))
-    exit_code, message = judgement(document)
-    return Outcome(run_id=run.run_id, document=document, report=report, exit_code=exit_code, message=message)
+        report = steps.page(
+            f"report of {active.run_id}",
+            lambda: render_run_report(request.results, active.run_id, request.reports),
+        )
+        document["report"] = str(report)
+    outcome = Outcome(run_id=active.run_id, document=document, report=report, exit_code=exit_code, message=message)
+    progress.concluded(outcome)
+    return outcome
+
+
+def refuse_secrets(settings: Iterable[str]) -> None:
+    """Raise UsageError for a setting whose value may be a secret, where Prefect would keep it as a flow's parameter."""
+    for setting in settings:
+        key = setting.partition("=")[0]
+        if ".headers" in key:
+            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec")
 
 
 def judgement(document: dict[str, Any]) -> tuple[int, str]:
@@ -281,3 +317,41 @@ def judgement(document: dict[str, Any]) -> tuple[int, str]:
     if unknown:
         return 3, f"complete, but these checks could not be run: {', '.join(unknown)}"
     return 0, "complete"
+
+
+def setup_notes(plan: Plan, spec: Spec) -> list[str]:
+    """A sentence for each thing that a run does beside its pulls: pushes, resets, warming."""
+    cold = Counter(trial.cell.proxy for trial in plan.trials if trial.cell.proxy_cache == "cold")
+    warm = sum(trial.cell.proxy_cache == "warm" for trial in plan.trials)
+    lines = []
+    if any(is_pushed(trial, spec) for trial in plan.trials):
+        places = {
+            f"{entry.upstream}/{entry.cold.push}"
+            for entry in spec.proxies
+            if entry.name in cold and entry.cold and entry.cold.push
+        }
+        lines.append(
+            f"set-up, not timed: {_size(plan.pushed_bytes)} of synthetic images, pushed to {', '.join(sorted(places))} "
+            "and deleted again where the registry allows it"
+        )
+    for entry in spec.proxies:
+        if entry.name in cold and entry.cold is not None and entry.cold.reset is not None:
+            command = entry.cold.reset[0]
+            lines.append(f"set-up, not timed: {command} is run before {cold[entry.name]} trials, to empty {entry.name}")
+    if warm:
+        lines.append(
+            f"set-up, not timed: {_size(plan.warmed_bytes)} pulled through mirrors before {warm} trials, to warm them; "
+            "as much again where they do not show at once that they have it"
+        )
+    if plan.stored_bytes != 0:
+        stored = sum(trial.cell.cache == "warm" for trial in plan.trials)
+        lines.append(
+            f"set-up, not timed: {_size(plan.stored_bytes)} pulled into stores of engines before {stored} trials, to warm them"
+        )
+    if cold and spec.warmup:
+        lines.append("cold mirrors have no warm-up")
+    return lines
+
+
+def _size(size_bytes: int | None) -> str:
+    return "an unknown size" if size_bytes is None else format_bytes(size_bytes)

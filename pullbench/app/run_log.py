@@ -1,62 +1,48 @@
-"""A run's log lines, beside whatever else its progress is told to. Free of Prefect."""
+"""A run's log lines (ECS JSON), beside whatever else its progress is told to."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pullbench.app.progress import Outcome, Silent
 from pullbench.errors import InterruptedRunError, PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.monitor.logs import VARIABLE, EcsLog
-
-if TYPE_CHECKING:
-    from pullbench.app.run import Outcome, Progress
 
 _BUG = 70
 
 
-def open_log(path: Path | None, environ: Mapping[str, str], tell: Callable[[str], None]) -> EcsLog | None:
+def open_log(path: Path | None, environ: Mapping[str, str], warn: Callable[[str], None]) -> EcsLog | None:
     """The log that a person asked for, or that the environment names; None where neither does.
 
-    Raises UsageError for a file that cannot be written.
+    `warn` is told once where lines can no longer be written. Raises UsageError for a file that cannot be written.
     """
     named = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
-    return None if named is None else EcsLog(named, tell)
+    return None if named is None else EcsLog(named, warn)
 
 
-class LoggedProgress:
-    """Passes on to another progress, and logs what a line is for."""
+class RunLog(Silent):
+    """Progress that writes log lines."""
 
-    def __init__(self, progress: "Progress", log: EcsLog) -> None:
-        self._progress = progress
+    def __init__(self, log: EcsLog) -> None:
         self._log = log
-        self._run: Run | None = None
+        self._run: RunRecord | None = None
 
-    def note(self, text: str) -> None:
-        self._progress.note(text)
-
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self._run = run
         self._log.run_started(run, cells=len(plan.cells), trials=len(plan.trials) - done)
-        self._progress.planned(run, plan, done)
 
     def checked(self, findings: Sequence[Finding]) -> None:
         if self._run is not None:
             self._log.findings(findings, benchmark=self._run.name, run=self._run)
-        self._progress.checked(findings)
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         if self._run is not None:
             self._log.trial(self._run, trial, result)
-        self._progress.measured(trial, result)
 
-    def ended(self) -> None:
-        self._progress.ended()
-
-    def concluded(self, outcome: "Outcome") -> None:
-        """The run came to its report."""
+    def concluded(self, outcome: Outcome, /) -> None:
         if self._run is not None:
             self._log.run_ended(
                 self._run,
@@ -68,7 +54,7 @@ class LoggedProgress:
 
     @contextlib.contextmanager
     def stops_logged(self) -> Iterator[None]:
-        """What ends the code inside is a line too; the text of a bug is not, for nobody has looked at it for secrets."""
+        """What ends the code inside is a line too. A bug's text is not logged: nobody has looked at it for secrets."""
         try:
             yield
         except PullbenchError as error:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pullbench.bench.sampler import Counters, Sampler, Watched
-from pullbench.engines.cores import own_cores, usable_cores
+from pullbench.bench.sampler import ProcReader, Sampler, Watched
+from pullbench.engines.base import own_cores, usable_cores
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.spec import EngineEntry
 from pullbench.stats.busy import Busy, client_busy, machine_busy
@@ -39,7 +39,7 @@ class Ceiling:
 
     def sampler(self) -> Sampler:
         """What watches a trial."""
-        return Sampler(Counters(None if self.whole_machine else own_cores()).read)
+        return Sampler(ProcReader(None if self.whole_machine else own_cores()).read)
 
     def busy(self, watched: Watched, throughput_bytes_per_s: float | None) -> Busy | None:
         """How near to the ceiling a trial came."""
@@ -127,8 +127,7 @@ def _control_groups(mounted: Path, proc: Path) -> Iterator[Path]:
 def _rate(sink: str, share_bytes: int, streams: int) -> float | None:
     """One measurement of `streams` blobs of `share_bytes`; None where the sink cannot be written to."""
     from pullbench.engines.wire.body import BlobBody
-    from pullbench.engines.wire.curl import Handle  # libcurl is loaded where it is used
-    from pullbench.engines.wire.curl_receiver import HttpRequest
+    from pullbench.engines.wire.curl import Handle, HttpRequest  # libcurl is loaded where it is used
     from pullbench.model.manifest import OCI_LAYER_GZIP, Descriptor
 
     digest = f"sha256:{hashlib.sha256(bytes(share_bytes)).hexdigest()}"

@@ -10,14 +10,14 @@ from pullbench.daemon.docker import Cleaned, DockerDaemon, remove_brought
 from pullbench.engines.command.folder import remove_stale_folders, stale_folders
 from pullbench.errors import PullbenchError
 from pullbench.model.reference import is_digest
-from pullbench.store.ledger import Entry, Ledger
+from pullbench.store.ledger import BroughtRecord, Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehind:
     """What the ledger says of one daemon, and what it says of others that were not asked."""
 
-    here: tuple[Entry, ...]
+    here: tuple[BroughtRecord, ...]
     elsewhere: tuple[str, ...]
     """IDs of other daemons."""
 

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 from pullbench.engines.base import PullRequest
 from pullbench.errors import PullbenchError, RegistryError, UsageError
-from pullbench.lab.synthetic import images_at
+from pullbench.lab.images import images_at
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.manifest import Index, Manifest, parse_manifest
-from pullbench.model.plan import Trial, originals
+from pullbench.model.plan import Trial, source_images
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.model.twin import twins
 from pullbench.model.upload import BuiltImage
+from pullbench.model.workload import workload_like
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.push import push_workload
-from pullbench.registry.standing import is_ours
-from pullbench.store.pushed import Pushed, PushedImages
+from pullbench.registry.push import is_ours, push_workload
+from pullbench.store.ledger import PushedImages, PushedRecord
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
 
@@ -32,7 +31,7 @@ class Batch:
     route: Route
     digests: tuple[Reference, ...]
     """Indexes first, then the manifests that they name."""
-    pushed: Pushed
+    pushed: PushedRecord
     sent_bytes: int
 
 
@@ -54,10 +53,10 @@ class ColdPush:
         Raises RegistryError where the registry does not take them, IncompleteError where they cannot be recorded first.
         """
         seed = self._seed()
-        workload = twins(originals(trial, facts), platform=trial.cell.platform, seed=seed)
+        workload = workload_like(source_images(trial, facts), platform=trial.cell.platform, seed=seed)
         tags = [f"{run_id}-{trial.number:05d}-{seed:x}-{number}" for number in range(len(requests))]
         images = images_at(workload, [Reference(repository=repository, tag=tag) for tag in tags])
-        pushed = Pushed(
+        pushed = PushedRecord(
             registry=route.url,
             images=tuple(str(image.reference) for image in images),
             credentials=route.credentials,
@@ -94,7 +93,7 @@ class ColdPush:
             self._record.forget(run_id, trial.number, batch.pushed)
 
 
-def take_left(pushed: Pushed, keychain: Keychain) -> None:
+def take_left(pushed: PushedRecord, keychain: Keychain) -> None:
     """Delete what a trial left under its tags; one that is gone is passed over.
 
     Raises RegistryError where the registry deletes nothing, UsageError where a tag holds what is not ours.
@@ -126,9 +125,9 @@ def _digests_at(client: RegistryClient, tag: Reference) -> list[Reference]:
     return [tag.pinned(digest) for digest in (found.digest, *children)]
 
 
-def left_lines(left: Iterable[Pushed]) -> list[str]:
+def left_lines(left: Iterable[PushedRecord]) -> list[str]:
     """What is still at registries, a sentence each repository."""
-    groups: dict[tuple[str, str], list[Pushed]] = {}
+    groups: dict[tuple[str, str], list[PushedRecord]] = {}
     for entry in left:
         groups.setdefault((entry.registry, entry.images[0].rpartition(":")[0]), []).append(entry)
     lines = []
@@ -151,7 +150,7 @@ def _delete(client: RegistryClient, reference: Reference) -> None:
 
 
 def _pulls(request: PullRequest, reference: Reference, built: BuiltImage) -> PullRequest:
-    """The request for the twin of what it asked for; it keeps the image's name, by which results are read."""
+    """The request for the synthetic image in place of what it asked for; it keeps the image's name, by which results are read."""
     own = built.manifests[0] if built.manifests else built.tagged
     manifest = parse_manifest(own.content)
     assert isinstance(manifest, Manifest)

@@ -7,15 +7,16 @@ they measured when the last of their nodes is done.
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 from pullbench import __version__
 from pullbench.bench.fleet import Machine, Member, NodeJob, Played, Together, machine, play
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 
+_ANSWERS_WITHIN_S = 20
 _CLOCK_SAMPLES = 5
 _AHEAD_S = 0.5
 """From the last member's word that it is ready to the common start: time enough to tell all."""
@@ -162,6 +163,26 @@ def play_at_worker(job: NodeJob, name: str, patience_s: float) -> Played:
         return play(job, start=start, watch=watch)
     finally:
         over.set()
+
+
+@contextmanager
+def joined(scheduler: str) -> Iterator[DaskFleet]:
+    """The cluster of a Dask scheduler, such as tcp://10.0.0.1:8786, while the block runs.
+
+    Raises UsageError where the extra is not installed, or nothing answers at the address.
+    """
+    try:
+        dask = _distributed()
+    except ImportError as error:
+        raise MissingExtraError("fleet", "fleet") from error
+    try:
+        client = dask.Client(scheduler, timeout=_ANSWERS_WITHIN_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"scheduler: {scheduler} does not answer as a Dask scheduler ({error}); `dask scheduler` starts one"
+        ) from error
+    with client:
+        yield DaskFleet(client)
 
 
 def _distributed() -> Any:

@@ -1,9 +1,11 @@
-"""What the measurement was made on: kept with the run, compared before runs are compared."""
+"""What a measurement was made on: kept with the run, and compared before runs are. Also how far this clock is from the registries'."""
 
+import email.utils
 import json
 import platform
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,8 +14,15 @@ from typing import Any
 import psutil
 
 from pullbench import __version__
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import Clock, usable_cores
+from pullbench.errors import PullbenchError
+from pullbench.model.clock_offset import ClockOffset, ClockReading, clock_offset
 from pullbench.model.facts import EngineFacts
+from pullbench.model.plan import route_of
+from pullbench.model.route import Route
+from pullbench.model.spec import Spec
+from pullbench.registry.client import RegistryClient
+from pullbench.registry.keychain import Keychain
 
 _PACKAGES = ("httpx", "pycurl", "docker", "prefect", "pyarrow", "numpy")
 
@@ -71,3 +80,63 @@ def _cpu_model() -> str:
     lines = (_read("/proc/cpuinfo") or "").splitlines()
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor()
+
+
+_READINGS = 12
+_APART_S = 0.09
+"""Twelve answers so far apart look at every tenth of a second once."""
+_ENOUGH_S = 0.05
+
+
+def clock_offsets(spec: Spec, keychain: Keychain, clock: Clock) -> dict[str, dict[str, float]]:
+    """By registry, `offset_s` of this clock and `known_to_s`; a registry that tells no time is left out.
+
+    Takes about a second a registry, and a dozen of GET /v2/ without a login.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for entry in spec.registries:
+        if spec.matrix.registries is None or entry.name in spec.matrix.registries:
+            offset = _offset(route_of(entry, None), keychain, clock)
+            if offset is not None:
+                found[entry.name] = {
+                    "offset_s": round(offset.offset_s, 4),
+                    "known_to_s": round(offset.known_to_s, 4),
+                }
+    return found
+
+
+def _offset(route: Route, keychain: Keychain, clock: Clock) -> ClockOffset | None:
+    readings: list[ClockReading] = []
+    try:
+        with RegistryClient(route, keychain, connect_timeout_s=5.0, read_timeout_s=5.0) as client:
+            for _ in range(_READINGS):
+                reading = _reading(client, clock)
+                if reading is None:
+                    return None
+                readings.append(reading)
+                found = clock_offset(readings)
+                if found is not None and found.known_to_s <= _ENOUGH_S:
+                    break
+                clock.sleep(_APART_S)
+    except PullbenchError:
+        pass  # what was read before stands
+    return clock_offset(readings)
+
+
+def _reading(client: RegistryClient, clock: Clock) -> ClockReading | None:
+    """None where the answer tells no time, or a cache had kept it (RFC 9111, section 5.1)."""
+    asked_s = clock.now().timestamp()
+    headers = client.ping(authenticate=False).headers
+    answered_s = clock.now().timestamp()
+    date = _date(headers.get("date", ""))
+    if date is None or headers.get("age", "0").strip() not in ("", "0"):
+        return None
+    return ClockReading(asked_s=asked_s, answered_s=answered_s, date_s=date.timestamp())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        read = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)

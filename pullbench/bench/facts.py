@@ -12,10 +12,9 @@ from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.preflight.together import together, within
-from pullbench.registry.client import quick_client
+from pullbench.preflight.parallel import in_parallel, with_timeout
+from pullbench.registry.client import image_facts, quick_client
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.resolve import image_facts
 
 _LOOKUPS_AT_ONCE = 8
 REGISTRY_S = 180.0
@@ -46,7 +45,7 @@ def gather_facts(
         *(partial(_engine_facts, engine, brought) for engine in engines.values()),
         *(partial(_images_of, route, spec.every_image, platforms, keychain) for route in ways),
     ]
-    found = together(asked, at_once=_LOOKUPS_AT_ONCE, name="facts")
+    found = in_parallel(asked, limit=_LOOKUPS_AT_ONCE, name="facts")
     return Facts(
         host_platform=host_platform(),
         engines={entry.name: entry for entry in found if isinstance(entry, EngineFacts)},
@@ -66,7 +65,7 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
 def _images_of(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """Within REGISTRY_S, whatever the registry does: what drips its answers would else hold up everything for ever."""
     try:
-        return within(partial(_asked, route, images, platforms, keychain), REGISTRY_S, name="facts")
+        return with_timeout(partial(_asked, route, images, platforms, keychain), REGISTRY_S, name="facts")
     except TimeoutError:
         untold = ImageFacts(
             registry=route.registry,
@@ -95,7 +94,7 @@ def _asked(route: Route, images: Sequence[str], platforms: list[str], keychain: 
             if first[1].error_code in SILENT:
                 return [first[0], *_alike(first[1], images[1:])]
         rest = [partial(ask, image) for image in images[len(first) :]]
-        return [*first, *together(rest, at_once=_LOOKUPS_AT_ONCE, name="images")]
+        return [*first, *in_parallel(rest, limit=_LOOKUPS_AT_ONCE, name="images")]
 
 
 def _alike(told: ImageFacts, images: Sequence[str]) -> list[ImageFacts]:

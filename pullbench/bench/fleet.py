@@ -15,11 +15,9 @@ from typing import Protocol
 from pullbench import __version__
 from pullbench.bench.load import Loop
 from pullbench.bench.sampler import cpu_s_of_process
-from pullbench.bench.trial import Pulled, proven, pull_once
-from pullbench.engines.base import Engine, PullRequest, TrialSetup
+from pullbench.bench.trial import Pulled, pull_once, verified
+from pullbench.engines.base import Clock, Engine, PullRequest, SystemClock, TrialSetup, usable_cores
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import Clock, SystemClock
-from pullbench.engines.cores import usable_cores
 from pullbench.model.capability import CacheState
 from pullbench.model.record import Pull, Transfer
 from pullbench.model.spec import EngineEntry
@@ -168,7 +166,7 @@ def _node(player: Player, due_s: float, clock: Clock) -> tuple[Pulled, str]:
 
 
 def _node_pull(pulled: Pulled, node: str) -> NodePull:
-    done = proven(pulled)
+    done = verified(pulled)
     return NodePull(pull=dataclasses.replace(done.pull, node=node), transfers=done.transfers)
 
 

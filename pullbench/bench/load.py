@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock
 from pullbench.model.spec import Load
 
 Request = TypeVar("Request")

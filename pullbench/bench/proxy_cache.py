@@ -4,27 +4,126 @@ Shown by the bytes that left the upstream, where the registry's `counters` say; 
 transfers; else by what a probe is told. Where nothing shows it, the trial says so by a null.
 """
 
+import contextlib
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pullbench.bench.cold_push import Batch, ColdPush
-from pullbench.bench.probe import Probe, served_by_text
-from pullbench.bench.proxy_reset import reset_proxy
-from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.base import Clock, PullRequest, TrialSetup
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import Clock
-from pullbench.errors import IncompleteError, RegistryError
+from pullbench.engines.command.process import Command, Ended, run
+from pullbench.engines.wire.record import server_text
+from pullbench.errors import ErrorCode, IncompleteError, PullbenchError, RegistryError
 from pullbench.model.cache_evidence import Sighting, found_by_headers, found_by_probe, found_by_upstream
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Trial
+from pullbench.model.plan import Trial, route_of
 from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
-from pullbench.model.routes import route_of
-from pullbench.model.spec import EngineEntry, Spec
-from pullbench.registry.counters import served_blob_bytes
+from pullbench.model.route import Route
+from pullbench.model.spec import ColdCache, EngineEntry, Spec
+from pullbench.model.text import clean
+from pullbench.registry.answer import Answer
+from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from pullbench.store.pushed import PushedImages
+from pullbench.registry.products.distribution import served_blob_bytes
+from pullbench.store.ledger import PushedImages
+
+MOST_LAYERS = 20
+"""The largest ones of a trial are asked for."""
+_CONNECT_S, _READ_S = 5.0, 10.0
+
+
+class Probe:
+    """Asks by a connection of its own; what fails is left out, for a probe is no measurement."""
+
+    def __init__(self, keychain: Keychain, clock: Clock) -> None:
+        self._keychain = keychain
+        self._clock = clock
+
+    def endpoint(self, route: Route) -> tuple[Sighting, ...]:
+        """Who answers `/v2/`, which touches no content."""
+        return self._ask(route, [("GET", "/v2/", None)])
+
+    def layers(self, route: Route, requests: Sequence[PullRequest]) -> tuple[Sighting, ...]:
+        """Who answers for the trial's layers, the largest first."""
+        found = {
+            layer.digest: (layer.size_bytes, route.repository(request.reference))
+            for request in requests
+            for layer in request.expected.manifest.layers
+        }
+        largest = sorted(found, key=lambda digest: -found[digest][0])[:MOST_LAYERS]
+        asked = [("HEAD", f"/v2/{found[digest][1]}/blobs/{digest}", found[digest][1]) for digest in largest]
+        return self._ask(route, asked)
+
+    def _ask(self, route: Route, asked: Sequence[tuple[str, str, str | None]]) -> tuple[Sighting, ...]:
+        seen: list[Sighting] = []
+        client = partial(RegistryClient, route, self._keychain, connect_timeout_s=_CONNECT_S, read_timeout_s=_READ_S)
+        # One that does not answer now will hardly answer the next; credentials that cannot be read are the pull's to tell.
+        with contextlib.suppress(PullbenchError), client() as asking:
+            for method, path, repository in asked:
+                seen += self._see(asking.ask(method, path, repository=repository, limit_bytes=64 * 1024))
+        return tuple(seen)
+
+    def _see(self, answer: Answer) -> list[Sighting]:
+        if answer.address is None:
+            return []
+        return [Sighting(served_by=server_text(answer.address, answer.headers), at_s=self._clock.monotonic())]
+
+
+def served_by_text(before: Sequence[Sighting], after: Sequence[Sighting]) -> str | None:
+    """What the column `served_by` says of a probed route, marked as such; None where nobody answered."""
+    told = [f"{when} {seen[0].served_by}" for when, seen in (("before:", before), ("after:", after)) if seen]
+    return f"probe {'; '.join(told)}" if told else None
+
+
+_MAX_OUTPUT = 300
+_SECRET_NAME = re.compile(r"PASS|TOKEN|SECRET|KEY|CREDENTIAL", re.IGNORECASE)
+_SECRETS = (
+    (re.compile(r"[^\s/@]+@"), "…@"),  # user:password@host
+    (re.compile(r"(?i)((?:bearer|basic)\s+)\S+"), r"\1…"),
+    (re.compile(r"(?i)((?:password|token|secret|key)\S*?[=:]\s*)\S+"), r"\1…"),
+    (re.compile(r"\?\S+"), "?…"),  # a signed URL
+)
+
+
+def reset_proxy(proxy: str, cold: ColdCache, *, environ: Mapping[str, str], clock: Clock) -> None:
+    """Run the command to its end; whatever stops it, nothing of it is left.
+
+    Raises IncompleteError where it cannot be started, fails, or takes longer than it may: the mirror would not be cold.
+    """
+    arguments = tuple(cold.reset or ())
+    where = f"proxies '{proxy}' cold.reset ({arguments[0]})"
+    try:
+        ended = run(
+            Command(arguments=arguments, environment=environ),
+            clock=clock,
+            deadline=clock.monotonic() + cold.timeout_s,
+        )
+    except OSError as error:
+        raise IncompleteError(f"{where}: cannot be started: {error.strerror}; {_NEXT}") from error
+    if ended.stopped is ErrorCode.TIMEOUT:
+        raise IncompleteError(f"{where}: no end after {cold.timeout_s:g} s; raise its `timeout_s`, or mend it: {_NEXT}")
+    if ended.returncode != 0:
+        raise IncompleteError(f"{where}: ended with {ended.returncode}{_said(ended, environ)}; {_NEXT}")
+
+
+_NEXT = "run it by hand until it ends with 0, then go on with --resume"
+
+
+def _said(ended: Ended, environ: Mapping[str, str]) -> str:
+    """The end of what it wrote, without secrets that can be known as such."""
+    text = ended.stderr.strip() or ended.stdout.strip()
+    for name, value in environ.items():
+        if len(value) >= 4 and _SECRET_NAME.search(name):
+            text = text.replace(value, "…")
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    text = clean(text, len(text))
+    return f": {'…' if len(text) > _MAX_OUTPUT else ''}{text[-_MAX_OUTPUT:]}" if text else ""
+
 
 _SETTLE_S, _SETTLES = 0.1, 30
 """A mirror may still be fetching what it has passed on, and a counter may lag behind."""

@@ -27,7 +27,7 @@ _GUEST = 8  # from here on: guests' time, which is in that of the user already
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Counters that only grow, in seconds of CPU time; None is what this system does not tell."""
+    """ProcReader that only grow, in seconds of CPU time; None is what this system does not tell."""
 
     at_s: float
     cpu_s: float
@@ -44,7 +44,7 @@ class Watched:
     """None where the trial was shorter than one sleep."""
 
 
-class Counters:
+class ProcReader:
     """Reads /proc; what a system has not is None. `cores` are the numbers of those to look at, None for all."""
 
     def __init__(self, cores: frozenset[int] | None = None, proc: Path = Path("/proc")) -> None:

@@ -1,5 +1,6 @@
 """Reads a spec from a YAML file, with overrides; nothing is contacted."""
 
+import copy
 import glob
 import itertools
 import re
@@ -37,11 +38,17 @@ class LoadedSpec:
     source: Path
 
 
-def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Changes | None = None) -> LoadedSpec:
+def load_spec(
+    path: Path,
+    *,
+    sets: Sequence[str] = (),
+    overrides: Changes | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> LoadedSpec:
     """Read, override and validate; raises UsageError: one line that names the file and the key path.
 
-    A spec whose cells can none of them be, whatever the registries hold, is such a mistake. Where there is no such file,
-    `specs/NAME` is the ready spec of that name.
+    `sets` are KEY=VALUE with YAML values, `values` the same as a mapping. A spec that leaves nothing to measure, whatever
+    the registries hold, is a mistake too. Where there is no such file, `specs/NAME` is the ready spec of that name.
     """
     if path.parent == Path("specs") and not path.exists() and (ready := shipped(str(path))).is_file():
         path = ready
@@ -50,23 +57,39 @@ def load_spec(path: Path, *, sets: Sequence[str] = (), overrides: Changes | None
         data = overrides.apply(data)
     for assignment in sets:
         _assign(data, assignment)
-    try:
-        spec = read_spec(data)
-        plan_cells(spec, offline_facts())
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
-    return LoadedSpec(spec=_resolve_paths(spec, path), hash=spec.hash(), source=path)
+    return _validated(data, values or {}, path)
 
 
-def load_stress_spec(path: Path, *, sets: Sequence[str] = (), overrides: Changes | None = None) -> LoadedSpec:
-    """A spec for a stress test, its `stress` filled in where it has none; raises UsageError, also where it cannot be one."""
-    loaded = load_spec(path, sets=sets, overrides=overrides)
+def spec_of(source: Spec | Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedSpec:
+    """The same of a spec that is no file: of one that is read already, or of a mapping.
+
+    Relative paths are relative to the current folder.
+    """
+    if isinstance(source, Spec) and not values:
+        return LoadedSpec(spec=source, hash=source.hash(), source=Path("spec"))
+    data = source.model_dump(mode="json") if isinstance(source, Spec) else dict(source)
+    return _validated(copy.deepcopy(data), values or {}, Path("spec"))
+
+
+def as_stress_spec(loaded: LoadedSpec) -> LoadedSpec:
+    """The spec for a stress test, its `stress` filled in where it has none; raises UsageError where it cannot be one."""
     spec = loaded.spec.model_copy(update={"stress": loaded.spec.stress or Stress()})
     try:
         plan_stress(spec, offline_facts())
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{loaded.source}: {error}") from error
     return replace(loaded, spec=spec)
+
+
+def _validated(data: dict[str, Any], values: Mapping[str, Any], source: Path) -> LoadedSpec:
+    for key, value in values.items():
+        _put_at(data, key, value)
+    try:
+        spec = read_spec(data)
+        plan_cells(spec, offline_facts())
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
+    return LoadedSpec(spec=_resolve_paths(spec, source), hash=spec.hash(), source=source)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -119,6 +142,11 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"--set {key}: '{text}' is not YAML; lists are written [1,2,4]") from error
+    _put_at(data, key, value)
+
+
+def _put_at(data: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a key path."""
     steps = _steps(key)
     place: Any = data
     for step, following in itertools.pairwise(steps):

@@ -8,13 +8,11 @@ from datetime import datetime, timedelta
 from pullbench.bench.ceiling import Ceiling
 from pullbench.bench.load import Loop, intended_starts
 from pullbench.bench.sampler import Watched, cpu_s_of_process
-from pullbench.engines.base import BaseImage, Engine, PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import BaseImage, Clock, Engine, PullOutcome, PullRequest, TrialSetup
 from pullbench.errors import ErrorCode, classify
 from pullbench.model.capability import CAPABILITIES
-from pullbench.model.cell import Cell
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Trial, expected_image
+from pullbench.model.plan import Cell, Trial, expected_image
 from pullbench.model.record import Pull, Transfer, TrialRecord, TrialResult
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
@@ -106,7 +104,7 @@ def run_trial(
         pulled = loop.run(start=start, cancel=engine.cancel)
         cpu_s = max(0.0, cpu_s_of_process() - cpu_from)
         watched = sampler.end() if sampler is not None else None
-        done = [proven(each) for each in pulled]
+        done = [verified(each) for each in pulled]
     finally:
         if sampler is not None and watched is None:
             sampler.end()
@@ -170,10 +168,10 @@ def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock)
     )
 
 
-def proven(pulled: Pulled) -> Done:
+def verified(pulled: Pulled) -> Done:
     """Its record, with what the engine finds now that it looks at what the pull brought; its times stay."""
     try:
-        outcome = pulled.outcome.proven()
+        outcome = pulled.outcome.verified()
     except Exception as error:  # noqa: BLE001  (as of the pull itself)
         outcome = _broken(error)
     return Done(pull=_record(pulled, outcome), transfers=outcome.transfers, started_s=pulled.started_s)

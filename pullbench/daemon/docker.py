@@ -16,7 +16,7 @@ import docker.errors
 from docker.api.client import APIClient
 from docker.utils import kwargs_from_env
 
-from pullbench.daemon.docker_stream import STREAM_ERRORS, PullStream
+from pullbench.daemon.pull_stream import STREAM_ERRORS, PullStream
 from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"

@@ -1,12 +1,15 @@
-"""What an engine is: the client that pulls.
+"""What an engine is: the client that pulls, and the clock and the cores that it has.
 
 A trial calls `open_trial` (untimed: resets, sessions, folders), then `pull` from up to `concurrency` threads at once
 (timed, by the trial), then `close_trial` (untimed). `pull` never raises for what a registry or a client does: a failed
 pull is an outcome. `cancel` may come from a signal while pulls are under way: they end soon, as `cancelled`.
 """
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from pullbench.errors import ErrorCode
@@ -82,12 +85,12 @@ class PullOutcome:
     transfers: tuple[Transfer, ...] = ()
     duration_s: float | None = None
     """Start to end by the engine's own clock, where checks follow the pull; the trial then takes it for its own."""
-    prove: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
+    verify: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
     """What is still to be looked at, and costs others' pulls if it is now: called before the trial closes, when no pull is
     under way, for the outcome that counts. Its times are this one's."""
 
-    def proven(self) -> "PullOutcome":
-        return self if self.prove is None else self.prove()
+    def verified(self) -> "PullOutcome":
+        return self if self.verify is None else self.verify()
 
 
 class Engine(Protocol):
@@ -108,6 +111,36 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
-    """How long to wait after a failed attempt: what the server asked, else 0.5 s doubled each time, at most 8 s."""
-    return retry_after_s if retry_after_s is not None else min(8.0, 0.5 * 2 ** (attempt - 1))
+class Clock(Protocol):
+    """Seconds that never go back, and the instant that belongs to them."""
+
+    def monotonic(self) -> float: ...
+    def now(self) -> datetime: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The monotonic clock, tied once to UTC, so that instants and durations of a run agree with each other."""
+
+    def __init__(self) -> None:
+        self._origin = time.monotonic()
+        self._origin_at = datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return self._origin_at + timedelta(seconds=time.monotonic() - self._origin)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, not those that the machine has."""
+    return len(own_cores() or ()) or os.cpu_count() or 1
+
+
+def own_cores() -> frozenset[int] | None:
+    """The numbers of those cores; None where the system does not tell, as macOS does not."""
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None

@@ -3,8 +3,7 @@
 from importlib import import_module
 from typing import cast
 
-from pullbench.engines.base import Engine
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, Engine
 from pullbench.model.capability import EngineKind
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain

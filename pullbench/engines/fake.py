@@ -5,8 +5,7 @@ import math
 import threading
 from datetime import UTC, datetime, timedelta
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.facts import EngineFacts
 from pullbench.model.record import Transfer, TransferKind

@@ -14,22 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.lab.children import raise_open_files_limit, read_part, serve_until_let_go
-from pullbench.lab.contents import Contents
+from pullbench.lab.contents import Contents, read_images
 from pullbench.lab.faults import Fault, Faults
-from pullbench.lab.layout import read_images
 from pullbench.lab.link import LinkEnds, Links, LinkShape
 from pullbench.lab.registry import Registry
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pullbench.lab", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["world", "registry", "registries", "links"], default="world")
+    parser.add_argument("part", nargs="?", choices=["lab", "registry", "registries", "links"], default="lab")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
     parser.add_argument("--folder", type=Path, help="keep the images here, and not in a temporary folder")
     arguments = parser.parse_args()
     raise_open_files_limit()
-    if arguments.part == "world":
-        _world(arguments.seed, arguments.folder)
+    if arguments.part == "lab":
+        _lab(arguments.seed, arguments.folder)
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(EOFError), part(arguments.part, read_part()):
@@ -38,12 +37,12 @@ def main() -> None:
             serve_until_let_go()
 
 
-def _world(seed: int, folder: Path | None) -> None:
+def _lab(seed: int, folder: Path | None) -> None:
     # Only here: the parts need no numpy, and start faster without it.
-    from pullbench.lab.world import World
+    from pullbench.lab.embedded import EmbeddedLab
 
-    with World.start(seed=seed, folder=folder) as world, contextlib.suppress(KeyboardInterrupt):
-        sys.stdout.write(json.dumps(world.addresses()) + "\n")
+    with EmbeddedLab.start(seed=seed, folder=folder) as lab, contextlib.suppress(KeyboardInterrupt):
+        sys.stdout.write(json.dumps(lab.addresses()) + "\n")
         sys.stdout.flush()
         serve_until_let_go()
 

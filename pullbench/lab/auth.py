@@ -38,7 +38,7 @@ class _Grant:
     expires_at: float
 
 
-class Doorkeeper:
+class AccessControl:
     """Answers for one registry: is this Authorization good for this scope, and which token does an account get."""
 
     def __init__(self, rules: AuthRules | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:

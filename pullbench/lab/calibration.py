@@ -6,27 +6,148 @@ client ── link ──► line-1                  a round trip and a rate, or
 """
 
 import contextlib
+import ipaddress
 import json
 import os
+import random
 import socket
 import ssl
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pullbench.lab.certificate import write_certificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from pullbench.lab.children import Child, end_all
+from pullbench.lab.contents import LabImage
 from pullbench.lab.folder import LabFolder
 from pullbench.lab.images import make_image
-from pullbench.lab.layout import LabImage
-from pullbench.lab.reference import Seen, look, shake_hands, summed_up
+from pullbench.lab.reference_client import ExchangeTimings, summarize, time_exchanges, time_tls_handshake
 from pullbench.lab.registry import listen, url_of
-from pullbench.lab.truths import draw_lines, link_part, server_part
 from pullbench.model.calibration import Counted, Line, Truth
+
+
+def draw_lines(seed: int, *, quick: bool) -> tuple[Line, ...]:
+    """Lines `line-1`, `line-2`, …; `quick`: one of each sort, else two of most.
+
+    The sorts: far and fast, near and slow, late to answer, jittery, faulty, slow to shake hands, and a pull-through cache
+    that forgets. So a long wait stands beside a fast transfer, and a short one beside a slow transfer.
+    """
+    draw = random.Random(f"calibration:{seed}")
+    makers = [_far, _near, _late, _jittery, _refusing, _shaking, _forgetting]
+    makers += [] if quick else [_farther, _nearish, _later, _cutting]
+    names = [f"line-{number}" for number in range(1, len(makers) + 1)]
+    draw.shuffle(names)
+    lines = [make(draw, name) for make, name in zip(makers, names, strict=True)]
+    return tuple(sorted(lines, key=lambda line: int(line.name.removeprefix("line-"))))
+
+
+def server_part(line: Line, *, images: str, seed: int) -> dict[str, Any]:
+    """What the process of its server is told, but for where it listens, what a cache has behind it, and its certificate."""
+    told: dict[str, Any] = {"seed": seed}
+    if line.hit_rate is not None:
+        return told | {"forgets": 1 - line.hit_rate}
+    if line.service_s is not None:
+        told["service_s"] = line.service_s
+    if line.fault is not None:
+        told["faults"] = [{"kind": line.fault, "rate": line.fault_rate, "on": "layer"}]
+    if line.handshake_s is not None:
+        told["faults"] = [{"kind": "latency", "rate": 1.0, "on": "connection", "seconds": line.handshake_s}]
+    return told | {"images": images}
+
+
+def link_part(line: Line, *, seed: int) -> dict[str, Any]:
+    """What the process of the links is told of the one before it, but for its ends."""
+    return {
+        "delay_s": (line.round_trip_s or 0.0) / 2,
+        "rate_bytes_per_s": line.rate_bytes_per_s,
+        "jitter_s": line.jitter_s or 0.0,
+        "exact": True,
+        "seed": seed,
+    }
+
+
+def _far(draw: random.Random, name: str) -> Line:
+    return Line(name=name, round_trip_s=draw.uniform(0.055, 0.08), rate_bytes_per_s=draw.uniform(25e6, 35e6))
+
+
+def _farther(draw: random.Random, name: str) -> Line:
+    return Line(name=name, round_trip_s=draw.uniform(0.09, 0.13), rate_bytes_per_s=draw.uniform(25e6, 35e6))
+
+
+def _near(draw: random.Random, name: str) -> Line:
+    return Line(name=name, round_trip_s=draw.uniform(0.016, 0.022), rate_bytes_per_s=draw.uniform(9e6, 12e6))
+
+
+def _nearish(draw: random.Random, name: str) -> Line:
+    return Line(name=name, round_trip_s=draw.uniform(0.03, 0.04), rate_bytes_per_s=draw.uniform(14e6, 20e6))
+
+
+def _late(draw: random.Random, name: str) -> Line:
+    return Line(name=name, service_s=draw.uniform(0.015, 0.03))
+
+
+def _later(draw: random.Random, name: str) -> Line:
+    return Line(name=name, service_s=draw.uniform(0.06, 0.11))
+
+
+def _jittery(draw: random.Random, name: str) -> Line:
+    return Line(name=name, round_trip_s=draw.uniform(0.03, 0.045), jitter_s=draw.uniform(0.014, 0.02))
+
+
+def _refusing(draw: random.Random, name: str) -> Line:
+    return Line(name=name, fault="server_error", fault_rate=draw.uniform(0.08, 0.25))
+
+
+def _cutting(draw: random.Random, name: str) -> Line:
+    return Line(name=name, fault="truncation", fault_rate=draw.uniform(0.25, 0.45))
+
+
+def _shaking(draw: random.Random, name: str) -> Line:
+    return Line(name=name, handshake_s=draw.uniform(0.12, 0.18))
+
+
+def _forgetting(draw: random.Random, name: str) -> Line:
+    return Line(name=name, hit_rate=draw.uniform(0.5, 0.85))
+
+
+_HOST = ipaddress.ip_address("127.0.0.1")
+_VALID = timedelta(days=365)
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write `certificate.pem`, which is its own CA file too, and `key.pem`, readable by its owner alone; their paths."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pullbench lab")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _VALID)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(_HOST)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].touch(mode=0o600)
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    paths[1].write_bytes(key.private_bytes(*plain))
+    return paths
+
 
 IMAGE = "lab/calibration:1"
 PLATFORM = "linux/amd64"
@@ -57,8 +178,8 @@ class CalibrationLab:
     _children: tuple[Child, ...]
     _load: float = 0.0
     _before: _Counts = field(default_factory=dict)
-    _small: dict[str, list[Seen]] = field(default_factory=dict)
-    _large: dict[str, list[Seen]] = field(default_factory=dict)
+    _small: dict[str, list[ExchangeTimings]] = field(default_factory=dict)
+    _large: dict[str, list[ExchangeTimings]] = field(default_factory=dict)
     _handshakes: dict[str, list[float]] = field(default_factory=dict)
 
     @classmethod
@@ -127,7 +248,7 @@ class CalibrationLab:
         self._look()
         for line in self.lines:
             if line.hit_rate is not None:
-                look(self._urls[line.name], [self._manifest_path, *self._layers])
+                time_exchanges(self._urls[line.name], [self._manifest_path, *self._layers])
         self._before = self._counts()
 
     def end(self) -> Truth:
@@ -139,7 +260,7 @@ class CalibrationLab:
             for name, before in self._before.items()
         }
         references = {
-            line.name: summed_up(
+            line.name: summarize(
                 self._small.get(line.name, ()), self._large.get(line.name, ()), self._handshakes.get(line.name, ())
             )
             for line in self.lines
@@ -179,11 +300,11 @@ class CalibrationLab:
         for line in self.lines:
             if line.handshake_s is not None:
                 every = self._handshakes.setdefault(line.name, [])
-                every += [shake_hands(self._urls[line.name], self.ca_file) for _ in range(_LOOKS // 2)]
+                every += [time_tls_handshake(self._urls[line.name], self.ca_file) for _ in range(_LOOKS // 2)]
             elif line.round_trip_s is not None or line.service_s is not None:
-                self._small.setdefault(line.name, []).append(look(self._urls[line.name], small))
+                self._small.setdefault(line.name, []).append(time_exchanges(self._urls[line.name], small))
                 if line.rate_bytes_per_s is not None:
-                    self._large.setdefault(line.name, []).append(look(self._urls[line.name], self._layers))
+                    self._large.setdefault(line.name, []).append(time_exchanges(self._urls[line.name], self._layers))
 
     def _counts(self) -> _Counts:
         """Of each server, once nothing moves any more: an answer is counted when it has left."""

@@ -1,16 +1,77 @@
-"""What a lab registry holds: manifests and tags by repository, blobs as files by digest."""
+"""What a lab registry holds and counts: images read from an OCI image layout, manifests and tags by repository, blobs by digest.
+
+No numpy here: the servers start with this module.
+"""
 
 import bisect
+import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pullbench.lab.layout import LabImage, digest_of
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
+
+NAME_ANNOTATION = "org.opencontainers.image.ref.name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabImage:
+    """An image for several platforms; its blobs lie in files that are named by their digests."""
+
+    repository: str
+    tag: str
+    index: bytes
+    manifests: Mapping[str, bytes]
+    """By digest; the index is not among them."""
+    blobs: Mapping[str, Path]
+    """Configs and layers of all platforms, by digest."""
+
+    @property
+    def name(self) -> str:
+        """As a spec names it: `lab/app-1:1.0`."""
+        return f"{self.repository}:{self.tag}"
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.index)
+
+
+def read_images(folder: Path) -> tuple[LabImage, ...]:
+    """The images of a folder that `make_images` filled."""
+    blobs = folder / "blobs" / "sha256"
+    images = []
+    for entry in json.loads((folder / "index.json").read_bytes())["manifests"]:
+        repository, _, tag = entry["annotations"][NAME_ANNOTATION].partition(":")
+        index = blob_path(blobs, entry["digest"]).read_bytes()
+        manifests = {
+            found["digest"]: blob_path(blobs, found["digest"]).read_bytes() for found in json.loads(index)["manifests"]
+        }
+        documents = [json.loads(content) for content in manifests.values()]
+        digests = [blob["digest"] for found in documents for blob in (found["config"], *found["layers"])]
+        images.append(
+            LabImage(
+                repository=repository,
+                tag=tag,
+                index=index,
+                manifests=manifests,
+                blobs={digest: blob_path(blobs, digest) for digest in digests},
+            )
+        )
+    return tuple(images)
+
+
+def blob_path(blobs: Path, digest: str) -> Path:
+    """Where content lies under `blobs/sha256` (OCI image layout, "Blobs")."""
+    return blobs / digest.removeprefix("sha256:")
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +192,39 @@ def page(names: Sequence[str], *, limit: int | None, last: str | None) -> tuple[
     start = 0 if last is None else bisect.bisect_right(names, last)
     end = len(names) if limit is None else start + limit
     return list(names[start:end]), limit != 0 and end < len(names)
+
+
+class Counters:
+    """Requests by kind and by status, bytes of bodies sent, tokens issued, and what an upstream was asked for.
+
+    Of what was asked by GET of blobs that a manifest names as layers: `layers`, `layer_bytes`, and of a cache `layer_hits`.
+    `faults` were done.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
+        self._totals: Counter[str] = Counter(
+            bytes=0, tokens=0, hits=0, misses=0, upstream_requests=0, upstream_bytes=0, connections=0
+        )
+        self._totals.update(layers=0, layer_bytes=0, layer_hits=0, faults=0)
+
+    def request(self, kind: str) -> None:
+        """`ping`, `manifest_head`, `manifest_get`, `blob_head`, `blob_get`, `tags`, `catalog`, `token` or `other`."""
+        with self._lock:
+            self._requests[kind] += 1
+
+    def status(self, status: int) -> None:
+        with self._lock:
+            self._statuses[str(status)] += 1
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Raise a total; a negative amount takes back what was announced and did not get out."""
+        with self._lock:
+            self._totals[name] += amount
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of `/lab/counters`."""
+        with self._lock:
+            return {"requests": dict(self._requests), "statuses": dict(self._statuses), **self._totals}

@@ -1,24 +1,88 @@
 """One connection to a lab registry: reads requests and answers them (OCI distribution spec 1.1, "Pulling")."""
 
+import contextlib
 import http.server
 import json
 import re
+import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from pullbench.lab.contents import StoredBlob, StoredManifest, page
-from pullbench.lab.ranges import Unsatisfiable, requested_range
-from pullbench.lab.upstream import Elsewhere, Fetch, UpstreamError
+from pullbench.lab.auth import AccessControl
+from pullbench.lab.contents import Contents, Counters, StoredBlob, StoredManifest, page
+from pullbench.lab.upstream import Elsewhere, Fetch, PullThrough, UpstreamError
 from pullbench.model.reference import is_digest
 
-if TYPE_CHECKING:
-    from pullbench.lab.registry import Registry
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+
+
+class Unsatisfiable(Exception):  # noqa: N818  (RFC 9110's word)
+    """No byte of the range exists: 416."""
+
+
+def requested_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
+    """(first, one past the last) of a single range; None where the whole is to be sent.
+
+    Several ranges, another unit and what is no range at all are ignored, as section 14.2 allows.
+    Raises Unsatisfiable.
+    """
+    found = _RANGE.fullmatch(header.replace(" ", "")) if header else None
+    if found is None or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        first, end = max(0, size_bytes - int(found[2])), size_bytes
+    else:
+        first, end = int(found[1]), min(size_bytes, int(found[2]) + 1 if found[2] else size_bytes)
+        if found[2] and int(found[2]) < first:
+            return None
+    if first >= end:
+        raise Unsatisfiable
+    return first, end
+
 
 _PATH = re.compile(r"/v2/(?P<name>.+)/(?:(?P<kind>manifests|blobs)/(?P<reference>[^/]+)|tags/list)")
 _JSON = "application/json"
 _VIA = "1.1 pullbench-lab"
+
+
+class RegistryState:
+    """What all connections of one registry share. With `slots`, at most that many requests are in service at once."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        counters: Counters,
+        access: AccessControl,
+        *,
+        pull_through: PullThrough | None = None,
+        slots: int | None = None,
+        service_s: float = 0.0,
+        access_log: TextIO | None = None,
+    ) -> None:
+        self.contents = contents
+        self.counters = counters
+        self.access = access
+        self.pull_through = pull_through
+        self.closing = threading.Event()
+        """Set when the registry ends, so that a connection that is held up goes at once."""
+        self._slots = threading.BoundedSemaphore(slots) if slots is not None else contextlib.nullcontext()
+        self._service_s = service_s
+        self._log_lock = threading.Lock()
+        self._access_log = access_log
+
+    def serve_time(self) -> None:
+        """Wait for a free slot and for the service time; returns at once where neither is set."""
+        with self._slots:
+            if self._service_s > 0:
+                time.sleep(self._service_s)
+
+    def log(self, line: str) -> None:
+        """Write to the access log where there is one."""
+        if self._access_log is not None:
+            with self._log_lock:
+                self._access_log.write(line + "\n")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,11 +94,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     # Head and body of a small answer leave in one segment.
     wbufsize = 1 << 16
 
-    def setup(self) -> None:
-        super().setup()
-        self.registry: Registry = self.server.registry  # type: ignore[attr-defined]
+    def __init__(self, *connection: Any, registry: RegistryState) -> None:
+        self.registry = registry
         self._sent: tuple[int, int] = (0, 0)
         self._counted = True
+        super().__init__(*connection)  # which serves the connection to its end
 
     def handle(self) -> None:
         try:
@@ -126,14 +190,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _may_pass(self, scope: str) -> bool:
         self.registry.serve_time()
         host = self.headers.get("Host", "")
-        refusal = self.registry.doorkeeper.refuse(self.headers.get("Authorization", ""), scope=scope, host=host)
+        refusal = self.registry.access.refuse(self.headers.get("Authorization", ""), scope=scope, host=host)
         if refusal is None:
             return True
         self._refuse(401, refusal.code, refusal.message, {"WWW-Authenticate": refusal.challenge})
         return False
 
     def _token(self, query: Mapping[str, list[str]]) -> None:
-        document = self.registry.doorkeeper.token(self.headers.get("Authorization", ""), query)
+        document = self.registry.access.token(self.headers.get("Authorization", ""), query)
         if document is None:
             self._refuse(401, "UNAUTHORIZED", "incorrect username or password")
             return

@@ -9,23 +9,22 @@ import socket
 import socketserver
 import ssl
 import threading
-import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from pullbench.lab.auth import AuthRules, Doorkeeper
-from pullbench.lab.contents import Contents
-from pullbench.lab.counters import Counters
-from pullbench.lab.faults import Faults
-from pullbench.lab.faulty import FaultyHandler
-from pullbench.lab.handler import Handler
+from pullbench.lab.auth import AccessControl, AuthRules
+from pullbench.lab.contents import Contents, Counters
+from pullbench.lab.faults import Faults, FaultyHandler
+from pullbench.lab.handler import Handler, RegistryState
 from pullbench.lab.upstream import PullThrough
 
 _CLOSING_S = 5.0
-
-
 _LOOPBACK = "127.0.0.1"  # whoever is on the network has no business with the lab
+
+_HandlerFactory = Callable[[Any, Any, socketserver.BaseServer], socketserver.BaseRequestHandler]
 
 
 def listen() -> socket.socket:
@@ -67,28 +66,30 @@ class Registry:
     ) -> None:
         if (upstream is None) != (cache_folder is None):
             raise ValueError("a pull-through cache needs both `upstream` and `cache_folder`")
-        self.contents = contents or Contents()
+        contents = contents or Contents()
         self.counters = Counters()
-        self.doorkeeper = Doorkeeper(auth)
-        self.faults = faults
-        self.closing = threading.Event()
-        """Set when it ends, so that a connection that is held up goes at once."""
-        self.pull_through: PullThrough | None = None
+        pull_through: PullThrough | None = None
         if upstream is not None and cache_folder is not None:
-            self.pull_through = PullThrough(
-                upstream,
-                folder=cache_folder,
-                contents=self.contents,
-                counters=self.counters,
-                forgets=forgets,
-                seed=seed,
+            pull_through = PullThrough(
+                upstream, folder=cache_folder, contents=contents, counters=self.counters, forgets=forgets, seed=seed
             )
-        self._slots = threading.BoundedSemaphore(slots) if slots is not None else contextlib.nullcontext()
-        self._service_s = service_s
-        self._log_lock = threading.Lock()
-        self._log: TextIO | None = None if access_log is None else access_log.open("a", buffering=1)
+        self._access_log: TextIO | None = None if access_log is None else access_log.open("a", buffering=1)
+        self.state = RegistryState(
+            contents,
+            self.counters,
+            AccessControl(auth),
+            pull_through=pull_through,
+            slots=slots,
+            service_s=service_s,
+            access_log=self._access_log,
+        )
+        handler: _HandlerFactory = partial(Handler, registry=self.state)
+        if faults is not None:
+            handler = partial(FaultyHandler, registry=self.state, faults=faults)
         self._scheme = "http" if tls is None else "https"
-        self._server = _Server(listener or listen(), self, None if tls is None else _tls_context(*tls))
+        self._server = _RegistryServer(
+            listener or listen(), handler, self.counters, None if tls is None else _tls_context(*tls)
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -96,21 +97,9 @@ class Registry:
     def url(self) -> str:
         return url_of(self._server.socket, self._scheme)
 
-    def serve_time(self) -> None:
-        """Wait for a free slot and for the service time; returns at once where neither is set."""
-        with self._slots:
-            if self._service_s > 0:
-                time.sleep(self._service_s)
-
-    def log(self, line: str) -> None:
-        """Write to the access log where there is one."""
-        if self._log is not None:
-            with self._log_lock:
-                self._log.write(line + "\n")
-
     def close(self) -> None:
         """Stop listening, cut the open connections, and wait for their threads."""
-        self.closing.set()
+        self.state.closing.set()
         with contextlib.suppress(OSError):
             # Wakes the thread that accepts, which would look around for the end in 50 ms only (not on every system).
             self._server.socket.shutdown(socket.SHUT_RDWR)
@@ -118,8 +107,8 @@ class Registry:
         self._thread.join()
         self._server.server_close()
         self._server.cut_connections()
-        if self._log is not None:
-            self._log.close()
+        if self._access_log is not None:
+            self._access_log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -130,15 +119,16 @@ class Registry:
         self.close()
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _RegistryServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, registry: Registry, tls: ssl.SSLContext | None = None) -> None:
-        handler = Handler if registry.faults is None else FaultyHandler
+    def __init__(
+        self, listener: socket.socket, handler: _HandlerFactory, counters: Counters, tls: ssl.SSLContext | None
+    ) -> None:
         super().__init__(listener.getsockname(), handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        self.registry = registry
+        self._counters = counters
         self._tls = tls
         self._open: set[Any] = set()
         self._changed = threading.Condition()
@@ -153,7 +143,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
             self._open.add(request)
-        self.registry.counters.add("connections")
+        self._counters.add("connections")
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from pullbench.lab.contents import Contents, StoredBlob, StoredManifest
-from pullbench.lab.counters import Counters
-from pullbench.lab.layout import digest_of
+from pullbench.lab.contents import Contents, Counters, StoredBlob, StoredManifest, digest_of
 from pullbench.model.manifest import ACCEPT, MAX_MANIFEST_BYTES
 from pullbench.model.reference import is_digest
 

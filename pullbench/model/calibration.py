@@ -46,7 +46,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class ReferenceMeasurement:
     """What a client of plain sockets saw of a line, before and after the run; None where there was nothing to see."""
 
     wait_s: float | None = None
@@ -67,7 +67,7 @@ class Truth:
     """The machine's load average over the minute before it began: what else ran there."""
     lines: tuple[Line, ...]
     counted: Mapping[str, Counted]
-    references: Mapping[str, Reference]
+    references: Mapping[str, ReferenceMeasurement]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON data."""
@@ -81,5 +81,5 @@ class Truth:
             load=data["load"],
             lines=tuple(Line(**entry) for entry in data["lines"]),
             counted={name: Counted(**entry) for name, entry in data["counted"].items()},
-            references={name: Reference(**entry) for name, entry in data["references"].items()},
+            references={name: ReferenceMeasurement(**entry) for name, entry in data["references"].items()},
         )

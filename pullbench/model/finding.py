@@ -1,13 +1,15 @@
 """What a preflight check says of one target."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic reads docstrings of this one alone before Python 3.12
+
+from pullbench.errors import ErrorCode
 
 
 class Status(StrEnum):
@@ -38,6 +40,11 @@ class Finding:
     duration_s: float = 0.0
     evidence: str | None = None
     """What the probe saw, as one JSON document; None where nothing was looked at."""
+    code: ErrorCode | None = None
+    """The error that made the check fail, warn or end; None where none did, such as a disk that is nearly full."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What the code's remedy speaks of, by name: host, endpoint, address, repository, image, platform and the like; empty
+    without a code."""
 
     def __post_init__(self) -> None:
         if self.status in TROUBLES and not self.remedy:
@@ -56,7 +63,7 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class FindingGroup:
     """Findings that belong together: of a registry by one proxy with its images and platforms, or of a local target."""
 
     name: str
@@ -67,25 +74,25 @@ class Place:
         return worst(self.findings)
 
     def rest(self, target: str) -> str:
-        """What a target's name adds to the place's: an image and a platform, or nothing."""
+        """What a target's name adds to the group's: an image and a platform, or nothing."""
         return target.removeprefix(self.name).strip()
 
 
-def by_place(findings: Iterable[Finding]) -> list[Place]:
-    """Findings grouped, in the order in which each place is first met.
+def group_findings(findings: Iterable[Finding]) -> list[FindingGroup]:
+    """Findings grouped, in the order in which each group is first met.
 
     `eu library/nginx:1.27 linux/amd64` belongs to `eu` where a finding is about `eu` itself, else to the image where one
-    is about that; `eu via cache` is a place of its own.
+    is about that; `eu via cache` is a group of its own.
     """
     found = list(findings)
     targets = {finding.target for finding in found}
-    places: dict[str, list[Finding]] = {}
+    groups: dict[str, list[Finding]] = {}
     for finding in found:
-        places.setdefault(_place_of(finding.target, targets), []).append(finding)
-    return [Place(name=name, findings=tuple(group)) for name, group in places.items()]
+        groups.setdefault(_group_of(finding.target, targets), []).append(finding)
+    return [FindingGroup(name=name, findings=tuple(members)) for name, members in groups.items()]
 
 
-def _place_of(target: str, targets: set[str]) -> str:
+def _group_of(target: str, targets: set[str]) -> str:
     words = target.split(" ")
     for end in range(1, len(words)):
         whole = " ".join(words[:end])
@@ -113,6 +120,11 @@ class FindingDocument(TypedDict):
     """Seconds that the check took for this target; 0 where it was skipped."""
     evidence: Any
     """What the check saw, of its own shape for each check; null where nothing was looked at."""
+    code: ErrorCode | None
+    """The error code; null where the finding comes from no error, such as a certificate that ends soon."""
+    parameters: dict[str, str]
+    """What the error is about, by name, as far as it is known: registry, proxy, url, host, endpoint, address, repository,
+    image, platform, status (of HTTP), daemon, path. Empty without a code."""
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -133,3 +145,14 @@ def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
 def _document(finding: Finding) -> FindingDocument:
     evidence = json.loads(finding.evidence) if finding.evidence else None
     return cast(FindingDocument, asdict(finding) | {"evidence": evidence})
+
+
+def finding_of_document(document: Mapping[str, Any]) -> Finding:
+    """The inverse for one finding; a document of an older pullbench has no code and no parameters."""
+    evidence, code = document.get("evidence"), document.get("code")
+    given = {
+        "status": Status(document["status"]),
+        "evidence": None if evidence is None else json.dumps(evidence, ensure_ascii=False),
+        "code": None if code is None else ErrorCode(code),
+    }
+    return Finding(**{**document, **given})

@@ -1,24 +1,199 @@
-"""From a spec and the facts to cells and trials: pure, so the same input gives the same plan."""
+"""From a spec and the facts to routes, cells, trials, and the cells that are excluded with their reasons.
+
+Pure: the same input gives the same plan.
+"""
 
 import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pullbench.errors import UsageError
-from pullbench.model.capability import CAPABILITIES
-from pullbench.model.cell import FACTORS as FACTORS  # parts of what a plan is: imported from here
-from pullbench.model.cell import Cell as Cell
-from pullbench.model.cell import expected_image as expected_image
-from pullbench.model.cell import trial_images
-from pullbench.model.facts import Facts
+from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
+from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.ramp import Stage
-from pullbench.model.refusal import refusal
-from pullbench.model.routes import routes as routes
-from pullbench.model.spec import Load, Spec
-from pullbench.model.twin import Original, twins
+from pullbench.model.route import DIRECT, Route
+from pullbench.model.spec import Load, ProxyEntry, RegistryEntry, Spec
+from pullbench.model.workload import SourceImage, workload_like
+
+FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
+"""What tells cells apart, in the order in which tables show it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One combination of the factors."""
+
+    engine: str
+    engine_kind: str
+    registry: str
+    region: str
+    proxy: str
+    platform: str
+    concurrency: int
+    cache: CacheState
+    proxy_cache: ProxyCacheState
+    auth: AuthMode
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        shown = [self.engine, self.registry, self.proxy, self.platform, f"×{self.concurrency}", self.cache]
+        if self.proxy_cache != "any":
+            shown.append(f"proxy {self.proxy_cache}")
+        if self.auth != "persisted":
+            shown.append(f"auth {self.auth}")
+        return " · ".join(shown)
+
+
+def pulls_once(spec: Spec, cell: Cell) -> str | None:
+    """What has an image after its first pull, so that a trial pulls it at most once; None where nothing has."""
+    if CAPABILITIES[cell.engine_kind].has_store:
+        return f"engine '{cell.engine}' pulls an image at most once a trial"
+    if cell.proxy_cache == "cold" and any(entry.cold and entry.cold.reset for entry in _proxy_of(spec, cell)):
+        return f"proxy '{cell.proxy}' has an image after one pull, so a cold trial pulls it once"
+    return None
+
+
+def _proxy_of(spec: Spec, cell: Cell) -> list[ProxyEntry]:
+    return [entry for entry in spec.proxies if entry.name == cell.proxy]
+
+
+def trial_images(spec: Spec, cell: Cell) -> tuple[str, ...]:
+    """The images that a trial of a cell pulls, one entry a pull; each at most once where its second pull would differ."""
+    pulls = spec.pulls_per_trial or max(len(spec.images), *spec.matrix.concurrency)
+    if pulls_once(spec, cell) is not None:
+        pulls = min(pulls, len(spec.images))
+    return tuple(itertools.islice(itertools.cycle(spec.images), pulls))
+
+
+def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
+    """What the manifest promised for a pull of this cell; KeyError for what `unknown_image` would have named."""
+    found = facts.platform_image(cell.registry, image, cell.platform)
+    if found is None:
+        raise KeyError(f"{image} for {cell.platform} at {cell.registry}")
+    return found
+
+
+def routes(spec: Spec) -> dict[tuple[str, str], Route]:
+    """Every way of the matrix that leads anywhere, by (registry, proxy); a mirror leads to its upstream alone."""
+    registries = [entry for entry in spec.registries if entry.name in (spec.matrix.registries or [entry.name])]
+    proxies = {entry.name: entry for entry in spec.proxies}
+    return {
+        (registry.name, proxy): route_of(registry, proxies.get(proxy))
+        for registry in registries
+        for proxy in spec.matrix.proxies
+        if proxy == DIRECT or proxies[proxy].upstream in (None, registry.name)
+    }
+
+
+def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
+    """The way to a registry by a proxy; None is no proxy."""
+    if proxy is None or proxy.kind == "forward":
+        return Route(
+            registry=registry.name,
+            proxy=DIRECT if proxy is None else proxy.name,
+            region=registry.region,
+            url=registry.url,
+            forward_url=None if proxy is None else proxy.url,
+            forward_credentials=_forward_credentials(proxy),
+            forward_sends_in_clear=proxy is not None and proxy.plain_http_credentials == "send",
+            ca_file=registry.ca_file,
+            credentials=registry.credentials,
+            sends_in_clear=registry.plain_http_credentials == "send",
+        )
+    return Route(
+        registry=registry.name,
+        proxy=proxy.name,
+        region=registry.region,
+        url=proxy.url,
+        prefix=proxy.prefix.strip("/"),
+        ca_file=proxy.ca_file,
+        credentials=proxy.credentials,
+        sends_in_clear=proxy.plain_http_credentials == "send",
+        headers=proxy.headers,
+    )
+
+
+def _forward_credentials(proxy: ProxyEntry | None) -> str:
+    """What Docker's config.json holds are logins to registries: a forward proxy's is named, or there is none."""
+    named = proxy is not None and proxy.credentials.startswith(("env:", "block:"))
+    return proxy.credentials if proxy is not None and named else "anonymous"
+
+
+def refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
+    """Why a cell cannot be; None where it can."""
+    capability = CAPABILITIES[cell.engine_kind]
+    proxy = next((entry for entry in spec.proxies if entry.name == cell.proxy), None)
+    if proxy is not None and proxy.upstream not in (None, cell.registry):
+        return f"proxy '{proxy.name}' is a mirror of '{proxy.upstream}', not of '{cell.registry}'"
+    if proxy is not None and (reason := spec.engine(cell.engine).refuses_proxy(proxy.kind, proxy.url)) is not None:
+        return f"engine '{cell.engine}': {reason}"
+    registry = next(entry for entry in spec.registries if entry.name == cell.registry)
+    for demand in route_of(registry, proxy).demands:
+        if (reason := capability.refusal("proxy", demand)) is not None:
+            return f"engine '{cell.engine}': {reason}"
+    for factor in ("cache", "proxy_cache", "auth"):
+        if (reason := capability.refusal(factor, getattr(cell, factor))) is not None:
+            return f"engine '{cell.engine}': {reason}"
+    if (reason := _proxy_cache_refusal(cell, spec, proxy)) is not None:
+        return reason
+    pulls = len(trial_images(spec, cell))
+    if cell.concurrency > pulls:
+        workers = f"cannot keep {cell.concurrency} workers busy"
+        if (once := pulls_once(spec, cell)) is not None and pulls == len(spec.images):
+            return f"{once}: {pulls} images {workers}; add images or lower the concurrency"
+        return f"{pulls} pulls a trial {workers}; raise `pulls_per_trial` or lower the concurrency"
+    return _refused_by_facts(cell, spec, facts)
+
+
+def _proxy_cache_refusal(cell: Cell, spec: Spec, proxy: ProxyEntry | None) -> str | None:
+    """Why the proxy's store cannot be made what the cell says, or would change nothing."""
+    state = cell.proxy_cache
+    if state == "any":
+        return None
+    if proxy is None:
+        return f"`direct` has no proxy whose store could be {state}: it is measured under `proxy_cache: [any]`"
+    if proxy.kind == "forward":
+        return (
+            f"proxy '{proxy.name}' is a forward proxy, whose store nobody knows how to make {state}: "
+            "measure it under `proxy_cache: [any]`"
+        )
+    if cell.cache == "warm":
+        return f"a client that has the image already asks proxy '{proxy.name}' for no layer: use `cache: [cold]`"
+    if state == "warm":
+        return None
+    if proxy.cold is None:
+        return (
+            f"nothing says how proxy '{proxy.name}' becomes cold: give it `cold: {{push: REPOSITORY}}` (synthetic images, "
+            f"pushed to '{proxy.upstream}') or `cold: {{reset: [COMMAND]}}`"
+        )
+    if proxy.cold.push is not None and spec.engine(cell.engine).base_images:
+        return (
+            f"engine '{cell.engine}' pulls `base_images`, which proxy '{proxy.name}' has seen: "
+            "leave out `strategy: base-first`, or give the proxy `cold: {reset: [COMMAND]}`"
+        )
+    return None
+
+
+def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
+    engine = facts.engines.get(cell.engine)
+    if engine is None:
+        return None
+    if engine.unavailable is not None:
+        return f"engine '{cell.engine}': {engine.unavailable}"
+    if cell.cache == "cold" and spec.cache_reset == "own":
+        for image in spec.images:
+            found = facts.platform_image(cell.registry, image, cell.platform)
+            if found is not None and found.manifest.config.digest in engine.present:
+                return (
+                    f"{image} was in the store of '{cell.engine}' before the run, so it cannot be pulled cold: "
+                    "remove it, or set `cache_reset: remove`"
+                )
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +331,11 @@ def is_pushed(trial: Trial, spec: Spec) -> bool:
     return trial.cell.proxy_cache == "cold" and proxy is not None and bool(proxy.cold and proxy.cold.push)
 
 
-def originals(trial: Trial, facts: Facts) -> list[Original]:
-    """What the twins of a trial's images are made after; KeyError as `expected_image` has it."""
+def source_images(trial: Trial, facts: Facts) -> list[SourceImage]:
+    """A trial's images as sources of synthetic ones (`workload_like`); KeyError as `expected_image` has it."""
     cell = trial.cell
     return [
-        Original(
+        SourceImage(
             image=image,
             is_index=facts.images[cell.registry, image].is_index,
             found=expected_image(facts, cell, image),
@@ -249,7 +424,7 @@ def _pushed_bytes(alike: Sequence[tuple[Trial, int]], spec: Spec, facts: Facts) 
         return None
     try:
         return sum(
-            count * twins(originals(trial, facts), platform=trial.cell.platform, seed=0).size_bytes
+            count * workload_like(source_images(trial, facts), platform=trial.cell.platform, seed=0).size_bytes
             for trial, count in pushed
         )
     except KeyError:

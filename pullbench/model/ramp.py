@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pullbench.model.record import Phase
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Stress
 
 
 class StepVerdict(StrEnum):

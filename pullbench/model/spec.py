@@ -7,30 +7,249 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from pullbench.errors import UsageError
-from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyCacheState
+from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyCacheState, ProxyKind
 from pullbench.model.route import DIRECT
-from pullbench.model.spec_engine import EngineEntry as EngineEntry  # part of what a spec is: imported from here
-from pullbench.model.spec_engine import default_engine
 from pullbench.model.spec_fields import (
+    AddressText,
+    ChunkBytes,
     CountersUrl,
     Credentials,
+    CredentialSource,
     ImageText,
     Name,
+    PinnedHost,
     PlainHttpCredentials,
     PlatformText,
     ProductName,
+    RepositoryText,
     SizeBytes,
     Strict,
     Url,
 )
-from pullbench.model.spec_proxy import ColdCache as ColdCache
-from pullbench.model.spec_proxy import ProxyEntry as ProxyEntry
-from pullbench.model.spec_stress import Stress as Stress
+
+
+class EngineEntry(Strict):
+    """A client that pulls, with its options."""
+
+    name: Name
+    kind: EngineKind
+    layer_concurrency: int = Field(default=3, ge=1, le=64)
+    """wire: layers of one pull fetched at once (Docker's max-concurrent-downloads)."""
+    http_version: Literal["1.1", "2"] = "1.1"
+    """wire: the version offered; what was used is stored."""
+    sink: Literal["discard", "disk"] = "discard"
+    """wire: where verified bytes go; disk counts writing and fsync."""
+    chunk_bytes: ChunkBytes = None
+    """wire: layers above this size come in parts of it, a Range request each, as many at once as `layer_concurrency`.
+    The digest is verified over the whole, so up to layer_concurrency × chunk_bytes of a pull are held in memory.
+    A server that refuses ranges sends the layer whole, and its transfer's `note` says so. Such as 32MiB; default: off."""
+    strategy: Literal["all-at-once", "base-first"] = "all-at-once"
+    """wire: base-first pulls `base_images` whole, and then what the image has more: a staged pull, all of it timed."""
+    base_images: list[ImageText] = Field(default_factory=list, max_length=16)
+    """wire: what base-first pulls first, by the same route; a tag is pinned to its digest once a run, untimed."""
+    resolve: dict[PinnedHost, AddressText] = Field(default_factory=dict)
+    """wire: HOST or HOST:PORT → the IP address to go to, whatever DNS says: a certain replica or CDN edge."""
+    connect_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    """wire: to connect, TLS handshake included."""
+    stall_timeout_s: float = Field(default=30.0, gt=0, le=3600)
+    """wire: without a byte."""
+    host: str | None = Field(default=None, pattern=r"^(unix|tcp|npipe|ssh)://.+")
+    """docker: the daemon's socket, such as unix:///run/docker-2.sock."""
+    script: list[float | str] = Field(default_factory=list)
+    """fake: what each pull does in turn: seconds that it takes, or an error code."""
+
+    @model_validator(mode="after")
+    def _options_belong_to_the_kind(self) -> Self:
+        if self.name in get_args(EngineKind) and self.name != self.kind:
+            raise ValueError(f"'{self.name}' is the name of another kind than '{self.kind}'; give this engine another")
+        for option, kind in _OPTION_OF.items():
+            default = type(self).model_fields[option].get_default(call_default_factory=True)
+            if kind != self.kind and getattr(self, option) != default:
+                raise ValueError(f"`{option}` belongs to an engine of kind {kind}, not {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _base_first_has_a_base(self) -> Self:
+        if self.strategy == "base-first" and not self.base_images:
+            raise ValueError(
+                "`strategy: base-first` needs `base_images`: what is pulled first, such as library/debian:12"
+            )
+        if self.strategy == "all-at-once" and self.base_images:
+            raise ValueError("`base_images` are for `strategy: base-first`")
+        return self
+
+    def refuses_proxy(self, kind: ProxyKind, url: str) -> str | None:
+        """Why what is pinned here would do nothing behind a proxy; None where it does what it says."""
+        own = (urlsplit(url).netloc.lower(), (urlsplit(url).hostname or "").lower())
+        if kind == "forward" and any(host not in own for host in self.resolve):
+            return (
+                "a forward proxy looks names up by itself, whatever `resolve` says here: pin them where the proxy runs"
+            )
+        return None
+
+
+@cache
+def default_engine(kind: str) -> EngineEntry:
+    """The engine that a kind's bare name means; pydantic's ValidationError where it is no kind."""
+    return EngineEntry.model_validate({"name": kind, "kind": kind})
+
+
+_OPTION_OF: dict[str, EngineKind] = {
+    "layer_concurrency": "wire",
+    "http_version": "wire",
+    "sink": "wire",
+    "chunk_bytes": "wire",
+    "strategy": "wire",
+    "base_images": "wire",
+    "resolve": "wire",
+    "connect_timeout_s": "wire",
+    "stall_timeout_s": "wire",
+    "host": "docker",
+    "script": "fake",
+}
+
+
+class ColdCache(Strict):
+    """How a trial finds a mirror cold: by images that it has never seen, or by a command that empties it."""
+
+    push: RepositoryText | None = None
+    """A repository at the mirror's upstream, such as pullbench/cold, into which a run may push: before each cold trial
+    synthetic images that nobody has seen, with as many layers of the same sizes as the spec's. They are deleted again
+    where the registry allows that; a run says what it left."""
+    credentials: Credentials | None = None
+    """Of one who may push there; default: the upstream's."""
+    reset: list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, min_length=1)
+    """A command and its arguments, run without a shell before each cold trial; it has emptied the mirror when it ends
+    with 0. A program with a slash in its name is looked for beside the spec."""
+    timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """How long `reset` may take."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.push is None) == (self.reset is None):
+            raise ValueError(
+                "give one way: `push: REPOSITORY` (synthetic images, pushed upstream) or `reset: [COMMAND, ARGUMENT]`"
+            )
+        if self.push is None and self.credentials is not None:
+            raise ValueError("`credentials` are for `push`")
+        if self.reset is None and "timeout_s" in self.model_fields_set:
+            raise ValueError("`timeout_s` is for `reset`")
+        return self
+
+
+class ProxyEntry(Strict):
+    """A way to reach a registry: a pull-through mirror, or a forward HTTP proxy."""
+
+    name: Name
+    kind: ProxyKind
+    url: Url
+    upstream: Name | None = None
+    """The registry that a mirror mirrors; a forward proxy without one serves every registry."""
+    prefix: str = Field(default="", pattern=r"^[a-z0-9._/-]*$")
+    """What the mirror puts before the repository's name, such as a Harbor proxy project."""
+    credentials: CredentialSource = "docker"
+    """Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous. A forward proxy's are a user
+    name and a password from env:PREFIX or block:NAME; docker keeps logins to registries alone, so it means none there."""
+    plain_http_credentials: PlainHttpCredentials = "refuse"
+    """Whether they may go over plain http to another machine, where anybody on the way can read them: refuse or send."""
+    ca_file: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Extra request headers, such as X-Dragonfly-Registry."""
+    product: ProductName = "auto"
+    """mirror: whose own API tells its storage: auto finds out by itself; none: do not ask."""
+    product_url: Url | None = None
+    """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
+    cold: ColdCache | None = None
+    """How a mirror's store is made cold, for `proxy_cache: [cold]`."""
+
+    @model_validator(mode="after")
+    def _mirror_names_its_upstream(self) -> Self:
+        if self.name == DIRECT:
+            raise ValueError("'direct' is the name of no proxy; give this one another")
+        if self.kind == "mirror" and self.upstream is None:
+            raise ValueError("a mirror needs `upstream`: the name of the registry that it mirrors")
+        if self.kind == "forward" and (self.prefix or self.headers or self.ca_file or self.cold):
+            raise ValueError("`prefix`, `headers`, `ca_file` and `cold` belong to a mirror, not to a forward proxy")
+        if self.kind == "forward" and (self.product_url or self.product != "auto"):
+            raise ValueError("`product` and `product_url` belong to a mirror, not to a forward proxy")
+        return self
+
+
+RampKind = Literal["concurrency", "rate"]
+LoadValue = Annotated[float, Field(gt=0, le=10_000)]
+MOST_AT_ONCE = 1024
+
+
+class Stress(Strict):
+    """How `pullbench stress` raises the load until an objective of `slo` is missed, holds it there, and lowers it again."""
+
+    ramp: RampKind = "concurrency"
+    """concurrency: pulls at once, each worker starting its next when its last ended (closed loop). rate: pulls a second,
+    which arrive whatever the registry does (open loop); latency counts from the arrival."""
+    steps: list[LoadValue] = Field(default=[1, 2, 4, 8, 16, 32, 64], min_length=1, max_length=100)
+    """The loads on the way up, ascending: pulls at once, or pulls a second. The last is the top."""
+    trials: int = Field(default=3, ge=3, le=100)
+    """Trials of each step: the replicates behind its intervals, without which no mean can be shown to be missed."""
+    pulls_per_worker: int = Field(default=3, ge=1, le=1000)
+    """concurrency: pulls that each worker makes in a trial, rounded up so that every image is pulled equally often."""
+    trial_s: float = Field(default=10.0, gt=0, le=3600)
+    """rate: for how long pulls arrive in a trial."""
+    in_flight: int = Field(default=64, ge=1, le=MOST_AT_ONCE)
+    """rate: the most pulls under way at once; what arrives beyond it waits in the client, and that counts."""
+    hold: int = Field(default=3, ge=0, le=1000)
+    """Trials at the highest load reached, before the way down: does it get worse if it lasts? 0 leaves it out."""
+    down: list[LoadValue] | None = Field(default=None, max_length=100)
+    """The loads on the way down, descending, of which those under the highest load reached are taken. Default: the steps of
+    the way up in reverse. [] leaves the way down out, and with it recovery."""
+
+    @model_validator(mode="after")
+    def _loads_go_one_way(self) -> Self:
+        if any(first >= second for first, second in pairwise(self.steps)):
+            raise ValueError("`steps` must ascend, such as [1, 2, 4, 8]")
+        if any(first <= second for first, second in pairwise(self.down or [])):
+            raise ValueError("`down` must descend, such as [8, 4, 1]")
+        if self.ramp == "concurrency":
+            for load in (*self.steps, *(self.down or [])):
+                if load != int(load) or load > MOST_AT_ONCE:
+                    raise ValueError(f"{load:g} is no number of pulls at once: whole, and at most {MOST_AT_ONCE}")
+        return self
+
+
+class StressOverrides(Strict):
+    """What the Prefect form may change of a stress test; what is left empty stays as the spec says."""
+
+    engine: str | None = Field(default=None, title="Engine")
+    """One of the spec's engines, or wire, docker, podman, skopeo, containerd"""
+    registry: str | None = Field(default=None, title="Registry")
+    """One of the spec's registries"""
+    proxy: str | None = Field(default=None, title="Proxy")
+    """One of the spec's proxies, or direct"""
+    platform: str | None = Field(default=None, title="Platform")
+    """Such as linux/amd64"""
+    ramp: RampKind | None = Field(default=None, title="Ramp")
+    """What is raised: pulls at once, or pulls a second"""
+    steps: list[float] = Field(default=[], title="Steps")
+    """The loads on the way up, such as 1, 2, 4, 8, 16"""
+    hold: int | None = Field(default=None, ge=0, le=1000, title="Hold")
+    """Trials at the highest load reached"""
+
+    def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The spec's mapping with what is given here in place of its own; a section that is none stays, to be refused."""
+        matrix, stress = data.get("matrix") or {}, data.get("stress") or {}
+        if not isinstance(matrix, Mapping) or not isinstance(stress, Mapping):
+            return dict(data)
+        factors = {"engine": "engines", "registry": "registries", "proxy": "proxies", "platform": "platforms"}
+        given = {key: value for key, value in self.model_dump().items() if value not in ([], None)}
+        chosen = {plural: [given.pop(single)] for single, plural in factors.items() if single in given}
+        return {**data, "matrix": {**matrix, **chosen}, "stress": {**stress, **given}}
 
 
 class RegistryEntry(Strict):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
-from pullbench.model.sizes import parse_bytes
+from pullbench.model.text import parse_bytes
 
 _HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pullbench.errors import UsageError
-from pullbench.model.cell import pulls_once, trial_images
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Cell, Plan, PlannedOut, Trial, plan_cells, plan_of
+from pullbench.model.plan import Cell, Plan, PlannedOut, Trial, plan_cells, plan_of, pulls_once, trial_images
 from pullbench.model.ramp import Stage, most_stages
 from pullbench.model.spec import Load, Spec, Stress
 

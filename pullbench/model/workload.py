@@ -1,4 +1,7 @@
-"""Synthetic workloads as data: which images, of how many layers, of what sizes, which of them shared. Pure and seeded."""
+"""Synthetic workloads as data: which images, of how many layers, of what sizes, which of them shared. Pure and seeded.
+
+They follow a preset, or the shape of real images (`workload_like`).
+"""
 
 import bisect
 import hashlib
@@ -10,7 +13,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pullbench.errors import UsageError
-from pullbench.model.sizes import format_bytes
+from pullbench.model.facts import PlatformImage
+from pullbench.model.text import format_bytes
 
 Preset = Literal["zb", "spegel", "realistic"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
@@ -95,6 +99,15 @@ class Workload:
         return f"sha256:{hashlib.sha256(json.dumps(document).encode()).hexdigest()}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceImage:
+    """An image of the spec, as one platform of one registry has it."""
+
+    image: str
+    is_index: bool
+    found: PlatformImage
+
+
 def make_workload(
     preset: Preset,
     *,
@@ -124,6 +137,29 @@ def make_workload(
     else:
         images = _fixed_images(preset, seed, count, one_platform, layers, share or 0.0)
     return Workload(preset=preset, seed=seed, platforms=tuple(platforms), images=images)
+
+
+def workload_like(pulls: Sequence[SourceImage], *, platform: str, seed: int) -> Workload:
+    """One synthetic image a pull, in order, each of as many layers as its source and of sizes equal but for a kilobyte.
+
+    Another seed shares no digest with it. Layers that sources share are shared by their images, and each stands once in a
+    manifest. A source that is pulled again has another image for that, which shares nothing with the first: a cache would
+    have it. A layer below MIN_LAYER_BYTES becomes as large as that.
+    """
+    rounds: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    shapes = []
+    for number, source in enumerate(pulls):
+        turn = rounds[source.image] = rounds.get(source.image, -1) + 1
+        layers = [
+            LayerShape(
+                key=(turn, numbers.setdefault(layer.digest, len(numbers))),
+                size_bytes=max(MIN_LAYER_BYTES, layer.size_bytes),
+            )
+            for layer in source.found.manifest.layers
+        ]
+        shapes.append(ImageShape(name=str(number), layers=tuple(layers), is_index=source.is_index))
+    return Workload(preset="cold", seed=seed, platforms=(platform,), images=tuple(shapes))
 
 
 def realistic_images(

@@ -6,7 +6,6 @@ nothing of a spec but names and labels is in it. monitoring/elk/ has the index t
 """
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,17 +16,16 @@ from typing import Any
 from ecs_logging import StdlibFormatter
 
 from pullbench import __version__
-from pullbench.errors import ErrorCode, UsageError
+from pullbench.errors import UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial
-from pullbench.model.record import Pull, Run, TrialResult
+from pullbench.model.record import Pull, RunRecord, TrialResult
 
 VARIABLE = "PULLBENCH_LOG_JSON"
 """The environment variable that names the file, for runs that no shell starts."""
 _NANOSECONDS = 1_000_000_000
 _UNUSED = ("log.origin", "log.original", "process", "error.stack_trace")
 """Fields of the formatter that say where in our source a line was written."""
-_CODE = re.compile(r"\[(\w+)\]")
 _LEVELS = {Status.FAIL: logging.ERROR, Status.ERROR: logging.ERROR, Status.WARN: logging.WARNING}
 _OUTCOMES = {Status.PASS: "success", Status.WARN: "success", Status.FAIL: "failure"}
 _Fields = Mapping[str, Any]
@@ -49,13 +47,13 @@ class EcsLog:
         handler.setFormatter(StdlibFormatter(exclude_fields=_UNUSED, extra=about, ensure_ascii=False))
         self._handler = handler
 
-    def run_started(self, run: Run, *, cells: int, trials: int) -> None:
+    def run_started(self, run: RunRecord, *, cells: int, trials: int) -> None:
         """Before preflight, of a new run and of one that goes on."""
         message = f"run {run.run_id} of {run.name}: {cells} cells, {trials} trials left"
         counts = {"pullbench.cells": cells, "pullbench.trials": trials}
         self._write(logging.INFO, message, "run", "run-started", _of_run(run), {"event.outcome": "unknown"}, counts)
 
-    def findings(self, findings: Iterable[Finding], *, benchmark: str, run: Run | None = None) -> None:
+    def findings(self, findings: Iterable[Finding], *, benchmark: str, run: RunRecord | None = None) -> None:
         """What preflight found; `run` is None where only preflight was asked for."""
         about = {"pullbench.benchmark": benchmark} if run is None else _of_run(run)
         for finding in findings:
@@ -63,7 +61,7 @@ class EcsLog:
             message = f"{finding.check} of {finding.target}: {finding.status.value}: {finding.observed}"
             self._write(level, message, "check", "check-finding", about, _of_finding(finding))
 
-    def trial(self, run: Run, trial: Trial, result: TrialResult) -> None:
+    def trial(self, run: RunRecord, trial: Trial, result: TrialResult) -> None:
         """After a trial was stored: a line for each pull that failed, and one for the trial."""
         about = {**_of_run(run), **_of_trial(trial)}
         for pull in result.pulls:
@@ -83,7 +81,7 @@ class EcsLog:
         }
         self._write(logging.INFO, message, "trial", "trial-measured", about, measured)
 
-    def run_ended(self, run: Run, *, message: str, verdict: str, exit_code: int, report: Path | None) -> None:
+    def run_ended(self, run: RunRecord, *, message: str, verdict: str, exit_code: int, report: Path | None) -> None:
         """Of a run that came to its report."""
         ended = {
             "event.outcome": "success" if exit_code == 0 else "failure",
@@ -96,7 +94,7 @@ class EcsLog:
         level = logging.INFO if exit_code == 0 else logging.WARNING
         self._write(level, f"run {run.run_id} of {run.name}: {message}", "run", "run-ended", _of_run(run), ended)
 
-    def run_stopped(self, run: Run | None, *, why: str, error_type: str, exit_code: int) -> None:
+    def run_stopped(self, run: RunRecord | None, *, why: str, error_type: str, exit_code: int) -> None:
         """Of one that did not; `run` is None where it stopped before anything was stored."""
         about = {} if run is None else _of_run(run)
         what = "a run that had not begun" if run is None else f"run {run.run_id} of {run.name}"
@@ -152,7 +150,7 @@ class _Handler(WatchedFileHandler):
             tell(f"{self._path}: log lines are lost: {error}; the measurement goes on")
 
 
-def _of_run(run: Run) -> dict[str, Any]:
+def _of_run(run: RunRecord) -> dict[str, Any]:
     labels = {f"labels.{key.replace('.', '_')}": value for key, value in run.labels.items()}
     about = {"run_id": run.run_id, "benchmark": run.name, "vantage": run.vantage, "kind": run.kind}
     return labels | {f"pullbench.{name}": value for name, value in about.items()}
@@ -181,11 +179,10 @@ def _of_pull(pull: Pull) -> dict[str, Any]:
 
 def _of_finding(finding: Finding) -> dict[str, Any]:
     failed = finding.status in (Status.FAIL, Status.ERROR)
-    code = _CODE.match(finding.observed)
     return {
         "event.outcome": _OUTCOMES.get(finding.status, "unknown"),
         "event.duration": round(finding.duration_s * _NANOSECONDS),
-        "error.code": code[1] if code is not None and code[1] in set(ErrorCode) else None,
+        "error.code": None if finding.code is None else finding.code.value,
         "error.message": finding.observed if failed else None,
         "pullbench.check": finding.check,
         "pullbench.target": finding.target,

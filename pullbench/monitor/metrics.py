@@ -4,19 +4,87 @@ A run is a batch job, so nothing here counts up: a new run replaces the one befo
 checks and error codes, never images or digests, and the number of series has a limit.
 """
 
+import json
 import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from pullbench import __version__
 from pullbench.errors import MissingExtraError
-from pullbench.model.finding import Status
+from pullbench.model.finding import Finding, Status
+from pullbench.model.record import RunRecord
 from pullbench.monitor import catalog
-from pullbench.monitor.certificates import expiries
-from pullbench.monitor.snapshot import Group, Objective, Snapshot
+
+
+class Group(NamedTuple):
+    """What tells the series of a run apart: names of the spec, so their number is bounded by it."""
+
+    engine: str
+    registry: str
+    region: str
+    proxy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One objective over the whole run; `target` and `verdict` are None where the spec does not ask for it.
+
+    `measured` and `low`, the lower bound, are None where too little was measured to tell.
+    """
+
+    name: str
+    target: float | None
+    measured: float | None
+    low: float | None
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The newest run that ended, of a benchmark at a vantage.
+
+    `cells` are rows of `report.tables.cells`, `errors` pulls by error code, `latencies_s` those of the successful pulls.
+    """
+
+    run: RunRecord
+    completed_at: datetime | None
+    """When the newest complete run ended, which may be an older one; None where none ever was."""
+    verdict: str
+    """The status of the report's headline, such as `met`."""
+    trials_finished: int
+    cells: Sequence[Mapping[str, Any]]
+    latencies_s: Mapping[Group, Sequence[float]]
+    objectives: Sequence[Objective]
+    errors: Mapping[str, int] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+
+_CHECK = "tls"
+
+
+def expiries(findings: Iterable[Finding]) -> dict[str, datetime]:
+    """By the check's target (`eu`, `eu via cache`), the end of the certificate that ends first: the one the check judges.
+
+    A target without a handshake, or whose evidence is not whole, is left out.
+    """
+    found = {finding.target: _ends_first(finding.evidence) for finding in findings if finding.check == _CHECK}
+    return {target: ends_at for target, ends_at in found.items() if ends_at is not None}
+
+
+def _ends_first(evidence: str | None) -> datetime | None:
+    try:
+        handshake: Any = json.loads(evidence or "null")["handshake"]
+        certificates = handshake["path"] or handshake["chain"]
+        ends = [datetime.fromisoformat(certificate["ends_at"]) for certificate in certificates]
+    except (ValueError, KeyError, TypeError):
+        return None
+    # A certificate that could not be read stands with the last of all days.
+    return min((end for end in ends if end.year < datetime.max.year), default=None)
+
 
 try:
     from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily

@@ -1,14 +1,17 @@
 """What a check is: its targets, what it looks at (IO), and what it says of what it saw (pure)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pullbench.errors import ErrorCode, PullbenchError, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight.world import World
+from pullbench.model.spec import EngineEntry
+from pullbench.preflight.context import CheckContext
+from pullbench.preflight.remedy import parameters_of
 
 Evidence = TypeVar("Evidence")
 
@@ -51,16 +54,63 @@ class Local:
 TargetT = TypeVar("TargetT", Target, Local)
 
 
+NO_DOCKER = Local(name="docker")
+"""Stands for the daemon where the spec uses none."""
+
+
+def every_route(context: CheckContext) -> list[Target]:
+    """Each registry by each proxy of the matrix."""
+    return [Target(route=route) for route in context.routes]
+
+
+def every_image(context: CheckContext) -> list[Target]:
+    """Each image by each route, what an engine pulls before others among them."""
+    return [Target(route=route, image=image) for route in context.routes for image in context.spec.every_image]
+
+
+def every_platform(context: CheckContext) -> list[Target]:
+    """Each platform of each image by each route."""
+    return [
+        Target(route=route, image=image, platform=platform)
+        for route in context.routes
+        for image in context.spec.every_image
+        for platform in context.platforms
+    ]
+
+
+def engine_target(entry: EngineEntry) -> Local:
+    """The same target for every check of an engine, so that they are shown together and can need each other."""
+    return Local(name=f"engine {entry.name}")
+
+
+def engine_of(context: CheckContext, target: Local) -> EngineEntry:
+    """The engine that a target is about; KeyError where it is about none."""
+    return {engine_target(entry): entry for entry in context.engines}[target]
+
+
+def every_docker(context: CheckContext) -> list[Local]:
+    """Each engine of kind docker; one that stands for all where there is none, so that the check says so."""
+    return [engine_target(entry) for entry in context.engines if entry.kind == "docker"] or [NO_DOCKER]
+
+
+def without_docker(target: Local) -> str | None:
+    """Why a check of the daemon does not apply."""
+    return "the spec uses no engine of kind docker" if target == NO_DOCKER else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class ObservedFault:
     """What went wrong while looking; evidence, so that `judge` can say what it means."""
 
     code: ErrorCode
     text: str
     status: int | None = None
+    """Of HTTP, where there was an answer."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What it is about beyond the target, such as the address that was tried."""
 
     @classmethod
-    def of(cls, error: PullbenchError) -> "Fault":
+    def of(cls, error: PullbenchError) -> "ObservedFault":
         """A registry's failure by its code; a source of credentials that fails leaves us without a name."""
         if isinstance(error, RegistryError):
             return cls(code=error.code, text=f"{error.where}: {error.detail}", status=error.status)
@@ -101,8 +151,8 @@ class Check(Generic[TargetT, Evidence]):
     there already: `error` where it broke or took too long, `skip` where a check that it needs has failed."""
     advice: str
     """For docs/checks.md: what the remedies say to do, with the command."""
-    targets: Callable[[World], Sequence[TargetT]]
-    probe: Callable[[World, TargetT], Evidence]
+    targets: Callable[[CheckContext], Sequence[TargetT]]
+    probe: Callable[[CheckContext, TargetT], Evidence]
     """Looks, in its own thread. What a registry does wrong is evidence; what it raises makes the check `error`."""
     judge: Callable[[Evidence, TargetT], list[Finding]]
     """Pure: the same evidence gives the same findings. The runner fills `duration_s`."""
@@ -118,19 +168,63 @@ def passed(check: str, target: Target | Local, observed: str, expected: str) -> 
     return Finding(check=check, target=target.name, status=Status.PASS, observed=observed, expected=expected)
 
 
-def warned(check: str, target: Target | Local, observed: str, expected: str, remedy: str) -> Finding:
-    return Finding(
-        check=check, target=target.name, status=Status.WARN, observed=observed, expected=expected, remedy=remedy
-    )
+def warned(
+    check: str,
+    target: Target | Local,
+    observed: ObservedFault | str,
+    expected: str,
+    remedy: str,
+    *,
+    cause: ObservedFault | None = None,
+) -> Finding:
+    """A warning. `cause` is the fault behind it where `observed` is a text of its own."""
+    return _finding(check, target, Status.WARN, observed, remedy, expected=expected, cause=cause)
 
 
-def failed(check: str, target: Target | Local, fault: Fault | str, expected: str, remedy: str) -> Finding:
+def failed(check: str, target: Target | Local, observed: ObservedFault | str, expected: str, remedy: str) -> Finding:
     """A failure; the text of a fault starts with its error code in brackets, such as `[connect_refused]`."""
-    return Finding(
-        check=check, target=target.name, status=Status.FAIL, observed=str(fault), expected=expected, remedy=remedy
-    )
+    return _finding(check, target, Status.FAIL, observed, remedy, expected=expected)
+
+
+def errored(check: str, target: Target | Local, observed: ObservedFault | str, remedy: str) -> Finding:
+    """The check could not be run."""
+    return _finding(check, target, Status.ERROR, observed, remedy)
 
 
 def skipped(check: str, target: Target | Local, reason: str) -> Finding:
     """What a probe found out is not to be judged here: a registry that does not offer it, or a plan without need."""
     return Finding(check=check, target=target.name, status=Status.SKIP, observed=reason)
+
+
+def _finding(
+    check: str,
+    target: Target | Local,
+    status: Status,
+    observed: ObservedFault | str,
+    remedy: str,
+    *,
+    expected: str = "",
+    cause: ObservedFault | None = None,
+) -> Finding:
+    fault = observed if isinstance(observed, ObservedFault) else cause
+    return Finding(
+        check=check,
+        target=target.name,
+        status=status,
+        observed=str(observed),
+        expected=expected,
+        remedy=remedy,
+        code=None if fault is None else fault.code,
+        parameters={} if fault is None else _parameters(target, fault),
+    )
+
+
+def _parameters(target: Target | Local, fault: ObservedFault) -> dict[str, str]:
+    """The target's, then the fault's own, which know better."""
+    known = dict[str, str]()
+    if isinstance(target, Target):
+        reference = None if target.image is None else Reference.parse(target.image)
+        known = parameters_of(fault.code, target.route, reference=reference, platform=target.platform)
+    if fault.status is not None:
+        known["status"] = str(fault.status)
+    return known | dict(fault.parameters)

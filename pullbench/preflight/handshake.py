@@ -12,8 +12,9 @@ from typing import Any
 
 from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
-from pullbench.preflight import endpoint
-from pullbench.preflight.check import Fault
+from pullbench.model.text import clean
+from pullbench.preflight.addresses import connected_endpoint, registry_endpoint
+from pullbench.preflight.check import ObservedFault
 from pullbench.registry import faults
 from pullbench.registry.auth import Credentials, basic_header
 from pullbench.registry.trust import tls_context
@@ -50,7 +51,7 @@ class Handshake:
     """As the server presents it, its own first."""
     path: tuple[Certificate, ...] = ()
     """As it was verified, from the server's own up to the trusted root; empty where it was refused."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
 def skips(route: Route) -> str | None:
@@ -83,7 +84,7 @@ def shake_hands(route: Route, forward_login: Credentials | None = None) -> Hands
     return Handshake(protocol=seen.protocol, alpn=seen.alpn, chain=seen.chain, fault=fault)
 
 
-def distrust(route: Route, authorities: Sequence[Path]) -> Fault | None:
+def distrust(route: Route, authorities: Sequence[Path]) -> ObservedFault | None:
     """Why a client does not trust the certificate that has this machine's roots and these PEM files; None where it does.
 
     A handshake that fails for another reason says nothing of trust, and a file that is no certificate adds none.
@@ -100,13 +101,13 @@ def distrust(route: Route, authorities: Sequence[Path]) -> Fault | None:
 
 
 class _HandshakeError(Exception):
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ObservedFault) -> None:
         super().__init__(fault.text)
         self.fault = fault
 
 
 def _once(route: Route, context: ssl.SSLContext, forward_login: Credentials | None) -> Handshake:
-    server, in_tls = endpoint.of_registry(route), False
+    server, in_tls = registry_endpoint(route), False
     where = f"TLS to {server}"
     context.set_alpn_protocols(list(OFFERED))
     try:
@@ -123,15 +124,15 @@ def _once(route: Route, context: ssl.SSLContext, forward_login: Credentials | No
     except OSError as error:
         # http.client says so, as a bare OSError, where the proxy refuses to CONNECT.
         if str(error).startswith("Tunnel connection failed"):
-            raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=f"{where}: {faults.clean(error)}")) from error
-        raise _HandshakeError(Fault.of(faults.of_exception(where, error, in_tls=in_tls))) from error
+            raise _HandshakeError(ObservedFault(code=ErrorCode.PROXY, text=f"{where}: {clean(error)}")) from error
+        raise _HandshakeError(ObservedFault.of(faults.of_exception(where, error, in_tls=in_tls))) from error
     except http.client.HTTPException as error:
         text = f"{where}: the proxy's answer to CONNECT is no HTTP ({type(error).__name__})"
-        raise _HandshakeError(Fault(code=ErrorCode.PROXY, text=text)) from error
+        raise _HandshakeError(ObservedFault(code=ErrorCode.PROXY, text=text)) from error
 
 
 def _connect(route: Route, forward_login: Credentials | None) -> socket.socket:
-    server, connected = endpoint.of_registry(route), endpoint.of_connection(route)
+    server, connected = registry_endpoint(route), connected_endpoint(route)
     if route.forward_url is None:
         return socket.create_connection((connected.host, connected.port), timeout=TIMEOUT_S)
     tunnel = http.client.HTTPConnection(connected.host, connected.port, timeout=TIMEOUT_S)
@@ -185,7 +186,7 @@ def _names(certificate: Any) -> tuple[str, ...]:
     except (x509.ExtensionNotFound, x509.DuplicateExtension):
         return ()
     names = [*found.get_values_for_type(x509.DNSName), *found.get_values_for_type(x509.IPAddress)]
-    return tuple(faults.clean(name, 260) for name in names[:100])
+    return tuple(clean(name, 260) for name in names[:100])
 
 
 def _name(name: Any) -> str:
@@ -193,7 +194,7 @@ def _name(name: Any) -> str:
     from cryptography.x509.oid import NameOID
 
     def of(oid: Any) -> str:
-        return next((faults.clean(entry.value, 80) for entry in name.get_attributes_for_oid(oid)), "")
+        return next((clean(entry.value, 80) for entry in name.get_attributes_for_oid(oid)), "")
 
     common, organization = of(NameOID.COMMON_NAME), of(NameOID.ORGANIZATION_NAME)
     if common and organization and organization not in common:

@@ -6,46 +6,46 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from pullbench.model.finding import Finding, Place, Status, by_place
+from pullbench.model.finding import Finding, FindingGroup, Status, group_findings
 
 # What XML 1.0 cannot hold (section 2.2), and what only steers a display; a registry may send either.
 _NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_CODE = re.compile(r"\[([a-z_]+)\]")
 _ELEMENTS = {Status.FAIL: "failure", Status.ERROR: "error", Status.SKIP: "skipped"}
 
 
 def junit_xml(findings: Sequence[Finding], *, name: str, checked_at: datetime) -> bytes:
-    """One case a finding, one suite a place; `name` stands over all, such as the spec's name.
+    """One case a finding, one suite a group of them; `name` stands over all, such as the spec's name.
 
     fail is a failure, error an error, skip is skipped. A warning has no word in JUnit: its case passes, its text is in
     `system-out`, and the suite's property `warnings` counts them. Case names are unique over the file, because GitLab
     keeps the first of a name alone; it shows an element's text and not its `message`, Jenkins both.
     """
-    places = by_place(findings)
+    groups = group_findings(findings)
     head = {"name": _text(name), "time": _seconds(findings), **_counts(findings, skipped=False)}
     root = ET.Element("testsuites", head)
     names: Counter[str] = Counter()
-    for place in places:
-        head = {"name": _text(place.name), "timestamp": checked_at.strftime("%Y-%m-%dT%H:%M:%S")}
-        head |= {"time": _seconds(place.findings), **_counts(place.findings)}
+    for group in groups:
+        head = {"name": _text(group.name), "timestamp": checked_at.strftime("%Y-%m-%dT%H:%M:%S")}
+        head |= {"time": _seconds(group.findings), **_counts(group.findings)}
         suite = ET.SubElement(root, "testsuite", head)
-        warnings = sum(finding.status is Status.WARN for finding in place.findings)
+        warnings = sum(finding.status is Status.WARN for finding in group.findings)
         ET.SubElement(ET.SubElement(suite, "properties"), "property", name="warnings", value=str(warnings))
-        for finding in place.findings:
+        for finding in group.findings:
             title = f"{finding.check} {finding.target}"
             names[title] += 1
-            _add_case(suite, finding, place, title if names[title] == 1 else f"{title} ({names[title]})")
+            _add_case(suite, finding, group, title if names[title] == 1 else f"{title} ({names[title]})")
     ET.indent(root)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + bytes(ET.tostring(root, encoding="utf-8")) + b"\n"
 
 
-def _add_case(suite: ET.Element, finding: Finding, place: Place, title: str) -> None:
+def _add_case(suite: ET.Element, finding: Finding, group: FindingGroup, title: str) -> None:
     # Jenkins takes what stands before the last dot of a class for its package.
-    group = "preflight." + place.name.replace(".", "_")
-    case = ET.SubElement(suite, "testcase", name=_text(title), classname=_text(group), time=f"{finding.duration_s:.3f}")
+    package = "preflight." + group.name.replace(".", "_")
+    case = ET.SubElement(
+        suite, "testcase", name=_text(title), classname=_text(package), time=f"{finding.duration_s:.3f}"
+    )
     if finding.status in _ELEMENTS:
-        code = _CODE.match(finding.observed)
-        kind = code[1] if code else finding.check
+        kind = finding.code or finding.check
         told = ET.SubElement(case, _ELEMENTS[finding.status], message=_text(finding.observed), type=_text(kind))
         if finding.status is not Status.SKIP:
             told.text = _told(finding)

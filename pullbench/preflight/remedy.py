@@ -7,7 +7,7 @@ from pullbench.errors import REMEDIES, ErrorCode
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight import docker_names, endpoint
+from pullbench.preflight.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 
 # Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
 _AT_ONCE = "`max-concurrent-downloads` in /etc/docker/daemon.json says how many layers Docker asks for at once"
@@ -42,19 +42,18 @@ def remedy(
         text = f"{text}; {_COMMANDS[code]}"
     elif "HOST" not in text and "ADDRESS" not in text:
         text = f"{text}; {_GENERAL}"
-    connected = endpoint.of_registry(route) if _speaks_of_registry(code) else endpoint.of_connection(route)
+    connected = _endpoint(code, route)
+    known = parameters_of(code, route, reference=reference, platform=platform)
     words = {
-        "HOST:443": str(connected),
+        "HOST:443": known["endpoint"],
         "getent hosts HOST": f"getent hosts {connected.host}",
-        "HOST": docker_names.host(route),
-        "ADDRESS": address or connected.host,
-        "NAME:PORT": str(connected),
+        "HOST": known["host"],
+        "ADDRESS": address or known["address"],
+        "NAME:PORT": known["endpoint"],
         "NAME PORT": f"{connected.host} {connected.port}",
-        "REPOSITORY": route.repository(reference) if reference else "REPOSITORY",
-        "IMAGE": docker_names.name(route, reference).removeprefix(f"{docker_names.host(route)}/")
-        if reference
-        else "IMAGE",
-        "PLATFORM": platform or "PLATFORM",
+        "REPOSITORY": known.get("repository", "REPOSITORY"),
+        "IMAGE": known.get("image", "IMAGE"),
+        "PLATFORM": known.get("platform", "PLATFORM"),
         "CURL": curl(route),
         "openssl s_client": openssl(route),
         "skopeo list-tags": skopeo("list-tags", route),
@@ -67,13 +66,36 @@ def remedy(
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
 
 
+def parameters_of(
+    code: ErrorCode, route: Route, *, reference: Reference | None = None, platform: str | None = None
+) -> dict[str, str]:
+    """What a code's remedy speaks of at a route, by name; what is not known is left out.
+
+    `host` is what `docker login` takes, `endpoint` the name and port that the code speaks of (the forward proxy's where a
+    connection failed), `address` its name, `image` what follows the host in the image's name there.
+    """
+    connected = _endpoint(code, route)
+    known = {
+        "registry": route.registry,
+        "proxy": route.proxy,
+        "url": route.url,
+        "host": login_host(route),
+        "endpoint": str(connected),
+        "address": connected.host,
+    }
+    if reference is not None:
+        known["repository"] = route.repository(reference)
+        known["image"] = image_name(route, reference).removeprefix(f"{login_host(route)}/")
+    return known if platform is None else {**known, "platform": platform}
+
+
 def of_handshake(text: str, route: Route) -> str | None:
     """What to do about a refusal by the server that is no matter of its certificate; None for any other text."""
     certificate = (
         f"the registry asks for a client certificate (mutual TLS), which pullbench does not send: let this client in without "
         f"one, or measure through a proxy that has one (Docker reads /etc/docker/certs.d/{route.host}/client.cert)"
     )
-    version = f"let the server speak TLS 1.2 or 1.3: `{openssl(route)} -connect {endpoint.of_registry(route)} -tls1_2`"
+    version = f"let the server speak TLS 1.2 or 1.3: `{openssl(route)} -connect {registry_endpoint(route)} -tls1_2`"
     if re.search(r"certificate required|bad certificate", text, re.IGNORECASE):
         return certificate
     if re.search(r"handshake failure", text, re.IGNORECASE):
@@ -112,7 +134,7 @@ def _login(route: Route) -> str:
 
 def openssl(route: Route) -> str:
     """`openssl s_client`, with the options that take it along the route."""
-    proxy = f" -proxy {endpoint.of_connection(route)}" if route.forward_url else ""
+    proxy = f" -proxy {connected_endpoint(route)}" if route.forward_url else ""
     return f"openssl s_client{proxy}" + (f" -CAfile {shlex.quote(route.ca_file)}" if route.ca_file else "")
 
 
@@ -127,11 +149,13 @@ def _credentials_remedy(route: Route) -> str:
     return REMEDIES[ErrorCode.UNAUTHORIZED]
 
 
-def _speaks_of_registry(code: ErrorCode) -> bool:
-    return code not in (
+def _endpoint(code: ErrorCode, route: Route) -> Endpoint:
+    """Whom the code speaks of: the registry, or what is connected to."""
+    of_connection = (
         ErrorCode.DNS,
         ErrorCode.UNREACHABLE,
         ErrorCode.CONNECT_REFUSED,
         ErrorCode.CONNECT_TIMEOUT,
         ErrorCode.PROXY,
     )
+    return connected_endpoint(route) if code in of_connection else registry_endpoint(route)

@@ -1,10 +1,13 @@
-"""Runs checks: side by side where they do not need each other, each within its time, none in another's way."""
+"""Runs checks: side by side where they do not need each other, each within its time; cleans and stores what they saw."""
 
+import dataclasses
 import difflib
+import json
 import platform
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
@@ -15,16 +18,20 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec
-from pullbench.preflight.check import Check, Fault, Local, Room, Target, always
+from pullbench.model.text import clean
+from pullbench.preflight.check import Check, Local, ObservedFault, Room, Target, always, errored, skipped
 from pullbench.preflight.checks import CHECKS
-from pullbench.preflight.evidence import as_json, without_secrets
+from pullbench.preflight.context import CheckContext
+from pullbench.preflight.parallel import in_parallel, with_timeout
 from pullbench.preflight.remedy import remedy
-from pullbench.preflight.together import together, within
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
+from pullbench.registry.auth import Credentials
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.redaction import redacted
 
-AT_ONCE = 8
+CONCURRENCY = 8
+MOST_CHARACTERS = 20_000
+"""Of the evidence of one finding."""
+_MOST_ITEMS = 200
 _BEFORE, _ROUTES, _AFTER = range(3)
 _ROOMS_AFTER = frozenset({Room.CONTENT, Room.ROUTE, Room.BUILD})
 """Rooms whose local targets stand after the routes that they speak of."""
@@ -52,8 +59,8 @@ def preflight(
     known = facts or Facts(host_platform=str(Platform.of_machine(platform.machine())), offline=True)
     if ways is None and plan is not None:
         ways = {(cell.registry, cell.proxy) for cell in plan.cells}
-    with World(spec, known, keychain, ways=ways, plan=plan, engines=engines) as world:
-        return run_checks(chosen, world)
+    with CheckContext(spec, known, keychain, ways=ways, plan=plan, engines=engines) as context:
+        return run_checks(chosen, context)
 
 
 def select(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: frozenset[str]) -> list[Check[Any, Any]]:
@@ -91,24 +98,24 @@ class _Done:
     """The failure that leaves those who need this one nothing to learn: its own, or one before it."""
 
 
-def run_checks(checks: Sequence[Check[Any, Any]], world: World) -> list[Finding]:
+def run_checks(checks: Sequence[Check[Any, Any]], context: CheckContext) -> list[Finding]:
     """Run each check of a target once those that it needs there are done, whatever other targets wait for.
 
     Findings by target, in the spec's order, then by check. This machine's own stand first; last what belongs to no
     single route, such as an image in all registries, or a Dockerfile.
     """
-    jobs = [job for check in _in_order(checks) for job in _jobs_of(check, world)]
+    jobs = [job for check in _in_order(checks) for job in _jobs_of(check, context)]
     waits = [_waits_for(place, jobs) for place in range(len(jobs))]
     done: dict[int, _Done] = {}
 
     def call(place: int) -> None:
         before = [done[earlier] for earlier in waits[place] if earlier in done]
-        done[place] = _run(jobs[place], world, before)
+        done[place] = _run(jobs[place], context, before)
 
-    together([partial(call, place) for place in range(len(jobs))], at_once=AT_ONCE, name="preflight", after=waits)
-    positions = _Positions(checks, jobs, world)
+    in_parallel([partial(call, place) for place in range(len(jobs))], limit=CONCURRENCY, name="preflight", after=waits)
+    positions = _Positions(checks, jobs, context)
     ended = sorted(done.values(), key=lambda each: positions.of(each.job))
-    known = world.keychain.known()
+    known = context.keychain.known()
     return [without_secrets(finding, known) for each in ended for finding in each.findings]
 
 
@@ -122,16 +129,16 @@ def _in_order(checks: Sequence[Check[Any, Any]]) -> list[Check[Any, Any]]:
         raise ValueError(f"checks need each other in a circle: {', '.join(sorted(set(error.args[1])))}") from error
 
 
-def _jobs_of(check: Check[Any, Any], world: World) -> list[_Job]:
+def _jobs_of(check: Check[Any, Any], context: CheckContext) -> list[_Job]:
     """One a target; a check that cannot name its targets is told as one that broke."""
     try:
-        return [_Job(check=check, target=target) for target in check.targets(world)]
+        return [_Job(check=check, target=target) for target in check.targets(context)]
     except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
         broken = replace(check, probe=partial(_raise, error), skips=always)
         return [_Job(check=broken, target=Local(name="this machine"))]
 
 
-def _raise(error: Exception, _world: World, _target: Target | Local) -> NoReturn:
+def _raise(error: Exception, _context: CheckContext, _target: Target | Local) -> NoReturn:
     raise error
 
 
@@ -148,10 +155,10 @@ def _waits_for(place: int, jobs: Sequence[_Job]) -> list[int]:
 class _Positions:
     """Where a job's findings stand among all."""
 
-    def __init__(self, checks: Sequence[Check[Any, Any]], jobs: Sequence[_Job], world: World) -> None:
+    def __init__(self, checks: Sequence[Check[Any, Any]], jobs: Sequence[_Job], context: CheckContext) -> None:
         self._checks = {check.id: rank for rank, check in enumerate(checks)}
-        self._routes = {route.name: rank for rank, route in enumerate(world.routes)}
-        self._images = {image: rank for rank, image in enumerate(world.spec.every_image)}
+        self._routes = {route.name: rank for rank, route in enumerate(context.routes)}
+        self._images = {image: rank for rank, image in enumerate(context.spec.every_image)}
         by_check = sorted(jobs, key=lambda job: self._checks[job.check.id])
         self._seen = {target: rank for rank, target in enumerate(dict.fromkeys(job.target.name for job in by_check))}
 
@@ -164,14 +171,14 @@ class _Positions:
         return _ROUTES, route, image, rank, seen
 
 
-def _run(job: _Job, world: World, before: Sequence[_Done]) -> _Done:
+def _run(job: _Job, context: CheckContext, before: Sequence[_Done]) -> _Done:
     check, target = job.check, job.target
     for each in before:
         if each.broken_by:
-            skipped = _skipped(check, target, f"not run: {each.broken_by}")
-            return _Done(job=job, findings=(skipped,), broken_by=each.broken_by)
+            finding = skipped(check.id, target, f"not run: {each.broken_by}")
+            return _Done(job=job, findings=(finding,), broken_by=each.broken_by)
     started = time.monotonic()
-    findings = _within(check, target, world)
+    findings = _judged_in_time(check, target, context)
     took_s = time.monotonic() - started
     failed = any(finding.status is Status.FAIL for finding in findings)
     return _Done(
@@ -187,35 +194,69 @@ def _timed(finding: Finding, took_s: float) -> Finding:
     return replace(finding, duration_s=took_s) if looked else finding
 
 
-def _skipped(check: Check[Any, Any], target: Target | Local, reason: str) -> Finding:
-    return Finding(check=check.id, target=target.name, status=Status.SKIP, observed=reason)
-
-
-def _within(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
+def _judged_in_time(check: Check[Any, Any], target: Target | Local, context: CheckContext) -> list[Finding]:
     """The check within its time: another does not wait for it."""
     try:
-        return within(partial(_judged, check, target, world), check.timeout_s, name=f"check-{check.id}")
+        return with_timeout(partial(_judged, check, target, context), check.timeout_s, name=f"check-{check.id}")
     except TimeoutError as error:
         cure = f"try again with `--only {check.id}`, or go on with `--skip {check.id}`"
-        return [_could_not_run(check, target, str(error), cure)]
+        return [errored(check.id, target, str(error), cure)]
 
 
-def _judged(check: Check[Any, Any], target: Target | Local, world: World) -> list[Finding]:
+def _judged(check: Check[Any, Any], target: Target | Local, context: CheckContext) -> list[Finding]:
     try:
         if (reason_not_to := check.skips(target)) is not None:
-            return [_skipped(check, target, reason_not_to)]
-        evidence = check.probe(world, target)
+            return [skipped(check.id, target, reason_not_to)]
+        evidence = check.probe(context, target)
         kept = as_json(evidence)
         return [replace(finding, evidence=kept) for finding in check.judge(evidence, target)]
     except RegistryError as error:
         cure = remedy(error.code, target.route) if isinstance(target, Target) else error.remedy
-        return [_could_not_run(check, target, str(Fault.of(error)), cure)]
+        return [errored(check.id, target, ObservedFault.of(error), cure)]
     except UsageError as error:
-        return [_could_not_run(check, target, clean(error), "mend what the text names in the spec")]
+        return [errored(check.id, target, clean(error), "mend what the text names in the spec")]
     except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
         observed = f"the check broke: {type(error).__name__}: {clean(error)}"
-        return [_could_not_run(check, target, observed, f"please report it; go on with `--skip {check.id}`")]
+        return [errored(check.id, target, observed, f"please report it; go on with `--skip {check.id}`")]
 
 
-def _could_not_run(check: Check[Any, Any], target: Target | Local, observed: str, cure: str) -> Finding:
-    return Finding(check=check.id, target=target.name, status=Status.ERROR, observed=observed, remedy=cure)
+def as_json(evidence: object) -> str:
+    """One JSON document of a probe's result, made of the texts of a stranger: cleaned, and cut where it is too long.
+
+    Fields of dataclasses keep their names; what JSON has no word for is told by its text. A document that stays longer
+    than MOST_CHARACTERS becomes `{"cut": <its beginning>}`.
+    """
+    text = json.dumps(_plain(evidence), ensure_ascii=False, sort_keys=True)
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return json.dumps({"cut": text[:MOST_CHARACTERS]}, ensure_ascii=False)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, bool | int | float | None):
+        return value
+    if isinstance(value, str):
+        return clean(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value) if entry.repr}
+    if isinstance(value, Mapping):
+        return {clean(str(key)): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        ordered = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
+        kept = [_plain(entry) for entry in ordered[:_MOST_ITEMS]]
+        return kept if len(ordered) <= _MOST_ITEMS else [*kept, f"and {len(ordered) - _MOST_ITEMS} more"]
+    if isinstance(value, date):
+        return value.isoformat()
+    return clean(str(value))
+
+
+def without_secrets(finding: Finding, known: Collection[Credentials] = ()) -> Finding:
+    """The finding without what a registry may have echoed of our credentials, and without what looks like any."""
+    return dataclasses.replace(
+        finding,
+        observed=redacted(finding.observed, known),
+        expected=redacted(finding.expected, known),
+        remedy=redacted(finding.remedy, known),
+        evidence=None if finding.evidence is None else redacted(finding.evidence, known),
+        parameters={name: redacted(text, known) for name, text in finding.parameters.items()},
+    )

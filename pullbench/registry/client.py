@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 import httpx
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
+from pullbench.model.facts import ImageFacts, PlatformImage
+from pullbench.model.image_config import parse_image_config
 from pullbench.model.manifest import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
@@ -21,13 +23,23 @@ from pullbench.model.manifest import (
     ManifestError,
     parse_manifest,
 )
+from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
-from pullbench.registry.auth import Challenge, parse_challenges, same_origin
-from pullbench.registry.exchange import Answer, Content, Exchange, Exchanger
-from pullbench.registry.faults import AnswerError, clean
+from pullbench.model.text import clean
+from pullbench.registry.answer import Answer
+from pullbench.registry.auth import (
+    MAX_TOKEN_BYTES,
+    Challenge,
+    Token,
+    TokenRequest,
+    parse_challenges,
+    read_token,
+    same_origin,
+)
+from pullbench.registry.exchange import Content, Exchanger, ExchangeRecord
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.login import Login
+from pullbench.registry.login import Authorizer
 from pullbench.registry.pages import MAX_PAGE_BYTES, Page, list_pages, read_pages
 
 MAX_CONFIG_BYTES = 8 * 1024 * 1024
@@ -90,7 +102,7 @@ class RegistryClient:
         read_timeout_s: float = 30.0,
         exchange_timeout_s: float | None = None,
         transport: httpx.BaseTransport | None = None,
-        on_exchange: Callable[[Exchange], None] | None = None,
+        on_exchange: Callable[[ExchangeRecord], None] | None = None,
         actions: str = "pull",
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -104,7 +116,7 @@ class RegistryClient:
             transport=transport,
             on_exchange=on_exchange,
         )
-        self._login = Login(route, keychain, self._exchanger, monotonic=monotonic, actions=actions)
+        self._authorizer = Authorizer(route, partial(keychain.login, route), monotonic=monotonic, actions=actions)
 
     def ping(self, *, authenticate: bool = True) -> Ping:
         """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is an answer too."""
@@ -113,7 +125,7 @@ class RegistryClient:
         else:
             answer = self._exchanger.send("GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
             if answer.status >= 300 and answer.status != 401:
-                raise answer.fault()
+                raise self._authorizer.fault(answer)
         return Ping(
             url=answer.url,
             status=answer.status,
@@ -157,7 +169,7 @@ class RegistryClient:
         try:
             document = parse_manifest(answer.body, answer.headers.get("content-type", ""))
         except ManifestError as error:
-            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, clean(error), status=answer.status) from None
+            raise answer.error_of(ErrorCode.NOT_A_REGISTRY, clean(error)) from None
         digest = reference.digest or stated or _digest("sha256", answer.body)
         return FetchedManifest(digest=digest, content=answer.body, document=document)
 
@@ -216,6 +228,7 @@ class RegistryClient:
         more is a RegistryError, and so is a body of more than `limit_bytes`.
         """
         url = f"{self.route.url}{path}" if path.startswith("/") else path
+        is_own, authorizer = same_origin(url, self.route.url), self._authorizer
         send = partial(
             self._exchanger.send,
             method,
@@ -223,30 +236,41 @@ class RegistryClient:
             limit_bytes=limit_bytes,
             headers={**({"Accept": accept} if accept else {}), **(headers or {})},
             content=content,
+            asked=Responder.REGISTRY if is_own else Responder.REDIRECT,
         )
-        authorization = self._login.authorization(repository) if same_origin(url, self.route.url) else None
+        renew, authorization = partial(authorizer.renew, repository, self._exchange_token), None
+        if is_own:
+            due, authorization = authorizer.due(repository), authorizer.current(repository)
+            authorization = renew(sent=authorization, challenges=due) if due else authorization
         answer = send(authorization=authorization)
-        # A 401 of another host, such as a storage service behind a redirect, may not ask for our credentials.
-        if answer.status == 401 and same_origin(answer.url, self.route.url):
-            fresh = self._login.answer(answer, repository, authorization)
-            if fresh is not None:
-                answer = send(authorization=fresh)
+        challenges = authorizer.offered(answer)
+        if authorizer.can_answer(repository, challenges, authorization):
+            answer = send(authorization=renew(sent=authorization, challenges=challenges))
         if answer.status >= 300:
-            raise self._fault(answer)
+            raise authorizer.fault(answer)
         return answer
 
-    def _fault(self, answer: Answer) -> RegistryError:
-        """Who is known but lacks the scope is forbidden, though the status says 401 (RFC 6750, section 3.1)."""
-        fault = answer.fault()
-        lacking = any(one.error == "insufficient_scope" for one in parse_challenges(answer.challenges))
-        denied = lacking or any(problem.code == "DENIED" for problem in fault.problems)
-        if answer.status != 401 or not denied or self._login.credentials() is None:
-            return fault
-        return AnswerError(ErrorCode.FORBIDDEN, fault.where, fault.detail, status=401, problems=fault.problems)
+    def _exchange_token(self, request: TokenRequest) -> Token:
+        headers = dict(request.headers)
+        answer = self._exchanger.send(
+            request.method,
+            request.url,
+            limit_bytes=MAX_TOKEN_BYTES,
+            authorization=headers.pop("Authorization", None),
+            headers=headers,
+            content=request.body,
+            asked=Responder.TOKEN_SERVICE,
+        )
+        if answer.status >= 300:
+            raise self._authorizer.fault(answer)
+        try:
+            return read_token(answer.body)
+        except RegistryError as error:
+            raise answer.error_of(error.code, error.detail) from None
 
     def granted(self, repository: str) -> tuple[str, ...] | None:
         """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
-        return self._login.granted(repository)
+        return self._authorizer.granted(repository)
 
     def close(self) -> None:
         self._exchanger.close()
@@ -274,7 +298,7 @@ def _stated_digest(answer: Answer) -> str | None:
     stated = answer.headers.get("docker-content-digest", "").strip()
     if stated and not is_digest(stated):
         detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
     return stated or None
 
 
@@ -282,8 +306,49 @@ def _verify(answer: Answer, expected: str) -> None:
     found = _digest(expected.partition(":")[0], answer.body)
     if found != expected:
         detail = f"{len(answer.body)} bytes hash to {found}, not to {expected}"
-        raise RegistryError(ErrorCode.DIGEST_MISMATCH, answer.where, detail, status=answer.status)
+        raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 
 def _digest(algorithm: str, content: bytes) -> str:
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+def image_facts(client: RegistryClient, registry: str, image: str, platforms: Sequence[str]) -> ImageFacts:
+    """What the client's route holds of an image for each of the platforms; never raises for what is missing there.
+
+    A platform that the image lacks is left out. A failure ends in `error_code` and `error`, beside what was found
+    before it.
+    """
+    facts = ImageFacts(registry=registry, image=image)
+    found: dict[str, PlatformImage] = {}
+    try:
+        reference = Reference.parse(image)
+        top = client.manifest(reference)
+        facts = replace(facts, digest=top.digest, is_index=isinstance(top.document, Index), platforms=found)
+        if isinstance(top.document, Manifest):
+            own = PlatformImage(digest=top.digest, manifest=top.document)
+            stated = stated_platform(client, reference, top.document)
+            found.update({text: own for text in platforms if stated and Platform.parse(text).accepts(stated)})
+        else:
+            for text in platforms:
+                if (entry := top.document.select(Platform.parse(text))) is not None:
+                    found[text] = image_of(client, reference, entry)
+    except RegistryError as error:
+        return replace(facts, error_code=error.code, error=f"{error.where}: {error.detail}")
+    except UsageError as error:  # the source of the credentials failed
+        return replace(facts, error_code=ErrorCode.UNAUTHORIZED, error=str(error))
+    return facts
+
+
+def image_of(client: RegistryClient, reference: Reference, entry: Descriptor) -> PlatformImage:
+    """The manifest that an index's entry points at; RegistryError where that is no image's manifest."""
+    child = client.manifest(reference.pinned(entry.digest))
+    if isinstance(child.document, Index):
+        where = f"GET {client.route.url}/v2/{client.route.repository(reference)}/manifests/{entry.digest}"
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"{entry.platform} leads to an index within the index")
+    return PlatformImage(digest=child.digest, manifest=child.document)
+
+
+def stated_platform(client: RegistryClient, reference: Reference, manifest: Manifest) -> Platform | None:
+    """The platform that an image's config states (OCI image spec, config); None where it states none."""
+    return parse_image_config(client.config(client.route.repository(reference), manifest.config)).platform

@@ -3,60 +3,28 @@
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, cast
 
 import httpx
 
-from pullbench import __version__
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.route import Route
+from pullbench.model.text import clean
 from pullbench.registry import faults
+from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, host_of
 from pullbench.registry.auth import Credentials, basic_header, redact_url, same_origin
-from pullbench.registry.redaction import redacted, secrets_of
-from pullbench.registry.redirect import RedirectRefusedError, destination
+from pullbench.registry.redaction import secrets_of
+from pullbench.registry.redirect import RedirectRefusedError, Redirects
 from pullbench.registry.trust import shared_tls_context
-
-USER_AGENT = f"pullbench/{__version__}"
-MAX_REDIRECTS = 10
-MAX_ERROR_BYTES = 64 * 1024
-"""As much of an error's body is read; the rest is left."""
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Content = bytes | Callable[[], Iterable[bytes]]
 """A request's body: whole, or in pieces that are made anew for each attempt (its length then stands in `headers`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back after all redirects. `headers` has lower-case names; `challenges` every WWW-Authenticate line."""
-
-    method: str
-    url: str
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    challenges: tuple[str, ...] = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
-    sent: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets that the request carried: no error may repeat them."""
-    address: str | None = None
-    """IP and port of who answered: the forward proxy's where there is one."""
-
-    @property
-    def where(self) -> str:
-        """Method and URL for people, redacted."""
-        return f"{self.method} {redact_url(self.url)}"
-
-    def fault(self) -> faults.AnswerError:
-        """The error that this answer is, without what it echoes of our secrets; only for a status of 300 or more."""
-        headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
-        body = redacted(self.body.decode("utf-8", "surrogateescape"), sent=self.sent)
-        return faults.of_answer(self.where, self.status, headers, body.encode("utf-8", "surrogateescape"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class ExchangeRecord:
     """One request and its end, for a caller who watches: redacted, without headers and bodies."""
 
     method: str
@@ -67,8 +35,8 @@ class Exchange:
 
 
 class Exchanger:
-    """Sends requests along a route. It knows no credentials of the registry: what is to be sent is given, and kept to the
-    origin. `forward_login` is for the route's forward proxy, and goes to that alone.
+    """Sends requests along a route over httpx. It knows no credentials of the registry: what is to be sent is given, and kept
+    to the origin. `forward_login` is for the route's forward proxy, and goes to that alone.
     """
 
     def __init__(
@@ -80,7 +48,7 @@ class Exchanger:
         exchange_timeout_s: float,
         forward_login: Credentials | None = None,
         transport: httpx.BaseTransport | None = None,
-        on_exchange: Callable[[Exchange], None] | None = None,
+        on_exchange: Callable[[ExchangeRecord], None] | None = None,
     ) -> None:
         self._route = route
         self._exchange_timeout_s = exchange_timeout_s
@@ -102,35 +70,24 @@ class Exchanger:
         headers: Mapping[str, str] | None = None,
         authorization: str | None = None,
         content: Content | None = None,
+        asked: Responder = Responder.REGISTRY,
     ) -> Answer:
         """One request and its redirects; a body beyond `limit_bytes` is cut off and is `too_large`.
 
-        `authorization` and the route's extra headers go to the first URL's origin alone, also if a redirect comes back
-        to it. Raises RegistryError for all that is no HTTP answer; an answer of any status is returned.
+        `authorization` and the route's extra headers go where `Redirects` lets them. `asked` says whose URL this is. Raises
+        RegistryError for all that is no HTTP answer; an answer of any status is returned.
         """
-        at_home, current = True, url
-        for _ in range(MAX_REDIRECTS + 1):
-            given = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, **(headers or {})}
-            if at_home and same_origin(current, self._route.url):
-                given |= self._route.headers
-            if at_home and authorization is not None:
-                given["Authorization"] = authorization
+        redirects = Redirects(method, url, self._route)
+        while True:
+            given = redirects.headers({"Accept-Encoding": "identity", **(headers or {})}, authorization)
             body = content() if callable(content) else content
-            answer = self._once(_request(method, current, given, body), limit_bytes)
-            if answer.status not in _REDIRECTS or "location" not in answer.headers:
-                return answer
-            if method not in ("GET", "HEAD"):
-                raise RegistryError(
-                    ErrorCode.NOT_A_REGISTRY,
-                    answer.where,
-                    f"{answer.status} redirects a {method}",
-                    status=answer.status,
-                )
-            current = next_url(answer)
-            at_home = at_home and same_origin(current, url)
-        raise RegistryError(
-            ErrorCode.REDIRECT_LOOP, f"{method} {redact_url(url)}", f"more than {MAX_REDIRECTS} redirects"
-        )
+            answer = self._once(_request(method, redirects.url, given, body), limit_bytes)
+            answer = replace(answer, asked=asked, at_home=redirects.at_home)
+            try:
+                if not redirects.follow(answer.status, answer.headers.get("location")):
+                    return answer
+            except RedirectRefusedError as refused:
+                raise answer.error_of(refused.code, str(refused)) from refused
 
     def _once(self, request: httpx.Request, limit_bytes: int) -> Answer:
         where = f"{request.method} {redact_url(str(request.url))}"
@@ -159,13 +116,14 @@ class Exchanger:
             raise
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             by_proxy = self._route.forward_url is not None
-            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls)
+            host = host_of(str(request.url))
+            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls, host=host)
             code = fault.code
             raise fault from error
         finally:
             if self._on_exchange is not None:
                 self._on_exchange(
-                    Exchange(
+                    ExchangeRecord(
                         method=request.method,
                         url=redact_url(str(request.url)),
                         status=status,
@@ -199,7 +157,11 @@ class Exchanger:
             headers={name.lower(): value for name, value in response.headers.items()},
             challenges=tuple(response.headers.get_list("www-authenticate")),
             body=b"".join(chunks)[:limit],
-            sent=(*secrets_of(request.headers.get("Authorization"), self._form(request)), *self._forward_secrets),
+            sent=(
+                *secrets_of(request.headers.get("Authorization"), self._form(request)),
+                *self._forward_secrets,
+                *self._route.headers.values(),
+            ),
             address=_address(response),
         )
 
@@ -246,14 +208,5 @@ def _request(
     try:
         return httpx.Request(method, url, headers=headers, content=content)
     except httpx.InvalidURL as error:
-        where = f"{method} {faults.clean(redact_url(url), 120)}"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"no URL to ask: {faults.clean(error)}") from error
-
-
-def next_url(answer: Answer, does: str = "redirects") -> str:
-    """Where an answer's Location leads; raises RegistryError for what is no place to go to, where `does` is its verb."""
-    try:
-        return destination(answer.url, answer.headers["location"])
-    except RedirectRefusedError as refused:
-        text = f"{answer.status} {does} {refused}"
-        raise RegistryError(refused.code, answer.where, text, status=answer.status) from refused
+        where = f"{method} {clean(redact_url(url), 120)}"
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"no URL to ask: {clean(error)}") from error

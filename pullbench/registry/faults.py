@@ -1,25 +1,15 @@
-"""From what a socket, TLS, HTTP or a registry says went wrong to a RegistryError: foreign errors end here."""
+"""From what a socket, TLS or httpx says went wrong to a RegistryError: foreign errors end here."""
 
-import email.utils
 import errno
-import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 import httpx
 
-from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
-
-MAX_PROBLEMS = 10
-MAX_TEXT = 300
-MAX_RETRY_AFTER_S = 86_400.0
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
-_HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
+from pullbench.errors import ErrorCode, RegistryError, Responder, classify
+from pullbench.model.text import clean
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _VERIFY_CODES = {
@@ -40,116 +30,11 @@ _ERRNO_CODES = {
     errno.ECONNABORTED: ErrorCode.RESET,
     errno.EPIPE: ErrorCode.RESET,
 }
-# OCI distribution spec 1.1, "Error Codes": what a body's code says where the status alone says little.
-_PROBLEM_CODES = {
-    "UNAUTHORIZED": ErrorCode.UNAUTHORIZED,
-    "DENIED": ErrorCode.FORBIDDEN,
-    "TOOMANYREQUESTS": ErrorCode.RATE_LIMITED,
-    "MANIFEST_UNKNOWN": ErrorCode.NOT_FOUND,
-    "NAME_UNKNOWN": ErrorCode.NOT_FOUND,
-    "BLOB_UNKNOWN": ErrorCode.NOT_FOUND,
-    "NAME_INVALID": ErrorCode.NOT_FOUND,
-}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One entry of a registry's error body: `{"errors": [{"code", "message", "detail"}]}` (OCI distribution spec)."""
-
-    code: str
-    message: str = ""
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}" if self.message else self.code
-
-
-class AnswerError(RegistryError):
-    """A registry's own refusal, with what its error body said."""
-
-    def __init__(
-        self,
-        code: ErrorCode,
-        where: str,
-        detail: str,
-        *,
-        status: int,
-        problems: tuple[Problem, ...] = (),
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(code, where, detail, status=status, retry_after_s=retry_after_s)
-        self.problems = problems
-
-
-def clean(text: object, limit: int = MAX_TEXT) -> str:
-    """One short line of a foreign text: no control, direction or invisible characters; cut with … at the limit."""
-    shown = _CONTROL.sub(" ", str(text)[: 4 * limit]).strip()
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
-
-
-def read_problems(body: bytes) -> tuple[Problem, ...]:
-    """The entries of an error body, at most MAX_PROBLEMS; none where it is no such body."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ()
-    entries = document.get("errors") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        return ()
-    return tuple(
-        Problem(
-            code=clean(entry.get("code") or "UNKNOWN", 60).upper(),
-            message=clean(entry.get("message") or ""),
-            detail=clean(entry.get("detail") or ""),
-        )
-        for entry in entries[:MAX_PROBLEMS]
-        if isinstance(entry, dict)
-    )
-
-
-def of_answer(where: str, status: int, headers: Mapping[str, str], body: bytes) -> AnswerError:
-    """The error of an answer of 300 or more; its code comes from the status, else from the registry's own code."""
-    problems = read_problems(body)
-    code = code_of_status(status)
-    if code is ErrorCode.NOT_A_REGISTRY:
-        code = next((_PROBLEM_CODES[one.code] for one in problems if one.code in _PROBLEM_CODES), code)
-    if "x-squid-error" in headers:
-        code = ErrorCode.PROXY
-    said = "; ".join(str(problem) for problem in problems[:3]) or _plain_text(headers, body)
-    if status == 403 and "token has expired" in said:  # Amazon ECR says so; it is a matter of logging in again
-        code = ErrorCode.UNAUTHORIZED
-    if status == 400 and _HTTPS_PORT.search(body[:2000].decode("utf-8", "replace")):
-        said = "this port speaks https: write https:// in the URL"
-    wait_s = retry_after_s(headers.get("retry-after"))
-    waiting = f" (Retry-After {wait_s:.0f} s)" if wait_s is not None else ""
-    return AnswerError(
-        code, where, f"{status} {said}".strip() + waiting, status=status, problems=problems, retry_after_s=wait_s
-    )
-
-
-def _plain_text(headers: Mapping[str, str], body: bytes) -> str:
-    content_type = headers.get("content-type", "")
-    if content_type.startswith("text/plain"):
-        return clean(body[:2000].decode("utf-8", "replace"), 120)
-    return f"with a body of {clean(content_type, 60)}" if body and content_type else ""
-
-
-def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
-    """How long Retry-After asks to wait, in seconds up to a day: a number or a date (RFC 9110, section 10.2.3)."""
-    if value is None:
-        return None
-    text = value.strip()
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return min(float(text), MAX_RETRY_AFTER_S)
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - (now or datetime.now(UTC))).total_seconds()), MAX_RETRY_AFTER_S)
-
-
-def of_exception(where: str, error: BaseException, *, by_proxy: bool = False, in_tls: bool = False) -> RegistryError:
+def of_exception(
+    where: str, error: BaseException, *, by_proxy: bool = False, in_tls: bool = False, host: str | None = None
+) -> RegistryError:
     """The RegistryError of an exception of httpx, socket or ssl; its causes are walked for what really happened.
 
     `by_proxy`: the connection was made to a forward proxy, so failing to connect is the proxy's failure.
@@ -158,8 +43,9 @@ def of_exception(where: str, error: BaseException, *, by_proxy: bool = False, in
     code, text = _read(error, in_tls=in_tls)
     to_proxy = by_proxy and not in_tls and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     if to_proxy or isinstance(error, httpx.ProxyError):
-        return RegistryError(ErrorCode.PROXY, where, f"the forward proxy: {clean(text)}")
-    return RegistryError(code, where, clean(text))
+        detail = f"the forward proxy: {clean(text)}"
+        return RegistryError(ErrorCode.PROXY, where, detail, answered_by=Responder.PROXY, host=host)
+    return RegistryError(code, where, clean(text), host=host)
 
 
 def _read(error: BaseException, *, in_tls: bool) -> tuple[ErrorCode, str]:

@@ -1,20 +1,47 @@
-"""Where credentials are kept: Docker's config.json and its helpers, the environment, a Prefect Secret."""
+"""Where credentials are kept: Docker's config.json and its helpers, the environment, a Prefect Secret.
+
+`Origin` says where they are looked for, without a secret.
+"""
 
 import json
+import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.route import Route
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
-from pullbench.registry.credential_helper import HelperError, ask_helper
-from pullbench.registry.origin import Origin, docker_config_path, origin
 
 # Docker's config.json files the Hub under one name, whichever host is asked.
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a source would ask for one host. What it then holds is `Keychain.credentials`' to say."""
+
+    source: str
+    """As in the spec: docker, env:PREFIX, block:NAME, anonymous."""
+    config_path: str | None = None
+    """docker: the config.json; None where no home folder is known."""
+    config_exists: bool = False
+    entry: str | None = None
+    """docker: the key of the host under `auths`, as it stands there."""
+    helper: str | None = None
+    """docker: the program that is asked for this host, such as `docker-credential-pass`."""
+    helper_path: str | None = None
+    """Where that program is; None where PATH has none."""
+    near: tuple[str, ...] = ()
+    """docker: other keys of the same host name, such as one with another port."""
+    variables: tuple[str, ...] = ()
+    """env: the variables that are set, without their values."""
 
 
 @dataclass(slots=True)
@@ -210,3 +237,118 @@ def _of_text(text: object) -> Credentials | None:
         return None
     parts = [document.get(key, "") for key in ("username", "password", "token")]
     return _made_of(*parts) if all(isinstance(part, str) for part in parts) else None
+
+
+_HUB_KEY = "https://index.docker.io/v1/"
+_MOST_NEAR = 5
+
+
+def origin(source: str, name: str, environ: Mapping[str, str]) -> Origin:
+    """Look up where `source` keeps what it has for a host, by the name under which Docker files it."""
+    kind, _, prefix = source.partition(":")
+    if kind == "env":
+        names = [f"{prefix}_{part}" for part in ("USERNAME", "PASSWORD", "TOKEN")]
+        return Origin(source=source, variables=tuple(name for name in names if environ.get(name)))
+    if source != "docker":
+        return Origin(source=source)
+    path = docker_config_path(environ)
+    if path is None:
+        return Origin(source=source)
+    document = _config_document(path)
+    auths, helpers, store = (document.get(key) for key in ("auths", "credHelpers", "credsStore"))
+    keys = [str(key) for key in auths] if isinstance(auths, Mapping) else []
+    known_as = ("docker.io", "index.docker.io") if name == "docker.io" else (name,)
+    suffix = (helpers.get(_HUB_KEY if name == "docker.io" else name) if isinstance(helpers, Mapping) else None) or store
+    helper = f"docker-credential-{suffix}" if isinstance(suffix, str) and suffix else None
+    hosts = {key: _host_of(key) for key in keys}
+    return Origin(
+        source=source,
+        config_path=str(path),
+        config_exists=path.exists(),
+        entry=next((key for key, host in hosts.items() if host in known_as), None),
+        helper=helper,
+        helper_path=shutil.which(helper, path=environ.get("PATH")) if helper else None,
+        near=tuple(key for key, host in hosts.items() if host not in known_as and _bare(host) == _bare(name))[
+            :_MOST_NEAR
+        ],
+    )
+
+
+def docker_config_path(environ: Mapping[str, str]) -> Path | None:
+    """Docker's config.json as its client finds it; None where no home folder is known."""
+    if folder := environ.get("DOCKER_CONFIG"):
+        return Path(folder) / "config.json"
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return Path(home) / ".docker" / "config.json" if home else None
+
+
+def shown_user(username: str) -> str:
+    """How a user is named for people: an identity token has no name."""
+    return "an identity token" if username == TOKEN_USERNAME else f"user '{username}'"
+
+
+def _config_document(path: Path) -> dict[str, Any]:
+    """The document, empty where it cannot be read: `Keychain.credentials` says why."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _host_of(key: str) -> str:
+    """Keys are hosts, or URLs of the time when Docker wrote those."""
+    return (key.partition("://")[2] or key).partition("/")[0]
+
+
+def _bare(host: str) -> str:
+    return host if host.endswith("]") else host.rpartition(":")[0] or host
+
+
+PATIENCE_S = 60.0
+"""A helper may ask a person for a passphrase first."""
+_NOTHING_THERE = "credentials not found in native keychain"
+
+
+class HelperError(Exception):
+    """What went wrong, to stand after the helper's name; never its own words, for some print the secret itself."""
+
+
+def ask_helper(program: str, server: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """User name and secret for a server, None where the helper has none; HelperError where it fails or says nothing.
+
+    The protocol is that of docker-credential-helpers: `docker-credential-NAME get`, the server's name on stdin, a JSON object
+    with Username and Secret on stdout. A helper that does not answer is not waited for longer than PATIENCE_S.
+    """
+    path = shutil.which(program, path=environ.get("PATH"))
+    if path is None:
+        raise HelperError("is not on PATH")
+    try:
+        done = subprocess.run(
+            [path, "get"],
+            input=server.encode(),
+            stdout=subprocess.PIPE,
+            env={**os.environ, **environ},
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise HelperError(f"did not answer within {PATIENCE_S:g} s") from None
+    except OSError as error:
+        raise HelperError(f"cannot be started ({error.strerror})") from None
+    if done.returncode != 0:
+        if _NOTHING_THERE in done.stdout.decode(errors="replace"):
+            return None
+        raise HelperError("failed")
+    return _helper_answer(done.stdout)
+
+
+def _helper_answer(answer: bytes) -> tuple[str, str] | None:
+    try:
+        found = json.loads(answer)
+        username, secret = found["Username"], found["Secret"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise HelperError("failed") from None
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise HelperError("failed")
+    return (username, secret) if username or secret else None  # docker-credential-pass says so of one that it lacks

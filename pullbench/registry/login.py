@@ -1,142 +1,188 @@
-"""Who we are at one endpoint: keeps tokens by scope, renews them in time, and answers a 401 once."""
+"""Who we are at one registry: tokens by repository, kept and renewed in time, and how a 401 is answered. Free of IO.
+
+The exchange that gets a token is made by the caller, through httpx or libcurl; which to make, when, and what its outcome
+means is decided here.
+"""
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.route import Route
+from pullbench.model.text import clean
+from pullbench.registry.answer import Answer, AnswerError
 from pullbench.registry.auth import (
-    MAX_TOKEN_BYTES,
     Challenge,
     Credentials,
+    Token,
+    TokenRequest,
     basic_header,
     parse_challenges,
-    read_token,
+    redact_url,
+    same_origin,
     token_access,
     token_request,
 )
-from pullbench.registry.exchange import Answer, Exchanger
-from pullbench.registry.keychain import Keychain
+from pullbench.registry.redaction import redacted, secrets_of
 
 RENEW_BEFORE_S = 10.0
 """A token is renewed so long before it ends, or in the last tenth of a short one's life."""
 
+TokenExchange = Callable[[TokenRequest], Token]
+"""Makes one exchange with a token service; raises RegistryError."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    challenge: Challenge
-    header: str = field(repr=False)
+
+@dataclass(slots=True)
+class _Access:
+    """What opens one repository: the Authorization value, what the next one is got by, and when that is due."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    header: str | None = field(default=None, repr=False)
+    challenges: tuple[Challenge, ...] = ()
     renew_at_s: float | None = None
-    """On the monotonic clock; None for Basic, which does not end."""
+    """On the monotonic clock; None for what does not end."""
 
 
-class Login:
-    """Authorization values for one route; safe for threads. Credentials are looked up when a challenge asks."""
+class Authorizer:
+    """Authorization values for one route; safe for threads.
+
+    A repository of None is the endpoint itself. `credentials` is called when a challenge asks, and may raise UsageError. One
+    who pushes asks for `actions` of "pull,push".
+    """
 
     def __init__(
         self,
         route: Route,
-        keychain: Keychain,
-        exchanger: Exchanger,
+        credentials: Callable[[], Credentials | None],
         *,
         monotonic: Callable[[], float],
         actions: str = "pull",
     ) -> None:
-        self._actions = actions
         self._route = route
-        self._keychain = keychain
-        self._exchanger = exchanger
+        self._load_credentials = credentials
         self._monotonic = monotonic
+        self._actions = actions
         self._lock = threading.Lock()
-        self._held: dict[str | None, _Held] = {}
+        self._accesses: dict[str | None, _Access] = {}
+        self._known: Credentials | None = None
 
-    def authorization(self, repository: str | None) -> str | None:
-        """What is held for a repository (None: the endpoint itself), renewed where it is about to end."""
-        with self._lock:
-            held = self._held.get(repository)
-            if held is not None and held.renew_at_s is not None and self._monotonic() >= held.renew_at_s:
-                held = self._take(held.challenge, repository)
-            return None if held is None else held.header
+    def due(self, repository: str | None) -> tuple[Challenge, ...]:
+        """What to renew by, where what is held is about to end; empty where it is not. To be asked before `current`."""
+        access = self._access(repository)
+        is_due = access.renew_at_s is not None and self._monotonic() >= access.renew_at_s
+        return access.challenges if is_due else ()
 
-    def answer(self, refused: Answer, repository: str | None, sent: str | None) -> str | None:
-        """A fresh Authorization value for a 401; None where nothing we have could answer it.
+    def current(self, repository: str | None) -> str | None:
+        """The value to begin with; None where nothing was asked for yet."""
+        return self._access(repository).header
 
-        `sent` is what was refused: another thread may have renewed it already, and a Basic that was refused is not
-        sent again. Raises RegistryError where the token service fails or cannot be trusted.
+    def offered(self, answer: Answer) -> tuple[Challenge, ...]:
+        """The challenges of an answer that may be answered: a 401 of the endpoint's own origin.
+
+        Another host, such as a storage service behind a redirect, may not ask for our credentials.
         """
-        with self._lock:
-            held = self._held.get(repository)
-            if held is not None and held.header != sent:
-                return held.header
-            challenge = _preferred(parse_challenges(refused.challenges))
-            if challenge is None or (challenge.scheme == "basic" and sent is not None):
-                return None
-            self._held.pop(repository, None)
-            if challenge.scheme == "basic" and self.credentials() is None:
-                return None
-            return self._take(challenge, repository).header
+        if answer.status != 401 or not answer.at_home or not same_origin(answer.url, self._route.url):
+            return ()
+        return parse_challenges(answer.challenges)
+
+    def can_answer(self, repository: str | None, challenges: Sequence[Challenge], sent: str | None) -> bool:
+        """Whether there is something to send that was not refused just now; a Basic that was refused is not sent again."""
+        if any(challenge.scheme == "bearer" for challenge in challenges):
+            return True
+        if not challenges:
+            return False
+        renewed = self._access(repository).header not in (None, sent)  # by another thread
+        return renewed or (sent is None and self.credentials() is not None)
+
+    def renew(
+        self,
+        repository: str | None,
+        exchange: TokenExchange,
+        *,
+        sent: str | None,
+        challenges: Sequence[Challenge],
+        wait_s: float | None = None,
+    ) -> str | None:
+        """Another value than the one that was `sent`; threads that come together share one exchange.
+
+        Raises RegistryError where the token service fails, cannot be trusted, or another thread's exchange takes longer
+        than `wait_s`.
+        """
+        access = self._access(repository)
+        if not access.lock.acquire(timeout=-1 if wait_s is None else max(0.0, wait_s)):
+            where = f"GET {redact_url(self._route.url)}"
+            raise RegistryError(ErrorCode.TIMEOUT, where, "waited for another pull's token")
+        try:
+            if access.header == sent:
+                access.challenges = tuple(challenges)
+                self._take(repository, exchange, access)
+            return access.header
+        finally:
+            access.lock.release()
 
     def granted(self, repository: str) -> tuple[str, ...] | None:
         """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
-        with self._lock:
-            held = self._held.get(repository)
-        return None if held is None else token_access(held.header.removeprefix("Bearer "))
+        header = self._access(repository).header
+        return None if header is None else token_access(header.removeprefix("Bearer "))
 
     def credentials(self) -> Credentials | None:
-        """What the route's source holds for its host; UsageError where the source fails, or they may not be sent."""
-        return self._keychain.login(self._route)
+        """Ours for this route; None is anonymous. Raises UsageError where their source fails."""
+        self._known = found = self._load_credentials()
+        return found
 
-    def _take(self, challenge: Challenge, repository: str | None) -> _Held:
+    def fault(self, answer: Answer) -> AnswerError:
+        """The error that an answer is, with the code that fits who we are.
+
+        Who is known but lacks the scope is forbidden, though the status says 401 (RFC 6750, section 3.1).
+        """
+        fault = replace(answer, sent=(*answer.sent, *self._secrets())).fault()
+        if fault.answered_by is Responder.TOKEN_SERVICE and fault.code is ErrorCode.UNAUTHORIZED:
+            credentials = self.credentials()
+            who = "an anonymous client" if credentials is None else f"user '{credentials.username}'"
+            return fault.but(detail=f"{fault.detail} (a token for {who})")
+        if fault.status == 401 and fault.answered_by is Responder.REGISTRY:
+            lacking = any(one.error == "insufficient_scope" for one in parse_challenges(answer.challenges))
+            denied = lacking or any(problem.code == "DENIED" for problem in fault.problems)
+            if denied and self.credentials() is not None:
+                return fault.but(code=ErrorCode.FORBIDDEN)
+        return fault
+
+    def cleaned(self, text: str) -> str:
+        """A foreign text for people: one line, and nothing of our secrets in it."""
+        return clean(redacted(text, sent=self._secrets()))
+
+    def _access(self, repository: str | None) -> _Access:
+        with self._lock:
+            return self._accesses.setdefault(repository, _Access())
+
+    def _take(self, repository: str | None, exchange: TokenExchange, access: _Access) -> None:
+        bearer = next((one for one in access.challenges if one.scheme == "bearer"), None)
         credentials = self.credentials()
-        if challenge.scheme == "basic" and credentials is not None:
-            held = _Held(challenge=challenge, header=basic_header(credentials))
-        else:
-            held = self._token(challenge, repository, credentials)
-        self._held[repository] = held
-        return held
-
-    def _token(self, challenge: Challenge, repository: str | None, credentials: Credentials | None) -> _Held:
+        if bearer is None:
+            access.header = basic_header(credentials) if credentials else None
+            access.renew_at_s = None
+            return
         request = token_request(
-            challenge,
+            bearer,
             endpoint_url=self._route.url,
             repository=repository,
             credentials=credentials,
             actions=self._actions,
             may_send=self._route.may_send,
         )
-        headers = dict(request.headers)
-        authorization = headers.pop("Authorization", None)
         asked_at_s = self._monotonic()
-        answer = self._exchanger.send(
-            request.method,
-            request.url,
-            limit_bytes=MAX_TOKEN_BYTES,
-            headers=headers,
-            authorization=authorization,
-            content=request.body,
-        )
-        if answer.status >= 300:
-            raise _refusal(answer, credentials)
-        token = read_token(answer.body, where=answer.where)
+        token = exchange(request)
         early_s = min(RENEW_BEFORE_S, token.expires_in_s / 10)
-        return _Held(
-            challenge=challenge,
-            header=f"Bearer {token.value}",
-            renew_at_s=asked_at_s + token.expires_in_s - early_s,
-        )
+        # The time before the value: who reads between the two must not renew what is new.
+        access.renew_at_s = asked_at_s + token.expires_in_s - early_s
+        access.header = f"Bearer {token.value}"
 
-
-def _preferred(challenges: Sequence[Challenge]) -> Challenge | None:
-    return min(challenges, key=lambda challenge: challenge.scheme != "bearer", default=None)
-
-
-def _refusal(answer: Answer, credentials: Credentials | None) -> RegistryError:
-    """A token service says 400, 401 or 403 to credentials that it does not know."""
-    fault = answer.fault()
-    if answer.status not in (400, 401, 403):
-        return fault
-    who = "an anonymous client" if credentials is None else f"user '{credentials.username}'"
-    return RegistryError(
-        ErrorCode.UNAUTHORIZED, fault.where, f"{fault.detail} (a token for {who})", status=answer.status
-    )
+    def _secrets(self) -> tuple[str, ...]:
+        """What may be in a server's words of ours: credentials, tokens, and values of the route's own headers."""
+        known = self._known
+        found = [] if known is None else [*secrets_of(basic_header(known)), known.password, known.identity_token or ""]
+        with self._lock:
+            headers = [access.header for access in self._accesses.values()]
+        found += [secret for header in headers for secret in secrets_of(header)]
+        return tuple(secret for secret in (*found, *self._route.headers.values()) if secret)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from pullbench.errors import ErrorCode, RegistryError
-from pullbench.registry.exchange import Answer
-from pullbench.registry.faults import clean
+from pullbench.errors import ErrorCode
+from pullbench.model.text import clean
+from pullbench.registry.answer import Answer
 
 MAX_PAGES = 1000
 MAX_PAGE_BYTES = 4 * 1024 * 1024
@@ -64,9 +64,9 @@ def read_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[Pa
         yield Page(path=current, entries=tuple(_texts(answer, key)), following=following)
         if following in seen:
             detail = f"its next page leads back to {clean(following, 120)}"
-            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status)
+            raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
         if len(seen) >= MAX_PAGES and following is not None:
-            raise RegistryError(ErrorCode.TOO_LARGE, answer.where, f"more than {MAX_PAGES} pages", status=answer.status)
+            raise answer.error_of(ErrorCode.TOO_LARGE, f"more than {MAX_PAGES} pages")
         current = following
 
 
@@ -78,9 +78,7 @@ def _texts(answer: Answer, key: str) -> list[str]:
     found = document.get(key, []) if isinstance(document, dict) else None
     entries = [] if found is None and isinstance(document, dict) else found  # distribution says null for "no tags"
     if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, f"no list of '{key}' came", status=answer.status)
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"no list of '{key}' came")
     if any(_CONTROL.search(entry) for entry in entries):
-        raise RegistryError(
-            ErrorCode.NOT_A_REGISTRY, answer.where, f"a name in '{key}' holds control characters", status=answer.status
-        )
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"a name in '{key}' holds control characters")
     return entries

@@ -1,19 +1,264 @@
 """Pushes synthetic images: only what is not there, never over a tag that is not ours, in memory that does not grow."""
 
+import contextlib
+import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, TypeVar
+from urllib.parse import quote, urldefrag
 
-from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, UsageError
+from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.manifest import OCI_MANIFEST, Index, Manifest
 from pullbench.model.reference import Reference
+from pullbench.model.text import clean
 from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
-from pullbench.registry.client import RegistryClient
-from pullbench.registry.standing import Standing, is_whole, look, refuse
-from pullbench.registry.upload import has_blob, pushing, put_manifest, send_blob
+from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
+from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, AnswerError, backoff_s, may_pass
+from pullbench.registry.client import FetchedManifest, RegistryClient
+from pullbench.registry.redirect import RedirectRefusedError, destination
+
+# What a tag holds before a push
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagState:
+    """An image and what its tag holds. `workload` is what another image of ours belongs to."""
+
+    image: SyntheticImage
+    kind: Literal["absent", "same", "ours", "foreign"]
+    fetched: FetchedManifest | None = None
+    workload: str = ""
+
+
+def read_tag(client: RegistryClient, image: SyntheticImage) -> TagState:
+    """Ask for the tag: by HEAD, and where something is there, for its annotations."""
+    try:
+        with pushing():
+            client.head_manifest(image.reference)
+            fetched = client.manifest(image.reference)
+    except RegistryError as error:
+        if error.status == 404:
+            return TagState(image=image, kind="absent")
+        if error.code is ErrorCode.NOT_A_REGISTRY and error.status == 200:  # content that is no image that we know
+            return TagState(image=image, kind="foreign")
+        raise
+    annotations = _annotations(fetched.content)
+    workload = clean(annotations.get(WORKLOAD_ANNOTATION, ""), 60)
+    if not workload:
+        return TagState(image=image, kind="foreign", fetched=fetched)
+    same = annotations.get(RECIPE_ANNOTATION) == image.recipe
+    return TagState(image=image, kind="same" if same else "ours", fetched=fetched, workload=workload)
+
+
+def is_ours(fetched: FetchedManifest) -> bool:
+    """Whether an image says of itself that pullbench made it."""
+    return bool(_annotations(fetched.content).get(WORKLOAD_ANNOTATION))
+
+
+def refuse_to_overwrite(host: str, states: Sequence[TagState], *, replace: bool) -> None:
+    """Raise UsageError where a tag may not be overwritten: never what is not ours, another workload only if asked."""
+    foreign = [entry for entry in states if entry.kind == "foreign"]
+    others = [entry for entry in states if entry.kind == "ours" and not replace]
+    if foreign:
+        why = f"is not an image of pullbench (no annotation {WORKLOAD_ANNOTATION}): name another repository or tag"
+    elif others:
+        why = f"holds another workload ({others[0].workload}; its options or its seed differ): name another tag, or overwrite it with --replace"
+    else:
+        return
+    found = foreign or others
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    raise UsageError(f"{host}/{found[0].image.reference}{more} {why}; nothing was pushed")
+
+
+def is_whole(client: RegistryClient, image: SyntheticImage, fetched: FetchedManifest) -> bool:
+    """Whether all that the tagged image names is there too; a registry may have lost what a manifest points at."""
+    repository = client.route.repository(image.reference)
+    try:
+        manifests = [fetched.document]
+        if isinstance(fetched.document, Index):
+            entries = fetched.document.manifests
+            manifests = [client.manifest(image.reference.pinned(entry.digest)).document for entry in entries]
+    except RegistryError as error:
+        if error.status == 404:
+            return False
+        raise
+    blobs = {blob.digest for one in manifests if isinstance(one, Manifest) for blob in one.blobs}
+    return all(has_blob(client, repository, digest) for digest in sorted(blobs))
+
+
+def _annotations(content: bytes) -> dict[str, object]:
+    """The annotations of a manifest or an index, which parsed as one before."""
+    found = json.loads(content).get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
+# Uploads (OCI distribution spec 1.1, "Pushing"): blobs in one request, then manifests
+
+
+_OCTETS = "application/octet-stream"
+_NO_MOUNT = frozenset({400, 401, 403, 404, 405, 501})
+"""What a registry says that mounts nothing, or not from there: the blob is sent then."""
+_ENOSPC = 28
+
+
+class PushError(RegistryError):
+    """A registry did not take what was sent; the remedy is that of a push, where RegistryError's is that of a pull."""
+
+    def __init__(self, code: ErrorCode, cause: RegistryError, remedy: str) -> None:
+        super().__init__(code, cause.where, cause.detail, status=cause.status, retry_after_s=cause.retry_after_s)
+        self.args = (f"{cause.where}: {cause.detail}; {remedy}",)
+        self._remedy = remedy
+
+    @property
+    def remedy(self) -> str:
+        return self._remedy
+
+
+@contextlib.contextmanager
+def pushing() -> Iterator[None]:
+    """Inside it, what a registry refuses is told as a push that it refused."""
+    try:
+        yield
+    except PushError:
+        raise
+    except RegistryError as error:
+        raise _refused(error) from error
+
+
+def has_blob(client: RegistryClient, repository: str, digest: str) -> bool:
+    """Whether the repository holds a blob."""
+    try:
+        client.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
+    except RegistryError as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+def send_blob(
+    client: RegistryClient,
+    repository: str,
+    blob: Blob,
+    *,
+    mount_from: str | None = None,
+    on_piece: Callable[[bytes], None] | None = None,
+) -> Literal["sent", "mounted"]:
+    """Mount a blob from another repository where the registry does that, else send it, never whole in memory.
+
+    `on_piece` sees each piece before it goes out, and may raise to end the upload. Raises RegistryError.
+    """
+    digest = blob.descriptor.digest
+    begun = _begin(client, repository, digest, mount_from)
+    if begun is None:
+        return "mounted"
+
+    def pieces() -> Iterator[bytes]:
+        for piece in blob.pieces():
+            if on_piece is not None:
+                on_piece(piece)
+            yield piece
+
+    location = urldefrag(_upload_url(begun)).url
+    headers = {"Content-Type": _OCTETS, "Content-Length": str(blob.descriptor.size_bytes)}
+    # The location's own query is the registry's state (CNCF distribution's `_state`): kept to the letter.
+    url = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe=':')}"
+    try:
+        client.ask("PUT", url, repository=repository, headers=headers, content=pieces, limit_bytes=MAX_ERROR_BYTES)
+    except BaseException:
+        # What was received lies in the registry's storage until it purges that, by default after a week. Asking is best
+        # effort: CNCF distribution 2.8 does not take back an upload of which a part came.
+        with contextlib.suppress(RegistryError):
+            client.ask("DELETE", location, repository=repository, limit_bytes=MAX_ERROR_BYTES)
+        raise
+    return "sent"
+
+
+def put_manifest(client: RegistryClient, reference: Reference, document: Document) -> None:
+    """Send a manifest or an index to a tag or a digest, and see that the registry took these bytes and no others."""
+    repository = client.route.repository(reference)
+    answer = client.ask(
+        "PUT",
+        f"/v2/{repository}/manifests/{quote(reference.locator, safe=':')}",
+        repository=repository,
+        headers={"Content-Type": document.descriptor.media_type or OCI_MANIFEST},
+        content=document.content,
+        limit_bytes=MAX_ERROR_BYTES,
+    )
+    stated = answer.headers.get("docker-content-digest", document.descriptor.digest).strip()
+    if stated != document.descriptor.digest:
+        detail = f"the registry stored {stated[:80]}, not {document.descriptor.digest}"
+        raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
+
+
+def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str | None) -> Answer | None:
+    """The upload that was opened; None where the blob was mounted."""
+    path = f"/v2/{repository}/blobs/uploads/"
+    if mount_from is not None:
+        query = f"?mount={quote(digest, safe=':')}&from={quote(mount_from, safe='/')}"
+        try:
+            answer = _post(client, repository, path + query)
+        except RegistryError as error:
+            if error.status not in _NO_MOUNT:
+                raise
+        else:
+            return None if answer.status == 201 else answer
+    answer = _post(client, repository, path)
+    if answer.status != 202:
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"{answer.status}, where an upload opens with 202")
+    return answer
+
+
+def _upload_url(begun: Answer) -> str:
+    try:
+        return destination(begun.url, begun.headers["location"])
+    except RedirectRefusedError as refused:
+        text = f"{begun.status} sends the upload {refused}"
+        raise begun.error_of(refused.code, text) from refused
+
+
+def _post(client: RegistryClient, repository: str, path: str) -> Answer:
+    answer = client.ask("POST", path, repository=repository, limit_bytes=MAX_ERROR_BYTES)
+    if answer.status == 202 and "location" not in answer.headers:
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, "202 without a Location")
+    return answer
+
+
+def _refused(error: RegistryError) -> RegistryError:
+    """The same failure as one who pushes should read it; what has nothing to do with pushing stays as it is."""
+    said = " ".join(f"{one.message} {one.detail}" for one in getattr(error, "problems", ())).lower()
+    full = error.status == 507 or "no space left" in said or f"'err': {_ENOSPC}" in said
+    if full and isinstance(error, AnswerError):
+        return PushError(
+            ErrorCode.DISK_FULL, error, "the registry's disk is full: free space there, or push fewer or smaller images"
+        )
+    if error.status == 403 and ("quota" in said or "exceed" in said):  # Harbor's words
+        return PushError(ErrorCode.DISK_FULL, error, "the project's quota is used up: raise it, or push less")
+    found = _REFUSALS.get(error.status or 0)
+    if found is None and error.code is ErrorCode.NOT_A_REGISTRY and 400 <= (error.status or 0) < 500:
+        found = (ErrorCode.FORBIDDEN, "the registry does not take this image: see its log, and what it allows")
+    return error if found is None else PushError(found[0], error, found[1])
+
+
+_REFUSALS = {
+    401: (ErrorCode.UNAUTHORIZED, "log in as a user who may push (`docker login HOST`), or set `credentials`"),
+    403: (
+        ErrorCode.FORBIDDEN,
+        "these credentials may not push there: grant the push right, or name another repository",
+    ),
+    404: (ErrorCode.NOT_FOUND, "the registry makes no repository by a push: create it (or its project) there first"),
+    405: (ErrorCode.FORBIDDEN, "the registry takes no pushes (read-only, or a mirror): push to its upstream"),
+    412: (ErrorCode.FORBIDDEN, "a rule of the registry forbids it, such as an immutable tag: name another tag"),
+    413: (ErrorCode.TOO_LARGE, "a proxy before the registry limits uploads (nginx: `client_max_body_size 0;`)"),
+}
+
+
+# The push of a workload
+
 
 ATTEMPTS = 3
 """A blob or a manifest is tried so often where the failure may pass; a push is no measurement."""
@@ -98,9 +343,9 @@ class _Push:
 
     def run(self, images: Sequence[SyntheticImage], workers: int) -> PushReport:
         with ThreadPoolExecutor(workers, thread_name_prefix="push") as pool:
-            standing = self._each(pool, [partial(look, self._client, image) for image in images])
-            refuse(self._client.route.host, standing, replace=self._replace)
-            pushed = self._each(pool, [partial(self._bring, entry) for entry in standing])
+            states = self._each(pool, [partial(read_tag, self._client, image) for image in images])
+            refuse_to_overwrite(self._client.route.host, states, replace=self._replace)
+            pushed = self._each(pool, [partial(self._bring, entry) for entry in states])
         return PushReport(
             images=tuple(pushed),
             blobs_sent=self._counts["sent"],
@@ -134,16 +379,16 @@ class _Push:
             self._stop.set()
             raise
 
-    def _bring(self, standing: Standing) -> PushedImage:
-        image = standing.image
-        if standing.kind == "same" and standing.fetched is not None and is_whole(self._client, image, standing.fetched):
+    def _bring(self, state: TagState) -> PushedImage:
+        image = state.image
+        if state.kind == "same" and state.fetched is not None and is_whole(self._client, image, state.fetched):
             self._watch.moved(image.size_bytes)
-            return self._settled(image, standing.fetched.digest, "there")
+            return self._settled(image, state.fetched.digest, "there")
         built = image.build()
         repository = self._client.route.repository(image.reference)
         for blob in built.blobs:
             self._again(partial(self._blob, repository, blob))
-        self._documents(standing, built)
+        self._documents(state, built)
         return self._settled(image, built.tagged.descriptor.digest, "pushed")
 
     def _blob(self, repository: str, blob: Blob) -> None:
@@ -180,13 +425,13 @@ class _Push:
             self._watch.moved(-moved)
             raise
 
-    def _documents(self, standing: Standing, built: BuiltImage) -> None:
+    def _documents(self, state: TagState, built: BuiltImage) -> None:
         """Manifests, then the tag, unless somebody put another image there since it was looked at."""
-        reference = standing.image.reference
+        reference = state.image.reference
         for document in built.manifests:
             pinned = Reference(repository=reference.repository, digest=document.descriptor.digest)
             self._again(partial(self._put, pinned, document))
-        expected = {built.tagged.descriptor.digest, standing.fetched.digest if standing.fetched else None}
+        expected = {built.tagged.descriptor.digest, state.fetched.digest if state.fetched else None}
         if self._digest_at(reference) not in expected:
             place = f"{self._client.route.host}/{reference}"
             raise UsageError(f"{place} was changed by somebody else during this push: name another tag")
@@ -212,9 +457,9 @@ class _Push:
                 call()
                 return
             except RegistryError as error:
-                if error.code not in RETRYABLE or attempt == ATTEMPTS:
+                if not may_pass(error) or attempt == ATTEMPTS:
                     raise
-                pause_s = float(attempt) if error.retry_after_s is None else error.retry_after_s
+                pause_s = backoff_s(attempt, error.retry_after_s)
             self._stop.wait(min(pause_s, _WAIT_AT_MOST_S))
 
     def _settled(self, image: SyntheticImage, digest: str, outcome: Literal["pushed", "there"]) -> PushedImage:

@@ -1,26 +1,83 @@
-"""Where a registry may send a client: one rule for the control plane and for the engine that measures."""
+"""Where a request goes and what it takes along, free of IO: one rule for the control plane and for the wire engine."""
 
+from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
+from pullbench import __version__
 from pullbench.errors import ErrorCode
-from pullbench.registry.auth import redact_url
-from pullbench.registry.faults import clean
+from pullbench.model.route import Route
+from pullbench.model.text import clean
+from pullbench.registry.auth import redact_url, same_origin
 
+USER_AGENT = f"pullbench/{__version__}"
+MAX_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SHOWN = 120
 
 
 class RedirectRefusedError(Exception):
-    """A Location that nobody should go to; `str` says what it is, to be put after a verb."""
+    """A redirect that is not followed; `str` says which, for people."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(text)
         self.code = code
 
 
+class Redirects:
+    """One request on its way: `url` is where it goes next.
+
+    Our own headers (Authorization and the route's extra ones) go to the first URL's origin and to no other. Once a redirect
+    has led away (`at_home` is False), they stay behind, also if a later one comes back: another host chose that URL. Go's
+    HTTP client, and so Docker, does the same (CVE-2024-45336).
+    """
+
+    def __init__(self, method: str, url: str, route: Route) -> None:
+        self.url = url
+        self.at_home = True
+        self._method = method
+        self._route = route
+        self._followed = 0
+
+    def headers(self, given: Mapping[str, str], authorization: str | None) -> dict[str, str]:
+        """The headers for `url`: those given, and our own where they may go.
+
+        An extra header of the route replaces none of the given ones and no Authorization, in whatever case it is written.
+        """
+        ours = dict(given)
+        if self.at_home and authorization is not None:
+            ours["Authorization"] = authorization
+        if self.at_home and self._route.headers and same_origin(self.url, self._route.url):
+            taken = {name.lower() for name in ours}
+            ours |= {name: value for name, value in self._route.headers.items() if name.lower() not in taken}
+        named = any(name.lower() == "user-agent" for name in ours)
+        return ours if named else {"User-Agent": USER_AGENT, **ours}
+
+    def follow(self, status: int | None, location: str | None) -> bool:
+        """Whether an answer leads on; `url` and `at_home` then are the next request's.
+
+        Raises RedirectRefusedError: redirect_loop after MAX_REDIRECTS, not_a_registry for a method that is not repeated
+        elsewhere, and what `destination` raises.
+        """
+        if status not in _REDIRECTS or location is None:
+            return False
+        if self._method not in ("GET", "HEAD"):
+            raise RedirectRefusedError(ErrorCode.NOT_A_REGISTRY, f"{status} redirects a {self._method}")
+        if self._followed == MAX_REDIRECTS:
+            raise RedirectRefusedError(ErrorCode.REDIRECT_LOOP, f"more than {MAX_REDIRECTS} redirects")
+        try:
+            target = destination(self.url, location)
+        except RedirectRefusedError as refused:
+            raise RedirectRefusedError(refused.code, f"{status} redirects {refused}") from refused
+        self.at_home = self.at_home and same_origin(target, self.url)
+        self.url, self._followed = target, self._followed + 1
+        return True
+
+
 def destination(url: str, location: str) -> str:
     """Where a Location leads, taken from the URL that answered with it (RFC 9110, section 10.2.2).
 
-    Raises RedirectRefusedError where it leads nowhere, brings user information of its own, or leads from https to http.
+    Raises RedirectRefusedError, whose text follows a verb, where it leads nowhere, brings user information of its own, or
+    leads from https to http.
     """
     try:
         target = urljoin(url, location.strip()) if location.strip() else ""

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from pydantic import ValidationError
 
 from pullbench.errors import UsageError
+from pullbench.serving.flow import check_answers, quiet_prefect, reach_without_proxy, server_address
+from pullbench.store.shipped import shipped
 
 _NOTIFY = "{{ notify }}"
 _DO_NOTHING: Mapping[str, Any] = {"type": "do-nothing"}
@@ -117,3 +119,23 @@ def _essence(automation: AutomationCore) -> dict[str, Any]:
     document = automation.model_dump(include={"name", "description", "tags", "trigger", "actions"})
     document["trigger"].pop("id", None)
     return document
+
+
+def install_on_server(*, folder: Path | None, notify: str | None) -> Installed:
+    """Install a folder's automations, by default the project's, on the server that the environment or the profile names.
+
+    Raises UsageError for a wrong file and where no server is named, ServerGoneError where it does not answer.
+    """
+    quiet_prefect()
+    folder = folder or shipped("monitoring/prefect")
+    read_automations(folder)  # a wrong file is told before anything is contacted
+    address = server_address()
+    if address is None:
+        raise UsageError(
+            "no server is named: export PREFECT_API_URL=http://127.0.0.1:4200/api, as `pullbench serve` says"
+        )
+    reach_without_proxy(address)
+    check_answers(address)
+    with get_client(sync_client=True) as client:
+        block = None if notify is None else notification_block(client, notify)
+        return install(client, read_automations(folder, block), replace=True, keep_actions=block is None)

@@ -11,8 +11,6 @@ from pullbench.serving.lifeline import KeptProcess, follow_lifeline
 
 _HEALTHY_WITHIN_S = 120.0
 _GRACE_S = 2
-_TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""As Prefect's own temporary server has it: no UI is served."""
 
 
 class PrefectServer:
@@ -57,13 +55,6 @@ class PrefectServer:
                 return bool(answer.status == 200)
         except OSError:
             return False
-
-
-class TemporaryServer(PrefectServer):
-    """The server of one command, on a free port of loopback, without a UI."""
-
-    def __init__(self) -> None:
-        super().__init__(bound("127.0.0.1", 0), environment=_TEMPORARY)
 
 
 def bound(host: str, port: int) -> socket.socket:

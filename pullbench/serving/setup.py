@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prefect.client.orchestration import SyncPrefectClient
 
-from pullbench.cli.terminal.console import count
+from pullbench.model.text import count
 from pullbench.serving.automations import install, read_automations
 from pullbench.serving.flow_runs import MISSED_AFTER, close_lost, skip_missed
 from pullbench.serving.project import Project
 from pullbench.serving.provision import Provision
 
 
-def furnish(
+def set_up(
     client: SyncPrefectClient, project: Project, pools: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Do it, and give a label and a sentence for each step."""

@@ -17,7 +17,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Cancelling
 
-from pullbench.app.regional import Place, Seen
+from pullbench.app.regional import FlowRunState, Vantage
 from pullbench.errors import IncompleteError, UsageError
 
 FLOW = "pull-benchmark"
@@ -36,7 +36,7 @@ class PrefectVantages:
     def __init__(self, client: SyncPrefectClient) -> None:
         self._client = client
 
-    def places(self, names: Sequence[str]) -> list[Place]:
+    def places(self, names: Sequence[str]) -> list[Vantage]:
         """A vantage is named as its deployment; without names, every deployment with the tag, by name."""
         there = {entry.name: entry for entry in self._deployments(tagged=not names)}
         if not there:
@@ -47,9 +47,9 @@ class PrefectVantages:
                     f"vantage '{name}': no deployment '{FLOW}/{name}'; there are: {', '.join(sorted(there))}; {_HOW}"
                 )
         chosen = list(dict.fromkeys(names)) or sorted(there)
-        return [Place(vantage=name, work_pool=there[name].work_pool_name or "") for name in chosen]
+        return [Vantage(vantage=name, work_pool=there[name].work_pool_name or "") for name in chosen]
 
-    def start(self, place: Place, regional_id: str, parameters: Mapping[str, Any]) -> str:
+    def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
         """One flow run, however often this is asked: the key is that of benchmark and vantage."""
         try:
             made: Any = run_deployment(
@@ -63,18 +63,18 @@ class PrefectVantages:
             raise IncompleteError(f"its run could not be started: {type(error).__name__}: {error}") from error
         return str(made.id)
 
-    def look(self, flow_run: str) -> Seen | None:
+    def look(self, flow_run: str) -> FlowRunState | None:
         """The run's state; a server that does not answer just now is asked again later."""
         try:
             state = self._client.read_flow_run(UUID(flow_run)).state
         except ObjectNotFound:
-            return Seen(started=True, ended=True, state="DELETED", message="its flow run was deleted")
+            return FlowRunState(started=True, ended=True, state="DELETED", message="its flow run was deleted")
         except httpx.HTTPError:
             return None
         if state is None:
             return None
         kind = state.type.value
-        return Seen(started=kind != _NOT_TAKEN, ended=state.is_final(), state=kind, message=state.message or "")
+        return FlowRunState(started=kind != _NOT_TAKEN, ended=state.is_final(), state=kind, message=state.message or "")
 
     def cancel(self, flow_run: str) -> None:
         """Best effort: a run that nobody has taken is cancelled at once, one that runs by its worker."""
@@ -83,7 +83,7 @@ class PrefectVantages:
         except (PrefectException, httpx.HTTPError):
             return
 
-    def idle(self, place: Place) -> str:
+    def idle(self, place: Vantage) -> str:
         """When a worker of its pool was last heard of."""
         try:
             workers = self._client.read_workers_for_work_pool(place.work_pool)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 from pullbench.stats.summary import median_estimate, wilson
 
 _SURELY = 0.999
@@ -30,7 +30,7 @@ class Agreement:
     """How far from the truth the goal lets it be; None where the goal is the interval."""
     n: int
     """Values behind it."""
-    verdict: Verdict
+    verdict: SloVerdict
 
     @property
     def error(self) -> float | None:
@@ -41,13 +41,13 @@ def agree_within(by_block: Sequence[Sequence[float]], truth: float, allowed: flo
     """Of times or rates by block, against a band around the truth."""
     found = median_estimate(by_block)
     if found.low is None or found.high is None:
-        verdict = Verdict.NOT_SHOWN
+        verdict = SloVerdict.NOT_SHOWN
     elif truth - allowed <= found.low and found.high <= truth + allowed:
-        verdict = Verdict.MET
+        verdict = SloVerdict.MET
     elif found.high < truth - allowed or found.low > truth + allowed:
-        verdict = Verdict.MISSED
+        verdict = SloVerdict.MISSED
     else:
-        verdict = Verdict.NOT_SHOWN
+        verdict = SloVerdict.NOT_SHOWN
     return Agreement(
         truth=truth,
         measured=found.value,
@@ -63,11 +63,11 @@ def agree_share(hits: int, n: int, truth: float) -> Agreement:
     """Of a share, against its own interval."""
     stated, sure = wilson(hits, n), wilson(hits, n, _SURELY)
     if n == 0:
-        verdict = Verdict.NOT_SHOWN
+        verdict = SloVerdict.NOT_SHOWN
     elif stated.low <= truth <= stated.high:
-        verdict = Verdict.MET
+        verdict = SloVerdict.MET
     else:
-        verdict = Verdict.NOT_SHOWN if sure.low <= truth <= sure.high else Verdict.MISSED
+        verdict = SloVerdict.NOT_SHOWN if sure.low <= truth <= sure.high else SloVerdict.MISSED
     return Agreement(
         truth=truth,
         measured=hits / n if n else None,
@@ -81,7 +81,9 @@ def agree_share(hits: int, n: int, truth: float) -> Agreement:
 
 def agree_exactly(measured: int, truth: int) -> Agreement:
     """Of a count: equal or not. Nothing counted on both sides shows nothing."""
-    verdict = Verdict.NOT_SHOWN if measured == truth == 0 else Verdict.MET if measured == truth else Verdict.MISSED
+    verdict = (
+        SloVerdict.NOT_SHOWN if measured == truth == 0 else SloVerdict.MET if measured == truth else SloVerdict.MISSED
+    )
     return Agreement(truth=truth, measured=measured, low=None, high=None, allowed=0.0, n=measured, verdict=verdict)
 
 

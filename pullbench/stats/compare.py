@@ -26,7 +26,7 @@ _NO_SPREAD = 1e-9
 """Log-ratios closer together than this are equal but for rounding."""
 
 
-class Verdict(StrEnum):
+class ComparisonVerdict(StrEnum):
     """What the candidate is beside the baseline."""
 
     FASTER = "faster"
@@ -47,7 +47,7 @@ class Comparison:
     """That the ratio is 1; corrected (Holm) over the family that was compared at once."""
     blocks: int
     """Blocks in which both have a value; between runs, those of the side that has fewer."""
-    verdict: Verdict
+    verdict: ComparisonVerdict
 
 
 Blocks = Mapping[int, Sequence[float]]
@@ -128,12 +128,16 @@ def _log_medians(blocks: Blocks) -> list[float]:
 
 def _too_few(change: float | None, blocks: int) -> Comparison:
     ratio = None if change is None else math.exp(change)
-    return Comparison(ratio=ratio, low=None, high=None, p=None, blocks=blocks, verdict=Verdict.TOO_FEW_SAMPLES)
+    return Comparison(
+        ratio=ratio, low=None, high=None, p=None, blocks=blocks, verdict=ComparisonVerdict.TOO_FEW_SAMPLES
+    )
 
 
 def _found(change: float, bounds: Interval, p: float, blocks: int) -> Comparison:
     low, high = math.exp(bounds.low), math.exp(bounds.high)
-    return Comparison(ratio=math.exp(change), low=low, high=high, p=p, blocks=blocks, verdict=Verdict.INCONCLUSIVE)
+    return Comparison(
+        ratio=math.exp(change), low=low, high=high, p=p, blocks=blocks, verdict=ComparisonVerdict.INCONCLUSIVE
+    )
 
 
 def _p_of_no_change(ratios: list[float]) -> float:
@@ -151,9 +155,9 @@ def _judged(entry: Comparison, margin: float) -> Comparison:
         return entry
     least, most = 1 / (1 + margin), 1 + margin
     if least <= entry.low and entry.high <= most:
-        verdict = Verdict.NO_DIFFERENCE
+        verdict = ComparisonVerdict.NO_DIFFERENCE
     elif entry.p < SIGNIFICANCE and not least <= entry.ratio <= most:
-        verdict = Verdict.FASTER if entry.ratio < 1 else Verdict.SLOWER
+        verdict = ComparisonVerdict.FASTER if entry.ratio < 1 else ComparisonVerdict.SLOWER
     else:
-        verdict = Verdict.INCONCLUSIVE
+        verdict = ComparisonVerdict.INCONCLUSIVE
     return replace(entry, verdict=verdict)

@@ -41,7 +41,7 @@ class NoLaw(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class ConcurrencyLevel:
     """One concurrency: its rate (pulls a second, geometric mean over blocks) beside the lowest concurrency's.
 
     `efficiency` is the speed-up by what perfect scaling would give; intervals are paired by block, None under 3 blocks.
@@ -96,7 +96,7 @@ class Cost:
 class Scaling:
     """A curve over concurrency. Without two concurrencies there is no knee and nothing to recommend."""
 
-    levels: tuple[Level, ...]
+    levels: tuple[ConcurrencyLevel, ...]
     blocks: int
     """Blocks that have every level."""
     law: Law | None
@@ -155,13 +155,13 @@ def _whole_blocks(rates: Mapping[int, Mapping[int, float]]) -> tuple[list[int], 
     return kept, np.log(np.asarray(rows, dtype=np.float64)).reshape(len(rows), len(kept))
 
 
-def _level(table: _Table, concurrencies: Sequence[int], index: int) -> Level:
+def _level(table: _Table, concurrencies: Sequence[int], index: int) -> ConcurrencyLevel:
     gains = table[:, index] - table[:, 0]
     speedup = math.exp(float(gains.mean()))
     bounds = mean_interval(gains.tolist()) if len(gains) >= MIN_BLOCKS else None
     low, high = (None, None) if bounds is None else (math.exp(bounds.low), math.exp(bounds.high))
     perfect = concurrencies[index] / concurrencies[0]
-    return Level(
+    return ConcurrencyLevel(
         concurrency=concurrencies[index],
         rate=math.exp(float(table[:, index].mean())),
         speedup=speedup,

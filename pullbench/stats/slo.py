@@ -17,7 +17,7 @@ _MIN_VALUES = 3
 """Of fewer, the lower bound of a high percentile is the greatest value itself: one slow answer would be a verdict."""
 
 
-class Verdict(StrEnum):
+class SloVerdict(StrEnum):
     """What a measurement says of a target."""
 
     MET = "met"
@@ -36,15 +36,17 @@ class Score:
     measured: float | None
     low: float | None
     high: float | None
-    verdict: Verdict
+    verdict: SloVerdict
 
 
 def score_success_rate(successes: int, n: int, target: float) -> Score:
     """Met where Wilson's lower bound reaches the target, missed where its upper bound does not."""
     if n == 0:
-        return Score(target=target, measured=None, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+        return Score(target=target, measured=None, low=None, high=None, verdict=SloVerdict.NOT_SHOWN)
     bounds = wilson(successes, n)
-    verdict = Verdict.MET if bounds.low >= target else Verdict.MISSED if bounds.high < target else Verdict.NOT_SHOWN
+    verdict = (
+        SloVerdict.MET if bounds.low >= target else SloVerdict.MISSED if bounds.high < target else SloVerdict.NOT_SHOWN
+    )
     return Score(target=target, measured=successes / n, low=bounds.low, high=bounds.high, verdict=verdict)
 
 
@@ -56,7 +58,7 @@ def score_mean(by_block: Sequence[Sequence[float]], target: float) -> Score:
     means = [float(np.mean(block)) for block in by_block if len(block)]
     measured = float(np.mean(means)) if means else None
     if len(means) < MIN_BLOCKS:
-        return Score(target=target, measured=measured, low=None, high=None, verdict=Verdict.NOT_SHOWN)
+        return Score(target=target, measured=measured, low=None, high=None, verdict=SloVerdict.NOT_SHOWN)
     bounds = mean_interval(means)
     return _below(target, measured, max(bounds.low, 0.0), bounds.high)
 
@@ -68,7 +70,7 @@ def score_percentile(values: Sequence[float], q: float, target: float) -> Score:
     not carry the percentile itself, `measured` is None and a miss stands on `low`. Under 3 values there is no bound.
     """
     if len(values) < _MIN_VALUES:
-        return Score(target=target, measured=percentile(values, q), low=None, high=None, verdict=Verdict.NOT_SHOWN)
+        return Score(target=target, measured=percentile(values, q), low=None, high=None, verdict=SloVerdict.NOT_SHOWN)
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     low, high = (None if rank is None else float(ordered[rank]) for rank in _bound_ranks(len(ordered), q))
     return _below(target, percentile(values, q), low, high)
@@ -95,9 +97,9 @@ def score_failure_streak(outcomes: Iterable[bool], limit: int) -> Score:
     in_order = list(outcomes)
     longest = longest_failure_streak(in_order) if in_order else None
     if longest is None or len(in_order) < limit:
-        verdict = Verdict.NOT_SHOWN
+        verdict = SloVerdict.NOT_SHOWN
     else:
-        verdict = Verdict.MISSED if longest >= limit else Verdict.MET
+        verdict = SloVerdict.MISSED if longest >= limit else SloVerdict.MET
     return Score(target=limit, measured=longest, low=None, high=None, verdict=verdict)
 
 
@@ -108,9 +110,9 @@ def longest_failure_streak(outcomes: Iterable[bool]) -> int:
 
 def _below(target: float, measured: float | None, low: float | None, high: float | None) -> Score:
     if high is not None and high <= target:
-        verdict = Verdict.MET
+        verdict = SloVerdict.MET
     elif low is not None and low > target:
-        verdict = Verdict.MISSED
+        verdict = SloVerdict.MISSED
     else:
-        verdict = Verdict.NOT_SHOWN
+        verdict = SloVerdict.NOT_SHOWN
     return Score(target=target, measured=measured, low=low, high=high, verdict=verdict)

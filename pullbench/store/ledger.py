@@ -1,30 +1,30 @@
-"""The record of what runs brought into a daemon's store: what may be removed again, and what was not there before.
+"""The record of what runs may leave behind: images pulled into a daemon's store, and images pushed to a registry.
 
-One JSON object a trial and daemon, written before the trial's first pull, so that a run killed at any point has said
-what it may leave behind:
+One JSON object a trial, written before its first pull or push, so that a killed run has recorded it too:
 
     brought/RUN_ID/trial-00007-5e884898.json    {"daemon": …, "image_ids": […], "references": […]}
+    pushed/RUN_ID/trial-00007-SEED.json         {"registry": …, "images": ["pullbench/cold:…"], "reason": …, "credentials": …}
 
-The name ends in a hash of the daemon's, so that a run resumed on another daemon does not overwrite the first one's.
+The first name ends in a hash of the daemon's, so that a run resumed on another daemon does not overwrite the first one's.
 """
 
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 from pullbench.model.reference import is_digest
 from pullbench.store.dataset import ResultStore, check_run_id
 
-_FOLDER = "brought"
+_BROUGHT = "brought"
 _NAME = re.compile(r"trial-(\d{5,})-([0-9a-f]{8})\.json")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class BroughtRecord:
     """What one trial may have brought into one daemon's store."""
 
     run_id: str
@@ -52,7 +52,7 @@ class Ledger:
 
         Raises IncompleteError where it cannot be written: then nothing may be pulled.
         """
-        path = f"{_FOLDER}/{check_run_id(run_id)}/trial-{trial:05d}-{_short(daemon)}.json"
+        path = f"{_BROUGHT}/{check_run_id(run_id)}/trial-{trial:05d}-{_short(daemon)}.json"
         said = {name for entry in self._read([path]) for name in entry.names} | set(names)
         content = {
             "daemon": daemon,
@@ -61,12 +61,12 @@ class Ledger:
         }
         self._files.put(path, json.dumps(content).encode())
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[BroughtRecord, ...]:
         """Every entry, by run and trial; what cannot be read as one is left out with a note in the log."""
         paths = [
-            f"{_FOLDER}/{run_id}/{name}"
-            for run_id in self._files.names(_FOLDER)
-            for name in self._files.names(f"{_FOLDER}/{run_id}")
+            f"{_BROUGHT}/{run_id}/{name}"
+            for run_id in self._files.names(_BROUGHT)
+            for name in self._files.names(f"{_BROUGHT}/{run_id}")
         ]
         return tuple(self._read(paths))
 
@@ -76,13 +76,13 @@ class Ledger:
 
     def forget(self, run_id: str, daemon: str | None = None) -> None:
         """Drop what a run brought into a daemon, or into any, once it was removed there."""
-        folder = f"{_FOLDER}/{check_run_id(run_id)}"
+        folder = f"{_BROUGHT}/{check_run_id(run_id)}"
         for name in self._files.names(folder):
             found = _NAME.fullmatch(name)
             if daemon is None or (found is not None and found[2] == _short(daemon)):
                 self._files.remove(f"{folder}/{name}")
 
-    def _read(self, paths: Iterable[str]) -> Iterator[Entry]:
+    def _read(self, paths: Iterable[str]) -> Iterator[BroughtRecord]:
         for path, content in self._files.read(paths).items():
             try:
                 yield _entry(path, content)
@@ -94,13 +94,13 @@ def _short(daemon: str) -> str:
     return hashlib.sha256(daemon.encode()).hexdigest()[:8]
 
 
-def _entry(path: str, content: bytes) -> Entry:
+def _entry(path: str, content: bytes) -> BroughtRecord:
     _, run_id, name = path.split("/")
     found = _NAME.fullmatch(name)
     if found is None:
         raise ValueError("the name is not one of ours")
     document = json.loads(content)
-    return Entry(
+    return BroughtRecord(
         run_id=run_id,
         trial=int(found[1]),
         daemon=_text(document["daemon"]),
@@ -113,3 +113,78 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a string is expected, not {value!r:.40}")
     return value
+
+
+_PUSHED = "pushed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedRecord:
+    """What one trial pushed and did not take back."""
+
+    registry: str
+    """Its URL."""
+    images: tuple[str, ...]
+    """repository:tag"""
+    reason: str = "their push or the run did not come to its end"
+    """Why they are still there."""
+    credentials: str = "docker"
+    """Where those of one who may delete them are kept, as in a spec."""
+    ca_file: str | None = None
+    sends_in_clear: bool = False
+    """As `Route` has it."""
+
+
+class PushedImages:
+    """What every run on one results folder pushed where."""
+
+    def __init__(self, store: ResultStore) -> None:
+        self._files = store.files
+
+    def record(self, run_id: str, trial: int, pushed: PushedRecord) -> None:
+        """Say what a trial may push. Raises IncompleteError where that cannot be written: then nothing may be pushed."""
+        self._files.put(_pushed_path(run_id, trial, pushed), json.dumps(asdict(pushed)).encode())
+
+    def forget(self, run_id: str, trial: int, pushed: PushedRecord) -> None:
+        """What a trial pushed is gone again."""
+        self._files.remove(_pushed_path(run_id, trial, pushed))
+
+    def entries(self) -> dict[str, PushedRecord]:
+        """What every run pushed and did not take back, by the file that says so."""
+        folders = [f"{_PUSHED}/{run_id}" for run_id in self._files.names(_PUSHED)]
+        return dict(self._read([f"{folder}/{name}" for folder in folders for name in self._files.names(folder)]))
+
+    def strike(self, entry: str) -> None:
+        """Forget an entry of `entries`: what it names is gone."""
+        self._files.remove(entry)
+
+    def left(self, run_id: str) -> tuple[PushedRecord, ...]:
+        """What a run pushed and did not take back, by trial."""
+        folder = f"{_PUSHED}/{check_run_id(run_id)}"
+        return tuple(pushed for _, pushed in self._read([f"{folder}/{name}" for name in self._files.names(folder)]))
+
+    def _read(self, paths: Sequence[str]) -> Iterator[tuple[str, PushedRecord]]:
+        for path, content in self._files.read(paths).items():
+            try:
+                found = json.loads(content)
+                images = tuple(str(image) for image in found["images"])
+                ca_file = found.get("ca_file")
+                yield (
+                    path,
+                    PushedRecord(
+                        registry=str(found["registry"]),
+                        images=images,
+                        reason=str(found["reason"]),
+                        credentials=str(found.get("credentials", "docker")),
+                        ca_file=None if ca_file is None else str(ca_file),
+                        sends_in_clear=found.get("sends_in_clear") is True,
+                    ),
+                )
+            except (ValueError, KeyError, TypeError) as error:
+                _log.warning("%s: no record of what a run pushed, left out: %s", self._files.where(path), error)
+
+
+def _pushed_path(run_id: str, trial: int, pushed: PushedRecord) -> str:
+    # The tag is another at each attempt, so a resumed trial does not overwrite what a killed one left.
+    attempt = pushed.images[0].rpartition("-")[0].rpartition("-")[2]
+    return f"{_PUSHED}/{check_run_id(run_id)}/trial-{trial:05d}-{attempt}.json"

@@ -1,4 +1,4 @@
-"""Which vantages a regional benchmark asked, and what became of each: one small file beside the results.
+"""The vantages of a regional benchmark, and the result of each: one small file beside the results.
 
     regional/20261125T130501Z-3fa2.json
 
@@ -24,7 +24,7 @@ Answer = Literal["complete", "incomplete", "missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class VantageResult:
     """One vantage: the run that it made, if it did, and why it is not complete, if it is not."""
 
     vantage: str
@@ -43,7 +43,7 @@ class Regional:
     finished_at: datetime
     in_turn: bool
     """One vantage after the other; else all at once."""
-    asked: tuple[Asked, ...]
+    asked: tuple[VantageResult, ...]
 
 
 class RegionalRecords:
@@ -93,7 +93,7 @@ class RegionalRecords:
                 started_at=datetime.fromisoformat(found["started_at"]).astimezone(UTC),
                 finished_at=datetime.fromisoformat(found["finished_at"]).astimezone(UTC),
                 in_turn=bool(found["in_turn"]),
-                asked=tuple(Asked(**entry) for entry in found["asked"]),
+                asked=tuple(VantageResult(**entry) for entry in found["asked"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             where = self._store.files.where(path)

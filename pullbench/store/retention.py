@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import get_args
 
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.store.dataset import ResultStore, check_run_id
 from pullbench.store.schema import TableName
 
@@ -23,28 +23,28 @@ _TABLES: tuple[TableName, ...] = get_args(TableName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class RetentionDecision:
     """A run, and why it stays; None where it goes."""
 
-    run: Run
+    run: RunRecord
     kept: str | None
 
 
-def choose(
-    runs: Iterable[Run],
+def decide_retention(
+    runs: Iterable[RunRecord],
     *,
     baselines: Collection[str],
     newest: int | None,
     started_before: datetime | None,
     now: datetime,
-) -> list[Choice]:
+) -> list[RetentionDecision]:
     """Each run once, newest first; a run goes where no rule keeps it.
 
     `newest` complete runs of each name, kind and vantage stay, with whatever is newer than the oldest of them; so do runs
     not `started_before`, those with a run_id in `baselines`, and what may still run. The newest run and the newest
     complete one of each stay in any case, unless `newest` is 0.
     """
-    choices: list[Choice] = []
+    choices: list[RetentionDecision] = []
     for _, group in groupby(sorted(runs, key=_series), key=_series):
         complete = 0
         for place, run in enumerate(sorted(group, key=_age, reverse=True)):
@@ -61,7 +61,7 @@ def choose(
                 reason = "too young"
             else:
                 reason = None
-            choices.append(Choice(run=run, kept=reason))
+            choices.append(RetentionDecision(run=run, kept=reason))
             complete += run.status == "complete"
     return sorted(choices, key=lambda choice: _age(choice.run), reverse=True)
 
@@ -89,9 +89,9 @@ def half_removed(store: ResultStore) -> list[str]:
     return [check_run_id(name) for name in store.files.names(_FOLDER)]
 
 
-def _series(run: Run) -> tuple[str, str, str]:
+def _series(run: RunRecord) -> tuple[str, str, str]:
     return (run.name, run.kind, run.vantage)
 
 
-def _age(run: Run) -> tuple[datetime, str]:
+def _age(run: RunRecord) -> tuple[datetime, str]:
     return (run.started_at, run.run_id)

@@ -2,8 +2,8 @@
 
 Column names are the field names of `model/record.py` and `model/finding.py`. Strings are plain: Parquet encodes
 repeated ones as a dictionary on disk anyway, and plain columns read as VARCHAR in DuckDB and as `str` in pandas,
-where categories would not compare or concatenate across runs. Labels are a JSON string, because DuckDB and pandas read
-a Parquet map as a list of pairs. A column is nullable where its field may be None.
+where categories would not compare or concatenate across runs. Mappings (labels, parameters) are JSON strings, because
+DuckDB and pandas read a Parquet map as a list of pairs. A column is nullable where its field may be None.
 """
 
 import dataclasses
@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from pullbench.errors import UsageError
+from pullbench.errors import ErrorCode, UsageError
+from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 
 SCHEMA_VERSION = 1
 """Raised when a column changes its meaning or type; a new nullable column does not need it."""
@@ -84,7 +85,8 @@ SCHEMAS: dict[TableName, pa.Schema] = {
         [
             *_text("run_id vantage check target status observed expected remedy"),
             *_seconds("duration_s"),
-            *_maybe(_text("evidence")),
+            *_maybe(_text("evidence code")),
+            *_text("parameters"),
             *_instant("checked_at"),
         ]
     ),
@@ -138,7 +140,9 @@ SCHEMAS: dict[TableName, pa.Schema] = {
     ),
 }
 
-_COORDINATE_NAMES = frozenset(field.name for field in _COORDINATES)
+_MAPPINGS = ("labels", "parameters")
+_OF_FINDING = ("evidence", "code", "parameters")
+"""Columns of `checks` that may be null, or that an older file lacks."""
 
 
 def coordinates(run_id: str, vantage: str, trial: Trial) -> dict[str, Any]:
@@ -150,14 +154,19 @@ def coordinates(run_id: str, vantage: str, trial: Trial) -> dict[str, Any]:
 def to_table(name: TableName, records: Iterable[Any], shared: Mapping[str, Any]) -> pa.Table:
     """Records (dataclasses) as a table; `shared` gives the columns that are equal in every row."""
     schema, rows = SCHEMAS[name], list(records)
-    columns = [
-        _array(
-            [shared[field.name]] * len(rows) if field.name in shared else [getattr(row, field.name) for row in rows],
-            field.type,
-        )
-        for field in schema
-    ]
+    columns = [_array(_values(field.name, rows, shared), field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _values(column: str, rows: list[Any], shared: Mapping[str, Any]) -> list[Any]:
+    if column in shared:
+        return [shared[column]] * len(rows)
+    values = [getattr(row, column) for row in rows]
+    return (
+        [json.dumps(dict(each), sort_keys=True, ensure_ascii=False) for each in values]
+        if column in _MAPPINGS
+        else values
+    )
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -168,20 +177,36 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.array([value and str(value).encode("utf-8", "replace").decode() for value in values], type=kind)
 
 
-def run_to_table(run: Run) -> pa.Table:
+def run_to_table(run: RunRecord) -> pa.Table:
     """One run as its row."""
-    return to_table("runs", [run], {"labels": json.dumps(dict(run.labels), sort_keys=True, ensure_ascii=False)})
+    return to_table("runs", [run], {})
 
 
-def run_from_row(row: Mapping[str, Any]) -> Run:
+def run_from_row(row: Mapping[str, Any]) -> RunRecord:
     """The inverse of `run_to_table`; a column that an older file lacks takes the record's default."""
     given = {key: value for key, value in row.items() if value is not None}
     given["labels"] = json.loads(given.get("labels", "{}"))
     for name in ("started_at", "finished_at"):
         if name in given:
             given[name] = given[name].astimezone(UTC)
-    known = {field.name for field in dataclasses.fields(Run)}
-    return Run(**{key: value for key, value in given.items() if key in known})
+    known = {field.name for field in dataclasses.fields(RunRecord)}
+    return RunRecord(**{key: value for key, value in given.items() if key in known})
+
+
+def finding_from_row(row: Mapping[str, Any]) -> Finding:
+    """A finding from its row of `checks`, also one that pandas has read; a row of an older file has no code."""
+    evidence, code, parameters = (text if isinstance(text := row.get(name), str) else None for name in _OF_FINDING)
+    return Finding(
+        **{
+            field.name: row[field.name]
+            for field in dataclasses.fields(Finding)
+            if field.name not in (*_OF_FINDING, "status")
+        },
+        status=Status(row["status"]),
+        evidence=evidence,
+        code=None if code is None else ErrorCode(code),
+        parameters=json.loads(parameters or "{}"),
+    )
 
 
 def stamped(table: pa.Table, trials: Iterable[int] | None = None) -> pa.Table:

@@ -1,23 +1,30 @@
 """The page on calibration has the command's own table; the command refuses what it cannot do before anything is measured."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+import yaml
+from rich.console import Console
 
-from pullbench.app.calibrate import Asked
 from pullbench.app.run import judgement
-from pullbench.bench.resuming import check_goes_on
-from pullbench.cli.commands.calibrate import run_calibration
-from pullbench.cli.commands.measure import _how_to_go_on
-from pullbench.cli.terminal.calibration import CalibrationProgress, calibration_table
+from pullbench.bench.active_run import ActiveRun
+from pullbench.bench.specfile import load_spec
+from pullbench.bench.workbench import Workbench
+from pullbench.cli.calibrate import calibrate
+from pullbench.cli.measuring import Measuring
+from pullbench.cli.terminal.progress import CalibrationProgress
+from pullbench.cli.terminal.tables import calibration_table
 from pullbench.errors import UsageError
-from pullbench.lab.truths import draw_lines
+from pullbench.lab.calibration import draw_lines
 from pullbench.model.finding import Finding, Status
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
+from pullbench.store.dataset import ResultStore
+from tests.bench.samples import spec_data
+from tests.store import sample
 
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 
@@ -72,7 +79,7 @@ def test_the_page_has_the_table_of_a_whole_calibration_with_the_truth_of_its_see
 
 def test_markdown_that_has_no_folder_to_go_to_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
-        run_calibration(Asked(), markdown=tmp_path / "nowhere" / "table.md", as_json=False)
+        calibrate(markdown=tmp_path / "nowhere" / "table.md")
 
 
 def test_only_a_missed_goal_is_exit_code_1() -> None:
@@ -84,21 +91,27 @@ def test_only_a_missed_goal_is_exit_code_1() -> None:
     assert [judgement(ended(verdict))[0] for verdict in ("met", "not_shown", "missed")] == [0, 0, 1]
 
 
-def test_a_calibration_that_was_stopped_is_started_anew_for_its_lab_is_gone() -> None:
-    stopped = SimpleNamespace(run_id="r", request=SimpleNamespace(kind="calibration"))
-    said = _how_to_go_on(cast(Any, stopped), "interrupted")
+def test_a_calibration_that_was_stopped_is_started_anew_for_its_lab_is_gone(tmp_path: Path) -> None:
+    progress = CalibrationProgress(Console(stderr=True))
+    measuring = Measuring(progress, results=str(tmp_path), kind="calibration", as_json=False)
+    measuring._verdict.run_id = "r"
+    said = measuring._how_to_go_on("interrupted")
     assert "pullbench calibrate" in said and "--resume" not in said
 
 
-def test_a_run_of_a_spec_does_not_go_on_with_a_calibration() -> None:
-    run = SimpleNamespace(run_id="r", kind="calibration")
-    with pytest.raises(UsageError, match="pullbench calibrate"):
-        check_goes_on(cast(Any, run), cast(Any, None), kind="benchmark", vantage="local")
+def test_a_run_of_a_spec_does_not_go_on_with_a_calibration(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path / "results"))
+    store.write_run(replace(sample.run(), kind="calibration"))
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(spec_data()))
+    with (
+        Workbench(load_spec(path), environ={}) as bench,
+        pytest.raises(UsageError, match="pullbench calibrate"),
+    ):
+        ActiveRun.resume(bench, store, sample.RUN_ID)
 
 
 def test_what_preflight_warns_of_the_lab_is_not_told_and_what_fails_is(capsys: pytest.CaptureFixture[str]) -> None:
-    from rich.console import Console
-
     def finding(check: str, status: Status) -> Finding:
         return Finding(
             check=check,

@@ -7,7 +7,7 @@ import yaml
 
 from pullbench.app.fleet import fleet_settings
 from pullbench.bench.specfile import load_spec
-from pullbench.cli.commands import regional
+from pullbench.cli.regional import regional
 from pullbench.errors import UsageError
 from pullbench.model.spec import Overrides
 from tests.bench.samples import spec_data
@@ -45,16 +45,6 @@ def test_a_daemon_is_refused_by_name_and_so_is_a_fleet_of_none(spec: Path) -> No
 
 
 def test_vantages_without_a_server_are_a_matter_of_usage(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(regional, "_server", lambda: "")
+    monkeypatch.setattr(regional, "server_address", lambda: None)
     with pytest.raises(UsageError, match="vantages are reached through a Prefect server: set PREFECT_API_URL"):
-        regional.run_regional(
-            spec,
-            vantages=[],
-            sets=[],
-            in_turn=False,
-            start_within_minutes=1,
-            finish_within_minutes=1,
-            results="memory://",
-            reports=spec.parent,
-            as_json=False,
-        )
+        regional.regional(spec, results="memory://", reports=spec.parent)

@@ -8,18 +8,14 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any
 
-import httpx
 import pytest
 
-from flows.pull_benchmark import Invocation
 from pullbench.app.run import conduct
-from pullbench.cli.commands import measure
 from pullbench.engines.base import TrialSetup
 from pullbench.engines.fake import FakeEngine
-from pullbench.errors import ErrorCode, IncompleteError, InterruptedRunError, RegistryError
+from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.model.plan import Trial
 from pullbench.model.record import TrialResult
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -32,6 +28,10 @@ class Killed(BaseException):
     """What kill -9 is to the code."""
 
 
+@pytest.mark.promise(
+    "accidents",
+    "`kill -9`, many times: every finished trial is stored and readable; the one under way is measured again",
+)
 def test_the_temporary_name_keeps_a_part_that_was_killed_in_mid_write_out_of_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +75,9 @@ class After(Calls):
             self._action()
 
 
+@pytest.mark.promise(
+    "accidents", "Results directory removed: exit 3, says how many trials are gone; `--resume` measures them again"
+)
 def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_resume_completes_it(
     tmp_path: Path,
 ) -> None:
@@ -88,6 +91,7 @@ def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_res
     assert (again.measured_trials, stored_run(tmp_path).status) == ([0], "complete")
 
 
+@pytest.mark.promise("accidents", "Docker daemon restarted: exit 3 with its words; `--resume` goes on when it is back")
 def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +115,7 @@ def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone
     assert (again.measured_trials, stored_run(tmp_path).status) == ([2, 3, 4, 5], "complete")
 
 
+@pytest.mark.promise("accidents", "A run that is stopped is marked `incomplete`, whatever stopped it")
 def test_the_closing_of_a_run_marks_it_incomplete_whatever_stops_it(tmp_path: Path) -> None:
     def stop() -> None:
         raise RuntimeError("a bug")
@@ -122,57 +127,7 @@ def test_the_closing_of_a_run_marks_it_incomplete_whatever_stops_it(tmp_path: Pa
     assert (run.status, run.stopped) == ("incomplete", "interrupted")
 
 
-@pytest.fixture
-def told() -> list[str]:
-    return []
-
-
-def invocation_of(told: list[str]) -> Invocation:
-    prepared, progress = (
-        SimpleNamespace(run_id="20261125T152954Z-773f", request=SimpleNamespace(kind="benchmark")),
-        SimpleNamespace(note=told.append),
-    )
-    return Invocation(prepared, progress)  # type: ignore[arg-type]
-
-
-def gone_server() -> None:
-    raise httpx.ConnectError("All connection attempts failed")
-
-
-def test_outcome_of_tells_the_outcome_of_a_run_whose_prefect_server_is_gone(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
-    invocation = invocation_of(told)
-    monkeypatch.setattr(measure, "_print_outcome", lambda outcome: told.append(f"outcome {outcome.exit_code}"))
-
-    def measured() -> None:
-        invocation.outcome = SimpleNamespace(exit_code=0)  # type: ignore[assignment]
-        gone_server()
-
-    assert measure.told(invocation, measured, as_json=False) == 0
-    assert told[0].startswith("Prefect's server is gone") and told[1] == "outcome 0"
-
-
-def test_outcome_of_says_how_to_go_on_where_the_run_had_not_ended(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
-    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
-    with pytest.raises(IncompleteError, match=r"server is gone.*`--resume 20261125T152954Z-773f`") as ended:
-        measure.told(invocation_of(told), gone_server, as_json=False)
-    assert ended.value.exit_code == 3
-
-
-def test_how_to_go_on_is_said_with_exit_3_to_who_interrupts(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
-    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
-
-    def interrupted() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`") as ended:
-        measure.told(invocation_of(told), interrupted, as_json=False)
-    assert ended.value.exit_code == 3
-
-
+@pytest.mark.promise("accidents", "Two runs in one results directory: each has a directory of its own")
 def test_the_random_part_of_a_run_id_keeps_two_runs_of_one_second_apart() -> None:
     now = datetime.now(UTC)
     assert len({new_run_id(now, os.urandom(2)) for _ in range(20)}) > 10

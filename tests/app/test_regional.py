@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pullbench.app.regional import Place, RegionalOutcome, RegionalRequest, Seen, conduct_regional
+from pullbench.app.regional import FlowRunState, RegionalOutcome, RegionalRequest, Vantage, conduct_regional
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.spec import Overrides
 from pullbench.store.dataset import ResultStore
@@ -22,12 +22,15 @@ from tests.report import synthetic
 from tests.report.synthetic import Recipe
 
 _IDS = itertools.count(1)
-RUNNING, WAITING = Seen(started=True, ended=False, state="RUNNING"), Seen(started=False, ended=False, state="SCHEDULED")
-COMPLETED = Seen(started=True, ended=True, state="COMPLETED", message="complete")
+RUNNING, WAITING = (
+    FlowRunState(started=True, ended=False, state="RUNNING"),
+    FlowRunState(started=False, ended=False, state="SCHEDULED"),
+)
+COMPLETED = FlowRunState(started=True, ended=True, state="COMPLETED", message="complete")
 
 
-def failed(message: str) -> Seen:
-    return Seen(started=True, ended=True, state="FAILED", message=message)
+def failed(message: str) -> FlowRunState:
+    return FlowRunState(started=True, ended=True, state="FAILED", message=message)
 
 
 class StandingClock:
@@ -50,7 +53,7 @@ class Script:
     """Vantages that do what is written: what is seen of each, look after look, the last again and again; and which measure."""
 
     results: str
-    seen: Mapping[str, Sequence[Seen | None]]
+    seen: Mapping[str, Sequence[FlowRunState | None]]
     measures: Mapping[str, str]
     """The status that the run of a vantage is stored with."""
     started: list[str] = field(default_factory=list)
@@ -59,10 +62,10 @@ class Script:
     looks: dict[str, int] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
 
-    def places(self, names: Sequence[str]) -> list[Place]:
-        return [Place(vantage=name, work_pool=f"pool-{name}") for name in (names or self.seen)]
+    def places(self, names: Sequence[str]) -> list[Vantage]:
+        return [Vantage(vantage=name, work_pool=f"pool-{name}") for name in (names or self.seen)]
 
-    def start(self, place: Place, regional_id: str, parameters: Mapping[str, Any]) -> str:
+    def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
         self.log.append(f"start {place.vantage}")
         self.parameters[place.vantage] = parameters
         if place.vantage == "unreachable":
@@ -88,7 +91,7 @@ class Script:
         run = store.run(recipe.run_id)
         store.write_run(dataclasses.replace(run, vantage=vantage, labels={"regional": regional_id}))
 
-    def look(self, flow_run: str) -> Seen | None:
+    def look(self, flow_run: str) -> FlowRunState | None:
         turn = self.looks[flow_run] = self.looks.get(flow_run, -1) + 1
         seen = self.seen[flow_run][min(turn, len(self.seen[flow_run]) - 1)]
         if seen is not None and seen.ended:
@@ -98,7 +101,7 @@ class Script:
     def cancel(self, flow_run: str) -> None:
         self.cancelled.append(flow_run)
 
-    def idle(self, place: Place) -> str:
+    def idle(self, place: Vantage) -> str:
         return f"work pool '{place.work_pool}' never had a worker"
 
 
@@ -110,7 +113,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Runs a script; `ask(eu=[…], measures={…}, **options of the request)`."""
     monkeypatch.setattr("pullbench.app.regional.render_regional", lambda *_: Path("report.html"))
     monkeypatch.setattr("pullbench.app.regional.run_document", lambda *_: {"slo": [], "preflight": {"findings": []}})
-    monkeypatch.setattr("pullbench.report.regional.regional.contrasts", lambda _: pd.DataFrame({"factor": []}))
+    monkeypatch.setattr("pullbench.report.regional.runs.contrasts", lambda _: pd.DataFrame({"factor": []}))
     results = f"memory://regional-flow-{next(_IDS)}"
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(spec_data()))

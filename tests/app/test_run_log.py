@@ -1,6 +1,7 @@
 """A run that is asked to log: what its lines are, when they are written, and that nothing else changes."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,18 @@ import pytest
 from typer.testing import CliRunner
 
 from pullbench.app.preflight import check
-from pullbench.app.run import Prepared, Request, conduct
-from pullbench.bench.session import Session
+from pullbench.app.progress import Silent
+from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.bench.active_run import ActiveRun
+from pullbench.bench.workbench import Workbench
+from pullbench.cli import measuring
 from pullbench.cli.main import app
 from pullbench.errors import IncompleteError, PreflightFailed, UsageError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Trial
+from pullbench.model.record import TrialResult
 from pullbench.monitor.logs import VARIABLE
+from pullbench.serving import flow as flows
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls, prepare, stored_run
 from tests.bench.samples import facts_for
@@ -59,15 +66,15 @@ def test_a_run_logs_its_start_its_findings_its_trials_its_failed_pulls_and_its_e
 
 
 def test_nothing_is_written_while_a_trial_runs(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_trial, grown = Session.run_trial, []
+    run_trial, grown = ActiveRun.run_trial, []
 
-    def watched(self: Session, *arguments: Any) -> Any:
+    def watched(self: ActiveRun, trial: Trial) -> TrialResult:
         before = path.stat().st_size
-        result = run_trial(self, *arguments)
+        result = run_trial(self, trial)
         grown.append(path.stat().st_size - before)
         return result
 
-    monkeypatch.setattr(Session, "run_trial", watched)
+    monkeypatch.setattr(ActiveRun, "run_trial", watched)
     calls = Calls()
     conduct(prepare(tmp_path), calls, calls)
     assert grown == [0] * 6
@@ -101,7 +108,7 @@ def test_the_text_of_a_bug_is_not_logged_for_nobody_looked_at_it_for_secrets(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("token hunter2")
 
-    monkeypatch.setattr(Session, "run_trial", broken)
+    monkeypatch.setattr(ActiveRun, "run_trial", broken)
     with pytest.raises(ZeroDivisionError):
         conduct(prepare(tmp_path), Calls(), Calls())
     assert lines(path)[-1]["error"] == {"type": "ZeroDivisionError", "message": "a bug of pullbench"}
@@ -109,12 +116,12 @@ def test_the_text_of_a_bug_is_not_logged_for_nobody_looked_at_it_for_secrets(
 
 
 def test_a_run_that_never_began_says_why(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(_: Session) -> None:
+    def unreachable(*_: object) -> None:
         raise IncompleteError("the registry is away")
 
     prepared = prepare(tmp_path)
     prepared._facts = None
-    monkeypatch.setattr(Session, "gather", unreachable)
+    monkeypatch.setattr(Workbench, "gather", unreachable)
     with pytest.raises(IncompleteError):
         conduct(prepared, Calls(), Calls())
     (line,) = lines(path)
@@ -126,29 +133,38 @@ def test_a_log_that_is_asked_for_by_name_goes_before_the_environments(tmp_path: 
     assert prepared.log is not None
     prepared.log.close()
     named = tmp_path / "named.json"
-    request = Request(spec=tmp_path / "spec.yaml", results=str(tmp_path / "results"), log_json=named)
+    request = RunRequest(spec=tmp_path / "spec.yaml", results=str(tmp_path / "results"), log_json=named)
     other = Prepared(request)
-    other.use_facts(facts_for(other.session.spec))
+    other.use_facts(facts_for(other.bench.spec))
     conduct(other, Calls(), Calls())
     assert actions(named)["run-ended"] == 1
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize(
-    ("called", "arguments"),
-    [
-        ("pullbench.cli.commands.measure.run_spec", ["run", "spec.yaml"]),
-        ("pullbench.cli.commands.measure.run_spec", ["stress", "spec.yaml"]),
-        ("pullbench.cli.commands.fleet.run_fleet", ["fleet", "spec.yaml", "--scheduler", "tcp://127.0.0.1:8786"]),
-    ],
-)
+@pytest.mark.parametrize("command", ["run", "stress"])
 def test_every_command_that_measures_passes_on_where_its_log_goes(
-    called: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+    command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(called, lambda *_, **options: given.update(options) or 0)
-    assert CliRunner().invoke(app, [*arguments, "--log-json", "log.json"]).exit_code == 0
-    assert given["log_json"] == Path("log.json")
+    given: list[RunRequest] = []
+    monkeypatch.setattr(measuring, "measure_spec", lambda request, **_: given.append(request) or 0)
+    assert CliRunner().invoke(app, [command, "spec.yaml", "--log-json", "log.json"]).exit_code == 0
+    assert given[0].log_json == Path("log.json")
+
+
+def test_a_flow_finds_the_log_of_its_command_in_the_environment(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def called(*_: object, **__: object) -> None:
+        seen.append(os.environ[VARIABLE])
+        raise UsageError("seen")
+
+    monkeypatch.setattr(flows, "call_flow", called)
+    command = measuring.Measuring(Silent(), results=str(tmp_path), kind="fleet", as_json=True)
+    with pytest.raises(UsageError, match="seen"):
+        command.through_flow("fleet_benchmark", {}, log_json=tmp_path / "named.json")
+    assert seen == [str(tmp_path / "named.json")]
 
 
 def test_without_being_asked_nothing_is_logged(tmp_path: Path) -> None:
@@ -160,7 +176,7 @@ def test_a_log_that_cannot_be_written_is_a_mistake_before_anything_is_contacted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "no" / "x.json"))
-    monkeypatch.setattr(Session, "gather", lambda _: pytest.fail("something was contacted"))
+    monkeypatch.setattr(Workbench, "gather", lambda *_: pytest.fail("something was contacted"))
     with pytest.raises(UsageError, match="no log can be written there"):
         prepare(tmp_path)
     with pytest.raises(UsageError, match="no log can be written there"):
@@ -169,8 +185,8 @@ def test_a_log_that_cannot_be_written_is_a_mistake_before_anything_is_contacted(
 
 def test_preflight_by_itself_logs_its_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = prepare(tmp_path)
-    monkeypatch.setattr(Session, "gather", lambda _: prepared.facts())
-    monkeypatch.setattr("pullbench.app.preflight.preflight", lambda *_, **__: [FAILED])
+    monkeypatch.setattr(Workbench, "gather", lambda *_: prepared.facts())
+    monkeypatch.setattr("pullbench.bench.workbench.preflight", lambda *_, **__: [FAILED])
     path = tmp_path / "preflight.json"
     check(tmp_path / "spec.yaml", environ={VARIABLE: str(path)})
     (line,) = lines(path)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.lab.contents import Contents
+from pullbench.lab.contents import Contents, LabImage
 from pullbench.lab.images import make_images
-from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry
 
 

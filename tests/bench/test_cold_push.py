@@ -15,7 +15,7 @@ from pullbench.model.plan import plan, routes
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.store.dataset import ResultStore
-from pullbench.store.pushed import PushedImages
+from pullbench.store.ledger import PushedImages
 from tests.bench.samples import PLATFORM, facts_for, make_spec
 from tests.registry.push_registry import PushRegistry, refusal
 

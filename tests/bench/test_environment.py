@@ -3,7 +3,7 @@
 import json
 
 from pullbench.bench.environment import fingerprint
-from pullbench.engines.cores import usable_cores
+from pullbench.engines.base import usable_cores
 from pullbench.model.facts import EngineFacts
 
 

@@ -4,17 +4,18 @@ import dataclasses
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pullbench.bench import fleet_session
+from pullbench.bench import fleet_run
 from pullbench.bench.fleet import Machine, Member, NodeJob, Played, Together, node_jobs, play
-from pullbench.bench.fleet_session import FleetSession, gathered, refuse_stores
+from pullbench.bench.fleet_run import FleetRun, FleetWorkbench, gathered, refuse_stores
 from pullbench.bench.trial import pull_requests
 from pullbench.engines.base import PullRequest
 from pullbench.errors import UsageError
@@ -76,8 +77,10 @@ class Threads:
         return Together(started_s=start_s, played=tuple(played))
 
 
-def session(tmp_path: Path, spec: Spec, fleet: Threads) -> FleetSession:
-    return FleetSession(loaded(spec), ResultStore(str(tmp_path)), vantage="here", environ={}, fleet=fleet)
+@contextmanager
+def begun(tmp_path: Path, spec: Spec, fleet: Threads) -> Iterator[FleetRun]:
+    with FleetWorkbench(loaded(spec), vantage="here", environ={}, fleet=fleet) as bench:
+        yield FleetRun.begin(bench, ResultStore(str(tmp_path)), facts_for(spec))
 
 
 def test_nodes_are_dealt_out_in_turn_and_each_has_a_name_of_its_own() -> None:
@@ -140,10 +143,8 @@ def test_a_start_that_is_never_told_ends_the_wait() -> None:
 
 def test_a_trial_has_a_row_a_node_on_one_clock_and_says_how_many_they_were(tmp_path: Path) -> None:
     spec, fleet = fleet_spec(5), Threads()
-    with session(tmp_path, spec, fleet) as measuring:
-        facts = facts_for(spec)
-        run, made = measuring.begin(facts)
-        measuring.run_trial(run.run_id, made.trials[0], facts)
+    with begun(tmp_path, spec, fleet) as run:
+        run.run_trial(run.plan.trials[0])
     store = ResultStore(str(tmp_path))
     pulls, [trial] = store.frame("pulls", run.run_id), store.table("trials", run.run_id).to_pylist()
     assert store.run(run.run_id).kind == "fleet"
@@ -170,13 +171,11 @@ def test_origin_bytes_are_what_the_registry_served_until_it_serves_nothing_more(
     spec = fleet_spec(2, registries=[registry | {"counters": "http://127.0.0.1:1/metrics"}])
     served = iter([1000, 1400, 1400, 1400, 1700, 1900, *[1900] * 50])
     busy = iter([1, 0, *[0] * 50])
-    monkeypatch.setattr(fleet_session, "served_blob_bytes", lambda *_: next(served))
-    monkeypatch.setattr(fleet_session, "blobs_under_way", lambda *_: next(busy))
-    monkeypatch.setattr(fleet_session, "_SETTLE_S", 0.0)
-    with session(tmp_path, spec, Threads()) as measuring:
-        facts = facts_for(spec)
-        run, made = measuring.begin(facts)
-        result = measuring.run_trial(run.run_id, made.trials[0], facts)
+    monkeypatch.setattr(fleet_run, "served_blob_bytes", lambda *_: next(served))
+    monkeypatch.setattr(fleet_run, "blobs_under_way", lambda *_: next(busy))
+    monkeypatch.setattr(fleet_run, "_SETTLE_S", 0.0)
+    with begun(tmp_path, spec, Threads()) as run:
+        result = run.run_trial(run.plan.trials[0])
     assert result.record.origin_bytes == 900, "three equal readings while it is busy are no end"
 
 
@@ -184,9 +183,9 @@ def test_a_mirror_is_prepared_for_one_image_which_every_node_then_pulls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, fleet = fleet_spec(4), Threads()
-    with session(tmp_path, spec, fleet) as measuring:
+    with begun(tmp_path, spec, fleet) as run:
         prepared: list[int] = []
-        prepare = measuring._proxy_cache.prepare
+        prepare = run._proxy_cache.prepare
 
         def counting(run_id: str, trial: Any, requests: tuple[PullRequest, ...], facts: Any) -> Any:
             prepared.append(len(requests))
@@ -194,10 +193,8 @@ def test_a_mirror_is_prepared_for_one_image_which_every_node_then_pulls(
             twin = dataclasses.replace(requests[0], image="twin:1")
             return dataclasses.replace(prepare(run_id, trial, requests, facts), requests=(twin,))
 
-        monkeypatch.setattr(measuring._proxy_cache, "prepare", counting)
-        facts = facts_for(spec)
-        run, made = measuring.begin(facts)
-        result = measuring.run_trial(run.run_id, made.trials[0], facts)
+        monkeypatch.setattr(run._proxy_cache, "prepare", counting)
+        result = run.run_trial(run.plan.trials[0])
     assert prepared == [1]
     assert [(pull.pull, pull.image) for pull in result.pulls] == [(number, "twin:1") for number in range(4)]
 

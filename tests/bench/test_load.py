@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from pullbench.bench.load import Loop, intended_starts
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.engines.fake import ScriptedClock
 from pullbench.model.spec import Load
 

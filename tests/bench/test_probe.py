@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from pullbench.bench.facts import gather_facts
-from pullbench.bench.probe import Probe, served_by_text
+from pullbench.bench.proxy_cache import Probe, served_by_text
 from pullbench.bench.trial import pull_requests
-from pullbench.engines.base import PullRequest
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullRequest, SystemClock
 from pullbench.lab.registry import Registry
 from pullbench.model.cache_evidence import Sighting, cache_word
 from pullbench.model.plan import plan, routes

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pullbench.bench.session import Session
+from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec
 from pullbench.bench.trial import pull_requests
+from pullbench.bench.workbench import Workbench
 from pullbench.errors import IncompleteError
 from pullbench.lab.registry import Registry
 from pullbench.model.cache_evidence import Sighting
@@ -17,7 +18,7 @@ from pullbench.model.plan import plan, routes
 from pullbench.model.record import TrialResult
 from pullbench.model.route import Route
 from pullbench.model.spec import Spec, read_spec
-from pullbench.registry.counters import served_blob_bytes
+from pullbench.registry.products.distribution import served_blob_bytes
 from pullbench.store.dataset import ResultStore
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -42,10 +43,9 @@ def make_spec(origin: Registry, mirror: Registry, state: str, **changes: Any) ->
 
 def run(spec: Spec, folder: Path) -> list[TrialResult]:
     loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=folder / "spec.yaml")
-    with Session(loaded, ResultStore(str(folder / "r")), vantage="", environ={"PATH": "/usr/bin:/bin"}) as session:
-        facts = session.gather()
-        begun, made = session.begin(facts)
-        return [session.run_trial(begun.run_id, trial, facts) for trial in made.trials]
+    with Workbench(loaded, environ={"PATH": "/usr/bin:/bin"}) as bench:
+        active = ActiveRun.begin(bench, ResultStore(str(folder / "r")), bench.gather())
+        return [active.run_trial(trial) for trial in active.plan.trials]
 
 
 def found(results: list[TrialResult]) -> list[tuple[str | None, str | None]]:
@@ -121,13 +121,13 @@ def test_a_mirror_that_cannot_be_warmed_is_named_with_the_image(
     spec = make_spec(origin, mirror, "warm", proxy={"prefix": "nowhere"}, retries=0)
     good = make_spec(origin, mirror, "warm")
     loaded = LoadedSpec(spec=good, hash=good.hash(), source=tmp_path / "spec.yaml")
-    with Session(loaded, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
-        facts = session.gather()
+    with Workbench(loaded, environ={}) as bench:
+        facts = bench.gather()
     broken = LoadedSpec(spec=spec, hash=spec.hash(), source=tmp_path / "spec.yaml")
-    with Session(broken, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
-        begun, made = session.begin(facts)
+    with Workbench(broken, environ={}) as bench:
+        active = ActiveRun.begin(bench, ResultStore(str(tmp_path / "r")), facts)
         with pytest.raises(IncompleteError, match=r"'cache' could not be warmed with lab/app-1:1.0: \[not_found\]"):
-            session.run_trial(begun.run_id, made.trials[0], facts)
+            active.run_trial(active.plan.trials[0])
 
 
 def test_what_warms_a_mirror_counts_as_set_up(origin: Registry, mirror: Registry, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_warms_a_mirror_counts_as_set_up(origin: Registry, mirror: Registry
     assert (first.setup_bytes, second.setup_bytes) == (2 * once, once), "the first pass is made again, for it fetched"
 
 
-class Asked:
+class RecordingProbe:
     """A probe that remembers what it was to ask."""
 
     def __init__(self) -> None:
@@ -156,13 +156,14 @@ class Asked:
 def test_layers_are_asked_for_before_a_trial_only_where_the_mirror_has_them(
     origin: Registry, mirror: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, before: str
 ) -> None:
-    spec, probe = make_spec(origin, mirror, state), Asked()
+    spec, probe = make_spec(origin, mirror, state), RecordingProbe()
     loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=tmp_path / "spec.yaml")
-    with Session(loaded, ResultStore(str(tmp_path / "r")), vantage="", environ={}) as session:
-        facts = session.gather()
+    with Workbench(loaded, environ={}) as bench:
+        facts = bench.gather()
+        active = ActiveRun.begin(bench, ResultStore(str(tmp_path / "r")), facts)
         (trial, *_) = plan(spec, facts).trials
         hidden = dataclasses.replace(trial, cell=dataclasses.replace(trial.cell, engine_kind="skopeo"))
         requests = pull_requests(trial, spec, facts, routes(spec)["up", "cache"])
-        monkeypatch.setattr(session._proxy_cache, "_probe", probe)
-        session._proxy_cache.prepare("20260101T000000Z-0000", hidden, requests, facts)
+        monkeypatch.setattr(active._proxy_cache, "_probe", probe)
+        active._proxy_cache.prepare("20260101T000000Z-0000", hidden, requests, facts)
     assert probe.asked == [before], "some caches fetch the whole for a HEAD"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.bench.proxy_reset import reset_proxy
-from pullbench.engines.clock import SystemClock
+from pullbench.bench.proxy_cache import reset_proxy
+from pullbench.engines.base import SystemClock
 from pullbench.errors import IncompleteError
 from pullbench.model.spec import ColdCache
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pullbench.bench.facts import offline_facts
-from pullbench.bench.specfile import load_spec, load_stress_spec
+from pullbench.bench.specfile import as_stress_spec, load_spec
 from pullbench.model.plan import plan
 from pullbench.model.spec import Spec
 from pullbench.model.stress_plan import plan_stress
@@ -68,7 +68,7 @@ class TestAReadySpec:
 
 
 def test_the_stress_test_that_ships_keeps_its_budget_and_ramps_one_setting() -> None:
-    spec = load_stress_spec(SPECS / "stress.yaml").spec
+    spec = as_stress_spec(load_spec(SPECS / "stress.yaml")).spec
     made = plan_stress(spec, offline_facts())
     assert [cell.concurrency for cell in made.cells] == [1, 2, 4, 8, 16, 32, 64]
     assert spec.budget.manifest_requests is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pullbench.bench import sampler
-from pullbench.bench.sampler import Counters, Reading, Sampler
+from pullbench.bench.sampler import ProcReader, Reading, Sampler
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -31,13 +31,13 @@ intr 12345
 
 def test_time_on_the_cores_is_all_but_idle_time_and_guests_count_once(tmp_path: Path) -> None:
     made = proc(tmp_path, {"7": "1 2 3"}, STAT)
-    assert Counters(proc=made).read().used_s == pytest.approx(156 * TICK_S)
-    assert Counters(frozenset({0}), proc=made).read().used_s == pytest.approx(96 * TICK_S)
+    assert ProcReader(proc=made).read().used_s == pytest.approx(156 * TICK_S)
+    assert ProcReader(frozenset({0}), proc=made).read().used_s == pytest.approx(96 * TICK_S)
 
 
 def test_the_wait_of_a_thread_that_ended_is_kept_and_a_new_one_counts_from_its_birth(tmp_path: Path) -> None:
     made = proc(tmp_path, {"7": "5 1000000000 1", "8": "5 2000000000 1"}, STAT)
-    counters = Counters(proc=made)
+    counters = ProcReader(proc=made)
     assert counters.read().waited_s == pytest.approx(3.0)
     (made / "self" / "task" / "8" / "schedstat").unlink()
     proc(made, {"7": "5 1500000000 1", "9": "5 250000000 1"}, STAT)
@@ -46,15 +46,15 @@ def test_the_wait_of_a_thread_that_ended_is_kept_and_a_new_one_counts_from_its_b
 
 @pytest.mark.parametrize("schedstat", ["", "no numbers at all"])
 def test_what_a_system_does_not_tell_is_none_and_no_error(tmp_path: Path, schedstat: str) -> None:
-    nothing = Counters(proc=tmp_path).read()
+    nothing = ProcReader(proc=tmp_path).read()
     assert (nothing.waited_s, nothing.used_s) == (None, None)
     assert nothing.cpu_s > 0
-    strange = Counters(proc=proc(tmp_path, {"7": schedstat}, "cpu what is this\n")).read()
+    strange = ProcReader(proc=proc(tmp_path, {"7": schedstat}, "cpu what is this\n")).read()
     assert (strange.waited_s, strange.used_s) == (None, None)
 
 
 def test_this_system_is_read() -> None:
-    found = Counters(frozenset(os.sched_getaffinity(0))).read()
+    found = ProcReader(frozenset(os.sched_getaffinity(0))).read()
     assert found.waited_s is not None and found.waited_s >= 0
     assert found.used_s is not None and found.used_s >= TICK_S
 

@@ -8,8 +8,7 @@ import pytest
 from pullbench.bench.ceiling import Ceiling
 from pullbench.bench.sampler import Sampler, Watched
 from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.fake import FakeEngine, ScriptedClock
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.plan import Plan, plan, routes
@@ -77,6 +76,7 @@ class Breaking(FakeEngine):
         raise OSError("read tcp: connection reset by peer")
 
 
+@pytest.mark.promise("whatever the fault", "Every pull has a row with a code of the closed list")
 def test_the_catch_of_pull_once_makes_a_row_with_a_code_of_whatever_an_engine_raises() -> None:
     clock = ScriptedClock()
     engine = engine_for([], clock)
@@ -279,7 +279,7 @@ class Looking(FakeEngine):
 
     def pull(self, request: PullRequest) -> PullOutcome:
         outcome = super().pull(request)
-        return dataclasses.replace(outcome, prove=lambda: self._look(request, outcome))
+        return dataclasses.replace(outcome, verify=lambda: self._look(request, outcome))
 
     def _look(self, request: PullRequest, outcome: PullOutcome) -> PullOutcome:
         assert request.pull < 2

@@ -10,7 +10,7 @@ from benchmarks.scorecard import (
     BEGIN,
     END,
     Goal,
-    Line,
+    ScoreLine,
     as_markdown,
     as_text,
     measured,
@@ -21,8 +21,8 @@ from benchmarks.scorecard import (
 from benchmarks.sitting import measure
 
 
-def line(**given: object) -> Line:
-    return Line(**{"what": "wall beside curl", "values": (0.7, 0.9, 0.8), **given})  # type: ignore[arg-type]
+def line(**given: object) -> ScoreLine:
+    return ScoreLine(**{"what": "wall beside curl", "values": (0.7, 0.9, 0.8), **given})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

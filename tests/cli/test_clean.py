@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.cli.commands import clean
-from pullbench.cli.commands.clean import clean_up
+from pullbench.cli.clean import clean
 from pullbench.engines.command.folder import PREFIX
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError
 from pullbench.store.dataset import ResultStore
-from pullbench.store.ledger import Ledger
-from pullbench.store.pushed import Pushed, PushedImages
+from pullbench.store.ledger import Ledger, PushedImages, PushedRecord
 
 NO_DAEMON = "unix:///nowhere/docker.sock"
 
@@ -39,7 +37,7 @@ def test_folders_of_killed_runs_are_told_and_stay(
     left: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = left("a"), left("b")
-    assert clean_up(results="results", host=NO_DAEMON, apply=False) == 0
+    assert clean(results="results", host=NO_DAEMON, apply=False) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[:3] == [str(first), str(second), "2 folders of killed runs; remove with: pullbench clean --apply"]
     assert first.exists() and second.exists()
@@ -51,7 +49,7 @@ def test_with_apply_they_are_removed_and_named_and_what_a_run_uses_stays(
     dead, used = left("dead"), left("used")
     lock = os.open(used, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
+    assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     os.close(lock)
     assert capsys.readouterr().out.splitlines()[0] == f"removed {dead}, left by a killed run"
     assert not dead.exists() and used.exists()
@@ -61,22 +59,22 @@ def test_a_folder_that_cannot_be_removed_is_named_and_the_exit_code_says_so(
     left: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = left("stuck")
-    monkeypatch.setattr(clean, "clean_folders", list)
+    monkeypatch.setattr("pullbench.bench.cleaning.clean_folders", list)
     with pytest.raises(IncompleteError, match=rf"^not removed: {stuck}: "):
-        clean_up(results="results", host=NO_DAEMON, apply=True)
+        clean(results="results", host=NO_DAEMON, apply=True)
 
 
 def test_without_a_record_of_images_no_daemon_is_asked(
     left: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
+    assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     assert capsys.readouterr().out == "results: nothing is recorded there that runs left in a Docker daemon\n"
 
 
 def pushed(folder: Path) -> PushedImages:
     """The record of a run that was killed in a cold trial."""
     made = PushedImages(ResultStore(str(folder / "results")))
-    made.record("20260101T000000Z-0000", 3, Pushed(registry="http://r:5000", images=("cold:run-00003-a-0",)))
+    made.record("20260101T000000Z-0000", 3, PushedRecord(registry="http://r:5000", images=("cold:run-00003-a-0",)))
     return made
 
 
@@ -84,8 +82,8 @@ def test_what_a_killed_run_left_at_a_registry_is_told_and_stays(
     left: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = pushed(tmp_path)
-    monkeypatch.setattr(clean, "take_left", None)
-    assert clean_up(results="results", host=NO_DAEMON, apply=False) == 0
+    monkeypatch.setattr("pullbench.bench.cold_push.take_left", None)
+    assert clean(results="results", host=NO_DAEMON, apply=False) == 0
     told, how, _ = capsys.readouterr().out.splitlines()
     assert told.startswith("left at http://r:5000: 1 synthetic image in cold (")
     assert how.endswith("pullbench clean --apply")
@@ -95,9 +93,9 @@ def test_what_a_killed_run_left_at_a_registry_is_told_and_stays(
 def test_with_apply_it_is_deleted_there_and_forgotten(
     left: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, taken = pushed(tmp_path), list[Pushed]()
-    monkeypatch.setattr(clean, "take_left", lambda entry, _keychain: taken.append(entry))
-    assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
+    record, taken = pushed(tmp_path), list[PushedRecord]()
+    monkeypatch.setattr("pullbench.bench.cold_push.take_left", lambda entry, _keychain: taken.append(entry))
+    assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     assert [entry.images for entry in taken] == [("cold:run-00003-a-0",)]
     assert capsys.readouterr().out.splitlines()[0] == "removed 1 synthetic image from http://r:5000"
     assert record.entries() == {}
@@ -108,11 +106,11 @@ def test_what_the_registry_does_not_delete_is_told_with_its_reason_and_stays_rec
 ) -> None:
     record = pushed(tmp_path)
 
-    def refuse(_entry: Pushed, _keychain: object) -> None:
+    def refuse(_entry: PushedRecord, _keychain: object) -> None:
         raise RegistryError(ErrorCode.FORBIDDEN, "DELETE http://r:5000/v2/", "405 UNSUPPORTED", status=405)
 
-    monkeypatch.setattr(clean, "take_left", refuse)
-    assert clean_up(results="results", host=NO_DAEMON, apply=True) == 0
+    monkeypatch.setattr("pullbench.bench.cold_push.take_left", refuse)
+    assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     assert "1 synthetic image in cold (405 UNSUPPORTED); delete the repository there" in capsys.readouterr().out
     assert record.entries()
 
@@ -121,5 +119,5 @@ def test_a_daemon_that_does_not_answer_keeps_no_folder(left: Callable[[str], Pat
     dead = left("dead")
     Ledger(ResultStore(str(tmp_path / "results"))).record("20260101T000000Z-0000", 0, "an-id", ["a@sha256:" + "0" * 64])
     with pytest.raises(IncompleteError, match=r"^no image was removed: "):
-        clean_up(results="results", host=NO_DAEMON, apply=True)
+        clean(results="results", host=NO_DAEMON, apply=True)
     assert not dead.exists()

@@ -111,10 +111,10 @@ def test_a_check_that_there_is_not_is_exit_2_before_anything_is_contacted(
 
 
 def test_a_bug_is_told_as_one_with_exit_70_and_no_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(**_: object) -> NoReturn:
+    def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("pullbench.cli.commands.stored.list_runs", broken)
+    monkeypatch.setattr("pullbench.store.dataset.ResultStore.runs", broken)
     code, _, err = shell("runs")
     assert code == 70
     assert "a bug of pullbench: ZeroDivisionError: oh" in err
@@ -122,10 +122,10 @@ def test_a_bug_is_told_as_one_with_exit_70_and_no_traceback(shell: Shell, monkey
 
 
 def test_an_interruption_is_exit_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> NoReturn:
+    def interrupted(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pullbench.cli.commands.stored.list_runs", interrupted)
+    monkeypatch.setattr("pullbench.store.dataset.ResultStore.runs", interrupted)
     assert shell("runs")[0] == 3
 
 
@@ -160,13 +160,6 @@ def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, 
     assert shell("init", "--from", "odd.yaml")[0] == 2
 
 
-def test_a_headers_value_on_the_command_line_does_not_reach_prefect() -> None:
-    from pullbench.cli.commands.measure import without_secret
-
-    assert without_secret("proxies[0].headers.Authorization=hunter2") == "proxies[0].headers.Authorization=(redacted)"
-    assert without_secret("repetitions=3") == "repetitions=3"
-
-
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize(
     ("changes", "told"),
@@ -189,3 +182,19 @@ def test_common_slips_are_told_with_what_would_be_right(
 def test_a_call_without_a_command_shows_the_help_and_no_empty_line_of_ours(shell: Shell) -> None:
     code, out, err = shell()
     assert code == 2 and "Commands" in out + err and "pullbench: " not in err
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_what_help_lists_of_a_command_is_the_first_line_of_its_own_help(name: str) -> None:
+    assert cli.LazyCommands.load(name).help.splitlines()[0] == cli.COMMANDS[name]
+
+
+def test_every_module_of_a_command_is_listed() -> None:
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py") if "\napp = typer." in path.read_text()}
+    assert modules - {"main", "serve_cli"} == set(cli.COMMANDS)
+
+
+def test_a_misspelt_command_is_told_what_it_may_have_been(shell: Shell) -> None:
+    code, out, err = shell("compair")
+    assert (code, out) == (2, "")
+    assert "Did you mean 'compare'" in err

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.cli.commands.compared import compare, list_baselines, remove_baseline, set_baseline
+from pullbench.cli.baseline import list_baselines, remove_baseline, set_baseline
+from pullbench.cli.compare import compare
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
@@ -30,7 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def outcome(results: str, baseline: str, candidate: str, **options: object) -> int:
-    defaults = {"fail_on": None, "any_machine": False, "report": False, "as_json": False}
+    defaults = {"fail_on": None, "any_machine": False, "no_report": True, "as_json": False}
     return compare(baseline, candidate, results=results, reports=Path("reports"), **{**defaults, **options})  # type: ignore[arg-type]
 
 

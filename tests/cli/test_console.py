@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from pullbench.cli.commands import published, stored
-from pullbench.cli.terminal.console import (
-    ShellProgress,
-    cells_table,
-    objectives_table,
-    print_stopping_findings,
-    print_verdict,
-)
+from pullbench.cli import publish, runs
+from pullbench.cli.terminal.console import print_stopping_findings, print_verdict
+from pullbench.cli.terminal.progress import ShellProgress
+from pullbench.cli.terminal.tables import cells_table, objectives_table
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
@@ -160,16 +157,17 @@ def test_objectives_are_sentences_on_a_narrow_terminal(document: dict[str, Any])
 
 
 def test_a_run_id_can_be_copied_from_a_terminal_of_80_columns(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = synthetic.make("memory://console-ids", Recipe(engines=("wire",), concurrency=(1,), blocks=1, pulls=1))
-    monkeypatch.setattr(stored, "stdout_console", lambda: Console(width=80, highlight=False))
-    assert stored.list_runs(results=store.url, as_json=False) == 0
-    assert RUN_ID in capsys.readouterr().out
+    monkeypatch.setattr(runs, "stdout_console", lambda: Console(width=80, highlight=False))
+    done = CliRunner().invoke(runs.app, ["--results", store.url])
+    assert done.exit_code == 0
+    assert RUN_ID in done.output
 
 
 def test_a_site_of_no_runs_says_where_it_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = tmp_path / "resluts"
-    assert published.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
+    assert publish.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
     told = capsys.readouterr()
     assert told.out.strip().endswith("index.html") and "resluts; the site lists none" in told.err

@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console, RenderableType
 
 from pullbench.cli.terminal.findings import findings_view
+from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 
 
-def finding(check: str, target: str = "eu", status: Status = Status.PASS, **more: str) -> Finding:
+def finding(check: str, target: str = "eu", status: Status = Status.PASS, **more: Any) -> Finding:
     if status in (Status.WARN, Status.FAIL, Status.ERROR):
         more = {"remedy": f"mend {check}", "expected": "better", **more}
     return Finding(check=check, target=target, status=status, **{"observed": f"saw {check}", **more})
@@ -42,7 +43,7 @@ def test_a_place_where_nothing_applies_says_skip_once() -> None:
 
 
 def test_a_failure_among_a_hundred_passes_stands_last_with_its_target_and_what_to_do() -> None:
-    lost = finding("image", "us app-7:1", Status.FAIL, observed="[not_found] no such tag")
+    lost = finding("image", "us app-7:1", Status.FAIL, observed="[not_found] no such tag", code=ErrorCode.NOT_FOUND)
     told = lines(finding("dns", "us"), lost, finding("dns"), *HUNDRED)
     assert told == [
         "pass  eu: dns, image ×100",
@@ -77,9 +78,10 @@ def test_many_places_that_fare_alike_share_a_line() -> None:
 
 def test_of_many_troubles_of_one_kind_two_are_told_in_full_and_each_is_named() -> None:
     lost = [
-        finding("image", f"eu a-{number}:1", Status.FAIL, observed=f"[not_found] no {number}") for number in range(4)
+        finding("image", f"eu a-{n}:1", Status.FAIL, observed=f"[not_found] no {n}", code=ErrorCode.NOT_FOUND)
+        for n in range(4)
     ]
-    other = finding("image", "eu b:1", Status.FAIL, observed="[forbidden] no")
+    other = finding("image", "eu b:1", Status.FAIL, observed="[forbidden] no", code=ErrorCode.FORBIDDEN)
     told = lines(*lost, other, finding("dns"))
     assert told[2:] == [
         "  fail  image a-0:1  [not_found] no 0",
@@ -92,6 +94,14 @@ def test_of_many_troubles_of_one_kind_two_are_told_in_full_and_each_is_named() -
         "  pass  dns",
     ]
     assert len([line for line in lines(*lost, everything=True) if "→" in line]) == 4
+
+
+def test_what_was_expected_stands_with_what_has_no_code() -> None:
+    coded = finding("api", status=Status.FAIL, observed="closed", code=ErrorCode.RESET)
+    bare = finding("tls", status=Status.FAIL, observed="[reset] as a registry may write")
+    told = "\n".join(lines(coded, bare))
+    assert told.count("(expected: better)") == 1
+    assert "as a registry may write  (expected: better)" in told
 
 
 def test_all_shows_each_finding_in_full() -> None:
@@ -111,6 +121,7 @@ def test_a_narrow_terminal_folds_texts_under_their_beginning_and_loses_none(widt
     assert told[first + 1].startswith(" " * 8), "under the text, not under the status"
 
 
+@pytest.mark.promise("foreign text", "A finding makes no markup in preflight's table")
 def test_plain_lets_no_finding_be_markup_or_steer_a_terminal() -> None:
     told = shown(findings_view([finding("api", "[red]x", Status.FAIL, observed="[bold]\x1b[2J\u202e", remedy="\x07")]))
     assert "[red]x" in told and "[bold]" in told

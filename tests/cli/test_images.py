@@ -12,7 +12,7 @@ import yaml
 
 from pullbench.bench.specfile import load_spec
 from pullbench.cli import main as cli
-from pullbench.cli.commands import images
+from pullbench.registry.client import RegistryClient
 from tests.registry.fake_registry import URL, manifest_of
 from tests.registry.push_registry import PushRegistry, refusal
 
@@ -24,7 +24,7 @@ SMALL = ("--size", "300kB", "--count", "2", "--layers", "3")
 def registry(monkeypatch: pytest.MonkeyPatch) -> PushRegistry:
     """What the command pushes to."""
     registry = PushRegistry()
-    monkeypatch.setattr(images, "RegistryClient", partial(images.RegistryClient, transport=registry))
+    monkeypatch.setattr("pullbench.registry.client.RegistryClient", partial(RegistryClient, transport=registry))
     return registry
 
 
@@ -224,7 +224,7 @@ def test_an_interruption_is_exit_3_and_says_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images, "push_workload", interrupted)
+    monkeypatch.setattr("pullbench.registry.push.push_workload", interrupted)
     code, out, err = push(*SMALL)
     assert (code, out) == (3, "")
     assert "interrupted; 0 of 2 images were pushed and stay" in err

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pullbench.bench.specfile import load_spec
-from pullbench.cli.commands.first_spec import write_first_spec
+from pullbench.cli import init as command
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 
 COMPOSE = {
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def init(*sources: str, out: str = "pullbench.yaml", registry: str | None = None, images: tuple[str, ...] = ()) -> Any:
-    assert write_first_spec(sources=sources, out=Path(out), registry=registry, images=images) == 0
+    assert command.init(source=list(sources), out=Path(out), registry=registry, image=list(images)) == 0
     return yaml.safe_load(Path(out).read_text())
 
 

@@ -3,16 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import pytest
 from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import capture_sigterm
 
-from flows.pull_benchmark import Invocation
-from pullbench.cli.commands import measure
 from pullbench.cli.terminal import interruption
-from pullbench.errors import IncompleteError, InterruptedRunError
+from pullbench.errors import IncompleteError
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +33,7 @@ def replaced(number: signal.Signals, by: Exception) -> None:
 def test_an_error_that_a_library_puts_in_the_place_of_an_interruption_is_an_interruption(
     number: signal.Signals,
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), interruption.kept():
+    with pytest.raises(KeyboardInterrupt), interruption.as_keyboard_interrupt():
         replaced(number, ValueError("Task run is not set"))
 
 
@@ -50,34 +47,18 @@ def test_an_interruption_that_prefect_took_for_itself_and_replaced_is_an_interru
         except (KeyboardInterrupt, TerminationSignal):
             raise ValueError("Task run is not set")  # noqa: B904  (as Prefect does: without a cause)
 
-    with pytest.raises(KeyboardInterrupt), interruption.kept(), capture_sigterm():
+    with pytest.raises(KeyboardInterrupt), interruption.as_keyboard_interrupt(), capture_sigterm():
         stopped_between_two_steps()
 
 
 def test_an_error_without_an_interruption_stays_what_it_is() -> None:
-    with pytest.raises(ValueError, match="a bug"), interruption.kept():
+    with pytest.raises(ValueError, match="a bug"), interruption.as_keyboard_interrupt():
         raise ValueError("a bug")
 
 
 def test_an_error_of_our_own_after_an_interruption_keeps_what_it_says() -> None:
-    with pytest.raises(IncompleteError, match="disk full"), interruption.kept():
+    with pytest.raises(IncompleteError, match="disk full"), interruption.as_keyboard_interrupt():
         replaced(signal.SIGINT, IncompleteError("disk full"))
-
-
-def test_a_run_whose_flow_took_the_interruption_for_an_error_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared = SimpleNamespace(run_id="20261125T152954Z-773f", request=SimpleNamespace(kind="benchmark"))
-    invocation = Invocation(prepared, SimpleNamespace(note=print))  # type: ignore[arg-type]
-    monkeypatch.setattr(measure, "_tell_what_is_stored", lambda *_, **__: None)
-
-    def call() -> None:
-        """As a flow that gives back its state: the error is left in the invocation, and nothing is raised."""
-        try:
-            replaced(signal.SIGINT, ValueError("Task run is not set"))
-        except ValueError as error:
-            invocation.error = error
-
-    with pytest.raises(InterruptedRunError, match=r"go on with `--resume 20261125T152954Z-773f`"):
-        measure.told(invocation, call, as_json=False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pullbench.app.metrics import Readings, Scope
-from pullbench.cli.commands import metrics
+from pullbench.cli import metrics
 from pullbench.errors import UsageError
 from pullbench.monitor import catalog
 from pullbench.monitor.export import text
@@ -65,8 +65,15 @@ def scraped(page: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     }
 
 
-def page(capsys: pytest.CaptureFixture[str], results: str, code: int = 0, **changes: object) -> Page:
-    assert metrics.write_textfile("-", scope(results, **changes)) == code
+def page(
+    capsys: pytest.CaptureFixture[str],
+    results: str,
+    code: int = 0,
+    *,
+    names: tuple[str, ...] = (),
+    most_series: int = 10_000,
+) -> Page:
+    assert metrics.textfile("-", name=list(names), most_series=most_series, results=results) == code
     shown = capsys.readouterr()
     return Page(scraped(shown.out), shown.err)
 
@@ -199,7 +206,7 @@ def test_only_the_benchmarks_that_are_named_are_exported(results: str, capsys: p
 def test_pushing_from_a_folder_without_runs_contacts_nobody_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert metrics.push("http://127.0.0.1:1", scope(str(tmp_path)), credentials="anonymous", ca_file=None) == 0
+    assert metrics.push("http://127.0.0.1:1", results=str(tmp_path)) == 0
     assert "no run to export yet" in capsys.readouterr().err
 
 
@@ -214,7 +221,7 @@ def test_pushing_from_a_folder_without_runs_contacts_nobody_and_says_so(
 )
 def test_what_is_no_gateways_url_is_refused_without_showing_a_password(results: str, url: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as refused:
-        metrics.push(url, scope(results), credentials="anonymous", ca_file=None)
+        metrics.push(url, results=results)
     assert "hunter2" not in str(refused.value)
 
 
@@ -243,16 +250,19 @@ def test_the_commands_read_their_arguments_and_a_wrong_one_is_one_line(
 
 def test_a_ca_file_that_is_not_there_is_told(results: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--ca-file"):
-        metrics.push("http://gateway", scope(results), credentials="anonymous", ca_file=tmp_path / "no.pem")
+        metrics.push("http://gateway", results=results, ca_file=tmp_path / "no.pem")
 
 
+@pytest.mark.promise(
+    "plain http", "A Pushgateway on another machine gets a login over plain HTTP only with `--plain-http-credentials`"
+)
 def test_the_gateway_guard_keeps_a_login_off_plain_http_to_another_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GATE_USERNAME", "me")
     monkeypatch.setenv("GATE_PASSWORD", "hunter2")
-    there = scope(str(tmp_path))
+    there = str(tmp_path)
     with pytest.raises(UsageError, match=r"not sent to http://10\.0\.0\.7:9091.*`--plain-http-credentials`"):
-        metrics.push("http://10.0.0.7:9091", there, credentials="env:GATE", ca_file=None)
+        metrics.push("http://10.0.0.7:9091", credentials="env:GATE", results=there)
     for url, allowed in (("http://10.0.0.7:9091", True), ("https://gateway", False), ("http://127.0.0.1:1", False)):
-        assert metrics.push(url, there, credentials="env:GATE", sends_in_clear=allowed, ca_file=None) == 0
+        assert metrics.push(url, credentials="env:GATE", plain_http_credentials=allowed, results=there) == 0

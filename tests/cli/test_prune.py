@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from pullbench.cli.commands.prune import prune_images, read_age
+from pullbench.cli.options import read_age
+from pullbench.cli.prune import prune_images
 from pullbench.errors import IncompleteError, UsageError
 from tests.daemon.image_store import NOW, ImageStore
 
@@ -16,7 +17,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> ImageStore:
     found.add("nginx:1.27", size=70_000_000)
     found.add("app:1", size=30_000_000, age=timedelta(days=2))
     found.add("used:1", size=10_000_000, containers=1)
-    monkeypatch.setattr("pullbench.cli.commands.prune.DockerDaemon", lambda _: found)
+    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon", lambda _: found)
     return found
 
 

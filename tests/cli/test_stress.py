@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pullbench.app.run import Outcome, Prepared, Request, conduct
-from pullbench.cli.commands.check import show_plan
-from pullbench.cli.stress_cli import assignments
-from pullbench.cli.terminal.stress import StressProgress, result_table, stress_line
-from pullbench.cli.terminal.tables import Fitting
+from pullbench.app.progress import Outcome
+from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.cli.plan import plan as show_plan
+from pullbench.cli.stress import assignments
+from pullbench.cli.terminal.progress import StressProgress, stress_line
+from pullbench.cli.terminal.tables import ResponsiveTable, result_table
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls, begin
@@ -40,9 +41,9 @@ def prepare(folder: Path, answers: Sequence[object] = (OK,), *, resume: str | No
     }
     path.write_text(yaml.safe_dump(spec_data(**{**data, **changes})))
     prepared = Prepared(
-        Request(spec=path, results=str(folder / "results"), resume=resume, skip_preflight=True, kind="stress")
+        RunRequest(spec=path, results=str(folder / "results"), resume=resume, skip_preflight=True, kind="stress")
     )
-    prepared.use_facts(facts_for(prepared.session.spec))
+    prepared.use_facts(facts_for(prepared.bench.spec))
     return prepared
 
 
@@ -114,7 +115,7 @@ def test_a_budget_stops_it_with_a_report_and_a_greater_one_goes_on(tmp_path: Pat
     outcome = run(prepare(tmp_path, budget={"bytes": 8000}, stress=UP_ALONE), calls)
     assert outcome.exit_code == 3
     assert "budget.bytes: 8.04 kB of 8.00 kB used after trial 1" in outcome.message
-    assert calls.rendered == 1
+    assert len(calls.pages) == 1
     stopped = ResultStore(str(tmp_path / "results")).run(outcome.run_id)
     assert (stopped.status, stopped.stopped) == ("incomplete", outcome.document["stress"]["stopped"])
     assert outcome.document["headline"]["title"] == "Nothing is shown to hold (the test is incomplete)"
@@ -155,7 +156,7 @@ def test_a_benchmark_is_not_resumed_as_a_stress_test_nor_the_other_way_round(tmp
     begin(prepare(tmp_path), Calls(), 1)
     (begun,) = ResultStore(str(tmp_path / "results")).runs()
     spec = tmp_path / "spec.yaml"
-    request = Request(spec=spec, results=str(tmp_path / "results"), resume=begun.run_id, skip_preflight=True)
+    request = RunRequest(spec=spec, results=str(tmp_path / "results"), resume=begun.run_id, skip_preflight=True)
     with pytest.raises(UsageError, match="it is a stress run: go on with `pullbench stress`"):
         run(Prepared(request))
 
@@ -182,16 +183,16 @@ def test_a_rate_is_offered_step_by_step(tmp_path: Path) -> None:
 def test_the_stored_spec_says_what_was_done_where_the_file_left_it_to_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX)))
-    prepared = Prepared(Request(spec=path, results=str(tmp_path / "results"), kind="stress"))
-    stored, _ = prepared.session.begin(facts_for(prepared.session.spec))
-    assert json.loads(stored.spec)["stress"]["steps"] == [1, 2, 4, 8, 16, 32, 64]
+    prepared = Prepared(RunRequest(spec=path, results=str(tmp_path / "results"), kind="stress"))
+    prepared.use_facts(facts_for(prepared.bench.spec))
+    assert json.loads(prepared.begin().record.spec)["stress"]["steps"] == [1, 2, 4, 8, 16, 32, 64]
 
 
 def test_a_setting_too_many_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX | {"auth": ["persisted", "per-pull"]})))
     with pytest.raises(UsageError, match=r"spec.yaml: matrix.auth: a stress test ramps one setting"):
-        Prepared(Request(spec=path, kind="stress"))
+        Prepared(RunRequest(spec=path, kind="stress"))
 
 
 class Screen:
@@ -208,7 +209,8 @@ class Screen:
 
 def test_the_shell_is_told_the_ramp_and_its_most_before_it_begins(tmp_path: Path) -> None:
     prepared = prepare(tmp_path)
-    stored, plan = prepared.session.begin(prepared.facts())
+    active = prepared.begin()
+    stored, plan = active.record, active.plan
     assert stress_line(plan) == ("up 1, 2, hold 2, down 1; at most 12 trials, 24 pulls, 48.2 kB, 48 manifest requests")
     screen = Screen()
     StressProgress(screen).planned(stored, plan, 0)  # type: ignore[arg-type]
@@ -218,7 +220,7 @@ def test_the_shell_is_told_the_ramp_and_its_most_before_it_begins(tmp_path: Path
 def test_a_results_table_has_a_row_a_step(tmp_path: Path) -> None:
     outcome = run(prepare(tmp_path, script(OK, "server_error"), stress=UP_ALONE))
     table = result_table(outcome.document)
-    assert isinstance(table, Fitting)
+    assert isinstance(table, ResponsiveTable)
     assert table.table.row_count == 2
     assert result_table({"stress": {"steps": []}, "cells": []}) is None
     assert result_table({"cells": []}) is None

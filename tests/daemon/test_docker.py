@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought
-from pullbench.daemon.docker_stream import PullStream
+from pullbench.daemon.pull_stream import PullStream
 from pullbench.errors import ErrorCode, RegistryError
 from tests.daemon.daemon_world import DaemonSocket, Handler, Pull
 

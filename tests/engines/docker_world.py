@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.docker.engine import DockerEngine
-from pullbench.engines.docker.events import short_id
+from pullbench.engines.docker.timeline import short_id
 from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.facts import PlatformImage

@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
+from pullbench.engines.base import SystemClock
 from pullbench.engines.catalog import _CLASSES, make_engine
-from pullbench.engines.clock import SystemClock
 from pullbench.model.capability import CAPABILITIES, EngineKind
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain

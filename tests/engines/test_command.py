@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import Clock, SystemClock
-from pullbench.engines.command.environment import last_words
-from pullbench.engines.command.outcome import Brought
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, SystemClock
+from pullbench.engines.command.engine import Brought
+from pullbench.engines.command.process import last_words
 from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode, UsageError
@@ -42,7 +41,7 @@ class Bench:
     def pull(self, script: str, request: PullRequest | None = None, clock: Clock | None = None) -> PullOutcome:
         engine, asked = self.engine(script, clock), request or IMAGE.request()
         engine.open_trial(setup(asked))
-        outcome = engine.pull(asked).proven()
+        outcome = engine.pull(asked).verified()
         engine.close_trial()
         return outcome
 
@@ -81,10 +80,10 @@ def test_what_a_pull_brought_is_looked_at_when_no_pull_is_under_way_any_more(
     engine.open_trial(setup(asked))
     outcome = engine.pull(asked)
     assert (outcome.ok, outcome.bytes, looked) == (True, None, [])
-    proven = outcome.proven()
+    verified = outcome.verified()
     assert looked == ["0-1"]
-    assert (proven.ok, proven.bytes) == (True, IMAGE.manifest.size_bytes)
-    assert proven.duration_s == outcome.duration_s
+    assert (verified.ok, verified.bytes) == (True, IMAGE.manifest.size_bytes)
+    assert verified.duration_s == outcome.duration_s
 
 
 def test_the_client_sees_no_proxy_and_no_configuration_of_ours(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.engines.command import process as command_process
 from pullbench.engines.command.process import Command, Ended, StopSignal, run
 from pullbench.errors import ErrorCode

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.engines.command.containerd import ContainerdEngine, _hosts_toml
-from pullbench.engines.command.outcome import CommandFailed
+from pullbench.engines.command.engine import CommandFailed
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry

@@ -5,7 +5,7 @@ import errno
 import pycurl
 import pytest
 
-from pullbench.engines.wire.curl_errors import Progress, code_of_curl
+from pullbench.engines.wire.curl import CurlProgress, code_of_curl
 from pullbench.errors import ErrorCode
 
 
@@ -16,10 +16,10 @@ def progress(
     by_proxy: bool = False,
     connect_status: int = 0,
     os_errno: int = 0,
-) -> Progress:
+) -> CurlProgress:
     stages = ("nothing", "resolved", "connected", "secured")
     at = stages.index(reached)
-    return Progress(
+    return CurlProgress(
         resolved=at >= 1,
         connected=at >= 2,
         secured=at >= 3,
@@ -76,7 +76,7 @@ def progress(
         (27, "out of memory", progress(), ErrorCode.UNKNOWN),
     ],
 )
-def test_an_error_of_libcurl_has_its_code(number: int, message: str, at: Progress, code: ErrorCode) -> None:
+def test_an_error_of_libcurl_has_its_code(number: int, message: str, at: CurlProgress, code: ErrorCode) -> None:
     assert code_of_curl(number, message, at) is code
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.engines.base import PullOutcome
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, SystemClock
 from pullbench.engines.command.engine import CommandEngine
 from pullbench.errors import ErrorCode
 from pullbench.model import capability
@@ -35,7 +34,7 @@ def pull(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **route: 
     try:
         assert engine.facts().unavailable is None
         engine.open_trial(setup(request))
-        return engine.pull(request).proven()
+        return engine.pull(request).verified()
     finally:
         engine.close()
 

@@ -5,9 +5,9 @@ from typing import cast
 
 import pytest
 
-from pullbench.daemon.docker_stream import PullStream
+from pullbench.daemon.pull_stream import PullStream
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.docker.stop import Watch
+from pullbench.engines.docker.engine import Watch
 from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode, RegistryError
 from tests.engines.docker_world import COLD, REFUSED, FakeDaemon, FakeStream, engine_on, pull_request, trial

@@ -4,8 +4,7 @@ import threading
 
 import pytest
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.fake import FakeEngine, ScriptedClock
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.facts import PlatformImage

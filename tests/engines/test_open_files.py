@@ -10,9 +10,9 @@ from typing import Literal
 import psutil
 import pytest
 
-from pullbench.engines.wire import open_files
+from pullbench.engines.wire import engine
 from pullbench.engines.wire.curl_multi import Multiplexer
-from pullbench.engines.wire.open_files import OF_A_HANDLE, OF_A_MULTIPLEXER, allow_connections
+from pullbench.engines.wire.engine import OF_A_HANDLE, OF_A_MULTIPLEXER, allow_connections
 from pullbench.errors import IncompleteError
 from tests.engines.wire_bench import bench, setup
 
@@ -23,8 +23,8 @@ PULLS = 200
 def limits(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """`soft` and `hard` of a process that is made up."""
     found = {"soft": 1024, "hard": 524_288}
-    monkeypatch.setattr(open_files.resource, "getrlimit", lambda _: (found["soft"], found["hard"]))
-    monkeypatch.setattr(open_files.resource, "setrlimit", lambda _, both: found.update(soft=both[0], hard=both[1]))
+    monkeypatch.setattr(engine.resource, "getrlimit", lambda _: (found["soft"], found["hard"]))
+    monkeypatch.setattr(engine.resource, "setrlimit", lambda _, both: found.update(soft=both[0], hard=both[1]))
     return found
 
 
@@ -53,7 +53,7 @@ def test_a_kernel_that_allows_less_than_its_hard_limit_is_asked_for_what_is_need
             raise ValueError("current limit exceeds maximum limit")
         limits["soft"] = both[0]
 
-    monkeypatch.setattr(open_files.resource, "setrlimit", within)
+    monkeypatch.setattr(engine.resource, "setrlimit", within)
     with pytest.raises(IncompleteError, match="may have 1,024") if refused else nullcontext():
         allow_connections(4000, engine="wire")
     assert limits["soft"] == (1024 if refused else 4128)

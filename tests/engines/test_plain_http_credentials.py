@@ -42,6 +42,9 @@ def open_containerd(sends_in_clear: bool) -> None:
 
 
 @pytest.mark.parametrize("opens", [open_wire, open_docker, open_containerd])
+@pytest.mark.promise(
+    "plain http", "`wire`, `docker` and `containerd` get no credentials for plain HTTP to another machine"
+)
 def test_keychain_login_hands_no_engine_credentials_for_plain_http_to_another_machine(
     opens: Callable[[bool], None],
 ) -> None:
@@ -50,6 +53,9 @@ def test_keychain_login_hands_no_engine_credentials_for_plain_http_to_another_ma
     opens(True)
 
 
+@pytest.mark.promise(
+    "plain http", "The auth file of `skopeo` and `podman` has no credentials for plain HTTP to another machine"
+)
 def test_keychain_login_keeps_credentials_for_plain_http_out_of_the_auth_file_of_skopeo_and_podman(
     tmp_path: Path,
 ) -> None:

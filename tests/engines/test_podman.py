@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.clock import SystemClock
-from pullbench.engines.command.outcome import CommandFailed
+from pullbench.engines.base import SystemClock
+from pullbench.engines.command.engine import CommandFailed
 from pullbench.engines.command.podman import PodmanEngine
 from pullbench.errors import ErrorCode
 from pullbench.model.spec import EngineEntry
@@ -86,7 +86,7 @@ def test_a_retry_of_podmans_own_is_not_waited_for(
     )
     asked = IMAGE.request()
     engine.open_trial(setup(asked))
-    outcome = engine.pull(asked).proven()
+    outcome = engine.pull(asked).verified()
     assert (outcome.error_code, outcome.error) == (ErrorCode.CONNECT_REFUSED, "dial tcp: connection refused")
 
 

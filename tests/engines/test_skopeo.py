@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.clock import SystemClock
-from pullbench.engines.command.outcome import CommandFailed
+from pullbench.engines.base import SystemClock
+from pullbench.engines.command.engine import CommandFailed
 from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.manifest import DOCKER_MANIFEST

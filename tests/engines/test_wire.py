@@ -18,7 +18,7 @@ import pytest
 from pullbench.engines.base import PullOutcome
 from pullbench.engines.command.folder import stale_folders
 from pullbench.engines.wire.body import BlobBody
-from pullbench.engines.wire.session import Session
+from pullbench.engines.wire.client import WireClient
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
@@ -130,8 +130,8 @@ def test_what_caches_say_is_kept_clean_and_bounded() -> None:
         assert outcome.served_by == served_by  # of the largest layer
 
 
-@pytest.mark.parametrize(("lanes", "expected"), [(1, 1), (2, 2)])
-def test_no_more_layers_are_under_way_than_layer_concurrency(lanes: int, expected: int) -> None:
+@pytest.mark.parametrize(("workers", "expected"), [(1, 1), (2, 2)])
+def test_no_more_layers_are_under_way_than_layer_concurrency(workers: int, expected: int) -> None:
     layers = tuple(os.urandom(1000) for _ in range(6))
     lock, now, most = threading.Lock(), [0], [0]
     together = threading.Barrier(expected)
@@ -148,7 +148,7 @@ def test_no_more_layers_are_under_way_than_layer_concurrency(lanes: int, expecte
 
         b.server.on(b.image.blob_path(content), handler)
 
-    with bench(image=Image(layers=layers), engine={"layer_concurrency": lanes}) as b:
+    with bench(image=Image(layers=layers), engine={"layer_concurrency": workers}) as b:
         for layer in layers:
             slow(layer)
         assert b.pull().ok
@@ -232,13 +232,13 @@ def test_a_disk_that_takes_a_part_of_the_last_bytes_gets_the_rest_or_says_why_no
 
 def test_closing_the_connections_of_a_pull_is_not_in_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     closing = list[float]()
-    close = Session.close
+    close = WireClient.close
 
-    def noticed(session: Session) -> None:
+    def noticed(client: WireClient) -> None:
         closing.append(CLOCK.monotonic())
-        close(session)
+        close(client)
 
-    monkeypatch.setattr(Session, "close", noticed)
+    monkeypatch.setattr(WireClient, "close", noticed)
     with bench() as b:
         started = CLOCK.monotonic()
         outcome = b.engine.pull(replace(b.request, auth="per-pull"))
@@ -293,6 +293,7 @@ def test_memory_does_not_grow_with_the_size_of_a_layer() -> None:
     assert grown_kib < 16 * 1024
 
 
+@pytest.mark.promise("names", "Files that `wire` writes have numbers for names")
 def test_numbers_name_the_files_of_the_disk_sink_and_nothing_of_a_registry_does() -> None:
     with bench(engine={"sink": "disk"}) as b:
         assert b.pull().ok and b.engine._trial

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pullbench.engines.base import PullOutcome
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, SystemClock
 from pullbench.errors import ErrorCode, UsageError
 from tests.engines.scripted_server import Handler, Incoming, ScriptedServer, answer
 from tests.engines.test_wire_faults import without_waiting
@@ -114,7 +113,7 @@ def test_a_token_is_renewed_before_it_ends_without_another_401() -> None:
         b.engine._clock = clock
         b.engine.open_trial(setup(b.request))
         assert b.pull().ok
-        clock.ahead_s = 280
+        clock.ahead_s = 291
         outcome = b.engine.pull(b.request)
         assert outcome.ok, outcome.error
         assert rows(outcome) == [("token", 200, None)] and service.issued == 2
@@ -233,6 +232,7 @@ def test_credentials_that_cannot_be_read_are_told_before_the_trial() -> None:
         b.engine.open_trial(setup(b.request))
 
 
+@pytest.mark.promise("secrets", "The error of a `wire` pull holds no credentials")
 def test_the_explanation_of_a_failure_keeps_secrets_out_of_an_outcome() -> None:
     with bench(route={"credentials": "env:EU", "headers": {"X-Key": SECRET}}, environ=ENVIRON) as b:
         TokenService(b)

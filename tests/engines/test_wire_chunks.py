@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.wire.chunks import ChunkedBlob
+from pullbench.engines.wire.body import ChunkedBlob
 from pullbench.errors import ErrorCode
 from pullbench.model.record import Transfer
 from tests.engines.scripted_server import Handler, Image, Incoming, ScriptedServer, answer, digest_of
@@ -52,10 +52,10 @@ def send_part(incoming: Incoming, content: bytes, part: tuple[int, int], said: s
 
 @contextmanager
 def chunked_bench(
-    handler: Handler | None = None, *, lanes: int = 3, engine: dict[str, Any] | None = None, **options: Any
+    handler: Handler | None = None, *, workers: int = 3, engine: dict[str, Any] | None = None, **options: Any
 ) -> Iterator[Bench]:
     """A bench with one layer of six parts and a layer that is too small for any."""
-    options["engine"] = {"chunk_bytes": CHUNK, "layer_concurrency": lanes, **(engine or {})}
+    options["engine"] = {"chunk_bytes": CHUNK, "layer_concurrency": workers, **(engine or {})}
     with bench(image=Image(layers=(LAYER, SMALL)), **options) as b:
         b.server.on(b.image.blob_path(LAYER), handler or ranged(LAYER))
         yield b
@@ -65,10 +65,10 @@ def rows_of(outcome: PullOutcome, content: bytes = LAYER) -> list[Transfer]:
     return [row for row in outcome.transfers if row.digest == digest_of(content)]
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 8])
+@pytest.mark.parametrize("workers", [1, 3, 8])
 @pytest.mark.parametrize("version", ["1.1", "2"])
-def test_a_large_layer_comes_in_parts_that_are_verified_as_a_whole(lanes: int, version: str) -> None:
-    with chunked_bench(lanes=lanes, engine={"http_version": version}) as b:
+def test_a_large_layer_comes_in_parts_that_are_verified_as_a_whole(workers: int, version: str) -> None:
+    with chunked_bench(workers=workers, engine={"http_version": version}) as b:
         outcome = b.pull()
         assert outcome.ok, outcome.error
         assert outcome.bytes == b.image.expected.manifest.size_bytes
@@ -87,7 +87,7 @@ def test_a_layer_of_just_the_size_and_the_config_come_whole() -> None:
             assert (row.status, row.note, row.bytes) == (200, None, len(content))
 
 
-def test_parts_are_under_way_together_on_the_pulls_lanes() -> None:
+def test_parts_are_under_way_together_on_the_pulls_workers() -> None:
     together = threading.Barrier(3)
 
     def handler(incoming: Incoming) -> None:
@@ -97,7 +97,7 @@ def test_parts_are_under_way_together_on_the_pulls_lanes() -> None:
             together.wait(10)
         send_part(incoming, LAYER, asked)
 
-    with chunked_bench(handler, lanes=3) as b:
+    with chunked_bench(handler, workers=3) as b:
         assert b.pull().ok
 
 
@@ -118,8 +118,8 @@ def test_no_part_is_asked_for_before_the_first_answer_shows_that_there_are_range
         assert others.is_set()
 
 
-def test_a_lane_takes_no_further_part_before_its_own_is_hashed_so_memory_is_bounded() -> None:
-    """Two lanes: while the first part hangs, the second may come, and no third."""
+def test_a_worker_takes_no_further_part_before_its_own_is_hashed_so_memory_is_bounded() -> None:
+    """Two workers: while the first part hangs, the second may come, and no third."""
     beyond = threading.Event()
 
     def handler(incoming: Incoming) -> None:
@@ -136,7 +136,7 @@ def test_a_lane_takes_no_further_part_before_its_own_is_hashed_so_memory_is_boun
         else:
             send_part(incoming, LAYER, asked)
 
-    with chunked_bench(handler, lanes=2) as b:
+    with chunked_bench(handler, workers=2) as b:
         outcome = b.pull()
         assert outcome.ok, outcome.error
         assert beyond.is_set()
@@ -164,7 +164,7 @@ def test_the_wait_for_the_parts_before_is_not_in_a_parts_own_time(monkeypatch: p
             send_part(incoming, LAYER, asked)
 
     monkeypatch.setattr(ChunkedBlob, "wait_for", waiting)
-    with chunked_bench(handler, lanes=2, engine={"stall_timeout_s": 1000.0}, timeout_s=600.0) as b:
+    with chunked_bench(handler, workers=2, engine={"stall_timeout_s": 1000.0}, timeout_s=600.0) as b:
         without_waiting(b, waited)
         rows = {row.note: row for row in rows_of(b.pull())}
         second = rows[f"bytes {CHUNK}-{2 * CHUNK - 1}/{len(LAYER)}"]
@@ -252,6 +252,7 @@ def _said(part: tuple[int, int]) -> str:
 
 
 @pytest.mark.parametrize("broken", [0, 2, 5])
+@pytest.mark.promise("whatever the fault", "No byte is counted twice")
 def test_a_part_that_breaks_off_is_tried_again_alone_and_leaves_nothing_in_the_hash(broken: int) -> None:
     tries: list[int] = []
 
@@ -291,7 +292,7 @@ def test_a_cancel_ends_parts_that_wait_for_their_turn(version: str) -> None:
             send_part(incoming, LAYER, asked)
             b.engine.cancel()
 
-    with chunked_bench(handler, lanes=2, engine={"http_version": version, **SOON}) as b:
+    with chunked_bench(handler, workers=2, engine={"http_version": version, **SOON}) as b:
         outcome = b.pull()
         assert outcome.error_code is ErrorCode.CANCELLED
         assert not [row for row in rows_of(outcome) if row.error_code is None]

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from pullbench.engines.base import PullOutcome
+from pullbench.engines.wire import client as wire_client
 from pullbench.engines.wire import curl_multi
 from pullbench.engines.wire import engine as wire
-from pullbench.engines.wire import session as wire_session
-from pullbench.engines.wire.blob_queue import Lanes
+from pullbench.engines.wire.pull import BlobQueue
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
 from tests.engines.test_wire_faults import cut, flipped, reset, silent, stall, status
@@ -62,7 +62,7 @@ def test_as_many_multiplexers_as_cores_serve_all_pulls(monkeypatch: pytest.Monke
             made.append(crowd)
             super().__init__(executor, monotonic, crowd)
 
-    monkeypatch.setattr(wire_session, "Multiplexer", Counted)
+    monkeypatch.setattr(wire_client, "Multiplexer", Counted)
     with bench(concurrency=CROWD, engine={"layer_concurrency": 2}) as b:
         assert all(outcome.ok for outcome in all_at_once(b))
     assert made == [2 * CROWD] * 2
@@ -134,19 +134,19 @@ def test_nothing_is_left_of_a_crowd_when_it_is_closed() -> None:
         assert process.num_fds() <= files
 
 
-def test_a_lane_leaves_at_once_where_no_more_can_come() -> None:
+def test_a_worker_leaves_at_once_where_no_more_can_come() -> None:
     started, go_on = threading.Event(), threading.Event()
 
     def work() -> None:
         started.set()
         go_on.wait(10)
 
-    lanes = Lanes(lambda: False, grows=False)
-    lanes.put_first([work])
+    queue = BlobQueue(lambda: False, grows=False)
+    queue.put_first([work])
     with ThreadPoolExecutor(1) as pool:
-        busy = pool.submit(lanes.run, 1, None)
+        busy = pool.submit(queue.run, 1, None)
         assert started.wait(10)
-        lanes.run(1, None)
+        queue.run(1, None)
         assert not busy.done()
         go_on.set()
         busy.result(10)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pullbench.engines.base import PullOutcome
-from pullbench.engines.wire.curl_receiver import Receiver
+from pullbench.engines.wire.curl import Receiver
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
 from tests.engines.scripted_server import Handler, Image, Incoming, answer, digest_of
@@ -137,7 +137,7 @@ def test_a_body_longer_than_wanted_is_not_read_to_its_end(code: int, expected: E
 def test_the_body_of_an_error_is_bounded_and_its_words_are_told_in_one_line() -> None:
     document = {"errors": [{"code": "TOOMANYREQUESTS", "message": "slow\ndown \x1b[31m" + "!" * 1000}]}
     outcome = failed_by(lambda content: answer(429, json.dumps(document).encode()))
-    assert "429 TOOMANYREQUESTS: slow down  [31m!!!" in (outcome.error or "")
+    assert "429 TOOMANYREQUESTS: slow down [31m!!!" in (outcome.error or "")
     assert "\n" not in (outcome.error or "") and len(outcome.error or "") < 600
     large = failed_by(lambda content: answer(500, b"y" * 5_000_000))
     assert large.error_code is ErrorCode.SERVER_ERROR and len(large.error or "") < 600

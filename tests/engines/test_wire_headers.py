@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.wire.urls import proxy_url
+from pullbench.engines.wire.client import proxy_url
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Incoming, ScriptedServer, answer
 from tests.engines.test_wire_routes import another_server, certificate, server_context

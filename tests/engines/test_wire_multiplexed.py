@@ -14,8 +14,8 @@ import pytest
 
 from pullbench.engines.base import PullOutcome
 from pullbench.engines.wire.body import DocumentBody
+from pullbench.engines.wire.curl import HttpRequest
 from pullbench.engines.wire.curl_multi import Multiplexer
-from pullbench.engines.wire.curl_receiver import HttpRequest
 from pullbench.errors import ErrorCode
 from tests.engines.scripted_server import Handler, Image, Incoming, answer
 from tests.engines.test_wire_faults import cut, failed_by, flipped, reset, silent, stall, status, without_waiting

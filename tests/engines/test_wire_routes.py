@@ -38,6 +38,7 @@ def another_server(context: ssl.SSLContext | None = None) -> Iterator[ScriptedSe
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.promise("other hosts", "`wire` sends no header of ours to another host after a redirect")
 def test_same_origin_keeps_our_headers_from_a_redirect_to_another_host(status: int) -> None:
     with (
         another_server() as storage,
@@ -146,6 +147,7 @@ def test_a_storage_service_is_quoted_by_its_code_alone() -> None:
         assert (outcome.error or "").endswith("403 SignatureDoesNotMatch")
 
 
+@pytest.mark.promise("other hosts", "`wire` answers no challenge of another host")
 def test_same_origin_lets_no_other_host_ask_for_a_token() -> None:
     with another_server() as storage, bench(route={"credentials": "env:EU"}, environ=ENVIRON) as b:
         challenge = [("WWW-Authenticate", f'Bearer realm="{storage.url}/token"')]
@@ -333,9 +335,10 @@ def test_a_redirect_may_go_from_a_private_ca_to_a_public_one(
         assert outcome.ok, outcome.error
 
 
+@pytest.mark.promise("plain http", "A redirect from HTTPS to plain HTTP is not followed")
 def test_the_destination_of_a_redirect_from_tls_is_not_in_the_clear(own_ca: Path) -> None:
     with another_server() as storage, bench(context=server_context(own_ca), route={"ca_file": str(own_ca)}) as b:
         b.server.on(b.image.blob_path(b.image.layers[1]), to(f"{storage.url}/x"))
         outcome = b.pull()
-        assert outcome.error_code is ErrorCode.PLAIN_HTTP and "redirected from https" in (outcome.error or "")
+        assert outcome.error_code is ErrorCode.PLAIN_HTTP and "redirects from https" in (outcome.error or "")
         assert storage.seen == []

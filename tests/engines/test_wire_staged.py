@@ -53,6 +53,7 @@ def test_the_base_comes_whole_before_anything_of_the_image() -> None:
         assert set(paths[7:]) == {b.image.blob_path(blob) for blob in (b.image.config, *OWN)}
 
 
+@pytest.mark.promise("whatever the fault", "No byte is counted twice")
 def test_a_layer_of_both_is_fetched_once_and_every_byte_counts() -> None:
     with staged_bench() as b:
         outcome = pulled(b)

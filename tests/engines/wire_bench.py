@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.wire.engine import WireEngine
 from pullbench.model.record import Transfer
 from pullbench.model.reference import Reference

@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from flows import compare_runs as compare_module
-from flows import publish_reports as publish_module
 from flows.compare_runs import compare_runs
 from flows.publish_reports import publish_reports
-from pullbench.app.page_calls import PageCall, SiteCall
+from pullbench.app.progress import DirectSteps, MadeT
 from pullbench.app.publish import publish
-from pullbench.cli.commands.published import publish as publish_command
+from pullbench.cli.publish import publish as publish_command
 from pullbench.errors import IncompleteError
+from tasks import artifacts as artifacts_module
 from tasks import events as notify
-from tasks import stored_artifacts as stored
+from tasks import stored as stored_module
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
 
@@ -41,10 +40,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     found: Sent = {}
     monkeypatch.delenv("PULLBENCH_REPORTS_URL", raising=False)
     monkeypatch.setattr(notify, "emit_event", lambda event, **what: found.update({event: what}))
-    for module in (compare_module, publish_module, notify):
+    for module in (stored_module, artifacts_module, notify):
         monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
     for name in ("create_table_artifact", "create_markdown_artifact", "create_link_artifact"):
-        monkeypatch.setattr(stored, name, lambda **what: found.update({what["key"]: what}))
+        monkeypatch.setattr(artifacts_module, name, lambda **what: found.update({what["key"]: what}))
     return found
 
 
@@ -82,7 +81,7 @@ def test_the_report_is_linked_where_the_reports_are_served(
     results: str, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = tmp_path / "compare-a-b" / "index.html"
-    monkeypatch.setattr(compare_module, "render_report", lambda call: page)
+    monkeypatch.setattr(stored_module, "TaskSteps", lambda _: Fixed(page))
     monkeypatch.setenv("PULLBENCH_REPORTS_URL", "https://reports.example.com/")
     compare_runs.fn(RUN_ID, "slow", results=results, reports=str(tmp_path))
     assert sent["report"]["link"] == "https://reports.example.com/compare-a-b/index.html"
@@ -91,26 +90,38 @@ def test_the_report_is_linked_where_the_reports_are_served(
     assert str(page) in sent["report"]["markdown"]
 
 
-class Failing:
-    """Steps of which the report of one run fails."""
+class Fixed(DirectSteps):
+    """Steps that give one page, whatever is to be made."""
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
+    def __init__(self, page: Path) -> None:
+        self._page = page
 
-    def report(self, call: PageCall) -> Path:
-        self.asked.append(str(call))
-        if str(call) == "report of slow":
+    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:
+        return self._page  # type: ignore[return-value]
+
+
+class Failing(DirectSteps):
+    """Steps of which the report of one run fails, and no other is made; the site is."""
+
+    def __init__(self, _artifacts: object = None) -> None:
+        self.pages: list[str] = []
+
+    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:
+        self.pages.append(what)
+        if what.endswith(": slow"):
             raise IncompleteError("the report failed in cell [3]")
-        return Path("index.html")
-
-    def site(self, call: SiteCall) -> Any:
-        return call.run()
+        return make() if what == "site" else Path("index.html")  # type: ignore[return-value]
 
 
 def test_a_report_that_fails_keeps_no_other_from_being_made_nor_the_site(results: str, tmp_path: Path) -> None:
     steps, noted = Failing(), list[str]()
     done = publish(results=results, reports=tmp_path, url=None, render=True, steps=steps, note=noted.append)
-    assert steps.asked == ["report of slow", f"report of {RUN_ID}", "trend of concurrency-sweep"]
+    assert steps.pages == [
+        "report 1 of 2: slow",
+        f"report 2 of 2: {RUN_ID}",
+        "trend of concurrency-sweep",
+        "site",
+    ]
     assert done.made == 2 and done.site.page.is_file()
     assert list(done.failures) == ["report 1 of 2: slow: the report failed in cell [3]"]
 
@@ -118,7 +129,7 @@ def test_a_report_that_fails_keeps_no_other_from_being_made_nor_the_site(results
 def test_the_flow_that_publishes_lists_the_runs_and_says_what_was_not_made(
     results: str, sent: Sent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publish_module, "TaskSteps", Failing)
+    monkeypatch.setattr(stored_module, "TaskSteps", Failing)
     state = publish_reports.fn(results=results, reports=str(tmp_path), url="https://reports.example.com")
     assert state.is_failed() and state.name == "Incomplete"
     assert state.message == "report 1 of 2: slow: the report failed in cell [3]"
@@ -131,7 +142,7 @@ def test_the_command_prints_the_page_and_then_says_which_report_failed(
     results: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: Callable[[], Failing] = Failing
-    monkeypatch.setattr("pullbench.cli.commands.published.DirectSteps", made)
+    monkeypatch.setattr("pullbench.app.progress.DirectSteps", made)
     with pytest.raises(IncompleteError, match="slow: the report failed in cell"):
         publish_command(results=results, reports=tmp_path, url=None, render=True)
     assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")

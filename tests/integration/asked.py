@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.debian_images import BuiltImage, BuiltIndex
+from benchmarks.debian_images import BuiltIndex, DebianImage
 from pullbench.engines.base import PullRequest
 from pullbench.model.facts import PlatformImage
 from pullbench.model.manifest import Manifest, parse_manifest
@@ -19,7 +19,7 @@ ENVIRON = {
 """For credentials `env:GOOD` and `env:BAD`."""
 
 
-def manifest_of(image: BuiltImage) -> Manifest:
+def manifest_of(image: DebianImage) -> Manifest:
     found = parse_manifest(image.manifest.content)
     assert isinstance(found, Manifest)
     return found
@@ -27,7 +27,7 @@ def manifest_of(image: BuiltImage) -> Manifest:
 
 def request(
     repository: str,
-    image: BuiltImage | BuiltIndex,
+    image: DebianImage | BuiltIndex,
     url: str,
     *,
     pull: int = 0,

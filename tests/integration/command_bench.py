@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import SystemClock
 from pullbench.engines.command.engine import CommandEngine
 from pullbench.engines.command.folder import MARK, mounts_under
 from pullbench.model.spec import EngineEntry
@@ -53,7 +52,7 @@ class CommandBench:
     def pull(self, *requests: PullRequest, cache: str = "cold") -> list[PullOutcome]:
         """All of them at once, in one trial."""
         with self.trial(*requests, cache=cache), ThreadPoolExecutor(len(requests)) as pool:
-            return [outcome.proven() for outcome in pool.map(self.engine.pull, requests)]
+            return [outcome.verified() for outcome in pool.map(self.engine.pull, requests)]
 
     def left_behind(self) -> list[object]:
         """Folders, mounts and processes of trials that were."""

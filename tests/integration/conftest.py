@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.debian_images import BuiltImage, BuiltIndex, DebianImages, push
+from benchmarks.debian_images import BuiltIndex, DebianImage, DebianImages, push
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
-from pullbench.lab.world import World
+from pullbench.lab.embedded import EmbeddedLab
 from tests.integration.real_registry import RealRegistry, start_registry
 from tests.integration.real_squid import RealSquid, running_squid
 from tests.integration.shell import PrefectServer, Shell
@@ -26,7 +26,7 @@ from tests.integration.shell import PrefectServer, Shell
 _DOCKERD_START_S = 60.0
 
 StartRegistry = Callable[..., RealRegistry]
-PushImage = Callable[[RealRegistry, str, str, BuiltImage | BuiltIndex], str]
+PushImage = Callable[[RealRegistry, str, str, DebianImage | BuiltIndex], str]
 
 
 def missing(reason: str) -> None:
@@ -128,7 +128,7 @@ def squid() -> Iterator[RealSquid]:
 def push_image() -> PushImage:
     """`push_image(registry, repository, tag, image)` uploads over the API and gives the digest behind the tag."""
 
-    def push_it(registry: RealRegistry, repository: str, tag: str, image: BuiltImage | BuiltIndex) -> str:
+    def push_it(registry: RealRegistry, repository: str, tag: str, image: DebianImage | BuiltIndex) -> str:
         with registry.client() as client:
             return push(client, repository, tag, image)
 
@@ -178,7 +178,7 @@ def shell(prefect_server: PrefectServer, tmp_path: Path) -> Shell:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[World]:
+def lab() -> Iterator[EmbeddedLab]:
     """The embedded lab."""
-    with World.start() as world:
+    with EmbeddedLab.start() as world:
         yield world

@@ -7,10 +7,9 @@ from typing import Any
 
 import docker
 
-from benchmarks.debian_images import BuiltImage, BuiltIndex
+from benchmarks.debian_images import BuiltIndex, DebianImage
 from pullbench.daemon.docker import DockerDaemon, remove_brought
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.docker.engine import DockerEngine
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
@@ -37,7 +36,7 @@ class DockerBench:
         self._push = push_image
         self.told: list[str] = []
 
-    def push(self, repository: str, image: BuiltImage | BuiltIndex, registry: RealRegistry | None = None) -> str:
+    def push(self, repository: str, image: DebianImage | BuiltIndex, registry: RealRegistry | None = None) -> str:
         return self._push(registry or self.registry, repository, "1.0", image)
 
     def name(self, repository: str, tag: str = "1.0") -> str:
@@ -73,14 +72,14 @@ class DockerBench:
         self.api.close()
 
 
-def image_id(image: BuiltImage) -> str:
+def image_id(image: DebianImage) -> str:
     return manifest_of(image).config.digest
 
 
 def request(
     bench: DockerBench,
     repository: str,
-    image: BuiltImage | BuiltIndex,
+    image: DebianImage | BuiltIndex,
     *,
     url: str | None = None,
     platform: str = HOST,

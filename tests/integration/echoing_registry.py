@@ -6,7 +6,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from benchmarks.debian_images import BuiltImage
+from benchmarks.debian_images import DebianImage
 
 SIGNATURE = "planted-signature-7f3a"
 STEERING = "\x1b[31m\x1b]52;c;ZXZpbA==\x07\u202e"
@@ -23,7 +23,7 @@ class EchoingRegistry:
     every request, `stored` the headers of those to the storage service.
     """
 
-    def __init__(self, image: BuiltImage, username: str, password: str) -> None:
+    def __init__(self, image: DebianImage, username: str, password: str) -> None:
         self.asked: list[str] = []
         self.stored: list[dict[str, str]] = []
         self._image = image

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 from cryptography import x509
 
-from benchmarks.debian_images import Blob, BuiltImage, BuiltIndex, DebianImages, push
+from benchmarks.debian_images import BuiltIndex, DebianBlob, DebianImage, DebianImages, push
 from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from pullbench.model.platform import Platform
 from tests.integration.conftest import PushImage, StartRegistry
@@ -33,7 +33,7 @@ class Ask:
 
     url: str
     repository: str = "app"
-    image: BuiltImage | BuiltIndex
+    image: DebianImage | BuiltIndex
     platform: str = "linux/amd64"
     route: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Ask:
     """How large the disk is that the client writes to, where it is to be a small one."""
 
 
-def image_of(size_bytes: int) -> BuiltImage:
+def image_of(size_bytes: int) -> DebianImage:
     """An image of one layer with random content of that size, such as every client can unpack."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -51,8 +51,8 @@ def image_of(size_bytes: int) -> BuiltImage:
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(packed.getvalue()).hexdigest()}"]}
     config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}
     blobs = (
-        Blob.of(OCI_CONFIG, json.dumps(config).encode()),
-        Blob.of(OCI_LAYER_GZIP, gzip.compress(packed.getvalue(), compresslevel=0)),
+        DebianBlob.of(OCI_CONFIG, json.dumps(config).encode()),
+        DebianBlob.of(OCI_LAYER_GZIP, gzip.compress(packed.getvalue(), compresslevel=0)),
     )
     document = {
         "schemaVersion": 2,
@@ -60,8 +60,8 @@ def image_of(size_bytes: int) -> BuiltImage:
         "config": blobs[0].descriptor(),
         "layers": [blobs[1].descriptor()],
     }
-    manifest = Blob.of(OCI_MANIFEST, json.dumps(document).encode())
-    return BuiltImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=blobs)
+    manifest = DebianBlob.of(OCI_MANIFEST, json.dumps(document).encode())
+    return DebianImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=blobs)
 
 
 class Parts:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pullbench.bench.facts import gather_facts
 from pullbench.bench.trial import pull_requests, run_trial
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.engines.wire.engine import WireEngine
 from pullbench.model.facts import Facts
 from pullbench.model.plan import plan, routes

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from pullbench.app.calls import TrialBatch
-from pullbench.app.run import Outcome, Prepared, Request, conduct
+from pullbench.app.progress import Outcome, TrialBatch
+from pullbench.app.run import Prepared, RunRequest, conduct
 from tests.app.test_run import Calls
 from tests.bench.samples import facts_for, spec_data
 
@@ -22,11 +22,11 @@ def spec_file(folder: Path, **changes: object) -> Path:
 
 def run(spec: Path, results: str, resume: str | None, calls: Calls | None = None, *, ask: bool = False) -> Outcome:
     """Run it, or go on with it, to its end; `ask` gathers the facts from real parts. Raises as `conduct` does."""
-    prepared = Prepared(Request(spec=spec, results=results, resume=resume))
+    prepared = Prepared(RunRequest(spec=spec, results=results, resume=resume))
     if resume is None and not ask:
-        prepared.use_facts(facts_for(prepared.session.spec))
+        prepared.use_facts(facts_for(prepared.bench.spec))
     calls = calls or Calls()
-    with prepared.session:
+    with prepared.bench:
         return conduct(prepared, calls, calls)
 
 

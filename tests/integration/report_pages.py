@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pullbench.model.finding import Finding, Status
 from pullbench.report.render.render import render_comparison, render_run_report, render_trend
-from pullbench.report.site.site import build_site
+from pullbench.report.site.build import build_site
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from pullbench.app.calibrate import Asked, prepared_lab
-from pullbench.app.calls import TrialBatch
+from pullbench.app.calibrate import CalibrationRequest, prepared_lab
+from pullbench.app.progress import TrialBatch
 from pullbench.app.run import conduct
 from pullbench.lab import calibration as lab
-from pullbench.lab.truths import draw_lines, link_part
+from pullbench.lab.calibration import draw_lines, link_part
 from pullbench.model.calibration import KEY, Line
 from pullbench.report.calibration import words as calibration_words
 from pullbench.store.dataset import ResultStore
@@ -128,9 +128,9 @@ def test_a_line_of_twice_the_delay_that_it_is_said_to_have_is_found_out(
 
     monkeypatch.setattr(lab, "draw_lines", one_line)
     monkeypatch.setattr(lab, "link_part", slower)
-    asked = Asked(seed=SEED, quick=True, results=str(tmp_path / "results"), report=False)
+    asked = CalibrationRequest(seed=SEED, quick=True, results=str(tmp_path / "results"), report=False)
     calls = Watching(tmp_path / "results")
-    with prepared_lab(asked) as prepared, prepared.session:
+    with prepared_lab(asked) as prepared:
         outcome = conduct(prepared, calls, calls)
     rows = {row["quantity"]: row for row in outcome.document["calibration"]["rows"]}
     assert rows["round trip"]["verdict"] == "missed" and rows["round trip"]["measured"] > 0.12

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pullbench.app.run import Prepared, Request, conduct
+from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
@@ -36,10 +36,10 @@ def stress(spec: Path, core: int, told: Path) -> None:
     """A stress test by a client that may use one core; what it says goes to a file."""
     os.sched_setaffinity(0, {core})
     calls = Calls()
-    prepared = Prepared(Request(spec=spec, results=str(spec.parent / "results"), report=False, kind="stress"))
-    with prepared.session:
+    prepared = Prepared(RunRequest(spec=spec, results=str(spec.parent / "results"), report=False, kind="stress"))
+    with prepared.bench:
         outcome = conduct(prepared, calls, calls)
-        trials = prepared.session.store.table("trials", outcome.run_id).to_pylist()
+        trials = prepared.bench.store.table("trials", outcome.run_id).to_pylist()
     kept = {"document": outcome.document, "exit_code": outcome.exit_code, "notes": calls.notes, "trials": trials}
     told.write_text(json.dumps(kept, default=str))
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.store.dataset import ResultStore
 from tests.integration.served import ROOT, copy_checkout
 from tests.integration.shell import PrefectServer
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.integration]
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, lab: World) -> Path:
+def checkout(tmp_path: Path, lab: EmbeddedLab) -> Path:
     """A copy of the project elsewhere, with a small spec over the lab."""
     copy = copy_checkout(tmp_path / "checkout")
     spec = lab.spec(True)

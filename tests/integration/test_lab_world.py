@@ -20,8 +20,8 @@ import pytest
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.lab.__main__ import part
 from pullbench.lab.children import Child
+from pullbench.lab.embedded import PLATFORMS, EmbeddedLab
 from pullbench.lab.registry import Registry, listen
-from pullbench.lab.world import PLATFORMS, World
 from pullbench.model.facts import Facts
 from pullbench.model.plan import plan
 from pullbench.model.spec import read_spec
@@ -33,8 +33,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with World.start(total_bytes=300_000, count=2) as running:
+def world() -> Iterator[EmbeddedLab]:
+    with EmbeddedLab.start(total_bytes=300_000, count=2) as running:
         yield running
 
 
@@ -70,14 +70,14 @@ def is_refused(url: str) -> bool:
         return True
 
 
-def test_both_registries_and_the_cache_serve_every_image(world: World) -> None:
+def test_both_registries_and_the_cache_serve_every_image(world: EmbeddedLab) -> None:
     for url in (*world.registries.values(), world.cache):
         for image in world.images:
             answer = ask(url, f"/v2/{image.repository}/manifests/{image.tag}")
             assert (answer.status, answer.body) == (200, image.index)
 
 
-def test_the_cache_fetches_from_us_and_then_serves_by_itself(world: World) -> None:
+def test_the_cache_fetches_from_us_and_then_serves_by_itself(world: EmbeddedLab) -> None:
     image = world.images[0]
     path = f"/v2/{image.repository}/blobs/{next(iter(image.blobs))}"
     before = json.loads(ask(world.origins["us"], "/lab/counters").body)["requests"].get("blob_get", 0)
@@ -87,7 +87,7 @@ def test_the_cache_fetches_from_us_and_then_serves_by_itself(world: World) -> No
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_the_demo_spec_is_valid_and_plans_the_mirror_for_us_alone(world: World, quick: bool) -> None:
+def test_the_demo_spec_is_valid_and_plans_the_mirror_for_us_alone(world: EmbeddedLab, quick: bool) -> None:
     spec = read_spec(world.spec(quick))
     assert spec.name == "demo"
     assert {entry.name: entry.url for entry in spec.registries} == dict(world.registries)
@@ -109,7 +109,7 @@ def test_the_end_of_the_block_ends_every_process_and_removes_the_folder(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(psutil.Process().children(recursive=True))
-    with World.start(total_bytes=300_000, count=2) as running:
+    with EmbeddedLab.start(total_bytes=300_000, count=2) as running:
         assert set(psutil.Process().children(recursive=True)) - before
         assert list(tmp_path.iterdir())
     assert set(psutil.Process().children(recursive=True)) <= before
@@ -118,7 +118,7 @@ def test_the_end_of_the_block_ends_every_process_and_removes_the_folder(
 
 
 def test_a_given_folder_keeps_the_images(tmp_path: Path) -> None:
-    with World.start(folder=tmp_path, total_bytes=300_000, count=2):
+    with EmbeddedLab.start(folder=tmp_path, total_bytes=300_000, count=2):
         pass
     assert (tmp_path / "images" / "index.json").exists()
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_made_leaves_no_process(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(psutil.Process().children(recursive=True))
     with pytest.raises(UsageError, match="layers take at least"):
-        World.start(total_bytes=10)
+        EmbeddedLab.start(total_bytes=10)
     assert set(psutil.Process().children(recursive=True)) <= before
     assert list(tmp_path.iterdir()) == []
 

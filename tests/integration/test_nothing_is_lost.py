@@ -18,7 +18,7 @@ import yaml
 
 from benchmarks.debian_images import small_image
 from pullbench.errors import IncompleteError
-from pullbench.lab.world import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.platform import Platform
 from pullbench.store.dataset import ResultStore
 from tests.integration.conftest import PushImage
@@ -218,7 +218,7 @@ def test_a_docker_daemon_that_ends_in_mid_run_ends_the_run_and_it_goes_on_when_i
         assert all(row["ok"] for kept in after["pulls"].values() for row in kept)
 
 
-def test_a_reader_that_goes_away_after_a_line_takes_nothing_from_a_run(shell: Shell, lab: World) -> None:
+def test_a_reader_that_goes_away_after_a_line_takes_nothing_from_a_run(shell: Shell, lab: EmbeddedLab) -> None:
     """As `pullbench run spec.yaml 2>&1 | head -1`."""
     data = {**lab.spec(True), "repetitions": 2, "warmup": 0}
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(data))
@@ -238,7 +238,7 @@ def test_a_reader_that_goes_away_after_a_line_takes_nothing_from_a_run(shell: Sh
     assert is_whole(store, stored.run_id, trials=stored.trials_planned)
 
 
-def test_a_prefect_server_that_is_gone_in_mid_run_takes_nothing_from_it(shell: Shell, lab: World) -> None:
+def test_a_prefect_server_that_is_gone_in_mid_run_takes_nothing_from_it(shell: Shell, lab: EmbeddedLab) -> None:
     data = {**lab.spec(True), "repetitions": 6, "warmup": 0}
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(data))
     process = subprocess.Popen(

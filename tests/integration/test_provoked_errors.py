@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.engines.base import PullOutcome, TrialSetup
+from pullbench.engines.base import PullOutcome, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
-from pullbench.engines.clock import SystemClock
 from pullbench.errors import ErrorCode, classify
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
@@ -81,7 +80,7 @@ def pull(client: str, ask: Ask, docker_host: str) -> PullOutcome:
                     before_pulls=lambda names: None,
                 )
             )
-            return engine.pull(asked).proven()
+            return engine.pull(asked).verified()
         finally:
             engine.close()
 

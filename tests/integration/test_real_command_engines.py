@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.debian_images import Blob, BuiltImage, BuiltIndex, DebianImages, small_image
+from benchmarks.debian_images import BuiltIndex, DebianBlob, DebianImage, DebianImages, small_image
 from pullbench.engines.command.folder import remove_stale_folders
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import DOCKER_MANIFEST
@@ -68,10 +68,10 @@ def encrypted(docker_registry: StartRegistry) -> RealRegistry:
 @pytest.fixture
 def pushed(
     plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[], str]
-) -> Callable[[BuiltImage | BuiltIndex], str]:
+) -> Callable[[DebianImage | BuiltIndex], str]:
     """Pushes an image to a repository of its own, and names that."""
 
-    def push(image: BuiltImage | BuiltIndex) -> str:
+    def push(image: DebianImage | BuiltIndex) -> str:
         repository = fresh()
         push_image(plain_registry, repository, "1.0", image)
         return repository
@@ -79,27 +79,27 @@ def pushed(
     return push
 
 
-def of_docker(image: BuiltImage) -> BuiltImage:
+def of_docker(image: DebianImage) -> DebianImage:
     """The same image with a manifest in Docker's format."""
     document = json.loads(image.manifest.content)
     document["mediaType"] = DOCKER_MANIFEST
     document["config"]["mediaType"] = DOCKER_CONFIG
     for layer in document["layers"]:
         layer["mediaType"] = DOCKER_LAYER
-    manifest = Blob.of(DOCKER_MANIFEST, json.dumps(document).encode())
-    return BuiltImage(platform=image.platform, manifest=manifest, blobs=image.blobs)
+    manifest = DebianBlob.of(DOCKER_MANIFEST, json.dumps(document).encode())
+    return DebianImage(platform=image.platform, manifest=manifest, blobs=image.blobs)
 
 
-def with_plain_and_repeated_layers(image: BuiltImage) -> BuiltImage:
+def with_plain_and_repeated_layers(image: DebianImage) -> DebianImage:
     """The image of two layers with its first as a bare tar, and its second once more on top."""
     document, config = json.loads(image.manifest.content), json.loads(image.blobs[0].content)
     config["rootfs"]["diff_ids"].append(config["rootfs"]["diff_ids"][1])
-    bare = Blob.of("application/vnd.oci.image.layer.v1.tar", gzip.decompress(image.blobs[1].content))
-    blobs = (Blob.of(image.blobs[0].media_type, json.dumps(config).encode()), bare, image.blobs[2])
+    bare = DebianBlob.of("application/vnd.oci.image.layer.v1.tar", gzip.decompress(image.blobs[1].content))
+    blobs = (DebianBlob.of(image.blobs[0].media_type, json.dumps(config).encode()), bare, image.blobs[2])
     document["config"] = blobs[0].descriptor()
     document["layers"] = [blob.descriptor() for blob in (bare, image.blobs[2], image.blobs[2])]
-    manifest = Blob.of(image.manifest.media_type, json.dumps(document).encode())
-    return BuiltImage(platform=image.platform, manifest=manifest, blobs=blobs)
+    manifest = DebianBlob.of(image.manifest.media_type, json.dumps(document).encode())
+    return DebianImage(platform=image.platform, manifest=manifest, blobs=blobs)
 
 
 def test_the_facts_have_a_version_and_what_it_unpacks_with(bench: CommandBench) -> None:
@@ -112,7 +112,7 @@ def test_the_facts_have_a_version_and_what_it_unpacks_with(bench: CommandBench) 
 def test_a_cold_pull_brings_all_of_a_real_image(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     debian_image: Callable[[str], BuiltIndex],
 ) -> None:
     host = str(Platform.of_machine(os.uname().machine))
@@ -130,7 +130,7 @@ def test_a_cold_pull_brings_all_of_a_real_image(
 def test_each_cold_pull_asks_the_registry_for_every_blob_again(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image, paths = small_image(AMD64, fresh(), fresh()), list[str]()
@@ -146,7 +146,7 @@ def test_each_cold_pull_asks_the_registry_for_every_blob_again(
 def test_pulls_of_one_trial_share_no_layer(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     base, paths = fresh(), list[str]()
@@ -155,7 +155,7 @@ def test_pulls_of_one_trial_share_no_layer(
         asked = [request(pushed(image), image, front.url, pull=number) for number, image in enumerate(images)]
         with bench.trial(*asked), ThreadPoolExecutor() as pool:
             made = [*pool.map(bench.engine.pull, asked[:2]), bench.engine.pull(asked[2])]
-            outcomes = [outcome.proven() for outcome in made]
+            outcomes = [outcome.verified() for outcome in made]
     for image, outcome in zip(images, outcomes, strict=True):
         assert outcome.ok, outcome.error
         assert (outcome.bytes, outcome.layers_cached) == (manifest_of(image).size_bytes, 0)
@@ -168,7 +168,7 @@ def test_pulls_of_one_trial_share_no_layer(
 def test_an_image_in_dockers_format_is_brought_and_recognized(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = of_docker(small_image(AMD64, fresh(), fresh()))
@@ -180,7 +180,7 @@ def test_an_image_in_dockers_format_is_brought_and_recognized(
 def test_layers_that_are_not_compressed_or_there_twice_are_counted_as_they_come(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = with_plain_and_repeated_layers(small_image(AMD64, fresh(), fresh()))
@@ -192,7 +192,7 @@ def test_layers_that_are_not_compressed_or_there_twice_are_counted_as_they_come(
 def test_a_warm_pull_brings_no_layer(
     bench_with_store: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     bench, image, paths = bench_with_store, small_image(AMD64, fresh(), fresh()), list[str]()
@@ -200,7 +200,7 @@ def test_a_warm_pull_brings_no_layer(
         asked = request(pushed(image), image, front.url)
         with bench.trial(asked, cache="warm"):
             paths.clear()
-            outcome = bench.engine.pull(asked).proven()
+            outcome = bench.engine.pull(asked).verified()
     assert outcome.ok, outcome.error
     assert (outcome.layers, outcome.layers_cached) == (2, 2)
     blobs = {blob.digest: blob.size_bytes for blob in image.blobs}
@@ -235,7 +235,7 @@ def test_its_own_ca_is_trusted_and_without_it_nothing_is(
 def test_each_fault_has_its_code(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = DebianImages.small(fresh())
@@ -256,7 +256,7 @@ def test_each_fault_has_its_code(
 def test_an_image_of_another_platform_that_is_no_index_is_not_taken_for_the_right_one(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = small_image(Platform.parse("linux/s390x"), fresh())
@@ -267,7 +267,7 @@ def test_an_image_of_another_platform_that_is_no_index_is_not_taken_for_the_righ
 def test_wrong_bytes_are_a_digest_mismatch(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = small_image(AMD64, fresh())
@@ -281,14 +281,14 @@ def test_wrong_bytes_are_a_digest_mismatch(
     assert outcome.error_code is ErrorCode.DIGEST_MISMATCH, outcome.error
 
 
-def stalls(image: BuiltImage) -> Callable[[str, str], Fault | None]:
+def stalls(image: DebianImage) -> Callable[[str, str], Fault | None]:
     return lambda method, path: "stall" if path.endswith(image.blobs[1].digest) else None
 
 
 def test_a_stalled_pull_ends_in_time_with_every_process_of_it(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = small_image(AMD64, fresh())
@@ -305,7 +305,7 @@ def test_a_stalled_pull_ends_in_time_with_every_process_of_it(
 def test_a_cancel_ends_the_pull_under_way_and_every_later_one(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = small_image(AMD64, fresh())
@@ -323,7 +323,7 @@ def test_a_cancel_ends_the_pull_under_way_and_every_later_one(
 def test_a_pull_that_fails_is_tried_again_in_a_fresh_store(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
 ) -> None:
     image = small_image(AMD64, fresh(), fresh())
@@ -370,7 +370,7 @@ def test_containerd_sends_a_mirrors_headers_and_asks_once(fresh: Callable[[], st
 def test_only_the_forward_proxys_route_uses_a_proxy(
     bench: CommandBench,
     plain_registry: RealRegistry,
-    pushed: Callable[[BuiltImage | BuiltIndex], str],
+    pushed: Callable[[DebianImage | BuiltIndex], str],
     fresh: Callable[[], str],
     squid: RealSquid,
     monkeypatch: pytest.MonkeyPatch,

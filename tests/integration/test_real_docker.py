@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.debian_images import BuiltIndex, DebianImages, small_image
 from pullbench.daemon.docker import remove_brought
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.engines.docker.engine import DockerEngine
 from pullbench.errors import ErrorCode
 from pullbench.model.platform import Platform

@@ -17,8 +17,8 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
 from pullbench.model.spec import read_spec
 from pullbench.preflight.checks import clock
+from pullbench.preflight.context import CheckContext, system_now
 from pullbench.preflight.runner import run_checks
-from pullbench.preflight.world import World, system_now
 from pullbench.registry.keychain import Keychain
 from tests.integration.conftest import PushImage, StartRegistry
 from tests.integration.real_registry import PASSWORD, USERNAME, RealRegistry
@@ -217,8 +217,8 @@ def test_a_machine_whose_clock_is_wrong_is_told_so(plain_registry: RealRegistry,
 
     def found_at(ahead: timedelta) -> Finding:
         facts = Facts(host_platform="linux/amd64", offline=True)
-        with World(spec, facts, Keychain(environ={}), now=lambda: system_now() + ahead) as world:
-            return run_checks([clock.CHECK], world)[0]
+        with CheckContext(spec, facts, Keychain(environ={}), now=lambda: system_now() + ahead) as context:
+            return run_checks([clock.CHECK], context)[0]
 
     assert found_at(timedelta()).status is Status.PASS
     assert found_at(timedelta(seconds=30)).status is Status.WARN

@@ -11,7 +11,7 @@ import pytest
 import xmlschema
 import yaml
 
-from benchmarks.debian_images import Blob, BuiltImage, push
+from benchmarks.debian_images import DebianBlob, DebianImage, push
 from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from pullbench.model.platform import Platform
 from tests.integration.conftest import StartRegistry
@@ -42,16 +42,16 @@ def preflight(shell: Shell, spec: dict[str, Any], *arguments: str, **environment
 
 def push_small(registry: RealRegistry, repository: str, tag: str = "1.0") -> None:
     """An image of linux/amd64 of a few bytes."""
-    layer = Blob.of(OCI_LAYER_GZIP, repository.encode())
-    config = Blob.of(OCI_CONFIG, json.dumps({"os": "linux", "architecture": "amd64"}).encode())
+    layer = DebianBlob.of(OCI_LAYER_GZIP, repository.encode())
+    config = DebianBlob.of(OCI_CONFIG, json.dumps({"os": "linux", "architecture": "amd64"}).encode())
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": config.descriptor(),
         "layers": [layer.descriptor()],
     }
-    manifest = Blob.of(OCI_MANIFEST, json.dumps(document).encode())
-    image = BuiltImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, layer))
+    manifest = DebianBlob.of(OCI_MANIFEST, json.dumps(document).encode())
+    image = DebianImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, layer))
     with registry.client() as client:
         push(client, repository, tag, image)
 

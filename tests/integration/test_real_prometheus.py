@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pullbench.cli.commands import metrics
+from pullbench.cli import metrics
 from pullbench.errors import IncompleteError
 from pullbench.model.finding import Finding, Status
 from tests.integration.conftest import need
@@ -54,7 +54,7 @@ def test_promtool_checks_the_rules_and_runs_their_tests(tmp_path: Path) -> None:
 
 
 def test_promtool_finds_nothing_amiss_in_what_is_exported(results: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    metrics.write_textfile("-", metrics.Scope(results=str(results), most_series=10_000))
+    metrics.textfile("-", results=str(results))
     page = capfd.readouterr().out
     done = subprocess.run(
         [need("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, timeout=60, check=False
@@ -172,8 +172,7 @@ def test_a_pushgateway_that_wants_a_login_gets_the_one_of_the_environment_and_sh
 
 
 def push(url: str, results: Path, *, names: tuple[str, ...] = (), credentials: str = "anonymous") -> int:
-    scope = metrics.Scope(results=str(results), names=names, most_series=10_000)
-    return metrics.push(url, scope, credentials=credentials, ca_file=None)
+    return metrics.push(url, credentials=credentials, name=list(names), results=str(results))
 
 
 def _pushed_runs(url: str) -> dict[str, str]:

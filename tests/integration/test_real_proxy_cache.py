@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.debian_images import BuiltImage, push, small_image
-from pullbench.bench.session import Session
+from benchmarks.debian_images import DebianImage, push, small_image
+from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec
+from pullbench.bench.workbench import Workbench
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.engines.clock import SystemClock
+from pullbench.engines.base import SystemClock
 from pullbench.lab.registry import Registry
 from pullbench.model.platform import Platform
 from pullbench.model.record import TrialResult
@@ -69,7 +70,7 @@ def pull_through(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def image(upstream: Upstream, push_image: PushImage, fresh: Callable[[], str]) -> tuple[str, BuiltImage]:
+def image(upstream: Upstream, push_image: PushImage, fresh: Callable[[], str]) -> tuple[str, DebianImage]:
     """A repository of the test's own at the upstream, and the image there."""
     built, repository = small_image(AMD64, fresh(), fresh()), fresh()
     push_image(upstream.registry, repository, "1.0", built)
@@ -114,11 +115,10 @@ def trials(folder: Path, upstream: Upstream, mirror: str, image: str, **changes:
     )
     loaded = LoadedSpec(spec=spec, hash=spec.hash(), source=folder / "spec.yaml")
     store = ResultStore(str(folder / "results"))
-    with Session(loaded, store, vantage="here", environ={"PATH": "/usr/bin:/bin"}, clock=SystemClock()) as session:
-        facts = session.gather()
-        run, plan = session.begin(facts)
-        measured = [session.run_trial(run.run_id, trial, facts) for trial in plan.trials]
-        left = session.left_upstream(run.run_id)
+    with Workbench(loaded, vantage="here", environ={"PATH": "/usr/bin:/bin"}, clock=SystemClock()) as bench:
+        run = ActiveRun.begin(bench, store, bench.gather())
+        measured = [run.run_trial(trial) for trial in run.plan.trials]
+        left = run.left_upstream()
         assert left == [] or "left" in changes, left
         changes.get("left", []).extend(left)
 
@@ -140,7 +140,7 @@ def layers_of(results: list[TrialResult]) -> list[str]:
 
 
 def test_cold_by_push_fetches_every_layer_from_the_upstream_and_leaves_nothing_there(
-    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     name, built = image
     before = upstream.served()
@@ -157,7 +157,7 @@ def test_cold_by_push_fetches_every_layer_from_the_upstream_and_leaves_nothing_t
 
 
 def test_warm_is_filled_before_each_trial_and_fetches_nothing_within_it(
-    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     name, built = image
     results = trials(tmp_path, upstream, pull_through.url, name, state="warm")
@@ -171,7 +171,7 @@ def test_warm_is_filled_before_each_trial_and_fetches_nothing_within_it(
 
 
 def test_cold_by_a_command_finds_the_mirror_empty_each_time(
-    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     name, built = image
     empties = ["/bin/rm", "-rf", str(pull_through.folder / "data" / "docker")]
@@ -183,14 +183,14 @@ def test_cold_by_a_command_finds_the_mirror_empty_each_time(
 
 
 def test_a_reset_that_does_not_empty_the_mirror_is_found_out(
-    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     results = trials(tmp_path, upstream, pull_through.url, image[0], state="cold", cold={"reset": ["true"]})
     assert [result.record.proxy_cache_found for result in results] == ["cold", "warm"]
 
 
 def test_nothing_shows_what_a_silent_mirror_had_without_the_upstreams_counters(
-    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, pull_through: RealRegistry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     results = trials(tmp_path, upstream, pull_through.url, image[0], state="warm", counters=False)
     assert said(results) == {(None, None)}
@@ -204,7 +204,7 @@ def talking(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_headers_of_the_trials_own_layers_show_both_states(
-    upstream: Upstream, talking: Registry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, talking: Registry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {"counters": False, "cold": {"push": "pullbench/cold"}}
     for state in ("cold", "warm"):
@@ -213,7 +213,7 @@ def test_headers_of_the_trials_own_layers_show_both_states(
 
 
 def test_a_probe_shows_both_states_for_an_engine_that_hides_who_served_it(
-    upstream: Upstream, talking: Registry, image: tuple[str, BuiltImage], tmp_path: Path
+    upstream: Upstream, talking: Registry, image: tuple[str, DebianImage], tmp_path: Path
 ) -> None:
     need("skopeo")
     changes: dict[str, Any] = {"counters": False, "cold": {"push": "pullbench/cold"}, "engine": "skopeo"}
@@ -230,7 +230,7 @@ def test_a_probe_shows_both_states_for_an_engine_that_hides_who_served_it(
 def test_a_daemon_keeps_no_image_that_was_pushed_for_one_trial_alone(
     upstream: Upstream,
     pull_through: RealRegistry,
-    image: tuple[str, BuiltImage],
+    image: tuple[str, DebianImage],
     docker_daemon: DockerDaemon,
     tmp_path: Path,
 ) -> None:
@@ -244,7 +244,7 @@ def test_a_daemon_keeps_no_image_that_was_pushed_for_one_trial_alone(
 
 
 def test_a_registry_that_deletes_nothing_is_told_of(
-    upstream: Upstream, image: tuple[str, BuiltImage], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    upstream: Upstream, image: tuple[str, DebianImage], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     keeps = {"storage": {"filesystem": {"rootdirectory": str(tmp_path / "kept")}, "delete": {"enabled": False}}}
     registry = start_registry(tmp_path / "registry", changes=keeps)

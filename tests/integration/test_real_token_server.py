@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks.debian_images import BuiltImage, push, small_image
+from benchmarks.debian_images import DebianImage, push, small_image
 from pullbench.errors import ErrorCode
 from pullbench.model.platform import Platform
 from tests.integration.asked import request
@@ -43,9 +43,9 @@ class Guarded:
 
     registry: RealRegistry
     tokens: TokenServer
-    images: dict[str, BuiltImage] = field(repr=False)
+    images: dict[str, DebianImage] = field(repr=False)
 
-    def push(self, repository: str, image: BuiltImage) -> None:
+    def push(self, repository: str, image: DebianImage) -> None:
         headers = {"Authorization": f"Bearer {self.tokens.token_to_push(repository)}"}
         with httpx.Client(base_url=self.registry.url, headers=headers, timeout=60, trust_env=False) as client:
             push(client, repository, "1.0", image)

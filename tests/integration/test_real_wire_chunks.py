@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.debian_images import BuiltImage
+from benchmarks.debian_images import DebianImage
 from tests.integration.conftest import PushImage, need
 from tests.integration.ports import free_port
 from tests.integration.real_registry import RealRegistry
@@ -63,7 +63,7 @@ def without_ranges(plain_registry: RealRegistry, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture(scope="module")
-def large(plain_registry: RealRegistry, push_image: PushImage) -> BuiltImage:
+def large(plain_registry: RealRegistry, push_image: PushImage) -> DebianImage:
     """An image with a layer of 256 MiB, as `large/image` in the registry."""
     image = made_image((256 * 2**20, 1000))
     push_image(plain_registry, "large/image", "1", image)
@@ -72,7 +72,7 @@ def large(plain_registry: RealRegistry, push_image: PushImage) -> BuiltImage:
 
 @pytest.mark.parametrize("sink", ["discard", "disk"])
 def test_a_layer_of_256_mib_comes_in_parts_and_its_digest_is_verified(
-    plain_registry: RealRegistry, large: BuiltImage, sink: str
+    plain_registry: RealRegistry, large: DebianImage, sink: str
 ) -> None:
     with trial(plain_registry, "large/image", large, chunk_bytes="32MiB", layer_concurrency=4, sink=sink) as pull:
         outcome = pull()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.serving.vantages import FLOW
 from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import LABEL
@@ -38,7 +38,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(prefect_server: PrefectServer, lab: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(prefect_server: PrefectServer, lab: EmbeddedLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("regional")
     spec = lab.spec(True)
     spec["repetitions"], spec["warmup"] = 3, 0

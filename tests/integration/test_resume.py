@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from pullbench.lab.world import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.store.dataset import ResultStore
 from tests.integration.shell import QUIET, Shell
 
@@ -24,7 +24,7 @@ TRIALS_BEFORE = 3
 
 
 @pytest.fixture
-def spec(lab: World, shell: Shell) -> dict[str, Any]:
+def spec(lab: EmbeddedLab, shell: Shell) -> dict[str, Any]:
     """A plan of some seconds over the lab."""
     data = lab.spec(True)
     data["repetitions"], data["warmup"] = 3, 0

@@ -113,7 +113,7 @@ def test_the_page_says_what_the_run_found(report: Path) -> None:
 def test_a_cell_that_fails_is_named_and_the_old_page_stays(tmp_path: Path, report: Path) -> None:
     store = synthetic.make(tmp_path / "store", Recipe(engines=("wire",), concurrency=(1,), blocks=3, pulls=2))
     document = json.loads(RUN_NOTEBOOK.read_text())
-    (cell,) = [cell for cell in document["cells"] if "sections.errors(" in "".join(cell["source"])]
+    (cell,) = [cell for cell in document["cells"] if "page.errors(" in "".join(cell["source"])]
     cell["source"] = ["1 / 0"]
     broken = tmp_path / "broken.ipynb"
     broken.write_text(json.dumps(document))

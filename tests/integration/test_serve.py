@@ -12,8 +12,8 @@ import pytest
 import yaml
 from playwright.sync_api import Error, Page
 
-from pullbench.app.run import Prepared, Request, conduct
-from pullbench.lab.world import World
+from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 from tests.app.test_run import Calls
@@ -33,7 +33,7 @@ PICTURES = os.environ.get("PULLBENCH_TEST_PICTURES")
 """A folder for screenshots, for those who want to look."""
 
 
-def write_spec(served: Served, lab: World, name: str, **changes: Any) -> str:
+def write_spec(served: Served, lab: EmbeddedLab, name: str, **changes: Any) -> str:
     """A spec over the lab in the checkout; its path there."""
     data = {**lab.spec(True), "name": name, "repetitions": 1, "warmup": 0, **changes}
     path = Path("specs") / f"{name}.yaml"
@@ -107,7 +107,7 @@ def start_in_the_form(served: Served, browser: Browser, spec: str, concurrency: 
 
 
 def test_a_benchmark_is_started_in_the_form_and_its_artifacts_lead_to_the_report(
-    served: Served, store: ResultStore, browser: Browser, page: Page, lab: World
+    served: Served, store: ResultStore, browser: Browser, page: Page, lab: EmbeddedLab
 ) -> None:
     spec = write_spec(served, lab, "from-the-form")
     run = start_in_the_form(served, browser, spec, concurrency=3)
@@ -163,15 +163,15 @@ def test_every_schedule_has_its_next_dates_and_the_stress_test_is_quarterly(serv
 
 
 def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_notification_block(
-    served: Served, store: ResultStore, lab: World
+    served: Served, store: ResultStore, lab: EmbeddedLab
 ) -> None:
     small: dict[str, Any] = {"matrix": SMALL_MATRIX, "repetitions": 3, "pulls_per_trial": 6}
     write_spec(served, lab, "told", **small)
-    request = Request(
+    request = RunRequest(
         spec=served.checkout / "specs" / "told.yaml", results=str(served.checkout / "results"), report=False
     )
     prepared = Prepared(request)
-    with prepared.session:
+    with prepared.bench:
         good = conduct(prepared, Calls(), Calls())
     Baselines(store).set(good.run_id, datetime.now(UTC))
     with Listener() as listener:
@@ -210,7 +210,7 @@ def finished(store: ResultStore, name: str, at_least: int, served: Served, flow_
 
 
 def test_a_run_survives_a_cancel_in_the_ui_and_the_end_of_serve_which_leaves_no_process(
-    served: Served, store: ResultStore, browser: Browser, page: Page, lab: World
+    served: Served, store: ResultStore, browser: Browser, page: Page, lab: EmbeddedLab
 ) -> None:
     steady = {"load": {"mode": "open", "rate": 8, "arrivals": "uniform"}, "pulls_per_trial": 4}  # half a second a trial
     spec = write_spec(served, lab, "interrupted", matrix=SMALL_MATRIX, repetitions=200, **steady)

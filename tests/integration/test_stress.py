@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 
-from pullbench.app.run import Prepared, Request, conduct
+from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
@@ -111,8 +111,8 @@ def test_a_rate_above_the_capacity_is_not_served_as_it_arrives(bounded: Bounded,
     arrivals = {"mode": "open", "rate": 1, "arrivals": "uniform"}
     spec.write_text(yaml.safe_dump(spec_of(bounded, stress=ramp, load=arrivals, warmup=0)))
     calls = Calls()
-    prepared = Prepared(Request(spec=spec, results=str(tmp_path / "results"), report=False, kind="stress"))
-    with prepared.session:
+    prepared = Prepared(RunRequest(spec=spec, results=str(tmp_path / "results"), report=False, kind="stress"))
+    with prepared.bench:
         outcome = conduct(prepared, calls, calls)
     slow, fast = outcome.document["stress"]["steps"]
     assert fast["load"] == offered[1]

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from pullbench.errors import ErrorCode
 from pullbench.lab.auth import AuthRules
-from pullbench.lab.contents import Contents
+from pullbench.lab.contents import Contents, LabImage
 from pullbench.lab.faults import EXCHANGES, FAULT_KINDS, OF_CONNECTIONS, Fault, Faults
 from pullbench.lab.images import make_images
-from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry
 from pullbench.model.facts import Facts
 from pullbench.model.manifest import Descriptor

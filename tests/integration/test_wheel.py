@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pullbench import __version__
-from pullbench.lab.world import World
+from pullbench.lab.embedded import EmbeddedLab
 from pullbench.store.dataset import ResultStore
 from pullbench.store.shipped import PARTS
 from tests.integration.served import ROOT, Served
@@ -131,7 +131,7 @@ def test_the_demo_ends_in_an_html_report(installed: Installed) -> None:
 
 
 def test_a_served_flow_runs_and_its_results_are_in_the_current_folder(
-    served: Served, installed: Installed, lab: World
+    served: Served, installed: Installed, lab: EmbeddedLab
 ) -> None:
     deployed = {entry["name"] for entry in served.api("/deployments/filter", {})}
     wanted = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

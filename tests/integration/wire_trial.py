@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.debian_images import Blob, BuiltImage
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import SystemClock
+from benchmarks.debian_images import DebianBlob, DebianImage
+from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.wire.engine import WireEngine
 from pullbench.model.facts import PlatformImage
 from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, Manifest, parse_manifest
@@ -22,25 +21,25 @@ from tests.integration.real_registry import PASSWORD, USERNAME, RealRegistry
 SIZES = (6_000_000, 100_000, 32, 1_500_000)
 
 
-def made_image(sizes: Sequence[int] = SIZES) -> BuiltImage:
+def made_image(sizes: Sequence[int] = SIZES) -> DebianImage:
     """Random bytes for layers: a registry does not look into them."""
-    config = Blob.of(OCI_CONFIG, b'{"architecture":"amd64","os":"linux"}')
-    layers = [Blob.of(OCI_LAYER_GZIP, os.urandom(size)) for size in sizes]
+    config = DebianBlob.of(OCI_CONFIG, b'{"architecture":"amd64","os":"linux"}')
+    layers = [DebianBlob.of(OCI_LAYER_GZIP, os.urandom(size)) for size in sizes]
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": config.descriptor(),
         "layers": [layer.descriptor() for layer in layers],
     }
-    manifest = Blob.of(OCI_MANIFEST, json.dumps(document).encode())
-    return BuiltImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, *layers))
+    manifest = DebianBlob.of(OCI_MANIFEST, json.dumps(document).encode())
+    return DebianImage(platform=Platform.parse("linux/amd64"), manifest=manifest, blobs=(config, *layers))
 
 
 @contextmanager
 def trial(
     registry: RealRegistry,
     repository: str,
-    image: BuiltImage,
+    image: DebianImage,
     *,
     password: str = PASSWORD,
     concurrency: int = 1,

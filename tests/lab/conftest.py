@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pullbench.lab.contents import LabImage
 from pullbench.lab.images import make_images
-from pullbench.lab.layout import LabImage
 
 
 @dataclass(frozen=True)

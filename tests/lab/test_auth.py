@@ -5,9 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pullbench.lab.auth import AuthRules, Doorkeeper
-from pullbench.lab.contents import Contents
-from pullbench.lab.layout import LabImage
+from pullbench.lab.auth import AccessControl, AuthRules
+from pullbench.lab.contents import Contents, LabImage
 from pullbench.lab.registry import Registry
 from tests.lab.conftest import ask
 
@@ -81,16 +80,16 @@ def test_basic_credentials_are_no_token(bearer: Registry) -> None:
 
 def test_a_token_expires() -> None:
     now = 100.0
-    doorkeeper = Doorkeeper(rules("bearer"), monotonic=lambda: now)
-    document = doorkeeper.token(GOOD, {"scope": [f"{SCOPE},push repository:x:y/z:pull"]})
+    access = AccessControl(rules("bearer"), monotonic=lambda: now)
+    document = access.token(GOOD, {"scope": [f"{SCOPE},push repository:x:y/z:pull"]})
     assert document is not None and document["expires_in"] == 60 and document["access_token"] == document["token"]
     authorization = f"Bearer {document['token']}"
     for scope in (SCOPE, "repository:x:y/z:pull"):
-        assert doorkeeper.refuse(authorization, scope=scope, host="h") is None
-    refused = doorkeeper.refuse(authorization, scope="repository:lab/app-1:push", host="h")
+        assert access.refuse(authorization, scope=scope, host="h") is None
+    refused = access.refuse(authorization, scope="repository:lab/app-1:push", host="h")
     assert refused is not None and refused.code == "DENIED"
     now = 160.0
-    refused = doorkeeper.refuse(authorization, scope=SCOPE, host="h")
+    refused = access.refuse(authorization, scope=SCOPE, host="h")
     assert refused is not None and refused.challenge.endswith('error="invalid_token"')
 
 

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from pullbench.lab.auth import AuthRules
-from pullbench.lab.contents import Contents
+from pullbench.lab.contents import Contents, LabImage
 from pullbench.lab.faults import Exchange, Fault, FaultKind, Faults
-from pullbench.lab.layout import LabImage
 from pullbench.lab.registry import Registry
 from tests.lab.conftest import Answer, ask
 
@@ -148,7 +147,7 @@ def test_a_token_that_is_taken_back_in_the_middle_is_asked_for_again(images: tup
     with registry(images, expired, auth=account) as running:
         seen = []
         for _ in range(12):
-            document = running.doorkeeper.token(
+            document = running.state.access.token(
                 "Basic bWU6cGxhbnRlZA==", {"scope": [f"repository:{images[0].repository}:pull"]}
             )
             assert document is not None

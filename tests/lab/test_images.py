@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pullbench.errors import UsageError
+from pullbench.lab.contents import LabImage, blob_path, read_images
 from pullbench.lab.images import make_images
 from pullbench.lab.layer import MIN_LAYER_BYTES, write_layer
-from pullbench.lab.layout import LabImage, blob_path, read_images
 from pullbench.model.manifest import Index, Manifest, parse_manifest
 from pullbench.model.platform import Platform
 

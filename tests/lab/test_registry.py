@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from pullbench.lab import registry as registries
-from pullbench.lab.certificate import write_certificate
-from pullbench.lab.contents import Contents
-from pullbench.lab.layout import LabImage
-from pullbench.lab.reference import look, shake_hands, summed_up
+from pullbench.lab.calibration import write_certificate
+from pullbench.lab.contents import Contents, LabImage
+from pullbench.lab.reference_client import summarize, time_exchanges, time_tls_handshake
 from pullbench.lab.registry import Registry, listen
-from pullbench.model.calibration import Reference
+from pullbench.model.calibration import ReferenceMeasurement
 from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.lab.conftest import ask, until
 
@@ -249,7 +249,7 @@ def test_with_one_slot_no_two_requests_are_in_service_at_once(monkeypatch: pytes
         with lock:
             inside -= 1
 
-    monkeypatch.setattr("pullbench.lab.registry.time", SimpleNamespace(sleep=service))
+    monkeypatch.setattr("pullbench.lab.handler.time", SimpleNamespace(sleep=service, monotonic=time.monotonic))
     with Registry(slots=1, service_s=0.02) as registry:
         threads = [threading.Thread(target=ask, args=(registry.url, "/v2/")) for _ in range(6)]
         for thread in threads:
@@ -283,7 +283,7 @@ def test_it_speaks_tls_with_a_certificate_of_its_own(images: tuple[LabImage, ...
         trusting = ssl.create_default_context(cafile=certificate)
         with urllib.request.urlopen(f"{running.url}/v2/", context=trusting, timeout=10) as answer:
             assert (answer.status, answer.read()) == (200, b"{}")
-        assert shake_hands(running.url, certificate) > 0
+        assert time_tls_handshake(running.url, certificate) > 0
 
 
 def test_plain_sockets_see_what_a_line_gives(registry: Registry, images: tuple[LabImage, ...]) -> None:
@@ -291,14 +291,15 @@ def test_plain_sockets_see_what_a_line_gives(registry: Registry, images: tuple[L
     manifest, content = next(iter(image.manifests.items()))
     digest, large = large_blob(image)
     paths = [f"/v2/{image.repository}/manifests/{manifest}", f"/v2/{image.repository}/blobs/{digest}"]
-    seen = look(registry.url, paths)
+    seen = time_exchanges(registry.url, paths)
     assert all(wait > 0 for wait in seen.waits_s) and len(seen.waits_s) == 2
     assert seen.sizes_bytes[0] <= len(content) + 1_000 and seen.sizes_bytes[1] <= len(large) + 1_000
-    found = summed_up([seen] * 2, [seen], [0.3, 0.1, 0.2])
+    found = summarize([seen] * 2, [seen], [0.3, 0.1, 0.2])
     assert found.wait_s is not None and found.rate_bytes_per_s is not None and found.handshake_s == 0.2
-    assert summed_up([], [], []) == Reference()
+    assert summarize([], [], []) == ReferenceMeasurement()
 
 
+@pytest.mark.promise("listening", "The lab listens on loopback only")
 def test_listen_is_on_loopback_and_nothing_else_of_the_lab_opens_a_socket_for_others() -> None:
     with listen() as listener:
         assert ipaddress.ip_address(listener.getsockname()[0]).is_loopback
@@ -308,6 +309,7 @@ def test_listen_is_on_loopback_and_nothing_else_of_the_lab_opens_a_socket_for_ot
 
 
 @pytest.mark.parametrize("evil", ["sha256:..", "sha256:..%2f..%2fetc%2fpasswd", "%2e%2e", f"sha256:{'0' * 63}."])
+@pytest.mark.promise("names", "The lab serves no path in place of a digest")
 def test_is_digest_lets_the_lab_be_asked_for_no_path(registry: Registry, evil: str) -> None:
     answer = ask(registry.url, f"/v2/lab/app-1/blobs/{evil}")
     assert (answer.status, code(answer.body)) == (400, "DIGEST_INVALID")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.lab.synthetic import workload_images
+from pullbench.lab.images import workload_images
 from pullbench.model.manifest import Index, Manifest, parse_manifest
 from pullbench.model.upload import Blob, BuiltImage, SyntheticImage
 from pullbench.model.workload import MB, RECIPE_ANNOTATION, WORKLOAD_ANNOTATION, Preset, make_workload

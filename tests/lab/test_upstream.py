@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.lab.contents import Contents
-from pullbench.lab.layout import LabImage
+from pullbench.lab.contents import Contents, LabImage
 from pullbench.lab.registry import Registry, listen
 from pullbench.lab.upstream import Fetch
 from pullbench.model.manifest import OCI_MANIFEST
@@ -86,7 +85,7 @@ def test_a_held_tag_is_checked_with_a_head_and_follows_the_origin(
     path = f"/v2/{images[0].repository}/manifests/1.0"
     assert [ask(cache.url, path).headers["x-cache"] for _ in range(2)] == ["MISS", "HIT"]
     assert origin.counters.as_dict()["requests"] == {"manifest_get": 1, "manifest_head": 1}
-    moved = origin.contents.put_manifest(images[0].repository, b'{"new": 1}', OCI_MANIFEST, tag="1.0")
+    moved = origin.state.contents.put_manifest(images[0].repository, b'{"new": 1}', OCI_MANIFEST, tag="1.0")
     answer = ask(cache.url, path)
     assert (answer.headers["x-cache"], answer.headers["docker-content-digest"]) == ("MISS", moved.digest)
 
@@ -128,7 +127,7 @@ def test_a_head_or_a_look_at_tags_fetches_no_blob(cache: Registry, images: tuple
     assert (head.status, head.headers["x-cache"]) == (200, "MISS")
     assert head.headers["content-length"] == str(images[0].blobs[digest].stat().st_size)
     assert json.loads(ask(cache.url, "/v2/lab/app-1/tags/list").body) == {"name": "lab/app-1", "tags": ["1.0"]}
-    assert cache.pull_through is not None
+    assert cache.state.pull_through is not None
     assert ask(cache.url, f"/v2/lab/app-1/blobs/{digest}", Range="bytes=0-9").headers["x-cache"] == "MISS"
 
 

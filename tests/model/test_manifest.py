@@ -196,6 +196,7 @@ def test_every_known_type_is_asked_for_in_one_line() -> None:
 @pytest.mark.parametrize(
     "evil", ["sha256:../../../etc/passwd", "sha256:" + "/" * 64, "../x", f"{digest(1)}/..", digest(1).upper()]
 )
+@pytest.mark.promise("names", "A digest from a registry becomes no path")
 def test_is_digest_lets_no_digest_of_a_manifest_be_a_path(evil: str) -> None:
     document = manifest({**descriptor(1), "digest": evil})
     with pytest.raises(ManifestError):

@@ -15,7 +15,7 @@ from pullbench.model.ramp import (
     most_stages,
     next_stage,
 )
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Stress
 
 HELD, OPEN, MISSED = StepVerdict.HELD, StepVerdict.OPEN, StepVerdict.MISSED
 LOADS = [1.0, 2.0, 4.0, 8.0]

@@ -6,7 +6,7 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.capability import CAPABILITIES, Capability
-from pullbench.model.finding import Finding, Status, worst
+from pullbench.model.finding import Finding, Status, finding_of_document, findings_document, worst
 from tests.store import sample
 
 
@@ -25,6 +25,16 @@ def test_a_pull_succeeded_or_has_an_error_code_and_never_both() -> None:
 def test_a_bad_finding_needs_a_remedy(status: Status) -> None:
     with pytest.raises(ValueError, match="needs a remedy"):
         Finding(check="dns", target="eu", status=status, observed="x")
+
+
+def test_a_finding_comes_back_from_its_document() -> None:
+    whole = dataclasses.replace(
+        finding(Status.FAIL), code=ErrorCode.RESET, parameters={"host": "r.example"}, evidence='{"total_s": 0.5}'
+    )
+    plain = finding(Status.PASS)
+    assert [finding_of_document(each) for each in findings_document([whole, plain])["findings"]] == [whole, plain]
+    older = {name: value for name, value in findings_document([plain])["findings"][0].items() if name != "code"}
+    assert finding_of_document(older) == plain
 
 
 @pytest.mark.parametrize(

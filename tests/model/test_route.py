@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from pullbench.model.plan import routes
 from pullbench.model.route import Route
-from pullbench.model.routes import routes
 from pullbench.model.spec import read_spec
 
 HERE, THERE = "http://127.0.0.1:5000", "http://10.0.0.7:5000"
@@ -29,6 +29,7 @@ HERE, THERE = "http://127.0.0.1:5000", "http://10.0.0.7:5000"
         ({"url": THERE, "sends_in_clear": True}, True),
     ],
 )
+@pytest.mark.promise("plain http", "A route sends credentials over plain HTTP to this machine only")
 def test_may_send_keeps_credentials_off_plain_http_to_another_machine(given: dict[str, Any], may: bool) -> None:
     route = Route(registry="eu", **given)
     assert route.may_send(route.url) is may

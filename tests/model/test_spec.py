@@ -67,6 +67,7 @@ def test_what_is_no_url_is_refused(url: str, told: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://user:hunter2@r.io", "user:hunter2@r.io", "hunter2@[", "http://u:hunter2@r.io:0"]
 )
+@pytest.mark.promise("secrets", "A spec with credentials in a URL is refused, and the message does not repeat them")
 def test_the_url_check_refuses_credentials_and_does_not_repeat_them(url: str) -> None:
     text = refusal(registry(url=url))
     assert "holds credentials" in text
@@ -248,11 +249,12 @@ def test_an_entry_may_change_its_kinds_own_defaults() -> None:
 
 
 def test_every_option_of_an_engine_belongs_to_a_kind() -> None:
-    from pullbench.model.spec_engine import _OPTION_OF, EngineEntry
+    from pullbench.model.spec import _OPTION_OF, EngineEntry
 
     assert set(_OPTION_OF) == set(EngineEntry.model_fields) - {"name", "kind"}
 
 
+@pytest.mark.promise("secrets", "A stored spec keeps no value of a mirror's header")
 def test_the_redacted_spec_keeps_no_value_of_a_header() -> None:
     spec = read_spec(mapping(proxies=[{**MIRROR, "headers": {"X-Token": "planted-271828"}}]))
     assert "planted" not in json.dumps(spec.redacted()) and "X-Token" in json.dumps(spec.redacted())

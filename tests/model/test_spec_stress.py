@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.model.spec import Spec, read_spec
-from pullbench.model.spec_stress import StressOverrides
+from pullbench.model.spec import Spec, StressOverrides, read_spec
 
 
 def read(**stress: Any) -> Spec:

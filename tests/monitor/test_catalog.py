@@ -5,7 +5,7 @@ from typing import get_args
 
 from pullbench.model.record import RunStatus
 from pullbench.monitor import catalog
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 
 
 def test_names_and_labels_are_prometheus_names_and_told_once() -> None:
@@ -29,7 +29,7 @@ def test_no_gauge_is_named_like_a_counter() -> None:
 
 def test_the_closed_label_values_are_those_of_runs_and_objectives() -> None:
     assert set(catalog.RUN_STATUSES) == set(get_args(RunStatus)) - {"running"}
-    assert set(catalog.OBJECTIVE_VERDICTS) == {str(verdict) for verdict in Verdict}
+    assert set(catalog.OBJECTIVE_VERDICTS) == {str(verdict) for verdict in SloVerdict}
 
 
 def test_no_label_is_meant_for_images_or_digests() -> None:

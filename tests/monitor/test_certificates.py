@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pullbench.model.finding import Finding, Status
-from pullbench.monitor.certificates import expiries
+from pullbench.monitor.metrics import expiries
 from tests.monitor.samples import tls_finding
 
 SOON = datetime(2026, 12, 1, tzinfo=UTC)

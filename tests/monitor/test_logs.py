@@ -26,6 +26,7 @@ FAILED = Finding(
     observed="[connect_refused] 192.0.2.1:443: connection refused",
     remedy="start the registry",
     duration_s=0.25,
+    code=ErrorCode.CONNECT_REFUSED,
 )
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -118,16 +119,16 @@ def test_every_line_is_ecs_and_says_what_kind_it_is(log: EcsLog, lines: Lines) -
     ("status", "observed", "level", "outcome", "code"),
     [
         (Status.PASS, "connected in 4 ms", "info", "success", None),
-        (Status.WARN, "[stalled] slow", "warning", "success", "stalled"),
-        (Status.FAIL, "[connect_refused] refused", "error", "failure", "connect_refused"),
-        (Status.ERROR, "[hunter2] no code", "error", "unknown", None),
+        (Status.WARN, "[stalled] slow", "warning", "success", ErrorCode.STALLED),
+        (Status.FAIL, "[connect_refused] refused", "error", "failure", ErrorCode.CONNECT_REFUSED),
+        (Status.ERROR, "[connect_refused] as a registry may write", "error", "unknown", None),
         (Status.SKIP, "plain HTTP", "info", "unknown", None),
     ],
 )
-def test_a_finding_has_its_status_and_the_code_that_it_starts_with(
-    log: EcsLog, lines: Lines, status: Status, observed: str, level: str, outcome: str, code: str | None
+def test_a_finding_has_its_status_and_its_own_code_whatever_its_text_starts_with(
+    log: EcsLog, lines: Lines, status: Status, observed: str, level: str, outcome: str, code: ErrorCode | None
 ) -> None:
-    log.findings([replace(FAILED, status=status, observed=observed)], benchmark="daily")
+    log.findings([replace(FAILED, status=status, observed=observed, code=code)], benchmark="daily")
     (line,) = lines()
     assert (line["log.level"], line["event"]["outcome"]) == (level, outcome)
     assert line.get("error", {}).get("code") == code

@@ -11,8 +11,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.finding import Status
 from pullbench.monitor import catalog
 from pullbench.monitor.export import text
-from pullbench.monitor.metrics import BUCKETS_S, Histogram, about, exposition
-from pullbench.monitor.snapshot import Snapshot
+from pullbench.monitor.metrics import BUCKETS_S, Histogram, Snapshot, about, exposition
 from tests.monitor.samples import (
     CERTIFICATE_ENDS_AT,
     DIGEST,

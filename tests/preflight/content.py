@@ -12,10 +12,10 @@ from pullbench.model.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_
 from pullbench.model.route import Route
 from pullbench.model.spec import Spec, read_spec
 from pullbench.preflight.check import Check
-from pullbench.preflight.world import World
+from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from tests.preflight.world import NOW
+from tests.preflight.contexts import NOW
 from tests.registry.fake_registry import FakeRegistry, descriptor, digest_of
 
 
@@ -94,10 +94,10 @@ def spec_over(*names: str, **changes: Any) -> Spec:
     )
 
 
-def world_of(
+def context_of(
     registries: Mapping[str, FakeRegistry], spec: Spec, *, facts: Facts | None = None, **options: Any
-) -> World:
-    """A world where each host `NAME.example` is a registry of its own; what is not there refuses connections."""
+) -> CheckContext:
+    """A context where each host `NAME.example` is a registry of its own; what is not there refuses connections."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         registry = registries.get(request.url.host.partition(".")[0])
@@ -110,7 +110,7 @@ def world_of(
 
     daemon = options.pop("daemon", FakeDaemon())
     known = facts or Facts(host_platform="linux/amd64", offline=True)
-    return World(
+    return CheckContext(
         spec,
         known,
         Keychain(environ={}),
@@ -121,8 +121,8 @@ def world_of(
     )
 
 
-def findings_of(check: Check[Any, Any], world: World) -> list[Finding]:
+def findings_of(check: Check[Any, Any], context: CheckContext) -> list[Finding]:
     """Of all targets of the check; those that it skips by itself are left out."""
-    with world:
-        targets = [target for target in check.targets(world) if check.skips(target) is None]
-        return [finding for target in targets for finding in check.judge(check.probe(world, target), target)]
+    with context:
+        targets = [target for target in check.targets(context) if check.skips(target) is None]
+        return [finding for target in targets for finding in check.judge(check.probe(context, target), target)]

@@ -10,9 +10,9 @@ from pullbench.model.facts import Facts, ImageFacts, PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import parse_manifest
 from pullbench.preflight.checks import image, platform
-from pullbench.preflight.world import World
+from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import Credentials, basic_header
-from tests.preflight.world import spec_of, target_of, world_over
+from tests.preflight.contexts import context_over, spec_of, target_of
 from tests.registry.fake_registry import (
     SECRET,
     FakeRegistry,
@@ -39,16 +39,16 @@ def registry() -> FakeRegistry:
     return fake
 
 
-def found_by(check: Any, world: World, *parts: str) -> Finding:
-    target = target_of(world, *parts)
-    findings = check.judge(check.probe(world, target), target)
+def found_by(check: Any, context: CheckContext, *parts: str) -> Finding:
+    target = target_of(context, *parts)
+    findings = check.judge(check.probe(context, target), target)
     assert len(findings) == 1
     return findings[0]
 
 
 def image_of(registry: FakeRegistry, name: str) -> Finding:
-    with world_over(registry, spec_of(images=[name])) as world:
-        return found_by(image, world, name)
+    with context_over(registry, spec_of(images=[name])) as context:
+        return found_by(image, context, name)
 
 
 def test_an_image_that_is_there_passes_with_its_digest_by_a_head_alone(registry: FakeRegistry) -> None:
@@ -84,8 +84,8 @@ def test_a_pinned_digest_that_the_registry_answers_with_another_fails_as_a_misma
 
 
 def platform_of(registry: FakeRegistry, name: str, wanted: str, facts: Facts | None = None) -> Finding:
-    with world_over(registry, spec_of(images=[name]), facts) as world:
-        return found_by(platform, world, name, wanted)
+    with context_over(registry, spec_of(images=[name]), facts) as context:
+        return found_by(platform, context, name, wanted)
 
 
 def test_a_platform_of_an_index_passes_with_its_layers_and_size(registry: FakeRegistry) -> None:
@@ -105,9 +105,9 @@ def test_a_missing_platform_fails_with_what_there_is_and_how_to_build_it(
 
 
 def test_the_platforms_of_one_index_are_read_from_one_request(registry: FakeRegistry) -> None:
-    with world_over(registry) as world:
+    with context_over(registry) as context:
         for wanted in ("linux/amd64", "linux/s390x", "linux/riscv64"):
-            found_by(platform, world, "app:1.0", wanted)
+            found_by(platform, context, "app:1.0", wanted)
     assert [entry for entry in registry.asked if entry.endswith("/1.0")] == [
         "GET https://registry.example.com/v2/app/manifests/1.0"
     ]

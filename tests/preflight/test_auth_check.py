@@ -6,28 +6,28 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import auth
-from pullbench.preflight.checks.auth import LoginTry, Right
+from pullbench.preflight.checks.auth import LoginAttempt, Right
 from pullbench.registry.auth import Credentials, basic_header
-from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import SECRET, FakeRegistry, TokenService, config_blob, manifest_of, with_basic
 from tests.registry.tokens import jwt
 
 BASIC = basic_header(Credentials(username="ann", password=SECRET))
-REFUSED = Fault(code=ErrorCode.UNAUTHORIZED, text="GET /v2/: 401")
-DENIED = Right(repository="team/app", fault=Fault(code=ErrorCode.FORBIDDEN, text="HEAD: 403"))
+REFUSED = ObservedFault(code=ErrorCode.UNAUTHORIZED, text="GET /v2/: 401")
+DENIED = Right(repository="team/app", fault=ObservedFault(code=ErrorCode.FORBIDDEN, text="HEAD: 403"))
 ALLOWED = Right(repository="app", granted=("repository:app:pull",))
 
 
-def judged(evidence: LoginTry, source: str = "docker", url: str = ROUTE.url) -> Finding:
+def judged(evidence: LoginAttempt, source: str = "docker", url: str = ROUTE.url) -> Finding:
     findings = auth.judge(evidence, Target(route=Route(registry="eu", url=url, credentials=source)))
     assert len(findings) == 1
     return findings[0]
 
 
-def known(*rights: Right, realm: str = "https://auth.example.com/token") -> LoginTry:
-    return LoginTry(user="user 'ann'", asked=("bearer",), realm=realm, rights=rights)
+def known(*rights: Right, realm: str = "https://auth.example.com/token") -> LoginAttempt:
+    return LoginAttempt(user="user 'ann'", asked=("bearer",), realm=realm, rights=rights)
 
 
 def test_what_is_accepted_passes_with_scheme_realm_user_and_what_was_granted() -> None:
@@ -39,13 +39,13 @@ def test_what_is_accepted_passes_with_scheme_realm_user_and_what_was_granted() -
 
 
 def test_no_credentials_wrong_ones_and_no_right_are_told_apart() -> None:
-    without = judged(LoginTry(asked=("basic",), fault=REFUSED))
+    without = judged(LoginAttempt(asked=("basic",), fault=REFUSED))
     assert without.status is Status.FAIL
     assert (
         "with no credentials (Docker's config.json has none for registry.example.com): it wants some"
         in without.observed
     )
-    wrong = judged(LoginTry(user="user 'ann'", asked=("basic",), fault=REFUSED))
+    wrong = judged(LoginAttempt(user="user 'ann'", asked=("basic",), fault=REFUSED))
     assert wrong.status is Status.FAIL
     assert "[unauthorized] GET /v2/: 401, with user 'ann' of 'docker': these are refused" in wrong.observed
     lacking = judged(known(DENIED))
@@ -67,16 +67,16 @@ def test_a_right_that_one_repository_lacks_is_a_warning_for_the_others_can_be_pu
 
 
 def test_an_anonymous_client_is_told_to_log_in_where_a_repository_wants_it() -> None:
-    found = judged(LoginTry(asked=("bearer",), rights=(DENIED,)), "anonymous")
+    found = judged(LoginAttempt(asked=("bearer",), rights=(DENIED,)), "anonymous")
     assert (found.status, found.observed[:14]) == (Status.FAIL, "[unauthorized]")
     assert "the registry wants a login to pull team/app" in found.observed
 
 
 def test_public_repositories_pass_where_only_v2_itself_is_refused() -> None:
-    found = judged(LoginTry(asked=("bearer",), fault=REFUSED, rights=(ALLOWED,)), "anonymous")
+    found = judged(LoginAttempt(asked=("bearer",), fault=REFUSED, rights=(ALLOWED,)), "anonymous")
     assert found.status is Status.PASS
     assert "/v2/ itself is refused, the repositories are not" in found.observed
-    nobody = judged(LoginTry(asked=("bearer",), fault=REFUSED, rights=(DENIED,)), "anonymous")
+    nobody = judged(LoginAttempt(asked=("bearer",), fault=REFUSED, rights=(DENIED,)), "anonymous")
     assert nobody.status is Status.FAIL
 
 
@@ -93,12 +93,12 @@ def test_public_repositories_pass_where_only_v2_itself_is_refused() -> None:
 )
 def test_where_the_password_goes_is_told(realm: str, url: str, status: Status) -> None:
     assert judged(known(ALLOWED, realm=realm), url=url).status is status
-    anonymous = LoginTry(asked=("bearer",), realm=realm, rights=(ALLOWED,))
+    anonymous = LoginAttempt(asked=("bearer",), realm=realm, rights=(ALLOWED,))
     assert judged(anonymous, url=url).status is Status.PASS
 
 
 def test_a_password_over_plain_http_is_a_warning_but_on_this_machine() -> None:
-    basic = LoginTry(user="user 'ann'", asked=("basic",), rights=(ALLOWED,))
+    basic = LoginAttempt(user="user 'ann'", asked=("basic",), rights=(ALLOWED,))
     found = judged(basic, url="http://registry.example.com")
     assert found.status is Status.WARN
     assert "the password goes to registry.example.com in clear" in found.observed
@@ -106,7 +106,9 @@ def test_a_password_over_plain_http_is_a_warning_but_on_this_machine() -> None:
 
 
 def test_a_server_that_fails_is_not_taken_for_a_refusal() -> None:
-    found = judged(LoginTry(asked=("bearer",), fault=Fault(code=ErrorCode.SERVER_ERROR, text="GET /token: 503")))
+    found = judged(
+        LoginAttempt(asked=("bearer",), fault=ObservedFault(code=ErrorCode.SERVER_ERROR, text="GET /token: 503"))
+    )
     assert (found.status, found.observed) == (Status.FAIL, "[server_error] GET /token: 503")
 
 
@@ -120,8 +122,8 @@ def registry() -> FakeRegistry:
 
 def found_at(registry: FakeRegistry, source: str, **options: Any) -> Finding:
     images = options.pop("images", ["app:1.0"])
-    with world_over(registry, spec_of(credentials=source, images=images), **options) as world:
-        findings = auth.judge(auth.probe(world, target_of(world)), target_of(world))
+    with context_over(registry, spec_of(credentials=source, images=images), **options) as context:
+        findings = auth.judge(auth.probe(context, target_of(context)), target_of(context))
     assert len(findings) == 1
     assert SECRET not in repr(findings)
     return findings[0]

@@ -9,18 +9,18 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import catalog
-from pullbench.preflight.checks.catalog import MOST_PAGES, Listing
-from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
-from tests.preflight.world import ROUTE
+from pullbench.preflight.checks.catalog import MOST_PAGES, CatalogListing
+from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
+from tests.preflight.contexts import ROUTE
 
 NAMES = [f"team/app-{number:03}" for number in range(250)]
 
 
 def judged(**fields: Any) -> Finding:
     (found,) = catalog.judge(
-        Listing(**{"page_sizes": (100, 50), "repositories": 150, "ended": True, **fields}), Target(route=ROUTE)
+        CatalogListing(**{"page_sizes": (100, 50), "repositories": 150, "ended": True, **fields}), Target(route=ROUTE)
     )
     return found
 
@@ -51,7 +51,7 @@ class Pages:
         return sum("_catalog" in line for line in self.registry.asked)
 
     def found(self) -> Finding:
-        (found,) = findings_of(catalog.CHECK, world_of({"eu": self.registry}, spec_over("eu")))
+        (found,) = findings_of(catalog.CHECK, context_of({"eu": self.registry}, spec_over("eu")))
         return found
 
 
@@ -104,7 +104,7 @@ def test_a_catalog_that_does_not_answer_is_a_warning() -> None:
 
 
 def test_pages_that_break_off_are_a_failure() -> None:
-    fault = Fault(code=ErrorCode.SERVER_ERROR, text="GET x: 500", status=500)
+    fault = ObservedFault(code=ErrorCode.SERVER_ERROR, text="GET x: 500", status=500)
     found = judged(ended=False, fault=fault)
     assert (found.status, found.observed) == (
         Status.FAIL,
@@ -113,7 +113,7 @@ def test_pages_that_break_off_are_a_failure() -> None:
 
 
 def test_a_refusal_in_the_middle_is_no_skip() -> None:
-    fault = Fault(code=ErrorCode.UNAUTHORIZED, text="GET x: 401", status=401)
+    fault = ObservedFault(code=ErrorCode.UNAUTHORIZED, text="GET x: 401", status=401)
     assert judged(ended=False, fault=fault).status is Status.FAIL
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import clock
-from pullbench.preflight.checks.clock import Dated
-from tests.preflight.world import NOW, ROUTE, target_of, world_over
+from pullbench.preflight.checks.clock import AnswerDate
+from tests.preflight.contexts import NOW, ROUTE, context_over, target_of
 from tests.registry.fake_registry import FakeRegistry
 
 TARGET = Target(route=ROUTE)
@@ -21,7 +21,7 @@ def date_of(ahead_s: float) -> str:
 
 
 def judged(ahead_s: float, round_trip_s: float = 0.0, **options: object) -> Finding:
-    evidence = Dated(
+    evidence = AnswerDate(
         asked_at=NOW, answered_at=NOW + timedelta(seconds=round_trip_s), **{"date": date_of(ahead_s), **options}
     )
     findings = clock.judge(evidence, TARGET)
@@ -70,7 +70,7 @@ def test_answers_without_a_readable_date_are_skipped(date: str) -> None:
 
 
 def test_a_registry_that_does_not_answer_is_skipped_with_the_reason() -> None:
-    found = judged(0, fault=Fault(code=ErrorCode.RESET, text="GET x: closed"))
+    found = judged(0, fault=ObservedFault(code=ErrorCode.RESET, text="GET x: closed"))
     assert (found.status, found.observed) == (Status.SKIP, "GET /v2/ was not answered: [reset] GET x: closed")
 
 
@@ -78,11 +78,11 @@ def test_the_date_is_read_from_an_answer_that_wants_a_login_too() -> None:
     registry = FakeRegistry()
     headers = {"Date": date_of(3), "Age": "2", "WWW-Authenticate": 'Basic realm="x"'}
     registry.handler = lambda request: httpx.Response(401, headers=headers)
-    world = world_over(registry)
-    evidence = clock.probe(world, target_of(world))
-    assert evidence == Dated(asked_at=NOW, answered_at=NOW, date=date_of(3), age_s=2)
+    context = context_over(registry)
+    evidence = clock.probe(context, target_of(context))
+    assert evidence == AnswerDate(asked_at=NOW, answered_at=NOW, date=date_of(3), age_s=2)
     registry.handler = lambda request: httpx.Response(503)
-    assert clock.probe(world, target_of(world)).fault is not None
+    assert clock.probe(context, target_of(context)).fault is not None
 
 
 def test_dates_of_every_year_are_judged() -> None:

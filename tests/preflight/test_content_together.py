@@ -1,4 +1,4 @@
-"""The checks of content and route over one world: what they ask for is bounded, and asked once."""
+"""The checks of content and route over one context: what they ask for is bounded, and asked once."""
 
 from collections import Counter
 from typing import Any
@@ -10,7 +10,7 @@ from pullbench.preflight.check import Check
 from pullbench.preflight.checks import catalog, image, layer_reuse, platform, proxy, rate_limit, tag_consistency
 from pullbench.preflight.checks import range as byte_range
 from pullbench.preflight.runner import run_checks
-from tests.preflight.content import Image, holding, index_over, spec_over, world_of
+from tests.preflight.content import Image, context_of, holding, index_over, spec_over
 from tests.registry.fake_registry import FakeRegistry
 
 IMAGES = [f"app-{number}:1.0" for number in range(10)]
@@ -40,8 +40,8 @@ def filled() -> FakeRegistry:
 
 def test_three_registries_of_ten_images_are_asked_for_each_manifest_once() -> None:
     registries = {name: filled() for name in ("eu", "us", "ap")}
-    with world_of(registries, spec_over(*registries, images=IMAGES)) as world:
-        found = run_checks(ALL, world)
+    with context_of(registries, spec_over(*registries, images=IMAGES)) as context:
+        found = run_checks(ALL, context)
 
     assert not [each for each in found if each.status in (Status.FAIL, Status.ERROR)]
     for registry in registries.values():
@@ -52,12 +52,12 @@ def test_three_registries_of_ten_images_are_asked_for_each_manifest_once() -> No
 
 def test_a_config_that_one_registry_gave_is_not_asked_of_the_next() -> None:
     registries = {name: filled() for name in ("eu", "us")}
-    with world_of(registries, spec_over(*registries, images=IMAGES)) as world:
-        for route in world.routes:
+    with context_of(registries, spec_over(*registries, images=IMAGES)) as context:
+        for route in context.routes:
             for name in IMAGES:
-                found = world.platform_image(route, name, "linux/amd64")
+                found = context.platform_image(route, name, "linux/amd64")
                 assert found is not None
-                world.config(route, name, found.manifest.config)
+                context.config(route, name, found.manifest.config)
 
     asked = [sum("/blobs/" in line for line in registry.asked) for registry in registries.values()]
     assert asked == [1, 0]  # the images have one config between them
@@ -78,7 +78,7 @@ def test_a_catalog_whose_link_leads_to_another_host_is_read_on_at_home() -> None
         return answer
 
     registry.handler = handle
-    with world_of(registries, spec) as world:
-        run_checks(ALL, world)
+    with context_of(registries, spec) as context:
+        run_checks(ALL, context)
     assert not other.requests
     assert "GET https://eu.example/v2/_catalog?n=100&last=a" in registry.asked

@@ -5,32 +5,33 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import credentials
-from pullbench.preflight.checks.credentials import Kept
-from pullbench.preflight.evidence import as_json
-from pullbench.registry.origin import Origin
-from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from pullbench.preflight.checks.credentials import CredentialLookup
+from pullbench.preflight.runner import as_json
+from pullbench.registry.keychain import Origin
+from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.test_keychain import docker_config, helper, inline
 
 HOST = "registry.example.com"
 FILE = "/home/ann/.docker/config.json"
-FAULT = Fault(code=ErrorCode.UNAUTHORIZED, text="credentials 'docker': no")
+FAULT = ObservedFault(code=ErrorCode.UNAUTHORIZED, text="credentials 'docker': no")
 HELPER = Origin(source="docker", config_path=FILE, config_exists=True, helper="docker-credential-pass")
 
 
-def judged(evidence: Kept, source: str = "docker") -> Finding:
+def judged(evidence: CredentialLookup, source: str = "docker") -> Finding:
     target = Target(route=Route(registry="eu", url=ROUTE.url, credentials=source))
     findings = credentials.judge(evidence, target)
     assert len(findings) == 1
     return findings[0]
 
 
+@pytest.mark.promise("plain http", "Preflight fails on such credentials before anything is sent")
 def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_sent() -> None:
     registry, route = FakeRegistry(), Route(registry="eu", url="http://10.0.0.7:5000", credentials="env:CI")
     target = Target(route=route)
-    (found,) = credentials.judge(credentials.probe(world_over(registry), target), target)
+    (found,) = credentials.judge(credentials.probe(context_over(registry), target), target)
     assert found.status is Status.FAIL and "[plain_http]" in found.observed
     assert "`plain_http_credentials: send`" in found.remedy
     assert SECRET not in str(found) and registry.requests == []
@@ -46,7 +47,7 @@ def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_se
     ],
 )
 def test_what_is_found_passes_with_the_user_and_the_place(origin: Origin, where: str) -> None:
-    found = judged(Kept(origin=origin, user="user 'ann'"), origin.source)
+    found = judged(CredentialLookup(origin=origin, user="user 'ann'"), origin.source)
     assert (found.status, found.observed) == (Status.PASS, f"user 'ann', {where}")
 
 
@@ -60,13 +61,13 @@ def test_what_is_found_passes_with_the_user_and_the_place(origin: Origin, where:
     ],
 )
 def test_nothing_for_this_host_passes_and_says_so(origin: Origin, observed: str) -> None:
-    found = judged(Kept(origin=origin), origin.source)
+    found = judged(CredentialLookup(origin=origin), origin.source)
     assert (found.status, found.observed) == (Status.PASS, observed)
 
 
 def test_an_entry_with_another_port_warns_with_the_login_for_this_one() -> None:
     origin = Origin(source="docker", config_path=FILE, config_exists=True, near=(f"{HOST}:5000",))
-    found = judged(Kept(origin=origin))
+    found = judged(CredentialLookup(origin=origin))
     assert found.status is Status.WARN
     assert f"though there is one for {HOST}:5000" in found.observed
     assert f"`docker login {HOST}`" in found.remedy
@@ -87,17 +88,17 @@ def test_an_entry_with_another_port_warns_with_the_login_for_this_one() -> None:
     ],
 )
 def test_a_source_that_fails_fails_with_its_own_remedy(origin: Origin, source: str, cure: str) -> None:
-    found = judged(Kept(origin=origin, fault=FAULT), source)
+    found = judged(CredentialLookup(origin=origin, fault=FAULT), source)
     assert (found.status, found.observed) == (Status.FAIL, "[unauthorized] credentials 'docker': no")
     assert cure in found.remedy
 
 
-def probed(source: str, environ: dict[str, str]) -> tuple[Kept, Finding]:
+def probed(source: str, environ: dict[str, str]) -> tuple[CredentialLookup, Finding]:
     registry = FakeRegistry()
-    world = world_over(registry, spec_of(credentials=source), environ=environ)
-    evidence = credentials.probe(world, target_of(world))
+    context = context_over(registry, spec_of(credentials=source), environ=environ)
+    evidence = credentials.probe(context, target_of(context))
     assert registry.requests == []
-    return evidence, credentials.judge(evidence, target_of(world))[0]
+    return evidence, credentials.judge(evidence, target_of(context))[0]
 
 
 def test_the_secret_is_in_neither_evidence_nor_finding(tmp_path: Path) -> None:

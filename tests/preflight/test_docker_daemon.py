@@ -8,17 +8,17 @@ import pytest
 from cryptography import x509
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.daemon.docker_settings import Settings
+from pullbench.daemon.local import Settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault, Local
+from pullbench.preflight.check import Local, ObservedFault
 from pullbench.preflight.checks import docker_daemon
-from pullbench.preflight.checks.docker_daemon import Asked, Daemon, downloads_at_once, judge
+from pullbench.preflight.checks.docker_daemon import DaemonRegistry, DaemonState, downloads_at_once, judge
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.runner import run_checks
-from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
-from tests.preflight.world import spec_of
+from tests.preflight.contexts import spec_of
 from tests.registry.sockets import answering, authority, listening
 
 TARGET = Local(name="engine docker")
@@ -26,9 +26,9 @@ HOST = "unix:///var/run/docker.sock"
 QUICK = Settings(in_file={"max-concurrent-downloads": 10})
 
 
-def judged(*registries: Asked, settings: Settings | None = QUICK, **more: Any) -> list[Finding]:
+def judged(*registries: DaemonRegistry, settings: Settings | None = QUICK, **more: Any) -> list[Finding]:
     known = {"version": "28.2.2", "driver": "overlay2", "log_driver": "json-file", **more}
-    return judge(Daemon(host=HOST, registries=registries, settings=settings, **known), TARGET)
+    return judge(DaemonState(host=HOST, registries=registries, settings=settings, **known), TARGET)
 
 
 def test_a_daemon_that_is_set_up_as_advised_passes_with_what_was_looked_at() -> None:
@@ -79,33 +79,36 @@ def test_settings_that_cannot_be_seen_pass_and_say_so() -> None:
 
 
 def test_a_plain_registry_that_the_daemon_would_speak_tls_to_fails_with_the_change() -> None:
-    (finding,) = judged(Asked(host="r.example.com:5000", plain_http=True))
+    (finding,) = judged(DaemonRegistry(host="r.example.com:5000", plain_http=True))
     assert finding.status is Status.FAIL
     assert finding.observed.startswith("[plain_http] http://r.example.com:5000")
+    assert (finding.code, finding.parameters) == (ErrorCode.PLAIN_HTTP, {"host": "r.example.com:5000"})
     assert '."insecure-registries" += ["r.example.com:5000"]' in finding.remedy.replace("\\", "")
-    assert judged(Asked(host="r.example.com:5000", plain_http=True, insecure=True))[0].status is Status.PASS
+    assert judged(DaemonRegistry(host="r.example.com:5000", plain_http=True, insecure=True))[0].status is Status.PASS
 
 
 def test_a_registry_whose_certificate_is_not_verified_warns_but_not_one_of_this_machine() -> None:
-    (finding,) = judged(Asked(host="r.example.com", insecure=True))
+    (finding,) = judged(DaemonRegistry(host="r.example.com", insecure=True))
     assert finding.status is Status.WARN
     assert "TLS protects nothing" in finding.observed
-    assert judged(Asked(host="127.0.0.1:5000", insecure=True, loopback=True))[0].status is Status.PASS
+    assert judged(DaemonRegistry(host="127.0.0.1:5000", insecure=True, loopback=True))[0].status is Status.PASS
 
 
 def test_a_ca_that_the_daemon_lacks_fails_with_the_command_that_installs_it() -> None:
-    fault = Fault(code=ErrorCode.TLS_UNTRUSTED, text="TLS to r.example.com: unable to get local issuer certificate")
-    (finding,) = judged(Asked(host="r.example.com", ca_file="/specs/ca.pem", distrust=fault))
+    fault = ObservedFault(
+        code=ErrorCode.TLS_UNTRUSTED, text="TLS to r.example.com: unable to get local issuer certificate"
+    )
+    (finding,) = judged(DaemonRegistry(host="r.example.com", ca_file="/specs/ca.pem", distrust=fault))
     assert finding.status is Status.FAIL
     assert finding.observed.startswith("[tls_untrusted] the daemon does not trust r.example.com")
     assert "`sudo install -D -m 644 /specs/ca.pem /etc/docker/certs.d/r.example.com/ca.crt`" in finding.remedy
     assert (
-        judged(Asked(host="r.example.com", ca_file="/specs/ca.pem", distrust=fault, insecure=True, loopback=True))[
-            0
-        ].status
+        judged(
+            DaemonRegistry(host="r.example.com", ca_file="/specs/ca.pem", distrust=fault, insecure=True, loopback=True)
+        )[0].status
         is Status.PASS
     )
-    assert judged(Asked(host="r.example.com", ca_file="/specs/ca.pem"))[0].status is Status.PASS
+    assert judged(DaemonRegistry(host="r.example.com", ca_file="/specs/ca.pem"))[0].status is Status.PASS
 
 
 def test_the_daemons_trust_is_tried_with_the_cas_that_it_has_for_the_registry(
@@ -122,7 +125,7 @@ def test_the_daemons_trust_is_tried_with_the_cas_that_it_has_for_the_registry(
     with listening(answering("HTTP/1.1 200 OK"), ours.server(tmp_path, host=anywhere)) as port:
         folder = tmp_path / "certs.d" / f"0.0.0.0:{port}"
 
-        def distrust() -> Fault | None:
+        def distrust() -> ObservedFault | None:
             (asked,) = probed({}, f"https://0.0.0.0:{port}", ca_file=str(ours.ca_file)).registries
             return asked.distrust
 
@@ -137,12 +140,12 @@ def test_the_daemons_trust_is_tried_with_the_cas_that_it_has_for_the_registry(
 
 
 def test_a_proxy_or_a_mirror_of_the_daemons_own_is_no_direct_way() -> None:
-    (finding,) = judged(Asked(host="r.example.com", by_proxy="http://squid:3128"))
+    (finding,) = judged(DaemonRegistry(host="r.example.com", by_proxy="http://squid:3128"))
     assert (finding.status, "by the proxy http://squid:3128" in finding.observed) == (Status.WARN, True)
     assert "add r.example.com to NO_PROXY" in finding.remedy
-    (finding,) = judged(Asked(host="registry-1.docker.io"), mirrors=("https://mirror.example.com/",))
+    (finding,) = judged(DaemonRegistry(host="registry-1.docker.io"), mirrors=("https://mirror.example.com/",))
     assert (finding.status, "mirrors before Docker Hub" in finding.observed) == (Status.WARN, True)
-    (finding,) = judged(Asked(host="r.example.com"), mirrors=("https://mirror.example.com/",))
+    (finding,) = judged(DaemonRegistry(host="r.example.com"), mirrors=("https://mirror.example.com/",))
     assert finding.status is Status.PASS
 
 
@@ -159,10 +162,10 @@ def test_a_slow_storage_driver_warns() -> None:
     ],
 )
 def test_a_daemon_that_does_not_answer_fails_with_what_to_do(reason: str, cure: str) -> None:
-    fault = Fault(code=ErrorCode.ENGINE_UNAVAILABLE, text=f"docker {HOST}: no answer from the daemon: {reason}")
-    (finding,) = judge(Daemon(host=HOST, fault=fault), TARGET)
+    fault = ObservedFault(code=ErrorCode.ENGINE_UNAVAILABLE, text=f"docker {HOST}: no answer from the daemon: {reason}")
+    (finding,) = judge(DaemonState(host=HOST, fault=fault), TARGET)
     assert finding.status is Status.FAIL
-    assert finding.observed.startswith("[engine_unavailable]")
+    assert (finding.code, finding.parameters) == (ErrorCode.ENGINE_UNAVAILABLE, {"daemon": HOST})
     assert cure in finding.remedy
     assert HOST in finding.remedy
 
@@ -184,13 +187,13 @@ class Answering:
         pass
 
 
-def probed(info: dict[str, Any] | Exception, url: str = "http://127.0.0.1:5000", **entry: Any) -> Daemon:
+def probed(info: dict[str, Any] | Exception, url: str = "http://127.0.0.1:5000", **entry: Any) -> DaemonState:
     registry = {"name": "eu", "url": url, "credentials": "anonymous", **entry}
     spec = spec_of(registries=[registry], matrix={"engines": ["docker"]})
     open_it = cast("type[DockerDaemon]", lambda _: Answering(info))
     facts = Facts(host_platform="linux/amd64", offline=True)
-    with World(spec, facts, Keychain(environ={}), daemon=open_it) as world:
-        return docker_daemon.probe(world, TARGET)
+    with CheckContext(spec, facts, Keychain(environ={}), daemon=open_it) as context:
+        return docker_daemon.probe(context, TARGET)
 
 
 def test_a_registry_is_insecure_by_its_name_or_by_the_range_of_its_address() -> None:
@@ -238,14 +241,14 @@ def test_an_answer_that_breaks_the_check_is_a_check_that_could_not_run() -> None
         (RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker x", "no answer"), Status.FAIL),
     ):
         open_it = cast("type[DockerDaemon]", lambda _, info=info: Answering(info))
-        with World(spec, facts, Keychain(environ={}), daemon=open_it) as world:
-            (finding,) = run_checks([docker_daemon.CHECK], world)
+        with CheckContext(spec, facts, Keychain(environ={}), daemon=open_it) as context:
+            (finding,) = run_checks([docker_daemon.CHECK], context)
         assert finding.status is status
 
 
 def test_a_run_does_not_look_at_the_daemon_of_an_engine_that_is_planned_out() -> None:
     spec = spec_of(matrix={"engines": ["wire", "docker"]})
     facts = Facts(host_platform="linux/amd64", offline=True)
-    with World(spec, facts, Keychain(environ={}), engines={"wire"}) as world:
-        (finding,) = run_checks([docker_daemon.CHECK], world)
+    with CheckContext(spec, facts, Keychain(environ={}), engines={"wire"}) as context:
+        (finding,) = run_checks([docker_daemon.CHECK], context)
     assert finding.status is Status.SKIP

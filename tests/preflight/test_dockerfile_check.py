@@ -13,9 +13,9 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.check import Local
 from pullbench.preflight.checks import dockerfile
-from pullbench.preflight.checks.dockerfile import Linted
+from pullbench.preflight.checks.dockerfile import LintResult
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.runner import run_checks
-from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
 
 FILE = Local(name="Dockerfile")
@@ -35,8 +35,8 @@ def lint(folder: Path, **spec: Any) -> list[Finding]:
     data = {"name": "x", "registries": [{"name": "eu", "url": "http://127.0.0.1:1"}], "images": ["a:1"], **spec}
     (folder / "spec.yaml").write_text(yaml.safe_dump(data))
     facts = Facts(host_platform="linux/amd64", offline=True)
-    with World(load_spec(folder / "spec.yaml").spec, facts, Keychain(environ={})) as world:
-        return run_checks([dockerfile.CHECK], world)
+    with CheckContext(load_spec(folder / "spec.yaml").spec, facts, Keychain(environ={})) as context:
+        return run_checks([dockerfile.CHECK], context)
 
 
 def statuses(findings: list[Finding]) -> dict[str, str]:
@@ -144,12 +144,12 @@ def problem(level: str) -> dict[str, Any]:
     ],
 )
 def test_a_severity_is_judged_by_the_threshold(threshold: str, level: str, status: Status) -> None:
-    evidence = Linted(threshold=threshold, version="2.12.0", problems=(problem(level),))
+    evidence = LintResult(threshold=threshold, version="2.12.0", problems=(problem(level),))
     assert [finding.status for finding in dockerfile.judge(evidence, FILE)] == [status]
 
 
 def test_many_problems_are_counted_and_the_worst_are_told() -> None:
     problems = (*[problem("info")] * 5, problem("error") | {"code": "DL9", "line": 7})
-    (finding,) = dockerfile.judge(Linted(threshold="error", version="2.12.0", problems=problems), FILE)
+    (finding,) = dockerfile.judge(LintResult(threshold="error", version="2.12.0", problems=problems), FILE)
     assert finding.observed.startswith("1 error, 5 info: line 7 DL9 m; ")
     assert finding.observed.endswith("; and 3 more")

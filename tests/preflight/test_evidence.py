@@ -9,8 +9,8 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault
-from pullbench.preflight.evidence import MOST_CHARACTERS, as_json, without_secrets
+from pullbench.preflight.check import ObservedFault
+from pullbench.preflight.runner import MOST_CHARACTERS, as_json, without_secrets
 from pullbench.registry.auth import Credentials
 
 
@@ -19,7 +19,7 @@ class Seen:
     at: datetime
     headers: dict[str, str]
     addresses: frozenset[str]
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     token: str = field(default="", repr=False)
 
 
@@ -39,7 +39,7 @@ def test_a_field_that_is_kept_out_of_the_repr_is_kept_out_of_the_evidence() -> N
 
 
 def test_a_fault_keeps_its_code() -> None:
-    assert json.loads(as_json(Fault(code=ErrorCode.DNS, text="no such host")))["code"] == "dns"
+    assert json.loads(as_json(ObservedFault(code=ErrorCode.DNS, text="no such host")))["code"] == "dns"
 
 
 def test_a_stranger_s_text_has_no_control_characters() -> None:
@@ -69,6 +69,7 @@ def finding_of(text: str, evidence: object = None) -> Finding:
         expected=text,
         remedy=text,
         evidence=None if evidence is None else as_json(evidence),
+        parameters={"endpoint": text},
     )
 
 
@@ -84,10 +85,11 @@ def finding_of(text: str, evidence: object = None) -> Finding:
         "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
     ],
 )
+@pytest.mark.promise("secrets", "A finding and its evidence hold no secret that a registry repeats")
 def test_without_secrets_leaves_nothing_that_a_registry_echoes_in_a_finding_or_its_evidence(echo: str) -> None:
     clean = without_secrets(finding_of(echo, {"body": [echo]}), [ANN])
 
-    told = json.dumps([clean.observed, clean.expected, clean.remedy, clean.evidence])
+    told = json.dumps([clean.observed, clean.expected, clean.remedy, clean.evidence, dict(clean.parameters)])
     secrets = ["55word", "refresh-token-1", ANN_BASIC, "c29tZS1v", "dXNlcjpw", "hunter2", "eyJzdWIi"]
     assert [secret for secret in secrets if secret in told] == []
     assert "(redacted)" in clean.observed

@@ -16,13 +16,12 @@ from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
 from pullbench.preflight.check import Room
 from pullbench.preflight.checks import CHECKS, api, image, latency
-from pullbench.preflight.evidence import MOST_CHARACTERS
-from pullbench.preflight.runner import run_checks
-from pullbench.preflight.world import World
+from pullbench.preflight.context import CheckContext
+from pullbench.preflight.runner import MOST_CHARACTERS, run_checks
 from pullbench.registry.auth import MAX_TOKEN_BYTES, Credentials, basic_header
-from pullbench.registry.exchange import MAX_REDIRECTS
 from pullbench.registry.keychain import Keychain
-from tests.preflight.world import spec_of, world_over
+from pullbench.registry.redirect import MAX_REDIRECTS
+from tests.preflight.contexts import context_over, spec_of
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, Handler, TokenService, config_blob, manifest_of
 from tests.registry.sockets import answering, listening
 
@@ -59,8 +58,8 @@ def _few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def preflight_of(registry: Hostile, url: str = URL) -> dict[str, Finding]:
     """The findings by check. No secret, no control character and no boundless text is in any of them."""
-    with world_over(registry, spec_of(url, credentials="env:CI")) as world:
-        found = run_checks(ASKING, world)
+    with context_over(registry, spec_of(url, credentials="env:CI")) as context:
+        found = run_checks(ASKING, context)
     told = json.dumps(findings_document(found), ensure_ascii=False)
     assert SECRET not in told
     assert BASIC.split()[1] not in told
@@ -261,8 +260,8 @@ def socket_preflight(serve: Callable[[socket.socket], None], **changes: float) -
     check = replace(api.CHECK, **changes)
     with listening(serve) as port:
         spec = spec_of(f"http://127.0.0.1:{port}")
-        with World(spec, Facts(host_platform="linux/amd64", offline=True), Keychain(environ={})) as world:
-            return run_checks([check], world)[0]
+        with CheckContext(spec, Facts(host_platform="linux/amd64", offline=True), Keychain(environ={})) as context:
+            return run_checks([check], context)[0]
 
 
 @pytest.mark.parametrize(
@@ -311,8 +310,8 @@ def test_a_registry_that_falls_silent_is_waited_for_twice_and_not_for_each_image
     code = ErrorCode.STALLED
     stalled = {("eu", name): ImageFacts(registry="eu", image=name, error_code=code) for name in images[:known]}
     facts = Facts(host_platform="linux/amd64", images=stalled)
-    with world_over(registry, spec_of(images=images), facts) as world:
-        targets = image.CHECK.targets(world)
-        found = [finding for each in targets for finding in image.CHECK.judge(image.CHECK.probe(world, each), each)]
+    with context_over(registry, spec_of(images=images), facts) as context:
+        targets = image.CHECK.targets(context)
+        found = [finding for each in targets for finding in image.CHECK.judge(image.CHECK.probe(context, each), each)]
     assert [each.observed.partition("]")[0] for each in found] == ["[stalled"] * 20
     assert len(waited) == waits

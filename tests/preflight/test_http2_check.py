@@ -5,9 +5,9 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import http2
-from tests.preflight.world import ROUTE, spec_of, world_over
+from tests.preflight.contexts import ROUTE, context_over, spec_of
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import answering, authority, listening
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(("protocol", "status"), [("h2", Status.PASS), ("http/1.1", Status.WARN), (None, Status.WARN)])
 def test_a_registry_without_http2_is_a_warning_that_says_why_it_matters(protocol: str | None, status: Status) -> None:
-    findings = http2.judge(http2.Offer(protocol=protocol), TARGET)
+    findings = http2.judge(http2.AlpnNegotiation(protocol=protocol), TARGET)
     assert [finding.status for finding in findings] == [status]
     if status is Status.WARN:
         assert "a connection and a handshake each" in findings[0].observed
@@ -26,13 +26,13 @@ def test_a_registry_without_http2_is_a_warning_that_says_why_it_matters(protocol
 
 
 def test_an_engine_that_is_set_to_http2_is_named_where_the_registry_has_none() -> None:
-    found = http2.judge(http2.Offer(protocol="http/1.1", wanted_by=("wire-2",)), TARGET)[0]
+    found = http2.judge(http2.AlpnNegotiation(protocol="http/1.1", wanted_by=("wire-2",)), TARGET)[0]
     assert "also for wire-2, set to HTTP/2" in found.observed
     assert "take wire-2 out of the matrix" in found.remedy
 
 
 def test_a_handshake_that_fails_fails_http2() -> None:
-    offer = http2.Offer(fault=Fault(code=ErrorCode.RESET, text="closed"))
+    offer = http2.AlpnNegotiation(fault=ObservedFault(code=ErrorCode.RESET, text="closed"))
     assert http2.judge(offer, TARGET)[0].observed == "[reset] closed"
 
 
@@ -53,8 +53,8 @@ def test_what_the_server_chooses_is_seen_and_who_wants_http2(
     spec = spec_of(engines=engines, matrix={"engines": ["wire", "wire-2"]})
     with listening(answering("HTTP/1.1 200 OK"), context) as port:
         route = Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file))
-        offer = http2.probe(world_over(FakeRegistry(), spec), Target(route=route))
-    assert offer == http2.Offer(protocol=expected, wanted_by=("wire-2",))
+        offer = http2.probe(context_over(FakeRegistry(), spec), Target(route=route))
+    assert offer == http2.AlpnNegotiation(protocol=expected, wanted_by=("wire-2",))
 
 
 def test_the_page_that_tells_how_to_add_a_check_shows_this_one_as_it_is() -> None:

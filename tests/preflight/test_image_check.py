@@ -4,14 +4,14 @@ import httpx
 
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.checks import image
-from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
 from tests.registry.fake_registry import FakeRegistry
 
 OLD, NEW = Image("2026-01-01T10:00:00Z"), Image("2026-11-01T10:00:00Z")
 
 
 def found_over(registry: FakeRegistry, name: str) -> Finding:
-    (found,) = findings_of(image.CHECK, world_of({"eu": registry}, spec_over("eu", images=[name])))
+    (found,) = findings_of(image.CHECK, context_of({"eu": registry}, spec_over("eu", images=[name])))
     return found
 
 

@@ -3,20 +3,20 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import latency
-from pullbench.preflight.checks.latency import Probes
-from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from pullbench.preflight.checks.latency import ApiLatencies
+from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import FakeRegistry
 
 TARGET = Target(route=ROUTE)
-SERVER_ERROR = Fault(code=ErrorCode.SERVER_ERROR, text="GET https://r.example/v2/: 503")
-RATE_LIMITED = Fault(code=ErrorCode.RATE_LIMITED, text="GET https://r.example/v2/: 429")
+SERVER_ERROR = ObservedFault(code=ErrorCode.SERVER_ERROR, text="GET https://r.example/v2/: 503")
+RATE_LIMITED = ObservedFault(code=ErrorCode.RATE_LIMITED, text="GET https://r.example/v2/: 429")
 
 
-def judged(fast: int, slow: int = 0, *faults: Fault, objective_s: float | None = 2.0) -> Finding:
+def judged(fast: int, slow: int = 0, *faults: ObservedFault, objective_s: float | None = 2.0) -> Finding:
     answered = (0.001,) * fast + (2.001,) * slow
-    findings = latency.judge(Probes(answered_s=answered, faults=faults, objective_s=objective_s), TARGET)
+    findings = latency.judge(ApiLatencies(answered_s=answered, faults=faults, objective_s=objective_s), TARGET)
     assert len(findings) == 1
     return findings[0]
 
@@ -42,7 +42,7 @@ def test_more_than_one_percent_over_the_objective_fails_and_a_single_one_of_few_
 
 
 def test_exactly_the_objective_is_not_over_it() -> None:
-    assert latency.judge(Probes(answered_s=(2.0,) * 5, objective_s=2.0), TARGET)[0].status is Status.PASS
+    assert latency.judge(ApiLatencies(answered_s=(2.0,) * 5, objective_s=2.0), TARGET)[0].status is Status.PASS
 
 
 def test_percentiles_are_shown_where_there_are_enough_probes_for_them() -> None:
@@ -74,7 +74,7 @@ def test_probes_that_fail_count_as_too_slow_and_name_the_code() -> None:
 
 def test_a_rate_limit_that_ends_the_probes_is_a_warning() -> None:
     found = judged(50, 0, RATE_LIMITED)
-    assert found.status is Status.WARN
+    assert (found.status, found.code) == (Status.WARN, ErrorCode.RATE_LIMITED)
     assert "docker login registry.example.com" in found.remedy
     assert judged(50, 3, RATE_LIMITED).status is Status.FAIL
 
@@ -89,7 +89,9 @@ class SlowTime:
         return self.now_s
 
 
-def probed(monkeypatch: pytest.MonkeyPatch, takes_s: float, *answers: httpx.Response) -> tuple[Probes, FakeRegistry]:
+def probed(
+    monkeypatch: pytest.MonkeyPatch, takes_s: float, *answers: httpx.Response
+) -> tuple[ApiLatencies, FakeRegistry]:
     registry, clock, left = FakeRegistry(), SlowTime(), list(answers)
 
     def handle(_request: httpx.Request) -> httpx.Response:
@@ -98,8 +100,8 @@ def probed(monkeypatch: pytest.MonkeyPatch, takes_s: float, *answers: httpx.Resp
 
     registry.handler = handle
     monkeypatch.setattr(latency, "time", clock)
-    world = world_over(registry, spec_of(slo={"p99_api_s": 0.5}))
-    return latency.probe(world, target_of(world)), registry
+    context = context_over(registry, spec_of(slo={"p99_api_s": 0.5}))
+    return latency.probe(context, target_of(context)), registry
 
 
 def test_a_fast_registry_gets_as_many_probes_as_a_p99_needs_and_one_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:

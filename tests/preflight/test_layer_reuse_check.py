@@ -6,9 +6,9 @@ from typing import Any
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.check import Target
 from pullbench.preflight.checks import layer_reuse
-from pullbench.preflight.checks.layer_reuse import Built, StoredLayer
-from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
-from tests.preflight.world import ROUTE
+from pullbench.preflight.checks.layer_reuse import ImageLayers, StoredLayer
+from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
+from tests.preflight.contexts import ROUTE
 from tests.registry.fake_registry import FakeRegistry
 
 MB = 1_000_000
@@ -19,11 +19,11 @@ def layer(name: str, size_mb: int = 10, diff_id: str | None = None) -> StoredLay
     return StoredLayer(digest=name, size_bytes=size_mb * MB, diff_id=diff_id or f"diff-{name}")
 
 
-def built(image: str, *layers: StoredLayer, platform: str = "linux/amd64", **more: Any) -> Built:
-    return Built(image=image, platform=platform, layers=layers, **more)
+def built(image: str, *layers: StoredLayer, platform: str = "linux/amd64", **more: Any) -> ImageLayers:
+    return ImageLayers(image=image, platform=platform, layers=layers, **more)
 
 
-def judged(*images: Built) -> Finding:
+def judged(*images: ImageLayers) -> Finding:
     (found,) = layer_reuse.judge(images, Target(route=ROUTE))
     return found
 
@@ -118,6 +118,6 @@ def test_a_registry_is_looked_at_once_on_its_most_direct_way() -> None:
         matrix={"platforms": ["linux/amd64"], "proxies": ["cache", "direct"]},
         images=["app:1.0", "nope:1"],
     )
-    (found,) = findings_of(layer_reuse.CHECK, world_of({"eu": registry}, spec))
+    (found,) = findings_of(layer_reuse.CHECK, context_of({"eu": registry}, spec))
     assert (found.target, found.status) == ("eu", Status.PASS)
     assert found.observed.startswith("1 image, 6 B of layers, 6 B unique (0% shared)")

@@ -16,12 +16,12 @@ from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.plan import plan
 from pullbench.preflight.check import Check, Local
 from pullbench.preflight.checks import local_cache, local_disk
-from pullbench.preflight.checks.local_cache import Cache
+from pullbench.preflight.checks.local_cache import ImageStoreUsage
 from pullbench.preflight.checks.local_disk import RESULTS, UNPACKED, Disk, disk_under, every_disk, need_bytes
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.runner import run_checks
-from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
-from tests.preflight.world import spec_of
+from tests.preflight.contexts import spec_of
 from tests.registry.fake_registry import config_blob, digest_of, manifest_of
 
 GB = 10**9
@@ -78,6 +78,7 @@ def test_a_failure_says_the_estimate_and_each_folder_has_its_own_remedy() -> Non
     assert found.observed.startswith(
         "[disk_full] /var/lib/docker: 1.00 GB of 100 GB free, up to 2.00 GB needed (layers,"
     )
+    assert (found.code, found.parameters) == (ErrorCode.DISK_FULL, {"path": "/var/lib/docker"})
     assert "3.5 times as much unpacked" in found.observed
     assert "`pullbench prune --keep PATTERN`" in found.remedy
     assert "TMPDIR=/larger/disk" in disk(1, 2, what="TMPDIR").remedy
@@ -96,7 +97,7 @@ def facts_of(*images: str) -> Facts:
     return Facts(host_platform="linux/amd64", images=known)
 
 
-def world_of(engines: list[str], images: list[str], *, known: list[str] | None = None, **more: Any) -> World:
+def context_of(engines: list[str], images: list[str], *, known: list[str] | None = None, **more: Any) -> CheckContext:
     spec = spec_of(
         images=images,
         engines=[{"name": "disk", "kind": "wire", "sink": "disk"}],
@@ -105,12 +106,12 @@ def world_of(engines: list[str], images: list[str], *, known: list[str] | None =
     )
     facts = facts_of(*(images if known is None else known))
     planned = plan(spec, facts) if known is None else None
-    return World(spec, facts, Keychain(environ={}), plan=planned)
+    return CheckContext(spec, facts, Keychain(environ={}), plan=planned)
 
 
 def need_of(engine: str, **more: Any) -> int | None:
-    with world_of([engine], ["a:1", "b:1"], **more) as world:
-        return need_bytes(world, world.engines[0])
+    with context_of([engine], ["a:1", "b:1"], **more) as context:
+        return need_bytes(context, context.engines[0])
 
 
 def test_a_store_of_a_pulls_own_takes_each_pull_of_a_trial_and_docker_a_layer_once() -> None:
@@ -126,16 +127,16 @@ def test_what_a_run_needs_is_not_known_where_the_facts_lack_an_image() -> None:
 
 
 def test_only_engines_that_write_are_looked_at_and_the_folder_of_results_always() -> None:
-    with world_of(["wire", "disk", "skopeo"], ["a:1"]) as world:
-        assert [target.name for target in every_disk(world)] == ["engine disk", "engine skopeo", "working folder"]
+    with context_of(["wire", "disk", "skopeo"], ["a:1"]) as context:
+        assert [target.name for target in every_disk(context)] == ["engine disk", "engine skopeo", "working folder"]
 
 
 def test_an_engine_that_is_planned_out_writes_nothing() -> None:
     spec = spec_of(images=["a:1"], matrix={"engines": ["wire", "skopeo"], "platforms": ["linux/amd64"]})
     known = EngineFacts(name="skopeo", kind="skopeo", unavailable="it is not installed")
     facts = dataclasses.replace(facts_of("a:1"), engines={"skopeo": known})
-    with World(spec, facts, Keychain(environ={}), plan=plan(spec, facts)) as world:
-        assert every_disk(world) == [RESULTS]
+    with CheckContext(spec, facts, Keychain(environ={}), plan=plan(spec, facts)) as context:
+        assert every_disk(context) == [RESULTS]
 
 
 def test_the_disk_under_a_folder_is_the_one_that_df_shows(tmp_path: Path) -> None:
@@ -161,8 +162,8 @@ class Daemon:
 def probe_docker(host: str, root: Path | str) -> Disk:
     spec = spec_of(matrix={"engines": ["docker"]})
     open_it = cast("type[DockerDaemon]", lambda _: Daemon(host, DockerRootDir=str(root)))
-    with World(spec, facts_of("app:1.0"), Keychain(environ={}), daemon=open_it) as world:
-        return local_disk.probe(world, ENGINE)
+    with CheckContext(spec, facts_of("app:1.0"), Keychain(environ={}), daemon=open_it) as context:
+        return local_disk.probe(context, ENGINE)
 
 
 def test_dockers_disk_is_looked_at_where_it_is_on_this_machine(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_dockers_disk_is_looked_at_where_it_is_on_this_machine(tmp_path: Path) -
 
 
 def cache(total: float, reclaimable: float, host: str | None = None) -> Finding:
-    evidence = Cache(
+    evidence = ImageStoreUsage(
         host=host, images=5, dangling=1, unused=3, bytes=round(total * GB), reclaimable_bytes=round(reclaimable * GB)
     )
     (finding,) = local_cache.judge(evidence, ENGINE)
@@ -198,12 +199,12 @@ def test_a_daemon_that_stops_answering_is_a_check_that_could_not_run(check: Chec
     silent = cast(
         "type[DockerDaemon]", lambda _: SimpleNamespace(host="unix:///x", info=gone, disk_usage=gone, close=int)
     )
-    with World(spec, facts_of("app:1.0"), Keychain(environ={}), daemon=silent) as world:
-        findings = run_checks([check], world)
+    with CheckContext(spec, facts_of("app:1.0"), Keychain(environ={}), daemon=silent) as context:
+        findings = run_checks([check], context)
     assert [finding.status for finding in findings if finding.target == "engine docker"] == [Status.ERROR]
 
 
 def test_the_local_cache_is_skipped_where_the_spec_uses_no_docker() -> None:
-    with World(spec_of(), facts_of("app:1.0"), Keychain(environ={})) as world:
-        (finding,) = run_checks([local_cache.CHECK], world)
+    with CheckContext(spec_of(), facts_of("app:1.0"), Keychain(environ={})) as context:
+        (finding,) = run_checks([local_cache.CHECK], context)
     assert (finding.status, finding.observed) == (Status.SKIP, "the spec uses no engine of kind docker")

@@ -8,11 +8,11 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.addresses import Endpoint
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import api, dns, tcp
-from pullbench.preflight.checks.tcp import Attempt
-from pullbench.preflight.endpoint import Endpoint
-from tests.preflight.world import ROUTE, spec_of, target_of, world_over
+from pullbench.preflight.checks.tcp import ConnectionAttempt
+from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import closed_port, listening
 
@@ -25,9 +25,9 @@ def one(findings: list[Finding]) -> Finding:
     return findings[0]
 
 
-def attempt(host: str, code: ErrorCode | None = None) -> Attempt:
-    fault = None if code is None else Fault(code=code, text=f"connect to {host}: no")
-    return Attempt(address=Endpoint(host=host, port=443), connect_s=0.001, fault=fault)
+def attempt(host: str, code: ErrorCode | None = None) -> ConnectionAttempt:
+    fault = None if code is None else ObservedFault(code=code, text=f"connect to {host}: no")
+    return ConnectionAttempt(address=Endpoint(host=host, port=443), connect_s=0.001, fault=fault)
 
 
 def test_a_name_with_addresses_passes_and_shows_them() -> None:
@@ -60,7 +60,7 @@ def test_many_addresses_are_counted_and_the_first_are_shown() -> None:
 
 def test_a_name_without_an_address_fails_with_the_command_that_asks_for_it() -> None:
     evidence = dns.Resolution(
-        host="registry.example.com", fault=Fault(code=ErrorCode.DNS, text="resolve: no such name")
+        host="registry.example.com", fault=ObservedFault(code=ErrorCode.DNS, text="resolve: no such name")
     )
     found = one(dns.judge(evidence, TARGET))
     assert (found.status, found.observed) == (Status.FAIL, "[dns] resolve: no such name")
@@ -68,28 +68,28 @@ def test_a_name_without_an_address_fails_with_the_command_that_asks_for_it() -> 
 
 
 def test_names_are_looked_up_as_the_system_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = world_over(FakeRegistry(), spec_of("http://localhost:5000"))
-    assert "127.0.0.1" in dns.probe(world, target_of(world)).addresses
+    context = context_over(FakeRegistry(), spec_of("http://localhost:5000"))
+    assert "127.0.0.1" in dns.probe(context, target_of(context)).addresses
 
     def getaddrinfo(*_args: object, **_options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    fault = dns.probe(world, target_of(world)).fault
+    fault = dns.probe(context, target_of(context)).fault
     assert fault is not None
     assert str(fault) == "[dns] resolve localhost: Name or service not known"
 
 
 def test_a_name_that_cannot_be_one_fails_as_dns() -> None:
-    world = world_over(FakeRegistry(), spec_of(f"https://{'a' * 70}.example"))
-    fault = dns.probe(world, target_of(world)).fault
+    context = context_over(FakeRegistry(), spec_of(f"https://{'a' * 70}.example"))
+    fault = dns.probe(context, target_of(context)).fault
     assert fault is not None
     assert fault.code is ErrorCode.DNS
 
 
 def test_behind_a_forward_proxy_it_is_the_proxy_that_is_looked_up() -> None:
     evidence = dns.probe(
-        world_over(FakeRegistry()),
+        context_over(FakeRegistry()),
         Target(route=Route(registry="eu", url=ROUTE.url, forward_url="http://127.0.0.1:3128")),
     )
     assert (evidence.host, evidence.addresses) == ("127.0.0.1", ("127.0.0.1",))
@@ -97,25 +97,26 @@ def test_behind_a_forward_proxy_it_is_the_proxy_that_is_looked_up() -> None:
 
 def test_an_open_port_passes() -> None:
     with listening(lambda connection: None) as port:
-        world = world_over(FakeRegistry(), spec_of(f"http://127.0.0.1:{port}"))
-        found = one(tcp.judge(tcp.probe(world, target_of(world)), target_of(world)))
+        context = context_over(FakeRegistry(), spec_of(f"http://127.0.0.1:{port}"))
+        found = one(tcp.judge(tcp.probe(context, target_of(context)), target_of(context)))
     assert found.status is Status.PASS
     assert f"127.0.0.1:{port}" in found.observed
 
 
 def test_a_closed_port_fails_with_its_code_and_the_command_that_tries_it() -> None:
     port = closed_port()
-    world = world_over(FakeRegistry(), spec_of(f"http://127.0.0.1:{port}"))
-    found = one(tcp.judge(tcp.probe(world, target_of(world)), target_of(world)))
+    context = context_over(FakeRegistry(), spec_of(f"http://127.0.0.1:{port}"))
+    found = one(tcp.judge(tcp.probe(context, target_of(context)), target_of(context)))
     assert found.status is Status.FAIL
     assert found.observed.startswith(f"[connect_refused] connect to 127.0.0.1:{port}")
+    assert (found.code, found.parameters["endpoint"]) == (ErrorCode.CONNECT_REFUSED, f"127.0.0.1:{port}")
     assert f"`nc -vz 127.0.0.1 {port}`" in found.remedy
 
 
 def test_an_address_that_swallows_packets_beside_one_that_answers_is_a_warning() -> None:
     found = one(tcp.judge((attempt("192.0.2.1"), attempt("192.0.2.9", ErrorCode.CONNECT_TIMEOUT)), TARGET))
     assert found.status is Status.WARN
-    assert "[connect_timeout]" in found.observed
+    assert (found.code, found.parameters["address"]) == (ErrorCode.CONNECT_TIMEOUT, "192.0.2.9")
     assert "take 192.0.2.9 out of the DNS answer" in found.remedy
 
 
@@ -145,8 +146,8 @@ def test_a_proxys_closed_port_is_tried_at_the_proxy() -> None:
 def api_of(answer: httpx.Response) -> Finding:
     registry = FakeRegistry()
     registry.handler = lambda request: answer
-    world = world_over(registry)
-    return one(api.judge(api.probe(world, target_of(world)), target_of(world)))
+    context = context_over(registry)
+    return one(api.judge(api.probe(context, target_of(context)), target_of(context)))
 
 
 @pytest.mark.parametrize(
@@ -194,6 +195,6 @@ def test_what_is_no_registry_can_be_seen_with_curl() -> None:
 
 
 def test_through_a_forward_proxy_curl_is_told_of_it() -> None:
-    fault = Fault(code=ErrorCode.NOT_A_REGISTRY, text="x")
-    found = one(api.judge(api.Answered(fault=fault), BY_PROXY))
+    fault = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text="x")
+    found = one(api.judge(api.ApiAnswer(fault=fault), BY_PROXY))
     assert "`curl -x http://squid.example:3128 -i https://registry.example.com/v2/`" in found.remedy

@@ -5,7 +5,7 @@ import pytest
 
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.checks import platform
-from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
 from tests.registry.fake_registry import FakeRegistry, digest_of
 
 IMAGE = Image(layers=(b"base", b"app"))
@@ -13,7 +13,7 @@ LOST = digest_of(b"app")
 
 
 def found_over(registry: FakeRegistry, **changes: object) -> Finding:
-    (found,) = findings_of(platform.CHECK, world_of({"eu": registry, "cache": registry}, spec_over("eu", **changes)))
+    (found,) = findings_of(platform.CHECK, context_of({"eu": registry, "cache": registry}, spec_over("eu", **changes)))
     return found
 
 
@@ -50,7 +50,7 @@ def test_a_mirror_is_asked_for_no_blob_for_it_would_fetch_it() -> None:
 def test_a_blob_that_images_share_is_asked_for_once() -> None:
     registry = holding("app", "1.0", IMAGE)
     registry.put_manifest("app", "2.0", IMAGE.manifest)
-    world = world_of({"eu": registry}, spec_over("eu", images=["app:1.0", "app:2.0"]))
-    assert [found.status for found in findings_of(platform.CHECK, world)] == [Status.PASS] * 2
+    context = context_of({"eu": registry}, spec_over("eu", images=["app:1.0", "app:2.0"]))
+    assert [found.status for found in findings_of(platform.CHECK, context)] == [Status.PASS] * 2
     looks = [line for line in registry.asked if line.startswith("HEAD") and "/blobs/" in line]
     assert len(looks) == len(set(looks)) == 3

@@ -11,42 +11,44 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import proxy
-from pullbench.preflight.checks.proxy import ProxySeen, Served
+from pullbench.preflight.checks.proxy import ProxyObservation, ServedImage
 from pullbench.preflight.remedy import look
-from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
+from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
 from tests.registry.fake_registry import FakeRegistry, digest_of
 
 OLD, NEW = Image("2026-01-01T10:00:00Z"), Image("2026-11-01T10:00:00Z")
 ARM = Image("2026-11-01T10:00:00Z", architecture="arm64")
 MIRROR = Route(registry="eu", proxy="cache", url="https://cache.example", prefix="hub")
 FORWARD = Route(registry="eu", proxy="squid", url="http://eu.example", forward_url="http://squid.example:3128")
-SAME = Served(image="app:1.0", digest="sha256:a", upstream_digest="sha256:a")
+SAME = ServedImage(image="app:1.0", digest="sha256:a", upstream_digest="sha256:a")
 SPEC: dict[str, Any] = {
     "proxies": [{"name": "cache", "kind": "mirror", "upstream": "eu", "url": "https://cache.example", "prefix": "hub"}],
     "matrix": {"platforms": ["linux/amd64"], "proxies": ["cache"]},
 }
 
 
-def judged(*images: Served, route: Route = MIRROR, **fields: Any) -> Finding:
-    (found,) = proxy.judge(ProxySeen(images=images or (SAME,), **{"same_bytes": True, **fields}), Target(route=route))
+def judged(*images: ServedImage, route: Route = MIRROR, **fields: Any) -> Finding:
+    (found,) = proxy.judge(
+        ProxyObservation(images=images or (SAME,), **{"same_bytes": True, **fields}), Target(route=route)
+    )
     return found
 
 
 def found_over(registries: Mapping[str, FakeRegistry]) -> Finding:
-    (found,) = findings_of(proxy.CHECK, world_of(registries, spec_over("eu", **SPEC)))
+    (found,) = findings_of(proxy.CHECK, context_of(registries, spec_over("eu", **SPEC)))
     return found
 
 
-def fault(code: ErrorCode, text: str = "HEAD x: no") -> Fault:
-    return Fault(code=code, text=text)
+def fault(code: ErrorCode, text: str = "HEAD x: no") -> ObservedFault:
+    return ObservedFault(code=code, text=text)
 
 
 def test_only_ways_by_a_proxy_are_looked_at() -> None:
     matrix = {"proxies": ["direct", "cache"]}
-    with world_of({}, spec_over("eu", **{**SPEC, "matrix": matrix})) as world:
-        assert [target.name for target in proxy.targets(world)] == ["eu via cache"]
+    with context_of({}, spec_over("eu", **{**SPEC, "matrix": matrix})) as context:
+        assert [target.name for target in proxy.targets(context)] == ["eu via cache"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_https_through_a_tunnel_is_not_expected_to_be_cached() -> None:
 
 
 def test_an_image_that_the_upstream_has_and_the_proxy_refuses_is_the_proxy_s_fault() -> None:
-    broken = Served(image="app:1.0", fault=fault(ErrorCode.UNAUTHORIZED), upstream_digest="sha256:a")
+    broken = ServedImage(image="app:1.0", fault=fault(ErrorCode.UNAUTHORIZED), upstream_digest="sha256:a")
     found = judged(SAME, broken, upstream_answers=True)
     assert found.status is Status.FAIL
     assert found.observed.startswith(
@@ -92,7 +94,7 @@ def test_an_image_that_the_upstream_has_and_the_proxy_refuses_is_the_proxy_s_fau
 
 def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> None:
     refused = fault(ErrorCode.CONNECT_REFUSED, "HEAD https://eu.example: refused")
-    lost = Served(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=refused)
+    lost = ServedImage(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=refused)
     found = judged(lost)
     assert found.observed.startswith(
         "[not_found] the proxy answers, but its upstream 'eu' does not (from here: [connect_re"
@@ -101,12 +103,12 @@ def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> No
 
 
 def test_a_proxy_that_cannot_be_reached_is_just_that() -> None:
-    gone = Served(image="app:1.0", fault=fault(ErrorCode.CONNECT_REFUSED), upstream_digest="sha256:a")
+    gone = ServedImage(image="app:1.0", fault=fault(ErrorCode.CONNECT_REFUSED), upstream_digest="sha256:a")
     assert judged(gone).observed.startswith("[connect_refused] the proxy itself cannot be reached")
 
 
 def test_an_image_that_neither_has_is_no_fault_of_the_proxy() -> None:
-    nowhere = Served(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=fault(ErrorCode.NOT_FOUND))
+    nowhere = ServedImage(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=fault(ErrorCode.NOT_FOUND))
     assert judged(nowhere, upstream_answers=True).observed.startswith(
         "[not_found] the upstream does not have it either"
     )
@@ -123,9 +125,9 @@ def test_drift_is_a_warning_with_both_dates_and_a_digest_to_hold_to() -> None:
 
 
 def test_drift_without_dates_does_not_say_which_is_older() -> None:
-    drifted = Served(image="app:1.0", digest="sha256:a", upstream_digest="sha256:" + "b" * 64)
+    drifted = ServedImage(image="app:1.0", digest="sha256:a", upstream_digest="sha256:" + "b" * 64)
     assert judged(drifted).observed.startswith("what it serves differs from its upstream's")
-    dated = Served(
+    dated = ServedImage(
         image="app:1.0",
         digest="sha256:a",
         upstream_digest="sha256:" + "b" * 64,
@@ -197,7 +199,7 @@ def test_a_mirror_that_has_the_manifest_and_not_the_layers_fails_where_it_cannot
 
 def test_a_mirror_that_cannot_fetch_and_has_all_that_is_pulled_is_a_warning() -> None:
     found = found_over({"cache": mirror_that_cannot_fetch(b"base", b"app")})
-    assert found.status is Status.WARN
+    assert (found.status, found.code) == (Status.WARN, ErrorCode.SERVER_ERROR)
     assert "it has all 3 blobs of the images" in found.observed
 
 

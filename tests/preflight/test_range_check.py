@@ -7,14 +7,14 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import range as byte_range
-from pullbench.preflight.checks.range import Part
-from tests.preflight.content import Image, findings_of, holding, spec_over, world_of
-from tests.preflight.world import ROUTE
+from pullbench.preflight.checks.range import RangeAnswer
+from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
+from tests.preflight.contexts import ROUTE
 from tests.registry.fake_registry import FakeRegistry, digest_of
 
-GOOD = Part(
+GOOD = RangeAnswer(
     repository="app",
     digest="sha256:c",
     size_bytes=99,
@@ -26,8 +26,8 @@ GOOD = Part(
 
 
 def judged(**changes: Any) -> Finding:
-    fields = {name: getattr(GOOD, name) for name in Part.__slots__} | changes
-    (found,) = byte_range.judge(Part(**fields), Target(route=ROUTE))
+    fields = {name: getattr(GOOD, name) for name in RangeAnswer.__slots__} | changes
+    (found,) = byte_range.judge(RangeAnswer(**fields), Target(route=ROUTE))
     return found
 
 
@@ -44,18 +44,20 @@ def test_the_right_part_passes() -> None:
         ({"content_range": ""}, "206 with the Content-Range ''"),
         ({"body": b"y" * 16}, "[digest_mismatch] 206 with bytes 1-16/99, and other bytes"),
         ({"body": b"x" * 15}, "[digest_mismatch] 206"),
-        ({"fault": Fault(code=ErrorCode.NOT_A_REGISTRY, text="no", status=416)}, "416: no"),
+        ({"content_range": "bytes 0-15/99", "body": b"y" * 16, "status": 206}, "206 with bytes 0-15/99 where"),
+        ({"fault": ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text="no", status=416)}, "416: no"),
     ],
 )
 def test_anything_else_is_a_warning_with_the_command_that_shows_it(changes: dict[str, Any], says: str) -> None:
     found = judged(**changes)
     assert found.status is Status.WARN
     assert found.observed.startswith(says)
+    assert found.code == (ErrorCode.DIGEST_MISMATCH if "body" in changes and "status" not in changes else None)
     assert f"-r 1-16 {ROUTE.url}/v2/app/blobs/sha256:c" in found.remedy
 
 
 def test_a_blob_that_cannot_be_had_fails() -> None:
-    found = judged(fault=Fault(code=ErrorCode.CONNECT_TIMEOUT, text="GET https://storage.example/: no answer"))
+    found = judged(fault=ObservedFault(code=ErrorCode.CONNECT_TIMEOUT, text="GET https://storage.example/: no answer"))
     assert (found.status, found.observed[:17]) == (Status.FAIL, "[connect_timeout]")
 
 
@@ -78,13 +80,13 @@ def with_ranges(registry: FakeRegistry) -> None:
 def test_the_config_is_asked_for_and_no_layer() -> None:
     registry = holding("app", "1.0", Image())
     with_ranges(registry)
-    (found,) = findings_of(byte_range.CHECK, world_of({"eu": registry}, spec_over("eu")))
+    (found,) = findings_of(byte_range.CHECK, context_of({"eu": registry}, spec_over("eu")))
     assert (found.status, found.observed[:15]) == (Status.PASS, "206, bytes 1-16")
     assert not [line for line in registry.asked if line.endswith(digest_of(b"layer"))]
 
 
 def test_a_registry_that_sends_all_is_a_warning() -> None:
-    (found,) = findings_of(byte_range.CHECK, world_of({"eu": holding("app", "1.0", Image())}, spec_over("eu")))
+    (found,) = findings_of(byte_range.CHECK, context_of({"eu": holding("app", "1.0", Image())}, spec_over("eu")))
     assert (found.status, found.observed[:8]) == (Status.WARN, "200 with")
 
 
@@ -92,5 +94,5 @@ def test_the_first_image_that_is_there_is_taken() -> None:
     registry = holding("app", "1.0", Image())
     with_ranges(registry)
     spec = spec_over("eu", images=["nope:1", "app:1.0"])
-    (found,) = findings_of(byte_range.CHECK, world_of({"eu": registry}, spec))
+    (found,) = findings_of(byte_range.CHECK, context_of({"eu": registry}, spec))
     assert found.status is Status.PASS

@@ -9,16 +9,16 @@ import pytest
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight import resolv_conf
 from pullbench.preflight.checks import resolver
-from pullbench.preflight.checks.resolver import HERE, Asked, Resolver
+from pullbench.preflight.checks.resolver import HERE, NameServerReply, ResolverState
 from pullbench.preflight.resolv_conf import ResolvConf
-from tests.preflight.world import spec_of, world_over
+from tests.preflight.contexts import context_over, spec_of
 from tests.registry.fake_registry import FakeRegistry
 
 TWO = "nameserver 192.0.2.1\nnameserver 192.0.2.2\noptions timeout:2\n"
 
 
-def judged(text: str, *asked: Asked, hosts: tuple[str, ...] = ("registry.example.com",)) -> Finding:
-    findings = resolver.judge(Resolver(settings=resolv_conf.parse(text), hosts=hosts, asked=asked), HERE)
+def judged(text: str, *asked: NameServerReply, hosts: tuple[str, ...] = ("registry.example.com",)) -> Finding:
+    findings = resolver.judge(ResolverState(settings=resolv_conf.parse(text), hosts=hosts, asked=asked), HERE)
     assert len(findings) == 1
     return findings[0]
 
@@ -39,14 +39,20 @@ def test_the_settings_are_read_as_the_c_library_does() -> None:
 
 
 def test_name_servers_that_answer_and_a_short_time_out_pass() -> None:
-    found = judged(TWO, Asked(server="192.0.2.1", answered_s=0.0012), Asked(server="192.0.2.2", answered_s=0.002))
+    found = judged(
+        TWO,
+        NameServerReply(server="192.0.2.1", answered_s=0.0012),
+        NameServerReply(server="192.0.2.2", answered_s=0.002),
+    )
     assert found.status is Status.PASS
     assert found.observed == "name servers 192.0.2.1 in 1.2 ms, 192.0.2.2 in 2.0 ms; options timeout:2"
 
 
 def test_a_silent_name_server_is_named_with_what_it_costs() -> None:
     found = judged(
-        TWO, Asked(server="192.0.2.1", problem="no answer within 2 s"), Asked(server="192.0.2.2", answered_s=0)
+        TWO,
+        NameServerReply(server="192.0.2.1", problem="no answer within 2 s"),
+        NameServerReply(server="192.0.2.2", answered_s=0),
     )
     assert found.status is Status.WARN
     assert "192.0.2.1: no answer within 2 s (every lookup that begins with it waits 2 s)" in found.observed
@@ -76,7 +82,7 @@ def test_a_name_server_beyond_the_third_is_said_not_to_be_asked() -> None:
 
 
 def test_without_a_file_or_a_name_there_is_nothing_to_judge() -> None:
-    assert resolver.judge(Resolver(), HERE)[0].status is Status.SKIP
+    assert resolver.judge(ResolverState(), HERE)[0].status is Status.SKIP
     assert judged(TWO, hosts=()).status is Status.SKIP
 
 
@@ -127,7 +133,9 @@ def test_the_machine_is_asked_for_names_alone(monkeypatch: pytest.MonkeyPatch) -
     asked: list[str] = []
     monkeypatch.setattr(resolver.resolv_conf, "read", lambda: resolv_conf.parse(TWO))
     monkeypatch.setattr(
-        resolver, "ask", lambda server, host, *, port: asked.append(f"{server} {host}") or Asked(server=server)
+        resolver,
+        "ask",
+        lambda server, host, *, port: asked.append(f"{server} {host}") or NameServerReply(server=server),
     )
     urls = [
         "http://127.0.0.1:5000",
@@ -137,7 +145,7 @@ def test_the_machine_is_asked_for_names_alone(monkeypatch: pytest.MonkeyPatch) -
         "https://r.example.com:1",
     ]
     entries = [{"name": f"r{n}", "url": url} for n, url in enumerate(urls)]
-    world = world_over(FakeRegistry(), spec_of(registries=entries))
-    assert resolver.probe(world, HERE).hosts == ("r.example.com",)
+    context = context_over(FakeRegistry(), spec_of(registries=entries))
+    assert resolver.probe(context, HERE).hosts == ("r.example.com",)
     assert sorted(asked) == ["192.0.2.1 r.example.com", "192.0.2.2 r.example.com"]
-    assert resolver.probe(world_over(FakeRegistry(), spec_of("http://[::1]:5000")), HERE).asked == ()
+    assert resolver.probe(context_over(FakeRegistry(), spec_of("http://[::1]:5000")), HERE).asked == ()

@@ -8,14 +8,25 @@ from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.plan import plan
-from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Local, Room, Target, failed, passed
+from pullbench.model.route import Route
+from pullbench.preflight.addresses import connected_endpoint
+from pullbench.preflight.check import (
+    Check,
+    Local,
+    ObservedFault,
+    Room,
+    Target,
+    every_image,
+    every_platform,
+    every_route,
+    failed,
+    passed,
+)
 from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.runner import preflight, run_checks, select
-from pullbench.preflight.targets import every_image, every_platform, every_route
-from pullbench.preflight.world import World
 from pullbench.registry.keychain import Keychain
-from tests.preflight.world import spec_of, world_over
+from tests.preflight.contexts import context_over, spec_of
 from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.sockets import answering, closed_port, listening
 
@@ -32,17 +43,17 @@ def check_of(name: str, **options: Any) -> Check[Any, Any]:
 
     def judge(_evidence: object, target: Target) -> list[Finding]:
         if fails is not None and fails in target.name:
-            return [failed(name, target, Fault(code=ErrorCode.DNS, text="no"), "yes", "mend it")]
+            return [failed(name, target, ObservedFault(code=ErrorCode.DNS, text="no"), "yes", "mend it")]
         return [passed(name, target, "yes", "yes")]
 
     page = {"room": Room.NETWORK, "looks_at": "", "statuses": {}, "advice": ""}
-    options = {**page, "targets": every_route, "probe": lambda world, target: None, "judge": judge, **options}
+    options = {**page, "targets": every_route, "probe": lambda context, target: None, "judge": judge, **options}
     return Check(id=name, **options)
 
 
 def run(*checks: Check[Any, Any], **changes: Any) -> list[Finding]:
-    with world_over(FakeRegistry(), spec_of(**{**TWO_WAYS, **changes})) as world:
-        return run_checks(checks, world)
+    with context_over(FakeRegistry(), spec_of(**{**TWO_WAYS, **changes})) as context:
+        return run_checks(checks, context)
 
 
 def shown(findings: list[Finding]) -> list[tuple[str, str, str]]:
@@ -100,7 +111,7 @@ def test_one_images_failure_holds_up_only_its_own_platforms() -> None:
 
 
 def test_a_check_that_breaks_is_an_error_and_the_others_and_those_that_need_it_go_on() -> None:
-    def probe(_world: World, target: Target) -> None:
+    def probe(_context: CheckContext, target: Target) -> None:
         raise ZeroDivisionError(f"for {target.name}\x1b")
 
     found = run(check_of("broken", probe=probe), check_of("next", needs=frozenset({"broken"})))
@@ -110,7 +121,7 @@ def test_a_check_that_breaks_is_an_error_and_the_others_and_those_that_need_it_g
 
 
 def test_a_registry_error_that_a_probe_lets_through_is_an_error_with_its_code_and_remedy() -> None:
-    def probe(_world: World, _target: Target) -> None:
+    def probe(_context: CheckContext, _target: Target) -> None:
         raise RegistryError(ErrorCode.SERVER_ERROR, "GET https://eu.example/x", "503")
 
     found = run(check_of("quota", probe=probe))[0]
@@ -132,10 +143,10 @@ def test_a_check_that_breaks_over_its_targets_or_its_skips_is_an_error_and_the_o
 def test_a_slow_check_of_one_target_holds_up_no_other_target() -> None:
     us_done = threading.Event()
 
-    def slow(_world: World, target: Target) -> bool:
+    def slow(_context: CheckContext, target: Target) -> bool:
         return target.name != "eu" or us_done.wait(20)
 
-    def last(_world: World, target: Target) -> None:
+    def last(_context: CheckContext, target: Target) -> None:
         if target.name == "us b:1":
             us_done.set()
 
@@ -152,7 +163,7 @@ def test_what_needs_more_than_one_check_waits_for_all_of_them() -> None:
     ended: list[str] = []
 
     def note(name: str) -> Any:
-        return lambda world, target: ended.append(f"{name} {target.name}")
+        return lambda context, target: ended.append(f"{name} {target.name}")
 
     run(
         check_of("last", needs=frozenset({"one", "two"}), probe=note("last")),
@@ -165,7 +176,7 @@ def test_what_needs_more_than_one_check_waits_for_all_of_them() -> None:
 
 def test_a_check_that_does_not_end_is_an_error_after_its_time() -> None:
     over = threading.Event()
-    found = run(check_of("hangs", probe=lambda world, target: over.wait(30), timeout_s=0.05), check_of("next"))
+    found = run(check_of("hangs", probe=lambda context, target: over.wait(30), timeout_s=0.05), check_of("next"))
     over.set()
     assert shown(found)[:2] == [("hangs", "eu", "error"), ("next", "eu", "pass")]
     assert found[0].observed == "did not end within 0.05 s"
@@ -174,7 +185,7 @@ def test_a_check_that_does_not_end_is_an_error_after_its_time() -> None:
 
 def test_independent_targets_are_checked_side_by_side() -> None:
     both = threading.Barrier(2)
-    found = run(check_of("meets", probe=lambda world, target: both.wait(10)))
+    found = run(check_of("meets", probe=lambda context, target: both.wait(10)))
     assert [finding.status for finding in found] == [Status.PASS, Status.PASS]
 
 
@@ -190,8 +201,8 @@ def test_what_is_no_registry_comes_first_and_its_failure_holds_up_only_itself() 
     here = Local(name="this machine")
     found = run(
         check_of("api", needs=frozenset({"disk"})),
-        check_of("disk", targets=lambda world: [here], fails="this"),
-        check_of("clean", targets=lambda world: [here], needs=frozenset({"disk"})),
+        check_of("disk", targets=lambda context: [here], fails="this"),
+        check_of("clean", targets=lambda context: [here], needs=frozenset({"disk"})),
     )
     assert shown(found) == [
         ("disk", "this machine", "fail"),
@@ -204,9 +215,9 @@ def test_what_is_no_registry_comes_first_and_its_failure_holds_up_only_itself() 
 def test_findings_of_one_local_target_stand_together_and_those_over_all_routes_stand_last() -> None:
     daemons = [Local(name="daemon a"), Local(name="daemon b")]
     found = run(
-        check_of("tags", room=Room.CONTENT, targets=lambda world: [Local(name="a:1 everywhere")]),
-        check_of("daemon", room=Room.CLIENT, targets=lambda world: daemons),
-        check_of("cache", room=Room.CLIENT, targets=lambda world: daemons),
+        check_of("tags", room=Room.CONTENT, targets=lambda context: [Local(name="a:1 everywhere")]),
+        check_of("daemon", room=Room.CLIENT, targets=lambda context: daemons),
+        check_of("cache", room=Room.CLIENT, targets=lambda context: daemons),
         check_of("api"),
     )
     assert [(finding.check, finding.target) for finding in found] == [
@@ -323,17 +334,19 @@ def test_the_document_has_the_worst_status_and_every_field() -> None:
         "remedy",
         "duration_s",
         "evidence",
+        "code",
+        "parameters",
     }
 
 
 def test_an_ipv6_endpoint_is_shown_in_brackets() -> None:
-    assert str(endpoint.of_url("http://[::1]:5000")) == "[::1]:5000"
-    assert endpoint.of_url("https://r.example").port == 443
+    assert str(connected_endpoint(Route(registry="eu", url="http://[::1]:5000"))) == "[::1]:5000"
+    assert connected_endpoint(Route(registry="eu", url="https://r.example")).port == 443
 
 
 def test_a_password_that_a_registry_echoes_is_in_no_finding() -> None:
-    def probe(world: World, target: Target) -> str:
-        world.keychain.credentials("env:CI", target.route.host)
+    def probe(context: CheckContext, target: Target) -> str:
+        context.keychain.credentials("env:CI", target.route.host)
         return f"you sent {SECRET}"
 
     def judge(evidence: str, target: Target) -> list[Finding]:

@@ -11,11 +11,11 @@ from pullbench.model.manifest import Manifest, parse_manifest
 from pullbench.model.route import Route
 from pullbench.preflight.check import Target
 from pullbench.preflight.checks import storage_quota
-from pullbench.preflight.checks.storage_quota import Stock, fills_bytes, judge
-from pullbench.preflight.world import World
+from pullbench.preflight.checks.storage_quota import StorageReport, fills_bytes, judge
+from pullbench.preflight.context import CheckContext
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.products.storage import Ailment, Space, Storage
-from tests.preflight.world import spec_of
+from tests.preflight.contexts import spec_of
 from tests.registry.fake_registry import config_blob, digest_of, manifest_of
 from tests.registry.products import harbor_answers as h
 from tests.registry.products import nexus_answers as n
@@ -33,7 +33,7 @@ def space(used: float, free: float | None, **more: Any) -> Space:
 def judged(*spaces: Space, is_cache: bool = False, fills: float | None = None, **more: Any) -> list[Finding]:
     storage = Storage(product="Harbor", version="v2.16.0", spaces=spaces, **more)
     bytes_ = None if fills is None else round(fills * GB)
-    return judge(Stock(product="harbor", storage=storage, is_cache=is_cache, fills_bytes=bytes_), TARGET)
+    return judge(StorageReport(product="harbor", storage=storage, is_cache=is_cache, fills_bytes=bytes_), TARGET)
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_what_is_hidden_stands_beside_what_is_known_and_alone_it_is_a_skip() -> 
 
 @pytest.mark.parametrize(("product", "text"), [("distribution", "has no API"), ("none", "set `product: harbor`")])
 def test_a_registry_without_such_an_api_is_skipped_with_the_reason(product: Any, text: str) -> None:
-    (finding,) = judge(Stock(product=product), TARGET)
+    (finding,) = judge(StorageReport(product=product), TARGET)
     assert (finding.status, text in finding.observed) == (Status.SKIP, True)
 
 
 def test_an_api_that_is_elsewhere_is_skipped_with_the_key_that_names_it() -> None:
-    (finding,) = judge(Stock(product="nexus", silent="GET http://r:8082/service/rest/v1/status: 404"), TARGET)
+    (finding,) = judge(StorageReport(product="nexus", silent="GET http://r:8082/service/rest/v1/status: 404"), TARGET)
     assert finding.status is Status.SKIP
     assert "set `product_url`" in finding.observed
 
@@ -138,9 +138,9 @@ def of_server(answer: Answer, server: str = "nginx", **entry: Any) -> tuple[list
         spec = spec_of(registries=[registry], images=["library/app:1.0"])
         environ = {"CI_USERNAME": "admin", "CI_PASSWORD": PASSWORD}
         facts = Facts(host_platform="linux/amd64", offline=True)
-        with World(spec, facts, Keychain(environ=environ)) as world:
-            (target,) = storage_quota.every_storage(world)
-            return judge(storage_quota.probe(world, target), target), served
+        with CheckContext(spec, facts, Keychain(environ=environ)) as context:
+            (target,) = storage_quota.every_storage(context)
+            return judge(storage_quota.probe(context, target), target), served
 
 
 def test_harbor_is_found_out_and_asked_for_the_projects_of_the_spec() -> None:
@@ -199,8 +199,8 @@ def test_one_storage_is_asked_once_however_many_proxies_lead_there() -> None:
         ],
         matrix={"proxies": ["squid", "direct", "cache"], "platforms": ["linux/amd64"]},
     )
-    with World(spec, Facts(host_platform="linux/amd64", offline=True), Keychain(environ={})) as world:
-        assert [target.name for target in storage_quota.every_storage(world)] == ["eu", "eu via cache"]
+    with CheckContext(spec, Facts(host_platform="linux/amd64", offline=True), Keychain(environ={})) as context:
+        assert [target.name for target in storage_quota.every_storage(context)] == ["eu", "eu via cache"]
 
 
 def test_credentials_that_cannot_be_read_are_told_by_their_own_check_alone() -> None:

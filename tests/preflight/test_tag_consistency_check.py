@@ -8,10 +8,10 @@ import pytest
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Fault, Local
+from pullbench.preflight.check import Local, ObservedFault
 from pullbench.preflight.checks import tag_consistency
-from pullbench.preflight.tag_places import Place
-from tests.preflight.content import FakeDaemon, Image, findings_of, holding, index_over, spec_over, world_of
+from pullbench.preflight.checks.tag_consistency import TagLocation
+from tests.preflight.content import FakeDaemon, Image, context_of, findings_of, holding, index_over, spec_over
 from tests.registry.fake_registry import digest_of
 
 OLD = Image("2026-01-01T10:00:00Z")
@@ -25,24 +25,26 @@ MIRROR = {
 }
 
 
-def judged(*places: Place) -> Finding:
+def judged(*places: TagLocation) -> Finding:
     (found,) = tag_consistency.judge(places, TARGET)
     return found
 
 
-def place(name: str, digest: str, created: datetime | None = None, **more: Any) -> Place:
+def place(name: str, digest: str, created: datetime | None = None, **more: Any) -> TagLocation:
     more = {
         "kind": "registry",
         "manifests": {"linux/amd64": digest},
         "configs": {"linux/amd64": f"config-{digest}"},
         **more,
     }
-    return Place(name=name, reference=f"{name}.example/app:1.0", digest=digest, created=created, **more)
+    return TagLocation(name=name, reference=f"{name}.example/app:1.0", digest=digest, created=created, **more)
 
 
 def found_over(registries: dict[str, Any], **changes: Any) -> Finding:
     daemon = changes.pop("daemon", FakeDaemon())
-    (found,) = findings_of(tag_consistency.CHECK, world_of(registries, spec_over("eu", "us", **changes), daemon=daemon))
+    (found,) = findings_of(
+        tag_consistency.CHECK, context_of(registries, spec_over("eu", "us", **changes), daemon=daemon)
+    )
     return found
 
 
@@ -100,8 +102,8 @@ def test_a_copy_that_lacks_a_platform_of_the_matrix_fails_and_is_not_called_stal
 
 def test_a_mirror_behind_its_upstream_is_a_warning() -> None:
     spec = spec_over("eu", **MIRROR)
-    world = world_of({"eu": holding("app", "1.0", NEW), "cache": holding("hub/app", "1.0", OLD)}, spec)
-    (found,) = findings_of(tag_consistency.CHECK, world)
+    context = context_of({"eu": holding("app", "1.0", NEW), "cache": holding("hub/app", "1.0", OLD)}, spec)
+    (found,) = findings_of(tag_consistency.CHECK, context)
     assert found.status is Status.WARN
     assert found.observed.startswith("eu via cache is stale")
     assert "cache.example/hub/app:1.0" in found.remedy
@@ -115,8 +117,8 @@ def test_a_registry_that_cannot_be_asked_is_named_and_the_others_are_compared() 
 
 
 def test_nowhere_to_be_asked_is_not_run() -> None:
-    fault = Fault(code=ErrorCode.NOT_FOUND, text="404")
-    found = judged(Place(name="eu", kind="registry", reference="x", fault=fault))
+    fault = ObservedFault(code=ErrorCode.NOT_FOUND, text="404")
+    found = judged(TagLocation(name="eu", kind="registry", reference="x", fault=fault))
     assert (found.status, found.observed[:37]) == (Status.SKIP, "not run: no registry shows it; eu cou")
 
 
@@ -132,7 +134,7 @@ def test_a_daemon_is_current_by_the_index_by_one_of_its_platforms_or_by_the_conf
     daemon = FakeDaemon({"eu.example/app:1.0": held})
     spec = spec_over("eu", matrix=DOCKER)
     (found,) = findings_of(
-        tag_consistency.CHECK, world_of({"eu": holding("app", "1.0", NEW, ARM, index=True)}, spec, daemon=daemon)
+        tag_consistency.CHECK, context_of({"eu": holding("app", "1.0", NEW, ARM, index=True)}, spec, daemon=daemon)
     )
     assert found.status is Status.PASS
     assert found.observed.endswith("at eu, the Docker daemon")

@@ -14,13 +14,13 @@ from cryptography import x509
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Fault, Target
+from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import api, tls
-from pullbench.preflight.checks.tls import Shaken
+from pullbench.preflight.checks.tls import DatedHandshake
+from pullbench.preflight.context import system_now
 from pullbench.preflight.handshake import Certificate, Handshake, read_certificate
-from pullbench.preflight.world import system_now
 from pullbench.registry import faults
-from tests.preflight.world import NOW, ROUTE, world_over
+from tests.preflight.contexts import NOW, ROUTE, context_over
 from tests.registry.fake_registry import FakeRegistry
 from tests.registry.sockets import Authority, answering, authority, closed_port, listening
 
@@ -34,13 +34,13 @@ def certificate(left: timedelta = timedelta(days=90), **options: Any) -> Certifi
 
 def judged(*path: Certificate, **options: Any) -> Finding:
     shaken = Handshake(**{"protocol": "TLSv1.3", "chain": path, "path": path, **options})
-    findings = tls.judge(Shaken(checked_at=NOW, handshake=shaken), TARGET)
+    findings = tls.judge(DatedHandshake(checked_at=NOW, handshake=shaken), TARGET)
     assert len(findings) == 1
     return findings[0]
 
 
 def refused(code: ErrorCode, text: str, *chain: Certificate) -> Finding:
-    return judged(*chain, path=(), fault=Fault(code=code, text=text))
+    return judged(*chain, path=(), fault=ObservedFault(code=code, text=text))
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def registry_with(folder: Path, **options: Any) -> Iterator[Target]:
         yield Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file)))
 
 
-def probed(target: Target) -> Shaken:
-    world = world_over(FakeRegistry())
-    world.now = system_now
-    return tls.probe(world, target)
+def probed(target: Target) -> DatedHandshake:
+    context = context_over(FakeRegistry())
+    context.now = system_now
+    return tls.probe(context, target)
 
 
-def fault_of(evidence: Shaken) -> Fault:
+def fault_of(evidence: DatedHandshake) -> ObservedFault:
     assert evidence.handshake.fault is not None
     return evidence.handshake.fault
 
@@ -230,7 +230,7 @@ def test_a_registry_that_asks_for_a_client_certificate_is_understood(tmp_path: P
 
 def test_in_tls_1_3_that_refusal_comes_after_the_handshake_and_api_tells_it() -> None:
     said = "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)"
-    fault = Fault.of(faults.of_exception("GET https://r.example/v2/", httpx.ReadError(said)))
-    found = api.judge(api.Answered(fault=fault), TARGET)[0]
+    fault = ObservedFault.of(faults.of_exception("GET https://r.example/v2/", httpx.ReadError(said)))
+    found = api.judge(api.ApiAnswer(fault=fault), TARGET)[0]
     assert found.observed.startswith("[unauthorized]")
     assert found.remedy.startswith("the registry asks for a client certificate (mutual TLS)")

@@ -117,6 +117,7 @@ def test_an_identity_token_is_exchanged_by_a_post_and_stands_in_no_url() -> None
 
 
 @pytest.mark.parametrize("credentials", [ANN, None])
+@pytest.mark.promise("plain http", "A token realm over plain HTTP is refused for an HTTPS registry")
 def test_safe_realm_refuses_http_behind_an_https_registry(credentials: Credentials | None) -> None:
     with pytest.raises(RegistryError, match=r"speaks https.*nothing was sent") as caught:
         token_request(
@@ -205,6 +206,7 @@ def test_a_tokens_answer_beyond_its_bound_is_too_large() -> None:
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
+@pytest.mark.promise("secrets", "What Python prints of an object holds no secret")
 def test_reprs_hold_no_secret() -> None:
     request = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ANN)
     posted = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ROBOT)
@@ -219,6 +221,7 @@ def test_basic_takes_utf8_and_an_identity_token_where_there_is_no_password() -> 
     assert base64.b64decode(basic_header(ROBOT).removeprefix("Basic ")) == b"<token>:refr3sh"
 
 
+@pytest.mark.promise("secrets", "A URL is shown without user, fragment and unknown parameters, such as signatures")
 def test_redact_url_shows_no_user_no_fragment_and_no_unknown_parameter() -> None:
     url = "https://u:p@s3.example.com:8443/blob?X-Amz-Signature=sig&scope=repository:a:pull&n=5&n=&token#frag"
     assert redact_url(url) == (

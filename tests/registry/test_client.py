@@ -7,11 +7,12 @@ import pytest
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.manifest import ACCEPT, OCI_CONFIG, OCI_MANIFEST, Descriptor, Index, Manifest
 from pullbench.model.reference import Reference
+from pullbench.registry.answer import AnswerError
 from pullbench.registry.auth import Credentials, basic_header
 from pullbench.registry.client import MAX_CONFIG_BYTES, RegistryClient
-from pullbench.registry.exchange import USER_AGENT, Exchange
-from pullbench.registry.faults import AnswerError
+from pullbench.registry.exchange import ExchangeRecord
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.redirect import USER_AGENT
 from tests.registry.fake_registry import (
     SECRET,
     URL,
@@ -314,7 +315,7 @@ def test_the_catalog_asks_for_the_scope_of_its_own_challenge(registry: FakeRegis
 
 
 def test_each_exchange_is_shown_to_who_watches_redacted(registry: FakeRegistry) -> None:
-    seen: list[Exchange] = []
+    seen: list[ExchangeRecord] = []
     registry.handler = TokenService(registry)
     registry.client("env:CI", on_exchange=seen.append).manifest(APP)
     assert [exchange.status for exchange in seen] == [401, 200, 200]
@@ -323,7 +324,7 @@ def test_each_exchange_is_shown_to_who_watches_redacted(registry: FakeRegistry) 
 
 
 def test_a_transport_that_fails_is_shown_to_who_watches_too(registry: FakeRegistry) -> None:
-    seen: list[Exchange] = []
+    seen: list[ExchangeRecord] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadTimeout("slow", request=request)

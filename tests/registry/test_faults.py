@@ -4,7 +4,6 @@ import socket
 import ssl
 import struct
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -14,7 +13,7 @@ from cryptography import x509
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import clean, of_answer, of_exception, retry_after_s
+from pullbench.registry.faults import of_exception
 from pullbench.registry.keychain import Keychain
 from tests.registry.sockets import answering, authority, closed_port, listening
 
@@ -190,11 +189,6 @@ def test_a_forward_proxy_that_refuses_to_connect_is_the_proxys_failure() -> None
     assert "503" in fault.detail
 
 
-def test_a_page_of_squid_is_the_proxys_failure() -> None:
-    fault = of_answer("GET x", 503, {"x-squid-error": "ERR_CONNECT_FAIL 111"}, b"")
-    assert fault.code is ErrorCode.PROXY
-
-
 def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
@@ -204,52 +198,6 @@ def test_the_environments_proxies_are_not_used(monkeypatch: pytest.MonkeyPatch) 
         RegistryClient(Route(registry="eu", url=f"http://127.0.0.1:{port}"), Keychain(environ={})) as client,
     ):
         assert client.ping().status == 200
-
-
-@pytest.mark.parametrize(
-    ("status", "problem", "code"),
-    [
-        (400, "NAME_INVALID", ErrorCode.NOT_FOUND),
-        (400, "TOOMANYREQUESTS", ErrorCode.RATE_LIMITED),
-        (418, "DENIED", ErrorCode.FORBIDDEN),
-        (404, "DENIED", ErrorCode.NOT_FOUND),
-        (500, "DENIED", ErrorCode.SERVER_ERROR),
-        (405, "UNSUPPORTED", ErrorCode.NOT_A_REGISTRY),
-    ],
-)
-def test_the_registrys_own_code_counts_where_the_status_says_little(status: int, problem: str, code: ErrorCode) -> None:
-    body = b'{"errors": [{"code": "%s"}]}' % problem.encode()
-    assert of_answer("GET x", status, {}, body).code is code
-
-
-def test_an_expired_token_of_amazon_is_a_matter_of_logging_in() -> None:
-    body = b'{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate"}]}'
-    assert of_answer("GET x", 403, {}, body).code is ErrorCode.UNAUTHORIZED
-    assert of_answer("GET x", 403, {}, b'{"errors":[{"code":"DENIED"}]}').code is ErrorCode.FORBIDDEN
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, None),
-        ("120", 120.0),
-        ("0", 0.0),
-        ("999999999", 86_400.0),
-        ("Mon, 23 Nov 2026 16:15:30 GMT", 30.0),
-        ("Mon, 23 Nov 2026 16:00:00 GMT", 0.0),
-        ("-5", None),
-        ("soon", None),
-        ("9" * 50, None),
-        ("Mon, 99 Foo 2026", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(value: str | None, expected: float | None) -> None:
-    assert retry_after_s(value, datetime(2026, 11, 23, 16, 15, tzinfo=UTC)) == expected
-
-
-def test_a_foreign_text_becomes_one_short_line() -> None:
-    assert clean(" a\r\n\tb\u202ec\x1b[31m ") == "a b c [31m"
-    assert clean("x" * 1000, 10) == "x" * 9 + "…"
 
 
 def test_an_error_of_tls_that_nobody_foresaw_keeps_its_text() -> None:

@@ -8,12 +8,13 @@ import pytest
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.manifest import MAX_MANIFEST_BYTES
 from pullbench.model.reference import Reference
+from pullbench.model.text import MAX_TEXT
 from pullbench.registry import client as client_module
 from pullbench.registry import pages
+from pullbench.registry.answer import MAX_ERROR_BYTES, MAX_PROBLEMS, AnswerError
 from pullbench.registry.auth import Credentials, basic_header
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.exchange import MAX_ERROR_BYTES, MAX_REDIRECTS
-from pullbench.registry.faults import MAX_PROBLEMS, MAX_TEXT, AnswerError
+from pullbench.registry.redirect import MAX_REDIRECTS
 from tests.registry.fake_registry import SECRET, URL, FakeRegistry, TokenService, config_blob, manifest_of, with_basic
 
 APP = Reference.parse("team/app:1.0")
@@ -80,6 +81,9 @@ def test_redirects_that_never_end_are_counted(registry: FakeRegistry) -> None:
     assert len(registry.requests) == MAX_REDIRECTS + 1
 
 
+@pytest.mark.promise(
+    "other hosts", "The control plane sends no Authorization and no mirror header to another host after a redirect"
+)
 def test_at_home_keeps_authorization_and_the_mirrors_headers_from_a_redirect_to_another_host(
     registry: FakeRegistry,
 ) -> None:
@@ -146,6 +150,7 @@ def test_a_redirect_within_the_registry_keeps_authorization(registry: FakeRegist
     assert registry.authorizations == [None, BASIC, BASIC]
 
 
+@pytest.mark.promise("other hosts", "The control plane answers no challenge of another host")
 def test_same_origin_answers_no_challenge_of_another_host(registry: FakeRegistry) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.host == "evil.example":
@@ -169,6 +174,7 @@ def test_same_origin_answers_no_challenge_of_another_host(registry: FakeRegistry
         ("https://s3.example.com:99999/", ErrorCode.NOT_A_REGISTRY),
     ],
 )
+@pytest.mark.promise("plain http", "A redirect from HTTPS to plain HTTP is not followed")
 def test_the_destination_of_a_redirect_is_nowhere_that_nobody_should_go(
     registry: FakeRegistry, location: str, code: ErrorCode
 ) -> None:

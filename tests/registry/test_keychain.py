@@ -172,7 +172,7 @@ def test_a_failing_helper_is_named_and_its_words_are_kept_back(
 def test_a_helper_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = tmp_path / "asked"
     helper(tmp_path, "slow", f"echo >> {asked}; exec sleep 60", monkeypatch)
-    monkeypatch.setattr("pullbench.registry.credential_helper.PATIENCE_S", 0.1)
+    monkeypatch.setattr("pullbench.registry.keychain.PATIENCE_S", 0.1)
     keychain = Keychain(environ=docker_config(tmp_path, {"credHelpers": {HOST: "slow"}}))
     for _ in range(2):
         with pytest.raises(UsageError, match=r"the helper docker-credential-slow of .* did not answer within 0\.1 s"):

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 
 from pullbench.registry.auth import token_access
-from pullbench.registry.keychain import Keychain
-from pullbench.registry.origin import Origin
+from pullbench.registry.keychain import Keychain, Origin
 from tests.registry.test_keychain import HOST, SECRET, docker_config, helper, inline
 from tests.registry.tokens import jwt
 

@@ -27,6 +27,7 @@ def challenging(challenge: str) -> FakeRegistry:
 
 
 @pytest.mark.parametrize("challenge", ["Basic", 'Bearer realm="https://auth.example.com/token"'])
+@pytest.mark.promise("plain http", "The control plane sends no credentials over plain HTTP to another machine")
 def test_keychain_login_keeps_the_control_planes_credentials_off_plain_http(challenge: str) -> None:
     registry = challenging(challenge)
     with pytest.raises(UsageError) as refused:
@@ -43,6 +44,7 @@ def test_what_the_spec_allows_is_sent() -> None:
     assert registry.authorizations[1] is not None
 
 
+@pytest.mark.promise("plain http", "The login of a forward proxy does not go over plain HTTP to another machine")
 def test_keychain_forward_login_keeps_a_proxys_login_off_plain_http() -> None:
     keychain = Keychain(environ=ENVIRON)
     route = Route(registry="eu", url="https://r.io", forward_url="http://squid:3128", forward_credentials="env:CI")
@@ -50,6 +52,7 @@ def test_keychain_forward_login_keeps_a_proxys_login_off_plain_http() -> None:
         keychain.forward_login(route)
 
 
+@pytest.mark.promise("plain http", "A token realm on another machine gets no credentials over plain HTTP")
 def test_the_realm_guard_sends_no_credentials_to_a_plain_realm_elsewhere() -> None:
     challenge = Challenge(scheme="bearer", realm="http://10.0.0.7:5001/token")
     me = Credentials(username="ann", password=SECRET)
@@ -68,6 +71,7 @@ def test_the_control_plane_asks_its_route_before_it_answers_a_plain_realm() -> N
     assert len(registry.requests) == 1
 
 
+@pytest.mark.promise("plain http", "A product's own API gets no password over plain HTTP")
 def test_a_products_api_gets_no_password_over_plain_http() -> None:
     keychain = Keychain(environ={"CI_USERNAME": "ann", "CI_PASSWORD": PASSWORD})
     with ProductServer(lambda *_: (200, {})) as served:

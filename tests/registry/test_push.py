@@ -17,8 +17,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
 from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
 from pullbench.registry.auth import Challenge, token_request
-from pullbench.registry.push import PushedImage, PushReport, push_workload
-from pullbench.registry.upload import PushError
+from pullbench.registry.push import PushedImage, PushError, PushReport, push_workload
 from tests.registry.fake_registry import SECRET, URL, digest_of, manifest_of
 from tests.registry.push_registry import PushRegistry, refusal
 

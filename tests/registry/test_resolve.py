@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode
-from pullbench.registry.resolve import image_facts
+from pullbench.registry.client import image_facts
 from tests.registry.fake_registry import FakeRegistry, config_blob, digest_of, index_of, manifest_of
 
 AMD64 = manifest_of(config_blob())

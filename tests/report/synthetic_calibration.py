@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pullbench.errors import ErrorCode
-from pullbench.model.calibration import KEY, Counted, Line, Reference, Truth
+from pullbench.model.calibration import KEY, Counted, Line, ReferenceMeasurement, Truth
 from pullbench.model.plan import Cell, Trial
-from pullbench.model.record import Pull, Run, Transfer, TransferKind, TrialRecord, TrialResult
+from pullbench.model.record import Pull, RunRecord, Transfer, TransferKind, TrialRecord, TrialResult
 from pullbench.report.core.stored import StoredRun, read_run, rows_of
 from pullbench.store.dataset import ResultStore
 
@@ -127,7 +127,9 @@ def truth_of(transfers: Mapping[str, list[Transfer]], lines: tuple[Line, ...] = 
         )
         for name, rows in layers.items()
     }
-    return Truth(seed=7, load=0.2, lines=lines, counted=counted, references={"line-1": Reference(wait_s=0.0805)})
+    return Truth(
+        seed=7, load=0.2, lines=lines, counted=counted, references={"line-1": ReferenceMeasurement(wait_s=0.0805)}
+    )
 
 
 def calibrated_run() -> StoredRun:
@@ -156,7 +158,7 @@ def calibrated_run() -> StoredRun:
         store.write_trial(RUN_ID, "local", trial, TrialResult(record=record, pulls=pulls, transfers=transfers))
         number += 1
     store.write_run(
-        Run(
+        RunRecord(
             run_id=RUN_ID,
             vantage="local",
             name="calibration",

@@ -8,10 +8,10 @@ import pytest
 
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
-from pullbench.report.run import sections
+from pullbench.report.run import page
 from pullbench.report.run.advice import Advice, advice
 from pullbench.report.run.break_even import COLUMNS, break_evens
-from pullbench.report.run.curves import curves
+from pullbench.report.run.concurrency import curves
 from pullbench.report.run.stability import warnings
 from tests.report.synthetic import Recipe
 
@@ -93,7 +93,7 @@ def test_few_blocks_ask_for_care(make) -> None:
 
 
 def test_hostile_text_stays_text_in_the_list() -> None:
-    made = sections.todo([Advice(what="<script>" + "x" * 10_000, why="say `code` & <b>")])
+    made = page.to_do_list([Advice(what="<script>" + "x" * 10_000, why="say `code` & <b>")])
     assert "<script" not in made and "<code>code</code> &amp; &lt;b&gt;" in made
     assert len(made) < 5_000
-    assert sections.todo([]) == ""
+    assert page.to_do_list([]) == ""

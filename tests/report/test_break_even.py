@@ -6,10 +6,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from pullbench.report import figures
 from pullbench.report.core.stored import StoredRun, read_run, records
-from pullbench.report.run.break_even import break_evens
-from pullbench.report.run.break_even_sections import payback
+from pullbench.report.figures import load
+from pullbench.report.run.break_even import break_evens, payback
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
@@ -56,7 +55,7 @@ def test_a_run_without_cold_and_warm_pulls_says_which_matrix_would_tell(full: St
     made = payback(found)
     assert made.count("cannot be said") == 1, "once, not once a setting"
     assert "<code>matrix.proxy_cache: [any, cold, warm]</code>" in made
-    assert figures.break_even(found) == ""
+    assert load.break_even(found) == ""
 
 
 def test_a_run_without_a_mirror_has_no_such_section(full: StoredRun) -> None:
@@ -85,5 +84,5 @@ def test_failed_cold_pulls_make_no_cache_pay_sooner(stored: StoredRun) -> None:
 def test_section_and_figure_tell_the_same(stored: StoredRun) -> None:
     found = break_evens(stored)
     (row,) = records(found)
-    assert row["says"] in payback(found) and row["says"] in figures.break_even(found)
-    assert figures.break_even(found).count("<svg role=") == 2
+    assert row["says"] in payback(found) and row["says"] in load.break_even(found)
+    assert load.break_even(found).count("<svg role=") == 2

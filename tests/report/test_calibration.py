@@ -10,16 +10,16 @@ import pytest
 from pullbench.app.run import judgement
 from pullbench.errors import UsageError
 from pullbench.model.calibration import KEY
-from pullbench.report import figures
-from pullbench.report.calibration import sections as calibration_sections
 from pullbench.report.calibration import words as calibration_words
-from pullbench.report.calibration.calibration import calibration
+from pullbench.report.calibration.judgement import calibration
+from pullbench.report.calibration.page import CalibrationPage
 from pullbench.report.core.stored import StoredRun
+from pullbench.report.figures import forest
 from pullbench.report.render.render import CALIBRATION_NOTEBOOK, check_parameters
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.markdown import run_summary
 from pullbench.stats.calibration import Agreement
-from pullbench.stats.slo import Verdict
+from pullbench.stats.slo import SloVerdict
 from tests.report.synthetic_calibration import RUN_ID, calibrated_run
 
 
@@ -100,8 +100,8 @@ def test_a_run_that_measured_what_was_true_meets_every_goal(document: dict[str, 
 def test_a_truth_that_was_another_is_a_missed_goal(
     right: StoredRun, agreed: dict[tuple[str, str], Agreement], quantity: str, line: str, changes: dict[str, Any]
 ) -> None:
-    assert agreed.get((quantity, line), agreed["layer bytes", "7 servers, each"]).verdict == Verdict.MET
-    assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == Verdict.MISSED
+    assert agreed.get((quantity, line), agreed["layer bytes", "7 servers, each"]).verdict == SloVerdict.MET
+    assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == SloVerdict.MISSED
 
 
 def test_a_missed_goal_is_named_and_is_exit_code_1(right: StoredRun) -> None:
@@ -127,7 +127,7 @@ def test_bytes_that_are_wrong_on_two_lines_do_not_cancel(right: StoredRun) -> No
     sent = json.loads(right.run.environment)[KEY]["counted"]
     more, less = sent["line-1"]["layer_bytes"] + 5, sent["line-2"]["layer_bytes"] - 5
     wrong = told_otherwise(right, counted={"line-1": {"layer_bytes": more}, "line-2": {"layer_bytes": less}})
-    assert by_name(wrong)["layer bytes", "line-1"].verdict == Verdict.MISSED
+    assert by_name(wrong)["layer bytes", "line-1"].verdict == SloVerdict.MISSED
 
 
 def test_a_run_that_did_not_come_to_its_end_was_told_nothing_and_shows_nothing(right: StoredRun) -> None:
@@ -196,26 +196,19 @@ def test_an_error_is_told_with_its_sign_and_unit(unit: str, truth: float, error:
 
 
 def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: StoredRun) -> None:
-    found = calibration(right)
-    page = "".join(
-        [
-            calibration_sections.header(found, right),
-            calibration_sections.rows(found),
-            calibration_sections.reading(found),
-            calibration_sections.not_calibrated(),
-        ]
-    )
-    assert "Every goal met" in page and "seed 7" in page and "connect_s" in page
-    assert page.count('class="pill good"') == len(found.rows)
-    assert "off by at most" in page
+    page = CalibrationPage(right)
+    shown = "".join([page.header(), page.rows(), page.reading(), page.not_calibrated()])
+    assert "Every goal met" in shown and "seed 7" in shown and "connect_s" in shown
+    assert shown.count('class="pill good"') == len(page.result.rows)
+    assert "off by at most" in shown
 
 
 def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:
     found = calibration(right)
-    drawn = figures.calibrated(found)
+    drawn = forest.calibrated(found)
     assert "round trip of line-1" in drawn and "rate, several at once of line-2" in drawn
     assert "failed pulls" not in drawn
-    assert figures.calibrated(dataclasses.replace(found, rows=())) == ""
+    assert forest.calibrated(dataclasses.replace(found, rows=())) == ""
 
 
 def test_the_notebook_takes_what_the_report_gives_it() -> None:

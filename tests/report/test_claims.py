@@ -10,7 +10,6 @@ import pytest
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import claims as guide
-from pullbench.report.run import sections
 from pullbench.report.run.claims import claims
 from pullbench.report.run.contrasts import contrasts
 from pullbench.report.run.objectives import objectives, whole_run
@@ -146,7 +145,7 @@ def test_a_comparison_within_nothing_is_one_over_all_settings(full: StoredRun, d
 
 
 def test_the_section_shows_every_claim_with_its_unit(full: StoredRun, differences: pd.DataFrame) -> None:
-    shown = sections.claimed(claims(differences, full), full)
+    shown = guide.claimed(claims(differences, full), full)
     assert shown.count("<tr") == 1 + len(made(full, differences))
     assert "would say" in shown and "cannot say" in shown and "does not hold" in shown
 
@@ -170,5 +169,5 @@ def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(
 ) -> None:
     spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
     stored = dataclasses.replace(full, spec=spec)
-    made = sections.claimed(claims(differences, full), stored)
+    made = guide.claimed(claims(differences, full), stored)
     assert ("nothing about real regions" in made) == lab

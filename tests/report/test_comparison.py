@@ -6,12 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from pullbench.report import figures
-from pullbench.report.compare import sections as comparison_sections
-from pullbench.report.compare import words as comparison_words
-from pullbench.report.compare.comparison import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
-from pullbench.report.compare.document import comparison_document
+from pullbench.report.compare.page import ComparisonPage
+from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
+from pullbench.report.compare.verdict import comparison_document, headline, warnings
 from pullbench.report.core.stored import StoredRun
+from pullbench.report.figures import forest
 from tests.report.conftest import Make
 from tests.report.synthetic import STARTED_AT, Recipe
 
@@ -33,7 +32,7 @@ def test_a_run_that_takes_half_as_long_again_is_slower_in_every_setting_and_in_t
     assert set(slower.cells["verdict"]) == {"slower"}
     assert slower.whole.verdict == "slower"
     assert slower.whole.ratio == pytest.approx(1.5, rel=0.1)
-    said = comparison_words.headline(slower)
+    said = headline(slower)
     assert (said.status, said.title) == ("slower", "Slower in 2 of 2 settings")
 
 
@@ -41,7 +40,7 @@ def test_the_other_way_round_it_is_faster(slower: RunsCompared) -> None:
     found = compare_runs(slower.candidate, slower.baseline)
 
     assert set(found.cells["verdict"]) == {"faster"}
-    assert comparison_words.headline(found).title == "Better in 2 of 2 settings, worse in none"
+    assert headline(found).title == "Better in 2 of 2 settings, worse in none"
 
 
 def test_settings_that_share_no_block_have_ratios_and_none_over_all(before: StoredRun, slower: RunsCompared) -> None:
@@ -52,7 +51,7 @@ def test_settings_that_share_no_block_have_ratios_and_none_over_all(before: Stor
     }
     found = compare_runs(before, replace(slower.candidate, **later))
     assert found.whole.ratio is None and found.cells["ratio"].notna().all()
-    said = comparison_words.headline(found).sentence
+    said = headline(found).sentence
     assert "no block has every setting" in said and "No setting succeeded" not in said
 
 
@@ -69,7 +68,7 @@ def test_a_run_compared_with_itself_is_never_faster_or_slower(before: StoredRun)
     assert not set(found.cells["verdict"]) & {"faster", "slower"}
     assert found.regressions().empty
     assert found.improvements().empty
-    assert comparison_words.warnings(found)[0] == "Both are the same run: nothing can differ."
+    assert warnings(found)[0] == "Both are the same run: nothing can differ."
 
 
 def test_one_block_against_one_is_too_few_samples(make: Make) -> None:
@@ -77,7 +76,7 @@ def test_one_block_against_one_is_too_few_samples(make: Make) -> None:
     found = compare_runs(make(one), make(replace(one, run_id="later", slower=2.0)))
 
     assert set(found.cells["verdict"]) == {"too_few_samples"}
-    assert comparison_words.headline(found).title == "Too few samples to say"
+    assert headline(found).title == "Too few samples to say"
     assert found.regressions().empty
 
 
@@ -87,7 +86,7 @@ def test_a_setting_that_fails_everywhere_is_a_regression_without_a_time(make: Ma
     assert set(found.cells["success_verdict"]) == {FAILS_MORE}
     assert found.cells["candidate_s"].isna().all()
     assert len(found.regressions(0.5)) == 2
-    said = comparison_words.headline(found)
+    said = headline(found)
     assert (said.status, said.title) == ("failed", "More pulls fail in 2 of 2 settings")
     assert "40 of 40 → 0 of 40 pulls succeeded" in said.sentence
     assert "No setting succeeded in both runs" in said.sentence
@@ -115,15 +114,15 @@ def test_settings_that_one_run_alone_has_are_named_and_in_no_ratio(make: Make, b
     assert found.cells["concurrency"].tolist() == [4]
     assert [cell["concurrency"] for cell in found.only_in["baseline"]] == [1]
     assert [cell["concurrency"] for cell in found.only_in["candidate"]] == [8]
-    assert "baseline alone" in comparison_sections.only_in_one(found)
+    assert "baseline alone" in ComparisonPage(found).only_in_one()
 
 
 def test_runs_without_a_common_setting_say_so(make: Make, before: StoredRun) -> None:
     found = compare_runs(before, make(replace(LATER, engines=("docker",))))
 
-    assert comparison_words.headline(found).title == "Nothing to compare"
-    assert figures.ratios(found.cells) == ""
-    assert "no setting in common" in comparison_sections.side_by_side(found)
+    assert headline(found).title == "Nothing to compare"
+    assert forest.ratios(found.cells) == ""
+    assert "no setting in common" in ComparisonPage(found).side_by_side()
 
 
 def test_an_unfinished_run_another_machine_and_other_content_are_warned_of(make: Make, before: StoredRun) -> None:
@@ -131,7 +130,7 @@ def test_an_unfinished_run_another_machine_and_other_content_are_warned_of(make:
     image = {"registry": "eu", "image": "app:1", "platforms": {"linux/amd64": {"digest": "sha256:aa"}}}
     run = replace(other.run, vantage="elsewhere", facts=json.dumps({"images": [image], "engines": []}))
 
-    said = comparison_words.warnings(compare_runs(before, replace(other, run=run)))
+    said = warnings(compare_runs(before, replace(other, run=run)))
 
     assert [text.split()[0:3] for text in said] == [
         ["The", "runs", "were"],
@@ -150,7 +149,7 @@ def test_the_document_is_json_and_has_what_is_relied_upon(slower: RunsCompared) 
 
 
 def test_every_ratio_of_the_page_is_that_of_the_document(slower: RunsCompared) -> None:
-    page = comparison_sections.side_by_side(slower) + comparison_sections.ranked(slower)
+    page = ComparisonPage(slower).side_by_side() + ComparisonPage(slower).ranked()
 
     for cell in comparison_document(slower)["cells"]:
         assert page.count(f"{cell['ratio']:.2f}×") >= 2
@@ -160,14 +159,14 @@ def test_a_hostile_name_stays_text(make: Make) -> None:
     evil = '<script>alert("x")</script>'
     found = compare_runs(make(replace(BASE, name=evil)), make(replace(LATER, name=evil)))
 
-    page = comparison_sections.header(found) + comparison_sections.different(found)
+    page = ComparisonPage(found).header() + ComparisonPage(found).different()
 
     assert "<script" not in page
     assert "&lt;script&gt;" in page
 
 
 def test_the_picture_tells_in_words_what_it_shows(slower: RunsCompared) -> None:
-    drawn = figures.ratios(slower.cells)
+    drawn = forest.ratios(slower.cells)
 
     assert "2 proven slower and 0 faster of 2 settings" in drawn
     assert "<desc" in drawn

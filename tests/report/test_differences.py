@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.report.compare.differences import Difference, differences, other_machine
+from pullbench.report.compare.runs import Difference, differences, other_machine
 from pullbench.report.core.stored import StoredRun
 
 MACHINE = {"architecture": "x86_64", "cpu": "a processor", "cores": 2, "memory_bytes": 8_000_000_000}

@@ -59,3 +59,9 @@ def test_a_run_that_failed_everywhere_has_a_document() -> None:
 def test_an_unknown_run_is_refused_by_name(store: ResultStore) -> None:
     with pytest.raises(UsageError, match="20200101T000000Z-0000"):
         run_document(store, "20200101T000000Z-0000")
+
+
+def test_a_headline_is_a_list_of_clauses_and_the_same_as_one_text(document: dict[str, Any]) -> None:
+    said = document["headline"]
+    assert len(said["clauses"]) > 1
+    assert said["sentence"] == "; ".join(said["clauses"]) + "."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run import sections
+from pullbench.report.run import page
 from pullbench.report.run.contrasts import contrasts
 from pullbench.report.run.objectives import score
 from tests.report.synthetic import Recipe
@@ -92,5 +92,5 @@ def test_a_cell_that_failed_everywhere_has_no_latency_and_a_red_row(two: StoredR
         if name.endswith("_s") and name != "client_busy":
             assert math.isnan(value), name
     assert cell["success_rate"] == 0
-    shown = sections.cells(stored, tables.cells(stored.pulls, stored.trials))
+    shown = page.settings_table(stored, tables.cells(stored.pulls, stored.trials))
     assert shown.count('<tr class="failed"') == 1

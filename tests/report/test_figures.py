@@ -9,31 +9,28 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pullbench.report import figures
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, rows_of
-from pullbench.report.figures import axes
-from pullbench.report.figures.waterfall import waterfall
+from pullbench.report.figures import axes, forest, grids, load, over_time, pulls
+from pullbench.report.figures.pulls import waterfall
 from pullbench.report.render.html import Html
-from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.curves import curves
-from pullbench.report.run.places import places
-from pullbench.report.run.spread import spreads
-from pullbench.report.run.waterfall import waterfalls
+from pullbench.report.run.concurrency import curves
+from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.pulls import spreads, waterfalls
 from tests.report.synthetic import Recipe
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 FIGURES: dict[str, Callable[[StoredRun, pd.DataFrame], Html]] = {
-    "overview": lambda stored, cells: figures.overview(cells),
-    "concurrency": lambda stored, cells: figures.concurrency(cells, curves(stored)),
-    "heat": lambda stored, cells: figures.heat(places(cells)),
-    "contrast": lambda stored, cells: figures.contrast(contrasts(stored)),
-    "waterfalls": lambda stored, cells: figures.waterfalls(waterfalls(stored, cells)),
-    "timeline": lambda stored, cells: figures.timeline(tables.trials_over_time(stored.pulls, stored.trials)),
-    "ecdf": lambda stored, cells: figures.ecdf(*spreads(stored, cells)),
-    "panel": lambda stored, cells: figures.panel(stored.checks),
+    "overview": lambda stored, cells: forest.overview(cells),
+    "concurrency": lambda stored, cells: load.concurrency(cells, curves(stored)),
+    "heat": lambda stored, cells: grids.heat(places(cells)),
+    "contrast": lambda stored, cells: forest.contrast(contrasts(stored)),
+    "waterfalls": lambda stored, cells: pulls.waterfalls(waterfalls(stored, cells)),
+    "timeline": lambda stored, cells: over_time.timeline(tables.trials_over_time(stored.pulls, stored.trials)),
+    "ecdf": lambda stored, cells: pulls.ecdf(*spreads(stored, cells)),
+    "panel": lambda stored, cells: grids.panel(stored.checks),
 }
 OF_WHAT_VARIES = ("overview", "concurrency", "heat", "contrast")
 
@@ -127,7 +124,7 @@ def test_a_hostile_name_stays_text_in_a_drawing(full: StoredRun) -> None:
     every = tables.cells(full.pulls, full.trials)
     cells = every[(every["engine"] == "wire") & (every["proxy"] == "direct")]
     hostile = cells.assign(registry=cells["registry"] + "</text><script>x$1$\u202e\x01镜像")
-    for markup in (figures.overview(hostile), figures.concurrency(hostile)):
+    for markup in (forest.overview(hostile), load.concurrency(hostile)):
         assert "<script" not in markup
         assert "\u202e" not in markup and "\x01" not in markup
         assert len(svgs(markup)) == 2
@@ -147,7 +144,7 @@ def test_a_long_run_is_thinned_and_keeps_its_failures() -> None:
             "code": ["reset" if n % 1_000 == 1 else None for n in range(trials)],
         }
     )
-    made = figures.timeline(table)
+    made = over_time.timeline(table)
     assert "7 trials with failures" in made
     assert "one in 3 is drawn" in made
     assert len(made) < 1_200_000
@@ -236,19 +233,19 @@ def differences(verdicts: list[str], low: float) -> pd.DataFrame:
 def test_a_figure_of_comparisons_says_how_many_prove_a_difference(
     undrawn: None, verdicts: list[str], words: str
 ) -> None:
-    made = figures.contrast(differences(verdicts, 1.2))
+    made = forest.contrast(differences(verdicts, 1.2))
     assert words in made and "95% interval" in made and "hollow" not in made
     assert '<ul class="legend">' in made
 
 
 def test_a_comparison_without_an_interval_is_a_hollow_mark() -> None:
-    made = figures.contrast(differences(["too_few_samples"] * 2, float("nan")))
+    made = forest.contrast(differences(["too_few_samples"] * 2, float("nan")))
     assert "A hollow mark has no interval" in made and "95%" not in made
-    assert "--pb-paper" in made and "--pb-paper" not in figures.contrast(differences(["slower"], 1.2))
+    assert "--pb-paper" in made and "--pb-paper" not in forest.contrast(differences(["slower"], 1.2))
 
 
 def test_each_route_has_panels_of_its_own_by_concurrency(full: StoredRun) -> None:
-    made = figures.concurrency(tables.cells(full.pulls, full.trials))
+    made = load.concurrency(tables.cells(full.pulls, full.trials))
     wide, narrow = svgs(made)
     for svg in (wide, narrow):
         said = [text.text or "" for text in svg.iter(f"{SVG}text")]
@@ -260,7 +257,7 @@ def test_each_route_has_panels_of_its_own_by_concurrency(full: StoredRun) -> Non
 def test_the_recommended_concurrency_the_knee_and_the_law_are_drawn_and_told(make) -> None:
     stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), failure_rate=0.0, pulls=8))
     cells, found = tables.cells(stored.pulls, stored.trials), curves(stored)
-    plain, made = figures.concurrency(cells), figures.concurrency(cells, found)
+    plain, made = load.concurrency(cells), load.concurrency(cells, found)
     (curve,) = found
     assert f"Recommended: wire: {curve.scaling.recommended} at once." in made and "Recommended" not in plain
     assert "Ring: the recommended concurrency" in made and "universal scalability law" in made
@@ -273,7 +270,7 @@ def test_a_long_route_takes_more_rows_over_its_panel_and_no_more_width(full: Sto
     cells = every[(every["engine"] == "wire") & (every["registry"] == "us")].replace(
         {"registry": {"us": "registry-" + "u" * 60}}
     )
-    for svg in svgs(figures.concurrency(cells)):
+    for svg in svgs(load.concurrency(cells)):
         said = [text.text or "" for text in svg.iter(f"{SVG}text")]
         assert "cache" in said and max(map(len, said)) <= 35 + len("median pull time, log")
 
@@ -281,12 +278,12 @@ def test_a_long_route_takes_more_rows_over_its_panel_and_no_more_width(full: Sto
 def test_failures_have_a_mark_a_code_and_what_is_rare_shares_one(undrawn: None) -> None:
     codes = ["reset"] * 4 + ["timeout"] * 3 + ["dns"] * 2 + ["proxy", "forbidden"]
     rows = {"at_s": [float(n) for n in range(11)], "block": 0, "warmup": False, "engine": "wire", "ratio": 1.0}
-    made = figures.timeline(pd.DataFrame(rows | {"pulls": 8, "failed": 1, "code": codes}))
+    made = over_time.timeline(pd.DataFrame(rows | {"pulls": 8, "failed": 1, "code": codes}))
     assert [made.count(f"failed: {code}") for code in ("reset", "timeout", "dns", "other", "proxy")] == [1, 1, 1, 1, 0]
     assert "(reset in 4, timeout in 3, dns in 2, proxy in 1)" in made
 
 
 def test_no_band_is_spoken_of_where_there_is_none(make, undrawn: None) -> None:
     stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2), blocks=2, pulls=2))
-    made = figures.concurrency(tables.cells(stored.pulls, stored.trials))
+    made = load.concurrency(tables.cells(stored.pulls, stored.trials))
     assert "band: its" not in made and "too few for an interval" in made

@@ -12,12 +12,10 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
-from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
-from pullbench.report import figures
+from pullbench.model.record import Pull, RunRecord, TrialRecord, TrialResult
 from pullbench.report.core.stored import StoredRun, read_run
-from pullbench.report.fleet import fleet
-from pullbench.report.fleet import sections as fleet_sections
-from pullbench.report.fleet import words as fleet_words
+from pullbench.report.fleet import times
+from pullbench.report.fleet.page import FleetPage
 from pullbench.report.render.render import FLEET_NOTEBOOK, RUN_NOTEBOOK, check_parameters
 from pullbench.report.run.documents import document_of
 from pullbench.store.dataset import ResultStore
@@ -98,7 +96,7 @@ def stored(blocks: Mapping[str, Sequence[Arrivals]], *, origin: int | None = Non
             store.write_trial(RUN_ID, "fleet", trial, TrialResult(record=record, pulls=pulls, transfers=()))
             number += 1
     member = {"host": "<b>node</b>", "cores": 2, "clock_offset_s": -0.002, "clock_known_to_s": 0.001}
-    run = Run(
+    run = RunRecord(
         run_id=RUN_ID,
         vantage="fleet",
         name="fleet",
@@ -118,7 +116,7 @@ def stored(blocks: Mapping[str, Sequence[Arrivals]], *, origin: int | None = Non
 
 
 def only(run: StoredRun) -> dict[str, Any]:
-    [row] = fleet.cells(run).to_dict("records")
+    [row] = times.cells(run).to_dict("records")
     return {str(name): value for name, value in row.items()}
 
 
@@ -157,56 +155,56 @@ def test_origin_is_held_against_what_the_nodes_got_and_not_known_is_no_zero() ->
 
 def test_a_mirror_is_held_against_direct_by_the_last_node_of_the_same_block() -> None:
     blocks = {"direct": [[1.0, 4.0], [1.0, 8.0], [1.0, 4.4]], "cache": [[1.0, 2.0], [1.0, 4.1], [1.0, 2.15]]}
-    [row] = fleet.comparisons(stored(blocks)).to_dict("records")
+    [row] = times.comparisons(stored(blocks)).to_dict("records")
     assert (row["baseline"], row["candidate"], row["verdict"]) == ("direct", "cache", "faster")
     assert row["ratio"] == pytest.approx(0.5, rel=0.02)
 
 
 def test_no_mirror_no_comparison() -> None:
-    assert fleet.comparisons(stored({"direct": [[1.0]]})).empty
+    assert times.comparisons(stored({"direct": [[1.0]]})).empty
 
 
 def test_the_line_of_a_cell_rises_by_the_median_of_each_place() -> None:
     run = stored({"direct": [[1.0, 2.0], [3.0, 8.0], [2.0, None]]})
-    assert fleet.arrivals(run, fleet.cells(run).iloc[0].to_dict()) == [2.0, 5.0]
+    assert times.arrivals(run, times.cells(run).iloc[0].to_dict()) == [2.0, 5.0]
 
 
 def test_the_slowest_node_stands_first_and_one_that_never_had_it_before_all() -> None:
-    found = fleet.nodes(stored({"direct": [[1.0, None, 2.0]]}))
+    found = times.nodes(stored({"direct": [[1.0, None, 2.0]]}))
     assert found["node"].tolist() == ["10.0.0.1:4000/0", "10.0.0.2:4000/0", "10.0.0.0:4000/0"]
     assert found["failed"].tolist() == [1, 0, 0]
 
 
 def test_the_page_says_it_in_words_and_escapes_what_machines_call_themselves() -> None:
     run = stored({"direct": [[1.0, 4.0]], "cache": [[1.0, 2.0]]}, origin=SIZE, late_s=0.5)
-    cells = fleet.cells(run)
-    head = fleet_sections.header(run, cells)
+    page = FleetPage(run)
+    head = page.header()
     assert "Every node got the image, every time" in head
     assert (
         "through cache: half of the nodes have it after 1.00 s, the last 2.00 s; the registry itself served 50.0%"
         in head
     )
-    table = fleet_sections.cells(cells)
+    table = page.cells()
     assert "start spread over 500 ms" in table
     assert "machine 90% busy" in table
-    workers = fleet_sections.nodes(run, fleet.nodes(run))
+    workers = page.nodes()
     assert "<b>node</b>" not in workers and "&lt;b&gt;node" in workers
     assert "−2.00 ms" in workers
-    assert figures.spread(run, cells).count("<svg role") == 2
+    assert page.spread().count("<svg role") == 2
 
 
 def test_a_run_that_measured_nothing_has_a_page_too() -> None:
     run = stored({})
-    cells = fleet.cells(run)
-    assert "Nothing was measured" in fleet_sections.header(run, cells)
-    assert figures.spread(run, cells) == fleet_sections.cells(cells) == ""
-    assert fleet_sections.nodes(run, fleet.nodes(run)) == ""
-    assert fleet_sections.comparisons(fleet.comparisons(run)) == ""
+    page = FleetPage(run)
+    assert "Nothing was measured" in page.header()
+    assert page.spread() == page.cells() == ""
+    assert page.nodes() == ""
+    assert page.comparisons() == ""
 
 
 def test_failed_pulls_are_in_the_title() -> None:
     run = stored({"direct": [[1.0, None]]})
-    assert "1 pull failed" in fleet_sections.header(run, fleet.cells(run))
+    assert "1 pull failed" in FleetPage(run).header()
 
 
 def test_the_document_of_a_fleets_run_has_its_times() -> None:
@@ -220,7 +218,7 @@ def test_the_headline_of_a_fleets_run_is_of_nodes_as_its_page_is() -> None:
     run = stored({"direct": [[1.0, 4.0]]})
 
     said = document_of(run)["headline"]["sentence"]
-    assert said.startswith(fleet_words.said(fleet.cells(run)).removesuffix("."))
+    assert said.startswith("; ".join(times.summary(times.cells(run))))
     assert "half of the nodes have it after" in said and "at once" not in said
 
 
@@ -233,6 +231,6 @@ def test_its_notebook_takes_the_parameters_of_any_runs() -> None:
 def test_an_objective_that_is_missed_is_in_the_verdict_of_the_page(target_s: float, kind: str, title: str) -> None:
     run = stored({"direct": [[1.0, 2.0], [1.1, 2.1], [1.0, 2.2]]})
     run = dataclasses.replace(run, spec=dict(run.spec) | {"slo": {"mean_pull_s": target_s}})
-    head = fleet_sections.header(run, fleet.cells(run))
+    head = FleetPage(run).header()
     assert f'class="verdict {kind}"' in head and title in head
-    assert "objective" not in fleet_sections.header(stored({"direct": [[1.0]]}), fleet.cells(run))
+    assert "objective" not in FleetPage(stored({"direct": [[1.0]]})).header()

@@ -40,6 +40,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.promise("foreign text", "Foreign text in an HTML table stays text")
 def test_escape_keeps_hostile_text_text_in_a_table(text: str) -> None:
     made = table([Column(title=text)], [Row(contents=[text])], caption=text)
     page = Page(made)
@@ -48,11 +49,13 @@ def test_escape_keeps_hostile_text_text_in_a_table(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.promise("foreign text", "Foreign text in an HTML attribute stays text")
 def test_tag_keeps_hostile_text_text_in_an_attribute(text: str) -> None:
     page = Page(tag("p", "fine", title=text))
     assert (page.elements, page.attributes, page.said) == (["p"], {"title"}, ["fine"])
 
 
+@pytest.mark.promise("foreign text", "HTML shows characters that steer a display as their code points")
 def test_visible_writes_out_characters_that_steer_the_display() -> None:
     assert visible("safe\u202egnp.exe") == "safe‹U+202E›gnp.exe"
     assert visible("a\x00b\u200bc\ufeff") == "a‹U+0000›b‹U+200B›c‹U+FEFF›"

@@ -4,8 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pullbench.report.compare.comparison import compare_runs
-from pullbench.report.compare.document import comparison_document
+import pytest
+
+from pullbench.report.compare.runs import compare_runs
+from pullbench.report.compare.verdict import comparison_document
 from pullbench.report.run.markdown import comparison_summary, escape_markdown, run_summary
 from tests.report.conftest import Make
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
@@ -13,6 +15,7 @@ from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
 SMALL = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 4), failure_rate=0.0)
 
 
+@pytest.mark.promise("foreign text", "Foreign text in Markdown makes no markup and loads nothing")
 def test_escape_markdown_makes_no_markup_and_calls_nobody() -> None:
     assert escape_markdown("a|b [x](javascript:1) <script>`") == "a\\|b \\[x\\](javascript:1) \\<script\\>\\`"
     assert escape_markdown("a\nb\x1b[31m") == "a b \\[31m"

@@ -8,8 +8,23 @@ from typing import Any
 
 import pytest
 
+from pullbench.report.calibration.page import CalibrationPage
+from pullbench.report.compare.page import ComparisonPage
+from pullbench.report.fleet.page import FleetPage
+from pullbench.report.regional.page import RegionalPage
 from pullbench.report.render.html import Html
-from pullbench.report.render.render import COMPARE_NOTEBOOK, RUN_NOTEBOOK, TREND_NOTEBOOK
+from pullbench.report.render.render import (
+    CALIBRATION_NOTEBOOK,
+    COMPARE_NOTEBOOK,
+    FLEET_NOTEBOOK,
+    REGIONAL_NOTEBOOK,
+    RUN_NOTEBOOK,
+    STRESS_NOTEBOOK,
+    TREND_NOTEBOOK,
+)
+from pullbench.report.run.page import RunPage
+from pullbench.report.stress.page import StressPage
+from pullbench.report.trend.page import TrendPage
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
 
@@ -60,14 +75,31 @@ def test_a_notebook_that_names_no_run_shows_the_newest(
     assert any(sections)
 
 
-@pytest.mark.parametrize("notebook", [RUN_NOTEBOOK, COMPARE_NOTEBOOK, TREND_NOTEBOOK])
-def test_a_notebook_tells_before_each_figure_what_it_shows_and_keeps_no_output(notebook: Path) -> None:
+@pytest.mark.parametrize("notebook", sorted(RUN_NOTEBOOK.parent.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_says_before_each_section_what_it_shows_and_keeps_no_output(notebook: Path) -> None:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     assert cells[0]["cell_type"] == "markdown" and cells[0]["source"][0].startswith("# ")
     assert all(not cell.get("outputs") for cell in cells)
-    figures = [
-        at for at, cell in enumerate(cells) if "figures." in "".join(cell["source"]) and cell["cell_type"] == "code"
-    ]
-    for at in figures:
+    _parameters, _page, _header, *sections = [at for at, cell in enumerate(cells) if cell["cell_type"] == "code"]
+    for at in sections:
         before = [cell for cell in cells[:at] if cell["cell_type"] == "markdown"]
         assert "".join(before[-1]["source"]).startswith("## ")
+
+
+@pytest.mark.parametrize(
+    ("notebook", "page"),
+    [
+        (RUN_NOTEBOOK, RunPage),
+        (STRESS_NOTEBOOK, StressPage),
+        (FLEET_NOTEBOOK, FleetPage),
+        (CALIBRATION_NOTEBOOK, CalibrationPage),
+        (REGIONAL_NOTEBOOK, RegionalPage),
+        (COMPARE_NOTEBOOK, ComparisonPage),
+        (TREND_NOTEBOOK, TrendPage),
+    ],
+)
+def test_a_notebook_shows_each_section_of_its_page_once(notebook: Path, page: type) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    _parameters, first, *rest = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    sections = [name for name, value in vars(page).items() if callable(value) and not name.startswith("_")]
+    assert [first.splitlines()[-1], *rest] == [f"page.{name}()" for name in sections]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pullbench.report import figures
+from pullbench.report.figures import grids
 
 
 def checks(*rows: tuple[str, str, str]) -> pd.DataFrame:
@@ -10,33 +10,33 @@ def checks(*rows: tuple[str, str, str]) -> pd.DataFrame:
 
 
 def test_a_place_shows_the_worst_of_its_targets() -> None:
-    made = figures.panel(checks(("dns", "eu", "pass"), ("image", "eu a:1", "pass"), ("image", "eu b:1", "fail")))
+    made = grids.panel(checks(("dns", "eu", "pass"), ("image", "eu a:1", "pass"), ("image", "eu b:1", "fail")))
     assert "To be mended: image of eu is fail." in made
     assert made.count(">fail<") == 2 and made.count(">pass<") == 2, "in the wide and the narrow drawing"
 
 
 def test_what_could_not_be_run_is_told_apart_from_a_failure() -> None:
-    made = figures.panel(checks(("dns", "eu", "pass"), ("http2", "eu", "error"), ("tls", "eu", "skip")))
+    made = grids.panel(checks(("dns", "eu", "pass"), ("http2", "eu", "error"), ("tls", "eu", "skip")))
     assert "http2 of eu is not run" in made and ">fail<" not in made
 
 
 def test_all_well_is_said_with_its_n() -> None:
-    made = figures.panel(checks(("dns", "eu", "pass"), ("tcp", "eu", "pass")))
+    made = grids.panel(checks(("dns", "eu", "pass"), ("tcp", "eu", "pass")))
     assert "2 findings in 2 checks. Every check that applies passed." in made
 
 
 def test_under_two_checks_there_is_nothing_to_draw() -> None:
-    assert figures.panel(checks(("dns", "eu", "pass"))) == ""
-    assert figures.panel(pd.DataFrame()) == ""
+    assert grids.panel(checks(("dns", "eu", "pass"))) == ""
+    assert grids.panel(pd.DataFrame()) == ""
 
 
 def test_the_worst_places_are_drawn_where_there_are_too_many() -> None:
     rows = [(check, f"r{number}", "pass") for number in range(9) for check in ("dns", "tcp")]
-    made = figures.panel(checks(*rows, ("dns", "bad", "fail"), ("tcp", "bad", "pass")))
+    made = grids.panel(checks(*rows, ("dns", "bad", "fail"), ("tcp", "bad", "pass")))
     assert "4 more places, none worse, are in the table." in made and "dns of bad is fail" in made
 
 
 def test_a_hostile_target_stays_text() -> None:
     name = "<script>x</script>\u202e" + "y" * 10_000
-    made = figures.panel(checks(("dns", name, "fail"), ("tcp", name, "pass")))
+    made = grids.panel(checks(("dns", name, "fail"), ("tcp", name, "pass")))
     assert "<script" not in made and "\u202e" not in made

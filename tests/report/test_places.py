@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from pullbench.report import figures
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.places import places
+from pullbench.report.figures import grids
+from pullbench.report.run.contrasts import places
 from tests.report.synthetic import Recipe
 
 
@@ -45,19 +45,19 @@ def test_a_place_that_failed_everywhere_has_no_time(make) -> None:
     cells = tables.cells(stored.pulls.assign(ok=stored.pulls["ok"] & ~far), stored.trials)
     near, broken = records(places(cells))
     assert near["of_least"] == 1 and math.isnan(broken["median_s"]) and broken["succeeded"] == 0
-    made = figures.heat(places(cells))
+    made = grids.heat(places(cells))
     assert "Red edge: 24 failed pulls, in no time." in made and "24 failed" in made
 
 
 def test_one_place_has_no_map(make) -> None:
     stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2), blocks=3, pulls=2))
     assert rows(stored) == []
-    assert figures.heat(places(tables.cells(stored.pulls, stored.trials))) == ""
+    assert grids.heat(places(tables.cells(stored.pulls, stored.trials))) == ""
 
 
 def test_the_map_has_a_number_in_each_place_and_says_which_is_slowest(full: StoredRun) -> None:
     cells = tables.cells(full.pulls, full.trials)
-    made, found = figures.heat(places(cells)), rows(full)
+    made, found = grids.heat(places(cells)), rows(full)
     for row in found:
         assert made.count(f">{numbers.seconds(row['median_s'])}<") >= 2, "in the wide and the narrow drawing"
     worst = max(found, key=lambda row: row["of_least"])

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from pullbench.report.core.sections import preflight
 from pullbench.report.core.stored import StoredRun
-from pullbench.report.run.readiness import preflight
 
 
 def test_what_preflight_found_wrong_comes_first_with_its_remedy(full: StoredRun) -> None:

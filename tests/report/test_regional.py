@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from pullbench.report import figures
 from pullbench.report.core import tables
-from pullbench.report.regional import regional, sections
-from pullbench.report.regional.regional import RegionalRuns, read_regional, regional_document
+from pullbench.report.regional import runs
+from pullbench.report.regional.page import RegionalPage
+from pullbench.report.regional.runs import RegionalRuns, read_regional, regional_document
 from pullbench.report.render.render import REGIONAL_NOTEBOOK, check_parameters
 from pullbench.store.dataset import ResultStore
-from pullbench.store.regional import Asked, Regional, RegionalRecords
+from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
 
@@ -49,9 +49,9 @@ def make(vantages: Mapping[str, float], *, missing: str = "", **environment: Any
         told = json.loads(run.environment) | {"clock_offset": OFFSETS.get(vantage, {})} | environment.get(vantage, {})
         labels = {"regional": ID}
         store.write_run(dataclasses.replace(run, vantage=vantage, labels=labels, environment=json.dumps(told)))
-        asked.append(Asked(vantage=vantage, answer="complete", run_id=recipe.run_id))
+        asked.append(VantageResult(vantage=vantage, answer="complete", run_id=recipe.run_id))
     if missing:
-        asked.append(Asked(vantage=missing, answer="missing", reason="nobody took the run: <script>"))
+        asked.append(VantageResult(vantage=missing, answer="missing", reason="nobody took the run: <script>"))
     record = Regional(
         regional_id=ID,
         name="regions",
@@ -70,7 +70,7 @@ def both() -> RegionalRuns:
 
 
 def test_a_vantages_numbers_are_those_of_its_own_run(both: RegionalRuns) -> None:
-    found = regional.cells(both)
+    found = runs.cells(both)
     assert list(dict.fromkeys(found["vantage"])) == ["east", "west"]
     for vantage, run in both.runs.items():
         own = tables.cells(run.pulls, run.trials)
@@ -79,7 +79,7 @@ def test_a_vantages_numbers_are_those_of_its_own_run(both: RegionalRuns) -> None
 
 
 def test_distances_are_within_a_vantage_and_never_between_two(both: RegionalRuns) -> None:
-    found = regional.distances(both)
+    found = runs.distances(both)
     assert found[["vantage", "baseline", "candidate"]].to_numpy().tolist() == [
         ["east", "eu", "us"],
         ["west", "eu", "us"],
@@ -88,27 +88,27 @@ def test_distances_are_within_a_vantage_and_never_between_two(both: RegionalRuns
 
 
 def test_clocks_are_compared_by_the_registry_that_tells_both_best(both: RegionalRuns) -> None:
-    [row] = regional.clocks(both).to_dict("records")
+    [row] = runs.clocks(both).to_dict("records")
     assert (row["first"], row["second"], row["by"]) == ("east", "west", "eu")
     assert (row["offset_s"], row["known_to_s"]) == pytest.approx((2.0, 0.11))
 
 
 def test_clocks_that_no_common_registry_told_are_said_to_be_not_compared() -> None:
     found = make({"east": 1.0, "silent": 1.0})
-    assert regional.clocks(found).empty
-    assert "their clocks were not compared" in sections.clocks(found, regional.clocks(found))
+    assert runs.clocks(found).empty
+    assert "their clocks were not compared" in RegionalPage(found).clocks()
 
 
 def test_what_would_better_be_equal_is_told_and_what_belongs_to_the_place_is_not() -> None:
     found = make({"east": 1.0, "west": 1.0}, west={"congestion_control": "bbr", "kernel": "other", "cpu": "other"})
-    assert [entry.what for entry in regional.unequal(found)["west"]] == ["congestion_control"]
-    assert "bbr" in sections.unequal(found)
+    assert [entry.what for entry in runs.unequal(found)["west"]] == ["congestion_control"]
+    assert "bbr" in RegionalPage(found).unequal()
 
 
 def test_who_is_missing_stands_in_the_title_with_what_is_known_of_him(both: RegionalRuns) -> None:
-    head = sections.header(both, regional.cells(both))
+    head = RegionalPage(both).header()
     assert "Lacking: nowhere (2 of 3 vantages complete; what was measured stands)" in head
-    listed = sections.vantages(both)
+    listed = RegionalPage(both).vantages()
     assert "nobody took the run: &lt;script&gt;" in listed
     assert listed.count("answered") == 2
 
@@ -119,13 +119,13 @@ def test_who_is_missing_stands_in_the_title_with_what_is_known_of_him(both: Regi
 )
 def test_that_all_answered_is_said_in_words(vantages: dict[str, float], title: str) -> None:
     found = make(vantages)
-    assert title in sections.header(found, regional.cells(found))
-    assert ">Why<" not in sections.vantages(found)
+    assert title in RegionalPage(found).header()
+    assert ">Why<" not in RegionalPage(found).vantages()
 
 
 def test_the_ends_of_the_head_have_their_intervals(both: RegionalRuns) -> None:
     """Two medians alone say that one way is slower, whatever their spread."""
-    head = sections.header(both, regional.cells(both))
+    head = RegionalPage(both).header()
     assert head.count("(95% interval ") == 2
 
 
@@ -135,29 +135,29 @@ def test_a_vantage_that_misses_an_objective_is_named_in_the_title(both: Regional
         for (vantage, run), target_s in zip(both.runs.items(), (1e6, 1e-6), strict=True)
     }
     found = dataclasses.replace(both, runs=asking)
-    head = sections.header(found, regional.cells(found))
+    head = RegionalPage(found).header()
     assert "; objectives are missed from west" in head and "east" not in head.split("missed from")[1].split("<")[0]
-    assert ">Objectives<" in sections.vantages(found)
+    assert ">Objectives<" in RegionalPage(found).vantages()
     free = {vantage: dataclasses.replace(run, spec=dict(run.spec) | {"slo": {}}) for vantage, run in both.runs.items()}
-    assert ">Objectives<" not in sections.vantages(dataclasses.replace(both, runs=free))
+    assert ">Objectives<" not in RegionalPage(dataclasses.replace(both, runs=free)).vantages()
 
 
 def test_the_matrix_has_a_row_a_vantage_and_a_column_a_registry_with_the_shortest_bold(both: RegionalRuns) -> None:
-    found = sections.matrices(regional.cells(both))
+    found = RegionalPage(both).matrices()
     assert "eu (eu-west)" in found and "us (us-east)" in found
     assert found.count("<strong>") == 2
     assert found.count("<table>") == 1
 
 
 def test_the_figure_has_a_mark_for_each_way(both: RegionalRuns) -> None:
-    assert "Dots with intervals, 4 rows" in figures.regions(regional.cells(both))
+    assert "Dots with intervals, 4 rows" in RegionalPage(both).regions()
 
 
 def test_where_no_vantage_measured_anything_the_page_still_stands() -> None:
     found = make({}, missing="nowhere")
-    cells = regional.cells(found)
-    assert "No pull succeeded anywhere" in sections.header(found, cells)
-    assert sections.matrices(cells) == figures.regions(cells) == sections.clocks(found, regional.clocks(found)) == ""
+    page = RegionalPage(found)
+    assert "No pull succeeded anywhere" in page.header()
+    assert page.matrices() == page.regions() == page.clocks() == ""
 
 
 def test_the_document_has_every_vantage_its_clock_and_plain_numbers(both: RegionalRuns) -> None:
@@ -176,7 +176,7 @@ def test_a_vantage_that_ended_after_it_was_given_up_is_there_when_it_is_read_aga
     make({"east": 1.0, "west": 1.0})
     store = ResultStore(f"memory://regional-report-{next(_NUMBERS) - 1}")
     record = RegionalRecords(store).read(ID)
-    given_up = [record.asked[0], Asked(vantage="west", answer="missing", reason="not done within 3 minutes")]
+    given_up = [record.asked[0], VantageResult(vantage="west", answer="missing", reason="not done within 3 minutes")]
     RegionalRecords(store).write(dataclasses.replace(record, asked=tuple(given_up)))
     found = read_regional(store, ID)
     assert found.lacking == []

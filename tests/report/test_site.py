@@ -15,7 +15,7 @@ from pullbench.report.render.data_files import write_run_beside
 from pullbench.report.render.render import trend_folder
 from pullbench.report.run.documents import run_document
 from pullbench.report.site import entries as site_entries
-from pullbench.report.site.site import Site, build_site, stale_trends, without_report
+from pullbench.report.site.build import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
@@ -67,6 +67,7 @@ def test_every_run_is_listed_newest_first_and_linked_where_it_has_a_report(store
     assert "incomplete" in found[1]
 
 
+@pytest.mark.promise("foreign text", "The site's page runs its own script and no other")
 def test_the_policy_of_the_site_runs_one_script_and_a_hostile_name_is_text(site: Site) -> None:
     page = site.page.read_text()
 

@@ -13,11 +13,12 @@ import pytest
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, measured, read_run, records, rows_of
 from pullbench.report.core.tables import CELL_KEY, CellRows, by_block, in_cell, latency_s
-from pullbench.report.run import break_even, spread
+from pullbench.report.run import break_even
+from pullbench.report.run import pulls as spread
 from pullbench.report.run.documents import run_document
 from pullbench.report.run.objectives import objectives
+from pullbench.report.run.pulls import waterfalls
 from pullbench.report.run.stability import warnings
-from pullbench.report.run.waterfall import waterfalls
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe
 

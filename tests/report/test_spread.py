@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pullbench.report import figures
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun
-from pullbench.report.run.spread import MOST_POINTS, MOST_SETTINGS, Spread, spreads
+from pullbench.report.figures import pulls
+from pullbench.report.run.pulls import MOST_POINTS, MOST_SETTINGS, Spread, spreads
 from tests.report.synthetic import Recipe
 
 
@@ -56,8 +56,8 @@ def test_many_pulls_are_thinned_and_keep_both_ends(make) -> None:
 
 def test_the_figure_names_every_n_and_what_is_left_out(drawn: tuple[list[Spread], list[str]]) -> None:
     shown, left_out = drawn
-    made = figures.ecdf(shown, left_out)
+    made = pulls.ecdf(shown, left_out)
     for each in shown:
         assert f"{each.name} (n = {each.n})" in made
     assert f"not drawn: {left_out[0]}" in made and "Failed pulls are in no curve." in made
-    assert figures.ecdf([], []) == ""
+    assert pulls.ecdf([], []) == ""

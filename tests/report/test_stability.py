@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pullbench.report.core import context, tables
+from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import stability
 from tests.report.synthetic import Recipe
@@ -96,20 +96,24 @@ def test_a_run_that_failed_everywhere_has_no_warning_of_its_times(make) -> None:
 
 def test_the_section_shows_warnings_and_says_where_there_is_none(full: StoredRun, steady: StoredRun) -> None:
     none = stability.warnings(steady, tables.cells(steady.pulls, steady.trials))
-    assert "No sign" in context.stability(none)
+    assert "No sign" in stability.stability_section(none)
     row = ["<b>eu</b>", "drift", 1.5, 8, "pulls took longer", "repeat"]
-    shown = context.stability(pd.DataFrame([row], columns=stability.COLUMNS))
+    shown = stability.stability_section(pd.DataFrame([row], columns=stability.COLUMNS))
     assert "&lt;b&gt;eu" in shown and "repeat" in shown
 
 
 def test_a_warning_that_many_settings_share_is_told_once_of_the_setting_where_it_weighs_most() -> None:
     wide = [[f"cell {number}", "wide", float(number), 5, f"{number} blocks would do", "do"] for number in (7, 30, 9, 8)]
     few = [["all", "few_blocks", 4.0, 4, "4 blocks", "set more"]]
-    shown, _, folded = context.stability(pd.DataFrame(few + wide, columns=stability.COLUMNS)).partition("<details>")
+    shown, _, folded = stability.stability_section(pd.DataFrame(few + wide, columns=stability.COLUMNS)).partition(
+        "<details>"
+    )
     assert "5 warnings" in shown and "4 settings, most of all cell 30" in shown and "30 blocks would do" in shown
     assert "cell 7" not in shown and all(f"cell {number}" in folded for number in (7, 8, 9, 30))
 
 
 def test_the_odd_block_that_is_farthest_from_the_others_may_be_a_fast_one() -> None:
     rows = [[f"cell {n}", "odd_block", ratio, 8, f"{ratio}", "look"] for n, ratio in enumerate((1.2, 0.4, 1.5, 1.3))]
-    assert "4 settings, most of all cell 1" in context.stability(pd.DataFrame(rows, columns=stability.COLUMNS))
+    assert "4 settings, most of all cell 1" in stability.stability_section(
+        pd.DataFrame(rows, columns=stability.COLUMNS)
+    )

@@ -9,16 +9,15 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.ramp import EndReason
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Stress
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures.load import course_over_time, load_curve
 from pullbench.report.run.documents import document_of, run_document
 from pullbench.report.run.markdown import run_summary
-from pullbench.report.site.site import build_site
-from pullbench.report.stress import sections as stress_sections
-from pullbench.report.stress import words as stress_words
-from pullbench.report.stress.course import course
-from pullbench.report.stress.steps import Stressed, stressed
+from pullbench.report.site.build import build_site
+from pullbench.report.stress import verdict
+from pullbench.report.stress.page import StressPage
+from pullbench.report.stress.steps import Stressed, course, stressed
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic_stress
 from tests.report.synthetic import RUN_ID
@@ -46,7 +45,7 @@ def of_a_rate() -> StoredRun:
 
 def words(service: Service) -> tuple[str, str, str]:
     stored = synthetic_stress.stored(service)
-    said = stress_words.headline(stressed(stored), stored)
+    said = verdict.headline(stressed(stored), stored)
     return said.status, said.title, said.sentence
 
 
@@ -77,7 +76,7 @@ def test_recovery_is_the_first_step_down_that_holds_beside_the_way_up(found: Str
     assert found.recovery.after_s == pytest.approx(0.2, abs=0.05)
     assert found.recovery.beside is not None
     assert found.recovery.beside.ratio == pytest.approx(1, abs=0.1)
-    assert stress_words.recovered(found) is True
+    assert verdict.recovered(found) is True
 
 
 def test_a_service_that_stays_slow_has_not_recovered() -> None:
@@ -87,7 +86,7 @@ def test_a_service_that_stays_slow_has_not_recovered() -> None:
 
 
 def test_the_sentence_says_limit_reason_knee_and_recovery(broken: StoredRun, found: Stressed) -> None:
-    said = stress_words.headline(found, broken)
+    said = verdict.headline(found, broken)
     assert (said.status, said.title) == ("met", "Holds up to 8 pulls at once, breaks at 16")
     for part in (
         "At 8 pulls at once every objective held: ",
@@ -103,9 +102,9 @@ def test_the_sentence_says_limit_reason_knee_and_recovery(broken: StoredRun, fou
 def test_a_knee_that_may_be_anywhere_is_not_told(found: Stressed) -> None:
     loads = found.up["load"]
     unsure = dataclasses.replace(found, knee_low=float(loads.min()), knee_high=float(loads.max()))
-    said = stress_words.knee(unsure)
+    said = verdict.knee(unsure)
     assert said.startswith("Where the knee is cannot be told") and "The knee is at" not in said
-    assert stress_words.knee(found).startswith("The knee is at")
+    assert verdict.knee(found).startswith("The knee is at")
 
 
 def test_a_service_that_nothing_breaks_is_said_to_hold_to_the_top() -> None:
@@ -159,14 +158,14 @@ def test_a_rate_is_judged_by_what_arrives_and_what_comes_through(of_a_rate: Stor
     found = stressed(of_a_rate)
     assert (found.held, found.broke) == (40, 80)
     assert found.knee == 40
-    assert stress_words.headline(found, of_a_rate).title == "Holds up to 40 pulls a second, breaks at 80"
+    assert verdict.headline(found, of_a_rate).title == "Holds up to 40 pulls a second, breaks at 80"
 
 
 def test_a_rate_that_does_not_come_through_says_how_much_does() -> None:
     """From 20 offered to 80 more comes through, so no step is a knee; and yet 40 is all that is carried."""
     found = stressed(synthetic_stress.stored(Service(stress=RATE.model_copy(update={"steps": [5, 20, 80]}))))
     assert found.knee is None
-    said = stress_words.knee(found)
+    said = verdict.knee(found)
     assert said.startswith("Of 80 pulls a second offered, ") and said.endswith(
         "/s came through: the most that is carried."
     )
@@ -216,11 +215,10 @@ def test_a_test_that_came_to_nothing_has_a_document_and_a_page() -> None:
     assert document["headline"]["title"] == "Nothing was measured"
     assert document["stress"]["steps"] == [] and document["slo"] == []
     stored = synthetic_stress.stored(Service(only_warm_up=True, end="incomplete"))
-    nothing = stressed(stored)
-    assert "Nothing was measured" in stress_sections.header(nothing, stored)
-    assert not stress_sections.findings(nothing) and not stress_sections.steps(nothing)
-    assert not stress_sections.objectives(nothing, stored)
-    assert not load_curve(nothing, 0.3) and not course_over_time(course(stored), nothing, 0.3)
+    page = StressPage(stored)
+    assert "Nothing was measured" in page.header()
+    assert not page.findings() and not page.steps() and not page.objectives()
+    assert not page.load_curve() and not page.over_time()
 
 
 def test_the_site_lists_it(tmp_path: Path) -> None:
@@ -229,20 +227,21 @@ def test_the_site_lists_it(tmp_path: Path) -> None:
 
 
 def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun, found: Stressed) -> None:
-    cards = stress_sections.findings(found)
+    page = StressPage(broken)
+    cards = page.findings()
     for part in ("Highest load that held", "8 to under 16", "Knee", "recovered"):
         assert part in cards, part
-    steps = stress_sections.steps(found)
+    steps = page.steps()
     assert steps.count("<tr") == 1 + len(found.steps)
     assert 'class="best"' in steps and steps.count('class="failed"') == 2
     assert "missed: mean pull time" in steps
-    assert "At 8 pulls at once:" in stress_sections.objectives(found, broken)
-    assert "stress test" in stress_sections.header(found, broken)
+    assert "At 8 pulls at once:" in page.objectives()
+    assert "stress test" in page.header()
 
 
 def test_the_card_of_a_service_that_held_again_and_is_slower_says_both() -> None:
     stored = synthetic_stress.stored(Service(slower_after=1.4, noise=0.005))
-    assert "held, still slower" in stress_sections.findings(stressed(stored))
+    assert "held, still slower" in StressPage(stored).findings()
 
 
 def svgs(markup: str) -> list[ElementTree.Element]:
@@ -271,5 +270,5 @@ def test_a_picture_over_time_marks_trials_with_failures() -> None:
 
 def test_a_step_is_told_in_a_line(found: Stressed) -> None:
     rows = found.steps.to_dict("records")
-    assert stress_words.step_line("concurrency", rows[4]).startswith("step 4, up: 16 pulls at once: mean pull ")
-    assert stress_words.step_line("concurrency", rows[4]).endswith("144 of 144 pulls succeeded; missed: mean pull time")
+    assert verdict.step_line("concurrency", rows[4]).startswith("step 4, up: 16 pulls at once: mean pull ")
+    assert verdict.step_line("concurrency", rows[4]).endswith("144 of 144 pulls succeeded; missed: mean pull time")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.report import figures
 from pullbench.report.core import tables
 from pullbench.report.core.stored import read_run
-from pullbench.report.trend import sections as trend_sections
-from pullbench.report.trend.trend import Trend, quarter, trend_of
+from pullbench.report.figures import over_time
+from pullbench.report.trend.changes import Trend, headline, quarter, trend_document, trend_of
+from pullbench.report.trend.page import TrendPage
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import STARTED_AT, Recipe
@@ -51,7 +51,7 @@ def test_a_step_is_found_where_it_is_with_its_size_and_what_else_changed(found: 
     assert whole["run_id"].tolist() == ["run-07"]
     assert whole["ratio"].iloc[0] == pytest.approx(1.5, rel=0.1)
     assert [entry.what for entry in found.changes["run-07"]] == ["kernel"]
-    said = trend_sections.headline(found)
+    said = headline(found)
     assert (said.status, said.title[:25]) == ("slower", "Slower since 01 March 202")
 
 
@@ -74,8 +74,8 @@ def test_another_vantage_is_no_step_of_this_one(tmp_path: Path) -> None:
     assert found.vantage == "far" and found.runs["run_id"].tolist() == ["run-06", "run-07"]
     near = store.run("run-00").vantage
     assert found.elsewhere == {near: 3}
-    assert f"left out ({near} 3; " in trend_sections.headline(found).sentence
-    assert trend_sections.trend_document(found)["elsewhere"] == {near: 3}
+    assert f"left out ({near} 3; " in headline(found).sentence
+    assert trend_document(found)["elsewhere"] == {near: 3}
     assert trend_of(store, NAME, vantage=near).runs["run_id"].tolist() == ["run-00", "run-02", "run-04"]
     with pytest.raises(UsageError, match=r"no complete run of .* is from there; vantages are: far"):
         trend_of(store, NAME, vantage="nowhere")
@@ -85,15 +85,15 @@ def test_a_steady_history_has_no_step(tmp_path: Path) -> None:
     found = trend_of(history(tmp_path, [1.0] * 8), NAME)
 
     assert found.steps.empty
-    assert trend_sections.headline(found).title == "Steady: no step is shown"
-    assert "No step is shown" in trend_sections.steps(found)
+    assert headline(found).title == "Steady: no step is shown"
+    assert "No step is shown" in TrendPage(found).steps()
 
 
 def test_few_runs_show_no_step_and_say_why(tmp_path: Path) -> None:
     found = trend_of(history(tmp_path, [1.0, 1.0, 3.0, 3.0]), NAME)
 
     assert found.steps.empty
-    assert trend_sections.headline(found).sentence.endswith("A step needs 3 runs on each side to be shown.")
+    assert headline(found).sentence.endswith("A step needs 3 runs on each side to be shown.")
 
 
 def test_a_run_of_other_settings_is_left_out_and_named(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_run_of_other_settings_is_left_out_and_named(tmp_path: Path) -> None:
 
     assert found.left_out == ["run-00", "run-01"]
     assert found.runs["run_id"].tolist() == ["newest"]
-    assert "2 runs of this name lack a setting of the newest run" in trend_sections.header(found)
-    assert figures.trend(found.runs, found.steps) == ""
+    assert "2 runs of this name lack a setting of the newest run" in TrendPage(found).header()
+    assert TrendPage(found).run_by_run() == ""
 
 
 def test_a_newest_run_in_which_everything_failed_shows_nothing_rather_than_a_number(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_newest_run_in_which_everything_failed_shows_nothing_rather_than_a_num
     found = trend_of(synthetic.make(tmp_path, newest), NAME)
 
     assert found.runs.empty
-    assert trend_sections.headline(found).title == "Nothing to show"
+    assert headline(found).title == "Nothing to show"
 
 
 def test_the_newest_runs_alone_can_be_taken_and_unfinished_ones_never_are(store: ResultStore) -> None:
@@ -135,14 +135,14 @@ def test_quarters_are_those_of_the_calendar(month: int, name: str) -> None:
 
 
 def test_the_picture_and_the_document_tell_the_same_step(found: Trend) -> None:
-    document = json.loads(json.dumps(trend_sections.trend_document(found)))
+    document = json.loads(json.dumps(trend_document(found)))
 
     assert document["steps"][0]["run_id"] == "run-07"
     assert document["steps"][0]["changes"] == ["environment: kernel"]
-    assert f"{document['steps'][0]['ratio']:.2f}×" in figures.trend(found.runs, found.steps)
+    assert f"{document['steps'][0]['ratio']:.2f}×" in TrendPage(found).run_by_run()
     assert len(document["runs"]) == 12
-    assert "run-07" in trend_sections.steps(found)
-    assert trend_sections.runs(found).count("<tr") == 13
+    assert "run-07" in TrendPage(found).steps()
+    assert TrendPage(found).runs().count("<tr") == 13
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_the_picture_and_the_document_tell_the_same_step(found: Trend) -> None:
 )
 def test_the_axis_has_times_days_or_quarters_as_the_runs_lie(found: Trend, apart: timedelta, words: str) -> None:
     runs = found.runs.head(3).assign(started_at=[STARTED_AT + number * apart for number in range(3)])
-    assert f">{words}<" in figures.trend(runs, found.steps.iloc[:0])
+    assert f">{words}<" in over_time.trend(runs, found.steps.iloc[:0])

@@ -8,11 +8,10 @@ import pytest
 
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run import objective_words, sections, verdicts
+from pullbench.report.run import page, verdicts
 from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.fastest import contenders
-from pullbench.report.run.objectives import objectives, whole_run
-from pullbench.report.run.verdicts import Headline
+from pullbench.report.run.objectives import evidence_text, objectives, whole_run
+from pullbench.report.run.verdicts import Headline, contenders
 from tests.report.synthetic import Recipe
 
 NEAR_AND_FAR = (("eu", "direct"), ("us", "direct"))
@@ -294,7 +293,7 @@ def test_engines_that_unpack_contend_with_each_other_and_with_no_other(make) -> 
     assert set(contenders(stored, cells)["engine"]) == {"docker", "podman"}
     said = headline(stored).sentence
     assert said.startswith("Fastest by time per image of the 4 settings with docker or podman is ")
-    assert "least time per image of docker and podman" in sections.cells(stored, cells)
+    assert "least time per image of docker and podman" in page.settings_table(stored, cells)
 
 
 def sentences(stored: StoredRun) -> list[str]:
@@ -326,7 +325,7 @@ def test_an_objective_names_the_settings_that_miss_it(full: StoredRun) -> None:
     stored = with_slo(full, mean_pull_s=1.9)
     (row,) = whole_run(objectives(stored, tables.cells(stored.pulls, stored.trials)))
     assert row["verdict"] == "met"
-    said = objective_words.behind(row)
+    said = evidence_text(row)
     assert "over all 12 settings together" in said
     assert (
         "2 settings by themselves miss it: docker · us · direct · ×4 and " in said

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pullbench.cli.commands.serve import database_url, serve
 from pullbench.errors import UsageError
 from pullbench.serving import project as projects
 from pullbench.serving.logs import last_words, log_file
 from pullbench.serving.project import find_project
 from pullbench.serving.reports_server import ReportsServer
+from pullbench.serving.serve import database_url, serve
 from tests.cli.command_lines import parsed
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +113,9 @@ def test_a_taken_port_is_a_usage_error_before_anything_is_started(project: Path)
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=rf"--port {port}: .*or give --port"):
-            serve(project=project, host="127.0.0.1", port=port, reports_port=0, database=None, pools=["local"])
+            serve(
+                project=project, host="127.0.0.1", port=port, reports_port=0, database=None, pools=["local"], note=print
+            )
         with pytest.raises(UsageError, match=rf"--reports-port {port}: something listens there already"):
             ReportsServer(project, "127.0.0.1", port)
 
@@ -144,6 +146,7 @@ def test_the_former_log_is_kept_and_the_last_line_is_told(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("words", "parameter"), [(["serve"], "host"), (["metrics", "serve"], "listen")], ids=["serve", "metrics serve"]
 )
+@pytest.mark.promise("listening", "`serve` and `metrics serve` listen on loopback unless an address is given")
 def test_the_default_addresses_of_what_is_served_are_loopback(words: list[str], parameter: str) -> None:
     _, parameters = parsed(words)
     assert ipaddress.ip_address(parameters[parameter].partition(":")[0]).is_loopback

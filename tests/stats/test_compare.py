@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullbench.stats.compare import Comparison, Verdict, compare_paired, compare_unpaired, holm
+from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired, compare_unpaired, holm
 
 
 def blocks(*medians: float) -> dict[int, list[float]]:
@@ -29,7 +29,7 @@ def test_the_ratio_is_paired_by_block() -> None:
     assert found.low == pytest.approx(math.exp(low))
     assert found.high == pytest.approx(math.exp(high))
     assert found.p == pytest.approx(stats.ttest_rel(np.log(after), np.log(before)).pvalue)
-    assert (found.verdict, found.blocks) == (Verdict.FASTER, 4)
+    assert (found.verdict, found.blocks) == (ComparisonVerdict.FASTER, 4)
 
 
 def test_drift_that_hits_both_alike_hides_no_difference() -> None:
@@ -38,37 +38,37 @@ def test_drift_that_hits_both_alike_hides_no_difference() -> None:
         blocks(*drift),
         blocks(*(2 * level * nudge for level, nudge in zip(drift, (0.98, 1, 1.02, 1, 1.01), strict=True))),
     )
-    assert found.verdict is Verdict.SLOWER
+    assert found.verdict is ComparisonVerdict.SLOWER
 
 
 @pytest.mark.parametrize(
     ("ratios", "verdict"),
     [
-        ((0.70, 0.72, 0.69, 0.71, 0.70), Verdict.FASTER),
-        ((1.40, 1.42, 1.38, 1.41, 1.40), Verdict.SLOWER),
-        ((1.00, 1.01, 0.99, 1.00, 1.00), Verdict.NO_DIFFERENCE),
-        ((1.03, 1.031, 1.029, 1.03, 1.03), Verdict.NO_DIFFERENCE),
-        ((0.5, 2.0, 0.7, 1.6, 1.0), Verdict.INCONCLUSIVE),
-        ((1.02, 1.05, 1.03, 1.06, 1.04), Verdict.INCONCLUSIVE),
-        ((1.0, 1.0), Verdict.TOO_FEW_SAMPLES),
-        ((), Verdict.TOO_FEW_SAMPLES),
+        ((0.70, 0.72, 0.69, 0.71, 0.70), ComparisonVerdict.FASTER),
+        ((1.40, 1.42, 1.38, 1.41, 1.40), ComparisonVerdict.SLOWER),
+        ((1.00, 1.01, 0.99, 1.00, 1.00), ComparisonVerdict.NO_DIFFERENCE),
+        ((1.03, 1.031, 1.029, 1.03, 1.03), ComparisonVerdict.NO_DIFFERENCE),
+        ((0.5, 2.0, 0.7, 1.6, 1.0), ComparisonVerdict.INCONCLUSIVE),
+        ((1.02, 1.05, 1.03, 1.06, 1.04), ComparisonVerdict.INCONCLUSIVE),
+        ((1.0, 1.0), ComparisonVerdict.TOO_FEW_SAMPLES),
+        ((), ComparisonVerdict.TOO_FEW_SAMPLES),
     ],
 )
-def test_the_verdict_needs_effect_and_evidence(ratios: tuple[float, ...], verdict: Verdict) -> None:
+def test_the_verdict_needs_effect_and_evidence(ratios: tuple[float, ...], verdict: ComparisonVerdict) -> None:
     assert one(blocks(*[2.0] * len(ratios)), blocks(*(2 * ratio for ratio in ratios))).verdict is verdict
 
 
 def test_a_wider_margin_calls_more_no_difference() -> None:
     found = one(blocks(1, 1, 1, 1), blocks(1.08, 1.09, 1.08, 1.07), margin=0.15)
-    assert found.verdict is Verdict.NO_DIFFERENCE
-    assert one(blocks(1, 1, 1, 1), blocks(1.08, 1.09, 1.08, 1.07)).verdict is Verdict.SLOWER
+    assert found.verdict is ComparisonVerdict.NO_DIFFERENCE
+    assert one(blocks(1, 1, 1, 1), blocks(1.08, 1.09, 1.08, 1.07)).verdict is ComparisonVerdict.SLOWER
 
 
 def test_too_few_blocks_still_show_what_was_seen() -> None:
     found = one(blocks(1.0, 1.0), blocks(2.0, 8.0))
     assert found.ratio == pytest.approx(4.0)
     assert (found.low, found.high, found.p) == (None, None, None)
-    assert (found.blocks, found.verdict) == (2, Verdict.TOO_FEW_SAMPLES)
+    assert (found.blocks, found.verdict) == (2, ComparisonVerdict.TOO_FEW_SAMPLES)
     assert one({}, blocks(1.0)).ratio is None
 
 
@@ -79,23 +79,23 @@ def test_only_blocks_with_values_of_both_are_paired() -> None:
 
 
 def test_ratios_without_spread_are_judged_by_their_signs() -> None:
-    assert one(blocks(*[1.0] * 5), blocks(*[2.0] * 5)).verdict is Verdict.INCONCLUSIVE
+    assert one(blocks(*[1.0] * 5), blocks(*[2.0] * 5)).verdict is ComparisonVerdict.INCONCLUSIVE
     seven = one(blocks(*[1.0] * 7), blocks(*[2.0] * 7))
     assert seven.p == pytest.approx(2 * 0.5**7)
-    assert seven.verdict is Verdict.SLOWER
+    assert seven.verdict is ComparisonVerdict.SLOWER
     same = one(blocks(*[0.3] * 6), blocks(*[0.3] * 6))
-    assert (same.p, same.verdict) == (1.0, Verdict.NO_DIFFERENCE)
+    assert (same.p, same.verdict) == (1.0, ComparisonVerdict.NO_DIFFERENCE)
 
 
 def test_a_family_is_corrected_together() -> None:
     nearly = (blocks(1, 1, 1, 1, 1), blocks(1.1, 1.3, 1.15, 1.4, 1.05))
     alone, *_ = compare_paired([nearly])
     assert alone.p is not None
-    assert alone.verdict is Verdict.SLOWER
+    assert alone.verdict is ComparisonVerdict.SLOWER
     together = compare_paired([nearly] * 10 + [({}, {})])
     assert [entry.p for entry in together[:10]] == pytest.approx([min(1.0, 10 * alone.p)] * 10)
-    assert {entry.verdict for entry in together[:10]} == {Verdict.INCONCLUSIVE}
-    assert together[10].verdict is Verdict.TOO_FEW_SAMPLES
+    assert {entry.verdict for entry in together[:10]} == {ComparisonVerdict.INCONCLUSIVE}
+    assert together[10].verdict is ComparisonVerdict.TOO_FEW_SAMPLES
 
 
 def test_holm_by_hand() -> None:
@@ -119,7 +119,7 @@ def test_a_p_just_under_five_in_a_hundred_is_no_verdict() -> None:
     assert found.p is not None and found.low is not None
     assert 0.03 < found.p < 0.05
     assert found.low > 1.0
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.verdict is ComparisonVerdict.INCONCLUSIVE
 
 
 def test_equal_cells_are_seldom_called_different() -> None:
@@ -127,7 +127,7 @@ def test_equal_cells_are_seldom_called_different() -> None:
     for _ in range(400):
         drift = generator.normal(0, 0.3, 6)
         before, after = np.exp(drift + generator.normal(0, 0.1, (2, 6)))
-        wrong += one(blocks(*before), blocks(*after)).verdict in (Verdict.FASTER, Verdict.SLOWER)
+        wrong += one(blocks(*before), blocks(*after)).verdict in (ComparisonVerdict.FASTER, ComparisonVerdict.SLOWER)
     assert wrong / 400 <= 0.08
 
 
@@ -144,25 +144,29 @@ def test_runs_are_compared_by_welchs_test_whatever_their_blocks_are_called() -> 
     assert found.ratio == pytest.approx(math.exp(np.log(after).mean() - np.log(before).mean()))
     assert (found.low, found.high) == (pytest.approx(math.exp(bounds.low)), pytest.approx(math.exp(bounds.high)))
     assert found.p == pytest.approx(test.pvalue)
-    assert (found.verdict, found.blocks) == (Verdict.SLOWER, 3)
+    assert (found.verdict, found.blocks) == (ComparisonVerdict.SLOWER, 3)
 
 
 def test_blocks_of_two_runs_are_no_pairs() -> None:
     drift = [1.0, 3.0, 9.0, 27.0, 81.0]
-    assert two_runs(blocks(*drift), blocks(*(1.5 * level for level in drift))).verdict is Verdict.INCONCLUSIVE
+    assert two_runs(blocks(*drift), blocks(*(1.5 * level for level in drift))).verdict is ComparisonVerdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 9), (9, 2), (0, 5), (0, 0)])
 def test_one_block_against_one_is_too_few_samples(before: int, after: int) -> None:
     for found in (two_runs(blocks(*[1.0] * before), blocks(*[9.0] * after)), one(blocks(1.0), blocks(9.0))):
-        assert found.verdict is Verdict.TOO_FEW_SAMPLES
+        assert found.verdict is ComparisonVerdict.TOO_FEW_SAMPLES
         assert (found.low, found.high, found.p) == (None, None, None)
+    runs = two_runs(blocks(*[1.0] * before), blocks(*[9.0] * after))
+    assert (runs.blocks, runs.ratio) == (min(before, after), pytest.approx(9.0) if before and after else None)
 
 
 def test_runs_without_spread_are_judged_by_how_few_ways_part_them_so() -> None:
-    assert two_runs(blocks(*[1.0] * 3), blocks(*[2.0] * 3)).verdict is Verdict.INCONCLUSIVE
+    assert two_runs(blocks(*[1.0] * 3), blocks(*[2.0] * 3)).verdict is ComparisonVerdict.INCONCLUSIVE
     four = two_runs(blocks(*[1.0] * 4), blocks(*[2.0] * 4))
-    assert (four.p, four.verdict) == (pytest.approx(2 / 70), Verdict.SLOWER)
+    assert (four.p, four.verdict, four.blocks) == (pytest.approx(2 / 70), ComparisonVerdict.SLOWER, 4)
+    same = two_runs(blocks(*[0.3] * 6), blocks(*[0.3] * 6))
+    assert (same.p, same.verdict) == (1.0, ComparisonVerdict.NO_DIFFERENCE)
 
 
 CELL = st.dictionaries(st.integers(0, 9), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5), max_size=8)
@@ -173,8 +177,8 @@ CELL = st.dictionaries(st.integers(0, 9), st.lists(st.floats(1e-3, 1e3), min_siz
 def test_a_run_compared_with_itself_is_never_faster_or_slower(cells: list[dict[int, list[float]]]) -> None:
     for compare in (compare_paired, compare_unpaired):
         for cell, found in zip(cells, compare([(cell, cell) for cell in cells]), strict=True):
-            assert found.verdict not in (Verdict.FASTER, Verdict.SLOWER)
-            assert (found.verdict is Verdict.TOO_FEW_SAMPLES) == (len(cell) < 3)
+            assert found.verdict not in (ComparisonVerdict.FASTER, ComparisonVerdict.SLOWER)
+            assert (found.verdict is ComparisonVerdict.TOO_FEW_SAMPLES) == (len(cell) < 3)
             assert found.ratio is None or found.ratio == pytest.approx(1.0)
 
 
@@ -183,7 +187,7 @@ def test_a_run_compared_with_itself_is_never_faster_or_slower(cells: list[dict[i
 def test_the_other_way_round_is_the_other_verdict(
     before: dict[int, list[float]], after: dict[int, list[float]]
 ) -> None:
-    other = {Verdict.FASTER: Verdict.SLOWER, Verdict.SLOWER: Verdict.FASTER}
+    other = {ComparisonVerdict.FASTER: ComparisonVerdict.SLOWER, ComparisonVerdict.SLOWER: ComparisonVerdict.FASTER}
     for compare in (compare_paired, compare_unpaired):
         (there,), (back,) = compare([(before, after)]), compare([(after, before)])
         assert back.verdict is other.get(there.verdict, there.verdict)

@@ -40,6 +40,7 @@ def test_a_name_has_one_baseline_the_last_that_was_set(tmp_path: Path) -> None:
     assert [entry.run_id for entry in Baselines(store).all()] == ["run-2"]
 
 
+@pytest.mark.promise("names", "The name of a benchmark becomes no path")
 def test_the_hash_of_a_name_lets_no_baseline_become_a_path(tmp_path: Path) -> None:
     store = stored(tmp_path / "results", "run-1", "../../etc/passwd")
 

@@ -118,6 +118,7 @@ def trials_of(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[int]]:
     return {name: [row["trial"] for row in entries] for name, entries in found.items()}
 
 
+@pytest.mark.promise("accidents", "`kill -9` while a trial is stored: it counts once all of its tables are there")
 def test_the_trials_part_comes_last_so_a_trial_that_is_killed_is_there_whole_or_not_at_all(store: ResultStore) -> None:
     ends = []
     write(store, 0)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pullbench.errors import IncompleteError, UsageError
+from pullbench.errors import ErrorCode, IncompleteError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.store import schema
 from pullbench.store.dataset import ResultStore, _written, new_run_id
@@ -59,6 +59,7 @@ def test_an_absent_run_is_named_with_what_there_is(store: ResultStore) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "..", ".", "a/b", "../x", "a\\b", "-x", "a b", "x" * 64, "a\n", "é", "a.b", "*"])
+@pytest.mark.promise("names", "A run_id that a user gives becomes no other path")
 def test_check_run_id_lets_no_run_id_become_another_path(disk: ResultStore, bad: str) -> None:
     calls = (
         lambda: disk.run(bad),
@@ -84,10 +85,27 @@ def test_a_new_run_id_sorts_by_time_in_utc() -> None:
 def test_findings_come_back_with_their_run(store: ResultStore) -> None:
     findings = [
         Finding(check="dns", target="eu", status=Status.PASS, observed="192.0.2.1"),
-        Finding(check="tls", target="eu", status=Status.FAIL, observed="expired", remedy="renew", duration_s=0.5),
+        Finding(
+            check="tls",
+            target="eu",
+            status=Status.FAIL,
+            observed="expired",
+            expected="a trusted certificate",
+            remedy="renew",
+            duration_s=0.5,
+            evidence='{"checked_at": null}',
+            code=ErrorCode.TLS_EXPIRED,
+            parameters={"host": "r.example", "endpoint": "r.example:443"},
+        ),
     ]
     store.write_checks(RUN_ID, "office", findings, sample.START)
     rows = store.table("checks", RUN_ID).to_pylist()
+    assert [(row["code"], row["parameters"]) for row in rows] == [
+        (None, "{}"),
+        ("tls_expired", '{"endpoint": "r.example:443", "host": "r.example"}'),
+    ]
+    assert [schema.finding_from_row(row) for row in rows] == findings
+    assert [schema.finding_from_row(row) for row in store.frame("checks", RUN_ID).to_dict("records")] == findings
     assert [(row["run_id"], row["vantage"], row["check"], row["status"]) for row in rows] == [
         (RUN_ID, "office", "dns", "pass"),
         (RUN_ID, "office", "tls", "fail"),
@@ -125,6 +143,7 @@ def test_trials_come_in_order_also_past_five_digits(store: ResultStore) -> None:
     assert store.table("trials", RUN_ID).column("trial").to_pylist() == [3, 99_999, 100_000]
 
 
+@pytest.mark.promise("accidents", "Two processes resume one run: the second ends with exit 3")
 def test_write_trial_refuses_a_trial_that_another_process_has_stored(store: ResultStore) -> None:
     write(store, 1)
     before = store.table("pulls", RUN_ID)
@@ -263,6 +282,7 @@ def test_a_choice_by_a_column_that_an_older_file_lacks_finds_nothing_there(store
 
 
 @pytest.mark.parametrize("run_id", ["../../x", "/etc", "another-run", ""])
+@pytest.mark.promise("names", "A run_id in stored results becomes no other path")
 def test_the_look_at_its_folder_lets_no_stored_run_id_become_another_path(disk: ResultStore, run_id: str) -> None:
     disk.write_run(sample.run())
     forged = schema.run_to_table(sample.run(run_id=run_id))

@@ -14,7 +14,7 @@ from fsspec.registry import _registry
 from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 from pullbench.store.dataset import ResultStore
 from pullbench.store.files import Files
-from pullbench.store.ledger import Entry, Ledger
+from pullbench.store.ledger import BroughtRecord, Ledger
 from tests.store import sample
 from tests.store.sample import RUN_ID
 
@@ -28,6 +28,10 @@ def failing(number: int) -> Callable[..., None]:
 
 @pytest.mark.parametrize("step", ["fsync", "mkdir", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+@pytest.mark.promise(
+    "accidents",
+    "Disk full or read-only: exit 3, one line with the file and what to do; what finished is stored, no half-written file stays",
+)
 def test_the_catch_of_put_makes_one_line_of_a_full_or_read_only_disk_and_leaves_no_litter(
     disk: ResultStore, monkeypatch: pytest.MonkeyPatch, step: str, number: int
 ) -> None:
@@ -149,7 +153,7 @@ def test_the_ledger_tells_image_ids_from_references(store: ResultStore) -> None:
     ledger = Ledger(store)
     ledger.record(RUN_ID, 7, "daemon", [REFERENCE, IMAGE_ID])
     assert ledger.entries() == (
-        Entry(run_id=RUN_ID, trial=7, daemon="daemon", image_ids=(IMAGE_ID,), references=(REFERENCE,)),
+        BroughtRecord(run_id=RUN_ID, trial=7, daemon="daemon", image_ids=(IMAGE_ID,), references=(REFERENCE,)),
     )
     assert ledger.brought("daemon") == {IMAGE_ID, REFERENCE}
     assert ledger.brought("another") == frozenset()

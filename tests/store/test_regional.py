@@ -7,7 +7,7 @@ import pytest
 
 from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore
-from pullbench.store.regional import Asked, Regional, RegionalRecords
+from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 
 RECORD = Regional(
     regional_id="20261125T120000Z-0001",
@@ -16,8 +16,8 @@ RECORD = Regional(
     finished_at=datetime(2026, 11, 25, 13, tzinfo=UTC),
     in_turn=True,
     asked=(
-        Asked(vantage="eu", answer="complete", run_id="20261125T120001Z-aaaa"),
-        Asked(vantage="us", answer="missing", reason="nobody took the run"),
+        VantageResult(vantage="eu", answer="complete", run_id="20261125T120001Z-aaaa"),
+        VantageResult(vantage="us", answer="missing", reason="nobody took the run"),
     ),
 )
 

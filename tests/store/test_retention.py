@@ -7,7 +7,7 @@ import pytest
 from pullbench.errors import IncompleteError
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
-from pullbench.store.retention import MAY_STILL_RUN, choose, half_removed, remove_run, run_bytes
+from pullbench.store.retention import MAY_STILL_RUN, decide_retention, half_removed, remove_run, run_bytes
 from tests.store.sample import RUN_ID, START, result, run, trial
 
 DAY = timedelta(days=1)
@@ -23,7 +23,7 @@ def going(
     *runs: object, newest: int | None = None, days: int | None = None, baselines: set[str] | None = None
 ) -> list[str]:
     before = None if days is None else NOW - days * DAY
-    chosen = choose(runs, baselines=baselines or set(), newest=newest, started_before=before, now=NOW)  # type: ignore[arg-type]
+    chosen = decide_retention(runs, baselines=baselines or set(), newest=newest, started_before=before, now=NOW)  # type: ignore[arg-type]
     assert len(chosen) == len(runs)
     return [choice.run.run_id for choice in chosen if choice.kept is None]
 
@@ -74,7 +74,7 @@ def test_a_run_that_may_still_be_measuring_stays_and_one_that_was_killed_long_ag
 
 
 def test_every_choice_that_stays_says_why() -> None:
-    chosen = choose([old(1), old(2)], baselines={"run-002"}, newest=1, started_before=None, now=NOW)  # type: ignore[list-item]
+    chosen = decide_retention([old(1), old(2)], baselines={"run-002"}, newest=1, started_before=None, now=NOW)  # type: ignore[list-item]
     assert [choice.kept for choice in chosen] == ["among the newest 1 of its name", "the baseline of its name"]
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pullbench.errors import UsageError
-from pullbench.model.finding import Finding
+from pullbench.errors import ErrorCode, UsageError
+from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Cell
-from pullbench.model.record import Pull, Run, Transfer, TrialRecord
+from pullbench.model.record import Pull, RunRecord, Transfer, TrialRecord
 from pullbench.store import schema
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
@@ -60,11 +60,11 @@ def test_the_place_of_a_row_names_every_factor() -> None:
 
 
 def test_runs_and_checks_hold_every_field_of_their_records() -> None:
-    assert names("runs") == [field.name for field in dataclasses.fields(Run)]
+    assert names("runs") == [field.name for field in dataclasses.fields(RunRecord)]
     assert names("checks") == ["run_id", "vantage", *(f.name for f in dataclasses.fields(Finding)), "checked_at"]
 
 
-@pytest.mark.parametrize(("table", "record"), [*RECORDS.items(), ("runs", Run)])
+@pytest.mark.parametrize(("table", "record"), [*RECORDS.items(), ("runs", RunRecord)])
 def test_a_column_is_nullable_where_its_field_may_be_none(table: TableName, record: type) -> None:
     for field in dataclasses.fields(record):
         assert schema.SCHEMAS[table].field(field.name).nullable == may_be_none(record, field.name), field.name
@@ -135,6 +135,24 @@ def test_a_column_that_an_older_file_lacks_is_null_and_one_it_has_more_is_left_o
         assert found.column_names == names("pulls")
         assert found.column("queued_s").to_pylist() == [None, None, 0.0, 0.0]
         store.compact(sample.RUN_ID)
+
+
+def test_findings_from_before_codes_are_read_without_them(store: ResultStore) -> None:
+    finding = Finding(
+        check="api",
+        target="eu",
+        status=Status.FAIL,
+        observed="[reset] closed",
+        remedy="x",
+        code=ErrorCode.RESET,
+        parameters={"host": "r.example"},
+    )
+    store.write_checks(sample.RUN_ID, "office", [finding], sample.START)
+    file = f"checks/{sample.RUN_ID}/checks.parquet"
+    rewritten(store, file, lambda table: table.drop_columns(["code", "parameters"]))
+    (row,) = store.table("checks", sample.RUN_ID).to_pylist()
+    assert (row["code"], row["parameters"]) == (None, None)
+    assert schema.finding_from_row(row) == dataclasses.replace(finding, code=None, parameters={})
 
 
 def test_a_run_from_before_a_field_takes_its_default(store: ResultStore) -> None:

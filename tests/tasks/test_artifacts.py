@@ -44,6 +44,7 @@ def test_preflights_artifact_has_what_asks_for_a_remedy_first(monkeypatch: pytes
     assert [row["check"] for row in sent] == ["check-3", "check-1", "check-0", "check-4", "check-2"]
 
 
+@pytest.mark.promise("foreign text", "The text of a finding makes no markup in a Prefect artifact")
 def test_escape_markdown_keeps_the_text_of_a_finding_text_in_its_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, str]] = []
     monkeypatch.setattr(results, "create_table_artifact", lambda *, table, **_: sent.extend(table))

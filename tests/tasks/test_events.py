@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pullbench.app.regression import beside_baseline
-from pullbench.report.compare.comparison import compare_runs
+from pullbench.app.compare import compare_with_baseline
+from pullbench.report.compare.runs import compare_runs
 from pullbench.report.core.stored import StoredRun, read_run
 from pullbench.report.run.documents import run_document
 from pullbench.store.baselines import Baselines
@@ -108,8 +108,8 @@ def test_an_event_that_cannot_be_sent_costs_nothing_but_a_log_line(
 def test_a_run_is_held_against_the_baseline_of_its_name(tmp_path: Path) -> None:
     make(tmp_path, BASE)
     store: ResultStore = make(tmp_path, replace(LATER, slower=1.5))
-    assert beside_baseline(store, LATER.run_id) is None, "none is set"
+    assert compare_with_baseline(store, LATER.run_id) is None, "none is set"
     Baselines(store).set(BASE.run_id, STARTED_AT)
-    assert beside_baseline(store, BASE.run_id) is None, "it is the baseline itself"
-    found = beside_baseline(store, LATER.run_id)
+    assert compare_with_baseline(store, BASE.run_id) is None, "it is the baseline itself"
+    found = compare_with_baseline(store, LATER.run_id)
     assert found is not None and not found.regressions().empty

@@ -1,6 +1,5 @@
 """What preflight found, for a terminal: what is wrong stands last, in full, right above the summary."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,8 +7,8 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from pullbench.cli.terminal.safe_text import plain
-from pullbench.model.finding import TROUBLES, Finding, Place, Status, by_place, worst_first
+from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 
 STATUS_STYLES = {
     Status.PASS: "green",
@@ -22,30 +21,29 @@ _STATUS_WIDTH = 5
 _NARROWEST = 8
 _ALIKE_SHOWN = 3
 _IN_FULL = 2
-"""Troubles of one kind at one place that are told in full; of the others, where they are."""
-_CODE = re.compile(r"\[[a-z_]+\]")
+"""Troubles of one kind in one group that are told in full; of the others, where they are."""
 
 
 def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> Group:
-    """A line for each place where all is well; then each that has trouble, with its troubles and what to do.
+    """A line for each group where all is well; then each that has trouble, with its troubles and what to do.
 
     `everything` shows each finding in full, in the order in which they are given. Nothing is told by colour alone, and
     any width will do: long texts are folded under their own beginning.
     """
-    places = by_place(findings)
+    groups = group_findings(findings)
     if everything:
-        return Group(*(part for place in places for part in _in_full(place)))
-    well = [place for place in places if not _troubles(place)]
-    unwell = [place for place in places if _troubles(place)]
-    return Group(*_well(well), *(part for place in unwell for part in _unwell(place)))
+        return Group(*(part for group in groups for part in _in_full(group)))
+    well = [group for group in groups if not _troubles(group)]
+    unwell = [group for group in groups if _troubles(group)]
+    return Group(*_well(well), *(part for group in unwell for part in _unwell(group)))
 
 
-def _well(places: Sequence[Place]) -> Iterator[RenderableType]:
-    """One line a place; many that fare alike, such as an image each, share one."""
+def _well(groups: Sequence[FindingGroup]) -> Iterator[RenderableType]:
+    """One line a group; many that fare alike, such as an image each, share one."""
     alike: dict[tuple[Status, str], list[str]] = {}
-    for place in places:
-        statuses = (Status.SKIP,) if place.status is Status.SKIP else (Status.PASS, Status.SKIP)
-        alike.setdefault((place.status, _checks(place, *statuses)), []).append(place.name)
+    for group in groups:
+        statuses = (Status.SKIP,) if group.status is Status.SKIP else (Status.PASS, Status.SKIP)
+        alike.setdefault((group.status, _checks(group, *statuses)), []).append(group.name)
     for (status, checks), names in alike.items():
         if len(names) > _ALIKE_SHOWN:
             names = [f"{len(names)} targets, such as {names[0]}"]
@@ -53,48 +51,47 @@ def _well(places: Sequence[Place]) -> Iterator[RenderableType]:
             yield _line(status, Text.assemble(plain(name), ": ", plain(checks)))
 
 
-def _unwell(place: Place) -> Iterator[RenderableType]:
+def _unwell(group: FindingGroup) -> Iterator[RenderableType]:
     yield Text()
-    yield plain(place.name, style="bold")
-    for alike in _alike(_troubles(place)):
+    yield plain(group.name, style="bold")
+    for alike in _alike(_troubles(group)):
         for finding in alike[:_IN_FULL]:
-            yield _line(finding.status, _told(finding, place), indent=2)
+            yield _line(finding.status, _told(finding, group), indent=2)
             yield _remedy(finding)
-        if others := [place.rest(finding.target) or place.name for finding in alike[_IN_FULL:]]:
+        if others := [group.rest(finding.target) or group.name for finding in alike[_IN_FULL:]]:
             text = Text.assemble(Text(f"{alike[0].check}, too:", style="bold"), "  ", plain(", ".join(others)))
             yield _line(alike[0].status, text, indent=2)
     for status in (Status.PASS, Status.SKIP):
-        if checks := _checks(place, status):
+        if checks := _checks(group, status):
             yield _line(status, plain(checks), indent=2)
 
 
-def _in_full(place: Place) -> Iterator[RenderableType]:
-    yield plain(place.name, style="bold")
-    for finding in place.findings:
-        yield _line(finding.status, _told(finding, place, in_full=True), indent=2)
+def _in_full(group: FindingGroup) -> Iterator[RenderableType]:
+    yield plain(group.name, style="bold")
+    for finding in group.findings:
+        yield _line(finding.status, _told(finding, group, in_full=True), indent=2)
         if finding.remedy:
             yield _remedy(finding)
     yield Text()
 
 
-def _troubles(place: Place) -> list[Finding]:
-    return worst_first(finding for finding in place.findings if finding.status in TROUBLES)
+def _troubles(group: FindingGroup) -> list[Finding]:
+    return worst_first(finding for finding in group.findings if finding.status in TROUBLES)
 
 
 def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
     """Findings by what went wrong: a tag that ten images lack, a platform that none has."""
     alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        code = _CODE.match(finding.observed)
-        alike.setdefault((finding.status, finding.check, code[0] if code else ""), []).append(finding)
+        alike.setdefault((finding.status, finding.check, finding.code or ""), []).append(finding)
     return list(alike.values())
 
 
-def _told(finding: Finding, place: Place, *, in_full: bool = False) -> Text:
+def _told(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Text:
     """A code says what would be right by itself."""
-    about = " ".join(part for part in (finding.check, place.rest(finding.target)) if part)
+    about = " ".join(part for part in (finding.check, group.rest(finding.target)) if part)
     told = Text.assemble(plain(about, style="bold"), "  ", plain(finding.observed))
-    if finding.expected and finding.status in TROUBLES and (in_full or not _CODE.match(finding.observed)):
+    if finding.expected and finding.status in TROUBLES and (in_full or finding.code is None):
         told.append_text(plain(f"  (expected: {finding.expected})", style="dim"))
     return told
 
@@ -103,11 +100,11 @@ def _remedy(finding: Finding) -> RenderableType:
     return _Hanging(before=Text("→".rjust(_STATUS_WIDTH)), text=plain(finding.remedy), indent=2)
 
 
-def _checks(place: Place, *statuses: Status) -> str:
+def _checks(group: FindingGroup, *statuses: Status) -> str:
     """The checks of each status, with how many targets where there are several: `dns, image ×10; skip: tls`."""
     parts = []
     for status in statuses:
-        counts = Counter(finding.check for finding in place.findings if finding.status is status)
+        counts = Counter(finding.check for finding in group.findings if finding.status is status)
         named = ", ".join(check if number == 1 else f"{check} ×{number}" for check, number in counts.items())
         if named:
             parts.append(named if status is statuses[0] else f"{status.value}: {named}")

@@ -27,7 +27,7 @@ def listen() -> None:
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def as_keyboard_interrupt() -> Iterator[None]:
     """What ends the code inside after an interruption is a KeyboardInterrupt again, whatever a library made of it."""
     try:
         yield

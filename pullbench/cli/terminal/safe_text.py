@@ -3,33 +3,30 @@
 import sys
 from typing import TYPE_CHECKING
 
+from pullbench.model.text import printable
+
 if TYPE_CHECKING:
     from rich.text import Text
 
 
-def printable(text: object) -> str:
-    """Text without control, direction and invisible characters: none of it moves a cursor, sets a title or hides a line."""
-    return "".join(character if character.isprintable() else "�" for character in str(text))
-
-
-def plain(text: object, style: str = "") -> "Text":
-    """The same for rich, and without markup: a registry may say anything."""
+def literal(text: object, style: str = "") -> "Text":
+    """Text for rich that is shown as it is, without markup: a registry may say anything."""
     from rich.text import Text  # not for those who print a line or two
 
     return Text(printable(text), style=style)
 
 
-def tell(text: object) -> None:
+def print_line(text: object) -> None:
     """A line on stdout, at once."""
     print(printable(text), flush=True)
 
 
-def tell_document(text: str) -> None:
-    """Lines of our own making on stdout, such as a spec or a summary; what steers a terminal is none of them."""
+def print_lines(text: str) -> None:
+    """Lines of our own making on stdout, such as a spec or a summary, without what steers a terminal."""
     sys.stdout.write("".join(f"{printable(line)}\n" for line in text.splitlines()))
     sys.stdout.flush()
 
 
-def say(text: object) -> None:
-    """One line on stderr, whatever line ends the text has."""
+def print_notice(text: object) -> None:
+    """One line on stderr, whatever line ends the text has: an error, or what else is not the result."""
     print(f"pullbench: {printable(' '.join(str(text).split()))}", file=sys.stderr, flush=True)

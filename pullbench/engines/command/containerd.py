@@ -14,10 +14,8 @@ from pathlib import Path
 
 from pullbench.engines.base import PullRequest, TrialSetup
 from pullbench.engines.command.containers_image import write_secret
-from pullbench.engines.command.engine import SETUP_S, CommandEngine
-from pullbench.engines.command.environment import environment, find_program, last_words
-from pullbench.engines.command.outcome import Brought, CommandFailed
-from pullbench.engines.command.process import GRACE_S, Command
+from pullbench.engines.command.engine import SETUP_S, Brought, CommandEngine, CommandFailed
+from pullbench.engines.command.process import GRACE_S, Command, environment, find_program, last_words
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route

@@ -7,21 +7,107 @@ last pull of the trial, for looking takes processes that would compete with the 
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup, backoff_s
-from pullbench.engines.clock import Clock
-from pullbench.engines.command.environment import find_program, last_words
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.command.folder import CommandFolder
-from pullbench.engines.command.outcome import Attempt, Brought, CommandFailed, outcome, verify
-from pullbench.engines.command.process import Command, Ended, StopSignal, run
+from pullbench.engines.command.process import Command, Ended, StopSignal, find_program, last_words, run
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
+from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
+
+
+class CommandFailed(Exception):  # noqa: N818  (a result between the base and its engines, not an error of theirs)
+    """What the client was asked could not be had: a code of the closed list, and a line for people."""
+
+    def __init__(self, code: ErrorCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What stands in a store after a pull."""
+
+    image_id: str
+    """Digest of the image's config."""
+    platform: Platform
+    layers: Mapping[str, int | None]
+    """Digest → size as it came, of every layer in the store; None where the client does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandAttempt:
+    """One attempt of a pull: the client says that it succeeded, or it has a code. `ended` is the monotonic second of its end."""
+
+    ended: float
+    store: Path
+    code: ErrorCode | None = None
+    error: str | None = None
+    extract_s: float | None = None
+
+
+def verify(request: PullRequest, brought: Brought, program: str) -> None:
+    """Hold what came against what was asked; raises CommandFailed.
+
+    Some clients take an image that is no index for any platform, so their word is not enough.
+    """
+    asked, promised = Platform.parse(request.platform), request.expected.manifest
+    if not asked.accepts(brought.platform):
+        raise CommandFailed(
+            ErrorCode.PLATFORM_MISSING, f"asked for {asked}, {program} brought an image for {brought.platform}"
+        )
+    if brought.image_id != promised.config.digest:
+        raise CommandFailed(
+            ErrorCode.DIGEST_MISMATCH,
+            f"{program} brought the image {brought.image_id}, the manifest promised {promised.config.digest}",
+        )
+    for layer in promised.layers:
+        if layer.digest not in brought.layers:
+            raise CommandFailed(
+                ErrorCode.DIGEST_MISMATCH,
+                f"{program} said that all is there, and its store lacks the layer {layer.digest}",
+            )
+
+
+def outcome(
+    request: PullRequest,
+    last: CommandAttempt,
+    brought: Brought | None,
+    *,
+    held: frozenset[str],
+    attempts: int,
+    duration_s: float,
+    reads_config_again: bool,
+) -> PullOutcome:
+    """The figures of a pull that has ended. `held` is what its store held before; what nobody can know is None."""
+    if brought is None:
+        return PullOutcome(ok=False, error_code=last.code, error=last.error, attempts=attempts, duration_s=duration_s)
+    manifest = request.expected.manifest
+    came = {layer.digest: brought.layers[layer.digest] for layer in manifest.layers if layer.digest not in held}
+    if reads_config_again or manifest.config.digest not in held:
+        came[manifest.config.digest] = manifest.config.size_bytes
+    sizes = [size for size in came.values() if size is not None]
+    # What attempts that failed received is not known, nor what a client brought and does not tell the size of.
+    known = attempts == 1 and len(sizes) == len(came)
+    return PullOutcome(
+        ok=True,
+        attempts=attempts,
+        bytes=sum(sizes) if known else None,
+        layers=len(manifest.layers),
+        layers_cached=sum(layer.digest in held for layer in manifest.layers),
+        layers_shared=0,  # a store is one pull's alone
+        extract_s=last.extract_s,
+        duration_s=duration_s,
+    )
+
 
 SETUP_S = 60.0
 """How long a command beside the pulls may take: making a store, looking into it."""
@@ -29,7 +115,7 @@ _NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was s
 
 
 @dataclass(slots=True, kw_only=True)
-class _Trial:
+class _CommandTrial:
     folder: CommandFolder
     setup: TrialSetup
     stores: dict[int, Path] = field(default_factory=dict)
@@ -52,7 +138,7 @@ class CommandEngine(ABC):
         self._keychain = keychain
         self._clock = clock
         self._stop = StopSignal()
-        self._trial: _Trial | None = None
+        self._trial: _CommandTrial | None = None
 
     @abstractmethod
     def _version(self, folder: Path) -> str:
@@ -111,7 +197,7 @@ class CommandEngine(ABC):
         Raises UsageError where credentials cannot be read, RegistryError where the client cannot make its stores.
         """
         self.close_trial()
-        self._trial = trial = _Trial(folder=CommandFolder.open(), setup=setup)
+        self._trial = trial = _CommandTrial(folder=CommandFolder.open(), setup=setup)
         try:
             self._open(trial.folder.path, setup)
             for request in setup.requests:
@@ -123,20 +209,20 @@ class CommandEngine(ABC):
             self.close_trial()
             raise
 
-    def _prepare(self, request: PullRequest, trial: _Trial) -> None:
+    def _prepare(self, request: PullRequest, trial: _CommandTrial) -> None:
         """Make a pull's store; where filling it fails, the pull that is measured fails or shows that it was cold."""
         store = trial.stores[request.pull] = self._new_store(trial, request, 1)
         if trial.setup.cache == "warm" and not self._stop.is_set:
             self._attempt(request, store, self._clock.monotonic() + request.timeout_s)
         trial.held[request.pull] = self._held(store)
 
-    def _new_store(self, trial: _Trial, request: PullRequest, attempt: int) -> Path:
+    def _new_store(self, trial: _CommandTrial, request: PullRequest, attempt: int) -> Path:
         store = trial.folder.path / f"{request.pull}-{attempt}"
         self._make_store(store)
         return store
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `prove`."""
+        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `verify`."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
@@ -152,11 +238,11 @@ class CommandEngine(ABC):
         duration_s = last.ended - started
         if last.code is not None:
             return self._outcome(request, trial, last, None, attempts, duration_s)
-        prove = partial(self._prove, request, trial, last, attempts, duration_s)
-        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, prove=prove)
+        verify_later = partial(self._verify, request, trial, last, attempts, duration_s)
+        return PullOutcome(ok=True, attempts=attempts, duration_s=duration_s, verify=verify_later)
 
-    def _prove(
-        self, request: PullRequest, trial: _Trial, last: Attempt, attempts: int, duration_s: float
+    def _verify(
+        self, request: PullRequest, trial: _CommandTrial, last: CommandAttempt, attempts: int, duration_s: float
     ) -> PullOutcome:
         """Look at what the client says that it brought."""
         brought = None
@@ -170,8 +256,8 @@ class CommandEngine(ABC):
     def _outcome(
         self,
         request: PullRequest,
-        trial: _Trial,
-        last: Attempt,
+        trial: _CommandTrial,
+        last: CommandAttempt,
         brought: Brought | None,
         attempts: int,
         duration_s: float,
@@ -186,17 +272,19 @@ class CommandEngine(ABC):
             reads_config_again=self.reads_config_again,
         )
 
-    def _again(self, request: PullRequest, trial: _Trial, attempt: int, resume_at: float, deadline: float) -> Attempt:
+    def _again(
+        self, request: PullRequest, trial: _CommandTrial, attempt: int, resume_at: float, deadline: float
+    ) -> CommandAttempt:
         """The next attempt, after its back-off; where the pull is to be cold, its fresh store is made meanwhile."""
         store = trial.stores[request.pull]
         try:
             if trial.setup.cache == "cold":
                 store = self._new_store(trial, request, attempt)
         except CommandFailed as error:
-            return Attempt(ended=self._clock.monotonic(), store=store, code=error.code, error=str(error))
+            return CommandAttempt(ended=self._clock.monotonic(), store=store, code=error.code, error=str(error))
         if not self._rest_until(resume_at):
             text = "the run was stopped"
-            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.CANCELLED, error=text)
+            return CommandAttempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.CANCELLED, error=text)
         return self._attempt(request, store, deadline)
 
     def _rest_until(self, instant: float) -> bool:
@@ -205,18 +293,20 @@ class CommandEngine(ABC):
             self._clock.sleep(min(left, _NAP_S))
         return not self._stop.is_set
 
-    def _attempt(self, request: PullRequest, store: Path, deadline: float) -> Attempt:
+    def _attempt(self, request: PullRequest, store: Path, deadline: float) -> CommandAttempt:
         started = self._clock.monotonic()
         command = self._command(request, store, deadline - started)
         try:
             ended = run(command, clock=self._clock, deadline=deadline, stop=self._stop)
         except OSError as error:
             text = f"{self.program} cannot be started: {error.strerror}"
-            return Attempt(ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text)
+            return CommandAttempt(
+                ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text
+            )
         code, text = self._failure(ended, request)
         if code is not None:
-            return Attempt(ended=ended.ended, store=store, code=code, error=text)
-        return Attempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
+            return CommandAttempt(ended=ended.ended, store=store, code=code, error=text)
+        return CommandAttempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
 
     def _failure(self, ended: Ended, request: PullRequest) -> tuple[ErrorCode | None, str]:
         said = last_words(ended.stderr)

@@ -14,10 +14,8 @@ from pullbench.engines.command.containers_image import (
     image_name,
     write_configuration,
 )
-from pullbench.engines.command.engine import CommandEngine
-from pullbench.engines.command.environment import environment
-from pullbench.engines.command.outcome import Brought, CommandFailed
-from pullbench.engines.command.process import Command
+from pullbench.engines.command.engine import Brought, CommandEngine, CommandFailed
+from pullbench.engines.command.process import Command, environment
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import DOCKER_MANIFEST, Manifest, parse_manifest
 from pullbench.model.platform import Platform

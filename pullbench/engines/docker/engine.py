@@ -5,20 +5,80 @@ their names of ours, and never anything that somebody has named or uses since. T
 """
 
 import platform
+import threading
 from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
-from pullbench.daemon.docker_stream import PullStream
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup, backoff_s
-from pullbench.engines.clock import Clock
-from pullbench.engines.docker.events import PullTimeline
-from pullbench.engines.docker.outcome import Attempt, Claims, chains, image_chain, outcome
-from pullbench.engines.docker.stop import Watch, Watches
+from pullbench.daemon.pull_stream import PullStream
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
+from pullbench.engines.docker.timeline import Claims, DockerAttempt, PullTimeline, chains, image_chain, outcome
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
+
+
+class Watch:
+    """Stops a stream after `limit_s`, or when told to; remembers why and when, the first reason alone."""
+
+    def __init__(self, stream: PullStream, clock: Clock, limit_s: float) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._timer = threading.Timer(max(0.0, limit_s), self.stop, (ErrorCode.TIMEOUT,))
+        self._timer.daemon = True
+        self.stopped: tuple[ErrorCode, float] | None = None
+        """The code, and the monotonic second of it."""
+
+    def stop(self, code: ErrorCode) -> None:
+        with self._lock:
+            if self.stopped is None:
+                self.stopped = (code, self._clock.monotonic())
+                self._stream.stop()
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+
+
+class Watches:
+    """The pulls under way, so that all can be stopped at once. Safe for threads, and for a signal's handler."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._open: set[Watch] = set()
+        self.cancelled = False
+
+    def reset(self) -> None:
+        """A new trial begins."""
+        self.cancelled = False
+
+    def add(self, watch: Watch) -> None:
+        """Take it in; it is stopped at once where all were."""
+        with self._lock:
+            self._open.add(watch)
+            if self.cancelled:
+                watch.stop(ErrorCode.CANCELLED)
+
+    def discard(self, watch: Watch) -> None:
+        with self._lock:
+            self._open.discard(watch)
+
+    def cancel(self) -> None:
+        with self._lock:
+            self.cancelled = True
+            for watch in tuple(self._open):
+                watch.stop(ErrorCode.CANCELLED)
+
 
 _NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was stopped
 
@@ -170,9 +230,9 @@ class DockerEngine:
             self._clock.sleep(min(left, _NAP_S))
         return not self._watches.cancelled
 
-    def _attempt(self, request: PullRequest, number: int, deadline: float) -> Attempt:
+    def _attempt(self, request: PullRequest, number: int, deadline: float) -> DockerAttempt:
         timeline = PullTimeline(layer_ids=frozenset(chains(request.expected.manifest)))
-        attempt = Attempt(
+        attempt = DockerAttempt(
             number=number, started=self._clock.monotonic(), started_at=self._clock.now(), timeline=timeline
         )
         try:
@@ -195,7 +255,7 @@ class DockerEngine:
             attempt.end(at, code, _why_stopped(request, code, timeline, stream))
         return attempt
 
-    def _consume(self, request: PullRequest, stream: PullStream, attempt: Attempt) -> None:
+    def _consume(self, request: PullRequest, stream: PullStream, attempt: DockerAttempt) -> None:
         """Read the events to their end, claiming each layer for this pull as it is asked for."""
         chain_of, timeline = chains(request.expected.manifest), attempt.timeline
         try:
@@ -216,7 +276,7 @@ class DockerEngine:
             text = f"the daemon closed the stream before the pull was complete: {timeline.progress()}"
             attempt.end(attempt.ended, ErrorCode.ENGINE_UNAVAILABLE, text)
 
-    def _verify(self, request: PullRequest, attempt: Attempt) -> None:
+    def _verify(self, request: PullRequest, attempt: DockerAttempt) -> None:
         """Check platform and content of what dockerd brought: it takes an image that is no index for any platform."""
         try:
             image = self._daemon.inspect(self._names[request.pull])

@@ -4,17 +4,231 @@ libcurl receives outside the interpreter's lock, and hashing large chunks lets g
 Redirects, tokens and retries are not followed here: each would hide an exchange inside another's time.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 import pycurl
 
-from pullbench.engines.wire.curl_errors import Progress, code_of_curl
-from pullbench.engines.wire.curl_receiver import Body, HttpRequest, Receiver
-from pullbench.errors import ErrorCode
+from pullbench.errors import ErrorCode, classify
+from pullbench.registry.auth import Credentials
+
+# Numbers of libcurl that pycurl has no name for.
+_HTTP2_STREAM = 92
+_PROXY_HANDSHAKE = 97
+_HEAD_TOO_LARGE = 100
+
+_PLAIN: dict[int, ErrorCode] = {
+    pycurl.E_COULDNT_RESOLVE_HOST: ErrorCode.DNS,
+    pycurl.E_COULDNT_RESOLVE_PROXY: ErrorCode.PROXY,
+    _PROXY_HANDSHAKE: ErrorCode.PROXY,
+    pycurl.E_PARTIAL_FILE: ErrorCode.TRUNCATED,
+    pycurl.E_GOT_NOTHING: ErrorCode.RESET,
+    pycurl.E_SEND_ERROR: ErrorCode.RESET,
+    pycurl.E_RECV_ERROR: ErrorCode.RESET,
+    pycurl.E_HTTP2: ErrorCode.RESET,
+    _HTTP2_STREAM: ErrorCode.RESET,
+    _HEAD_TOO_LARGE: ErrorCode.TOO_LARGE,
+    pycurl.E_SSL_CACERT_BADFILE: ErrorCode.TLS_UNTRUSTED,
+    pycurl.E_PEER_FAILED_VERIFICATION: ErrorCode.TLS_UNTRUSTED,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: ErrorCode.NOT_A_REGISTRY,  # 8: an answer that is no HTTP
+    pycurl.E_UNSUPPORTED_PROTOCOL: ErrorCode.NOT_A_REGISTRY,  # 1: also an HTTP/0.9 answer
+    pycurl.E_URL_MALFORMAT: ErrorCode.NOT_A_REGISTRY,
+}
+_SOCKET: dict[int, ErrorCode] = {
+    errno.ECONNREFUSED: ErrorCode.CONNECT_REFUSED,
+    errno.ENETUNREACH: ErrorCode.UNREACHABLE,
+    errno.EHOSTUNREACH: ErrorCode.UNREACHABLE,
+    errno.EHOSTDOWN: ErrorCode.UNREACHABLE,
+    errno.ETIMEDOUT: ErrorCode.CONNECT_TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurlProgress:
+    """How far an exchange had come when it failed."""
+
+    resolved: bool
+    connected: bool
+    secured: bool
+    """The TLS handshake is done, or there is none."""
+    out_of_time: bool
+    """The whole time that was left for it is used up."""
+    by_proxy: bool
+    connect_status: int = 0
+    """What a forward proxy answered to CONNECT; 0 where it was not asked."""
+    os_errno: int = 0
+
+
+def code_of_curl(number: int, message: str, at: CurlProgress) -> ErrorCode:
+    """The code of a failed `perform`, by its number, its message and how far it had come."""
+    if number == pycurl.E_OPERATION_TIMEDOUT:
+        return _timed_out(at)
+    if at.by_proxy and (number == pycurl.E_COULDNT_CONNECT or at.connect_status >= 300):
+        return ErrorCode.PROXY
+    if number == pycurl.E_COULDNT_CONNECT:
+        found = _SOCKET.get(at.os_errno) or classify(message)
+        return ErrorCode.CONNECT_REFUSED if found is ErrorCode.UNKNOWN else found
+    if number in (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION):
+        found = classify(message)
+        if found is ErrorCode.TRUNCATED:  # a handshake cut short has no content that could be
+            return ErrorCode.RESET
+        return _PLAIN.get(number, ErrorCode.UNKNOWN) if found is ErrorCode.UNKNOWN else found
+    return _PLAIN.get(number) or classify(message)
+
+
+def _timed_out(at: CurlProgress) -> ErrorCode:
+    if at.out_of_time:
+        return ErrorCode.TIMEOUT
+    if not at.resolved:
+        return ErrorCode.PROXY if at.by_proxy else ErrorCode.DNS
+    if not at.connected:
+        return ErrorCode.PROXY if at.by_proxy else ErrorCode.CONNECT_TIMEOUT
+    return ErrorCode.STALLED if at.secured else ErrorCode.TLS_TIMEOUT
+
+
+MAX_ANSWER_BYTES = 16 * 1024
+"""What is kept of an answer that is no content: a registry's error document."""
+_MAX_UNWANTED_BYTES = 1024 * 1024  # beyond it a new connection is cheaper than reading on
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class BodyRefusedError(Exception):
+    """A body takes no more: too long, nowhere to put it, or not what was asked for."""
+
+    def __init__(self, code: ErrorCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class Body(Protocol):
+    """Where content goes; both methods raise BodyRefusedError, and `update` OSError, to end the exchange."""
+
+    def accepts(self, status: int, headers: Mapping[str, Sequence[str]], /) -> bool:
+        """Whether an answer is the content that was asked for; header names are in lower case."""
+        ...
+
+    def update(self, chunk: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """One exchange to make, and within which bounds."""
+
+    method: str = "GET"
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    proxy_url: str = ""
+    """A forward proxy; empty for a direct connection, whatever the environment says."""
+    proxy_login: Credentials | None = None
+    """For the forward proxy alone, as Basic: with every request for http, with CONNECT for https."""
+    ca_file: str
+    http_version: str
+    resolve: Sequence[str] = ()
+    """HOST:PORT:ADDRESS, to be believed before DNS."""
+    connect_timeout_s: float
+    """DNS, TCP and TLS together."""
+    stall_timeout_s: float
+    """Without a byte, once the request is on its way."""
+    timeout_s: float
+    """For the whole exchange; more than zero."""
+    stopped: Callable[[], bool]
+    """Asked while bytes flow and at least once a second while none do; True ends the exchange as `cancelled`."""
+
+
+class Receiver:
+    """libcurl's callbacks for one exchange. None of them may raise: pycurl would print it and go on."""
+
+    def __init__(self, request: HttpRequest, body: Body, monotonic: Callable[[], float]) -> None:
+        self.status: int | None = None
+        self.headers: dict[str, list[str]] = {}
+        self.answer = bytearray()
+        self.failure: tuple[ErrorCode, str] | None = None
+        self.is_connected = False
+        self.is_content: bool | None = None
+        """Whether the body accepts the answer; None before it was asked."""
+        self.received_bytes = 0
+        self._request = request
+        self._body = body
+        self._update = body.update
+        self._monotonic = monotonic
+        self._unwanted_bytes = 0
+        self._seen_bytes = 0.0
+        self._seen_s = 0.0
+
+    def header(self, line: bytes) -> None:
+        text = line.decode("latin-1").strip()
+        if text.startswith("HTTP/"):  # a new head: the final one follows any 1xx
+            self.headers = {}
+            word = text.split(None, 2)[1:2]
+            self.status = int(word[0]) if word and word[0].isdecimal() else None
+            return
+        name, colon, value = text.partition(":")
+        if colon:
+            self.headers.setdefault(name.strip().lower(), []).append(value.strip())
+
+    def connected(self, *_addresses: object) -> int:
+        self.is_connected = True
+        self._seen_s = self._monotonic()
+        return int(pycurl.PREREQFUNC_OK)
+
+    def judge(self) -> bool:
+        """Ask the body, once an answer, whether it is content; a refusal is the exchange's failure."""
+        if self.is_content is None:
+            try:
+                self.is_content = self._body.accepts(self.status or 0, self.headers)
+            except BodyRefusedError as refused:
+                self.is_content = False
+                self.failure = refused.code, refused.detail
+        return self.is_content
+
+    def write(self, chunk: bytes) -> int | None:
+        self.received_bytes += len(chunk)
+        if self.is_content or self.judge():
+            try:
+                self._update(chunk)
+            except BodyRefusedError as refused:
+                self.failure = refused.code, refused.detail
+                return 0
+            except OSError as error:
+                self.failure = code_of_os_error(error), str(error)
+                return 0
+            return None
+        if self.failure is not None:
+            return 0
+        self.answer += chunk[: MAX_ANSWER_BYTES - len(self.answer)]
+        self._unwanted_bytes += len(chunk)
+        return None if self._unwanted_bytes <= _MAX_UNWANTED_BYTES else 0
+
+    def progress(self, _total: float, received: float, _up_total: float, _up: float) -> int:
+        """libcurl's progress callback: not 0 ends the exchange."""
+        return 0 if self.may_go_on(received) else 1
+
+    def may_go_on(self, received: float) -> bool:
+        """Whether nothing stops it; `received` tells by its change that bytes still come."""
+        if self._request.stopped():
+            self.failure = ErrorCode.CANCELLED, "stopped while under way"
+            return False
+        if not self.is_connected:
+            return True
+        now = self._monotonic()
+        if received != self._seen_bytes:
+            self._seen_bytes, self._seen_s = received, now
+        elif now - self._seen_s >= self._request.stall_timeout_s:
+            self.failure = ErrorCode.STALLED, f"no byte for {self._request.stall_timeout_s:g} s"
+            return False
+        return True
+
+
+def code_of_os_error(error: OSError) -> ErrorCode:
+    """The code of a failed write to the local disk."""
+    return ErrorCode.DISK_FULL if error.errno in _DISK_FULL else ErrorCode.UNKNOWN
+
 
 BUFFER_BYTES = 512 * 1024
 """What libcurl reads at once: fewer calls of the system. It hands on 16 kB at a time, however much it read; to hash several
@@ -40,7 +254,7 @@ class Phases:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class HttpResult:
     """What came of one exchange: an answer with its status, or a failure, or both when the body broke off."""
 
     status: int | None
@@ -56,7 +270,6 @@ class Exchange:
     remote_ip: str | None
     address: str | None
     """IP and port that answered."""
-    retry_after_s: float | None
     error_code: ErrorCode | None = None
     error: str = ""
 
@@ -72,7 +285,7 @@ class Handle:
         self._curl = pycurl.Curl()
         self._monotonic = monotonic
 
-    def exchange(self, request: HttpRequest, body: Body) -> Exchange:
+    def exchange(self, request: HttpRequest, body: Body) -> HttpResult:
         """Make one exchange; what `body` accepts goes to it. Never raises for what a server does."""
         receiver = Receiver(request, body, self._monotonic)
         self._set(request, receiver)
@@ -80,7 +293,7 @@ class Handle:
         if number == 0:
             receiver.judge()
         code, text = self._failure(request, receiver, number, message)
-        return self._exchange(receiver, request.url.startswith("https:"), code, text)
+        return self._result(receiver, request.url.startswith("https:"), code, text)
 
     def close(self) -> None:
         self._curl.close()
@@ -136,7 +349,7 @@ class Handle:
             return None, ""  # an unwanted body was cut short; its status says what happened
         info = self._curl.getinfo
         secure = request.url.startswith("https:")
-        at = Progress(
+        at = CurlProgress(
             resolved=receiver.is_connected or info(pycurl.NAMELOOKUP_TIME_T) > 0,
             connected=receiver.is_connected or info(pycurl.CONNECT_TIME_T) > 0,
             secured=receiver.is_connected or (not secure and info(pycurl.CONNECT_TIME_T) > 0),
@@ -147,13 +360,13 @@ class Handle:
         )
         return code_of_curl(number, message, at), message
 
-    def _exchange(self, receiver: Receiver, secure: bool, code: ErrorCode | None, text: str) -> Exchange:
+    def _result(self, receiver: Receiver, secure: bool, code: ErrorCode | None, text: str) -> HttpResult:
         info = self._curl.getinfo
         remote_ip = info(pycurl.PRIMARY_IP) or None
         host = f"[{remote_ip}]" if remote_ip and ":" in remote_ip else remote_ip
         status = info(pycurl.RESPONSE_CODE) or None  # not the receiver's, which sees a proxy's answer to CONNECT too
         reused = info(pycurl.NUM_CONNECTS) == 0 if status or receiver.is_connected else None
-        return Exchange(
+        return HttpResult(
             status=status,
             headers={name: tuple(values) for name, values in receiver.headers.items()},
             is_content=bool(receiver.is_content),
@@ -163,7 +376,6 @@ class Handle:
             http_version=_VERSION_NAMES.get(info(pycurl.INFO_HTTP_VERSION)) if status else None,
             remote_ip=remote_ip,
             address=f"{host}:{info(pycurl.PRIMARY_PORT)}" if remote_ip else None,
-            retry_after_s=float(info(pycurl.RETRY_AFTER)) or None,
             error_code=code,
             error=text,
         )

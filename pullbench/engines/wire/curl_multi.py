@@ -16,8 +16,7 @@ from typing import Any
 
 import pycurl
 
-from pullbench.engines.wire.curl import Handle, Handles
-from pullbench.engines.wire.curl_receiver import HttpRequest, Receiver
+from pullbench.engines.wire.curl import Handle, Handles, HttpRequest, Receiver
 
 _LOOK_S = 0.05  # how soon a stop or a stall is seen while no byte comes
 _LOOK_EACH_S = 0.00025  # of a thousand under way once in a quarter of a second, for a look costs a call for each
@@ -30,7 +29,7 @@ _EVENTS = {
 
 
 @dataclass(slots=True, eq=False)
-class _Running:
+class _PendingExchange:
     """One exchange under way, and what came of it."""
 
     curl: pycurl.Curl
@@ -67,8 +66,8 @@ class Multiplexer:
     def __init__(self, executor: Executor, monotonic: Callable[[], float], crowd: int = 1) -> None:
         self.handles = Handles(lambda: Stream(self, monotonic))
         self._monotonic = monotonic
-        self._joining: deque[_Running] = deque()
-        self._running: dict[pycurl.Curl, _Running] = {}
+        self._joining: deque[_PendingExchange] = deque()
+        self._running: dict[pycurl.Curl, _PendingExchange] = {}
         self._due_s: float | None = None
         self._look_s = 0.0
         self._pause_s = max(_LOOK_S, crowd * _LOOK_EACH_S)
@@ -86,7 +85,7 @@ class Multiplexer:
 
     def run(self, curl: pycurl.Curl, receiver: Receiver) -> tuple[int, str]:
         """Make one exchange and wait for its end: libcurl's error number, 0 for none, and its message."""
-        exchange = _Running(curl, receiver)
+        exchange = _PendingExchange(curl, receiver)
         self._joining.append(exchange)
         if self._is_closing:
             raise RuntimeError("run() after the multiplexer's end")
@@ -164,7 +163,7 @@ class Multiplexer:
             if not exchange.receiver.may_go_on(exchange.receiver.received_bytes):
                 self._end(exchange, pycurl.E_ABORTED_BY_CALLBACK, "")
 
-    def _end(self, exchange: _Running, number: int, message: str) -> None:
+    def _end(self, exchange: _PendingExchange, number: int, message: str) -> None:
         if self._running.pop(exchange.curl, None) is not None:
             self._multi.remove_handle(exchange.curl)
         exchange.number, exchange.message = number, message

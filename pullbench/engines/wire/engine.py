@@ -8,22 +8,22 @@ and layers first, then what the image has more, each digest once, all of it insi
 """
 
 import os
+import resource
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 import pycurl
 
-from pullbench.engines.base import PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.clock import Clock
+from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup, usable_cores
 from pullbench.engines.command.folder import owned_folder
-from pullbench.engines.cores import usable_cores
-from pullbench.engines.wire.open_files import allow_connections, files_beside
-from pullbench.engines.wire.pull import WirePull, Workshop
-from pullbench.engines.wire.session import Session, Trust
+from pullbench.engines.wire.client import Trust, WireClient
+from pullbench.engines.wire.pull import PullContext, WirePull
+from pullbench.errors import IncompleteError
 from pullbench.model.facts import EngineFacts
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
@@ -35,10 +35,18 @@ MOST_PULLS = 4096
 MOST_IN_LIBCURL = 128
 """Exchanges at once that have a thread each in libcurl. Beyond it the threads wait for the interpreter's lock, not for the
 registry, and a pull that got it too late would time out for that; so a few multiplexers make the exchanges of all."""
+_OF_THE_REST = 128
+"""Files that are no exchange's: results, logs, what is open already."""
+_EACH = 4
+"""Asked for each connection, where there are so many to be had: for kept ones to other hosts."""
+OF_A_HANDLE = 2
+"""Files that libcurl opens for a handle that performs by itself, beside its connection: it wakes itself by them."""
+OF_A_MULTIPLEXER = 5
+"""Its selector, a pipe, and what libcurl wakes itself by."""
 
 
 @dataclass(slots=True)
-class _Trial:
+class _WireTrial:
     """What one trial holds, to be given back at its end."""
 
     folder: Path
@@ -50,7 +58,7 @@ class _Trial:
     crowd: int = 1
     """Exchanges at once, all pulls together."""
     trusts: dict[str | None, Trust] = field(default_factory=dict)
-    sessions: dict[tuple[str, str], Session] = field(default_factory=dict)
+    clients: dict[tuple[str, str], WireClient] = field(default_factory=dict)
     """Kept ones, by registry and proxy."""
 
 
@@ -65,7 +73,7 @@ class WireEngine:
         self._keychain = keychain
         self._clock = clock
         self._numbers = count()
-        self._trial: _Trial | None = None
+        self._trial: _WireTrial | None = None
         self._cancelled = False
 
     def facts(self) -> EngineFacts:
@@ -77,45 +85,45 @@ class WireEngine:
         Raises UsageError where credentials cannot be read, IncompleteError where the system allows too few connections.
         """
         self.close_trial()
-        pulls, lanes = min(setup.concurrency, len(setup.requests)), self._lanes(setup)
+        pulls, workers = min(setup.concurrency, len(setup.requests)), self._workers(setup)
         routes = {_key(request.route): request.route for request in setup.requests}
-        crowd, is_http2 = max(1, pulls * lanes), self._entry.http_version == "2"
+        crowd, is_http2 = max(1, pulls * workers), self._entry.http_version == "2"
         shared = multiplexers = 0
         if is_http2 or crowd > MOST_IN_LIBCURL:
             each_its_own = is_http2 or any(each.auth == "per-pull" for each in setup.requests)
             shared = 0 if each_its_own else usable_cores()
             multiplexers = shared * len(routes) or pulls
         beside = files_beside(crowd, multiplexers=multiplexers, to_disk=self._entry.sink == "disk")
-        allow_connections(pulls if is_http2 else pulls * lanes, beside=beside, engine=self.name)
+        allow_connections(pulls if is_http2 else pulls * workers, beside=beside, engine=self.name)
         folder, lock = owned_folder("wire-")
-        self._trial = trial = _Trial(folder=folder, lock=lock, crowd=crowd)
+        self._trial = trial = _WireTrial(folder=folder, lock=lock, crowd=crowd)
         trial.drivers = _started(multiplexers, most=MOST_PULLS)
         for key, route in routes.items():
             if route.ca_file not in trial.trusts:
                 trial.trusts[route.ca_file] = _trust(route.ca_file, trial.folder / f"roots-{len(trial.trusts)}.pem")
-            trial.sessions[key] = self._session(route, trial, shared)
-        trial.executor = _started(pulls * (lanes - 1))
+            trial.clients[key] = self._client(route, trial, shared)
+        trial.executor = _started(pulls * (workers - 1))
 
     def pull(self, request: PullRequest) -> PullOutcome:
         """Pull one image; `open_trial` must have named its route."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
-        workshop = Workshop(
+        context = PullContext(
             clock=self._clock,
-            lanes=self._entry.layer_concurrency,
+            workers=self._entry.layer_concurrency,
             executor=trial.executor,
             chunk_bytes=self._entry.chunk_bytes,
             new_path=(lambda: trial.folder / str(next(self._numbers))) if self._entry.sink == "disk" else None,
             cancelled=lambda: self._cancelled,
         )
         if request.auth == "persisted":
-            return WirePull(request, trial.sessions[_key(request.route)], workshop).run()
-        session = self._session(request.route, trial)
+            return WirePull(request, trial.clients[_key(request.route)], context).run()
+        client = self._client(request.route, trial)
         try:
-            return WirePull(request, session, workshop).run()
+            return WirePull(request, client, context).run()
         finally:
-            session.close()
+            client.close()
 
     def close_trial(self) -> None:
         """Close connections and threads, remove what was written."""
@@ -124,8 +132,8 @@ class WireEngine:
             return
         if trial.executor is not None:
             trial.executor.shutdown()
-        for session in trial.sessions.values():
-            session.close()
+        for client in trial.clients.values():
+            client.close()
         if trial.drivers is not None:
             trial.drivers.shutdown()
         shutil.rmtree(trial.folder, ignore_errors=True)
@@ -139,16 +147,16 @@ class WireEngine:
         """Give back whatever an open trial still holds."""
         self.close_trial()
 
-    def _lanes(self, setup: TrialSetup) -> int:
+    def _workers(self, setup: TrialSetup) -> int:
         """How many blobs of a pull can be under way at once."""
         most = self._entry.layer_concurrency
         if self._entry.chunk_bytes is not None or any(request.bases for request in setup.requests):
             return most
         return min(most, max((len(request.expected.manifest.blobs) for request in setup.requests), default=0))
 
-    def _session(self, route: Route, trial: _Trial, shared: int = 0) -> Session:
+    def _client(self, route: Route, trial: _WireTrial, shared: int = 0) -> WireClient:
         credentials = self._keychain.login(route)
-        return Session(
+        return WireClient(
             route,
             self._entry,
             credentials=credentials,
@@ -190,3 +198,43 @@ def _started(threads: int, most: int = 0) -> ThreadPoolExecutor | None:
     everyone.wait()
     wait(begun)  # one that is not back yet counts as busy, and the next task would start another
     return executor
+
+
+# Open files. Each connection is one. libcurl says of a socket that the system denied it what it says of a connection that was
+# refused, which would blame the registry; so what a trial may need is looked at before it.
+
+
+def files_beside(exchanges: int, *, multiplexers: int, to_disk: bool) -> int:
+    """Files that so many exchanges at once hold open beside their connections; without multiplexers each has a handle."""
+    drivers = OF_A_MULTIPLEXER * multiplexers if multiplexers else OF_A_HANDLE * exchanges
+    return drivers + (exchanges if to_disk else 0)
+
+
+def allow_connections(connections: int, *, engine: str, beside: int = 0) -> None:
+    """Raise this process's own limit as far as so many connections want it, and what they need `beside`, for good.
+
+    Raises IncompleteError where the system's limit on it is below what they need.
+    """
+    needed = connections + beside + _OF_THE_REST
+    most = _raised(needed, wanted=needed + (_EACH - 1) * connections)
+    if most < needed:
+        raise IncompleteError(
+            f"engine '{engine}': {connections:,} connections at once (concurrency × layer_concurrency) need {needed:,} open files, "
+            f"and this process may have {most:,}; raise its limit (ulimit -Hn), or lower one of the two"
+        )
+
+
+def _raised(needed: int, *, wanted: int) -> int:
+    """The limit after it was raised to what is wanted, else to what is needed, where the system allows either."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now, most = _number(soft), _number(hard)
+    for limit in (min(wanted, most), needed):
+        if now < limit <= most:
+            with suppress(OSError, ValueError):  # macOS refuses more than its kernel has, whatever it said before
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                return limit
+    return min(now, most)
+
+
+def _number(limit: int) -> int:
+    return 2**31 if limit == resource.RLIM_INFINITY else limit

@@ -1,35 +1,287 @@
-"""One pull by the wire engine: manifest, then config and layers in parallel lanes; where it is staged, its bases first."""
+"""One pull by the wire engine: its manifest, then config and layers by parallel workers, each tried as often as allowed.
 
-from collections.abc import Callable
-from concurrent.futures import Executor
+A staged pull gets its base images first.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
+from threading import Condition
+from typing import TypeVar
 
-from pullbench.engines.base import PullOutcome, PullRequest
-from pullbench.engines.clock import Clock
-from pullbench.engines.wire.blob_queue import Lanes
-from pullbench.engines.wire.fetch import Fetcher, Means
-from pullbench.engines.wire.session import Session
+from pullbench.engines.base import Clock, PullOutcome, PullRequest
+from pullbench.engines.wire.body import REFUSALS, BlobBody, CheckedBody, ChunkedBlob, ManifestBody
+from pullbench.engines.wire.client import WireClient
+from pullbench.engines.wire.curl import Handles
+from pullbench.engines.wire.record import RANGE_REFUSED, PullAttempt, PullLog
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.manifest import Manifest
-from pullbench.model.record import Transfer
+from pullbench.model.manifest import Descriptor, Index, Manifest, ManifestError, parse_manifest
+from pullbench.model.platform import Platform
+from pullbench.model.record import Transfer, TransferKind
 from pullbench.model.reference import Reference
+from pullbench.registry.answer import backoff_s, may_pass
+
+Task = Callable[[], None]
+_SLICE_S = 0.05  # how soon an idle worker, or a pull that waits to retry, sees that it was stopped
+
+
+class BlobQueue:
+    """The blobs and parts of blobs of one pull, in order, and the workers that get them.
+
+    With `grows` a task may put others before those that wait. A worker that finds nothing to do waits only where something may
+    still come: of a thousand pulls at once the idle workers alone would keep the machine busy.
+    """
+
+    def __init__(self, stopped: Callable[[], bool], *, grows: bool) -> None:
+        self._todo: deque[Task] = deque()
+        self._stopped = stopped
+        self._grows = grows
+        self._busy = 0
+        self._changed = Condition()
+
+    def put_first(self, tasks: Iterable[Task]) -> None:
+        """More to do, in order, before all that waits; by a task, or before `run`."""
+        with self._changed:
+            self._todo.extendleft(reversed(list(tasks)))
+            self._changed.notify_all()
+
+    def run(self, workers: int, executor: Executor | None) -> None:
+        """Do all; this thread is the first of the workers, the executor's are the others."""
+        others = [executor.submit(self._work) for _ in range(workers - 1)] if executor else []
+        try:
+            self._work()
+        finally:
+            wait([worker for worker in others if not worker.cancel()])
+        for worker in others:
+            if not worker.cancelled():
+                worker.result()  # an error here is a bug, and must be seen
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            finally:
+                with self._changed:
+                    self._busy -= 1
+                    if not self._todo:
+                        self._changed.notify_all()
+
+    def _next(self) -> Task | None:
+        """The next task; waits while there is none but a running one may still bring some."""
+        with self._changed:
+            while not self._stopped():
+                if self._todo:
+                    self._busy += 1
+                    return self._todo.popleft()
+                if not self._busy or not self._grows:
+                    return None
+                self._changed.wait(_SLICE_S)
+        return None
+
+
+BodyT = TypeVar("BodyT", bound=CheckedBody)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class PullContext:
     """What a pull works with: the engine's clock, the trial's threads, and where bytes go."""
 
     clock: Clock
-    lanes: int
+    workers: int
     """Blobs of one pull at once."""
     executor: Executor | None
-    """Runs the lanes beside the pull's own thread; None where there is but one lane."""
+    """Runs the workers beside the pull's own thread; None where there is but one."""
     chunk_bytes: int | None
     """Layers above it come in parts of it."""
     new_path: Callable[[], Path] | None
     """A fresh file for each blob; None to drop what was verified."""
     cancelled: Callable[[], bool]
+
+
+class Fetcher:
+    """Gets manifests, blobs and parts of blobs for one pull until it fails; safe for the pull's threads."""
+
+    def __init__(self, request: PullRequest, context: PullContext, client: WireClient, handles: Handles) -> None:
+        self.log = PullLog(request.pull)
+        self.failure: RegistryError | None = None
+        """The first; what it stops has none of its own."""
+        self.fetched: set[str] = set()
+        """Digests of what is here whole and verified."""
+        self._request = request
+        self._context = context
+        self._client = client
+        self._handles = handles
+        self._clock = context.clock
+        self._deadline_s = context.clock.monotonic() + request.timeout_s
+        self._lock = threading.Lock()
+        self._chunked: list[ChunkedBlob] = []
+
+    def stopped(self) -> bool:
+        return self.failure is not None or self._context.cancelled()
+
+    def fail(self, error: RegistryError) -> None:
+        """End the pull by this error, where nothing ended it before."""
+        with self._lock:
+            if self.failure is None:
+                self.failure = error
+
+    def error(self, code: ErrorCode, reference: Reference, detail: str) -> RegistryError:
+        """An error about an image as a whole."""
+        route = self._request.route
+        where = f"GET {route.url}/v2/{route.repository(reference)}/manifests/{reference.locator}"
+        return RegistryError(code, where, detail)
+
+    # Manifests
+
+    def manifest(self, reference: Reference) -> Manifest:
+        """The pull's platform of an image, by its index where there is one. Raises RegistryError."""
+        found = self._document(reference, reference.locator, None)
+        if isinstance(found, Index):
+            chosen = found.select(Platform.parse(self._request.platform))
+            if chosen is None:
+                there = ", ".join(str(platform) for platform in found.platforms) or "none"
+                detail = f"no {self._request.platform} among: {there}"
+                raise self.error(ErrorCode.PLATFORM_MISSING, reference, detail)
+            found = self._document(reference, chosen.digest, chosen.size_bytes)
+        if isinstance(found, Index):
+            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, "an index inside an index")
+        return found
+
+    def _document(self, reference: Reference, digest: str, size_bytes: int | None) -> Manifest | Index:
+        body = self._fetch(
+            self._request.route.repository(reference),
+            f"manifests/{digest}",
+            lambda: ManifestBody(digest, size_bytes),
+            kind="manifest",
+            digest=digest,
+        )
+        try:
+            return parse_manifest(bytes(body.content))
+        except ManifestError as error:
+            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, str(error)) from error
+
+    # Blobs
+
+    def blobs(self, reference: Reference, manifest: Manifest, queue: BlobQueue) -> list[Task]:
+        """Tasks for the queue: config and layers in the manifest's order, without what is here already."""
+        repository = self._request.route.repository(reference)
+        tasks: list[Task] = []
+        for blob in manifest.blobs:
+            if blob.digest in self.fetched:
+                continue
+            is_layer, chunk_bytes = blob.digest != manifest.config.digest, self._context.chunk_bytes
+            if is_layer and chunk_bytes is not None and blob.size_bytes > chunk_bytes:
+                tasks.append(partial(self._in_parts, repository, blob, chunk_bytes, queue))
+            else:
+                tasks.append(partial(self._whole, repository, blob, "layer" if is_layer else "config"))
+        return tasks
+
+    def close(self) -> None:
+        """Close what a failed pull left open; nothing may be under way."""
+        for blob in self._chunked:
+            blob.close()
+
+    def _whole(self, repository: str, blob: Descriptor, kind: TransferKind, note: str | None = None) -> None:
+        path = self._context.new_path() if self._context.new_path else None
+        try:
+            self._fetch(
+                repository,
+                f"blobs/{blob.digest}",
+                lambda: BlobBody(blob, path, note),
+                kind=kind,
+                digest=blob.digest,
+            )
+        except RegistryError as error:
+            self.fail(error)
+        else:
+            self.fetched.add(blob.digest)
+
+    def _in_parts(self, repository: str, layer: Descriptor, chunk_bytes: int, queue: BlobQueue) -> None:
+        """The first part of a layer; the others are put first when the server shows that it has ranges."""
+
+        def others() -> None:
+            queue.put_first(partial(self._later_part, repository, blob, index) for index in range(1, len(blob)))
+
+        path = self._context.new_path() if self._context.new_path else None
+        blob = ChunkedBlob(layer, chunk_bytes, path=path, stopped=self.stopped, granted=others)
+        self._chunked.append(blob)
+        try:
+            self._part(repository, blob, 0)
+        except RegistryError as error:
+            if error.status in REFUSALS and not blob.is_granted:
+                self._whole(repository, layer, "layer", RANGE_REFUSED)
+            else:
+                self.fail(error)
+
+    def _later_part(self, repository: str, blob: ChunkedBlob, index: int) -> None:
+        try:
+            self._part(repository, blob, index)
+        except RegistryError as error:
+            self.fail(error)
+
+    def _part(self, repository: str, blob: ChunkedBlob, index: int) -> None:
+        self._fetch(
+            repository,
+            f"blobs/{blob.descriptor.digest}",
+            lambda: blob.part(index),
+            kind="layer",
+            digest=blob.descriptor.digest,
+            forgiven=() if blob.is_granted else REFUSALS,
+        )
+        if blob.is_complete:
+            self.fetched.add(blob.descriptor.digest)
+
+    # Attempts
+
+    def _fetch(
+        self,
+        repository: str,
+        path: str,
+        make_body: Callable[[], BodyT],
+        *,
+        kind: TransferKind,
+        digest: str,
+        forgiven: Collection[int] = (),
+    ) -> BodyT:
+        for number in count(1):
+            body = make_body()
+            attempt = PullAttempt(
+                log=self.log,
+                number=number,
+                repository=repository,
+                deadline_s=self._deadline_s,
+                stopped=self.stopped,
+                handles=self._handles,
+                forgiven=forgiven,
+            )
+            try:
+                self._client.get(path, body, attempt, kind=kind, digest=digest)
+                return body
+            except RegistryError as error:
+                if not self._wait_to_retry(error, number):
+                    raise
+            finally:
+                body.close()
+        raise AssertionError("unreachable")
+
+    def _wait_to_retry(self, error: RegistryError, number: int) -> bool:
+        """Wait as long as the server asks, else as `backoff_s` says; False where another try is not due."""
+        if not may_pass(error) or number > self._request.retries:
+            return False
+        until_s = self._clock.monotonic() + backoff_s(number, error.retry_after_s)
+        if until_s >= self._deadline_s:
+            return False
+        while (left_s := until_s - self._clock.monotonic()) > 0:
+            if self.stopped():
+                detail = "stopped before the next attempt"
+                raise self.error(ErrorCode.CANCELLED, self._request.reference, detail) from error
+            self._clock.sleep(min(left_s, _SLICE_S))
+        return True
 
 
 class WirePull:
@@ -38,11 +290,11 @@ class WirePull:
     The request's bases are pulled whole before its own image, which then brings what they have not.
     """
 
-    def __init__(self, request: PullRequest, session: Session, workshop: Workshop) -> None:
+    def __init__(self, request: PullRequest, client: WireClient, context: PullContext) -> None:
         self._request = request
-        self._session = session
-        self._workshop = workshop
-        self._clock = workshop.clock
+        self._client = client
+        self._context = context
+        self._clock = context.clock
         self._manifest: Manifest | None = None
         self._auth_s = 0.0
         self._resolve_s = 0.0
@@ -50,17 +302,9 @@ class WirePull:
 
     def run(self) -> PullOutcome:
         """Pull, and tell what came of it; the duration ends before connections that are this pull's alone are closed."""
-        workshop, started_s = self._workshop, self._clock.monotonic()
-        with self._session.connections() as handles:
-            means = Means(
-                session=self._session,
-                handles=handles,
-                clock=self._clock,
-                chunk_bytes=workshop.chunk_bytes,
-                new_path=workshop.new_path,
-                cancelled=workshop.cancelled,
-            )
-            fetcher = Fetcher(self._request, means)
+        started_s = self._clock.monotonic()
+        with self._client.connections() as handles:
+            fetcher = Fetcher(self._request, self._context, self._client, handles)
             try:
                 for reference in (*(base.reference for base in self._request.bases), self._request.reference):
                     if not fetcher.stopped():
@@ -84,11 +328,12 @@ class WirePull:
             self._resolve_s += max(0.0, resolved_s - started_s - auth_s)
         if reference is self._request.reference:
             self._manifest = manifest
-        chunked = self._workshop.chunk_bytes is not None
-        lanes = Lanes(fetcher.stopped, grows=chunked)
-        tasks = fetcher.blobs(reference, manifest, lanes)
-        lanes.put_first(tasks)
-        lanes.run(self._workshop.lanes if chunked else min(self._workshop.lanes, len(tasks)), self._workshop.executor)
+        chunked = self._context.chunk_bytes is not None
+        queue = BlobQueue(fetcher.stopped, grows=chunked)
+        tasks = fetcher.blobs(reference, manifest, queue)
+        queue.put_first(tasks)
+        most = self._context.workers
+        queue.run(most if chunked else min(most, len(tasks)), self._context.executor)
         self._download_s = (self._download_s or 0.0) + self._clock.monotonic() - resolved_s
 
     def _outcome(self, fetcher: Fetcher, duration_s: float) -> PullOutcome:

@@ -1,19 +1,18 @@
 """From exchanges to what is stored of them: the Transfer row, who served it, and the error that a pull ends with."""
 
-import json
-import re
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from pullbench.engines.wire.curl import Exchange, Handles
-from pullbench.errors import ErrorCode, RegistryError, code_of_status
+from pullbench.engines.wire.curl import Handles, HttpResult
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.record import Transfer, TransferKind
+from pullbench.model.text import clean
+from pullbench.registry.answer import Answer, host_of
 from pullbench.registry.auth import redact_url
+from pullbench.registry.login import Authorizer
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
-_STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and its kin
 _MAX_HEADER_CHARS = 80
 _CACHE_HEADERS = (
     *("x-cache", "x-cache-status", "x-proxy-cache", "cf-cache-status", "age"),
@@ -42,7 +41,7 @@ class PullLog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class PullAttempt:
     """One try to get one thing, on behalf of a pull."""
 
     log: PullLog
@@ -63,32 +62,62 @@ class Trail:
     method: str
     url: str
     """The last one asked."""
-    hops: tuple[Exchange, ...]
+    hops: tuple[HttpResult, ...]
     started_at: datetime
     total_s: float
+    asked: Responder = Responder.REGISTRY
+    """Whom the first URL belongs to."""
+    at_home: bool = True
+    """No redirect led away from the first URL's origin."""
+    sent: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets that the forward proxy was sent."""
     error_code: ErrorCode | None = None
     error: str = ""
 
     @property
-    def last(self) -> Exchange:
+    def last(self) -> HttpResult:
         return self.hops[-1]
 
-    def failure(self) -> RegistryError | None:
-        """Why there is no content, in the server's own words as they came; None for content that came to its end."""
-        last, where = self.last, f"{self.method} {redact_url(self.url)}"
+    @property
+    def is_refused(self) -> bool:
+        """It ended with a 401."""
+        return self.last.status == 401 and self.error_code is None
+
+    def answer(self) -> Answer:
+        """The last answer, for `pullbench/registry/` to say what it means."""
+        last = self.last
+        return Answer(
+            method=self.method,
+            url=self.url,
+            status=last.status or 0,
+            headers={name: last.header(name) for name in last.headers},
+            challenges=last.headers.get("www-authenticate", ()),
+            body=last.answer,
+            sent=self.sent,
+            address=last.address,
+            asked=self.asked,
+            at_home=self.at_home,
+        )
+
+    def failure(self, authorizer: Authorizer) -> RegistryError | None:
+        """Why there is no content; None for content that came to its end."""
         if self.error_code is not None:
-            return RegistryError(self.error_code, where, self.error, status=last.status)
-        if last.is_content:
-            return None
-        status = last.status or 0
-        code = ErrorCode.PROXY if _is_of_the_forward_proxy(last) else code_of_status(status)
-        detail = f"{status} {_said(last.answer, redirected=len(self.hops) > 1)}"
-        return RegistryError(code, where, detail, status=status, retry_after_s=last.retry_after_s)
+            return self.error_of(self.error_code, authorizer.cleaned(self.error))
+        return None if self.last.is_content else authorizer.fault(self.answer())
+
+    def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
+        """An error of this request that is not what an answer says."""
+        if self.last.status is not None and code is not ErrorCode.PROXY:
+            return self.answer().error_of(code, detail)
+        where = f"{self.method} {redact_url(self.url)}"
+        if code is ErrorCode.PROXY:
+            return RegistryError(code, where, detail, status=self.last.status, answered_by=Responder.PROXY)
+        return RegistryError(code, where, detail, host=host_of(self.url))
 
 
 def transfer_row(
     trail: Trail,
-    attempt: Attempt,
+    attempt: PullAttempt,
     *,
     kind: TransferKind,
     digest: str | None,
@@ -124,7 +153,7 @@ def transfer_row(
     )
 
 
-def served_by(exchange: Exchange) -> str | None:
+def served_by(exchange: HttpResult) -> str | None:
     """Who answered an exchange; None where nobody did."""
     if exchange.address is None or exchange.status is None:
         return None
@@ -137,44 +166,19 @@ def server_text(address: str, headers: Mapping[str, str]) -> str:
     Via and Age (RFC 9110, 9111), the X-Cache headers of squid, nginx, Nexus, Harbor and CDNs, and Dragonfly's.
     """
     parts = [address]
-    if via := clean(headers.get("via", ""), _MAX_HEADER_CHARS):
+    if via := _quoted(headers.get("via", "")):
         parts.append(f'via "{via}"')
     for name in _CACHE_HEADERS:
-        if value := clean(headers.get(name, ""), _MAX_HEADER_CHARS):
+        if value := _quoted(headers.get(name, "")):
             parts.append(f'{name}="{value}"' if " " in value else f"{name}={value}")
     return " ".join(parts)
 
 
-def clean(text: str, limit: int) -> str:
-    """Text from outside for one line: no control, direction or invisible characters, no quotes' end faked, bounded."""
-    plain = _CONTROL.sub(" ", text).replace('"', "'").strip()
-    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+def _quoted(text: str) -> str:
+    """A header's value that cannot seem to end a quotation."""
+    return clean(text.replace('"', "'"), _MAX_HEADER_CHARS)
 
 
 def _sum(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _is_of_the_forward_proxy(answer: Exchange) -> bool:
-    """A gateway error that the proxy says is its own: Proxy-Status (RFC 9209) or squid's header."""
-    own = answer.header("proxy-status") or answer.header("x-squid-error")
-    return answer.status in (502, 503, 504) and bool(own)
-
-
-def _said(answer: bytes, *, redirected: bool) -> str:
-    """The server's own words: code and message of a registry's error document (distribution spec, error codes).
-
-    Of a host that was redirected to only the code: storage services quote signed URLs in their messages.
-    """
-    try:
-        first = json.loads(answer)["errors"][0]
-        code, message = first.get("code", ""), first.get("message", "")
-        return f"{code}" if redirected else f"{code}: {message}"
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        pass
-    text = answer.decode("utf-8", "replace")
-    if redirected:
-        found = _STORAGE_CODE.search(text)
-        return found[1] if found else ""
-    return text

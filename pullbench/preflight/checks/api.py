@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import of_handshake, remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
 
@@ -18,37 +17,37 @@ EXPECTED = "GET /v2/ answers 200 or 401, as a registry does"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class ApiAnswer:
     """The answer to GET /v2/ without credentials, or why there was none."""
 
     ping: Ping | None = None
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     total_s: float = 0.0
 
 
-def probe(world: World, target: Target) -> Answered:
-    client = world.client(target.route)
+def probe(context: CheckContext, target: Target) -> ApiAnswer:
+    client = context.client(target.route)
     started = time.monotonic()
     try:
         ping = client.ping(authenticate=False)
     except RegistryError as error:
-        return Answered(fault=_told(Fault.of(error)))
-    return Answered(ping=ping, total_s=time.monotonic() - started)
+        return ApiAnswer(fault=_told(ObservedFault.of(error)))
+    return ApiAnswer(ping=ping, total_s=time.monotonic() - started)
 
 
-def _told(fault: Fault) -> Fault:
+def _told(fault: ObservedFault) -> ObservedFault:
     """Here, where every registry has its API, a 404 means that this is none."""
     if fault.code is not ErrorCode.NOT_FOUND:
         return fault
-    return Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: there is no /v2/", status=fault.status)
+    return ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: there is no /v2/", status=fault.status)
 
 
-def judge(evidence: Answered, target: Target) -> list[Finding]:
+def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
     ping, fault = evidence.ping, evidence.fault
     if ping is not None:
         fault = _not_a_registry(ping)
     if fault is not None or ping is None:
-        told = fault or Fault(code=ErrorCode.UNKNOWN, text="no answer")
+        told = fault or ObservedFault(code=ErrorCode.UNKNOWN, text="no answer")
         cure = of_handshake(told.text, target.route) or remedy(told.code, target.route)
         return [failed(ID, target, told, EXPECTED, cure)]
     version = ping.api_version or "no Docker-Distribution-API-Version, which OCI does not ask for"
@@ -56,16 +55,18 @@ def judge(evidence: Answered, target: Target) -> list[Finding]:
     return [passed(ID, target, f"{ping.status} in {evidence.total_s * 1000:.0f} ms, {version}{server}", EXPECTED)]
 
 
-def _not_a_registry(ping: Ping) -> Fault | None:
+def _not_a_registry(ping: Ping) -> ObservedFault | None:
     """A captive portal or a proxy's page answers 200 or 401 too: a registry challenges, or says JSON or nothing."""
     where = f"GET {redact_url(ping.url)}: {ping.status}"
     if ping.status == 401:
         if ping.challenges:
             return None
-        return Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"{where} without a Basic or Bearer challenge", status=401)
+        return ObservedFault(
+            code=ErrorCode.NOT_A_REGISTRY, text=f"{where} without a Basic or Bearer challenge", status=401
+        )
     if ping.content_type.lower().startswith("text/html") or not _is_json_or_empty(ping.body):
         kind = ping.content_type or "no content type"
-        return Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"{where} with a body of {kind}", status=ping.status)
+        return ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"{where} with a body of {kind}", status=ping.status)
     return None
 
 

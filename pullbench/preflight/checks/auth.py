@@ -8,14 +8,13 @@ from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight import docker_names
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.model.text import clean
+from pullbench.preflight.addresses import login_host
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl, remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
-from pullbench.registry.faults import clean
-from pullbench.registry.origin import shown_user
+from pullbench.registry.keychain import shown_user
 
 ID = "auth"
 MAX_REPOSITORIES = 5
@@ -30,12 +29,12 @@ class Right:
     repository: str
     granted: tuple[str, ...] | None = None
     """What the token says that it grants; None where it does not say, or there is none."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     """Only a refusal: what is missing or broken is for other checks to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoginTry:
+class LoginAttempt:
     """What the registry asked for, what was found for it, and how it was taken."""
 
     user: str | None = None
@@ -44,22 +43,22 @@ class LoginTry:
     """The schemes of the challenge; none where the registry lets anybody in."""
     realm: str = ""
     """Who gives tokens, redacted; empty for Basic."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     """Of the login itself."""
     rights: tuple[Right, ...] = ()
 
 
-def probe(world: World, target: Target) -> LoginTry:
+def probe(context: CheckContext, target: Target) -> LoginAttempt:
     """Ask for the challenge, log in, and try the spec's first repositories, whose answers `image` uses again."""
-    route, client = target.route, world.client(target.route)
+    route, client = target.route, context.client(target.route)
     try:
-        found = world.keychain.login(route)
+        found = context.keychain.login(route)
     except UsageError as error:
-        return LoginTry(fault=Fault.of(error))
+        return LoginAttempt(fault=ObservedFault.of(error))
     user = clean(shown_user(found.username), 120) if found else None
     asked: tuple[str, ...] = ()
     realm = ""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     try:
         challenges = client.ping(authenticate=False).challenges
         asked = tuple(dict.fromkeys(challenge.scheme for challenge in challenges))
@@ -67,31 +66,31 @@ def probe(world: World, target: Target) -> LoginTry:
         if asked:
             client.ping()
     except RegistryError as error:
-        fault = Fault.of(error)
+        fault = ObservedFault.of(error)
     may_still_pull = fault is None or (fault.code in _REFUSALS and user is None and "bearer" in asked)
-    rights = _rights(world, route) if may_still_pull else ()
-    return LoginTry(user=user, asked=asked, realm=clean(realm, 200), fault=fault, rights=rights)
+    rights = _rights(context, route) if may_still_pull else ()
+    return LoginAttempt(user=user, asked=asked, realm=clean(realm, 200), fault=fault, rights=rights)
 
 
-def _rights(world: World, route: Route) -> tuple[Right, ...]:
+def _rights(context: CheckContext, route: Route) -> tuple[Right, ...]:
     first: dict[str, str] = {}
-    for image in world.spec.images:
+    for image in context.spec.images:
         first.setdefault(route.repository(Reference.parse(image)), image)
     return tuple(
-        _right(world, route, repository, image) for repository, image in list(first.items())[:MAX_REPOSITORIES]
+        _right(context, route, repository, image) for repository, image in list(first.items())[:MAX_REPOSITORIES]
     )
 
 
-def _right(world: World, route: Route, repository: str, image: str) -> Right:
-    fault: Fault | None = None
+def _right(context: CheckContext, route: Route, repository: str, image: str) -> Right:
+    fault: ObservedFault | None = None
     try:
-        world.head(route, image)
+        context.head(route, image)
     except RegistryError as error:
-        fault = Fault.of(error) if error.code in _REFUSALS else None
-    return Right(repository=repository, granted=world.client(route).granted(repository), fault=fault)
+        fault = ObservedFault.of(error) if error.code in _REFUSALS else None
+    return Right(repository=repository, granted=context.client(route).granted(repository), fault=fault)
 
 
-def judge(evidence: LoginTry, target: Target) -> list[Finding]:
+def judge(evidence: LoginAttempt, target: Target) -> list[Finding]:
     """No credentials, wrong ones, and no right to a repository are told apart; a right that some lack warns."""
     route = target.route
     expected = _expected(route)
@@ -115,7 +114,7 @@ def _expected(route: Route) -> str:
     return f"the credentials of '{route.credentials}' are accepted, and may pull the spec's repositories"
 
 
-def _not_let_in(evidence: LoginTry, fault: Fault, target: Target, expected: str) -> Finding:
+def _not_let_in(evidence: LoginAttempt, fault: ObservedFault, target: Target, expected: str) -> Finding:
     """The login failed: for want of credentials, for wrong ones, or because who checks them failed."""
     route = target.route
     told, cure = fault.text, remedy(fault.code, route)
@@ -124,36 +123,38 @@ def _not_let_in(evidence: LoginTry, fault: Fault, target: Target, expected: str)
         told = f"{told}, with {_who(evidence, route)}: {meaning}"
         if evidence.user and route.credentials == "docker":
             cure += "; a token or password that has expired is renewed where it was made"
-    return failed(ID, target, Fault(code=fault.code, text=told), expected, cure)
+    return failed(ID, target, ObservedFault(code=fault.code, text=told), expected, cure)
 
 
 def _without_right(
-    evidence: LoginTry, refused: list[tuple[Right, Fault]], how: str, target: Target, expected: str
+    evidence: LoginAttempt, refused: list[tuple[Right, ObservedFault]], how: str, target: Target, expected: str
 ) -> Finding:
     route = target.route
     names = ", ".join(right.repository for right, _ in refused)
     if evidence.user is None:
-        fault = Fault(code=ErrorCode.UNAUTHORIZED, text=f"{how}the registry wants a login to pull {names}")
+        fault = ObservedFault(code=ErrorCode.UNAUTHORIZED, text=f"{how}the registry wants a login to pull {names}")
         cure = remedy(fault.code, route)
     else:
         granted = {scope for right, _ in refused for scope in right.granted or ()}
         shown = f" (the token grants {', '.join(sorted(granted)) or 'nothing'})" if _told(refused) else ""
-        fault = Fault(code=ErrorCode.FORBIDDEN, text=f"{how}known, but without the right to pull {names}{shown}")
-        host = docker_names.host(route)
+        fault = ObservedFault(
+            code=ErrorCode.FORBIDDEN, text=f"{how}known, but without the right to pull {names}{shown}"
+        )
+        host = login_host(route)
         cure = (
             f"grant {evidence.user} the right to pull {names} at {host} (or mend the name, which some registries hide so), "
             f"or log in as one who has it: `docker logout {host} && docker login {host}`"
         )
     if len(refused) < len(evidence.rights):
-        return warned(ID, target, str(fault), expected, cure)
+        return warned(ID, target, fault, expected, cure)
     return failed(ID, target, fault, expected, cure)
 
 
-def _told(refused: list[tuple[Right, Fault]]) -> bool:
+def _told(refused: list[tuple[Right, ObservedFault]]) -> bool:
     return any(right.granted is not None for right, _ in refused)
 
 
-def _who(evidence: LoginTry, route: Route) -> str:
+def _who(evidence: LoginAttempt, route: Route) -> str:
     if evidence.user is not None:
         return f"{evidence.user} of '{route.credentials}'"
     if route.credentials == "docker":
@@ -161,7 +162,7 @@ def _who(evidence: LoginTry, route: Route) -> str:
     return "no credentials"
 
 
-def _how(evidence: LoginTry, route: Route) -> str:
+def _how(evidence: LoginAttempt, route: Route) -> str:
     if not evidence.asked:
         # A repository may be asked for apart, and then the credentials were tried there.
         untried = f"; {_who(evidence, route)} was not tried" if evidence.user and not _granted(evidence) else ""
@@ -170,7 +171,7 @@ def _how(evidence: LoginTry, route: Route) -> str:
     return f"{evidence.asked[0].capitalize()}{by}, with {_who(evidence, route)}"
 
 
-def _granted(evidence: LoginTry) -> str:
+def _granted(evidence: LoginAttempt) -> str:
     scopes = [scope for right in evidence.rights for scope in right.granted or ()]
     if not scopes:
         return ""
@@ -178,7 +179,7 @@ def _granted(evidence: LoginTry) -> str:
     return f", granted {clean(shown, 300)}"
 
 
-def _danger(evidence: LoginTry, route: Route) -> tuple[str, str] | None:
+def _danger(evidence: LoginAttempt, route: Route) -> tuple[str, str] | None:
     """Where a password goes that has been sent: in clear over a network, or to a host that has nothing to do with this."""
     if evidence.user is None:
         return None

@@ -9,12 +9,11 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
+from pullbench.model.text import clean
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import look, remedy, skopeo
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import clean
 from pullbench.registry.pages import Page
 
 ID = "catalog"
@@ -29,7 +28,7 @@ _NOT_OFFERED = frozenset({400, 401, 403, 404, 405, 501})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class CatalogListing:
     """What was read of the catalog."""
 
     page_sizes: tuple[int, ...] = ()
@@ -45,18 +44,18 @@ class Listing:
     """Repositories of the spec that are there, and that a catalog read to its end does not have."""
     ended: bool = False
     """The last page was read; else there is more than is read here, or `fault` came before."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
-def probe(world: World, target: Target) -> Listing:
+def probe(context: CheckContext, target: Target) -> CatalogListing:
     """At most MOST_PAGES pages, and no more after MOST_S: a large registry's catalog is not read whole."""
-    client, names, sizes = world.client(target.route), list[str](), list[int]()
+    client, names, sizes = context.client(target.route), list[str](), list[int]()
     try:
         ended = _read(client.catalog_pages(PAGE_SIZE), names, sizes)
         after = _behind(client, names) if ended and sizes[-1:] == [PAGE_SIZE] else ()
     except RegistryError as error:
-        return _listing(names, sizes, fault=Fault.of(error))
-    unlisted = () if not ended or after else _unlisted(world, target, frozenset(names))
+        return _listing(names, sizes, fault=ObservedFault.of(error))
+    unlisted = () if not ended or after else _unlisted(context, target, frozenset(names))
     return _listing(names, sizes, ended=ended, after=after, unlisted=unlisted)
 
 
@@ -79,14 +78,14 @@ def _behind(client: RegistryClient, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in first.entries if name not in known)
 
 
-def _unlisted(world: World, target: Target, listed: frozenset[str]) -> tuple[str, ...]:
+def _unlisted(context: CheckContext, target: Target, listed: frozenset[str]) -> tuple[str, ...]:
     route, missing = target.route, list[str]()
-    for image in world.spec.images:
+    for image in context.spec.images:
         repository = route.repository(Reference.parse(image))
         if repository in listed or repository in missing:
             continue
         try:
-            world.head(route, image)
+            context.head(route, image)
         except RegistryError:
             continue
         missing.append(repository)
@@ -100,8 +99,8 @@ def _listing(
     ended: bool = False,
     after: tuple[str, ...] = (),
     unlisted: tuple[str, ...] = (),
-    fault: Fault | None = None,
-) -> Listing:
+    fault: ObservedFault | None = None,
+) -> CatalogListing:
     seen: set[str] = set()
     repeated: dict[str, None] = {}
     for name in names:
@@ -109,7 +108,7 @@ def _listing(
             repeated[name] = None
         seen.add(name)
     disordered = (name for before, name in itertools.pairwise(names) if name < before)
-    return Listing(
+    return CatalogListing(
         page_sizes=tuple(sizes),
         repositories=len(seen),
         repeated=tuple(repeated),
@@ -121,27 +120,27 @@ def _listing(
     )
 
 
-def judge(evidence: Listing, target: Target) -> list[Finding]:
+def judge(evidence: CatalogListing, target: Target) -> list[Finding]:
     route, fault = target.route, evidence.fault
     see = f"`{look(f'_catalog?n={PAGE_SIZE}', route)}`"
     if fault is not None and not evidence.page_sizes and fault.status in _NOT_OFFERED:
         reason = f"the registry does not offer its catalog, as many do not: {fault.text}"
         return [skipped(ID, target, reason)]
     if fault is not None and (fault.code is ErrorCode.NOT_A_REGISTRY or evidence.page_sizes):
-        told = Fault(code=fault.code, text=f"{fault.text}, after {_count(evidence)}", status=fault.status)
+        told = ObservedFault(code=fault.code, text=f"{fault.text}, after {_count(evidence)}", status=fault.status)
         cure = f"mend the catalog's paging, or the proxy before {route.host} that rewrites it: {see}"
         return [failed(ID, target, told, EXPECTED, cure)]
     if fault is not None:
-        return [warned(ID, target, f"{fault}", EXPECTED, f"{remedy(fault.code, route)}; {see}")]
+        return [warned(ID, target, fault, EXPECTED, f"{remedy(fault.code, route)}; {see}")]
     if evidence.after_the_end:
         text = f"{_count(evidence)} and no Link, but `last=` finds more, such as {_some(evidence.after_the_end)}"
-        told = Fault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog loses repositories: {text}")
+        told = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog loses repositories: {text}")
         cure = f"let the Link header through where a proxy stands before {route.host}, on its pages too: {see}"
         return [failed(ID, target, told, EXPECTED, cure)]
     return [_of_names(evidence, target, see)]
 
 
-def _of_names(evidence: Listing, target: Target, see: str) -> Finding:
+def _of_names(evidence: CatalogListing, target: Target, see: str) -> Finding:
     route = target.route
     if evidence.repeated:
         text = f"{_count(evidence)}; {len(evidence.repeated)} came more than once, such as {_some(evidence.repeated)}"
@@ -162,7 +161,7 @@ def _of_names(evidence: Listing, target: Target, see: str) -> Finding:
     return passed(ID, target, f"{_count(evidence)}{more}", EXPECTED)
 
 
-def _count(evidence: Listing) -> str:
+def _count(evidence: CatalogListing) -> str:
     pages, found = len(evidence.page_sizes), evidence.repositories
     names = "1 repository" if found == 1 else f"{found} repositories"
     return f"{names} on {'1 page' if pages == 1 else f'{pages} pages'}"

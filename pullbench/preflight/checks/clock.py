@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 from pullbench.errors import RegistryError
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
+from pullbench.model.text import clean
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "clock"
 WARN_FROM_S = 5.0
@@ -20,7 +19,7 @@ EXPECTED = f"this machine's clock and the registry's are at most {WARN_FROM_S:g}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dated:
+class AnswerDate:
     """What Date said of an answer, and this machine's clock just before the request and just after the answer."""
 
     asked_at: datetime
@@ -29,19 +28,19 @@ class Dated:
     """As it was sent; empty where it was not (RFC 9110, section 6.6.1)."""
     age_s: int = 0
     """How long a cache had kept the answer (RFC 9111, section 5.1)."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
-def probe(world: World, target: Target) -> Dated:
-    client = world.client(target.route)
-    asked_at = world.now()
+def probe(context: CheckContext, target: Target) -> AnswerDate:
+    client = context.client(target.route)
+    asked_at = context.now()
     try:
         ping = client.ping(authenticate=False)
     except RegistryError as error:
-        return Dated(asked_at=asked_at, answered_at=world.now(), fault=Fault.of(error))
-    answered_at = world.now()
+        return AnswerDate(asked_at=asked_at, answered_at=context.now(), fault=ObservedFault.of(error))
+    answered_at = context.now()
     age = ping.headers.get("age", "")
-    return Dated(
+    return AnswerDate(
         asked_at=asked_at,
         answered_at=answered_at,
         date=clean(ping.headers.get("date", ""), 80),
@@ -49,7 +48,7 @@ def probe(world: World, target: Target) -> Dated:
     )
 
 
-def judge(evidence: Dated, target: Target) -> list[Finding]:
+def judge(evidence: AnswerDate, target: Target) -> list[Finding]:
     """Judged by the least difference that the evidence allows: Date has whole seconds, and the way takes its time."""
     if evidence.fault is not None:
         return [skipped(ID, target, f"GET /v2/ was not answered: {evidence.fault}")]

@@ -5,41 +5,40 @@ from dataclasses import dataclass
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight import docker_names
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
-from pullbench.registry.origin import Origin, shown_user
+from pullbench.model.text import clean
+from pullbench.preflight.addresses import login_host
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
+from pullbench.registry.keychain import Origin, shown_user
 
 ID = "credentials"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class CredentialLookup:
     """Where a route's credentials are kept, and as whom they log in."""
 
     origin: Origin
     user: str | None = None
     """For people; None where the source holds nothing for this registry."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
-def probe(world: World, target: Target) -> Kept:
+def probe(context: CheckContext, target: Target) -> CredentialLookup:
     """Look them up as the run would; nothing is sent to the registry."""
     route = target.route
-    origin = world.keychain.origin(route.credentials, route.host)
+    origin = context.keychain.origin(route.credentials, route.host)
     try:
-        found = world.keychain.credentials(route.credentials, route.host)
+        found = context.keychain.credentials(route.credentials, route.host)
     except UsageError as error:
-        return Kept(origin=origin, fault=Fault.of(error))
+        return CredentialLookup(origin=origin, fault=ObservedFault.of(error))
     if found is not None and not route.may_send(route.url):
         told = "over plain http anybody on the way would read them, so they are not sent"
-        return Kept(origin=origin, fault=Fault(code=ErrorCode.PLAIN_HTTP, text=told))
-    return Kept(origin=origin, user=clean(shown_user(found.username), 120) if found else None)
+        return CredentialLookup(origin=origin, fault=ObservedFault(code=ErrorCode.PLAIN_HTTP, text=told))
+    return CredentialLookup(origin=origin, user=clean(shown_user(found.username), 120) if found else None)
 
 
-def judge(evidence: Kept, target: Target) -> list[Finding]:
+def judge(evidence: CredentialLookup, target: Target) -> list[Finding]:
     """A source that fails or lacks a part fails; one that has no entry is fine, unless one for nearly this host is there."""
     route, origin = target.route, evidence.origin
     expected = f"'{route.credentials}' gives what it holds for {route.host}"
@@ -52,7 +51,7 @@ def judge(evidence: Kept, target: Target) -> list[Finding]:
     observed = f"{_nothing_in(origin, route)}: pulls are anonymous"
     if origin.near:
         observed += f", though there is one for {', '.join(clean(key, 80) for key in origin.near)}"
-        cure = f"`docker login {docker_names.host(route)}`, with the port as it stands in the URL; or `credentials: anonymous`"
+        cure = f"`docker login {login_host(route)}`, with the port as it stands in the URL; or `credentials: anonymous`"
         return [warned(ID, target, observed, expected, cure)]
     return [passed(ID, target, observed, expected)]
 
@@ -79,8 +78,8 @@ def _nothing_in(origin: Origin, route: Route) -> str:
     return f"{origin.config_path} has no entry for {route.host}{asked}"
 
 
-def _cure(fault: Fault, origin: Origin, route: Route) -> str:
-    host = docker_names.host(route)
+def _cure(fault: ObservedFault, origin: Origin, route: Route) -> str:
+    host = login_host(route)
     if fault.code is ErrorCode.PLAIN_HTTP:
         return (
             f"serve {host} over TLS and write https:// in its url; or `credentials: anonymous`; or allow it with "

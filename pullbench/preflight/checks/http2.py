@@ -4,37 +4,36 @@ from dataclasses import dataclass
 
 from pullbench.model.finding import Finding, Status
 from pullbench.model.spec import Spec
+from pullbench.model.text import clean
 from pullbench.preflight import handshake
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl, remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "http2"
 EXPECTED = "h2 is chosen by ALPN (RFC 7301)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class AlpnNegotiation:
     """The protocol that the registry chose of those offered, or why there was no answer."""
 
     protocol: str | None = None
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     wanted_by: tuple[str, ...] = ()
     """The matrix's engines that are set to HTTP/2."""
 
 
-def probe(world: World, target: Target) -> Offer:
-    seen = handshake.shake_hands(target.route, world.keychain.forward_login(target.route))
-    return Offer(protocol=seen.alpn, fault=seen.fault, wanted_by=_wanted_by(world.spec))
+def probe(context: CheckContext, target: Target) -> AlpnNegotiation:
+    seen = handshake.shake_hands(target.route, context.keychain.forward_login(target.route))
+    return AlpnNegotiation(protocol=seen.alpn, fault=seen.fault, wanted_by=_wanted_by(context.spec))
 
 
 def _wanted_by(spec: Spec) -> tuple[str, ...]:
     return tuple(name for name in spec.matrix.engines if spec.engine(name).http_version == "2")
 
 
-def judge(evidence: Offer, target: Target) -> list[Finding]:
+def judge(evidence: AlpnNegotiation, target: Target) -> list[Finding]:
     """Without h2 a pull works, and each of its layers at once takes a connection and a handshake of its own: warn."""
     if evidence.fault is not None:
         return [failed(ID, target, evidence.fault, EXPECTED, remedy(evidence.fault.code, target.route))]

@@ -7,10 +7,9 @@ from itertools import islice
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_image, failed, passed
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import remedy
-from pullbench.preflight.targets import every_image
-from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
 
 ID = "image"
@@ -19,7 +18,7 @@ TAGS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ImageLookup:
     """What the registry says of the reference; `tags` are those that come closest where it is not there."""
 
     reference: Reference
@@ -28,20 +27,20 @@ class Found:
     """The registry refuses HEAD, so that every look at a tag is a GET, which counts against rate limits."""
     tag_digest: str | None = None
     """What the tag holds today, where the reference has a tag and is held to a digest."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     tags: tuple[str, ...] | None = None
     """None where the registry would not list them, as for a repository that it does not have."""
 
 
-def probe(world: World, target: Target) -> Found:
+def probe(context: CheckContext, target: Target) -> ImageLookup:
     """HEAD, for that costs nothing of a rate limit; GET where a registry refuses HEAD."""
-    client, reference = world.client(target.route), Reference.parse(target.image or "")
+    client, reference = context.client(target.route), Reference.parse(target.image or "")
     try:
-        head = world.head(target.route, target.image or "")
+        head = context.head(target.route, target.image or "")
     except RegistryError as error:
         tags = _closest_tags(client, reference) if error.code is ErrorCode.NOT_FOUND else None
-        return Found(reference=reference, fault=Fault.of(error), tags=tags)
-    return Found(
+        return ImageLookup(reference=reference, fault=ObservedFault.of(error), tags=tags)
+    return ImageLookup(
         reference=reference, digest=head.digest, by_get=head.by_get, tag_digest=_digest_of_tag(client, reference)
     )
 
@@ -64,23 +63,23 @@ def _closest_tags(client: RegistryClient, reference: Reference) -> tuple[str, ..
     return tuple(close or tags[-TAGS_SHOWN:])
 
 
-def judge(evidence: Found, target: Target) -> list[Finding]:
+def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
     route, reference, fault = target.route, evidence.reference, evidence.fault
     name = f"{route.host}/{route.repository(reference)}"
     expected = f"{name} has '{reference.locator}'"
     if fault is None and evidence.digest not in (None, reference.digest) and reference.digest is not None:
         text = f"{name}: asked for {reference.digest}, got {evidence.digest}"
-        fault = Fault(code=ErrorCode.DIGEST_MISMATCH, text=text)
+        fault = ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     if fault is None:
         return [passed(ID, target, _seen(evidence), expected)]
     if fault.code is ErrorCode.NOT_FOUND:
         there = f"tags that are there: {', '.join(evidence.tags)}" if evidence.tags else "no tag is there at all"
         there = "the repository is not there, or not shown to us" if evidence.tags is None else there
-        fault = Fault(code=fault.code, text=f"{fault.text}; {there}")
+        fault = ObservedFault(code=fault.code, text=f"{fault.text}; {there}")
     return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
 
 
-def _seen(evidence: Found) -> str:
+def _seen(evidence: ImageLookup) -> str:
     seen = evidence.digest or "there (the registry states no digest)"
     if evidence.tag_digest not in (None, evidence.reference.digest):
         seen += f"; the tag '{evidence.reference.tag}' has moved on to {evidence.tag_digest}"

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import curl, remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
 from pullbench.stats.summary import percentile, values_needed
 
 ID = "latency"
@@ -25,11 +24,11 @@ ALLOWED = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probes:
+class ApiLatencies:
     """Answers to GET /v2/, one after the other over a kept connection; the one that opened it is not among them."""
 
     answered_s: tuple[float, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[ObservedFault, ...] = ()
     """Probes without an answer that a registry gives."""
     objective_s: float | None = None
     wanted: int = PROBES
@@ -46,15 +45,15 @@ class Probes:
         return late + len(self.faults)
 
 
-def probe(world: World, target: Target) -> Probes:
+def probe(context: CheckContext, target: Target) -> ApiLatencies:
     """Ask without credentials, so that only the API is timed; stop early on a slow way, or where it fails."""
-    client = world.client(target.route)
+    client = context.client(target.route)
     answered: list[float] = []
-    faults: list[Fault] = []
+    faults: list[ObservedFault] = []
     try:
         client.ping(authenticate=False)
     except RegistryError as error:
-        faults.append(Fault.of(error))
+        faults.append(ObservedFault.of(error))
     began = time.monotonic()
     while len(answered) + len(faults) < PROBES and len(faults) < MAX_FAULTS:
         started = time.monotonic()
@@ -64,15 +63,15 @@ def probe(world: World, target: Target) -> Probes:
         try:
             client.ping(authenticate=False)
         except RegistryError as error:
-            faults.append(Fault.of(error))
+            faults.append(ObservedFault.of(error))
             if error.code is ErrorCode.RATE_LIMITED:
                 break
         else:
             answered.append(round(time.monotonic() - started, 6))
-    return Probes(answered_s=tuple(answered), faults=tuple(faults), objective_s=world.spec.slo.p99_api_s)
+    return ApiLatencies(answered_s=tuple(answered), faults=tuple(faults), objective_s=context.spec.slo.p99_api_s)
 
 
-def judge(evidence: Probes, target: Target) -> list[Finding]:
+def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
     """More than 1% over the objective fails; a single one of fewer than 100 does not show that much, and warns."""
     limit, route = evidence.objective_s, target.route
     expected = f"at most 1% of the answers to GET /v2/ take over {limit:g} s" if limit else "GET /v2/ answers"
@@ -85,16 +84,17 @@ def judge(evidence: Probes, target: Target) -> list[Finding]:
     cure = _cure(evidence, target)
     limited = any(fault.code is ErrorCode.RATE_LIMITED for fault in evidence.faults)
     if limited and evidence.over == len(evidence.faults):
-        return [warned(ID, target, observed, expected, remedy(ErrorCode.RATE_LIMITED, route))]
+        cure = remedy(ErrorCode.RATE_LIMITED, route)
+        return [warned(ID, target, observed, expected, cure, cause=evidence.faults[-1])]
     if evidence.made and evidence.over / evidence.made > ALLOWED:
         if evidence.over == 1 < evidence.made < round(1 / ALLOWED):
             return [warned(ID, target, f"{observed}: too few to say whether it is more than 1%", expected, cure)]
-        told = Fault(code=evidence.faults[0].code, text=observed) if evidence.faults else observed
+        told = ObservedFault(code=evidence.faults[0].code, text=observed) if evidence.faults else observed
         return [failed(ID, target, told, expected, cure)]
     return [passed(ID, target, observed, expected)]
 
 
-def _shown(evidence: Probes) -> str:
+def _shown(evidence: ApiLatencies) -> str:
     """Percentiles as far as the number of probes carries them, and the slowest."""
     seen = evidence.answered_s
     if not seen:
@@ -108,7 +108,7 @@ def _percentiles(seen: tuple[float, ...]) -> list[tuple[str, float | None]]:
     return [(f"p{q}", percentile(seen, q)) for q in (50, 95, 99)]
 
 
-def _cure(evidence: Probes, target: Target) -> str:
+def _cure(evidence: ApiLatencies, target: Target) -> str:
     route = target.route
     if evidence.faults:
         return remedy(evidence.faults[0].code, route)

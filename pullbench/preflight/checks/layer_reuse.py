@@ -9,10 +9,10 @@ from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import ImageConfig
 from pullbench.model.route import DIRECT
-from pullbench.model.sizes import format_bytes
-from pullbench.preflight import docker_names
+from pullbench.model.text import format_bytes
+from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, Room, Target, passed, skipped, warned
-from pullbench.preflight.world import World
+from pullbench.preflight.context import CheckContext
 
 ID = "layer-reuse"
 EXPECTED = "what images have in common is stored, and so downloaded, once"
@@ -32,7 +32,7 @@ class StoredLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class ImageLayers:
     """One platform of an image: its layers, base first, and what its first layer was made by."""
 
     image: str
@@ -43,7 +43,7 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twice:
+class DuplicateBytes:
     """Bytes that come twice without need: under different digests, or as two versions of one base."""
 
     size_bytes: int
@@ -52,41 +52,41 @@ class Twice:
     is_base: bool = False
 
 
-def targets(world: World) -> list[Target]:
+def targets(context: CheckContext) -> list[Target]:
     """Each registry, on the most direct way that there is."""
     chosen: dict[str, Target] = {}
-    for route in world.routes:
+    for route in context.routes:
         if route.registry not in chosen or route.proxy == DIRECT:
             chosen[route.registry] = Target(route=route)
     return list(chosen.values())
 
 
-def probe(world: World, target: Target) -> tuple[Built, ...]:
+def probe(context: CheckContext, target: Target) -> tuple[ImageLayers, ...]:
     """Of the images that are there, from the facts where they have them; at most MOST_CONFIGS configs are read."""
-    found: list[Built] = []
-    for image in world.spec.images:
-        for platform in world.platforms:
+    found: list[ImageLayers] = []
+    for image in context.spec.images:
+        for platform in context.platforms:
             try:
-                offer = world.platform_image(target.route, image, platform)
+                offer = context.platform_image(target.route, image, platform)
             except PullbenchError:
                 continue
             if offer is not None:
-                config = _config(world, target, image, offer) if len(found) < MOST_CONFIGS else ImageConfig()
+                config = _config(context, target, image, offer) if len(found) < MOST_CONFIGS else ImageConfig()
                 found.append(_built(image, platform, offer, config))
     return tuple(found)
 
 
-def _config(world: World, target: Target, image: str, offer: PlatformImage) -> ImageConfig:
+def _config(context: CheckContext, target: Target, image: str, offer: PlatformImage) -> ImageConfig:
     try:
-        return world.config(target.route, image, offer.manifest.config)
+        return context.config(target.route, image, offer.manifest.config)
     except PullbenchError:
         return ImageConfig()
 
 
-def _built(image: str, platform: str, offer: PlatformImage, config: ImageConfig) -> Built:
+def _built(image: str, platform: str, offer: PlatformImage, config: ImageConfig) -> ImageLayers:
     stored = offer.manifest.layers
     diff_ids: Sequence[str | None] = config.diff_ids if len(config.diff_ids) == len(stored) else [None] * len(stored)
-    return Built(
+    return ImageLayers(
         image=image,
         platform=platform,
         layers=tuple(
@@ -98,7 +98,7 @@ def _built(image: str, platform: str, offer: PlatformImage, config: ImageConfig)
     )
 
 
-def judge(evidence: tuple[Built, ...], target: Target) -> list[Finding]:
+def judge(evidence: tuple[ImageLayers, ...], target: Target) -> list[Finding]:
     if not evidence:
         return [skipped(ID, target, "not run: no image of the spec is there")]
     unique = {layer.digest: layer.size_bytes for built in evidence for layer in built.layers}
@@ -118,7 +118,7 @@ def judge(evidence: tuple[Built, ...], target: Target) -> list[Finding]:
     return [warned(ID, target, observed, EXPECTED, _cure(twice[0], target))]
 
 
-def _sums(evidence: Sequence[Built], all_bytes: int, unique_bytes: int) -> str:
+def _sums(evidence: Sequence[ImageLayers], all_bytes: int, unique_bytes: int) -> str:
     """`3 images, 30 MB of layers, 20 MB unique (33% shared); linux/amd64 10 MB, linux/arm64 10 MB`."""
     images = len({built.image for built in evidence})
     share = 0.0 if not all_bytes else 1 - unique_bytes / all_bytes
@@ -131,16 +131,16 @@ def _sums(evidence: Sequence[Built], all_bytes: int, unique_bytes: int) -> str:
     return text
 
 
-def _bytes_by_platform(evidence: Sequence[Built]) -> Mapping[str, int]:
+def _bytes_by_platform(evidence: Sequence[ImageLayers]) -> Mapping[str, int]:
     layers: dict[str, dict[str, int]] = {}
     for built in evidence:
         layers.setdefault(built.platform, {}).update({layer.digest: layer.size_bytes for layer in built.layers})
     return {platform: sum(sizes.values()) for platform, sizes in layers.items()}
 
 
-def _shared_base(evidence: Sequence[Built]) -> str:
+def _shared_base(evidence: Sequence[ImageLayers]) -> str:
     """The first layers that the most images of one platform begin with."""
-    starts: dict[str, list[Built]] = {}
+    starts: dict[str, list[ImageLayers]] = {}
     for built in evidence:
         if built.layers:
             starts.setdefault(built.layers[0].digest, []).append(built)
@@ -157,12 +157,12 @@ def _shared_base(evidence: Sequence[Built]) -> str:
     return f"; {_some(images)} share their base ({common} {'layer' if common == 1 else 'layers'}, {size})"
 
 
-def _twice(evidence: Sequence[Built]) -> Iterator[Twice]:
+def _twice(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
     yield from _recompressed(evidence)
     yield from _other_bases(evidence)
 
 
-def _recompressed(evidence: Sequence[Built]) -> Iterator[Twice]:
+def _recompressed(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
     """Equal content (diff_id) under several digests: compressed by another program, level or format."""
     stored: dict[str, dict[str, tuple[int, str]]] = {}
     for built in evidence:
@@ -177,12 +177,12 @@ def _recompressed(evidence: Sequence[Built]) -> Iterator[Twice]:
             groups.setdefault(images, []).append(sum(sizes) - max(sizes))
     for images, wasted in groups.items():
         why = f"{len(wasted)} {'layer has' if len(wasted) == 1 else 'layers have'} the same content, compressed differently"
-        yield Twice(size_bytes=sum(wasted), images=images, why=why)
+        yield DuplicateBytes(size_bytes=sum(wasted), images=images, why=why)
 
 
-def _other_bases(evidence: Sequence[Built]) -> Iterator[Twice]:
+def _other_bases(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
     """First layers of one platform that were made alike and have other content: versions of a base image."""
-    bases: dict[tuple[str, str], dict[str, Built]] = {}
+    bases: dict[tuple[str, str], dict[str, ImageLayers]] = {}
     for built in evidence:
         if built.layers and built.base_steps:
             content = built.layers[0].diff_id or built.layers[0].digest
@@ -192,7 +192,7 @@ def _other_bases(evidence: Sequence[Built]) -> Iterator[Twice]:
             sizes = [built.layers[0].size_bytes for built in versions.values()]
             dates = sorted({f"{built.base_created:%Y-%m-%d}" for built in versions.values() if built.base_created})
             of = f" of {' and '.join(dates)}" if len(dates) > 1 else ""
-            yield Twice(
+            yield DuplicateBytes(
                 size_bytes=sum(sizes) - max(sizes),
                 images=tuple(dict.fromkeys(built.image for built in versions.values())),
                 why=f"{len(versions)} versions{of} of one base, by how they were built (`{steps[:60].strip()}`)",
@@ -200,8 +200,8 @@ def _other_bases(evidence: Sequence[Built]) -> Iterator[Twice]:
             )
 
 
-def _cure(worst: Twice, target: Target) -> str:
-    host = docker_names.host(target.route)
+def _cure(worst: DuplicateBytes, target: Target) -> str:
+    host = login_host(target.route)
     looks = " and ".join(f"`docker manifest inspect -v {host}/{image}`" for image in worst.images[:2])
     if worst.is_base:
         return (

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from pullbench.daemon.docker_usage import usage
+from pullbench.daemon.usage import usage
 from pullbench.model.finding import Finding, Status
-from pullbench.model.sizes import format_bytes
-from pullbench.preflight.check import Check, Local, Room, passed, warned
-from pullbench.preflight.clients import entry_of, every_docker, without_docker
-from pullbench.preflight.world import World
+from pullbench.model.text import format_bytes
+from pullbench.preflight.check import Check, Local, Room, engine_of, every_docker, passed, warned, without_docker
+from pullbench.preflight.context import CheckContext
 
 ID = "local-cache"
 MUCH_BYTES = 10 * 10**9
@@ -16,7 +15,7 @@ EXPECTED = "under 10 GB, or under half of the images' bytes, can be reclaimed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cache:
+class ImageStoreUsage:
     """Counts and bytes of the images in one daemon's store."""
 
     host: str | None
@@ -28,10 +27,10 @@ class Cache:
     reclaimable_bytes: int
 
 
-def probe(world: World, target: Local) -> Cache:
-    entry = entry_of(world, target)
-    found = usage(world.daemon(entry.host))
-    return Cache(
+def probe(context: CheckContext, target: Local) -> ImageStoreUsage:
+    entry = engine_of(context, target)
+    found = usage(context.daemon(entry.host))
+    return ImageStoreUsage(
         host=entry.host,
         images=len(found.images),
         dangling=sum(image.is_dangling for image in found.images),
@@ -41,7 +40,7 @@ def probe(world: World, target: Local) -> Cache:
     )
 
 
-def judge(evidence: Cache, target: Local) -> list[Finding]:
+def judge(evidence: ImageStoreUsage, target: Local) -> list[Finding]:
     free, total = evidence.reclaimable_bytes, evidence.bytes
     images = f"{evidence.images} {'image' if evidence.images == 1 else 'images'}, {format_bytes(total)}"
     text = f"{images}; {evidence.unused} unused ({evidence.dangling} dangling), {format_bytes(free)} reclaimable"

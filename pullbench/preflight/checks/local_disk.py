@@ -5,12 +5,22 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec import EngineEntry
-from pullbench.preflight.check import Check, Local, Room, failed, passed, warned
-from pullbench.preflight.clients import entry_of, local
-from pullbench.preflight.world import World
+from pullbench.model.text import format_bytes
+from pullbench.preflight.check import (
+    Check,
+    Local,
+    ObservedFault,
+    Room,
+    engine_of,
+    engine_target,
+    failed,
+    passed,
+    warned,
+)
+from pullbench.preflight.context import CheckContext
 
 ID = "local-disk"
 EXPECTED = "it holds the run's worst moment, and a fifth of it stays free"
@@ -44,26 +54,26 @@ class Disk:
     """Why the disk cannot be seen from here."""
 
 
-def every_disk(world: World) -> list[Local]:
+def every_disk(context: CheckContext) -> list[Local]:
     """Each engine that writes and is measured, and the folder that results go to."""
-    measured = None if world.plan is None else {cell.engine for cell in world.plan.cells}
-    engines = [entry for entry in world.engines if measured is None or entry.name in measured]
-    return [*(local(entry) for entry in engines if _writes(entry)), RESULTS]
+    measured = None if context.plan is None else {cell.engine for cell in context.plan.cells}
+    engines = [entry for entry in context.engines if measured is None or entry.name in measured]
+    return [*(engine_target(entry) for entry in engines if _writes(entry)), RESULTS]
 
 
 def _writes(entry: EngineEntry) -> bool:
     return entry.kind not in ("wire", "fake") or entry.sink == "disk"
 
 
-def probe(world: World, target: Local) -> Disk:
+def probe(context: CheckContext, target: Local) -> Disk:
     if target == RESULTS:
         return disk_under(Path.cwd(), what="results/ and reports/, unless told otherwise", need_bytes=RESULTS_BYTES)
-    entry = entry_of(world, target)
-    need, unpacks = need_bytes(world, entry), entry.kind not in ("wire", "skopeo")
+    entry = engine_of(context, target)
+    need, unpacks = need_bytes(context, entry), entry.kind not in ("wire", "skopeo")
     if entry.kind != "docker":
         folder, what = Path(tempfile.gettempdir()), "the folder for temporary files (TMPDIR), where its pulls go"
         return disk_under(folder, what=what, need_bytes=need, unpacks=unpacks)
-    daemon = world.daemon(entry.host)
+    daemon = context.daemon(entry.host)
     root = _docker_root(daemon.info())
     if not daemon.host.startswith("unix://") or not root.is_dir():
         where = f"{root} of the daemon at {daemon.host} is not on this machine: run `df -h {root}` where it is"
@@ -94,7 +104,7 @@ def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool =
     )
 
 
-def need_bytes(world: World, entry: EngineEntry) -> int | None:
+def need_bytes(context: CheckContext, entry: EngineEntry) -> int | None:
     """The most that an engine's pulls take at once; None where the facts lack an image.
 
     Docker keeps a layer once, for all of the run's cells; the others give every pull of a trial a store of its own. What
@@ -103,10 +113,10 @@ def need_bytes(world: World, entry: EngineEntry) -> int | None:
     factor = 1.0 if entry.kind in ("wire", "skopeo") else 1.0 + UNPACKED
     stored: dict[str, int] = {}
     largest = 0
-    for registry, platform, images in _trials(world, entry):
+    for registry, platform, images in _trials(context, entry):
         trial = 0
         for image in images:
-            found = world.facts.platform_image(registry, image, platform)
+            found = context.facts.platform_image(registry, image, platform)
             if found is None:
                 return None
             sizes = {blob.digest: blob.size_bytes for blob in found.manifest.blobs}
@@ -116,13 +126,13 @@ def need_bytes(world: World, entry: EngineEntry) -> int | None:
     return round(factor * (sum(stored.values()) if entry.kind == "docker" else largest))
 
 
-def _trials(world: World, entry: EngineEntry) -> set[tuple[str, str, tuple[str, ...]]]:
+def _trials(context: CheckContext, entry: EngineEntry) -> set[tuple[str, str, tuple[str, ...]]]:
     """Registry, platform and images of the engine's trials; without a plan, every image once."""
-    if world.plan is not None:
-        trials = (trial for trial in world.plan.trials if trial.cell.engine == entry.name)
+    if context.plan is not None:
+        trials = (trial for trial in context.plan.trials if trial.cell.engine == entry.name)
         return {(trial.cell.registry, trial.cell.platform, trial.images) for trial in trials}
-    images = tuple(world.spec.images)
-    return {(route.registry, platform, images) for route in world.routes for platform in world.platforms}
+    images = tuple(context.spec.images)
+    return {(route.registry, platform, images) for route in context.routes for platform in context.platforms}
 
 
 def judge(evidence: Disk, target: Local) -> list[Finding]:
@@ -134,15 +144,19 @@ def judge(evidence: Disk, target: Local) -> list[Finding]:
     text += ", the need is not known" if need is None else f", up to {format_bytes(need)} needed{estimated}"
     cure = _cure(evidence, target)
     if evidence.total_inodes and evidence.free_inodes == 0:
-        return [failed(ID, target, f"[disk_full] {text}; no inode is free", EXPECTED, cure)]
+        return [failed(ID, target, _full(evidence, f"{text}; no inode is free"), EXPECTED, cure)]
     if evidence.free_bytes == 0 or left < 0:
-        return [failed(ID, target, f"[disk_full] {text}", EXPECTED, cure)]
+        return [failed(ID, target, _full(evidence, text), EXPECTED, cure)]
     if evidence.total_inodes and evidence.unpacks and evidence.free_inodes < FEW_INODES:
         return [warned(ID, target, f"{text}; only {evidence.free_inodes} inodes are free", EXPECTED, cure)]
     if left < LOW_SHARE * evidence.total_bytes and left < ROOMY_BYTES:
         share = left / evidence.total_bytes
         return [warned(ID, target, f"{text}; {share:.0%} of it would stay free", EXPECTED, cure)]
     return [passed(ID, target, text, EXPECTED)]
+
+
+def _full(evidence: Disk, text: str) -> ObservedFault:
+    return ObservedFault(code=ErrorCode.DISK_FULL, text=text, parameters={"path": evidence.path})
 
 
 def _cure(evidence: Disk, target: Local) -> str:

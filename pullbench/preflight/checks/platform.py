@@ -9,11 +9,10 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT
-from pullbench.model.sizes import format_bytes
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed
+from pullbench.model.text import format_bytes
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_platform, failed, passed
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import look, remedy
-from pullbench.preflight.targets import every_platform
-from pullbench.preflight.world import World
 
 ID = "platform"
 PLATFORMS_SHOWN = 12
@@ -22,49 +21,49 @@ _ELSEWHERE = re.compile(r"foreign|nondistributable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class PlatformOffer:
     """The platform's image, or the platforms that there are instead."""
 
     image: PlatformImage | None = None
     lost: str | None = None
     """The first of its blobs that the registry says it does not have."""
     offered: tuple[str, ...] = ()
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
-def probe(world: World, target: Target) -> Offer:
+def probe(context: CheckContext, target: Target) -> PlatformOffer:
     """From the facts where they hold it; else the index is fetched, once for all its platforms."""
     route, image = target.route, target.image or ""
     try:
-        found = world.platform_image(route, image, target.platform or "")
+        found = context.platform_image(route, image, target.platform or "")
         if found is None:
-            return Offer(offered=_offered(world, target))
-        return Offer(image=found, lost=_lost(world, target, found))
+            return PlatformOffer(offered=_offered(context, target))
+        return PlatformOffer(image=found, lost=_lost(context, target, found))
     except RegistryError as error:
-        return Offer(fault=Fault.of(error))
+        return PlatformOffer(fault=ObservedFault.of(error))
 
 
-def _lost(world: World, target: Target, found: PlatformImage) -> str | None:
+def _lost(context: CheckContext, target: Target, found: PlatformImage) -> str | None:
     """By HEAD of each blob, each once; never of a mirror's, which would fetch them (`proxy` looks at what it has kept)."""
     route = target.route
     if route.proxy != DIRECT:
         return None
     repository = route.repository(Reference.parse(target.image or ""))
     digests = (blob.digest for blob in found.manifest.blobs if not _ELSEWHERE.search(blob.media_type))
-    return next((digest for digest in digests if world.has_lost(route, repository, digest)), None)
+    return next((digest for digest in digests if context.has_lost(route, repository, digest)), None)
 
 
-def _offered(world: World, target: Target) -> tuple[str, ...]:
+def _offered(context: CheckContext, target: Target) -> tuple[str, ...]:
     """What there is instead; an index's attestations, of platform unknown/unknown, are no images."""
     route, image = target.route, target.image or ""
-    document = world.manifest(route, image).document
+    document = context.manifest(route, image).document
     if isinstance(document, Manifest):
-        stated = world.config(route, image, document.config).platform
+        stated = context.config(route, image, document.config).platform
         return () if stated is None else (str(stated),)
     return tuple(dict.fromkeys(str(each) for each in document.platforms if each.os != "unknown"))
 
 
-def judge(evidence: Offer, target: Target) -> list[Finding]:
+def judge(evidence: PlatformOffer, target: Target) -> list[Finding]:
     expected, fault = f"{target.image} has {target.platform}", evidence.fault
     if evidence.lost is not None:
         return [_of_lost(evidence.lost, target, expected)]
@@ -76,7 +75,7 @@ def judge(evidence: Offer, target: Target) -> list[Finding]:
     if fault is None:
         there = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "none that it states"
         text = f"{target.image} lacks {target.platform}; it has {there}"
-        fault = Fault(code=ErrorCode.PLATFORM_MISSING, text=text)
+        fault = ObservedFault(code=ErrorCode.PLATFORM_MISSING, text=text)
     reference = Reference.parse(target.image or "")
     cure = remedy(fault.code, target.route, reference=reference, platform=target.platform)
     return [failed(ID, target, fault, expected, cure)]
@@ -89,7 +88,9 @@ def _of_lost(digest: str, target: Target, expected: str) -> Finding:
         f"push the image again from where it is whole, and see why {route.host} lost it (garbage collection during a push, a "
         f"bucket's lifecycle rule): `{see}`"
     )
-    fault = Fault(code=ErrorCode.NOT_FOUND, text=f"the manifest is there, and {digest} of it is not: no pull can end")
+    fault = ObservedFault(
+        code=ErrorCode.NOT_FOUND, text=f"the manifest is there, and {digest} of it is not: no pull can end"
+    )
     return failed(ID, target, fault, f"{expected}, whole", cure)
 
 

@@ -2,26 +2,28 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pullbench.errors import NO_WAY_THERE, ErrorCode, PullbenchError, RegistryError
+from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import route_of
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.model.routes import route_of
-from pullbench.preflight import docker_names, kept
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
-from pullbench.preflight.kept import Kept
+from pullbench.model.text import clean
+from pullbench.preflight.addresses import image_name
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, failed, passed, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import look, remedy
-from pullbench.preflight.tag_places import newest_creation
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "proxy"
 SHOWN = 3
 EXPECTED = "it serves the images with the digests of its upstream, and the second request from its cache"
+FETCHES = "it fetches from its upstream what it has not kept"
+MOST_BLOBS = 500
+_CANNOT_FETCH = SILENT | {ErrorCode.SERVER_ERROR, ErrorCode.RESET, ErrorCode.TRUNCATED}
 # nginx, squid, Varnish, Artifactory, CloudFront and Fastly, Cloudflare, Dragonfly; Via and Age are RFC 9110 and 9111.
 TELLING = (
     *(
@@ -41,84 +43,105 @@ _MISS = re.compile(r"\b(miss|bypass|expired|dynamic)\b|fwd=", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class ServedImage:
     """One image by the proxy, and at its upstream."""
 
     image: str
     digest: str | None = None
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     upstream_digest: str | None = None
-    upstream_fault: Fault | None = None
+    upstream_fault: ObservedFault | None = None
     created: datetime | None = None
     """As its config states it; looked up only where the digests differ."""
     upstream_created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxySeen:
+class MissingBlob:
+    """A blob of an image that the mirror does not give."""
+
+    image: str
+    repository: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedBlobs:
+    """What came of a request for a blob that nobody has, and which blobs of the spec's images are there."""
+
+    fault: ObservedFault | None = None
+    """What kept the mirror from asking its upstream; None where it says, as it should, that there is no such blob."""
+    there: int = 0
+    """Blobs of the images that it has; they are asked for only where it cannot fetch, for it would fetch them."""
+    lost: MissingBlob | None = None
+    """The first that it lacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyObservation:
     """What the proxy served, and what the headers of a blob that was asked for twice say of its cache."""
 
-    images: tuple[Served, ...]
+    images: tuple[ServedImage, ...]
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of the second answer: those that speak of caches."""
     same_bytes: bool | None = None
     """Whether both answers had the content that the digest names; None where no blob was asked for."""
-    blob_fault: Fault | None = None
+    blob_fault: ObservedFault | None = None
     upstream_answers: bool = False
     """Something at the upstream answered from here: an image, or a refusal."""
-    kept: Kept = field(default_factory=Kept)
+    kept: CachedBlobs = field(default_factory=CachedBlobs)
     """Of a mirror that serves the images' manifests."""
 
 
-def targets(world: World) -> list[Target]:
+def targets(context: CheckContext) -> list[Target]:
     """Each way that leads by a proxy."""
-    return [Target(route=route) for route in world.routes if route.proxy != DIRECT]
+    return [Target(route=route) for route in context.routes if route.proxy != DIRECT]
 
 
-def probe(world: World, target: Target) -> ProxySeen:
+def probe(context: CheckContext, target: Target) -> ProxyObservation:
     """HEAD of each image on both ways, and the config of the first one twice; and whether a mirror can fetch more."""
-    route, upstream = target.route, upstream_of(world, target.route)
-    seen = ProxySeen(images=tuple(_served(world, route, upstream, image) for image in world.spec.images))
+    route, upstream = target.route, upstream_of(context, target.route)
+    seen = ProxyObservation(images=tuple(_served(context, route, upstream, image) for image in context.spec.images))
     faults = [each.upstream_fault for each in seen.images]
     answers = any(fault is None or fault.code not in NO_WAY_THERE for fault in faults)
     seen = replace(seen, upstream_answers=answers)
     if any(each.fault is not None for each in seen.images):
         return seen
     if route.forward_url is None:
-        seen = replace(seen, kept=kept.look(world, route))
-    return seen if seen.kept.lost else _twice(world, route, seen)
+        seen = replace(seen, kept=_cached_blobs(context, route))
+    return seen if seen.kept.lost else _twice(context, route, seen)
 
 
-def upstream_of(world: World, route: Route) -> Route:
+def upstream_of(context: CheckContext, route: Route) -> Route:
     """The registry that the way leads to, asked directly with its own credentials."""
-    return route_of(next(entry for entry in world.spec.registries if entry.name == route.registry), None)
+    return route_of(next(entry for entry in context.spec.registries if entry.name == route.registry), None)
 
 
-def _served(world: World, route: Route, upstream: Route, image: str) -> Served:
-    served = Served(image=image)
+def _served(context: CheckContext, route: Route, upstream: Route, image: str) -> ServedImage:
+    served = ServedImage(image=image)
     try:
-        served = replace(served, digest=world.digest(route, image))
+        served = replace(served, digest=context.digest(route, image))
     except PullbenchError as error:
-        served = replace(served, fault=Fault.of(error))
+        served = replace(served, fault=ObservedFault.of(error))
     try:
-        served = replace(served, upstream_digest=world.digest(upstream, image))
+        served = replace(served, upstream_digest=context.digest(upstream, image))
     except PullbenchError as error:
-        served = replace(served, upstream_fault=Fault.of(error))
+        served = replace(served, upstream_fault=ObservedFault.of(error))
     if served.digest is None or served.upstream_digest in (None, served.digest):
         return served
     return replace(
         served,
-        created=newest_creation(world, route, image),
-        upstream_created=newest_creation(world, upstream, image),
+        created=context.newest_creation(route, image),
+        upstream_created=context.newest_creation(upstream, image),
     )
 
 
-def _twice(world: World, route: Route, seen: ProxySeen) -> ProxySeen:
+def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> ProxyObservation:
     """A config by its digest: what never changes is what a cache may keep."""
     image = seen.images[0].image
-    client, repository = world.client(route), route.repository(Reference.parse(image))
+    client, repository = context.client(route), route.repository(Reference.parse(image))
     try:
-        offers = (world.platform_image(route, image, platform) for platform in world.platforms)
+        offers = (context.platform_image(route, image, platform) for platform in context.platforms)
         found = next((offer for offer in offers if offer is not None), None)
         if found is None:
             return seen
@@ -127,22 +150,64 @@ def _twice(world: World, route: Route, seen: ProxySeen) -> ProxySeen:
         path = f"/v2/{repository}/blobs/{config.digest}"
         answer = client.ask("GET", path, repository=repository, limit_bytes=config.size_bytes)
     except RegistryError as error:
-        return replace(seen, blob_fault=Fault.of(error), same_bytes=False)
+        return replace(seen, blob_fault=ObservedFault.of(error), same_bytes=False)
     algorithm, _, digest = config.digest.partition(":")
     told = {name: clean(answer.headers[name], 120) for name in TELLING if name in answer.headers}
     return replace(seen, headers=told, same_bytes=hashlib.new(algorithm, answer.body).hexdigest() == digest)
 
 
-def judge(evidence: ProxySeen, target: Target) -> list[Finding]:
+def _cached_blobs(context: CheckContext, route: Route) -> CachedBlobs:
+    """One HEAD for a blob that no registry has: who can ask its upstream answers 404, and nothing is fetched."""
+    repository = route.repository(Reference.parse(context.spec.images[0]))
+    fault = _blob_fault(context, route, repository, f"sha256:{secrets.token_hex(32)}")
+    if fault is None or fault.code not in _CANNOT_FETCH:
+        return CachedBlobs()
+    seen = CachedBlobs(fault=fault)
+    for blob in _blobs(context, route):
+        if _blob_fault(context, route, blob.repository, blob.digest) is not None:
+            return replace(seen, lost=blob)
+        seen = replace(seen, there=seen.there + 1)
+        if seen.there >= MOST_BLOBS:
+            break
+    return seen
+
+
+def _blob_fault(context: CheckContext, route: Route, repository: str, digest: str) -> ObservedFault | None:
+    try:
+        context.client(route).head_blob(repository, digest)
+    except RegistryError as error:
+        return ObservedFault.of(error)
+    return None
+
+
+def _blobs(context: CheckContext, route: Route) -> Iterator[MissingBlob]:
+    """The config and layers of each image and platform that the way shows; each once."""
+    seen: set[tuple[str, str]] = set()
+    for image in context.spec.every_image:
+        repository = route.repository(Reference.parse(image))
+        for platform in context.platforms:
+            try:
+                found = context.platform_image(route, image, platform)
+            except PullbenchError:
+                continue
+            for blob in () if found is None else found.manifest.blobs:
+                if (repository, blob.digest) not in seen:
+                    seen.add((repository, blob.digest))
+                    yield MissingBlob(image=image, repository=repository, digest=blob.digest)
+
+
+def judge(evidence: ProxyObservation, target: Target) -> list[Finding]:
     broken = [each for each in evidence.images if each.fault is not None and each.upstream_fault is None]
     unknown = [each for each in evidence.images if each.fault is not None and each.upstream_fault is not None]
     if broken or unknown:
         return [_of_unserved(evidence, (broken or unknown)[0], len(broken) + len(unknown), target)]
-    stranded = kept.judge(ID, evidence.kept, target)
+    stranded = _of_outage(evidence.kept, target)
     if stranded is not None and evidence.kept.lost:
         return [stranded]
     if evidence.blob_fault is not None or evidence.same_bytes is False:
-        default = Fault(code=ErrorCode.DIGEST_MISMATCH, text="the second answer has other bytes than its digest names")
+        default = ObservedFault(
+            code=ErrorCode.DIGEST_MISMATCH, text="the second answer has other bytes than its digest names"
+        )
         told = evidence.blob_fault or default
         cure = f"{remedy(told.code, target.route)}; empty the cache at {target.route.host}, or go past it"
         return [failed(ID, target, told, EXPECTED, cure)]
@@ -154,7 +219,27 @@ def judge(evidence: ProxySeen, target: Target) -> list[Finding]:
     return [_of_cache(evidence, target)]
 
 
-def _of_unserved(evidence: ProxySeen, first: Served, count: int, target: Target) -> Finding:
+def _of_outage(kept: CachedBlobs, target: Target) -> Finding | None:
+    """None where the mirror can fetch. It fails where a pull would: a blob is neither kept nor to be had."""
+    if kept.fault is None:
+        return None
+    route, lost = target.route, kept.lost
+    cure = (
+        f"bring the upstream '{route.registry}' back, or let {route.host} reach it: its network, its proxy, its credentials "
+        "there; the mirror's log says why"
+    )
+    if lost is None:
+        text = f"it cannot fetch from its upstream ({kept.fault}); it has all {kept.there} blobs of the images"
+        return warned(ID, target, text, FETCHES, cure, cause=kept.fault)
+    text = (
+        f"it cannot fetch from its upstream, and does not have all of the images: {lost.image} lacks {lost.digest}; "
+        f"asked for what nobody has: {kept.fault.text}"
+    )
+    see = f"`{look(f'{lost.repository}/blobs/{lost.digest}', route, '-sSI')}`"
+    return failed(ID, target, ObservedFault(code=kept.fault.code, text=text), FETCHES, f"{cure}; see it: {see}")
+
+
+def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, target: Target) -> Finding:
     """Whose fault it is: the proxy's own, its upstream's, or the image's, which neither has."""
     route, fault, upstream = target.route, first.fault, first.upstream_fault
     assert fault is not None
@@ -171,7 +256,9 @@ def _of_unserved(evidence: ProxySeen, first: Served, count: int, target: Target)
     else:
         why = f"the upstream does not have it either ({upstream})"
         cure = remedy(fault.code, route, reference=Reference.parse(first.image))
-    return failed(ID, target, Fault(code=fault.code, text=f"{why}: {text}", status=fault.status), EXPECTED, cure)
+    return failed(
+        ID, target, ObservedFault(code=fault.code, text=f"{why}: {text}", status=fault.status), EXPECTED, cure
+    )
 
 
 def _see(route: Route, image: str) -> str:
@@ -179,7 +266,7 @@ def _see(route: Route, image: str) -> str:
     return f"`{look(f'{route.repository(reference)}/manifests/{reference.locator}', route, '-sSI')}`"
 
 
-def _of_drift(drifted: list[Served], target: Target) -> Finding:
+def _of_drift(drifted: list[ServedImage], target: Target) -> Finding:
     route, first = target.route, drifted[0]
     told = "; ".join(
         f"{each.image} is {each.digest}{_dated(each.created)} there, {each.upstream_digest}{_dated(each.upstream_created)} upstream"
@@ -189,7 +276,7 @@ def _of_drift(drifted: list[Served], target: Target) -> Finding:
     dates = [(each.created, each.upstream_created) for each in drifted]
     older = all(here is not None and there is not None and here < there for here, there in dates)
     word = "is older than" if older else "differs from"
-    name = docker_names.name(route, Reference.parse(first.image))
+    name = image_name(route, Reference.parse(first.image))
     cure = (
         f"have {route.host} ask its upstream again: shorten how long it trusts a tag (docker-registry `proxy.ttl`, Nexus "
         f"`Maximum metadata age`, nginx `proxy_cache_valid` for manifests), or delete {name} there; or hold the spec's image "
@@ -202,7 +289,7 @@ def _dated(created: datetime | None) -> str:
     return f" of {created:%Y-%m-%d %H:%M:%S}Z" if created else ""
 
 
-def _of_cache(evidence: ProxySeen, target: Target) -> Finding:
+def _of_cache(evidence: ProxyObservation, target: Target) -> Finding:
     route = target.route
     alike = sum(1 for each in evidence.images if each.upstream_digest is not None)
     served = f"{len(evidence.images)} of {len(evidence.images)} images served"
@@ -223,7 +310,7 @@ def _of_cache(evidence: ProxySeen, target: Target) -> Finding:
     return passed(ID, target, f"{served}, {compared}; {cached}", EXPECTED)
 
 
-def _unseen(evidence: ProxySeen) -> str:
+def _unseen(evidence: ProxyObservation) -> str:
     fault = next(each.upstream_fault for each in evidence.images if each.upstream_fault)
     return f"the upstream does not answer from here ({fault})"
 

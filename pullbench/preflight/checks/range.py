@@ -1,18 +1,17 @@
 """`range`: a part of a blob can be had, as chunked pulls and resumed downloads ask for it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
+from pullbench.model.text import clean
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.remedy import look, remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
 from pullbench.registry.client import RegistryClient
-from pullbench.registry.faults import clean
 
 ID = "range"
 FIRST, LAST = 1, 16
@@ -21,7 +20,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class RangeAnswer:
     """What came of a request for bytes FIRST to LAST of an image's config, and what should have."""
 
     repository: str = ""
@@ -31,21 +30,21 @@ class Part:
     content_range: str = ""
     body: bytes = field(default=b"", repr=False)
     promised: bytes = field(default=b"", repr=False)
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     """The blob cannot be had at all, or the request for a part of it broke."""
 
 
-def probe(world: World, target: Target) -> Part | None:
+def probe(context: CheckContext, target: Target) -> RangeAnswer | None:
     """Of the first image that is there; None where none is.
 
     The config is asked for, never a layer: its bytes are known, so what comes can be compared, and a pull-through
     mirror is not made to fetch a layer that a benchmark will want cold.
     """
-    client = world.client(target.route)
-    for image in world.spec.images:
-        for platform in world.platforms:
+    client = context.client(target.route)
+    for image in context.spec.images:
+        for platform in context.platforms:
             try:
-                found = world.platform_image(target.route, image, platform)
+                found = context.platform_image(target.route, image, platform)
             except RegistryError:
                 continue
             if found is not None and found.manifest.config.size_bytes > LAST:
@@ -53,7 +52,7 @@ def probe(world: World, target: Target) -> Part | None:
     return None
 
 
-def _ask(client: RegistryClient, repository: str, config: Descriptor) -> Part:
+def _ask(client: RegistryClient, repository: str, config: Descriptor) -> RangeAnswer:
     path, size = f"/v2/{repository}/blobs/{config.digest}", config.size_bytes
     try:
         whole = client.config(repository, config)
@@ -61,8 +60,8 @@ def _ask(client: RegistryClient, repository: str, config: Descriptor) -> Part:
             "GET", path, repository=repository, limit_bytes=size, headers={"Range": f"bytes={FIRST}-{LAST}"}
         )
     except RegistryError as error:
-        return Part(repository=repository, digest=config.digest, size_bytes=size, fault=Fault.of(error))
-    return Part(
+        return RangeAnswer(repository=repository, digest=config.digest, size_bytes=size, fault=ObservedFault.of(error))
+    return RangeAnswer(
         repository=repository,
         digest=config.digest,
         size_bytes=size,
@@ -73,7 +72,7 @@ def _ask(client: RegistryClient, repository: str, config: Descriptor) -> Part:
     )
 
 
-def judge(evidence: Part | None, target: Target) -> list[Finding]:
+def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
     if evidence is None:
         return [skipped(ID, target, "not run: no image of the spec is there to ask for a part of")]
     route, fault = target.route, evidence.fault
@@ -87,10 +86,14 @@ def judge(evidence: Part | None, target: Target) -> list[Finding]:
         f"let Range and Content-Range through where a proxy or cache stands before {route.host}, or leave chunked pulls "
         f"off (`chunk_bytes` in the spec); see it: `{look(path, route, options)}`"
     )
-    return [warned(ID, target, f"{wrong}: chunked pulls and resumed downloads fetch the whole layer", EXPECTED, cure)]
+    costs = "chunked pulls and resumed downloads fetch the whole layer"
+    if isinstance(wrong, ObservedFault):
+        return [warned(ID, target, replace(wrong, text=f"{wrong.text}: {costs}"), EXPECTED, cure)]
+    return [warned(ID, target, f"{wrong}: {costs}", EXPECTED, cure)]
 
 
-def _wrong(part: Part) -> str | None:
+def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
+    """Other bytes under the right range are a fault of their own."""
     if part.status != 206:
         return f"{part.status} with {len(part.body)} bytes"
     found = _CONTENT_RANGE.fullmatch(part.content_range.strip())
@@ -100,7 +103,8 @@ def _wrong(part: Part) -> str | None:
     if (int(first), int(last)) != (FIRST, LAST) or total not in ("*", str(part.size_bytes)):
         return f"206 with {part.content_range} where {FIRST}-{LAST}/{part.size_bytes} was asked for"
     if part.body != part.promised:
-        return f"[{ErrorCode.DIGEST_MISMATCH}] 206 with {part.content_range}, and other bytes than the blob has there"
+        text = f"206 with {part.content_range}, and other bytes than the blob has there"
+        return ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     return None
 
 

@@ -1,19 +1,25 @@
-"""`rate-limit`: what is left of the registry's rate limit holds what the plan will ask for."""
+"""`rate-limit`: what is left of the registry's rate limit holds what the plan will ask for.
+
+Headers state a limit in three dialects: Docker Hub's `ratelimit-limit: 100;w=21600` (Docker's page "Pull usage and
+limits"), `x-ratelimit-*` of many gateways, and the IETF's `RateLimit: "name";r=50;t=30` with `RateLimit-Policy:
+"name";q=100;w=60` (draft-ietf-httpapi-ratelimit-headers).
+"""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import manifest_requests
 from pullbench.model.route import DIRECT, Route
-from pullbench.preflight import docker_names
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, skipped, warned
-from pullbench.preflight.limits import HEADERS, Limit, read_limit
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
+from pullbench.model.text import clean
+from pullbench.preflight.addresses import login_host
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
+from pullbench.registry.answer import retry_after_s
 from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
 ID = "rate-limit"
@@ -23,13 +29,33 @@ NEAR = 0.8
 
 SHORT_S = 600.0
 """A window that passes while the plan is under way: what is left in it now says little about the whole."""
+_NUMBER = re.compile(r"\s*(\d{1,12})(?!\d)")
+_WINDOW = re.compile(r";\s*w=(\d{1,9})(?!\d)")
+_MAX_RESET_S = 7 * 86_400
+HEADERS = frozenset(
+    {
+        *(f"{prefix}ratelimit-{name}" for prefix in ("", "x-") for name in ("limit", "remaining", "reset")),
+        *("ratelimit", "ratelimit-policy", "retry-after", "docker-ratelimit-source"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What is allowed in a window, and what is left of it; None where it is not said."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    window_s: float | None = None
+    reset_s: float | None = None
+    """Until what is left is counted anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
     """What the registry allows, and what the plan needs of it."""
 
-    limit: Limit | None = None
+    limit: RateLimit | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that speak of limits, as they came."""
     cost: int | None = None
@@ -40,47 +66,89 @@ class Allowance:
     authenticated: bool = False
     image: str | None = None
     """Whose manifest was asked for; None where none could be."""
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
     retry_after_s: float | None = None
 
 
-def probe(world: World, target: Target) -> Allowance:
+def probe(context: CheckContext, target: Target) -> Allowance:
     """By HEAD, which Docker Hub answers with its limits and does not count."""
-    route, spec = target.route, world.spec
-    authenticated = world.keychain.login(route) is not None
+    route, spec = target.route, context.spec
+    authenticated = context.keychain.login(route) is not None
     known = Allowance(
-        cost=cost_of(world, route, authenticated=authenticated),
+        cost=cost_of(context, route, authenticated=authenticated),
         blocks=spec.warmup + spec.repetitions,
         warmup=spec.warmup,
         authenticated=authenticated,
     )
     for image in spec.images:
         try:
-            head = world.head(route, image)
+            head = context.head(route, image)
         except RegistryError as error:
             if error.code is ErrorCode.RATE_LIMITED:
-                return replace(known, image=image, fault=Fault.of(error), retry_after_s=error.retry_after_s)
+                return replace(known, image=image, fault=ObservedFault.of(error), retry_after_s=error.retry_after_s)
             continue
         told = {name: clean(value, 120) for name, value in sorted(head.headers.items()) if name in HEADERS}
-        return replace(known, image=image, limit=read_limit(told, world.now()), headers=told)
+        return replace(known, image=image, limit=read_rate_limit(told, context.now()), headers=told)
     return known
 
 
-def cost_of(world: World, route: Route, *, authenticated: bool) -> int | None:
+def cost_of(context: CheckContext, route: Route, *, authenticated: bool) -> int | None:
     """Manifest requests of the plan by all ways that share the route's limit; None where there is no plan.
 
     Who is known has one limit wherever the requests come from; who is not, one for each address that is seen.
     """
-    if world.plan is None:
+    if context.plan is None:
         return None
     sharing = {
         (other.registry, other.proxy)
-        for other in world.routes
+        for other in context.routes
         if (other.host, other.credentials) == (route.host, route.credentials)
         and (authenticated or other.forward_url == route.forward_url)
     }
-    ours = [trial for trial in world.plan.trials if (trial.cell.registry, trial.cell.proxy) in sharing]
-    return sum(manifest_requests(trial, world.facts) for trial in ours)
+    ours = [trial for trial in context.plan.trials if (trial.cell.registry, trial.cell.proxy) in sharing]
+    return sum(manifest_requests(trial, context.facts) for trial in ours)
+
+
+def read_rate_limit(headers: Mapping[str, str], now: datetime) -> RateLimit | None:
+    """The limit that an answer's headers (lower-case names) state; None where they state none."""
+    policy = headers.get("ratelimit-policy", "")
+    fields = headers.get("ratelimit", "")
+    limit_text = headers.get("ratelimit-limit") or headers.get("x-ratelimit-limit") or ""
+    remaining_text = headers.get("ratelimit-remaining") or headers.get("x-ratelimit-remaining") or ""
+    window = _WINDOW.search(limit_text) or _WINDOW.search(remaining_text) or _WINDOW.search(policy)
+    found = RateLimit(
+        limit=_first(_number(limit_text), _parameter(policy, "q"), _parameter(fields, "limit")),
+        remaining=_first(_number(remaining_text), _parameter(fields, "r"), _parameter(fields, "remaining")),
+        window_s=float(window[1]) if window else None,
+        reset_s=_reset_s(headers, fields, now),
+    )
+    return None if found.limit is None and found.remaining is None else found
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _number(text: str) -> int | None:
+    found = _NUMBER.match(text)
+    return int(found[1]) if found else None
+
+
+def _parameter(text: str, name: str) -> int | None:
+    found = re.search(rf"(?:^|[;,\s]){name}=(\d{{1,12}})(?!\d)", text)
+    return int(found[1]) if found else None
+
+
+def _reset_s(headers: Mapping[str, str], fields: str, now: datetime) -> float | None:
+    """Seconds, or the instant since 1970 as some gateways have it."""
+    text = headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset") or ""
+    stated = _first(_number(text), _parameter(fields, "t"), _parameter(fields, "reset"))
+    if stated is None:
+        return retry_after_s(headers.get("retry-after"), now)
+    seconds = float(stated)
+    if seconds > 1e9:
+        seconds -= now.timestamp()
+    return seconds if 0 <= seconds <= _MAX_RESET_S else None
 
 
 def judge(evidence: Allowance, target: Target) -> list[Finding]:
@@ -104,7 +172,7 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
     if left is not None and left < max(1, cost or 0):
         if cost is not None and left >= 1:
             observed += f": {cost - left} too few for {needs}"
-        told = Fault(code=ErrorCode.RATE_LIMITED, text=observed)
+        told = ObservedFault(code=ErrorCode.RATE_LIMITED, text=observed)
         return [failed(ID, target, told, expected, _cure(evidence, route))]
     if cost is not None and left is not None and cost > NEAR * left:
         observed += f"; {needs} take {cost / left:.0%} of that, and retries and others' pulls count too"
@@ -112,18 +180,18 @@ def judge(evidence: Allowance, target: Target) -> list[Finding]:
     return [passed(ID, target, observed, expected)]
 
 
-def _passes_soon(limit: Limit) -> bool:
+def _passes_soon(limit: RateLimit) -> bool:
     length_s = limit.window_s or limit.reset_s
     return length_s is not None and length_s <= SHORT_S
 
 
-def _slower(limit: Limit) -> str:
+def _slower(limit: RateLimit) -> str:
     """Two manifest requests a pull of an index; a limit that is not said is taken for what is left."""
     allowed, length_s = limit.limit or limit.remaining or 1, limit.window_s or limit.reset_s or 1.0
     return f"offer pulls below that rate: `load: {{mode: open, rate: {NEAR * allowed / length_s / 2:.2g}}}`"
 
 
-def _observed(limit: Limit, evidence: Allowance) -> str:
+def _observed(limit: RateLimit, evidence: Allowance) -> str:
     """`76 of 100 in 6 h are left, counted for this address`."""
     most = "" if limit.limit is None else f" of {limit.limit}"
     window = "" if limit.window_s is None else f" in {_in_words(limit.window_s)}"
@@ -142,7 +210,7 @@ def _cure(evidence: Allowance, route: Route) -> str:
     """What costs least first: log in, repeat less, pull through a mirror."""
     ways = []
     if not evidence.authenticated:
-        ways.append(f"log in for a higher limit: `docker login {docker_names.host(route)}`")
+        ways.append(f"log in for a higher limit: `docker login {login_host(route)}`")
         if route.credentials == "anonymous":
             ways[0] += f" and give '{route.registry}' `credentials: docker`"
     if (fewer := _repetitions_that_fit(evidence)) is not None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import endpoint, resolv_conf
+from pullbench.model.text import clean
+from pullbench.preflight import resolv_conf
+from pullbench.preflight.addresses import connected_endpoint
 from pullbench.preflight.check import Check, Local, Room, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
+from pullbench.preflight.parallel import in_parallel
 from pullbench.preflight.resolv_conf import PATH, ResolvConf
-from pullbench.preflight.together import together
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "resolver"
 HERE = Local(name="this machine")
@@ -24,7 +25,7 @@ PORT = 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class NameServerReply:
     """One name server, asked once for a name: how long it took, or what was wrong."""
 
     server: str
@@ -33,28 +34,28 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
+class ResolverState:
     """The machine's settings, the names that its registries have, and what each name server did."""
 
     settings: ResolvConf | None = None
     hosts: tuple[str, ...] = ()
     """Hosts of the routes that are names, in the spec's order."""
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[NameServerReply, ...] = ()
 
 
-def probe(world: World, _target: Local) -> Resolver:
+def probe(context: CheckContext, _target: Local) -> ResolverState:
     """Read the settings, and ask each name server for the first registry's name, side by side."""
     settings = resolv_conf.read()
-    hosts = _names(world)
+    hosts = _names(context)
     if settings is None or not hosts:
-        return Resolver(settings=settings, hosts=hosts)
+        return ResolverState(settings=settings, hosts=hosts)
     calls = [partial(ask, server, hosts[0], port=PORT) for server in settings.used_servers]
-    asked = together(calls, at_once=resolv_conf.MAX_SERVERS, name="resolver")
-    return Resolver(settings=settings, hosts=hosts, asked=tuple(asked))
+    asked = in_parallel(calls, limit=resolv_conf.MAX_SERVERS, name="resolver")
+    return ResolverState(settings=settings, hosts=hosts, asked=tuple(asked))
 
 
-def _names(world: World) -> tuple[str, ...]:
-    connected = (endpoint.of_connection(route).host for route in world.routes)
+def _names(context: CheckContext) -> tuple[str, ...]:
+    connected = (connected_endpoint(route).host for route in context.routes)
     return tuple(dict.fromkeys(host for host in connected if not _is_address(host) and host != "localhost"))
 
 
@@ -66,7 +67,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def ask(server: str, host: str, *, port: int) -> Asked:
+def ask(server: str, host: str, *, port: int) -> NameServerReply:
     """One query for an A record by UDP (RFC 1035, section 4), as the C library sends it; any answer to it is one."""
     number = os.urandom(2)
     try:
@@ -85,17 +86,17 @@ def ask(server: str, host: str, *, port: int) -> Asked:
     except TimeoutError:
         pass
     except (OSError, UnicodeError) as error:
-        return Asked(server=server, problem=clean(error))
-    return Asked(server=server, problem=f"no answer within {ANSWER_WITHIN_S:g} s")
+        return NameServerReply(server=server, problem=clean(error))
+    return NameServerReply(server=server, problem=f"no answer within {ANSWER_WITHIN_S:g} s")
 
 
-def _read(server: str, code: int, answered_s: float) -> Asked:
+def _read(server: str, code: int, answered_s: float) -> NameServerReply:
     """A server that answers NXDOMAIN works; one that fails or refuses is passed over by the C library."""
     problem = {2: "it answers SERVFAIL", 5: "it answers REFUSED"}.get(code, "")
-    return Asked(server=server, answered_s=round(answered_s, 6), problem=problem)
+    return NameServerReply(server=server, answered_s=round(answered_s, 6), problem=problem)
 
 
-def judge(evidence: Resolver, target: Local) -> list[Finding]:
+def judge(evidence: ResolverState, target: Local) -> list[Finding]:
     """What makes lookups slow now or when a packet is lost; that a name has no address is `dns`' to fail."""
     settings, expected = (
         evidence.settings,
@@ -113,7 +114,7 @@ def judge(evidence: Resolver, target: Local) -> list[Finding]:
     return [warned(ID, target, f"{observed}; {'; '.join(seen)}", expected, "; ".join(cures))]
 
 
-def _problems(settings: ResolvConf, evidence: Resolver) -> list[tuple[str, str]]:
+def _problems(settings: ResolvConf, evidence: ResolverState) -> list[tuple[str, str]]:
     """Each with what to do about it."""
     host, found = evidence.hosts[0], []
     for each in (entry for entry in evidence.asked if entry.problem):
@@ -135,7 +136,7 @@ def _problems(settings: ResolvConf, evidence: Resolver) -> list[tuple[str, str]]
     return found
 
 
-def _shown(settings: ResolvConf, asked: tuple[Asked, ...]) -> str:
+def _shown(settings: ResolvConf, asked: tuple[NameServerReply, ...]) -> str:
     took = {each.server: each.answered_s for each in asked if each.answered_s is not None and not each.problem}
     servers = [
         f"{server} in {took[server] * 1000:.1f} ms" if server in took else server for server in settings.used_servers
@@ -162,7 +163,7 @@ CHECK = Check(
     },
     advice="Take the silent name server out, or mend it (`dig @SERVER HOST`); `options timeout:2` in `/etc/resolv.conf`, and "
     "`options ndots:1`.",
-    targets=lambda _world: [HERE],
+    targets=lambda _context: [HERE],
     probe=probe,
     judge=judge,
     timeout_s=20.0,

@@ -9,14 +9,13 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.model.sizes import format_bytes
 from pullbench.model.spec_fields import ProductName
+from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
-from pullbench.preflight.world import World
+from pullbench.preflight.context import CheckContext
 from pullbench.registry.products import harbor, nexus
-from pullbench.registry.products.api import ProductApi
+from pullbench.registry.products.api import Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
-from pullbench.registry.products.which import Product, product_of
 
 ID = "storage-quota"
 EXPECTED = "its parts are well, it takes writes, and under 80% of its room is used"
@@ -29,7 +28,7 @@ _NO_API = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
+class StorageReport:
     """Which product it is and what it tells. `fills_bytes` is what the run's pulls leave in it; None where not known."""
 
     product: Product
@@ -41,44 +40,46 @@ class Stock:
     fills_bytes: int | None = None
 
 
-def every_storage(world: World) -> list[Target]:
+def every_storage(context: CheckContext) -> list[Target]:
     """Each endpoint once: a forward proxy leads to the same storage."""
     found: dict[tuple[str, str], Route] = {}
-    for route in world.routes:
+    for route in context.routes:
         kept = found.get((route.url, route.prefix))
         if kept is None or kept.forward_url is not None:
             found[route.url, route.prefix] = route
     return [Target(route=route) for route in found.values()]
 
 
-def probe(world: World, target: Target) -> Stock:
+def probe(context: CheckContext, target: Target) -> StorageReport:
     route = target.route
     is_cache = route.proxy != DIRECT and route.forward_url is None
-    fills = fills_bytes(world.facts, route, world.spec.images, world.platforms)
-    named, url = _named(world, route)
+    fills = fills_bytes(context.facts, route, context.spec.images, context.platforms)
+    named, url = _named(context, route)
     asked = route if url is None else replace(route, url=url, prefix="", headers={}, credentials=_for(url, route))
-    with ProductApi(asked, world.keychain) as api:
-        product = named if named != "auto" else product_of(api, world.client(route).ping(authenticate=False))
+    with ProductApi(asked, context.keychain) as api:
+        product = named if named != "auto" else product_of(api, context.client(route).ping(authenticate=False))
         storage: Storage | None = None
         try:
             if product == "harbor":
-                names = (route.repository(Reference.parse(image)) for image in world.spec.images)
+                names = (route.repository(Reference.parse(image)) for image in context.spec.images)
                 projects = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)
-                storage = harbor.look(api, list(projects))
+                storage = harbor.read_storage(api, list(projects))
             elif product == "nexus":
-                storage = nexus.look(api)
+                storage = nexus.read_storage(api)
         except RegistryError as error:
             if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.NOT_A_REGISTRY):
                 raise
-            return Stock(product=product, silent=f"{error.where}: {error.detail}")
+            return StorageReport(product=product, silent=f"{error.where}: {error.detail}")
     is_cache = is_cache or (storage is not None and storage.fills_by_pulls)
-    return Stock(product=product, storage=storage, is_cache=is_cache, fills_bytes=fills)
+    return StorageReport(product=product, storage=storage, is_cache=is_cache, fills_bytes=fills)
 
 
-def _named(world: World, route: Route) -> tuple[ProductName, str | None]:
+def _named(context: CheckContext, route: Route) -> tuple[ProductName, str | None]:
     """What the spec says of the endpoint: the product, and where its API is."""
-    mirror = next((entry for entry in world.spec.proxies if entry.name == route.proxy and entry.kind == "mirror"), None)
-    entry = mirror or next(entry for entry in world.spec.registries if entry.name == route.registry)
+    mirror = next(
+        (entry for entry in context.spec.proxies if entry.name == route.proxy and entry.kind == "mirror"), None
+    )
+    entry = mirror or next(entry for entry in context.spec.registries if entry.name == route.registry)
     return entry.product, entry.product_url
 
 
@@ -100,7 +101,7 @@ def fills_bytes(facts: Facts, route: Route, images: list[str], platforms: tuple[
     return sum(blobs.values())
 
 
-def judge(evidence: Stock, target: Target) -> list[Finding]:
+def judge(evidence: StorageReport, target: Target) -> list[Finding]:
     storage = evidence.storage
     if storage is None:
         return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=_why_not(evidence))]
@@ -114,7 +115,7 @@ def judge(evidence: Stock, target: Target) -> list[Finding]:
     return found or [passed(ID, target, f"{storage.name}: {told}{unknown}", EXPECTED)]
 
 
-def _why_not(evidence: Stock) -> str:
+def _why_not(evidence: StorageReport) -> str:
     if evidence.silent:
         where = "set `product_url` to where its UI and REST API are, or `product: none`"
         return f"{evidence.product.capitalize()}'s own API does not answer ({evidence.silent}); {where}"
@@ -130,7 +131,7 @@ def _parts(storage: Storage, target: Target) -> Iterator[Finding]:
         yield warned(ID, target, text, EXPECTED, storage.read_only_remedy)
 
 
-def _room(space: Space, storage: Storage, evidence: Stock, target: Target) -> Iterator[Finding]:
+def _room(space: Space, storage: Storage, evidence: StorageReport, target: Target) -> Iterator[Finding]:
     """Pulls write to a cache, so a cache that cannot take them fails; elsewhere the next push is what is in danger."""
     share, text = space.used_share, f"{storage.name}: {_told(space)}"
     need = evidence.fills_bytes or 0

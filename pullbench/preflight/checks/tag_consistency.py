@@ -1,22 +1,60 @@
 """`tag-consistency`: a tag means the same image at every registry and mirror, and in the local Docker daemon."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal
 
-from pullbench.errors import ErrorCode
+from pullbench.daemon.local import answers_quickly
+from pullbench.errors import ErrorCode, PullbenchError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.image_config import parse_instant
+from pullbench.model.manifest import Index
 from pullbench.model.reference import Reference
-from pullbench.preflight.check import Check, Fault, Local, Room, failed, passed, skipped, warned
-from pullbench.preflight.tag_places import Place, daemon_places, registry_places
-from pullbench.preflight.world import World
+from pullbench.model.route import DIRECT, Route
+from pullbench.preflight.addresses import image_name
+from pullbench.preflight.check import Check, Local, ObservedFault, Room, failed, passed, skipped, warned
+from pullbench.preflight.context import CheckContext
 
 ID = "tag-consistency"
 EXPECTED = "the tag has one digest wherever it is"
 
 
-def targets(world: World) -> list[Local]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagLocation:
+    """One place of a tag, and what it holds."""
+
+    name: str
+    """For people: `eu`, `eu via cache`, `the Docker daemon`."""
+    kind: Literal["registry", "mirror", "daemon"]
+    reference: str
+    """As Docker and skopeo take it."""
+    plain_http: bool = False
+    digest: str | None = None
+    """None where the place could not be asked, and of a daemon's image that came from no registry."""
+    manifests: Mapping[str, str] = field(default_factory=dict)
+    """Digest by platform of the matrix; looked up only where the digests of places differ."""
+    configs: Mapping[str, str] = field(default_factory=dict)
+    """Config digest by platform: equal for equal content, whatever manifest or compression it is stored under."""
+    created: datetime | None = None
+    """The newest of its platforms, as their configs state it."""
+    is_current: bool = False
+    """Of a daemon: what it holds is what the registry of this name has under the tag."""
+    fault: ObservedFault | None = None
+
+    @property
+    def is_index(self) -> bool:
+        """Whether several platforms stand behind the digest, as far as was looked."""
+        return bool(self.manifests) and self.digest not in self.manifests.values()
+
+    def is_part_of(self, other: "TagLocation") -> bool:
+        """Whether all that this holds is held there too, and there is more there or in another form."""
+        return bool(self.configs) and self.configs.items() <= other.configs.items()
+
+
+def targets(context: CheckContext) -> list[Local]:
     """Each image, over all places."""
-    return [Local(name=image) for image in world.spec.images]
+    return [Local(name=image) for image in context.spec.images]
 
 
 def skips(target: Local) -> str | None:
@@ -25,11 +63,92 @@ def skips(target: Local) -> str | None:
     return None
 
 
-def probe(world: World, target: Local) -> tuple[Place, ...]:
-    return (*registry_places(world, target.name), *daemon_places(world, target.name))
+def probe(context: CheckContext, target: Local) -> tuple[TagLocation, ...]:
+    return (*registry_locations(context, target.name), *daemon_locations(context, target.name))
 
 
-def judge(evidence: tuple[Place, ...], target: Local) -> list[Finding]:
+def registry_locations(context: CheckContext, image: str) -> list[TagLocation]:
+    """Each way's answer; where these differ, also what is behind each of them."""
+    found = [(route, _location_of(context, route, image)) for route in context.routes]
+    different = {place.digest for _, place in found if place.fault is None}
+    if len(different) < 2:
+        return [place for _, place in found]
+    return [place if place.fault else described(context, route, image, place) for route, place in found]
+
+
+def _location_of(context: CheckContext, route: Route, image: str) -> TagLocation:
+    place = TagLocation(
+        name=route.name,
+        kind="registry" if route.proxy == DIRECT or route.forward_url else "mirror",
+        reference=image_name(route, Reference.parse(image)),
+        plain_http=route.plain_http,
+    )
+    try:
+        return replace(place, digest=context.digest(route, image))
+    except PullbenchError as error:
+        return replace(place, fault=ObservedFault.of(error))
+
+
+def described(context: CheckContext, route: Route, image: str, place: TagLocation) -> TagLocation:
+    """With its platforms' digests and the date; without what cannot be had."""
+    manifests, configs = dict[str, str](), dict[str, str]()
+    for platform in context.platforms:
+        try:
+            found = context.platform_image(route, image, platform)
+        except PullbenchError:
+            continue
+        if found is not None:
+            manifests[platform] = found.digest
+            configs[platform] = found.manifest.config.digest
+    return replace(place, manifests=manifests, configs=configs, created=context.newest_creation(route, image))
+
+
+def daemon_locations(context: CheckContext, image: str) -> Iterator[TagLocation]:
+    """What the local daemons hold under the name that each registry or mirror has there; nothing where they hold none."""
+    names = {image_name(route, Reference.parse(image)): route for route in reversed(context.routes)}
+    for host in _hosts(context):
+        daemon = context.daemon(host)
+        called = "the Docker daemon" + (f" at {host}" if host else "")
+        for name, route in names.items():
+            place = TagLocation(name=called, kind="daemon", reference=name)
+            try:
+                held = daemon.find(name)
+            except PullbenchError as error:
+                yield replace(place, fault=ObservedFault.of(error))
+                break
+            if held is None:
+                continue
+            digests = [str(entry).rpartition("@")[2] for entry in held.get("RepoDigests") or ()]
+            yield replace(
+                place,
+                digest=digests[0] if digests else None,
+                created=parse_instant(held.get("Created")),
+                is_current=_is_current(context, route, image, frozenset(digests), str(held.get("Id"))),
+            )
+
+
+def _hosts(context: CheckContext) -> list[str | None]:
+    """The daemons of the spec's engines; else the one of this machine, if it answers at once."""
+    entries = [context.spec.engine(name) for name in context.spec.matrix.engines]
+    named = list(dict.fromkeys(entry.host for entry in entries if entry.kind == "docker"))
+    return named or ([None] if answers_quickly(context.daemon(None).host) else [])
+
+
+def _is_current(context: CheckContext, route: Route, image: str, digests: frozenset[str], image_id: str) -> bool:
+    """By the tag's own digest, by one of its index's, or by the config: Docker's own store has that as the image's ID."""
+    try:
+        if context.digest(route, image) in digests:
+            return True
+        document = context.manifest(route, image).document
+        if isinstance(document, Index) and digests & {entry.digest for entry in document.manifests}:
+            return True
+        found = [context.platform_image(route, image, platform) for platform in context.platforms]
+    except PullbenchError:
+        return True  # what cannot be compared is not called stale: the registry's place has the fault
+    return image_id in {each.manifest.config.digest for each in found if each is not None}
+
+
+def judge(evidence: tuple[TagLocation, ...], target: Local) -> list[Finding]:
     there = [place for place in evidence if place.fault is None and place.kind != "daemon"]
     held = [place for place in evidence if place.fault is None and place.kind == "daemon"]
     absent = "".join(f"; {place.name} could not be asked: {place.fault}" for place in evidence if place.fault)
@@ -47,7 +166,7 @@ def judge(evidence: tuple[Place, ...], target: Local) -> list[Finding]:
     return [passed(ID, target, f"{there[0].digest} at {names}{absent}", EXPECTED)]
 
 
-def _of_different(there: Sequence[Place], target: Local, absent: str) -> Finding:
+def _of_different(there: Sequence[TagLocation], target: Local, absent: str) -> Finding:
     """Registries differ, or mirrors do: by form alone, by platforms that are missing, by a mirror's delay, or truly."""
     held = _by_digest(there) + absent
     whole = max(there, key=lambda place: (len(place.configs), place.is_index, place.kind == "registry"))
@@ -59,7 +178,9 @@ def _of_different(there: Sequence[Place], target: Local, absent: str) -> Finding
         lacking = "; ".join(
             f"{part.name} has only {', '.join(part.configs)} of what {whole.name} has" for part in parts
         )
-        fault = Fault(code=ErrorCode.PLATFORM_MISSING, text=f"{lacking}: {held}")
+        fault = ObservedFault(
+            code=ErrorCode.PLATFORM_MISSING, text=f"{lacking}: {held}", parameters={"image": target.name}
+        )
         return failed(ID, target, fault, EXPECTED, _copies(whole, parts))
     newest = _newest(there)
     source = newest or next((place for place in there if place.kind == "registry"), there[0])
@@ -68,11 +189,12 @@ def _of_different(there: Sequence[Place], target: Local, absent: str) -> Finding
     if source.kind == "registry" and all(place.kind == "mirror" for place in others):
         return warned(ID, target, observed, EXPECTED, _refreshed(others))
     cure = _copies(newest, others) if newest else _choice(source, others)
-    return failed(ID, target, Fault(code=ErrorCode.DIGEST_MISMATCH, text=observed), EXPECTED, cure)
+    fault = ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=observed, parameters={"image": target.name})
+    return failed(ID, target, fault, EXPECTED, cure)
 
 
-def _by_digest(there: Sequence[Place]) -> str:
-    groups: dict[str | None, list[Place]] = {}
+def _by_digest(there: Sequence[TagLocation]) -> str:
+    groups: dict[str | None, list[TagLocation]] = {}
     for place in there:
         groups.setdefault(place.digest, []).append(place)
     return "; ".join(
@@ -81,7 +203,7 @@ def _by_digest(there: Sequence[Place]) -> str:
     )
 
 
-def _newest(there: Sequence[Place]) -> Place | None:
+def _newest(there: Sequence[TagLocation]) -> TagLocation | None:
     """The place whose image is newer than every other one; None where the dates do not tell."""
     dates = {place.created for place in there}
     if None in dates or len(dates) < 2:
@@ -91,12 +213,12 @@ def _newest(there: Sequence[Place]) -> Place | None:
     return latest if len(rivals) == 1 else None
 
 
-def _date(place: Place) -> datetime:
+def _date(place: TagLocation) -> datetime:
     assert place.created is not None
     return place.created
 
 
-def _who_is_stale(newest: Place | None, others: Sequence[Place]) -> str:
+def _who_is_stale(newest: TagLocation | None, others: Sequence[TagLocation]) -> str:
     if newest is None:
         return "different images under one tag, and their creation dates do not tell which is older"
     names = ", ".join(dict.fromkeys(place.name for place in others))
@@ -107,12 +229,12 @@ def _dated(created: datetime | None) -> str:
     return f" created {created:%Y-%m-%d %H:%M:%S}Z" if created else " (no creation date)"
 
 
-def _choice(one: Place, others: Sequence[Place]) -> str:
+def _choice(one: TagLocation, others: Sequence[TagLocation]) -> str:
     looks = " and ".join(f"`{_skopeo('inspect', place)}`" for place in (one, others[0]))
     return f"see which is meant ({looks}), and have that one everywhere: {_copies(one, others)}"
 
 
-def _copies(source: Place, others: Sequence[Place]) -> str:
+def _copies(source: TagLocation, others: Sequence[TagLocation]) -> str:
     copied = [place for place in others if place.kind == "registry"]
     ways = []
     if copied:
@@ -124,12 +246,12 @@ def _copies(source: Place, others: Sequence[Place]) -> str:
     return "; ".join(ways) + "; or hold the spec's image to one digest (`REPOSITORY@sha256:…`)"
 
 
-def _refreshed(mirrors: Sequence[Place]) -> str:
+def _refreshed(mirrors: Sequence[TagLocation]) -> str:
     names = ", ".join(dict.fromkeys(place.reference for place in mirrors))
     return f"let the mirror forget the tag sooner (its TTL for manifests), or delete {names} there so that it is fetched anew"
 
 
-def _skopeo(command: str, source: Place, destination: Place | None = None) -> str:
+def _skopeo(command: str, source: TagLocation, destination: TagLocation | None = None) -> str:
     """A command that works: over plain HTTP skopeo wants to be told."""
     if destination is None:
         return f"skopeo {command} {'--tls-verify=false ' if source.plain_http else ''}docker://{source.reference}"
@@ -139,7 +261,7 @@ def _skopeo(command: str, source: Place, destination: Place | None = None) -> st
     return f"skopeo {command} {options}docker://{source.reference} docker://{destination.reference}"
 
 
-def _of_stale_daemon(held: Place, registry: Place, target: Local, absent: str) -> Finding:
+def _of_stale_daemon(held: TagLocation, registry: TagLocation, target: Local, absent: str) -> Finding:
     has = f"{held.digest or 'an image that came from no registry'}{_dated(held.created)}"
     observed = (
         f"{held.name} holds another image under {held.reference}: {has}; {registry.name} has {registry.digest}{absent}"

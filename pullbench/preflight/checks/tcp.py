@@ -2,18 +2,16 @@
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import endpoint
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
-from pullbench.preflight.endpoint import Endpoint
+from pullbench.preflight.addresses import Endpoint, connected_endpoint
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
+from pullbench.preflight.parallel import in_parallel
 from pullbench.preflight.remedy import remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.together import together
-from pullbench.preflight.world import World
 from pullbench.registry import faults
 
 ID = "tcp"
@@ -22,45 +20,49 @@ MAX_ADDRESSES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class ConnectionAttempt:
     """One connection attempt: taken after `connect_s`, or refused with a fault."""
 
     address: Endpoint
     connect_s: float
-    fault: Fault | None = None
+    fault: ObservedFault | None = None
 
 
-def probe(_world: World, target: Target) -> tuple[Attempt, ...]:
+def probe(_context: CheckContext, target: Target) -> tuple[ConnectionAttempt, ...]:
     """Connect to each address, at most MAX_ADDRESSES, side by side: silent ones are waited for once."""
-    connected = endpoint.of_connection(target.route)
+    connected = connected_endpoint(target.route)
     try:
         answers = socket.getaddrinfo(connected.host, connected.port, type=socket.SOCK_STREAM)
     except OSError as error:  # dns says so too, but may be left out
-        fault = Fault.of(faults.of_exception(f"resolve {connected.host}", error))
-        return (Attempt(address=connected, connect_s=0.0, fault=fault),)
+        fault = ObservedFault.of(faults.of_exception(f"resolve {connected.host}", error))
+        return (ConnectionAttempt(address=connected, connect_s=0.0, fault=fault),)
     addresses = dict.fromkeys(Endpoint(host=str(answer[4][0]), port=connected.port) for answer in answers)
     calls = [partial(_attempt, address) for address in list(addresses)[:MAX_ADDRESSES]]
-    return tuple(together(calls, at_once=MAX_ADDRESSES, name="tcp"))
+    return tuple(in_parallel(calls, limit=MAX_ADDRESSES, name="tcp"))
 
 
-def _attempt(address: Endpoint) -> Attempt:
+def _attempt(address: Endpoint) -> ConnectionAttempt:
     started = time.monotonic()
     fault = None
     try:
         socket.create_connection((address.host, address.port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
-        fault = Fault.of(faults.of_exception(f"connect to {address}", error))
-    return Attempt(address=address, connect_s=time.monotonic() - started, fault=fault)
+        fault = ObservedFault.of(faults.of_exception(f"connect to {address}", error))
+    return ConnectionAttempt(address=address, connect_s=time.monotonic() - started, fault=fault)
 
 
-def judge(evidence: tuple[Attempt, ...], target: Target) -> list[Finding]:
+def judge(evidence: tuple[ConnectionAttempt, ...], target: Target) -> list[Finding]:
     """No address answers: fail. One that swallows packets, or is down beside others of its kind: warn."""
-    expected = f"{endpoint.of_connection(target.route)} takes connections"
+    expected = f"{connected_endpoint(target.route)} takes connections"
     taken = [attempt for attempt in evidence if attempt.fault is None]
     missed = [(attempt, attempt.fault) for attempt in evidence if attempt.fault is not None]
     if not taken:
         attempt, fault = missed[0]
-        told = Fault(code=fault.code, text="; ".join(each.text for _, each in missed))
+        told = ObservedFault(
+            code=fault.code,
+            text="; ".join(each.text for _, each in missed),
+            parameters={"address": attempt.address.host},
+        )
         return [failed(ID, target, told, expected, remedy(fault.code, target.route, address=attempt.address.host))]
     observed = ", ".join(f"{attempt.address} in {attempt.connect_s * 1000:.1f} ms" for attempt in taken)
     if missed:
@@ -73,15 +75,16 @@ def judge(evidence: tuple[Attempt, ...], target: Target) -> list[Finding]:
         cure = f"take {attempt.address.host} out of the DNS answer, or mend it; " + remedy(
             fault.code, target.route, address=attempt.address.host
         )
-        return [warned(ID, target, observed, expected, cure)]
+        cause = replace(fault, parameters={"address": attempt.address.host})
+        return [warned(ID, target, observed, expected, cure, cause=cause)]
     return [passed(ID, target, observed, expected)]
 
 
-def _is_silent(fault: Fault) -> bool:
+def _is_silent(fault: ObservedFault) -> bool:
     return fault.code is ErrorCode.CONNECT_TIMEOUT
 
 
-def _is_ipv6(attempt: Attempt) -> bool:
+def _is_ipv6(attempt: ConnectionAttempt) -> bool:
     return ":" in attempt.address.host
 
 

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight import endpoint, handshake
-from pullbench.preflight.check import Check, Fault, Room, Target, failed, passed, warned
+from pullbench.model.text import clean
+from pullbench.preflight import handshake
+from pullbench.preflight.addresses import registry_endpoint
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import Certificate, Handshake
 from pullbench.preflight.remedy import of_handshake, remedy
-from pullbench.preflight.targets import every_route
-from pullbench.preflight.world import World
-from pullbench.registry.faults import clean
 
 ID = "tls"
 WARN_BEFORE = timedelta(days=30)
@@ -21,26 +21,26 @@ _FUTURE = "is not yet valid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shaken:
+class DatedHandshake:
     """A handshake and when it was made."""
 
     checked_at: datetime
     handshake: Handshake
 
 
-def probe(world: World, target: Target) -> Shaken:
-    now = world.now()
-    login = world.keychain.forward_login(target.route)
+def probe(context: CheckContext, target: Target) -> DatedHandshake:
+    now = context.now()
+    login = context.keychain.forward_login(target.route)
     try:
-        return Shaken(checked_at=now, handshake=handshake.shake_hands(target.route, login))
+        return DatedHandshake(checked_at=now, handshake=handshake.shake_hands(target.route, login))
     except UsageError as error:
-        fault = Fault(code=ErrorCode.TLS_UNTRUSTED, text=str(error))
-        return Shaken(checked_at=now, handshake=Handshake(fault=fault))
+        fault = ObservedFault(code=ErrorCode.TLS_UNTRUSTED, text=str(error))
+        return DatedHandshake(checked_at=now, handshake=Handshake(fault=fault))
 
 
-def judge(evidence: Shaken, target: Target) -> list[Finding]:
+def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
     """Under 30 days left on the verified path: warn. Under 1: fail, for a run may outlast it."""
-    expected = f"a trusted certificate for {endpoint.of_registry(target.route).host}, valid for 30 days or more"
+    expected = f"a trusted certificate for {registry_endpoint(target.route).host}, valid for 30 days or more"
     seen = evidence.handshake
     if seen.fault is not None:
         return [_refused(seen, seen.fault, target, expected)]
@@ -52,7 +52,7 @@ def judge(evidence: Shaken, target: Target) -> list[Finding]:
     if ends_first is not (seen.path or seen.chain)[0]:
         observed += f" on '{ends_first.subject}', which issues it"
     if left <= timedelta(0):
-        fault = Fault(code=ErrorCode.TLS_EXPIRED, text=observed)
+        fault = ObservedFault(code=ErrorCode.TLS_EXPIRED, text=observed)
         return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
     if left < FAIL_BEFORE:
         return [failed(ID, target, observed, expected, remedy(ErrorCode.TLS_EXPIRED, target.route))]
@@ -61,7 +61,7 @@ def judge(evidence: Shaken, target: Target) -> list[Finding]:
     return [passed(ID, target, observed, expected)]
 
 
-def _refused(seen: Handshake, fault: Fault, target: Target, expected: str) -> Finding:
+def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: str) -> Finding:
     route = target.route
     told, cure = fault.text, remedy(fault.code, route)
     if fault.code is ErrorCode.TLS_EXPIRED and _FUTURE in fault.text:
@@ -79,7 +79,7 @@ def _refused(seen: Handshake, fault: Fault, target: Target, expected: str) -> Fi
             )
     cure = of_handshake(fault.text, route) or cure
     shown = f" (the certificate: {_describe(seen)})" if seen.chain else ""
-    return failed(ID, target, Fault(code=fault.code, text=clean(told, 600) + shown), expected, cure)
+    return failed(ID, target, ObservedFault(code=fault.code, text=clean(told, 600) + shown), expected, cure)
 
 
 def _alpn(seen: Handshake) -> str:

@@ -4,12 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode
 from pullbench.model.route import Route
+from pullbench.registry.answer import Answer
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials, basic_header
-from pullbench.registry.exchange import Answer, Exchanger
+from pullbench.registry.client import Ping
+from pullbench.registry.exchange import Exchanger
 from pullbench.registry.keychain import Keychain
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -69,7 +71,7 @@ class ProductApi:
             return Told(status=answer.status, document=json.loads(answer.body))
         except (ValueError, RecursionError):
             detail = "the answer is no JSON"
-            raise RegistryError(ErrorCode.NOT_A_REGISTRY, answer.where, detail, status=answer.status) from None
+            raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail) from None
 
     def close(self) -> None:
         self._exchanger.close()
@@ -105,3 +107,22 @@ def whole(value: Any) -> int | None:
 def objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a stranger's JSON list; none for what is no list."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+Product = Literal["harbor", "nexus", "distribution", "none"]
+
+
+def product_of(api: ProductApi, ping: Ping) -> Product:
+    """Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus names itself in `Server: Nexus/…`.
+
+    `distribution` is what speaks Docker's protocol (Docker-Distribution-Api-Version) and is none of these: CNCF
+    distribution, and hosted services, neither of which tells its storage. Raises RegistryError where nothing answers.
+    """
+    if ping.server.startswith("Nexus/"):
+        return "nexus"
+    pong = api.answer("/api/v2.0/ping")
+    if pong.status == 200 and pong.body.strip().strip(b'"').lower() == b"pong":
+        return "harbor"
+    if pong.headers.get("server", "").startswith("Nexus/"):  # a proxy before it may rewrite /v2/ alone
+        return "nexus"
+    return "distribution" if ping.api_version.startswith("registry/") else "none"

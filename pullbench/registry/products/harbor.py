@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.registry.faults import clean
+from pullbench.model.text import clean
 from pullbench.registry.products.api import ProductApi, objects, part, whole
 from pullbench.registry.products.storage import Ailment, Space, Storage
 
@@ -17,7 +17,7 @@ _API = "/api/v2.0"
 _BY_NAME = {"X-Is-Resource-Name": "true"}  # else a project named 42 is taken for the one of that ID
 
 
-def look(api: ProductApi, projects: Sequence[str]) -> Storage:
+def read_storage(api: ProductApi, projects: Sequence[str]) -> Storage:
     """What Harbor tells of itself and of these projects. Raises RegistryError where it does not answer."""
     path = f"{_API}/systeminfo"
     told = api.read(path)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.registry.faults import clean
+from pullbench.model.text import clean
 from pullbench.registry.products.api import ProductApi, objects, part, whole
 from pullbench.registry.products.storage import Ailment, Space, Storage
 
@@ -18,7 +18,7 @@ _NO_LIMIT_BYTES = 2**62
 """More than any disk; sums of several stores without a limit are clamped to 2^63-1."""
 
 
-def look(api: ProductApi) -> Storage:
+def read_storage(api: ProductApi) -> Storage:
     """What Nexus tells of itself and of the blob stores that its Docker repositories use; of all where it does not say.
 
     Raises RegistryError where it does not answer as Nexus, such as at a port that serves Docker alone.

@@ -6,10 +6,10 @@ from typing import Any
 
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.core import numbers
-from pullbench.report.run import objective_words
+from pullbench.report.run.objectives import VERDICT_WORDS
 
 HEADINGS = ("quantity", "line", "truth", "measured", "error", "95% interval", "plain sockets", "goal", "verdict")
-VERDICTS = objective_words.VERDICTS
+VERDICTS = VERDICT_WORDS
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _VALUES: Mapping[str, Callable[[float], str]] = {
     "s": lambda value: f"{value * 1e3:,.2f} ms",

@@ -1,13 +1,14 @@
-"""Numbers for people: three significant digits and a unit; what is not known is a dash."""
+"""Numbers and lists for people: three significant digits and a unit; what is not known is a dash."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pullbench.model.sizes import format_bytes
+from pullbench.model.text import format_bytes
 
 NOT_KNOWN = "–"
 PERCENTILES = (90, 95, 99)
+_NAMED_AT_MOST = 3
 
 
 def known(value: float | None) -> bool:
@@ -97,3 +98,15 @@ def count(number: int, noun: str) -> str:
     """`1 pull`, `1,152 pulls`."""
     plural = noun if number == 1 else noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
     return f"{number:,} {plural}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    if len(names) > _NAMED_AT_MOST:
+        return f"{', '.join(names[:_NAMED_AT_MOST])} and {len(names) - _NAMED_AT_MOST} more"
+    return listed(names)
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.store.dataset import ResultStore
 
 RESULTS_URL_VARIABLE = "PULLBENCH_RENDERED_RESULTS_URL"
@@ -21,7 +21,7 @@ RESULTS_URL_VARIABLE = "PULLBENCH_RENDERED_RESULTS_URL"
 class RunStore(Protocol):
     """What the report needs of a store: `ResultStore` is one."""
 
-    def run(self, run_id: str) -> Run: ...
+    def run(self, run_id: str) -> RunRecord: ...
     def frame(
         self,
         name: Any,
@@ -63,7 +63,7 @@ class StoredRun:
     are asked for, and by `read_transfers` no more of them than is asked for.
     """
 
-    run: Run
+    run: RunRecord
     spec: Mapping[str, Any]
     trials: pd.DataFrame
     pulls: pd.DataFrame
@@ -113,7 +113,7 @@ def read_run(store: RunStore, run_id: str, *, pull_columns: Sequence[str] | None
     )
 
 
-def without_tables(run: Run) -> StoredRun:
+def without_tables(run: RunRecord) -> StoredRun:
     """A run of which the record alone is looked at."""
     nothing = pd.DataFrame()
     spec = json.loads(run.spec or "{}")
@@ -143,3 +143,22 @@ def _plain_values(column: pd.Series) -> list[Any]:
     if column.dtype == object:
         return [value.item() if isinstance(value, np.generic) else value for value in column]
     return list(column.tolist())
+
+
+def json_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows as JSON values."""
+    return [json_row(row) for row in records(frame)]
+
+
+def json_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One row as JSON values."""
+    return {name: json_value(value) for name, value in row.items()}
+
+
+def json_value(value: Any) -> Any:
+    """A value of a frame as JSON has it."""
+    if value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    return value.item() if hasattr(value, "item") else value

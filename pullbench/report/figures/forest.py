@@ -1,19 +1,26 @@
-"""Dots with intervals, a row each (a forest plot): what the figures of ratios and of pull times are drawn with."""
+"""Dots with intervals, a row each (forest plots): settings, regions, comparisons within a run and between two, and a calibration's errors."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pullbench.report.calibration import words
+from pullbench.report.calibration.judgement import Calibration, plain_row_of
+from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import records
+from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
-from pullbench.report.figures.style import INK, MUTED, PAPER, Sheet, bare, series_style
+from pullbench.report.figures.style import BAD, GOOD, GRID, INK, MUTED, PAPER, Sheet, bare, drawn, legend, series_style
+from pullbench.report.render.html import Html
+from pullbench.stats.compare import MARGIN
 
 _AT_LEAST = (0.8, 1.25)
 
 
-def ratio_rows(
+def _ratio_rows(
     sheet: Sheet,
     rows: pd.DataFrame,
     names: Sequence[str],
@@ -34,13 +41,13 @@ def ratio_rows(
         colour, marker = series_style(series[place])
         bounded = row["low"] == row["low"]
         if bounded:
-            interval(ax, place, row["low"], row["high"], colour)
+            _interval(ax, place, row["low"], row["high"], colour)
         face = colour if bounded else PAPER
         ax.plot([row["ratio"]], [place], color=colour, marker=marker, markerfacecolor=face, linestyle="none")
         if sheet.narrow:
             ax.text(low * 1.02, place - 0.34, names[place], color=INK, va="center", fontsize=sheet.font_pt - 1)
     ax.axvline(1.0, color=MUTED, linewidth=0.9)
-    named_rows(ax, [] if sheet.narrow else names, len(rows), head=0.75 if sheet.narrow else 0.6)
+    _named_rows(ax, [] if sheet.narrow else names, len(rows), head=0.75 if sheet.narrow else 0.6)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     axes.doublings(ax.xaxis, low, high)
@@ -49,18 +56,18 @@ def ratio_rows(
     return figure
 
 
-def interval(ax: Axes, place: int, low: float, high: float, colour: str) -> None:
+def _interval(ax: Axes, place: int, low: float, high: float, colour: str) -> None:
     """The line of an interval, in its row."""
     ax.plot([low, high], [place, place], color=colour, alpha=0.55, linewidth=2.6)
 
 
-def named_rows(ax: Axes, names: Sequence[str], count: int, *, head: float = 0.6) -> None:
+def _named_rows(ax: Axes, names: Sequence[str], count: int, *, head: float = 0.6) -> None:
     """Rows from the top down, named on the left; `head` is the room over the first."""
     ax.set_yticks(range(len(names)), list(names), color=INK)
     ax.set_ylim(count - 0.4, -head)
 
 
-def time_axis(ax: Axes, sheet: Sheet, times: pd.DataFrame, label: str) -> None:
+def _time_axis(ax: Axes, sheet: Sheet, times: pd.DataFrame, label: str) -> None:
     """From zero, or on a log scale where the longest of `times` is over some six times the shortest."""
     low, high = float(times.min().min()) * 0.88, float(times.max().max()) * 1.12
     scaled = high / low > 6
@@ -72,3 +79,242 @@ def time_axis(ax: Axes, sheet: Sheet, times: pd.DataFrame, label: str) -> None:
     ax.set_xlim(low if scaled else 0, high)
     bare(ax, grid_axis="x")
     ax.set_xlabel(label + (", log scale" if scaled else ""))
+
+
+_MOST_SETTINGS = 30
+_LONGEST_NAME = 44
+
+
+def overview(table: pd.DataFrame) -> Html:
+    """A dot and an interval a cell, the shortest single pull on top, coloured by engine; nothing for a single cell."""
+    shown = table[table["median_s"].notna()].sort_values("median_s", kind="stable")
+    if len(shown) < 2:
+        return Html()
+    factors = varying(table)
+    rows = shown.head(_MOST_SETTINGS)
+    names = [label(row, factors)[:_LONGEST_NAME] for row in records(rows)]
+    first, last = rows.iloc[0], rows.iloc[-1]
+    failed = len(table) - len(shown)
+    caption = (
+        f"The shortest single pull, {names[0]}, takes {numbers.seconds(first['median_s'])}; the longest shown, "
+        f"{names[-1]}, {numbers.seconds(last['median_s'])}, {numbers.ratio(last['median_s'] / first['median_s'])} as long. "
+        "Full mark: a single pull, median over blocks, with its 95% interval. Hollow mark: time per image, a trial's wall "
+        "time by its pulls, over trials without failures; by that measure the fastest is named above and marked below."
+    )
+    if len(shown) > len(rows):
+        caption += f" {len(shown) - len(rows)} slower settings are in the table alone."
+    if failed:
+        caption += f" {numbers.count(failed, 'setting')} had no successful pull and no place here."
+    engines = sorted(table["engine"].unique())
+    return drawn(
+        "overview",
+        f"Pull time of {numbers.count(len(rows), 'setting')}, shortest single pull first",
+        f"Dots with intervals, from {names[0]} with {numbers.seconds(first['median_s'])} to {names[-1]} with "
+        f"{numbers.seconds(last['median_s'])}. The cells table has the numbers.",
+        caption,
+        lambda sheet: _draw_overview(sheet, rows, names, engines),
+        legend=legend([(engine, index) for index, engine in enumerate(engines)]) if len(engines) > 1 else None,
+    )
+
+
+def _draw_overview(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: list[str]) -> Figure:
+    figure = sheet.figure(0.5 + 0.21 * len(rows))
+    ax = figure.subplots()
+    for place, row in enumerate(records(rows)):
+        colour, marker = series_style(engines.index(row["engine"]))
+        both = [row["wall_per_pull_s"], row["median_s"]]
+        ax.plot(both, [place, place], color=GRID, linewidth=1.2, zorder=1)
+        _interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
+        ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
+        ax.plot(both[1:], [place], color=colour, marker=marker, linestyle="none")
+    _named_rows(ax, names, len(rows))
+    _time_axis(ax, sheet, rows[["median_s", "median_low_s", "median_high_s", "wall_per_pull_s"]], "time")
+    return figure
+
+
+_MOST_REGIONS = 36
+
+
+def regions(cells: pd.DataFrame) -> Html:
+    """A dot and an interval for each way and setting, coloured by vantage; nothing where there is but one."""
+    shown = cells[cells["median_s"].notna()] if len(cells) else cells
+    if len(shown) < 2:
+        return Html()
+    factors = ["registry", *(name for name in tables.varying(shown) if name != "registry")]
+    rows = shown.head(_MOST_REGIONS)
+    names = [f"{row['vantage']} → {tables.label(row, factors)}"[:_LONGEST_NAME] for row in records(rows)]
+    vantages = list(dict.fromkeys(cells["vantage"]))
+    caption = (
+        "Mark: a single pull, median over blocks, with its 95% interval where there were blocks enough. Each vantage's numbers "
+        "are of its own run, on its own machine: what differs between two vantages is the way and the machine together."
+    )
+    if len(shown) > len(rows):
+        caption += f" {len(shown) - len(rows)} more are in the tables alone."
+    return drawn(
+        "regions",
+        "Pull time from each vantage to each registry",
+        f"Dots with intervals, {numbers.count(len(rows), 'row')}. The tables have the numbers.",
+        caption,
+        lambda sheet: _draw_regions(sheet, rows, names, vantages),
+        legend=legend([(f"from {vantage}", index) for index, vantage in enumerate(vantages)]),
+    )
+
+
+def _draw_regions(sheet: Sheet, rows: pd.DataFrame, names: list[str], vantages: list[str]) -> Figure:
+    figure = sheet.figure(0.6 + 0.22 * len(rows))
+    ax = figure.subplots()
+    for place, row in enumerate(records(rows)):
+        colour, marker = series_style(vantages.index(row["vantage"]))
+        _interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
+        ax.plot([row["median_s"]], [place], color=colour, marker=marker, linestyle="none")
+    _named_rows(ax, names, len(rows))
+    _time_axis(ax, sheet, rows[["median_s", "median_low_s", "median_high_s"]], "median pull")
+    return figure
+
+
+_MOST_CONTRASTS = 24
+_LONGEST_CONTRAST = 52
+
+
+def contrast(table: pd.DataFrame) -> Html:
+    """A dot and an interval for each comparison on a log axis; left of 1× takes less time. Nothing without any."""
+    rows = table[table["ratio"].notna()].head(_MOST_CONTRASTS)
+    if rows.empty:
+        return Html()
+    names = [_contrast_name(row) for row in records(rows)]
+    sure = rows[rows["verdict"].isin(["faster", "slower"])]
+    factors = list(dict.fromkeys(rows["factor"]))
+    series = [factors.index(factor) for factor in rows["factor"]]
+    bounded = rows["low"].notna()
+    caption = (
+        "Left of 1× the first named takes less time than the second. Mark: geometric mean over blocks"
+        f"{'; line: its 95% interval' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
+        f"for all else that of a pull. {_proven_contrasts(len(sure), len(rows))}"
+    )
+    if not bounded.all():
+        caption += " A hollow mark has no interval, for its blocks are too few: it is no more than a hint."
+    told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
+    return drawn(
+        "contrast",
+        "Time of one setting as a multiple of another's",
+        f"Dots with intervals: {told}.",
+        caption,
+        lambda sheet: _ratio_rows(sheet, rows, names, series, label="takes this many times as long"),
+        legend=legend([(factor.replace("_", " "), index) for index, factor in enumerate(factors)]),
+    )
+
+
+def _proven_contrasts(sure: int, rows: int) -> str:
+    if rows == 1:
+        return f"This comparison proves {'a' if sure else 'no'} difference."
+    if sure == 0:
+        return f"None of the {rows} comparisons proves a difference."
+    some = f"All {rows}" if sure == rows else f"{sure} of the {rows}"
+    return f"{some} comparisons {'proves' if sure == 1 else 'prove'} a difference."
+
+
+def _contrast_name(row: dict[str, object]) -> str:
+    within = f"  ({row['within']})" if row["within"] else ""
+    at_once = " at once" if row["factor"] == "concurrency" else ""
+    return f"{row['candidate']}{at_once} against {row['baseline']}{within}"[:_LONGEST_CONTRAST]
+
+
+_MOST_RATIOS = 30
+_UNPROVEN = 0
+_RATIO_GROUPS = (("slower", 5), ("faster", 2), ("not proven, or no difference", _UNPROVEN))
+
+
+def ratios(cells: pd.DataFrame) -> Html:
+    """A dot and an interval for each setting on a log axis, by falling ratio; right of 1× the candidate is slower."""
+    known = cells[cells["ratio"].notna()].sort_values("ratio", ascending=False, kind="stable")
+    if known.empty:
+        return Html()
+    # Where there are too many, those in the middle say least.
+    ends = _MOST_RATIOS // 2
+    shown = known if len(known) <= _MOST_RATIOS else pd.concat([known.head(ends), known.tail(ends)])
+    factors = varying(cells) or ["engine"]
+    names = [label(row, factors) for row in records(shown)]
+    series = [dict(_RATIO_GROUPS).get(str(verdict), _UNPROVEN) for verdict in shown["verdict"]]
+    slower, faster = (int((known["verdict"] == verdict).sum()) for verdict in ("slower", "faster"))
+    caption = (
+        f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its 95% interval; band: the "
+        f"{MARGIN:.0%} within which a difference does not count. {slower} proven slower and {faster} faster of "
+        f"{numbers.count(len(known), 'setting')}."
+    )
+    if len(shown) < len(known):
+        caption += f" The {ends} highest and the {ends} lowest are drawn; the table has all."
+    told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, shown["ratio"], strict=True))
+    return drawn(
+        "ratios",
+        "Candidate's time as a multiple of the baseline's",
+        f"Dots with intervals: {told}.",
+        caption,
+        lambda sheet: _ratio_rows(sheet, shown, names, series, label="candidate by baseline", margin=MARGIN),
+        legend=legend(list(_RATIO_GROUPS)),
+    )
+
+
+_MOST_GOALS = 3.0
+"""Goals either side: what is further off stands at the edge."""
+_GOAL_COLOURS = {"met": GOOD, "missed": BAD, "not_shown": MUTED}
+_GOAL_MARKERS = {"met": "o", "missed": "s", "not_shown": "D"}
+
+
+def calibrated(found: Calibration) -> Html:
+    """A dot and an interval a row around the truth, the band between ±1 being the goal; counts and shares have none."""
+    rows = [row for row in map(plain_row_of, found.rows) if row["allowed"] and row["error"] is not None]
+    if not rows:
+        return Html()
+    caption = (
+        "Mark: the error by what the goal allows; line: its 95% interval; band: the goal. Round mark: met, diamond: not proven, "
+        "square: missed. Cross: what plain sockets saw of the same line, where they looked. What is further off than three times "
+        "the goal stands at the edge; the table has the numbers."
+    )
+    told = "; ".join(f"{row['quantity']} of {row['line']} {words.error(row)}" for row in rows)
+    return drawn(
+        "calibration",
+        "Error, in units of the goal",
+        f"Dots with intervals: {told}.",
+        caption,
+        lambda sheet: _draw_calibrated(sheet, rows),
+    )
+
+
+def _draw_calibrated(sheet: Sheet, rows: list[dict[str, Any]]) -> Figure:
+    figure = sheet.figure(0.7 + (0.42 if sheet.narrow else 0.25) * len(rows))
+    ax = figure.subplots()
+    ax.axvspan(-1, 1, color=GOOD, alpha=0.12, linewidth=0)
+    ax.axvline(0.0, color=MUTED, linewidth=0.9)
+    names = [f"{row['quantity']} · {row['line']}" for row in rows]
+    for place, row in enumerate(rows):
+        colour = _GOAL_COLOURS[row["verdict"]]
+        if row["low"] is not None and row["high"] is not None:
+            ends = [_in_goals(row, row[name]) for name in ("low", "high")]
+            ax.plot(ends, [place, place], color=colour, alpha=0.55, linewidth=2.6)
+        if row["reference"] is not None:
+            ax.plot([_in_goals(row, row["reference"])], [place], color=INK, marker="x", markersize=4, linestyle="none")
+        edge = abs(_in_goals(row, row["measured"])) >= _MOST_GOALS
+        face = PAPER if edge else colour
+        marker = _GOAL_MARKERS[row["verdict"]]
+        ax.plot(
+            [_in_goals(row, row["measured"])],
+            [place],
+            color=colour,
+            marker=marker,
+            markerfacecolor=face,
+            linestyle="none",
+        )
+        if sheet.narrow:
+            ax.text(-_MOST_GOALS, place - 0.36, names[place], color=INK, va="center", fontsize=sheet.font_pt - 1)
+    ax.set_yticks([] if sheet.narrow else range(len(rows)), [] if sheet.narrow else names, color=INK)
+    ax.set_ylim(len(rows) - 0.4, -0.8 if sheet.narrow else -0.6)
+    ax.set_xlim(-_MOST_GOALS * 1.04, _MOST_GOALS * 1.04)
+    axes.linear(ax.xaxis, lambda value: f"{value:+g}".replace("-", "−"))
+    bare(ax, grid_axis="x")
+    ax.set_xlabel("error by what the goal allows")
+    return figure
+
+
+def _in_goals(row: dict[str, Any], value: float) -> float:
+    off = float((value - row["truth"]) / row["allowed"])
+    return max(-_MOST_GOALS, min(_MOST_GOALS, off))

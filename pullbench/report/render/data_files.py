@@ -17,14 +17,13 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.report.compare.comparison import RunsCompared
-from pullbench.report.compare.document import comparison_document
+from pullbench.report.compare.runs import RunsCompared
+from pullbench.report.compare.verdict import comparison_document
 from pullbench.report.core.tables import CELL_COLUMNS
-from pullbench.report.regional.regional import read_regional, regional_document
+from pullbench.report.regional.runs import read_regional, regional_document
 from pullbench.report.run.documents import run_document
 from pullbench.report.run.markdown import comparison_summary, run_summary
-from pullbench.report.trend.sections import trend_document
-from pullbench.report.trend.trend import RUN_COLUMNS, Trend
+from pullbench.report.trend.changes import RUN_COLUMNS, Trend, trend_document
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
 

@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import IncompleteError, UsageError
-from pullbench.report.compare.comparison import RunsCompared, compare_runs
+from pullbench.report.compare.runs import RunsCompared, compare_runs
 from pullbench.report.core.stored import RESULTS_URL_VARIABLE, read_run
 from pullbench.report.render.data_files import (
     write_comparison_beside,
@@ -34,7 +34,7 @@ from pullbench.report.render.data_files import (
     write_run_beside,
     write_trend_beside,
 )
-from pullbench.report.trend.trend import Trend, trend_of
+from pullbench.report.trend.changes import Trend, trend_of
 from pullbench.store.dataset import ResultStore, check_run_id
 from pullbench.store.regional import RegionalRecords
 from pullbench.store.shipped import shipped

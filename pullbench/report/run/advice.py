@@ -7,9 +7,9 @@ import pandas as pd
 
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.break_even import named
-from pullbench.report.run.curves import Curve, at_once, curve_of, says, undecided
-from pullbench.report.run.fastest import contenders
+from pullbench.report.run.break_even import setting_name
+from pullbench.report.run.concurrency import Curve, at_once, curve_of, curve_says, undecided
+from pullbench.report.run.verdicts import contenders
 from pullbench.stats.break_even import Payback
 
 MOST_CHECKS = 3
@@ -85,11 +85,11 @@ def _setting(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) ->
     cell = records(chosen.loc[[winner]])[0]
     curve = curve_of(curves, cell)
     if curve is not None and undecided(curve.scaling):
-        yield Advice(what="Measure again to choose how many at once", why=says(curve))
+        yield Advice(what="Measure again to choose how many at once", why=curve_says(curve))
     if curve is not None and curve.scaling.recommended is not None:
         way = tables.label(cell, [name for name in tables.varying(chosen) if name != "concurrency"])
         what = f"Pull {at_once(curve.scaling.recommended)}"
-        yield Advice(what=f"{what} ({way})" if way else what, why=says(curve))
+        yield Advice(what=f"{what} ({way})" if way else what, why=curve_says(curve))
 
 
 def _cache(paid: pd.DataFrame) -> Iterator[Advice]:
@@ -100,7 +100,7 @@ def _cache(paid: pd.DataFrame) -> Iterator[Advice]:
     for proxy, mine in told.groupby("proxy", sort=False):
         if mine["what"].nunique() == 1:
             longest = records(mine.loc[[mine["pulls"].fillna(0.0).idxmax()]])[0]
-            where = f"with {named(longest, tables.varying(mine))} it " if tables.varying(mine) else "it "
+            where = f"with {setting_name(longest, tables.varying(mine))} it " if tables.varying(mine) else "it "
             yield Advice(what=longest["what"].format(proxy), why=f"{where}{longest['says']}")
 
 

@@ -11,11 +11,13 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import latency_s
-from pullbench.report.run.curves import at_once
+from pullbench.report.core.tables import latency_s, varying
+from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table
+from pullbench.report.run.concurrency import at_once
 from pullbench.stats.break_even import BreakEven, Payback, break_even
 from pullbench.stats.summary import MIN_BLOCKS
 
+MOST_ROWS = 24
 HELD = [name for name in FACTORS if name not in ("proxy", "proxy_cache")]
 COLUMNS = [
     *(*HELD[:2], "proxy", *HELD[2:]),
@@ -45,7 +47,7 @@ def break_evens(stored: StoredRun) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def named(row: Mapping[str, Any], factors: Sequence[str]) -> str:
+def setting_name(row: Mapping[str, Any], factors: Sequence[str]) -> str:
     """A setting by the factors given, its concurrency in words."""
     words = [at_once(row[name]) if name == "concurrency" else str(row[name]) for name in factors]
     return " · ".join(words)
@@ -111,3 +113,45 @@ def _says(found: BreakEven) -> str:
 
 def _listed(names: list[str], last: str) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def payback(found: pd.DataFrame) -> Html:
+    """A row a setting whose break-even was asked for, and what matrix would tell of the others; nothing without a mirror."""
+    if found.empty:
+        return Html()
+    asked = found[found["verdict"] != "not_measured"]
+    silent = found[found["verdict"] == "not_measured"]
+    notes = [
+        paragraph(marked(f"After how many pulls {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
+        for says, mine in silent.groupby("says", sort=False)
+    ]
+    if asked.empty:
+        return join(notes)
+    factors = varying(asked) or ["proxy"]
+    columns = [
+        Column(title="Setting", setting=True),
+        Column(title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over blocks"),
+        Column(title="Warm", number=True, hint="a pull of one that it has"),
+        Column(title="Direct", number=True, hint="the same past the cache"),
+        Column(title="Pays after", number=True, hint="pulls of one image: (cold - warm) / (direct - warm)"),
+        Column(title="95% interval", number=True, hint="Fieller's, over blocks"),
+        Column(title="What it says", prose=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                setting_name(row, factors),
+                *(numbers.seconds(row[name]) for name in ("cold_s", "warm_s", "direct_s")),
+                _pulls_text(row["pulls"]),
+                numbers.ratio_range(row["low"], row["high"]),
+                row["says"],
+            ]
+        )
+        for row in records(asked.head(MOST_ROWS))
+    ]
+    left = f"; {len(asked) - len(rows)} more are in `pullbench show --json`" if len(asked) > len(rows) else ""
+    return join([table(columns, rows, caption=f"After how many pulls of an image a cache pays{left}"), *notes])
+
+
+def _pulls_text(value: float) -> str:
+    return numbers.significant(value) if numbers.known(value) else numbers.NOT_KNOWN

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from pullbench.model.route import DIRECT
+from pullbench.report.core import numbers
+from pullbench.report.core.sections import pill
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.objective_words import pulls_to_prove
-from pullbench.report.run.objectives import score
-from pullbench.stats.compare import Verdict
-from pullbench.stats.slo import Verdict as Scored
+from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
+from pullbench.report.run.objectives import pulls_to_prove, score
+from pullbench.stats.compare import ComparisonVerdict
+from pullbench.stats.slo import SloVerdict
 
 COLUMNS = [
     *("claim", "source", "where", "measures", "expected_low", "expected_high"),
@@ -91,11 +93,11 @@ def _by_proxy(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str
     mine = mine[(mine["baseline"] == DIRECT) & mine["candidate"].isin(mirrors)]
     for row in records(mine):
         verdict, says = {
-            Verdict.FASTER: (HOLDS, ""),
-            Verdict.SLOWER: (DOES_NOT_HOLD, "takes longer"),
-            Verdict.NO_DIFFERENCE: (DOES_NOT_HOLD, "saves nothing that matters"),
-            Verdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would say"),
-        }.get(Verdict(row["verdict"]), (CANNOT_SAY, _MORE))
+            ComparisonVerdict.FASTER: (HOLDS, ""),
+            ComparisonVerdict.SLOWER: (DOES_NOT_HOLD, "takes longer"),
+            ComparisonVerdict.NO_DIFFERENCE: (DOES_NOT_HOLD, "saves nothing that matters"),
+            ComparisonVerdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would say"),
+        }.get(ComparisonVerdict(row["verdict"]), (CANNOT_SAY, _MORE))
         where = " · ".join(filter(None, [f"{row['candidate']} beside {row['baseline']}", str(row["within"])]))
         yield _row(PROXY, where, "share", (0.0, math.nan), _saving(row), verdict, says)
     if mine.empty:
@@ -111,7 +113,7 @@ def _peers() -> dict[str, Any]:
 def _success(stored: StoredRun) -> dict[str, Any]:
     found, n = score("success_rate", stored, SUCCESS_RATE)
     says = _failing(found.verdict, "fewer do")
-    if found.verdict is Scored.NOT_SHOWN:
+    if found.verdict is SloVerdict.NOT_SHOWN:
         says = f"a run of at least {pulls_to_prove(SUCCESS_RATE):,} pulls would say; here are {n:,}"
     return _scored(SUCCESS, "share", (SUCCESS_RATE, math.nan), found, says)
 
@@ -119,17 +121,17 @@ def _success(stored: StoredRun) -> dict[str, Any]:
 def _mean(stored: StoredRun) -> dict[str, Any]:
     found, _ = score("mean_pull_s", stored, MEAN_PULL_S)
     says = _failing(found.verdict, "takes longer")
-    if found.verdict is Scored.NOT_SHOWN:
+    if found.verdict is SloVerdict.NOT_SHOWN:
         says = _MORE if found.low is not None else f"a run with {_ENOUGH} and pulls that succeed would say"
     return _scored(MEAN, "seconds", (math.nan, MEAN_PULL_S), found, says)
 
 
-def _failing(verdict: Scored, says: str) -> str:
-    return says if verdict is Scored.MISSED else ""
+def _failing(verdict: SloVerdict, says: str) -> str:
+    return says if verdict is SloVerdict.MISSED else ""
 
 
 def _scored(claim: str, measures: str, expected: tuple[float, float], found: Any, says: str) -> dict[str, Any]:
-    verdict = {Scored.MET: HOLDS, Scored.MISSED: DOES_NOT_HOLD}.get(found.verdict, CANNOT_SAY)
+    verdict = {SloVerdict.MET: HOLDS, SloVerdict.MISSED: DOES_NOT_HOLD}.get(found.verdict, CANNOT_SAY)
     numbers = (found.measured, found.low, found.high)
     known = [math.nan if number is None else float(number) for number in numbers]
     return _row(claim, "all settings", measures, expected, (known[0], known[1], known[2]), verdict, says)
@@ -177,3 +179,34 @@ def _within(row: Mapping[str, Any]) -> str:
 def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
     """A ratio of times and its interval as the share that is saved."""
     return 1 - row["ratio"], 1 - row["high"], 1 - row["low"]
+
+
+def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
+    """The guide's claims, each with what was measured, whether it holds here, and what run would say; a lab says that it is one."""
+    columns = [
+        Column(title="Claim", prose=True),
+        Column(title="Where"),
+        Column(title="Measured", number=True),
+        Column(title="95% interval", number=True),
+        Column(title="Here"),
+        Column(title="What it says, or what would", prose=True),
+    ]
+    texts = {"ratio": numbers.ratio, "share": numbers.percent, "seconds": numbers.seconds}
+    rows = []
+    for row in records(found):
+        text = texts[row["measures"]]
+        span = numbers.NOT_KNOWN if row["low"] != row["low"] else f"{text(row['low'])} – {text(row['high'])}"
+        claim = tag("span", row["claim"], title=row["source"])
+        rows.append(
+            Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
+        )
+    said = (
+        "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
+        "here where the whole 95% interval lies within it, and does not where it lies outside."
+    )
+    if only_loopback(stored):
+        said += (
+            " All registries of this run are on the client's own machine, so their distances are made up: this says "
+            "nothing about real regions."
+        )
+    return join([table(columns, rows, caption="Rules of thumb beside this run"), paragraph(said, kind="note")])

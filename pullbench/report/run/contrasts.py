@@ -1,8 +1,8 @@
-"""What one value of a factor does beside another, all else equal: regions, proxies, platforms, engines, concurrency.
+"""What one value of a factor does compared with another, all else equal: regions, proxies, platforms, engines, concurrency.
 
 Two cells are compared where they differ in one factor alone. Their blocks are pairs, for a block runs both within
 minutes. Where several such pairs answer one question (a proxy at each concurrency), a block's value is the geometric
-mean over them, so the question has one answer with one interval.
+mean over them, so the question has one answer with one interval. `places` compares registries and ways at a glance.
 """
 
 import math
@@ -14,10 +14,15 @@ import pandas as pd
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.plan import FACTORS
 from pullbench.model.route import DIRECT
-from pullbench.report.core.stored import StoredRun, measured
+from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, by_block, latency_s
-from pullbench.stats.compare import MARGIN, Blocks, Verdict, compare_paired
+from pullbench.stats.compare import MARGIN, Blocks, ComparisonVerdict, compare_paired
 
+_WAY = ("registry", "proxy", "proxy_cache")
+PLACE_COLUMNS = [
+    *("engine", "registry", "region", "proxy", "proxy_cache", "way"),
+    *("median_s", "of_least", "settings", "pulls", "succeeded"),
+]
 WITHIN: dict[str, tuple[str, ...]] = {
     "registry": ("engine", "proxy"),
     "proxy": ("engine", "registry"),
@@ -35,7 +40,7 @@ COLUMNS = [
     *("ratio", "low", "high", "p", "blocks", "pairs", "verdict"),
 ]
 
-_ORDER = {Verdict.FASTER: 1, Verdict.SLOWER: -1}
+_ORDER = {ComparisonVerdict.FASTER: 1, ComparisonVerdict.SLOWER: -1}
 
 _Coordinates = tuple[Any, ...]
 
@@ -56,16 +61,18 @@ def contrasts(stored: StoredRun) -> pd.DataFrame:
         for question, answer in zip(questions, answers, strict=True):
             found = {name: getattr(answer, name) for name in ("ratio", "low", "high", "p", "blocks")}
             flattered = _flattered(stored, question, question.pop("held"), answer.verdict)
-            verdict = Verdict.INCONCLUSIVE if flattered else answer.verdict
+            verdict = ComparisonVerdict.INCONCLUSIVE if flattered else answer.verdict
             rows.append(question | found | {"verdict": str(verdict)})
     made = pd.DataFrame(rows, columns=COLUMNS)
     numeric = ["ratio", "low", "high", "p", "baseline_s", "candidate_s"]
     return made.assign(**{name: pd.to_numeric(made[name]) for name in numeric})
 
 
-def _flattered(stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: Verdict) -> bool:
+def _flattered(
+    stored: StoredRun, question: Mapping[str, Any], held: Mapping[str, Any], verdict: ComparisonVerdict
+) -> bool:
     """Whether the side that wins owes it, as far as is known, to failures of its own."""
-    if verdict not in (Verdict.FASTER, Verdict.SLOWER):
+    if verdict not in (ComparisonVerdict.FASTER, ComparisonVerdict.SLOWER):
         return False
     trials, factor = stored.trials, question["factor"]
     mine = ~trials["warmup"].astype(bool)
@@ -186,3 +193,46 @@ def _pooled(
 def _mean(values: Sequence[float]) -> float:
     """The geometric mean; NaN without values."""
     return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
+
+
+def places(table: pd.DataFrame) -> pd.DataFrame:
+    """One row an engine, registry and way, as PLACE_COLUMNS; `table` is that of `tables.cells`. Empty where there is one place.
+
+    `way` is the proxy's name, with the state of its store where the run sets it. `median_s` is the geometric mean of the
+    medians over the settings (platform, concurrency, cache, auth) that every place of the engine has a time for, `settings`
+    how many those are; where there is none, over each place's own, and `settings` is 0. `of_least` is its multiple of the
+    engine's least. A place without a successful pull has NaN.
+    """
+    if table.empty or len(table[["registry", "proxy", "proxy_cache"]].drop_duplicates()) < 2:
+        return pd.DataFrame(columns=PLACE_COLUMNS)
+    rows: list[dict[str, Any]] = []
+    for _, mine in table.groupby("engine", sort=False):
+        rows += _of_an_engine(mine)
+    return pd.DataFrame(rows, columns=PLACE_COLUMNS)
+
+
+def _of_an_engine(table: pd.DataFrame) -> list[dict[str, Any]]:
+    others = [name for name in FACTORS if name not in ("engine", *_WAY)]
+    groups = [(records(mine)[0], mine) for _, mine in table.groupby(list(_WAY), sort=False)]
+    known = [
+        {tuple(row[name] for name in others): row["median_s"] for row in records(mine) if row["median_s"] > 0}
+        for _, mine in groups
+    ]
+    common = set.intersection(*(set(times) for times in known if times)) if any(known) else set()
+    rows = [_place(first, mine, times, common) for (first, mine), times in zip(groups, known, strict=True)]
+    least = min((row["median_s"] for row in rows if row["median_s"] == row["median_s"]), default=math.nan)
+    return [row | {"of_least": row["median_s"] / least} for row in rows]
+
+
+def _place(
+    first: Mapping[str, Any], mine: pd.DataFrame, times: Mapping[Any, float], common: set[Any]
+) -> dict[str, Any]:
+    values = [math.log(time) for key, time in times.items() if key in common or not common]
+    state = "" if first["proxy_cache"] == "any" else f" ({first['proxy_cache']})"
+    return {name: first[name] for name in ("engine", "region", *_WAY)} | {
+        "way": f"{first['proxy']}{state}",
+        "median_s": math.exp(sum(values) / len(values)) if values else math.nan,
+        "settings": len(common),
+        "pulls": int(mine["pulls"].sum()),
+        "succeeded": int(mine["succeeded"].sum()),
+    }

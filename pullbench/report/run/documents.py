@@ -5,26 +5,22 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.finding import Finding, Status, findings_document
-from pullbench.report.calibration.document import calibration_part
+from pullbench.model.finding import findings_document
+from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
-from pullbench.report.core.json_values import plain as plain  # a document's values: imported from here
-from pullbench.report.core.json_values import plain_records as plain_records
-from pullbench.report.core.json_values import plain_row
-from pullbench.report.core.stored import RunStore, StoredRun, read_run
-from pullbench.report.fleet import fleet
+from pullbench.report.core.stored import RunStore, StoredRun, json_records, json_row, read_run
+from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.advice import advice
 from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
-from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.curves import curves, plain_curves
+from pullbench.report.run.concurrency import curves, json_curves
+from pullbench.report.run.contrasts import contrasts, places
 from pullbench.report.run.objectives import objectives, whole_run
-from pullbench.report.run.places import places
-from pullbench.report.run.spread import spreads
+from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
-from pullbench.report.run.waterfall import waterfalls
-from pullbench.report.stress.document import stress_part
+from pullbench.report.stress.verdict import stress_part
+from pullbench.store.schema import finding_from_row
 
 
 def run_document(store: RunStore, run_id: str, report: str | None = None) -> dict[str, Any]:
@@ -50,10 +46,10 @@ def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
         "report": report,
         "preflight": _preflight(stored),
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
-        "errors": plain_records(tables.errors(stored.pulls)),
+        "errors": json_records(tables.errors(stored.pulls)),
         "planned_out": stored.planned_out,
         **_part(stored),
-        **({"fleet": plain_records(fleet.cells(stored))} if run.kind == "fleet" else {}),
+        **({"fleet": json_records(fleet_times.cells(stored))} if run.kind == "fleet" else {}),
     }
 
 
@@ -68,13 +64,13 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
     said = headline(stored, table, scores)
     return {
-        "headline": {"status": said.status, "title": said.title, "sentence": said.sentence},
-        "cells": plain_records(table),
+        "headline": said.document(),
+        "cells": json_records(table),
         **_choices(stored, table, unsure),
-        "comparisons": plain_records(differences),
-        "claims": plain_records(claims(differences, stored)),
-        "stability": plain_records(unsure),
-        "slo": [plain_row(row) for row in whole_run(scores)],
+        "comparisons": json_records(differences),
+        "claims": json_records(claims(differences, stored)),
+        "stability": json_records(unsure),
+        "slo": [json_row(row) for row in whole_run(scores)],
     }
 
 
@@ -83,9 +79,9 @@ def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> di
     levels, paid = curves(stored), break_evens(stored)
     return {
         "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
-        "scaling": plain_curves(levels),
-        "places": plain_records(places(table)),
-        "break_even": plain_records(paid),
+        "scaling": json_curves(levels),
+        "places": json_records(places(table)),
+        "break_even": json_records(paid),
         "spread": [
             {
                 "setting": each.name,
@@ -97,13 +93,11 @@ def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> di
         ],
         "median_pulls": [
             {"setting": each.setting, "image": each.pull["image"], "duration_s": each.pull["duration_s"]}
-            | {"steps": plain_records(each.steps)}
+            | {"steps": json_records(each.steps)}
             for each in waterfalls(stored, table)
         ],
     }
 
 
 def _preflight(stored: StoredRun) -> dict[str, Any]:
-    names = [entry.name for entry in dataclasses.fields(Finding)]
-    rows = plain_records(stored.checks[names]) if len(stored.checks) else []
-    return findings_document([Finding(**row | {"status": Status(row["status"])}) for row in rows])
+    return findings_document([finding_from_row(row) for row in json_records(stored.checks)])

@@ -7,7 +7,7 @@ from typing import Any
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.run import objective_words
+from pullbench.report.run.objectives import VERDICT_WORDS, measured_text, objective_title, target_text
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
@@ -33,10 +33,10 @@ def run_summary(document: Mapping[str, Any]) -> str:
     if document["slo"]:
         rows = [
             (
-                objective_words.title(row["name"]),
-                objective_words.measured(row),
-                objective_words.asked(row["name"], row["target"]),
-                objective_words.VERDICTS[row["verdict"]],
+                objective_title(row["name"]),
+                measured_text(row),
+                target_text(row["name"], row["target"]),
+                VERDICT_WORDS[row["verdict"]],
             )
             for row in document["slo"]
         ]

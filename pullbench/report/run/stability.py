@@ -7,13 +7,25 @@ import numpy as np
 import pandas as pd
 
 from pullbench.report.core import numbers
+from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind, limit_says
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CellRows, Rows, by_block, label, trials_over_time, varying
-from pullbench.report.run import busy
+from pullbench.report.render.html import (
+    Column,
+    Html,
+    Row,
+    join,
+    marked,
+    paragraph,
+    table,
+    tag,
+)
 from pullbench.stats import stability
 from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
 
+_MOST_ALIKE = 3
+"""Settings with the same kind of warning that have a row each."""
 ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
 ENOUGH_BLOCKS = 5
@@ -31,7 +43,7 @@ REMEDIES = {
     "wide": "set `repetitions` to the number that is named, or accept that small differences stay unseen",
     "late_starts": "their time counts from when they were meant to start; raise `concurrency`, the most pulls at once, where the "
     "registry keeps up, and lower `rate` where it does not: this is its limit",
-    **busy.REMEDIES,
+    **LIMIT_REMEDIES,
 }
 
 
@@ -110,8 +122,8 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
             f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
-    if busy.is_busy(cell):
-        yield _row(name, busy.kind(cell), cell["client_busy"], int(cell["pulls"]), busy.says(cell))
+    if is_limited(cell):
+        yield _row(name, limit_kind(cell), cell["client_busy"], int(cell["pulls"]), limit_says(cell))
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
@@ -133,3 +145,38 @@ def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
 
 def _row(scope: str, kind: str, value: float, n: int, says: str) -> dict[str, Any]:
     return dict(zip(COLUMNS, (scope, kind, value, n, says, REMEDIES[kind]), strict=True))
+
+
+def stability_section(found: pd.DataFrame) -> Html:
+    """What makes the numbers less sure than they look, each with what to do about it.
+
+    A warning that many settings share is told once, of the setting where it weighs most; all are folded below.
+    """
+    if found.empty:
+        return paragraph(
+            "No sign of drift, outliers, two kinds of pulls, too few blocks or a busy client.", kind="note"
+        )
+    columns = [
+        Column(title="Where", setting=True),
+        Column(title="What was seen", prose=True),
+        Column(title="What to do", prose=True),
+    ]
+    every = [_warning(row, row["scope"]) for row in records(found)]
+    rows: list[Row] = []
+    for kind, mine in found.groupby("kind", sort=False):
+        if len(mine) <= _MOST_ALIKE:
+            rows += [_warning(row, row["scope"]) for row in records(mine)]
+            continue
+        # A block may be odd by being faster than the others, too.
+        weight = np.log(mine["value"]).abs() if kind == "odd_block" else mine["value"]
+        worst = records(mine.loc[[weight.idxmax()]])[0]
+        rows.append(_warning(worst, f"{numbers.count(len(mine), 'setting')}, most of all {worst['scope']}"))
+    made = table(columns, rows, caption=numbers.count(len(found), "warning"))
+    if len(rows) == len(every):
+        return made
+    folded = table(columns, every, caption="Every warning, setting by setting")
+    return join([made, tag("details", tag("summary", "Every warning"), folded)])
+
+
+def _warning(row: Mapping[str, Any], where: str) -> Row:
+    return Row(contents=[where, row["says"], marked(row["remedy"])])

@@ -16,16 +16,15 @@ from typing import Any
 
 from pullbench import __version__
 from pullbench.model.plan import FACTORS
-from pullbench.model.record import Run
-from pullbench.report.calibration.document import calibration_part
+from pullbench.model.record import RunRecord
+from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
-from pullbench.report.core.stored import read_run
+from pullbench.report.core.stored import json_records, read_run
 from pullbench.report.render.data_files import write_run_beside
 from pullbench.report.render.render import PAGE, find_report
-from pullbench.report.run.documents import plain_records
 from pullbench.report.run.objectives import objectives
 from pullbench.report.run.verdicts import headline
-from pullbench.report.stress.document import stress_part
+from pullbench.report.stress.verdict import stress_part
 from pullbench.store.dataset import ResultStore
 
 DATA = "run.json"
@@ -38,7 +37,7 @@ _OF_PULLS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class RunVerdict:
     """What a run says of itself."""
 
     verdict: str
@@ -52,7 +51,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class SiteEntry:
     """What the site tells of one run."""
 
     run_id: str
@@ -63,7 +62,7 @@ class Entry:
     started_at: datetime
     finished_at: datetime | None
     status: str
-    said: Said
+    said: RunVerdict
     line: tuple[float, ...]
     """The levels of the runs of this name, kind and vantage with the same settings, up to this one: a sparkline."""
     report: str | None
@@ -78,7 +77,7 @@ class Entry:
         return self.said.sentence
 
 
-def entries(store: ResultStore, reports: Path) -> list[Entry]:
+def entries(store: ResultStore, reports: Path) -> list[SiteEntry]:
     """The newest first; each knows the line of those of its name before it."""
     kept, found = _kept(reports), []
     lines: dict[tuple[str, ...], tuple[float, ...]] = {}
@@ -92,7 +91,7 @@ def entries(store: ResultStore, reports: Path) -> list[Entry]:
     return found[::-1]
 
 
-def kept_document(found: Sequence[Entry]) -> dict[str, Any]:
+def kept_document(found: Sequence[SiteEntry]) -> dict[str, Any]:
     """What is kept beside the site's page: its runs for programs, and for the next time that the site is built."""
     rows = []
     for entry in found:
@@ -111,15 +110,15 @@ def kept_document(found: Sequence[Entry]) -> dict[str, Any]:
     return {"pullbench": __version__, "runs": rows}
 
 
-def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], Said]]:
+def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], RunVerdict]]:
     """By run_id what an earlier build said of a complete run, with the state that the run was in."""
-    names = [field.name for field in dataclasses.fields(Said)]
+    names = [field.name for field in dataclasses.fields(RunVerdict)]
     try:
         document = json.loads((reports / KEPT).read_text(encoding="utf-8"))
         if document["pullbench"] != __version__:
             return {}
         return {
-            row["run_id"]: ((row["status"], row["finished_at"]), Said(**{name: row[name] for name in names}))
+            row["run_id"]: ((row["status"], row["finished_at"]), RunVerdict(**{name: row[name] for name in names}))
             for row in document["runs"]
             if row["status"] == "complete"
         }
@@ -127,11 +126,11 @@ def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], Said]]:
         return {}
 
 
-def _state(run: Run) -> tuple[str, str | None]:
+def _state(run: RunRecord) -> tuple[str, str | None]:
     return run.status, None if run.finished_at is None else run.finished_at.isoformat()
 
 
-def _said(store: ResultStore, run: Run, reports: Path) -> Said:
+def _said(store: ResultStore, run: RunRecord, reports: Path) -> RunVerdict:
     """From the document beside the run's report while it still is the same; a report whose data is not gets it anew."""
     kept = reports / run.run_id / DATA
     try:
@@ -147,7 +146,7 @@ def _said(store: ResultStore, run: Run, reports: Path) -> Said:
     return _reckoned(store, run.run_id)
 
 
-def _reckoned(store: ResultStore, run_id: str) -> Said:
+def _reckoned(store: ResultStore, run_id: str) -> RunVerdict:
     """The same from the run's tables; of a benchmark without what the site does not tell (comparisons, claims, warnings)."""
     stored = read_run(store, run_id, pull_columns=_OF_PULLS)
     if stored.run.kind == "stress":
@@ -158,12 +157,11 @@ def _reckoned(store: ResultStore, run_id: str) -> Said:
         return _of(part["headline"], part["cells"])
     table = tables.cells(stored.pulls, stored.trials)
     found = headline(stored, table, objectives(stored, table))
-    said = {"status": found.status, "title": found.title, "sentence": found.sentence}
-    return _of(said, plain_records(table))
+    return _of(found.document(), json_records(table))
 
 
-def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> Said:
-    return Said(
+def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> RunVerdict:
+    return RunVerdict(
         verdict=headline["status"],
         title=headline["title"],
         sentence=headline["sentence"],
@@ -173,9 +171,9 @@ def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> Said
     )
 
 
-def _entry(run: Run, said: Said, line: tuple[float, ...], reports: Path) -> Entry:
+def _entry(run: RunRecord, said: RunVerdict, line: tuple[float, ...], reports: Path) -> SiteEntry:
     report = find_report(reports, run.run_id)
-    return Entry(
+    return SiteEntry(
         run_id=run.run_id,
         name=run.name,
         kind=run.kind,

@@ -1,4 +1,4 @@
-"""The numbers of a stress test: one row a step, and what they say of the limit, the knee and the recovery.
+"""The numbers of a stress test: one row a step, what they say of the limit, the knee and the recovery, and one row a trial.
 
 The run itself decides by these rows what to do next, and its report shows them: one function over the same tables.
 """
@@ -14,10 +14,11 @@ import pandas as pd
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import FACTORS
 from pullbench.model.ramp import End, EndReason, StepResult, StepVerdict, after_overload, next_stage
-from pullbench.model.spec_stress import Stress
+from pullbench.model.spec import Stress
 from pullbench.report.core import tables
+from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.busy import is_busy
+from pullbench.report.core.tables import latency_s
 from pullbench.report.run.objectives import scores
 from pullbench.stats import slo
 from pullbench.stats.compare import Comparison, compare_unpaired
@@ -31,6 +32,7 @@ STEP_COLUMNS = [
     *("rate", "rate_low", "rate_high", "throughput_bytes_per_s", "bytes", "client_busy", "rate_limited"),
     *("client_limit", "verdict", "missed"),
 ]
+TRIAL_COLUMNS = ["trial", "step", "phase", "load", "at_s", "ends_s", "mean_s", "pulls", "failed"]
 _LIKE_A_CELL = ("success_rate", "success_low", "success_high", "throughput_bytes_per_s", "bytes")
 _TOO_MANY = 429
 
@@ -122,7 +124,7 @@ def step_results(table: pd.DataFrame) -> list[StepResult]:
             trials=int(row["trials"]),
             verdict=StepVerdict(row["verdict"]),
             rate_limited=row["rate_limited"] > 0,
-            client_busy=is_busy(row),
+            client_busy=is_limited(row),
         )
         for row in records(table)
     ]
@@ -219,11 +221,11 @@ def _rate_limited(mine: StoredRun) -> int:
 
 
 def _verdict(scored: list[dict[str, Any]]) -> tuple[StepVerdict, list[str]]:
-    missed = [row["name"] for row in scored if row["verdict"] == slo.Verdict.MISSED]
+    missed = [row["name"] for row in scored if row["verdict"] == slo.SloVerdict.MISSED]
     if missed:
         return StepVerdict.MISSED, missed
     for row in scored:
-        shown = row["verdict"] == slo.Verdict.MET
+        shown = row["verdict"] == slo.SloVerdict.MET
         if not shown and (row["name"] == "mean_pull_s" or not _right_side(row)):
             return StepVerdict.OPEN, []
     return StepVerdict.HELD, []
@@ -296,3 +298,19 @@ def _times(stored: StoredRun, step: int) -> dict[int, list[float]]:
 
 def _number(value: Any) -> float:
     return math.nan if value is None or pd.isna(value) else float(value)
+
+
+def course(stored: StoredRun) -> pd.DataFrame:
+    """One row a trial in order, warm-up left out: TRIAL_COLUMNS. `at_s` and `ends_s` count from the first trial's start; `mean_s` is
+    that of the successful pulls, from their intended start on."""
+    trials = stored.trials[stored.trials["step"].notna()] if len(stored.trials) else stored.trials
+    if trials.empty:
+        return pd.DataFrame(columns=TRIAL_COLUMNS)
+    fine = stored.pulls[stored.pulls["ok"].astype(bool)]
+    means = latency_s(fine).groupby(fine["trial"]).mean().rename("mean_s")
+    rows = trials.merge(means, left_on="trial", right_index=True, how="left").sort_values("trial")
+    rows["load"] = rows["offered_rate"].where(rows["load_mode"] == "open", rows["concurrency"]).astype(float)
+    rows["at_s"] = (rows["started_at"] - rows["started_at"].min()).dt.total_seconds()
+    rows["ends_s"] = rows["at_s"] + rows["wall_s"]
+    rows["failed"] = rows["pulls"] - rows["succeeded"]
+    return rows[TRIAL_COLUMNS].reset_index(drop=True)

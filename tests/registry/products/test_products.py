@@ -11,9 +11,8 @@ from pullbench.model.route import Route
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.products import harbor, nexus
-from pullbench.registry.products.api import ProductApi, objects, part, whole
+from pullbench.registry.products.api import ProductApi, objects, part, product_of, whole
 from pullbench.registry.products.storage import Space, Storage
-from pullbench.registry.products.which import product_of
 from tests.registry.products import harbor_answers as h
 from tests.registry.products import nexus_answers as n
 from tests.registry.products.server import PASSWORD, Answer, ProductServer
@@ -37,12 +36,12 @@ def asking(
 
 def of_harbor(answer: Answer, user: str | None = "admin") -> Storage:
     with asking(answer, user) as (api, _):
-        return harbor.look(api, ["library"])
+        return harbor.read_storage(api, ["library"])
 
 
 def of_nexus(answer: Answer, user: str | None = "admin") -> Storage:
     with asking(answer, user, n.SERVER) as (api, _):
-        return nexus.look(api)
+        return nexus.read_storage(api)
 
 
 def test_an_administrator_of_harbor_sees_version_volume_and_quota() -> None:
@@ -87,7 +86,7 @@ def test_a_quota_of_minus_one_has_no_limit() -> None:
 
 def test_a_quota_that_the_summary_leaves_out_is_looked_for_in_the_list_by_the_projects_number() -> None:
     with asking(h.harbor(summary=h.SUMMARY_WITHOUT_QUOTA)) as (api, served):
-        (_, quota) = harbor.look(api, ["library"]).spaces
+        (_, quota) = harbor.read_storage(api, ["library"]).spaces
     assert (quota.used_bytes, quota.free_bytes) == (19 * h.GB, h.GB)
     assert "/api/v2.0/quotas?reference=project&reference_id=7" in served.paths
     assert of_harbor(h.harbor(summary=h.SUMMARY_WITHOUT_QUOTA), "ann").hidden[1].startswith("the quota of project")
@@ -95,7 +94,7 @@ def test_a_quota_that_the_summary_leaves_out_is_looked_for_in_the_list_by_the_pr
 
 def test_a_project_is_named_as_one_for_a_number_may_be_a_name() -> None:
     with asking(h.harbor()) as (api, served):
-        harbor.look(api, ["library"])
+        harbor.read_storage(api, ["library"])
     headers = dict(zip(served.paths, served.headers, strict=True))["/api/v2.0/projects/library/summary"]
     assert headers["X-Is-Resource-Name"] == "true"
 
@@ -169,7 +168,7 @@ def test_who_may_not_read_blob_stores_learns_the_privilege(user: str | None, sta
 
 def test_nexus_at_a_port_that_serves_docker_alone_is_told_from_one_that_is_down() -> None:
     with asking(lambda *_: (404, b"<html>"), server=n.SERVER) as (api, _), pytest.raises(RegistryError) as caught:
-        nexus.look(api)
+        nexus.read_storage(api)
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert caught.value.detail == "404: no REST API of Nexus is here"
 
@@ -179,7 +178,7 @@ def test_what_is_called_harbor_and_has_none_of_its_api_is_not_there_rather_than_
         asking(lambda *_: (404, b"404 page not found"), None, "nginx") as (api, _),
         pytest.raises(RegistryError) as caught,
     ):
-        harbor.look(api, ["library"])
+        harbor.read_storage(api, ["library"])
     assert caught.value.code is ErrorCode.NOT_FOUND
     assert caught.value.detail == "404: no API of Harbor is here"
 
@@ -244,8 +243,8 @@ def test_what_is_no_answer_of_a_product_is_an_error_with_its_code(reply: Any, co
 @pytest.mark.parametrize("junk", [None, [], "text", 7, {"storage": "x", "components": 3, "quota": []}, [[1], "x"]])
 def test_answers_of_the_wrong_shape_are_passed_over(junk: Any) -> None:
     with asking(lambda *_: (200, junk)) as (api, _):
-        assert harbor.look(api, ["library"]).spaces == ()
-        assert nexus.look(api).spaces == ()
+        assert harbor.read_storage(api, ["library"]).spaces == ()
+        assert nexus.read_storage(api).spaces == ()
 
 
 def test_parts_of_a_strangers_json_are_read_with_care() -> None:

@@ -1,0 +1,369 @@
+"""The public functions of `import pullbench`; notebooks use nothing else."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pullbench.app.preflight import check_spec
+from pullbench.app.progress import DirectSteps, Outcome, Silent
+from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.bench import specfile
+from pullbench.bench.facts import offline_facts
+from pullbench.bench.specfile import LoadedSpec, spec_of
+from pullbench.bench.workbench import Workbench
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Plan, Trial
+from pullbench.model.record import RunRecord, TrialResult
+from pullbench.model.spec import Spec
+from pullbench.report.calibration.page import CalibrationPage
+from pullbench.report.compare.page import ComparisonPage
+from pullbench.report.compare.runs import RunsCompared, compare_runs
+from pullbench.report.compare.verdict import headline as comparison_headline
+from pullbench.report.core.run_selection import choose_baseline, choose_candidate, choose_run
+from pullbench.report.core.stored import StoredRun, open_results, read_run
+from pullbench.report.core.tables import cells
+from pullbench.report.fleet.page import FleetPage
+from pullbench.report.regional.page import RegionalPage
+from pullbench.report.regional.runs import read_regional
+from pullbench.report.render.render import render_comparison, render_run_report, render_trend
+from pullbench.report.run.documents import document_of
+from pullbench.report.run.page import RunPage
+from pullbench.report.run.verdicts import Headline
+from pullbench.report.stress.page import StressPage
+from pullbench.report.trend.changes import Trend, trend_of
+from pullbench.report.trend.changes import headline as trend_headline
+from pullbench.report.trend.page import TrendPage
+from pullbench.store.dataset import ResultStore
+
+SpecSource = Spec | str | Path | Mapping[str, Any]
+"""A spec, the path of a spec file, or a spec's mapping."""
+ReadSecret = Callable[[str], str]
+_PAGES: Mapping[str, Callable[[StoredRun], Any]] = {
+    "stress": StressPage,
+    "fleet": FleetPage,
+    "calibration": CalibrationPage,
+}
+
+
+def load_spec(source: SpecSource, *, set: Mapping[str, Any] | None = None) -> Spec:  # noqa: A002  (the option's name)
+    """Read and validate a spec; nothing is contacted.
+
+    `set` changes values by key path, such as `{"matrix.concurrency": [1, 4]}`. Raises UsageError: one line that names the
+    key path and what would be right.
+    """
+    return _loaded(source, set).spec
+
+
+def preflight(
+    spec: SpecSource,
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    read_secret: ReadSecret | None = None,
+) -> list[Finding]:
+    """Run the checks of a spec, without any load; a finding a check and target.
+
+    `only` and `skip` name checks or their rooms. `read_secret` reads credentials of the kind `block:NAME`. Raises UsageError
+    for a wrong spec or ID.
+    """
+    return check_spec(_loaded(spec), only=only, skip=skip, environ=os.environ, block=read_secret).findings
+
+
+def plan(spec: SpecSource, *, offline: bool = False, read_secret: ReadSecret | None = None) -> Plan:
+    """What a run of the spec will do: its cells and trials, what is excluded and why, bytes and manifest requests.
+
+    With `offline` nothing is contacted, and sizes are not known. Raises UsageError where nothing is left to measure.
+    """
+    with Workbench(_loaded(spec), environ=os.environ, block=read_secret) as bench:
+        return bench.plan(offline_facts() if offline else bench.gather())
+
+
+def run(
+    spec: SpecSource,
+    *,
+    results: str | Path = "results",
+    vantage: str = "local",
+    resume: str | None = None,
+    skip_preflight: bool = False,
+    on_progress: Callable[[str], None] | None = None,
+    read_secret: ReadSecret | None = None,
+) -> "Run":
+    """Measure a spec and store every pull; the stored run. No report is rendered: `Run.write_report` does.
+
+    `results` is a folder or an fsspec URL, `vantage` the label of the place where this client is, `resume` the run_id of an
+    incomplete run, or `latest`. `on_progress` gets lines of text, never while a trial runs. Raises UsageError for a wrong
+    spec, PreflightFailed before any load, IncompleteError where not all could be measured: what was is stored.
+    """
+    request = RunRequest(
+        spec=_loaded(spec),
+        vantage=vantage,
+        results=str(results),
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=False,
+    )
+    lines = _Lines(on_progress or (lambda _: None))
+    with preparing(request, block=read_secret) as prepared:
+        outcome = conduct(prepared, DirectSteps(), lines)
+    return open_run(outcome.run_id, results=results)
+
+
+def open_run(run: str = "latest", *, results: str | Path = "results") -> "Run":
+    """A stored run: by run_id, `latest`, a label such as `commit=3f4ff3c`, or a name. Raises UsageError where none fits."""
+    store = open_results(str(results))
+    return Run(store, choose_run(store, run), results=str(results))
+
+
+def open_runs(
+    *, name: str | None = None, labels: Mapping[str, str] | None = None, results: str | Path = "results"
+) -> "list[Run]":
+    """The stored runs, the newest first; those of a name, and those that have all the labels. Tables are read when asked for."""
+    store = open_results(str(results))
+    return [
+        Run(store, record, results=str(results))
+        for record in store.runs()
+        if name in (None, record.name) and dict(labels or {}).items() <= dict(record.labels).items()
+    ]
+
+
+def compare(
+    baseline: "Run | str", candidate: "Run | str" = "latest", *, results: str | Path = "results"
+) -> "RunComparison":
+    """Two stored runs compared, configuration by configuration: did it get worse?
+
+    Each is a Run or what `open_run` takes; `baseline` may also be `baseline`, as `pullbench baseline set` named it. Raises
+    UsageError where one is not stored.
+    """
+    store = open_results(str(results))
+    after = (
+        candidate
+        if isinstance(candidate, Run)
+        else Run(store, choose_candidate(store, candidate), results=str(results))
+    )
+    if isinstance(baseline, Run):
+        before = baseline
+    else:
+        before = Run(after._store, choose_baseline(after._store, baseline, after.record), results=after._results)
+    return RunComparison(before, after)
+
+
+def trend(
+    name: str, *, last: int | None = None, vantage: str | None = None, results: str | Path = "results"
+) -> "BenchmarkTrend":
+    """One benchmark over its runs from one vantage, by default that of its newest run: since when is it slower or faster?
+
+    `last` keeps the newest runs only. Raises UsageError where no run has the name.
+    """
+    store = open_results(str(results))
+    found = trend_of(store, name, last=last, vantage=vantage)
+    return BenchmarkTrend(found, name=name, last=last, vantage=vantage, results=str(results))
+
+
+def open_regional(regional_id: str, *, results: str | Path = "results") -> RegionalPage:
+    """The page of a regional benchmark: one spec from several vantages. Raises UsageError where it is not stored."""
+    return RegionalPage(read_regional(open_results(str(results)), regional_id))
+
+
+class Run:
+    """A stored run and its tables.
+
+    Frames have the columns of docs/results.md: durations `_s` in seconds, sizes `_bytes` or `bytes`, instants `_at` in UTC. Warm-up is
+    left out, except of `table(..., warmup=True)`.
+    """
+
+    def __init__(self, store: ResultStore, record: RunRecord, *, results: str) -> None:
+        self.record = record
+        self._store = store
+        self._results = results
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def status(self) -> str:
+        """running, complete, incomplete or failed."""
+        return self.record.status
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.record.labels)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions, kernel, CPU, memory, daemons: what the run was measured with."""
+        return dict(self._stored.environment)
+
+    @cached_property
+    def configurations(self) -> pd.DataFrame:
+        """One row a configuration: its factors, pulls, median_s with its interval, percentiles, throughput_bytes_per_s."""
+        return cells(self._stored.pulls, self._stored.trials)
+
+    @property
+    def pulls(self) -> pd.DataFrame:
+        """One row a pull, failed ones too."""
+        return self.table("pulls")
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial."""
+        return self.table("trials")
+
+    @property
+    def transfers(self) -> pd.DataFrame:
+        """One row an HTTP exchange or a layer of a pull, each attempt; read again at each call."""
+        return self.table("transfers")
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """One row a finding of preflight."""
+        return self._stored.checks
+
+    def table(self, name: str, *, warmup: bool = False) -> pd.DataFrame:
+        """`pulls`, `trials` or `transfers`, with the warm-up repetitions if asked."""
+        frame: pd.DataFrame = getattr(self._stored, name)
+        return frame if warmup else frame[~frame["warmup"].astype(bool)].reset_index(drop=True)
+
+    @property
+    def verdict(self) -> str:
+        """What the run says, in a few words and a sentence; `document["headline"]` has its parts."""
+        headline = self.document["headline"]
+        return f"{headline['title']}. {headline['sentence']}"
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What `pullbench show RUN_ID --json` prints."""
+        return document_of(self._stored, None)
+
+    @cached_property
+    def page(self) -> Any:
+        """The sections of the run's report, for a notebook: RunPage, or StressPage, FleetPage, CalibrationPage by its kind."""
+        return _PAGES.get(self.record.kind, RunPage)(self._stored)
+
+    def write_report(self, reports: str | Path = "reports") -> Path:
+        """Render the HTML report and give its path. Raises IncompleteError where the notebook failed."""
+        return render_run_report(self._results, self.run_id, Path(reports))
+
+    def __repr__(self) -> str:
+        return f"Run({self.run_id!r}, name={self.name!r}, status={self.status!r})"
+
+    @cached_property
+    def _stored(self) -> StoredRun:
+        return read_run(self._store, self.run_id)
+
+
+class RunComparison:
+    """Two runs compared."""
+
+    def __init__(self, baseline: Run, candidate: Run) -> None:
+        self.baseline = baseline
+        self.candidate = candidate
+
+    @cached_property
+    def found(self) -> RunsCompared:
+        return compare_runs(self.baseline._stored, self.candidate._stored)
+
+    @property
+    def configurations(self) -> pd.DataFrame:
+        """One row a configuration that both runs have: ratio with its interval, p, verdict."""
+        return self.found.cells
+
+    @property
+    def differences(self) -> list[Any]:
+        """What else differs between the two: spec, content, machine, vantage."""
+        return list(self.found.differences)
+
+    @property
+    def verdict(self) -> str:
+        """Whether it got worse, in a few words and a sentence."""
+        return _sentence(comparison_headline(self.found))
+
+    @cached_property
+    def page(self) -> ComparisonPage:
+        """The sections of the comparison's report, for a notebook."""
+        return ComparisonPage(self.found)
+
+    def write_report(self, reports: str | Path = "reports") -> Path:
+        """Render the HTML report and give its path. Raises IncompleteError where the notebook failed."""
+        return render_comparison(
+            self.candidate._results, self.baseline.run_id, self.candidate.run_id, Path(reports), found=self.found
+        )
+
+
+class BenchmarkTrend:
+    """One benchmark over its runs."""
+
+    def __init__(self, found: Trend, *, name: str, last: int | None, vantage: str | None, results: str) -> None:
+        self.found = found
+        self.name = name
+        self._last = last
+        self._vantage = vantage
+        self._results = results
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row a run: level_s with its interval, pulls, success rate."""
+        return self.found.runs
+
+    @property
+    def verdict(self) -> str:
+        """Whether the newest level differs, in a few words and a sentence."""
+        return _sentence(trend_headline(self.found))
+
+    @cached_property
+    def page(self) -> TrendPage:
+        """The sections of the trend's report, for a notebook."""
+        return TrendPage(self.found)
+
+    def write_report(self, reports: str | Path = "reports") -> Path:
+        """Render the HTML report and give its path. Raises IncompleteError where the notebook failed."""
+        return render_trend(
+            self._results, self.name, self._last, Path(reports), vantage=self._vantage, found=self.found
+        )
+
+
+class _Lines(Silent):
+    """Progress as lines of text."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._done = self._total = 0
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
+        self._done, self._total = done, len(plan.trials)
+        self._say(f"run {run.run_id}: {self._total - done} of {self._total} trials to measure")
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        passed = sum(finding.status == "pass" for finding in findings)
+        self._say(f"preflight: {passed} of {len(findings)} checks passed")
+
+    def measured(self, trial: Trial, result: TrialResult, /) -> None:
+        self._done += 1
+        record = result.record
+        self._say(
+            f"trial {self._done} of {self._total}: {trial.cell}: {record.succeeded} of {record.pulls} pulls succeeded"
+        )
+
+    def concluded(self, outcome: Outcome, /) -> None:
+        self._say(f"run {outcome.run_id}: {outcome.message}")
+
+
+def _loaded(source: SpecSource, changes: Mapping[str, Any] | None = None) -> LoadedSpec:
+    if isinstance(source, str | Path):
+        return specfile.load_spec(Path(source), values=changes)
+    return spec_of(source, values=changes)
+
+
+def _sentence(headline: Headline) -> str:
+    return f"{headline.title}. {headline.sentence}"

@@ -1,0 +1,331 @@
+"""An active run: it knows its record, its facts and its plan, and does the single steps; their order is `app.run`'s."""
+
+import contextlib
+import dataclasses
+import json
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, Self
+
+from pullbench.bench.ceiling import Ceilings, measure_ceilings
+from pullbench.bench.cleaning import clean, drop
+from pullbench.bench.cold_push import left_lines
+from pullbench.bench.environment import clock_offsets, fingerprint
+from pullbench.bench.proxy_cache import ProxyCache, Ready
+from pullbench.bench.specfile import LoadedSpec
+from pullbench.bench.trial import pull_requests, run_trial, stored_bytes
+from pullbench.bench.workbench import Workbench
+from pullbench.daemon.docker import DockerDaemon
+from pullbench.engines.base import PullRequest
+from pullbench.errors import IncompleteError, PullbenchError, RegistryError, UsageError
+from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Plan, Trial, routes, unknown_image
+from pullbench.model.record import RunKind, RunRecord, RunStatus, TrialResult
+from pullbench.registry.auth import Credentials
+from pullbench.registry.redaction import redacted
+from pullbench.store.dataset import ResultStore, new_run_id
+from pullbench.store.ledger import Ledger, PushedImages
+
+
+class ActiveRun:
+    """A run from its first record to its last; made by `begin` or `resume`.
+
+    `record` is what is stored of it now, `finished` the numbers of the trials that were stored before it was resumed.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        store: ResultStore,
+        record: RunRecord,
+        facts: Facts,
+        plan: Plan,
+        *,
+        finished: frozenset[int] = frozenset(),
+    ) -> None:
+        self.bench = bench
+        self.spec = bench.spec
+        self.store = store
+        self.record = record
+        self.facts = facts
+        self.plan = plan
+        self.finished = finished
+        self._ledger = Ledger(store)
+        self._pushed = PushedImages(store)
+        self._proxy_cache = ProxyCache(
+            bench.spec, keychain=bench.keychain, clock=bench.clock, environ=bench.environ, pushed=self._pushed
+        )
+        self._routes = routes(bench.spec)
+        self._ceilings = Ceilings()
+        self._store_ids = {name: entry.store_id for name, entry in facts.engines.items() if entry.store_id is not None}
+        self._brought: dict[str, frozenset[str]] = {}
+
+    @classmethod
+    def begin(cls, bench: Workbench, store: ResultStore, facts: Facts) -> Self:
+        """Plan, and store the run as `running` before anything is measured. Raises UsageError where nothing is left."""
+        plan = bench.plan(facts)
+        started_at = datetime.now(UTC)
+        record = RunRecord(
+            run_id=new_run_id(started_at, secrets.token_bytes(2)),
+            vantage=bench.vantage,
+            name=bench.spec.name,
+            kind=bench.kind,
+            labels=bench.spec.labels,
+            started_at=started_at,
+            seed=bench.spec.seed,
+            spec=json.dumps(bench.spec.redacted(), sort_keys=True),
+            spec_hash=bench.loaded.hash,
+            facts=facts.to_json(),
+            environment="{}",
+            trials_planned=len(plan.trials),
+            planned_out=json.dumps([{"cell": e.cell.as_dict(), "reason": e.reason} for e in plan.planned_out]),
+        )
+        active = cls(bench, store, record, facts, plan)
+        active._measure_ceilings()
+        environment = fingerprint(list(facts.engines.values()), active._ceilings.by_sink, active._more_environment())
+        active.record = dataclasses.replace(record, environment=environment)
+        store.write_run(active.record)
+        return active
+
+    @classmethod
+    def resume(cls, bench: Workbench, store: ResultStore, run_id: str) -> Self:
+        """A stored run to go on with, by its run_id or `latest`; nothing is written, and only its engines are asked.
+
+        Raises UsageError where the spec, the vantage or the kind differs from the run's, an engine is gone or has another
+        store, or nothing was measured because the run did not know its images.
+        """
+        record = _latest_unfinished(store, bench.loaded, bench.kind) if run_id == "latest" else store.run(run_id)
+        _check_same_run(record, bench)
+        facts = Facts.from_json(record.facts)
+        plan = bench.plan(facts)
+        if (missing := unknown_image(plan, facts)) is not None:
+            raise UsageError(f"--resume {record.run_id}: it never knew {missing}; start a new run")
+        active = cls(bench, store, record, facts, plan, finished=store.finished_trials(record.run_id))
+        if not active.nothing_left:
+            active._check_engines_are_back()
+        return active
+
+    @property
+    def run_id(self) -> str:
+        return self.record.run_id
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether a resumed run has no trial left. How many trials a stress test has is known once it is complete."""
+        if self.bench.kind == "stress":
+            return self.record.status == "complete"
+        return len(self.finished) == len(self.plan.trials)
+
+    def reopen(self) -> None:
+        """Mark a resumed run as running again."""
+        self._measure_ceilings()
+        self.record = dataclasses.replace(self.record, status="running", finished_at=None, stopped=None)
+        self.store.write_run(self.record)
+
+    def preflight(self) -> list[Finding]:
+        """Run every check of the routes that the plan takes; the findings are stored with the run."""
+        used = {cell.engine for cell in self.plan.cells}
+        findings = self.bench.preflight(self.facts, self.plan, engines=used)
+        self.store.write_checks(self.run_id, self.record.vantage, findings, datetime.now(UTC))
+        return findings
+
+    def unknown_image(self) -> str | None:
+        """An image of the plan that no registry showed, and why; None where all are known."""
+        return unknown_image(self.plan, self.facts)
+
+    def stored_trials(self) -> frozenset[int]:
+        """The numbers of the trials that are stored now."""
+        return self.store.finished_trials(self.run_id)
+
+    def run_trial(self, trial: Trial) -> TrialResult:
+        """Measure one trial and store it; raises IncompleteError where its engine cannot be made ready."""
+        cell = trial.cell
+        requests = pull_requests(trial, self.spec, self.facts, self._routes[cell.registry, cell.proxy])
+        brought: list[str] = []
+        ready: Ready | None = None
+        try:
+            ready = self._prepare(trial, requests)
+            result = self._measure(trial, ready, brought)
+            result = self._proxy_cache.conclude(trial, ready, result)
+            stored = stored_bytes(cell, ready.requests, brought)
+            result = _with_step(trial, dataclasses.replace(result, setup_bytes=result.setup_bytes + stored))
+        except RegistryError as error:
+            raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
+        except OSError as error:  # of the folders that engines make for a trial: a pull's own is the pull's failure
+            raise IncompleteError(f"trial {trial.number} ({cell}): {_os_error(error)}") from error
+        finally:
+            if ready is not None:
+                self._proxy_cache.tidy(self.run_id, trial, ready)
+                if ready.batch is not None and cell.engine_kind == "docker":  # no other trial will pull these images
+                    drop(self.spec.engine(cell.engine).host, brought)
+        result = without_secrets(result, self.bench.keychain.known())
+        self.store.write_trial(self.run_id, self.record.vantage, trial, result)
+        return result
+
+    def finish(
+        self, status: RunStatus, stopped: str | None = None, *, environment: Mapping[str, Any] | None = None
+    ) -> None:
+        """Store the run's end, and why it stopped early; a complete run is compacted to one part a table.
+
+        `environment` is added to what the run's environment holds.
+        """
+        finished = dataclasses.replace(self.record, status=status, finished_at=datetime.now(UTC), stopped=stopped)
+        if environment:
+            merged = json.loads(finished.environment) | dict(environment)
+            finished = dataclasses.replace(finished, environment=json.dumps(merged))
+        if status == "complete" and self.bench.kind == "stress":
+            finished = dataclasses.replace(finished, trials_planned=len(self.stored_trials()))
+        if status == "complete":
+            self.store.compact(self.run_id)
+            self._leave_daemons_as_found()
+        self.record = finished
+        self.store.write_run(finished)
+
+    def left_upstream(self) -> list[str]:
+        """Synthetic images that the run pushed and could not take back, a sentence each repository."""
+        return left_lines(self._pushed.left(self.run_id))
+
+    def _prepare(self, trial: Trial, requests: tuple[PullRequest, ...]) -> Ready:
+        """The mirror's store as the cell says, and what is to be pulled."""
+        return self._proxy_cache.prepare(self.run_id, trial, requests, self.facts)
+
+    def _measure(self, trial: Trial, ready: Ready, brought: list[str]) -> TrialResult:
+        """The pulls of a trial; `brought` gets the names of the images that they bring into the engine's store."""
+        cell = trial.cell
+        store_id = self._store_ids.get(cell.engine)
+
+        def before_pulls(names: Sequence[str]) -> None:
+            if store_id is None:
+                raise IncompleteError(
+                    f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
+                )
+            self._ledger.record(self.run_id, trial.number, store_id, names)
+            brought.extend(names)
+            self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
+
+        return run_trial(
+            trial,
+            ready.requests,
+            self.bench.engines[cell.engine],
+            clock=self.bench.clock,
+            cache_reset=self.spec.cache_reset,
+            brought=self._brought_into(store_id),
+            before_pulls=before_pulls,
+            ceiling=self._ceilings.by_engine.get(cell.engine),
+            load=trial.load or self.spec.load,
+            seed=self.spec.seed,
+        )
+
+    def _leave_daemons_as_found(self) -> None:
+        """Best effort: what cannot be removed now stays in the ledger, for `pullbench clean`."""
+        for engine in self.bench.engines.values():
+            if engine.kind == "docker" and engine.name in self._store_ids:
+                daemon = DockerDaemon(self.spec.engine(engine.name).host)
+                with contextlib.suppress(PullbenchError):
+                    clean(self._ledger, daemon, self.run_id)
+                daemon.close()
+
+    def _more_environment(self) -> dict[str, Any]:
+        """What the run's environment holds beside the machine."""
+        if not self.bench.compare_clocks:
+            return {}
+        return {"clock_offset": clock_offsets(self.spec, self.bench.keychain, self.bench.clock)}
+
+    def _measure_ceilings(self) -> None:
+        """Of the engines whose work is shown to be done here: how busy another machine is cannot be seen."""
+        elsewhere = {name for name, engine in self.facts.engines.items() if not engine.is_local}
+        self._ceilings = measure_ceilings(
+            [self.spec.engine(name) for name in self.bench.engines if name not in elsewhere]
+        )
+
+    def _check_engines_are_back(self) -> None:
+        for name in sorted({cell.engine for cell in self.plan.cells}):
+            engine = self.bench.engines[name].facts()
+            if engine.unavailable is not None:
+                raise UsageError(f"--resume {self.run_id}: engine '{name}' is gone: {engine.unavailable}")
+            if engine.store_id != self.facts.engines[name].store_id:
+                raise UsageError(
+                    f"--resume {self.run_id}: engine '{name}' has another store than the one that the run began with; "
+                    "give the first daemon, or start a new run"
+                )
+
+    def _brought_into(self, store_id: str | None) -> frozenset[str]:
+        """What runs brought into a store; the ledger is read once, since only this run adds to its part."""
+        if store_id is None:
+            return frozenset()
+        if store_id not in self._brought:
+            self._brought[store_id] = self._ledger.brought(store_id)
+        return self._brought[store_id]
+
+
+def without_secrets(result: TrialResult, known: Collection[Credentials]) -> TrialResult:
+    """A trial's result as it may be stored: registries' words and headers of servers (`served_by`) without our secrets.
+
+    The same object where there is none in it.
+    """
+
+    @cache
+    def cleaned(text: str | None) -> str | None:
+        return None if text is None else redacted(text, known)
+
+    texts = [text for pull in result.pulls for text in (pull.error, pull.served_by)]
+    texts += [row.served_by for row in result.transfers]
+    if all(cleaned(text) == text for text in texts):
+        return result
+    pulls = (
+        dataclasses.replace(pull, error=cleaned(pull.error), served_by=cleaned(pull.served_by)) for pull in result.pulls
+    )
+    transfers = (dataclasses.replace(row, served_by=cleaned(row.served_by)) for row in result.transfers)
+    return dataclasses.replace(result, pulls=tuple(pulls), transfers=tuple(transfers))
+
+
+def _os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{where}{error.strerror or error}; mend that (TMPDIR says where engines put theirs), then go on with --resume"
+    )
+
+
+def _with_step(trial: Trial, result: TrialResult) -> TrialResult:
+    """The result with the step of a stress test that its trial belongs to."""
+    if trial.stage is None:
+        return result
+    record = dataclasses.replace(result.record, step=trial.stage.index, phase=trial.stage.phase)
+    return dataclasses.replace(result, record=record)
+
+
+def _latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) -> RunRecord:
+    """The newest run of a spec that is not complete; UsageError where there is none."""
+    for run in store.runs():
+        if run.status != "complete" and (run.spec_hash, run.kind) == (loaded.hash, kind):
+            return run
+    raise UsageError(f"--resume latest: no unfinished run of {loaded.source} is stored; `pullbench runs` lists them")
+
+
+def _check_same_run(run: RunRecord, bench: Workbench) -> None:
+    """Raise UsageError where the run was made of another spec, at another vantage, or is of another kind."""
+    if run.kind == "calibration":
+        raise UsageError(
+            f"--resume {run.run_id}: the lab of a calibration is gone; start another: `pullbench calibrate`"
+        )
+    if run.kind != bench.kind:
+        command = "run" if run.kind == "benchmark" else run.kind
+        raise UsageError(f"--resume {run.run_id}: it is a {run.kind} run: go on with `pullbench {command}`")
+    if run.spec_hash != bench.loaded.hash:
+        raise UsageError(
+            f"--resume {run.run_id}: the run was made of another spec than {bench.loaded.source} "
+            f"({_differing(run, bench.loaded)}); "
+            "give the spec and the --set values that it was started with, or start a new run"
+        )
+    if run.vantage != bench.vantage:
+        raise UsageError(f"--resume {run.run_id}: it was measured at vantage '{run.vantage}', not '{bench.vantage}'")
+
+
+def _differing(run: RunRecord, loaded: LoadedSpec) -> str:
+    """Top keys of the spec that differ from the run's, for people."""
+    then, now = json.loads(run.spec), loaded.spec.redacted()
+    keys = [key for key in now if key != "budget" and then.get(key) != now[key]]
+    return f"differs in: {', '.join(keys)}" if keys else "differs in a secret's value or a file's place"

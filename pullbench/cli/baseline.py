@@ -1,0 +1,67 @@
+"""`baseline set`, `list` and `remove`: which run others of its name are compared with."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pullbench.cli.options import Json, Results, RunId
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.safe_text import literal, print_line
+from pullbench.cli.terminal.tables import RUN_ID_WIDTH
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Which run others of its name are compared with.")
+
+
+@app.command("set")
+def set_baseline(run_id: RunId, results: Results = "results") -> int:
+    """Compare later runs of the same name with this one."""
+    from pullbench.report.core.run_selection import choose_candidate
+    from pullbench.store.baselines import Baselines
+    from pullbench.store.dataset import ResultStore
+
+    store = ResultStore(results)
+    made = Baselines(store).set(choose_candidate(store, run_id).run_id, datetime.now(UTC))
+    print_line(f"{made.run_id} is the baseline of '{made.name}' now: pullbench compare baseline RUN_ID")
+    return 0
+
+
+@app.command("list")
+def list_baselines(results: Results = "results", as_json: Json = False) -> int:
+    """List the baselines, by name."""
+    from pullbench.store.baselines import Baselines
+    from pullbench.store.dataset import ResultStore
+
+    found = Baselines(ResultStore(results)).all()
+    if as_json:
+        rows = [{"name": entry.name, "run_id": entry.run_id, "set_at": entry.set_at.isoformat()} for entry in found]
+        print(json.dumps(rows, indent=2))
+        return 0
+    if not found:
+        told = f"no baseline is set in {results}: pullbench baseline set RUN_ID"
+        Console(stderr=True).print(literal(told), soft_wrap=True)
+        return 0
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "run", "set (UTC)"):
+        table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)
+    for entry in found:
+        table.add_row(literal(entry.name), literal(entry.run_id), f"{entry.set_at:%Y-%m-%d %H:%M}")
+    stdout_console().print(table)
+    return 0
+
+
+@app.command("remove")
+def remove_baseline(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as the spec has it.")],
+    results: Results = "results",
+) -> int:
+    """Forget the baseline of a name; its run stays."""
+    from pullbench.store.baselines import Baselines
+    from pullbench.store.dataset import ResultStore
+
+    Baselines(ResultStore(results)).remove(name)
+    print_line(f"'{name}' has no baseline any more; its runs stay")
+    return 0

@@ -1,0 +1,50 @@
+"""`calibrate`: pullbench held against known truth."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pullbench.cli.options import Json, Prefect, Reports, Results
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def calibrate(
+    seed: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="What the truth is drawn by; without, another each time.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer lines and repetitions, in half the time.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")] = False,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the table there as Markdown, such as docs/calibration.md."),
+    ] = None,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    prefect: Prefect = False,
+    as_json: Json = False,
+) -> int:
+    """Hold pullbench itself against links and servers of known truth: how far off is what it measures?"""
+    from rich.console import Console
+
+    from pullbench.app.calibrate import CalibrationRequest, prepared_lab
+    from pullbench.cli.measuring import Measuring, by_flow
+    from pullbench.cli.terminal.progress import CalibrationProgress
+    from pullbench.report.calibration.words import check_place, put_into
+    from pullbench.serving.secrets import prefect_secret
+
+    if markdown is not None:
+        check_place(markdown)
+    request = CalibrationRequest(seed=seed, quick=quick, results=results, reports=reports, report=not no_report)
+    progress = CalibrationProgress(Console(stderr=True))
+    measuring = Measuring(progress, results=results, kind="calibration", as_json=as_json)
+    if by_flow(prefect):
+        code = measuring.through_flow("calibrate", {**asdict(request), "reports": str(reports)})
+    else:
+        code = measuring.directly(lambda: prepared_lab(request, prefect_secret))
+    if markdown is not None and measuring.outcome is not None:
+        put_into(markdown, measuring.outcome.document)
+    return code

@@ -1,0 +1,91 @@
+"""`compare`: two stored runs beside each other."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from pullbench.cli.options import Json, Reports, Results
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.safe_text import literal
+from pullbench.cli.terminal.tables import comparison_table
+
+if TYPE_CHECKING:
+    from pullbench.report.compare.runs import RunsCompared
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def compare(
+    baseline: Annotated[
+        str,
+        typer.Argument(
+            metavar="BASELINE",
+            help="A run_id; 'baseline', as `pullbench baseline set` named it; 'latest', the one before of the same name; "
+            "a label such as commit=3f4ff3c; or a name.",
+        ),
+    ],
+    candidate: Annotated[
+        str, typer.Argument(metavar="CANDIDATE", help="A run_id, 'latest', a label or a name.")
+    ] = "latest",
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="regression[:PERCENT]", help="Exit 1 where a setting is proven slower (by so much), or fails more."
+        ),
+    ] = None,
+    any_machine: Annotated[
+        bool, typer.Option("--any-machine", help="Let --fail-on fail across different machines or vantages too.")
+    ] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print, render nothing.")] = False,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    as_json: Json = False,
+) -> int:
+    """Compare two stored runs, setting by setting: did it get worse?"""
+    from pullbench.app.compare import compare as compare_stored
+    from pullbench.app.progress import DirectSteps
+    from pullbench.report.compare.verdict import comparison_document
+
+    done = compare_stored(
+        baseline,
+        candidate,
+        results=results,
+        reports=reports,
+        fail_on=fail_on,
+        any_machine=any_machine,
+        report=not no_report,
+        steps=DirectSteps(),
+    )
+    if as_json:
+        page = None if done.page is None else str(done.page)
+        print(json.dumps(comparison_document(done.found, page), indent=2, default=str))
+    else:
+        _show(done.found, done.page)
+    if notice := done.failure or done.note:
+        Console(stderr=True).print(literal(f"pullbench: {notice}"), soft_wrap=True)
+    return 1 if done.failure else 0
+
+
+def _show(found: "RunsCompared", page: Path | None) -> None:
+    from pullbench.report.compare import verdict
+
+    stdout, said = stdout_console(), verdict.headline(found)
+    for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
+        run = stored.run
+        stdout.print(literal(f"{side:9}  {run.run_id}  {run.name}  {run.started_at:%Y-%m-%d %H:%M} UTC"))
+    for warning in verdict.warnings(found):
+        stdout.print(literal(f"warning: {warning}"), style="yellow")
+    for entry in found.differences:
+        stdout.print(literal(f"differs: {entry.kind}: {entry.what}: {entry.baseline} → {entry.candidate}"), style="dim")
+    stdout.print()
+    if len(found.cells):
+        stdout.print(comparison_table(found.cells))
+        stdout.print()
+    stdout.print(literal(said.title), style="bold")
+    stdout.print(literal(said.sentence))
+    if page is not None:
+        stdout.print(literal(f"report: {page}"))

@@ -1,0 +1,77 @@
+"""`fleet`: many nodes of a Dask cluster pull one image at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pullbench.cli.options import (
+    Json,
+    LogJson,
+    NoReport,
+    Prefect,
+    Reports,
+    Results,
+    Resume,
+    Sets,
+    SkipPreflight,
+    SpecFile,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def fleet(
+    spec: SpecFile,
+    scheduler: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="The Dask scheduler whose workers stand on the nodes: tcp://HOST:8786."),
+    ],
+    nodes: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Nodes that pull at once; workers play several where they are fewer."),
+    ] = 100,
+    image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="What all pull; without, the first image of the spec.")
+    ] = None,
+    sets: Sets = None,
+    vantage: Annotated[str, typer.Option(help="Label of the place where the fleet stands.")] = "fleet",
+    resume: Resume = None,
+    skip_preflight: SkipPreflight = False,
+    no_report: NoReport = False,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    log_json: LogJson = None,
+    prefect: Prefect = False,
+    as_json: Json = False,
+) -> int:
+    """Measure a fleet: many nodes of a Dask cluster pull one image at the same moment, with and without a mirror."""
+    from rich.console import Console
+
+    from pullbench.app.fleet import fleet_settings, prepared_fleet
+    from pullbench.app.run import RunRequest
+    from pullbench.cli.measuring import Measuring, by_flow, parameters
+    from pullbench.cli.terminal.progress import ShellProgress
+    from pullbench.serving.secrets import prefect_secret
+
+    fleet_settings(spec, nodes, image, sets or [])  # a wrong spec is told before anything is started
+    request = RunRequest(
+        spec=spec,
+        sets=tuple(sets or ()),
+        vantage=vantage,
+        results=results,
+        reports=reports,
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=not no_report,
+        log_json=log_json,
+        kind="fleet",
+    )
+    measuring = Measuring(ShellProgress(Console(stderr=True)), results=results, kind="fleet", as_json=as_json)
+    if by_flow(prefect):
+        cluster = {"scheduler": scheduler, "nodes": nodes, "image": image}
+        return measuring.through_flow("fleet_benchmark", parameters(request) | cluster, log_json=log_json)
+    return measuring.directly(
+        lambda: prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=prefect_secret)
+    )

@@ -1,0 +1,44 @@
+"""`lab`: the embedded registries, until Ctrl-C."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pullbench.cli.terminal.safe_text import print_line, print_lines, print_notice
+from pullbench.errors import UsageError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def lab(
+    spec_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a spec that measures the lab.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Requests that a registry serves at once: a known capacity.")
+    ] = None,
+    service_ms: Annotated[
+        float, typer.Option(metavar="MS", min=0, max=10_000, help="How long each of them takes there.")
+    ] = 0.0,
+) -> int:
+    """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
+    from pullbench.bench.specfile import as_yaml
+    from pullbench.lab.embedded import EmbeddedLab
+
+    with EmbeddedLab.start(slots=slots, service_s=service_ms / 1000) as embedded:
+        text = as_yaml(embedded.spec(False))
+        if spec_out is None:
+            print_lines(text)
+        else:
+            try:
+                spec_out.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"--spec-out {spec_out}: {error.strerror}") from error
+            print_line(f"the lab is up; measure it with: pullbench run {spec_out}")
+        print_notice("Ctrl-C ends it")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            return 0
+    return 0

@@ -1,0 +1,173 @@
+"""What the commands that measure share: a run is called directly, or through its Prefect flow; how it ends is told alike."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pullbench.app.progress import DirectSteps, Everyone, Outcome, Progress, Silent, watching
+from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_secrets
+from pullbench.cli.terminal import interruption
+from pullbench.cli.terminal.console import print_verdict, stdout_console
+from pullbench.cli.terminal.progress import ShellProgress, StressProgress
+from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.tables import result_table
+from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
+from pullbench.model.plan import Plan
+from pullbench.model.record import RunKind, RunRecord
+from pullbench.report.run.documents import run_document
+from pullbench.serving.secrets import prefect_secret
+from pullbench.store.dataset import ResultStore
+
+_FLOWS: Mapping[str, str] = {"benchmark": "pull_benchmark", "stress": "stress_test"}
+
+
+def measure_spec(request: RunRequest, *, as_json: bool, prefect: bool) -> int:
+    """Measure what a request asks for, a benchmark or a stress test; the exit code."""
+    progress = (StressProgress if request.kind == "stress" else ShellProgress)(Console(stderr=True))
+    measuring = Measuring(progress, results=request.results, kind=request.kind, as_json=as_json)
+    if not by_flow(prefect):
+        return measuring.directly(lambda: preparing(request, block=prefect_secret))
+    return measuring.through_flow(_FLOWS[request.kind], parameters(request), log_json=request.log_json)
+
+
+def by_flow(prefect: bool) -> bool:
+    """Whether a command goes through its Prefect flow: `--prefect`, or a server that the environment names."""
+    return prefect or bool(os.environ.get("PREFECT_API_URL"))
+
+
+def parameters(request: RunRequest) -> dict[str, Any]:
+    """A request as the parameters of a measuring flow, which Prefect keeps: UsageError for a setting that holds a secret."""
+    refuse_secrets(request.sets)
+    return {
+        "spec": str(request.spec),
+        "vantage": request.vantage,
+        "settings": list(request.sets),
+        "results": request.results,
+        "reports": str(request.reports),
+        "resume": request.resume,
+        "skip_preflight": request.skip_preflight,
+        "report": request.report,
+    }
+
+
+class Measuring:
+    """One command's run: calls it, prints its verdict, and says how to go on where it was stopped."""
+
+    def __init__(self, progress: Progress, *, results: str, kind: RunKind, as_json: bool) -> None:
+        self._verdict = _Verdict(as_json=as_json)
+        self._progress = Everyone(progress, self._verdict)
+        self._results = results
+        self._kind = kind
+        self._as_json = as_json
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None where it did not come to its end."""
+        return self._verdict.outcome
+
+    def directly(self, make: Callable[[], AbstractContextManager[Prepared]]) -> int:
+        """Prepare and conduct a run without Prefect; the exit code."""
+
+        def call() -> Outcome:
+            with make() as prepared:
+                return conduct(prepared, DirectSteps(), self._progress)
+
+        return self._ended(call)
+
+    def through_flow(self, flow: str, given: Mapping[str, Any], *, log_json: Path | None = None) -> int:
+        """Call the Prefect flow in this process; the exit code. A server that goes away takes nothing with it."""
+        from pullbench.monitor.logs import VARIABLE
+        from pullbench.serving.flow import ServerGoneError, call_flow
+
+        if log_json is not None:
+            os.environ[VARIABLE] = str(log_json)
+
+        def call() -> Outcome:
+            try:
+                with watching(self._progress):
+                    outcome: Outcome = call_flow(flow, given, note=self._progress.note)
+                    return outcome
+            except ServerGoneError as error:
+                interruption.hurry("Prefect would go on to send its events")
+                if self.outcome is None:
+                    raise
+                self._progress.note(f"{error}: its UI does not show how this run ended; the results are whole")
+                return self.outcome
+
+        return self._ended(call)
+
+    def _ended(self, call: Callable[[], Outcome]) -> int:
+        try:
+            with interruption.as_keyboard_interrupt():
+                outcome = call()
+        except PreflightFailed:
+            self._show_what_is_stored()
+            raise
+        except IncompleteError as error:
+            self._show_what_is_stored()
+            run_id = self._verdict.run_id
+            if run_id is None or run_id in str(error):
+                raise
+            raise IncompleteError(self._how_to_go_on(str(error))) from error
+        except KeyboardInterrupt:
+            self._show_what_is_stored()
+            raise InterruptedRunError(self._how_to_go_on("interrupted")) from None
+        if self._as_json:
+            _print_document(outcome.document)
+        elif outcome.report is not None:
+            stdout_console().print(plain(f"report: {outcome.report}"), soft_wrap=True)
+        return outcome.exit_code
+
+    def _how_to_go_on(self, what: str) -> str:
+        run_id = self._verdict.run_id
+        if run_id is None:
+            return f"{what} before anything was measured"
+        if self._kind == "calibration":
+            return f"{what}; what was measured is stored, but its lab is gone: start another with `pullbench calibrate`"
+        return f"{what}; what was measured is stored, go on with `--resume {run_id}`"
+
+    def _show_what_is_stored(self) -> None:
+        """A run that did not come to its end has a document too: what it measured so far."""
+        if self._verdict.run_id is None or self._verdict.shown:
+            return
+        document = run_document(ResultStore(self._results), self._verdict.run_id)
+        if self._as_json:
+            _print_document(document)
+        elif (table := result_table(document)) is not None:
+            stdout_console().print(table)
+
+
+class _Verdict(Silent):
+    """Prints what a finished run says as soon as that is known, and keeps its outcome."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.run_id: str | None = None
+        self.outcome: Outcome | None = None
+        self.shown = False
+        self._as_json = as_json
+
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:  # noqa: ARG002
+        self.run_id = run.run_id
+
+    def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
+        if self._as_json:
+            return
+        self.shown = True
+        stdout = stdout_console()
+        if (table := result_table(dict(document))) is not None:
+            stdout.print(table)
+            stdout.print()
+        print_verdict(stdout, dict(document))
+        stdout.print(plain(f"run {document['run_id']}: {message}"))
+
+    def concluded(self, outcome: Outcome, /) -> None:
+        self.outcome = outcome
+
+
+def _print_document(document: Mapping[str, Any]) -> None:
+    print(json.dumps(document, indent=2, default=str))

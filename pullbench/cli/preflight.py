@@ -1,0 +1,92 @@
+"""`preflight`: every check of every target, without any load."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pullbench.cli.options import Json, Sets, SpecFile
+from pullbench.cli.terminal.console import planned_out_lines, stdout_console, waiting
+from pullbench.cli.terminal.safe_text import literal
+from pullbench.errors import UsageError
+from pullbench.serving.secrets import prefect_secret
+
+if TYPE_CHECKING:
+    from pullbench.app.preflight import Checked
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def preflight(
+    spec: SpecFile,
+    as_json: Json = False,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML too, for Jenkins, GitLab and the like.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Run this check, or this room of checks, alone; may be given again."),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Leave this check or room out; may be given again.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show each finding in full, also of what passed or was skipped.")
+    ] = False,
+    sets: Sets = None,
+) -> int:
+    """Check every registry, proxy, image and client of a spec, without any load."""
+    from pullbench.app.preflight import check, exit_code, verdict
+    from pullbench.preflight.junit import junit_xml
+
+    if junit is not None:
+        _refuse_unwritable(junit)
+    checked_at = datetime.now(UTC)
+    with waiting("checking"):
+        checked = check(
+            spec, sets=sets or [], only=only or [], skip=skip or [], environ=os.environ, block=prefect_secret
+        )
+    _print(checked, everything=everything, as_json=as_json)
+    if junit is not None:
+        _write_junit(junit, junit_xml(checked.findings, name=checked.name, checked_at=checked_at))
+    return exit_code(verdict(checked.findings)[0])
+
+
+def _print(checked: "Checked", *, everything: bool, as_json: bool) -> None:
+    from pullbench.app.preflight import verdict
+    from pullbench.cli.terminal.findings import STATUS_STYLES, findings_view
+    from pullbench.model.finding import findings_document
+
+    if as_json:
+        document = findings_document(checked.findings)
+        print(json.dumps(document | {"planned_out": dict(checked.planned_out)}, indent=2))
+        return
+    status, sentence = verdict(checked.findings)
+    stdout = stdout_console(folds_in_pipes=False)
+    stdout.print(findings_view(checked.findings, everything=everything))
+    for line in planned_out_lines(checked.planned_out):
+        stdout.print(literal(line))
+    if not everything:
+        stdout.print()
+        sentence += "; --all shows each in full"
+    stdout.print(literal(sentence, style=STATUS_STYLES[status]))
+
+
+def _refuse_unwritable(file: Path) -> None:
+    if file.is_dir():
+        raise UsageError(f"--junit {file}: is a folder; name a file in it")
+    if file.parent.exists() and not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--junit {file}: no file may be written there")
+
+
+def _write_junit(file: Path, content: bytes) -> None:
+    from pullbench.store.files import put_on_disk
+
+    try:
+        put_on_disk(file, content)
+    except OSError as error:
+        raise UsageError(f"--junit {file}: cannot be written: {error.strerror}") from error

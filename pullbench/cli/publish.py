@@ -1,0 +1,44 @@
+"""`publish`: the reports site."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pullbench.cli.options import Reports, Results
+from pullbench.cli.terminal.safe_text import literal, print_line
+from pullbench.errors import IncompleteError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def publish(
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the reports will be served: makes the feed's links whole.")
+    ] = None,
+    render: Annotated[
+        bool, typer.Option("--render/--no-render", help="Make the reports that complete runs do not have yet.")
+    ] = True,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+) -> int:
+    """Build the reports site: a page of all runs, with their verdicts and a feed; static files."""
+    from pullbench.app.progress import DirectSteps
+    from pullbench.app.publish import publish as publish_reports
+
+    progress = Console(stderr=True)
+
+    def note(what: str) -> None:
+        progress.print(literal(what), soft_wrap=True)
+
+    done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
+    if not done.site.entries:  # the results of another folder may have been meant
+        note(f"no runs in {results}; the site lists none")
+    print_line(done.site.page)
+    if done.failures:
+        for failure in done.failures[1:]:
+            note(f"pullbench: {failure}")
+        raise IncompleteError(done.failures[0])
+    return 0

@@ -1,0 +1,114 @@
+"""`regional`: one spec from every vantage."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pullbench.app.progress import watching
+from pullbench.app.regional import RegionalOutcome
+from pullbench.app.run import refuse_secrets
+from pullbench.bench.specfile import load_spec
+from pullbench.cli.options import Json, Reports, Results, Sets, SpecFile
+from pullbench.cli.terminal import interruption
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.progress import ShellProgress
+from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
+from pullbench.report.core import numbers
+from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
+
+app = typer.Typer(add_completion=False)
+_STANDS = (
+    "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
+    "and once the server is back the same command measures anew"
+)
+
+
+@app.command()
+def regional(
+    spec: SpecFile,
+    vantages: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vantage",
+            metavar="NAME",
+            help="A deployment of pull-benchmark to ask; may be given again. Without: each with the tag 'vantage'.",
+        ),
+    ] = None,
+    sets: Sets = None,
+    in_turn: Annotated[
+        bool, typer.Option("--in-turn", help="One vantage after the other, so that none feels another's load.")
+    ] = False,
+    start_within: Annotated[
+        float, typer.Option(min=0.05, metavar="MINUTES", help="How long a vantage may take to start.")
+    ] = 10.0,
+    finish_within: Annotated[
+        float, typer.Option(min=0.05, metavar="MINUTES", help="How long a vantage may take in all.")
+    ] = 240.0,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    as_json: Json = False,
+) -> int:
+    """Measure a spec from every vantage that a Prefect server has workers at; one report, region × region."""
+    load_spec(spec, sets=sets or [])
+    refuse_secrets(sets or ())
+    quiet_prefect()
+    if server_address() is None:
+        raise UsageError(
+            "vantages are reached through a Prefect server: set PREFECT_API_URL, such as "
+            "http://127.0.0.1:4200/api (docs/vantages.md)"
+        )
+    progress = ShellProgress(Console(stderr=True))
+    parameters = {
+        "spec": str(spec),
+        "vantages": vantages or [],
+        "settings": sets or [],
+        "in_turn": in_turn,
+        "start_within_minutes": start_within,
+        "finish_within_minutes": finish_within,
+        "results": results,
+        "reports": str(reports),
+    }
+    try:
+        with interruption.as_keyboard_interrupt(), watching(progress):
+            outcome = call_flow("regional_benchmark", parameters, note=progress.note)
+    except ServerGoneError as error:
+        interruption.hurry("Prefect would go on to send its events")
+        raise IncompleteError(f"{error}; {_STANDS}") from error
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted; the vantages' runs are cancelled, what they measured is stored"
+        ) from None
+    _tell(outcome, as_json=as_json)
+    return int(outcome.exit_code)
+
+
+def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome.document, indent=2, default=str))
+        return
+    stdout = stdout_console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("from", "to", "region", "setting"):
+        table.add_column(column)
+    for column in ("median pull", "95% interval", "pulls"):
+        table.add_column(column, justify="right")
+    for row in outcome.document["cells"]:
+        table.add_row(
+            plain(row["vantage"]),
+            plain(row["registry"]),
+            plain(row["region"]),
+            plain(row["setting"]),
+            numbers.seconds(row["median_s"]),
+            numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+            f"{row['succeeded']}/{row['pulls']}",
+        )
+    stdout.print(table)
+    stdout.print()
+    told = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
+    stdout.print(plain(told), soft_wrap=True)
+    stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)

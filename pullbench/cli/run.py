@@ -1,0 +1,53 @@
+"""`run`: a spec measured."""
+
+from pathlib import Path
+
+import typer
+
+from pullbench.cli.options import (
+    Json,
+    LogJson,
+    NoReport,
+    Prefect,
+    Reports,
+    Results,
+    Resume,
+    Sets,
+    SkipPreflight,
+    SpecFile,
+    Vantage,
+)
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(
+    spec: SpecFile,
+    sets: Sets = None,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    resume: Resume = None,
+    vantage: Vantage = "local",
+    skip_preflight: SkipPreflight = False,
+    no_report: NoReport = False,
+    log_json: LogJson = None,
+    prefect: Prefect = False,
+    as_json: Json = False,
+) -> int:
+    """Measure: facts, plan, preflight, trials, Parquet, report."""
+    from pullbench.app.run import RunRequest
+    from pullbench.cli.measuring import measure_spec
+
+    request = RunRequest(
+        spec=spec,
+        sets=tuple(sets or ()),
+        vantage=vantage,
+        results=results,
+        reports=reports,
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=not no_report,
+        log_json=log_json,
+    )
+    return measure_spec(request, as_json=as_json, prefect=prefect)

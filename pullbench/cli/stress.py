@@ -1,0 +1,78 @@
+"""`stress`: the load raised until an SLO is missed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pullbench.cli.options import (
+    Json,
+    LogJson,
+    NoReport,
+    Prefect,
+    Reports,
+    Results,
+    Resume,
+    Sets,
+    SkipPreflight,
+    SpecFile,
+    Vantage,
+)
+from pullbench.errors import UsageError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def stress(
+    spec: SpecFile,
+    sets: Sets = None,
+    ramp: Annotated[
+        str | None,
+        typer.Option(metavar="concurrency|rate", help="What is raised: pulls at once, or pulls a second."),
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="LOADS", help="The loads on the way up, such as 1,2,4,8,16.")
+    ] = None,
+    hold: Annotated[
+        int | None, typer.Option(metavar="TRIALS", help="Trials at the highest load reached, before the way down.")
+    ] = None,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    resume: Resume = None,
+    vantage: Vantage = "local",
+    skip_preflight: SkipPreflight = False,
+    no_report: NoReport = False,
+    log_json: LogJson = None,
+    prefect: Prefect = False,
+    as_json: Json = False,
+) -> int:
+    """Raise the load until an objective is missed: how much holds, where it breaks, how it recovers."""
+    from pullbench.app.run import RunRequest
+    from pullbench.cli.measuring import measure_spec
+
+    request = RunRequest(
+        spec=spec,
+        sets=(*(sets or ()), *assignments(ramp, steps, hold)),
+        vantage=vantage,
+        results=results,
+        reports=reports,
+        resume=resume,
+        skip_preflight=skip_preflight,
+        report=not no_report,
+        log_json=log_json,
+        kind="stress",
+    )
+    return measure_spec(request, as_json=as_json, prefect=prefect)
+
+
+def assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[str]:
+    """The options as changes to the spec; what they say wrong is told with the key path there."""
+    made = [] if ramp is None else [f"stress.ramp={ramp}"]
+    if steps is not None:
+        try:
+            loads = [float(part) for part in steps.split(",")]
+        except ValueError:
+            raise UsageError(f"--steps {steps}: write the loads like 1,2,4,8,16") from None
+        made.append(f"stress.steps=[{', '.join(f'{load:g}' for load in loads)}]")
+    return made if hold is None else [*made, f"stress.hold={hold}"]

@@ -1,0 +1,203 @@
+"""Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from pullbench.app.progress import Silent
+from pullbench.cli.terminal.console import planned_out_lines
+from pullbench.cli.terminal.findings import findings_view
+from pullbench.cli.terminal.safe_text import literal
+from pullbench.model.finding import Finding, Status
+from pullbench.model.plan import Plan, Trial, group_reasons
+from pullbench.model.record import RunRecord, TrialResult
+from pullbench.model.text import count, format_bytes
+from pullbench.registry.push import PushedImage
+
+_LINE_EVERY_S = 10.0
+
+
+class ShellProgress(Silent):
+    """Progress of a run."""
+
+    _unit = "trials"
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._done = self._total = 0
+        self._failed = 0
+        self._lines = Pace()
+
+    def note(self, text: str) -> None:
+        self._console.print(literal(text), soft_wrap=not self._console.is_terminal)  # a line of a log stays one
+
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
+        self._done, self._total = done, len(plan.trials)
+        if done == self._total:
+            self.note(f"run {run.run_id}: complete, nothing is left to measure")
+            return
+        if done:
+            self.note(f"run {run.run_id}: {count(self._total - done, 'trial')} of {self._total} left")
+        else:
+            size = "size not known" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
+            self.note(f"run {run.run_id}: {count(len(plan.cells), 'cell')}, {count(self._total, 'trial')}, {size}")
+        self._note_planned_out(plan)
+
+    def _note_planned_out(self, plan: Plan) -> None:
+        for line in planned_out_lines(group_reasons(plan.planned_out)):
+            self.note(line)
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        counted = [finding for finding in findings if finding.status in (Status.FAIL, Status.ERROR, Status.WARN)]
+        passed = sum(finding.status is Status.PASS for finding in findings)
+        by_status = Counter(finding.status.value for finding in counted)
+        self.note(
+            f"preflight: {passed} passed" + "".join(f", {number} {status}" for status, number in by_status.items())
+        )
+        if counted:
+            self._console.print(findings_view(counted), soft_wrap=not self._console.is_terminal)
+
+    def measured(self, _trial: Trial, result: TrialResult) -> None:
+        self._done += 1
+        self._failed += result.record.pulls - result.record.succeeded
+        if self._console.is_terminal:
+            self._advance()
+        elif self._lines.due() or self._done == self._total:
+            left = self._lines.left(self._done, self._total)
+            failed = f", {self._failed} pulls failed" if self._failed else ""
+            self.note(f"trial {self._done} of {self._total}{failed}{left}")
+
+    def ended(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _advance(self) -> None:
+        if self._bar is None:
+            columns = (TextColumn(self._unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
+            self._task = self._bar.add_task(self._unit, total=self._total, completed=self._done - 1)
+            self._bar.start()
+        self._bar.update(self._task, completed=self._done)
+        self._bar.refresh()
+
+
+class Pace:
+    """When a plain line is due, and how long the rest will take."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < _LINE_EVERY_S:
+            return False
+        self._last = now
+        return True
+
+    def left(self, done: int, total: int) -> str:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)
+            return ""
+        since, before = self._first
+        if done in (before, total):
+            return ""
+        return f", about {(now - since) / (done - before) * (total - done):.0f} s left"
+
+
+class StressProgress(ShellProgress):
+    """Progress of a stress test: a line a step, and between them how many pulls it may still come to."""
+
+    _unit = "pulls, at most"
+
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
+        if run.status == "complete":
+            self.note(f"run {run.run_id}: complete, nothing is left to measure")
+            return
+        self._total = sum(len(trial.images) for trial in plan.trials)
+        if done:
+            self.note(f"run {run.run_id}: goes on, {count(done, 'trial')} are stored")
+        self.note(f"run {run.run_id}: {stress_line(plan)}")
+        self._note_planned_out(plan)
+
+    def measured(self, _trial: Trial, result: TrialResult) -> None:
+        self._done += result.record.pulls
+        self._failed += result.record.pulls - result.record.succeeded
+        if self._console.is_terminal:
+            self._advance()
+        elif self._lines.due():
+            failed = f", {self._failed:,} failed" if self._failed else ""
+            left = self._lines.left(self._done, self._total).replace("about", "at most")
+            self.note(f"{self._done:,} of at most {count(self._total, 'pull')}{failed}{left}")
+
+
+def stress_line(plan: Plan) -> str:
+    """A stress test in a line: `up 1, 2, 4, hold 4, down 2, 1; at most 19 trials, …`."""
+    said: list[str] = []
+    phase = ""
+    for stage in dict.fromkeys(trial.stage for trial in plan.trials if trial.stage is not None):
+        said.append(f"{stage.load:g}" if stage.phase == phase else f"{stage.phase} {stage.load:g}")
+        phase = stage.phase
+    size = "size not known" if plan.bytes is None else format_bytes(plan.bytes)
+    pulls = sum(len(trial.images) for trial in plan.trials)
+    return (
+        f"{', '.join(said)}; at most {count(len(plan.trials), 'trial')}, {count(pulls, 'pull')}, {size}, "
+        f"{plan.manifest_requests} manifest requests"
+    )
+
+
+class CalibrationProgress(ShellProgress):
+    """Progress of a calibration. What preflight warns of is how the lab was made; what stops a run is told."""
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        super().checked([finding for finding in findings if finding.status is not Status.WARN])
+
+
+class PushProgress:
+    """Progress of a push of images."""
+
+    def __init__(self, console: Console, total_bytes: int) -> None:
+        self._console = console
+        self._total = total_bytes
+        self._lock = threading.Lock()
+        self._done = 0
+        self._pace = Pace()
+        self._bar: Progress | None = None
+        self.pushed = 0
+        if console.is_terminal:
+            columns = (TextColumn("pushing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._task = self._bar.add_task("pushing", total=self._total)
+            self._bar.start()
+
+    def moved(self, size_bytes: int) -> None:
+        with self._lock:
+            self._done += size_bytes
+            if self._bar is not None:
+                self._bar.update(self._task, completed=self._done)
+            elif self._pace.due():
+                left = self._pace.left(self._done, self._total)
+                self._console.print(literal(f"{format_bytes(self._done)} of {format_bytes(self._total)}{left}"))
+
+    def settled(self, image: PushedImage) -> None:
+        with self._lock:
+            self.pushed += image.outcome == "pushed"
+
+    def ended(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()

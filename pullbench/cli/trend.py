@@ -1,0 +1,50 @@
+"""`trend`: a benchmark over its runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pullbench.cli.options import Json, Reports, Results
+from pullbench.cli.terminal.console import stdout_console
+from pullbench.cli.terminal.safe_text import literal
+from pullbench.cli.terminal.tables import trend_table
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def trend(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as `pullbench runs` lists it.")],
+    last: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest N runs alone.")] = None,
+    vantage: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where they were measured. Default: where the newest was.")
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print, render nothing.")] = False,
+    results: Results = "results",
+    reports: Reports = Path("reports"),
+    as_json: Json = False,
+) -> int:
+    """Show a benchmark over its runs: since when is it slower or faster?"""
+    from pullbench.report.render.render import check_out_dir, render_trend
+    from pullbench.report.trend.changes import headline, trend_document, trend_of
+    from pullbench.store.dataset import ResultStore
+
+    store = ResultStore(results)
+    found = trend_of(store, name, last=last, vantage=vantage)
+    page = None
+    if not no_report:
+        check_out_dir(reports)
+        page = render_trend(results, name, last, reports, vantage=vantage, found=found)
+    if as_json:
+        print(json.dumps(trend_document(found, None if page is None else str(page)), indent=2, default=str))
+        return 0
+    stdout, said = stdout_console(), headline(found)
+    stdout.print(trend_table(found))
+    stdout.print()
+    stdout.print(literal(said.title), style="bold")
+    stdout.print(literal(said.sentence))
+    if page is not None:
+        stdout.print(literal(f"report: {page}"))
+    return 0

@@ -1,0 +1,286 @@
+"""From the events of dockerd's pulls to the figures of a pull: what happened to each layer, and when. Pure: instants are handed in.
+
+Per layer, any of it may be missing: `Pulling fs layer`, `Waiting`, `Downloading`, `Verifying Checksum`,
+`Download complete`, `Extracting`, `Pull complete`, or just `Already exists`; then `Digest: …` and `Status: …` for the
+image, or an `errorDetail`. A layer is named by the first 12 digits of its digest (source: moby, distribution/xfer).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pullbench.engines.base import PullOutcome, PullRequest
+from pullbench.errors import ErrorCode
+from pullbench.model.manifest import Descriptor, Manifest
+from pullbench.model.record import Transfer
+
+SHORT_ID_LENGTH = 12
+
+
+def short_id(digest: str) -> str:
+    """A layer's name in the events: the first digits of its digest."""
+    return digest.partition(":")[2][:SHORT_ID_LENGTH]
+
+
+@dataclass(slots=True, kw_only=True)
+class LayerTimeline:
+    """What the events told of one layer so far; instants are monotonic seconds."""
+
+    queued: float | None = None
+    waited: bool = False
+    """It stood in line, so `queued` is not when its download began."""
+    download_from: float | None = None
+    download_to: float | None = None
+    extract_from: float | None = None
+    extract_to: float | None = None
+    received_bytes: int = 0
+    existed: bool = False
+    last: str = ""
+
+    @property
+    def fetched(self) -> bool:
+        """Its download was at least asked for."""
+        return self.queued is not None or self.download_from is not None or self.download_to is not None
+
+    @property
+    def download(self) -> tuple[float, float] | None:
+        """First byte seen to last; from its start where it was too small for a sign of progress."""
+        begun = self.download_from
+        if begun is None and not self.waited:
+            begun = self.queued
+        return None if begun is None or self.download_to is None else (begun, self.download_to)
+
+    @property
+    def extraction(self) -> tuple[float, float] | None:
+        return None if self.extract_from is None or self.extract_to is None else (self.extract_from, self.extract_to)
+
+
+@dataclass(slots=True, kw_only=True)
+class PullTimeline:
+    """The events of one attempt, gathered by `observe`."""
+
+    layer_ids: frozenset[str]
+    """Short IDs of the manifest's layers; events of anything else are no layer's."""
+    layers: dict[str, LayerTimeline] = field(default_factory=dict)
+    first_layer: float | None = None
+    """When the first layer was named: by then the manifest was there."""
+    error: str | None = None
+    complete: bool = False
+    """The image's `Status: …` came, which dockerd sends last, and only where the pull succeeded."""
+
+    def observe(self, event: Mapping[str, Any], at: float) -> None:
+        """Take in one event that arrived at `at`."""
+        if "errorDetail" in event or "error" in event:
+            detail = event.get("errorDetail")
+            message = detail.get("message") if isinstance(detail, Mapping) else None
+            self.error = str(message or event.get("error") or "the daemon gave no reason")
+            return
+        status, name = str(event.get("status", "")), str(event.get("id", ""))
+        if name in self.layer_ids:
+            if self.first_layer is None:
+                self.first_layer = at
+            self._observe_layer(self.layers.setdefault(name, LayerTimeline()), status, event, at)
+        elif status.startswith("Status: "):
+            self.complete = True
+
+    def _observe_layer(self, layer: LayerTimeline, status: str, event: Mapping[str, Any], at: float) -> None:
+        layer.last = status
+        match status:
+            case "Pulling fs layer":
+                layer.queued = _first(layer.queued, at)
+            case "Waiting":
+                layer.waited = True
+            case "Downloading":
+                layer.download_from = _first(layer.download_from, at)
+                layer.received_bytes = max(layer.received_bytes, _current(event))
+            case "Download complete":
+                layer.download_to = _first(layer.download_to, at)
+            case "Extracting":
+                layer.download_to = _first(layer.download_to, at)
+                layer.extract_from = _first(layer.extract_from, at)
+            case "Pull complete":
+                layer.download_to = _first(layer.download_to, at)
+                layer.extract_to = at
+            case "Already exists":
+                layer.existed = True
+
+    def progress(self) -> str:
+        """For people: how far it came, such as `1 of 3 layers complete, last seen: 854a4daddb5b Downloading`."""
+        if not self.layers:
+            return "no answer to the manifest request yet"
+        done = sum(layer.existed or layer.extract_to is not None for layer in self.layers.values())
+        unfinished = [
+            f"{name} {layer.last}" for name, layer in self.layers.items() if not layer.existed and not layer.extract_to
+        ]
+        told = f"{done} of {len(self.layer_ids)} layers complete"
+        return f"{told}, unfinished: {', '.join(unfinished[:3])}" if unfinished else told
+
+
+def union_s(intervals: Iterable[tuple[float, float]]) -> float | None:
+    """Seconds that at least one interval covers, overlaps counted once; None where there is no interval."""
+    total, covered_to, seen = 0.0, float("-inf"), False
+    for begun, ended in sorted(intervals):
+        seen = True
+        total += max(0.0, ended - max(begun, covered_to))
+        covered_to = max(covered_to, ended)
+    return total if seen else None
+
+
+def _first(known: float | None, at: float) -> float:
+    return at if known is None else known
+
+
+def _current(event: Mapping[str, Any]) -> int:
+    detail = event.get("progressDetail")
+    current = detail.get("current") if isinstance(detail, Mapping) else None
+    return current if isinstance(current, int) else 0
+
+
+Chain = tuple[str, ...]
+"""A layer with all layers below it: what dockerd shares between pulls is the chain, not the layer alone."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DockerAttempt:
+    """One attempt of a pull. `started` and `ended` are monotonic seconds; `started_at` is the instant of the first."""
+
+    number: int
+    started: float
+    started_at: datetime
+    timeline: PullTimeline
+    ended: float = 0.0
+    code: ErrorCode | None = None
+    error: str | None = None
+
+    def end(self, at: float, code: ErrorCode | None = None, error: str | None = None) -> None:
+        """Set when it ended and, where it failed, why."""
+        self.ended, self.code, self.error = at, code, error
+
+
+class Claims:
+    """Which pull of a trial brings which layer: the first that asks for it. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._owners: dict[Chain, int] = {}
+
+    def claim(self, chain: Chain, pull: int) -> int:
+        """The pull that brings it, which is `pull` where nobody did before."""
+        return self._owners.setdefault(chain, pull)
+
+    def owner(self, chain: Chain) -> int | None:
+        return self._owners.get(chain)
+
+    def release(self, pull: int) -> None:
+        """Forget what a failed pull wanted to bring: dockerd lets go of it, and another pull may bring it."""
+        for chain in [chain for chain, owner in list(self._owners.items()) if owner == pull]:
+            self._owners.pop(chain, None)
+
+
+def chains(manifest: Manifest) -> dict[str, Chain]:
+    """Each layer's chain by its short ID; of a layer that stands there twice, the lower."""
+    digests = [layer.digest for layer in manifest.layers]
+    found: dict[str, Chain] = {}
+    for index, digest in enumerate(digests):
+        found.setdefault(short_id(digest), tuple(digests[: index + 1]))
+    return found
+
+
+def image_chain(manifest: Manifest) -> Chain:
+    """What stands for the image itself among the claims: its config."""
+    return (manifest.config.digest,)
+
+
+def outcome(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> PullOutcome:
+    """The figures of a pull that has ended; what the events did not show is None."""
+    last, manifest = attempts[-1], request.expected.manifest
+    cached = shared = None
+    if last.code is None:
+        origins = [_origin(request, layer, last.timeline, claims) for layer in manifest.layers]
+        cached, shared = origins.count("cached"), origins.count("shared")
+    timelines = [attempt.timeline for attempt in attempts]
+    resolved = [
+        attempt.timeline.first_layer - attempt.started
+        for attempt in attempts
+        if attempt.timeline.first_layer is not None
+    ]
+    return PullOutcome(
+        ok=last.code is None,
+        error_code=last.code,
+        error=last.error,
+        attempts=len(attempts),
+        bytes=_received(request, attempts, claims),
+        layers=len(manifest.layers) if last.code is None else None,
+        layers_cached=cached,
+        layers_shared=shared,
+        resolve_s=sum(resolved) if resolved else None,
+        download_s=union_s(layer.download for one in timelines for layer in one.layers.values() if layer.download),
+        extract_s=union_s(layer.extraction for one in timelines for layer in one.layers.values() if layer.extraction),
+        transfers=tuple(
+            transfer for attempt in attempts for transfer in _transfers(request, attempt, chains(manifest), claims)
+        ),
+        duration_s=last.ended - attempts[0].started,
+    )
+
+
+def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, claims: Claims) -> str:
+    """Where a layer of a pull that succeeded came from: `brought` by itself, `shared` or `cached`."""
+    manifest = request.expected.manifest
+    seen = timeline.layers.get(short_id(layer.digest))
+    # Without an event of any layer the image itself was there, by this name or another.
+    chain = chains(manifest)[short_id(layer.digest)] if timeline.layers else image_chain(manifest)
+    if seen is not None and seen.fetched:
+        return "brought" if claims.claim(chain, request.pull) == request.pull else "shared"
+    owner = claims.owner(chain)
+    if owner == request.pull:
+        return "brought"
+    return "cached" if owner is None else "shared"
+
+
+def _received(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> int | None:
+    """Bytes of config and layers that this pull brought, all attempts; None where it never came so far."""
+    if all(not attempt.timeline.layers and attempt.code is not None for attempt in attempts):
+        return None
+    manifest = request.expected.manifest
+    config = sum(
+        manifest.config.size_bytes for one in attempts if one.timeline.layers and one.timeline.complete
+    )  # dockerd shows no event of the config; it fetches one for each image that the store lacks
+    return config + sum(
+        size for one in attempts for _, _, size in _fetched(request, one.timeline, chains(manifest), claims)
+    )
+
+
+def _fetched(
+    request: PullRequest, timeline: PullTimeline, chain_of: dict[str, Chain], claims: Claims
+) -> Iterator[tuple[Descriptor, LayerTimeline, int]]:
+    """Each layer that was asked for, once, with the bytes that came: none where another pull of the trial brings it."""
+    for layer in {layer.digest: layer for layer in request.expected.manifest.layers}.values():
+        name = short_id(layer.digest)
+        seen = timeline.layers.get(name)
+        if seen is None or not seen.fetched:
+            continue
+        ours = claims.claim(chain_of[name], request.pull) == request.pull
+        came = layer.size_bytes if seen.download_to is not None else seen.received_bytes
+        yield layer, seen, came if ours else 0
+
+
+def _transfers(
+    request: PullRequest, attempt: DockerAttempt, chain_of: dict[str, Chain], claims: Claims
+) -> Iterator[Transfer]:
+    for layer, seen, size in _fetched(request, attempt.timeline, chain_of, claims):
+        download, extraction = seen.download, seen.extraction
+        begun = seen.download_from if seen.download_from is not None else seen.queued
+        offset = 0.0 if begun is None else begun - attempt.started
+        unfinished = seen.download_to is None or (seen.extract_from is not None and seen.extract_to is None)
+        yield Transfer(
+            pull=request.pull,
+            attempt=attempt.number,
+            kind="layer",
+            digest=layer.digest,
+            bytes=size,
+            status=None,
+            started_at=attempt.started_at + timedelta(seconds=offset),
+            total_s=None if download is None else download[1] - download[0],
+            extract_s=None if extraction is None else extraction[1] - extraction[0],
+            error_code=attempt.code if unfinished else None,
+        )

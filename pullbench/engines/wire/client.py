@@ -1,0 +1,289 @@
+"""One route's registry over libcurl: its kept connections, its tokens, and requests that follow redirects.
+
+What an answer means (a token is needed, a redirect is allowed, which error it is) is decided in `pullbench/registry/`. A client
+lives for a trial (auth: persisted) or for one pull (per-pull). Threads share it.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from urllib.parse import quote, urlsplit
+
+from pullbench.engines.base import Clock
+from pullbench.engines.wire.body import CheckedBody, TokenBody
+from pullbench.engines.wire.curl import BodyRefusedError, Handle, Handles, HttpRequest, HttpResult, code_of_os_error
+from pullbench.engines.wire.curl_multi import Multiplexer
+from pullbench.engines.wire.record import RANGE_REFUSED, PullAttempt, Trail, transfer_row
+from pullbench.errors import ErrorCode, RegistryError, Responder
+from pullbench.model.record import TransferKind
+from pullbench.model.route import Route
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.auth import Challenge, Credentials, Token, TokenRequest, basic_header, same_origin
+from pullbench.registry.login import Authorizer
+from pullbench.registry.redaction import secrets_of
+from pullbench.registry.redirect import RedirectRefusedError, Redirects
+
+_URL_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # what stands in a URL as it is (RFC 3986)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """PEM files of the roots to trust: for the registry itself, and for the hosts that it sends a client to."""
+
+    endpoint_file: str
+    elsewhere_file: str
+
+
+class WireClient:
+    """Connections and tokens of one route.
+
+    With HTTP/1.1 a connection serves whoever comes next. With HTTP/2 each pull under way has one for itself, and all its
+    exchanges share it. `drivers` has the threads of multiplexers, where exchanges are made by those: one for each pull
+    under way, or `shared` of them for all. Shared ones are for HTTP/1.1, and for so many exchanges at once that a thread
+    in libcurl for each would keep the others from the interpreter's lock.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        entry: EngineEntry,
+        *,
+        credentials: Credentials | None,
+        forward_login: Credentials | None = None,
+        trust: Trust,
+        clock: Clock,
+        drivers: Executor | None = None,
+        shared: int = 0,
+        crowd: int = 1,
+    ) -> None:
+        self._route = route
+        self._forward_url = proxy_url(route.forward_url)
+        self._forward_login = forward_login
+        self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
+        self._entry = entry
+        self._authorizer = Authorizer(route, lambda: credentials, monotonic=clock.monotonic)
+        self._trust = trust
+        self._clock = clock
+        self._drivers = drivers
+        self._lock = threading.Lock()
+        self._handles = Handles(lambda: Handle(clock.monotonic))
+        self._idle: list[Multiplexer] = []
+        self._shared = shared
+        self._crowd = crowd
+        self._turns = count()
+
+    @contextmanager
+    def connections(self) -> Iterator[Handles]:
+        """What one pull makes its exchanges by."""
+        if self._drivers is None:
+            yield self._handles
+            return
+        if self._shared:
+            yield self._of_all(self._drivers).handles
+            return
+        with self._lock:
+            multiplexer = self._idle.pop() if self._idle else None
+        multiplexer = multiplexer or Multiplexer(self._drivers, self._clock.monotonic, self._crowd)
+        try:
+            yield multiplexer.handles
+        finally:
+            with self._lock:
+                self._idle.append(multiplexer)
+
+    def _of_all(self, drivers: Executor) -> Multiplexer:
+        """One of those that all pulls share, in turn."""
+        with self._lock:
+            while len(self._idle) < self._shared:
+                self._idle.append(Multiplexer(drivers, self._clock.monotonic, self._crowd))
+            return self._idle[next(self._turns) % self._shared]
+
+    def get(
+        self,
+        path: str,
+        body: CheckedBody,
+        attempt: PullAttempt,
+        *,
+        kind: TransferKind,
+        digest: str,
+    ) -> None:
+        """GET `/v2/REPOSITORY/path` into the body and verify it; a 401 leads to one token exchange.
+
+        Adds a row an exchange to the attempt's log. Raises RegistryError.
+        """
+        url, authorizer = f"{self._route.url}/v2/{attempt.repository}/{path}", self._authorizer
+        with attempt.handles.one() as handle:
+            due = authorizer.due(attempt.repository)
+            authorization = authorizer.current(attempt.repository)
+            if due:
+                authorization = self._renew(handle, attempt, authorization, due)
+            trail = self._follow(handle, url, body, attempt, authorization=authorization)
+            challenges = authorizer.offered(trail.answer()) if trail.is_refused else ()
+            if authorizer.can_answer(attempt.repository, challenges, authorization):
+                attempt.log.add(transfer_row(trail, attempt, kind="token", digest=None, received_bytes=0))
+                attempt.log.add_auth(trail.total_s)
+                authorization = self._renew(handle, attempt, authorization, challenges)
+                trail = self._follow(handle, url, body, attempt, authorization=authorization)
+        self._conclude(trail, body, attempt, kind, digest)
+
+    def close(self) -> None:
+        """Close every connection; no request may be under way."""
+        self._handles.close()
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _renew(
+        self, handle: Handle, attempt: PullAttempt, sent: str | None, challenges: Sequence[Challenge]
+    ) -> str | None:
+        """Another Authorization value; its time, waiting for another thread's exchange included, is the attempt's auth_s."""
+        started_s = self._clock.monotonic()
+        try:
+            return self._authorizer.renew(
+                attempt.repository,
+                partial(self._exchange_token, handle, attempt),
+                sent=sent,
+                challenges=challenges,
+                wait_s=attempt.deadline_s - started_s,
+            )
+        finally:
+            attempt.log.add_auth(self._clock.monotonic() - started_s)
+
+    def _conclude(
+        self, trail: Trail, body: CheckedBody, attempt: PullAttempt, kind: TransferKind, digest: str | None
+    ) -> None:
+        """Verify what came, add its row, and raise what was wrong with it."""
+        failure = trail.failure(self._authorizer)
+        if failure is None:
+            body.settle()
+        started_s = self._clock.monotonic()
+        failure = failure or self._verified(trail, body)
+        total_s = trail.total_s + self._clock.monotonic() - started_s
+        forgiven = failure is not None and failure.status in attempt.forgiven
+        row = transfer_row(
+            trail,
+            attempt,
+            kind=kind,
+            digest=digest,
+            received_bytes=body.received_bytes,
+            error_code=None if failure is None or forgiven else failure.code,
+            total_s=total_s,
+            note=RANGE_REFUSED if forgiven else body.note,
+        )
+        attempt.log.add(row)
+        if failure is not None:
+            raise failure
+
+    def _follow(
+        self,
+        handle: Handle,
+        url: str,
+        body: CheckedBody,
+        attempt: PullAttempt,
+        *,
+        authorization: str | None,
+        request: TokenRequest | None = None,
+    ) -> Trail:
+        """GET, or the exchange with a token service, and follow redirects; headers go where `Redirects` lets them."""
+        method = "GET" if request is None else request.method
+        content = None if request is None else request.body
+        given = body.request_headers if request is None else {**body.request_headers, **request.headers}
+        redirects, hops = Redirects(method, url, self._route), []
+        started_at, started_s = self._clock.now(), self._clock.monotonic()
+        while True:
+            url, at_home = redirects.url, redirects.at_home
+            sent = redirects.headers(given, authorization)
+            hop = handle.exchange(self._request(method, url, sent, content, attempt), body)
+            hops.append(hop)
+            code, text = hop.error_code, hop.error
+            try:
+                if code is not None or not redirects.follow(hop.status, _location(hop)):
+                    break
+            except RedirectRefusedError as refused:
+                code, text = refused.code, str(refused)
+                break
+        return Trail(
+            method=method,
+            url=url,
+            hops=tuple(hops),
+            started_at=started_at,
+            total_s=self._clock.monotonic() - started_s,
+            asked=Responder.REGISTRY if request is None else Responder.TOKEN_SERVICE,
+            at_home=at_home,
+            sent=self._forward_secrets,
+            error_code=code,
+            error=text,
+        )
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes | None, attempt: PullAttempt
+    ) -> HttpRequest:
+        entry, trust = self._entry, self._trust
+        return HttpRequest(
+            method=method,
+            url=url,
+            headers=headers,
+            body=content,
+            proxy_url=self._forward_url,
+            proxy_login=self._forward_login,
+            ca_file=trust.endpoint_file if same_origin(url, self._route.url) else trust.elsewhere_file,
+            http_version=entry.http_version,
+            resolve=pins(entry.resolve, self._forward_url or url),
+            connect_timeout_s=entry.connect_timeout_s,
+            stall_timeout_s=entry.stall_timeout_s,
+            timeout_s=max(0.001, attempt.deadline_s - self._clock.monotonic()),
+            stopped=attempt.stopped,
+        )
+
+    def _exchange_token(self, handle: Handle, attempt: PullAttempt, request: TokenRequest) -> Token:
+        headers, body = dict(request.headers), TokenBody()
+        authorization = headers.pop("Authorization", None)
+        request = replace(request, headers=headers)
+        trail = self._follow(handle, request.url, body, attempt, authorization=authorization, request=request)
+        self._conclude(trail, body, attempt, "token", None)
+        return body.token
+
+    def _verified(self, trail: Trail, body: CheckedBody) -> RegistryError | None:
+        """Why the content is not what was promised; None for what is."""
+        try:
+            body.finish()
+        except BodyRefusedError as refused:
+            is_page = trail.last.header("content-type").lower().startswith("text/html")
+            return trail.error_of(ErrorCode.NOT_A_REGISTRY if is_page else refused.code, refused.detail)
+        except RegistryError as error:
+            return trail.error_of(error.code, error.detail)
+        except OSError as error:
+            return trail.error_of(code_of_os_error(error), str(error))
+        return None
+
+
+def _location(hop: HttpResult) -> str | None:
+    """The Location in ASCII, as libcurl must be given it; None where there is none."""
+    found = hop.header("location")
+    return quote(found, safe=_URL_CHARACTERS, encoding="latin-1") if "location" in hop.headers else None
+
+
+def proxy_url(url: str | None) -> str:
+    """With its port, for libcurl would take 1080 where none is named, and every other client the scheme's own."""
+    return "{}://{}:{}".format(urlsplit(url).scheme, *_host_and_port(url)) if url else ""
+
+
+def pins(resolve: Mapping[str, str], url: str) -> Sequence[str]:
+    """libcurl's HOST:PORT:ADDRESS for the host that is about to be looked up, where the engine pins it."""
+    if not resolve:
+        return ()
+    host, port = _host_and_port(url)
+    address = resolve.get(f"{host}:{port}") or resolve.get(host)
+    if address is None:
+        return ()
+    return (f"{host}:{port}:[{address}]" if ":" in address else f"{host}:{port}:{address}",)
+
+
+def _host_and_port(url: str) -> tuple[str, int]:
+    """As they stand in a URL; an IPv6 address in brackets."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host, parts.port or (443 if parts.scheme == "https" else 80)

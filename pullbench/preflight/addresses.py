@@ -1,0 +1,47 @@
+"""Addresses of a route: what a client connects to, and what Docker and skopeo call it on a command line."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pullbench.model.reference import Reference
+from pullbench.model.route import Route
+from pullbench.registry.keychain import DOCKER_HUB, DOCKER_HUB_HOSTS
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A host and a port to connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def registry_endpoint(route: Route) -> Endpoint:
+    """The registry, or the mirror in its place."""
+    return _endpoint_of(route.url)
+
+
+def connected_endpoint(route: Route) -> Endpoint:
+    """What a client connects to: the forward proxy where there is one."""
+    return _endpoint_of(route.forward_url or route.url)
+
+
+def _endpoint_of(url: str) -> Endpoint:
+    parts = urlsplit(url)
+    return Endpoint(host=parts.hostname or "", port=parts.port or _DEFAULT_PORTS[parts.scheme])
+
+
+def login_host(route: Route) -> str:
+    """What `docker login` takes: `docker.io` for any of Docker Hub's own hosts."""
+    return DOCKER_HUB if route.host in DOCKER_HUB_HOSTS else route.host
+
+
+def image_name(route: Route, reference: Reference) -> str:
+    """`HOST/REPOSITORY:TAG`, or `HOST/REPOSITORY@DIGEST`, as Docker and skopeo take it."""
+    repository = f"{login_host(route)}/{route.repository(reference)}"
+    return f"{repository}@{reference.digest}" if reference.digest else f"{repository}:{reference.locator}"

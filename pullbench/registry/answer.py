@@ -1,0 +1,235 @@
+"""What an HTTP answer means, free of IO: which error it is, who gave it, what it offers, how long to wait before a retry.
+
+The control plane (httpx) and the wire engine (libcurl) both turn what came back into an Answer, so that the same answer has
+the same code in preflight and in a pull.
+"""
+
+import email.utils
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, Responder, code_of_status
+from pullbench.model.text import clean
+from pullbench.registry.auth import redact_url
+from pullbench.registry.redaction import redacted
+
+MAX_ERROR_BYTES = 64 * 1024
+"""As much of an error's body is read; the rest is left."""
+MAX_PROBLEMS = 10
+MAX_RETRY_AFTER_S = 86_400.0
+_NOT_IMPLEMENTED = 501  # a server error that does not pass
+_MOST_BACKOFF_S = 8.0
+
+_HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
+_TOKEN_EXPIRED = "token has expired"  # Amazon ECR, which says DENIED with it
+_STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and its kin
+_PROXY_ERROR = re.compile(r";\s*error\s*=")
+_TEXTS = ("text/plain", "application/json")
+# OCI distribution spec 1.1, "Error Codes": what a body's code says where the status alone says little.
+_PROBLEM_CODES = {
+    "UNAUTHORIZED": ErrorCode.UNAUTHORIZED,
+    "DENIED": ErrorCode.FORBIDDEN,
+    "TOOMANYREQUESTS": ErrorCode.RATE_LIMITED,
+    "MANIFEST_UNKNOWN": ErrorCode.NOT_FOUND,
+    "NAME_UNKNOWN": ErrorCode.NOT_FOUND,
+    "BLOB_UNKNOWN": ErrorCode.NOT_FOUND,
+    "NAME_INVALID": ErrorCode.NOT_FOUND,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One entry of a registry's error body: `{"errors": [{"code", "message", "detail"}]}` (OCI distribution spec)."""
+
+    code: str
+    message: str = ""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+class AnswerError(RegistryError):
+    """An answer that is a refusal, with what its error body said."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        where: str,
+        detail: str,
+        *,
+        status: int,
+        problems: tuple[Problem, ...] = (),
+        retry_after_s: float | None = None,
+        answered_by: Responder | None = None,
+        host: str | None = None,
+    ) -> None:
+        super().__init__(
+            code, where, detail, status=status, retry_after_s=retry_after_s, answered_by=answered_by, host=host
+        )
+        self.problems = problems
+
+    def but(self, *, code: ErrorCode | None = None, detail: str | None = None) -> "AnswerError":
+        """The same answer, understood in another way."""
+        return AnswerError(
+            code or self.code,
+            self.where,
+            detail or self.detail,
+            status=self.status or 0,
+            problems=self.problems,
+            retry_after_s=self.retry_after_s,
+            answered_by=self.answered_by,
+            host=self.host,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back after all redirects. `headers` has lower-case names; `challenges` every WWW-Authenticate line."""
+
+    method: str
+    url: str
+    """The last one asked."""
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    challenges: tuple[str, ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    """The content, or the start of an error's body."""
+    sent: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets that the request carried: no error may repeat them."""
+    address: str | None = None
+    """IP and port of who answered: the forward proxy's where there is one."""
+    asked: Responder = Responder.REGISTRY
+    """Whom the first URL belongs to."""
+    at_home: bool = True
+    """No redirect led away from the first URL's origin."""
+
+    @property
+    def where(self) -> str:
+        """Method and URL for people, redacted."""
+        return f"{self.method} {redact_url(self.url)}"
+
+    @property
+    def answered_by(self) -> Responder:
+        """Who gave this answer.
+
+        A proxy says so of an answer of its own: 407, squid's header, or Proxy-Status with `error` (RFC 9209, section 2.1.1;
+        without it the proxy only passed the answer on).
+        """
+        own = "x-squid-error" in self.headers or _PROXY_ERROR.search(self.headers.get("proxy-status", ""))
+        if self.status == 407 or (self.status >= 400 and own):
+            return Responder.PROXY
+        return self.asked if self.at_home else Responder.REDIRECT
+
+    def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
+        """An error about this answer that its status does not tell, such as content that is not what was promised."""
+        by = self.answered_by
+        host = None if by is Responder.PROXY else host_of(self.url)
+        return RegistryError(code, self.where, detail, status=self.status, answered_by=by, host=host)
+
+    def fault(self) -> AnswerError:
+        """The error that this answer is, without what it echoes of our secrets; only for a status of 300 or more."""
+        headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
+        text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
+        problems, by = read_problems(text), self.answered_by
+        said = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _said(problems, headers, text)
+        wait_s = retry_after_s(headers.get("retry-after"))
+        waiting = f" (Retry-After {wait_s:.0f} s)" if wait_s is not None else ""
+        return AnswerError(
+            _code(self.status, by, problems, text),
+            self.where,
+            f"{self.status} {said}".strip() + waiting,
+            status=self.status,
+            problems=problems,
+            retry_after_s=wait_s,
+            answered_by=by,
+            host=None if by is Responder.PROXY else host_of(self.url),
+        )
+
+
+def host_of(url: str) -> str:
+    """Name and port, as they stand in a URL."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) -> ErrorCode:
+    """From the status; where it says little, from the registry's own code."""
+    if by is Responder.PROXY:
+        return ErrorCode.PROXY
+    if by is Responder.TOKEN_SERVICE and status in (400, 401, 403):  # credentials that it does not know
+        return ErrorCode.UNAUTHORIZED
+    if status in (400, 403) and _TOKEN_EXPIRED in text.lower():  # a matter of logging in again
+        return ErrorCode.UNAUTHORIZED
+    code = code_of_status(status)
+    if code is ErrorCode.NOT_A_REGISTRY:
+        return next((_PROBLEM_CODES[one.code] for one in problems if one.code in _PROBLEM_CODES), code)
+    return code
+
+
+def _said(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) -> str:
+    """The server's own words."""
+    if problems:
+        return "; ".join(str(problem) for problem in problems[:3])
+    if _HTTPS_PORT.search(text[:2000]):
+        return "this port speaks https: write https:// in the URL"
+    content_type = headers.get("content-type", "")
+    if not content_type or content_type.startswith(_TEXTS):
+        return clean(text)
+    return f"with a body of {clean(content_type, 60)}" if text else ""
+
+
+def _of_a_redirect(problems: tuple[Problem, ...], text: str) -> str:
+    """The code alone: storage services quote signed URLs in their messages."""
+    if problems:
+        return problems[0].code
+    found = _STORAGE_CODE.search(text)
+    return found[1] if found else ""
+
+
+def read_problems(body: bytes | str) -> tuple[Problem, ...]:
+    """The entries of an error body, at most MAX_PROBLEMS; none where it is no such body."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ()
+    entries = document.get("errors") if isinstance(document, dict) else None
+    return tuple(_problems(entries[:MAX_PROBLEMS])) if isinstance(entries, list) else ()
+
+
+def _problems(entries: list[object]) -> Iterator[Problem]:
+    for entry in entries:
+        if isinstance(entry, dict):
+            code, message, detail = (entry.get(key) or "" for key in ("code", "message", "detail"))
+            yield Problem(code=clean(code or "UNKNOWN", 60).upper(), message=clean(message), detail=clean(detail))
+
+
+def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
+    """How long Retry-After asks to wait, in seconds up to a day: a number or a date (RFC 9110, section 10.2.3)."""
+    if value is None:
+        return None
+    text = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(0.0, (at - (now or datetime.now(UTC))).total_seconds()), MAX_RETRY_AFTER_S)
+
+
+def may_pass(error: RegistryError) -> bool:
+    """Whether another try may succeed."""
+    return error.code in RETRYABLE and error.status != _NOT_IMPLEMENTED
+
+
+def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
+    """How long to wait after a failed attempt, counted from 1: what the server asked, else 0.5 s doubled each time to 8 s.
+
+    A server that asks for no wait at all (`Retry-After: 0`) is given the usual one.
+    """
+    return retry_after_s or min(_MOST_BACKOFF_S, 0.5 * 2 ** (attempt - 1))

@@ -1,0 +1,305 @@
+"""Sections that the pages of several kinds of run share: objectives, errors, preflight, what was excluded, environment."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.calibration import KEY
+from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.render.html import (
+    Column,
+    Html,
+    Row,
+    clipped,
+    definitions,
+    join,
+    marked,
+    paragraph,
+    short_digests,
+    table,
+    tag,
+)
+from pullbench.report.run.objectives import (
+    VERDICT_WORDS,
+    evidence_text,
+    measured_text,
+    objective_title,
+    target_text,
+    whole_run,
+)
+from pullbench.store.schema import finding_from_row
+
+MOST_OF_A_NAME = 120
+"""Characters of a run's name or label that stand in a page's head."""
+PILLS = {
+    "met": ("good", VERDICT_WORDS["met"]),
+    "partly": ("warn", "met in part"),
+    "missed": ("bad", VERDICT_WORDS["missed"]),
+    "not_shown": ("open", VERDICT_WORDS["not_shown"]),
+    "failed": ("bad", "failed"),
+    "faster": ("good", "faster"),
+    "slower": ("warn", "slower"),
+    "no_difference": ("open", "no difference"),
+    "inconclusive": ("open", "inconclusive"),
+    "too_few_samples": ("open", "too few samples"),
+    "fails_more": ("bad", "fails more"),
+    "fails_less": ("good", "fails less"),
+    "holds": ("good", "holds"),
+    "does_not_hold": ("warn", "does not hold"),
+    "cannot_say": ("open", "cannot say"),
+    "pass": ("good", "pass"),
+    "warn": ("warn", "warn"),
+    "fail": ("bad", "fail"),
+    "error": ("warn", "could not run"),
+    "skip": ("open", "skipped"),
+}
+FACTOR_TITLES = {"proxy_cache": "Proxy cache", "concurrency": "At once"}
+_ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
+_REMEDY_SHOWN = 1_000
+"""Longer than any of ours: half a command is none."""
+_EVIDENCE_SHOWN = 4_000
+_ALIKE_SHOWN = 3
+MOST_CELLS = 400
+
+
+def planned_out(stored: StoredRun) -> Html:
+    """The cells of the matrix that could not be, by reason."""
+    found = tables.planned_out(stored)
+    if found.empty:
+        return Html()
+    columns = [Column(title="Cells", number=True), Column(title="Why", prose=True), Column(title="Such as")]
+    rows = [Row(contents=[row["count"], row["reason"], row["example"]]) for row in records(found)]
+    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'cell')} planned out")
+
+
+def environment(stored: StoredRun) -> Html:
+    """Where the run was made, with what, and of what."""
+    spec, facts = stored.spec, json.loads(stored.run.facts or "{}")
+    engines = [
+        f"{engine['name']} {engine.get('version') or ''}".strip()
+        for engine in facts.get("engines", [])
+        if not engine.get("unavailable")
+    ]
+    asked: list[tuple[str, object]] = [
+        ("images", ", ".join(spec.get("images", []))),
+        ("engines", ", ".join(engines)),
+        ("pulls a trial", spec.get("pulls_per_trial") or "as many as images or workers"),
+        ("timeout", numbers.seconds(spec.get("timeout_s"))),
+        ("retries", spec.get("retries", 0)),
+        ("seed", stored.run.seed),
+        ("spec", f"sha256:{stored.run.spec_hash[:12]}…"),
+    ]
+    known = list(_flat({name: value for name, value in stored.environment.items() if name not in ("engines", KEY)}))
+    return join(
+        [
+            tag("h3", "What was asked"),
+            definitions((name, value) for name, value in asked if value not in ("", None)),
+            tag("h3", "Where it ran") if known else "",
+            definitions(known) if known else "",
+        ]
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        title = f"{prefix}{name}".replace("_", " ")
+        if name == "nics" and isinstance(value, Mapping):
+            # The kernel tells 0 for an interface whose speed it does not know, as virtual ones are.
+            yield (
+                "network interfaces",
+                ", ".join(
+                    f"{nic} ({f'{speed:,} Mbit/s' if speed else 'speed unknown'})" for nic, speed in value.items()
+                ),
+            )
+        elif name.endswith("_bytes_per_s") and isinstance(value, Mapping):
+            told = value.items() if len(value) > 1 else ()  # one alone is what the ceiling itself says
+            yield from ((f"{title.removesuffix(' bytes per s')} · {each}", numbers.rate(rate)) for each, rate in told)
+        elif isinstance(value, Mapping):
+            yield from _flat(value, f"{title} · ")
+        elif isinstance(value, list):
+            yield title, ", ".join(map(str, value))
+        elif name.endswith("_bytes_per_s") and isinstance(value, int | float):
+            yield title.removesuffix(" bytes per s"), numbers.rate(value)
+        elif name.endswith("_bytes") and isinstance(value, int | float):
+            yield title.removesuffix(" bytes"), numbers.size(value)
+        elif value not in (None, ""):
+            yield title, value
+
+
+def pill(verdict: str) -> Html:
+    """A verdict as a small badge: colour, and the word that carries it without colour."""
+    kind, word = PILLS.get(verdict, ("open", verdict))
+    return tag("span", word, class_=f"pill {kind}")
+
+
+def scorecard(scores: pd.DataFrame) -> Html:
+    """A card an objective: measured, target, verdict, and what stands behind it."""
+    cards = [
+        tag(
+            "li",
+            tag(
+                "div",
+                tag("span", objective_title(row["name"]), class_="name"),
+                pill(row["verdict"]),
+                class_="top",
+            ),
+            tag("div", measured_text(row), class_="value"),
+            tag("div", target_text(row["name"], row["target"]), class_="target"),
+            tag("p", evidence_text(row)),
+            class_=f"card {PILLS[row['verdict']][0]}",
+        )
+        for row in whole_run(scores)
+    ]
+    return tag("ul", *cards, class_="cards") if cards else Html()
+
+
+def p_value(value: float) -> str:
+    """`0.012`, `< 0.001`; a dash where there is none."""
+    if value != value:
+        return numbers.NOT_KNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def errors(found: pd.DataFrame) -> Html:
+    """The failures by code, each with an example and its remedy."""
+    if found.empty:
+        return paragraph("No pull failed.", kind="note")
+    columns = [
+        Column(title="Code"),
+        Column(title="Pulls", number=True),
+        Column(title="Share", number=True),
+        Column(title="Cells", number=True),
+        Column(title="Example", prose=True),
+        Column(title="What to do", prose=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                tag("code", row["code"]),
+                f"{row['count']:,}",
+                numbers.percent(row["share"]),
+                row["cells"],
+                row["example"],
+                row["remedy"],
+            ]
+        )
+        for row in records(found)
+    ]
+    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'failed pull')}, by error code")
+
+
+def preflight(checks: pd.DataFrame) -> Html:
+    """The section, from the rows of the table `checks`."""
+    if checks.empty:
+        return paragraph("Preflight was skipped, or stored nothing.", kind="note")
+    findings = [finding_from_row(row) for row in records(checks)]
+    places = group_findings(findings)
+    return join([_troubles(places), _places(places, _tally(findings)), _everything(findings)])
+
+
+def _troubles(places: Sequence[FindingGroup]) -> Html:
+    """Each failure, error and warning, the worst first, with what to do and what the check saw."""
+    found = [finding for place in places for finding in place.findings if finding.status in TROUBLES]
+    if not found:
+        return Html()
+    columns = [
+        Column(title="Status"),
+        Column(title="Check"),
+        Column(title="Target"),
+        Column(title="Observed", prose=True),
+        Column(title="What to do", prose=True),
+    ]
+    rows = [_trouble(finding) for finding in worst_first(found)]
+    return table(columns, rows, caption=f"To be mended: {_tally(found)}")
+
+
+def _trouble(finding: Finding) -> Row:
+    observed = clipped(short_digests(_observed(finding)))
+    contents = [
+        pill(finding.status.value),
+        tag("code", finding.check),
+        finding.target,
+        join([observed, _evidence(finding)]),
+        marked(finding.remedy, _REMEDY_SHOWN),
+    ]
+    return Row(contents=contents, kind="failed" if finding.status is Status.FAIL else None)
+
+
+def _observed(finding: Finding) -> str:
+    return f"{finding.observed} (expected: {finding.expected})" if finding.expected else finding.observed
+
+
+def _evidence(finding: Finding) -> Html:
+    """What the probe saw, folded; secrets were taken out before it was stored."""
+    if not finding.evidence:
+        return Html()
+    text = json.dumps(json.loads(finding.evidence), indent=1, ensure_ascii=False)
+    lines = text[:_EVIDENCE_SHOWN].splitlines() + (["…"] if len(text) > _EVIDENCE_SHOWN else [])
+    return tag(
+        "details",
+        tag("summary", "What the check saw"),
+        tag("pre", join((tag("span", line) for line in lines), "\n"), tabindex="0"),
+    )
+
+
+def _places(places: Sequence[FindingGroup], tally: str) -> Html:
+    """A row a place, with its checks by status; places that fare alike share one."""
+    alike: dict[tuple[Status, tuple[str, ...]], list[str]] = {}
+    for place in places:
+        said = (_checks(place, *TROUBLES), _checks(place, Status.PASS), _checks(place, Status.SKIP))
+        alike.setdefault((place.status, said), []).append(place.name)
+    columns = [
+        Column(title="Status"),
+        Column(title="Of"),
+        Column(title="To be mended", prose=True),
+        Column(title="Passed", prose=True),
+        Column(title="Did not apply, or not run", prose=True),
+    ]
+    rows = []
+    for (status, checks), names in alike.items():
+        shown = names if len(names) <= _ALIKE_SHOWN else [f"{len(names)} targets, such as {names[0]}"]
+        rows += [Row(contents=[pill(status.value), name, *checks]) for name in shown]
+    if not any(checks[0] for _, checks in alike):
+        columns.pop(2)
+        rows = [Row(contents=[*row.contents[:2], *row.contents[3:]]) for row in rows]
+    return table(columns, rows, caption=tally)
+
+
+def _checks(place: FindingGroup, *statuses: Status) -> str:
+    counts = Counter(finding.check for finding in place.findings if finding.status in statuses)
+    return ", ".join(check if number == 1 else f"{check} ×{number}" for check, number in counts.items())
+
+
+def _everything(findings: Sequence[Finding]) -> Html:
+    columns = [
+        Column(title="Status"),
+        Column(title="Check"),
+        Column(title="Target"),
+        Column(title="Observed", prose=True),
+        Column(title="Took", number=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                pill(finding.status.value),
+                tag("code", finding.check),
+                finding.target,
+                short_digests(finding.observed),
+                numbers.seconds(finding.duration_s) if finding.duration_s else "",
+            ]
+        )
+        for finding in findings
+    ]
+    made = table(columns, rows, caption=numbers.count(len(findings), "finding"))
+    return tag("details", tag("summary", "Every finding"), made)
+
+
+def _tally(findings: Sequence[Finding]) -> str:
+    counts = Counter(finding.status for finding in findings)
+    told = ", ".join(f"{counts[status]} {status.value}" for status in _ORDER if counts[status])
+    return f"{numbers.count(len(findings), 'finding')}: {told}"

@@ -1,0 +1,246 @@
+"""The page of a fleet benchmark, section by section. It formats what `times` says, and computes no number."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.report.core import numbers, sections, tables
+from pullbench.report.core.client_limit import is_limited
+from pullbench.report.core.sections import p_value, pill
+from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.figures import pulls
+from pullbench.report.fleet import times
+from pullbench.report.fleet.times import summary
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
+from pullbench.report.render.page import style
+from pullbench.report.run.verdicts import judged
+from pullbench.stats.compare import ComparisonVerdict
+
+_MOST_NODES = 10
+_LATE_SHARE = 0.1
+"""A start that is spread over more than this share of the time to the first node is said."""
+
+
+class FleetPage:
+    """The report of many nodes that pulled one image at the same moment; `table` is a frame of its cells to go on with."""
+
+    def __init__(self, stored: StoredRun) -> None:
+        self.stored = stored
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Every cell: when the first, half and the last of its nodes had the image, and what the registry served."""
+        return times.cells(self.stored)
+
+    def style(self) -> Html:
+        """The style sheet, for a notebook that is opened in Jupyter."""
+        return style()
+
+    def header(self) -> Html:
+        """Title, verdict and what the run was."""
+        stored, cells = self.stored, self.table
+        run = stored.run
+        failed = int((cells["pulls"] - cells["succeeded"]).sum()) if len(cells) else 0
+        whole = len(stored.trials) >= run.trials_planned
+        verdict = judged(stored)
+        bad = cells.empty or not cells["succeeded"].sum() or (verdict is not None and verdict.status == "missed")
+        kind = "bad" if bad else "warn" if failed or not whole or (verdict and verdict.status == "partly") else "good"
+        members = stored.environment.get("fleet") or {}
+        facts = [
+            f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
+            f"{numbers.count(int(cells['nodes'].max()), 'node')} on {numbers.count(len(members), 'worker')}"
+            if len(cells)
+            else "",
+            ", ".join(stored.spec.get("images", [])),
+            numbers.count(int(cells["blocks"].max()), "block") if len(cells) else "",
+            *(f"{key}={value}" for key, value in run.labels.items()),
+        ]
+        return tag(
+            "header",
+            paragraph("pullbench · fleet report", kind="eyebrow"),
+            tag("h1", run.name),
+            tag(
+                "div",
+                tag("p", tag("strong", _title(cells, failed, whole=whole))),
+                *(tag("p", f"{clause}.") for clause in summary(cells)),
+                tag("p", f"{verdict.title}.") if verdict is not None else "",
+                class_=f"verdict {kind}",
+            ),
+            tag(
+                "ul",
+                join(tag("li", fact) for fact in facts if fact),
+                tag("li", tag("code", run.run_id)),
+                class_="facts",
+            ),
+        )
+
+    def spread(self) -> Html:
+        """When the nodes have the image, as a figure."""
+        return pulls.spread(self.stored, self.table)
+
+    def cells(self) -> Html:
+        """Every cell: the three times, and bytes at the registry beside bytes at the nodes."""
+        found = self.table
+        if found.empty:
+            return Html()
+        factors = [name for name in tables.varying(found) if name != "concurrency"] or ["proxy"]
+        columns = [
+            *(Column(title=name.replace("_", " ").capitalize()) for name in factors),
+            Column(title="Nodes", number=True),
+            Column(title="First node", number=True, hint="since the common start; mean over blocks"),
+            Column(title="Half", number=True),
+            Column(title="Last node", number=True, hint="over trials in which every node succeeded"),
+            Column(title="95% interval", number=True, hint="of the last node; Student t over blocks"),
+            Column(title="Nodes got", number=True, hint="config and layers that the nodes received, a trial"),
+            Column(
+                title="Registry served",
+                number=True,
+                hint="blobs that the registry itself served meanwhile, a trial, by its counters",
+            ),
+            Column(title="Share", number=True),
+            Column(title="Pulls", number=True),
+            Column(title="Notes"),
+        ]
+        rows = [_cell_row(row, factors) for row in records(found)]
+        same = [
+            f"{name.replace('_', ' ')} {found[name].iloc[0]}"
+            for name in FACTORS
+            if name not in (*factors, "concurrency")
+        ]
+        note = f"The same in all: {', '.join(same)}." if same else ""
+        found = self.table
+        if found["origin_bytes"].isna().any():
+            note += " What a registry served itself is known where the spec names its `counters`."
+        return join(
+            [table(columns, rows, caption=numbers.count(len(rows), "cell")), paragraph(note.strip(), kind="note")]
+        )
+
+    def comparisons(self) -> Html:
+        """What each proxy does to the last node's time."""
+        found = times.comparisons(self.stored)
+        if found.empty:
+            return Html()
+        columns = [
+            Column(title="What was found", prose=True),
+            Column(title="p", number=True, hint="that there is no difference; Holm-corrected"),
+            Column(title="Blocks", number=True),
+            Column(title="Verdict"),
+        ]
+        rows = [
+            Row(contents=[_comparison(row), p_value(row["p"]), row["blocks"], pill(row["verdict"])])
+            for row in records(found)
+        ]
+        return table(
+            columns, rows, caption=f"{numbers.count(len(rows), 'comparison')} of the time until the last node has it"
+        )
+
+    def nodes(self) -> Html:
+        """The slowest nodes, and the workers that played them with their clocks."""
+        found = times.nodes(self.stored)
+        if found.empty:
+            return Html()
+        note = (
+            "Each worker was told the common start on its own clock; what its offset is not known to is an error of its "
+            "nodes' times."
+        )
+        return join([_slowest(found), _workers(self.stored), paragraph(note, kind="note")])
+
+    def errors(self) -> Html:
+        """Why pulls failed, by error code."""
+        return sections.errors(tables.errors(self.stored.pulls))
+
+    def preflight(self) -> Html:
+        """What was checked before any load."""
+        return sections.preflight(self.stored.checks)
+
+    def planned_out(self) -> Html:
+        """What was excluded, with its reason."""
+        return sections.planned_out(self.stored)
+
+
+def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
+    if cells.empty:
+        return "Nothing was measured"
+    said = f"{numbers.count(failed, 'pull')} failed" if failed else "Every node got the image, every time"
+    return said if whole else f"{said} (run incomplete)"
+
+
+def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
+    contents = [
+        *(row[name] for name in factors),
+        row["nodes"],
+        *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
+        numbers.seconds_range(row["last_low_s"], row["last_high_s"]),
+        numbers.size(row["delivered_bytes"]),
+        numbers.size(row["origin_bytes"]),
+        numbers.percent(row["origin_share"]),
+        f"{row['succeeded']}/{row['pulls']}",
+        join(_notes(row), " "),
+    ]
+    return Row(contents=contents, kind="failed" if row["succeeded"] < row["pulls"] else None)
+
+
+def _notes(row: Mapping[str, Any]) -> list[Html]:
+    notes = []
+    if numbers.known(row["first_s"]) and row["late_s"] > _LATE_SHARE * row["first_s"]:
+        words = f"start spread over {numbers.seconds(row['late_s'])}"
+        title = "the last node began so long after the common start: its machine was busy, or told too late"
+        notes.append(tag("span", words, class_="pill warn", title=title))
+    if is_limited(row):
+        words = f"machine {min(row['client_busy'], 1):.0%} busy"
+        title = "a machine that plays several nodes had no CPU time left: real nodes may be faster"
+        notes.append(tag("span", words, class_="pill warn", title=title))
+    return notes
+
+
+def _comparison(row: Mapping[str, Any]) -> str:
+    within = f" ({row['within']})" if row["within"] else ""
+    if row["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES:
+        return f"{row['candidate']} against {row['baseline']}{within}: too few blocks in which every node succeeded."
+    span = numbers.ratio_range(row["low"], row["high"])
+    return (
+        f"Through {row['candidate']} the last node takes {numbers.ratio(row['ratio'])} what it takes directly{within}, "
+        f"95% interval {span}."
+    )
+
+
+def _slowest(nodes: pd.DataFrame) -> Html:
+    columns = [
+        Column(title="Node"),
+        Column(title="Has it after", number=True, hint="median over all trials, since the common start"),
+        Column(title="Pulls", number=True),
+    ]
+    rows = [
+        Row(
+            contents=[row["node"], numbers.seconds(row["at_s"]), f"{row['pulls'] - row['failed']}/{row['pulls']}"],
+            kind="failed" if row["failed"] else None,
+        )
+        for row in records(nodes.head(_MOST_NODES))
+    ]
+    return table(columns, rows, caption=f"The slowest of {numbers.count(len(nodes), 'node')}")
+
+
+def _workers(stored: StoredRun) -> Html:
+    columns = [
+        Column(title="Worker"),
+        Column(title="Machine"),
+        Column(title="Cores", number=True),
+        Column(title="Clock ahead by", number=True, hint="against the machine that ran the flow"),
+        Column(title="Known to", number=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                address,
+                entry["host"],
+                entry["cores"],
+                numbers.seconds(entry["clock_offset_s"]).replace("-", "−"),
+                f"± {numbers.seconds(entry['clock_known_to_s'])}",
+            ]
+        )
+        for address, entry in sorted((stored.environment.get("fleet") or {}).items())
+    ]
+    return table(columns, rows, caption=numbers.count(len(rows), "worker"))

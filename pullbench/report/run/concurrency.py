@@ -1,0 +1,322 @@
+"""What more pulls at once bring in one run, setting by setting: the curve, its knee, and what to choose."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.report.core import numbers
+from pullbench.report.core.client_limit import LIMITED_FROM
+from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.core.tables import label, varying
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
+from pullbench.stats.scaling import ConcurrencyLevel, Cost, Law, NoLaw, Scaling, scaling
+from pullbench.stats.summary import MIN_BLOCKS
+
+MOST_CURVES = 24
+OTHERS = [name for name in FACTORS if name != "concurrency"]
+_NEAR = 1.25
+"""A peak up to so many times the highest concurrency measured leaves nothing to look for beyond it."""
+_FAR = 4
+"""A peak beyond so many times the highest concurrency measured is not told: it is too much of a guess."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One setting over the concurrencies that were measured; rates are pulls a second of trials without failures."""
+
+    factors: Mapping[str, Any]
+    """Every factor but concurrency."""
+    name: str
+    """The setting by what tells the run's curves apart; empty where there is one."""
+    scaling: Scaling
+    limited_from: int | None
+    """The lowest concurrency at which the client was near its own ceiling."""
+
+    left_out: tuple[int, ...]
+    """Concurrencies that were measured, and have too few blocks without failures."""
+
+    @property
+    def levels(self) -> tuple[ConcurrencyLevel, ...]:
+        return self.scaling.levels
+
+
+def curves(stored: StoredRun) -> list[Curve]:
+    """A curve for each setting that has two concurrencies, in the order of the factors."""
+    trials = measured(stored.trials)
+    if trials.empty:
+        return []
+    rates = (trials["pulls"] / trials["wall_s"]).where(trials["succeeded"] == trials["pulls"])
+    several = [
+        (dict(zip(OTHERS, key, strict=True)), mine)
+        for key, mine in trials.assign(rate=rates).groupby(OTHERS, dropna=False)
+        if mine["concurrency"].nunique() > 1
+    ]
+    told = [name for name in varying(pd.DataFrame([factors for factors, _ in several])) if name in OTHERS]
+    return [_curve(factors, label(factors, told), mine) for factors, mine in several]
+
+
+def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame) -> Curve:
+    rates: dict[int, dict[int, float]] = {}
+    for row in records(trials.loc[trials["rate"].notna(), ["concurrency", "block", "rate"]]):
+        rates.setdefault(int(row["concurrency"]), {})[int(row["block"])] = float(row["rate"])
+    limited = trials.loc[trials["client_busy"] >= LIMITED_FROM, "concurrency"]
+    limited_from = int(limited.min()) if len(limited) else None
+    found = scaling(rates)
+    kept = {level.concurrency for level in found.levels}
+    left_out = tuple(sorted(int(each) for each in trials["concurrency"].unique() if each not in kept))
+    return Curve(factors=factors, name=name, scaling=found, limited_from=limited_from, left_out=left_out)
+
+
+def curve_of(found: Sequence[Curve], cell: Mapping[str, Any]) -> Curve | None:
+    """The curve that a cell lies on."""
+    return next((curve for curve in found if all(cell[name] == curve.factors[name] for name in OTHERS)), None)
+
+
+def json_curves(found: Sequence[Curve]) -> list[dict[str, Any]]:
+    """The curves as JSON values: the factors, and `stats.scaling`'s fields; None for what is not known."""
+    return [
+        {
+            **curve.factors,
+            **dataclasses.asdict(curve.scaling),
+            "levels": [dataclasses.asdict(level) for level in curve.scaling.levels],
+            "costs": [dataclasses.asdict(cost) for cost in curve.scaling.costs],
+            "client_busy_from": curve.limited_from,
+            "left_out": list(curve.left_out),
+        }
+        for curve in found
+    ]
+
+
+def curve_says(curve: Curve) -> str:
+    """What to choose in this setting, how sure that is, and what less would cost: one or two sentences."""
+    found = curve.scaling
+    if found.recommended is None:
+        return f"No concurrency can be recommended: {_why_none(found)}."
+    at = next(level for level in found.levels if level.concurrency == found.recommended)
+    lowest = found.levels[0].concurrency
+    if found.knee is None:
+        beyond = (
+            "by the scalability law that is about the peak"
+            if at_peak(found)
+            else "the rate still rises: measure more to see where it ends"
+        )
+        said = (
+            f"{at_once(at.concurrency)}, the highest {_measured(curve)}, brings {_gain(at)} the images a second of "
+            f"{at_once(lowest)}; {beyond}"
+        )
+    elif found.knee == lowest:
+        said = f"{at_once(lowest)} is enough: {_beyond(found)}"
+    else:
+        said = f"{at_once(at.concurrency)} brings {_gain(at)} the images a second of {at_once(lowest)}, and {_beyond(found)}"
+    return f"{said[0].upper()}{said[1:]}.{_cost(found)}{_client_limit(curve)}"
+
+
+def at_peak(found: Scaling) -> bool:
+    """Whether the highest concurrency measured is about where the law has its peak: more would bring nothing."""
+    law = found.law
+    return law is not None and law.peak is not None and law.peak <= _NEAR * found.levels[-1].concurrency
+
+
+def _measured(curve: Curve) -> str:
+    return "without failures in half of the blocks" if curve.left_out else "measured"
+
+
+def law_says(curve: Curve) -> str:
+    """The universal scalability law of a curve in words, or why there is none; without a full stop."""
+    law, found = curve.scaling.law, curve.scaling
+    if not found.levels:
+        return "not known"
+    if law is None:
+        return {
+            NoLaw.TOO_FEW_LEVELS: "4 concurrencies would show it",
+            NoLaw.TOO_FEW_BLOCKS: f"{MIN_BLOCKS} blocks would show it",
+            NoLaw.MISFIT: "no such law fits these rates",
+        }[found.no_law or NoLaw.TOO_FEW_LEVELS]
+    waits = f"{numbers.percent(law.contention)} ({_share_span(law)}) of the work waits in line"
+    return f"{waits}; {_peak(law, found.levels[-1].concurrency)}; fits to {numbers.percent(law.misfit)}"
+
+
+def _share_span(law: Law) -> str:
+    return f"{numbers.percent(law.contention_low)} – {numbers.percent(law.contention_high)}"
+
+
+def _peak(law: Law, highest: int) -> str:
+    if law.peak is None or law.peak > _FAR * highest:
+        return "no peak in reach"
+    beyond = ", beyond what was measured" if round(law.peak) > highest else ""
+    return f"peak near {max(1, round(law.peak))} at once{beyond}"
+
+
+def _why_none(found: Scaling) -> str:
+    if not found.levels:
+        return "no block measured every concurrency without a failure"
+    if undecided(found):
+        return (
+            f"at 95% any from {found.knee_low} to {found.knee_high} at once may be enough; more repetitions narrow it"
+        )
+    return f"{numbers.count(found.blocks, 'block')} that measured every concurrency, and {MIN_BLOCKS} are needed"
+
+
+def _gain(level: ConcurrencyLevel) -> str:
+    span = numbers.ratio_range(level.speedup_low, level.speedup_high)
+    return f"{numbers.significant(level.speedup)} times" + ("" if span == numbers.NOT_KNOWN else f" ({span})")
+
+
+def undecided(found: Scaling) -> bool:
+    """Whether there are blocks enough, and the knee may still be any of the concurrencies measured."""
+    return found.recommended is None and found.knee_low is not None
+
+
+def _beyond(found: Scaling) -> str:
+    """What more at once than the knee brings: nothing, or nothing that is shown."""
+    if found.knee is not None and found.knee_high is not None and found.knee_high > found.knee:
+        return (
+            f"a gain from more is not shown, nor that there is none (at 95% up to {found.knee_high} at once may gain)"
+        )
+    span = ""
+    if found.knee_low is not None and found.knee_low != found.knee_high:
+        span = f" (95%: from {found.knee_low} to {found.knee_high} at once on)"
+    return f"more at once brings nothing that matters{span}"
+
+
+def _cost(found: Scaling) -> str:
+    """What the next lower concurrency loses."""
+    if not found.costs:
+        return ""
+    cost = found.costs[-1]
+    span = (
+        ""
+        if cost.low is None or cost.high is None
+        else f" ({numbers.percent(cost.low)} – {numbers.percent(cost.high)})"
+    )
+    said = at_once(cost.concurrency)
+    if cost.low is not None and cost.low <= 0:
+        return f" {said[0].upper()}{said[1:]} may do as well: a loss is not shown."
+    return f" {said[0].upper()}{said[1:]} would lose {numbers.percent(cost.lost)}{span} of that rate."
+
+
+def _client_limit(curve: Curve) -> str:
+    if curve.limited_from is None:
+        return ""
+    return f" With {curve.limited_from} at once the client itself was near its limit, so the registry may carry more."
+
+
+def at_once(concurrency: int) -> str:
+    return "one at a time" if concurrency == 1 else f"{concurrency} at once"
+
+
+def recommendations(found: Sequence[Curve]) -> Html:
+    """A sentence, or a row a setting, with the recommendation; folded all levels; nothing without a curve."""
+    if not found:
+        return Html()
+    if len(found) == 1:
+        law = paragraph(f"Universal scalability law: {law_says(found[0])}.", kind="note")
+        return join([paragraph(curve_says(found[0])), law, _levels(found)])
+    columns = [
+        Column(title="Setting", setting=True),
+        Column(title="Recommended", number=True, hint="the fewest at once from which more brings nothing that matters"),
+        Column(
+            title="Speed-up", number=True, hint="images a second beside the fewest at once; 95% interval over blocks"
+        ),
+        Column(title="With fewer at once", number=True, hint="how much of that rate the next fewer would lose"),
+        Column(title="Scalability law", prose=True, hint="the universal scalability law, fitted; 95% interval"),
+        Column(title="Notes", setting=True),
+    ]
+    rows = [_row(curve) for curve in found[:MOST_CURVES]]
+    left = f" {len(found) - len(rows)} more are in `pullbench show --json`." if len(found) > len(rows) else ""
+    caption = f"How many pulls at once, in {numbers.count(len(found), 'setting')}.{left}"
+    return join([table(columns, rows, caption=caption), _levels(found[:MOST_CURVES])])
+
+
+def _row(curve: Curve) -> Row:
+    found = curve.scaling
+    if found.recommended is None:
+        empty = [numbers.NOT_KNOWN] * 3
+        return Row(contents=[curve.name, *empty, law_says(curve), curve_says(curve)])
+    at = next(level for level in found.levels if level.concurrency == found.recommended)
+    less = found.costs[-1] if found.costs else None
+    lost = numbers.NOT_KNOWN if less is None else f"{at_once(less.concurrency)}: {_less(less)}"
+    return Row(
+        contents=[
+            curve.name,
+            at_once(found.recommended),
+            _speedup(at, of=found.levels[0]),
+            lost,
+            law_says(curve),
+            _notes(curve),
+        ]
+    )
+
+
+def _speedup(level: ConcurrencyLevel, *, of: ConcurrencyLevel) -> str:
+    """Of the fewest at once there is none to tell: it is what the others are held against, and known without an interval."""
+    if level is of:
+        return numbers.NOT_KNOWN
+    return f"{numbers.ratio(level.speedup)} ({numbers.ratio_range(level.speedup_low, level.speedup_high)})"
+
+
+def _less(cost: Cost) -> str:
+    shown = cost.low is not None and cost.low > 0
+    return f"{numbers.percent(cost.lost)} less" if shown else "no loss shown"
+
+
+def _notes(curve: Curve) -> str:
+    found, notes = curve.scaling, []
+    if found.knee is None:
+        near = "about the law's peak" if at_peak(found) else "the rate still rises"
+        notes.append(f"the highest measured: {near}")
+    elif found.knee_low != found.knee_high:
+        notes.append(f"at 95% from {found.knee_low} to {found.knee_high} at once")
+    if curve.left_out:
+        listed = ", ".join(map(str, curve.left_out))
+        notes.append(f"left out for failures: {listed} at once")
+    if curve.limited_from is not None:
+        notes.append(f"client near its limit from {curve.limited_from} at once on")
+    return "; ".join(notes)
+
+
+def _levels(found: Sequence[Curve]) -> Html:
+    """Every level of every curve, folded: rate, speed-up, efficiency, and the loss beside the recommended one."""
+    columns = [
+        *([Column(title="Setting", setting=True)] if len(found) > 1 else []),
+        Column(title="At once", number=True),
+        Column(title="Images a second", number=True, hint="geometric mean over blocks, trials without failures"),
+        Column(title="Speed-up", number=True, hint="beside the fewest at once, paired by block"),
+        Column(title="95% interval", number=True),
+        Column(title="Efficiency", number=True, hint="the speed-up by what perfect scaling would give"),
+        Column(title="Loses", number=True, hint="of the recommended concurrency's rate"),
+        Column(title="95% interval", number=True),
+    ]
+    rows = [_level(curve, level, named=len(found) > 1) for curve in found for level in curve.levels]
+    if not rows:
+        return Html()
+    made = table(columns, rows, caption="Speed-up, efficiency, and what choosing fewer at once costs")
+    return tag("details", tag("summary", "Speed-up and efficiency by concurrency"), made)
+
+
+def _level(curve: Curve, level: ConcurrencyLevel, *, named: bool) -> Row:
+    recommended = level.concurrency == curve.scaling.recommended
+    cost = next((cost for cost in curve.scaling.costs if cost.concurrency == level.concurrency), None)
+    contents = [
+        *([curve.name] if named else []),
+        level.concurrency,
+        numbers.significant(level.rate),
+        numbers.ratio(level.speedup),
+        numbers.NOT_KNOWN
+        if level is curve.scaling.levels[0]
+        else numbers.ratio_range(level.speedup_low, level.speedup_high),
+        numbers.percent(level.efficiency),
+        "recommended" if recommended else numbers.percent(None if cost is None else cost.lost),
+        _cost_span(cost),
+    ]
+    return Row(contents=contents, kind="best" if recommended else None)
+
+
+def _cost_span(cost: Cost | None) -> str:
+    if cost is None or cost.low is None or cost.high is None:
+        return numbers.NOT_KNOWN
+    return f"{numbers.percent(cost.low)} – {numbers.percent(cost.high)}"

@@ -1,0 +1,382 @@
+"""The page of a benchmark run, section by section. It formats what tables and verdicts say, and computes no number."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.report.core import numbers, tables
+from pullbench.report.core import sections as shared
+from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
+from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill, scorecard
+from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.figures.forest import contrast, overview
+from pullbench.report.figures.grids import heat, panel
+from pullbench.report.figures.load import break_even, concurrency
+from pullbench.report.figures.over_time import timeline
+from pullbench.report.figures.pulls import ecdf
+from pullbench.report.figures.pulls import waterfalls as draw_waterfalls
+from pullbench.report.render.html import (
+    Column,
+    Html,
+    Row,
+    clipped,
+    join,
+    marked,
+    paragraph,
+    shortened,
+    table,
+    tag,
+)
+from pullbench.report.render.page import style
+from pullbench.report.run.advice import Advice, advice
+from pullbench.report.run.break_even import break_evens, payback
+from pullbench.report.run.claims import claimed, claims
+from pullbench.report.run.concurrency import Curve, curves, recommendations
+from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.objectives import objectives
+from pullbench.report.run.pulls import spreads, waterfalls
+from pullbench.report.run.stability import stability_section, warnings
+from pullbench.report.run.verdicts import contenders, contrast_sentence, headline
+
+_NOTES = (
+    (
+        "Clock",
+        "A pull's time runs from its start to its last verified byte (docker: until the daemon says it is done, "
+        "unpacked), with all attempts and waiting in it. Tags were resolved to digests before. Failed pulls are in no "
+        "time; they count in success rates.",
+    ),
+    (
+        "Median",
+        "The median of each block's pulls; then the geometric mean of these over blocks. Its 95% interval is Student's t "
+        "over the blocks: pulls of one block share their minute, so they are not counted as independent.",
+    ),
+    (
+        "Image every",
+        "A trial's wall time divided by its pulls. With more pulls at once a single pull takes longer, while the whole "
+        "is done sooner: this number shows the whole.",
+    ),
+    (
+        "Percentiles",
+        "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
+    ),
+    (
+        "Success",
+        "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
+        "narrow. To prove 99.9% takes thousands of pulls without a failure.",
+    ),
+    (
+        "Objectives",
+        "Met or missed where the whole 95% interval lies on one side of the target, over all settings together and for "
+        "each by itself; all else is not proven. What is met together can be missed by one setting.",
+    ),
+    (
+        "Comparisons",
+        "Ratios within the same block; differences under 5% are called none. Faster and slower need a p under 3%, "
+        "corrected (Holm) for the number of comparisons of one factor, that of the fastest setting for every setting it "
+        "was picked from; and no side wins that failed more often. Inconclusive means just that.",
+    ),
+    (
+        "Not known",
+        "Other load on registry, network and this machine at the time; what other vantages see; what an engine does not "
+        "show is empty, never zero.",
+    ),
+)
+
+
+class RunPage:
+    """The report of one run; `cells`, `differences`, `warnings` and `paid` are frames to go on with, `curves` a list."""
+
+    def __init__(self, stored: StoredRun) -> None:
+        self.stored = stored
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A row a configuration."""
+        return tables.cells(self.stored.pulls, self.stored.trials)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Each objective over the whole run and for each configuration."""
+        return objectives(self.stored, self.cells)
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """Each comparison of two values of one factor."""
+        return contrasts(self.stored)
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """What more concurrent pulls give, a curve for each of the other factors' combinations."""
+        return curves(self.stored)
+
+    @cached_property
+    def paid(self) -> pd.DataFrame:
+        """After how many pulls a cache has paid."""
+        return break_evens(self.stored)
+
+    @cached_property
+    def warnings(self) -> pd.DataFrame:
+        """What makes the numbers less sure than they look."""
+        return warnings(self.stored, self.cells)
+
+    def style(self) -> Html:
+        """The style sheet, for a notebook that is opened in Jupyter."""
+        return style()
+
+    def header(self) -> Html:
+        """Title, verdict, and what the run was."""
+        return header_of(self.stored, self.cells, self.scores)
+
+    def to_do(self) -> Html:
+        """What to fix, what to set and what to measure again, the most pressing first."""
+        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid))
+
+    def objectives(self) -> Html:
+        """A card an objective."""
+        return scorecard(self.scores)
+
+    def overview(self) -> Html:
+        """The median pull of each configuration, drawn."""
+        return overview(self.cells)
+
+    def settings(self) -> Html:
+        """Every configuration with its numbers."""
+        return settings_table(self.stored, self.cells)
+
+    def concurrency(self) -> Html:
+        """Pull time and images a second by concurrency, drawn."""
+        return concurrency(self.cells, self.curves)
+
+    def concurrency_choice(self) -> Html:
+        """How many concurrent pulls to choose, and what fewer would cost."""
+        return recommendations(self.curves)
+
+    def places(self) -> Html:
+        """The median pull by registry and way, drawn."""
+        return heat(places(self.cells))
+
+    def break_even(self) -> Html:
+        """When a cache has paid, drawn."""
+        return break_even(self.paid)
+
+    def payback(self) -> Html:
+        """The same in numbers."""
+        return payback(self.paid)
+
+    def contrasts(self) -> Html:
+        """The ratio of each comparison with its interval, drawn."""
+        return contrast(self.differences)
+
+    def comparisons(self) -> Html:
+        """Each comparison in a sentence."""
+        return comparisons_table(self.differences)
+
+    def errors(self) -> Html:
+        """Why pulls failed, by error code."""
+        return shared.errors(tables.errors(self.stored.pulls))
+
+    def stability(self) -> Html:
+        """What makes the numbers less sure than they look, and what to do about it."""
+        return stability_section(self.warnings)
+
+    def over_time(self) -> Html:
+        """The trials in the order in which they ran, drawn."""
+        return timeline(tables.trials_over_time(self.stored.pulls, self.stored.trials))
+
+    def spread(self) -> Html:
+        """Which share of the pulls took how long at most, drawn."""
+        return ecdf(*spreads(self.stored, self.cells))
+
+    def inside_a_pull(self) -> Html:
+        """Where the time of a median pull goes, drawn for each engine."""
+        return draw_waterfalls(waterfalls(self.stored, self.cells))
+
+    def rules_of_thumb(self) -> Html:
+        """What is often claimed about registries, compared with this run."""
+        return claimed(claims(self.differences, self.stored), self.stored)
+
+    def checks(self) -> Html:
+        """The checks of each target by status, drawn."""
+        return panel(self.stored.checks)
+
+    def preflight(self) -> Html:
+        """What was checked before any load."""
+        return shared.preflight(self.stored.checks)
+
+    def planned_out(self) -> Html:
+        """What was excluded, with its reason."""
+        return shared.planned_out(self.stored)
+
+    def environment(self) -> Html:
+        """What was asked for, and where it ran."""
+        return shared.environment(self.stored)
+
+    def method(self) -> Html:
+        """How the numbers came about, and what they do not tell."""
+        return method_notes(self.stored)
+
+
+def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
+    """Title, verdict and what the run was."""
+    run, said = stored.run, headline(stored, cells, scores)
+    pulls = measured(stored.pulls[["warmup", "block", "bytes"]])
+    facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
+    if run.finished_at is not None:
+        facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
+    facts += [f"from {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
+    if len(pulls):
+        facts += [
+            numbers.count(len(cells), "cell"),
+            numbers.count(int(pulls["block"].nunique()), "block"),
+            numbers.count(len(pulls), "pull"),
+            numbers.size(float(pulls["bytes"].fillna(0).sum())),
+        ]
+    facts += [shortened(f"{key}={value}", MOST_OF_A_NAME) for key, value in run.labels.items()]
+    return tag(
+        "header",
+        paragraph("pullbench · run report", kind="eyebrow"),
+        tag("h1", clipped(run.name, MOST_OF_A_NAME)),
+        tag(
+            "div",
+            tag("p", tag("strong", said.title)),
+            *(tag("p", f"{clause[:1].upper()}{clause[1:].rstrip('.')}.") for clause in said.clauses),
+            class_=f"verdict {PILLS[said.status][0]}",
+        ),
+        tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
+    )
+
+
+def to_do_list(found: Sequence[Advice]) -> Html:
+    """What to do, the most pressing first; nothing where there is nothing."""
+    items = [tag("li", tag("strong", clipped(entry.what)), ": ", marked(entry.why)) for entry in found]
+    return tag("ol", *items, class_="todo") if items else Html()
+
+
+def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
+    """Every cell with its numbers: the best marked, those with failures red, what needs care said in a note."""
+    if found.empty:
+        return Html()
+    factors = tables.varying(found) or ["engine"]
+    same = [f"{_title(name).lower()} {found[name].iloc[0]}" for name in FACTORS if name not in factors]
+    chosen = contenders(stored, found)
+    winner = tables.best(chosen) if len(chosen) > 1 else None
+    shown = found.head(MOST_CELLS)
+    percentiles = numbers.percentiles_known(records(shown))
+    columns = [
+        *(Column(title=_title(name), number=name == "concurrency") for name in factors),
+        Column(title="Median pull", number=True, hint="geometric mean of the blocks' medians, successful pulls"),
+        Column(title="95% interval", number=True, hint="Student t over blocks"),
+        *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
+        Column(title="Image every", number=True, hint="a trial's wall time by its pulls: what concurrency shortens"),
+        Column(title="Throughput", number=True, hint="bytes received in a trial by its wall time"),
+        Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
+        Column(title="Notes"),
+    ]
+    slowest = float(shown["median_s"].max())
+    rows = [
+        _cell_row(row, factors, percentiles, slowest, best=index == winner)
+        for index, row in zip(shown.index, records(shown), strict=True)
+    ]
+    note = f"The same in all: {', '.join(same)}." if same else ""
+    if winner is not None and found["engine_kind"].nunique() > chosen["engine_kind"].nunique():
+        note += (
+            f" Marked is the least time per image of {' and '.join(chosen['engine_kind'].unique())}: another engine does other work "
+            "(wire and skopeo unpack nothing), so it is no faster way to the same."
+        )
+    if len(found) > len(shown):
+        note += f" {len(found) - len(shown)} more cells are in the results and in `pullbench show --json`."
+    made = table(columns, rows, caption=f"{numbers.count(len(found), 'cell')}, in the order of the factors")
+    return join([made, paragraph(note.strip(), kind="note")])
+
+
+def _title(factor: str) -> str:
+    return FACTOR_TITLES.get(factor, factor.capitalize())
+
+
+def _cell_row(
+    row: Mapping[str, Any], factors: Sequence[str], percentiles: Sequence[int], slowest: float, *, best: bool
+) -> Row:
+    failed = row["succeeded"] < row["pulls"]
+    share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
+    median = join(
+        [
+            tag("span", class_="bar", style=f"--share: {share:.1f}%"),
+            tag("span", numbers.seconds(row["median_s"]), class_="beside"),
+        ]
+    )
+    contents = [
+        *(row[name] for name in factors),
+        median,
+        numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+        *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
+        numbers.seconds(row["wall_per_pull_s"]),
+        numbers.rate(row["throughput_bytes_per_s"]),
+        f"{row['succeeded']}/{row['pulls']}",
+        join(_notes(row, best=best), " "),
+    ]
+    return Row(contents=contents, kind="best" if best else "failed" if failed else None)
+
+
+def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
+    notes = [tag("span", "fastest", class_="pill good", title="least time per image")] if best else []
+    failed = row["pulls"] - row["succeeded"]
+    if failed:
+        notes.append(tag("span", f"{failed} failed", class_="pill bad"))
+    if row["retried"]:
+        notes.append(tag("span", f"{row['retried']} retried", class_="pill warn"))
+    if row["found_cached"]:
+        words = f"{row['found_cached']} not cold"
+        notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the client's store"))
+    if row["proxy_other"]:
+        words = f"mirror not {row['proxy_cache']} in {numbers.count(row['proxy_other'], 'trial')}"
+        title = "trials whose mirror was not what the label says: by its upstream's counters, its headers, or a probe"
+        notes.append(tag("span", words, class_="pill warn", title=title))
+    if row["proxy_unshown"]:
+        words = f"mirror not shown {row['proxy_cache']}"
+        title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
+        notes.append(tag("span", words, class_="pill open", title=title))
+    if is_limited(row):
+        words = f"{limit_kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
+        notes.append(tag("span", words, class_="pill warn", title=LIMIT_REMEDIES[limit_kind(row)]))
+    return notes
+
+
+def comparisons_table(found: pd.DataFrame) -> Html:
+    """Each comparison as a sentence with its verdict and p."""
+    if found.empty:
+        return Html()
+    columns = [
+        Column(title="Factor"),
+        Column(title="What was found", prose=True),
+        Column(title="p", number=True, hint="that there is no difference; Holm-corrected within the factor"),
+        Column(title="Blocks", number=True),
+        Column(title="Verdict"),
+    ]
+    rows = [
+        Row(
+            contents=[
+                _title(row["factor"]).replace("At once", "Concurrency"),
+                contrast_sentence(row),
+                p_value(row["p"]),
+                row["blocks"],
+                pill(row["verdict"]),
+            ]
+        )
+        for row in records(found)
+    ]
+    caption = f"{numbers.count(len(rows), 'comparison')}, all else equal, paired by block"
+    return table(columns, rows, caption=caption)
+
+
+def method_notes(stored: StoredRun) -> Html:
+    """How the numbers came about, in plain words, and what they do not tell."""
+    blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "block")
+    warmup = numbers.count(int(stored.spec.get("warmup", 0)), "block")
+    ordered = f"Each of {blocks} runs every cell once, in an order drawn anew, so that a slow minute hits all alike."
+    if stored.spec.get("warmup", 0):
+        ordered += f" Before them, {warmup} of warm-up, stored and in no number."
+    notes = [("Blocks", ordered), *_NOTES]
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

@@ -1,0 +1,277 @@
+"""What a stress test says, in sentences and as a document: the highest load that held, where it broke, the knee, the recovery."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pullbench.model.ramp import EndReason, StepVerdict
+from pullbench.model.spec import RampKind
+from pullbench.report.core import numbers, tables
+from pullbench.report.core.client_limit import is_limited, of_its_ceiling
+from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
+from pullbench.report.run.objectives import OBJECTIVE_NAMES, measured_text, target_text
+from pullbench.report.run.verdicts import Headline
+from pullbench.report.run.verdicts import headline as nothing_measured
+from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_step, step_scores, stressed
+from pullbench.stats.compare import MARGIN, ComparisonVerdict
+
+PHASES = {"up": "up", "hold": "hold", "down": "down"}
+STEP_VERDICTS = {"held": "held", "open": "not proven", "missed": "missed"}
+_AS_OFFERED = 1 - MARGIN
+_CLIENT = "raise it further from more clients, or from a stronger one"
+
+
+def load(ramp: RampKind, value: float) -> str:
+    """A load with its unit: `8 pulls at once`, `2.5 pulls a second`."""
+    noun = "pull" if value == 1 else "pulls"
+    return f"{value:g} {noun} {'at once' if ramp == 'concurrency' else 'a second'}"
+
+
+def rate(value: float | None) -> str:
+    """Pulls a second: `49.1/s`."""
+    return f"{numbers.significant(float(value))}/s" if value is not None and numbers.known(value) else numbers.NOT_KNOWN
+
+
+def rate_range(low: float | None, high: float | None) -> str:
+    """An interval of pulls a second: `47.0–51.3/s`."""
+    if not (numbers.known(low) and numbers.known(high)):
+        return numbers.NOT_KNOWN
+    return f"{numbers.ratio_range(low, high)}/s"
+
+
+def headline(found: Stressed, stored: StoredRun) -> Headline:
+    """The verdict over a stress test; that of any run where no step was measured."""
+    if found.steps.empty:
+        return nothing_measured(stored, found.steps, found.steps)
+    status, title = _title(found)
+    sentences = [_held(found, stored), _broke(found, stored), _why(found, stored), knee(found), recovery(found)]
+    return Headline(status=status, title=title, clauses=tuple(filter(None, sentences)))
+
+
+def judgement(found: Stressed) -> str:
+    """How a test ended, in a few words for a shell's last line."""
+    return _title(found)[1]
+
+
+def first_step_missed(found: Stressed) -> bool:
+    """Whether the very first step that counts misses an objective."""
+    return not found.up.empty and found.up.iloc[0]["verdict"] == StepVerdict.MISSED.value
+
+
+def knee(found: Stressed) -> str:
+    """Where more load brings nothing."""
+    up = found.up
+    if found.knee is not None:
+        if knee_undecided(found):
+            return (
+                f"Where the knee is cannot be told: anywhere from {found.knee_low:g} to {found.knee_high:g}, at 95%; "
+                "more trials a step narrow it."
+            )
+        said = f"The knee is at {load(found.stress.ramp, found.knee)}: from there on more load brings no more pulls a second"
+        if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
+            said += f" (95% interval {found.knee_low:g} to {found.knee_high:g})"
+        return f"{said}."
+    if len(up) < 2 or found.end not in (EndReason.TOP, EndReason.CLIENT, EndReason.BROKE):
+        return ""
+    last = records(up.tail(1))[0]
+    if found.stress.ramp == "rate" and last["rate_high"] < _AS_OFFERED * last["load"]:
+        return f"Of {load('rate', last['load'])} offered, {rate(last['rate'])} came through: the most that is carried."
+    return f"No knee is seen: up to {load(found.stress.ramp, last['load'])} more load brought more pulls a second."
+
+
+def knee_undecided(found: Stressed) -> bool:
+    """Whether the knee may be any of the loads of the way up, as far as these trials can tell."""
+    loads = found.up["load"]
+    return len(loads) > 1 and (found.knee_low, found.knee_high) == (loads.min(), loads.max())
+
+
+def recovery(found: Stressed) -> str:
+    """How it fared when the load was taken back."""
+    seen = found.recovery
+    if seen is None:
+        return ""
+    if seen.held_at is None:
+        said = "On the way down the objectives did not hold again"
+    elif found.broke is None:
+        said = f"On the way down they held, from {load(found.stress.ramp, seen.held_at)} on"
+    else:
+        said = (
+            f"After the overload the objectives held again at {load(found.stress.ramp, seen.held_at)}, "
+            f"within {numbers.seconds(seen.after_s)} of its end"
+        )
+    return said + _beside(found, seen) + "."
+
+
+def recovered(found: Stressed) -> bool | None:
+    """Whether it came back: held again, and the lowest load not proven slower; None where it was not measured."""
+    seen = found.recovery
+    if seen is None:
+        return None
+    return seen.held_at is not None and (seen.beside is None or seen.beside.verdict is not ComparisonVerdict.SLOWER)
+
+
+def bracket(found: Stressed) -> str:
+    """Between which loads the limit lies."""
+    if found.held is None:
+        return f"below {found.broke:g}" if found.broke is not None else numbers.NOT_KNOWN
+    return f"at least {found.held:g}" if found.broke is None else f"{found.held:g} to under {found.broke:g}"
+
+
+def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
+    """How many objectives a step missed, and which, with what was measured and asked."""
+    told = [
+        f"{OBJECTIVE_NAMES[entry['name']]} {measured_text(entry)} where "
+        f"{target_text(entry['name'], entry['target'])} is asked"
+        for entry in step_scores(stored, int(row["step"]))
+        if entry["verdict"] == "missed"
+    ]
+    verb = "is" if len(told) == 1 else "are"
+    return f"{numbers.count(len(told), 'objective')} {verb} missed: {numbers.listed(told)}"
+
+
+def _title(found: Stressed) -> tuple[str, str]:
+    """The status of the headline, and its title."""
+    if first_step_missed(found):
+        return "missed", f"Missed at the first step already: {load(found.stress.ramp, float(found.up.iloc[0]['load']))}"
+    up_to = "Nothing is shown to hold" if found.held is None else f"Holds up to {load(found.stress.ramp, found.held)}"
+    match found.end:
+        case EndReason.BROKE:
+            status = "partly" if recovered(found) is False or found.held is None else "met"
+            return status, f"{up_to}, breaks at {found.broke:g}"
+        case EndReason.TOP:
+            status = "not_shown" if found.held is None else "partly" if recovered(found) is False else "met"
+            return status, f"{up_to}, and nothing broke"
+        case EndReason.CLIENT:
+            return "not_shown", f"{up_to}; then this client was the limit"
+        case EndReason.RATE_LIMITED:
+            return "not_shown", f"{up_to}; then a rate limit ended the test"
+    return "not_shown", f"{up_to} (the test is incomplete)"
+
+
+def _held(found: Stressed, stored: StoredRun) -> str:
+    if found.held is None:
+        return ""
+    row = records(found.up[found.up["load"] == found.held])[0]
+    said = (
+        f"At {load(found.stress.ramp, found.held)} every objective held: {rate(row['rate'])} "
+        f"(95% interval {rate_range(row['rate_low'], row['rate_high'])}), a mean pull of {numbers.seconds(row['mean_s'])}"
+    )
+    for entry in step_scores(stored, int(row["step"])):
+        if entry["name"] == "success_rate" and entry["verdict"] == "not_shown":
+            said += f"; {target_text('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
+    return f"{said}."
+
+
+def _broke(found: Stressed, stored: StoredRun) -> str:
+    if found.broke is None:
+        return ""
+    row = records(found.up[found.up["load"] == found.broke])[0]
+    said = f"At {load(found.stress.ramp, found.broke)} {missed(stored, row)}."
+    if found.held is not None:
+        said += f" The limit lies between {found.held:g} and {found.broke:g}."
+    return said
+
+
+def _why(found: Stressed, stored: StoredRun) -> str:
+    """Why it ended before an objective was missed or the top was reached."""
+    if found.end is EndReason.CLIENT:
+        row = records(found.up.tail(1))[0]
+        where = f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}"
+        return f"{where}, so the ramp stopped; {_CLIENT}."
+    if found.end is EndReason.RATE_LIMITED:
+        row = records(found.steps.tail(1))[0]
+        answers = numbers.count(int(row["rate_limited"]), "answer")
+        return (
+            f"At {load(found.stress.ramp, row['load'])} the registry said 429 (too many requests), {answers}; the ramp stopped at once, "
+            "and `--resume` measures that step again."
+        )
+    if found.end is None:
+        return f"It was stopped before its end: {stored.run.stopped or 'no reason is known'}."
+    return ""
+
+
+def _beside(found: Stressed, seen: Recovery) -> str:
+    if seen.load is None or seen.beside is None or seen.beside.ratio is None:
+        return ""
+    times = f"{numbers.ratio(seen.beside.ratio)} the time of the way up, 95% interval " + numbers.ratio_range(
+        seen.beside.low, seen.beside.high
+    )
+    words = {
+        ComparisonVerdict.SLOWER: "is still slower than before",
+        ComparisonVerdict.FASTER: "is faster than before",
+        ComparisonVerdict.NO_DIFFERENCE: "is as fast as before",
+        ComparisonVerdict.INCONCLUSIVE: "cannot be told from before",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "has too few trials to compare",
+    }
+    return f"; {load(found.stress.ramp, seen.load)} {words[seen.beside.verdict]} ({times})"
+
+
+def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
+    """A step in one line, for whoever watches."""
+    said = (
+        f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
+        f"{rate(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
+    )
+    near = f"; this client was {of_its_ceiling(row)}" if is_limited(row) else ""
+    return f"{said}; {outcome(row)}{near}"
+
+
+def outcome(row: Mapping[str, Any]) -> str:
+    """What a step says of the objectives: `held`, `missed: mean pull time`."""
+    if row["rate_limited"]:
+        return f"rate limited ({numbers.count(int(row['rate_limited']), 'answer')} of 429)"
+    names = numbers.listed([OBJECTIVE_NAMES[name] for name in row["missed"]])
+    return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"
+
+
+def stress_part(stored: StoredRun) -> dict[str, Any]:
+    """Verdict, cells, objectives and `stress` of a stress test.
+
+    `cells` has a row a load of the way up; `slo` are the objectives at the highest load that held (`stress.judged_load`),
+    or of the first step where none did.
+    """
+    found = stressed(stored)
+    judged = judged_step(found)
+    said = headline(found, stored)
+    scores = [] if judged is None else step_scores(stored, int(judged["step"]))
+    return {
+        "headline": said.document(),
+        "cells": [_cell(found, stored, row) for row in records(found.up)],
+        "comparisons": [],
+        "claims": [],
+        "stability": [],
+        "slo": [json_row(row) for row in scores],
+        "stress": {
+            "ramp": found.stress.ramp,
+            "end": None if found.end is None else found.end.value,
+            "stopped": stored.run.stopped,
+            "held": found.held,
+            "broke": found.broke,
+            "knee": found.knee,
+            "knee_low": found.knee_low,
+            "knee_high": found.knee_high,
+            "first_step_missed": first_step_missed(found),
+            "recovered": recovered(found),
+            "recovery": None if found.recovery is None else _recovery(found.recovery),
+            "judged_load": None if judged is None else judged["load"],
+            "steps": json_records(found.steps),
+        },
+    }
+
+
+def _cell(found: Stressed, stored: StoredRun, row: dict[str, Any]) -> dict[str, Any]:
+    mine = of_step(stored, int(row["step"]))
+    cell = json_row(tables.cell(mine.pulls, mine.trials))
+    return cell | {"offered_rate": row["load"] if found.stress.ramp == "rate" else None}
+
+
+def _recovery(seen: Recovery) -> dict[str, Any]:
+    beside = seen.beside
+    return {
+        "held_at": seen.held_at,
+        "after_s": json_value(seen.after_s),
+        "load": seen.load,
+        "ratio": None if beside is None else beside.ratio,
+        "low": None if beside is None else beside.low,
+        "high": None if beside is None else beside.high,
+        "verdict": None if beside is None else beside.verdict.value,
+    }

@@ -1,0 +1,32 @@
+"""The body of the flow `regional-benchmark`."""
+
+import os
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+
+from pullbench.app.progress import watcher
+from pullbench.app.regional import RegionalRequest, Vantages, conduct_regional
+from pullbench.engines.base import SystemClock
+from pullbench.errors import IncompleteError
+from pullbench.model.text import printable
+from tasks.artifacts import Artifacts
+from tasks.states import done, ends_in_state, incomplete
+
+
+@ends_in_state
+def measure_everywhere(request: RegionalRequest, vantages: Vantages) -> State[Any]:
+    """Ask every vantage, wait for each, report; what became of each vantage and the report's link are artifacts."""
+    logger, shell = get_run_logger(), watcher()
+
+    def note(text: str) -> None:
+        logger.info(printable(text))
+        shell.note(text)
+
+    outcome = conduct_regional(request, vantages, clock=SystemClock(), note=note)
+    artifacts = Artifacts()
+    artifacts.vantages(outcome.document)
+    artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"), outcome.message)
+    state = incomplete if outcome.exit_code == IncompleteError.exit_code else done
+    return state(outcome.message, outcome)

@@ -1,0 +1,50 @@
+"""The steps of a run as Prefect tasks, called directly: never submitted to a thread. Nothing of Prefect happens while a trial runs."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pullbench.app.progress import TrialBatch
+from pullbench.bench.active_run import ActiveRun
+from pullbench.model.finding import Finding
+from tasks.artifacts import Artifacts
+
+MadeT = TypeVar("MadeT")
+
+
+@task(task_run_name="preflight", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def run_preflight(active: ActiveRun) -> list[Finding]:
+    """Every check of the run's targets."""
+    return active.preflight()
+
+
+@task(task_run_name="{batch}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def run_trials(batch: TrialBatch) -> None:
+    """Measure one trial, or a batch of them; the durations come from the trials, never from Prefect's task time."""
+    batch.run()
+
+
+@task(task_run_name="{what}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def make_page(what: str, make: Callable[[], MadeT]) -> MadeT:  # noqa: ARG001  (the task run's name)
+    """Render one page: of a stored run, of two compared, of a benchmark over its runs, of the site."""
+    return make()
+
+
+class TaskSteps:
+    """The steps as tasks; preflight's findings become an artifact."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+
+    def preflight(self, active: ActiveRun) -> list[Finding]:
+        findings = run_preflight(active)
+        self._artifacts.findings(findings)
+        return findings
+
+    def trials(self, batch: TrialBatch) -> None:
+        run_trials(batch)
+
+    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:
+        return make_page(what, make)

@@ -1,0 +1,164 @@
+"""What more pulls at once bring: the curve of each setting, against DuckDB and in words."""
+
+import dataclasses
+import math
+
+import duckdb
+import pytest
+
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.run import concurrency
+from pullbench.report.run.concurrency import Curve, curve_of, curve_says, curves, json_curves, law_says, undecided
+from pullbench.stats.scaling import scaling
+from pullbench.store.dataset import ResultStore
+from tests.report.synthetic import Recipe
+
+CELL = {"engine": "wire", "registry": "eu", "proxy": "direct"}
+
+
+def curve(rates: dict[int, float], blocks: int = 5, **given: object) -> Curve:
+    """A curve without noise."""
+    found = scaling({n: {block: rate * (1 + 0.01 * block) for block in range(blocks)} for n, rate in rates.items()})
+    made = Curve(factors=CELL, name="eu", scaling=found, limited_from=None, left_out=())
+    return dataclasses.replace(made, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def found(full: StoredRun) -> list[Curve]:
+    return curves(full)
+
+
+def test_rates_and_speed_ups_agree_with_duckdb(store: ResultStore, found: list[Curve]) -> None:
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"""WITH rates AS (
+                    SELECT engine, registry, proxy, block, concurrency, pulls / wall_s AS rate
+                    FROM read_parquet('{store.url}/trials/*/*.parquet') WHERE NOT warmup AND succeeded = pulls),
+                pairs AS (
+                    SELECT one.engine, one.registry, one.proxy, one.rate AS slow, four.rate AS fast
+                    FROM rates one JOIN rates four USING (engine, registry, proxy, block)
+                    WHERE one.concurrency = 1 AND four.concurrency = 4)
+                SELECT engine, registry, proxy, exp(avg(ln(slow))), exp(avg(ln(fast))), exp(avg(ln(fast / slow))), count(*)
+                FROM pairs GROUP BY ALL ORDER BY ALL"""
+        ).fetchall()
+    assert len(rows) == len(found) == 6
+    for row, mine in zip(rows, found, strict=True):
+        assert row[:3] == tuple(mine.factors[name] for name in ("engine", "registry", "proxy"))
+        one, four = mine.levels
+        assert (one.rate, four.rate, four.speedup) == pytest.approx(row[3:6], rel=1e-12)
+        assert mine.scaling.blocks == row[6]
+
+
+def test_a_trial_with_a_failure_is_in_no_rate(full: StoredRun, found: list[Curve]) -> None:
+    broken = full.trials["succeeded"] < full.trials["pulls"]
+    assert broken.any()
+    fast = full.trials.assign(wall_s=full.trials["wall_s"].where(~broken, 1e-6))
+    assert json_curves(curves(dataclasses.replace(full, trials=fast))) == json_curves(found)
+
+
+def test_a_concurrency_that_always_fails_is_left_out_and_said_so(make) -> None:
+    stored = make(Recipe(engines=("wire",), routes=(("eu", "direct"),), blocks=4, pulls=4, failure_rate=0.0))
+    highest = stored.trials["concurrency"] == 8
+    trials = stored.trials.assign(succeeded=stored.trials["succeeded"].where(~highest, 3))
+    (mine,) = curves(dataclasses.replace(stored, trials=trials))
+    assert (mine.left_out, [level.concurrency for level in mine.levels]) == ((8,), [1, 2, 4])
+    assert "8 at once" not in curve_says(mine)
+
+
+def test_one_concurrency_makes_no_curve(make) -> None:
+    assert curves(make(Recipe(engines=("wire",), concurrency=(2,), blocks=3, pulls=2))) == []
+
+
+def test_a_cell_finds_the_curve_it_lies_on(found: list[Curve]) -> None:
+    cell = dict(found[3].factors) | {"concurrency": 4, "median_s": 1.0}
+    assert curve_of(found, cell) is found[3]
+    assert curve_of(found, cell | {"registry": "elsewhere"}) is None
+
+
+def test_the_recommendation_says_what_it_brings_and_what_less_costs() -> None:
+    said = curve_says(curve({1: 10.0, 2: 18.0, 4: 30.0, 8: 30.2}))
+    assert said.startswith("4 at once brings 3.00 times (3.00–3.00) the images a second of one at a time")
+    assert "more at once brings nothing that matters" in said
+    assert "2 at once would lose 40.0%" in said
+
+
+def test_a_loss_that_is_not_shown_has_no_number() -> None:
+    noisy = {1: (10, 11, 9), 2: (20, 33, 22), 4: (36, 34, 40)}
+    found = scaling({n: dict(enumerate(map(float, rates))) for n, rates in noisy.items()})
+    said = curve_says(Curve(factors=CELL, name="", scaling=found, limited_from=None, left_out=()))
+    assert found.recommended == 4 and "2 at once may do as well: a loss is not shown." in said
+    assert "%" not in said.split("2 at once may")[1]
+
+
+def test_a_rate_that_still_rises_asks_for_more() -> None:
+    assert "the rate still rises: measure more" in curve_says(curve({1: 10.0, 2: 20.0, 4: 40.0, 8: 80.0}))
+
+
+def test_at_the_laws_peak_nothing_more_is_asked_for() -> None:
+    rates = {n: 10 * n / (1 + n * (n - 1) / 64) for n in (1, 2, 4, 8)}
+    said = curve_says(curve(rates))
+    assert said.startswith("8 at once, the highest measured") and "about the peak" in said and "rises" not in said
+
+
+def test_one_at_a_time_is_enough_where_more_brings_nothing() -> None:
+    assert curve_says(curve({1: 10.0, 2: 10.1, 4: 9.0})).startswith("One at a time is enough")
+
+
+def test_a_run_that_cannot_tell_says_so_and_recommends_nothing() -> None:
+    noisy = {1: (1.0, 2.0, 0.4), 2: (0.5, 1.1, 1.5)}
+    found = scaling({n: dict(enumerate(rates)) for n, rates in noisy.items()})
+    mine = Curve(factors=CELL, name="", scaling=found, limited_from=None, left_out=())
+    assert undecided(found)
+    assert curve_says(mine) == (
+        "No concurrency can be recommended: at 95% any from 1 to 2 at once may be enough; more repetitions narrow it."
+    )
+    assert "is enough" not in concurrency.recommendations([mine, mine])
+
+
+def test_a_gain_that_is_not_shown_is_not_called_none() -> None:
+    sure = curve({1: 10.0, 2: 18.0, 4: 18.0, 8: 18.0}).scaling
+    said = curve_says(
+        Curve(factors=CELL, name="", scaling=dataclasses.replace(sure, knee_high=4), limited_from=None, left_out=())
+    )
+    assert sure.knee == 2 and "brings nothing that matters" not in said
+    assert "a gain from more is not shown, nor that there is none (at 95% up to 4 at once may gain)" in said
+
+
+def test_two_blocks_recommend_nothing_and_say_why() -> None:
+    mine = curve({1: 10.0, 2: 18.0}, blocks=2)
+    assert curve_says(mine) == (
+        "No concurrency can be recommended: 2 blocks that measured every concurrency, and 3 are needed."
+    )
+    assert law_says(mine) == "3 blocks would show it"
+
+
+def test_a_client_at_its_limit_is_told_with_the_recommendation() -> None:
+    assert "the client itself was near its limit" in curve_says(curve({1: 10.0, 2: 18.0, 4: 30.0}, limited_from=4))
+
+
+def test_the_section_marks_the_recommended_level_and_shows_every_level(found: list[Curve]) -> None:
+    made = concurrency.recommendations(found)
+    assert made.count("<tr") == 1 + 6 + 1 + 12
+    assert made.count('<tr class="best"') == sum(mine.scaling.recommended is not None for mine in found)
+    assert concurrency.recommendations([]) == ""
+
+
+def test_what_the_others_are_held_against_has_no_interval_of_a_speed_up() -> None:
+    flat, rising = curve({1: 10.0, 2: 10.0, 4: 10.0}), curve({1: 10.0, 2: 18.0, 4: 30.0})
+    made = concurrency.recommendations([flat, rising])
+    assert flat.scaling.recommended == 1 and rising.scaling.recommended == 4
+    assert "1.00× (" not in made and "3.00× (" in made
+
+
+def test_a_single_curve_is_told_in_a_sentence() -> None:
+    made = concurrency.recommendations([curve({1: 10.0, 2: 18.0, 4: 30.0, 8: 30.2})])
+    assert "4 at once brings 3.00 times" in made and "Universal scalability law: " in made
+
+
+def test_the_json_of_a_curve_has_no_nan(found: list[Curve]) -> None:
+    def values(part: object) -> list[object]:
+        if isinstance(part, dict):
+            return [each for value in part.values() for each in values(value)]
+        return [each for value in part for each in values(value)] if isinstance(part, list | tuple) else [part]
+
+    assert not [value for value in values(json_curves(found)) if isinstance(value, float) and math.isnan(value)]

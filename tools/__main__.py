@@ -1,0 +1,20 @@
+"""Writes every page and schema that is made from the code: `python -m tools`, or `make docs`."""
+
+from tools import promises
+from tools.checks_page import checks_page
+from tools.factors_page import factors_page
+from tools.preflight_schema import preflight_schema
+from tools.spec_schema import spec_schema
+
+MADE = {
+    "docs/checks.md": checks_page,
+    "docs/factors.md": factors_page,
+    "specs/preflight.schema.json": preflight_schema,
+    "specs/spec.schema.json": spec_schema,
+}
+"""File to what makes its text."""
+
+if __name__ == "__main__":
+    for file, made in MADE.items():
+        (promises.ROOT / file).write_text(made(), encoding="utf-8")
+    promises.main()
