@@ -14,7 +14,7 @@ from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_s
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import print_verdict, stdout_console
 from pullbench.cli.terminal.progress import ShellProgress, StressProgress
-from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.model.plan import Plan
@@ -120,7 +120,7 @@ class Measuring:
         if self._as_json:
             _print_document(outcome.document)
         elif outcome.report is not None:
-            stdout_console().print(plain(f"report: {outcome.report}"), soft_wrap=True)
+            stdout_console().print(literal(f"report: {outcome.report}"), soft_wrap=True)
         return outcome.exit_code
 
     def _how_to_go_on(self, what: str) -> str:
@@ -163,7 +163,7 @@ class _Verdict(Silent):
             stdout.print(table)
             stdout.print()
         print_verdict(stdout, dict(document))
-        stdout.print(plain(f"run {document['run_id']}: {message}"))
+        stdout.print(literal(f"run {document['run_id']}: {message}"))
 
     def concluded(self, outcome: Outcome, /) -> None:
         self.outcome = outcome

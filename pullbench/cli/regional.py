@@ -16,7 +16,7 @@ from pullbench.cli.options import Json, Reports, Results, Sets, SpecFile
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.progress import ShellProgress
-from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
 from pullbench.report.core import numbers
 from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
@@ -99,10 +99,10 @@ def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
         table.add_column(column, justify="right")
     for row in outcome.document["cells"]:
         table.add_row(
-            plain(row["vantage"]),
-            plain(row["registry"]),
-            plain(row["region"]),
-            plain(row["setting"]),
+            literal(row["vantage"]),
+            literal(row["registry"]),
+            literal(row["region"]),
+            literal(row["setting"]),
             numbers.seconds(row["median_s"]),
             numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
             f"{row['succeeded']}/{row['pulls']}",
@@ -110,5 +110,5 @@ def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
     stdout.print(table)
     stdout.print()
     told = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
-    stdout.print(plain(told), soft_wrap=True)
-    stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)
+    stdout.print(literal(told), soft_wrap=True)
+    stdout.print(literal(f"report: {outcome.report}"), soft_wrap=True)
