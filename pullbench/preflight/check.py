@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 from pullbench.errors import ErrorCode, PullbenchError, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import parameters_of
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import parameters_of
 
 Evidence = TypeVar("Evidence")
 

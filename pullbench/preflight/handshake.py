@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pullbench.errors import ErrorCode
+from pullbench.model.addresses import connected_endpoint, registry_endpoint
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.addresses import connected_endpoint, registry_endpoint
 from pullbench.preflight.check import ObservedFault
 from pullbench.registry import faults
 from pullbench.registry.auth import Credentials, basic_header

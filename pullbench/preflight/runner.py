@@ -17,13 +17,13 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan
 from pullbench.model.platform import Platform
+from pullbench.model.remedy import remedy
 from pullbench.model.spec import Spec
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, Local, ObservedFault, Room, Target, always, errored, skipped
 from pullbench.preflight.checks import CHECKS
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel, with_timeout
-from pullbench.preflight.remedy import remedy
 from pullbench.registry.auth import Credentials
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.redaction import redacted

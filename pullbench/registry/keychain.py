@@ -15,12 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, UsageError
+from pullbench.model.addresses import DOCKER_HUB, DOCKER_HUB_HOSTS
 from pullbench.model.route import Route
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
 
 # Docker's config.json files the Hub under one name, whichever host is asked.
-DOCKER_HUB = "docker.io"
-DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

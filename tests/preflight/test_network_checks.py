@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode
+from pullbench.model.addresses import Endpoint
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
-from pullbench.preflight.addresses import Endpoint
 from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import api, dns, tcp
 from pullbench.preflight.checks.tcp import ConnectionAttempt

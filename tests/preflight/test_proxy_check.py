@@ -10,11 +10,11 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import look
 from pullbench.model.route import Route
 from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import proxy
 from pullbench.preflight.checks.proxy import ProxyObservation, ServedImage
-from pullbench.preflight.remedy import look
 from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
 from tests.registry.fake_registry import FakeRegistry, digest_of
 

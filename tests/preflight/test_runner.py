@@ -5,11 +5,11 @@ from typing import Any, NoReturn
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.addresses import connected_endpoint
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status, findings_document
 from pullbench.model.plan import plan
 from pullbench.model.route import Route
-from pullbench.preflight.addresses import connected_endpoint
 from pullbench.preflight.check import (
     Check,
     Local,

@@ -3,19 +3,19 @@
 import dataclasses
 import json
 
-from pullbench.report.core import sections as shared
+from pullbench.report.core import sections
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import page
 
 
 def test_the_environment_is_told_with_units(full: StoredRun) -> None:
-    made = shared.environment(full)
+    made = sections.environment(full)
     assert "8.00 GB" in made and "docker · max concurrent downloads" in made and "library/nginx:1.27" in made
 
 
 def test_a_run_without_an_environment_has_what_was_asked(full: StoredRun) -> None:
     bare = dataclasses.replace(full, run=dataclasses.replace(full.run, environment=""))
-    made = shared.environment(bare)
+    made = sections.environment(bare)
     assert "Where it ran" not in made and "What was asked" in made
 
 
@@ -25,7 +25,7 @@ def test_the_method_says_how_many_blocks_there_were(full: StoredRun) -> None:
 
 def test_an_interfaces_speed_has_a_unit_and_none_is_unknown(full: StoredRun) -> None:
     environment = json.dumps({"nics": {"eth0": 10_000, "lo": 0}})
-    made = shared.environment(dataclasses.replace(full, run=dataclasses.replace(full.run, environment=environment)))
+    made = sections.environment(dataclasses.replace(full, run=dataclasses.replace(full.run, environment=environment)))
     assert "eth0 (10,000 Mbit/s), lo (speed unknown)" in made
 
 
@@ -36,7 +36,7 @@ def test_the_ceilings_of_several_sinks_have_units_and_that_of_one_stands_once(fu
             "client_ceiling_by_sink_bytes_per_s": ceilings,
         }
         run = dataclasses.replace(full.run, environment=json.dumps(told))
-        return str(shared.environment(dataclasses.replace(full, run=run)))
+        return str(sections.environment(dataclasses.replace(full, run=run)))
 
     assert "by sink · disk" in made(discard=1e9, disk=4e8) and "1.00 GB/s" in made(discard=1e9, disk=4e8)
     assert "by sink" not in made(discard=1e9)

@@ -3,8 +3,7 @@
 import dataclasses
 import re
 
-from pullbench.report.core import sections as shared
-from pullbench.report.core import tables
+from pullbench.report.core import sections, tables
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import page
 from pullbench.report.run.objectives import objectives
@@ -30,7 +29,7 @@ def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: Stor
 
 
 def test_a_card_says_over_what_its_number_is(full: StoredRun) -> None:
-    made = shared.scorecard(objectives(full, tables.cells(full.pulls, full.trials)))
+    made = sections.scorecard(objectives(full, tables.cells(full.pulls, full.trials)))
     assert made.count("over all 12 settings together") == 4
     assert "at least 99.9%" in made and "fewer than 3" in made
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import of_handshake, remedy
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import of_handshake, remedy
 from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
 

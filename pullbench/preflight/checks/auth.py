@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.addresses import login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import curl, remedy
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import curl, remedy
 from pullbench.registry.auth import redact_url
 from pullbench.registry.keychain import shown_user
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import look, remedy, skopeo
 from pullbench.model.route import DIRECT
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import look, remedy, skopeo
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.pages import Page
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from pullbench.errors import RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import curl
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import curl
 
 ID = "clock"
 WARN_FROM_S = 5.0

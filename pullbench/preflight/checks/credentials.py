@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, UsageError
+from pullbench.model.addresses import login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.keychain import Origin, shown_user

@@ -6,12 +6,12 @@ import time
 from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode
+from pullbench.model.addresses import connected_endpoint
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import remedy
 from pullbench.preflight import resolv_conf
-from pullbench.preflight.addresses import connected_endpoint
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import remedy
 from pullbench.registry import faults
 
 ID = "dns"

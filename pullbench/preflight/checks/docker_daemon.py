@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pullbench.daemon.local import Settings, read_settings
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.addresses import DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight.check import (
@@ -30,7 +31,6 @@ from pullbench.preflight.check import (
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import distrust
 from pullbench.registry.auth import redact_url
-from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
 ID = "docker-daemon"
 ADVISED_DOWNLOADS = 10

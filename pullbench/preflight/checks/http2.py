@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import curl, remedy
 from pullbench.model.spec import Spec
 from pullbench.model.text import clean
 from pullbench.preflight import handshake
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import curl, remedy
 
 ID = "http2"
 EXPECTED = "h2 is chosen by ALPN (RFC 7301)"

@@ -7,9 +7,9 @@ from itertools import islice
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import remedy
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_image, failed, passed
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import remedy
 from pullbench.registry.client import RegistryClient
 
 ID = "image"

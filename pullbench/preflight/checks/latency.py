@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import curl, remedy
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import curl, remedy
 from pullbench.stats.summary import percentile, values_needed
 
 ID = "latency"

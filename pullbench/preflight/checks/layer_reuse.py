@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pullbench.errors import PullbenchError
+from pullbench.model.addresses import login_host
 from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import ImageConfig
 from pullbench.model.route import DIRECT
 from pullbench.model.text import format_bytes
-from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, Room, Target, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 

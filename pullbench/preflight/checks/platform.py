@@ -8,11 +8,11 @@ from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Manifest
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import look, remedy
 from pullbench.model.route import DIRECT
 from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_platform, failed, passed
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import look, remedy
 
 ID = "platform"
 PLATFORMS_SHOWN = 12

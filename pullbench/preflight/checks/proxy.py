@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.model.addresses import image_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import route_of
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import look, remedy
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.addresses import image_name
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import look, remedy
 
 ID = "proxy"
 SHOWN = 3

@@ -7,10 +7,10 @@ from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import look, remedy
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.preflight.remedy import look, remedy
 from pullbench.registry.client import RegistryClient
 
 ID = "range"

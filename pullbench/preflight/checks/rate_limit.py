@@ -12,15 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.addresses import DOCKER_HUB_HOSTS, login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import manifest_requests
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.addresses import login_host
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import retry_after_s
-from pullbench.registry.keychain import DOCKER_HUB_HOSTS
 
 ID = "rate-limit"
 NEAR = 0.8

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from pullbench.model.addresses import connected_endpoint
 from pullbench.model.finding import Finding, Status
 from pullbench.model.text import clean
 from pullbench.preflight import resolv_conf
-from pullbench.preflight.addresses import connected_endpoint
 from pullbench.preflight.check import Check, Local, Room, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel

@@ -7,12 +7,12 @@ from typing import Literal
 
 from pullbench.daemon.local import answers_quickly
 from pullbench.errors import ErrorCode, PullbenchError
+from pullbench.model.addresses import image_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.image_config import parse_instant
 from pullbench.model.manifest import Index
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
-from pullbench.preflight.addresses import image_name
 from pullbench.preflight.check import Check, Local, ObservedFault, Room, failed, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pullbench.errors import ErrorCode
+from pullbench.model.addresses import Endpoint, connected_endpoint
 from pullbench.model.finding import Finding, Status
-from pullbench.preflight.addresses import Endpoint, connected_endpoint
+from pullbench.model.remedy import remedy
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.parallel import in_parallel
-from pullbench.preflight.remedy import remedy
 from pullbench.registry import faults
 
 ID = "tcp"

@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pullbench.errors import ErrorCode, UsageError
+from pullbench.model.addresses import registry_endpoint
 from pullbench.model.finding import Finding, Status
+from pullbench.model.remedy import of_handshake, remedy
 from pullbench.model.text import clean
 from pullbench.preflight import handshake
-from pullbench.preflight.addresses import registry_endpoint
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import Certificate, Handshake
-from pullbench.preflight.remedy import of_handshake, remedy
 
 ID = "tls"
 WARN_BEFORE = timedelta(days=30)

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.plan import FACTORS
-from pullbench.report.core import numbers, tables
-from pullbench.report.core import sections as shared
+from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
 from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill, scorecard
 from pullbench.report.core.stored import StoredRun, measured, records
@@ -176,7 +175,7 @@ class RunPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return shared.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored.pulls))
 
     def stability(self) -> Html:
         """What makes the numbers less sure than they look, and what to do about it."""
@@ -204,15 +203,15 @@ class RunPage:
 
     def preflight(self) -> Html:
         """What was checked before any load."""
-        return shared.preflight(self.stored.checks)
+        return sections.preflight(self.stored.checks)
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return shared.planned_out(self.stored)
+        return sections.planned_out(self.stored)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
-        return shared.environment(self.stored)
+        return sections.environment(self.stored)
 
     def method(self) -> Html:
         """How the numbers came about, and what they do not tell."""

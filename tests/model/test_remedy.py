@@ -3,8 +3,8 @@ import pytest
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
+from pullbench.model.remedy import look, remedy
 from pullbench.model.route import Route
-from pullbench.preflight.remedy import look, remedy
 
 ROUTE = Route(registry="eu", url="https://registry.example.com:5000", credentials="docker")
 NOT_OF_A_HOST = {ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED}

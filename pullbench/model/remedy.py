@@ -4,10 +4,10 @@ import re
 import shlex
 
 from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.model.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.preflight.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 
 # Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
 _AT_ONCE = "`max-concurrent-downloads` in /etc/docker/daemon.json says how many layers Docker asks for at once"

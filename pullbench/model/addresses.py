@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
-from pullbench.registry.keychain import DOCKER_HUB, DOCKER_HUB_HOSTS
 
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
