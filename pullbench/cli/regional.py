@@ -2,24 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from pullbench.app.progress import watching
-from pullbench.app.regional import RegionalOutcome
-from pullbench.app.run import refuse_secrets
-from pullbench.bench.specfile import load_spec
 from pullbench.cli.options import Json, Reports, Results, Sets, SpecFile
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import stdout_console
-from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
-from pullbench.report.core import numbers
 from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
+
+if TYPE_CHECKING:
+    from pullbench.app.regional import RegionalOutcome
 
 app = typer.Typer(add_completion=False)
 _STANDS = (
@@ -54,6 +49,13 @@ def regional(
     as_json: Json = False,
 ) -> int:
     """Measure a spec from every vantage that a Prefect server has workers at; one report, region × region."""
+    from rich.console import Console
+
+    from pullbench.app.progress import watching
+    from pullbench.app.run import refuse_secrets
+    from pullbench.bench.specfile import load_spec
+    from pullbench.cli.terminal.progress import ShellProgress
+
     load_spec(spec, sets=sets or [])
     refuse_secrets(sets or ())
     quiet_prefect()
@@ -87,7 +89,11 @@ def regional(
     return int(outcome.exit_code)
 
 
-def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
+def _tell(outcome: "RegionalOutcome", *, as_json: bool) -> None:
+    from rich.table import Table
+
+    from pullbench.report.core import numbers
+
     if as_json:
         print(json.dumps(outcome.document, indent=2, default=str))
         return

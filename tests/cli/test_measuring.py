@@ -16,8 +16,8 @@ from rich.console import Console
 from pullbench.app.progress import DirectSteps, Outcome, Silent, watcher
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.bench.workbench import Workbench
+from pullbench.cli import regional
 from pullbench.cli.measuring import Measuring, measure_spec
-from pullbench.cli.regional import regional
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
