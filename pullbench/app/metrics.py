@@ -103,7 +103,7 @@ def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
     """What the report says of a run; raises UsageError, as the store does, for one that cannot be read."""
     stored = read_run(store, last.run.run_id)
     document = document_of(stored)
-    failures = tables.errors(stored.pulls)
+    failures = tables.errors(stored)
     return Snapshot(
         run=last.run,
         completed_at=last.completed_at,

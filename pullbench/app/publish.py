@@ -1,6 +1,7 @@
 """The reports site, with the reports that it lacks."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from pullbench.app.progress import Steps
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.render.render import check_out_dir, render_run_report, render_trend
+from pullbench.report.render.renderer import Renderer
 from pullbench.report.site.build import Site, build_site, stale_trends, without_report
 from pullbench.store.dataset import ResultStore
 
@@ -37,20 +39,22 @@ def publish(
     check_out_dir(reports)
     store = ResultStore(results)
     made, failures = 0, []
-    for what, make in _missing(store, results, reports) if render else ():
-        note(what)
-        try:
-            steps.page(what, make)
-            made += 1
-        except IncompleteError as error:
-            failures.append(f"{what}: {error}")
+    missing = _missing(store, results, reports) if render else []
+    with Renderer(results) if missing else nullcontext() as renderer:
+        for what, make in missing:
+            note(what)
+            try:
+                steps.page(what, partial(make, renderer=renderer))
+                made += 1
+            except IncompleteError as error:
+                failures.append(f"{what}: {error}")
     return Published(site=steps.page("site", lambda: build_site(store, reports, url=url)), made=made, failures=failures)
 
 
-def _missing(store: ResultStore, results: str, reports: Path) -> list[tuple[str, Callable[[], Path]]]:
+def _missing(store: ResultStore, results: str, reports: Path) -> list[tuple[str, Callable[..., Path]]]:
     """The pages to make, each with its name for people."""
     missing = without_report(store, reports)
-    pages: list[tuple[str, Callable[[], Path]]] = [
+    pages: list[tuple[str, Callable[..., Path]]] = [
         (f"report {number} of {len(missing)}: {run_id}", partial(render_run_report, results, run_id, reports))
         for number, run_id in enumerate(missing, start=1)
     ]

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ from pullbench.model.record import RunKind, TrialResult
 from pullbench.model.spec import Overrides, Spec, StressOverrides
 from pullbench.model.text import format_bytes
 from pullbench.report.render.render import check_out_dir, render_run_report
+from pullbench.report.render.renderer import Renderer
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
@@ -277,17 +279,17 @@ def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:
 
 def _conclude(active: ActiveRun, request: RunRequest, steps: Steps, progress: Progress) -> Outcome:
     """The verdict, then the page: a person who waits has the answer before the page is rendered."""
-    document = run_document(active.store, active.run_id)
-    exit_code, message = judgement(document)
-    progress.verdict(document, message)
     report = None
-    if request.report:
-        progress.note("rendering the report")
-        report = steps.page(
-            f"report of {active.run_id}",
-            lambda: render_run_report(request.results, active.run_id, request.reports),
-        )
-        document["report"] = str(report)
+    # No trial runs any more: the process that makes the page starts while the verdict is worked out.
+    with Renderer(request.results) if request.report else contextlib.nullcontext() as renderer:
+        document = run_document(active.store, active.run_id)
+        exit_code, message = judgement(document)
+        progress.verdict(document, message)
+        if renderer is not None:
+            progress.note("rendering the report")
+            make = partial(render_run_report, request.results, active.run_id, request.reports)
+            report = steps.page(f"report of {active.run_id}", lambda: make(document=document, renderer=renderer))
+            document["report"] = str(report)
     outcome = Outcome(run_id=active.run_id, document=document, report=report, exit_code=exit_code, message=message)
     progress.concluded(outcome)
     return outcome

@@ -1,4 +1,7 @@
-"""What to do about an error code at one route: the code's remedy, with the command that fits this very host."""
+"""What to do about an error code at one route: the code's remedy, with the command that fits this very host.
+
+Preflight words its findings with it, and reports their failed pulls.
+"""
 
 import re
 import shlex
@@ -26,6 +29,9 @@ _COMMANDS: dict[ErrorCode, str] = {
     ErrorCode.RESET: "`openssl s_client -connect NAME:PORT`",
 }
 _GENERAL = "`CURL -i URL/v2/`"
+_OF_NO_HOST = (ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED)
+NO_ROUTE = Route(registry="", url="https://<host>", credentials="docker")
+"""For a remedy where the route is not known any more: its commands say `<host>`."""
 
 
 def remedy(
@@ -40,7 +46,7 @@ def remedy(
     text = _credentials_remedy(route) if code is ErrorCode.UNAUTHORIZED else REMEDIES[code]
     if code in _COMMANDS:
         text = f"{text}; {_COMMANDS[code]}"
-    elif "HOST" not in text and "ADDRESS" not in text:
+    elif code not in _OF_NO_HOST and "HOST" not in text and "ADDRESS" not in text:
         text = f"{text}; {_GENERAL}"
     connected = _endpoint(code, route)
     known = parameters_of(code, route, reference=reference, platform=platform)
@@ -51,9 +57,9 @@ def remedy(
         "ADDRESS": address or known["address"],
         "NAME:PORT": known["endpoint"],
         "NAME PORT": f"{connected.host} {connected.port}",
-        "REPOSITORY": known.get("repository", "REPOSITORY"),
-        "IMAGE": known.get("image", "IMAGE"),
-        "PLATFORM": known.get("platform", "PLATFORM"),
+        "REPOSITORY": known.get("repository", "<repository>"),
+        "IMAGE": known.get("image", "<image>"),
+        "PLATFORM": known.get("platform", "<platform>"),
         "CURL": curl(route),
         "openssl s_client": openssl(route),
         "skopeo list-tags": skopeo("list-tags", route),

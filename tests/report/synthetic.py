@@ -268,7 +268,11 @@ def _run(recipe: Recipe, finished_at: datetime, trials: int) -> RunRecord:
     spec = {
         "name": recipe.name,
         "images": list(recipe.images),
-        "proxies": [{"name": "cache", "kind": "mirror", "upstream": "us"}],
+        "registries": [
+            {"name": "eu", "url": "https://eu.example.com", "region": "eu-west"},
+            {"name": "us", "url": "https://us.example.com:5000", "region": "us-east"},
+        ],
+        "proxies": [{"name": "cache", "kind": "mirror", "upstream": "us", "url": "https://cache.example.com"}],
         "slo": recipe.slo,
         "repetitions": recipe.blocks,
         "warmup": recipe.warmup,

@@ -1,17 +1,22 @@
 """A failure never improves a number that a verdict stands on."""
 
 import dataclasses
+import html
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pullbench.errors import ErrorCode
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import page
 from pullbench.report.run.contrasts import contrasts
+from pullbench.report.run.documents import document_of
+from pullbench.report.run.markdown import run_summary
 from pullbench.report.run.objectives import score
 from tests.report.synthetic import Recipe
 
@@ -94,3 +99,23 @@ def test_a_cell_that_failed_everywhere_has_no_latency_and_a_red_row(two: StoredR
     assert cell["success_rate"] == 0
     shown = page.settings_table(stored, tables.cells(stored.pulls, stored.trials))
     assert shown.count('<tr class="failed"') == 1
+
+
+OF_NO_HOST = {ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED}
+PLACEHOLDER = re.compile(r"\b(HOST|ADDRESS|NAME|PORT|REPOSITORY|IMAGE|PLATFORM|CURL|CA_FILE|URL/v2)\b")
+
+
+@pytest.mark.parametrize("code", sorted(ErrorCode))
+@pytest.mark.parametrize("known", [True, False], ids=["the spec names the registry", "it does not"])
+def test_no_remedy_in_a_report_has_a_placeholder_in_it(make, code: ErrorCode, known: bool) -> None:
+    stored = make(
+        Recipe(engines=("docker",), routes=(("us", "direct"),), concurrency=(1,), blocks=3, fail_everywhere=True)
+    )
+    spec = dict(stored.spec) if known else {}
+    stored = dataclasses.replace(stored, spec=spec, pulls=stored.pulls.assign(error_code=str(code)))
+    (row,) = records(tables.errors(stored))
+    made = page.RunPage(stored)
+    shown = [row["remedy"], made.header(), made.to_do(), made.errors(), run_summary(document_of(stored))]
+    for text in map(html.unescape, shown):
+        assert not PLACEHOLDER.search(text), PLACEHOLDER.search(text)
+    assert ("us.example.com" in row["remedy"]) == (known and code not in OF_NO_HOST)

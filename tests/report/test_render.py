@@ -1,9 +1,8 @@
-"""What can be told of rendering without a kernel: parameters, the environment that is passed on, the page's shape."""
+"""What can be told of rendering without a process: parameters, the environment that is passed on, the page's shape."""
 
 import errno
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,15 @@ import pytest
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.core.stored import RESULTS_URL_VARIABLE, open_results
 from pullbench.report.render import render
-from pullbench.report.render.page import heading, page_of
 from pullbench.report.render.render import (
     RUN_NOTEBOOK,
     check_out_dir,
     check_parameters,
-    environment,
     find_report,
     render_run_report,
 )
+from pullbench.report.render.renderer import Renderer, environment
+from pullbench.report.render.worker import heading, page_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
@@ -64,18 +63,19 @@ def test_a_run_that_is_not_there_leaves_nothing_behind(store: ResultStore, tmp_p
 
 
 @pytest.fixture
-def no_kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """In place of the process that runs the notebook: keeps its job and variables, and writes a page."""
+def no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
+    """In place of the process that runs the notebook: keeps its jobs and variables, and makes a page."""
     jobs: list[dict] = []
 
-    def run(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
-        job = json.loads(Path(command[-1]).read_text(encoding="utf-8"))
-        jobs.append(job | {"variables": env})
-        Path(job["executed"]).write_text(json.dumps(job["parameters"]), encoding="utf-8")
-        Path(job["page"]).write_text("<p>page", encoding="utf-8")
-        return subprocess.CompletedProcess(command, 0, "", "")
+    def page(self: Renderer, _notebook: Path, parameters: dict, executed: Path, *, title: str) -> bytes:
+        jobs.append(
+            {"parameters": parameters, "title": title, "variables": environment(tmp_path, self.results_url, {})}
+        )
+        executed.write_text(json.dumps(parameters), encoding="utf-8")
+        return b"<p>page"
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(Renderer, "_start", lambda *_: None)
+    monkeypatch.setattr(Renderer, "page", page)
     return jobs
 
 
@@ -83,14 +83,14 @@ def no_kernel(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     "url", ["sftp://user:planted@host/results", "https://host/results?sig=planted", "a::sftp://user:planted@h/r"]
 )
 def test_what_a_results_url_holds_of_secrets_is_in_no_notebook(
-    url: str, no_kernel: list[dict], monkeypatch: pytest.MonkeyPatch, store: ResultStore, tmp_path: Path
+    url: str, no_process: list[dict], monkeypatch: pytest.MonkeyPatch, store: ResultStore, tmp_path: Path
 ) -> None:
     # The store refuses a user in a URL; the notebook must not depend on that.
     monkeypatch.setattr(render, "ResultStore", lambda _url: store)
     page = render_run_report(url, RUN_ID, tmp_path)
     assert "planted" not in (page.parent / "report.ipynb").read_text()
-    assert "planted" not in json.dumps(no_kernel[0]["parameters"])
-    assert no_kernel[0]["variables"][RESULTS_URL_VARIABLE] == url
+    assert "planted" not in json.dumps(no_process[0]["parameters"])
+    assert no_process[0]["variables"][RESULTS_URL_VARIABLE] == url
 
 
 def test_the_notebook_reads_the_url_that_it_was_started_with(
@@ -104,7 +104,7 @@ def test_the_notebook_reads_the_url_that_it_was_started_with(
 
 @pytest.mark.parametrize("folder", ["/dev/null/x", "file"])
 def test_a_reports_folder_that_cannot_be_is_one_line_and_no_bug(
-    folder: str, no_kernel: list[dict], store: ResultStore, tmp_path: Path
+    folder: str, no_process: list[dict], store: ResultStore, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(IncompleteError) as caught:
@@ -118,7 +118,7 @@ def test_a_reports_folder_that_cannot_be_is_one_line_and_no_bug(
 
 
 def test_a_full_disk_leaves_the_old_page_and_no_half_of_the_new(
-    no_kernel: list[dict], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    no_process: list[dict], store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = render_run_report(store.url, RUN_ID, tmp_path)
     page.write_text("old")
@@ -146,7 +146,7 @@ def test_looking_whether_a_report_can_be_written_leaves_nothing_behind(tmp_path:
 
 
 def test_a_stored_runs_report_is_found_where_there_is_one(
-    no_kernel: list[dict], store: ResultStore, tmp_path: Path
+    no_process: list[dict], store: ResultStore, tmp_path: Path
 ) -> None:
     assert find_report(tmp_path / "none", RUN_ID) is None
     assert find_report(Path("/dev/null"), RUN_ID) is None

@@ -60,7 +60,7 @@ def test_a_table_of_categories_gives_the_numbers_of_one_of_texts(store: ResultSt
     for make in (objectives, warnings):
         one, other = (make(run, tables.cells(run.pulls, run.trials)) for run in (encoded, texts))
         pd.testing.assert_frame_equal(one, other)
-    pd.testing.assert_frame_equal(tables.errors(encoded.pulls), tables.errors(texts.pulls))
+    pd.testing.assert_frame_equal(tables.errors(encoded), tables.errors(texts))
     one, other = (waterfalls(run, tables.cells(run.pulls, run.trials)) for run in (encoded, texts))
     assert [entry.setting for entry in one] == [entry.setting for entry in other] and one
     for left, right in zip(one, other, strict=True):

@@ -288,7 +288,7 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
     """Whether pullbench measured what was true, in a sentence that names what it did not."""
     if not found.rows:
         if stored.trials.empty:
-            return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored.pulls))
+            return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored))
         said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
         return Headline(status="not_shown", title="Nothing is proven", clauses=(said,))
     missed, open_rows = found.having(SloVerdict.MISSED), found.having(SloVerdict.NOT_SHOWN)

@@ -8,8 +8,7 @@ from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
-from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, table, tag
-from pullbench.report.render.page import style
+from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, style, table, tag
 from pullbench.stats.slo import SloVerdict
 
 _HINTS = {
@@ -128,7 +127,7 @@ class CalibrationPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored))
 
     def preflight(self) -> Html:
         """What was checked before any load."""

@@ -13,8 +13,7 @@ from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import forest
-from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, shortened, table, tag
-from pullbench.report.render.page import style
+from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, shortened, style, table, tag
 
 _KINDS = {
     "run": "Run",

@@ -185,7 +185,7 @@ def errors(found: pd.DataFrame) -> Html:
                 numbers.percent(row["share"]),
                 row["cells"],
                 row["example"],
-                row["remedy"],
+                marked(row["remedy"], _REMEDY_SHOWN),
             ]
         )
         for row in records(found)

@@ -10,8 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
+from pullbench.model.plan import route_of
 from pullbench.model.record import RunRecord
+from pullbench.model.route import DIRECT, Route
+from pullbench.model.spec import ProxyEntry, RegistryEntry
 from pullbench.store.dataset import ResultStore
 
 RESULTS_URL_VARIABLE = "PULLBENCH_RENDERED_RESULTS_URL"
@@ -84,6 +88,16 @@ class StoredRun:
     def planned_out(self) -> list[dict[str, Any]]:
         """The cells that could not be, each with its reason: `[{"cell": {…}, "reason": …}]`."""
         return list(json.loads(self.run.planned_out))
+
+    def route(self, registry: str, proxy: str) -> Route | None:
+        """How the run reached a registry, by its spec; None where the spec does not say."""
+        try:
+            registries = {each["name"]: each for each in self.spec.get("registries") or []}
+            proxies = {each["name"]: each for each in self.spec.get("proxies") or []}
+            way = None if proxy == DIRECT else ProxyEntry.model_validate(proxies[proxy])
+            return route_of(RegistryEntry.model_validate(registries[registry]), way)
+        except (KeyError, ValidationError):
+            return None
 
     @property
     def host_platform(self) -> str:

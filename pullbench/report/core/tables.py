@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pullbench.errors import REMEDIES, ErrorCode
+from pullbench.errors import ErrorCode
 from pullbench.model.plan import FACTORS
+from pullbench.model.reference import Reference
+from pullbench.model.remedy import NO_ROUTE, remedy
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun
@@ -226,8 +228,12 @@ def setting(cell: Mapping[str, Any]) -> str:
     return f"{cell['engine']} from {cell['registry']} {way}, {at_once}{login}"
 
 
-def errors(pulls: pd.DataFrame) -> pd.DataFrame:
-    """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy."""
+def errors(stored: StoredRun, cells: Sequence[Mapping[str, Any]] | None = None) -> pd.DataFrame:
+    """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy.
+
+    Of every cell, or of those given. The remedy speaks of the route, image and platform that failed with the code most often.
+    """
+    pulls = stored.pulls if cells is None else pd.concat([in_cell(stored.pulls, cell) for cell in cells])
     columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
     counted = ~pulls["warmup"].astype(bool)
     failed = pulls[counted & ~pulls["ok"].astype(bool)]
@@ -245,10 +251,19 @@ def errors(pulls: pd.DataFrame) -> pd.DataFrame:
                 "first_at": group["started_at"].min(),
                 "last_at": group["started_at"].max(),
                 "example": str(texts.mode().iloc[0]) if len(texts) else "",
-                "remedy": REMEDIES.get(_code(str(code)), REMEDIES[ErrorCode.UNKNOWN]),
+                "remedy": _remedy(stored, _code(str(code)), group),
             }
         )
     return pd.DataFrame(rows, columns=columns).sort_values("count", ascending=False, kind="stable", ignore_index=True)
+
+
+def _remedy(stored: StoredRun, code: ErrorCode, failed: pd.DataFrame) -> str:
+    """What to do about a code where most of the failed pulls had it."""
+    names = ["registry", "proxy", "image", "platform"]
+    most: Any = failed.groupby(names, observed=True).size().idxmax()
+    registry, proxy, image, platform = map(str, most)
+    route = stored.route(registry, proxy) or NO_ROUTE
+    return remedy(code, route, reference=Reference.parse(image), platform=platform)
 
 
 def _code(text: str) -> ErrorCode:

@@ -14,8 +14,7 @@ from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures import pulls
 from pullbench.report.fleet import times
 from pullbench.report.fleet.times import summary
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.render.page import style
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
 from pullbench.report.run.verdicts import judged
 from pullbench.stats.compare import ComparisonVerdict
 
@@ -150,7 +149,7 @@ class FleetPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored))
 
     def preflight(self) -> Html:
         """What was checked before any load."""

@@ -13,8 +13,7 @@ from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.figures import forest
 from pullbench.report.regional import runs
 from pullbench.report.regional.runs import RegionalRuns
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.render.page import style
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
 from pullbench.report.run.verdicts import Headline, contrast_sentence, judged
 from pullbench.store.regional import VantageResult
 

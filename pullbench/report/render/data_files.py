@@ -12,6 +12,7 @@ trend.json and runs.csv.
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula at a cell's start (OWASP, CSV injection)."""
 
 
-def write_run_beside(store: ResultStore, run_id: str, folder: Path, *, page: str) -> None:
-    """Write the data of a run into its report's folder, each file as a whole; `page` is the report's file name there."""
-    document = run_document(store, run_id, page)
+def write_run_beside(
+    store: ResultStore, run_id: str, folder: Path, *, page: str, document: Mapping[str, Any] | None = None
+) -> None:
+    """Write the data of a run into its report's folder, each file as a whole; `page` is the report's file name there.
+
+    `document` is the run's, where the caller has it already.
+    """
+    document = run_document(store, run_id, page) if document is None else {**document, "report": page}
     put(folder / "run.json", _json(document))
     put(folder / "cells.csv", cells_csv(document["cells"]).encode())
     put(folder / "summary.md", run_summary(document).encode())
@@ -75,7 +81,7 @@ def _csv(rows: list[dict[str, Any]], columns: list[str]) -> str:
     return pd.DataFrame(harmless, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
-def _json(document: dict[str, Any]) -> bytes:
+def _json(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n").encode()
 
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 LIMIT = 240
@@ -142,3 +143,13 @@ def definitions(pairs: Iterable[tuple[str, object]]) -> Html:
 def paragraph(*parts: Any, kind: str | None = None) -> Html:
     """One paragraph."""
     return tag("p", *parts, class_=kind)
+
+
+def style() -> Html:
+    """The page's style sheet, for a notebook that is opened in Jupyter; the page has it in its head."""
+    return tag("style", Html(css()))
+
+
+def css() -> str:
+    """The style sheet of every page."""
+    return Path(__file__).with_name("report.css").read_text(encoding="utf-8")

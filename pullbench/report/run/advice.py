@@ -69,7 +69,7 @@ def _checks(checks: pd.DataFrame) -> Iterator[Advice]:
 
 
 def _failures(stored: StoredRun) -> Iterator[Advice]:
-    for row in records(tables.errors(stored.pulls).head(MOST_ERRORS)):
+    for row in records(tables.errors(stored).head(MOST_ERRORS)):
         yield Advice(
             what=f"Look into {row['code']}",
             why=f"{numbers.count(int(row['count']), 'pull')} ({numbers.percent(row['share'])}) failed with it: {row['remedy']}",

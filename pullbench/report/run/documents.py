@@ -46,7 +46,7 @@ def document_of(stored: StoredRun, report: str | None = None) -> dict[str, Any]:
         "report": report,
         "preflight": _preflight(stored),
         "trials": {"planned": run.trials_planned, "finished": len(stored.trials)},
-        "errors": json_records(tables.errors(stored.pulls)),
+        "errors": json_records(tables.errors(stored)),
         "planned_out": stored.planned_out,
         **_part(stored),
         **({"fleet": json_records(fleet_times.cells(stored))} if run.kind == "fleet" else {}),

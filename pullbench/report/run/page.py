@@ -26,10 +26,10 @@ from pullbench.report.render.html import (
     marked,
     paragraph,
     shortened,
+    style,
     table,
     tag,
 )
-from pullbench.report.render.page import style
 from pullbench.report.run.advice import Advice, advice
 from pullbench.report.run.break_even import break_evens, payback
 from pullbench.report.run.claims import claimed, claims
@@ -175,7 +175,7 @@ class RunPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored))
 
     def stability(self) -> Html:
         """What makes the numbers less sure than they look, and what to do about it."""

@@ -93,7 +93,7 @@ def _so_far(found: Headline, finished: int, planned: int) -> Headline:
 
 
 def _every_pull_failed(stored: StoredRun, pulls: int) -> Headline:
-    failures = tables.errors(stored.pulls)
+    failures = tables.errors(stored)
     code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
     clauses = (
         f"None of {numbers.count(pulls, 'pull')} succeeded, so there is no time to report",
@@ -252,8 +252,7 @@ def _held(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
 
 def _most_often(stored: StoredRun, chosen: pd.DataFrame) -> str:
     """The most frequent error of the contenders, in brackets."""
-    mine = pd.concat([tables.in_cell(stored.pulls, cell) for cell in records(chosen)])
-    failures = tables.errors(mine)
+    failures = tables.errors(stored, records(chosen))
     return f" (most often {failures.iloc[0]['code']})" if len(failures) else ""
 
 

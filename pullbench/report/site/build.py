@@ -20,8 +20,7 @@ from pullbench.errors import IncompleteError
 from pullbench.report.core import numbers
 from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.render.data_files import put
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, shortened, table, tag, visible
-from pullbench.report.render.page import css
+from pullbench.report.render.html import Column, Html, Row, css, join, paragraph, shortened, table, tag, visible
 from pullbench.report.render.render import PAGE, find_report, trend_folder
 from pullbench.report.site.entries import KEPT, SiteEntry, entries, kept_document
 from pullbench.store.dataset import ResultStore

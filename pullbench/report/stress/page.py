@@ -8,8 +8,7 @@ from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.figures.load import course_over_time, load_curve
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, table, tag
-from pullbench.report.render.page import style
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
 from pullbench.report.stress import verdict
 from pullbench.report.stress.steps import Stressed, course, judged_step, step_scores, stressed
 from pullbench.report.stress.verdict import load
@@ -152,7 +151,7 @@ class StressPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
-        return sections.errors(tables.errors(self.stored.pulls))
+        return sections.errors(tables.errors(self.stored))
 
     def preflight(self) -> Html:
         """What was checked before any load."""

@@ -7,8 +7,7 @@ from pullbench.report.core import numbers
 from pullbench.report.core.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import records
 from pullbench.report.figures import over_time
-from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table, tag
-from pullbench.report.render.page import style
+from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, style, table, tag
 from pullbench.report.trend.changes import Trend, headline
 
 _MOST_RUNS = 400
