@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scorecard import Goal, ScoreLine
-from pullbench.app.progress import DirectSteps, Silent
+from pullbench.app.progress import Silent
 from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.app.steps import DirectSteps
 from pullbench.bench.specfile import as_yaml
 from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.finding import Finding

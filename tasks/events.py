@@ -19,8 +19,8 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.record import RunRecord
 from pullbench.report.compare.runs import RunsCompared
 from pullbench.report.compare.verdict import headline
+from pullbench.report.core.objective_words import measured_text, objective_title, target_text
 from pullbench.report.core.stored import json_records
-from pullbench.report.run.objectives import measured_text, objective_title, target_text
 
 SLO_MISSED = "pullbench.slo.missed"
 CONSECUTIVE_FAILURES = "pullbench.pull.consecutive-failures"

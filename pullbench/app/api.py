@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from pullbench.app.preflight import check_spec
-from pullbench.app.progress import DirectSteps, Outcome, Silent
+from pullbench.app.progress import Outcome, Silent
 from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.app.steps import DirectSteps
 from pullbench.bench import specfile
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.specfile import LoadedSpec, spec_of

@@ -1,18 +1,15 @@
-"""Who is told how far a use case is, and how its steps are called. Free of Prefect and of printing."""
+"""Who is told how far a run is. Free of Prefect and of printing."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from pullbench.bench.active_run import ActiveRun
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
 from pullbench.model.record import RunRecord, TrialResult
-
-MadeT = TypeVar("MadeT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,53 +103,3 @@ def watching(progress: Progress) -> Iterator[None]:
 def watcher() -> Progress:
     """Who watches the runs of this context."""
     return _WATCHING.get() or Silent()
-
-
-class TrialBatch:
-    """One trial, or several where a plan has more than a Prefect server should see; each is measured and stored.
-
-    `go_on` is told of each trial after it was stored, and says whether there shall be another. A plain class, so that Prefect
-    neither walks nor serializes it.
-    """
-
-    def __init__(self, active: ActiveRun, trials: Sequence[Trial], go_on: Callable[[Trial, TrialResult], bool]) -> None:
-        self._active = active
-        self._trials = trials
-        self._go_on = go_on
-
-    def run(self) -> None:
-        for trial in self._trials:
-            if not self._go_on(trial, self._active.run_trial(trial)):
-                return
-
-    def __str__(self) -> str:
-        first, last = self._trials[0], self._trials[-1]
-        if (stage := first.stage) is not None:
-            load = f"×{stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
-            return f"step {stage.index} · {stage.phase} · {load}"
-        if first is last:
-            return f"trial {first.number} · block {first.block} · {first.cell}"
-        return f"trials {first.number} to {last.number}"
-
-
-class Steps(Protocol):
-    """The steps that are Prefect tasks in a flow and plain calls elsewhere."""
-
-    def preflight(self, active: ActiveRun) -> list[Finding]: ...
-    def trials(self, batch: TrialBatch) -> None: ...
-    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:
-        """Make a page; `what` says which, for people."""
-        ...
-
-
-class DirectSteps:
-    """The steps as plain calls."""
-
-    def preflight(self, active: ActiveRun) -> list[Finding]:
-        return active.preflight()
-
-    def trials(self, batch: TrialBatch) -> None:
-        batch.run()
-
-    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:  # noqa: ARG002
-        return make()

@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from pullbench.app.budget import BudgetMeter, shortfalls
-from pullbench.app.progress import Everyone, Outcome, Progress, Steps, TrialBatch, watcher
+from pullbench.app.progress import Everyone, Outcome, Progress, watcher
 from pullbench.app.run_log import RunLog, open_log
+from pullbench.app.steps import Steps, TrialBatch
 from pullbench.app.stress import climb
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec, as_stress_spec, load_spec

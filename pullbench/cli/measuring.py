@@ -9,8 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from pullbench.app.progress import DirectSteps, Everyone, Outcome, Progress, Silent, watching
+from pullbench.app.progress import Everyone, Outcome, Progress, Silent, watching
 from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_secrets
+from pullbench.app.steps import DirectSteps
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import print_verdict, stdout_console
 from pullbench.cli.terminal.progress import ShellProgress, StressProgress

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from pullbench.errors import IncompleteError
 from pullbench.store.shipped import make_flows_importable
 
@@ -38,6 +36,8 @@ def call_flow(name: str, parameters: Mapping[str, Any], *, note: Callable[[str],
     Raises what the flow's body raised, ServerGoneError where there is no server (any more), and IncompleteError where the
     flow ended without an outcome.
     """
+    import httpx  # Prefect brings it; help must not wait for it
+
     _reach_server(note)
     flow = _load(name)
     try:
@@ -112,5 +112,5 @@ def _load(name: str) -> Callable[..., Any]:
     return found
 
 
-def _gone(error: httpx.HTTPError) -> str:
+def _gone(error: Exception) -> str:
     return f"Prefect's server is gone ({str(error) or type(error).__name__})"

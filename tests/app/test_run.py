@@ -11,8 +11,9 @@ import yaml
 
 from pullbench.app import run as run_policy
 from pullbench.app.budget import BudgetMeter, shortfalls
-from pullbench.app.progress import MadeT, Silent, TrialBatch
+from pullbench.app.progress import Silent
 from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.app.steps import MadeT, TrialBatch
 from pullbench.bench.active_run import ActiveRun
 from pullbench.engines.base import TrialSetup
 from pullbench.engines.fake import FakeEngine

@@ -13,8 +13,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pullbench.app.progress import DirectSteps, Outcome, Silent, watcher
+from pullbench.app.progress import Outcome, Silent, watcher
 from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.app.steps import DirectSteps
 from pullbench.bench.workbench import Workbench
 from pullbench.cli import regional
 from pullbench.cli.measuring import Measuring, measure_spec

@@ -11,8 +11,8 @@ import pytest
 
 from flows.compare_runs import compare_runs
 from flows.publish_reports import publish_reports
-from pullbench.app.progress import DirectSteps, MadeT
 from pullbench.app.publish import publish
+from pullbench.app.steps import DirectSteps, MadeT
 from pullbench.cli.publish import publish as publish_command
 from pullbench.errors import IncompleteError
 from tasks import artifacts as artifacts_module
