@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scorecard import Goal, ScoreLine
-from pullbench.app.progress import Silent
+from pullbench.app.progress import Progress
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.app.steps import DirectSteps
 from pullbench.bench.specfile import as_yaml
@@ -23,7 +23,7 @@ GOAL = Goal(bound=10)
 """Per cent."""
 
 
-class Stopwatches(Silent):
+class Stopwatches(Progress):
     """Listens to a run, and knows how long each part of it took."""
 
     def __init__(self) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pullbench.errors import (
         ErrorCode,
         IncompleteError,
+        InterruptedRunError,
+        MissingExtraError,
         PreflightFailed,
         PullbenchError,
         RegistryError,
@@ -47,6 +49,8 @@ __all__ = [
     "ErrorCode",
     "Finding",
     "IncompleteError",
+    "InterruptedRunError",
+    "MissingExtraError",
     "PreflightFailed",
     "PullbenchError",
     "RegistryError",
@@ -67,7 +71,7 @@ __all__ = [
 ]
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("ErrorCode", "IncompleteError", "PreflightFailed", "PullbenchError", "RegistryError", "UsageError"),
+        [name for name in __all__ if name.endswith("Error") or name in ("ErrorCode", "PreflightFailed")],
         "pullbench.errors",
     ),
     **dict.fromkeys(("Finding", "Status"), "pullbench.model.finding"),

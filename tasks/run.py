@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 
 from pullbench.app.compare import compare_with_baseline
 from pullbench.app.failure_streak import StreakMeter
-from pullbench.app.progress import Outcome, Silent
+from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.errors import PullbenchError
 from pullbench.model.plan import Plan, Trial
@@ -27,7 +27,7 @@ from tasks.steps import TaskSteps
 _ARTIFACT_EVERY_S = 3.0
 
 
-class FlowProgress(Silent):
+class FlowProgress(Progress):
     """Progress in the UI: artifact, log lines, events; between trials and not often."""
 
     def __init__(self, artifacts: Artifacts, notices: Notices, streaks: StreakMeter) -> None:

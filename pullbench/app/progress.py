@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
@@ -23,15 +23,15 @@ class Outcome:
     message: str
 
 
-class Progress(Protocol):
-    """Who is told how far a run is. Nothing here is called while a trial runs."""
+class Progress:
+    """Who is told how far a run is; this one tells nobody. Nothing here is called while a trial runs."""
 
     def note(self, text: str) -> None: ...
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None: ...
     def checked(self, findings: Sequence[Finding]) -> None: ...
     def measured(self, trial: Trial, result: TrialResult, /) -> None: ...
     def ended(self) -> None:
-        """No more trials: whatever stopped them."""
+        """No more trials, whatever stopped them."""
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
         """What a finished run says, before its page is rendered."""
@@ -40,19 +40,7 @@ class Progress(Protocol):
         """The run came to its report."""
 
 
-class Silent:
-    """Progress that nobody watches; the base of those who want to know of some things only."""
-
-    def note(self, text: str) -> None: ...
-    def planned(self, run: RunRecord, plan: Plan, done: int) -> None: ...
-    def checked(self, findings: Sequence[Finding]) -> None: ...
-    def measured(self, trial: Trial, result: TrialResult, /) -> None: ...
-    def ended(self) -> None: ...
-    def verdict(self, document: Mapping[str, Any], message: str, /) -> None: ...
-    def concluded(self, outcome: Outcome, /) -> None: ...
-
-
-class Everyone:
+class Everyone(Progress):
     """Tells several, in order."""
 
     def __init__(self, *listeners: Progress) -> None:
@@ -102,4 +90,24 @@ def watching(progress: Progress) -> Iterator[None]:
 
 def watcher() -> Progress:
     """Who watches the runs of this context."""
-    return _WATCHING.get() or Silent()
+    return _WATCHING.get() or Progress()
+
+
+_RECEIVED: ContextVar[list[object] | None] = ContextVar("received", default=None)
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[list[object]]:
+    """Get what flows of this context end with: each one's outcome, or its error. Prefect's state has the message alone."""
+    received: list[object] = []
+    token = _RECEIVED.set(received)
+    try:
+        yield received
+    finally:
+        _RECEIVED.reset(token)
+
+
+def hand_over(ended_with: object) -> None:
+    """Give what a flow ended with to the caller in this process, where there is one."""
+    if (received := _RECEIVED.get()) is not None:
+        received.append(ended_with)

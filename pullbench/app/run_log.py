@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pullbench.app.progress import Outcome, Silent
+from pullbench.app.progress import Outcome, Progress
 from pullbench.errors import InterruptedRunError, PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
@@ -23,7 +23,7 @@ def open_log(path: Path | None, environ: Mapping[str, str], warn: Callable[[str]
     return None if named is None else EcsLog(named, warn)
 
 
-class RunLog(Silent):
+class RunLog(Progress):
     """Progress that writes log lines."""
 
     def __init__(self, log: EcsLog) -> None:

@@ -11,12 +11,13 @@ from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
-from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
+from pullbench.serving.flow import NoServerError, ServerGoneError, call_flow, quiet_prefect, server_address
 
 if TYPE_CHECKING:
     from pullbench.app.regional import RegionalOutcome
 
 app = typer.Typer(add_completion=False)
+_INTERRUPTED = "interrupted; the vantages' runs are cancelled, what they measured is stored"
 _STANDS = (
     "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
     "and once the server is back the same command measures anew"
@@ -78,13 +79,15 @@ def regional(
     try:
         with interruption.as_keyboard_interrupt(), watching(progress):
             outcome = call_flow("regional_benchmark", parameters, note=progress.note)
+    except NoServerError:
+        raise
     except ServerGoneError as error:
         interruption.hurry("Prefect would go on to send its events")
+        if interruption.received():
+            raise InterruptedRunError(_INTERRUPTED) from error
         raise IncompleteError(f"{error}; {_STANDS}") from error
     except KeyboardInterrupt:
-        raise InterruptedRunError(
-            "interrupted; the vantages' runs are cancelled, what they measured is stored"
-        ) from None
+        raise InterruptedRunError(_INTERRUPTED) from None
     _tell(outcome, as_json=as_json)
     return int(outcome.exit_code)
 

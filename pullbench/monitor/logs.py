@@ -5,6 +5,7 @@ succeeded is counted in its trial's. What is written has passed the places that 
 nothing of a spec but names and labels is in it. monitoring/elk/ has the index template of these fields.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +108,9 @@ class EcsLog:
         self._write(logging.ERROR, f"{what} stopped: {why}", "run", "run-stopped", about, stopped)
 
     def close(self) -> None:
-        self._handler.close()
+        """Close the file; a full disk was reported with the line that did not fit, and is no error of the run."""
+        with contextlib.suppress(OSError):
+            self._handler.close()
 
     def _write(
         self, level: int, message: str, dataset: str, action: str, *parts: _Fields, at: datetime | None = None

@@ -11,7 +11,7 @@ import yaml
 
 from pullbench.app import run as run_policy
 from pullbench.app.budget import BudgetMeter, shortfalls
-from pullbench.app.progress import Silent
+from pullbench.app.progress import Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.app.steps import MadeT, TrialBatch
 from pullbench.bench.active_run import ActiveRun
@@ -27,7 +27,7 @@ from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
 
 
-class Calls(Silent):
+class Calls(Progress):
     """Steps as plain calls, and progress that remembers."""
 
     def __init__(self, findings: Sequence[Finding] = (), stop_after: int | None = None) -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pullbench.app.preflight import check
-from pullbench.app.progress import Silent
+from pullbench.app.progress import Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.workbench import Workbench
@@ -161,7 +161,7 @@ def test_a_flow_finds_the_log_of_its_command_in_the_environment(
         raise UsageError("seen")
 
     monkeypatch.setattr(flows, "call_flow", called)
-    command = measuring.Measuring(Silent(), results=str(tmp_path), kind="fleet", as_json=True)
+    command = measuring.Measuring(Progress(), results=str(tmp_path), kind="fleet", as_json=True)
     with pytest.raises(UsageError, match="seen"):
         command.through_flow("fleet_benchmark", {}, log_json=tmp_path / "named.json")
     assert seen == [str(tmp_path / "named.json")]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from pullbench.app.progress import Outcome, Silent, watcher
+from pullbench.app.progress import Outcome, Progress, watcher
 from pullbench.app.run import RunRequest, conduct, preparing
 from pullbench.app.steps import DirectSteps
 from pullbench.bench.workbench import Workbench
@@ -69,7 +69,7 @@ def through_flow(body: Body, results: str, monkeypatch: pytest.MonkeyPatch) -> M
 def conducted(request: RunRequest) -> Outcome:
     """What a flow's body does, as far as a command sees it."""
     with preparing(request) as prepared:
-        return conduct(prepared, DirectSteps(), Silent())
+        return conduct(prepared, DirectSteps(), Progress())
 
 
 def test_a_command_runs_without_prefect_unless_it_is_asked_for(

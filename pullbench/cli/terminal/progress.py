@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from pullbench.app.progress import Silent
+from pullbench.app.progress import Progress as RunProgress
 from pullbench.cli.terminal.console import planned_out_lines
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import literal
@@ -29,7 +29,7 @@ from pullbench.registry.push import PushedImage
 _LINE_EVERY_S = 10.0
 
 
-class ShellProgress(Silent):
+class ShellProgress(RunProgress):
     """Progress of a run."""
 
     _unit = "trials"
