@@ -119,3 +119,13 @@ def test_no_remedy_in_a_report_has_a_placeholder_in_it(make, code: ErrorCode, kn
     for text in map(html.unescape, shown):
         assert not PLACEHOLDER.search(text), PLACEHOLDER.search(text)
     assert ("us.example.com" in row["remedy"]) == (known and code not in OF_NO_HOST)
+
+
+def test_a_stored_image_that_is_no_name_gets_into_no_command(make) -> None:
+    stored = make(
+        Recipe(engines=("docker",), routes=(("us", "direct"),), concurrency=(1,), blocks=3, fail_everywhere=True)
+    )
+    (row,) = records(
+        tables.errors(dataclasses.replace(stored, pulls=stored.pulls.assign(image="; rm -r /", error_code="not_found")))
+    )
+    assert "rm -r" not in row["remedy"] and "<repository>" in row["remedy"]

@@ -263,7 +263,15 @@ def _remedy(stored: StoredRun, code: ErrorCode, failed: pd.DataFrame) -> str:
     most: Any = failed.groupby(names, observed=True).size().idxmax()
     registry, proxy, image, platform = map(str, most)
     route = stored.route(registry, proxy) or NO_ROUTE
-    return remedy(code, route, reference=Reference.parse(image), platform=platform)
+    return remedy(code, route, reference=_reference(image), platform=platform)
+
+
+def _reference(image: str) -> Reference | None:
+    """An image's name as a remedy may put it into a command; None for a stored text that is no name."""
+    try:
+        return Reference.parse(image)
+    except ValueError:
+        return None
 
 
 def _code(text: str) -> ErrorCode:

@@ -73,7 +73,7 @@ def render_run_report(
     def write_data() -> None:
         write_run_beside(store, run_id, folder, page=PAGE, document=document)
 
-    target = PageTarget(folder=folder, title=title, again=again)
+    target = ReportTarget(folder=folder, title=title, again=again)
     return _report(notebook, parameters, results_url, target, meanwhile=write_data, renderer=renderer)
 
 
@@ -100,7 +100,7 @@ def render_comparison(
         compared = found or compare_runs(read_run(store, baseline), read_run(store, candidate))
         write_comparison_beside(compared, folder, page=PAGE)
 
-    target = PageTarget(folder=folder, title=title, again=again)
+    target = ReportTarget(folder=folder, title=title, again=again)
     return _report(COMPARE_NOTEBOOK, parameters, results_url, target, meanwhile=write_data, renderer=renderer)
 
 
@@ -127,7 +127,7 @@ def render_trend(
     parameters = {"name": name, "last": last or 0, "vantage": vantage or ""}
     title = f"{name} · trend · pullbench"
     again = f"pullbench trend '{name}'" + (f" --vantage '{vantage}'" if vantage else "")
-    target = PageTarget(folder=folder, title=title, again=again)
+    target = ReportTarget(folder=folder, title=title, again=again)
     return _report(TREND_NOTEBOOK, parameters, results_url, target, meanwhile=write_data, renderer=renderer)
 
 
@@ -141,7 +141,7 @@ def render_regional(results_url: str, regional_id: str, out_dir: Path, *, render
         write_regional_beside(store, regional_id, folder, page=PAGE)
 
     title, again = f"{name} · regions · pullbench", f"pullbench report {REGIONAL_PREFIX}{regional_id}"
-    target, parameters = PageTarget(folder=folder, title=title, again=again), {"regional_id": regional_id}
+    target, parameters = ReportTarget(folder=folder, title=title, again=again), {"regional_id": regional_id}
     return _report(REGIONAL_NOTEBOOK, parameters, results_url, target, meanwhile=write_data, renderer=renderer)
 
 
@@ -152,7 +152,7 @@ def trend_folder(out_dir: Path, name: str, vantage: str | None = None) -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageTarget:
+class ReportTarget:
     """Where a report goes, its title, and the command that makes it again."""
 
     folder: Path
@@ -164,7 +164,7 @@ def _report(
     notebook: Path,
     asked: Mapping[str, Any],
     results_url: str,
-    target: PageTarget,
+    target: ReportTarget,
     *,
     meanwhile: Callable[[], None],
     renderer: Renderer | None,
@@ -208,7 +208,7 @@ def check_out_dir(out_dir: Path) -> None:
 
 
 @contextmanager
-def _writing(target: PageTarget) -> Iterator[None]:
+def _writing(target: ReportTarget) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -241,7 +241,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
         raise UsageError(f"{notebook}: its cell tagged `parameters` sets {there}; it must set {wanted}")
 
 
-def _render(renderer: Renderer, notebook: Path, parameters: Mapping[str, Any], target: PageTarget) -> Path:
+def _render(renderer: Renderer, notebook: Path, parameters: Mapping[str, Any], target: ReportTarget) -> Path:
     page = target.folder / PAGE
     made = renderer.page(notebook, parameters, target.folder / "report.ipynb", title=target.title)
     # Beside the old page, so that the renaming is one step of the file system.

@@ -25,6 +25,7 @@ from typing import IO, Any
 import matplotlib.backends.backend_svg
 import matplotlib.figure  # noqa: F401  (drawing is what a page imports last, and it takes longest)
 import papermill
+import scipy.stats  # noqa: F401  (the statistics import it where they need it, so a page would wait for it)
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
