@@ -161,10 +161,12 @@ def test_a_flow_finds_the_log_of_its_command_in_the_environment(
         raise UsageError("seen")
 
     monkeypatch.setattr(flows, "call_flow", called)
-    command = measuring.Measuring(Progress(), results=str(tmp_path), kind="fleet", as_json=True)
+    request = RunRequest(spec=tmp_path / "spec.yaml", results=str(tmp_path), kind="fleet")
+    command = measuring.Measuring(Progress(), request, as_json=True)
     with pytest.raises(UsageError, match="seen"):
         command.through_flow("fleet_benchmark", {}, log_json=tmp_path / "named.json")
     assert seen == [str(tmp_path / "named.json")]
+    assert os.environ[VARIABLE] == str(path), "the environment is as it was"
 
 
 def test_without_being_asked_nothing_is_logged(tmp_path: Path) -> None:
