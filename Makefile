@@ -16,7 +16,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 demo: install
-	@$(BIN)/pullbench demo
+	@$(BIN)/pullbench demo --prefect
 
 test: unit integration
 

@@ -27,7 +27,7 @@ def run(rounds: int) -> None:
                     push(client, name, "1.0", images.image(name))
             spec = Path(folder) / "debian.yaml"
             spec.write_text(as_yaml(_spec(registry.url, names, rounds)), encoding="utf-8")
-            subprocess.run([sys.executable, "-m", "pullbench.cli.main", "run", str(spec)], check=False)
+            subprocess.run([sys.executable, "-m", "pullbench", "run", str(spec)], check=False)
         finally:
             registry.stop()
 

@@ -1,5 +1,8 @@
 """One pull of 512 MB in 8 incompressible layers from a docker-registry: the wire engine beside curl, crane, skopeo and docker."""
 
+import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,6 +12,7 @@ from statistics import median
 import psutil
 
 from benchmarks import clients, scene
+from benchmarks.first_answer import one_pull_spec
 from benchmarks.scorecard import Goal, ScoreLine, ratios
 from benchmarks.sitting import Contestant, Rounds, measure
 from pullbench.engines.base import usable_cores
@@ -30,7 +34,10 @@ def lines(rounds: int) -> list[ScoreLine]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         registry = scene.registry(folder / "registry", stack)
         image = scene.pushed_image(registry.url, "bench/large", [LAYER_BYTES] * LAYERS)
-        contestants: dict[str, Contestant] = {"wire": _wire(image, stack)}
+        contestants: dict[str, Contestant] = {
+            "wire": _wire(image, stack),
+            "command line": _command_line(image, folder),
+        }
         others: dict[str, Contestant] = {
             "curl": clients.curl_and_openssl(image),
             "crane": clients.crane(image, folder),
@@ -42,7 +49,11 @@ def lines(rounds: int) -> list[ScoreLine]:
         taken = measure(contestants, rounds=rounds)
         served = psutil.Process(registry.process.pid).cpu_times()
         served_s = (served.user + served.system) / (len(contestants) * (rounds + 1))
-    return [*(_beside(name, taken, absent.get(name), served_s) for name in others), _cpu(taken)]
+    return [
+        *(_beside(name, taken, absent.get(name), served_s) for name in others),
+        _beside_as_command(taken, absent.get("curl")),
+        _cpu(taken),
+    ]
 
 
 def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
@@ -59,6 +70,32 @@ def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
         return outcome.duration_s
 
     return pull
+
+
+def _command_line(image: scene.Image, folder: Path) -> Callable[[], float]:
+    """The same pull as `pullbench run` makes it; the time is that of the stored pull, not of the command."""
+    spec = one_pull_spec(image, folder, LANES)
+    command = [sys.executable, "-m", "pullbench", "run", str(spec), "--skip-preflight", "--no-report", "--json"]
+
+    def pull() -> float:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        return float(json.loads(done.stdout)["cells"][0]["median_s"])
+
+    return pull
+
+
+def _beside_as_command(taken: dict[str, Rounds], absent: str | None) -> ScoreLine:
+    title, goal = "four `curl | openssl dgst -sha256`, as the command line runs it", Goal(bound=0.8)
+    if absent is not None:
+        return ScoreLine(what=_WHAT + title, values=(), goal=goal, note=f"{absent}: not measured")
+    ours, curl = taken["command line"], taken["curl"]
+    return ScoreLine(
+        what=_WHAT + title,
+        values=ratios(ours.wall_s, curl.wall_s),
+        goal=goal,
+        ours=f"{median(ours.wall_s):.2f} s",
+        theirs=f"curl {median(curl.wall_s):.2f} s",
+    )
 
 
 def _beside(name: str, taken: dict[str, Rounds], absent: str | None, served_s: float) -> ScoreLine:
@@ -91,7 +128,9 @@ def why_missed(pulled_s: float, served_s: float, cores: int) -> str:
 def _cpu(taken: dict[str, Rounds]) -> ScoreLine:
     values = tuple(cpu_s / _GB for cpu_s in taken["wire"].cpu_s)
     others = ", ".join(
-        f"{name} {median(taken[name].cpu_s) / _GB:.2f}" for name in taken if name not in ("wire", "docker")
+        f"{name} {median(taken[name].cpu_s) / _GB:.2f}"
+        for name in taken
+        if name not in ("wire", "command line", "docker")
     )
     return ScoreLine(
         what="the same, CPU seconds a GB received and verified",

@@ -10,19 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scorecard import Goal, ScoreLine
-from pullbench.app.progress import DirectSteps, Silent
+from pullbench.app.progress import Progress
 from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.app.steps import DirectSteps
 from pullbench.bench.specfile import as_yaml
 from pullbench.lab.embedded import EmbeddedLab
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 
 GOAL = Goal(bound=10)
 """Per cent."""
 
 
-class Stopwatches(Silent):
+class Stopwatches(Progress):
     """Listens to a run, and knows how long each part of it took."""
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class Stopwatches(Silent):
         if "report" in text:
             self._at["report"] = time.perf_counter()
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         del run, plan, done
         self._at["planned"] = time.perf_counter()
 

@@ -24,7 +24,7 @@ def run() -> tuple[str, str]:
         image = scene.pushed_image(registry.url, "bench/large", [LAYER_BYTES] * LAYERS)
         spec = folder / "pullbench-itself.yaml"
         spec.write_text(as_yaml(_spec(registry.url, image)), encoding="utf-8")
-        command = [sys.executable, "-m", "pullbench.cli.main", "run", str(spec), "--json"]
+        command = [sys.executable, "-m", "pullbench", "run", str(spec), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode not in (0, 1):  # 1: an objective was missed, and the report says which
         raise RuntimeError(f"pullbench run ended with {done.returncode}: {done.stderr[-2000:]}")

@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pullbench-pictures-") as temporary:
         results, reports = str(Path(temporary) / "results"), Path(temporary) / "reports"
-        demo = [sys.executable, "-m", "pullbench.cli.main", "demo", "--results", results, "--reports", str(reports)]
+        demo = [sys.executable, "-m", "pullbench", "demo", "--results", results, "--reports", str(reports)]
         subprocess.run(demo, check=True)
         store = ResultStore(results)
         pages = {"report": reports / store.runs()[0].run_id / "index.html"}

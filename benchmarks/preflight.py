@@ -60,7 +60,7 @@ def _push(number: int, registries: list[RealRegistry]) -> str:
 
 
 def _timed(folder: Path, *arguments: str) -> float:
-    command = [sys.executable, "-m", "pullbench.cli.main", "preflight", str(folder / "spec.yaml"), "--json", *arguments]
+    command = [sys.executable, "-m", "pullbench", "preflight", str(folder / "spec.yaml"), "--json", *arguments]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     took_s = time.perf_counter() - started

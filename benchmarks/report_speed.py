@@ -80,7 +80,7 @@ def timed(arguments: Sequence[str]) -> ReportCost:
     """Run a `pullbench` command and watch it; raises RuntimeError where it fails."""
     began, before_s = time.perf_counter(), _cpu_s()
     with subprocess.Popen(
-        [sys.executable, "-m", "pullbench.cli.main", *arguments],
+        [sys.executable, "-m", "pullbench", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

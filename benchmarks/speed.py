@@ -5,17 +5,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import clients, large_layers, one_process, overhead, own_report, record, small_pulls, starts
+from benchmarks import (
+    clients,
+    first_answer,
+    large_layers,
+    one_process,
+    overhead,
+    own_report,
+    record,
+    small_pulls,
+    starts,
+)
 from benchmarks.scorecard import ScoreLine, as_markdown, as_text, put_between_markers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PARTS: tuple[tuple[str, Callable[[int], list[ScoreLine]]], ...] = (
     ("starts", starts.lines),
+    ("first answer", first_answer.lines),
     ("one process", one_process.lines),
     ("large layers", large_layers.lines),
     ("small pulls", small_pulls.lines),
-    ("overhead", lambda rounds: overhead.lines(min(rounds, 3))),  # the last: it leaves Prefect in this process
+    ("overhead", lambda rounds: overhead.lines(min(rounds, 3))),
 )
 
 

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from pullbench.app.calibrate import CalibrationRequest, prepared_lab
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 from tasks.run import measure
 
 
@@ -34,4 +34,4 @@ def calibrate(
     request = CalibrationRequest(
         seed=seed, quick=quick, vantage=vantage, results=results, reports=Path(reports), report=report
     )
-    return measure(prepared_lab(request, prefect_secret))
+    return measure(prepared_lab(request, read_block))

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from pullbench.app.fleet import prepared_fleet
 from pullbench.app.run import RunRequest
 from pullbench.model.spec import Overrides
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 from tasks.run import measure
 
 
@@ -55,4 +55,4 @@ def fleet_benchmark(
         skip_preflight=skip_preflight,
         report=report,
     )
-    return measure(prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=prefect_secret))
+    return measure(prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=read_block))

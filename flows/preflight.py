@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from pullbench.model.spec import Overrides
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 from tasks.preflight import check_spec
 
 
@@ -27,4 +27,4 @@ def preflight(
         only: Identifiers of the checks to run; empty runs all.
         skip: Identifiers of the checks to leave out.
     """
-    return check_spec(Path(spec), overrides=overrides, only=only, skip=skip, block=prefect_secret)
+    return check_spec(Path(spec), overrides=overrides, only=only, skip=skip, block=read_block)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pullbench.app.run import RunRequest, preparing
 from pullbench.model.spec import Overrides
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 from tasks.run import measure
 
 
@@ -52,4 +52,4 @@ def pull_benchmark(
         report=report,
         regional=regional,
     )
-    return measure(preparing(request, block=prefect_secret))
+    return measure(preparing(request, block=read_block))

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 
 from pullbench.app.run import RunRequest, preparing
 from pullbench.model.spec import StressOverrides
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 from tasks.run import measure
 
 
@@ -49,4 +49,4 @@ def stress_test(
         report=report,
         kind="stress",
     )
-    return measure(preparing(request, block=prefect_secret))
+    return measure(preparing(request, block=read_block))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pullbench.app.api import (
         BenchmarkTrend,
-        Comparison,
         Run,
+        RunComparison,
         compare,
         load_spec,
         open_regional,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pullbench.errors import (
         ErrorCode,
         IncompleteError,
+        InterruptedRunError,
+        MissingExtraError,
         PreflightFailed,
         PullbenchError,
         RegistryError,
@@ -44,14 +46,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BenchmarkTrend",
-    "Comparison",
     "ErrorCode",
     "Finding",
     "IncompleteError",
+    "InterruptedRunError",
+    "MissingExtraError",
     "PreflightFailed",
     "PullbenchError",
     "RegistryError",
     "Run",
+    "RunComparison",
     "Spec",
     "Status",
     "UsageError",
@@ -67,7 +71,7 @@ __all__ = [
 ]
 _ELSEWHERE = {
     **dict.fromkeys(
-        ("ErrorCode", "IncompleteError", "PreflightFailed", "PullbenchError", "RegistryError", "UsageError"),
+        [name for name in __all__ if name.endswith("Error") or name in ("ErrorCode", "PreflightFailed")],
         "pullbench.errors",
     ),
     **dict.fromkeys(("Finding", "Status"), "pullbench.model.finding"),

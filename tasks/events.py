@@ -16,11 +16,11 @@ from prefect import get_run_logger
 from prefect.events import emit_event
 
 from pullbench.model.plan import FACTORS
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.report.compare.runs import RunsCompared
 from pullbench.report.compare.verdict import headline
+from pullbench.report.core.objective_words import measured_text, objective_title, target_text
 from pullbench.report.core.stored import json_records
-from pullbench.report.run.objectives import measured_text, objective_title, target_text
 
 SLO_MISSED = "pullbench.slo.missed"
 CONSECUTIVE_FAILURES = "pullbench.pull.consecutive-failures"
@@ -42,7 +42,9 @@ class Notices:
         about = _about(document["run_id"], document["name"], document["vantage"], list(cells), f"{message}.")
         self._emit(SLO_MISSED, about, {"objectives": missed, "report": document["report"] or ""})
 
-    def consecutive_failures(self, run: Run, failures: int, cells: Sequence[str], error_codes: Sequence[str]) -> None:
+    def consecutive_failures(
+        self, run: RunRecord, failures: int, cells: Sequence[str], error_codes: Sequence[str]
+    ) -> None:
         """So many pulls of a run failed one after the other, in these cells, for these reasons."""
         message = f"{failures} pulls in a row failed ({', '.join(error_codes)}): {'; '.join(cells)}."
         about = _about(run.run_id, run.name, run.vantage, cells, message)

@@ -11,11 +11,11 @@ from prefect.client.schemas.objects import State
 
 from pullbench.app.compare import compare_with_baseline
 from pullbench.app.failure_streak import StreakMeter
-from pullbench.app.progress import Outcome, Silent
+from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.errors import PullbenchError
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import printable
 from pullbench.report.compare.verdict import headline
 from pullbench.store.dataset import ResultStore
@@ -27,21 +27,21 @@ from tasks.steps import TaskSteps
 _ARTIFACT_EVERY_S = 3.0
 
 
-class FlowProgress(Silent):
+class FlowProgress(Progress):
     """Progress in the UI: artifact, log lines, events; between trials and not often."""
 
     def __init__(self, artifacts: Artifacts, notices: Notices, streaks: StreakMeter) -> None:
         self._artifacts = artifacts
         self._notices = notices
         self._streaks = streaks
-        self._run: Run | None = None
+        self._run: RunRecord | None = None
         self._done = self._total = 0
         self._updated_s = 0.0
 
     def note(self, text: str) -> None:
         get_run_logger().info(printable(text))
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self._run, self._done, self._total = run, done, len(plan.trials)
         get_run_logger().info("run %s: %d cells, %d trials", run.run_id, len(plan.cells), len(plan.trials))
         for entry in plan.planned_out:

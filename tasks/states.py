@@ -1,4 +1,4 @@
-"""How a flow run ends: the state that the UI shows, which also carries what a caller in the same process gets."""
+"""How a flow run ends: the state that the UI shows, and what a caller in the same process gets."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -7,24 +7,28 @@ from typing import Any, ParamSpec
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from pullbench.app.progress import hand_over
 from pullbench.errors import IncompleteError, PullbenchError
 
 ParamsT = ParamSpec("ParamsT")
 
 
-def done(message: str, outcome: object = None) -> State[Any]:
+def done(message: str, outcome: object) -> State[Any]:
     """A flow run that came to its end."""
-    return Completed(message=message, data=outcome)
+    hand_over(outcome)
+    return Completed(message=message)
 
 
-def failed(message: str, outcome: object = None) -> State[Any]:
+def failed(message: str, outcome: object) -> State[Any]:
     """A flow run that came to its end with a bad verdict."""
-    return Failed(message=message, data=outcome)
+    hand_over(outcome)
+    return Failed(message=message)
 
 
-def incomplete(message: str, outcome: object = None) -> State[Any]:
+def incomplete(message: str, outcome: object) -> State[Any]:
     """A flow run of which not all could be done; what was measured is stored."""
-    return Failed(name="Incomplete", message=message, data=outcome)
+    hand_over(outcome)
+    return Failed(name="Incomplete", message=message)
 
 
 def ends_in_state(body: Callable[ParamsT, State[Any]]) -> Callable[ParamsT, State[Any]]:

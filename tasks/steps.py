@@ -6,7 +6,7 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from pullbench.app.progress import TrialBatch
+from pullbench.app.steps import TrialBatch
 from pullbench.bench.active_run import ActiveRun
 from pullbench.model.finding import Finding
 from tasks.artifacts import Artifacts

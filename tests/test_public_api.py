@@ -11,8 +11,8 @@ import pullbench as pb
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 NAMES = [
-    *("BenchmarkTrend", "Comparison", "ErrorCode", "Finding", "IncompleteError", "PreflightFailed", "PullbenchError"),
-    *("RegistryError", "Run", "Spec", "Status", "UsageError"),
+    *("BenchmarkTrend", "ErrorCode", "Finding", "IncompleteError", "InterruptedRunError", "MissingExtraError"),
+    *("PreflightFailed", "PullbenchError", "RegistryError", "Run", "RunComparison", "Spec", "Status", "UsageError"),
     *("compare", "load_spec", "open_regional", "open_run", "open_runs", "plan", "preflight", "run", "trend"),
 ]
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.app.preflight import check_spec
-from pullbench.app.progress import DirectSteps, Outcome, Silent
+from pullbench.app.preflight import check_spec, verdict
+from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.app.steps import DirectSteps
 from pullbench.bench import specfile
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.bench.workbench import Workbench
+from pullbench.errors import UsageError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run as RunRecord
-from pullbench.model.record import TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.spec import Spec
 from pullbench.report.calibration.page import CalibrationPage
 from pullbench.report.compare.page import ComparisonPage
@@ -43,6 +44,8 @@ from pullbench.store.dataset import ResultStore
 SpecSource = Spec | str | Path | Mapping[str, Any]
 """A spec, the path of a spec file, or a spec's mapping."""
 ReadSecret = Callable[[str], str]
+_LOADED: dict[str, LoadedSpec] = {}
+"""By a spec's content: where it was read and its hash as written, by which the command line resumes a run."""
 _PAGES: Mapping[str, Callable[[StoredRun], Any]] = {
     "stress": StressPage,
     "fleet": FleetPage,
@@ -56,7 +59,9 @@ def load_spec(source: SpecSource, *, set: Mapping[str, Any] | None = None) -> Sp
     `set` changes values by key path, such as `{"matrix.concurrency": [1, 4]}`. Raises UsageError: one line that names the
     key path and what would be right.
     """
-    return _loaded(source, set).spec
+    loaded = _loaded(source, set)
+    _LOADED[loaded.spec.hash()] = loaded
+    return loaded.spec
 
 
 def preflight(
@@ -133,7 +138,7 @@ def open_runs(
 
 def compare(
     baseline: "Run | str", candidate: "Run | str" = "latest", *, results: str | Path = "results"
-) -> "Comparison":
+) -> "RunComparison":
     """Two stored runs compared, configuration by configuration: did it get worse?
 
     Each is a Run or what `open_run` takes; `baseline` may also be `baseline`, as `pullbench baseline set` named it. Raises
@@ -149,7 +154,7 @@ def compare(
         before = baseline
     else:
         before = Run(after._store, choose_baseline(after._store, baseline, after.record), results=after._results)
-    return Comparison(before, after)
+    return RunComparison(before, after)
 
 
 def trend(
@@ -230,6 +235,8 @@ class Run:
 
     def table(self, name: str, *, warmup: bool = False) -> pd.DataFrame:
         """`pulls`, `trials` or `transfers`, with the warm-up repetitions if asked."""
+        if name not in ("pulls", "trials", "transfers"):
+            raise UsageError(f"there is no table '{name}': pulls, trials, transfers")
         frame: pd.DataFrame = getattr(self._stored, name)
         return frame if warmup else frame[~frame["warmup"].astype(bool)].reset_index(drop=True)
 
@@ -261,7 +268,7 @@ class Run:
         return read_run(self._store, self.run_id)
 
 
-class Comparison:
+class RunComparison:
     """Two runs compared."""
 
     def __init__(self, baseline: Run, candidate: Run) -> None:
@@ -331,7 +338,7 @@ class BenchmarkTrend:
         )
 
 
-class _Lines(Silent):
+class _Lines(Progress):
     """Progress as lines of text."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -346,8 +353,7 @@ class _Lines(Silent):
         self._say(f"run {run.run_id}: {self._total - done} of {self._total} trials to measure")
 
     def checked(self, findings: Sequence[Finding]) -> None:
-        passed = sum(finding.status == "pass" for finding in findings)
-        self._say(f"preflight: {passed} of {len(findings)} checks passed")
+        self._say(f"preflight: {verdict(findings)[1]}")
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._done += 1
@@ -361,6 +367,8 @@ class _Lines(Silent):
 
 
 def _loaded(source: SpecSource, changes: Mapping[str, Any] | None = None) -> LoadedSpec:
+    if isinstance(source, Spec) and not changes and (known := _LOADED.get(source.hash())) is not None:
+        return known
     if isinstance(source, str | Path):
         return specfile.load_spec(Path(source), values=changes)
     return spec_of(source, values=changes)

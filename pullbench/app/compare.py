@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pullbench.app.progress import Steps
+from pullbench.app.steps import Steps
 from pullbench.errors import UsageError
 from pullbench.report.compare.runs import RunsCompared, compare_runs
 from pullbench.report.compare.verdict import cell_sentence

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,9 +15,11 @@ from pullbench.bench.fleet_run import FleetRun, FleetWorkbench, refuse_stores
 from pullbench.bench.specfile import Changes, LoadedSpec, load_spec
 from pullbench.errors import MissingExtraError, UsageError
 
+_log = logging.getLogger(__name__)
+
 
 def fleet_settings(
-    spec: Path | LoadedSpec, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
+    spec: Path, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
 ) -> tuple[str, ...]:
     """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
 
@@ -26,7 +29,7 @@ def fleet_settings(
         raise MissingExtraError("fleet", "fleet")
     if nodes < 1:
         raise UsageError(f"nodes: {nodes} is too few: at least 1")
-    given = (spec if isinstance(spec, LoadedSpec) else load_spec(spec, sets=settings, overrides=overrides)).spec
+    given = load_spec(spec, sets=settings, overrides=overrides).spec
     refuse_stores(given)
     chosen = image or given.images[0]
     return (
@@ -46,17 +49,24 @@ def prepared_fleet(
     nodes: int,
     image: str | None,
     block: Callable[[str], str] | None = None,
+    warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Prepared]:
     """The cluster while it is needed, and a run of the spec on it.
 
     Raises UsageError for a wrong spec before the cluster is contacted, then where no scheduler answers.
     """
+    if isinstance(request.spec, LoadedSpec):
+        raise ValueError("a fleet changes its spec: give the path of one")
     settings = fleet_settings(request.spec, nodes, image, request.sets, request.overrides)
     made = dataclasses.replace(request, sets=settings, kind="fleet")
     with (
         joined(scheduler) as fleet,
         Prepared(
-            made, block=block, bench=functools.partial(FleetWorkbench, fleet=fleet), run_type=FleetRun
+            made,
+            block=block,
+            bench=functools.partial(FleetWorkbench, fleet=fleet),
+            run_type=FleetRun,
+            warn=warn,
         ) as prepared,
     ):
         yield prepared

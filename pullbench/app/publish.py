@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pullbench.app.progress import Steps
+from pullbench.app.steps import Steps
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.render.render import check_out_dir, render_run_report, render_trend
 from pullbench.report.render.renderer import Renderer

@@ -14,9 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import yaml
+
 from pullbench.app.budget import BudgetMeter, shortfalls
-from pullbench.app.progress import Everyone, Outcome, Progress, Steps, TrialBatch, watcher
+from pullbench.app.progress import Everyone, Outcome, Progress, watcher
 from pullbench.app.run_log import RunLog, open_log
+from pullbench.app.steps import Steps, TrialBatch
 from pullbench.app.stress import climb
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec, as_stress_spec, load_spec
@@ -36,6 +39,7 @@ from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
 from pullbench.store.regional import LABEL
 
+_LONGEST_VANTAGE = 63
 _TASKS_AT_MOST = 200
 """Prefect's server records some 33 tasks a second; a larger plan puts several trials into one task."""
 _log = logging.getLogger(__name__)
@@ -60,6 +64,13 @@ class RunRequest:
     regional: str | None = None
     """The regional benchmark that the run is a vantage's part of: a label of the run, and the clocks are compared."""
 
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.vantage) <= _LONGEST_VANTAGE:
+            raise UsageError(f"--vantage '{self.vantage}': a label of 1 to {_LONGEST_VANTAGE} characters is expected")
+        changed = self.sets or self.regional or self.overrides not in (Overrides(), StressOverrides())
+        if isinstance(self.spec, LoadedSpec) and changed:
+            raise ValueError("a spec that is read already takes no changes: give them when it is read")
+
 
 class Prepared:
     """A valid spec, its workbench, and what is known before anything is stored; close it at the end.
@@ -81,7 +92,7 @@ class Prepared:
     ) -> None:
         self.request = request
         self.bench = bench(
-            _loaded(request),
+            loaded_spec(request),
             environ=os.environ,
             vantage=request.vantage,
             kind=request.kind,
@@ -95,11 +106,6 @@ class Prepared:
         self._run_type = run_type
         self._on_begin = on_begin
         self._facts: Facts | None = None
-
-    @property
-    def run_id(self) -> str | None:
-        """The run's ID, once there is one."""
-        return self.request.resume if self.active is None else self.active.run_id
 
     def facts(self) -> Facts:
         """Gathered at the first call."""
@@ -141,7 +147,8 @@ class Prepared:
         self.bench.close()
 
 
-def _loaded(request: RunRequest) -> LoadedSpec:
+def loaded_spec(request: RunRequest) -> LoadedSpec:
+    """The valid spec of a request, with its changes; nothing is contacted. Raises UsageError for a wrong one."""
     if isinstance(request.spec, LoadedSpec):
         loaded = request.spec
     else:
@@ -151,9 +158,14 @@ def _loaded(request: RunRequest) -> LoadedSpec:
 
 
 @contextlib.contextmanager
-def preparing(request: RunRequest, *, block: Callable[[str], str] | None = None) -> Iterator[Prepared]:
+def preparing(
+    request: RunRequest,
+    *,
+    block: Callable[[str], str] | None = None,
+    warn: Callable[[str], None] = _log.warning,
+) -> Iterator[Prepared]:
     """A run that is prepared when the block begins, and closed at its end; raises UsageError for a wrong spec."""
-    with Prepared(request, block=block) as made:
+    with Prepared(request, block=block, warn=warn) as made:
         yield made
 
 
@@ -298,9 +310,15 @@ def _conclude(active: ActiveRun, request: RunRequest, steps: Steps, progress: Pr
 def refuse_secrets(settings: Iterable[str]) -> None:
     """Raise UsageError for a setting whose value may be a secret, where Prefect would keep it as a flow's parameter."""
     for setting in settings:
-        key = setting.partition("=")[0]
-        if ".headers" in key:
+        key, _, text = setting.partition("=")
+        if ".headers" in key or _has_headers(yaml.safe_load(text)):
             raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec")
+
+
+def _has_headers(value: object) -> bool:
+    if isinstance(value, dict):
+        return "headers" in value or any(_has_headers(each) for each in value.values())
+    return isinstance(value, list) and any(_has_headers(each) for each in value)
 
 
 def judgement(document: dict[str, Any]) -> tuple[int, str]:

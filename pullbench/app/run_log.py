@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pullbench.app.progress import Outcome, Silent
+from pullbench.app.progress import Outcome, Progress
 from pullbench.errors import InterruptedRunError, PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.monitor.logs import VARIABLE, EcsLog
 
 _BUG = 70
@@ -23,14 +23,14 @@ def open_log(path: Path | None, environ: Mapping[str, str], warn: Callable[[str]
     return None if named is None else EcsLog(named, warn)
 
 
-class RunLog(Silent):
+class RunLog(Progress):
     """Progress that writes log lines."""
 
     def __init__(self, log: EcsLog) -> None:
         self._log = log
-        self._run: Run | None = None
+        self._run: RunRecord | None = None
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self._run = run
         self._log.run_started(run, cells=len(plan.cells), trials=len(plan.trials) - done)
 

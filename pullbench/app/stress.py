@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from pullbench.app.budget import BudgetMeter
-from pullbench.app.progress import Progress, Steps, TrialBatch
+from pullbench.app.progress import Progress
+from pullbench.app.steps import Steps, TrialBatch
 from pullbench.bench.active_run import ActiveRun
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Trial

@@ -23,7 +23,7 @@ from pullbench.errors import IncompleteError, PullbenchError, RegistryError, Usa
 from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial, routes, unknown_image
-from pullbench.model.record import Run, RunKind, RunStatus, TrialResult
+from pullbench.model.record import RunKind, RunRecord, RunStatus, TrialResult
 from pullbench.registry.auth import Credentials
 from pullbench.registry.redaction import redacted
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -40,7 +40,7 @@ class ActiveRun:
         self,
         bench: Workbench,
         store: ResultStore,
-        record: Run,
+        record: RunRecord,
         facts: Facts,
         plan: Plan,
         *,
@@ -68,7 +68,7 @@ class ActiveRun:
         """Plan, and store the run as `running` before anything is measured. Raises UsageError where nothing is left."""
         plan = bench.plan(facts)
         started_at = datetime.now(UTC)
-        record = Run(
+        record = RunRecord(
             run_id=new_run_id(started_at, secrets.token_bytes(2)),
             vantage=bench.vantage,
             name=bench.spec.name,
@@ -297,7 +297,7 @@ def _with_step(trial: Trial, result: TrialResult) -> TrialResult:
     return dataclasses.replace(result, record=record)
 
 
-def _latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) -> Run:
+def _latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) -> RunRecord:
     """The newest run of a spec that is not complete; UsageError where there is none."""
     for run in store.runs():
         if run.status != "complete" and (run.spec_hash, run.kind) == (loaded.hash, kind):
@@ -305,7 +305,7 @@ def _latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) ->
     raise UsageError(f"--resume latest: no unfinished run of {loaded.source} is stored; `pullbench runs` lists them")
 
 
-def _check_same_run(run: Run, bench: Workbench) -> None:
+def _check_same_run(run: RunRecord, bench: Workbench) -> None:
     """Raise UsageError where the run was made of another spec, at another vantage, or is of another kind."""
     if run.kind == "calibration":
         raise UsageError(
@@ -324,7 +324,7 @@ def _check_same_run(run: Run, bench: Workbench) -> None:
         raise UsageError(f"--resume {run.run_id}: it was measured at vantage '{run.vantage}', not '{bench.vantage}'")
 
 
-def _differing(run: Run, loaded: LoadedSpec) -> str:
+def _differing(run: RunRecord, loaded: LoadedSpec) -> str:
     """Top keys of the spec that differ from the run's, for people."""
     then, now = json.loads(run.spec), loaded.spec.redacted()
     keys = [key for key in now if key != "budget" and then.get(key) != now[key]]

@@ -34,17 +34,17 @@ def calibrate(
     from pullbench.cli.measuring import Measuring, by_flow
     from pullbench.cli.terminal.progress import CalibrationProgress
     from pullbench.report.calibration.words import check_place, put_into
-    from pullbench.serving.secrets import prefect_secret
+    from pullbench.serving.secrets import read_block
 
     if markdown is not None:
         check_place(markdown)
     request = CalibrationRequest(seed=seed, quick=quick, results=results, reports=reports, report=not no_report)
     progress = CalibrationProgress(Console(stderr=True))
-    measuring = Measuring(progress, results=results, kind="calibration", as_json=as_json)
+    measuring = Measuring(progress, request, as_json=as_json)
     if by_flow(prefect):
         code = measuring.through_flow("calibrate", {**asdict(request), "reports": str(reports)})
     else:
-        code = measuring.directly(lambda: prepared_lab(request, prefect_secret))
+        code = measuring.directly(lambda: prepared_lab(request, read_block))
     if markdown is not None and measuring.outcome is not None:
         put_into(markdown, measuring.outcome.document)
     return code

@@ -12,7 +12,7 @@ from pullbench.cli.terminal.safe_text import print_line, print_lines
 from pullbench.errors import IncompleteError, PullbenchError, RegistryError
 from pullbench.model.text import count, format_bytes
 from pullbench.registry.keychain import Keychain
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 
 if TYPE_CHECKING:
     from pullbench.store.ledger import Ledger, PushedImages
@@ -71,7 +71,7 @@ def _upstream(pushed: "PushedImages", *, apply: bool) -> None:
 
     entries = pushed.entries()
     if apply and entries:
-        keychain = Keychain(environ=os.environ, block=prefect_secret)
+        keychain = Keychain(environ=os.environ, block=read_block)
         for name, entry in list(entries.items()):
             try:
                 take_left(entry, keychain)

@@ -47,7 +47,7 @@ def compare(
 ) -> int:
     """Compare two stored runs, setting by setting: did it get worse?"""
     from pullbench.app.compare import compare as compare_stored
-    from pullbench.app.progress import DirectSteps
+    from pullbench.app.steps import DirectSteps
     from pullbench.report.compare.verdict import comparison_document
 
     done = compare_stored(

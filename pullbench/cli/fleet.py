@@ -53,7 +53,8 @@ def fleet(
     from pullbench.app.run import RunRequest
     from pullbench.cli.measuring import Measuring, by_flow, parameters
     from pullbench.cli.terminal.progress import ShellProgress
-    from pullbench.serving.secrets import prefect_secret
+    from pullbench.cli.terminal.safe_text import print_notice
+    from pullbench.serving.secrets import read_block
 
     fleet_settings(spec, nodes, image, sets or [])  # a wrong spec is told before anything is started
     request = RunRequest(
@@ -68,10 +69,12 @@ def fleet(
         log_json=log_json,
         kind="fleet",
     )
-    measuring = Measuring(ShellProgress(Console(stderr=True)), results=results, kind="fleet", as_json=as_json)
+    measuring = Measuring(ShellProgress(Console(stderr=True)), request, as_json=as_json)
     if by_flow(prefect):
         cluster = {"scheduler": scheduler, "nodes": nodes, "image": image}
         return measuring.through_flow("fleet_benchmark", parameters(request) | cluster, log_json=log_json)
     return measuring.directly(
-        lambda: prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=prefect_secret)
+        lambda: prepared_fleet(
+            request, scheduler=scheduler, nodes=nodes, image=image, block=read_block, warn=print_notice
+        )
     )

@@ -19,7 +19,7 @@ from pullbench.model.text import count, format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
 from pullbench.registry.keychain import Keychain
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 
 if TYPE_CHECKING:
     from pullbench.cli.terminal.progress import PushProgress
@@ -185,7 +185,7 @@ def _push(
     from pullbench.registry.client import RegistryClient
     from pullbench.registry.push import push_workload
 
-    keychain = Keychain(environ=os.environ, block=prefect_secret)
+    keychain = Keychain(environ=os.environ, block=read_block)
     try:
         with RegistryClient(route, keychain, read_timeout_s=_READ_TIMEOUT_S, actions="pull,push") as client:
             return push_workload(client, images, workers=options.workers, replace=options.replace, watch=progress)

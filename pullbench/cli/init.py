@@ -88,6 +88,8 @@ def init(
     from pullbench.model.spec import read_spec
 
     if project is not None:
+        if source or image or registry is not None:
+            raise UsageError("init: --project writes a project; leave out --from, --registry and --image")
         print_line(f"{project}: wrote {', '.join(write_project(project))}")
         print_line(f"next: cd {shlex.quote(str(project))} && pullbench serve")
         return 0

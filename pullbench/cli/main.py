@@ -138,7 +138,3 @@ def _leave(code: int) -> NoReturn:
         sys.exit(code)
     _exit(code)
     raise AssertionError("unreachable")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,26 +1,31 @@
 """What the commands that measure share: a run is called directly, or through its Prefect flow; how it ends is told alike."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from pullbench.app.progress import DirectSteps, Everyone, Outcome, Progress, Silent, watching
-from pullbench.app.run import Prepared, RunRequest, conduct, preparing, refuse_secrets
+from pullbench.app.calibrate import CalibrationRequest
+from pullbench.app.progress import Everyone, Outcome, Progress, watching
+from pullbench.app.run import Prepared, RunRequest, conduct, loaded_spec, preparing, refuse_secrets
+from pullbench.app.steps import DirectSteps
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import print_verdict, stdout_console
 from pullbench.cli.terminal.progress import ShellProgress, StressProgress
-from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.safe_text import literal, print_notice
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
 from pullbench.model.plan import Plan
-from pullbench.model.record import Run, RunKind
+from pullbench.model.record import RunRecord
+from pullbench.monitor.logs import VARIABLE
+from pullbench.report.render.render import check_out_dir
 from pullbench.report.run.documents import run_document
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 from pullbench.store.dataset import ResultStore
 
 _FLOWS: Mapping[str, str] = {"benchmark": "pull_benchmark", "stress": "stress_test"}
@@ -29,9 +34,9 @@ _FLOWS: Mapping[str, str] = {"benchmark": "pull_benchmark", "stress": "stress_te
 def measure_spec(request: RunRequest, *, as_json: bool, prefect: bool) -> int:
     """Measure what a request asks for, a benchmark or a stress test; the exit code."""
     progress = (StressProgress if request.kind == "stress" else ShellProgress)(Console(stderr=True))
-    measuring = Measuring(progress, results=request.results, kind=request.kind, as_json=as_json)
+    measuring = Measuring(progress, request, as_json=as_json)
     if not by_flow(prefect):
-        return measuring.directly(lambda: preparing(request, block=prefect_secret))
+        return measuring.directly(lambda: preparing(request, block=read_block, warn=print_notice))
     return measuring.through_flow(_FLOWS[request.kind], parameters(request), log_json=request.log_json)
 
 
@@ -41,8 +46,14 @@ def by_flow(prefect: bool) -> bool:
 
 
 def parameters(request: RunRequest) -> dict[str, Any]:
-    """A request as the parameters of a measuring flow, which Prefect keeps: UsageError for a setting that holds a secret."""
+    """A request as the parameters of a measuring flow, which Prefect keeps.
+
+    Raises UsageError for a wrong spec and for a setting that may hold a secret: before any server is contacted.
+    """
     refuse_secrets(request.sets)
+    loaded_spec(request)
+    if request.report:
+        check_out_dir(request.reports)
     return {
         "spec": str(request.spec),
         "vantage": request.vantage,
@@ -58,11 +69,13 @@ def parameters(request: RunRequest) -> dict[str, Any]:
 class Measuring:
     """One command's run: calls it, prints its verdict, and says how to go on where it was stopped."""
 
-    def __init__(self, progress: Progress, *, results: str, kind: RunKind, as_json: bool) -> None:
-        self._verdict = _Verdict(as_json=as_json)
+    def __init__(self, progress: Progress, request: RunRequest | CalibrationRequest, *, as_json: bool) -> None:
+        resume = request.resume if isinstance(request, RunRequest) and request.resume != "latest" else None
+        self._verdict = _Verdict(resume, as_json=as_json)
         self._progress = Everyone(progress, self._verdict)
-        self._results = results
-        self._kind = kind
+        self._results = request.results
+        self._is_calibration = isinstance(request, CalibrationRequest)
+        self._with_sets = isinstance(request, RunRequest) and bool(request.sets)
         self._as_json = as_json
 
     @property
@@ -81,25 +94,28 @@ class Measuring:
 
     def through_flow(self, flow: str, given: Mapping[str, Any], *, log_json: Path | None = None) -> int:
         """Call the Prefect flow in this process; the exit code. A server that goes away takes nothing with it."""
-        from pullbench.monitor.logs import VARIABLE
-        from pullbench.serving.flow import ServerGoneError, call_flow
-
-        if log_json is not None:
-            os.environ[VARIABLE] = str(log_json)
+        from pullbench.serving.flow import ServerGoneError, call_flow, end_own_server
 
         def call() -> Outcome:
             try:
-                with watching(self._progress):
-                    outcome: Outcome = call_flow(flow, given, note=self._progress.note)
+                with _log_named(log_json), watching(self._progress):
+                    outcome: Outcome = call_flow(flow, given, note=self._server_gone)
                     return outcome
             except ServerGoneError as error:
                 interruption.hurry("Prefect would go on to send its events")
-                if self.outcome is None:
-                    raise
-                self._progress.note(f"{error}: its UI does not show how this run ended; the results are whole")
-                return self.outcome
+                if interruption.received():  # a terminal's Ctrl-C ends Prefect's own server too
+                    raise KeyboardInterrupt from error
+                raise
+            except BaseException:
+                end_own_server()
+                raise
 
         return self._ended(call)
+
+    def _server_gone(self, text: str) -> None:
+        if self._verdict.outcome is not None:
+            interruption.hurry("Prefect would go on to send its events")
+        self._progress.note(text)
 
     def _ended(self, call: Callable[[], Outcome]) -> int:
         try:
@@ -120,16 +136,19 @@ class Measuring:
         if self._as_json:
             _print_document(outcome.document)
         elif outcome.report is not None:
-            stdout_console().print(plain(f"report: {outcome.report}"), soft_wrap=True)
+            stdout_console().print(literal(f"report: {outcome.report}"), soft_wrap=True)
         return outcome.exit_code
 
     def _how_to_go_on(self, what: str) -> str:
         run_id = self._verdict.run_id
         if run_id is None:
             return f"{what} before anything was measured"
-        if self._kind == "calibration":
+        if self._is_calibration:
             return f"{what}; what was measured is stored, but its lab is gone: start another with `pullbench calibrate`"
-        return f"{what}; what was measured is stored, go on with `--resume {run_id}`"
+        if self._verdict.complete:
+            return f"{what} while the report was rendered; the run is complete: `pullbench report {run_id}` renders it"
+        sets = " and the same --set values" if self._with_sets else ""
+        return f"{what}; what was measured is stored, go on with `--resume {run_id}`{sets}"
 
     def _show_what_is_stored(self) -> None:
         """A run that did not come to its end has a document too: what it measured so far."""
@@ -142,19 +161,20 @@ class Measuring:
             stdout_console().print(table)
 
 
-class _Verdict(Silent):
+class _Verdict(Progress):
     """Prints what a finished run says as soon as that is known, and keeps its outcome."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self.run_id: str | None = None
+    def __init__(self, run_id: str | None, *, as_json: bool) -> None:
+        self.run_id = run_id
         self.outcome: Outcome | None = None
-        self.shown = False
+        self.shown = self.complete = False
         self._as_json = as_json
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:  # noqa: ARG002
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:  # noqa: ARG002
         self.run_id = run.run_id
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
+        self.complete = document["status"] == "complete"
         if self._as_json:
             return
         self.shown = True
@@ -163,10 +183,25 @@ class _Verdict(Silent):
             stdout.print(table)
             stdout.print()
         print_verdict(stdout, dict(document))
-        stdout.print(plain(f"run {document['run_id']}: {message}"))
+        stdout.print(literal(f"run {document['run_id']}: {message}"))
 
     def concluded(self, outcome: Outcome, /) -> None:
         self.outcome = outcome
+
+
+@contextlib.contextmanager
+def _log_named(path: Path | None) -> Iterator[None]:
+    """The environment names the log to a flow, which prepares by itself."""
+    before = os.environ.get(VARIABLE)
+    if path is not None:
+        os.environ[VARIABLE] = str(path)
+    try:
+        yield
+    finally:
+        if path is not None:
+            del os.environ[VARIABLE]
+            if before is not None:
+                os.environ[VARIABLE] = before
 
 
 def _print_document(document: Mapping[str, Any]) -> None:

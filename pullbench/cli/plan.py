@@ -12,7 +12,7 @@ from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import plan_table
 from pullbench.errors import UsageError
 from pullbench.model.text import format_bytes
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 
 if TYPE_CHECKING:
     from pullbench.model.facts import Facts
@@ -40,7 +40,7 @@ def plan(
     if offline:
         facts = offline_facts()
     else:
-        with Workbench(loaded, environ=os.environ, block=prefect_secret) as bench:
+        with Workbench(loaded, environ=os.environ, block=read_block) as bench:
             facts = bench.gather()
     made = make_plan(loaded.spec, facts)
     if as_json:

@@ -12,7 +12,7 @@ from pullbench.cli.options import Json, Sets, SpecFile
 from pullbench.cli.terminal.console import planned_out_lines, stdout_console, waiting
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import UsageError
-from pullbench.serving.secrets import prefect_secret
+from pullbench.serving.secrets import read_block
 
 if TYPE_CHECKING:
     from pullbench.app.preflight import Checked
@@ -47,9 +47,7 @@ def preflight(
         _refuse_unwritable(junit)
     checked_at = datetime.now(UTC)
     with waiting("checking"):
-        checked = check(
-            spec, sets=sets or [], only=only or [], skip=skip or [], environ=os.environ, block=prefect_secret
-        )
+        checked = check(spec, sets=sets or [], only=only or [], skip=skip or [], environ=os.environ, block=read_block)
     _print(checked, everything=everything, as_json=as_json)
     if junit is not None:
         _write_junit(junit, junit_xml(checked.findings, name=checked.name, checked_at=checked_at))

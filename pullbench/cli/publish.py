@@ -25,8 +25,8 @@ def publish(
     reports: Reports = Path("reports"),
 ) -> int:
     """Build the reports site: a page of all runs, with their verdicts and a feed; static files."""
-    from pullbench.app.progress import DirectSteps
     from pullbench.app.publish import publish as publish_reports
+    from pullbench.app.steps import DirectSteps
 
     progress = Console(stderr=True)
 

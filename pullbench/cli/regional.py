@@ -2,26 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from pullbench.app.progress import watching
-from pullbench.app.regional import RegionalOutcome
-from pullbench.app.run import refuse_secrets
-from pullbench.bench.specfile import load_spec
 from pullbench.cli.options import Json, Reports, Results, Sets, SpecFile
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.console import stdout_console
-from pullbench.cli.terminal.progress import ShellProgress
-from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
-from pullbench.report.core import numbers
-from pullbench.serving.flow import ServerGoneError, call_flow, quiet_prefect, server_address
+from pullbench.serving.flow import NoServerError, ServerGoneError, call_flow, quiet_prefect, server_address
+
+if TYPE_CHECKING:
+    from pullbench.app.regional import RegionalOutcome
 
 app = typer.Typer(add_completion=False)
+_INTERRUPTED = "interrupted; the vantages' runs are cancelled, what they measured is stored"
 _STANDS = (
     "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
     "and once the server is back the same command measures anew"
@@ -54,6 +50,13 @@ def regional(
     as_json: Json = False,
 ) -> int:
     """Measure a spec from every vantage that a Prefect server has workers at; one report, region × region."""
+    from rich.console import Console
+
+    from pullbench.app.progress import watching
+    from pullbench.app.run import refuse_secrets
+    from pullbench.bench.specfile import load_spec
+    from pullbench.cli.terminal.progress import ShellProgress
+
     load_spec(spec, sets=sets or [])
     refuse_secrets(sets or ())
     quiet_prefect()
@@ -76,18 +79,24 @@ def regional(
     try:
         with interruption.as_keyboard_interrupt(), watching(progress):
             outcome = call_flow("regional_benchmark", parameters, note=progress.note)
+    except NoServerError:
+        raise
     except ServerGoneError as error:
         interruption.hurry("Prefect would go on to send its events")
+        if interruption.received():
+            raise InterruptedRunError(_INTERRUPTED) from error
         raise IncompleteError(f"{error}; {_STANDS}") from error
     except KeyboardInterrupt:
-        raise InterruptedRunError(
-            "interrupted; the vantages' runs are cancelled, what they measured is stored"
-        ) from None
+        raise InterruptedRunError(_INTERRUPTED) from None
     _tell(outcome, as_json=as_json)
     return int(outcome.exit_code)
 
 
-def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
+def _tell(outcome: "RegionalOutcome", *, as_json: bool) -> None:
+    from rich.table import Table
+
+    from pullbench.report.core import numbers
+
     if as_json:
         print(json.dumps(outcome.document, indent=2, default=str))
         return
@@ -99,10 +108,10 @@ def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
         table.add_column(column, justify="right")
     for row in outcome.document["cells"]:
         table.add_row(
-            plain(row["vantage"]),
-            plain(row["registry"]),
-            plain(row["region"]),
-            plain(row["setting"]),
+            literal(row["vantage"]),
+            literal(row["registry"]),
+            literal(row["region"]),
+            literal(row["setting"]),
             numbers.seconds(row["median_s"]),
             numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
             f"{row['succeeded']}/{row['pulls']}",
@@ -110,5 +119,5 @@ def _tell(outcome: RegionalOutcome, *, as_json: bool) -> None:
     stdout.print(table)
     stdout.print()
     told = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
-    stdout.print(plain(told), soft_wrap=True)
-    stdout.print(plain(f"report: {outcome.report}"), soft_wrap=True)
+    stdout.print(literal(told), soft_wrap=True)
+    stdout.print(literal(f"report: {outcome.report}"), soft_wrap=True)

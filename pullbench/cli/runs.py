@@ -20,7 +20,7 @@ from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.text import count, format_bytes
 
 if TYPE_CHECKING:
-    from pullbench.model.record import Run
+    from pullbench.model.record import RunRecord
     from pullbench.store.dataset import ResultStore
     from pullbench.store.retention import RetentionDecision
 
@@ -63,7 +63,7 @@ def runs(context: typer.Context, results: Results = "results", as_json: Json = F
     return 0
 
 
-def _runs_table(found: "Sequence[Run]", columns: Sequence[str]) -> Table:
+def _runs_table(found: "Sequence[RunRecord]", columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", min_width=RUN_ID_WIDTH if column == "run" else None)

@@ -124,7 +124,8 @@ class FindingDocument(TypedDict):
     """The error code; null where the finding comes from no error, such as a certificate that ends soon."""
     parameters: dict[str, str]
     """What the error is about, by name, as far as it is known: registry, proxy, url, host, endpoint, address, repository,
-    image, platform, status (of HTTP), daemon, path. Empty without a code."""
+    image, platform, status (of HTTP), answered_by (registry, token_service, redirect, proxy), answered_at, daemon, path. Empty
+    without a code."""
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))

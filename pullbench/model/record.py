@@ -127,7 +127,7 @@ class TrialResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunRecord:
     """One plan executed at one vantage."""
 
     run_id: str

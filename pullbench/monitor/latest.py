@@ -6,7 +6,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from pullbench.errors import UsageError
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.store.dataset import ResultStore, check_run_id
 from pullbench.store.schema import run_from_row
 
@@ -15,7 +15,7 @@ from pullbench.store.schema import run_from_row
 class LastRun:
     """The newest run of a name, kind and vantage that ended, and when the newest complete one did."""
 
-    run: Run
+    run: RunRecord
     completed_at: datetime | None
 
 
@@ -24,11 +24,11 @@ class StoredRuns:
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
-        self._known: dict[str, Run] = {}
+        self._known: dict[str, RunRecord] = {}
         self.unreadable: dict[str, str] = {}
         """By run_id, why a run could not be read at the last look."""
 
-    def read(self) -> list[Run]:
+    def read(self) -> list[RunRecord]:
         """Look again; raises UsageError where the folder cannot be listed."""
         there = [name for name in self._store.files.names("runs") if _is_run_id(name)]
         known, self.unreadable = {}, {}
@@ -41,7 +41,7 @@ class StoredRuns:
         self._known = known
         return list(known.values())
 
-    def _read(self, run_id: str) -> Run | None:
+    def _read(self, run_id: str) -> RunRecord | None:
         try:
             rows = self._store.table("runs", run_id).to_pylist()
         except UsageError as error:
@@ -50,7 +50,7 @@ class StoredRuns:
         return run_from_row(rows[0]) if rows else None
 
 
-def last_runs(runs: Iterable[Run], names: Sequence[str] = ()) -> list[LastRun]:
+def last_runs(runs: Iterable[RunRecord], names: Sequence[str] = ()) -> list[LastRun]:
     """By name, kind and vantage; `names` are globs that a benchmark's name must match one of, all where there are none.
 
     A calibration is none of them: its registries are its lab's, and faulty on purpose.

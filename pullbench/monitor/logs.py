@@ -5,6 +5,7 @@ succeeded is counted in its trial's. What is written has passed the places that 
 nothing of a spec but names and labels is in it. monitoring/elk/ has the index template of these fields.
 """
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +20,7 @@ from pullbench import __version__
 from pullbench.errors import UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial
-from pullbench.model.record import Pull, Run, TrialResult
+from pullbench.model.record import Pull, RunRecord, TrialResult
 
 VARIABLE = "PULLBENCH_LOG_JSON"
 """The environment variable that names the file, for runs that no shell starts."""
@@ -47,13 +48,13 @@ class EcsLog:
         handler.setFormatter(StdlibFormatter(exclude_fields=_UNUSED, extra=about, ensure_ascii=False))
         self._handler = handler
 
-    def run_started(self, run: Run, *, cells: int, trials: int) -> None:
+    def run_started(self, run: RunRecord, *, cells: int, trials: int) -> None:
         """Before preflight, of a new run and of one that goes on."""
         message = f"run {run.run_id} of {run.name}: {cells} cells, {trials} trials left"
         counts = {"pullbench.cells": cells, "pullbench.trials": trials}
         self._write(logging.INFO, message, "run", "run-started", _of_run(run), {"event.outcome": "unknown"}, counts)
 
-    def findings(self, findings: Iterable[Finding], *, benchmark: str, run: Run | None = None) -> None:
+    def findings(self, findings: Iterable[Finding], *, benchmark: str, run: RunRecord | None = None) -> None:
         """What preflight found; `run` is None where only preflight was asked for."""
         about = {"pullbench.benchmark": benchmark} if run is None else _of_run(run)
         for finding in findings:
@@ -61,7 +62,7 @@ class EcsLog:
             message = f"{finding.check} of {finding.target}: {finding.status.value}: {finding.observed}"
             self._write(level, message, "check", "check-finding", about, _of_finding(finding))
 
-    def trial(self, run: Run, trial: Trial, result: TrialResult) -> None:
+    def trial(self, run: RunRecord, trial: Trial, result: TrialResult) -> None:
         """After a trial was stored: a line for each pull that failed, and one for the trial."""
         about = {**_of_run(run), **_of_trial(trial)}
         for pull in result.pulls:
@@ -81,7 +82,7 @@ class EcsLog:
         }
         self._write(logging.INFO, message, "trial", "trial-measured", about, measured)
 
-    def run_ended(self, run: Run, *, message: str, verdict: str, exit_code: int, report: Path | None) -> None:
+    def run_ended(self, run: RunRecord, *, message: str, verdict: str, exit_code: int, report: Path | None) -> None:
         """Of a run that came to its report."""
         ended = {
             "event.outcome": "success" if exit_code == 0 else "failure",
@@ -94,7 +95,7 @@ class EcsLog:
         level = logging.INFO if exit_code == 0 else logging.WARNING
         self._write(level, f"run {run.run_id} of {run.name}: {message}", "run", "run-ended", _of_run(run), ended)
 
-    def run_stopped(self, run: Run | None, *, why: str, error_type: str, exit_code: int) -> None:
+    def run_stopped(self, run: RunRecord | None, *, why: str, error_type: str, exit_code: int) -> None:
         """Of one that did not; `run` is None where it stopped before anything was stored."""
         about = {} if run is None else _of_run(run)
         what = "a run that had not begun" if run is None else f"run {run.run_id} of {run.name}"
@@ -107,7 +108,9 @@ class EcsLog:
         self._write(logging.ERROR, f"{what} stopped: {why}", "run", "run-stopped", about, stopped)
 
     def close(self) -> None:
-        self._handler.close()
+        """Close the file; a full disk was reported with the line that did not fit, and is no error of the run."""
+        with contextlib.suppress(OSError):
+            self._handler.close()
 
     def _write(
         self, level: int, message: str, dataset: str, action: str, *parts: _Fields, at: datetime | None = None
@@ -150,7 +153,7 @@ class _Handler(WatchedFileHandler):
             tell(f"{self._path}: log lines are lost: {error}; the measurement goes on")
 
 
-def _of_run(run: Run) -> dict[str, Any]:
+def _of_run(run: RunRecord) -> dict[str, Any]:
     labels = {f"labels.{key.replace('.', '_')}": value for key, value in run.labels.items()}
     about = {"run_id": run.run_id, "benchmark": run.name, "vantage": run.vantage, "kind": run.kind}
     return labels | {f"pullbench.{name}": value for name, value in about.items()}

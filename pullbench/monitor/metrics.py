@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pullbench import __version__
 from pullbench.errors import MissingExtraError
 from pullbench.model.finding import Finding, Status
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.monitor import catalog
 
 
@@ -50,7 +50,7 @@ class Snapshot:
     `cells` are rows of `report.tables.cells`, `errors` pulls by error code, `latencies_s` those of the successful pulls.
     """
 
-    run: Run
+    run: RunRecord
     completed_at: datetime | None
     """When the newest complete run ended, which may be an older one; None where none ever was."""
     verdict: str

@@ -107,13 +107,19 @@ class ObservedFault:
     status: int | None = None
     """Of HTTP, where there was an answer."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """What it is about beyond the target, such as the address that was tried."""
+    """What it is about beyond the target, such as who answered, or the address that was tried."""
 
     @classmethod
     def of(cls, error: PullbenchError) -> "ObservedFault":
         """A registry's failure by its code; a source of credentials that fails leaves us without a name."""
         if isinstance(error, RegistryError):
-            return cls(code=error.code, text=f"{error.where}: {error.detail}", status=error.status)
+            told = {"answered_by": error.answered_by, "answered_at": error.host}
+            return cls(
+                code=error.code,
+                text=f"{error.where}: {error.detail}",
+                status=error.status,
+                parameters={name: str(value) for name, value in told.items() if value is not None},
+            )
         return cls(code=ErrorCode.UNAUTHORIZED, text=str(error))
 
     def __str__(self) -> str:

@@ -223,8 +223,9 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
 
 
 def may_pass(error: RegistryError) -> bool:
-    """Whether another try may succeed."""
-    return error.code in RETRYABLE and error.status != _NOT_IMPLEMENTED
+    """Whether another try may succeed; what a proxy refuses by its rules it refuses again."""
+    refused = error.code is ErrorCode.PROXY and error.status is not None and error.status < 500
+    return error.code in RETRYABLE and error.status != _NOT_IMPLEMENTED and not refused
 
 
 def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:

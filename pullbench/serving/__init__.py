@@ -1,1 +1,1 @@
-"""What `pullbench serve` is made of: a project's deployments, a server's furniture, a worker, the reports' pages."""
+"""What `pullbench serve` is made of: a project's deployments, what a server needs for them, a worker, the reports' pages."""

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
-from pullbench.errors import IncompleteError
+from pullbench.app.progress import receiving
+from pullbench.errors import IncompleteError, UsageError
 from pullbench.store.shipped import make_flows_importable
 
 QUIET = {
@@ -29,29 +28,51 @@ QUIET = {
 
 
 class ServerGoneError(IncompleteError):
-    """Prefect's server did not answer, or went away while a flow ran."""
+    """Prefect's server went away while a flow ran."""
+
+
+class NoServerError(ServerGoneError):
+    """Prefect's server did not answer, or did not start: no flow was called."""
 
 
 def call_flow(name: str, parameters: Mapping[str, Any], *, note: Callable[[str], None]) -> Any:
-    """Call the flow `flows/NAME.py:NAME` and give what its state carries: an outcome of `app`.
+    """Call the flow `flows/NAME.py:NAME` and give what its body ended with: an outcome of `app`.
 
-    Raises what the flow's body raised, ServerGoneError where there is no server (any more), and IncompleteError where the
-    flow ended without an outcome.
+    Raises what the body raised. Where the body came to its end, a server that went away takes nothing from it: `note` is
+    told. Else raises ServerGoneError where the server went away or did not start, UsageError for a parameter that the flow
+    refuses, and IncompleteError where the flow ended without an outcome.
     """
     _reach_server(note)
     flow = _load(name)
-    try:
-        state = flow(**parameters, return_state=True)
-        carried = state.result(raise_on_failure=False)
-    except httpx.HTTPError as error:
-        raise ServerGoneError(_gone(error)) from error
-    if isinstance(carried, httpx.HTTPError):
-        raise ServerGoneError(_gone(carried)) from carried
-    if isinstance(carried, BaseException):
-        raise carried
-    if carried is None:
+    gone: ServerGoneError | None = None
+    with receiving() as received:
+        try:
+            state = flow(**parameters, return_state=True)
+            unexpected = None if received else state.result(raise_on_failure=False)
+        except Exception as error:
+            gone, unexpected = _server_gone(error), None
+            if gone is None:
+                raise
+    if not received:
+        if gone is not None:
+            raise gone
+        if isinstance(unexpected, Exception):
+            raise _server_gone(unexpected) or unexpected
         raise IncompleteError("the flow ended without an outcome (cancelled in the UI?)")
-    return carried
+    if gone is not None:
+        note(f"{gone}: its UI does not show how this run ended; the results are whole")
+    ended_with = received[-1]
+    if isinstance(ended_with, Exception):
+        raise ended_with
+    return ended_with
+
+
+def end_own_server() -> None:
+    """End Prefect's own temporary server, if one was started: a command that leaves in a hurry runs no exit handlers."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    for server in list(SubprocessASGIServer._instances.values()):  # there is no public list
+        server.stop()
 
 
 def quiet_prefect() -> None:
@@ -81,15 +102,15 @@ def server_address() -> str | None:
 
 
 def check_answers(url: str) -> None:
-    """Raise ServerGoneError where the server that is to be used does not answer."""
+    """Raise NoServerError where the server that is to be used does not answer."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
-        raise ServerGoneError(
+        raise NoServerError(
             f"{url} does not answer: {error}; start it (`pullbench serve`), or unset PREFECT_API_URL "
-            "(`prefect config unset PREFECT_API_URL`): a run needs no server"
+            "(`prefect config unset PREFECT_API_URL`)"
         )
 
 
@@ -112,5 +133,20 @@ def _load(name: str) -> Callable[..., Any]:
     return found
 
 
-def _gone(error: httpx.HTTPError) -> str:
-    return f"Prefect's server is gone ({str(error) or type(error).__name__})"
+def _server_gone(error: Exception) -> ServerGoneError | None:
+    """What a failure of Prefect's own means: its server is gone or did not start. None for any other error.
+
+    Raises UsageError for parameters that the flow refuses.
+    """
+    import httpx  # Prefect brings it; help must not wait for it
+    from prefect.exceptions import ParameterBindError, ParameterTypeError
+
+    if isinstance(error, ParameterTypeError | ParameterBindError):
+        raise UsageError(f"the flow refuses its parameters: {' '.join(str(error).split())}") from error
+    if isinstance(error, httpx.HTTPError):
+        return ServerGoneError(f"Prefect's server is gone ({str(error) or type(error).__name__})")
+    if (
+        "ephemeral" in str(error).lower()
+    ):  # Prefect raises RuntimeError or ValueError where its own server does not start
+        return NoServerError(f"Prefect's own server did not start: {' '.join(str(error).split())}")
+    return None

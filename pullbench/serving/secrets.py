@@ -6,7 +6,7 @@ from typing import Any, cast
 from pullbench.errors import UsageError
 
 
-def prefect_secret(name: str) -> str:
+def read_block(name: str) -> str:
     """The value of a Prefect Secret block, as text; raises UsageError that names the block, never its value."""
     from prefect.blocks.system import Secret
 

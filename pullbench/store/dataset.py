@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Trial
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.store import schema
 from pullbench.store.files import Files
 from pullbench.store.schema import TableName
@@ -173,7 +173,7 @@ class ResultStore:
         self.url = url
         self.files = Files(url)
 
-    def write_run(self, run: Run) -> None:
+    def write_run(self, run: RunRecord) -> None:
         """Store or replace a run's row."""
         self._put("runs", run.run_id, _SINGLE["runs"], schema.run_to_table(run))
 
@@ -216,13 +216,13 @@ class ResultStore:
                     self.files.remove(f"{name}/{run_id}/{_part_name(number)}")
             self.files.remove_half_written(f"{name}/{run_id}")
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunRecord]:
         """Every run that is stored, newest first."""
         paths = [f"runs/{run_id}/{_SINGLE['runs']}" for run_id in self.files.names("runs") if _RUN_ID.fullmatch(run_id)]
         found = [self._run_of(path, content) for path, content in self.files.read(paths).items()]
         return sorted(found, key=lambda run: (run.started_at, run.run_id), reverse=True)
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> RunRecord:
         """A stored run; raises UsageError that names what there is where this one is not."""
         path = f"runs/{check_run_id(run_id)}/{_SINGLE['runs']}"
         content = self.files.read([path]).get(path)
@@ -320,7 +320,7 @@ class ResultStore:
                 f"{self.files.where(path)}: no Parquet file that can be read; move it out of the results folder"
             ) from error
 
-    def _run_of(self, path: str, content: bytes) -> Run:
+    def _run_of(self, path: str, content: bytes) -> RunRecord:
         run = schema.run_from_row(self._parse("runs", path, content).to_pylist()[0])
         if run.run_id != path.split("/")[1]:  # it names folders, of reports too
             raise UsageError(

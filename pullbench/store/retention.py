@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import get_args
 
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.store.dataset import ResultStore, check_run_id
 from pullbench.store.schema import TableName
 
@@ -26,12 +26,12 @@ _TABLES: tuple[TableName, ...] = get_args(TableName)
 class RetentionDecision:
     """A run, and why it stays; None where it goes."""
 
-    run: Run
+    run: RunRecord
     kept: str | None
 
 
 def decide_retention(
-    runs: Iterable[Run],
+    runs: Iterable[RunRecord],
     *,
     baselines: Collection[str],
     newest: int | None,
@@ -89,9 +89,9 @@ def half_removed(store: ResultStore) -> list[str]:
     return [check_run_id(name) for name in store.files.names(_FOLDER)]
 
 
-def _series(run: Run) -> tuple[str, str, str]:
+def _series(run: RunRecord) -> tuple[str, str, str]:
     return (run.name, run.kind, run.vantage)
 
 
-def _age(run: Run) -> tuple[datetime, str]:
+def _age(run: RunRecord) -> tuple[datetime, str]:
     return (run.started_at, run.run_id)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 
 SCHEMA_VERSION = 1
 """Raised when a column changes its meaning or type; a new nullable column does not need it."""
@@ -177,20 +177,20 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.array([value and str(value).encode("utf-8", "replace").decode() for value in values], type=kind)
 
 
-def run_to_table(run: Run) -> pa.Table:
+def run_to_table(run: RunRecord) -> pa.Table:
     """One run as its row."""
     return to_table("runs", [run], {})
 
 
-def run_from_row(row: Mapping[str, Any]) -> Run:
+def run_from_row(row: Mapping[str, Any]) -> RunRecord:
     """The inverse of `run_to_table`; a column that an older file lacks takes the record's default."""
     given = {key: value for key, value in row.items() if value is not None}
     given["labels"] = json.loads(given.get("labels", "{}"))
     for name in ("started_at", "finished_at"):
         if name in given:
             given[name] = given[name].astimezone(UTC)
-    known = {field.name for field in dataclasses.fields(Run)}
-    return Run(**{key: value for key, value in given.items() if key in known})
+    known = {field.name for field in dataclasses.fields(RunRecord)}
+    return RunRecord(**{key: value for key, value in given.items() if key in known})
 
 
 def finding_from_row(row: Mapping[str, Any]) -> Finding:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from pullbench.app.calibrate import CalibrationRequest
 from pullbench.app.run import judgement
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import load_spec
@@ -93,7 +94,7 @@ def test_only_a_missed_goal_is_exit_code_1() -> None:
 
 def test_a_calibration_that_was_stopped_is_started_anew_for_its_lab_is_gone(tmp_path: Path) -> None:
     progress = CalibrationProgress(Console(stderr=True))
-    measuring = Measuring(progress, results=str(tmp_path), kind="calibration", as_json=False)
+    measuring = Measuring(progress, CalibrationRequest(results=str(tmp_path)), as_json=False)
     measuring._verdict.run_id = "r"
     said = measuring._how_to_go_on("interrupted")
     assert "pullbench calibrate" in said and "--resume" not in said

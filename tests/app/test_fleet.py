@@ -7,7 +7,7 @@ import yaml
 
 from pullbench.app.fleet import fleet_settings
 from pullbench.bench.specfile import load_spec
-from pullbench.cli.regional import regional
+from pullbench.cli import regional
 from pullbench.errors import UsageError
 from pullbench.model.spec import Overrides
 from tests.bench.samples import spec_data

@@ -11,8 +11,9 @@ import yaml
 
 from pullbench.app import run as run_policy
 from pullbench.app.budget import BudgetMeter, shortfalls
-from pullbench.app.progress import MadeT, Silent, TrialBatch
+from pullbench.app.progress import Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.app.steps import MadeT, TrialBatch
 from pullbench.bench.active_run import ActiveRun
 from pullbench.engines.base import TrialSetup
 from pullbench.engines.fake import FakeEngine
@@ -20,13 +21,13 @@ from pullbench.errors import ErrorCode, IncompleteError, PreflightFailed, UsageE
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial, plan
-from pullbench.model.record import Run, RunKind, TrialResult
+from pullbench.model.record import RunKind, RunRecord, TrialResult
 from pullbench.model.spec import Budget
 from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
 
 
-class Calls(Silent):
+class Calls(Progress):
     """Steps as plain calls, and progress that remembers."""
 
     def __init__(self, findings: Sequence[Finding] = (), stop_after: int | None = None) -> None:
@@ -91,7 +92,7 @@ def without_image(facts: Facts, name: str) -> Facts:
     return dataclasses.replace(facts, images=images)
 
 
-def stored_run(folder: Path) -> Run:
+def stored_run(folder: Path) -> RunRecord:
     return ResultStore(str(folder / "results")).runs()[0]
 
 

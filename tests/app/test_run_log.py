@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pullbench.app.preflight import check
-from pullbench.app.progress import Silent
+from pullbench.app.progress import Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.workbench import Workbench
@@ -161,10 +161,12 @@ def test_a_flow_finds_the_log_of_its_command_in_the_environment(
         raise UsageError("seen")
 
     monkeypatch.setattr(flows, "call_flow", called)
-    command = measuring.Measuring(Silent(), results=str(tmp_path), kind="fleet", as_json=True)
+    request = RunRequest(spec=tmp_path / "spec.yaml", results=str(tmp_path), kind="fleet")
+    command = measuring.Measuring(Progress(), request, as_json=True)
     with pytest.raises(UsageError, match="seen"):
         command.through_flow("fleet_benchmark", {}, log_json=tmp_path / "named.json")
     assert seen == [str(tmp_path / "named.json")]
+    assert os.environ[VARIABLE] == str(path), "the environment is as it was"
 
 
 def test_without_being_asked_nothing_is_logged(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ main()
         ("prometheus_client", "metrics", ["metrics", "textfile", "-"]),
         ("prometheus_client", "metrics", ["metrics", "serve"]),
         ("prometheus_client", "metrics", ["metrics", "push", "http://127.0.0.1:9"]),
-        ("prefect_dask", "fleet", ["fleet", "specs/fleet.yaml", "--scheduler", "tcp://127.0.0.1:9"]),
+        ("distributed", "fleet", ["fleet", "specs/fleet.yaml", "--scheduler", "tcp://127.0.0.1:9"]),
         ("s3fs", "s3", ["runs", "--results", "s3://bucket/results"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -6,24 +6,27 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from prefect.exceptions import ParameterTypeError
 from rich.console import Console
 
-from pullbench.app.progress import DirectSteps, Outcome, Silent, watcher
+from pullbench.app.progress import Outcome, Progress, hand_over, watcher
 from pullbench.app.run import RunRequest, conduct, preparing
+from pullbench.app.steps import DirectSteps
 from pullbench.bench.workbench import Workbench
+from pullbench.cli import regional
 from pullbench.cli.measuring import Measuring, measure_spec
-from pullbench.cli.regional import regional
 from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.progress import ShellProgress
-from pullbench.errors import IncompleteError, InterruptedRunError, UsageError
+from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed, UsageError
 from pullbench.model.facts import Facts
 from pullbench.serving import flow as flows
-from pullbench.serving.flow import ServerGoneError, call_flow
+from pullbench.serving.flow import NoServerError, ServerGoneError, call_flow
 from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
 
@@ -55,20 +58,20 @@ def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunRequest:
     return RunRequest(spec=spec, results=str(tmp_path / "results"), skip_preflight=True, report=False)
 
 
-def through_flow(body: Body, results: str, monkeypatch: pytest.MonkeyPatch) -> Measuring:
+def through_flow(body: Body, request: RunRequest, monkeypatch: pytest.MonkeyPatch) -> Measuring:
     """A measuring command whose flow is `body`; call `through_flow` of it."""
 
     def called(_name: str, parameters: dict[str, Any], **_: object) -> Any:
         return body(**parameters)
 
     monkeypatch.setattr(flows, "call_flow", called)
-    return Measuring(ShellProgress(Console(stderr=True)), results=results, kind="benchmark", as_json=True)
+    return Measuring(ShellProgress(Console(stderr=True)), request, as_json=True)
 
 
 def conducted(request: RunRequest) -> Outcome:
     """What a flow's body does, as far as a command sees it."""
     with preparing(request) as prepared:
-        return conduct(prepared, DirectSteps(), Silent())
+        return conduct(prepared, DirectSteps(), Progress())
 
 
 def test_a_command_runs_without_prefect_unless_it_is_asked_for(
@@ -87,29 +90,10 @@ def test_a_command_runs_without_prefect_unless_it_is_asked_for(
 def test_the_document_of_a_flows_run_is_printed_and_its_exit_code_given(
     request_: RunRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    measuring = through_flow(lambda: conducted(request_), request_.results, monkeypatch)
+    measuring = through_flow(lambda: conducted(request_), request_, monkeypatch)
     assert measuring.through_flow("pull_benchmark", {}) == 0
     (run,) = ResultStore(request_.results).runs()
     assert json.loads(capsys.readouterr().out)["run_id"] == run.run_id
-
-
-@pytest.mark.promise(
-    "accidents",
-    "Prefect server gone during a run: the run ends with its own exit code, and a line says that the server is gone",
-)
-def test_the_outcome_stands_though_the_server_went_away_at_the_end(
-    request_: RunRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def body() -> Outcome:
-        conducted(request_)
-        raise ServerGoneError("Prefect's server is gone (All connection attempts failed)")
-
-    measuring = through_flow(body, request_.results, monkeypatch)
-    assert measuring.through_flow("pull_benchmark", {}) == 0
-    out, err = capsys.readouterr()
-    assert json.loads(out)["status"] == "complete"
-    assert "Prefect's server is gone" in err
-    assert interruption.hurried(), "nobody takes the events that Prefect would wait to send"
 
 
 def test_a_server_that_goes_away_in_mid_run_leaves_an_incomplete_run_and_says_how_to_go_on(
@@ -121,7 +105,7 @@ def test_a_server_that_goes_away_in_mid_run_leaves_an_incomplete_run_and_says_ho
             watcher().planned(active.record, active.plan, 0)
         raise ServerGoneError("Prefect's server is gone (x)")
 
-    measuring = through_flow(body, request_.results, monkeypatch)
+    measuring = through_flow(body, request_, monkeypatch)
     with pytest.raises(IncompleteError, match=r"^Prefect's server is gone \(x\); .*`--resume ") as ended:
         measuring.through_flow("pull_benchmark", {})
     (run,) = ResultStore(request_.results).runs()
@@ -144,7 +128,7 @@ def test_an_interruption_says_how_to_go_on_with_exit_3_whatever_a_library_made_o
             raise ValueError("Task run is not set") from None  # as Prefect's task engine does
         raise AssertionError("not interrupted")
 
-    measuring = through_flow(body, request_.results, monkeypatch)
+    measuring = through_flow(body, request_, monkeypatch)
     with pytest.raises(InterruptedRunError, match=r"^interrupted; .*`--resume ") as ended:
         measuring.through_flow("pull_benchmark", {})
     (run,) = ResultStore(request_.results).runs()
@@ -156,56 +140,101 @@ def test_an_error_of_the_flows_body_is_the_commands_own(request_: RunRequest, mo
         raise UsageError("no such spec")
 
     with pytest.raises(UsageError, match="no such spec"):
-        through_flow(body, request_.results, monkeypatch).through_flow("pull_benchmark", {})
+        through_flow(body, request_, monkeypatch).through_flow("pull_benchmark", {})
 
 
-def test_a_setting_that_may_hold_a_secret_does_not_go_through_prefect(
-    request_: RunRequest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "proxies[0].headers={X-Token: hunter2}",
+        "proxies[0]={name: m, kind: mirror, headers: {X-Token: hunter2}}",
+        "proxies=[{name: m, headers: {X-Token: hunter2}}]",
+        "registries[0].url=https://me:hunter2@r.example.com",
+    ],
+)
+def test_a_setting_that_may_hold_a_secret_does_not_reach_prefect(
+    setting: str, request_: RunRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flows, "call_flow", lambda *_, **__: pytest.fail("Prefect was given a secret"))
-    secret = dataclasses.replace(request_, sets=("proxies[0].headers={X-Token: hunter2}",))
-    with pytest.raises(UsageError, match=r"proxies\[0\].headers") as refused:
-        measure_spec(secret, as_json=True, prefect=True)
+    with pytest.raises(UsageError) as refused:
+        measure_spec(dataclasses.replace(request_, sets=(setting,)), as_json=True, prefect=True)
     assert "hunter2" not in str(refused.value)
 
 
-class _State:
-    def __init__(self, carried: object) -> None:
-        self._carried = carried
+def called(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    handed_over: object = None,
+    carried: object = None,
+    raises: Exception | None = None,
+    note: Callable[[str], None] = print,
+) -> Any:
+    """Call a flow that hands something over, raises, or whose state carries something of Prefect's own."""
 
-    def result(self, *, raise_on_failure: bool) -> object:
-        assert not raise_on_failure
-        return self._carried
-
-
-def called(monkeypatch: pytest.MonkeyPatch, carried: object = None, raises: Exception | None = None) -> Any:
-    def flow(**parameters: object) -> _State:
+    def flow(**parameters: object) -> SimpleNamespace:
         assert parameters.pop("return_state") is True
+        if handed_over is not None:
+            hand_over(handed_over)
         if raises is not None:
             raise raises
-        return _State(carried)
+        return SimpleNamespace(result=lambda raise_on_failure: carried)
 
     monkeypatch.setattr(flows, "_reach_server", lambda _: None)
     monkeypatch.setattr(flows, "_load", lambda _: flow)
-    return call_flow("pull_benchmark", {}, note=print)
+    return call_flow("pull_benchmark", {}, note=note)
 
 
-def test_what_a_flows_state_carries_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert called(monkeypatch, "an outcome") == "an outcome"
+def test_what_a_flow_hands_over_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert called(monkeypatch, handed_over="an outcome") == "an outcome"
     with pytest.raises(UsageError, match="no such spec"):
-        called(monkeypatch, UsageError("no such spec"))
+        called(monkeypatch, handed_over=UsageError("no such spec"))
+
+
+@pytest.mark.promise(
+    "accidents",
+    "Prefect server gone during a run: the run ends with its own exit code, and a line says that the server is gone",
+)
+def test_the_outcome_stands_though_the_server_went_away_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    assert called(monkeypatch, handed_over="an outcome", raises=GONE, note=notes.append) == "an outcome"
+    assert notes[0].startswith("Prefect's server is gone (All connection attempts failed)")
+
+
+def test_the_flows_own_error_goes_before_that_of_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PreflightFailed, match="tcp of eu"):
+        called(monkeypatch, handed_over=PreflightFailed("tcp of eu"), raises=GONE)
 
 
 def test_no_outcome_and_no_error_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IncompleteError, match="without an outcome"):
-        called(monkeypatch, None)
+        called(monkeypatch)
 
 
-@pytest.mark.parametrize("where", ["raised", "carried"])
+@pytest.mark.parametrize("where", ["raises", "carried"])
 def test_a_server_that_is_gone_is_told_as_one(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {"raises": GONE} if where == "raised" else {"carried": GONE}
+    given: dict[str, Any] = {where: GONE}
     with pytest.raises(ServerGoneError, match=r"^Prefect's server is gone \(All connection attempts failed\)$"):
         called(monkeypatch, **given)
+
+
+def test_prefects_own_server_that_does_not_start_is_incomplete_and_a_refused_parameter_is_usage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server.")
+    with pytest.raises(NoServerError, match="did not start"):
+        called(monkeypatch, raises=slow)
+    with pytest.raises(UsageError, match="refuses its parameters"):
+        called(monkeypatch, raises=ParameterTypeError("vantage: too short"))
+    with pytest.raises(ZeroDivisionError):
+        called(monkeypatch, raises=ZeroDivisionError("a bug"))
+
+
+def test_a_wrong_spec_is_told_before_any_server_is_contacted(
+    request_: RunRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flows, "call_flow", lambda *_, **__: pytest.fail("a server was contacted"))
+    with pytest.raises(UsageError, match="no such file"):
+        measure_spec(dataclasses.replace(request_, spec=Path("nowhere.yaml")), as_json=True, prefect=True)
 
 
 def test_regional_says_in_one_line_that_the_server_is_gone_and_how_to_go_on(

@@ -11,8 +11,8 @@ import pytest
 
 from flows.compare_runs import compare_runs
 from flows.publish_reports import publish_reports
-from pullbench.app.progress import DirectSteps, MadeT
 from pullbench.app.publish import publish
+from pullbench.app.steps import DirectSteps, MadeT
 from pullbench.cli.publish import publish as publish_command
 from pullbench.errors import IncompleteError
 from tasks import artifacts as artifacts_module
@@ -142,7 +142,7 @@ def test_the_command_prints_the_page_and_then_says_which_report_failed(
     results: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: Callable[[], Failing] = Failing
-    monkeypatch.setattr("pullbench.app.progress.DirectSteps", made)
+    monkeypatch.setattr("pullbench.app.steps.DirectSteps", made)
     with pytest.raises(IncompleteError, match="slow: the report failed in cell"):
         publish_command(results=results, reports=tmp_path, url=None, render=True)
     assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import yaml
 
-from pullbench.app.progress import Outcome, TrialBatch
+from pullbench.app.progress import Outcome
 from pullbench.app.run import Prepared, RunRequest, conduct
+from pullbench.app.steps import TrialBatch
 from tests.app.test_run import Calls
 from tests.bench.samples import facts_for, spec_data
 

@@ -104,7 +104,7 @@ class Served:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def furniture(self) -> dict[str, Any]:
+    def provided(self) -> dict[str, Any]:
         """What a server has been given, with when it was last changed."""
         kinds = ("deployments", "work_pools", "automations", "variables")
         found = {kind: self.api(f"/{kind}/filter", {}) for kind in kinds}

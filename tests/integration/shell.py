@@ -48,7 +48,7 @@ class Shell:
         self.environment = {**os.environ, **QUIET, **environment}
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pullbench.cli.main", *arguments]
+        return [sys.executable, "-m", "pullbench", *arguments]
 
     def run(self, *arguments: str, timeout_s: float = 300.0, **environment: str) -> Done:
         done = subprocess.run(

@@ -29,8 +29,8 @@ def test_every_example_of_the_page_runs(
     run, later = names["run"], names["later"]
     assert (run.status, later.status) == ("complete", "complete")
     assert len(run.configurations) == 2 and set(run.configurations["concurrency"]) == {1, 2}
-    assert len(run.pulls) == 3 * 2 * 2, "three repetitions of two configurations of two pulls, without warm-up"
-    assert len(run.table("pulls", warmup=True)) == 4 * 2 * 2
+    assert len(run.pulls) == 3 * 2 * data["pulls_per_trial"], "three repetitions of two configurations, without warm-up"
+    assert len(run.table("pulls", warmup=True)) == 4 * 2 * data["pulls_per_trial"]
     assert run.transfers["warmup"].sum() == 0
     assert len(names["comparison"].configurations) == 2
     assert list(names["history"].runs["run_id"]) == [run.run_id, later.run_id]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pullbench.app.calibrate import CalibrationRequest, prepared_lab
-from pullbench.app.progress import TrialBatch
 from pullbench.app.run import conduct
+from pullbench.app.steps import TrialBatch
 from pullbench.lab import calibration as lab
 from pullbench.lab.calibration import draw_lines, link_part
 from pullbench.model.calibration import KEY, Line

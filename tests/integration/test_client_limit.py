@@ -39,7 +39,7 @@ def stress(spec: Path, core: int, told: Path) -> None:
     prepared = Prepared(RunRequest(spec=spec, results=str(spec.parent / "results"), report=False, kind="stress"))
     with prepared.bench:
         outcome = conduct(prepared, calls, calls)
-        trials = prepared.bench.store.table("trials", outcome.run_id).to_pylist()
+        trials = prepared.store.table("trials", outcome.run_id).to_pylist()
     kept = {"document": outcome.document, "exit_code": outcome.exit_code, "notes": calls.notes, "trials": trials}
     told.write_text(json.dumps(kept, default=str))
 

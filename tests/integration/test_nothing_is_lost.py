@@ -242,7 +242,7 @@ def test_a_prefect_server_that_is_gone_in_mid_run_takes_nothing_from_it(shell: S
     data = {**lab.spec(True), "repetitions": 6, "warmup": 0}
     (shell.folder / "spec.yaml").write_text(yaml.safe_dump(data))
     process = subprocess.Popen(
-        shell.command("run", "spec.yaml", "--no-report"),
+        shell.command("run", "spec.yaml", "--no-report", "--prefect"),
         cwd=shell.folder,
         env={**alone(shell, shell.folder / "prefect"), "PREFECT_CLIENT_MAX_RETRIES": "0"},
         stdout=subprocess.PIPE,

@@ -265,11 +265,11 @@ PAIRS = [
 ]
 PATIENT: dict[str, dict[str, ErrorCode]] = {
     # Two of its timers are set to 15 s, and either may come first; the second has words of its own for either side of a connect
-    # that was just given up, and one of them does not say that it was a connect.
+    # that was just given up, and two of them do not say that it was a connect.
     "dropped": {
         "dial tcp …: i/o timeout": ErrorCode.CONNECT_TIMEOUT,
         "net/http: request canceled while waiting for connection": ErrorCode.CONNECT_TIMEOUT,
-        "context deadline exceeded (Client.Timeout exceeded while awaiting headers)": ErrorCode.TIMEOUT,
+        "context deadline exceeded": ErrorCode.TIMEOUT,
     },
     "no_handshake": {"net/http: TLS handshake timeout": ErrorCode.TLS_TIMEOUT},
 }

@@ -164,7 +164,7 @@ def _tar(content: bytes) -> bytes:
 
 
 def pullbench(*arguments: str) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "pullbench.cli.main", *arguments]
+    command = [sys.executable, "-m", "pullbench", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout, done.stderr
 

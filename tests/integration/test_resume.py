@@ -100,23 +100,24 @@ def alone(shell: Shell, home: Path) -> dict[str, str]:
 
 
 def servers_of(home: Path) -> list[int]:
-    """Temporary Prefect servers that still run on a home."""
+    """Prefect's own temporary servers that still run on a home."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if "pullbench.serving.server" in process.cmdline() and process.environ().get("PREFECT_HOME") == str(home):
+            is_server = "prefect.server.api.server:create_app" in process.cmdline()
+            if is_server and process.environ().get("PREFECT_HOME") == str(home):
                 found.append(process.pid)
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_ctrl_c_in_a_terminal_or_a_kill_leaves_a_resumable_run_and_no_server(
-    shell: Shell, spec: dict[str, Any], number: signal.Signals, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize("options", [[], ["--prefect"]], ids=["direct", "prefect"])
+def test_ctrl_c_in_a_terminal_leaves_a_resumable_run_and_no_server(
+    shell: Shell, spec: dict[str, Any], options: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.getbasetemp() / "prefect-alone"
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        shell.command("run", "spec.yaml", "--no-report"),
+        shell.command("run", "spec.yaml", "--no-report", *options),
         cwd=shell.folder,
         env=alone(shell, home),
         stdout=subprocess.DEVNULL,
@@ -129,20 +130,15 @@ def test_ctrl_c_in_a_terminal_or_a_kill_leaves_a_resumable_run_and_no_server(
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert servers_of(home), "a temporary server runs"
-    if number is signal.SIGINT:
-        os.killpg(process.pid, number)  # a terminal's Ctrl-C goes to the whole group
-        assert process.wait(60) == 3
-    else:
-        process.kill()
-        process.wait(60)
+    assert bool(servers_of(home)) is bool(options), "Prefect's own server runs where it is asked for"
+    os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to the whole group
+    assert process.wait(60) == 3
     said = b""
     with contextlib.suppress(OSError):  # a terminal that nobody holds any more ends so on Linux
         while chunk := os.read(master, 65536):
             said += chunk
     os.close(master)
-    if number is signal.SIGINT:
-        assert b"interrupted; what was measured is stored, go on with `--resume" in said
+    assert b"interrupted; what was measured is stored, go on with `--resume" in said
     until = time.monotonic() + 30
     while servers_of(home):
         assert time.monotonic() < until, "the temporary server outlived its command"

@@ -232,7 +232,7 @@ def test_a_run_survives_a_cancel_in_the_ui_and_the_end_of_serve_which_leaves_no_
     second = served.begin(BENCHMARK, spec=spec, resume=run_id, **QUICK)
     finished(store, "interrupted", len(kept) + 2, served, second)
     assert len(served.family()) >= 4, "the command, its server, its worker, and a run"
-    before = served.furniture()
+    before = served.provided()
     code, left = served.end(signal.SIGINT)
     assert (code, left) == (0, [])
     resumed = store.run(run_id)
@@ -242,6 +242,6 @@ def test_a_run_survives_a_cancel_in_the_ui_and_the_end_of_serve_which_leaves_no_
     said = served.start()
     for label in ("work pools", "deployments", "automations"):
         assert next(line for line in said if line.startswith(label)).endswith("as they were"), said
-    assert served.furniture() == before
+    assert served.provided() == before
     state = served.api(f"/flow_runs/{second}")["state"]
     assert state["type"] == "CANCELLED", state

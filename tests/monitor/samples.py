@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pullbench.model.finding import Finding, Status
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.monitor.metrics import Group, Objective, Snapshot
 
 STARTED_AT = datetime(2026, 11, 23, 16, 15, tzinfo=UTC)
@@ -24,7 +24,7 @@ OBJECTIVES = (
 )
 
 
-def run(**changes: Any) -> Run:
+def run(**changes: Any) -> RunRecord:
     fields: dict[str, Any] = {
         "run_id": "20261123T161500Z-3fa2",
         "vantage": "office",
@@ -39,7 +39,7 @@ def run(**changes: Any) -> Run:
         "environment": "{}",
         "trials_planned": 6,
     }
-    return Run(**{**fields, **changes})
+    return RunRecord(**{**fields, **changes})
 
 
 def cell(group: Group, concurrency: int, *, pulls: int = 8, succeeded: int = 6, retried: int = 1) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.errors import ErrorCode, RegistryError
+from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight.check import Check, Local, ObservedFault, Target, errored, failed, passed, skipped, warned
@@ -34,6 +34,14 @@ def test_a_check_that_could_not_run_has_the_code_of_what_stopped_it() -> None:
     error = RegistryError(ErrorCode.SERVER_ERROR, "GET x", "503", status=503)
     found = errored("x", Target(route=ROUTE), ObservedFault.of(error), "remedy")
     assert (found.status, found.code, found.parameters["status"]) == (Status.ERROR, ErrorCode.SERVER_ERROR, "503")
+
+
+def test_a_fault_tells_who_answered_where_that_is_known() -> None:
+    error = RegistryError(
+        ErrorCode.SERVER_ERROR, "GET x", "503", answered_by=Responder.TOKEN_SERVICE, host="auth.example:443"
+    )
+    found = of_target(ObservedFault.of(error), Target(route=ROUTE)).parameters
+    assert (found["answered_by"], found["answered_at"]) == ("token_service", "auth.example:443")
 
 
 def test_a_warning_in_words_of_its_own_has_the_code_of_its_cause() -> None:

@@ -107,7 +107,7 @@ def test_a_folder_with_brackets_in_its_name_is_no_pattern(folder: Path) -> None:
     assert [finding.status for finding in lint(place, dockerfiles=["Dockerfile"])] == [Status.PASS]
 
 
-def test_hadolint_that_is_missing_is_a_skip_that_names_the_extra_and_one_that_breaks_is_an_error(
+def test_hadolint_that_is_missing_or_breaks_is_an_error_and_names_the_extra(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "Dockerfile").write_text(CLEAN)
@@ -115,8 +115,8 @@ def test_hadolint_that_is_missing_is_a_skip_that_names_the_extra_and_one_that_br
     monkeypatch.setattr(sys, "executable", str(folder / "bin" / "python"))
     monkeypatch.setenv("PATH", str(folder / "bin"))
     (missing,) = lint(folder, dockerfiles=["Dockerfile"])
-    assert missing.status is Status.SKIP
-    assert "pullbench[lint]" in missing.observed
+    assert missing.status is Status.ERROR
+    assert "pullbench[lint]" in missing.remedy
     broken = folder / "bin" / "hadolint"
     broken.write_text("#!/bin/sh\necho oh no >&2\n")
     broken.chmod(0o755)

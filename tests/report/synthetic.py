@@ -17,7 +17,7 @@ import pyarrow as pa
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Cell, Trial
-from pullbench.model.record import Pull, Run, Transfer, TrialRecord, TrialResult
+from pullbench.model.record import Pull, RunRecord, Transfer, TrialRecord, TrialResult
 from pullbench.store import schema
 from pullbench.store.dataset import ResultStore
 
@@ -264,7 +264,7 @@ def _cells(recipe: Recipe) -> list[Cell]:
     ]
 
 
-def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
+def _run(recipe: Recipe, finished_at: datetime, trials: int) -> RunRecord:
     spec = {
         "name": recipe.name,
         "images": list(recipe.images),
@@ -284,7 +284,7 @@ def _run(recipe: Recipe, finished_at: datetime, trials: int) -> Run:
     refused = {"engine": "docker", "engine_kind": "docker", "registry": "eu", "region": "eu-west", "proxy": "cache"}
     refused |= {"platform": "linux/amd64", "cache": "cold", "proxy_cache": "any", "auth": "persisted"}
     reason = "proxy 'cache' is a mirror of 'us', not of 'eu'"
-    return Run(
+    return RunRecord(
         run_id=recipe.run_id,
         vantage="office",
         name=recipe.name,

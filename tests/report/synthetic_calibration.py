@@ -10,7 +10,7 @@ from typing import Any
 from pullbench.errors import ErrorCode
 from pullbench.model.calibration import KEY, Counted, Line, ReferenceMeasurement, Truth
 from pullbench.model.plan import Cell, Trial
-from pullbench.model.record import Pull, Run, Transfer, TransferKind, TrialRecord, TrialResult
+from pullbench.model.record import Pull, RunRecord, Transfer, TransferKind, TrialRecord, TrialResult
 from pullbench.report.core.stored import StoredRun, read_run, rows_of
 from pullbench.store.dataset import ResultStore
 
@@ -158,7 +158,7 @@ def calibrated_run() -> StoredRun:
         store.write_trial(RUN_ID, "local", trial, TrialResult(record=record, pulls=pulls, transfers=transfers))
         number += 1
     store.write_run(
-        Run(
+        RunRecord(
             run_id=RUN_ID,
             vantage="local",
             name="calibration",

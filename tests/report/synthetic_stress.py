@@ -12,7 +12,7 @@ import pandas as pd
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
 from pullbench.model.ramp import Stage, StepResult, StepVerdict, next_stage
-from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
+from pullbench.model.record import Pull, RunRecord, TrialRecord, TrialResult
 from pullbench.model.spec import Load, Stress
 from pullbench.report.core.stored import StoredRun, read_run, rows_of
 from pullbench.store.dataset import ResultStore, to_frame
@@ -65,7 +65,7 @@ class MadeUpStore:
         tables = tables_of(RUN_ID, "office", self._trials)
         self._frames = {name: to_frame(name, table) for name, table in tables.items()}
 
-    def run(self, run_id: str) -> Run:
+    def run(self, run_id: str) -> RunRecord:
         return self._maker.run(len(self._trials))
 
     def frame(
@@ -174,7 +174,7 @@ class _Maker:
             layers_cached=None, layers_shared=None, auth_s=None, resolve_s=None, download_s=None, extract_s=None, served_by=None,
         )  # fmt: skip
 
-    def run(self, trials: int) -> Run:
+    def run(self, trials: int) -> RunRecord:
         spec = {
             "name": "carries",
             "images": ["app:1"],
@@ -182,7 +182,7 @@ class _Maker:
             "slo": {"success_rate": 0.999, "mean_pull_s": self.service.mean_pull_s},
             "stress": self.service.stress.model_dump(),
         }
-        return Run(
+        return RunRecord(
             run_id=RUN_ID, vantage="office", name="carries", kind="stress", started_at=STARTED_AT, finished_at=self.now,
             status=self.service.end, seed=1, spec=json.dumps(spec), spec_hash="0" * 64,  # type: ignore[arg-type]
             facts='{"engines":[],"host_platform":"linux/amd64","images":[]}', environment="{}", trials_planned=trials,

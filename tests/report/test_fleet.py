@@ -12,7 +12,7 @@ import pytest
 
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
-from pullbench.model.record import Pull, Run, TrialRecord, TrialResult
+from pullbench.model.record import Pull, RunRecord, TrialRecord, TrialResult
 from pullbench.report.core.stored import StoredRun, read_run
 from pullbench.report.fleet import times
 from pullbench.report.fleet.page import FleetPage
@@ -96,7 +96,7 @@ def stored(blocks: Mapping[str, Sequence[Arrivals]], *, origin: int | None = Non
             store.write_trial(RUN_ID, "fleet", trial, TrialResult(record=record, pulls=pulls, transfers=()))
             number += 1
     member = {"host": "<b>node</b>", "cores": 2, "clock_offset_s": -0.002, "clock_known_to_s": 0.001}
-    run = Run(
+    run = RunRecord(
         run_id=RUN_ID,
         vantage="fleet",
         name="fleet",

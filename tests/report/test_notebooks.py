@@ -1,6 +1,8 @@
 """The notebooks as a person runs them in Jupyter: the results folder is set, all else is left as it stands."""
 
+import ast
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -103,3 +105,12 @@ def test_a_notebook_shows_each_section_of_its_page_once(notebook: Path, page: ty
     _parameters, first, *rest = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     sections = [name for name, value in vars(page).items() if callable(value) and not name.startswith("_")]
     assert [first.splitlines()[-1], *rest] == [f"page.{name}()" for name in sections]
+
+
+@pytest.mark.parametrize("notebook", sorted(RUN_NOTEBOOK.parent.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_uses_nothing_but_the_public_api(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    imported = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in imported] == ["import pullbench as pb"]
+    assert not re.search(r"\._\w", code), "a name that starts with an underscore is nobody's"

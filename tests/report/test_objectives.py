@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pullbench.report.core import numbers
-from pullbench.report.run.objectives import (
+from pullbench.report.core.objective_words import (
     API_ANSWERS_TO_PROVE,
     evidence_text,
     measured_text,

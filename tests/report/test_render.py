@@ -99,7 +99,7 @@ def test_the_notebook_reads_the_url_that_it_was_started_with(
     assert open_results(store.url).url == store.url
     monkeypatch.setenv(RESULTS_URL_VARIABLE, store.url)
     assert open_results("sftp://host/results").url == store.url
-    assert "open_results(results_url)" in RUN_NOTEBOOK.read_text()
+    assert "results=results_url" in RUN_NOTEBOOK.read_text(), "open_run opens it so"
 
 
 @pytest.mark.parametrize("folder", ["/dev/null/x", "file"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pullbench.errors import UsageError
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.report.core.run_selection import choose_baseline, choose_candidate, choose_run
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
@@ -54,7 +54,7 @@ def test_no_run_at_all_is_told(tmp_path: Path) -> None:
         choose_run(ResultStore(str(tmp_path / "empty")), "latest")
 
 
-def candidate(store: ResultStore, run_id: str) -> Run:
+def candidate(store: ResultStore, run_id: str) -> RunRecord:
     return store.run(run_id)
 
 

@@ -7,10 +7,11 @@ import re
 import pytest
 
 from pullbench.report.core import tables
+from pullbench.report.core.objective_words import evidence_text
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import page, verdicts
 from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.objectives import evidence_text, objectives, whole_run
+from pullbench.report.run.objectives import objectives, whole_run
 from pullbench.report.run.verdicts import Headline, contenders
 from tests.report.synthetic import Recipe
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from pullbench.errors import ErrorCode
 from pullbench.model.plan import Cell, Trial
-from pullbench.model.record import Pull, Run, Transfer, TrialRecord, TrialResult
+from pullbench.model.record import Pull, RunRecord, Transfer, TrialRecord, TrialResult
 
 RUN_ID = "20261123T161500Z-3fa2"
 START = datetime(2026, 11, 23, 16, 15, 0, 123456, tzinfo=UTC)
@@ -24,7 +24,7 @@ CELL = Cell(
 )
 
 
-def run(run_id: str = RUN_ID, **changes: object) -> Run:
+def run(run_id: str = RUN_ID, **changes: object) -> RunRecord:
     fields: dict[str, object] = {
         "run_id": run_id,
         "vantage": "office",
@@ -38,7 +38,7 @@ def run(run_id: str = RUN_ID, **changes: object) -> Run:
         "environment": "{}",
         "trials_planned": 12,
     }
-    return Run(**{**fields, **changes})  # type: ignore[arg-type]
+    return RunRecord(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def trial(number: int) -> Trial:

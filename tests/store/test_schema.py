@@ -12,7 +12,7 @@ import pytest
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS, Cell
-from pullbench.model.record import Pull, Run, Transfer, TrialRecord
+from pullbench.model.record import Pull, RunRecord, Transfer, TrialRecord
 from pullbench.store import schema
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import TableName
@@ -60,11 +60,11 @@ def test_the_place_of_a_row_names_every_factor() -> None:
 
 
 def test_runs_and_checks_hold_every_field_of_their_records() -> None:
-    assert names("runs") == [field.name for field in dataclasses.fields(Run)]
+    assert names("runs") == [field.name for field in dataclasses.fields(RunRecord)]
     assert names("checks") == ["run_id", "vantage", *(f.name for f in dataclasses.fields(Finding)), "checked_at"]
 
 
-@pytest.mark.parametrize(("table", "record"), [*RECORDS.items(), ("runs", Run)])
+@pytest.mark.parametrize(("table", "record"), [*RECORDS.items(), ("runs", RunRecord)])
 def test_a_column_is_nullable_where_its_field_may_be_none(table: TableName, record: type) -> None:
     for field in dataclasses.fields(record):
         assert schema.SCHEMAS[table].field(field.name).nullable == may_be_none(record, field.name), field.name

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import objectives_table
-from pullbench.model.finding import finding_of_document
 from pullbench.model.text import count
 from pullbench.report.core.client_limit import limit_notice
 
@@ -40,7 +39,10 @@ def planned_out_lines(reasons: Mapping[str, int]) -> list[str]:
 def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
     """What failed or could not run in the preflight of a run's document, with what to do; nothing where all was well."""
     from pullbench.cli.terminal.findings import findings_view
-    from pullbench.model.finding import Status
+    from pullbench.model.finding import (
+        Status,
+        finding_of_document,  # brings pydantic, which help must not wait for
+    )
 
     found = [
         finding_of_document(entry)

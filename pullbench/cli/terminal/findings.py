@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
-from pullbench.cli.terminal.safe_text import literal as plain
+from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 
 STATUS_STYLES = {
@@ -48,26 +48,26 @@ def _well(groups: Sequence[FindingGroup]) -> Iterator[RenderableType]:
         if len(names) > _ALIKE_SHOWN:
             names = [f"{len(names)} targets, such as {names[0]}"]
         for name in names:
-            yield _line(status, Text.assemble(plain(name), ": ", plain(checks)))
+            yield _line(status, Text.assemble(literal(name), ": ", literal(checks)))
 
 
 def _unwell(group: FindingGroup) -> Iterator[RenderableType]:
     yield Text()
-    yield plain(group.name, style="bold")
+    yield literal(group.name, style="bold")
     for alike in _alike(_troubles(group)):
         for finding in alike[:_IN_FULL]:
             yield _line(finding.status, _told(finding, group), indent=2)
             yield _remedy(finding)
         if others := [group.rest(finding.target) or group.name for finding in alike[_IN_FULL:]]:
-            text = Text.assemble(Text(f"{alike[0].check}, too:", style="bold"), "  ", plain(", ".join(others)))
+            text = Text.assemble(Text(f"{alike[0].check}, too:", style="bold"), "  ", literal(", ".join(others)))
             yield _line(alike[0].status, text, indent=2)
     for status in (Status.PASS, Status.SKIP):
         if checks := _checks(group, status):
-            yield _line(status, plain(checks), indent=2)
+            yield _line(status, literal(checks), indent=2)
 
 
 def _in_full(group: FindingGroup) -> Iterator[RenderableType]:
-    yield plain(group.name, style="bold")
+    yield literal(group.name, style="bold")
     for finding in group.findings:
         yield _line(finding.status, _told(finding, group, in_full=True), indent=2)
         if finding.remedy:
@@ -90,14 +90,14 @@ def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
 def _told(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Text:
     """A code says what would be right by itself."""
     about = " ".join(part for part in (finding.check, group.rest(finding.target)) if part)
-    told = Text.assemble(plain(about, style="bold"), "  ", plain(finding.observed))
+    told = Text.assemble(literal(about, style="bold"), "  ", literal(finding.observed))
     if finding.expected and finding.status in TROUBLES and (in_full or finding.code is None):
-        told.append_text(plain(f"  (expected: {finding.expected})", style="dim"))
+        told.append_text(literal(f"  (expected: {finding.expected})", style="dim"))
     return told
 
 
 def _remedy(finding: Finding) -> RenderableType:
-    return _Hanging(before=Text("→".rjust(_STATUS_WIDTH)), text=plain(finding.remedy), indent=2)
+    return _Hanging(before=Text("→".rjust(_STATUS_WIDTH)), text=literal(finding.remedy), indent=2)
 
 
 def _checks(group: FindingGroup, *statuses: Status) -> str:

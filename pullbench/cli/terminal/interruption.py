@@ -52,6 +52,11 @@ def _in_place_of_prefects(error: BaseException) -> bool:
     return False
 
 
+def received() -> bool:
+    """Whether one of the signals came."""
+    return bool(_received)
+
+
 def hurry(why: str) -> None:
     """Have the command end at once when it is done: what libraries do at the interpreter's end would wait for nothing."""
     _hurried.append(why)

@@ -16,20 +16,20 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from pullbench.app.progress import Silent
+from pullbench.app.progress import Progress as RunProgress
 from pullbench.cli.terminal.console import planned_out_lines
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Plan, Trial, group_reasons
-from pullbench.model.record import Run, TrialResult
+from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import count, format_bytes
 from pullbench.registry.push import PushedImage
 
 _LINE_EVERY_S = 10.0
 
 
-class ShellProgress(Silent):
+class ShellProgress(RunProgress):
     """Progress of a run."""
 
     _unit = "trials"
@@ -44,7 +44,7 @@ class ShellProgress(Silent):
     def note(self, text: str) -> None:
         self._console.print(literal(text), soft_wrap=not self._console.is_terminal)  # a line of a log stays one
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self._done, self._total = done, len(plan.trials)
         if done == self._total:
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
@@ -125,7 +125,7 @@ class StressProgress(ShellProgress):
 
     _unit = "pulls, at most"
 
-    def planned(self, run: Run, plan: Plan, done: int) -> None:
+    def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         if run.status == "complete":
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
             return

@@ -14,7 +14,13 @@ from rich.text import Text
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.run.objectives import VERDICT_WORDS, evidence_text, measured_text, objective_title, target_text
+from pullbench.report.core.objective_words import (
+    VERDICT_WORDS,
+    evidence_text,
+    measured_text,
+    objective_title,
+    target_text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
@@ -39,7 +39,7 @@ def _told(fault: ObservedFault) -> ObservedFault:
     """Here, where every registry has its API, a 404 means that this is none."""
     if fault.code is not ErrorCode.NOT_FOUND:
         return fault
-    return ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: there is no /v2/", status=fault.status)
+    return replace(fault, code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: there is no /v2/")
 
 
 def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:

@@ -1,7 +1,7 @@
 """`auth`: the registry accepts the credentials that the spec names, and lets them pull what the spec names."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
@@ -123,7 +123,7 @@ def _not_let_in(evidence: LoginAttempt, fault: ObservedFault, target: Target, ex
         told = f"{told}, with {_who(evidence, route)}: {meaning}"
         if evidence.user and route.credentials == "docker":
             cure += "; a token or password that has expired is renewed where it was made"
-    return failed(ID, target, ObservedFault(code=fault.code, text=told), expected, cure)
+    return failed(ID, target, replace(fault, text=told), expected, cure)
 
 
 def _without_right(

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
@@ -127,7 +127,7 @@ def judge(evidence: CatalogListing, target: Target) -> list[Finding]:
         reason = f"the registry does not offer its catalog, as many do not: {fault.text}"
         return [skipped(ID, target, reason)]
     if fault is not None and (fault.code is ErrorCode.NOT_A_REGISTRY or evidence.page_sizes):
-        told = ObservedFault(code=fault.code, text=f"{fault.text}, after {_count(evidence)}", status=fault.status)
+        told = replace(fault, text=f"{fault.text}, after {_count(evidence)}")
         cure = f"mend the catalog's paging, or the proxy before {route.host} that rewrites it: {see}"
         return [failed(ID, target, told, EXPECTED, cure)]
     if fault is not None:

@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode
 from pullbench.model.addresses import connected_endpoint
@@ -57,7 +57,7 @@ def judge(evidence: Resolution, target: Target) -> list[Finding]:
     expected = f"{evidence.host} has an address"
     if evidence.fault is not None:
         took = f" (after {evidence.lookup_s:.1f} s)" if evidence.lookup_s >= WARN_FROM_S else ""
-        fault = ObservedFault(code=evidence.fault.code, text=evidence.fault.text + took)
+        fault = replace(evidence.fault, text=evidence.fault.text + took)
         return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
     observed = _shown(evidence)
     if target.route.forward_url is not None:

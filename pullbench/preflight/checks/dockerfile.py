@@ -14,7 +14,7 @@ from typing import Any
 
 from pullbench.model.finding import Finding, Status
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, Local, Room, errored, failed, passed, skipped, warned
+from pullbench.preflight.check import Check, Local, Room, errored, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 
 ID = "dockerfile"
@@ -101,7 +101,8 @@ def judge(evidence: LintResult, target: Local) -> list[Finding]:
         cure = "correct the glob in the spec's `dockerfiles`, which are relative to the spec, or take it out"
         return [warned(ID, target, "no file matches", "a file for each glob", cure)]
     if evidence.version is None:
-        return [skipped(ID, target, "hadolint is not installed: pip install 'pullbench[lint]'")]
+        cure = f"pip install 'pullbench[lint]', or leave the check out with `--skip {ID}`"
+        return [errored(ID, target, "hadolint is not installed", cure)]
     if evidence.broke is not None:
         cure = f"see what `hadolint {target.name}` says, or leave it out with `--skip {ID}`"
         return [errored(ID, target, f"hadolint {evidence.version} broke: {evidence.broke}", cure)]
@@ -150,8 +151,7 @@ CHECK = Check(
         Status.PASS: "nothing of the severity `warning` or above",
         Status.WARN: "warnings, where `dockerfile_threshold` is `error` (the default); or a glob that matches no file",
         Status.FAIL: "something of the severity of `dockerfile_threshold` (error, warning, info, style) or above",
-        Status.SKIP: "hadolint is not installed; the extra `pullbench[lint]` brings it",
-        Status.ERROR: "hadolint broke",
+        Status.ERROR: "hadolint is not installed (the extra `pullbench[lint]` brings it), or broke",
     },
     advice="Mend what `hadolint FILE` lists, or allow a rule: `# hadolint ignore=DL3008`.",
     targets=targets,

@@ -1,7 +1,7 @@
 """`image`: the image is there, under the very name that the spec gives it, for the credentials that will pull it."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from pullbench.errors import ErrorCode, RegistryError
@@ -75,7 +75,7 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
     if fault.code is ErrorCode.NOT_FOUND:
         there = f"tags that are there: {', '.join(evidence.tags)}" if evidence.tags else "no tag is there at all"
         there = "the repository is not there, or not shown to us" if evidence.tags is None else there
-        fault = ObservedFault(code=fault.code, text=f"{fault.text}; {there}")
+        fault = replace(fault, text=f"{fault.text}; {there}")
     return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
 
 

@@ -1,7 +1,7 @@
 """`latency`: how long the registry's API takes to answer, against the objective `slo.p99_api_s`."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
@@ -89,7 +89,7 @@ def judge(evidence: ApiLatencies, target: Target) -> list[Finding]:
     if evidence.made and evidence.over / evidence.made > ALLOWED:
         if evidence.over == 1 < evidence.made < round(1 / ALLOWED):
             return [warned(ID, target, f"{observed}: too few to say whether it is more than 1%", expected, cure)]
-        told = ObservedFault(code=evidence.faults[0].code, text=observed) if evidence.faults else observed
+        told = replace(evidence.faults[0], text=observed) if evidence.faults else observed
         return [failed(ID, target, told, expected, cure)]
     return [passed(ID, target, observed, expected)]
 

@@ -236,7 +236,13 @@ def _of_outage(kept: CachedBlobs, target: Target) -> Finding | None:
         f"asked for what nobody has: {kept.fault.text}"
     )
     see = f"`{look(f'{lost.repository}/blobs/{lost.digest}', route, '-sSI')}`"
-    return failed(ID, target, ObservedFault(code=kept.fault.code, text=text), FETCHES, f"{cure}; see it: {see}")
+    return failed(
+        ID,
+        target,
+        replace(kept.fault, text=text, parameters={**kept.fault.parameters, "image": lost.image}),
+        FETCHES,
+        f"{cure}; see it: {see}",
+    )
 
 
 def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, target: Target) -> Finding:
@@ -257,7 +263,11 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
         why = f"the upstream does not have it either ({upstream})"
         cure = remedy(fault.code, route, reference=Reference.parse(first.image))
     return failed(
-        ID, target, ObservedFault(code=fault.code, text=f"{why}: {text}", status=fault.status), EXPECTED, cure
+        ID,
+        target,
+        replace(fault, text=f"{why}: {text}", parameters={**fault.parameters, "image": first.image}),
+        EXPECTED,
+        cure,
     )
 
 

@@ -1,6 +1,6 @@
 """`tls`: the certificate is trusted, is for this host, and will hold for a while, and so will those above it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pullbench.errors import ErrorCode, UsageError
@@ -79,7 +79,7 @@ def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: st
             )
     cure = of_handshake(fault.text, route) or cure
     shown = f" (the certificate: {_describe(seen)})" if seen.chain else ""
-    return failed(ID, target, ObservedFault(code=fault.code, text=clean(told, 600) + shown), expected, cure)
+    return failed(ID, target, replace(fault, text=clean(told, 600) + shown), expected, cure)
 
 
 def _alpn(seen: Handshake) -> str:

@@ -13,7 +13,7 @@ compares a run with itself, or with one of another benchmark, unless he names it
 from collections.abc import Callable, Sequence
 
 from pullbench.errors import UsageError
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -22,17 +22,17 @@ BASELINE = "baseline"
 _COMPLETE = "complete"
 
 
-def choose_run(store: ResultStore, text: str) -> Run:
+def choose_run(store: ResultStore, text: str) -> RunRecord:
     """The run that a person means; UsageError that says what there is where none fits."""
     return _chosen(store, text, store.runs())
 
 
-def choose_candidate(store: ResultStore, text: str) -> Run:
+def choose_candidate(store: ResultStore, text: str) -> RunRecord:
     """The same of a run that is to be compared, or others with it: never a calibration, which has its own truth beside it."""
     return _chosen(store, text, _comparable(store, text))
 
 
-def _comparable(store: ResultStore, text: str) -> list[Run]:
+def _comparable(store: ResultStore, text: str) -> list[RunRecord]:
     """All runs but calibrations; UsageError where one of these is named."""
     found = [run for run in store.runs() if run.run_id == text and run.kind == "calibration"]
     if found:
@@ -43,7 +43,7 @@ def _comparable(store: ResultStore, text: str) -> list[Run]:
     return [run for run in store.runs() if run.kind != "calibration"]
 
 
-def _chosen(store: ResultStore, text: str, runs: Sequence[Run]) -> Run:
+def _chosen(store: ResultStore, text: str, runs: Sequence[RunRecord]) -> RunRecord:
     by_id = next((run for run in runs if run.run_id == text), None)
     if by_id is not None:
         return by_id
@@ -55,7 +55,7 @@ def _chosen(store: ResultStore, text: str, runs: Sequence[Run]) -> Run:
     return _first([run for run in runs if fits(run)], _nothing(store, text, runs))
 
 
-def choose_baseline(store: ResultStore, text: str, candidate: Run) -> Run:
+def choose_baseline(store: ResultStore, text: str, candidate: RunRecord) -> RunRecord:
     """The run that a candidate is to be compared with; UsageError where none fits."""
     runs = _comparable(store, text)
     by_id = next((run for run in runs if run.run_id == text), None)
@@ -79,24 +79,24 @@ def choose_baseline(store: ResultStore, text: str, candidate: Run) -> Run:
     return _first(same_name or fitting, _nothing(store, text, runs))
 
 
-def _fitting(text: str) -> Callable[[Run], bool]:
+def _fitting(text: str) -> Callable[[RunRecord], bool]:
     key, equals, value = text.partition("=")
     if equals:
         return lambda run: run.labels.get(key) == value and run.status == _COMPLETE
     return lambda run: run.name == text and run.status == _COMPLETE
 
 
-def _is_name(text: str, runs: Sequence[Run]) -> bool:
+def _is_name(text: str, runs: Sequence[RunRecord]) -> bool:
     return "=" not in text and any(run.name == text for run in runs)
 
 
-def _first(runs: Sequence[Run], otherwise: str) -> Run:
+def _first(runs: Sequence[RunRecord], otherwise: str) -> RunRecord:
     if not runs:
         raise UsageError(otherwise)
     return runs[0]
 
 
-def _nothing(store: ResultStore, text: str, runs: Sequence[Run]) -> str:
+def _nothing(store: ResultStore, text: str, runs: Sequence[RunRecord]) -> str:
     if "=" in text:
         labels = sorted({f"{key}={value}" for run in runs for key, value in run.labels.items()})
         there = f"labels there are: {', '.join(labels[:8])}" if labels else "no run has a label"

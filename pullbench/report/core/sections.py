@@ -10,6 +10,13 @@ import pandas as pd
 from pullbench.model.calibration import KEY
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.report.core import numbers, tables
+from pullbench.report.core.objective_words import (
+    VERDICT_WORDS,
+    evidence_text,
+    measured_text,
+    objective_title,
+    target_text,
+)
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.render.html import (
     Column,
@@ -24,14 +31,7 @@ from pullbench.report.render.html import (
     table,
     tag,
 )
-from pullbench.report.run.objectives import (
-    VERDICT_WORDS,
-    evidence_text,
-    measured_text,
-    objective_title,
-    target_text,
-    whole_run,
-)
+from pullbench.report.run.objectives import whole_run
 from pullbench.store.schema import finding_from_row
 
 MOST_OF_A_NAME = 120

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from pullbench.model.plan import route_of
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import ProxyEntry, RegistryEntry
 from pullbench.store.dataset import ResultStore
@@ -25,7 +25,7 @@ RESULTS_URL_VARIABLE = "PULLBENCH_RENDERED_RESULTS_URL"
 class RunStore(Protocol):
     """What the report needs of a store: `ResultStore` is one."""
 
-    def run(self, run_id: str) -> Run: ...
+    def run(self, run_id: str) -> RunRecord: ...
     def frame(
         self,
         name: Any,
@@ -67,7 +67,7 @@ class StoredRun:
     are asked for, and by `read_transfers` no more of them than is asked for.
     """
 
-    run: Run
+    run: RunRecord
     spec: Mapping[str, Any]
     trials: pd.DataFrame
     pulls: pd.DataFrame
@@ -127,7 +127,7 @@ def read_run(store: RunStore, run_id: str, *, pull_columns: Sequence[str] | None
     )
 
 
-def without_tables(run: Run) -> StoredRun:
+def without_tables(run: RunRecord) -> StoredRun:
     """A run of which the record alone is looked at."""
     nothing = pd.DataFrame()
     spec = json.loads(run.spec or "{}")

@@ -54,8 +54,14 @@ class Renderer:
         self._errors: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="pullbench-")
-        self._start(Path(self._folder.name))
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="pullbench-")
+            self._start(Path(self._folder.name))
+        except OSError as error:
+            raise IncompleteError(
+                f"the report cannot be made here: {error.filename or 'a process'}: {error.strerror or error}; the results are "
+                "stored: `pullbench report RUN_ID` makes it later"
+            ) from error
         return self
 
     def __exit__(

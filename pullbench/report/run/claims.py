@@ -10,10 +10,11 @@ import pandas as pd
 
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
+from pullbench.report.core.objective_words import pulls_to_prove
 from pullbench.report.core.sections import pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
-from pullbench.report.run.objectives import pulls_to_prove, score
+from pullbench.report.run.objectives import score
 from pullbench.stats.compare import ComparisonVerdict
 from pullbench.stats.slo import SloVerdict
 

@@ -7,7 +7,7 @@ from typing import Any
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.run.objectives import VERDICT_WORDS, measured_text, objective_title, target_text
+from pullbench.report.core.objective_words import VERDICT_WORDS, measured_text, objective_title, target_text
 
 MOST_ROWS = 30
 _SENTENCE = 2_000

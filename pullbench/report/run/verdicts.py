@@ -12,19 +12,11 @@ import pandas as pd
 from pullbench.model.capability import CAPABILITIES
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, limit_kind, limit_says
+from pullbench.report.core.objective_words import OBJECTIVE_NAMES, measured_text, over_all, target_text, why_not_shown
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.contrasts import wall_blocks
-from pullbench.report.run.objectives import (
-    OBJECTIVE_NAMES,
-    each_shown,
-    measured_text,
-    objectives,
-    over_all,
-    target_text,
-    whole_run,
-    why_not_shown,
-)
+from pullbench.report.run.objectives import each_shown, objectives, whole_run
 from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired
 from pullbench.stats.summary import MIN_BLOCKS
 

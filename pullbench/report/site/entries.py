@@ -16,7 +16,7 @@ from typing import Any
 
 from pullbench import __version__
 from pullbench.model.plan import FACTORS
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.report.calibration.judgement import calibration_part
 from pullbench.report.core import tables
 from pullbench.report.core.stored import json_records, read_run
@@ -126,11 +126,11 @@ def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], RunVerdict]]
         return {}
 
 
-def _state(run: Run) -> tuple[str, str | None]:
+def _state(run: RunRecord) -> tuple[str, str | None]:
     return run.status, None if run.finished_at is None else run.finished_at.isoformat()
 
 
-def _said(store: ResultStore, run: Run, reports: Path) -> RunVerdict:
+def _said(store: ResultStore, run: RunRecord, reports: Path) -> RunVerdict:
     """From the document beside the run's report while it still is the same; a report whose data is not gets it anew."""
     kept = reports / run.run_id / DATA
     try:
@@ -171,7 +171,7 @@ def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> RunV
     )
 
 
-def _entry(run: Run, said: RunVerdict, line: tuple[float, ...], reports: Path) -> SiteEntry:
+def _entry(run: RunRecord, said: RunVerdict, line: tuple[float, ...], reports: Path) -> SiteEntry:
     report = find_report(reports, run.run_id)
     return SiteEntry(
         run_id=run.run_id,

@@ -7,8 +7,8 @@ from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec import RampKind
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, of_its_ceiling
+from pullbench.report.core.objective_words import OBJECTIVE_NAMES, measured_text, target_text
 from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
-from pullbench.report.run.objectives import OBJECTIVE_NAMES, measured_text, target_text
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
 from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_step, step_scores, stressed

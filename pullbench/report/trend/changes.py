@@ -18,7 +18,7 @@ import pandas as pd
 
 from pullbench.errors import UsageError
 from pullbench.model.plan import FACTORS
-from pullbench.model.record import Run
+from pullbench.model.record import RunRecord
 from pullbench.report.compare.runs import Difference, differences
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import json_records, measured, records, without_tables
@@ -89,7 +89,7 @@ def trend_of(store: ResultStore, name: str, *, last: int | None = None, vantage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MeasuredRun:
-    run: Run
+    run: RunRecord
     medians: Mapping[_Key, Mapping[int, float]]
     """By setting and block, the median of the successful pulls."""
     pulls: int
@@ -110,7 +110,7 @@ class _MeasuredRun:
         return _RunLevel(value=found.value, low=found.low, high=found.high, blocks=len(pooled))
 
 
-def _measured_run(store: ResultStore, run: Run) -> _MeasuredRun:
+def _measured_run(store: ResultStore, run: RunRecord) -> _MeasuredRun:
     pulls = measured(store.frame("pulls", run.run_id, columns=_OF_PULLS, categories=True))
     succeeded = pulls[pulls["ok"].astype(bool)] if len(pulls) else pulls
     medians: dict[_Key, dict[int, float]] = {}

@@ -1,0 +1,61 @@
+"""The steps of a use case, and how they are called: directly, or as Prefect tasks."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from pullbench.bench.active_run import ActiveRun
+from pullbench.model.finding import Finding
+from pullbench.model.plan import Trial
+from pullbench.model.record import TrialResult
+
+MadeT = TypeVar("MadeT")
+
+
+class TrialBatch:
+    """One trial, or several where a plan has more than a Prefect server should see; each is measured and stored.
+
+    `go_on` is told of each trial after it was stored, and says whether there shall be another. A plain class, so that Prefect
+    neither walks nor serializes it.
+    """
+
+    def __init__(self, active: ActiveRun, trials: Sequence[Trial], go_on: Callable[[Trial, TrialResult], bool]) -> None:
+        self._active = active
+        self._trials = trials
+        self._go_on = go_on
+
+    def run(self) -> None:
+        for trial in self._trials:
+            if not self._go_on(trial, self._active.run_trial(trial)):
+                return
+
+    def __str__(self) -> str:
+        first, last = self._trials[0], self._trials[-1]
+        if (stage := first.stage) is not None:
+            load = f"×{stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
+            return f"step {stage.index} · {stage.phase} · {load}"
+        if first is last:
+            return f"trial {first.number} · block {first.block} · {first.cell}"
+        return f"trials {first.number} to {last.number}"
+
+
+class Steps(Protocol):
+    """The steps that are Prefect tasks in a flow and plain calls elsewhere."""
+
+    def preflight(self, active: ActiveRun) -> list[Finding]: ...
+    def trials(self, batch: TrialBatch) -> None: ...
+    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:
+        """Make a page; `what` says which, for people."""
+        ...
+
+
+class DirectSteps:
+    """The steps as plain calls."""
+
+    def preflight(self, active: ActiveRun) -> list[Finding]:
+        return active.preflight()
+
+    def trials(self, batch: TrialBatch) -> None:
+        batch.run()
+
+    def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:  # noqa: ARG002
+        return make()
