@@ -290,6 +290,9 @@ class InterruptedRunError(IncompleteError):
     """A person or a supervisor stopped the run: what was measured is stored, and nothing more is waited for."""
 
 
+_HOST_OF_URL = re.compile(r"https?://(?:[^/\s]*@)?([^/\s?#]+)")
+
+
 class RegistryError(PullbenchError):
     """One exchange failed: where (method and redacted URL), the code, what was seen.
 
@@ -310,7 +313,6 @@ class RegistryError(PullbenchError):
         answered_by: Responder | None = None,
         host: str | None = None,
     ) -> None:
-        super().__init__(f"{where}: {detail}; {REMEDIES[code]}")
         self.code = code
         self.where = where
         self.detail = detail
@@ -318,7 +320,13 @@ class RegistryError(PullbenchError):
         self.retry_after_s = retry_after_s
         self.answered_by = answered_by
         self.host = host
+        super().__init__(f"{where}: {detail}; {self.remedy}")
 
     @property
     def remedy(self) -> str:
-        return REMEDIES[self.code]
+        """What to do, with the host in its commands: that which answered, else that of the URL in `where`."""
+        asked = _HOST_OF_URL.search(self.where)
+        host = self.host or (asked[1] if asked else "<host>")
+        name, _, port = host.partition(":")
+        text = REMEDIES[self.code].replace("HOST:443", f"{name}:{port or 443}")
+        return text.replace("getent hosts HOST", f"getent hosts {name}").replace("HOST", host).replace("ADDRESS", name)

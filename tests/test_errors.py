@@ -1,5 +1,7 @@
 """Error texts as real clients print them, each read as the right code; and the promises of the closed list."""
 
+import re
+
 import pytest
 
 from pullbench.errors import REMEDIES, RETRYABLE, ErrorCode, RegistryError, classify, code_of_status
@@ -303,3 +305,12 @@ def test_what_cannot_pass_by_waiting_is_not_retried() -> None:
 def test_an_exchange_that_failed_says_where_what_and_what_next() -> None:
     error = RegistryError(ErrorCode.RATE_LIMITED, "HEAD https://r.io/v2/app/manifests/1.0", "429 TOOMANYREQUESTS")
     assert str(error) == f"HEAD https://r.io/v2/app/manifests/1.0: 429 TOOMANYREQUESTS; {error.remedy}"
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+@pytest.mark.parametrize("where", ["GET https://r.example.com/v2/", "GET http://r.example.com:5000/v2/", "docker"])
+def test_the_message_of_a_registrys_error_has_no_placeholder_in_its_commands(code: ErrorCode, where: str) -> None:
+    said = str(RegistryError(code, where, "seen"))
+    assert not re.search(r"\b(HOST|ADDRESS)\b", said)
+    if "docker login" in said and where != "docker":
+        assert f"docker login {where.split('/')[2]}" in said

@@ -109,9 +109,8 @@ class PushError(RegistryError):
     """A registry did not take what was sent; the remedy is that of a push, where RegistryError's is that of a pull."""
 
     def __init__(self, code: ErrorCode, cause: RegistryError, remedy: str) -> None:
-        super().__init__(code, cause.where, cause.detail, status=cause.status, retry_after_s=cause.retry_after_s)
-        self.args = (f"{cause.where}: {cause.detail}; {remedy}",)
         self._remedy = remedy
+        super().__init__(code, cause.where, cause.detail, status=cause.status, retry_after_s=cause.retry_after_s)
 
     @property
     def remedy(self) -> str:
