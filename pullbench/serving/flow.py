@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from pullbench.app.progress import receiving
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.store.shipped import make_flows_importable
 
@@ -42,6 +41,8 @@ def call_flow(name: str, parameters: Mapping[str, Any], *, note: Callable[[str],
     told. Else raises ServerGoneError where the server went away or did not start, UsageError for a parameter that the flow
     refuses, and IncompleteError where the flow ended without an outcome.
     """
+    from pullbench.app.progress import receiving  # brings pydantic, which help must not wait for
+
     _reach_server(note)
     flow = _load(name)
     gone: ServerGoneError | None = None
