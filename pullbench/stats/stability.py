@@ -104,12 +104,12 @@ def drift(medians: Mapping[int, float]) -> Drift | None:
 
     Least squares on the logarithms, with Student's t for slope and interval.
     """
-    from scipy.stats import linregress, t
-
     blocks = sorted(block for block, value in medians.items() if value > 0)
     logs = np.log([medians[block] for block in blocks])
     if len(blocks) <= MIN_BLOCKS or float(np.ptp(logs)) <= _NO_SPREAD:
         return None
+    from scipy.stats import linregress, t  # takes a second, which a short run need not wait for
+
     line, span = linregress(blocks, logs), blocks[-1] - blocks[0]
     half = float(t.ppf(0.5 + CONFIDENCE / 2, len(blocks) - 2)) * float(line.stderr)
     slope = float(line.slope)
@@ -134,12 +134,12 @@ def odd_block(medians: Mapping[int, float]) -> OddBlock | None:
 
     A caller that looks at many cells corrects p before it says anything.
     """
-    from scipy.stats import t
-
     blocks = sorted(block for block, value in medians.items() if value > 0)
     n, logs = len(blocks), np.log([medians[block] for block in blocks])
     if n <= MIN_BLOCKS or float(np.ptp(logs)) <= _NO_SPREAD:
         return None
+    from scipy.stats import t
+
     at = int(np.argmax(np.abs(logs - logs.mean())))
     score = float(abs(logs[at] - logs.mean()) / np.std(logs, ddof=1))
     # What is left of the greatest score that n values can have; none where the others are all equal.
