@@ -40,7 +40,7 @@ def check(
 ) -> Checked:
     """Run the checks of the routes that a spec's plan takes; `check_spec` of a file.
 
-    Where the environment names a file for log lines, each finding is one; `warn` is told of lines that cannot be written.
+    Where the environment names a file for log lines, each finding is one; `warn` gets a line where the log cannot be written.
     """
     loaded = load_spec(path, sets=sets, overrides=overrides)
     log = open_log(None, environ, warn)

@@ -1,4 +1,4 @@
-"""Who is told how far a run is. Free of Prefect and of printing."""
+"""Who follows a run: a terminal, a log, the Prefect UI. Free of Prefect and of printing."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ class Outcome:
 
 
 class Progress:
-    """Who is told how far a run is; this one tells nobody. Nothing here is called while a trial runs."""
+    """Follows a run; this one does nothing with it. Nothing here is called while a trial runs."""
 
     def note(self, text: str) -> None: ...
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None: ...

@@ -76,7 +76,7 @@ class Prepared:
     """A valid spec, its workbench, and what is known before anything is stored; close it at the end.
 
     `bench` and `run_type` are those of the kind of run. `on_begin` is called before a new run is begun, and `truth` when a
-    run is complete: what a calibration is then told. `warn` is told of log lines that cannot be written.
+    run is complete: it gives a calibration its truth. `warn` gets a line where the log cannot be written.
     """
 
     def __init__(

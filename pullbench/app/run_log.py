@@ -1,4 +1,4 @@
-"""A run's log lines (ECS JSON), beside whatever else its progress is told to."""
+"""A run's log lines (ECS JSON): a progress that writes them."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ _BUG = 70
 def open_log(path: Path | None, environ: Mapping[str, str], warn: Callable[[str], None]) -> EcsLog | None:
     """The log that a person asked for, or that the environment names; None where neither does.
 
-    `warn` is told once where lines can no longer be written. Raises UsageError for a file that cannot be written.
+    `warn` gets one line where the log can no longer be written. Raises UsageError for a file that cannot be written.
     """
     named = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     return None if named is None else EcsLog(named, warn)

@@ -14,7 +14,7 @@ MadeT = TypeVar("MadeT")
 class TrialBatch:
     """One trial, or several where a plan has more than a Prefect server should see; each is measured and stored.
 
-    `go_on` is told of each trial after it was stored, and says whether there shall be another. A plain class, so that Prefect
+    `go_on` gets each trial after it was stored, and says whether another follows. A plain class, so that Prefect
     neither walks nor serializes it.
     """
 

@@ -42,7 +42,7 @@ def climb(active: ActiveRun, calls: Steps, progress: Progress, *, resumed: bool)
 
 
 class _Climber:
-    """Measures batches of trials within the budget; a rate limit ends a batch at once."""
+    """Measures batches of trials within the budget; a rate limit ends a batch immediately."""
 
     def __init__(self, active: ActiveRun, calls: Steps, progress: Progress, ramp: Ramp) -> None:
         self.spent: str | None = None
@@ -59,7 +59,7 @@ class _Climber:
         self._calls.trials(TrialBatch(self._active, trials, self._go_on))
 
     def judged(self, *, since: int) -> list[StepResult]:
-        """The stored steps from one on, judged; the last of them is told."""
+        """The stored steps from one on, judged; progress gets a line about the last."""
         table = steps(read_run(self._active.store, self._active.run_id), since=since)
         for row in records(table.tail(1)):
             self._progress.note(step_line(self._ramp.stress.ramp, row))
