@@ -20,7 +20,6 @@ from pullbench.app.budget import BudgetMeter, shortfalls
 from pullbench.app.progress import Everyone, Outcome, Progress, watcher
 from pullbench.app.run_log import RunLog, open_log
 from pullbench.app.steps import Steps, TrialBatch
-from pullbench.app.stress import climb
 from pullbench.bench.active_run import ActiveRun
 from pullbench.bench.specfile import LoadedSpec, as_stress_spec, load_spec
 from pullbench.bench.workbench import Workbench
@@ -210,6 +209,8 @@ def _measure_all(prepared: Prepared, active: ActiveRun, steps: Steps, progress: 
             raise PreflightFailed(f"no load was sent: {missing}")
         try:
             if request.kind == "stress":
+                from pullbench.app.stress import climb
+
                 return climb(active, steps, progress, resumed=resumed)
             _measure(active, steps, progress)
         finally:

@@ -7,6 +7,7 @@ import typer
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode=None,
     help="What Prefect tells, and to whom: missed SLOs, failures in a row, regressions.",
 )
 

@@ -13,7 +13,12 @@ from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal, print_line
 from pullbench.cli.terminal.tables import RUN_ID_WIDTH
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Which run others of its name are compared with.")
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Which run others of its name are compared with.",
+)
 
 
 @app.command("set")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _APPLY = "pullbench clean --apply"
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

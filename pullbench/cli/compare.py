@@ -15,7 +15,7 @@ from pullbench.cli.terminal.tables import comparison_table
 if TYPE_CHECKING:
     from pullbench.report.compare.runs import RunsCompared
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from pullbench.cli.options import Json, Prefect, Reports, Results
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -33,7 +33,12 @@ _HEADER = """\
 # yaml-language-server: $schema=specs/spec.schema.json
 """
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Synthetic images for registries that take pushes.")
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Synthetic images for registries that take pushes.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

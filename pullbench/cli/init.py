@@ -54,7 +54,7 @@ _CREDENTIALS = {
     "anonymous": "anonymous # config.json has none: `docker login {host}`, then write docker; or env:PREFIX",
 }
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

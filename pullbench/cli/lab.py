@@ -9,7 +9,7 @@ import typer
 from pullbench.cli.terminal.safe_text import print_line, print_lines, print_notice
 from pullbench.errors import UsageError
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

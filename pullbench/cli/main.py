@@ -48,6 +48,7 @@ COMMANDS = {
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""
+_NO_ARGUMENTS = "NoArgsIsHelpError"
 _TYPER_INTERRUPTED = 130
 _exit = os._exit
 
@@ -75,6 +76,7 @@ app = typer.Typer(
     help="Is this container registry ready, how fast do images really pull from it, and did it get worse?",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -97,6 +99,9 @@ def main() -> NoReturn:
         with interruption.as_keyboard_interrupt():
             code = typer.main.get_command(app).main(standalone_mode=False)
     except _WRONG_CALL as error:
+        if type(error).__name__ == _NO_ARGUMENTS:  # its text is the help
+            typer.echo(str(error), err=True)
+            _leave(UsageError.exit_code)
         _fail(getattr(error, "format_message", error.__str__)(), UsageError.exit_code)
     except InterruptedRunError as error:
         _end_at_once(str(error))

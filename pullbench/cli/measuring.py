@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from pullbench.app.calibrate import CalibrationRequest
 from pullbench.app.progress import Everyone, Outcome, Progress, watching
 from pullbench.app.run import Prepared, RunRequest, conduct, loaded_spec, preparing, refuse_secrets
 from pullbench.app.steps import DirectSteps
@@ -27,6 +26,9 @@ from pullbench.report.render.render import check_out_dir
 from pullbench.report.run.documents import run_document
 from pullbench.serving.secrets import read_block
 from pullbench.store.dataset import ResultStore
+
+if TYPE_CHECKING:
+    from pullbench.app.calibrate import CalibrationRequest
 
 _FLOWS: Mapping[str, str] = {"benchmark": "pull_benchmark", "stress": "stress_test"}
 
@@ -69,12 +71,12 @@ def parameters(request: RunRequest) -> dict[str, Any]:
 class Measuring:
     """One command's run: calls it, prints its verdict, and says how to go on where it was stopped."""
 
-    def __init__(self, progress: Progress, request: RunRequest | CalibrationRequest, *, as_json: bool) -> None:
+    def __init__(self, progress: Progress, request: "RunRequest | CalibrationRequest", *, as_json: bool) -> None:
         resume = request.resume if isinstance(request, RunRequest) and request.resume != "latest" else None
         self._verdict = _Verdict(resume, as_json=as_json)
         self._progress = Everyone(progress, self._verdict)
         self._results = request.results
-        self._is_calibration = isinstance(request, CalibrationRequest)
+        self._is_calibration = not isinstance(request, RunRequest)
         self._with_sets = isinstance(request, RunRequest) and bool(request.sets)
         self._as_json = as_json
 

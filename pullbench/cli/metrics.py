@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
     help="What stored runs measured, for Prometheus: the newest run of each benchmark and vantage.",
 )

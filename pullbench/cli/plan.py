@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pullbench.model.plan import Plan
     from pullbench.model.spec import Spec
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

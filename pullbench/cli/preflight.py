@@ -17,7 +17,7 @@ from pullbench.serving.secrets import read_block
 if TYPE_CHECKING:
     from pullbench.app.preflight import Checked
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SHOWN_NAMES = 3
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from pullbench.cli.options import Reports, Results
 from pullbench.cli.terminal.safe_text import literal, print_line
 from pullbench.errors import IncompleteError
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

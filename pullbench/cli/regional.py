@@ -16,7 +16,7 @@ from pullbench.serving.flow import NoServerError, ServerGoneError, call_flow, qu
 if TYPE_CHECKING:
     from pullbench.app.regional import RegionalOutcome
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 _INTERRUPTED = "interrupted; the vantages' runs are cancelled, what they measured is stored"
 _STANDS = (
     "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "

@@ -12,7 +12,7 @@ from pullbench.errors import UsageError
 
 _FORMATS = ("html", "md", "json")
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from pullbench.cli.options import (
     Vantage,
 )
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

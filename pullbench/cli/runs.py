@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pullbench.store.dataset import ResultStore
     from pullbench.store.retention import RetentionDecision
 
-app = typer.Typer(add_completion=False, invoke_without_command=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
 
 
 @app.callback()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _PROJECT_HELP = (
     "A checkout of pullbench, or what `pullbench init --project` wrote. Default: the current folder if it is one, else what "

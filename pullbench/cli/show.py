@@ -10,7 +10,7 @@ from pullbench.cli.terminal.console import print_stopping_findings, print_verdic
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import result_table
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from pullbench.cli.options import (
 )
 from pullbench.errors import UsageError
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

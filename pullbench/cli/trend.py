@@ -11,7 +11,7 @@ from pullbench.cli.terminal.console import stdout_console
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import trend_table
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -10,14 +10,14 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import docker.errors
-from docker.api.client import APIClient
-from docker.utils import kwargs_from_env
-
-from pullbench.daemon.pull_stream import STREAM_ERRORS, PullStream
 from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
+
+if TYPE_CHECKING:  # the SDK takes 0.1 s to import, which a run without a daemon need not wait for
+    from docker.api.client import APIClient
+
+    from pullbench.daemon.pull_stream import PullStream
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _CONTROL_TIMEOUT_S = 120  # removing a large image on a slow disk takes long; nothing else does
@@ -99,8 +99,10 @@ class DockerDaemon:
         with self._translated(image):
             self._control().remove_image(image, force=force, noprune=True)
 
-    def pull(self, reference: str, *, platform: str, auth_config: Mapping[str, str]) -> PullStream:
+    def pull(self, reference: str, *, platform: str, auth_config: Mapping[str, str]) -> "PullStream":
         """Make a pull ready; iterating the stream starts it. An empty `auth_config` pulls as nobody."""
+        from pullbench.daemon.pull_stream import PullStream
+
         with self._translated():
             version = self._control().api_version
             client = self._new_client(version=version)
@@ -118,31 +120,39 @@ class DockerDaemon:
                 self._client.close()
                 self._client = None
 
-    def _control(self) -> APIClient:
+    def _control(self) -> "APIClient":
         with self._lock:
             if self._client is None:
                 self._client = self._new_client()
             return self._client
 
-    def _new_client(self, version: str | None = None) -> APIClient:
+    def _new_client(self, version: str | None = None) -> "APIClient":
+        from docker.utils import kwargs_from_env
+
+        from pullbench.daemon.pull_stream import DirectClient
+
         if self.host.startswith("unix://"):
             with socket.socket(socket.AF_UNIX) as probe:  # the SDK leaks the socket of a connect that fails
                 probe.connect(self.host.removeprefix("unix://"))
         settings = kwargs_from_env(environment=self._environment)
         if not self.host.startswith(("tcp://", "https://")):
             settings.pop("tls", None)
-        return _DirectClient(**settings, version=version, timeout=_CONTROL_TIMEOUT_S)
+        return DirectClient(**settings, version=version, timeout=_CONTROL_TIMEOUT_S)
 
     @contextlib.contextmanager
     def _translated(self, what: str = "") -> Iterator[None]:
+        from pullbench.daemon.pull_stream import STREAM_ERRORS
+
         try:
             yield
         except STREAM_ERRORS as error:
             raise self._translate(error, what) from error
 
     def _translate(self, error: Exception, what: str) -> RegistryError:
+        from docker.errors import APIError
+
         where = f"docker {self.host}" + (f" {what}" if what else "")
-        if isinstance(error, docker.errors.APIError):
+        if isinstance(error, APIError):
             status = error.status_code
             detail = one_line(str(error.explanation or error))
             code = classify(detail)
@@ -154,18 +164,6 @@ class DockerDaemon:
         if isinstance(cause, PermissionError):
             reason += " (add this user to the group `docker`, or run as root)"
         return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
-
-
-class _DirectClient(APIClient):
-    """The SDK's client without the environment's proxies: one would hold back the events that pulls are timed by."""
-
-    @property
-    def trust_env(self) -> bool:
-        return False
-
-    @trust_env.setter
-    def trust_env(self, value: bool) -> None:
-        """Its base class turns it on before the first request."""
 
 
 def one_line(text: str) -> str:

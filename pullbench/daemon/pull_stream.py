@@ -134,6 +134,18 @@ class PullStream:
                 socket.socket.shutdown(sock, how)
 
 
+class DirectClient(APIClient):
+    """The SDK's client without the environment's proxies: one would hold back the events that pulls are timed by."""
+
+    @property
+    def trust_env(self) -> bool:
+        return False
+
+    @trust_env.setter
+    def trust_env(self, value: bool) -> None:
+        """Its base class turns it on before the first request."""
+
+
 def mount_announcing_adapter(client: APIClient, opened: Opened) -> None:
     """Let `client` tell `opened` of each connection that it makes, before anything is sent on it."""
     adapter = client.get_adapter(client.base_url)

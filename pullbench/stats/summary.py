@@ -13,6 +13,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,10 +107,8 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval of a rate; all of [0, 1] without a trial. It takes failures to be independent."""
     if n == 0:
         return Interval(low=0.0, high=1.0)
-    from scipy.special import ndtri
-
     # In closed form: scipy's binomtest makes a test of it first, which thousands of settings would feel.
-    z, rate = float(ndtri(0.5 + confidence / 2)), successes / n
+    z, rate = NormalDist().inv_cdf(0.5 + confidence / 2), successes / n
     centre, scale = rate + z * z / (2 * n), 1 + z * z / n
     half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     low, high = (centre - half) / scale, (centre + half) / scale
