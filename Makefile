@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test unit integration lint bench pictures lock audit docs mutants
+.PHONY: install demo test unit integration lint bench pictures lock audit docs golden mutants
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -52,6 +52,10 @@ audit: install
 # The pages and schemas that are made from the code.
 docs: install
 	$(BIN)/python -m tools
+
+# The pages that hold the wording of console, summary and report: read their diff before it is committed.
+golden: install
+	PULLBENCH_GOLDEN=write $(BIN)/python -m pytest tests --ignore tests/integration -k golden --numprocesses auto
 
 # Changes five modules bit by bit (pyproject.toml, [tool.mutmut]) and lists the changes that no test notices. It takes hours;
 # one module takes minutes: make mutants MODULE=pullbench.stats.compare

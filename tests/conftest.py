@@ -5,7 +5,8 @@ Properties are tried on the same examples each time, and never against the clock
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,26 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("pullbench")
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compare a text with `tests/golden/NAME`: these few pages hold the wording, so that no other test needs to.
+
+    `make golden` writes them anew; read the diff before you commit it.
+    """
+
+    def check(name: str, text: str) -> None:
+        page = GOLDEN / name
+        if os.environ.get("PULLBENCH_GOLDEN") == "write":
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(text, encoding="utf-8")
+        assert text == page.read_text(encoding="utf-8"), f"{page} differs; `make golden` writes it anew"
+
+    return check
 
 
 @pytest.hookimpl(wrapper=True)
