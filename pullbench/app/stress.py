@@ -56,7 +56,7 @@ class _Climber:
             self.measure(left)
 
     def measure(self, trials: Sequence[Trial]) -> None:
-        self._calls.trials(TrialBatch(self._active, trials, self._go_on))
+        self._calls.trials(TrialBatch(self._active, trials, self._go_on, self._progress.starting))
 
     def judged(self, *, since: int) -> list[StepResult]:
         """The stored steps from one on, judged; progress gets a line about the last."""

@@ -53,7 +53,7 @@ class ResponsiveTable:
 
 
 def result_table(document: dict[str, Any]) -> RenderableType | None:
-    """What a run's document has measured: its steps, its rows beside their truth, or its cells; None where it is nothing."""
+    """What a run's document has measured: steps, rows with their truth, or configurations; None where there is nothing."""
     if "calibration" in document:
         return calibration_table(document["calibration"]) if document["calibration"]["rows"] else None
     if "stress" in document:
@@ -61,69 +61,121 @@ def result_table(document: dict[str, Any]) -> RenderableType | None:
     return cells_table(document["cells"]) if document["cells"] else None
 
 
-def cells_table(cells: Sequence[dict[str, Any]]) -> ResponsiveTable:
-    """The cells of a run: the factors that vary, and what was measured; on a narrow terminal the most of that."""
-    from pullbench.model.plan import FACTORS
-
-    varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
-    ordered = sorted(cells, key=lambda entry: [entry[name] for name in varying])
-    return ResponsiveTable(_all_of_cells(ordered, varying), lambda: _most_of_cells(ordered, varying))
+def cells_table(cells: Sequence[dict[str, Any]]) -> "CellsTable":
+    """The configurations of a run: the factors that vary, and what was measured."""
+    return CellsTable(cells)
 
 
-def _all_of_cells(cells: Sequence[dict[str, Any]], varying: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in varying:
-        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
-    percentiles = numbers.percentiles_known(cells)
-    shown = (
-        "pulls",
-        "succeeded",
-        "median",
-        "95% interval",
-        *(f"p{q}" for q in percentiles),
-        "image every",
-        "throughput",
-    )
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    for cell in cells:
-        table.add_row(
-            *(literal(cell[name]) for name in varying),
-            str(cell["pulls"]),
-            Text(str(cell["succeeded"]), style=_failed_style(cell)),
-            numbers.seconds(cell["median_s"]),
-            _interval(cell),
-            *(numbers.seconds(cell[f"p{q}_s"]) for q in percentiles),
-            numbers.seconds(cell["wall_per_pull_s"]),
-            numbers.rate(cell["throughput_bytes_per_s"]),
-        )
-    return table
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the configurations: its cells, and how soon it gives way where a terminal is too narrow."""
+
+    title: str
+    cells: Sequence[Text]
+    rank: int = 0
+    """0 stays; the highest gives way first."""
+
+    @property
+    def width(self) -> int:
+        return max(len(self.title), *(cell.cell_len for cell in self.cells))
 
 
-def _most_of_cells(cells: Sequence[dict[str, Any]], varying: Sequence[str]) -> Table:
-    """A setting in one folded column; percentiles and throughput are left to wider terminals and the report."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("setting", overflow="fold", min_width=12)
-    for name in ("pulls", "median", "95% interval", "image every"):
-        table.add_column(name, justify="right", overflow="fold")
-    for cell in cells:
-        table.add_row(
-            literal(" ".join(f"×{cell[name]}" if name == "concurrency" else str(cell[name]) for name in varying)),
-            Text(f"{cell['succeeded']}/{cell['pulls']}", style=_failed_style(cell)),
-            numbers.seconds(cell["median_s"]),
-            _interval(cell),
-            numbers.seconds(cell["wall_per_pull_s"]),
-        )
-    return table
+class CellsTable:
+    """A row a configuration, with as many columns as fit; what all have in common is one line above."""
+
+    def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
+        from pullbench.model.plan import FACTORS
+
+        varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
+        self._factors = varying
+        self._rows = sorted(cells, key=lambda entry: [entry[name] for name in varying])
+        self._common = [_factor_text(name, cells[0][name]) for name in FACTORS if name not in varying]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if len(self._rows) > 1 and self._common:
+            yield literal(f"All configurations: {', '.join(filter(None, self._common))}.")
+        measured = self._measured()
+        names = [_Column(name.replace("_", " "), [literal(row[name]) for row in self._rows]) for name in self._factors]
+        columns = _fitting([*names, *measured], options.max_width)
+        if _width(columns) <= options.max_width or len(names) == 1:
+            yield self._table(columns, names=len(names))
+            return
+        joined = [literal(" ".join(_factor_text(name, row[name]) for name in self._factors)) for row in self._rows]
+        least = max((len(word) for text in joined for word in text.plain.split()), default=0)
+        room = options.max_width - max(least, len("configuration")) - _GAP
+        yield self._table([_Column("configuration", joined), *_fitting(measured, room)], names=1)
+
+    def _table(self, columns: Sequence[_Column], *, names: int) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, column in enumerate(columns):
+            left = place < names and column.title != "concurrency"
+            table.add_column(column.title, justify="left" if left else "right", no_wrap=place >= names, overflow="fold")
+        for row in zip(*(column.cells for column in columns), strict=True):
+            table.add_row(*row)
+        return table
+
+    def _measured(self) -> list[_Column]:
+        rows = self._rows
+        failed = any(row["succeeded"] < row["pulls"] for row in rows)
+        percentiles = numbers.percentiles_known(rows)
+        shares = [
+            (title, key, rank)
+            for title, key, rank in (("download", "download_share", 5), ("unpack", "extract_share", 1))
+            if any(numbers.known(row[key]) for row in rows)
+        ]
+        ranks = {90: 6, 95: 4, 99: 7}
+
+        def column(title: str, text: Callable[[dict[str, Any]], str], rank: int = 0) -> _Column:
+            return _Column(title, [Text(text(row)) for row in rows], rank)
+
+        return [
+            column("p50", lambda row: numbers.seconds(row["median_s"])),
+            column("95% CI", lambda row: numbers.seconds_range(row["median_low_s"], row["median_high_s"]), 2),
+            *(column(f"p{q}", lambda row, q=q: numbers.seconds(row[f"p{q}_s"]), ranks[q]) for q in percentiles),  # type: ignore[misc]
+            column("images/s", lambda row: numbers.plain(row["images_per_s"])),
+            column("MB/s", lambda row: numbers.plain(_megabytes(row["throughput_bytes_per_s"])), 3),
+            *(column(title, lambda row, key=key: numbers.whole_percent(row[key]), rank) for title, key, rank in shares),  # type: ignore[misc]
+            _Column(
+                "pulls",
+                [Text(f"{row['succeeded']}/{row['pulls']}", style=_failed_style(row)) for row in rows],
+                0 if failed else 3,
+            ),
+        ]
+
+
+_GAP = 2
+"""Columns of characters between two columns of a table."""
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(column.width + _GAP for column in columns) - _GAP
+
+
+def _fitting(columns: Sequence[_Column], room: int) -> list[_Column]:
+    """The columns that fit, without those that give way first."""
+    kept = list(columns)
+    while _width(kept) > room and (most := max((column.rank for column in kept), default=0)):
+        kept.remove(next(column for column in reversed(kept) if column.rank == most))
+    return kept
+
+
+def _factor_text(name: str, value: object) -> str:
+    """A factor's value where no column names it: `concurrency 4`, `without a proxy`, `cold cache`."""
+    if name == "proxy":
+        return "without a proxy" if value == "direct" else f"through {value}"
+    if name == "proxy_cache":
+        return "" if value == "any" else f"{value} proxy cache"
+    if name == "auth":
+        return "" if value == "persisted" else f"auth {value}"
+    return {"concurrency": f"concurrency {value}", "cache": f"{value} cache"}.get(name, str(value))
+
+
+def _megabytes(rate: float | None) -> float | None:
+    return None if rate is None else rate / 1e6
 
 
 def _failed_style(cell: dict[str, Any]) -> str:
     return "bold red" if cell["succeeded"] < cell["pulls"] else ""
-
-
-def _interval(cell: dict[str, Any]) -> str:
-    low, high = cell["median_low_s"], cell["median_high_s"]
-    return numbers.NOT_KNOWN if low is None else f"{numbers.seconds(low)} to {numbers.seconds(high)}"
 
 
 def steps_table(stress: dict[str, Any]) -> ResponsiveTable:
@@ -267,7 +319,7 @@ def _objective_sentence(row: dict[str, Any]) -> Text:
 
 
 def plan_table(plan: "Plan") -> Table:
-    """The cells that will be measured."""
+    """The configurations that will be measured."""
     from pullbench.model.plan import FACTORS
 
     table = Table(box=None, pad_edge=False, header_style="bold")

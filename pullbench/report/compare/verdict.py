@@ -7,7 +7,7 @@ from typing import Any
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, json_records, json_value, records
-from pullbench.report.core.tables import setting
+from pullbench.report.core.tables import configuration
 from pullbench.report.run.verdicts import Headline
 from pullbench.stats.compare import Comparison, ComparisonVerdict
 
@@ -73,7 +73,7 @@ def cell_sentence(row: Mapping[str, Any]) -> str:
             f"{row['baseline_succeeded']} of {row['baseline_pulls']} → "
             f"{row['candidate_succeeded']} of {numbers.count(int(row['candidate_pulls']), 'pull')} succeeded"
         )
-    return f"{setting(row)}: {'; '.join(parts)}"
+    return f"{configuration(row)}: {'; '.join(parts)}"
 
 
 def warnings(found: RunsCompared) -> list[str]:

@@ -65,6 +65,16 @@ def rate(value: float | None) -> str:
     return NOT_KNOWN if value is None or math.isnan(value) else f"{format_bytes(value)}/s"
 
 
+def plain(value: float | None) -> str:
+    """A number without a unit, which the column's title has."""
+    return NOT_KNOWN if value is None or math.isnan(value) else significant(value)
+
+
+def whole_percent(share: float | None) -> str:
+    """A share in whole percent: `72%`."""
+    return NOT_KNOWN if share is None or math.isnan(share) else f"{share:.0%}"
+
+
 def size(value: float | None) -> str:
     """Bytes: `47.5 MB`."""
     return NOT_KNOWN if value is None or math.isnan(value) else format_bytes(value)

@@ -17,7 +17,7 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.break_even import setting_name
+from pullbench.report.run.break_even import configuration_name
 from pullbench.report.run.concurrency import Curve, curve_of
 from pullbench.report.stress.steps import Stressed
 
@@ -401,7 +401,7 @@ def break_even(table: pd.DataFrame) -> Html:
     if known.empty:
         return Html()
     shown, factors = known.head(_MOST_PANELS), varying(known)
-    rows = [(setting_name(row, factors), row) for row in records(shown)]
+    rows = [(configuration_name(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
     caption += " Where the lines cross the cache has paid; band: the 95% interval of that."

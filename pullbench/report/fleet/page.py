@@ -157,7 +157,7 @@ class FleetPage:
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return sections.excluded(self.stored)
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:

@@ -230,7 +230,7 @@ def _time(cell: Mapping[str, Any]) -> str:
 
 
 def _way(cell: Mapping[str, Any]) -> str:
-    return f"from vantage {cell['vantage']}, {tables.setting(cell)}"
+    return f"from vantage {cell['vantage']}, {tables.configuration(cell)}"
 
 
 def _vantage_cells(entry: VantageResult, run: StoredRun | None, verdicts: Mapping[str, Headline]) -> list[object]:

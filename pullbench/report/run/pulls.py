@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import CELL_KEY, best, in_cell, label, latency_s, setting, varying
+from pullbench.report.core.tables import CELL_KEY, best, in_cell, label, latency_s, configuration, varying
 
 STEP_COLUMNS = [
     *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
@@ -138,7 +138,7 @@ def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
     for cell, pull in chosen:
         steps = waterfall(transfers, pull)
         if len(steps):
-            named = ", ".join([setting(cell), *(str(cell[name]) for name in several)])
+            named = ", ".join([configuration(cell), *(str(cell[name]) for name in several)])
             found.append(MedianPull(setting=named, pull=pull, steps=steps))
     return found
 

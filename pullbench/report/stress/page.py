@@ -159,7 +159,7 @@ class StressPage:
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return sections.excluded(self.stored)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
