@@ -86,7 +86,7 @@ _LONGEST_NAME = 44
 
 
 def overview(table: pd.DataFrame) -> Html:
-    """A dot and an interval a cell, the shortest single pull on top, coloured by engine; nothing for a single cell."""
+    """A dot and an interval a configuration, the fastest pull on top, coloured by engine; nothing for a single one."""
     shown = table[table["median_s"].notna()].sort_values("median_s", kind="stable")
     if len(shown) < 2:
         return Html()
@@ -96,21 +96,20 @@ def overview(table: pd.DataFrame) -> Html:
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
     caption = (
-        f"The shortest single pull, {names[0]}, takes {numbers.seconds(first['median_s'])}; the longest shown, "
-        f"{names[-1]}, {numbers.seconds(last['median_s'])}, {numbers.ratio(last['median_s'] / first['median_s'])} as long. "
-        "Full mark: a single pull, median over blocks, with its 95% interval. Hollow mark: time per image, a trial's wall "
-        "time by its pulls, over trials without failures; by that measure the fastest is named above and marked below."
+        f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
+        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval. Hollow mark: "
+        "a trial's wall time per image, without failures; the best configuration has the least of that."
     )
     if len(shown) > len(rows):
-        caption += f" {len(shown) - len(rows)} slower settings are in the table alone."
+        caption += f" {len(shown) - len(rows)} slower configurations are only in the table."
     if failed:
-        caption += f" {numbers.count(failed, 'setting')} had no successful pull and no place here."
+        caption += f" {numbers.count(failed, 'configuration')} had no successful pull and no mark."
     engines = sorted(table["engine"].unique())
     return drawn(
         "overview",
-        f"Pull time of {numbers.count(len(rows), 'setting')}, shortest single pull first",
+        f"Pull time of {numbers.count(len(rows), 'configuration')}, fastest pull first",
         f"Dots with intervals, from {names[0]} with {numbers.seconds(first['median_s'])} to {names[-1]} with "
-        f"{numbers.seconds(last['median_s'])}. The cells table has the numbers.",
+        f"{numbers.seconds(last['median_s'])}. The table of configurations has the numbers.",
         caption,
         lambda sheet: _draw_overview(sheet, rows, names, engines),
         legend=legend([(engine, index) for index, engine in enumerate(engines)]) if len(engines) > 1 else None,
@@ -187,36 +186,34 @@ def contrast(table: pd.DataFrame) -> Html:
     series = [factors.index(factor) for factor in rows["factor"]]
     bounded = rows["low"].notna()
     caption = (
-        "Left of 1× the first named takes less time than the second. Mark: geometric mean over blocks"
+        "Left of 1× the first takes less time than the second. Mark: geometric mean over repetitions"
         f"{'; line: its 95% interval' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
-        f"for all else that of a pull. {_proven_contrasts(len(sure), len(rows))}"
+        f"for everything else that of a pull. {_significant_contrasts(len(sure), len(rows))}"
     )
     if not bounded.all():
-        caption += " A hollow mark has no interval, for its blocks are too few: it is no more than a hint."
-    told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
+        caption += " A hollow mark has too few repetitions for an interval."
+    listed = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
     return drawn(
         "contrast",
-        "Time of one setting as a multiple of another's",
-        f"Dots with intervals: {told}.",
+        "Time of one configuration as a multiple of another's",
+        f"Dots with intervals: {listed}.",
         caption,
         lambda sheet: _ratio_rows(sheet, rows, names, series, label="takes this many times as long"),
         legend=legend([(factor.replace("_", " "), index) for index, factor in enumerate(factors)]),
     )
 
 
-def _proven_contrasts(sure: int, rows: int) -> str:
+def _significant_contrasts(sure: int, rows: int) -> str:
     if rows == 1:
-        return f"This comparison proves {'a' if sure else 'no'} difference."
-    if sure == 0:
-        return f"None of the {rows} comparisons proves a difference."
-    some = f"All {rows}" if sure == rows else f"{sure} of the {rows}"
-    return f"{some} comparisons {'proves' if sure == 1 else 'prove'} a difference."
+        return f"The difference is {'' if sure else 'not '}statistically significant."
+    verb = "is" if sure == 1 else "are"
+    return f"{sure} of the {rows} differences {verb} statistically significant."
 
 
 def _contrast_name(row: dict[str, object]) -> str:
     within = f"  ({row['within']})" if row["within"] else ""
-    at_once = " at once" if row["factor"] == "concurrency" else ""
-    return f"{row['candidate']}{at_once} against {row['baseline']}{within}"[:_LONGEST_CONTRAST]
+    factor = "concurrency " if row["factor"] == "concurrency" else ""
+    return f"{factor}{row['candidate']} vs {row['baseline']}{within}"[:_LONGEST_CONTRAST]
 
 
 _MOST_RATIOS = 30

@@ -1,4 +1,4 @@
-"""Curves over a load: concurrency with its knee and its law, a stress test's loads and its course, and when a cold cache has paid."""
+"""Curves over a load: concurrency with its saturation point and law, the loads of a stress test, and when a cache pays."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ from pullbench.report.stress.steps import Stressed
 _MOST_ROUTES = 6
 _MOST_ENGINES = 4
 _MEASURES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
-    ("median{}_s", "median pull time", "median pull", axes.seconds_tick),
-    ("rate{}", "images a second", "images/s", lambda value: f"{value:g}"),
+    ("median{}_s", "p50 of a pull", "p50", axes.seconds_tick),
+    ("rate{}", "images/s", "images/s", lambda value: f"{value:g}"),
 )
 """Column, its name in the wide and in the narrow drawing, and how its ticks read."""
 _RATE = _MEASURES[1][0]
@@ -57,9 +57,9 @@ def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
     keys = [(engine, index) for index, engine in enumerate(engines)]
     return drawn(
         "concurrency",
-        "Pull time and images a second by concurrency",
-        f"Lines over {', '.join(map(str, sorted(named['concurrency'].unique())))} pulls at once, "
-        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. {_knees_told(mine)}The cells table has the numbers.",
+        "Pull time and images/s by concurrency",
+        f"Lines over concurrency {', '.join(map(str, sorted(named['concurrency'].unique())))}, "
+        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. {_knees_told(mine)}The table of configurations has the numbers.",
         caption,
         lambda sheet: _draw_concurrency(sheet, drawn_cells, engines, lines, mine),
         legend=legend(keys) if len(engines) > 1 else None,
@@ -67,7 +67,7 @@ def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
 
 
 def _with_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """The time per image turned about, so that more is better: over trials without failures."""
+    """The images/s of trials without failures, under the names of the panels."""
     ends = {"rate": "", "rate_low": "_high", "rate_high": "_low"}
     return table.assign(**{name: 1 / table[f"wall_per_pull{end}_s"] for name, end in ends.items()})
 
@@ -81,7 +81,7 @@ def _by_line(named: pd.DataFrame, curves: Sequence[Curve]) -> dict[tuple[str, st
 
 def _knees_told(curves: dict[tuple[str, str], Curve]) -> str:
     said = [
-        f"{' '.join(filter(None, [engine, line]))}: {curve.scaling.recommended} at once"
+        f"{' '.join(filter(None, [engine, line]))}: concurrency {curve.scaling.recommended}"
         for (line, engine), curve in curves.items()
         if curve.scaling.recommended is not None
     ]
@@ -91,15 +91,15 @@ def _knees_told(curves: dict[tuple[str, str], Curve]) -> str:
 def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves: Sequence[Curve]) -> str:
     low, high = named["concurrency"].min(), named["concurrency"].max()
     ends = named.pivot_table(index=["engine", "line"], columns="concurrency", values=["median_s", "rate"])
-    said = "Line: median over blocks" + ("; band: its 95% interval." if named["median_low_s"].notna().any() else ".")
+    said = "Line: geometric mean over repetitions" + ("; band: its 95% interval." if named["median_low_s"].notna().any() else ".")
     if named["median_low_s"].isna().any():
-        said += " Where there is no band, the blocks are too few for an interval."
+        said += " Where there is no band, the repetitions are too few for an interval."
     if any(curve.scaling.recommended is not None for curve in curves):
         said += " Ring: the recommended concurrency."
     if any(curve.scaling.knee_low is not None for curve in curves):
-        said += " Bar at the foot: where the knee lies, at 95%."
+        said += " Bar at the bottom: 95% interval of the saturation point."
     if any(curve.scaling.law is not None for curve in curves):
-        said += " Dashed: the universal scalability law as fitted."
+        said += " Dashed: the fitted universal scalability law."
     if panels > 1:
         said += " Grey: the other panels' lines."
     if {("rate", low), ("rate", high)} <= set(ends.columns):
@@ -107,11 +107,11 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
         more = (ends[("rate", high)] / ends[("rate", low)]).dropna()
         if len(slower) and len(more):
             said = (
-                f"From {low} to {high} pulls at once a single pull takes {_span(slower)} as long, while {_span(more)} as "
-                f"many images arrive a second. {said}"
+                f"From concurrency {low} to {high} a single pull takes {_span(slower)} as long, and the images/s "
+                f"become {_span(more)}. {said}"
             )
     said += f" {numbers.count(int(named['succeeded'].sum()), 'successful pull')}."
-    return f"{said} The {numbers.count(left_out, 'slowest line')} left out." if left_out else said
+    return f"{said} The {numbers.count(left_out, 'slowest line')} {'is' if left_out == 1 else 'are'} left out." if left_out else said
 
 
 def _span(values: pd.Series) -> str:
@@ -178,7 +178,7 @@ def _concurrency_panel(
     ax.set_xlim(levels[0] * 0.9, levels[-1] * 1.12)
     _height(ax, pd.concat([named[value], named[low], named[high]]), text)
     bare(ax, grid_axis="y")
-    ax.set_xlabel("pulls at once")
+    ax.set_xlabel("concurrency")
 
 
 def _knee(ax: Axes, curve: Curve | None, index: int) -> None:
@@ -396,7 +396,7 @@ _LEAST_PULLS, _MOST_PULLS = 6, 200
 
 
 def break_even(table: pd.DataFrame) -> Html:
-    """A panel a setting; nothing where cold, warm and direct were not all measured. `table` is that of `break_evens`."""
+    """A panel a configuration; nothing where cold, warm and no proxy were not all measured. `table` is that of `break_evens`."""
     known = table[table["cold_s"].notna()]
     if known.empty:
         return Html()
@@ -404,18 +404,18 @@ def break_even(table: pd.DataFrame) -> Html:
     rows = [(configuration_name(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
-    caption += " Where the lines cross the cache has paid; band: the 95% interval of that."
-    caption += f" From {numbers.count(int(first['blocks']), 'block')}."
+    caption += " The cache pays where the lines cross; band: the 95% interval of that."
+    caption += f" From {numbers.count(int(first['blocks']), 'repetition')}."
     if len(known) > len(shown):
-        caption += f" {len(known) - len(shown)} more settings are in the table."
-    told = "; ".join(f"{name}: {row['says']}".removeprefix(": ") for name, row in rows)
+        caption += f" {len(known) - len(shown)} more configurations are in the table."
+    listed = "; ".join(f"{name}: {row['says']}".removeprefix(": ") for name, row in rows)
     return drawn(
         "break-even",
-        "Time of all pulls of one image, through a cold cache and directly",
-        f"Two rising lines a panel. {told}.",
+        "Time of all pulls of one image, through a cold cache and without a proxy",
+        f"Two rising lines a panel. {listed}.",
         caption,
         lambda sheet: _draw_break_even(sheet, rows),
-        legend=legend([("through the cache, the first pull cold", _CACHE), ("directly", _DIRECT)]),
+        legend=legend([("through the cache, the first pull cold", _CACHE), ("without a proxy", _DIRECT)]),
     )
 
 
