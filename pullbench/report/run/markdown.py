@@ -7,7 +7,7 @@ from typing import Any
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.core.slo_words import VERDICT_WORDS, measured_text, slo_place, slo_title, target_text
+from pullbench.report.core.slo_words import measured_text, slo_place, slo_title, target_text, verdict_text
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
@@ -34,7 +34,7 @@ def run_summary(document: Mapping[str, Any]) -> str:
                 slo_place(row),
                 measured_text(row),
                 target_text(row["name"], row["target"]),
-                VERDICT_WORDS[row["verdict"]],
+                verdict_text(row),
             )
             for row in document["slo"]
         ]

@@ -38,7 +38,7 @@ from pullbench.report.run.concurrency import Curve, curves, recommendations
 from pullbench.report.run.contrasts import contrasts, places
 from pullbench.report.run.phases import PullPhases, phases_section, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
-from pullbench.report.run.slos import slos
+from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
 from pullbench.report.run.verdicts import contrast_sentence, headline
 
@@ -149,7 +149,7 @@ class RunPage:
 
     def slo(self) -> Html:
         """A card for each SLO."""
-        return scorecard(self.scores)
+        return scorecard(verdict_rows(self.scores))
 
     def where_the_time_goes(self) -> Html:
         """Download, unpacking, authentication: the shares of a pull, for each engine."""

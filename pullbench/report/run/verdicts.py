@@ -8,7 +8,7 @@ import pandas as pd
 
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import limit_notice
-from pullbench.report.core.slo_words import SLO_NAMES, measured_text, target_text, why_not_shown
+from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.best import best, best_title, reservations
@@ -231,7 +231,7 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
         found = [f"{_name(row, several=several)} {measured_text(row)}, target {target_text(row['name'], row['target'])}" for row in missed]
         said.append(f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed: {'; '.join(found)}.")
     if open_:
-        found = [f"{_name(row, several=several)} ({why_not_shown(row)})" for row in open_]
+        found = [f"{_name(row, several=several)} ({what_it_needs(row)})" for row in open_]
         said.append(f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive: {numbers.listed(found)}.")
     if missed:
         return "missed", f"Not ready: {len(missed)} of {of} missed", said
@@ -242,9 +242,9 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
 
 
 def _name(row: Mapping[str, Any], *, several: bool) -> str:
-    name = SLO_NAMES[row["name"]]
-    of = [*([str(row["engine"])] if several and row["engine"] else []), *([str(row["configuration"])] if row.get("configuration") else [])]
-    return f"{name} ({', '.join(of)})" if of else name
+    """An SLO with its configuration, or its engine where several are judged: `p95 pull time (docker)`."""
+    place = slo_place(row) if several or row["configuration"] else ""
+    return f"{slo_name(row['name'])} ({place})" if place else slo_name(row["name"])
 
 
 def _named(factor: str, value: object) -> str:
