@@ -98,7 +98,10 @@ def _folded(sentences: Sequence[str], width: int | None, most: int) -> list[str]
         left = len(sentences) - kept
         more = [f"({left} more in the report.)"] if left else []
         lines = textwrap.wrap(
-            " ".join([*sentences[:kept], *more]), max(20, width - _INDENT), break_on_hyphens=False, break_long_words=False
+            " ".join([*sentences[:kept], *more]),
+            max(20, width - _INDENT),
+            break_on_hyphens=False,
+            break_long_words=False,
         )
         if len(lines) <= most:
             break

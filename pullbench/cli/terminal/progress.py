@@ -26,8 +26,8 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Cell, Plan, Trial, group_reasons
 from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import count, format_bytes, printable
-from pullbench.report.core.numbers import seconds
 from pullbench.registry.push import PushedImage
+from pullbench.report.core.numbers import seconds
 
 _LINE_EVERY_S = 10.0
 
@@ -58,7 +58,9 @@ class ShellProgress(RunProgress):
             self.note(f"run {run.run_id}: {count(self._total - done, 'trial')} of {self._total} left")
         else:
             size = "size not known" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
-            self.note(f"run {run.run_id}: {count(len(plan.cells), 'configuration')}, {count(self._total, 'trial')}, {size}")
+            self.note(
+                f"run {run.run_id}: {count(len(plan.cells), 'configuration')}, {count(self._total, 'trial')}, {size}"
+            )
         self._note_planned_out(plan)
 
     def _note_planned_out(self, plan: Plan) -> None:
@@ -114,7 +116,9 @@ class ShellProgress(RunProgress):
 
     def _show(self, trial: Trial) -> None:
         if self._bar is None:
-            text = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+            text = TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            )
             columns = (text, BarColumn(bar_width=16), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False, expand=True)
             self._task = self._bar.add_task("", total=self._total, completed=self._done)

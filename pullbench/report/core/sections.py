@@ -118,7 +118,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ob
             )
         elif name.endswith("_bytes_per_s") and isinstance(value, Mapping):
             several = value.items() if len(value) > 1 else ()  # a single one is the ceiling itself
-            yield from ((f"{title.removesuffix(' bytes per s')} · {each}", numbers.rate(rate)) for each, rate in several)
+            yield from (
+                (f"{title.removesuffix(' bytes per s')} · {each}", numbers.rate(rate)) for each, rate in several
+            )
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{title} · ")
         elif isinstance(value, list):

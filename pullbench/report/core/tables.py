@@ -239,7 +239,9 @@ def label(row: Mapping[str, Any], factors: list[str]) -> str:
     return " · ".join(filter(None, words.values()))
 
 
-def configuration(cell: Mapping[str, Any], factors: Collection[str] = ("engine", "concurrency", "registry", "proxy")) -> str:
+def configuration(
+    cell: Mapping[str, Any], factors: Collection[str] = ("engine", "concurrency", "registry", "proxy")
+) -> str:
     """A configuration in words: `docker, concurrency 4, from eu without a proxy`.
 
     The factors given are named, and what differs from a factor's usual value.

@@ -91,7 +91,9 @@ def _knees_told(curves: dict[tuple[str, str], Curve]) -> str:
 def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves: Sequence[Curve]) -> str:
     low, high = named["concurrency"].min(), named["concurrency"].max()
     ends = named.pivot_table(index=["engine", "line"], columns="concurrency", values=["median_s", "rate"])
-    said = "Line: geometric mean over repetitions" + ("; band: its 95% interval." if named["median_low_s"].notna().any() else ".")
+    said = "Line: geometric mean over repetitions" + (
+        "; band: its 95% interval." if named["median_low_s"].notna().any() else "."
+    )
     if named["median_low_s"].isna().any():
         said += " Where there is no band, the repetitions are too few for an interval."
     if any(curve.scaling.recommended is not None for curve in curves):
@@ -111,7 +113,11 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
                 f"become {_span(more)}. {said}"
             )
     said += f" {numbers.count(int(named['succeeded'].sum()), 'successful pull')}."
-    return f"{said} The {numbers.count(left_out, 'slowest line')} {'is' if left_out == 1 else 'are'} left out." if left_out else said
+    return (
+        f"{said} The {numbers.count(left_out, 'slowest line')} {'is' if left_out == 1 else 'are'} left out."
+        if left_out
+        else said
+    )
 
 
 def _span(values: pd.Series) -> str:

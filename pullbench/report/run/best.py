@@ -58,7 +58,9 @@ def best(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
     chosen = contenders(stored, cells)
     winner = tables.best(chosen)
     if winner is None:
-        return [f"No configuration{_shared(cells, chosen)} was free of failures{_most_often(stored, chosen)}. None can be recommended."]
+        return [
+            f"No configuration{_shared(cells, chosen)} was free of failures{_most_often(stored, chosen)}. None can be recommended."
+        ]
     cell = records(chosen.loc[[winner]])[0]
     name = tables.configuration(cell, _factors(cells, chosen))
     return [f"{name}: {images_per_s(cell)}, p50 {numbers.seconds(cell['median_s'])}.", *_lead(stored, chosen, winner)]
@@ -131,7 +133,11 @@ def reservations(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
     if winner is None:
         return []
     cell = records(chosen.loc[[winner]])[0]
-    return [*_of_the_best(cell), *_left_out(chosen[chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]]), *_limited(chosen, cell)]
+    return [
+        *_of_the_best(cell),
+        *_left_out(chosen[chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]]),
+        *_limited(chosen, cell),
+    ]
 
 
 def _of_the_best(cell: dict[str, Any]) -> Iterator[str]:

@@ -94,7 +94,9 @@ def _says(found: BreakEven) -> str:
     first = found.cold_s - found.warm_s
     match found.verdict:
         case Payback.AT_ONCE:
-            return f"pays from the first pull on: a warm cache saves {saved}, and a cold one is not slower than no proxy"
+            return (
+                f"pays from the first pull on: a warm cache saves {saved}, and a cold one is not slower than no proxy"
+            )
         case Payback.AFTER:
             span = (
                 f"95% interval {numbers.significant(found.low or 0.0, 2)}–{numbers.significant(found.high or 0.0, 2)}"
@@ -129,7 +131,9 @@ def payback(found: pd.DataFrame) -> Html:
     factors = varying(asked) or ["proxy"]
     columns = [
         Column(title="Configuration", setting=True),
-        Column(title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over repetitions"),
+        Column(
+            title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over repetitions"
+        ),
         Column(title="Warm", number=True, hint="a pull of an image that the cache has"),
         Column(title="No proxy", number=True, hint="the same pull without a proxy"),
         Column(title="Pays after", number=True, hint="pulls of one image: (cold - warm) / (no proxy - warm)"),

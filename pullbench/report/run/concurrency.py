@@ -154,9 +154,7 @@ def _why_none(found: Scaling) -> str:
     if not found.levels:
         return "no repetition measured every concurrency without a failure"
     if undecided(found):
-        return (
-            f"any from {found.knee_low} to {found.knee_high} may be the saturation point (95% CI); more repetitions narrow it"
-        )
+        return f"any from {found.knee_low} to {found.knee_high} may be the saturation point (95% CI); more repetitions narrow it"
     return f"{found.blocks} of the {MIN_BLOCKS} complete repetitions needed"
 
 
@@ -210,9 +208,13 @@ def recommendations(found: Sequence[Curve]) -> Html:
         return join([paragraph(curve_says(found[0])), law, _levels(found)])
     columns = [
         Column(title="Configuration", setting=True),
-        Column(title="Recommended", number=True, hint="the lowest concurrency from which more gives no gain that matters"),
         Column(
-            title="Speed-up", number=True, hint="images/s compared with the lowest concurrency; 95% interval over repetitions"
+            title="Recommended", number=True, hint="the lowest concurrency from which more gives no gain that matters"
+        ),
+        Column(
+            title="Speed-up",
+            number=True,
+            hint="images/s compared with the lowest concurrency; 95% interval over repetitions",
         ),
         Column(title="Next lower", number=True, hint="how much of that rate the next lower concurrency loses"),
         Column(title="Scalability law", prose=True, hint="the universal scalability law, fitted; 95% interval"),

@@ -16,10 +16,10 @@ from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
 from pullbench.report.run.concurrency import curves, json_curves
 from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.phases import PullPhases, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import warnings
-from pullbench.report.run.phases import PullPhases, pull_phases
 from pullbench.report.run.verdicts import headline, summary
 from pullbench.report.stress.verdict import stress_part
 from pullbench.store.schema import finding_from_row

@@ -48,21 +48,19 @@ def run_summary(document: Mapping[str, Any]) -> str:
 
 def _times(document: Mapping[str, Any]) -> list[str]:
     """A line for each engine: p50 and p95 of the configuration that its phases are of."""
-    places = [
-        (phases, cell)
-        for phases in document.get("phases", [])
-        for cell in document["cells"]
-        if all(cell[name] == phases[name] for name in _PLACE)
-    ]
-    lines = [
-        f"**{escape_markdown(phases['engine'])}: p50 {numbers.seconds(cell['median_s'])}, p95 {_p95(cell)}**  "
-        for phases, cell in dict((entry[0]["engine"], entry) for entry in places).values()
-    ]
+    lines = []
+    for phases in document.get("phases", []):
+        same = (cell for cell in document["cells"] if all(cell[name] == phases[name] for name in _PLACE))
+        if (cell := next(same, None)) is not None:
+            times = f"p50 {numbers.seconds(cell['median_s'])}, p95 {_p95(cell)}"
+            lines.append(f"**{escape_markdown(phases['engine'])}: {times}**  ")
     return [*lines, ""] if lines else []
 
 
 def _p95(cell: Mapping[str, Any]) -> str:
-    return numbers.seconds(cell["p95_s"]) if numbers.known(cell["p95_s"]) else f"needs 40 pulls (has {cell['succeeded']})"
+    return (
+        numbers.seconds(cell["p95_s"]) if numbers.known(cell["p95_s"]) else f"needs 40 pulls (has {cell['succeeded']})"
+    )
 
 
 def _sentences(document: Mapping[str, Any]) -> list[str]:
@@ -133,7 +131,10 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for cell in cells[:MOST_ROWS]
     ]
-    return [*_table((*factors, "p50", "95% CI", "p95", "images/s", "MB/s", *(title for title, _ in shares), "pulls"), rows), *_more(cells)]
+    return [
+        *_table((*factors, "p50", "95% CI", "p95", "images/s", "MB/s", *(title for title, _ in shares), "pulls"), rows),
+        *_more(cells),
+    ]
 
 
 def _more(cells: Sequence[object]) -> list[str]:

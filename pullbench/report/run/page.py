@@ -377,7 +377,11 @@ def comparisons_table(found: pd.DataFrame) -> Html:
     columns = [
         Column(title="Factor"),
         Column(title="Result", prose=True),
-        Column(title="p", number=True, hint="how often chance alone would show a difference this large; Holm-corrected within the factor"),
+        Column(
+            title="p",
+            number=True,
+            hint="how often chance alone would show a difference this large; Holm-corrected within the factor",
+        ),
         Column(title="Repetitions", number=True),
         Column(title="Verdict"),
     ]

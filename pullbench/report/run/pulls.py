@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import CELL_KEY, best, in_cell, label, latency_s, configuration, varying
+from pullbench.report.core.tables import CELL_KEY, best, configuration, in_cell, label, latency_s, varying
 
 STEP_COLUMNS = [
     *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),

@@ -154,7 +154,8 @@ def stability_section(found: pd.DataFrame) -> Html:
     """
     if found.empty:
         return paragraph(
-            "No warnings: no drift, outliers, two kinds of pulls, too few repetitions or client limit was found.", kind="note"
+            "No warnings: no drift, outliers, two kinds of pulls, too few repetitions or client limit was found.",
+            kind="note",
         )
     columns = [
         Column(title="Where", setting=True),

@@ -63,12 +63,12 @@ class Summary:
 def summary(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Summary:
     """The sentences of a benchmark run; those of a run without a successful pull say why there is none."""
     if cells.empty or not cells["succeeded"].sum():
-        found = _nothing_measured(stored) if cells.empty or not cells["pulls"].sum() else _every_pull_failed(stored, cells)
+        found = (
+            _nothing_measured(stored) if cells.empty or not cells["pulls"].sum() else _every_pull_failed(stored, cells)
+        )
         return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=tuple(_incomplete(stored)))
-    if stored.run.kind == "fleet":
-        answer = fleet_times.summary(fleet_times.cells(stored))
-    else:
-        answer = best(stored, cells)
+    of_nodes = stored.run.kind == "fleet"
+    answer = fleet_times.summary(fleet_times.cells(stored)) if of_nodes else best(stored, cells)
     notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(stored, cells)]
     limited = limit_notice(records(cells))
     return Summary(
@@ -130,7 +130,10 @@ def _every_pull_failed(stored: StoredRun, cells: pd.DataFrame) -> Headline:
     failures = tables.errors(stored)
     code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
     pulls = numbers.count(int(cells["pulls"].sum()), "pull")
-    clauses = (f"None of {pulls} succeeded, so there is no time to report.", f"The most frequent error is {code}: {remedy}.")
+    clauses = (
+        f"None of {pulls} succeeded, so there is no time to report.",
+        f"The most frequent error is {code}: {remedy}.",
+    )
     return Headline(status="failed", title="Every pull failed", clauses=clauses)
 
 
@@ -204,8 +207,8 @@ def _slo(scores: pd.DataFrame) -> Headline:
     """The SLOs, each engine's, and the configurations that miss one."""
     rows = verdict_rows(scores)
     if not rows:
-        clauses = ("No SLO is configured; `slo:` in the spec sets one.",)
-        return Headline(status="not_shown", title="No SLO is configured", clauses=clauses)
+        said = "No SLO is configured; `slo:` in the spec sets one."
+        return Headline(status="not_shown", title="No SLO is configured", clauses=(said,))
     status, title, clauses = _of_rows(rows)
     missing = list(dict.fromkeys(name for row in rows for name in row["missed_by"]))
     if missing and status != "missed":
@@ -214,7 +217,9 @@ def _slo(scores: pd.DataFrame) -> Headline:
         status, title = "partly", f"Not ready everywhere: {missing[0]}{more} {verb} an SLO"
         clauses.insert(0, f"{missing[0]}{more} {verb} an SLO that the engine meets over all configurations.")
     elif missing:
-        clauses.append(f"{numbers.count(len(missing), 'configuration')} {'misses' if len(missing) == 1 else 'miss'} an SLO: {numbers.first_few(missing)}.")
+        clauses.append(
+            f"{numbers.count(len(missing), 'configuration')} {'misses' if len(missing) == 1 else 'miss'} an SLO: {numbers.first_few(missing)}."
+        )
     elif status == "met" and not each_shown(scores):
         clauses.append("No configuration misses an SLO; for some the pulls are too few to say.")
     return Headline(status=status, title=title, clauses=tuple(clauses))
@@ -228,7 +233,10 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     met, of = len(rows) - len(missed) - len(open_), numbers.count(len(rows), "SLO")
     said = []
     if missed:
-        found = [f"{_name(row, several=several)} {measured_text(row)}, target {target_text(row['name'], row['target'])}" for row in missed]
+        found = [
+            f"{_name(row, several=several)} {measured_text(row)}, target {target_text(row['name'], row['target'])}"
+            for row in missed
+        ]
         said.append(f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed: {'; '.join(found)}.")
     if open_:
         found = [f"{_name(row, several=several)} ({what_it_needs(row)})" for row in open_]
@@ -237,7 +245,11 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
         return "missed", f"Not ready: {len(missed)} of {of} missed", said
     if open_:
         return "not_shown", f"No SLO missed; {len(open_)} of {len(rows)} inconclusive", said
-    every = f"All {of} are met" if met > 1 else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}"
+    every = (
+        f"All {of} are met"
+        if met > 1
+        else f"The SLO is met: {_name(rows[0], several=several)} {measured_text(rows[0])}"
+    )
     return "met", "Ready: every SLO met", [f"{every}."]
 
 
