@@ -10,7 +10,7 @@ import pandas as pd
 from pullbench.model.capability import CAPABILITIES
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import PHASES, best, configuration, in_cell, latency_s, phase_share
+from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
 
 TITLES = {
@@ -108,7 +108,7 @@ def _phases_of(cell: Mapping[str, Any], pulls: pd.DataFrame) -> PullPhases:
         share = phase_share(seconds, duration_s)
         if share == share:
             phases.append(Phase(name=name, seconds=float(np.nanmedian(seconds)), share=share))
-    return PullPhases(cell=cell, pulls=len(fine), median_s=float(latency_s(fine).median()), phases=tuple(phases))
+    return PullPhases(cell=cell, pulls=len(fine), median_s=float(cell["median_s"]), phases=tuple(phases))
 
 
 def cause(found: Sequence[PullPhases]) -> list[str]:
@@ -152,7 +152,7 @@ def phases_section(found: Sequence[PullPhases]) -> Html:
     names = [name for name in PHASES if any(each.share(name) is not None for each in found)]
     columns = [
         Column(title="Engine"),
-        Column(title="p50", number=True, hint="median over the pulls of this configuration"),
+        Column(title="p50", number=True, hint="as in the table of configurations"),
         *(
             Column(title=_VERBS[name].capitalize(), number=True, hint="median share of a pull's duration")
             for name in names

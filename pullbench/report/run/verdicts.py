@@ -239,8 +239,8 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
         ]
         said.append(f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed: {'; '.join(found)}.")
     if open_:
-        found = [f"{_name(row, several=several)} ({what_it_needs(row)})" for row in open_]
-        said.append(f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive: {numbers.listed(found)}.")
+        found = [f"{_name(row, several=several)}, {what_it_needs(row)}" for row in open_]
+        said.append(f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive: {'; '.join(found)}.")
     if missed:
         return "missed", f"Not ready: {len(missed)} of {of} missed", said
     if open_:
