@@ -17,9 +17,10 @@ def known(value: float | None) -> bool:
 
 
 def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The percentiles that have a value in some cell: the others have no column."""
+    """The percentiles that have a value in some cell: the others have no column. p90 is for where p95 is not known."""
     rows = list(cells)
-    return [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
+    found = [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
+    return [q for q in found if q != 90 or 95 not in found]
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -11,7 +11,7 @@ from pullbench.report.core.client_limit import limit_notice
 from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
-from pullbench.report.run.best import best, best_title, reservations
+from pullbench.report.run.best import best, best_title, contenders, reservations
 from pullbench.report.run.phases import cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
 from pullbench.stats.compare import ComparisonVerdict
@@ -91,8 +91,13 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> He
     judged, said = _slo(scores), summary(stored, cells, scores)
     title = judged.title if scores.shape[0] else f"{_best_title(stored, cells, judged)}; no SLO is configured"
     return _so_far(
-        Headline(status=judged.status, title=title, clauses=(*said.cause[:1], *said.best[:1], *said.slo[:1])), stored
+        Headline(status=judged.status, title=title, clauses=(*said.cause[:1], *_best_clause(stored, cells, said), *said.slo[:1])), stored
     )
+
+
+def _best_clause(stored: StoredRun, cells: pd.DataFrame, said: Summary) -> list[str]:
+    there_is_one = stored.run.kind != "fleet" and tables.best(contenders(stored, cells)) is not None
+    return [f"Best: {said.best[0]}"] if there_is_one else list(said.best[:1])
 
 
 def _best_title(stored: StoredRun, cells: pd.DataFrame, judged: Headline) -> str:
