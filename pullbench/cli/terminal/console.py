@@ -46,7 +46,7 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
     from pullbench.cli.terminal.findings import findings_view
     from pullbench.model.finding import (
         Status,
-        finding_of_document,  # brings pydantic, which help must not wait for
+        finding_of_document,  # imports pydantic, which help must not wait for
     )
 
     found = [

@@ -38,7 +38,7 @@ _UNBOUNDED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ResponsiveTable:
-    """A table, or `narrow` of the same where a terminal does not hold it: rich would shorten the names in it to nothing.
+    """A table, or `narrow` where a terminal is too narrow for it: rich would shorten its names to nothing.
 
     `room` is how many columns of characters it needs beyond its longest words, to be better than `narrow`.
     """
@@ -68,12 +68,12 @@ def cells_table(cells: Sequence[dict[str, Any]]) -> "CellsTable":
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the configurations: its cells, and how soon it gives way where a terminal is too narrow."""
+    """A column of the configurations: its cells, and when it is left out on a narrow terminal."""
 
     title: str
     cells: Sequence[Text]
     rank: int = 0
-    """0 stays; the highest gives way first."""
+    """0 stays; the highest is left out first."""
 
     @property
     def width(self) -> int:
@@ -152,7 +152,7 @@ def _width(columns: Sequence[_Column]) -> int:
 
 
 def _fitting(columns: Sequence[_Column], room: int) -> list[_Column]:
-    """The columns that fit, without those that give way first."""
+    """The columns that fit; the highest ranks are left out first."""
     kept = list(columns)
     while _width(kept) > room and (most := max((column.rank for column in kept), default=0)):
         kept.remove(next(column for column in reversed(kept) if column.rank == most))
@@ -179,7 +179,7 @@ def _failed_style(cell: dict[str, Any]) -> str:
 
 
 def steps_table(stress: dict[str, Any]) -> ResponsiveTable:
-    """The steps of a stress test, as its document has them; without the intervals where a terminal does not hold them."""
+    """The steps of a stress test, as its document has them; without the intervals on a narrow terminal."""
     return ResponsiveTable(_steps(stress, intervals=True), lambda: _steps(stress, intervals=False))
 
 
@@ -187,10 +187,10 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     from pullbench.report.stress import verdict
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    span = ["95% interval"] if intervals else []
-    load = "at once" if stress["ramp"] == "concurrency" else "pulls/s"
-    for name in ("step", "phase", load, "objectives", "succeeded", "mean pull", *span, "pulled", *span, "client"):
-        justify: Literal["left", "right"] = "left" if name in ("phase", "objectives") else "right"
+    span = ["95% CI"] if intervals else []
+    load = "concurrency" if stress["ramp"] == "concurrency" else "pulls/s"
+    for name in ("step", "phase", load, "SLO", "succeeded", "mean pull", *span, "pulls/s", *span, "client"):
+        justify: Literal["left", "right"] = "left" if name in ("phase", "SLO") else "right"
         table.add_column(name, justify=justify, no_wrap=intervals, overflow="fold")
     for step in stress["steps"]:
         failed = step["succeeded"] < step["pulls"]

@@ -112,7 +112,7 @@ def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
 
 
 def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
-    """How many trials of a cell found the mirror's store other than the label says, and how many could not tell."""
+    """How many trials of a cell found the mirror's cache in another state than the label, and how many could not see it."""
     if cell["proxy_cache"] == "any":
         return {"proxy_other": 0, "proxy_unshown": 0}
     known = [state for state in found.tolist() if isinstance(state, str)]
@@ -135,10 +135,10 @@ def latency_s(pulls: pd.DataFrame) -> pd.Series:
 
 
 class CellRows:
-    """The counted rows of a table by cell: it is gone through once, however many cells are asked for."""
+    """The counted rows of a table by cell: one pass over the table serves any number of cells."""
 
     def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-        """`columns` are those that the rows shall have, so that no more of a large table is copied; `latency_s` is one."""
+        """`columns` are those of the rows, so that no more of a large table is copied; `latency_s` may be one."""
         counted = ~frame["warmup"].to_numpy(dtype=bool)
         factors = [_coded(frame[name]) for name in CELL_KEY]
         number = _numbered(factors, len(frame))
@@ -182,7 +182,7 @@ def _numbered(factors: Sequence[tuple[NDArray[Any], list[Any]]], rows: int) -> N
 
 
 def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
-    """A column; numbers that are missing are NaN, and texts that are categories are told by their numbers."""
+    """A column; missing numbers are NaN, and categories are their codes."""
     column = latency_s(frame) if name == "latency_s" else frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy()
@@ -342,11 +342,11 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
 
 
 def best(table: pd.DataFrame) -> Any:
-    """The row label of the cell that brings images fastest in all (least wall time a pull), of those to be trusted.
+    """The row label of the best configuration (most images/s), of those to be trusted.
 
     Trusted: every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no cell is free of
-    the last two, they count again; where every cell had failures, there is none: None. A client near its own ceiling makes a
-    cell slower and never faster, so the fastest stays so, whatever was its limit.
+    the last two, they count again; where every cell had failures, the answer is None. A client-limited cell is slower than
+    the registry and never faster, so the best stays the best.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
     honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0)]

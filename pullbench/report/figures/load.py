@@ -39,8 +39,8 @@ _TITLE_CHARACTERS = {False: 105, True: 44}
 def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
     """Median pull time and images a second with their intervals, over concurrency: a panel a route, a line an engine.
 
-    On the rate stand the law of each curve (dashed), its recommended concurrency (a ring) and where its knee lies (the bar
-    at the foot). The other routes stand behind each panel's lines in grey: lines that lie on each other can be told apart,
+    The rate panel has the law of each curve (dashed), its recommended concurrency (a ring) and its saturation point (the bar
+    at the bottom). The other routes are grey behind each panel's lines: lines that lie on each other can be distinguished,
     and compared. Nothing where fewer than two concurrencies were measured.
     """
     shown = table[table["median_s"].notna()]
@@ -128,7 +128,7 @@ def _span(values: pd.Series) -> str:
 def _draw_concurrency(
     sheet: Sheet, named: pd.DataFrame, engines: list[str], lines: list[str], curves: dict[tuple[str, str], Curve]
 ) -> Figure:
-    """Wide: a column a route (two panels where there is one), at most three beside each other. Narrow: a row a route."""
+    """Wide: a column a route (two panels where there is one), at most three in a row. Narrow: a row a route."""
     side_by_side = sheet.narrow or len(lines) == 1
     columns = 2 if side_by_side or len(lines) == 4 else min(len(lines), 3)
     rows = len(lines) if side_by_side else 2 * -(-len(lines) // columns)

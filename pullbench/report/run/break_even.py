@@ -32,7 +32,7 @@ _Blocks = dict[int, float]
 def break_evens(stored: StoredRun) -> pd.DataFrame:
     """One row a configuration that pulls through a mirror, as COLUMNS; empty where no proxy is a mirror.
 
-    `pulls` is after how many the cache has paid, beside `low` and `high` at 95%; `verdict` is one of
+    `pulls` is after how many the cache pays, with its 95% interval `low` and `high`; `verdict` is one of
     `stats.break_even.Payback`, or `not_measured` where the matrix lacks one of the three; `says` is the sentence. Trials
     whose mirror was not in the state of their label are left out.
     """
@@ -120,15 +120,15 @@ def payback(found: pd.DataFrame) -> Html:
     """A row a configuration whose break-even is known, and which matrix would show the others; nothing without a mirror."""
     if found.empty:
         return Html()
-    asked = found[found["verdict"] != "not_measured"]
+    known = found[found["verdict"] != "not_measured"]
     silent = found[found["verdict"] == "not_measured"]
     notes = [
         paragraph(marked(f"When {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
         for says, mine in silent.groupby("says", sort=False)
     ]
-    if asked.empty:
+    if known.empty:
         return join(notes)
-    factors = varying(asked) or ["proxy"]
+    factors = varying(known) or ["proxy"]
     columns = [
         Column(title="Configuration", setting=True),
         Column(
@@ -150,9 +150,9 @@ def payback(found: pd.DataFrame) -> Html:
                 row["says"],
             ]
         )
-        for row in records(asked.head(MOST_ROWS))
+        for row in records(known.head(MOST_ROWS))
     ]
-    left = f"; {len(asked) - len(rows)} more are in `pullbench show --json`" if len(asked) > len(rows) else ""
+    left = f"; {len(known) - len(rows)} more are in `pullbench show --json`" if len(known) > len(rows) else ""
     return join([table(columns, rows, caption=f"After how many pulls of an image a cache pays{left}"), *notes])
 
 

@@ -55,8 +55,8 @@ def curves(stored: StoredRun) -> list[Curve]:
         for key, mine in trials.assign(rate=rates).groupby(OTHERS, dropna=False)
         if mine["concurrency"].nunique() > 1
     ]
-    told = [name for name in varying(pd.DataFrame([factors for factors, _ in several])) if name in OTHERS]
-    return [_curve(factors, label(factors, told), mine) for factors, mine in several]
+    shown = [name for name in varying(pd.DataFrame([factors for factors, _ in several])) if name in OTHERS]
+    return [_curve(factors, label(factors, shown), mine) for factors, mine in several]
 
 
 def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame) -> Curve:
@@ -115,7 +115,7 @@ def curve_says(curve: Curve) -> str:
 
 
 def at_peak(found: Scaling) -> bool:
-    """Whether the highest concurrency measured is about where the law has its peak: more would bring nothing."""
+    """Whether the law has its peak about at the highest concurrency measured: more gives no gain."""
     law = found.law
     return law is not None and law.peak is not None and law.peak <= _NEAR * found.levels[-1].concurrency
 

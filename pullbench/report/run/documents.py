@@ -81,7 +81,7 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
 def _choices(
     stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame, phases: Sequence[PullPhases]
 ) -> dict[str, Any]:
-    """What to choose and to do, and what stands behind it; `unsure` are the warnings of `stability`."""
+    """What to choose and to do, with the evidence; `unsure` are the warnings of `stability`."""
     levels, paid = curves(stored), break_evens(stored)
     return {
         "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid, phases)],

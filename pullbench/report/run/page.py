@@ -159,7 +159,7 @@ class RunPage:
         """The median pull of each configuration, drawn."""
         return overview(self.cells)
 
-    def settings(self) -> Html:
+    def configurations(self) -> Html:
         """Every configuration with its numbers."""
         return settings_table(self.stored, self.cells)
 
