@@ -188,7 +188,7 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     span = ["95% CI"] if intervals else []
-    load = "concurrency" if stress["ramp"] == "concurrency" else "pulls/s"
+    load = "concurrency" if stress["ramp"] == "concurrency" else "offered/s"
     for name in ("step", "phase", load, "SLO", "succeeded", "mean pull", *span, "pulls/s", *span, "client"):
         justify: Literal["left", "right"] = "left" if name in ("phase", "SLO") else "right"
         table.add_column(name, justify=justify, no_wrap=intervals, overflow="fold")
