@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pullbench.cli import publish, runs
 from pullbench.cli.terminal.console import print_stopping_findings, print_verdict
 from pullbench.cli.terminal.progress import ShellProgress
-from pullbench.cli.terminal.tables import cells_table, objectives_table
+from pullbench.cli.terminal.tables import cells_table, slo_table
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
@@ -151,7 +151,7 @@ def test_a_narrow_terminal_names_every_setting_and_cuts_no_number(document: dict
 
 
 def test_objectives_are_sentences_on_a_narrow_terminal(document: dict[str, Any]) -> None:
-    narrow, wide = shown(objectives_table(document["slo"]), width=80), shown(objectives_table(document["slo"]))
+    narrow, wide = shown(slo_table(document["slo"]), width=80), shown(slo_table(document["slo"]))
     assert "objective" in wide.splitlines()[0] and not narrow.startswith("objective")
     assert "Mean pull time: " in narrow and "…" not in narrow
 

@@ -16,7 +16,7 @@ RATE_LIMITED = ObservedFault(code=ErrorCode.RATE_LIMITED, text="GET https://r.ex
 
 def judged(fast: int, slow: int = 0, *faults: ObservedFault, objective_s: float | None = 2.0) -> Finding:
     answered = (0.001,) * fast + (2.001,) * slow
-    findings = latency.judge(ApiLatencies(answered_s=answered, faults=faults, objective_s=objective_s), TARGET)
+    findings = latency.judge(ApiLatencies(answered_s=answered, faults=faults, target_s=objective_s), TARGET)
     assert len(findings) == 1
     return findings[0]
 
@@ -42,7 +42,7 @@ def test_more_than_one_percent_over_the_objective_fails_and_a_single_one_of_few_
 
 
 def test_exactly_the_objective_is_not_over_it() -> None:
-    assert latency.judge(ApiLatencies(answered_s=(2.0,) * 5, objective_s=2.0), TARGET)[0].status is Status.PASS
+    assert latency.judge(ApiLatencies(answered_s=(2.0,) * 5, target_s=2.0), TARGET)[0].status is Status.PASS
 
 
 def test_percentiles_are_shown_where_there_are_enough_probes_for_them() -> None:
@@ -61,7 +61,7 @@ def test_a_miss_says_how_many_and_how_to_see_where_the_time_goes() -> None:
 
 
 def test_without_an_objective_the_figures_pass() -> None:
-    assert judged(0, 50, objective_s=None).status is Status.PASS
+    assert judged(0, 50, target_s=None).status is Status.PASS
 
 
 def test_probes_that_fail_count_as_too_slow_and_name_the_code() -> None:
@@ -69,7 +69,7 @@ def test_probes_that_fail_count_as_too_slow_and_name_the_code() -> None:
     assert found.status is Status.FAIL
     assert found.observed.startswith("[server_error] p50 1.0 ms")
     assert "2 of 102 over 2 s (2 of them failed)" in found.observed
-    assert judged(0, 0, SERVER_ERROR, objective_s=None).status is Status.FAIL
+    assert judged(0, 0, SERVER_ERROR, target_s=None).status is Status.FAIL
 
 
 def test_a_rate_limit_that_ends_the_probes_is_a_warning() -> None:
@@ -106,7 +106,7 @@ def probed(
 
 def test_a_fast_registry_gets_as_many_probes_as_a_p99_needs_and_one_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence, registry = probed(monkeypatch, 0.001)
-    assert (len(evidence.answered_s), evidence.objective_s) == (200, 0.5)
+    assert (len(evidence.answered_s), evidence.target_s) == (200, 0.5)
     assert len(registry.requests) == 201
     assert registry.authorizations == [None] * 201
 
