@@ -16,8 +16,8 @@ from pullbench.report.core.tables import CELL_KEY, CellRows, by_block, in_cell, 
 from pullbench.report.run import break_even
 from pullbench.report.run import pulls as spread
 from pullbench.report.run.documents import run_document
-from pullbench.report.run.slos import slos
 from pullbench.report.run.pulls import waterfalls
+from pullbench.report.run.slos import slos
 from pullbench.report.run.stability import warnings
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe
