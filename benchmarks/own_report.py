@@ -26,7 +26,7 @@ def run() -> tuple[str, str]:
         spec.write_text(as_yaml(_spec(registry.url, image)), encoding="utf-8")
         command = [sys.executable, "-m", "pullbench", "run", str(spec), "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    if done.returncode not in (0, 1):  # 1: an objective was missed, and the report says which
+    if done.returncode not in (0, 1):  # 1: an SLO was missed, and the report says which
         raise RuntimeError(f"pullbench run ended with {done.returncode}: {done.stderr[-2000:]}")
     found = json.loads(done.stdout)
     return found["run_id"], found["report"]

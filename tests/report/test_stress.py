@@ -217,7 +217,7 @@ def test_a_test_that_came_to_nothing_has_a_document_and_a_page() -> None:
     stored = synthetic_stress.stored(Service(only_warm_up=True, end="incomplete"))
     page = StressPage(stored)
     assert "Nothing was measured" in page.header()
-    assert not page.findings() and not page.steps() and not page.objectives()
+    assert not page.findings() and not page.steps() and not page.slos()
     assert not page.load_curve() and not page.over_time()
 
 
@@ -235,7 +235,7 @@ def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun,
     assert steps.count("<tr") == 1 + len(found.steps)
     assert 'class="best"' in steps and steps.count('class="failed"') == 2
     assert "missed: mean pull time" in steps
-    assert "At 8 pulls at once:" in page.objectives()
+    assert "At 8 pulls at once:" in page.slos()
     assert "stress test" in page.header()
 
 

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from pullbench.report.core import tables
-from pullbench.report.core.objective_words import evidence_text
+from pullbench.report.core.slo_words import evidence_text
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run import page, verdicts
 from pullbench.report.run.contrasts import contrasts
-from pullbench.report.run.objectives import objectives, whole_run
+from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.verdicts import Headline, contenders
 from tests.report.synthetic import Recipe
 
@@ -20,7 +20,7 @@ NEAR_AND_FAR = (("eu", "direct"), ("us", "direct"))
 
 def headline(stored: StoredRun) -> Headline:
     cells = tables.cells(stored.pulls, stored.trials)
-    return verdicts.headline(stored, cells, objectives(stored, cells))
+    return verdicts.headline(stored, cells, slos(stored, cells))
 
 
 def small(**changes: object) -> Recipe:
@@ -63,11 +63,11 @@ def test_an_objective_that_a_setting_misses_makes_no_run_ready(make) -> None:
 def test_of_many_settings_that_miss_the_first_are_named_and_the_rest_counted(full: StoredRun) -> None:
     said = headline(with_slo(full, mean_pull_s=1.9))
     cells = tables.cells(full.pulls, full.trials)
-    slow = whole_run(objectives(with_slo(full, mean_pull_s=1.9), cells))[0]["missed_by"]
+    slow = verdict_rows(slos(with_slo(full, mean_pull_s=1.9), cells))[0]["missed_by"]
     assert len(slow) == 2
     assert said.title == f"Not ready everywhere: {slow[0]} and 1 more setting miss an objective"
     said = headline(with_slo(full, mean_pull_s=0.2))
-    slow = whole_run(objectives(with_slo(full, mean_pull_s=0.2), cells))[0]["missed_by"]
+    slow = verdict_rows(slos(with_slo(full, mean_pull_s=0.2), cells))[0]["missed_by"]
     assert said.status == "missed"
     assert f"missed by {slow[0]}, {slow[1]}, {slow[2]} and {len(slow) - 3} more" in said.sentence
 
@@ -324,7 +324,7 @@ def test_a_comparison_may_say_that_it_does_not_know(verdict: str, words: str) ->
 
 def test_an_objective_names_the_settings_that_miss_it(full: StoredRun) -> None:
     stored = with_slo(full, mean_pull_s=1.9)
-    (row,) = whole_run(objectives(stored, tables.cells(stored.pulls, stored.trials)))
+    (row,) = verdict_rows(slos(stored, tables.cells(stored.pulls, stored.trials)))
     assert row["verdict"] == "met"
     said = evidence_text(row)
     assert "over all 12 settings together" in said

@@ -246,7 +246,7 @@ _FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
 def calibration_part(stored: StoredRun) -> dict[str, Any]:
     """SloVerdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
 
-    It has no objectives and no comparisons: its lines are as slow and as faulty as they were made.
+    It has no SLO and no comparisons: its lines are as slow and as faulty as they were made.
     """
     table, found = tables.cells(stored.pulls, stored.trials), calibration(stored)
     said = calibration_headline(stored, found)

@@ -213,7 +213,7 @@ _MOST_TICKS = {False: 10, True: 6}
 
 
 def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
-    """Pulls a second and mean pull time over the load, up and down, with the limit, the knee and the objective.
+    """Pulls a second and mean pull time over the load, up and down, with the limit, the knee and the target.
 
     Nothing where fewer than two loads were measured.
     """
@@ -261,15 +261,17 @@ def _curve_caption(found: Stressed, mean_target_s: float | None) -> str:
         "Marks: geometric mean of pulls a second, and mean of the trials' means; bars: their 95% intervals over trials."
     )
     if found.held is not None and found.broke is not None:
-        said += f" Shaded: between {found.held:g}, which held, and {found.broke:g}, which missed an objective, lies the limit."
+        said += (
+            f" Shaded: between {found.held:g}, which meets the SLO, and {found.broke:g}, which misses it, is the limit."
+        )
     elif found.broke is not None:
-        said += f" At {found.broke:g} an objective was missed."
+        said += f" At {found.broke:g} an SLO was missed."
     if found.knee is not None:
         said += f" Dotted: the knee, {found.knee:g}."
     if found.stress.ramp == "rate":
         said += " Grey line: what was offered."
     if mean_target_s is not None:
-        said += f" Dashed: the mean pull time that is asked, {numbers.seconds(mean_target_s)}."
+        said += f" Dashed: the target of the mean pull time, {numbers.seconds(mean_target_s)}."
     return said
 
 

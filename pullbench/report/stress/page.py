@@ -2,8 +2,6 @@
 
 from functools import cached_property
 
-import pandas as pd
-
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
@@ -22,9 +20,9 @@ _NOTES = (
     ),
     (
         "Limit",
-        "A step held where no objective is missed and the mean pull time is proven to be met; it missed where an objective's "
-        "whole 95% interval lies beyond its target. The limit lies between the highest load that held and the lowest that "
-        "missed; a finer ramp there narrows it.",
+        "A step meets the SLO where no SLO is missed and mean and median pull time are shown to be met. It misses where the "
+        "whole 95% interval is beyond a target. The limit is between the highest load that meets the SLO and the lowest that "
+        "misses it; a finer ramp there narrows it.",
     ),
     (
         "Pulls a second",
@@ -43,8 +41,8 @@ _NOTES = (
     ),
     (
         "Recovery",
-        "The first step of the way down at which every objective held again, and when it began; and the lowest load beside "
-        "the same load on the way up (Welch's test over trials). Between trials and steps there is no load for a moment.",
+        "The first step of the way down at which every SLO was met again, and when it began; and the lowest load compared "
+        "with the same load on the way up (Welch's test over trials). Between trials and steps there is no load for a moment.",
     ),
     (
         "Early ends",
@@ -71,7 +69,7 @@ class StressPage:
 
     @cached_property
     def _mean_target_s(self) -> float | None:
-        return self.stored.slo.get("mean_pull_s")
+        return self.stored.targets.get("mean_pull_s")
 
     def style(self) -> Html:
         """The style sheet, for a notebook that is opened in Jupyter."""
@@ -112,14 +110,13 @@ class StressPage:
         """What each load gives: pulls a second, and the mean pull time."""
         return load_curve(self.result, self._mean_target_s)
 
-    def objectives(self) -> Html:
-        """The objectives at the highest load that held, or at the first step where none did."""
+    def slos(self) -> Html:
+        """The SLOs at the highest load that met them, or at the first step where none did."""
         judged = judged_step(self.result)
         if judged is None:
             return Html()
-        scores = pd.DataFrame(step_scores(self.stored, int(judged["step"]))).drop(columns=["settings", "missed_by"])
         at = paragraph(f"At {load(self.result.stress.ramp, judged['load'])}:", kind="note")
-        return join([at, scorecard(scores.assign(scope="all"))])
+        return join([at, scorecard(step_scores(self.stored, int(judged["step"])))])
 
     def over_time(self) -> Html:
         """The load up, held and down again, and what a pull took meanwhile."""
@@ -135,7 +132,7 @@ class StressPage:
             Column(title="Step", number=True),
             Column(title="Phase"),
             Column(title="At once" if found.stress.ramp == "concurrency" else "Pulls/s", number=True),
-            Column(title="Objectives"),
+            Column(title="SLO"),
             Column(title="Began", number=True, hint="since the first step began"),
             Column(title="Pulls", number=True, hint="succeeded of all"),
             Column(title="Mean pull", number=True, hint="mean of the trials' means, successful pulls"),
@@ -194,7 +191,7 @@ def _limit_card(found: Stressed) -> Html:
     unit = "pulls at once" if found.stress.ramp == "concurrency" else "pulls a second"
     kind, word = ("good", "held") if found.held is not None else ("bad", "none held")
     rows = records(found.up[found.up["load"] == found.held])
-    said = "No load is shown to hold every objective."
+    said = "No load is shown to meet every SLO."
     if rows:
         said = f"{verdict.rate(rows[0]['rate'])}, {verdict.rate_range(rows[0]['rate_low'], rows[0]['rate_high'])}; "
         said += f"mean pull {numbers.seconds(rows[0]['mean_s'])}"

@@ -7,7 +7,7 @@ from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec import RampKind
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, of_its_ceiling
-from pullbench.report.core.objective_words import OBJECTIVE_NAMES, measured_text, target_text
+from pullbench.report.core.slo_words import measured_text, slo_name, target_text
 from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
@@ -15,7 +15,7 @@ from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_st
 from pullbench.stats.compare import MARGIN, ComparisonVerdict
 
 PHASES = {"up": "up", "hold": "hold", "down": "down"}
-STEP_VERDICTS = {"held": "held", "open": "not proven", "missed": "missed"}
+STEP_VERDICTS = {"held": "held", "open": "inconclusive", "missed": "missed"}
 _AS_OFFERED = 1 - MARGIN
 _CLIENT = "raise it further from more clients, or from a stronger one"
 
@@ -53,7 +53,7 @@ def judgement(found: Stressed) -> str:
 
 
 def first_step_missed(found: Stressed) -> bool:
-    """Whether the very first step that counts misses an objective."""
+    """Whether the very first step that counts misses an SLO."""
     return not found.up.empty and found.up.iloc[0]["verdict"] == StepVerdict.MISSED.value
 
 
@@ -90,12 +90,12 @@ def recovery(found: Stressed) -> str:
     if seen is None:
         return ""
     if seen.held_at is None:
-        said = "On the way down the objectives did not hold again"
+        said = "On the way down the SLOs were not met again"
     elif found.broke is None:
-        said = f"On the way down they held, from {load(found.stress.ramp, seen.held_at)} on"
+        said = f"On the way down they were met, from {load(found.stress.ramp, seen.held_at)} on"
     else:
         said = (
-            f"After the overload the objectives held again at {load(found.stress.ramp, seen.held_at)}, "
+            f"After the overload the SLOs were met again at {load(found.stress.ramp, seen.held_at)}, "
             f"within {numbers.seconds(seen.after_s)} of its end"
         )
     return said + _beside(found, seen) + "."
@@ -117,15 +117,14 @@ def bracket(found: Stressed) -> str:
 
 
 def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
-    """How many objectives a step missed, and which, with what was measured and asked."""
+    """How many SLOs a step missed, and which, with what was measured and the target."""
     told = [
-        f"{OBJECTIVE_NAMES[entry['name']]} {measured_text(entry)} where "
-        f"{target_text(entry['name'], entry['target'])} is asked"
+        f"{slo_name(entry['name'])} {measured_text(entry)}, target {target_text(entry['name'], entry['target'])}"
         for entry in step_scores(stored, int(row["step"]))
         if entry["verdict"] == "missed"
     ]
     verb = "is" if len(told) == 1 else "are"
-    return f"{numbers.count(len(told), 'objective')} {verb} missed: {numbers.listed(told)}"
+    return f"{numbers.count(len(told), 'SLO')} {verb} missed: {numbers.listed(told)}"
 
 
 def _title(found: Stressed) -> tuple[str, str]:
@@ -152,12 +151,14 @@ def _held(found: Stressed, stored: StoredRun) -> str:
         return ""
     row = records(found.up[found.up["load"] == found.held])[0]
     said = (
-        f"At {load(found.stress.ramp, found.held)} every objective held: {rate(row['rate'])} "
+        f"At {load(found.stress.ramp, found.held)} every SLO is met: {rate(row['rate'])} "
         f"(95% interval {rate_range(row['rate_low'], row['rate_high'])}), a mean pull of {numbers.seconds(row['mean_s'])}"
     )
     for entry in step_scores(stored, int(row["step"])):
         if entry["name"] == "success_rate" and entry["verdict"] == "not_shown":
-            said += f"; {target_text('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
+            said += (
+                f"; {target_text('success_rate', entry['target'])} success is inconclusive after {row['pulls']:,} pulls"
+            )
     return f"{said}."
 
 
@@ -172,7 +173,7 @@ def _broke(found: Stressed, stored: StoredRun) -> str:
 
 
 def _why(found: Stressed, stored: StoredRun) -> str:
-    """Why it ended before an objective was missed or the top was reached."""
+    """Why it ended before an SLO was missed or the top was reached."""
     if found.end is EndReason.CLIENT:
         row = records(found.up.tail(1))[0]
         where = f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}"
@@ -216,17 +217,17 @@ def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """What a step says of the objectives: `held`, `missed: mean pull time`."""
+    """What a step says of the SLOs: `met`, `missed: mean pull time`."""
     if row["rate_limited"]:
         return f"rate limited ({numbers.count(int(row['rate_limited']), 'answer')} of 429)"
-    names = numbers.listed([OBJECTIVE_NAMES[name] for name in row["missed"]])
+    names = numbers.listed([slo_name(name) for name in row["missed"]])
     return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"
 
 
 def stress_part(stored: StoredRun) -> dict[str, Any]:
-    """Verdict, cells, objectives and `stress` of a stress test.
+    """Verdict, cells, SLOs and `stress` of a stress test.
 
-    `cells` has a row a load of the way up; `slo` are the objectives at the highest load that held (`stress.judged_load`),
+    `cells` has a row a load of the way up; `slo` are the SLOs at the highest load that met them (`stress.judged_load`),
     or of the first step where none did.
     """
     found = stressed(stored)
