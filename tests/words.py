@@ -40,9 +40,12 @@ _WORDS = {
 _ENDS = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
 _NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+", re.DOTALL)
 _TABLE_LINE = re.compile(r"^\s*\|.*|^.*\S {2,}\S.*", re.MULTILINE)
+_NAME = re.compile(r"\S+(?: · (?:concurrency )?\S+)+")
 _ITEM = re.compile(r"^\s*([-*•]|\d+\.)\s+", re.MULTILINE)
 _EMPTY = ("br", "img", "input", "meta", "link", "path", "use")
-_BREAKS = ("p", "li", "dt", "dd", "div", "h1", "h2", "h3", "figcaption", "caption", "summary", "title", "desc", "text")
+_DATA = ("tr", "desc")
+"""Rows of numbers: of a table, or of the description of a drawing, which lists them for who cannot see it."""
+_BREAKS = ("p", "li", "dt", "dd", "div", "h1", "h2", "h3", "figcaption", "caption", "summary", "title", "text")
 
 
 def plain_words_faults(text: str) -> list[str]:
@@ -69,7 +72,8 @@ def sentences(text: str) -> list[str]:
 
 
 def words_in(sentence: str) -> int:
-    """How many words it has: each has a letter or a digit."""
+    """How many words it has: each has a letter or a digit. A configuration's name, `docker · eu · direct`, is one word."""
+    sentence = _NAME.sub("NAME", sentence)
     return sum(any(letter.isalnum() for letter in word) for word in sentence.split())
 
 
@@ -97,8 +101,8 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._hidden or tag in ("style", "script", "code"):
             self._hidden += tag not in _EMPTY
-        elif tag in ("tr", *_BREAKS):
-            self.said.append("\n\n" + ("|" if tag == "tr" else ""))
+        elif tag in (*_DATA, *_BREAKS):
+            self.said.append("\n\n" + ("| " if tag in _DATA else ""))
         elif tag in ("td", "th", "br", "span"):
             self.said.append(" ")
         if not self._hidden and (hint := dict(attrs).get("title")):
@@ -112,7 +116,7 @@ class _Reader(HTMLParser):
         self._hint = ""
         if tag in ("td", "th"):
             self.said.append(" |")
-        elif tag in ("table", *_BREAKS):
+        elif tag in ("table", "desc", *_BREAKS):
             self.said.append("\n\n")
 
     def handle_data(self, data: str) -> None:

@@ -123,7 +123,7 @@ def payback(found: pd.DataFrame) -> Html:
     known = found[found["verdict"] != "not_measured"]
     silent = found[found["verdict"] == "not_measured"]
     notes = [
-        paragraph(marked(f"When {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
+        paragraph(marked(f"When the mirror {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
         for says, mine in silent.groupby("says", sort=False)
     ]
     if known.empty:

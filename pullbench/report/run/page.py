@@ -407,6 +407,6 @@ def method_notes(stored: StoredRun) -> Html:
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "repetition")
     ordered = f"Each of {blocks} runs every configuration once, in a new random order, so that a slow minute hits all."
     if stored.spec.get("warmup", 0):
-        ordered += f" Before them run {warmup} of warm-up, which are stored and in no number."
+        ordered += f" {warmup} of warm-up come first; they are stored, and in no number."
     notes = [("Repetitions", ordered), *_NOTES]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

@@ -91,7 +91,12 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> He
     judged, said = _slo(scores), summary(stored, cells, scores)
     title = judged.title if scores.shape[0] else f"{_best_title(stored, cells, judged)}; no SLO is configured"
     return _so_far(
-        Headline(status=judged.status, title=title, clauses=(*said.cause[:1], *_best_clause(stored, cells, said), *said.slo[:1])), stored
+        Headline(
+            status=judged.status,
+            title=title,
+            clauses=(*said.cause[:1], *_best_clause(stored, cells, said), *said.slo[:1]),
+        ),
+        stored,
     )
 
 
