@@ -30,8 +30,12 @@ class Strict(BaseModel):
         """Other keys take no boolean, and pydantic would read `retries: no` as 0 and `concurrency: [yes]` as 1."""
         switches = {name for name, entry in cls.model_fields.items() if entry.annotation is bool}
         for key, value in data.items() if isinstance(data, Mapping) else ():
-            if key not in switches and any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])):
-                raise ValueError(f"`{key}` is true or false, which this key does not take (YAML reads yes, no, on and off so)")
+            if key not in switches and any(
+                isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])
+            ):
+                raise ValueError(
+                    f"`{key}` is true or false, which this key does not take (YAML reads yes, no, on and off so)"
+                )
         return data
 
 
