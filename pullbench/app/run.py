@@ -343,7 +343,7 @@ def judgement(document: dict[str, Any]) -> tuple[int, str]:
 
 def _missed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The SLOs that are missed, by their names in the spec; with the engine where rows are of several."""
-    several = len({row["engine"] for row in rows}) > 1
+    several = len({row["engine"] for row in rows if row["engine"]}) > 1
     missed = [row for row in rows if row["verdict"] == "missed"]
     return [f"{row['name']} ({slo_place(row)})" if several or row["configuration"] else row["name"] for row in missed]
 

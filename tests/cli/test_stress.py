@@ -77,7 +77,7 @@ def test_a_stress_test_goes_up_holds_comes_down_and_is_stored_as_one(tmp_path: P
         [(0, "up")] * 3 + [(1, "up")] * 3 + [(2, "hold")] * 3 + [(3, "down")] * 3
     )
     assert (outcome.exit_code, outcome.message) == (0, "complete")
-    assert outcome.document["headline"]["title"] == "Holds up to 1 pull at once, breaks at 2"
+    assert outcome.document["headline"]["title"] == "Meets the SLO up to concurrency 1, misses it at 2"
     assert outcome.document["stress"]["recovered"] is True
     assert [note.split(":")[0] for note in calls.notes if note.startswith("step")] == [
         "step 0, up",
@@ -120,7 +120,7 @@ def test_a_budget_stops_it_with_a_report_and_a_greater_one_goes_on(tmp_path: Pat
     assert len(calls.pages) == 1
     stopped = ResultStore(str(tmp_path / "results")).run(outcome.run_id)
     assert (stopped.status, stopped.stopped) == ("incomplete", outcome.document["stress"]["stopped"])
-    assert outcome.document["headline"]["title"] == "Nothing is shown to hold (the test is incomplete)"
+    assert "incomplete" in outcome.document["headline"]["title"]
 
     rest = run(prepare(tmp_path, resume=outcome.run_id, budget={"bytes": 10**9}, stress=UP_ALONE))
     assert rest.exit_code == 0

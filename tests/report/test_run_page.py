@@ -6,7 +6,7 @@ import re
 from pullbench.report.core import sections, tables
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import page
-from pullbench.report.run.slos import slos
+from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.verdicts import headline
 from tests.report.synthetic import Recipe
 
@@ -28,9 +28,11 @@ def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: Stor
     assert "other work" not in cells_section(two)
 
 
-def test_a_card_says_over_what_its_number_is(full: StoredRun) -> None:
-    made = sections.scorecard(slos(full, tables.cells(full.pulls, full.trials)))
-    assert made.count("over all 12 settings together") == 4
+def test_a_card_says_over_how_many_configurations_its_number_is(full: StoredRun) -> None:
+    rows = verdict_rows(slos(full, tables.cells(full.pulls, full.trials)))
+    made = sections.scorecard(rows)
+    assert [row["engine"] for row in rows] == ["docker", "docker", "wire", "docker"]
+    assert made.count("6 configurations") == 4 and made.count("<li") == 4
     assert "at least 99.9%" in made and "fewer than 3" in made
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pullbench.report.core import tables
-from pullbench.report.core.slo_words import what_it_needs
+from pullbench.report.core.sections import scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.slos import engine_scores, judged_engines, slos, verdict_rows
@@ -79,7 +79,7 @@ def test_where_no_engine_reports_api_answers_one_row_without_an_engine_says_so(m
     docker = make(Recipe(engines=("docker",), routes=(("us", "direct"),), concurrency=(1,)))
     (row,) = scored(with_slo(docker, p99_api_s=2.0))
     assert (row["engine"], row["verdict"], row["n"], row["measured"]) == (None, "not_shown", 0, None)
-    assert what_it_needs(row) == "no engine of this run reports API answers"
+    assert row["reason"] == "no engine of this run reports API answers"
 
 
 def test_a_configuration_that_misses_is_named_and_a_verdict_of_its_own_only_on_request(both: StoredRun) -> None:
@@ -114,8 +114,9 @@ def test_a_percentile_is_that_of_the_successful_pulls_within_its_interval(both: 
 def test_a_high_percentile_of_few_pulls_can_be_missed_and_not_met(both: StoredRun) -> None:
     (row,) = scored(with_slo(both, p99_pull_s=60.0))
     assert (row["verdict"], row["measured"], row["high"]) == ("not_shown", None, None)
+    assert "368" in row["reason"]
     (row,) = scored(with_slo(both, p99_pull_s=0.001))
-    assert (row["verdict"], row["low"] > 0.001) == ("missed", True)
+    assert (row["verdict"], row["low"] > 0.001, row["reason"]) == ("missed", True, None)
 
 
 def test_failures_in_a_row_are_counted_within_one_engine(both: StoredRun) -> None:
@@ -149,7 +150,7 @@ def test_a_stored_spec_of_an_older_version_is_scored_by_its_own_values(both: Sto
 def test_the_rows_of_the_document_have_engine_and_configuration(both: StoredRun) -> None:
     rows = document_of(with_slo(both, mean_pull_s=3.0, per_configuration=True))["slo"]
     keys = {"name", "engine", "configuration", "target", "measured", "low", "high", "verdict", "n"}
-    assert all(set(row) == keys | {"settings", "missed_by"} for row in rows)
+    assert all(set(row) == keys | {"settings", "missed_by", "reason"} for row in rows)
     assert rows[0]["configuration"] is None and isinstance(rows[1]["configuration"], str)
 
 
@@ -158,3 +159,12 @@ def test_any_target_can_be_scored_for_any_engine(both: StoredRun) -> None:
     frame = pd.DataFrame(records(slos(with_slo(both, mean_pull_s=1.0, engines=["wire"]), both.pulls.head(0))))
     ((name, engine, score, n),) = found
     assert (name, engine, score.measured, n) == ("mean_pull_s", "wire", frame["measured"][0], frame["n"][0])
+
+
+def test_engines_have_cards_and_configurations_rows_of_a_table(both: StoredRun) -> None:
+    rows = scored(with_slo(both, mean_pull_s=3.0, p50_pull_s=2.0, per_configuration=True))
+    made = scorecard(rows)
+    assert made.count("<li") == 2 and made.count("<tr") == 1 + 4
+    assert all(str(row["configuration"]) in made for row in rows if row["configuration"])
+    assert "<table" not in scorecard(scored(with_slo(both, mean_pull_s=3.0)))
+    assert not scorecard([])

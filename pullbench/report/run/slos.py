@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pullbench.model.capability import engines_to_judge
+from pullbench.report.core.slo_words import what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CELL_KEY, CellRows, Rows, by_block, label, varying
 from pullbench.stats import slo
@@ -76,7 +77,8 @@ def measured_engines(stored: StoredRun) -> dict[str, str]:
 def verdict_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of `slos` that are verdicts of their own, as plain values and in that order: COLUMNS without `counts`, and
 
-    `settings` (how many configurations a row is computed over), `missed_by` (those of them that miss it alone).
+    `settings` (how many configurations a row is computed over), `missed_by` (those of them that miss it alone), `reason` (why
+    it is inconclusive, and what it needs).
     """
     rows = []
     for row in records(scores[scores["counts"].astype(bool)].drop(columns="counts")):
@@ -84,8 +86,13 @@ def verdict_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
         same = scores[(scores["name"] == row["name"]) & (scores["engine"] == row["engine"])]
         each = same[same["configuration"].notna()] if row["configuration"] is None else same.head(0)
         missed = list(each[each["verdict"] == slo.SloVerdict.MISSED]["configuration"])
-        rows.append(row | {"settings": max(1, len(each)), "missed_by": missed})
+        rows.append(with_reason(row | {"settings": max(1, len(each)), "missed_by": missed}))
     return rows
+
+
+def with_reason(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with `reason`: why it is inconclusive, and what it needs; None where it has a verdict."""
+    return {**row, "reason": what_it_needs(row) if row["verdict"] == slo.SloVerdict.NOT_SHOWN else None}
 
 
 def each_shown(scores: pd.DataFrame) -> bool:

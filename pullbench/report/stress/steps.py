@@ -19,7 +19,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import latency_s
-from pullbench.report.run.slos import engine_scores, measured_engines
+from pullbench.report.run.slos import engine_scores, measured_engines, with_reason
 from pullbench.stats import slo
 from pullbench.stats.compare import Comparison, compare_unpaired
 from pullbench.stats.scaling import scaling
@@ -150,7 +150,8 @@ def _scores(mine: StoredRun) -> list[dict[str, Any]]:
     for name, engine, found, n in engine_scores(mine, mine.targets, list(measured_engines(mine))):
         values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
         place = {"name": name, "engine": engine, "configuration": None}
-        rows.append({**place, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []})
+        row = {**place, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []}
+        rows.append(with_reason(row))
     return rows
 
 
