@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from pullbench.report.render.html import Html, join, tag
+from pullbench.report.render.html import Html, join, marked, tag
 
 _SENTENCES_IN_THE_BOX = 3
 """The title is one of them."""
+_LONGEST = 1_000
+"""Characters of a sentence: only foreign text in it makes it longer."""
 
 
 def verdict_box(kind: str, title: str, clauses: Sequence[str]) -> Html:
@@ -13,9 +15,14 @@ def verdict_box(kind: str, title: str, clauses: Sequence[str]) -> Html:
     sentences = [as_sentence(clause) for clause in clauses]
     shown, details = sentences[: _SENTENCES_IN_THE_BOX - 1], sentences[_SENTENCES_IN_THE_BOX - 1 :]
     box = tag(
-        "div", tag("p", tag("strong", title)), *(tag("p", sentence) for sentence in shown), class_=f"verdict {kind}"
+        "div",
+        tag("p", tag("strong", title)),
+        *(tag("p", marked(sentence, _LONGEST)) for sentence in shown),
+        class_=f"verdict {kind}",
     )
-    more = tag("ul", *(tag("li", sentence) for sentence in details), class_="details") if details else ""
+    more = (
+        tag("ul", *(tag("li", marked(sentence, _LONGEST)) for sentence in details), class_="details") if details else ""
+    )
     return join([box, more])
 
 

@@ -10,7 +10,7 @@ from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures.load import course_over_time, load_curve
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
+from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, style, table, tag
 from pullbench.report.stress import verdict
 from pullbench.report.stress.steps import Stressed, course, judged_step, step_scores, stressed
 from pullbench.report.stress.verdict import load
@@ -171,7 +171,11 @@ class StressPage:
 
     def method(self) -> Html:
         """How the numbers are computed, and what they do not show."""
-        return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in _NOTES), class_="method")
+        return tag(
+            "dl",
+            *(tag("div", tag("dt", name), tag("dd", marked(text, 1_000))) for name, text in _NOTES),
+            class_="method",
+        )
 
 
 def _configuration(stored: StoredRun) -> list[str]:
