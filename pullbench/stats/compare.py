@@ -23,7 +23,7 @@ SIGNIFICANCE = 0.03
 """Faster or slower needs a corrected p below this. At 5%, one in twenty comparisons of equal cells would be called
 different, and more where tails are heavy."""
 _MOST_BLOCKS = 1_000
-"""More repetitions than these are no advice."""
+"""More blocks than these are no advice."""
 _NO_SPREAD = 1e-9
 """Log-ratios closer together than this are equal but for rounding."""
 
@@ -80,26 +80,28 @@ def more_repetitions(found: Comparison, margin: float = MARGIN) -> int | None:
     """About how many more blocks (on each side) an inconclusive comparison needs, if effect and spread stay as they are.
 
     Enough for a corrected p below 3% where the effect is beyond the margin, else for an interval inside the margin. None
-    where the comparison is not inconclusive, and where the answer is beyond 1,000.
+    where the comparison is not inconclusive, and where it needs more than 1,000 blocks.
     """
     if found.verdict is not ComparisonVerdict.INCONCLUSIVE or not (
         found.ratio and found.low and found.high and found.p
     ):
         return None
-    from scipy.special import ndtri, stdtr, stdtrit
+    from scipy.special import stdtr, stdtrit
 
-    effect, freedom = abs(math.log(found.ratio)), found.blocks - 1
-    error = math.log(found.high / found.low) / 2 / float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
+    effect, blocks = abs(math.log(found.ratio)), found.blocks
+    error = math.log(found.high / found.low) / 2 / float(stdtrit(blocks - 1, 0.5 + CONFIDENCE / 2))
     if error <= _NO_SPREAD:
         return None
+    counts = np.arange(blocks + 1, _MOST_BLOCKS + 1)
+    errors = error * np.sqrt(blocks / counts)
     if effect > math.log1p(margin):
-        # Holm multiplied p by about so much: more blocks have to make up for that as well.
-        family = max(1.0, found.p / max(2 * float(stdtr(freedom, -effect / error)), 1e-12))
-        reach, width = effect, -float(ndtri(SIGNIFICANCE / 2 / family))
+        # Holm multiplied p by about this factor: more blocks have to make up for that as well.
+        family = max(1.0, found.p / max(2 * float(stdtr(blocks - 1, -effect / error)), 1e-12))
+        enough = 2 * family * stdtr(counts - 1, -effect / errors) < SIGNIFICANCE
     else:
-        reach, width = math.log1p(margin) - effect, float(ndtri(0.5 + CONFIDENCE / 2))
-    needed = found.blocks * (width * error / reach) ** 2 if reach > 0 else math.inf
-    return max(1, math.ceil(needed) - found.blocks) if needed <= _MOST_BLOCKS else None
+        enough = stdtrit(counts - 1, 0.5 + CONFIDENCE / 2) * errors <= math.log1p(margin) - effect
+    first = np.flatnonzero(enough)
+    return int(counts[first[0]]) - blocks if len(first) else None
 
 
 def _family(found: Sequence[Comparison], margin: float) -> list[Comparison]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pullbench.report.run.markdown import run_summary
 from pullbench.stats.calibration import Agreement
 from pullbench.stats.slo import SloVerdict
 from tests.report.synthetic_calibration import RUN_ID, calibrated_run
+from tests.words import text_of
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +200,11 @@ def test_the_report_shows_every_row_and_what_is_not_calibrated(right: StoredRun)
     shown = "".join([page.header(), page.rows(), page.reading(), page.not_calibrated()])
     assert 'class="verdict good"' in shown and "seed 7" in shown and "connect_s" in shown
     assert shown.count('class="pill good"') == len(page.result.rows)
+
+
+def test_the_golden_page_of_a_calibration(right: StoredRun, golden: Callable[[str, str], None]) -> None:
+    page = CalibrationPage(right)
+    golden("report/calibration.txt", text_of(page.header() + page.rows() + page.reading() + page.not_calibrated()))
 
 
 def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:

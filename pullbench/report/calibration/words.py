@@ -12,6 +12,7 @@ VERDICTS = {"met": "met", "missed": "missed", "not_shown": "inconclusive"}
 """The verdicts of the JSON as people read them."""
 _QUANTITIES = {"rate, one at a time": "rate, concurrency 1", "rate, several at once": "rate, concurrency 4"}
 """Quantities of the JSON that people read under another name."""
+_ROUNDING = 1e-9
 BEGIN, END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 _VALUES: Mapping[str, Callable[[float], str]] = {
     "s": lambda value: f"{value * 1e3:,.2f} ms",
@@ -35,7 +36,7 @@ def value(row: Mapping[str, Any], name: str) -> str:
 
 def error(row: Mapping[str, Any]) -> str:
     """The error: `+0.31 ms (+0.5%)`; of counts only the difference, of shares in points."""
-    found = row["error"]
+    found = _error_of(row)
     if found is None:
         return numbers.NOT_KNOWN
     if found == 0:
@@ -47,6 +48,12 @@ def error(row: Mapping[str, Any]) -> str:
         return f"{sign}{abs(found):,.0f}"
     share = f"{sign}{numbers.significant(abs(found) / row['truth'] * 100, 2)}%" if row["truth"] else ""
     return share if row["unit"] == "bytes/s" else f"{sign}{_VALUES['s'](abs(found))} ({share})"
+
+
+def _error_of(row: Mapping[str, Any]) -> float | None:
+    """The error, without the rounding of the arithmetic."""
+    found: float | None = row["error"]
+    return 0.0 if found is not None and abs(found) <= _ROUNDING * abs(row["truth"]) else found
 
 
 def interval(row: Mapping[str, Any]) -> str:
@@ -121,8 +128,9 @@ def put_into(file: Path, document: Mapping[str, Any]) -> None:
 
 def reading(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the errors mean for readers of other reports, in sentences."""
-    waits = [row for row in rows if row["unit"] == "s" and row["column"] == "wait_s" and row["error"] is not None]
-    rates = [row for row in rows if row["unit"] == "bytes/s" and row["error"] is not None]
+    known = [row | {"error": _error_of(row)} for row in map(dict, rows) if row["error"] is not None]
+    waits = [row for row in known if row["unit"] == "s" and row["column"] == "wait_s"]
+    rates = [row for row in known if row["unit"] == "bytes/s"]
     said = []
     if waits:
         worst = max(waits, key=lambda row: abs(row["error"]))

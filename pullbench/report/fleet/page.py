@@ -65,7 +65,7 @@ class FleetPage:
             verdict_box(
                 kind,
                 _title(cells, failed, whole=whole),
-                [*summary(cells), *([verdict.title] if verdict is not None else [])],
+                [*([verdict.title] if verdict is not None else []), *summary(cells)],
             ),
             tag(
                 "ul",

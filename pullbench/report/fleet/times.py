@@ -188,14 +188,12 @@ def _longest(row: Mapping[str, Any]) -> float:
 
 
 def _clause(row: Mapping[str, Any]) -> str:
-    named = route(row)
-    named = named[0].upper() + named[1:]
     if not numbers.known(row["half_s"]):
-        return f"{named}: fewer than half of the nodes received the image"
+        return f"Fewer than half of the nodes received the image: {route(row)}"
     last = f"the last after {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else "some nodes failed"
     share = numbers.percent(row["origin_share"])
     origin = f"; the registry served {share} of the bytes" if numbers.known(row["origin_share"]) else ""
-    return f"{named}: half of the nodes have the image after {numbers.seconds(row['half_s'])}, {last}{origin}"
+    return f"Half of the nodes have the image after {numbers.seconds(row['half_s'])}, {last}: {route(row)}{origin}"
 
 
 def route(row: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ class RegionalPage:
         vantages = len(record.asked)
         missing = [vantage for vantage, verdict in self._verdicts.items() if verdict.status in ("missed", "partly")]
         kind = "bad" if len(lacking) == vantages else "warn" if lacking or missing else "good"
-        title = _who_answered(vantages, lacking) + (f"; SLO missed from {', '.join(missing)}" if missing else "")
+        slo = [f"SLO missed from {', '.join(missing)}."] if missing else []
         lasted_s = (record.finished_at - record.started_at).total_seconds()
         facts = [
             f"{record.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -63,7 +63,7 @@ class RegionalPage:
             "header",
             paragraph("pullbench · regional report", kind="eyebrow"),
             tag("h1", record.name),
-            verdict_box(kind, title, _ends(cells)),
+            verdict_box(kind, _who_answered(vantages, lacking), [*slo, *_ends(cells)]),
             tag(
                 "ul",
                 join(tag("li", fact) for fact in facts),
