@@ -40,6 +40,7 @@ _WORDS = {
 _ENDS = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
 _NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+", re.DOTALL)
 _TABLE_LINE = re.compile(r"^\s*\|.*|^.*\S {2,}\S.*", re.MULTILINE)
+_NAME = re.compile(r"\S+(?: · (?:concurrency )?\S+)+")
 _ITEM = re.compile(r"^\s*([-*•]|\d+\.)\s+", re.MULTILINE)
 _EMPTY = ("br", "img", "input", "meta", "link", "path", "use")
 _BREAKS = ("p", "li", "dt", "dd", "div", "h1", "h2", "h3", "figcaption", "caption", "summary", "title", "desc", "text")
@@ -69,7 +70,8 @@ def sentences(text: str) -> list[str]:
 
 
 def words_in(sentence: str) -> int:
-    """How many words it has: each has a letter or a digit."""
+    """How many words it has: each has a letter or a digit. A configuration's name, `docker · eu · direct`, is one word."""
+    sentence = _NAME.sub("NAME", sentence)
     return sum(any(letter.isalnum() for letter in word) for word in sentence.split())
 
 

@@ -80,6 +80,7 @@ def test_one_block_against_one_is_too_few_samples(make: Make) -> None:
     assert set(found.cells["verdict"]) == {"too_few_samples"}
     assert headline(found).status == "too_few_samples"
     assert found.regressions().empty
+    assert "too few samples" in ComparisonPage(found).side_by_side(), "a missing p in every row has a page too"
 
 
 def test_an_inconclusive_configuration_says_how_many_more_repetitions_it_needs(make: Make) -> None:

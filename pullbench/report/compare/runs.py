@@ -131,6 +131,7 @@ COLUMNS = [
     *("baseline_s", "candidate_s", "ratio", "low", "high", "p", "blocks", "verdict", "more_repetitions"),
     *("baseline_pulls", "baseline_succeeded", "candidate_pulls", "candidate_succeeded", "success_p", "success_verdict"),
 ]
+_NUMBERS = ("baseline_s", "candidate_s", "ratio", "low", "high", "p", "more_repetitions")
 FAILS_MORE, FAILS_LESS, ALIKE = "fails_more", "fails_less", "alike"
 _SIDES = ("baseline", "candidate")
 _LEAST_S = 1e-9
@@ -196,7 +197,7 @@ def compare_runs(baseline: StoredRun, candidate: StoredRun) -> RunsCompared:
         baseline=baseline,
         candidate=candidate,
         differences=differences(baseline, candidate),
-        cells=pd.DataFrame(rows, columns=COLUMNS),
+        cells=_with_numbers(pd.DataFrame(rows, columns=COLUMNS)),
         only_in={
             side: [{name: row[name] for name in FACTORS} for key, row in table.items() if key not in other]
             for side, table, other in zip(_SIDES, tables, reversed(tables), strict=True)
@@ -204,6 +205,11 @@ def compare_runs(baseline: StoredRun, candidate: StoredRun) -> RunsCompared:
         whole=whole,
         whole_cells=whole_cells,
     )
+
+
+def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers that are missing in every row are NaN too, as those of the other columns."""
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in _NUMBERS})
 
 
 def _by_key(table: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:

@@ -243,11 +243,11 @@ def ratios(cells: pd.DataFrame) -> Html:
     )
     if len(shown) < len(known):
         caption += f" The {ends} highest and the {ends} lowest are drawn; the table has all."
-    listed = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, shown["ratio"], strict=True))
+    listed = ". ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, shown["ratio"], strict=True))
     return drawn(
         "ratios",
         "Candidate's time as a multiple of the baseline's",
-        f"Dots with intervals: {listed}.",
+        f"Dots with intervals. {listed}.",
         caption,
         lambda sheet: _ratio_rows(
             sheet, shown, names, series, label="candidate's time / baseline's time", margin=MARGIN
@@ -272,11 +272,11 @@ def calibrated(found: Calibration) -> Html:
         "square: missed. Cross: the same line measured with plain sockets. Errors above three times the goal are drawn at "
         "the edge; the table has the numbers."
     )
-    listed = "; ".join(f"{words.quantity(row['quantity'])} of {row['line']} {words.error(row)}" for row in rows)
+    listed = ". ".join(f"{words.quantity(row['quantity'])} of {row['line']} {words.error(row)}" for row in rows)
     return drawn(
         "calibration",
         "Error, in units of the goal",
-        f"Dots with intervals: {listed}.",
+        f"Dots with intervals. {listed}.",
         caption,
         lambda sheet: _draw_calibrated(sheet, rows),
     )

@@ -147,11 +147,11 @@ def trend(runs: pd.DataFrame, steps: pd.DataFrame) -> Html:
     )
     if failed:
         caption += f" Red: {numbers.count(failed, 'run')} with failed pulls, which have no pull time."
-    listed = "; ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
+    listed = ". ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
     return drawn(
         "trend",
         "Median pull time of each run",
-        f"Marks over time: {listed}.",
+        f"Marks over time. {listed}.",
         caption,
         lambda sheet: _draw_trend(sheet, runs, whole),
         legend=legend([("run", 0), ("level", 1)]),
