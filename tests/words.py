@@ -80,11 +80,11 @@ def words_in(sentence: str) -> int:
 def text_of(html: str) -> str:
     """The text of a page, with drawings and hints: a paragraph for each block, a line `| … | … |` for each row of a table.
 
-    Code is left out.
+    Code is in backticks.
     """
     reader = _Reader()
     reader.feed(html)
-    return re.sub(r"\s*\n\s*", "\n\n", "".join(reader.said)).strip() + "\n"
+    return re.sub(r" *\n\s*", "\n\n", re.sub(r" +", " ", "".join(reader.said))).strip() + "\n"
 
 
 def _around(text: str, found: "re.Match[str]") -> str:
@@ -99,12 +99,14 @@ class _Reader(HTMLParser):
         self._hint = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._hidden or tag in ("style", "script", "code"):
+        if self._hidden or tag in ("style", "script"):
             self._hidden += tag not in _EMPTY
         elif tag in (*_DATA, *_BREAKS):
             self.said.append("\n\n" + ("| " if tag in _DATA else ""))
         elif tag in ("td", "th", "br", "span"):
             self.said.append(" ")
+        elif tag == "code":
+            self.said.append("`")
         if not self._hidden and (hint := dict(attrs).get("title")):
             self._hint = f" ({hint})"
 
@@ -112,7 +114,7 @@ class _Reader(HTMLParser):
         if self._hidden:
             self._hidden -= 1
             return
-        self.said.append(self._hint)
+        self.said.append(f"`{self._hint}" if tag == "code" else self._hint)
         self._hint = ""
         if tag in ("td", "th"):
             self.said.append(" |")

@@ -224,72 +224,93 @@ def calibration_table(part: dict[str, Any]) -> Table:
 
 
 def comparison_table(cells: "pd.DataFrame") -> ResponsiveTable:
-    """The cells that both runs have: times, ratio, interval, successes, verdict; words carry what colours show.
+    """The configurations that both runs have: times, ratio, interval, failures, verdict.
 
-    On a narrow terminal the factors share one column.
+    On a narrow terminal the factors share one column, which wraps.
     """
     from pullbench.report.core.tables import varying
 
     factors = varying(cells) or ["engine"]
-    return ResponsiveTable(_compared(cells, factors, together=False), lambda: _compared(cells, factors, together=True))
+    return ResponsiveTable(_compared(cells, factors, narrow=False), lambda: _compared(cells, factors, narrow=True))
 
 
-def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool) -> Table:
+def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, narrow: bool) -> Table:
     from pullbench.report.core.stored import records
 
+    rows = records(cells)
+    failed = any(row[f"{side}_succeeded"] < row[f"{side}_pulls"] for row in rows for side in ("baseline", "candidate"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ["setting"] if together else factors:
-        right = name == "concurrency"
-        table.add_column(name.replace("_", " "), justify="right" if right else "left", overflow="fold")
-    for title in ("baseline", "candidate", "ratio", "95% interval", "succeeded"):
-        table.add_column(title, justify="right", no_wrap=not together, overflow="fold")
-    table.add_column("verdict", no_wrap=not together, overflow="fold")
-    for row in records(cells):
-        named = [f"×{row[name]}" if together and name == "concurrency" else str(row[name]) for name in factors]
+    for name in ["configuration"] if narrow else factors:
+        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left", overflow="fold")
+    for title in ("baseline", "candidate", "ratio", "95% CI", *(["failed pulls"] if failed else [])):
+        table.add_column(title, justify="right", no_wrap=title != "failed pulls")
+    table.add_column("verdict", no_wrap=not narrow)
+    for row in rows:
         table.add_row(
-            *map(literal, [" ".join(named)] if together else named),
+            *map(literal, [_factors_in_words(row, factors)] if narrow else [str(row[name]) for name in factors]),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),
             numbers.ratio_range(row["low"], row["high"]),
-            f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",
+            *([_failed_on_both_sides(row)] if failed else []),
             _compared_verdict(row),
         )
     return table
 
 
-def trend_table(found: "Trend") -> Table:
-    """A benchmark's runs, the oldest first, with the steps of the whole between them."""
+def _factors_in_words(row: dict[str, Any], factors: Sequence[str]) -> str:
+    return " ".join(f"concurrency {row[name]}" if name == "concurrency" else str(row[name]) for name in factors)
+
+
+def _failed_on_both_sides(row: dict[str, Any]) -> str:
+    """`0 → 3`: failed pulls of the baseline and the candidate."""
+    return " → ".join(str(row[f"{side}_pulls"] - row[f"{side}_succeeded"]) for side in ("baseline", "candidate"))
+
+
+def trend_table(found: "Trend") -> ResponsiveTable:
+    """A benchmark's runs, the oldest first, with the change points of the whole; on a narrow terminal without quarters."""
+    return ResponsiveTable(_runs_over_time(found, narrow=False), lambda: _runs_over_time(found, narrow=True))
+
+
+def _runs_over_time(found: "Trend", *, narrow: bool) -> Table:
     from pullbench.report.core.stored import records
 
+    rows = records(found.runs)
+    failed = any(row["succeeded"] < row["pulls"] for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True, min_width=RUN_ID_WIDTH)
-    for title in ("started (UTC)", "quarter"):
-        table.add_column(title, overflow="fold")
-    for title in ("median", "95% interval", "succeeded"):
-        table.add_column(title, justify="right", overflow="fold")
-    table.add_column("", overflow="fold")
+    for title in ("started",) if narrow else ("started (UTC)", "quarter"):
+        table.add_column(title, no_wrap=True)
+    for title in ("median", "95% CI", *(["succeeded"] if failed or not narrow else [])):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("change point", no_wrap=not narrow)
     whole = found.steps[found.steps["setting"] == ""]
-    steps = {row["run_id"]: row for row in records(whole)}
-    for row in records(found.runs):
-        step = steps.get(row["run_id"])
-        said = "" if step is None else f"{step['verdict']} from here on: {numbers.ratio(step['ratio'])}"
+    changes = {row["run_id"]: row for row in records(whole)}
+    for row in rows:
         table.add_row(
             literal(row["run_id"]),
-            f"{row['started_at']:%Y-%m-%d %H:%M}",
-            row["quarter"],
+            *([f"{row['started_at']:%Y-%m-%d}"] if narrow else [f"{row['started_at']:%Y-%m-%d %H:%M}", row["quarter"]]),
             numbers.seconds(row["level_s"]),
             numbers.seconds_range(row["level_low_s"], row["level_high_s"]),
-            f"{row['succeeded']}/{row['pulls']}",
-            Text(said, style="" if step is None else _COMPARED_STYLES[step["verdict"]]),
+            *([f"{row['succeeded']}/{row['pulls']}"] if failed or not narrow else []),
+            _change_point(changes.get(row["run_id"])),
         )
     return table
 
 
+def _change_point(change: dict[str, Any] | None) -> Text:
+    if change is None:
+        return Text("")
+    return Text(f"{change['verdict']}: {numbers.ratio(change['ratio'])}", style=_COMPARED_STYLES[change["verdict"]])
+
+
 def _compared_verdict(row: dict[str, Any]) -> Text:
+    from pullbench.report.compare.verdict import needs_more
+
     words = [str(row["verdict"])] + ([row["success_verdict"]] if row["success_verdict"] != "alike" else [])
     style = next((_COMPARED_STYLES[word] for word in reversed(words) if word in _COMPARED_STYLES), "dim")
-    return Text(", ".join(word.replace("_", " ") for word in words), style=style)
+    said = ", ".join(word.replace("_", " ") for word in words)
+    return Text(f"{said} ({more})" if (more := needs_more(row)) else said, style=style)
 
 
 def slo_table(rows: Sequence[dict[str, Any]]) -> ResponsiveTable:

@@ -213,7 +213,7 @@ _MOST_TICKS = {False: 10, True: 6}
 
 
 def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
-    """Pulls/s and mean pull time over the load, up and down, with the limit, the saturation point and the target.
+    """Pulls per second and mean pull time over the load, up and down, with the limit, the saturation point and the SLO.
 
     Nothing where fewer than two loads were measured.
     """
@@ -223,12 +223,12 @@ def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
     down = found.steps[(found.steps["phase"] == "down") & (found.steps["rate_limited"] == 0)].drop_duplicates(
         "load", keep="last"
     )
-    keys: list[tuple[str, int | None]] = [("way up", _UP)]
-    keys += [("way down", _DOWN)] if len(down) else []
+    keys: list[tuple[str, int | None]] = [("ramp up", _UP)]
+    keys += [("ramp down", _DOWN)] if len(down) else []
     return drawn(
         "load-curve",
-        "What each load gives",
-        f"Two panels over {', '.join(f'{load:g}' for load in up['load'])}: pulls/s, and mean pull time. "
+        "Pulls/s and pull time by load",
+        f"Two panels over loads {', '.join(f'{load:g}' for load in up['load'])}: pulls per second, and mean pull time. "
         "The table of steps has the numbers.",
         _curve_caption(found, mean_target_s),
         lambda sheet: _draw_curve(sheet, found, up, down, mean_target_s),
@@ -237,20 +237,20 @@ def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
 
 
 def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float | None) -> Html:
-    """The load over time, and below it each trial's mean pull; `table` is that of `steps.course`."""
+    """The load over time, and below it each trial's mean pull; `table` is from `steps.course`."""
     if len(table) < 2:
         return Html()
     failed = int(table["failed"].sum())
-    caption = "Above: the load of each trial; between trials there is none. Below: the mean pull of each trial"
+    caption = "Top: the load of each trial; there is none between trials. Bottom: the mean pull of each trial"
     caption += ", on a logarithmic scale. " if _spreads(table["mean_s"]) else ". "
-    caption += "Shaded: the highest load, and the way down. " if (table["phase"] != "up").any() else ""
+    caption += "Shaded: the hold, and the ramp down. " if (table["phase"] != "up").any() else ""
     caption += (
         f"Crosses: trials with failures, {numbers.count(failed, 'pull')} in all." if failed else "No pull failed."
     )
     return drawn(
         "course",
         "The test over time",
-        f"{len(table)} trials in {numbers.seconds(float(table['ends_s'].max()))}; {failed} pulls failed.",
+        f"{len(table)} trials in {numbers.seconds(float(table['ends_s'].max()))}; {numbers.count(failed, 'pull')} failed.",
         caption,
         lambda sheet: _draw_course(sheet, table, found, mean_target_s),
     )
@@ -259,17 +259,15 @@ def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float 
 def _curve_caption(found: Stressed, mean_target_s: float | None) -> str:
     said = "Marks: geometric mean of pulls/s, and mean of the trials' means; bars: their 95% intervals over trials."
     if found.held is not None and found.broke is not None:
-        said += (
-            f" Shaded: between {found.held:g}, which meets the SLO, and {found.broke:g}, which misses it, is the limit."
-        )
+        said += f" Shaded: the limit lies between {found.held:g} (meets the SLO) and {found.broke:g} (misses it)."
     elif found.broke is not None:
-        said += f" At {found.broke:g} an SLO was missed."
+        said += f" Load {found.broke:g} misses the SLO."
     if found.knee is not None:
         said += f" Dotted: the saturation point (knee), {found.knee:g}."
     if found.stress.ramp == "rate":
-        said += " Grey line: what was offered."
+        said += " Grey line: the offered rate."
     if mean_target_s is not None:
-        said += f" Dashed: the target of the mean pull time, {numbers.seconds(mean_target_s)}."
+        said += f" Dashed: the SLO for the mean pull time, {numbers.seconds(mean_target_s)}."
     return said
 
 
@@ -325,7 +323,7 @@ def _load_panel(
     every = -(-len(loads) // _MOST_TICKS[sheet.narrow])
     axes.doubling(ax.xaxis, loads[::-1][::every][::-1])
     ax.set_xlim(loads[0] * 0.88, loads[-1] * 1.14)
-    ax.set_xlabel("concurrency" if found.stress.ramp == "concurrency" else "pulls/s, offered")
+    ax.set_xlabel("concurrency" if found.stress.ramp == "concurrency" else "offered pulls/s")
     _height(ax, pd.concat([up[value], down[value], up[high], down[high]]), text)
     bare(ax, grid_axis="y")
 
@@ -370,7 +368,7 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
     loads = sorted(set(table["load"]))
     axes.doubling(above.yaxis, loads[::-1][:: -(-len(loads) // 5)][::-1])
     above.set_ylim(loads[0] / 1.4, loads[-1] * 1.8)
-    above.set_title("load: " + ("concurrency" if found.stress.ramp == "concurrency" else "pulls/s, offered"))
+    above.set_title("load: " + ("concurrency" if found.stress.ramp == "concurrency" else "offered pulls/s"))
     middle = (table["at_s"] + table["ends_s"]) / 2
     below.plot(middle, table["mean_s"], color=SERIES[_UP], marker="o", markersize=3.6, linestyle="none")
     if mean_target_s is not None:
@@ -382,7 +380,7 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
         ax.set_xlim(-0.012 * last_s, 1.012 * last_s)
         bare(ax, grid_axis="y")
     axes.elapsed(below.xaxis, last_s, most=4 if sheet.narrow else 8)
-    below.set_xlabel("since the first step began")
+    below.set_xlabel("since the start of the first step")
     return figure
 
 

@@ -136,22 +136,22 @@ _MOST_QUARTERS = 12
 
 
 def trend(runs: pd.DataFrame, steps: pd.DataFrame) -> Html:
-    """A mark a run over time, a line a level, a rule at each step; from two runs on, for one has no course."""
+    """A mark for each run over time, a line for each level, a rule at each change point; nothing for one run."""
     if len(runs) < 2:
         return Html()
     whole = steps[steps["setting"] == ""]
     failed = int((runs["succeeded"] < runs["pulls"]).sum())
     caption = (
-        f"Mark: geometric mean of the settings' median pulls; line on it: 95% interval over the run's blocks. "
+        f"Mark: geometric mean of the configurations' median pulls; line: its 95% interval over the run's repetitions. "
         f"{_steps_said(whole)} From {numbers.count(len(runs), 'run')}."
     )
     if failed:
-        caption += f" Red: {numbers.count(failed, 'run')} with failed pulls, which are in no time."
-    told = "; ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
+        caption += f" Red: {numbers.count(failed, 'run')} with failed pulls, which have no pull time."
+    listed = ". ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
     return drawn(
         "trend",
-        "Time of a pull, run by run",
-        f"Marks over time: {told}.",
+        "Median pull time of each run",
+        f"Marks over time. {listed}.",
         caption,
         lambda sheet: _draw_trend(sheet, runs, whole),
         legend=legend([("run", 0), ("level", 1)]),
@@ -160,9 +160,9 @@ def trend(runs: pd.DataFrame, steps: pd.DataFrame) -> Html:
 
 def _steps_said(steps: pd.DataFrame) -> str:
     if steps.empty:
-        return "No step is shown."
+        return "No change point."
     parts = [f"{row['started_at']:%d %b %Y}: {numbers.ratio(row['ratio'])}" for row in records(steps)]
-    return f"Dashed: {numbers.count(len(steps), 'step')} ({', '.join(parts)})."
+    return f"Dashed: {numbers.count(len(steps), 'change point')} ({', '.join(parts)})."
 
 
 def _draw_trend(sheet: Sheet, runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
@@ -196,7 +196,7 @@ def _day(instant: pd.Timestamp) -> float:
 
 
 def _quarters(ax: Axes, at: Sequence[float]) -> None:
-    """Ticks where quarters begin; days where all runs are of less than two quarters, and times where they are of one day."""
+    """Ticks at the start of quarters; days where the runs are within two quarters, times where they are of one day."""
     first, last = (pd.Timestamp(day, unit="D").round("s") for day in (min(at), max(at)))
     begins = pd.date_range(first.normalize(), last, freq="QS")
     if len(begins) > 1:

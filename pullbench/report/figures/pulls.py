@@ -199,19 +199,19 @@ _MOST_LINES = 6
 
 
 def spread(stored: StoredRun, cells: pd.DataFrame) -> Html:
-    """The share of nodes that have the image by the time since the common start: a line a cell."""
+    """The share of nodes that have the image over the time since the common start: a line for each cell."""
     shown = records(cells.head(_MOST_LINES))
     factors = [name for name in tables.varying(cells) if name != "concurrency"] if len(cells) else []
     lines = [(tables.label(row, factors) or str(row["proxy"]), arrivals(stored, row), row["nodes"]) for row in shown]
     lines = [line for line in lines if line[1]]
     if not lines:
         return Html()
-    caption = "The n-th node's time is the median over trials. A line that ends below 100% had nodes that failed."
+    caption = "The n-th node's time is the median over trials. Where a line ends below 100%, nodes failed."
     if len(cells) > len(shown):
-        caption += f" {len(cells) - len(shown)} more settings are in the table alone."
+        caption += f" The table has {len(cells) - len(shown)} more configurations."
     return drawn(
         "spread",
-        "How the image spreads through the fleet",
+        "Nodes with the image over time",
         f"Lines from 0% to 100% of the nodes for {', '.join(name for name, _, _ in lines)}. The table has the numbers.",
         caption,
         lambda sheet: _draw_spread(sheet, lines),
@@ -233,5 +233,5 @@ def _draw_spread(sheet: Sheet, lines: list[tuple[str, list[float], int]]) -> Fig
     axes.linear(ax.yaxis, lambda value: f"{value:g}%")
     bare(ax, grid_axis="both")
     ax.set_xlabel("since the common start")
-    ax.set_ylabel("nodes that have it")
+    ax.set_ylabel("nodes with the image")
     return figure
