@@ -34,5 +34,5 @@ def show(run_id: RunId, results: Results = "results", reports: Reports = Path("r
         stdout.print(table)
         stdout.print()
     print_stopping_findings(stdout, document)
-    print_verdict(stdout, document)
+    print_verdict(stdout, document, evidence=True)
     return 0

@@ -59,12 +59,18 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
         console.print()
 
 
-def print_verdict(console: Console, document: dict[str, Any]) -> None:
-    """The verdict of a run's document: where the time goes, the best configuration, the SLOs, what limits all that."""
+def print_verdict(console: Console, document: dict[str, Any], *, evidence: bool = False) -> None:
+    """The verdict of a run's document: where the time goes, the best configuration, the SLOs, what limits all that.
+
+    With `evidence`, each SLO of a benchmark has a row too.
+    """
     soft = not console.is_terminal
     if "summary" in document:
         for line in verdict_block(document, None if soft else console.width):
             console.print(line, soft_wrap=soft)
+        if evidence and document["slo"]:
+            console.print()
+            console.print(slo_table(document["slo"]))
         return
     console.print(literal(document["headline"]["title"]), style="bold")
     console.print(literal(document["headline"]["sentence"]), soft_wrap=soft)

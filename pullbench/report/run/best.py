@@ -67,10 +67,10 @@ def best(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
 
 
 def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
-    """What names a contender: what varies among them, and the engine where other engines were measured too."""
+    """What names a contender: what varies among them, and the engine where others were measured or nothing else names it."""
     varying = tables.varying(chosen)
-    several = cells["engine"].nunique() > 1
-    return [*(["engine"] if several and "engine" not in varying else []), *varying] or ["engine", "concurrency"]
+    wanted = cells["engine"].nunique() > 1 or "concurrency" not in varying
+    return [*(["engine"] if wanted and "engine" not in varying else []), *varying]
 
 
 def _shared(cells: pd.DataFrame, chosen: pd.DataFrame) -> str:
