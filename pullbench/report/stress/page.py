@@ -166,7 +166,7 @@ class StressPage:
         return sections.planned_out(self.stored)
 
     def environment(self) -> Html:
-        """What was asked for, and where it ran."""
+        """The spec, and the machine that ran it."""
         return sections.environment(self.stored)
 
     def method(self) -> Html:
