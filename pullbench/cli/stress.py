@@ -54,7 +54,7 @@ def stress(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Raise the load until an SLO is missed: how much load meets it, where it breaks, how it recovers."""
+    """Raise the load until an SLO is missed: the highest load that meets it, the saturation point, the recovery."""
     from pullbench.app.run import RunRequest
     from pullbench.cli.measuring import measure_spec
 

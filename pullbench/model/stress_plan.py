@@ -28,8 +28,8 @@ class Ramp:
 def ramp_of(spec: Spec, facts: Facts) -> Ramp:
     """The loads that can be measured.
 
-    Raises UsageError where the matrix has more than one configuration, where nothing can be measured, where the spec has
-    no SLO, and for a rate of an engine that pulls an image once a trial.
+    Raises UsageError where the matrix has more than one configuration, where the spec has no SLO, where nothing can be
+    measured, or for a rate of an engine that pulls an image once a trial.
     """
     stress = spec.stress or Stress()
     if not spec.targets:

@@ -1,12 +1,12 @@
 """After how many pulls a cache has paid for its first, slower one. Pure.
 
-The first pull through the cache costs `cold - warm` more than a later one; each costs `direct - warm` less than a pull
-past the cache. It has paid after (cold - warm) / (direct - warm) pulls. Costs add up, so means are arithmetic, and block by
-block, for the three were measured within the same minutes.
+The first pull through the cache costs `cold - warm` more than a later one. Each pull costs `direct - warm` less than a pull
+without the cache. It has paid after (cold - warm) / (direct - warm) pulls. Costs add up, so means are arithmetic. They are
+computed block by block, because the three are measured within the same minutes.
 
-Source of the interval: Fieller, Some Problems in Interval Estimation (Journal of the Royal Statistical Society B 16, 1954):
-all n for which a t test over the blocks does not tell cost and saving apart. Where no saving is shown that set has no upper
-end, and there is nothing to say.
+Source of the interval: Fieller, Some Problems in Interval Estimation (Journal of the Royal Statistical Society B 16, 1954).
+It contains all n for which a t test over the blocks does not separate cost and saving. Without a significant saving that set
+has no upper end, and there is no interval.
 """
 
 import math
@@ -23,7 +23,7 @@ _Values = NDArray[np.float64]
 
 
 class Payback(StrEnum):
-    """Whether a cache pays: after `pulls`, from the first pull on, never, not to be told, or too few blocks to ask."""
+    """Whether a cache pays: after `pulls`, from the first pull on, never, inconclusive, or too few blocks."""
 
     AFTER = "after"
     AT_ONCE = "at_once"
@@ -36,7 +36,7 @@ class Payback(StrEnum):
 class BreakEven:
     """Seconds are arithmetic means over blocks that have all three; `pulls` may be a fraction, and is None without a saving.
 
-    `low` and `high` bound `pulls` at 95%; they are None where no saving is shown.
+    `low` and `high` bound `pulls` at 95%; they are None without a significant saving.
     """
 
     cold_s: float
@@ -50,7 +50,7 @@ class BreakEven:
 
 
 def break_even(cold: Mapping[int, float], warm: Mapping[int, float], direct: Mapping[int, float]) -> BreakEven:
-    """When a cache pays, from one time in seconds a block: of a cold pull through it, a warm one, and one past it."""
+    """When a cache pays, from one time in seconds per block: a cold pull through it, a warm one, and one without it."""
     blocks = sorted(set(cold) & set(warm) & set(direct))
     cold_s, warm_s, direct_s = (np.array([times[block] for block in blocks]) for times in (cold, warm, direct))
     extra, saving = cold_s - warm_s, direct_s - warm_s

@@ -1,9 +1,8 @@
 """Whether a measurement agrees with a truth that is known. Pure.
 
-Times and rates: the block is the replicate, as everywhere, and the goal is a band around the truth. Met where the whole
-interval lies in the band, missed where it lies outside, and else not shown. Shares: the stated interval is Wilson's, and the truth
-is to lie in it; since a 95% interval leaves the truth out one time in twenty, a miss is called one only beyond 99.9%.
-Counts are exact.
+Times and rates: the block is the replicate, and the goal is a band around the truth. It is met where the whole interval
+is in the band, missed where the whole interval is outside, and else not shown. Shares: the truth must be in Wilson's interval.
+A 95% interval misses the truth one time in twenty, so a share is missed only outside its 99.9% interval. Counts are exact.
 """
 
 import math
@@ -20,16 +19,16 @@ _SURELY = 0.999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """A measured value beside its truth, in the truth's unit; `low` and `high` are None where there is no interval."""
+    """A measured value compared with its truth, in the truth's unit; without an interval, `low` and `high` are None."""
 
     truth: float
     measured: float | None
     low: float | None
     high: float | None
     allowed: float | None
-    """How far from the truth the goal lets it be; None where the goal is the interval."""
+    """The largest error within the goal; None where the goal is the interval."""
     n: int
-    """Values behind it."""
+    """The number of values."""
     verdict: SloVerdict
 
     @property
@@ -38,7 +37,7 @@ class Agreement:
 
 
 def agree_within(by_block: Sequence[Sequence[float]], truth: float, allowed: float) -> Agreement:
-    """Of times or rates by block, against a band around the truth."""
+    """Times or rates by block, compared with a band around the truth."""
     found = median_estimate(by_block)
     if found.low is None or found.high is None:
         verdict = SloVerdict.NOT_SHOWN
@@ -60,7 +59,7 @@ def agree_within(by_block: Sequence[Sequence[float]], truth: float, allowed: flo
 
 
 def agree_share(hits: int, n: int, truth: float) -> Agreement:
-    """Of a share, against its own interval."""
+    """A share, compared with its own interval."""
     stated, sure = wilson(hits, n), wilson(hits, n, _SURELY)
     if n == 0:
         verdict = SloVerdict.NOT_SHOWN
@@ -80,7 +79,7 @@ def agree_share(hits: int, n: int, truth: float) -> Agreement:
 
 
 def agree_exactly(measured: int, truth: int) -> Agreement:
-    """Of a count: equal or not. Nothing counted on both sides shows nothing."""
+    """A count: equal or not. Zero on both sides shows nothing."""
     verdict = (
         SloVerdict.NOT_SHOWN if measured == truth == 0 else SloVerdict.MET if measured == truth else SloVerdict.MISSED
     )
@@ -88,13 +87,13 @@ def agree_exactly(measured: int, truth: int) -> Agreement:
 
 
 def spread(values: Sequence[float]) -> float:
-    """The interquartile range, which a straggler does not move; of values evenly spread over a width it is half of that."""
+    """The interquartile range, which one straggler does not change; of uniform values it is half of their width."""
     low, high = np.percentile(np.asarray(values), [25, 75])
     return float(high - low)
 
 
 def union_s(intervals: Iterable[tuple[float, float]]) -> float:
-    """How long at least one of the intervals (start, end) was on."""
+    """How long at least one of the intervals (start, end) was open."""
     total, reached = 0.0, -math.inf
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))

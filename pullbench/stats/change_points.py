@@ -1,12 +1,13 @@
 """Change points of a history of runs: since when it is slower or faster, and by how much. Pure.
 
-Two stages. First the history is cut where that pays: optimal partitioning (Jackson et al., IEEE Signal Processing
-Letters 12, 2005; what PELT, Killick et al., JASA 107, 2012, finds faster) with a squared cost of logarithms and a
-penalty in units of the noise, which is estimated from neighbours' differences, so that a change point does not raise it. Then each cut must be
-shown: the greatest standardized rank sum over every split of its two neighbouring segments, against that of shuffled
-histories of the same length. Ranks (Wilcoxon; Pettitt, Applied Statistics 28, 1979) make that free of the distribution
-and deaf to how bad one bad run was; shuffling and taking the greatest pays for having looked everywhere. A cut that is
-not shown is removed, the weakest first, and its neighbours are tested again.
+Stage one cuts the history by optimal partitioning (Jackson et al., IEEE Signal Processing Letters 12, 2005). PELT (Killick
+et al., JASA 107, 2012) finds the same cuts faster. The cost is squared distance of logarithms; the penalty is in units of the
+noise. The noise is estimated from neighbours' differences, so that a change point does not raise it.
+
+Stage two tests each cut. The statistic is the greatest standardized rank sum over every split of its two neighbouring
+segments, compared with that of shuffled histories of the same length. Ranks (Wilcoxon; Pettitt, Applied Statistics 28, 1979)
+need no distribution, and one bad run counts once, however bad. Shuffling and taking the greatest corrects for the search over
+every place. A cut that is not significant is removed, the weakest first, and its neighbours are tested again.
 
 asv's `step_detect` fits segments by a penalty alone; MongoDB's and DataStax's Hunter (Fleming et al., ICPE 2023) tests its
 cuts, as this does. Runs are taken to be independent of each other.
@@ -24,11 +25,11 @@ from numpy.typing import NDArray
 from pullbench.stats.summary import mean_interval
 
 MIN_RUNS = 3
-"""Runs on each side of a change point: fewer are outliers."""
+"""The fewest runs on each side of a change point: fewer are outliers."""
 SIGNIFICANCE = 0.02
-"""A cut's p at most: a history has many places for a false one. With 2% some 2 to 4% of steady histories get one."""
+"""The highest p of a change point. With 2%, some 2 to 4% of steady histories get a false one."""
 _PENALTY = 2.0
-"""What a cut must save, in units of the noise's variance times the logarithm of the number of runs: BIC's."""
+"""The least that a cut must save, in units of the noise's variance times the logarithm of the number of runs (as BIC)."""
 _SHUFFLES = 4000
 _NOISE_OF_MEDIAN_DIFFERENCE = 1 / (math.sqrt(2) * 0.674_489_75)
 """From the median absolute difference of neighbours to a normal noise's standard deviation."""
@@ -38,7 +39,7 @@ _Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of runs without a change point: `start` to before `end`, and the geometric mean of its values, with its interval.
+    """Runs without a change point, from `start` to before `end`: the geometric mean of their values, with its interval.
 
     `low` and `high` are None under 3 runs.
     """
@@ -52,14 +53,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePoint:
-    """A change that lasted: `at` is the index of the first run of the new segment, `ratio` its value by the one before."""
+    """A change that lasted: `at` is the index of the new segment's first run, `ratio` its value by the one before."""
 
     at: int
     before: float
     after: float
     ratio: float
     p: float
-    """That the two segments have one value, corrected for having searched every place."""
+    """How often a history without a change shows one this large; corrected for the search over every place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,9 @@ class Segmentation:
 
 
 def find_change_points(values: Sequence[float]) -> Segmentation:
-    """The change points in one value a run, in the order of the runs; values are above zero, in any unit.
+    """The change points in a list of one value per run, in order; values are above zero, in any unit.
 
-    Under 6 runs no change point can be shown. Raises ValueError for a value that is not above zero, or not a number.
+    Under 6 runs there is no change point. Raises ValueError for a value that is not above zero, or not a number.
     """
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise ValueError("a history needs a number above zero for each run; leave out runs without one")
@@ -99,7 +100,7 @@ def _segment(logs: _Values, start: int, end: int) -> Segment:
 
 
 def _noise(logs: _Values) -> float:
-    """The noise's standard deviation, blind to change points; that of all where most neighbours are equal."""
+    """The noise's standard deviation, not raised by change points; that of all values where most neighbours are equal."""
     if len(logs) < 2:
         return 0.0
     robust = float(np.median(np.abs(np.diff(logs)))) * _NOISE_OF_MEDIAN_DIFFERENCE
@@ -127,7 +128,7 @@ def _cuts(logs: _Values, penalty: float) -> list[int]:
 
 
 def _shown(logs: _Values, cuts: list[int]) -> list[tuple[int, float]]:
-    """The cuts that stand, each with its p; the weakest of those that do not goes first, for its neighbours gain runs."""
+    """The significant cuts, each with its p. The weakest of the others is removed first, because its neighbours gain runs."""
     cuts = list(cuts)
     while cuts:
         edges = [0, *cuts, len(logs)]

@@ -1,12 +1,12 @@
-"""What more pulls at once bring: speed-up, efficiency, the law behind them, the knee and what choosing less costs. Pure.
+"""The effect of concurrency: speed-up, efficiency, the law behind them, the knee and the cost of a lower concurrency. Pure.
 
-Rates are pulls a second of a whole trial, so that a higher one is better whatever a single pull takes.
+Rates are pulls per second of a whole trial, so a higher one is better, whatever a single pull takes.
 
-Sources: the universal scalability law, X(N) = λN / (1 + σ(N-1) + κN(N-1)) (Gunther, Guerrilla Capacity Planning, 2007):
-σ is the share of the work that waits in line (Amdahl), κ what each costs every other. N/X is linear in its unknowns, so
-it is fitted by non-negative least squares (Lawson and Hanson, Solving Least Squares Problems, 1974), without a start
-value that could be wrong. The knee is the fewest at once within the margin, and one standard error (Breiman et al.,
-Classification and Regression Trees, 1984, 3.4.3), of the best.
+Sources: the universal scalability law (Gunther, Guerrilla Capacity Planning, 2007), X(N) = λN / (1 + σ(N-1) + κN(N-1)).
+σ is the share of the work that waits in line (Amdahl); κ is what each pull costs every other. N/X is linear in the unknowns,
+so non-negative least squares fit it without a start value (Lawson and Hanson, Solving Least Squares Problems, 1974). The knee
+is the lowest concurrency within the margin and one standard error of the best (Breiman et al., Classification and Regression
+Trees, 1984, 3.4.3).
 """
 
 import math
@@ -24,9 +24,9 @@ MIN_LEVELS = 4
 """Concurrencies that a fit needs: one more than the law has unknowns."""
 _RESAMPLES = 1000
 _MISFIT_AT_MOST = 0.10
-"""A law that is off by more than this anywhere is no description, whatever the noise."""
+"""A law that is off by more than this at any level does not describe the curve, whatever the noise."""
 _ROUNDING = 1e-12
-"""A contention or coherency no greater than this is the arithmetic's: no peak is told of it."""
+"""A contention or coherency up to this is rounding, and has no peak."""
 _TAILS = (0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2)
 
 _Table = NDArray[np.float64]
@@ -42,9 +42,9 @@ class NoLaw(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyLevel:
-    """One concurrency: its rate (pulls a second, geometric mean over blocks) beside the lowest concurrency's.
+    """One concurrency: its rate (pulls per second, geometric mean over blocks) compared with the lowest concurrency's.
 
-    `efficiency` is the speed-up by what perfect scaling would give; intervals are paired by block, None under 3 blocks.
+    `efficiency` is the speed-up divided by that of perfect scaling. Intervals are paired by block; None under 3 blocks.
     """
 
     concurrency: int
@@ -62,13 +62,13 @@ class Law:
     """The universal scalability law as fitted, with 95% intervals."""
 
     rate_of_one: float
-    """λ: pulls a second of one alone."""
+    """λ: pulls per second at concurrency 1."""
     contention: float
     """σ: the share that waits in line; 0 is none."""
     contention_low: float
     contention_high: float
     coherency: float
-    """κ: what each pair at once costs; above 0 the rate falls beyond the peak."""
+    """κ: the cost of each pair of concurrent pulls; above 0 the rate falls beyond the peak."""
     coherency_low: float
     coherency_high: float
     peak: float | None
@@ -77,14 +77,14 @@ class Law:
     """The greatest distance of a level from the law, as a share: 0.05 is 5% off."""
 
     def rate(self, concurrency: float) -> float:
-        """Pulls a second at a concurrency, by the law; beyond the highest one measured it is a guess."""
+        """Pulls per second at a concurrency, by the law; beyond the highest one measured it is a guess."""
         waiting = self.contention * (concurrency - 1) + self.coherency * concurrency * (concurrency - 1)
         return self.rate_of_one * concurrency / (1 + waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a concurrency below the recommended one loses: 0.3 is 30% fewer pulls a second; intervals paired by block."""
+    """The loss of a concurrency below the recommended one: 0.3 is 30% fewer pulls per second; intervals paired by block."""
 
     concurrency: int
     lost: float
@@ -102,20 +102,20 @@ class Scaling:
     law: Law | None
     no_law: NoLaw | None
     knee: int | None
-    """The fewest at once from which more brings nothing that matters; None where the highest measured still gains."""
+    """The lowest concurrency from which more gains less than the margin; None where the highest measured still gains."""
     knee_low: int | None
-    """Between this concurrency and `knee_high` the knee lies, at 95% confidence."""
+    """The knee is between this concurrency and `knee_high`, at 95% confidence."""
     knee_high: int | None
     recommended: int | None
-    """The knee, or the highest measured where there is none yet; None where the knee may be any of those measured."""
+    """The knee, or the highest measured where there is none; None where the knee may be any of those measured."""
     costs: tuple[Cost, ...]
 
 
 def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) -> Scaling:
-    """The curve of pulls a second by concurrency and block.
+    """The curve of pulls per second by concurrency and block.
 
-    Only blocks that have every level count, so that no level is judged by other minutes than the rest; a level that
-    fewer than half of the blocks have (its trials failed) is left out before, for it would take the others' blocks.
+    Only blocks with every level count, so that all levels are judged by the same minutes. A level that fewer than half of
+    the blocks have (its trials failed) is left out first, because it would remove the other levels' blocks.
     """
     concurrencies, table = _whole_blocks(rates)
     if not len(table):
@@ -131,8 +131,8 @@ def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) ->
         bounds = np.quantile(found[1:], _TAILS, method="inverted_cdf")
         knee, low, high = (concurrencies[int(index)] for index in (found[0], *bounds))
     first, last = concurrencies[0], concurrencies[-1]
-    told = (low, high) != (first, last)
-    recommended = knee if told else None
+    known = (low, high) != (first, last)
+    recommended = knee if known else None
     return Scaling(
         levels=levels,
         blocks=len(table),
@@ -147,7 +147,7 @@ def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) ->
 
 
 def _whole_blocks(rates: Mapping[int, Mapping[int, float]]) -> tuple[list[int], _Table]:
-    """The concurrencies in order, and the logarithms of their rates: a row a block that has them all."""
+    """The concurrencies in order, and the logarithms of their rates: a row for each block that has them all."""
     fullest = max((len(blocks) for blocks in rates.values()), default=0)
     kept = sorted(level for level, blocks in rates.items() if blocks and 2 * len(blocks) >= fullest)
     common = set.intersection(*(set(rates[level]) for level in kept)) if kept else set()
@@ -184,10 +184,10 @@ def _costs(concurrencies: Sequence[int], table: _Table, recommended: int) -> tup
 
 
 def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw | None, _Table]:
-    """The law, or why there is none, and curves of log rates to look for the knee in.
+    """The law, or why there is none, and the curves of log rates in which to search the knee.
 
-    The first curve is that of this table, the rest those that other blocks might have given: by the law where it fits,
-    for that takes the noise out, else as measured.
+    The first curve is that of this table; the others are resampled blocks. They follow the law where it fits, which removes
+    the noise, and are as measured elsewhere.
     """
     if len(concurrencies) < 2:
         return None, NoLaw.TOO_FEW_LEVELS, table
@@ -219,14 +219,14 @@ def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw
 
 
 def _fit(concurrencies: Sequence[int], means: _Table) -> tuple[float, float, float]:
-    """λ, σ and κ that come nearest to the rates, distances counted as shares of them."""
+    """λ, σ and κ nearest to the rates, by relative distance."""
     from scipy.optimize import nnls
 
     n = np.asarray(concurrencies, dtype=np.float64)
     share = np.exp(means) / n
     design = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1) * share[:, None]
     (alone, waiting, crosstalk), _ = nnls(design, np.ones_like(n))
-    # Without a share of its own the first pull would take no time: then all of it is waiting.
+    # Without a share of its own the first pull would take no time: then all time is waiting.
     alone = max(float(alone), 1e-12)
     contention, coherency = (share if share > _ROUNDING else 0.0 for share in (waiting / alone, crosstalk / alone))
     return 1 / alone, float(contention), float(coherency)
@@ -240,26 +240,26 @@ def _predicted(concurrencies: Sequence[int], rate_of_one: float, contention: flo
 
 
 def _knees(curves: _Table, forgiven: float) -> _Table:
-    """By curve, the index of the fewest at once whose log rate is within so much of the best.
+    """For each curve, the index of the lowest concurrency whose log rate is within `forgiven` of the best.
 
-    Of measured rates the best is flattered by its luck, so a standard error more than the margin is forgiven there.
+    The best of measured rates is partly luck, so there `forgiven` is the margin and one standard error.
     """
     knees: _Table = np.argmax(curves >= curves.max(axis=1, keepdims=True) - forgiven, axis=1)
     return knees
 
 
 def _standard_error(table: _Table) -> float:
-    """Of the difference of two levels' mean log rates, what hits a whole block alike taken out."""
+    """Of the difference of two levels' mean log rates, without what affects a whole block."""
     rows, columns = table.shape
     left = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     return math.sqrt(2 * float((left**2).sum()) / ((rows - 1) * (columns - 1)) / rows)
 
 
 def _other_means(table: _Table) -> _Table:
-    """Mean log rates as other blocks might have given them, always the same ones: _RESAMPLES rows.
+    """Mean log rates as other blocks might give them, with a fixed seed: _RESAMPLES rows.
 
-    Student's t about each mean, with the spread that all levels share: drawing whole blocks anew, of which there are
-    few, understates it (three blocks held the truth in 75% of cases, and so in 95%).
+    Student's t around each mean, with the spread that all levels share. Resampling the few whole blocks underestimates the
+    spread: with three blocks it contains the truth in 75% of cases, and this in 95%.
     """
     rows, columns = table.shape
     noise = np.random.default_rng(0).standard_t((rows - 1) * (columns - 1), (_RESAMPLES, columns))

@@ -1,13 +1,13 @@
-"""What makes a cell's numbers less sure than they look: drift, outliers, two kinds of pulls, few blocks, a busy client. Pure.
+"""What makes a cell's numbers less certain: drift, outliers, two kinds of pulls, few blocks, a limited client. Pure.
 
-Each function looks for one thing and gives what it saw with the evidence; whether many cells were looked at, and what to
-do about it, is for the caller. Values are seconds by block; where pulls of several images are mixed, `centred` takes out
-what an image costs, for images of two sizes are no instability.
+Each function tests one thing and returns the evidence. The caller corrects for the number of cells and decides what to do.
+Values are seconds by block. Where pulls of several images are mixed, `centred` removes what an image costs: two sizes of
+images are no instability.
 
-Sources: outlying pulls by the modified z-score (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993); an
-outlying block by Grubbs' test (Technometrics 11, 1969); two kinds of pulls by the best split in two (Otsu, IEEE Trans.
-SMC 9, 1979) and how far the halves stand apart (Ashman et al., Astronomical Journal 108, 1994). pyperf and hyperfine
-warn of outliers and few runs; neither looks at drift or at two modes.
+Sources: outlying pulls by the modified z-score (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993). An outlying
+block by Grubbs' test (Technometrics 11, 1969). Two kinds of pulls by the best split in two (Otsu, IEEE Trans. SMC 9, 1979)
+and the distance of the halves (Ashman et al., Astronomical Journal 108, 1994). pyperf and hyperfine warn of outliers and of
+few runs, not of drift or of two modes.
 """
 
 import math
@@ -23,13 +23,13 @@ from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS
 OUTLYING_Z = 3.5
 """A modified z-score beyond this is an outlier: Iglewicz and Hoaglin's."""
 NOTABLE = 0.2
-"""Pulls that differ from the rest by less than this share are neither outliers nor a kind of their own in practice."""
+"""Pulls that differ from the rest by less than this share are neither outliers nor a second kind in practice."""
 OUTLIERS_FROM_PULLS = 20
-"""Under these the median absolute deviation itself is a guess."""
+"""Under these, the median absolute deviation is a guess."""
 MODES_FROM_PULLS = 40
-"""Under these a gap by chance looks like two kinds."""
+"""Under these, a gap by chance looks like two kinds."""
 MANY_OUTLIERS = 0.02
-"""A normal spread has one in 2,000; from this share on, and two at least, the tail is its own."""
+"""A normal spread has one in 2,000. From this share on, and from two on, there are many."""
 SMALLER_MODE = 0.15
 """The share of pulls that the smaller mode has at least: a smaller one is outliers."""
 SEPARATED_BY = 4.5
@@ -43,13 +43,13 @@ _Sequence = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A trend over the blocks: the last block's time by the first's as the straight line through the log-medians has it."""
+    """A trend over the blocks: the last block's time by the first's, on the straight line through the log-medians."""
 
     ratio: float
     low: float
     high: float
     p: float
-    """That there is no trend; for one cell, not corrected for how many were looked at."""
+    """How often blocks without a trend show one this large; for one cell, not corrected for the number of cells."""
     blocks: int
 
 
@@ -63,13 +63,13 @@ class Outliers:
 
     @property
     def many(self) -> bool:
-        """Whether there are more than a steady registry gives by chance: over 2% of the pulls, and two at least."""
+        """Whether there are more than by chance: over 2% of the pulls, and at least two."""
         return self.count >= 2 and self.count > MANY_OUTLIERS * self.n
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddBlock:
-    """One block far from the rest: which, how many times their geometric mean, and Grubbs' p (for one cell)."""
+    """One block far from the rest: its number, its ratio to their geometric mean, and Grubbs' p (for one cell)."""
 
     block: int
     ratio: float
@@ -132,7 +132,7 @@ def outliers(residuals: Sequence[float] | _Values) -> Outliers | None:
 def odd_block(medians: Mapping[int, float]) -> OddBlock | None:
     """The block farthest from the others, by Grubbs' two-sided test of the log-medians; None under 4 blocks.
 
-    A caller that looks at many cells corrects p before it says anything.
+    A caller that tests many cells corrects p first.
     """
     blocks = sorted(block for block, value in medians.items() if value > 0)
     n, logs = len(blocks), np.log([medians[block] for block in blocks])
@@ -142,7 +142,7 @@ def odd_block(medians: Mapping[int, float]) -> OddBlock | None:
 
     at = int(np.argmax(np.abs(logs - logs.mean())))
     score = float(abs(logs[at] - logs.mean()) / np.std(logs, ddof=1))
-    # What is left of the greatest score that n values can have; none where the others are all equal.
+    # The distance to the greatest score that n values can have; zero where the others are all equal.
     left = (n - 1) ** 2 - n * score**2
     p = 2 * n * float(t.sf(score * math.sqrt(n * (n - 2) / left), n - 2)) if left > _NO_SPREAD else 0.0
     ratio = math.exp(float(logs[at] - np.delete(logs, at).mean()))
@@ -153,7 +153,7 @@ def modes(residuals: Sequence[float] | _Values) -> Modes | None:
     """Whether centred logarithms fall into two kinds; None under 40 pulls, and where they do not.
 
     They do where the best split in two, with 15% in the smaller part at least, leaves parts whose distance is
-    SEPARATED_BY times their spread, and 20%. Halves of one hill stand 2.7 apart, of a flat stretch 3.5.
+    SEPARATED_BY times their spread, and 20%. Halves of one normal peak are 2.7 apart, of a uniform spread 3.5.
     """
     values = np.sort(np.asarray(residuals, dtype=np.float64))
     n = len(values)

@@ -1,12 +1,12 @@
 """Percentiles, medians and rates with their intervals. Pure; the block is the replicate for times and rates.
 
-Values that were not seen (NaN, None) count as absent, as they do in pandas and DuckDB. scipy is imported where it is
-used: its start would be felt in every command that shows no interval.
+Missing values (NaN, None) count as absent, as in pandas and DuckDB. scipy is imported where it is used: its start would
+slow every command that shows no interval.
 
 Sources: Student's t on logarithms, so that the interval is of a ratio and cannot reach below zero (Jain, The Art of
 Computer Systems Performance Analysis, 1991, ch. 13); the expanded percentile bootstrap (Hesterberg, What Teachers Should
 Know About the Bootstrap, The American Statistician 69, 2015); Wilson's score interval (JASA 22, 1927).
-`python -m benchmarks truth` shows how often each holds the truth.
+`python -m benchmarks truth` shows how often each contains the truth.
 """
 
 import functools
@@ -20,18 +20,18 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 MIN_BLOCKS = 3
-"""Under these, an interval over blocks says nothing."""
+"""Under these, there is no interval over blocks."""
 BOOTSTRAP_FROM_BLOCKS = 30
 _RESAMPLES = 4000
 _RESAMPLED_AT_ONCE = 1_000_000
-"""Values drawn at a time, so that memory stays small however many blocks there are."""
+"""Values drawn at a time, so that memory stays small with many blocks."""
 _NO_SPREAD = 1e-12
 _MOST_BLOCKS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Bounds at 95% confidence, where nothing else is said."""
+    """Bounds, at 95% confidence by default."""
 
     low: float
     high: float
@@ -61,7 +61,7 @@ def values_needed(q: float) -> int:
 
 
 def percentile(values: Sequence[float | None], q: float) -> float | None:
-    """The q-th percentile (0 < q < 100), or None where n is too small to carry it.
+    """The q-th percentile (0 < q < 100), or None where n is too small for it.
 
     Linear interpolation: numpy's default, pandas' `quantile` and DuckDB's `quantile_cont`.
     """
@@ -72,9 +72,9 @@ def percentile(values: Sequence[float | None], q: float) -> float | None:
 def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
     """The typical value of a cell from its values by block: the geometric mean of the blocks' medians.
 
-    The interval is Student t over the blocks' log-medians, and an expanded percentile bootstrap with a fixed seed from
-    30 blocks on. Blocks without a value do not count. Where a block's median is zero (a phase that cost nothing) there is no
-    logarithm, and mean and interval are those of the medians themselves, with no bound below zero.
+    The interval is Student's t over the blocks' log-medians, and an expanded percentile bootstrap with a fixed seed from
+    30 blocks on. Blocks without a value do not count. Where a block's median is zero (a phase without cost) there is no
+    logarithm: mean and interval are those of the medians themselves, with no bound below zero.
     """
     seen = [block for block in map(_seen, by_block) if len(block)]
     return _estimate([float(np.median(block)) for block in seen], sum(map(len, seen)))
@@ -83,7 +83,7 @@ def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
 def blocks_needed(by_block: Sequence[Sequence[float | None]], margin: float) -> int | None:
     """How many blocks in all give an interval of at most ± `margin` (0.05: 5%), if their spread stays what it was.
 
-    None under 3 blocks with a value above zero: their spread is not known. At least 3, and no more than 10,000 is told.
+    None under 3 blocks with a value above zero: their spread is not known. At least 3, and at most 10,000.
     """
     medians = [float(np.median(block)) for block in map(_seen, by_block) if len(block)]
     logs = np.log([median for median in medians if median > 0])
@@ -107,7 +107,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval of a rate; all of [0, 1] without a trial. It takes failures to be independent."""
     if n == 0:
         return Interval(low=0.0, high=1.0)
-    # In closed form: scipy's binomtest makes a test of it first, which thousands of settings would feel.
+    # In closed form: scipy's binomtest makes a test first, which takes too long for thousands of cells.
     z, rate = NormalDist().inv_cdf(0.5 + confidence / 2), successes / n
     centre, scale = rate + z * z / (2 * n), 1 + z * z / n
     half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
@@ -141,10 +141,10 @@ def _estimate(by_block: list[float], n: int) -> Estimate:
 
 
 def _bootstrapped(values: NDArray[np.float64]) -> Interval:
-    """The expanded percentile bootstrap of the mean: percentiles set wider by what n values understate their spread.
+    """The expanded percentile bootstrap of the mean: wider percentiles correct the spread that n values underestimate.
 
-    The plain percentile bootstrap is too narrow by Student's factor and by n / (n - 1), and BCa, which mends skew, holds
-    the truth less often still where tails are heavy, as those of pulls are: 90% in place of 95% at 30 blocks.
+    The plain percentile bootstrap is too narrow by Student's factor and by n / (n - 1). BCa corrects skew, but contains the
+    truth even less often with heavy tails, as those of pulls: 90% in place of 95% at 30 blocks.
     """
     from scipy.special import ndtr, stdtrit
     from scipy.stats import bootstrap

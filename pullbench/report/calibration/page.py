@@ -132,5 +132,5 @@ class CalibrationPage:
         return sections.preflight(self.stored.checks)
 
     def environment(self) -> Html:
-        """What was asked for, and where it ran."""
+        """The spec, and the machine that ran it."""
         return sections.environment(self.stored)

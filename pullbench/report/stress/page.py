@@ -163,7 +163,7 @@ class StressPage:
         return sections.excluded(self.stored)
 
     def environment(self) -> Html:
-        """What was asked for, and where it ran."""
+        """The spec, and the machine that ran it."""
         return sections.environment(self.stored)
 
     def method(self) -> Html:
