@@ -20,6 +20,6 @@ def check_spec(
 ) -> State[Any]:
     """Run the checks; the findings are an artifact, and the state's message counts them."""
     checked = check(spec, overrides=overrides, only=only, skip=skip, environ=os.environ, block=block)
-    Artifacts().findings(checked.findings)
+    Artifacts().findings(spec.stem, checked.findings)
     status, sentence = verdict(checked.findings)
     return {Status.FAIL: failed, Status.ERROR: incomplete}.get(status, done)(sentence, checked)

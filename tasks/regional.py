@@ -1,6 +1,5 @@
 """The body of the flow `regional-benchmark`."""
 
-import os
 from typing import Any
 
 from prefect import get_run_logger
@@ -11,7 +10,7 @@ from pullbench.app.regional import RegionalRequest, Vantages, conduct_regional
 from pullbench.engines.base import SystemClock
 from pullbench.errors import IncompleteError
 from pullbench.model.text import printable
-from tasks.artifacts import Artifacts
+from tasks.artifacts import Artifacts, picture_of
 from tasks.states import done, ends_in_state, incomplete
 
 
@@ -25,8 +24,6 @@ def measure_everywhere(request: RegionalRequest, vantages: Vantages) -> State[An
         shell.note(text)
 
     outcome = conduct_regional(request, vantages, clock=SystemClock(), note=note)
-    artifacts = Artifacts()
-    artifacts.vantages(outcome.document)
-    artifacts.report(outcome.report, os.environ.get("PULLBENCH_REPORTS_URL"), outcome.message)
+    Artifacts(request.reports).vantages(request.spec.stem, outcome.document, outcome.report, picture_of(outcome.report))
     state = incomplete if outcome.exit_code == IncompleteError.exit_code else done
     return state(outcome.message, outcome)

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from pullbench.app.steps import TrialBatch
 from pullbench.bench.active_run import ActiveRun
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from tasks.artifacts import Artifacts
 
 MadeT = TypeVar("MadeT")
@@ -16,7 +16,7 @@ MadeT = TypeVar("MadeT")
 
 @task(task_run_name="preflight", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def run_preflight(active: ActiveRun) -> list[Finding]:
-    """Every check of the run's targets."""
+    """Run every check of the run's targets."""
     return active.preflight()
 
 
@@ -33,14 +33,15 @@ def make_page(what: str, make: Callable[[], MadeT]) -> MadeT:  # noqa: ARG001  (
 
 
 class TaskSteps:
-    """The steps as tasks; preflight's findings become an artifact."""
+    """The steps as tasks. Preflight's findings become an artifact where one of them asks for a look."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
 
     def preflight(self, active: ActiveRun) -> list[Finding]:
         findings = run_preflight(active)
-        self._artifacts.findings(findings)
+        if any(finding.status not in (Status.PASS, Status.SKIP) for finding in findings):
+            self._artifacts.findings(active.record.name, findings)
         return findings
 
     def trials(self, batch: TrialBatch) -> None:
