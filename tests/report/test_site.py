@@ -109,21 +109,21 @@ def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
     report(tmp_path, "run-0")
     write_run_beside(store, "run-0", tmp_path / "run-0", page="index.html")
     made: list[str] = []
-    real = site_entries._reckoned
-    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
+    real = site_entries._computed
+    monkeypatch.setattr(site_entries, "_computed", lambda store, run_id: made.append(run_id) or real(store, run_id))
 
     build_site(store, tmp_path)
 
     assert sorted(made) == ["evil", "run-1", "run-2"]
 
 
-def test_what_was_told_of_a_finished_run_is_not_reckoned_again(
+def test_what_was_told_of_a_finished_run_is_not_computed_again(
     store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build_site(store, tmp_path)
     made: list[str] = []
-    real = site_entries._reckoned
-    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
+    real = site_entries._computed
+    monkeypatch.setattr(site_entries, "_computed", lambda store, run_id: made.append(run_id) or real(store, run_id))
 
     assert build_site(store, tmp_path) == first
     assert made == [entry.run_id for entry in reversed(first.entries) if entry.status != "complete"]
