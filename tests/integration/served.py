@@ -53,13 +53,13 @@ class Served:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> list[str]:
-        """Until it says that Ctrl-C ends it; what it said."""
+        """Until it says how to stop it; what it said."""
         self.lines = []
         self._process = self.shell.start("serve", *self._options)
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
         until = time.monotonic() + _UP_WITHIN_S
-        while not any(line.startswith("Ctrl-C ends") for line in self.lines):
+        while not any(line.startswith("Ctrl-C ") for line in self.lines):
             if self._process.poll() is not None or time.monotonic() > until:
                 said = self.lines, self._process.stderr.read() if self._process.stderr else ""
                 raise AssertionError(f"pullbench serve did not come up: {said}")
