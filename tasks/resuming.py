@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from prefect import runtime
+
 from pullbench.app.run import RunRequest
 from pullbench.model.record import RunRecord
 
 _COMMANDS = {"benchmark": "run", "stress": "stress"}
-_DEPLOYMENTS = {"benchmark": "pull-benchmark", "stress": "stress-test", "fleet": "fleet-benchmark"}
+_FLOWS = {"benchmark": "pull-benchmark", "stress": "stress-test", "fleet": "fleet-benchmark"}
 
 
 def how_to_resume(request: RunRequest, run: RunRecord, *, is_measured: bool) -> str:
@@ -15,10 +17,11 @@ def how_to_resume(request: RunRequest, run: RunRecord, *, is_measured: bool) -> 
         return f"Run {run.run_id} is complete. Its report: `pullbench report {run.run_id}`."
     if run.kind == "calibration":
         return f"Run {run.run_id} is stored. Its lab is gone, so it cannot be resumed: start another calibration."
-    deployment = _DEPLOYMENTS[run.kind]
+    flow = _FLOWS[run.kind]
+    deployment = runtime.deployment.name or flow
     return (
         f"Run {run.run_id} keeps its finished trials. To resume it in the UI: start {deployment} with "
-        f"resume = {run.run_id}. From a shell: `{_shell(request, run, deployment)}`."
+        f"resume = {run.run_id}. From a shell: `{_shell(request, run, f'{flow}/{deployment}')}`."
     )
 
 
@@ -26,7 +29,7 @@ def _shell(request: RunRequest, run: RunRecord, deployment: str) -> str:
     """The shortest command: without a spec file only the deployment knows what to measure."""
     if run.kind in _COMMANDS and isinstance(request.spec, Path) and not _changed(request):
         return f"pullbench {_COMMANDS[run.kind]} {request.spec} --resume {run.run_id}"
-    return f"prefect deployment run {deployment}/{deployment} -p resume={run.run_id}"
+    return f"prefect deployment run {deployment} -p resume={run.run_id}"
 
 
 def _changed(request: RunRequest) -> bool:

@@ -29,6 +29,7 @@ from tasks.states import done, ends_in_state, failed, incomplete, stopped, was_s
 from tasks.steps import TaskSteps
 
 _ARTIFACT_EVERY_S = 3.0
+_LINES_AT_MOST = 200
 
 
 class FlowProgress(Progress):
@@ -65,8 +66,9 @@ class FlowProgress(Progress):
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._done += 1
-        said = trial_sentence(trial, result, self._factors)
-        get_run_logger().info("%d of %d trials are measured. %s.", self._done, self._total, said)
+        if self._done % -(-self._total // _LINES_AT_MOST) == 0 or self._done == self._total:
+            said = trial_sentence(trial, result, self._factors)
+            get_run_logger().info("%d of %d trials are measured. %s.", self._done, self._total, said)
         now = time.monotonic()
         if now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total:
             self._artifacts.progress(self._done / self._total)

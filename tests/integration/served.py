@@ -113,6 +113,17 @@ class Served:
             for kind, entries in found.items()
         }
 
+    def switch_on(self, deployment: str, schedule: str) -> None:
+        """A schedule's switch in the UI."""
+        address = f"{self.ui}/api/deployments/{deployment}/schedules/{schedule}"
+        until = time.monotonic() + 60
+        while True:
+            answer = httpx.patch(address, json={"active": True}, trust_env=False, timeout=60)
+            if answer.status_code != 503 or time.monotonic() > until:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
+
     def next_dates(self, deployments: list[str]) -> dict[str, list[datetime]]:
         """When each deployment is to run next, once the scheduler, which looks every minute, has planned for each."""
         until = time.monotonic() + 180
