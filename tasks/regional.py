@@ -16,7 +16,7 @@ from tasks.states import done, ends_in_state, incomplete
 
 @ends_in_state
 def measure_everywhere(request: RegionalRequest, vantages: Vantages) -> State[Any]:
-    """Ask every vantage, wait for each, report; what became of each vantage and the report's link are artifacts."""
+    """Start the benchmark at every vantage, wait for each, and report. The vantages' results and the report are artifacts."""
     logger, shell = get_run_logger(), watcher()
 
     def note(text: str) -> None:
@@ -24,6 +24,6 @@ def measure_everywhere(request: RegionalRequest, vantages: Vantages) -> State[An
         shell.note(text)
 
     outcome = conduct_regional(request, vantages, clock=SystemClock(), note=note)
-    Artifacts(request.reports).vantages(request.spec.stem, outcome.document, outcome.report, picture_of(outcome.report))
+    Artifacts(request.reports).vantages(outcome.document["name"], outcome.document, outcome.report, picture_of(outcome.report))
     state = incomplete if outcome.exit_code == IncompleteError.exit_code else done
     return state(outcome.message, outcome)

@@ -1,4 +1,4 @@
-"""The steps of a run as Prefect tasks, called directly: never submitted to a thread. Nothing of Prefect happens while a trial runs."""
+"""The steps of a run as Prefect tasks, called directly and never submitted to a thread. No call of Prefect runs during a trial."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,13 +22,13 @@ def run_preflight(active: ActiveRun) -> list[Finding]:
 
 @task(task_run_name="{batch}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def run_trials(batch: TrialBatch) -> None:
-    """Measure one trial, or a batch of them; the durations come from the trials, never from Prefect's task time."""
+    """Measure one trial, or a batch of them. Durations come from the trials, never from Prefect's task time."""
     batch.run()
 
 
 @task(task_run_name="{what}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def make_page(what: str, make: Callable[[], MadeT]) -> MadeT:  # noqa: ARG001  (the task run's name)
-    """Render one page: of a stored run, of two compared, of a benchmark over its runs, of the site."""
+    """Render one page: of a run, of a comparison, of a trend, of all reports."""
     return make()
 
 

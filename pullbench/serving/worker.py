@@ -40,7 +40,7 @@ def runs_below(pid: int) -> dict[str, psutil.Process]:
 
 
 def stop_runs(pid: int, *, within_s: float) -> None:
-    """SIGTERM to every flow run below a worker, each a process group of its own; SIGKILL to what is left in the end."""
+    """Send SIGTERM to every flow run of a worker, each a process group of its own; then SIGKILL to those that are left."""
     groups = [process.pid for process in runs_below(pid).values()]
     for group in groups:
         _signal(group, signal.SIGTERM)
@@ -52,7 +52,7 @@ def stop_runs(pid: int, *, within_s: float) -> None:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Whether there was anybody to take it."""
+    """Whether there was a process to take it."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:
