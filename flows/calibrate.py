@@ -1,4 +1,4 @@
-"""The flow `calibrate`: the whole pipeline on a lab of known truth, which it is told when nothing is left to measure."""
+"""The flow `calibrate`: the whole pipeline on a lab of known truth, which it reads after the last trial."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,27 +9,29 @@ from pydantic import Field
 
 from pullbench.app.calibrate import CalibrationRequest, prepared_lab
 from pullbench.serving.secrets import read_block
+from tasks.form_fields import HiddenText
 from tasks.run import measure
+from tasks.run_name import named
 
 
-@flow(name="calibrate", flow_run_name="calibrate at {vantage}", retries=0, persist_result=False)
+@flow(name="calibrate", flow_run_name=named("calibrate at {vantage}"), retries=0, persist_result=False)
 def calibrate(
     seed: Annotated[int | None, Field(ge=1)] = None,
     quick: bool = False,
     vantage: Annotated[str, Field(min_length=1, max_length=63)] = "local",
-    results: str = "results",
-    reports: str = "reports",
     report: bool = True,
+    results: HiddenText = "results",
+    reports: HiddenText = "reports",
 ) -> State[Any]:
-    """Measure lines and servers of known truth, blind, and report how far off each measurement is.
+    """Measure links and servers of known truth, blind, and report the error of each measurement.
 
     Args:
-        seed: What the truth is drawn by; empty draws another each time.
-        quick: Fewer lines and repetitions, in half the time.
-        vantage: Label of the place where this client stands.
-        results: Folder or URL that the Parquet goes to.
-        reports: Folder that the HTML report goes to.
+        seed: Seed of the random truth. Empty draws another each time.
+        quick: Fewer links and repetitions, in half the time.
+        vantage: Where this client runs; a label of 1 to 63 characters.
         report: Render the HTML report at the end.
+        results: Directory or URL that the Parquet files go to.
+        reports: Directory that the HTML report goes to.
     """
     request = CalibrationRequest(
         seed=seed, quick=quick, vantage=vantage, results=results, reports=Path(reports), report=report

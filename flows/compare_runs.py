@@ -7,31 +7,33 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
+from tasks.form_fields import HiddenText
+from tasks.run_name import named
 from tasks.stored import compare_stored
 
 
-@flow(name="compare-runs", flow_run_name="{candidate} against {baseline}", retries=0, persist_result=False)
+@flow(name="compare-runs", flow_run_name=named("{candidate} compared with {baseline}"), retries=0, persist_result=False)
 def compare_runs(
     baseline: Annotated[str, Field(min_length=1)] = "latest",
     candidate: Annotated[str, Field(min_length=1)] = "latest",
     fail_on: Literal["nothing", "regression"] = "nothing",
     fail_from_percent: Annotated[float, Field(ge=0, le=1000)] = 0.0,
     any_machine: bool = False,
-    results: str = "results",
-    reports: str = "reports",
     report: bool = True,
+    results: HiddenText = "results",
+    reports: HiddenText = "reports",
 ) -> State[Any]:
-    """Compare two stored runs, setting by setting: what got slower, what got faster, what fails more.
+    """Compare two stored runs, configuration by configuration: slower, faster, more failures.
 
     Args:
-        baseline: A run_id; baseline, as pullbench baseline set named it; latest, the one before of the same name; a label such as commit=3f4ff3c; or a name.
-        candidate: A run_id, latest, a label or a name.
-        fail_on: Whether this flow run fails where a setting is proven slower, or fails more often.
-        fail_from_percent: How much slower at least, in percent, for it to fail; any proven rise with 0.
-        any_machine: Let it fail across different machines or vantages too, whose times differ for other reasons.
-        results: Folder or URL that the results are stored in.
-        reports: Folder that the HTML report goes to.
+        baseline: latest (the run before the candidate, of the same name), baseline (set by pullbench baseline set), a run_id, a label such as commit=3f4ff3c, or a name.
+        candidate: latest, a run_id, a label or a name.
+        fail_on: Whether this flow run fails if a configuration is significantly slower, or fails more often.
+        fail_from_percent: It fails from this many percent on. 0 means any significant rise.
+        any_machine: Let it fail for runs of different machines or vantages too. Their times differ for other reasons.
         report: Render the HTML report.
+        results: Directory or URL of the results.
+        reports: Directory that the HTML report goes to.
     """
     return compare_stored(
         baseline,

@@ -10,39 +10,41 @@ from pullbench.app.fleet import prepared_fleet
 from pullbench.app.run import RunRequest
 from pullbench.model.spec import Overrides
 from pullbench.serving.secrets import read_block
+from tasks.form_fields import HiddenText, OptionalText, SpecFile
 from tasks.run import measure
+from tasks.run_name import named
 
 
-@flow(name="fleet-benchmark", flow_run_name="{spec} on {nodes} nodes", retries=0, persist_result=False)
+@flow(name="fleet-benchmark", flow_run_name=named("{spec} on {nodes} nodes"), retries=0, persist_result=False)
 def fleet_benchmark(
-    spec: str,
+    spec: SpecFile,
     scheduler: str,
     nodes: int = 100,
-    image: str | None = None,
+    image: OptionalText = "",
     overrides: Overrides = Overrides(),  # noqa: B008  (frozen; Prefect's form reads the default)
     vantage: str = "fleet",
     settings: list[str] = [],  # noqa: B006
-    results: str = "results",
-    reports: str = "reports",
-    resume: str | None = None,
+    resume: OptionalText = "",
     skip_preflight: bool = False,
     report: bool = True,
+    results: HiddenText = "results",
+    reports: HiddenText = "reports",
 ) -> State[Any]:
-    """Measure how long a whole fleet takes to get one image, and what the registry itself has to serve.
+    """Measure how long a whole fleet needs to get one image, and what the registry itself serves meanwhile.
 
     Args:
-        spec: Path of the spec file in the checkout, such as specs/fleet.yaml.
-        scheduler: Address of the Dask scheduler whose workers stand on the nodes, such as tcp://10.0.0.1:8786.
-        nodes: How many nodes pull at once; where they are more than the workers, each worker plays several.
-        image: The image that all pull; empty takes the first of the spec.
-        overrides: Factors to measure in place of the spec's; its concurrency is the number of nodes.
-        vantage: Label of the place where the fleet stands.
+        spec: What to measure. A spec of the project, or the path of another file in it.
+        scheduler: Address of the Dask scheduler whose workers run on the nodes, such as tcp://10.0.0.1:8786.
+        nodes: How many nodes pull at the same moment. With fewer workers, each worker stands for several nodes.
+        image: The image that all nodes pull. Empty takes the first of the spec.
+        overrides: Values that replace those of the spec. The concurrency is the number of nodes.
+        vantage: Where the fleet runs; a label.
         settings: Further changes to the spec as KEY=VALUE, such as repetitions=5.
-        results: Folder or URL that the Parquet goes to.
-        reports: Folder that the HTML report goes to.
-        resume: Identifier of an incomplete run to go on with.
+        resume: To resume a run, its run_id. Empty starts a new run.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
+        results: Directory or URL that the Parquet files go to.
+        reports: Directory that the HTML report goes to.
     """
     request = RunRequest(
         spec=Path(spec),
@@ -51,8 +53,8 @@ def fleet_benchmark(
         vantage=vantage,
         results=results,
         reports=Path(reports),
-        resume=resume,
+        resume=resume or None,
         skip_preflight=skip_preflight,
         report=report,
     )
-    return measure(prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image, block=read_block))
+    return measure(prepared_fleet(request, scheduler=scheduler, nodes=nodes, image=image or None, block=read_block))

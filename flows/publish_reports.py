@@ -1,4 +1,4 @@
-"""The flow `publish-reports`: the reports site. The same code answers `pullbench publish` without Prefect."""
+"""The flow `publish-reports`: the page of all reports. The same code answers `pullbench publish` without Prefect."""
 
 from pathlib import Path
 from typing import Any
@@ -6,19 +6,24 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from tasks.form_fields import HiddenText, OptionalText
+from tasks.run_name import named
 from tasks.stored import publish_stored
 
 
-@flow(name="publish-reports", flow_run_name="{reports}", retries=0, persist_result=False)
+@flow(name="publish-reports", flow_run_name=named("all reports"), retries=0, persist_result=False)
 def publish_reports(
-    results: str = "results", reports: str = "reports", url: str | None = None, render: bool = True
+    url: OptionalText = "",
+    render: bool = True,
+    results: HiddenText = "results",
+    reports: HiddenText = "reports",
 ) -> State[Any]:
-    """Build the page of all stored runs, with their verdicts and a feed, and the reports that it lacks.
+    """Build the page of all stored runs with their verdicts and a feed, and render the missing reports.
 
     Args:
-        results: Folder or URL that the results are stored in.
-        reports: Folder that the site and its reports go to; static files, which any web server can serve.
-        url: Address where the reports will be served, which makes the feed's links whole; as PULLBENCH_REPORTS_URL says where it is empty.
-        render: Make the reports that complete runs do not have yet; some seconds each.
+        url: Address where the reports will be served, for the feed's links. Empty takes PULLBENCH_REPORTS_URL.
+        render: Render the reports that complete runs lack. Each takes some seconds.
+        results: Directory or URL of the results.
+        reports: Directory that the page and the reports go to.
     """
-    return publish_stored(results=results, reports=Path(reports), url=url, render=render)
+    return publish_stored(results=results, reports=Path(reports), url=url or None, render=render)

@@ -10,33 +10,35 @@ from prefect.client.schemas.objects import State
 from pullbench.app.regional import RegionalRequest
 from pullbench.model.spec import Overrides
 from pullbench.serving.vantages import PrefectVantages
+from tasks.form_fields import HiddenText, SpecFile
 from tasks.regional import measure_everywhere
+from tasks.run_name import named
 
 
-@flow(name="regional-benchmark", flow_run_name="{spec} from everywhere", retries=0, persist_result=False)
+@flow(name="regional-benchmark", flow_run_name=named("{spec} from every vantage"), retries=0, persist_result=False)
 def regional_benchmark(
-    spec: str,
+    spec: SpecFile,
     vantages: list[str] = [],  # noqa: B006  (Prefect's form reads the default; nothing changes it)
     overrides: Overrides = Overrides(),  # noqa: B008
     settings: list[str] = [],  # noqa: B006
     in_turn: bool = False,
     start_within_minutes: float = 10.0,
     finish_within_minutes: float = 240.0,
-    results: str = "results",
-    reports: str = "reports",
+    results: HiddenText = "results",
+    reports: HiddenText = "reports",
 ) -> State[Any]:
-    """Measure the same spec from several regions, and report what each sees of each registry.
+    """Measure the same spec from several regions, and report how fast each registry is from each region.
 
     Args:
-        spec: Path of the spec file in the checkout of every vantage, such as specs/regions.yaml.
-        vantages: Names of pull-benchmark's deployments to ask; empty asks each that has the tag vantage.
-        overrides: Factors to measure in place of the spec's and of the vantages' own; empty leaves them.
+        spec: What to measure. The file has to be in the project of every vantage.
+        vantages: Names of pull-benchmark's deployments. Empty takes each that has the tag vantage.
+        overrides: Values that replace those of the spec and of the vantages. Empty fields keep theirs.
         settings: Further changes to the spec as KEY=VALUE, such as budget.minutes=10.
-        in_turn: One vantage after the other, so that none feels another's load; else all at once.
-        start_within_minutes: How long to wait for a vantage to start; its run is then cancelled.
+        in_turn: One vantage after the other, so that none feels another's load. Otherwise all at the same time.
+        start_within_minutes: How long to wait for a vantage to start. After that its run is cancelled.
         finish_within_minutes: How long to wait for a vantage to end.
-        results: URL or folder that every vantage writes to and this flow reads.
-        reports: Folder that the HTML report goes to.
+        results: URL or directory that every vantage writes to and this flow reads.
+        reports: Directory that the HTML report goes to.
     """
     request = RegionalRequest(
         spec=Path(spec),

@@ -1,41 +1,46 @@
 """The flow `stress-test`: facts → plan → preflight → steps of rising load, hold, way down → Parquet → report."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
+from pydantic import Field
 
-from pullbench.app.run import RunRequest, preparing
+from pullbench.app.form import RunForm
+from pullbench.app.run import RunRequest
 from pullbench.model.spec import StressOverrides
 from pullbench.serving.secrets import read_block
+from tasks.form_fields import HiddenText, OptionalText, SpecFile
 from tasks.run import measure
+from tasks.run_name import named
 
 
-@flow(name="stress-test", flow_run_name="{spec} at {vantage}", retries=0, persist_result=False)
+@flow(name="stress-test", flow_run_name=named("{spec} at {vantage}"), retries=0, persist_result=False)
 def stress_test(
-    spec: str,
+    spec: SpecFile,
     overrides: StressOverrides = StressOverrides(),  # noqa: B008  (frozen; Prefect's form reads the default)
-    vantage: str = "local",
+    vantage: Annotated[str, Field(min_length=1, max_length=63)] = "local",
     settings: list[str] = [],  # noqa: B006  (Prefect's form reads the default; nothing changes it)
-    results: str = "results",
-    reports: str = "reports",
-    resume: str | None = None,
+    resume: OptionalText = "",
     skip_preflight: bool = False,
     report: bool = True,
+    results: HiddenText = "results",
+    reports: HiddenText = "reports",
 ) -> State[Any]:
     """Raise the load step by step until an SLO is missed, keep it there, lower it again, and report the limit.
 
     Args:
-        spec: Path of the spec file in the checkout, such as specs/stress.yaml.
-        overrides: What to ramp in place of what the spec says; what is left empty stays as it is.
-        vantage: Label of the place where this client stands.
+        spec: What to load. A spec of the project, or the path of another file in it.
+        overrides: Values that replace those of the spec. Empty fields keep the spec's own.
+        vantage: Where this client runs; a label of 1 to 63 characters.
         settings: Further changes to the spec as KEY=VALUE, such as stress.trials=5.
-        results: Folder or URL that the Parquet goes to.
-        reports: Folder that the HTML report goes to.
-        resume: Identifier of an incomplete stress test to go on with.
+        resume: To resume a stress test, its run_id. The spec is then that of the run. Empty starts a new one.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
+        results: Directory or URL that the Parquet files go to.
+        reports: Directory that the HTML report goes to.
     """
     request = RunRequest(
         spec=Path(spec),
@@ -44,9 +49,10 @@ def stress_test(
         vantage=vantage,
         results=results,
         reports=Path(reports),
-        resume=resume,
+        resume=resume or None,
         skip_preflight=skip_preflight,
         report=report,
         kind="stress",
     )
-    return measure(preparing(request, block=read_block))
+    form = RunForm(request=request, is_deployed=deployment.id is not None)
+    return measure(form.preparing(read_block))

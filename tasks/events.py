@@ -1,12 +1,12 @@
-"""What a run has to say to whoever is not looking: Prefect events, which automations wait for.
+"""Prefect events of a run, which automations wait for.
 
     pullbench.slo.missed                  at a run's end
     pullbench.pull.consecutive-failures   while it goes on
-    pullbench.regression                  where a run is proven worse than its baseline
+    pullbench.regression                  if a run is significantly worse than its baseline
 
-Each concerns the benchmark (`pullbench.benchmark.NAME`); the run and the vantage stand beside it as related, with the flow
-run, deployment and tags that Prefect adds. Every payload has `run_id`, `benchmark`, `vantage`, `cells` and `message`, a
-sentence for people.
+The resource of each is the benchmark (`pullbench.benchmark.NAME`). Run and vantage are related resources, as are the flow run,
+deployment and tags that Prefect adds. Every payload has `run_id`, `benchmark`, `vantage`, `cells` and `message`, a sentence
+for people.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ _CELLS_AT_MOST = 50
 
 
 class Notices:
-    """Emits a run's events. A measurement never fails for them."""
+    """Emits a run's events. A measurement never fails because of them."""
 
     def slo_missed(self, document: Mapping[str, Any]) -> None:
-        """Where the document of a finished run (`run --json`) has a missed SLO."""
+        """If the document of a finished run (`run --json`) has a missed SLO."""
         missed = [row for row in document["slo"] if row["verdict"] == "missed"]
         if not missed:
             return
@@ -45,13 +45,13 @@ class Notices:
     def consecutive_failures(
         self, run: RunRecord, failures: int, cells: Sequence[str], error_codes: Sequence[str]
     ) -> None:
-        """So many pulls of a run failed one after the other, in these cells, for these reasons."""
-        message = f"{failures} pulls in a row failed ({', '.join(error_codes)}): {'; '.join(cells)}."
+        """So many consecutive pulls of a run failed, in these cells, for these reasons."""
+        message = f"{failures} consecutive pulls failed ({', '.join(error_codes)}): {'; '.join(cells)}."
         about = _about(run.run_id, run.name, run.vantage, cells, message)
         self._emit(CONSECUTIVE_FAILURES, about, {"failures": failures, "error_codes": list(error_codes)})
 
     def regression(self, found: RunsCompared) -> None:
-        """Where a comparison has a regression between runs of one machine; others may differ by the machine alone."""
+        """If a comparison has a regression between runs of one machine; others may differ by the machine alone."""
         worse = found.regressions()
         if worse.empty or found.other_machine:
             return
@@ -71,7 +71,7 @@ class Notices:
         try:
             emit_event(event, resource=resource, related=related, payload={**about, **more})
         except Exception as error:  # noqa: BLE001  (whatever a server far away may do)
-            get_run_logger().warning("%s was not told: %s: %s", event, type(error).__name__, error)
+            get_run_logger().warning("The event %s could not be sent: %s: %s", event, type(error).__name__, error)
         else:
             get_run_logger().warning("%s: %s", event, about["message"])
 

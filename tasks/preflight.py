@@ -18,8 +18,8 @@ from tasks.states import done, ends_in_state, failed, incomplete
 def check_spec(
     spec: Path, *, overrides: Overrides, only: Sequence[str], skip: Sequence[str], block: Callable[[str], str]
 ) -> State[Any]:
-    """Run the checks; the findings are an artifact, and the state's message counts them."""
+    """Run the checks. The findings are an artifact, and the state's message counts them."""
     checked = check(spec, overrides=overrides, only=only, skip=skip, environ=os.environ, block=block)
-    Artifacts().findings(checked.findings)
+    Artifacts().findings(spec.stem, checked.findings)
     status, sentence = verdict(checked.findings)
     return {Status.FAIL: failed, Status.ERROR: incomplete}.get(status, done)(sentence, checked)

@@ -1,30 +1,35 @@
 """The body of the flows that measure: a run of `app.run` with Prefect's tasks, artifacts and events around it."""
 
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 
 from pullbench.app.compare import compare_with_baseline
 from pullbench.app.failure_streak import StreakMeter
+from pullbench.app.preflight import verdict as preflight_verdict
 from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
-from pullbench.errors import PullbenchError
-from pullbench.model.plan import Plan, Trial
+from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
+from pullbench.model.finding import Finding
+from pullbench.model.plan import FACTORS, Cell, Plan, Trial
 from pullbench.model.record import RunRecord, TrialResult
-from pullbench.model.text import printable
+from pullbench.model.text import count, format_bytes, printable
 from pullbench.report.compare.verdict import headline
+from pullbench.report.core import numbers
 from pullbench.store.dataset import ResultStore
-from tasks.artifacts import Artifacts
+from tasks.artifacts import Artifacts, picture_of
 from tasks.events import Notices
-from tasks.states import done, ends_in_state, incomplete
+from tasks.resuming import how_to_resume
+from tasks.states import done, ends_in_state, failed, incomplete, stopped, was_started_by_a_worker
 from tasks.steps import TaskSteps
 
 _ARTIFACT_EVERY_S = 3.0
+_LINES_AT_MOST = 200
 
 
 class FlowProgress(Progress):
@@ -34,73 +39,119 @@ class FlowProgress(Progress):
         self._artifacts = artifacts
         self._notices = notices
         self._streaks = streaks
-        self._run: RunRecord | None = None
         self._done = self._total = 0
         self._updated_s = 0.0
+        self._factors: Sequence[str] = ()
+        self.run: RunRecord | None = None
+        self.concluding = False
 
     def note(self, text: str) -> None:
         get_run_logger().info(printable(text))
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
-        self._run, self._done, self._total = run, done, len(plan.trials)
-        get_run_logger().info("run %s: %d cells, %d trials", run.run_id, len(plan.cells), len(plan.trials))
+        self.run, self._done, self._total = run, done, len(plan.trials)
+        self._factors = varying(plan.cells)
+        size = "size unknown" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
+        trials = (
+            f"{count(self._total, 'trial')}, {done} of them stored already" if done else count(self._total, "trial")
+        )
+        configurations = count(len(plan.cells), "configuration")
+        get_run_logger().info("Run %s of '%s': %s, %s, %s.", run.run_id, run.name, configurations, trials, size)
         for entry in plan.planned_out:
-            get_run_logger().info("planned out: %s: %s", entry.cell, entry.reason)
-        self._artifacts.begin(self._total)
+            get_run_logger().info("Excluded: %s (%s).", entry.cell, entry.reason)
+        self._artifacts.begin(run.name, self._total)
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        get_run_logger().info("Preflight: %s.", preflight_verdict(findings)[1])
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._done += 1
+        if self._done % -(-self._total // _LINES_AT_MOST) == 0 or self._done == self._total:
+            said = trial_sentence(trial, result, self._factors)
+            get_run_logger().info("%d of %d trials are measured. %s.", self._done, self._total, said)
         now = time.monotonic()
         if now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total:
             self._artifacts.progress(self._done / self._total)
             self._updated_s = now
         streak = self._streaks.add(trial, result)
-        if streak is not None and self._run is not None:
-            self._notices.consecutive_failures(self._run, streak.failures, streak.cells, streak.error_codes)
+        if streak is not None and self.run is not None:
+            self._notices.consecutive_failures(self.run, streak.failures, streak.cells, streak.error_codes)
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
-        said = document["headline"]["sentence"]
-        get_run_logger().info("run %s: %s. %s", document["run_id"], message, said)
+        self.concluding = document["status"] == "complete"
+        get_run_logger().info("Run %s: %s. %s", document["run_id"], message, document["headline"]["sentence"])
+
+
+def varying(cells: Sequence[Cell]) -> list[str]:
+    """The factors that tell a plan's configurations apart."""
+    return [name for name in FACTORS if len({getattr(cell, name) for cell in cells}) > 1]
+
+
+def trial_sentence(trial: Trial, result: TrialResult, factors: Sequence[str]) -> str:
+    """`Concurrency 4: 8 of 8 pulls succeeded in 520 ms`, with the reasons of those that failed."""
+    record = result.record
+    named = ", ".join(f"{name.replace('_', ' ')} {getattr(trial.cell, name)}" for name in factors)
+    configuration = named or f"engine {trial.cell.engine}"
+    took = numbers.seconds(record.wall_s)
+    said = f"{configuration[:1].upper()}{configuration[1:]}: {record.succeeded} of {record.pulls} pulls succeeded in {took}"
+    codes = sorted({pull.error_code.value for pull in result.pulls if pull.error_code is not None})
+    failed = f"; failures: {', '.join(codes)}" if codes else ""
+    return f"{said}{failed}{'; warm-up' if trial.warmup else ''}"
 
 
 @ends_in_state
 def measure(made: AbstractContextManager[Prepared]) -> State[Any]:
-    """Measure what was prepared; an error of ours is the state's message. The state carries the outcome, or the error."""
-    artifacts, notices = Artifacts(), Notices()
-    with made as prepared:
-        streaks = StreakMeter.of(prepared.bench.spec)
-        outcome = conduct(prepared, TaskSteps(artifacts), FlowProgress(artifacts, notices, streaks))
-        return _concluded(prepared.request, outcome, artifacts, notices)
+    """Measure what was prepared. The state's message is the headline; where a run stopped, how to resume it."""
+    progress: FlowProgress | None = None
+    request: RunRequest | None = None
+    try:
+        with made as prepared:
+            request, artifacts, notices = prepared.request, Artifacts(prepared.request.reports), Notices()
+            progress = FlowProgress(artifacts, notices, StreakMeter.of(prepared.bench.spec))
+            outcome = conduct(prepared, TaskSteps(artifacts), progress)
+            return _concluded(prepared.request, outcome, artifacts, notices)
+    except IncompleteError as error:
+        return incomplete(f"{error}{_how_to_go_on(request, progress)}", error)
+    except PreflightFailed as error:
+        resumed = request is not None and request.resume is not None
+        return failed(f"{error}{_how_to_go_on(request, progress) if resumed else ''}", error)
+    except TerminationSignal:
+        if not was_started_by_a_worker():  # a shell's command says itself how it ended
+            raise
+        return stopped(_how_to_go_on(request, progress) or " Nothing was measured.")
+
+
+def _how_to_go_on(request: RunRequest | None, progress: FlowProgress | None) -> str:
+    """What follows a message about a run that stopped; empty before there is a run."""
+    run = None if progress is None else progress.run
+    if request is None or run is None:
+        return ""
+    return f" {how_to_resume(request, run, is_measured=progress is not None and progress.concluding)}"
 
 
 def _concluded(request: RunRequest, outcome: Outcome, artifacts: Artifacts, notices: Notices) -> State[Any]:
     """What the UI and whoever waits for events get of a run that came to its end."""
     document = outcome.document
     if request.kind == "stress":
-        artifacts.stress(document)
-    elif request.kind == "calibration":
-        artifacts.calibration(document)
-    else:
-        artifacts.cells(document)
-    if outcome.report is not None:
-        address = os.environ.get("PULLBENCH_REPORTS_URL")
-        artifacts.report(outcome.report, address, document["headline"]["sentence"])
+        artifacts.steps(document)
+    artifacts.run(document, outcome.report, picture_of(outcome.report))
     notices.slo_missed(document)
-    message = f"run {outcome.run_id}: {outcome.message}"
+    message = f"{document['headline']['sentence']} Run {outcome.run_id}: {outcome.message}"
     if document["status"] == "incomplete":
         return incomplete(message, outcome)
-    if request.kind not in ("stress", "calibration"):  # whose steps are no settings to be compared
+    if request.kind not in ("stress", "calibration"):  # their steps are no configurations to compare
         _report_regression(request.results, outcome.run_id, notices)
     return done(message, outcome)
 
 
 def _report_regression(results: str, run_id: str, notices: Notices) -> None:
-    """Compare a finished run with its baseline; what goes wrong there says nothing about the run."""
+    """Compare a finished run with its baseline. An error there says nothing about the run."""
     try:
         found = compare_with_baseline(ResultStore(results), run_id)
     except PullbenchError as error:
-        get_run_logger().warning("not compared with the baseline: %s", error)
+        get_run_logger().warning("The run could not be compared with the baseline: %s", error)
         return
     if found is not None:
-        get_run_logger().info("against the baseline %s: %s", found.baseline.run.run_id, headline(found).sentence)
+        said = headline(found).sentence
+        get_run_logger().info("Compared with the baseline %s: %s", found.baseline.run.run_id, said)
         notices.regression(found)

@@ -1,4 +1,4 @@
-"""The steps of a run as Prefect tasks, called directly: never submitted to a thread. Nothing of Prefect happens while a trial runs."""
+"""The steps of a run as Prefect tasks, called directly and never submitted to a thread. No call of Prefect runs during a trial."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from pullbench.app.steps import TrialBatch
 from pullbench.bench.active_run import ActiveRun
-from pullbench.model.finding import Finding
+from pullbench.model.finding import Finding, Status
 from tasks.artifacts import Artifacts
 
 MadeT = TypeVar("MadeT")
@@ -16,31 +16,32 @@ MadeT = TypeVar("MadeT")
 
 @task(task_run_name="preflight", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def run_preflight(active: ActiveRun) -> list[Finding]:
-    """Every check of the run's targets."""
+    """Run every check of the run's targets."""
     return active.preflight()
 
 
 @task(task_run_name="{batch}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def run_trials(batch: TrialBatch) -> None:
-    """Measure one trial, or a batch of them; the durations come from the trials, never from Prefect's task time."""
+    """Measure one trial, or a batch of them. Durations come from the trials, never from Prefect's task time."""
     batch.run()
 
 
 @task(task_run_name="{what}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def make_page(what: str, make: Callable[[], MadeT]) -> MadeT:  # noqa: ARG001  (the task run's name)
-    """Render one page: of a stored run, of two compared, of a benchmark over its runs, of the site."""
+    """Render one page: of a run, of a comparison, of a trend, of all reports."""
     return make()
 
 
 class TaskSteps:
-    """The steps as tasks; preflight's findings become an artifact."""
+    """The steps as tasks. Preflight's findings become an artifact where one of them asks for a look."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
 
     def preflight(self, active: ActiveRun) -> list[Finding]:
         findings = run_preflight(active)
-        self._artifacts.findings(findings)
+        if any(finding.status not in (Status.PASS, Status.SKIP) for finding in findings):
+            self._artifacts.findings(active.record.name, findings)
         return findings
 
     def trials(self, batch: TrialBatch) -> None:

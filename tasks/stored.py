@@ -9,8 +9,9 @@ from prefect.client.schemas.objects import State
 
 from pullbench.app.compare import compare
 from pullbench.app.publish import publish
+from pullbench.model.text import count
 from pullbench.report.compare.verdict import comparison_document, headline, warnings
-from tasks.artifacts import Artifacts, publish_summary
+from tasks.artifacts import REPORTS_URL, Artifacts, picture_of, publish_summary
 from tasks.events import Notices
 from tasks.states import done, ends_in_state, failed, incomplete
 from tasks.steps import TaskSteps
@@ -27,8 +28,8 @@ def compare_stored(
     any_machine: bool,
     report: bool,
 ) -> State[Any]:
-    """Compare two runs; verdicts, summary and the report's link are artifacts, a regression an event."""
-    artifacts = Artifacts()
+    """Compare two runs. Summary and verdicts are artifacts, a regression is an event."""
+    artifacts = Artifacts(reports)
     made = compare(
         baseline,
         candidate,
@@ -41,9 +42,8 @@ def compare_stored(
     )
     for warning in [*warnings(made.found), *([made.note] if made.note else [])]:
         get_run_logger().warning(warning)
-    artifacts.comparison(comparison_document(made.found, None if made.page is None else str(made.page)))
-    if made.page is not None:
-        artifacts.page(made.page, reports, os.environ.get("PULLBENCH_REPORTS_URL"))
+    document = comparison_document(made.found, None if made.page is None else str(made.page))
+    artifacts.comparison(document, made.page, picture_of(made.page))
     Notices().regression(made.found)
     if made.failure is not None:
         return failed(made.failure, made)
@@ -53,8 +53,9 @@ def compare_stored(
 
 @ends_in_state
 def publish_stored(*, results: str, reports: Path, url: str | None, render: bool) -> State[Any]:
-    """Build the site, and the reports that it lacks; `PULLBENCH_REPORTS_URL` stands for an empty address."""
-    artifacts, address = Artifacts(), url or os.environ.get("PULLBENCH_REPORTS_URL")
+    """Build the reports page and render the reports that it lacks. An empty address is read from `PULLBENCH_REPORTS_URL`."""
+    address = url or os.environ.get(REPORTS_URL)
+    artifacts = Artifacts(reports, address)
     made = publish(
         results=results,
         reports=reports,
@@ -64,8 +65,9 @@ def publish_stored(*, results: str, reports: Path, url: str | None, render: bool
         note=get_run_logger().info,
     )
     artifacts.published(made.site, publish_summary(made.site, made.made, made.failures))
-    artifacts.page(made.site.page, reports, address)
     if made.failures:
-        more = f"; and {len(made.failures) - 1} more" if len(made.failures) > 1 else ""
+        more = f" (and {len(made.failures) - 1} more)" if len(made.failures) > 1 else ""
         return incomplete(f"{made.failures[0]}{more}", made)
-    return done(f"{len(made.site.entries)} runs are listed, {made.made} reports were made", made)
+    return done(
+        f"The reports page lists {count(len(made.site.entries), 'run')}. {count(made.made, 'report')} rendered.", made
+    )

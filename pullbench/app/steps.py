@@ -39,10 +39,11 @@ class TrialBatch:
     def __str__(self) -> str:
         first, last = self._trials[0], self._trials[-1]
         if (stage := first.stage) is not None:
-            load = f"concurrency {stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
+            is_concurrency = first.cell.concurrency == stage.load
+            load = f"concurrency {stage.load:g}" if is_concurrency else f"{stage.load:g} pulls/s"
             return f"step {stage.index} · {stage.phase} · {load}"
         if first is last:
-            return f"trial {first.number} · repetition {first.block} · {first.cell}"
+            return f"trial {first.number} · {'warm-up' if first.warmup else f'repetition {first.block}'} · {first.cell}"
         return f"trials {first.number} to {last.number}"
 
 

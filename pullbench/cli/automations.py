@@ -8,7 +8,7 @@ import typer
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    help="What Prefect tells, and to whom: missed SLOs, failures in a row, regressions.",
+    help="Prefect notifications: missed SLOs, consecutive failures, regressions, failed runs.",
 )
 
 
@@ -22,24 +22,27 @@ def install(
     notify: Annotated[
         str | None,
         typer.Option(
-            metavar="TYPE/NAME", help="The notification block that carries them, such as slack-webhook/on-call."
+            metavar="TYPE/NAME", help="The notification block that sends them, such as slack-webhook/on-call."
         ),
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Their files. Default: the project's monitoring/prefect."),
+        typer.Option(
+            "--from", metavar="DIR", help="Directory of their files. Default: the project's monitoring/prefect."
+        ),
     ] = None,
 ) -> int:
-    """Bring the automations of monitoring/prefect to the server that PREFECT_API_URL names; none is made twice."""
+    """Install the automations of monitoring/prefect on the server that PREFECT_API_URL names; none is installed twice."""
     from pullbench.cli.terminal.safe_text import print_line
     from pullbench.serving.automations import install_on_server
 
     done = install_on_server(folder=folder, notify=notify)
-    for word, names in (("made", done.made), ("changed", done.changed), ("as it was", done.unchanged)):
+    for word, names in (("created", done.made), ("changed", done.changed), ("unchanged", done.unchanged)):
         for name in names:
             print_line(f"{word:9}  {name}")
-    if notify is None and done.made:
+    if done.idle:
         print_line(
-            "they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call"
+            "Without an action they are switched off. `--notify TYPE/NAME`, such as slack-webhook/on-call, gives them one and "
+            "switches them on."
         )
     return 0

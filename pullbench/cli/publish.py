@@ -1,4 +1,4 @@
-"""`publish`: the reports site."""
+"""`publish`: the page of all reports."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +16,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def publish(
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the reports will be served: makes the feed's links whole.")
+        str | None, typer.Option(metavar="URL", help="Where the reports will be served, for the links of the feed.")
     ] = None,
     render: Annotated[
-        bool, typer.Option("--render/--no-render", help="Make the reports that complete runs do not have yet.")
+        bool, typer.Option("--render/--no-render", help="Render the reports that complete runs lack.")
     ] = True,
     results: Results = "results",
     reports: Reports = Path("reports"),
 ) -> int:
-    """Build the reports site: a page of all runs, with their verdicts and a feed; static files."""
+    """Build the page of all runs, with their verdicts, reports and a feed; static files."""
     from pullbench.app.publish import publish as publish_reports
     from pullbench.app.steps import DirectSteps
 
@@ -34,8 +34,8 @@ def publish(
         progress.print(literal(what), soft_wrap=True)
 
     done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
-    if not done.site.entries:  # the results of another folder may have been meant
-        note(f"no runs in {results}; the site lists none")
+    if not done.site.entries:  # the results of another directory may have been meant
+        note(f"no runs in {results}: the page lists none")
     print_line(done.site.page)
     if done.failures:
         for failure in done.failures[1:]:

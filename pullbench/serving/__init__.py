@@ -1,1 +1,1 @@
-"""What `pullbench serve` is made of: a project's deployments, what a server needs for them, a worker, the reports' pages."""
+"""The parts of `pullbench serve`: a project's deployments, a Prefect server set up for them, workers, the reports' pages."""

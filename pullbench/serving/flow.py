@@ -1,6 +1,6 @@
-"""A flow of the project, called in this process: for the command line with `--prefect`, or where PREFECT_API_URL is set.
+"""A flow of the project, called in this process: for the command line with `--prefect`, or if PREFECT_API_URL is set.
 
-Prefect's own ephemeral server serves where neither the environment nor the active profile names one.
+If neither the environment nor the active profile names a server, Prefect starts a temporary one of its own.
 """
 
 import importlib
@@ -20,10 +20,10 @@ QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     # Prefect's own 20 s are too few on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    # Prefect's own 5 make a call to a server that is gone last over a minute, and a run makes several.
+    # With Prefect's own 5, a call to a server that is gone takes over a minute, and a run makes several.
     "PREFECT_CLIENT_MAX_RETRIES": "2",
 }
-"""Defaults of the shell: what a flow has to say is told by the command itself. The user's own settings go before."""
+"""Defaults of the shell, where the command itself prints what a flow reports. The user's own settings come first."""
 
 
 class ServerGoneError(IncompleteError):
@@ -35,13 +35,13 @@ class NoServerError(ServerGoneError):
 
 
 def call_flow(name: str, parameters: Mapping[str, Any], *, note: Callable[[str], None]) -> Any:
-    """Call the flow `flows/NAME.py:NAME` and give what its body ended with: an outcome of `app`.
+    """Call the flow `flows/NAME.py:NAME` and return what its body ended with: an outcome of `app`.
 
-    Raises what the body raised. Where the body came to its end, a server that went away takes nothing from it: `note` is
-    told. Else raises ServerGoneError where the server went away or did not start, UsageError for a parameter that the flow
-    refuses, and IncompleteError where the flow ended without an outcome.
+    Raises what the body raised. If the body came to its end, a server that went away costs nothing: `note` gets a line.
+    Otherwise raises ServerGoneError if the server went away or did not start, UsageError for a parameter that the flow
+    refuses, and IncompleteError if the flow ended without an outcome.
     """
-    from pullbench.app.progress import receiving  # brings pydantic, which help must not wait for
+    from pullbench.app.progress import receiving  # imports pydantic, which is slow: help must not wait for it
 
     _reach_server(note)
     flow = _load(name)
@@ -61,7 +61,7 @@ def call_flow(name: str, parameters: Mapping[str, Any], *, note: Callable[[str],
             raise _server_gone(unexpected) or unexpected
         raise IncompleteError("the flow ended without an outcome (cancelled in the UI?)")
     if gone is not None:
-        note(f"{gone}: its UI does not show how this run ended; the results are whole")
+        note(f"{gone}: its UI does not show how this run ended; the results are complete")
     ended_with = received[-1]
     if isinstance(ended_with, Exception):
         raise ended_with
@@ -69,7 +69,7 @@ def call_flow(name: str, parameters: Mapping[str, Any], *, note: Callable[[str],
 
 
 def end_own_server() -> None:
-    """End Prefect's own temporary server, if one was started: a command that leaves in a hurry runs no exit handlers."""
+    """End Prefect's own temporary server, if one was started: a command that is interrupted runs no exit handlers."""
     from prefect.server.api.server import SubprocessASGIServer
 
     for server in list(SubprocessASGIServer._instances.values()):  # there is no public list
@@ -83,14 +83,14 @@ def quiet_prefect() -> None:
 
 
 def reach_without_proxy(url: str) -> None:
-    """Have Prefect's clients pass the environment's HTTP proxy by for a server on this machine's loopback.
+    """Make Prefect's clients ignore the environment's HTTP proxy for a server on this machine's loopback.
 
-    No measurement is touched: engines and registry clients take nothing of the environment's proxies.
+    No measurement changes: engines and registry clients do not read the environment's proxies.
     """
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.startswith("127."):
         listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-        for name in ("no_proxy", "NO_PROXY"):  # where both are set, the first is the one that counts
+        for name in ("no_proxy", "NO_PROXY"):  # if both are set, the first counts
             os.environ[name] = f"{listed},{host}" if listed else host
 
 
@@ -103,7 +103,7 @@ def server_address() -> str | None:
 
 
 def check_answers(url: str) -> None:
-    """Raise NoServerError where the server that is to be used does not answer."""
+    """Raise NoServerError if the server does not answer."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -128,26 +128,24 @@ def _reach_server(note: Callable[[str], None]) -> None:
 
 
 def _load(name: str) -> Callable[..., Any]:
-    """The flow object, from the project's folder: `flows` is no package of ours in site-packages."""
+    """The flow object, from the project's directory: `flows` is not a package in site-packages."""
     make_flows_importable()
     found: Callable[..., Any] = getattr(importlib.import_module(f"flows.{name}"), name)
     return found
 
 
 def _server_gone(error: Exception) -> ServerGoneError | None:
-    """What a failure of Prefect's own means: its server is gone or did not start. None for any other error.
+    """The meaning of an error of Prefect's own: its server is gone or did not start. None for any other error.
 
     Raises UsageError for parameters that the flow refuses.
     """
-    import httpx  # Prefect brings it; help must not wait for it
+    import httpx  # slow to import: help must not wait for it
     from prefect.exceptions import ParameterBindError, ParameterTypeError
 
     if isinstance(error, ParameterTypeError | ParameterBindError):
         raise UsageError(f"the flow refuses its parameters: {' '.join(str(error).split())}") from error
     if isinstance(error, httpx.HTTPError):
         return ServerGoneError(f"Prefect's server is gone ({str(error) or type(error).__name__})")
-    if (
-        "ephemeral" in str(error).lower()
-    ):  # Prefect raises RuntimeError or ValueError where its own server does not start
+    if "ephemeral" in str(error).lower():  # Prefect raises RuntimeError or ValueError if its own server does not start
         return NoServerError(f"Prefect's own server did not start: {' '.join(str(error).split())}")
     return None

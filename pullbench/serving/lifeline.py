@@ -1,8 +1,8 @@
 """Processes that end with the one that started them, however that ends.
 
-Such a process stands in a session of its own, so that Ctrl-C in a terminal, which goes to a whole process group, does not
-reach it: who started it decides when it ends. Its lifeline is its standard input: when the other side is gone, also by
-`kill -9`, it reads the end and stops.
+Such a process has a session of its own. Ctrl-C in a terminal goes to a whole process group and so does not reach it: the
+process that started it decides when it ends. Its lifeline is its standard input: when the other side is gone, also by
+`kill -9`, it reads the end of input and stops.
 """
 
 import atexit
@@ -19,7 +19,7 @@ _ENDS_WITHIN_S = 5.0
 
 
 class KeptProcess:
-    """A module of ours as a process of its own; what it says goes to `log`, or nowhere. It has open `handles` of ours."""
+    """A module of ours as a process of its own. Its output goes to `log`, or nowhere. It inherits the open `handles`."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class KeptProcess:
 
 
 def follow_lifeline(end: Callable[[], None], *, within_s: float = _ENDS_WITHIN_S) -> None:
-    """In the process itself: call `end` when standard input ends, and leave by force where that takes too long."""
+    """In the process itself: call `end` when standard input ends, and exit by force if that takes too long."""
 
     def follow() -> None:
         sys.stdin.buffer.read()
         end()
         time.sleep(within_s)
-        os._exit(0)  # a connection that is still open may not keep it
+        os._exit(0)  # an open connection must not keep the process
 
     threading.Thread(target=follow, name="lifeline", daemon=True).start()

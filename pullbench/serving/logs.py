@@ -1,11 +1,11 @@
-"""Where the processes of `pullbench serve` write, and what they said last."""
+"""The logs of the processes of `pullbench serve`, and their last line."""
 
 import os
 from pathlib import Path
 
 
 def log_file(name: str) -> Path:
-    """A fresh log under Prefect's home; the former one stays as NAME.log.1."""
+    """A new log under Prefect's home; the former one is kept as NAME.log.1."""
     path = _path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
@@ -15,10 +15,10 @@ def log_file(name: str) -> Path:
 
 
 def last_words(name: str) -> str:
-    """The last line of a log, and where the whole is."""
+    """The last line of a log, and the log's path."""
     path = _path(name)
     lines = path.read_text(errors="replace").split("\n") if path.exists() else []
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
     return f"{said} ({path})"
 
 

@@ -1,4 +1,4 @@
-"""A project: its prefect.yaml, where its runs work, and whether it is the one that a server was set up from."""
+"""A project: its prefect.yaml, where its runs work, and whether a server was set up from it as it is now."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from pullbench.errors import UsageError
 from pullbench.store.shipped import CODE_FOLDER, TEMPLATE, project_folder
 
 _SOURCES = ("flows", "tasks")
-"""What forms, descriptions and entry points come from, beside prefect.yaml and the package."""
+"""Forms, descriptions and entry points come from these, from prefect.yaml and from the package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A folder with prefect.yaml, and what that says."""
+    """A directory with prefect.yaml, and its content."""
 
     folder: Path
     """Where prefect.yaml, flows and tasks are."""
     working_folder: Path
-    """Where runs look for specs and leave results and reports: the same, unless the project is the installed template."""
+    """Where runs read specs and write results and reports: the same, unless the project is the installed template."""
     document: Mapping[str, Any]
     """prefect.yaml."""
 
@@ -45,6 +45,13 @@ class Project:
         return list(dict.fromkeys(named))
 
     @property
+    def results(self) -> str:
+        """Where pull-benchmark stores its results: the page of all reports lists them."""
+        given = (entry.get("parameters") or {} for entry in self.deployments if entry["name"] == "pull-benchmark")
+        found = str(next(given, {}).get("results", "results"))
+        return found if "://" in found else str(self.working_folder / found)
+
+    @property
     def automations(self) -> Path:
         return self.folder / "monitoring" / "prefect"
 
@@ -56,8 +63,9 @@ class Project:
         return {**self.document, "deployments": entries}
 
     def fingerprint(self) -> str:
-        """Changes with anything that a deployment is made of: prefect.yaml, the code of flows and forms, the folders."""
-        found = hashlib.sha256(f"{self.folder}\n{self.working_folder}".encode())
+        """Changes with all that a deployment is made of: prefect.yaml, code of flows and forms, names of specs, directories."""
+        specs = sorted(path.name for path in (self.working_folder / "specs").glob("*.yaml"))
+        found = hashlib.sha256(f"{self.folder}\n{self.working_folder}\n{specs}".encode())
         package = self.folder if (self.folder / "pullbench").is_dir() else CODE_FOLDER
         folders = [*(self.folder / top for top in _SOURCES), package / "pullbench"]
         sources = (path for folder in folders for path in folder.rglob("*.py"))
@@ -68,10 +76,10 @@ class Project:
 
 
 def find_project(folder: Path | None) -> Project:
-    """The project in a folder; without one that of the current folder, else the checkout that this code runs from.
+    """The project in a directory; by default that of the current directory, else the checkout that this code runs from.
 
-    Where there is none of these it is the template inside the installed package, and runs work in the current folder.
-    Raises UsageError where the folder is no project, or where its prefect.yaml cannot be used.
+    Without any of these it is the template in the installed package, and runs work in the current directory. Raises
+    UsageError where the directory is no project, or where its prefect.yaml cannot be used.
     """
     found = (project_folder() if folder is None else folder).resolve()
     if not (found / "prefect.yaml").is_file():

@@ -14,6 +14,6 @@ def read_block(name: str) -> str:
         value = cast(Secret[Any], Secret.load(name)).get()
     except ValueError as error:
         raise UsageError(
-            f"credentials: block:{name}: there is no such Prefect Secret; create it in the UI, Blocks"
+            f"credentials: block:{name}: there is no such Prefect Secret; create it in the UI under Blocks"
         ) from error
     return value if isinstance(value, str) else json.dumps(value)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from pullbench.serving.flow import QUIET, reach_without_proxy
 from pullbench.serving.lifeline import KeptProcess
 from pullbench.serving.logs import last_words, log_file
 from pullbench.serving.project import Project, find_project
+from pullbench.serving.reports_home import ReportsHome
 from pullbench.serving.reports_server import ReportsServer
 from pullbench.serving.server import PrefectServer, bound
 
@@ -20,7 +22,7 @@ _WORKER_ENDS_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.5
 _DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _SERVER_DEFAULTS = {
-    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the newer UI asks a host outside, even with analytics off
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the newer UI contacts an outside host, even with analytics off
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "PREFECT__SERVER_FINAL": "1",
@@ -28,7 +30,7 @@ _SERVER_DEFAULTS = {
 
 
 Note = Callable[[str], None]
-"""Gets lines for people."""
+"""Prints a line."""
 
 
 def serve(
@@ -41,7 +43,7 @@ def serve(
     pools: Sequence[str],
     note: Note,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM. Raises UsageError before anything is started, IncompleteError where a part ends."""
+    """Serve until Ctrl-C or SIGTERM. Raises UsageError before anything is started, IncompleteError if a part ends by itself."""
     found = find_project(project)
     database = None if database is None else database_url(database)
     listener = _listener(host, port)
@@ -50,7 +52,10 @@ def serve(
     with contextlib.ExitStack() as parts:
         parts.enter_context(listener)
         try:
-            reports = parts.enter_context(ReportsServer(found.working_folder / "reports", host, reports_port))
+            folder = found.working_folder / "reports"
+            home = ReportsHome(found.results, folder)
+            reports = parts.enter_context(ReportsServer(folder, host, reports_port, home.refresh))
+            threading.Thread(target=home.refresh, name="reports home", daemon=True).start()
             reports_url = f"http://{shown}:{reports.port}"
             _set_environment(shown=shown, host=host, port=port, reports_url=reports_url)
             server = _start_server(parts, "127.0.0.1" if host in _EVERY_ADDRESS else host, listener, database)
@@ -58,21 +63,21 @@ def serve(
             _say(note, "UI", f"http://{shown}:{port}")
             _say(note, "reports", reports_url)
             _say(note, "other shells", f"export PREFECT_API_URL={os.environ['PREFECT_API_URL']}")
-            note("Ctrl-C ends all of it")
+            note("Ctrl-C stops all of it")
             _watch({"server": server.process, **workers})
         except KeyboardInterrupt:
-            note("ending: runs under way are cancelled, what they measured is kept")
+            note("stopping: running benchmarks are cancelled, what they measured is kept")
 
 
 def database_url(text: str) -> str:
-    """The URL as Prefect takes it; UsageError, which does not repeat it, for what is neither PostgreSQL nor SQLite."""
+    """The URL in Prefect's form; UsageError, which does not repeat it, for what is neither PostgreSQL nor SQLite."""
     scheme, colon, rest = text.partition("://")
     drivers = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
     driver = drivers.get(scheme, scheme)
     if not colon or driver not in drivers.values():
         raise UsageError(
-            "--database: no URL of PostgreSQL or SQLite: postgresql://USER@HOST/NAME or sqlite:////PATH; "
-            f"a password is better given by {_DATABASE}, for arguments are seen by every user of the machine"
+            "--database: not a URL of PostgreSQL or SQLite: give postgresql://USER@HOST/NAME or sqlite:////PATH. "
+            f"Give a password by {_DATABASE}: every user of the machine can see arguments"
         )
     return f"{driver}{colon}{rest}"
 
@@ -82,19 +87,19 @@ def _listener(host: str, port: int) -> socket.socket:
         return bound(host, port)
     except OSError as error:
         raise UsageError(
-            f"--host {host} --port {port}: {error.strerror}: if it is another `pullbench serve` or Prefect server, end "
-            "it or give --port (0 takes a free one)"
+            f"--host {host} --port {port}: {error.strerror}; if another `pullbench serve` or Prefect server runs there, stop "
+            "it, or give another --port (0 takes a free one)"
         ) from error
 
 
 def _set_environment(*, shown: str, host: str, port: int, reports_url: str) -> None:
-    """What server, workers and runs are to know; the user's own settings stay where they do not name another server."""
+    """Settings for server, workers and runs. The user's own settings stay, unless they name another server."""
     for name, value in QUIET.items():
         if name not in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL"):  # the UI shows what runs log
             os.environ.setdefault(name, value)
     os.environ.setdefault("PULLBENCH_REPORTS_URL", reports_url)
     os.environ.setdefault("PREFECT_UI_API_URL", f"http://{shown}:{port}/api")
-    # Prefect takes requests from the pages of any site; without a login it must not.
+    # By default Prefect answers the pages of any site, and it has no login.
     origins = dict.fromkeys(f"http://{name}:{port}" for name in (shown, "127.0.0.1", "localhost"))
     os.environ.setdefault("PREFECT_SERVER_CORS_ALLOWED_ORIGINS", ",".join(origins))
     os.environ["PREFECT_API_URL"] = f"http://{'127.0.0.1' if host in _EVERY_ADDRESS else host}:{port}/api"
@@ -106,7 +111,7 @@ def _set_environment(*, shown: str, host: str, port: int, reports_url: str) -> N
 def _start_server(
     parts: contextlib.ExitStack, reach: str, listener: socket.socket, database: str | None
 ) -> PrefectServer:
-    """Started; healthy when `wait` returns. The database's URL, which may hold a password, goes to the server alone."""
+    """Start it; it is healthy when `wait` returns. Only the server gets the database's URL, which may hold a password."""
     defaults = {name: value for name, value in _SERVER_DEFAULTS.items() if name not in os.environ}
     os.environ.pop(_DATABASE, None)
     environment = defaults if database is None else {**defaults, _DATABASE: database}
@@ -118,7 +123,7 @@ def _start_server(
 def _set_up(
     parts: contextlib.ExitStack, server: PrefectServer, project: Project, pools: list[str], note: Note
 ) -> dict[str, KeptProcess]:
-    """Bring the server to what the project says, and start the workers; they, by name."""
+    """Set the server up as the project says, and start the workers; returns these by name."""
     note("starting Prefect")
     from prefect.client.orchestration import get_client
 
@@ -134,7 +139,7 @@ def _set_up(
         for label, text in set_up(client, project, pools, environment):
             _say(note, label, text)
         for text in take_over(client, pools, name):
-            _say(note, "taken over", text)
+            _say(note, "cleaned up", text)
     return {f"worker of {pool}": _start_worker(parts, pool, name, environment, note) for pool in pools}
 
 
@@ -145,7 +150,7 @@ def _start_worker(
     worker = KeptProcess("pullbench.serving.worker", pool, name, environment=environment, log=log)
     parts.callback(worker.end, _WORKER_ENDS_WITHIN_S)
     parts.callback(_cancel_runs, worker)
-    _say(note, "worker", f"of pool {pool}; it logs to {log}")
+    _say(note, "worker", f"pool {pool}, log {log}")
     return worker
 
 
@@ -163,7 +168,7 @@ def _python_path(project: Project) -> str:
 
 
 def _watch(processes: Mapping[str, KeptProcess]) -> None:
-    """Until one of them ends, which is an error."""
+    """Wait until one of them ends, which is an error."""
     while True:
         for name, process in processes.items():
             if process.exit_code is not None:

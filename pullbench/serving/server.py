@@ -14,9 +14,9 @@ _GRACE_S = 2
 
 
 class PrefectServer:
-    """A server on an address that this process has bound for it; the rest is the environment's.
+    """A server on an address that this process has bound for it; its other settings come from the environment.
 
-    It is asked at `reach` where it listens at every address.
+    `reach` is the address to ask it at, if it listens at every address.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PrefectServer:
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.api_url = f"http://{reach or host}:{port}/api"
-        with listener:  # the server has its own copy; one here would keep a dead one's port
+        with listener:  # the server has its own copy; a copy here would keep the port of a dead server
             self.process = KeptProcess(
                 "pullbench.serving.server",
                 str(listener.fileno()),
@@ -39,7 +39,7 @@ class PrefectServer:
             )
 
     def wait(self) -> None:
-        """Until it is healthy; raises RuntimeError where it does not come up."""
+        """Wait until it is healthy; raises RuntimeError if it does not come up."""
         until = time.monotonic() + _HEALTHY_WITHIN_S
         while not self._healthy():
             if self.process.exit_code is not None:
@@ -58,14 +58,16 @@ class PrefectServer:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """An address taken for a server that comes up only later, so that nobody takes it meanwhile; port 0 is a free one.
+    """Bind an address for a server that starts later, so that no other program takes it; port 0 is a free one.
 
-    It does not listen: who asks too early is refused, not kept waiting. Raises OSError.
+    It does not listen yet: a client that asks too early is refused, not kept waiting. Raises OSError.
     """
     listener = socket.socket()
     try:
         if port != 0:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of the last server
+            listener.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # in spite of old connections of the last server
         listener.bind((host, port))
     except OSError:
         listener.close()
@@ -83,7 +85,7 @@ def serve(listener: socket.socket) -> None:
             factory=True,
             log_level="error",
             lifespan="on",
-            timeout_graceful_shutdown=_GRACE_S,  # an open UI holds a websocket, which never ends by itself
+            timeout_graceful_shutdown=_GRACE_S,  # an open UI keeps a websocket, which never ends by itself
         )
     )
 

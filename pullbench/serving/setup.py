@@ -1,4 +1,4 @@
-"""Brings a running Prefect server to what a project says, and tells what that took."""
+"""Sets a running Prefect server up as a project says, and reports each step."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,33 +14,36 @@ from pullbench.serving.provision import Provision
 def set_up(
     client: SyncPrefectClient, project: Project, pools: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Do it, and give a label and a sentence for each step."""
+    """Set it up; yields a label and a sentence for each step."""
     provision = Provision(client, project, pools)
     former = provision.place()
     yield "project", str(project.folder)
-    yield "runs work in", str(project.working_folder) + (f"; it was {former} before" if former else "")
+    yield "runs work in", str(project.working_folder) + (f" (before: {former})" if former else "")
     made = provision.pools()
-    yield "work pools", f"made {', '.join(made)}" if made else "as they were"
+    yield "work pools", f"created {', '.join(made)}" if made else "unchanged"
     deployed = provision.deploy(environment)
     names = ", ".join(str(entry["name"]) for entry in project.deployments)
-    yield "deployments", f"{names}: {'deployed' if deployed else 'as they were'}"
+    yield "deployments", f"{names}: {'deployed' if deployed else 'unchanged'}"
     for schedule in provision.schedules():
         yield "schedule", schedule
     done = install(client, read_automations(project.automations), replace=False, keep_actions=True)
     if done.made:
-        yield "automations", f"made {', '.join(done.made)}"
+        yield "automations", f"created {', '.join(done.made)}"
     if done.differing:
-        said = f"{', '.join(done.differing)}: not as in {project.automations}, and left so"
-        yield "automations", f"{said}; `pullbench automations install` brings them back"
+        said = f"{', '.join(done.differing)}: not as in {project.automations}, and left as they are"
+        yield "automations", f"{said}. `pullbench automations install` resets them"
     if not (done.made or done.differing):
-        yield "automations", "as they were"
+        yield "automations", "unchanged"
+    if done.idle:
+        how = "`pullbench automations install --notify TYPE/NAME` gives them one and switches them on"
+        yield "automations", f"{count(len(done.idle), 'automation')} without an action, switched off. {how}"
 
 
 def take_over(client: SyncPrefectClient, pools: Sequence[str], worker: str) -> Iterator[str]:
-    """Settle what happened to a pool's runs while nobody worked, a sentence each."""
+    """Settle the runs that a pool's former worker left behind or missed; yields a sentence for each kind."""
     for pool in pools:
         if lost := close_lost(client, pool, worker):
             yield f"pool {pool}: {count(lost, 'run')} without a process, marked as crashed"
         if missed := skip_missed(client, pool):
             minutes = MISSED_AFTER.total_seconds() / 60
-            yield f"pool {pool}: {count(missed, 'scheduled run')} missed by more than {minutes:.0f} minutes, skipped"
+            yield f"pool {pool}: {count(missed, 'scheduled run')} more than {minutes:.0f} minutes late, skipped"

@@ -1,4 +1,4 @@
-"""Vantages as Prefect has them: deployments of `pull-benchmark` with the tag `vantage`, each on the work pool of its region."""
+"""Vantages in Prefect: deployments of `pull-benchmark` with the tag `vantage`, each on the work pool of its region."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,21 +23,21 @@ from pullbench.errors import IncompleteError, UsageError
 FLOW = "pull-benchmark"
 TAG = "vantage"
 _NOT_TAKEN = "SCHEDULED"
-"""A worker that takes a run sets it to pending, before its process starts."""
+"""The state of a run that no worker has taken: a worker sets it to pending, before the process starts."""
 _HOW = (
-    f"`prefect deploy flows/pull_benchmark.py:pull_benchmark --name eu --pool eu --tag {TAG}` makes one of the work pool 'eu' "
+    f"`prefect deploy flows/pull_benchmark.py:pull_benchmark --name eu --pool eu --tag {TAG}` creates one on the work pool 'eu' "
     "(docs/vantages.md)"
 )
 
 
 class PrefectVantages:
-    """Starts deployments through a Prefect server, and looks after their runs."""
+    """Starts deployments through a Prefect server, and follows their runs."""
 
     def __init__(self, client: SyncPrefectClient) -> None:
         self._client = client
 
     def places(self, names: Sequence[str]) -> list[Vantage]:
-        """A vantage is named as its deployment; without names, every deployment with the tag, by name."""
+        """The vantages of these names, which are those of deployments; without names, every deployment with the tag."""
         there = {entry.name: entry for entry in self._deployments(tagged=not names)}
         if not there:
             raise UsageError(f"no deployment of '{FLOW}' has the tag '{TAG}', so there is no vantage: {_HOW}")
@@ -50,7 +50,7 @@ class PrefectVantages:
         return [Vantage(vantage=name, work_pool=there[name].work_pool_name or "") for name in chosen]
 
     def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
-        """One flow run, however often this is asked: the key is that of benchmark and vantage."""
+        """Start one flow run, however often this is called: its key is that of benchmark and vantage."""
         try:
             made: Any = run_deployment(
                 f"{FLOW}/{place.vantage}",
@@ -64,7 +64,7 @@ class PrefectVantages:
         return str(made.id)
 
     def look(self, flow_run: str) -> FlowRunState | None:
-        """The run's state; a server that does not answer just now is asked again later."""
+        """The run's state; None if the server does not answer now, to be asked again later."""
         try:
             state = self._client.read_flow_run(UUID(flow_run)).state
         except ObjectNotFound:
@@ -77,14 +77,14 @@ class PrefectVantages:
         return FlowRunState(started=kind != _NOT_TAKEN, ended=state.is_final(), state=kind, message=state.message or "")
 
     def cancel(self, flow_run: str) -> None:
-        """Best effort: a run that nobody has taken is cancelled at once, one that runs by its worker."""
+        """Best effort: a run that no worker has taken is cancelled immediately, a running one by its worker."""
         try:
-            self._client.set_flow_run_state(UUID(flow_run), Cancelling(message="the regional benchmark gave it up"))
+            self._client.set_flow_run_state(UUID(flow_run), Cancelling(message="The regional benchmark cancelled it."))
         except (PrefectException, httpx.HTTPError):
             return
 
     def idle(self, place: Vantage) -> str:
-        """When a worker of its pool was last heard of."""
+        """The last sign of life of a worker of its pool, in a few words."""
         try:
             workers = self._client.read_workers_for_work_pool(place.work_pool)
         except (PrefectException, httpx.HTTPError):
@@ -92,7 +92,7 @@ class PrefectVantages:
         heard = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time is not None]
         if not heard:
             return f"work pool '{place.work_pool}' never had a worker"
-        return f"a worker of pool '{place.work_pool}' was last heard of at {max(heard):%H:%M:%S} UTC"
+        return f"the last heartbeat of a worker of pool '{place.work_pool}' was at {max(heard):%H:%M:%S} UTC"
 
     def _deployments(self, *, tagged: bool) -> list[DeploymentResponse]:
         wanted = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])) if tagged else None

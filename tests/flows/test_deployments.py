@@ -102,8 +102,35 @@ def test_the_form_of_a_comparison_has_choices_limits_and_defaults() -> None:
 def test_the_form_has_descriptions_defaults_choices_and_bounds() -> None:
     properties = pull_benchmark.parameters.model_dump()["properties"]
     assert all(entry.get("description") for entry in properties.values()), properties
-    assert properties["spec"]["minLength"] == 1
+    listed, free = properties["spec"]["anyOf"]
+    assert {"specs/first.yaml", "specs/stress.yaml"} <= set(listed["enum"]) and free["type"] == "string"
+    assert properties["resume"]["type"] == "string", "a plain field, not a choice of types"
     overrides = pull_benchmark.parameters.definitions["Overrides"]["properties"]
     assert all(entry.get("title") and entry.get("description") for entry in overrides.values())
     assert overrides["cache"]["items"]["enum"] == ["cold", "warm"]
     assert (overrides["concurrency"]["items"]["minimum"], overrides["concurrency"]["items"]["maximum"]) == (1, 1024)
+
+
+def test_the_form_has_a_group_for_a_registry_that_no_spec_names() -> None:
+    fields = pull_benchmark.parameters.definitions["RegistryForm"]["properties"]
+    assert {"url", "images", "engines", "concurrency", "credentials"} <= set(fields)
+    assert all(entry.get("title") and entry.get("description") for entry in fields.values())
+    assert "fake" not in fields["engines"]["items"]["enum"] and "docker" in fields["engines"]["items"]["enum"]
+    assert fields["credentials"]["anyOf"][0]["enum"] == ["docker", "anonymous"]
+    assert not pull_benchmark.parameters.model_dump().get("required")
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda entry: str(entry["name"]))
+def test_internal_parameters_are_not_in_a_form_and_are_accepted_all_the_same(deployment: dict[str, Any]) -> None:
+    found = flow_of(deployment["entrypoint"])
+    hidden = {"results", "reports", "regional"}
+    assert not hidden & set(found.parameters.model_dump()["properties"])
+    taken = hidden & set(inspect.signature(found.fn).parameters)
+    needed = dict.fromkeys(found.parameters.model_dump().get("required", []), "tcp://127.0.0.1:1")
+    assert found.validate_parameters({**needed, **dict.fromkeys(taken, "s3://bucket/x")}).items() >= {
+        (name, "s3://bucket/x") for name in taken
+    }
+
+
+def test_schedules_are_paused_until_a_spec_names_a_registry_of_the_users() -> None:
+    assert SCHEDULES and all(schedule["active"] is False for _, schedule in SCHEDULES)

@@ -20,9 +20,18 @@ class Browser:
         page.context.on("request", lambda request: self._note(request.url))
 
     def field(self, label: str) -> Locator:
-        """A field of Prefect's form for parameters, by its title."""
+        """A field of Prefect's form for parameters, by its title; the last of that title."""
         named = self.page.locator(".schema-form-property__label").filter(has_text=label)
         return self.page.locator(".schema-form-property").filter(has=named).last
+
+    def add(self, label: str, *values: object) -> None:
+        """Add items to a list of Prefect's form."""
+        field = self.field(label)
+        for value in values:
+            items = field.locator("textarea, input[type=number]")
+            there = items.count()
+            field.get_by_role("button", name="Add item").click()
+            items.nth(there).fill(str(value))
 
     def _note(self, url: str) -> None:
         if (parts := urlsplit(url)).scheme in ("http", "https", "ws", "wss"):

@@ -53,13 +53,13 @@ class Served:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> list[str]:
-        """Until it says that Ctrl-C ends it; what it said."""
+        """Until it says how to stop it; what it said."""
         self.lines = []
         self._process = self.shell.start("serve", *self._options)
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
         until = time.monotonic() + _UP_WITHIN_S
-        while not any(line.startswith("Ctrl-C ends") for line in self.lines):
+        while not any(line.startswith("Ctrl-C ") for line in self.lines):
             if self._process.poll() is not None or time.monotonic() > until:
                 said = self.lines, self._process.stderr.read() if self._process.stderr else ""
                 raise AssertionError(f"pullbench serve did not come up: {said}")
@@ -112,6 +112,17 @@ class Served:
             kind: sorted((entry["id"], entry["name"], entry["updated"]) for entry in entries)
             for kind, entries in found.items()
         }
+
+    def switch_on(self, deployment: str, schedule: str) -> None:
+        """A schedule's switch in the UI."""
+        address = f"{self.ui}/api/deployments/{deployment}/schedules/{schedule}"
+        until = time.monotonic() + 60
+        while True:
+            answer = httpx.patch(address, json={"active": True}, trust_env=False, timeout=60)
+            if answer.status_code != 503 or time.monotonic() > until:
+                break
+            time.sleep(0.5)
+        answer.raise_for_status()
 
     def next_dates(self, deployments: list[str]) -> dict[str, list[datetime]]:
         """When each deployment is to run next, once the scheduler, which looks every minute, has planned for each."""

@@ -110,11 +110,10 @@ def test_two_vantages_give_one_report_and_a_third_whose_worker_was_killed_is_nam
         assert run.run_id in page and run.vantage in page
     assert f"Lacking: {DESERTED}" in page
 
-    why = f"nobody took the run within 0.5 minutes: a worker of pool '{DESERTED}' was last heard of at "
-    assert answers[DESERTED]["reason"].startswith(why)
+    assert f"--pool {DESERTED}`" in answers[DESERTED]["reason"], "the command that starts a worker there"
     [state] = [entry for entry in flow_states(bench.server, "regional-benchmark") if DESERTED in entry["message"]]
     assert (state["type"], state["name"]) == ("FAILED", "Incomplete")
-    assert f"vantage '{DESERTED}' is missing: {why}" in state["message"]
+    assert f"vantage '{DESERTED}'" in state["message"]
     ends = [state["type"] for state in flow_states(bench.server, f"{FLOW}/{DESERTED}")]
     assert ends == ["CANCELLED"], "its run sends no load when a worker comes back"
 

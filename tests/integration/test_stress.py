@@ -14,6 +14,7 @@ from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
 from pullbench.store.dataset import ResultStore
+from tasks.artifacts import artifact_key
 from tests.app.test_run import Calls
 from tests.integration.shell import PrefectServer, Shell
 
@@ -99,7 +100,7 @@ def test_a_known_capacity_is_found_within_one_step_and_recovery_is_seen(
         assert words in page, words
     answer = httpx.post(f"{prefect_server.api}/artifacts/filter", json={}, trust_env=False, timeout=60)
     keys = [entry["key"] for entry in answer.json() if run.run_id in str(entry["data"]) + str(entry["description"])]
-    assert {"verdict", "steps"} <= set(keys)
+    assert {artifact_key(run.name), artifact_key(run.name, "steps")} <= set(keys)
 
 
 def test_a_rate_above_the_capacity_is_not_served_as_it_arrives(bounded: Bounded, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pullbench.errors import IncompleteError
 from pullbench.report.render.data_files import write_run_beside
+from pullbench.report.render.home_link import HIDDEN
 from pullbench.report.render.render import trend_folder
 from pullbench.report.run.documents import run_document
 from pullbench.report.site import entries as site_entries
@@ -109,21 +110,21 @@ def test_what_stands_beside_a_report_is_taken_while_it_still_is_the_same(
     report(tmp_path, "run-0")
     write_run_beside(store, "run-0", tmp_path / "run-0", page="index.html")
     made: list[str] = []
-    real = site_entries._reckoned
-    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
+    real = site_entries._computed
+    monkeypatch.setattr(site_entries, "_computed", lambda store, run_id: made.append(run_id) or real(store, run_id))
 
     build_site(store, tmp_path)
 
     assert sorted(made) == ["evil", "run-1", "run-2"]
 
 
-def test_what_was_told_of_a_finished_run_is_not_reckoned_again(
+def test_what_was_told_of_a_finished_run_is_not_computed_again(
     store: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = build_site(store, tmp_path)
     made: list[str] = []
-    real = site_entries._reckoned
-    monkeypatch.setattr(site_entries, "_reckoned", lambda store, run_id: made.append(run_id) or real(store, run_id))
+    real = site_entries._computed
+    monkeypatch.setattr(site_entries, "_computed", lambda store, run_id: made.append(run_id) or real(store, run_id))
 
     assert build_site(store, tmp_path) == first
     assert made == [entry.run_id for entry in reversed(first.entries) if entry.status != "complete"]
@@ -165,7 +166,7 @@ def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: Res
 def test_an_empty_folder_becomes_a_page_that_says_what_to_do(tmp_path: Path) -> None:
     page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").page.read_text()
 
-    assert "No run is stored yet: `pullbench demo` makes one." in page
+    assert "<code>pullbench demo</code>" in page and "<table" not in page
 
 
 def test_what_has_no_report_and_whose_trend_is_old_is_known(store: ResultStore, tmp_path: Path) -> None:
@@ -180,8 +181,40 @@ def test_what_has_no_report_and_whose_trend_is_old_is_known(store: ResultStore, 
     assert stale_trends(store, tmp_path) == []
 
 
+def test_comparisons_trends_and_regions_are_listed_with_their_verdicts(store: ResultStore, tmp_path: Path) -> None:
+    said = {"status": "slower", "title": "Slower in 1 of 2"}
+    runs = {"baseline": {"run_id": "run-0", "name": "a"}, "candidate": {"run_id": "run-1", "name": "a"}}
+    vantages = [{"vantage": "eu", "answer": "complete"}, {"vantage": "us", "answer": "missing"}]
+    documents = {
+        "compare-run-0-run-1/comparison.json": {**runs, "headline": said},
+        "trend-0123/trend.json": {"name": "b", "vantage": "local", "runs": [{}, {}], "headline": said},
+        "regional-7/regional.json": {"name": "c", "regional_id": "7", "vantages": vantages},
+        "compare-broken/comparison.json": {"headline": said},
+    }
+    for path, document in documents.items():
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(json.dumps(document))
+        (tmp_path / path).with_name("index.html").write_text("a report")
+
+    page = build_site(store, tmp_path).page.read_text()
+
+    for path in ("compare-run-0-run-1", "trend-0123", "regional-7"):
+        assert f'href="{path}/index.html"' in page
+    assert "compare-broken" not in page
+    assert page.count("Slower in 1 of 2") == 2 and "1 of 2 vantages" in page
+
+
+def test_a_report_from_before_the_page_gets_its_link_back_once(store: ResultStore, tmp_path: Path) -> None:
+    report(tmp_path, "run-0")
+    page = tmp_path / "run-0" / "index.html"
+    page.write_text(f"<body>{HIDDEN}<p>{HIDDEN}</p></body>")
+    build_site(store, tmp_path)
+    assert page.read_text().count(" hidden>") == 1, "the text of a report is left alone"
+    assert 'href="../index.html"' in page.read_text()
+
+
 def test_a_folder_that_cannot_be_written_is_named(store: ResultStore, tmp_path: Path) -> None:
     (tmp_path / "reports").write_text("a file")
 
-    with pytest.raises(IncompleteError, match=r"reports: the site cannot be written there: .*`--reports`"):
+    with pytest.raises(IncompleteError, match=r"reports: .*`--reports`"):
         build_site(store, tmp_path / "reports")

@@ -48,6 +48,23 @@ def test_without_a_block_an_automation_does_nothing_and_with_one_it_tells() -> N
         assert [action.type for action in loud.actions] == ["send-notification"]
 
 
+def test_one_without_an_action_is_switched_off_until_it_gets_one() -> None:
+    server = Server()
+    done = installed(server, read_automations(FOLDER), replace=False)
+    assert done.idle == done.made and not any(one.enabled for one in server.held.values())
+    done = installed(server, read_automations(FOLDER, str(uuid4())), replace=True, keep_actions=False)
+    assert not done.idle and all(one.enabled for one in server.held.values())
+
+
+def test_one_with_an_action_that_was_switched_off_stays_off() -> None:
+    server = Server()
+    installed(server, read_automations(FOLDER, str(uuid4())), replace=True, keep_actions=False)
+    for one in server.held.values():
+        one.enabled = False
+    installed(server, read_automations(FOLDER, str(uuid4())), replace=True, keep_actions=False)
+    assert not any(one.enabled for one in server.held.values())
+
+
 def test_a_second_time_nothing_is_made_or_changed() -> None:
     server, wanted = Server(), read_automations(FOLDER)
     assert installed(server, wanted, replace=True).made == [one.name for one in wanted]
@@ -84,15 +101,15 @@ def test_what_somebody_changed_stays_until_it_is_asked_for_and_what_was_switched
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, "there is no automation"),
-        ({"a.yaml": "name: x"}, r"a\.yaml: no automation as Prefect takes it"),
-        ({"a.yaml": "- 3"}, r"a\.yaml: no automation as Prefect takes it"),
-        ({"a.yaml": "same", "b.yaml": "same"}, "is there twice"),
+        ({}, "{folder}: "),
+        ({"a.yaml": "name: x"}, r"{folder}/a\.yaml: "),
+        ({"a.yaml": "- 3"}, r"{folder}/a\.yaml: "),
+        ({"a.yaml": "same", "b.yaml": "same"}, "'pullbench: regression'"),
     ],
 )
 def test_files_that_are_no_automations_are_usage_errors(files: dict[str, str], said: str, tmp_path: Path) -> None:
     document = yaml.safe_load((FOLDER / "regression.yaml").read_text())
     for name, text in files.items():
         (tmp_path / name).write_text(yaml.safe_dump(document) if text == "same" else text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said.replace("{folder}", str(tmp_path))):
         read_automations(tmp_path)

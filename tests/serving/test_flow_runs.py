@@ -1,5 +1,6 @@
 """What `pullbench serve` does with runs that a former one left behind, against a client that holds a few."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from pullbench.serving import flow_runs as served_runs
 from pullbench.serving.flow_runs import cancel_runs, close_lost, skip_missed
+from pullbench.serving.worker import keep_own_message
 
 NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 
@@ -81,7 +83,7 @@ class BusyClient:
         self.questions = 0
         self.states: list[StateType] = []
 
-    def set_flow_run_state(self, _: str, state: State[Any]) -> None:
+    def set_flow_run_state(self, _: str, state: State[Any], force: bool = False) -> None:
         self._answer()
         self.states.append(state.type)
 
@@ -100,6 +102,7 @@ class BusyClient:
 @pytest.fixture
 def one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served_runs, "runs_below", lambda _: {str(uuid4()): None})
+    monkeypatch.setattr(served_runs, "stop_runs", lambda *_, **__: None)
     monkeypatch.setattr(served_runs.time, "sleep", lambda _: None)
 
 
@@ -114,6 +117,63 @@ def test_a_busy_server_is_asked_again_to_cancel_and_is_asked_it_once() -> None:
 def test_a_server_that_knows_better_is_not_asked_again() -> None:
     with pytest.raises(httpx.HTTPStatusError):
         cancel_runs(BusyClient(409), 1)  # type: ignore[arg-type]
+
+
+class SlowClient:
+    """A server whose worker never ends the run: it stays in the state that it was given last."""
+
+    def __init__(self) -> None:
+        self.states = [StateType.RUNNING]
+
+    def set_flow_run_state(self, _: str, state: State[Any], force: bool = False) -> None:
+        self.states.append(state.type)
+
+    def read_flow_run(self, _: UUID) -> SimpleNamespace:
+        return SimpleNamespace(state=State[None](type=self.states[-1]))
+
+
+@pytest.mark.usefixtures("one_run")
+def test_a_run_that_prefect_does_not_end_in_time_is_stopped_and_recorded_as_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped: list[int] = []
+    monkeypatch.setattr(served_runs, "stop_runs", lambda pid, **_: stopped.append(pid))
+    client = SlowClient()
+    assert cancel_runs(client, 7, within_s=0.05) == 1  # type: ignore[arg-type]
+    assert stopped == [7]
+    assert client.states[1:] == [StateType.CANCELLING, StateType.CANCELLED]
+
+
+class States:
+    """The states of one flow run, as Prefect's client has them."""
+
+    def __init__(self, *messages: str) -> None:
+        self.held = [
+            State[None](type=StateType.CANCELLED, message=message, timestamp=NOW + timedelta(seconds=at))
+            for at, message in enumerate(messages)
+        ]
+
+    async def read_flow_run_states(self, _: UUID) -> list[State[None]]:
+        return self.held[::-1]
+
+    async def set_flow_run_state(self, _: UUID, state: State[None], force: bool) -> None:
+        assert force, "the run has ended already"
+        self.held.append(state)
+
+
+@pytest.mark.parametrize(
+    ("messages", "last"),
+    [
+        (("Cancelled. Run x", "Flow run was cancelled successfully."), "Cancelled. Run x"),
+        (("Flow run was cancelled successfully.",), "Flow run was cancelled successfully."),
+        ((), None),
+    ],
+    ids=["its own is put back", "it had none", "not cancelled"],
+)
+def test_a_cancelled_run_keeps_the_message_that_says_how_to_resume(messages: tuple[str, ...], last: str | None) -> None:
+    client = States(*messages)
+    asyncio.run(keep_own_message(client, uuid4(), within_s=0.0))
+    assert (client.held[-1].message if client.held else None) == last
 
 
 @pytest.mark.usefixtures("one_run")

@@ -1,10 +1,12 @@
 """What `pullbench serve` decides before and beside a running server."""
 
 import ipaddress
+import itertools
 import shutil
 import socket
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,10 +14,15 @@ import yaml
 from pullbench.errors import UsageError
 from pullbench.serving import project as projects
 from pullbench.serving.logs import last_words, log_file
+from pullbench.serving.placeholder import why_it_waits
 from pullbench.serving.project import find_project
+from pullbench.serving.provision import Provision
+from pullbench.serving.reports_home import ReportsHome
 from pullbench.serving.reports_server import ReportsServer
 from pullbench.serving.serve import database_url, serve
 from tests.cli.command_lines import parsed
+from tests.report import synthetic
+from tests.report.synthetic import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,8 +69,8 @@ def test_a_project_of_ones_own_is_deployed_as_its_prefect_yaml_says(project: Pat
 
 def test_a_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"cannot be made.*--project"):
-        ReportsServer(tmp_path / "file" / "reports", "127.0.0.1", 0)
+    with pytest.raises(UsageError, match=r"file/reports: .*--project"):
+        ReportsServer(tmp_path / "file" / "reports", "127.0.0.1", 0, lambda: None)
 
 
 def test_pools_and_queues_are_those_that_the_deployments_name() -> None:
@@ -112,19 +119,19 @@ def test_a_taken_port_is_a_usage_error_before_anything_is_started(project: Path)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"--port {port}: .*or give --port"):
+        with pytest.raises(UsageError, match=rf"--port {port}: .*--port"):
             serve(
                 project=project, host="127.0.0.1", port=port, reports_port=0, database=None, pools=["local"], note=print
             )
-        with pytest.raises(UsageError, match=rf"--reports-port {port}: something listens there already"):
-            ReportsServer(project, "127.0.0.1", port)
+        with pytest.raises(UsageError, match=rf"--reports-port {port}: "):
+            ReportsServer(project, "127.0.0.1", port, lambda: None)
 
 
 def test_reports_are_served_as_they_are_and_are_never_kept_by_a_browser(tmp_path: Path) -> None:
     (tmp_path / "reports" / "run").mkdir(parents=True)
     (tmp_path / "reports" / "run" / "index.html").write_text("<p>the report</p>")
     (tmp_path / "secret").write_text("x")
-    with ReportsServer(tmp_path / "reports", "127.0.0.1", 0) as server:
+    with ReportsServer(tmp_path / "reports", "127.0.0.1", 0, lambda: None) as server:
         base = f"http://127.0.0.1:{server.port}"
         with urllib.request.urlopen(f"{base}/run/index.html") as answer:
             assert answer.read() == b"<p>the report</p>"
@@ -134,9 +141,81 @@ def test_reports_are_served_as_they_are_and_are_never_kept_by_a_browser(tmp_path
         refused.value.close()
 
 
+def test_the_home_page_is_built_when_it_is_asked_for_and_a_directory_is_never_listed(tmp_path: Path) -> None:
+    """Also before there is any run, and for a directory whose report is not rendered yet."""
+    results, reports = tmp_path / "results", tmp_path / "reports"
+    (reports / "half-made").mkdir(parents=True)
+    home = ReportsHome(str(results), reports, clock=itertools.count(0, 10).__next__)
+    with ReportsServer(reports, "127.0.0.1", 0, home.refresh) as server:
+        for address in ("/", "/index.html?x=1", "/half-made/"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{address}") as answer:
+                assert b"<h1>Reports</h1>" in answer.read()
+        synthetic.make(str(results), Recipe(engines=("wire",), blocks=1, warmup=0, pulls=1))
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/") as answer:
+            assert synthetic.RUN_ID.encode() in answer.read(), "a run that was stored meanwhile"
+
+
+def test_a_home_page_that_cannot_be_built_says_why(tmp_path: Path) -> None:
+    with ReportsServer(tmp_path, "127.0.0.1", 0, lambda: "OSError: <disk>") as server:
+        with pytest.raises(urllib.error.HTTPError, match="503") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/")
+        with refused.value as answer:
+            assert b"OSError: &lt;disk&gt;" in answer.read()
+
+
+def test_a_spec_of_the_example_registry_is_not_measured_on_a_schedule(tmp_path: Path) -> None:
+    spec = yaml.safe_load((ROOT / "specs" / "first.yaml").read_text())
+    (tmp_path / "specs").mkdir()
+    waits = {}
+    for url in ("http://127.0.0.1:5000", "https://registry.example.com:5000", "https://registry.internal"):
+        spec["registries"][0]["url"] = url
+        (tmp_path / "specs" / "mine.yaml").write_text(yaml.safe_dump(spec))
+        waits[url] = why_it_waits("specs/mine.yaml", tmp_path) is not None
+    assert list(waits.values()) == [True, True, False]
+    assert why_it_waits("specs/stress.yaml", tmp_path), "the ready spec, where there is no own"
+    assert "specs/none.yaml" in (why_it_waits("specs/none.yaml", tmp_path) or "")
+
+
+class SchedulesServer:
+    """The part of Prefect's client that a deployment's schedules need."""
+
+    def __init__(self, *there: str) -> None:
+        schedule = SimpleNamespace(slug="weekly", active=False, schedule=None)
+        self.deployments = [SimpleNamespace(name=name, schedules=[schedule], paused=False) for name in there]
+        self.variables: dict[str, str] = {}
+
+    def read_deployments(self) -> list[SimpleNamespace]:
+        return self.deployments
+
+    def read_variable_by_name(self, name: str) -> SimpleNamespace | None:
+        return SimpleNamespace(value=self.variables[name]) if name in self.variables else None
+
+
+def switches(project: Path, server: SchedulesServer) -> list[bool | None]:
+    """What is deployed as `active` of pull-benchmark's schedule; None leaves the switch on the server as it is."""
+    provision = Provision(server, find_project(project), [])  # type: ignore[arg-type]
+    there = {entry.name: {one.slug for one in entry.schedules} for entry in server.deployments}
+    document, switched_on = provision._with_schedules(there)
+    server.variables["pullbench_schedules_switched_on"] = ",".join(switched_on)
+    entry = next(entry for entry in document["deployments"] if entry["name"] == "pull-benchmark")
+    return [schedule.get("active") for schedule in entry["schedules"]]
+
+
+def test_a_schedule_is_switched_on_once_when_its_spec_names_another_registry(project: Path) -> None:
+    server = SchedulesServer("pull-benchmark")
+    assert switches(project, SchedulesServer()) == [False], "it is new, and its spec is the ready one"
+    assert switches(project, server) == [None]
+    assert Provision(server, find_project(project), []).schedules() != []  # type: ignore[arg-type]
+    (project / "specs").mkdir()
+    text = (ROOT / "specs" / "first.yaml").read_text().replace("http://127.0.0.1:5000", "https://registry.internal")
+    (project / "specs" / "first.yaml").write_text(text)
+    assert switches(project, server) == [True]
+    assert switches(project, server) == [None], "whoever switches it off in the UI is not overruled"
+
+
 def test_the_former_log_is_kept_and_the_last_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    assert last_words("server").startswith("it said nothing")
+    assert last_words("server").endswith(f"({tmp_path}/pullbench/server.log)")
     log_file("server").write_text("first\nthe reason\n\n")
     assert last_words("server") == f"the reason ({tmp_path}/pullbench/server.log)"
     assert log_file("server").read_text() == ""

@@ -66,7 +66,8 @@ def test_failures_in_a_row_name_cells_and_reasons(emitted: list[dict[str, Any]],
     Notices().consecutive_failures(run, 3, ["wire · eu"], ["timeout", "reset"])
     (event,) = emitted
     assert event["event"] == "pullbench.pull.consecutive-failures"
-    assert event["payload"]["message"] == "3 pulls in a row failed (timeout, reset): wire · eu."
+    assert (event["payload"]["failures"], event["payload"]["error_codes"]) == (3, ["timeout", "reset"])
+    assert event["payload"]["cells"] == ["wire · eu"]
 
 
 def test_a_regression_names_the_baseline_and_the_worse_cells(emitted: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_an_event_that_cannot_be_sent_costs_nothing_but_a_log_line(
     monkeypatch.setattr(notify, "get_run_logger", lambda: logging.getLogger("test"))
     monkeypatch.setattr(notify, "emit_event", down)
     Notices().consecutive_failures(stored(tmp_path, BASE).run, 3, ["wire"], ["timeout"])
-    assert "pullbench.pull.consecutive-failures was not told: ConnectionError: refused" in caplog.text
+    assert "pullbench.pull.consecutive-failures" in caplog.text and "ConnectionError: refused" in caplog.text
 
 
 def test_a_run_is_held_against_the_baseline_of_its_name(tmp_path: Path) -> None:

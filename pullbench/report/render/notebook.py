@@ -30,6 +30,7 @@ from traitlets import Type
 from traitlets.config import Config
 
 import pullbench.report.run.page  # noqa: F401
+from pullbench.report.render.home_link import HIDDEN
 from pullbench.report.render.html import css
 
 KERNEL = "pullbench"
@@ -182,7 +183,7 @@ def page_of(notebook: Any, title: str) -> str:
     markdown = MarkdownWithMath(renderer=IPythonRenderer(escape=True, exclude_anchor_links=True))
     exporter.register_filter("markdown", markdown)
     first = next((index for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
-    resources = {"title": title, "css": css(), "contents": contents, "contents_before": first}
+    resources = {"title": title, "css": css(), "contents": contents, "contents_before": first, "home_link": HIDDEN}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
     return re.sub(r"\n\s*\n+", "\n", str(body))
 

@@ -29,6 +29,7 @@ from pullbench.report.render.data_files import (
     write_run_beside,
     write_trend_beside,
 )
+from pullbench.report.render.home_link import shown
 from pullbench.report.render.renderer import Renderer, absolute_url
 from pullbench.report.trend.changes import Trend, trend_of
 from pullbench.store.dataset import ResultStore, check_run_id
@@ -244,6 +245,8 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
 def _render(renderer: Renderer, notebook: Path, parameters: Mapping[str, Any], target: ReportTarget) -> Path:
     page = target.folder / PAGE
     made = renderer.page(notebook, parameters, target.folder / "report.ipynb", title=target.title)
+    if (target.folder.parent / PAGE).is_file():
+        made = shown(made)
     # Beside the old page, so that the renaming is one step of the file system.
     waiting = target.folder / f".index-{os.getpid()}.html"
     try:

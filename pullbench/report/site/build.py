@@ -1,16 +1,16 @@
-"""The reports site: one page that lists the runs of a results folder, with their verdicts, and a feed of them.
+"""The reports page: the runs of a results directory with their verdicts, comparisons, trends, and a feed.
 
-    REPORTS/index.html     every run, the newest first; what has a report is linked
+    REPORTS/index.html     every run, newest first, with links to all reports
     REPORTS/runs.json      the same for programs
     REPORTS/feed.xml       the newest complete runs (Atom, RFC 4287)
 
-Static files: any web server or a plain folder will do. Building again is quick, and harms nothing.
+Static files: any web server or a plain directory will do. Building the page again is quick and safe.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,28 +20,31 @@ from pullbench.errors import IncompleteError
 from pullbench.report.core import numbers
 from pullbench.report.core.sections import PILLS, pill
 from pullbench.report.render.data_files import put
+from pullbench.report.render.home_link import show_home_link
 from pullbench.report.render.html import Column, Html, Row, css, join, paragraph, shortened, table, tag, visible
 from pullbench.report.render.render import PAGE, find_report, trend_folder
 from pullbench.report.site.entries import KEPT, SiteEntry, entries, kept_document
+from pullbench.report.site.other_pages import OtherPage, comparisons, regions, trends
 from pullbench.store.dataset import ResultStore
 
 FEED = "feed.xml"
+_MOST_OTHERS = 50
 _SPARK_RUNS = 24
 _WIDTH, _HEIGHT = 96, 22
 _FEED_NEWEST = 50
 _ATOM = "http://www.w3.org/2005/Atom"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCRIPT = """
-const rows = [...document.querySelectorAll("tbody tr")];
+const rows = [...document.querySelectorAll("#runs tbody tr")];
 const text = document.getElementById("find"), name = document.getElementById("name");
 const verdict = document.getElementById("verdict"), shown = document.getElementById("shown");
-const told = rows.map(row => row.textContent.toLowerCase());
+const texts = rows.map(row => row.textContent.toLowerCase());
 const cell = (row, place) => row.children[place].textContent.trim();
 function filter() {
   const words = text.value.toLowerCase().split(/\\s+/).filter(Boolean);
   let count = 0;
   rows.forEach((row, at) => {
-    const fits = words.every(word => told[at].includes(word))
+    const fits = words.every(word => texts[at].includes(word))
       && (!name.value || cell(row, 0) === name.value) && (!verdict.value || cell(row, 3) === verdict.value);
     row.hidden = !fits;
     count += fits;
@@ -55,45 +58,53 @@ document.getElementById("filters").hidden = false;
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Others:
+    """The reports that are not of one run, newest first."""
+
+    comparisons: Sequence[OtherPage] = ()
+    trends: Sequence[OtherPage] = ()
+    regions: Sequence[OtherPage] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """The page that was written, and what it tells of each run, the newest first."""
+    """The page that was written, and what it says of each run, newest first."""
 
     page: Path
     entries: Sequence[SiteEntry]
 
 
 def build_site(store: ResultStore, reports: Path, *, url: str | None = None) -> Site:
-    """Write the site of all stored runs into a reports folder; `url` is where it will be served.
+    """Write the page of all stored runs into a reports directory; `url` is where it will be served.
 
-    Raises IncompleteError where the folder cannot be written.
+    Reports that were rendered before there was such a page get their link back to it. Raises IncompleteError where the
+    directory cannot be written.
     """
     reports = reports.resolve()
     found = entries(store, reports)
-    trends = {
-        name: f"{folder.name}/{PAGE}"
-        for name in dict.fromkeys(entry.name for entry in found)
-        if (folder := trend_folder(reports, name)).joinpath(PAGE).is_file()
-    }
+    others = Others(comparisons=comparisons(reports), trends=trends(reports), regions=regions(reports))
     try:
         reports.mkdir(parents=True, exist_ok=True)
         put(reports / KEPT, (json.dumps(kept_document(found), indent=1, ensure_ascii=False) + "\n").encode())
         put(reports / FEED, feed(found, url).encode())
-        put(reports / PAGE, site_page(found, trends, feed=FEED).encode())
+        put(reports / PAGE, site_page(found, others, feed=FEED).encode())
+        for page in reports.glob(f"*/{PAGE}"):
+            show_home_link(page)
     except OSError as error:
         raise IncompleteError(
-            f"{error.filename or reports}: the site cannot be written there: {error.strerror or error}; give another "
-            "folder with `--reports`"
+            f"{error.filename or reports}: the reports page cannot be written there: {error.strerror or error}; give another "
+            "directory with `--reports`"
         ) from error
     return Site(page=reports / PAGE, entries=found)
 
 
 def without_report(store: ResultStore, reports: Path) -> list[str]:
-    """The complete runs that have no report in a folder yet, the newest first."""
+    """The complete runs that have no report in a directory yet, newest first."""
     return [run.run_id for run in store.runs() if run.status == "complete" and find_report(reports, run.run_id) is None]
 
 
 def stale_trends(store: ResultStore, reports: Path) -> list[str]:
-    """The names with two complete runs or more whose trend report is not there, or lacks the newest."""
+    """The names with two complete runs or more whose trend report is missing, or lacks the newest run."""
     newest: dict[str, list[str]] = {}
     for run in store.runs():
         if run.status == "complete" and run.kind == "benchmark":
@@ -109,8 +120,8 @@ def _has(reports: Path, name: str, run_id: str) -> bool:
         return False
 
 
-def site_page(entries: Sequence[SiteEntry], trends: Mapping[str, str], *, feed: str) -> str:
-    """The page of the runs, the newest first; `trends` has the address of each name's trend report."""
+def site_page(entries: Sequence[SiteEntry], others: Others, *, feed: str) -> str:
+    """The page of the runs and of the other reports, newest first."""
     script = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{script}'"
     head = join(
@@ -120,18 +131,27 @@ def site_page(entries: Sequence[SiteEntry], trends: Mapping[str, str], *, feed: 
             Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
             Html(f'<link rel="alternate" type="application/atom+xml" title="pullbench runs" href="{feed}">'),
             tag("title", "pullbench reports"),
-            tag("style", Html(css())),
+            tag("style", Html(css() + _site_css())),
         ]
     )
-    body = tag("main", _header(entries, feed), _filters(entries), _trends(trends), _runs(entries), class_="pb site")
+    sections = [
+        _others("Comparisons", "Runs compared", others.comparisons),
+        _others("Trends", "Benchmarks over their runs", others.trends),
+        _others("Regions", "Benchmarks from several vantages", others.regions),
+    ]
+    body = tag("main", _header(entries, feed), _filters(entries), _runs(entries), *sections, class_="pb site")
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}<script>{_SCRIPT}</script></body></html>\n'
+
+
+def _site_css() -> str:
+    return Path(__file__).with_name("site.css").read_text(encoding="utf-8")
 
 
 def _header(entries: Sequence[SiteEntry], feed: str) -> Html:
     names = len({entry.name for entry in entries})
     facts = [numbers.count(len(entries), "run"), numbers.count(names, "benchmark")]
     if entries:
-        facts.append(f"the newest of {entries[0].started_at:%d %B %Y, %H:%M} UTC".replace(" 0", " "))
+        facts.append(f"newest: {entries[0].started_at:%d %B %Y, %H:%M} UTC".replace(" 0", " "))
     return tag(
         "header",
         paragraph("pullbench", kind="eyebrow"),
@@ -141,7 +161,7 @@ def _header(entries: Sequence[SiteEntry], feed: str) -> Html:
 
 
 def _filters(entries: Sequence[SiteEntry]) -> Html:
-    """Shown by the script alone: without it the table is whole."""
+    """Shown by the script only: without it the whole table is shown."""
     names = sorted({entry.name for entry in entries})
     words = sorted({_word(entry) for entry in entries})
     fields = [
@@ -157,28 +177,50 @@ def _choice(key: str, values: Sequence[str]) -> Html:
     return tag("select", tag("option", "all", value=""), *(tag("option", value) for value in values), id=key)
 
 
-def _trends(trends: Mapping[str, str]) -> Html:
-    if not trends:
+def _others(title: str, caption: str, pages: Sequence[OtherPage]) -> Html:
+    if not pages:
         return Html()
-    links = [tag("li", tag("a", shortened(name), href=address)) for name, address in trends.items()]
-    return tag("nav", "Trends:", tag("ul", *links), aria_label="Trends", class_="trends")
+    columns = [
+        Column(title="Benchmark"),
+        Column(title="Report"),
+        Column(title="Verdict"),
+        Column(title="Result", prose=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                entry.name,
+                tag("a", shortened(entry.about), href=entry.address),
+                Html() if entry.verdict is None else pill(entry.verdict),
+                entry.title,
+            ]
+        )
+        for entry in pages[:_MOST_OTHERS]
+    ]
+    more = f"; {len(pages) - len(rows)} older ones are in the directory" if len(pages) > len(rows) else ""
+    return join([tag("h2", title), table(columns, rows, caption=f"{caption}, newest first{more}")])
 
 
 def _runs(entries: Sequence[SiteEntry]) -> Html:
     if not entries:
-        return paragraph("No run is stored yet: `pullbench demo` makes one.", kind="note")
+        return paragraph(
+            "No run is stored yet. Start the deployment pull-benchmark in the Prefect UI, or run ",
+            tag("code", "pullbench demo"),
+            ". Then reload this page.",
+            kind="note",
+        )
     columns = [
         Column(title="Benchmark"),
         Column(title="Run"),
         Column(title="Started (UTC)"),
         Column(title="Verdict"),
-        Column(title="What it says", prose=True),
-        Column(title="Median pull", number=True, hint="geometric mean over the run's settings"),
-        Column(title="Course", hint="the runs of the same name, vantage and settings up to this one"),
-        Column(title="Where"),
+        Column(title="Result", prose=True),
+        Column(title="Median pull", number=True, hint="geometric mean over the run's configurations"),
+        Column(title="History", hint="the runs of this name, vantage and configurations up to this one"),
+        Column(title="Vantage, labels"),
     ]
     rows = [Row(contents=_cells(entry)) for entry in entries]
-    return table(columns, rows, caption="Every stored run, the newest first")
+    return tag("div", table(columns, rows, caption="Every stored run, newest first"), id="runs")
 
 
 def _cells(entry: SiteEntry) -> list[object]:
@@ -205,7 +247,7 @@ def _word(entry: SiteEntry) -> str:
 
 
 def sparkline(line: Sequence[float]) -> Html:
-    """A run's level beside those before it, from zero up; nothing for fewer than two. Its words say first and last."""
+    """A run's level after those before it, on an axis from zero; nothing for fewer than two. Its title has first and last."""
     if len(line) < 2:
         return Html()
     top = max(line)

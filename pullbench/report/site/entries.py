@@ -1,7 +1,7 @@
-"""What the site tells of each run: its verdict in words, its level, and the course of the runs before it.
+"""What the reports page says of each run: its verdict in words, its level, and the levels of the runs before it.
 
-What a finished run says does not change, so it is reckoned once: it is taken from the document beside the run's report,
-else from what the site itself kept when it was built before (`runs.json`, by this version of pullbench).
+The verdict of a finished run does not change, so it is computed once. It is read from the document beside the run's report,
+else from what the page kept when it was built before (`runs.json`, by this version of pullbench).
 """
 
 import dataclasses
@@ -46,14 +46,14 @@ class RunVerdict:
     sentence: str
     settings: int
     level_s: float | None
-    """The geometric mean of the settings' medians; None where not every setting has one."""
+    """The geometric mean of the configurations' medians; None where not every configuration has one."""
     measured: str
-    """A digest of the settings: runs of one digest, name, kind and vantage stand in one line."""
+    """A digest of the configurations: runs of one digest, name, kind and vantage make one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteEntry:
-    """What the site tells of one run."""
+    """What the reports page says of one run."""
 
     run_id: str
     name: str
@@ -65,7 +65,7 @@ class SiteEntry:
     status: str
     said: RunVerdict
     line: tuple[float, ...]
-    """The levels of the runs of this name, kind and vantage with the same settings, up to this one: a sparkline."""
+    """The levels of the runs of this name, kind and vantage with the same configurations, up to this one: a sparkline."""
     report: str | None
     """Relative to the site's page."""
 
@@ -79,7 +79,7 @@ class SiteEntry:
 
 
 def entries(store: ResultStore, reports: Path) -> list[SiteEntry]:
-    """The newest first; each knows the line of those of its name before it."""
+    """Newest first; each has the line of the runs of its name before it."""
     kept, found = _kept(reports), []
     lines: dict[tuple[str, ...], tuple[float, ...]] = {}
     for run in reversed(store.runs()):
@@ -93,7 +93,7 @@ def entries(store: ResultStore, reports: Path) -> list[SiteEntry]:
 
 
 def kept_document(found: Sequence[SiteEntry]) -> dict[str, Any]:
-    """What is kept beside the site's page: its runs for programs, and for the next time that the site is built."""
+    """What is kept beside the page: its runs for programs, and for the next time that the page is built."""
     rows = []
     for entry in found:
         row = {
@@ -112,7 +112,7 @@ def kept_document(found: Sequence[SiteEntry]) -> dict[str, Any]:
 
 
 def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], RunVerdict]]:
-    """By run_id what an earlier build said of a complete run, with the state that the run was in."""
+    """What an earlier build said of a complete run, with the state that the run was in, by run_id."""
     names = [field.name for field in dataclasses.fields(RunVerdict)]
     try:
         document = json.loads((reports / KEPT).read_text(encoding="utf-8"))
@@ -132,7 +132,7 @@ def _state(run: RunRecord) -> tuple[str, str | None]:
 
 
 def _said(store: ResultStore, run: RunRecord, reports: Path) -> RunVerdict:
-    """From the document beside the run's report while it still is the same; a report whose data is not gets it anew."""
+    """From the document beside the run's report while the run is the same; a report with older data gets it again."""
     kept = reports / run.run_id / DATA
     try:
         document = json.loads(kept.read_text(encoding="utf-8"))
@@ -144,11 +144,11 @@ def _said(store: ResultStore, run: RunRecord, reports: Path) -> RunVerdict:
         write_run_beside(store, run.run_id, kept.parent, page=PAGE)
         document = json.loads(kept.read_text(encoding="utf-8"))
         return _of(document["headline"], document["cells"])
-    return _reckoned(store, run.run_id)
+    return _computed(store, run.run_id)
 
 
-def _reckoned(store: ResultStore, run_id: str) -> RunVerdict:
-    """The same from the run's tables; of a benchmark without what the site does not tell (comparisons, claims, warnings)."""
+def _computed(store: ResultStore, run_id: str) -> RunVerdict:
+    """The same from the run's tables, without what the page does not show (comparisons, claims, warnings)."""
     stored = read_run(store, run_id, pull_columns=_OF_PULLS)
     if stored.run.kind == "stress":
         part = stress_part(stored)
