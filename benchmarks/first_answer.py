@@ -1,4 +1,4 @@
-"""How long a person waits: from the start of `pullbench run` with one pull to its verdict on the terminal, and to its page."""
+"""How long a person waits: from the start of `pullbench run` with one pull to the verdict on the terminal, and to the page."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def one_pull_spec(image: scene.Image, folder: Path, layer_concurrency: int = 4) 
 
 
 def _one_run(spec: Path, folder: Path) -> tuple[float, float]:
-    """Seconds to the line that names the run and its outcome, and to the end of the command, when the page is there."""
+    """Seconds to the line that names the run and its outcome, and to the end of the command, when the page exists."""
     command = [sys.executable, "-m", "pullbench", "run", str(spec)]
     began, verdict_s = time.perf_counter(), None
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:

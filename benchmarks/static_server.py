@@ -45,7 +45,7 @@ class _StaticServer(socketserver.ThreadingTCPServer):
 
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder by a child process; yields the URL."""
+    """Serve a directory with a child process; yields the URL."""
     command = [sys.executable, "-m", "benchmarks.static_server", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         try:
