@@ -113,7 +113,7 @@ def _intervals() -> Iterator[Question]:
         yield f"interval of a median, {blocks} repetitions", _median(CALM, blocks), *COVERS
         yield f"interval of a median, {blocks} repetitions, heavy tails", _median(HEAVY, blocks, typical), *COVERS
         yield f"interval of a median, {blocks} repetitions, drift", _median(DRIFTING, blocks), *COVERS
-    yield "interval of a median, 10 repetitions, steep drift (with a warning)", _median(STEEP, 10), 0.93, 1.0
+    yield "interval of a median, 10 repetitions, steep drift (warned)", _median(STEEP, 10), 0.93, 1.0
     for kind, world in (("", CALM), (", heavy tails", HEAVY), (", steep drift", STEEP)):
         yield f"interval of a ratio within a run, 5 repetitions{kind}", _ratio(world, compare_paired), *COVERS
     for kind, world in (("", CALM), (", heavy tails", HEAVY)):

@@ -1,76 +1,120 @@
-"""Which words of a text a reader would stumble on: terms that pages and terminal do not use, and sentences that are too long.
-
-`plain_words_faults` looks for a term that has a plainer one, `long_sentences` counts words. Both take prose: what stands in code
-is not looked at (`prose_of_markdown`).
-"""
+"""The glossary as a check: words that readers stumble over, and sentences that are too long."""
 
 import re
+from html.parser import HTMLParser
 
-_TERMS: tuple[tuple[str, str], ...] = (
-    (r"at once|[×x]\d+ (?:pulls|workers)", "concurrency 4, 4 concurrent pulls"),
-    (r"images? every \d|image every", "82 images/s"),
-    (r"(?<!notebook )(?<!code )cells?", "configuration"),
-    (r"settings?", "configuration"),
-    (r"(?<!prefect )(?<!secret )(?<!notification )blocks?", "repetition"),
-    (r"planned[ -]out", "excluded"),
-    (r"objectives?", "SLO"),
-    (r"(?:un|not )?proven|cannot tell|not shown", "significant, not significant, inconclusive"),
-    (r"(?<!-)ways?", "route, without a proxy"),
-    (r"directly", "without a proxy"),
-    (
-        r"at (?:its|their|the client's|this client's) (?:own )?(?:limit|ceiling)|(?:client|machine) (?:is |was )?busy",
-        "client-limited",
-    ),
-    (r"holds|held", "meets, sustained"),
-    (r"carr(?:y|ies|ied)", "handle"),
-    (r"(?<!saturation point \()knees?", "saturation point (knee)"),
-    (r"steps? (?:of|in) (?:a|the|its) (?:trend|history|series)", "change point"),
-    (
-        r"told|tells?|stands?|stood|beside|reckon(?:s|ed|ing)?|mend(?:s|ed|ing)?",
-        "reported, is, compared with, compute, fix",
-    ),
-    (r"brings?|brought|asks?|asked", "download, request"),
-    (r"folders?", "directory"),
-    (r"often claimed", "rules of thumb"),
-    (r"proof takes", "needs at least N pulls"),
-    (r"as one|alike", "together, the same"),
-    (r"for there|that which|let [a-z]+ be", "subject, verb, object"),
-)
-"""A term as a pattern of whole words, whatever its case, and what to write in its place."""
+MOST_WORDS = 30
+"""Of a sentence."""
 
-_PATTERNS = tuple((re.compile(rf"(?<![\w-])(?:{term})(?![\w-])", re.IGNORECASE), instead) for term, instead in _TERMS)
-_FENCED = re.compile(r"^(```+|~~~+).*?^\1\s*$", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_CODE = re.compile(r"`[^`]*`")
-_IMAGE_OR_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_END = re.compile(r"[.!?](?:[\"'”)*]*)(?=\s|$)")
-_PIECES = re.compile(r"\n\s*\n|^\s*[-*] |^\s*\d+\. |^#+ |\s*\|\s*", re.MULTILINE)
+_WORDS = {
+    r"\bat once\b": "concurrency N, N concurrent pulls",
+    r"×\d": "concurrency N",
+    r"\bimage every\b": "images/s",
+    r"\bpulls a second\b": "pulls/s",
+    r"\bcells?\b": "configuration",
+    r"\bsettings?\b": "configuration",
+    r"(?<!credential )(?<!secret )\bblocks?\b": "repetition",
+    r"\bplanned out\b": "excluded (reason)",
+    r"\bobjectives?\b": "SLO",
+    r"\b(un)?proven\b|\bproves?\b|\bproof takes\b": "significant, inconclusive (needs about N more)",
+    r"\bcannot (be )?(tell|told|say)\b": "inconclusive (needs about N more)",
+    r"\bways?\b": "route",
+    r"\bat its limit\b": "client-limited",
+    r"\b(holds|held)\b": "meets, sustained",
+    r"\bcarr(y|ies|ied)\b": "handle",
+    r"(?<!saturation point \()\bknees?\b": "saturation point (knee)",
+    r"\btold\b": "reported",
+    r"\b(stands?|stood)\b": "is, are",
+    r"\bbeside\b": "compared with",
+    r"\breckon\w*": "compute",
+    r"\bmend\w*": "fix",
+    r"\b(brings?|brought)\b": "download",
+    r"\basked\b": "requested, target",
+    r"\bfolders?\b": "directory",
+    r"\boften claimed\b": "rules of thumb",
+    r"\blet .{1,40} be\b": "a plain verb",
+    r"\bthat which\b": "what",
+    r"\balike\b": "the same",
+}
+"""The left column of the glossary, as expressions, each with what to write in its place."""
+_ENDS = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
+_NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+", re.DOTALL)
+_TABLE_LINE = re.compile(r"^\s*\|.*|^.*\S {2,}\S.*", re.MULTILINE)
+_ITEM = re.compile(r"^\s*([-*•]|\d+\.)\s+", re.MULTILINE)
+_EMPTY = ("br", "img", "input", "meta", "link", "path", "use")
+_BREAKS = ("p", "li", "dt", "dd", "div", "h1", "h2", "h3", "figcaption", "caption", "summary", "title", "desc", "text")
 
 
 def plain_words_faults(text: str) -> list[str]:
-    """Every term of the text that has a plainer one, as it is there, with some words before and after it."""
-    found = []
-    for pattern, instead in _PATTERNS:
-        for match in pattern.finditer(text):
-            around = " ".join(text[max(0, match.start() - 40) : match.end() + 40].split())
-            found.append(f"{match[0]!r} (write: {instead}) in: … {around} …")
-    return found
+    """What a plain text has of the glossary's left column, and its sentences of more than 30 words.
+
+    Code in backticks and addresses are left out. Lines of tables, which start with `|` or have columns of spaces, are
+    in no sentence. An empty line, a list item and a heading end a sentence.
+    """
+    prose = _NOT_PROSE.sub("CODE", text)
+    faults = [
+        f"{found[0]!r} (write: {better}) in {_around(prose, found)!r}"
+        for expression, better in _WORDS.items()
+        for found in re.finditer(expression, prose, re.IGNORECASE)
+    ]
+    return faults + [
+        f"{count} words: {sentence!r}" for sentence in sentences(prose) if (count := words_in(sentence)) > MOST_WORDS
+    ]
 
 
-def prose_of_markdown(text: str) -> str:
-    """A page without its code, its comments and the targets of its links; code inside a sentence counts as one word."""
-    text = _COMMENT.sub("", _FENCED.sub("\n", text))
-    return _IMAGE_OR_LINK.sub(r"\1", _CODE.sub("CODE", text))
+def sentences(text: str) -> list[str]:
+    """The sentences of a plain text, without the lines of its tables."""
+    paragraphs = re.split(r"\n\s*\n", _ITEM.sub("\n\n", _TABLE_LINE.sub("\n", text)))
+    return [part for each in paragraphs for part in _ENDS.split(" ".join(each.split())) if part]
 
 
-def long_sentences(prose: str, most: int = 30) -> list[str]:
-    """The sentences that have more than `most` words. A cell of a table, an item of a list and a heading end a sentence."""
-    sentences = (
-        sentence for piece in _PIECES.split(prose) for sentence in _END.split(piece) if len(words_of(sentence)) > most
-    )
-    return [" ".join(sentence.split()) for sentence in sentences]
+def words_in(sentence: str) -> int:
+    """How many words it has: each has a letter or a digit."""
+    return sum(any(letter.isalnum() for letter in word) for word in sentence.split())
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text: what is between spaces and has a letter or a digit."""
-    return [word for word in text.split() if re.search(r"\w", word)]
+def text_of(html: str) -> str:
+    """The text of a page, with drawings and hints: a paragraph for each block, a line `| … | … |` for each row of a table.
+
+    Code is left out.
+    """
+    reader = _Reader()
+    reader.feed(html)
+    return re.sub(r"\s*\n\s*", "\n\n", "".join(reader.said)).strip() + "\n"
+
+
+def _around(text: str, found: "re.Match[str]") -> str:
+    return " ".join(text[max(0, found.start() - 30) : found.end() + 30].split())
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self._hidden = 0
+        self._hint = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self._hidden or tag in ("style", "script", "code"):
+            self._hidden += tag not in _EMPTY
+        elif tag in ("tr", *_BREAKS):
+            self.said.append("\n\n" + ("|" if tag == "tr" else ""))
+        elif tag in ("td", "th", "br", "span"):
+            self.said.append(" ")
+        if not self._hidden and (hint := dict(attrs).get("title")):
+            self._hint = f" ({hint})"
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._hidden:
+            self._hidden -= 1
+            return
+        self.said.append(self._hint)
+        self._hint = ""
+        if tag in ("td", "th"):
+            self.said.append(" |")
+        elif tag in ("table", *_BREAKS):
+            self.said.append("\n\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.said.append(data.replace("\n", " "))
