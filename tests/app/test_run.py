@@ -186,7 +186,7 @@ def test_a_resume_on_another_store_is_refused(tmp_path: Path, monkeypatch: pytes
         conduct(prepare(tmp_path, resume=stored_run(tmp_path).run_id), Calls(), Calls())
 
 
-@pytest.mark.promise("accidents", "`--resume` runs the rest, and nothing twice")
+@pytest.mark.promise("accidents", "`--resume` measures the rest, and nothing twice")
 def test_the_list_of_what_is_left_makes_a_resume_run_just_the_rest_and_keep_the_trials_that_are_there(
     tmp_path: Path,
 ) -> None:

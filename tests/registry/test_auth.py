@@ -206,7 +206,7 @@ def test_a_tokens_answer_beyond_its_bound_is_too_large() -> None:
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
-@pytest.mark.promise("secrets", "What Python prints of an object holds no secret")
+@pytest.mark.promise("secrets", "What Python prints of an object contains no secret")
 def test_reprs_hold_no_secret() -> None:
     request = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ANN)
     posted = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ROBOT)

@@ -55,7 +55,7 @@ def test_tag_keeps_hostile_text_text_in_an_attribute(text: str) -> None:
     assert (page.elements, page.attributes, page.said) == (["p"], {"title"}, ["fine"])
 
 
-@pytest.mark.promise("foreign text", "HTML shows characters that steer a display as their code points")
+@pytest.mark.promise("foreign text", "HTML shows control characters as their code points")
 def test_visible_writes_out_characters_that_steer_the_display() -> None:
     assert visible("safe\u202egnp.exe") == "safe‹U+202E›gnp.exe"
     assert visible("a\x00b\u200bc\ufeff") == "a‹U+0000›b‹U+200B›c‹U+FEFF›"
