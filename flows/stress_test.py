@@ -24,7 +24,7 @@ def stress_test(
     skip_preflight: bool = False,
     report: bool = True,
 ) -> State[Any]:
-    """Raise the load step by step until an objective is missed, hold it there, lower it again, and report the limit.
+    """Raise the load step by step until an SLO is missed, keep it there, lower it again, and report the limit.
 
     Args:
         spec: Path of the spec file in the checkout, such as specs/stress.yaml.

@@ -19,7 +19,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.model.record import RunRecord
 from pullbench.report.compare.runs import RunsCompared
 from pullbench.report.compare.verdict import headline
-from pullbench.report.core.objective_words import measured_text, objective_title, target_text
+from pullbench.report.core.slo_words import measured_text, slo_place, slo_title, target_text
 from pullbench.report.core.stored import json_records
 
 SLO_MISSED = "pullbench.slo.missed"
@@ -33,12 +33,12 @@ class Notices:
     """Emits a run's events. A measurement never fails for them."""
 
     def slo_missed(self, document: Mapping[str, Any]) -> None:
-        """Where the document of a finished run (`run --json`) has a missed objective."""
+        """Where the document of a finished run (`run --json`) has a missed SLO."""
         missed = [row for row in document["slo"] if row["verdict"] == "missed"]
         if not missed:
             return
         message = "; ".join(_missed_sentence(row) for row in missed)
-        cells = dict.fromkeys(cell for row in missed for cell in row["missed_by"])
+        cells = dict.fromkeys(cell for row in missed for cell in (*row["missed_by"], row["configuration"]) if cell)
         about = _about(document["run_id"], document["name"], document["vantage"], list(cells), f"{message}.")
         self._emit(SLO_MISSED, about, {"objectives": missed, "report": document["report"] or ""})
 
@@ -83,6 +83,6 @@ def _about(run_id: str, benchmark: str, vantage: str, cells: Sequence[Any], mess
 
 
 def _missed_sentence(row: Mapping[str, Any]) -> str:
-    """`Mean pull time 4.10 s, asked for at most 3.00 s`."""
-    said = f"{objective_title(row['name'])} {measured_text(row)}"
-    return f"{said}, asked for {target_text(row['name'], row['target'])}"
+    """`Mean pull time of docker 4.10 s, target at most 3.00 s`."""
+    what = " of ".join(filter(None, [slo_title(row["name"]), slo_place(row)]))
+    return f"{what} {measured_text(row)}, target {target_text(row['name'], row['target'])}"

@@ -68,7 +68,7 @@ def measure(made: AbstractContextManager[Prepared]) -> State[Any]:
     """Measure what was prepared; an error of ours is the state's message. The state carries the outcome, or the error."""
     artifacts, notices = Artifacts(), Notices()
     with made as prepared:
-        streaks = StreakMeter(prepared.bench.spec.slo.consecutive_failures)
+        streaks = StreakMeter.of(prepared.bench.spec)
         outcome = conduct(prepared, TaskSteps(artifacts), FlowProgress(artifacts, notices, streaks))
         return _concluded(prepared.request, outcome, artifacts, notices)
 

@@ -1,9 +1,13 @@
 """Pulls that fail one after the other, while a run goes on."""
 
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from pullbench.model.plan import Trial
 from pullbench.model.record import TrialResult
+from pullbench.model.spec import Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,32 +20,38 @@ class Streak:
 
 
 class StreakMeter:
-    """Counts failures in the order of start, over trials too; warm-up counts in no statistic, and not here.
+    """Counts failures of each engine in the order of start, over trials too; warm-up counts in no statistic, and not here.
 
-    `limit` is the spec's slo.consecutive_failures; None counts nothing.
+    `limit` is the spec's slo.consecutive_failures; None counts nothing. `engines` are those whose pulls the SLO is about.
     """
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, engines: Collection[str]) -> None:
         self._limit = limit
-        self._failed: list[tuple[str, str]] = []
+        self._engines = engines
+        self._failed: dict[str, list[tuple[str, str]]] = defaultdict(list)
+
+    @classmethod
+    def of(cls, spec: Spec) -> Self:
+        return cls(None if spec.slo is None else spec.slo.consecutive_failures, spec.slo_engines)
 
     def add(self, trial: Trial, result: TrialResult) -> Streak | None:
-        """The streak that reached the limit in this trial, told once; it may be longer by the trial's end."""
-        if self._limit is None or trial.warmup:
+        """The streak that reached the limit in this trial, reported once; it may be longer by the trial's end."""
+        if self._limit is None or trial.warmup or trial.cell.engine not in self._engines:
             return None
         reached: Streak | None = None
-        told = len(self._failed) >= self._limit
+        failed = self._failed[trial.cell.engine]
+        reported = len(failed) >= self._limit
         for pull in sorted(result.pulls, key=lambda each: (each.started_at, each.pull)):
             if pull.error_code is None:
-                self._failed, told = [], False
+                failed.clear()
+                reported = False
                 continue
-            self._failed.append((str(trial.cell), pull.error_code.value))
-            if len(self._failed) >= self._limit and not told:
-                reached = self._streak()
+            failed.append((str(trial.cell), pull.error_code.value))
+            if len(failed) >= self._limit and not reported:
+                reached = _streak(failed)
         return reached
 
-    def _streak(self) -> Streak:
-        cells, codes = zip(*self._failed, strict=True)
-        return Streak(
-            failures=len(self._failed), cells=tuple(dict.fromkeys(cells)), error_codes=tuple(dict.fromkeys(codes))
-        )
+
+def _streak(failed: Sequence[tuple[str, str]]) -> Streak:
+    cells, codes = zip(*failed, strict=True)
+    return Streak(failures=len(failed), cells=tuple(dict.fromkeys(cells)), error_codes=tuple(dict.fromkeys(codes)))

@@ -1,4 +1,4 @@
-"""What `metrics` exports, from the functions that console, JSON and report call: handed over, never reckoned again."""
+"""What `metrics` exports, from the functions that console, JSON and report call: handed over, never computed again."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,18 +11,19 @@ import pandas as pd
 from pullbench.errors import PullbenchError
 from pullbench.model.finding import Finding
 from pullbench.monitor.latest import LastRun, StoredRuns, last_runs
-from pullbench.monitor.metrics import Exposition, Group, Objective, Sample, Snapshot, about, exposition
+from pullbench.monitor.metrics import EngineSlo, Exposition, Group, Sample, Snapshot, about, exposition
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, measured, read_run, records
 from pullbench.report.run.documents import document_of
-from pullbench.report.run.objectives import score
+from pullbench.report.run.slos import engine_scores, measured_engines
 from pullbench.store.dataset import ResultStore
 from pullbench.store.schema import finding_from_row
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
-_OBJECTIVES = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
+_ALWAYS = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
+"""Exported of each engine, whether the spec sets them or not: what is measured does not depend on a target."""
 _Key = tuple[str, str, datetime | None]
 
 
@@ -111,7 +112,7 @@ def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
         trials_finished=len(stored.trials),
         cells=records(tables.cells(stored.pulls, stored.trials)),
         latencies_s=_latencies_s(stored.pulls),
-        objectives=_objectives(stored, document["slo"]),
+        slos=_slos(stored, document["slo"]),
         errors=dict(zip(failures["code"].tolist(), failures["count"].tolist(), strict=True)),
         findings=_findings(stored.checks),
     )
@@ -129,24 +130,25 @@ def _latencies_s(pulls: pd.DataFrame) -> dict[Group, list[float]]:
     }
 
 
-def _objectives(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[Objective]:
-    """Those of the document, as it judges them: of a stress test at the load that held.
+def _slos(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[EngineSlo]:
+    """Those of the document, as it judges each engine: of a stress test at the load that met them.
 
-    What a benchmark's spec leaves out is measured all the same, and not judged: it does not depend on a target.
+    Of a benchmark further what every engine measured, not judged. Configurations are in the report alone.
     """
-    by_name = {row["name"]: row for row in scored}
-    found = []
-    for name in _OBJECTIVES:
-        if name in by_name:
-            row = by_name[name]
-            values = {key: row[key] for key in ("target", "measured", "low", "verdict")}
-            found.append(Objective(name=name, **values))
-        elif stored.run.kind != "stress":
-            measured_only, _ = score(name, stored, 1.0)
-            found.append(
-                Objective(name=name, target=None, measured=measured_only.measured, low=measured_only.low, verdict=None)
+    found = {}
+    if stored.run.kind != "stress":
+        for name, engine, score, _ in engine_scores(
+            stored, dict.fromkeys(_ALWAYS, 1.0), list(measured_engines(stored))
+        ):
+            found[name, engine or ""] = EngineSlo(
+                name=name, engine=engine or "", target=None, measured=score.measured, low=score.low, verdict=None
             )
-    return found
+    for row in scored:
+        if row["configuration"] is None:
+            values = {key: row[key] for key in ("target", "measured", "low", "verdict")}
+            name, engine = row["name"], row["engine"] or ""
+            found[name, engine] = EngineSlo(name=name, engine=engine, **values)
+    return list(found.values())
 
 
 def _findings(checks: pd.DataFrame) -> list[Finding]:

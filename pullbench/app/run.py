@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from pullbench.model.plan import Plan, Trial, is_pushed
 from pullbench.model.record import RunKind, TrialResult
 from pullbench.model.spec import Overrides, Spec, StressOverrides
 from pullbench.model.text import format_bytes
+from pullbench.report.core.slo_words import slo_place
 from pullbench.report.render.render import check_out_dir, render_run_report
 from pullbench.report.render.renderer import Renderer
 from pullbench.report.run.documents import run_document
@@ -324,7 +325,7 @@ def _has_headers(value: object) -> bool:
 
 def judgement(document: dict[str, Any]) -> tuple[int, str]:
     """The exit code of a finished run, and why, in a few words."""
-    missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
+    missed = _missed(document["slo"])
     findings = document["preflight"]["findings"]
     unknown = [f"{entry['check']} of {entry['target']}" for entry in findings if entry["status"] == Status.ERROR]
     if document.get("kind") == "stress" and document["status"] == "incomplete":
@@ -338,6 +339,13 @@ def judgement(document: dict[str, Any]) -> tuple[int, str]:
     if unknown:
         return 3, f"complete, but these checks could not be run: {', '.join(unknown)}"
     return 0, "complete"
+
+
+def _missed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The SLOs that are missed, by their names in the spec; with the engine where rows are of several."""
+    several = len({row["engine"] for row in rows if row["engine"]}) > 1
+    missed = [row for row in rows if row["verdict"] == "missed"]
+    return [f"{row['name']} ({slo_place(row)})" if several or row["configuration"] else row["name"] for row in missed]
 
 
 def setup_notes(plan: Plan, spec: Spec) -> list[str]:

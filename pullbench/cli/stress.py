@@ -47,7 +47,7 @@ def stress(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Raise the load until an objective is missed: how much holds, where it breaks, how it recovers."""
+    """Raise the load until an SLO is missed: how much load meets it, where it breaks, how it recovers."""
     from pullbench.app.run import RunRequest
     from pullbench.cli.measuring import measure_spec
 

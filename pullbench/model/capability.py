@@ -31,6 +31,12 @@ class Capability:
         return self.cannot.get(f"{factor}:{value}")
 
 
+def engines_to_judge(kinds: Mapping[str, str]) -> list[str]:
+    """Of engines by name, with their kind: those that unpack images into a store, as users' clients do, else all."""
+    unpacking = [name for name, kind in kinds.items() if kind in CAPABILITIES and CAPABILITIES[kind].has_store]
+    return unpacking or list(kinds)
+
+
 _NO_STORE = "keeps nothing between pulls, so every pull is cold"
 _NO_HEADERS = "cannot send the proxy's `headers`: use the engine wire or containerd for this proxy"
 _NOTHING_PULLED = "fake pulls nothing, so a proxy's store is the same to it: use another engine"

@@ -1,6 +1,6 @@
 """What a stress test does next: a state machine over the steps that it has measured. Pure.
 
-    up ──(an objective missed, or the top)──► hold ──► down ──► end
+    up ──(an SLO missed, or the top)──► hold ──► down ──► end
     │                                                   │
     ├─ the first step missed ───────────────────────────┤
     ├─ rate limited ────────────────────────────────────┤   a resumed run measures that step again
@@ -18,12 +18,12 @@ from pullbench.model.spec import Stress
 
 
 class StepVerdict(StrEnum):
-    """What a step says of the objectives."""
+    """What a step says of the SLOs."""
 
     HELD = "held"
-    """None is missed, and the mean pull time is shown to be met."""
+    """None is missed, and mean and median pull time are shown to be met."""
     OPEN = "open"
-    """None is shown to be missed, but not all can be shown to hold."""
+    """None is shown to be missed, but not all can be shown to be met."""
     MISSED = "missed"
 
 
@@ -32,9 +32,9 @@ class EndReason(StrEnum):
 
     BROKE = "broke"
     TOP = "top"
-    """The highest load was reached, and no objective was missed."""
+    """The highest load was reached, and no SLO was missed."""
     FIRST_STEP = "first_step"
-    """The first step missed an objective, so there is nothing below it to go back to."""
+    """The first step missed an SLO, so there is nothing below it to go back to."""
     RATE_LIMITED = "rate_limited"
     CLIENT = "client"
     """This client was at its own ceiling: more load would measure the client."""

@@ -15,7 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from pullbench.errors import UsageError
-from pullbench.model.capability import AuthMode, CacheState, EngineKind, ProxyCacheState, ProxyKind
+from pullbench.model.capability import (
+    AuthMode,
+    CacheState,
+    EngineKind,
+    ProxyCacheState,
+    ProxyKind,
+    engines_to_judge,
+)
 from pullbench.model.route import DIRECT
 from pullbench.model.spec_fields import (
     AddressText,
@@ -189,7 +196,7 @@ MOST_AT_ONCE = 1024
 
 
 class Stress(Strict):
-    """How `pullbench stress` raises the load until an objective of `slo` is missed, holds it there, and lowers it again."""
+    """How `pullbench stress` raises the load until an SLO is missed, keeps it there, and lowers it again."""
 
     ramp: RampKind = "concurrency"
     """concurrency: pulls at once, each worker starting its next when its last ended (closed loop). rate: pulls a second,
@@ -328,12 +335,41 @@ class Budget(Strict):
 
 
 class Slo(Strict):
-    """What the service should give; each is scored as met, missed or not shown."""
+    """The service level to reach. Each SLO that is set is scored per engine: met, missed, or inconclusive."""
 
-    success_rate: Annotated[float | None, Field(gt=0, le=1)] = 0.999
-    mean_pull_s: Annotated[float | None, Field(gt=0)] = 3.0
-    p99_api_s: Annotated[float | None, Field(gt=0)] = 2.0
-    consecutive_failures: Annotated[int | None, Field(ge=1)] = 3
+    success_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    """The least share of pulls that succeed, such as 0.999."""
+    mean_pull_s: Annotated[float | None, Field(gt=0)] = None
+    """The longest mean pull time, in seconds."""
+    p50_pull_s: Annotated[float | None, Field(gt=0)] = None
+    """The longest median pull time, in seconds."""
+    p95_pull_s: Annotated[float | None, Field(gt=0)] = None
+    """The longest 95th percentile of pull times, in seconds; to meet it takes at least 72 pulls."""
+    p99_pull_s: Annotated[float | None, Field(gt=0)] = None
+    """The longest 99th percentile of pull times, in seconds; to meet it takes at least 368 pulls."""
+    p99_api_s: Annotated[float | None, Field(gt=0)] = None
+    """The longest 99th percentile of the API's answers (tokens and manifests), in seconds. The preflight check `latency`
+    uses it too."""
+    consecutive_failures: Annotated[int | None, Field(ge=1)] = None
+    """Fewer pulls than this may fail one after the other."""
+    engines: Annotated[list[Name] | None, Field(min_length=1)] = None
+    """Engines of the matrix whose pulls are scored. Default: those that unpack images (docker, podman, containerd), else
+    all of the matrix. `p99_api_s` is scored for every engine that reports API answers."""
+    per_configuration: bool = False
+    """Also score each configuration of these engines; one that misses an SLO is a miss of the run."""
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """The SLOs that are set, by name."""
+        return slo_targets(self.model_dump())
+
+
+SLO_NAMES = tuple(name for name in Slo.model_fields if name not in ("engines", "per_configuration"))
+
+
+def slo_targets(slo: Mapping[str, Any] | None) -> dict[str, float]:
+    """Of a spec's `slo` as stored: the SLOs that are set, by name; none where it is not configured."""
+    return {name: target for name in SLO_NAMES if (target := (slo or {}).get(name)) is not None}
 
 
 class Spec(Strict):
@@ -364,7 +400,8 @@ class Spec(Strict):
     """own: only images that a run brought are removed; remove: any image under test."""
     budget: Budget = Budget()
     seed: int = Field(default=1, ge=0, lt=2**63)
-    slo: Slo = Slo()
+    slo: Slo | None = None
+    """The service level to reach. Absent: not configured, and nothing is judged."""
     stress: Stress | None = None
     """What `pullbench stress` does; `pullbench run` does not look at it."""
     dockerfiles: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
@@ -389,6 +426,9 @@ class Spec(Strict):
         ):
             for index, name in enumerate(getattr(self.matrix, factor) or []):
                 _known(f"matrix.{factor}[{index}]", name, known)
+        _unique("slo.engines", self.slo_engines)
+        for index, name in enumerate(self.slo_engines):
+            _known(f"slo.engines[{index}]", name, self.matrix.engines, "an engine of the matrix")
         for factor in type(self.matrix).model_fields:
             _unique(f"matrix.{factor}", getattr(self.matrix, factor) or [])
         return self
@@ -396,6 +436,18 @@ class Spec(Strict):
     def engine(self, name: str) -> EngineEntry:
         """The entry of that name; a kind's bare name means its defaults."""
         return next((entry for entry in self.engines if entry.name == name), None) or default_engine(name)
+
+    @property
+    def targets(self) -> dict[str, float]:
+        """The SLOs that are set, by name; none where `slo` is not configured."""
+        return {} if self.slo is None else self.slo.targets
+
+    @property
+    def slo_engines(self) -> list[str]:
+        """The engines whose pulls are scored: those of `slo.engines`, else those that unpack, else all of the matrix."""
+        if self.slo is not None and self.slo.engines is not None:
+            return self.slo.engines
+        return engines_to_judge({name: self.engine(name).kind for name in self.matrix.engines})
 
     @property
     def every_image(self) -> tuple[str, ...]:
@@ -516,6 +568,8 @@ def _unique(path: str, names: list[Any]) -> list[Any]:
     return names
 
 
-def _known(path: str, name: str, known: list[str]) -> None:
+def _known(path: str, name: str, known: list[str], what: str = "known") -> None:
     if name not in known:
-        raise ValueError(f"{path}: '{name}' is not known; there are: {', '.join(dict.fromkeys(known))}")
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(dict.fromkeys(known))}"
+        raise ValueError(f"{path}: '{name}' is not {what}; {hint}")

@@ -20,17 +20,22 @@ _HOST = re.compile(r"([A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]
 
 
 class Strict(BaseModel):
-    """An entry of the spec: no key that it does not know, and no boolean."""
+    """An entry of the spec: no key that it does not know, and no boolean but where one is expected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
     def _no_value_is_true_or_false(cls, data: object) -> object:
-        """No key takes a boolean, and pydantic would read `retries: no` as 0 and `concurrency: [yes]` as 1."""
+        """Other keys take no boolean, and pydantic would read `retries: no` as 0 and `concurrency: [yes]` as 1."""
+        switches = {name for name, entry in cls.model_fields.items() if entry.annotation is bool}
         for key, value in data.items() if isinstance(data, Mapping) else ():
-            if any(isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])):
-                raise ValueError(f"`{key}` is true or false, which no key takes (YAML reads yes, no, on and off so)")
+            if key not in switches and any(
+                isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])
+            ):
+                raise ValueError(
+                    f"`{key}` is true or false, which this key does not take (YAML reads yes, no, on and off so)"
+                )
         return data
 
 

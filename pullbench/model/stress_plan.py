@@ -28,12 +28,15 @@ class Ramp:
 def ramp_of(spec: Spec, facts: Facts) -> Ramp:
     """The loads that can be measured.
 
-    Raises UsageError where the matrix has more than one setting to ramp, where nothing can be measured, where no objective
-    could be missed, and for a rate of an engine that pulls an image once a trial.
+    Raises UsageError where the matrix has more than one setting to ramp, where nothing can be measured, where no SLO
+    is configured, and for a rate of an engine that pulls an image once a trial.
     """
     stress = spec.stress or Stress()
-    if all(target is None for target in spec.slo.model_dump().values()):
-        raise UsageError("slo: a stress test raises the load until an objective is missed, and none is set")
+    if not spec.targets:
+        raise UsageError(
+            "slo: a stress test raises the load until an SLO is missed, and none is configured: add "
+            "`slo: {success_rate: 0.999, mean_pull_s: 3.0}` to the spec, or `--set slo.mean_pull_s=3.0`"
+        )
     at_once = [int(load) for load in stress.steps] if stress.ramp == "concurrency" else [stress.in_flight]
     cells, planned_out = plan_cells(_with_concurrency(spec, at_once), facts)
     _check_one_setting(cells)

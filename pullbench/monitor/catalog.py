@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 RUN_LABELS = ("benchmark", "vantage", "kind")
+ENGINE_LABELS = (*RUN_LABELS, "engine")
 GROUP_LABELS = (*RUN_LABELS, "engine", "registry", "region", "proxy")
 RUN_STATUSES = ("complete", "incomplete", "failed")
 RUN_VERDICTS = ("met", "partly", "missed", "not_shown", "failed")
-OBJECTIVE_VERDICTS = ("met", "missed", "not_shown")
+SLO_VERDICTS = ("met", "missed", "not_shown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,28 +50,45 @@ LAST_RUN_VERDICT = Metric(
 )
 TRIALS_PLANNED = Metric(name="pullbench_trials_planned", says="Trials that the newest run planned.")
 TRIALS_FINISHED = Metric(name="pullbench_trials_finished", says="Trials of the newest run that are stored.")
-SUCCESS = Metric(name="pullbench_pull_success_ratio", says="Successful pulls of all pulls of the newest run, 0 to 1.")
+SUCCESS = Metric(
+    name="pullbench_pull_success_ratio",
+    says="Successful pulls of all pulls of an engine in the newest run, 0 to 1.",
+    labels=ENGINE_LABELS,
+)
 MEAN_PULL = Metric(
-    name="pullbench_pull_mean_seconds", says="Mean duration of its successful pulls: the mean of the blocks' means."
+    name="pullbench_pull_mean_seconds",
+    says="Mean pull time of an engine's successful pulls: the mean of the repetitions' means.",
+    labels=ENGINE_LABELS,
 )
 API_P99 = Metric(
     name="pullbench_api_p99_seconds",
-    says="99th percentile of its token and manifest exchanges; absent under 200 of them.",
+    says="p99 of the token and manifest exchanges of an engine that reports them; absent under 200 of them.",
+    labels=ENGINE_LABELS,
 )
 API_P99_LOW = Metric(
     name="pullbench_api_p99_low_seconds",
-    says="Lower bound (95%) of the 99th percentile of its token and manifest exchanges.",
+    says="Lower bound (95%) of that p99.",
+    labels=ENGINE_LABELS,
 )
-STREAK = Metric(name="pullbench_consecutive_failures", says="Most pulls that failed one after the other.")
+STREAK = Metric(
+    name="pullbench_consecutive_failures",
+    says="Most pulls of an engine that failed one after the other.",
+    labels=ENGINE_LABELS,
+)
 TARGET = Metric(
     name="pullbench_objective_target",
-    says="What the spec asks for, by objective.",
-    labels=(*RUN_LABELS, "objective"),
+    says="The target of an SLO of the spec; the label objective is its name, such as p95_pull_s.",
+    labels=(*ENGINE_LABELS, "objective"),
 )
-OBJECTIVE_VERDICT = Metric(
+MEASURED = Metric(
+    name="pullbench_objective_measured",
+    says="What was measured for an SLO of the spec; absent where too little was.",
+    labels=(*ENGINE_LABELS, "objective"),
+)
+SLO_VERDICT = Metric(
     name="pullbench_objective_verdict",
-    says="1 for the verdict on an objective over the whole run: met, missed or not_shown.",
-    labels=(*RUN_LABELS, "objective", "verdict"),
+    says="1 for the verdict on an SLO and engine: met, missed or not_shown (inconclusive).",
+    labels=(*ENGINE_LABELS, "objective", "verdict"),
 )
 FINDINGS = Metric(
     name="pullbench_check_findings",

@@ -30,13 +30,15 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
-    """One objective over the whole run; `target` and `verdict` are None where the spec does not ask for it.
+class EngineSlo:
+    """One SLO of one engine; `target` and `verdict` are None where the spec does not set it or does not score the engine.
 
-    `measured` and `low`, the lower bound, are None where too little was measured to tell.
+    `measured` and `low`, the lower bound, are None where too little was measured. `engine` is empty where no engine reports
+    API answers.
     """
 
     name: str
+    engine: str
     target: float | None
     measured: float | None
     low: float | None
@@ -58,7 +60,7 @@ class Snapshot:
     trials_finished: int
     cells: Sequence[Mapping[str, Any]]
     latencies_s: Mapping[Group, Sequence[float]]
-    objectives: Sequence[Objective]
+    slos: Sequence[EngineSlo]
     errors: Mapping[str, int] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
 
@@ -93,7 +95,7 @@ except ImportError as error:
     raise MissingExtraError("metrics", "metrics") from error
 
 BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
-"""Upper bounds; 3 s is the usual objective."""
+"""Upper bounds; 3 s is a usual SLO."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +187,8 @@ def _whole_run(snapshot: Snapshot) -> Iterator[Sample]:
     yield from _one_of(catalog.LAST_RUN_VERDICT, place, catalog.RUN_VERDICTS, snapshot.verdict)
     yield Sample(metric=catalog.TRIALS_PLANNED, labels=place, value=run.trials_planned)
     yield Sample(metric=catalog.TRIALS_FINISHED, labels=place, value=snapshot.trials_finished)
-    for objective in snapshot.objectives:
-        yield from _objective(place, objective)
+    for slo in snapshot.slos:
+        yield from _slo((*place, slo.engine), slo)
     for code, count in snapshot.errors.items():
         yield Sample(metric=catalog.ERRORS, labels=(*place, code), value=count)
     yield from _findings(place, snapshot)
@@ -202,17 +204,19 @@ _MEASURED: Mapping[str, tuple[catalog.Metric, catalog.Metric | None]] = {
 }
 
 
-def _objective(place: tuple[str, ...], objective: Objective) -> Iterator[Sample]:
-    measured, low = _MEASURED[objective.name]
-    if objective.measured is not None:
-        yield Sample(metric=measured, labels=place, value=objective.measured)
-    if low is not None and objective.low is not None:
-        yield Sample(metric=low, labels=place, value=objective.low)
-    if objective.target is not None:
-        yield Sample(metric=catalog.TARGET, labels=(*place, objective.name), value=objective.target)
-    if objective.verdict is not None:
-        labels = (*place, objective.name)
-        yield from _one_of(catalog.OBJECTIVE_VERDICT, labels, catalog.OBJECTIVE_VERDICTS, objective.verdict)
+def _slo(place: tuple[str, ...], slo: EngineSlo) -> Iterator[Sample]:
+    measured, low = _MEASURED.get(slo.name, (None, None))
+    if measured is not None and slo.measured is not None:
+        yield Sample(metric=measured, labels=place, value=slo.measured)
+    if low is not None and slo.low is not None:
+        yield Sample(metric=low, labels=place, value=slo.low)
+    labels = (*place, slo.name)
+    if slo.target is not None:
+        yield Sample(metric=catalog.TARGET, labels=labels, value=slo.target)
+        if slo.measured is not None:
+            yield Sample(metric=catalog.MEASURED, labels=labels, value=slo.measured)
+    if slo.verdict is not None:
+        yield from _one_of(catalog.SLO_VERDICT, labels, catalog.SLO_VERDICTS, slo.verdict)
 
 
 def _findings(place: tuple[str, ...], snapshot: Snapshot) -> Iterator[Sample]:

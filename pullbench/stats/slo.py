@@ -1,4 +1,4 @@
-"""Whether an objective is met, missed, or cannot be told from what was measured. Pure.
+"""Whether an SLO is met or missed, or what was measured cannot decide it. Pure.
 
 A verdict is given only where the whole interval lies on one side of the target; all else is `not_shown`.
 """
@@ -27,9 +27,9 @@ class SloVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One objective: what was asked, what was measured with its interval, and the verdict.
+    """One SLO: the target, what was measured with its interval, and the verdict.
 
-    `measured` is None where nothing was, a bound where it cannot be told.
+    `measured` is None where nothing was measured, a bound where there are too few values for one.
     """
 
     target: float

@@ -1,5 +1,6 @@
 """Failures in a row, counted while a run goes on."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,8 +58,8 @@ def pull(number: int, *, failed: bool) -> Pull:
     )
 
 
-def test_failures_are_counted_over_trials_and_told_once(trials: list[Trial]) -> None:
-    meter = StreakMeter(3)
+def test_failures_are_counted_over_trials_and_reported_once(trials: list[Trial]) -> None:
+    meter = StreakMeter(3, ["scripted"])
     measured = [trial for trial in trials if not trial.warmup]
     assert meter.add(measured[0], result(".xx")) is None
     streak = meter.add(measured[1], result("x"))
@@ -71,12 +72,31 @@ def test_failures_are_counted_over_trials_and_told_once(trials: list[Trial]) -> 
 
 def test_the_order_is_that_of_start_and_not_that_of_the_rows(trials: list[Trial]) -> None:
     measured = next(trial for trial in trials if not trial.warmup)
-    assert StreakMeter(3).add(measured, result("xx.x", reverse=True)) is None
-    assert StreakMeter(3).add(measured, result(".xxx", reverse=True)) is not None
+    assert StreakMeter(3, ["scripted"]).add(measured, result("xx.x", reverse=True)) is None
+    assert StreakMeter(3, ["scripted"]).add(measured, result(".xxx", reverse=True)) is not None
 
 
-def test_warm_up_and_a_spec_without_the_objective_tell_nothing(trials: list[Trial]) -> None:
+def test_warm_up_and_a_spec_without_the_slo_report_nothing(trials: list[Trial]) -> None:
     warmup = next(trial for trial in trials if trial.warmup)
-    assert StreakMeter(1).add(warmup, result("xxx")) is None
+    assert StreakMeter(1, ["scripted"]).add(warmup, result("xxx")) is None
     measured = next(trial for trial in trials if not trial.warmup)
-    assert StreakMeter(None).add(measured, result("xxx")) is None
+    assert StreakMeter(None, ["scripted"]).add(measured, result("xxx")) is None
+
+
+def test_an_engine_has_a_streak_of_its_own_and_one_that_the_slo_leaves_out_has_none(trials: list[Trial]) -> None:
+    first, second, *_ = [trial for trial in trials if not trial.warmup]
+    other = replace(second, cell=replace(second.cell, engine="other"))
+    meter = StreakMeter(3, ["scripted", "other"])
+    assert meter.add(first, result("xx")) is None
+    assert meter.add(other, result("xx.")) is None, "two engines do not add up"
+    streak = meter.add(second, result("x"))
+    assert streak is not None and streak.failures == 3, "and one that succeeds ends no streak of another"
+    assert StreakMeter(1, ["other"]).add(first, result("xxx")) is None
+
+
+def test_the_limit_and_the_engines_are_those_of_the_spec(trials: list[Trial]) -> None:
+    measured = next(trial for trial in trials if not trial.warmup)
+    matrix = {"engines": ["scripted"]}
+    assert StreakMeter.of(make_spec(matrix=matrix)).add(measured, result("xxx")) is None
+    limited = StreakMeter.of(make_spec(matrix=matrix, slo={"consecutive_failures": 2}))
+    assert limited.add(measured, result("xxx")) is not None

@@ -85,18 +85,36 @@ def test_every_number_is_the_one_that_show_prints(results: str, exported: Page) 
     assert exported.sum("pullbench_received_bytes") == sum(cell["bytes"] for cell in document["cells"])
     assert exported.sum("pullbench_pulls_retried") == sum(cell["retried"] for cell in document["cells"])
     measured = {entry["name"]: entry for entry in document["slo"]}
-    assert exported.value("pullbench_pull_success_ratio") == measured["success_rate"]["measured"]
-    assert exported.value("pullbench_pull_mean_seconds") == measured["mean_pull_s"]["measured"]
-    assert exported.value("pullbench_api_p99_seconds") == measured["p99_api_s"]["measured"]
-    assert exported.value("pullbench_consecutive_failures") == measured["consecutive_failures"]["measured"]
+    engine = {"engine": "wire"}
+    assert {entry["engine"] for entry in document["slo"]} == {"wire"}
+    assert exported.value("pullbench_pull_success_ratio", **engine) == measured["success_rate"]["measured"]
+    assert exported.value("pullbench_pull_mean_seconds", **engine) == measured["mean_pull_s"]["measured"]
+    assert exported.value("pullbench_api_p99_seconds", **engine) == measured["p99_api_s"]["measured"]
+    assert exported.value("pullbench_consecutive_failures", **engine) == measured["consecutive_failures"]["measured"]
     for name, entry in measured.items():
-        assert exported.value("pullbench_objective_target", objective=name) == entry["target"]
-        assert exported.value("pullbench_objective_verdict", objective=name, verdict=entry["verdict"]) == 1
+        assert exported.value("pullbench_objective_target", **engine, objective=name) == entry["target"]
+        assert exported.value("pullbench_objective_measured", **engine, objective=name) == entry["measured"]
+        verdict = {"objective": name, "verdict": entry["verdict"]}
+        assert exported.value("pullbench_objective_verdict", **engine, **verdict) == 1
     assert exported.value("pullbench_last_run_verdict", verdict=document["headline"]["status"]) == 1
     assert exported.value("pullbench_trials_finished") == document["trials"]["finished"]
     errors = {entry["code"]: entry["count"] for entry in document["errors"]}
     assert errors
     assert {code: exported.value("pullbench_pull_errors", code=code) for code in errors} == errors
+
+
+def test_every_engine_has_its_numbers_and_only_those_of_the_slo_a_target(tmp_path: Path) -> None:
+    slo = {"success_rate": 0.999, "p95_pull_s": 60.0, "per_configuration": True}
+    synthetic.make(tmp_path, replace(RECIPE, engines=("wire", "docker"), slo=slo))  # type: ignore[arg-type]
+    exported = Page(scraped(text(Readings(scope(str(tmp_path)), print).families()).decode()), "")
+    for engine in ("wire", "docker"):
+        assert exported.value("pullbench_pull_success_ratio", engine=engine) is not None
+        assert exported.value("pullbench_pull_mean_seconds", engine=engine) is not None
+    targets = {labels for name, labels in exported.samples if name == "pullbench_objective_target"}
+    assert {(dict(labels)["engine"], dict(labels)["objective"]) for labels in targets} == {
+        ("docker", "success_rate"),
+        ("docker", "p95_pull_s"),
+    }
 
 
 def test_each_successful_pull_of_a_counted_block_is_once_in_the_histogram(exported: Page) -> None:
@@ -142,7 +160,7 @@ def test_a_run_that_preflight_stopped_has_a_status_and_findings_and_no_pulls(
     exported = page(capsys, str(tmp_path))
     assert exported.value("pullbench_last_run_status", status="failed") == 1
     assert exported.value("pullbench_last_complete_run_timestamp_seconds") is None
-    assert exported.value("pullbench_pull_success_ratio") is None
+    assert exported.sum("pullbench_pull_success_ratio") == 0
     assert exported.sum("pullbench_check_findings") == len(synthetic.CHECKS)
 
 

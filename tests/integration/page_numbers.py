@@ -98,7 +98,7 @@ _SCORED = ("measured", "low", "high", "target")
 
 
 def _of_row(row: Mapping[str, Any]) -> str | None:
-    """What the numbers of an objective or a claim are, which no key of theirs says."""
+    """What the numbers of an SLO or a claim are, which no key of theirs says."""
     if row.get("measures") == "seconds" or (str(row.get("name", "")).endswith("_s") and "target" in row):
         return "measured_s"
     return None

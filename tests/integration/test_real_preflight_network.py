@@ -203,7 +203,7 @@ def test_a_token_service_tells_wrong_credentials_from_a_missing_right(
     assert f"grant user '{USERNAME}' the right to pull closed/app" in closed.remedy
 
 
-def test_a_slow_server_misses_the_objective_and_a_fast_one_does_not(tmp_path: Path) -> None:
+def test_a_slow_server_misses_the_slo_and_a_fast_one_does_not(tmp_path: Path) -> None:
     with Registry(service_s=0.05) as slow, Registry() as fast:
         registries = {"slow": {"url": slow.url}, "fast": {"url": fast.url}}
         found = found_of(write_spec(tmp_path, registries, slo={"p99_api_s": 0.04}), "latency")

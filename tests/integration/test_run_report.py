@@ -98,7 +98,7 @@ def test_the_page_says_what_the_run_found(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
     for words in (
         "Fastest by time per image of the ",
-        "Objectives",
+        "SLO",
         "At once",
         "Trials over time",
         "What to do",

@@ -162,7 +162,7 @@ def test_every_schedule_has_its_next_dates_and_the_stress_test_is_quarterly(serv
     assert min(stress) > datetime.now(UTC)
 
 
-def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_notification_block(
+def test_missed_slos_failures_in_a_row_and_regressions_are_sent_through_a_notification_block(
     served: Served, store: ResultStore, lab: EmbeddedLab
 ) -> None:
     small: dict[str, Any] = {"matrix": SMALL_MATRIX, "repetitions": 3, "pulls_per_trial": 6}

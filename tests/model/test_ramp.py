@@ -46,7 +46,7 @@ def told(done: Sequence[StepResult]) -> str:
     return " ".join(f"{step.phase}{step.load:g}" for step in done)
 
 
-def test_a_ramp_goes_up_until_an_objective_is_missed_holds_there_and_comes_down() -> None:
+def test_a_ramp_goes_up_until_an_slo_is_missed_stays_there_and_comes_down() -> None:
     done, reason = walk(breaks_at(4))
     assert told(done) == "up1 up2 up4 hold4 down2 down1"
     assert reason is EndReason.BROKE
@@ -70,7 +70,7 @@ def test_a_first_step_that_misses_is_the_end() -> None:
     assert (told(done), reason) == ("up1", EndReason.FIRST_STEP)
 
 
-def test_a_busy_client_ends_the_ramp_even_where_an_objective_is_missed() -> None:
+def test_a_busy_client_ends_the_ramp_even_where_an_slo_is_missed() -> None:
     for verdict in (HELD, MISSED):
         done, reason = walk(
             lambda stage, v=verdict: measured(stage, v if stage.load == 4 else HELD, client_busy=stage.load == 4)

@@ -113,12 +113,57 @@ def test_the_url_check_refuses_credentials_and_does_not_repeat_them(url: str) ->
         ({"load": {"mode": "open"}}, "load: an open loop needs `rate`"),
         ({"load": {"rate": 5}}, "load: `rate` belongs to an open loop"),
         ({"slo": {"success_rate": 99.9}}, "slo.success_rate: "),
+        ({"slo": {"p95_pull_s": 0}}, "slo.p95_pull_s: "),
+        ({"slo": {"p95_pul_s": 1}}, "slo.p95_pul_s: unknown key; did you mean 'p95_pull_s'?"),
+        ({"p99_pull_s": 1}, "p99_pull_s: unknown key here; it belongs to slo"),
+        ({"slo": {"engines": []}}, "slo.engines: "),
+        ({"slo": {"engines": ["docker"]}}, "slo.engines[0]: 'docker' is not an engine of the matrix; there are: wire"),
+        (
+            {"slo": {"engines": ["wires"]}},
+            "slo.engines[0]: 'wires' is not an engine of the matrix; did you mean 'wire'?",
+        ),
+        ({"slo": {"engines": ["wire", "wire"]}}, "slo.engines[1]: 'wire' is there twice"),
+        ({"matrix": {"engines": ["dockr"]}}, "matrix.engines[0]: 'dockr' is not known; did you mean 'docker'?"),
         ({"name": "a b"}, "name: "),
         ({"name": None}, "name: "),
     ],
 )
 def test_a_mistake_is_named_by_its_key_path(changes: dict[str, Any], told: str) -> None:
     assert refusal(mapping(**changes)).startswith(told)
+
+
+@pytest.mark.parametrize("changes", [{}, {"slo": None}, {"slo": {}}, {"slo": {"per_configuration": True}}])
+def test_without_an_slo_there_is_no_target(changes: dict[str, Any]) -> None:
+    assert read_spec(mapping(**changes)).targets == {}
+
+
+def test_the_targets_are_the_slos_that_are_set() -> None:
+    slo = {"success_rate": 0.999, "p50_pull_s": 2, "p95_pull_s": 10, "p99_pull_s": None, "engines": ["wire"]}
+    assert read_spec(mapping(slo=slo)).targets == {"success_rate": 0.999, "p50_pull_s": 2.0, "p95_pull_s": 10.0}
+
+
+def test_a_stored_spec_of_an_older_version_is_read_with_its_explicit_slo() -> None:
+    old = {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": None, "consecutive_failures": 3}
+    assert read_spec(mapping(slo=old)).targets == {"success_rate": 0.999, "mean_pull_s": 3.0, "consecutive_failures": 3}
+
+
+@pytest.mark.parametrize(
+    ("engines", "named", "scored"),
+    [
+        (["wire"], None, ["wire"]),
+        (["wire", "skopeo", "fake"], None, ["wire", "skopeo", "fake"]),
+        (["wire", "docker"], None, ["docker"]),
+        (["containerd", "wire", "second"], None, ["containerd", "second"]),
+        (["wire", "docker"], ["wire"], ["wire"]),
+        (["wire", "docker"], ["docker", "wire"], ["docker", "wire"]),
+    ],
+)
+def test_the_engines_that_unpack_are_scored_else_all_unless_the_slo_names_them(
+    engines: list[str], named: list[str] | None, scored: list[str]
+) -> None:
+    second = [{"name": "second", "kind": "docker", "host": "unix:///run/second.sock"}]
+    data = mapping(engines=second, matrix={"engines": engines}, slo={"mean_pull_s": 3, "engines": named})
+    assert read_spec(data).slo_engines == scored
 
 
 @pytest.mark.parametrize("data", [None, [], "name: a", 3])

@@ -14,7 +14,9 @@ ONE = {"engines": ["scripted"], "platforms": ["linux/amd64"]}
 
 
 def spec_of(matrix: dict[str, Any] | None = None, changes: dict[str, Any] | None = None, **stress: Any) -> Spec:
-    return make_spec(matrix={**ONE, **(matrix or {})}, stress=stress, **(changes or {}))
+    return make_spec(
+        **{"matrix": {**ONE, **(matrix or {})}, "stress": stress, "slo": {"mean_pull_s": 3.0}, **(changes or {})}
+    )
 
 
 def test_the_most_that_it_comes_to_is_planned_with_its_bytes_and_requests() -> None:
@@ -87,8 +89,8 @@ def test_a_rate_of_an_engine_that_keeps_images_is_refused() -> None:
         ramp_of(spec, facts_for(spec))
 
 
-def test_a_test_that_nothing_could_break_is_refused() -> None:
-    none = {"success_rate": None, "mean_pull_s": None, "p99_api_s": None, "consecutive_failures": None}
-    spec = spec_of(changes={"slo": none})
-    with pytest.raises(UsageError, match="slo: a stress test raises the load until an objective is missed"):
+@pytest.mark.parametrize("slo", [None, {}, {"success_rate": None}, {"engines": ["scripted"]}])
+def test_a_test_without_an_slo_is_refused_with_the_lines_to_add(slo: dict[str, Any] | None) -> None:
+    spec = spec_of(changes={"slo": slo})
+    with pytest.raises(UsageError, match=r"^slo: .*`slo: \{.+\}`.*`--set slo\.mean_pull_s=3\.0`$"):
         ramp_of(spec, facts_for(spec))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from pullbench.model.spec import SLO_NAMES
 from pullbench.monitor import catalog
 
 SERIES: dict[str, tuple[str, ...]] = {
@@ -15,8 +16,8 @@ _MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)'
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 _CLOSED = {
     "status": {*catalog.RUN_STATUSES, "pass", "warn", "fail", "skip", "error"},
-    "verdict": {*catalog.RUN_VERDICTS, *catalog.OBJECTIVE_VERDICTS},
-    "objective": {"success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures"},
+    "verdict": {*catalog.RUN_VERDICTS, *catalog.SLO_VERDICTS},
+    "objective": set(SLO_NAMES),
     "kind": {"benchmark", "stress", "calibration"},
 }
 

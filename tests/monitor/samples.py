@@ -6,7 +6,7 @@ from typing import Any
 
 from pullbench.model.finding import Finding, Status
 from pullbench.model.record import RunRecord
-from pullbench.monitor.metrics import Group, Objective, Snapshot
+from pullbench.monitor.metrics import EngineSlo, Group, Snapshot
 
 STARTED_AT = datetime(2026, 11, 23, 16, 15, tzinfo=UTC)
 FINISHED_AT = STARTED_AT + timedelta(minutes=7)
@@ -16,11 +16,12 @@ DIGEST = "sha256:" + "a" * 64
 EU = Group("wire", "eu", "eu-west", "direct")
 US = Group("wire", "us", "us-east", "cache")
 
-OBJECTIVES = (
-    Objective(name="success_rate", target=0.999, measured=0.75, low=0.5, verdict="missed"),
-    Objective(name="mean_pull_s", target=3.0, measured=1.5, low=1.2, verdict="met"),
-    Objective(name="p99_api_s", target=2.0, measured=None, low=2.25, verdict="missed"),
-    Objective(name="consecutive_failures", target=None, measured=2, low=None, verdict=None),
+SLOS = (
+    EngineSlo(name="success_rate", engine="wire", target=0.999, measured=0.75, low=0.5, verdict="missed"),
+    EngineSlo(name="mean_pull_s", engine="wire", target=3.0, measured=1.5, low=1.2, verdict="met"),
+    EngineSlo(name="p99_api_s", engine="wire", target=2.0, measured=None, low=2.25, verdict="missed"),
+    EngineSlo(name="p95_pull_s", engine="docker", target=8.0, measured=9.5, low=8.5, verdict="missed"),
+    EngineSlo(name="consecutive_failures", engine="wire", target=None, measured=2, low=None, verdict=None),
 )
 
 
@@ -61,7 +62,7 @@ def snapshot(**changes: Any) -> Snapshot:
         "trials_finished": 5,
         "cells": [cell(EU, 1), cell(EU, 4, pulls=16, succeeded=16, retried=2), cell(US, 1)],
         "latencies_s": {EU: [0.02, 0.025, 0.4, 400.0], US: [2.0]},
-        "objectives": OBJECTIVES,
+        "slos": SLOS,
         "errors": {"reset": 2, "timeout": 1},
         "findings": (
             tls_finding("eu", CERTIFICATE_ENDS_AT, CERTIFICATE_ENDS_AT + timedelta(days=900)),

@@ -27,9 +27,9 @@ def test_no_gauge_is_named_like_a_counter() -> None:
     assert not [metric.name for metric in catalog.METRICS if metric.name.endswith("_total")]
 
 
-def test_the_closed_label_values_are_those_of_runs_and_objectives() -> None:
+def test_the_closed_label_values_are_those_of_runs_and_slos() -> None:
     assert set(catalog.RUN_STATUSES) == set(get_args(RunStatus)) - {"running"}
-    assert set(catalog.OBJECTIVE_VERDICTS) == {str(verdict) for verdict in SloVerdict}
+    assert set(catalog.SLO_VERDICTS) == {str(verdict) for verdict in SloVerdict}
 
 
 def test_no_label_is_meant_for_images_or_digests() -> None:

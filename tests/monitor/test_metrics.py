@@ -58,7 +58,7 @@ def test_every_exported_series_stands_in_the_catalog_with_just_those_labels() ->
 
 
 def test_every_metric_of_the_catalog_is_exported() -> None:
-    whole = snapshot(objectives=[replace(entry, measured=1.0, low=0.5) for entry in snapshot().objectives])
+    whole = snapshot(slos=[replace(entry, measured=1.0, low=0.5) for entry in snapshot().slos])
     exposed = exposition([whole], ALL)
     own = about(exposed, readable=True, read_at_s=1.0)
     exported = {sample.metric.name for sample in (*exposed.samples, *own)}
@@ -100,7 +100,7 @@ def test_durations_are_a_cumulative_histogram_whose_bounds_are_inclusive() -> No
     assert page.value("pullbench_pull_duration_seconds_bucket", **US._asdict(), le="1.0") == 0
 
 
-def test_the_usual_objective_is_a_bound_of_the_histogram() -> None:
+def test_the_usual_slo_is_a_bound_of_the_histogram() -> None:
     assert 3.0 in BUCKETS_S
     assert list(BUCKETS_S) == sorted(set(BUCKETS_S))
 
@@ -138,7 +138,7 @@ def test_what_could_not_be_measured_has_no_series_rather_than_a_zero() -> None:
     assert page.value("pullbench_pull_mean_seconds") == 1.5
 
 
-def test_an_objective_that_the_spec_leaves_out_is_measured_and_not_judged() -> None:
+def test_an_slo_that_the_spec_leaves_out_is_measured_and_not_judged() -> None:
     page = Page(snapshot())
     assert page.value("pullbench_consecutive_failures") == 2
     assert page.value("pullbench_objective_target", objective="consecutive_failures") is None
@@ -146,6 +146,16 @@ def test_an_objective_that_the_spec_leaves_out_is_measured_and_not_judged() -> N
     assert page.value("pullbench_objective_target", objective="success_rate") == 0.999
     assert page.value("pullbench_objective_verdict", objective="success_rate", verdict="missed") == 1
     assert page.value("pullbench_objective_verdict", objective="success_rate", verdict="met") == 0
+
+
+def test_every_slo_has_its_measured_value_by_engine() -> None:
+    page = Page(snapshot())
+    of_docker = {"objective": "p95_pull_s", "engine": "docker"}
+    assert page.value("pullbench_objective_measured", **of_docker) == 9.5
+    assert page.value("pullbench_objective_target", **of_docker) == 8.0
+    assert page.value("pullbench_objective_verdict", **of_docker, verdict="missed") == 1
+    assert page.value("pullbench_objective_measured", objective="p99_api_s") is None
+    assert {labels["engine"] for labels in page.of("pullbench_pull_success_ratio")} == {"wire"}
 
 
 def test_findings_are_counted_by_check_and_status_whatever_their_targets_are() -> None:

@@ -17,7 +17,7 @@ from pullbench.report.run import page
 from pullbench.report.run.contrasts import contrasts
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.markdown import run_summary
-from pullbench.report.run.objectives import score
+from pullbench.report.run.slos import engine_scores
 from tests.report.synthetic import Recipe
 
 ROUTES = (("eu", "direct"), ("us", "cache"))
@@ -56,11 +56,10 @@ def test_more_failures_raise_no_success_rate_and_make_no_winner(
     for one, other in zip(table(before), table(after), strict=True):
         for name in ("success_rate", "success_low", "success_high", "succeeded"):
             assert other[name] <= one[name]
-    assert score("success_rate", after, 0.9)[0].verdict in {
-        "not_shown",
-        "missed",
-        score("success_rate", before, 0.9)[0].verdict,
-    }
+    ((*_, worse, _),), ((*_, better, _),) = (
+        engine_scores(run, {"success_rate": 0.9}, ["wire"]) for run in (after, before)
+    )
+    assert worse.verdict in {"not_shown", "missed", better.verdict}
     cells = tables.cells(after.pulls, after.trials)
     winner = tables.best(cells)
     assert winner is None or cells.loc[winner, "succeeded"] == cells.loc[winner, "pulls"]

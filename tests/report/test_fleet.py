@@ -227,10 +227,10 @@ def test_its_notebook_takes_the_parameters_of_any_runs() -> None:
         check_parameters(notebook, {"results_url": "", "run_id": ""})
 
 
-@pytest.mark.parametrize(("target_s", "kind", "title"), [(0.5, "bad", "missed"), (60.0, "good", "objective")])
-def test_an_objective_that_is_missed_is_in_the_verdict_of_the_page(target_s: float, kind: str, title: str) -> None:
+@pytest.mark.parametrize(("target_s", "kind", "title"), [(0.5, "bad", "missed"), (60.0, "good", "SLO")])
+def test_an_slo_that_is_missed_is_in_the_verdict_of_the_page(target_s: float, kind: str, title: str) -> None:
     run = stored({"direct": [[1.0, 2.0], [1.1, 2.1], [1.0, 2.2]]})
     run = dataclasses.replace(run, spec=dict(run.spec) | {"slo": {"mean_pull_s": target_s}})
     head = FleetPage(run).header()
     assert f'class="verdict {kind}"' in head and title in head
-    assert "objective" not in FleetPage(stored({"direct": [[1.0]]})).header()
+    assert "SLO" not in FleetPage(stored({"direct": [[1.0]]})).header()

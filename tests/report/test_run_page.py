@@ -6,7 +6,7 @@ import re
 from pullbench.report.core import sections, tables
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.run import page
-from pullbench.report.run.objectives import objectives
+from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.verdicts import headline
 from tests.report.synthetic import Recipe
 
@@ -28,9 +28,11 @@ def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: Stor
     assert "other work" not in cells_section(two)
 
 
-def test_a_card_says_over_what_its_number_is(full: StoredRun) -> None:
-    made = sections.scorecard(objectives(full, tables.cells(full.pulls, full.trials)))
-    assert made.count("over all 12 settings together") == 4
+def test_a_card_says_over_how_many_configurations_its_number_is(full: StoredRun) -> None:
+    rows = verdict_rows(slos(full, tables.cells(full.pulls, full.trials)))
+    made = sections.scorecard(rows)
+    assert [row["engine"] for row in rows] == ["docker", "docker", "wire", "docker"]
+    assert made.count("6 configurations") == 4 and made.count("<li") == 4
     assert "at least 99.9%" in made and "fewer than 3" in made
 
 
@@ -38,11 +40,9 @@ def test_a_remedy_with_a_semicolon_stays_whole_in_the_head_of_the_page(make) -> 
     stored = make(Recipe(engines=("docker",), concurrency=(1,), blocks=3, pulls=2, fail_everywhere=True))
     stored = dataclasses.replace(stored, pulls=stored.pulls.assign(error_code="dns"))
     cells = tables.cells(stored.pulls, stored.trials)
-    said = headline(stored, cells, objectives(stored, cells))
+    said = headline(stored, cells, slos(stored, cells))
     assert len(said.clauses) == 2 and "; " in said.clauses[1], "the remedy of dns names two things to try"
-    shown = re.findall(
-        r"<p>(.*?)</p>", page.header_of(stored, cells, objectives(stored, cells)).partition("verdict")[2]
-    )
+    shown = re.findall(r"<p>(.*?)</p>", page.header_of(stored, cells, slos(stored, cells)).partition("verdict")[2])
     assert len(shown) == 3, "the title and two clauses"
     assert shown[2].startswith("The most frequent error is dns") and "; " in shown[2]
 
@@ -50,7 +50,7 @@ def test_a_remedy_with_a_semicolon_stays_whole_in_the_head_of_the_page(make) -> 
 def test_a_run_that_is_ready_in_part_is_not_shown_as_good(full: StoredRun) -> None:
     stored = dataclasses.replace(full, spec={**full.spec, "slo": {"mean_pull_s": 1.9}})
     cells = tables.cells(stored.pulls, stored.trials)
-    made = page.header_of(stored, cells, objectives(stored, cells))
+    made = page.header_of(stored, cells, slos(stored, cells))
     assert 'class="verdict warn"' in made and "Not ready everywhere: " in made
 
 
@@ -77,7 +77,7 @@ def test_a_mirror_that_was_not_as_labelled_or_not_shown_is_noted(full: StoredRun
 
 def test_the_verdict_is_told_clause_by_clause(full: StoredRun) -> None:
     cells = tables.cells(full.pulls, full.trials)
-    made = page.header_of(full, cells, objectives(full, cells))
+    made = page.header_of(full, cells, slos(full, cells))
     (verdict,) = re.findall(r'<div class="verdict [a-z]+">(.*?)</div>', made)
     title, *clauses = re.findall("<p>(.*?)</p>", verdict)
     assert title.startswith("<strong>") and len(clauses) >= 2
@@ -88,5 +88,5 @@ def test_a_name_of_ten_thousand_characters_is_cut_in_the_head(full: StoredRun) -
     long = dataclasses.replace(full.run, name="n" * 10_000, vantage="v" * 10_000, labels={"l" * 5_000: "x" * 5_000})
     stored = dataclasses.replace(full, run=long)
     cells = tables.cells(full.pulls, full.trials)
-    made = page.header_of(stored, cells, objectives(full, cells))
+    made = page.header_of(stored, cells, slos(full, cells))
     assert max(map(len, re.findall(">([^<]*)<", made))) < 1_000

@@ -16,8 +16,8 @@ from pullbench.report.core.tables import CELL_KEY, CellRows, by_block, in_cell, 
 from pullbench.report.run import break_even
 from pullbench.report.run import pulls as spread
 from pullbench.report.run.documents import run_document
-from pullbench.report.run.objectives import objectives
 from pullbench.report.run.pulls import waterfalls
+from pullbench.report.run.slos import slos
 from pullbench.report.run.stability import warnings
 from pullbench.store.dataset import ResultStore
 from tests.report.synthetic import RUN_ID, Recipe
@@ -57,7 +57,7 @@ def test_a_table_of_categories_gives_the_numbers_of_one_of_texts(store: ResultSt
         read_transfers=rows_of(store.frame("transfers", RUN_ID)),
     )
     assert str(encoded.pulls["engine"].dtype) == "category" and str(texts.pulls["engine"].dtype) != "category"
-    for make in (objectives, warnings):
+    for make in (slos, warnings):
         one, other = (make(run, tables.cells(run.pulls, run.trials)) for run in (encoded, texts))
         pd.testing.assert_frame_equal(one, other)
     pd.testing.assert_frame_equal(tables.errors(encoded), tables.errors(texts))
@@ -118,7 +118,7 @@ def test_how_often_every_pull_is_gone_through_does_not_grow_with_the_cells(
         with monkeypatch.context() as patch:
             patch.setattr(pd.DataFrame, "__getitem__", counted)
             cells = tables.cells(stored.pulls, stored.trials)
-            objectives(stored, cells)
+            slos(stored, cells)
             warnings(stored, cells)
         return count
 

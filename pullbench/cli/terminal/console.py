@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from pullbench.cli.terminal.safe_text import literal
-from pullbench.cli.terminal.tables import objectives_table
+from pullbench.cli.terminal.tables import slo_table
 from pullbench.model.text import count
 from pullbench.report.core.client_limit import limit_notice
 
@@ -55,7 +55,7 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
 
 
 def print_verdict(console: Console, document: dict[str, Any]) -> None:
-    """The verdict of a run's document, and how each objective fared: in the words of the report."""
+    """The verdict of a run's document, and how each SLO fared: in the words of the report."""
     soft = not console.is_terminal
     console.print(literal(document["headline"]["title"]), style="bold")
     console.print(literal(document["headline"]["sentence"]), soft_wrap=soft)
@@ -63,4 +63,4 @@ def print_verdict(console: Console, document: dict[str, Any]) -> None:
         console.print(literal(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()
-        console.print(objectives_table(document["slo"]))
+        console.print(slo_table(document["slo"]))

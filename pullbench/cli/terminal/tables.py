@@ -14,11 +14,12 @@ from rich.text import Text
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.core.objective_words import (
+from pullbench.report.core.slo_words import (
     VERDICT_WORDS,
     evidence_text,
     measured_text,
-    objective_title,
+    slo_place,
+    slo_title,
     target_text,
 )
 
@@ -137,8 +138,8 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     span = ["95% interval"] if intervals else []
     load = "at once" if stress["ramp"] == "concurrency" else "pulls/s"
-    for name in ("step", "phase", load, "objectives", "succeeded", "mean pull", *span, "pulled", *span, "client"):
-        justify: Literal["left", "right"] = "left" if name in ("phase", "objectives") else "right"
+    for name in ("step", "phase", load, "SLO", "succeeded", "mean pull", *span, "pulled", *span, "client"):
+        justify: Literal["left", "right"] = "left" if name in ("phase", "SLO") else "right"
         table.add_column(name, justify=justify, no_wrap=intervals, overflow="fold")
     for step in stress["steps"]:
         failed = step["succeeded"] < step["pulls"]
@@ -239,31 +240,32 @@ def _compared_verdict(row: dict[str, Any]) -> Text:
     return Text(", ".join(word.replace("_", " ") for word in words), style=style)
 
 
-def objectives_table(rows: Sequence[dict[str, Any]]) -> ResponsiveTable:
-    """The objectives over the whole run, as the `slo` of a run's document has them; on a narrow terminal in sentences."""
+def slo_table(rows: Sequence[dict[str, Any]]) -> ResponsiveTable:
+    """The SLOs, as the `slo` of a run's document has them; on a narrow terminal in sentences."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("objective", "measured", "asked", "verdict"):
+    for name in ("SLO", "engine", "measured", "target", "verdict"):
         table.add_column(name, justify="right" if name == "measured" else "left", no_wrap=True)
     table.add_column("", overflow="fold")
     for row in rows:
         table.add_row(
-            objective_title(row["name"]),
+            slo_title(row["name"]),
+            literal(slo_place(row)),
             measured_text(row),
             target_text(row["name"], row["target"]),
-            _objective_verdict(row),
+            _slo_verdict(row),
             literal(evidence_text(row)),
         )
-    return ResponsiveTable(table, lambda: Group(*map(_objective_sentence, rows)), room=60)
+    return ResponsiveTable(table, lambda: Group(*map(_slo_sentence, rows)), room=60)
 
 
-def _objective_verdict(row: dict[str, Any]) -> Text:
+def _slo_verdict(row: dict[str, Any]) -> Text:
     return Text(VERDICT_WORDS[row["verdict"]], style=VERDICT_STYLES[row["verdict"]])
 
 
-def _objective_sentence(row: dict[str, Any]) -> Text:
-    asked = target_text(row["name"], row["target"])
-    said = f": {measured_text(row)}, {asked} is asked; {evidence_text(row)}"
-    return Text.assemble(_objective_verdict(row), "  ", Text(objective_title(row["name"]), style="bold"), literal(said))
+def _slo_sentence(row: dict[str, Any]) -> Text:
+    of = f" of {slo_place(row)}" if slo_place(row) else ""
+    said = f"{of}: {measured_text(row)}, target {target_text(row['name'], row['target'])}; {evidence_text(row)}"
+    return Text.assemble(_slo_verdict(row), "  ", Text(slo_title(row["name"]), style="bold"), literal(said))
 
 
 def plan_table(plan: "Plan") -> Table:

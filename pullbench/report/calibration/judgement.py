@@ -246,7 +246,7 @@ _FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
 def calibration_part(stored: StoredRun) -> dict[str, Any]:
     """SloVerdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
 
-    It has no objectives and no comparisons: its lines are as slow and as faulty as they were made.
+    It has no SLO and no comparisons: its lines are as slow and as faulty as they were made.
     """
     table, found = tables.cells(stored.pulls, stored.trials), calibration(stored)
     said = calibration_headline(stored, found)
@@ -289,21 +289,21 @@ def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
     if not found.rows:
         if stored.trials.empty:
             return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored))
-        said = f"The run came to {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}, and the truth is told at its end."
-        return Headline(status="not_shown", title="Nothing is proven", clauses=(said,))
+        said = f"The run has {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}; the truth is revealed at its end."
+        return Headline(status="not_shown", title="Inconclusive: the run is incomplete", clauses=(said,))
     missed, open_rows = found.having(SloVerdict.MISSED), found.having(SloVerdict.NOT_SHOWN)
     met = f"{len(found.having(SloVerdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
     if missed:
         said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met"
-        said += f", {len(open_rows)} not proven." if open_rows else "."
+        said += f", {len(open_rows)} inconclusive." if open_rows else "."
         clauses = [said]
         if all(_seen_by_plain_sockets(row) for row in missed):
             clauses.append("Plain sockets were off by more than the goal there too, so look at the machine first.")
         return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", clauses=tuple(clauses))
     if open_rows:
         said = f"Nothing came out wrong, and {met} are met"
-        clauses = [said, f"not proven either way: {_named(open_rows)}.", _WOULD_TELL]
-        return Headline(status="not_shown", title="No goal missed, not all proven", clauses=tuple(clauses))
+        clauses = [said, f"inconclusive: {_named(open_rows)}.", _WOULD_TELL]
+        return Headline(status="not_shown", title="No goal missed, some inconclusive", clauses=tuple(clauses))
     said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out within what the goals allow: {met} are met."
     return Headline(status="met", title="Every goal met", clauses=(said,))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.report.core import numbers
-from pullbench.report.core.objective_words import VERDICT_WORDS
+from pullbench.report.core.slo_words import VERDICT_WORDS
 
 HEADINGS = ("quantity", "line", "truth", "measured", "error", "95% interval", "plain sockets", "goal", "verdict")
 VERDICTS = VERDICT_WORDS

@@ -1,4 +1,4 @@
-"""Sections that the pages of several kinds of run share: objectives, errors, preflight, what was excluded, environment."""
+"""Sections that the pages of several kinds of run share: SLOs, errors, preflight, what was excluded, environment."""
 
 import json
 from collections import Counter
@@ -10,11 +10,12 @@ import pandas as pd
 from pullbench.model.calibration import KEY
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.objective_words import (
+from pullbench.report.core.slo_words import (
     VERDICT_WORDS,
     evidence_text,
     measured_text,
-    objective_title,
+    slo_place,
+    slo_title,
     target_text,
 )
 from pullbench.report.core.stored import StoredRun, records
@@ -31,7 +32,6 @@ from pullbench.report.render.html import (
     table,
     tag,
 )
-from pullbench.report.run.objectives import whole_run
 from pullbench.store.schema import finding_from_row
 
 MOST_OF_A_NAME = 120
@@ -49,9 +49,9 @@ PILLS = {
     "too_few_samples": ("open", "too few samples"),
     "fails_more": ("bad", "fails more"),
     "fails_less": ("good", "fails less"),
-    "holds": ("good", "holds"),
-    "does_not_hold": ("warn", "does not hold"),
-    "cannot_say": ("open", "cannot say"),
+    "holds": ("good", "true here"),
+    "does_not_hold": ("warn", "not true here"),
+    "cannot_say": ("open", "inconclusive"),
     "pass": ("good", "pass"),
     "warn": ("warn", "warn"),
     "fail": ("bad", "fail"),
@@ -137,14 +137,14 @@ def pill(verdict: str) -> Html:
     return tag("span", word, class_=f"pill {kind}")
 
 
-def scorecard(scores: pd.DataFrame) -> Html:
-    """A card an objective: measured, target, verdict, and what stands behind it."""
+def scorecard(rows: Sequence[Mapping[str, Any]]) -> Html:
+    """A card for each SLO and engine, from `slos.verdict_rows`: measured, target, verdict, and its evidence."""
     cards = [
         tag(
             "li",
             tag(
                 "div",
-                tag("span", objective_title(row["name"]), class_="name"),
+                tag("span", " · ".join(filter(None, [slo_title(row["name"]), slo_place(row)])), class_="name"),
                 pill(row["verdict"]),
                 class_="top",
             ),
@@ -153,7 +153,7 @@ def scorecard(scores: pd.DataFrame) -> Html:
             tag("p", evidence_text(row)),
             class_=f"card {PILLS[row['verdict']][0]}",
         )
-        for row in whole_run(scores)
+        for row in rows
     ]
     return tag("ul", *cards, class_="cards") if cards else Html()
 

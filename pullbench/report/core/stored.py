@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pullbench.model.plan import route_of
 from pullbench.model.record import RunRecord
 from pullbench.model.route import DIRECT, Route
-from pullbench.model.spec import ProxyEntry, RegistryEntry
+from pullbench.model.spec import ProxyEntry, RegistryEntry, slo_targets
 from pullbench.store.dataset import ResultStore
 
 RESULTS_URL_VARIABLE = "PULLBENCH_RENDERED_RESULTS_URL"
@@ -80,9 +80,9 @@ class StoredRun:
         return self.read_transfers()
 
     @property
-    def slo(self) -> Mapping[str, float | None]:
-        """The targets of the spec, by name."""
-        return dict(self.spec.get("slo") or {})
+    def targets(self) -> Mapping[str, float]:
+        """The SLOs that the spec sets, by name; none where `slo` is not configured."""
+        return slo_targets(self.spec.get("slo"))
 
     @property
     def planned_out(self) -> list[dict[str, Any]]:

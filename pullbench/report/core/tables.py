@@ -139,9 +139,15 @@ class CellRows:
         place = self._slices.get(tuple(cell[name] for name in CELL_KEY), slice(0, 0))
         return {name: values[place] for name, values in self._columns.items()}
 
-    def all(self) -> Rows:
-        """The rows of every cell, cell after cell."""
-        return self._columns
+    def engines(self) -> list[str]:
+        """The engines that have rows, in the order in which they come."""
+        return list(dict.fromkeys(str(cell["engine"]) for cell in self.cells()))
+
+    def of_engine(self, engine: str) -> Rows:
+        """The rows of every cell of an engine, cell after cell."""
+        of = CELL_KEY.index("engine")
+        places = [place for key, place in self._slices.items() if key[of] == engine] or [slice(0, 0)]
+        return {name: np.concatenate([values[place] for place in places]) for name, values in self._columns.items()}
 
 
 def _coded(column: pd.Series) -> tuple[NDArray[Any], list[Any]]:

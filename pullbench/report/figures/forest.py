@@ -221,7 +221,7 @@ def _contrast_name(row: dict[str, object]) -> str:
 
 _MOST_RATIOS = 30
 _UNPROVEN = 0
-_RATIO_GROUPS = (("slower", 5), ("faster", 2), ("not proven, or no difference", _UNPROVEN))
+_RATIO_GROUPS = (("slower", 5), ("faster", 2), ("inconclusive, or no difference", _UNPROVEN))
 
 
 def ratios(cells: pd.DataFrame) -> Html:
@@ -238,7 +238,7 @@ def ratios(cells: pd.DataFrame) -> Html:
     slower, faster = (int((known["verdict"] == verdict).sum()) for verdict in ("slower", "faster"))
     caption = (
         f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its 95% interval; band: the "
-        f"{MARGIN:.0%} within which a difference does not count. {slower} proven slower and {faster} faster of "
+        f"{MARGIN:.0%} within which a difference does not count. {slower} significantly slower and {faster} faster of "
         f"{numbers.count(len(known), 'setting')}."
     )
     if len(shown) < len(known):
@@ -266,7 +266,7 @@ def calibrated(found: Calibration) -> Html:
     if not rows:
         return Html()
     caption = (
-        "Mark: the error by what the goal allows; line: its 95% interval; band: the goal. Round mark: met, diamond: not proven, "
+        "Mark: the error by what the goal allows; line: its 95% interval; band: the goal. Round mark: met, diamond: inconclusive, "
         "square: missed. Cross: what plain sockets saw of the same line, where they looked. What is further off than three times "
         "the goal stands at the edge; the table has the numbers."
     )

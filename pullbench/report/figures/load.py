@@ -207,7 +207,7 @@ _MOST_TICKS = {False: 10, True: 6}
 
 
 def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
-    """Pulls a second and mean pull time over the load, up and down, with the limit, the knee and the objective.
+    """Pulls/s and mean pull time over the load, up and down, with the limit, the saturation point and the target.
 
     Nothing where fewer than two loads were measured.
     """
@@ -222,7 +222,7 @@ def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
     return drawn(
         "load-curve",
         "What each load gives",
-        f"Two panels over {', '.join(f'{load:g}' for load in up['load'])}: pulls a second, and mean pull time. "
+        f"Two panels over {', '.join(f'{load:g}' for load in up['load'])}: pulls/s, and mean pull time. "
         "The table of steps has the numbers.",
         _curve_caption(found, mean_target_s),
         lambda sheet: _draw_curve(sheet, found, up, down, mean_target_s),
@@ -237,7 +237,7 @@ def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float 
     failed = int(table["failed"].sum())
     caption = "Above: the load of each trial; between trials there is none. Below: the mean pull of each trial"
     caption += ", on a logarithmic scale. " if _spreads(table["mean_s"]) else ". "
-    caption += "Shaded: where the load was held, and the way down. " if (table["phase"] != "up").any() else ""
+    caption += "Shaded: the highest load, and the way down. " if (table["phase"] != "up").any() else ""
     caption += (
         f"Crosses: trials with failures, {numbers.count(failed, 'pull')} in all." if failed else "No pull failed."
     )
@@ -251,19 +251,19 @@ def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float 
 
 
 def _curve_caption(found: Stressed, mean_target_s: float | None) -> str:
-    said = (
-        "Marks: geometric mean of pulls a second, and mean of the trials' means; bars: their 95% intervals over trials."
-    )
+    said = "Marks: geometric mean of pulls/s, and mean of the trials' means; bars: their 95% intervals over trials."
     if found.held is not None and found.broke is not None:
-        said += f" Shaded: between {found.held:g}, which held, and {found.broke:g}, which missed an objective, lies the limit."
+        said += (
+            f" Shaded: between {found.held:g}, which meets the SLO, and {found.broke:g}, which misses it, is the limit."
+        )
     elif found.broke is not None:
-        said += f" At {found.broke:g} an objective was missed."
+        said += f" At {found.broke:g} an SLO was missed."
     if found.knee is not None:
-        said += f" Dotted: the knee, {found.knee:g}."
+        said += f" Dotted: the saturation point (knee), {found.knee:g}."
     if found.stress.ramp == "rate":
         said += " Grey line: what was offered."
     if mean_target_s is not None:
-        said += f" Dashed: the mean pull time that is asked, {numbers.seconds(mean_target_s)}."
+        said += f" Dashed: the target of the mean pull time, {numbers.seconds(mean_target_s)}."
     return said
 
 
@@ -273,7 +273,7 @@ def _draw_curve(
     figure = sheet.figure(4.6 if sheet.narrow else 3.0)
     panels = figure.subplots(2, 1) if sheet.narrow else figure.subplots(1, 2)
     _load_panel(panels[0], found, up, down, "rate{}", lambda value: f"{value:g}/s", sheet)
-    panels[0].set_title("successful pulls a second")
+    panels[0].set_title("successful pulls/s")
     if found.stress.ramp == "rate":
         panels[0].plot(up["load"], up["load"], color=GRID, linewidth=1.4, zorder=1)
     _load_panel(panels[1], found, up, down, "mean{}_s", axes.seconds_tick, sheet)
@@ -319,7 +319,7 @@ def _load_panel(
     every = -(-len(loads) // _MOST_TICKS[sheet.narrow])
     axes.doubling(ax.xaxis, loads[::-1][::every][::-1])
     ax.set_xlim(loads[0] * 0.88, loads[-1] * 1.14)
-    ax.set_xlabel("pulls at once" if found.stress.ramp == "concurrency" else "pulls a second, offered")
+    ax.set_xlabel("concurrency" if found.stress.ramp == "concurrency" else "pulls/s, offered")
     _height(ax, pd.concat([up[value], down[value], up[high], down[high]]), text)
     bare(ax, grid_axis="y")
 
@@ -364,7 +364,7 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
     loads = sorted(set(table["load"]))
     axes.doubling(above.yaxis, loads[::-1][:: -(-len(loads) // 5)][::-1])
     above.set_ylim(loads[0] / 1.4, loads[-1] * 1.8)
-    above.set_title("load: " + ("pulls at once" if found.stress.ramp == "concurrency" else "pulls a second, offered"))
+    above.set_title("load: " + ("concurrency" if found.stress.ramp == "concurrency" else "pulls/s, offered"))
     middle = (table["at_s"] + table["ends_s"]) / 2
     below.plot(middle, table["mean_s"], color=SERIES[_UP], marker="o", markersize=3.6, linestyle="none")
     if mean_target_s is not None:

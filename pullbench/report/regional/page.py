@@ -50,9 +50,7 @@ class RegionalPage:
         asked = len(record.asked)
         missing = [vantage for vantage, verdict in self._verdicts.items() if verdict.status in ("missed", "partly")]
         kind = "bad" if len(lacking) == asked else "warn" if lacking or missing else "good"
-        title = _who_answered(asked, lacking) + (
-            f"; objectives are missed from {', '.join(missing)}" if missing else ""
-        )
+        title = _who_answered(asked, lacking) + (f"; SLOs are missed from {', '.join(missing)}" if missing else "")
         lasted_s = (record.finished_at - record.started_at).total_seconds()
         facts = [
             f"{record.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
@@ -84,7 +82,7 @@ class RegionalPage:
             Column(title="Started (UTC)"),
             Column(title="Took", number=True),
             Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
-            *([Column(title="Objectives", prose=True)] if verdicts else []),
+            *([Column(title="SLO", prose=True)] if verdicts else []),
             *([Column(title="Why", prose=True)] if any(entry.reason for entry in found.record.asked) else []),
         ]
         rows = [

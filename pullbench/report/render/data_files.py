@@ -1,6 +1,6 @@
 """A report's data beside it, for whoever wants to go on with the numbers.
 
-    run.json                            the document of `pullbench show --json`: verdicts, cells, objectives
+    run.json                            the document of `pullbench show --json`: verdicts, cells, SLOs
     cells.csv                           one row a cell
     summary.md                          for a chat or a pull request
     pulls.parquet, trials.parquet, …    the tables, as they are stored

@@ -1,4 +1,4 @@
-"""What the guide to pulling images claims, held against what one run measured; and what run would say, where this one cannot."""
+"""Rules of thumb about pulling images, compared with one run; and which run would decide, where this one cannot."""
 
 import ipaddress
 import math
@@ -10,13 +10,13 @@ import pandas as pd
 
 from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
-from pullbench.report.core.objective_words import pulls_to_prove
 from pullbench.report.core.sections import pill
+from pullbench.report.core.slo_words import pulls_needed
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table, tag
-from pullbench.report.run.objectives import score
+from pullbench.report.run.slos import engine_scores, judged_engines, measured_engines
 from pullbench.stats.compare import ComparisonVerdict
-from pullbench.stats.slo import SloVerdict
+from pullbench.stats.slo import Score, SloVerdict
 
 COLUMNS = [
     *("claim", "source", "where", "measures", "expected_low", "expected_high"),
@@ -24,7 +24,7 @@ COLUMNS = [
 ]
 HOLDS, DOES_NOT_HOLD, CANNOT_SAY = "holds", "does_not_hold", "cannot_say"
 REGION = "The same region is 3 to 5 times as fast as another"
-CONCURRENCY = "4 pulls at once take about 55% (50% to 60%) less time in all than one at a time"
+CONCURRENCY = "Concurrency 4 takes about 55% (50% to 60%) less time in all than concurrency 1"
 SUCCESS = "At least 99.9% of pulls succeed"
 MEAN = "A pull takes less than 3 s on average"
 PROXY = "A proxy registry saves time"
@@ -32,19 +32,20 @@ PEERS = "Peer-to-peer distribution makes a cluster of 100 nodes pull 60% more ef
 SUCCESS_RATE, MEAN_PULL_S, SAVED = 0.999, 3.0, (0.50, 0.60)
 _FASTER_SOURCE, _TARGETS_SOURCE = "guide, 2 Pulling faster", "guide, 4 Watching it"
 _SOURCES = {SUCCESS: _TARGETS_SOURCE, MEAN: _TARGETS_SOURCE}
+_PULLS_NEEDED = pulls_needed(SUCCESS_RATE)
 _ENOUGH = "5 repetitions"
 _MORE = "more repetitions narrow the interval"
 
 
 def claims(differences: pd.DataFrame, stored: StoredRun) -> pd.DataFrame:
-    """One row a claim and comparison that bears on it, and one for a claim on which nothing does; COLUMNS.
+    """One row for each claim and comparison about it, and one for a claim without any; COLUMNS.
 
-    `measures` says what the numbers are: ratio, share or seconds. `verdict` is `holds` where the whole interval lies within
-    what is claimed, `does_not_hold` where it lies outside, else `cannot_say`; `says` tells on which side it lies, or what
-    run would say. Numbers are those of `contrasts` and `objectives`.
+    `measures` says what the numbers are: ratio, share or seconds. `verdict` is `holds` where the whole interval is within
+    what is claimed, `does_not_hold` where it is outside, else `cannot_say`; `says` gives the side on which it is, or the
+    run that would decide. Success rate and mean are scored per engine, as SLOs are. Numbers are those of `contrasts` and `slos`.
     """
     rows = [*_by_region(differences, stored), *_by_concurrency(differences), *_by_proxy(differences, stored)]
-    rows += [_peers(), _success(stored), _mean(stored)]
+    rows += [_peers(), *_targets(stored)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -62,7 +63,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _by_region(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str, Any]]:
-    """The nearer of two is the faster: which one stands where the client does is not known."""
+    """The faster of two is the nearer: where the client is, is not known."""
     regions = dict(zip(stored.trials["registry"], stored.trials["region"], strict=True)) if len(stored.trials) else {}
     found = False
     for row in records(differences[differences["factor"] == "registry"]):
@@ -72,7 +73,7 @@ def _by_region(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[st
         near, far, times = row["baseline"], row["candidate"], (row["ratio"], row["low"], row["high"])
         if row["ratio"] < 1:
             near, far, times = far, near, (1 / row["ratio"], 1 / row["high"], 1 / row["low"])
-        where = " · ".join(filter(None, [f"{near} beside {far}", str(row["within"])]))
+        where = " · ".join(filter(None, [f"{near} compared with {far}", str(row["within"])]))
         yield _between(REGION, where, "ratio", (3.0, 5.0), times)
     if not found:
         yield _open(REGION, "ratio", (3.0, 5.0), f"a run over registries in two regions, with {_ENOUGH}")
@@ -97,9 +98,9 @@ def _by_proxy(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str
             ComparisonVerdict.FASTER: (HOLDS, ""),
             ComparisonVerdict.SLOWER: (DOES_NOT_HOLD, "takes longer"),
             ComparisonVerdict.NO_DIFFERENCE: (DOES_NOT_HOLD, "saves nothing that matters"),
-            ComparisonVerdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would say"),
+            ComparisonVerdict.TOO_FEW_SAMPLES: (CANNOT_SAY, f"a run with {_ENOUGH} would decide"),
         }.get(ComparisonVerdict(row["verdict"]), (CANNOT_SAY, _MORE))
-        where = " · ".join(filter(None, [f"{row['candidate']} beside {row['baseline']}", str(row["within"])]))
+        where = " · ".join(filter(None, [f"{row['candidate']} compared with {row['baseline']}", str(row["within"])]))
         yield _row(PROXY, where, "share", (0.0, math.nan), _saving(row), verdict, says)
     if mine.empty:
         needed = f"a run with `proxies: [direct, …]`, a mirror among them, and {_ENOUGH}"
@@ -107,35 +108,48 @@ def _by_proxy(differences: pd.DataFrame, stored: StoredRun) -> Iterator[dict[str
 
 
 def _peers() -> dict[str, Any]:
-    needed = "a run at every node at once, through the peers and directly: one vantage sees one node's pulls"
+    needed = "one vantage sees the pulls of one node; a run on all nodes, with and without the peers,"
     return _open(PEERS, "share", (0.60, math.nan), needed)
 
 
-def _success(stored: StoredRun) -> dict[str, Any]:
-    found, n = score("success_rate", stored, SUCCESS_RATE)
+def _targets(stored: StoredRun) -> Iterator[dict[str, Any]]:
+    """Success rate and mean pull time, of each engine that is scored; of each that was measured where none of those was."""
+    there = list(measured_engines(stored))
+    engines = [engine for engine in judged_engines(stored) if engine in there] or there
+    for name, target, row_of in (("success_rate", SUCCESS_RATE, _success), ("mean_pull_s", MEAN_PULL_S, _mean)):
+        for _, engine, found, n in engine_scores(stored, {name: target}, engines):
+            yield row_of(str(engine) if len(there) > 1 else "all configurations", found, n)
+    if not engines:
+        yield _open(SUCCESS, "share", (SUCCESS_RATE, math.nan), f"a run of at least {_PULLS_NEEDED:,} pulls")
+        yield _open(MEAN, "seconds", (math.nan, MEAN_PULL_S), f"a run with {_ENOUGH} and pulls that succeed")
+
+
+def _success(where: str, found: Score, n: int) -> dict[str, Any]:
     says = _failing(found.verdict, "fewer do")
     if found.verdict is SloVerdict.NOT_SHOWN:
-        says = f"a run of at least {pulls_to_prove(SUCCESS_RATE):,} pulls would say; here are {n:,}"
-    return _scored(SUCCESS, "share", (SUCCESS_RATE, math.nan), found, says)
+        says = f"a run of at least {_PULLS_NEEDED:,} pulls would decide; this one has {n:,}"
+    return _scored(SUCCESS, where, "share", (SUCCESS_RATE, math.nan), found, says)
 
 
-def _mean(stored: StoredRun) -> dict[str, Any]:
-    found, _ = score("mean_pull_s", stored, MEAN_PULL_S)
+def _mean(where: str, found: Score, _n: int) -> dict[str, Any]:
     says = _failing(found.verdict, "takes longer")
     if found.verdict is SloVerdict.NOT_SHOWN:
-        says = _MORE if found.low is not None else f"a run with {_ENOUGH} and pulls that succeed would say"
-    return _scored(MEAN, "seconds", (math.nan, MEAN_PULL_S), found, says)
+        says = _MORE if found.low is not None else f"a run with {_ENOUGH} and pulls that succeed would decide"
+    return _scored(MEAN, where, "seconds", (math.nan, MEAN_PULL_S), found, says)
 
 
 def _failing(verdict: SloVerdict, says: str) -> str:
     return says if verdict is SloVerdict.MISSED else ""
 
 
-def _scored(claim: str, measures: str, expected: tuple[float, float], found: Any, says: str) -> dict[str, Any]:
+def _scored(
+    claim: str, where: str, measures: str, expected: tuple[float, float], found: Score, says: str
+) -> dict[str, Any]:
     verdict = {SloVerdict.MET: HOLDS, SloVerdict.MISSED: DOES_NOT_HOLD}.get(found.verdict, CANNOT_SAY)
-    numbers = (found.measured, found.low, found.high)
-    known = [math.nan if number is None else float(number) for number in numbers]
-    return _row(claim, "all settings", measures, expected, (known[0], known[1], known[2]), verdict, says)
+    measured, low, high = (
+        math.nan if number is None else float(number) for number in (found.measured, found.low, found.high)
+    )
+    return _row(claim, where, measures, expected, (measured, low, high), verdict, says)
 
 
 def _between(
@@ -143,7 +157,7 @@ def _between(
 ) -> dict[str, Any]:
     _, low, high = found
     if math.isnan(low) or math.isnan(high):
-        verdict, says = CANNOT_SAY, f"a run with {_ENOUGH} would say"
+        verdict, says = CANNOT_SAY, f"a run with {_ENOUGH} would decide"
     elif low > expected[1]:
         verdict, says = DOES_NOT_HOLD, "more than claimed"
     elif high < expected[0]:
@@ -151,13 +165,13 @@ def _between(
     elif expected[0] <= low and high <= expected[1]:
         verdict, says = HOLDS, ""
     else:
-        verdict, says = CANNOT_SAY, f"the interval lies across an edge of the claim; {_MORE}"
+        verdict, says = CANNOT_SAY, f"the interval is across a bound of the claim; {_MORE}"
     return _row(claim, where, measures, expected, found, verdict, says)
 
 
 def _open(claim: str, measures: str, expected: tuple[float, float], needed: str) -> dict[str, Any]:
     nothing = (math.nan, math.nan, math.nan)
-    return _row(claim, "not in this run", measures, expected, nothing, CANNOT_SAY, f"{needed} would say")
+    return _row(claim, "not in this run", measures, expected, nothing, CANNOT_SAY, f"{needed} would decide")
 
 
 def _row(
@@ -174,7 +188,7 @@ def _row(
 
 
 def _within(row: Mapping[str, Any]) -> str:
-    return str(row["within"]) or "all settings"
+    return str(row["within"]) or "all configurations"
 
 
 def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -183,14 +197,14 @@ def _saving(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
-    """The guide's claims, each with what was measured, whether it holds here, and what run would say; a lab says that it is one."""
+    """Each rule with what was measured, whether it is true here, and which run would decide; a lab says that it is one."""
     columns = [
-        Column(title="Claim", prose=True),
+        Column(title="Rule of thumb", prose=True),
         Column(title="Where"),
         Column(title="Measured", number=True),
         Column(title="95% interval", number=True),
         Column(title="Here"),
-        Column(title="What it says, or what would", prose=True),
+        Column(title="What this run lacks, or how it differs", prose=True),
     ]
     texts = {"ratio": numbers.ratio, "share": numbers.percent, "seconds": numbers.seconds}
     rows = []
@@ -202,12 +216,12 @@ def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
             Row(contents=[claim, row["where"], text(row["measured"]), span, pill(row["verdict"]), marked(row["says"])])
         )
     said = (
-        "The claims are those of guides to pulling images across regions, which teams quote to each other. One holds "
-        "here where the whole 95% interval lies within it, and does not where it lies outside."
+        "Guides to pulling images across regions give these rules, and teams quote them. A rule is true here where the "
+        "whole 95% interval is within it, and not true where the interval is outside."
     )
     if only_loopback(stored):
         said += (
-            " All registries of this run are on the client's own machine, so their distances are made up: this says "
+            " All registries of this run are on the client's own machine, and their distances are simulated. This says "
             "nothing about real regions."
         )
-    return join([table(columns, rows, caption="Rules of thumb beside this run"), paragraph(said, kind="note")])
+    return join([table(columns, rows, caption="Rules of thumb compared with this run"), paragraph(said, kind="note")])

@@ -15,8 +15,8 @@ from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
 from pullbench.report.run.concurrency import curves, json_curves
 from pullbench.report.run.contrasts import contrasts, places
-from pullbench.report.run.objectives import objectives, whole_run
 from pullbench.report.run.pulls import spreads, waterfalls
+from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import warnings
 from pullbench.report.run.verdicts import headline
 from pullbench.report.stress.verdict import stress_part
@@ -61,7 +61,7 @@ def _part(stored: StoredRun) -> dict[str, Any]:
 
 def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     table = tables.cells(stored.pulls, stored.trials)
-    scores, differences, unsure = objectives(stored, table), contrasts(stored), warnings(stored, table)
+    scores, differences, unsure = slos(stored, table), contrasts(stored), warnings(stored, table)
     said = headline(stored, table, scores)
     return {
         "headline": said.document(),
@@ -70,7 +70,7 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
         "comparisons": json_records(differences),
         "claims": json_records(claims(differences, stored)),
         "stability": json_records(unsure),
-        "slo": [json_row(row) for row in whole_run(scores)],
+        "slo": [json_row(row) for row in verdict_rows(scores)],
     }
 
 

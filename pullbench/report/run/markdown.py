@@ -7,7 +7,7 @@ from typing import Any
 from pullbench.model.plan import FACTORS
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
-from pullbench.report.core.objective_words import VERDICT_WORDS, measured_text, objective_title, target_text
+from pullbench.report.core.slo_words import measured_text, slo_place, slo_title, target_text, verdict_text
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
@@ -22,7 +22,7 @@ def escape_markdown(text: str, limit: int = 500) -> str:
 
 
 def run_summary(document: Mapping[str, Any]) -> str:
-    """A run's document (`run --json`) as a page of Markdown: verdict, objectives, settings."""
+    """A run's document (`run --json`) as a page of Markdown: verdict, SLOs, settings."""
     lines = [
         f"## {escape_markdown(document['name'])}: {escape_markdown(document['headline']['title'])}",
         "",
@@ -33,14 +33,15 @@ def run_summary(document: Mapping[str, Any]) -> str:
     if document["slo"]:
         rows = [
             (
-                objective_title(row["name"]),
+                slo_title(row["name"]),
+                slo_place(row),
                 measured_text(row),
                 target_text(row["name"], row["target"]),
-                VERDICT_WORDS[row["verdict"]],
+                verdict_text(row),
             )
             for row in document["slo"]
         ]
-        lines += ["", *_table(("objective", "measured", "asked", "verdict"), rows)]
+        lines += ["", *_table(("SLO", "engine", "measured", "target", "verdict"), rows)]
     if calibrated := document.get("calibration", {}).get("rows"):
         lines += ["", *calibration_words.table(calibrated)]
     elif document["cells"]:

@@ -35,8 +35,8 @@ from pullbench.report.run.break_even import break_evens, payback
 from pullbench.report.run.claims import claimed, claims
 from pullbench.report.run.concurrency import Curve, curves, recommendations
 from pullbench.report.run.contrasts import contrasts, places
-from pullbench.report.run.objectives import objectives
 from pullbench.report.run.pulls import spreads, waterfalls
+from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
 from pullbench.report.run.verdicts import contenders, contrast_sentence, headline
 
@@ -67,9 +67,9 @@ _NOTES = (
         "narrow. To prove 99.9% takes thousands of pulls without a failure.",
     ),
     (
-        "Objectives",
-        "Met or missed where the whole 95% interval lies on one side of the target, over all settings together and for "
-        "each by itself; all else is not proven. What is met together can be missed by one setting.",
+        "SLO",
+        "Met or missed where the whole 95% interval is on one side of the target, else inconclusive. Each engine is scored "
+        "alone, because engines do different work. An engine can meet an SLO that one of its configurations misses.",
     ),
     (
         "Comparisons",
@@ -98,8 +98,8 @@ class RunPage:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Each objective over the whole run and for each configuration."""
-        return objectives(self.stored, self.cells)
+        """Each SLO for each engine, and for each configuration."""
+        return slos(self.stored, self.cells)
 
     @cached_property
     def differences(self) -> pd.DataFrame:
@@ -134,8 +134,8 @@ class RunPage:
         return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid))
 
     def objectives(self) -> Html:
-        """A card an objective."""
-        return scorecard(self.scores)
+        """A card for each SLO and engine."""
+        return scorecard(verdict_rows(self.scores))
 
     def overview(self) -> Html:
         """The median pull of each configuration, drawn."""

@@ -1,4 +1,4 @@
-"""The verdict over a run in sentences: which setting is fastest, by how much, how sure that is, and whether the objectives are met.
+"""The verdict over a run in sentences: which setting is fastest, by how much, how sure that is, and whether the SLOs are met.
 
 Fastest means one thing in headline, tables and console: the least time per image, a trial's wall time by its pulls.
 """
@@ -12,11 +12,11 @@ import pandas as pd
 from pullbench.model.capability import CAPABILITIES
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, limit_kind, limit_says
-from pullbench.report.core.objective_words import OBJECTIVE_NAMES, measured_text, over_all, target_text, why_not_shown
+from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
 from pullbench.report.run.contrasts import wall_blocks
-from pullbench.report.run.objectives import each_shown, objectives, whole_run
+from pullbench.report.run.slos import each_shown, slos, verdict_rows
 from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired
 from pullbench.stats.summary import MIN_BLOCKS
 
@@ -51,13 +51,13 @@ class Headline:
 
 
 def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> Headline:
-    """Which setting wins, by how much, and whether the objectives hold; what lacks trials says so, whatever its status."""
+    """Which setting wins, by how much, and whether the SLOs are met; what lacks trials says so, whatever its status."""
     if table.empty or not table["pulls"].sum():
         return _nothing_measured(stored)
     if not table["succeeded"].sum():
         found = _every_pull_failed(stored, int(table["pulls"].sum()))
     else:
-        judged = _objectives(scores)
+        judged = _by_slo(scores)
         of_nodes = stored.run.kind == "fleet"
         how_fast = fleet_times.summary(fleet_times.cells(stored)) if of_nodes else fastest_clauses(stored, table)
         found = replace(judged, clauses=(*how_fast, *judged.clauses))
@@ -65,17 +65,17 @@ def headline(stored: StoredRun, table: pd.DataFrame, scores: pd.DataFrame) -> He
 
 
 def judged(stored: StoredRun) -> Headline | None:
-    """The same of a run whose spec has objectives; None where it has none, or nothing was measured."""
+    """The same of a run whose spec sets an SLO; None where it sets none, or nothing was measured."""
     table = tables.cells(stored.pulls, stored.trials)
-    wanted = any(target is not None for target in stored.slo.values()) and len(table)
-    return headline(stored, table, objectives(stored, table)) if wanted else None
+    wanted = stored.targets and len(table)
+    return headline(stored, table, slos(stored, table)) if wanted else None
 
 
 def _so_far(found: Headline, finished: int, planned: int) -> Headline:
-    """The headline of a run that lacks trials: it may miss an objective, but has not met any yet."""
+    """The headline of a run that lacks trials: it may miss an SLO, but has not met any yet."""
     if finished >= planned:
         return found
-    title = "Every objective met so far" if found.status == "met" else found.title
+    title = "Every SLO met so far" if found.status == "met" else found.title
     so_far = f"{finished:,} of {numbers.count(planned, 'trial')}"
     return Headline(
         status="not_shown" if found.status == "met" else found.status,
@@ -137,58 +137,57 @@ def _nothing_measured(stored: StoredRun) -> Headline:
     return Headline(status="not_shown", title="Nothing was measured", clauses=clauses)
 
 
-def _objectives(scores: pd.DataFrame) -> Headline:
-    """The objectives over the whole run and setting by setting."""
-    rows = whole_run(scores)
+def _by_slo(scores: pd.DataFrame) -> Headline:
+    """The SLOs by engine and by configuration."""
+    rows = verdict_rows(scores)
     if not rows:
-        clauses = ("the spec sets no objective to judge it by",)
-        return Headline(status="not_shown", title="No objectives were set", clauses=clauses)
+        clauses = ("no SLO is configured, so nothing is judged",)
+        return Headline(status="not_shown", title="No SLO is configured", clauses=clauses)
     status, title, *said = _in_all(rows)
     missing = list(dict.fromkeys(name for row in rows for name in row["missed_by"]))
     if missing:
-        by_objective = [
-            f"{OBJECTIVE_NAMES[row['name']]} is missed by {numbers.first_few(row['missed_by'])}"
+        by_slo = [
+            f"the {slo_name(row['name'])} is missed by {numbers.first_few(row['missed_by'])}"
             for row in rows
             if row["missed_by"]
         ]
-        said.append(f"setting by setting, {numbers.listed(by_objective)}")
+        said.append(f"by configuration, {numbers.listed(by_slo)}")
         if status != "missed":
             more = (
-                f" and {len(missing) - 1} more {'setting' if len(missing) == 2 else 'settings'}" if missing[1:] else ""
+                f" and {numbers.count(len(missing) - 1, 'configuration').replace(' ', ' more ', 1)}"
+                if missing[1:]
+                else ""
             )
             verb = "miss" if missing[1:] else "misses"
-            status, title = "partly", f"Not ready everywhere: {missing[0]}{more} {verb} an objective"
+            status, title = "partly", f"Not ready everywhere: {missing[0]}{more} {verb} an SLO"
     elif status == "met" and not each_shown(scores):
-        said.append("setting by setting none is missed, though it is not proven for each")
+        said.append("no configuration misses one, but some are inconclusive")
     return Headline(status=status, title=title, clauses=tuple(said))
 
 
 def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
-    """Status, title and clause over the whole run."""
+    """Status, title and clause over the rows that are verdicts of their own."""
     missed = [row for row in rows if row["verdict"] == "missed"]
     open_ = [row for row in rows if row["verdict"] == "not_shown"]
-    count, over = numbers.count(len(rows), "objective"), over_all(rows[0]["settings"])
+    count = numbers.count(len(rows), "SLO")
     if missed:
-        told = numbers.listed(
-            [
-                f"{OBJECTIVE_NAMES[row['name']]} {measured_text(row)} where "
-                f"{target_text(row['name'], row['target'])} is asked"
-                for row in missed
-            ]
+        said = numbers.listed(
+            [f"{_slo_of(row)} {measured_text(row)}, target {target_text(row['name'], row['target'])}" for row in missed]
         )
         verb = "is" if len(missed) == 1 else "are"
-        return (
-            "missed",
-            f"Not ready: {len(missed)} of {count} missed",
-            f"{len(missed)} of {count} {verb} missed{over}: {told}",
-        )
+        missing = f"{len(missed)} of {count}"
+        return "missed", f"Not ready: {missing} missed", f"{missing} {verb} missed: {said}"
     if open_:
-        names = [f"{OBJECTIVE_NAMES[row['name']]} ({why_not_shown(row)})" for row in open_]
+        names = [f"{_slo_of(row)} ({what_it_needs(row)})" for row in open_]
         verb = "is" if len(names) == 1 else "are"
-        said = f"no objective is missed{over}, but {numbers.listed(names)} {verb} not proven"
-        return "not_shown", f"No objective missed; {len(open_)} not proven", said
-    every = "the objective is met" if len(rows) == 1 else f"all {count} are met"
-    return "met", "Ready: every objective met", every + over
+        said = f"no SLO is missed, but {numbers.listed(names)} {verb} inconclusive"
+        return "not_shown", f"No SLO missed; {len(open_)} inconclusive", said
+    return "met", "Ready: every SLO met", "the SLO is met" if len(rows) == 1 else f"all {count} are met"
+
+
+def _slo_of(row: Mapping[str, Any]) -> str:
+    """`mean pull time of docker`."""
+    return " of ".join(filter(None, [slo_name(row["name"]), slo_place(row)]))
 
 
 def _named(factor: str, value: object) -> str:

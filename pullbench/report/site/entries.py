@@ -22,7 +22,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.stored import json_records, read_run
 from pullbench.report.render.data_files import write_run_beside
 from pullbench.report.render.render import PAGE, find_report
-from pullbench.report.run.objectives import objectives
+from pullbench.report.run.slos import slos
 from pullbench.report.run.verdicts import headline
 from pullbench.report.stress.verdict import stress_part
 from pullbench.store.dataset import ResultStore
@@ -156,7 +156,7 @@ def _reckoned(store: ResultStore, run_id: str) -> RunVerdict:
         part = calibration_part(stored)
         return _of(part["headline"], part["cells"])
     table = tables.cells(stored.pulls, stored.trials)
-    found = headline(stored, table, objectives(stored, table))
+    found = headline(stored, table, slos(stored, table))
     return _of(found.document(), json_records(table))
 
 

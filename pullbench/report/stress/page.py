@@ -2,8 +2,6 @@
 
 from functools import cached_property
 
-import pandas as pd
-
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
@@ -17,39 +15,39 @@ _KINDS = {"held": "good", "open": "open", "missed": "bad"}
 _NOTES = (
     (
         "Steps",
-        "Each step is some trials under one load; a trial is a replicate, and intervals (Student's t) stand on trials. Steps "
-        "follow each other in time, so what changed meanwhile is in their difference: the way down shows how much.",
+        "Each step is some trials under one load. A trial is a replicate; intervals (Student's t) are over trials. Steps follow "
+        "each other in time, so what changed meanwhile is in their difference. The way down shows how much.",
     ),
     (
         "Limit",
-        "A step held where no objective is missed and the mean pull time is proven to be met; it missed where an objective's "
-        "whole 95% interval lies beyond its target. The limit lies between the highest load that held and the lowest that "
-        "missed; a finer ramp there narrows it.",
+        "A step meets the SLO where no SLO is missed and mean and median pull time are shown to be met. It misses the SLO where "
+        "the whole 95% interval is beyond a target. The limit is between the highest load that meets the SLO and the lowest that "
+        "misses it. A finer ramp there narrows it.",
     ),
     (
-        "Pulls a second",
-        "Successful pulls of a trial by its wall time, first start to last end. Near a trial's end workers run out of pulls, so "
-        "short trials understate it, most where many pull at once.",
+        "Pulls/s",
+        "Successful pulls of a trial divided by its wall time, first start to last end. Near the end of a trial workers run out "
+        "of pulls, so short trials understate it, most at high concurrency.",
     ),
     (
-        "Knee",
-        "The lowest load within 5% of the most pulls a second, by the universal scalability law where it fits, else as "
-        "measured. Beyond it more load only makes each pull wait longer.",
+        "Saturation point (knee)",
+        "The lowest load within 5% of the most pulls/s, by the universal scalability law where it fits, else as measured. Beyond "
+        "it more load only makes each pull wait longer.",
     ),
     (
-        "Mean pull",
+        "Mean pull time",
         "The mean of the trials' means of successful pulls. With a rate it counts from a pull's arrival, so waiting in the "
         "client counts too.",
     ),
     (
         "Recovery",
-        "The first step of the way down at which every objective held again, and when it began; and the lowest load beside "
-        "the same load on the way up (Welch's test over trials). Between trials and steps there is no load for a moment.",
+        "The first step of the way down at which the SLO was met again, and when it began; and the lowest load compared with the "
+        "same load on the way up (Welch's test over trials). Between trials and steps there is no load for a moment.",
     ),
     (
         "Early ends",
-        "The ramp stops on the first answer of 429, since a rate limit says nothing of capacity; where this client is at 80% "
-        "of its own ceiling; and on the spec's budget.",
+        "The ramp stops on the first answer of 429, because a rate limit says nothing about capacity. It also stops where this "
+        "client is at 80% of its own ceiling, and on the spec's budget.",
     ),
     (
         "Not known",
@@ -66,12 +64,12 @@ class StressPage:
 
     @cached_property
     def result(self) -> Stressed:
-        """The steps, and what they say of the limit, the knee and the recovery."""
+        """The steps, the limit, the saturation point and the recovery."""
         return stressed(self.stored)
 
     @cached_property
     def _mean_target_s(self) -> float | None:
-        return self.stored.slo.get("mean_pull_s")
+        return self.stored.targets.get("mean_pull_s")
 
     def style(self) -> Html:
         """The style sheet, for a notebook that is opened in Jupyter."""
@@ -103,26 +101,25 @@ class StressPage:
         )
 
     def findings(self) -> Html:
-        """The limit, the knee and the recovery, a card each."""
+        """The limit, the saturation point and the recovery, a card each."""
         if self.result.up.empty:
             return Html()
         return tag("ul", _limit_card(self.result), _knee_card(self.result), _recovery_card(self.result), class_="cards")
 
     def load_curve(self) -> Html:
-        """What each load gives: pulls a second, and the mean pull time."""
+        """What each load gives: pulls/s, and the mean pull time."""
         return load_curve(self.result, self._mean_target_s)
 
-    def objectives(self) -> Html:
-        """The objectives at the highest load that held, or at the first step where none did."""
+    def slos(self) -> Html:
+        """The SLOs at the highest load that met them, or at the first step where none did."""
         judged = judged_step(self.result)
         if judged is None:
             return Html()
-        scores = pd.DataFrame(step_scores(self.stored, int(judged["step"]))).drop(columns=["settings", "missed_by"])
         at = paragraph(f"At {load(self.result.stress.ramp, judged['load'])}:", kind="note")
-        return join([at, scorecard(scores.assign(scope="all"))])
+        return join([at, scorecard(step_scores(self.stored, int(judged["step"])))])
 
     def over_time(self) -> Html:
-        """The load up, held and down again, and what a pull took meanwhile."""
+        """The load up, at its highest and down again, and the pull times meanwhile."""
         return course_over_time(course(self.stored), self.result, self._mean_target_s)
 
     def steps(self) -> Html:
@@ -134,20 +131,22 @@ class StressPage:
         columns = [
             Column(title="Step", number=True),
             Column(title="Phase"),
-            Column(title="At once" if found.stress.ramp == "concurrency" else "Pulls/s", number=True),
-            Column(title="Objectives"),
+            Column(title="Concurrency" if found.stress.ramp == "concurrency" else "Pulls/s", number=True),
+            Column(title="SLO"),
             Column(title="Began", number=True, hint="since the first step began"),
             Column(title="Pulls", number=True, hint="succeeded of all"),
             Column(title="Mean pull", number=True, hint="mean of the trials' means, successful pulls"),
             Column(title="95% interval", number=True, hint="Student t over trials"),
             *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
-            Column(title="Pulled", number=True, hint="successful pulls a second, geometric mean over trials"),
+            Column(title="Pulled", number=True, hint="successful pulls/s, geometric mean over trials"),
             Column(title="95% interval", number=True, hint="Student t over trials"),
             Column(title="Throughput", number=True),
             Column(title="Client", number=True, hint="share of this client's own ceiling, the median trial's"),
         ]
         rows = [_step_row(row, percentiles, limit=row["load"] == found.held) for row in records(found.steps)]
-        return table(columns, rows, caption=f"{numbers.count(len(rows), 'step')}; marked is the highest load that held")
+        return table(
+            columns, rows, caption=f"{numbers.count(len(rows), 'step')}; marked: the highest load that meets the SLO"
+        )
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
@@ -166,7 +165,7 @@ class StressPage:
         return sections.environment(self.stored)
 
     def method(self) -> Html:
-        """How the numbers came about, and what they do not tell."""
+        """How the numbers are made, and what they do not show."""
         return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in _NOTES), class_="method")
 
 
@@ -191,19 +190,21 @@ def _card(name: str, kind: str, word: str, value: str, below: str, text: str) ->
 
 
 def _limit_card(found: Stressed) -> Html:
-    unit = "pulls at once" if found.stress.ramp == "concurrency" else "pulls a second"
-    kind, word = ("good", "held") if found.held is not None else ("bad", "none held")
+    unit = "concurrency" if found.stress.ramp == "concurrency" else "pulls/s"
+    kind, word = ("good", "met") if found.held is not None else ("bad", "none shown")
     rows = records(found.up[found.up["load"] == found.held])
-    said = "No load is shown to hold every objective."
+    said = "No load is shown to meet the SLO."
     if rows:
         said = f"{verdict.rate(rows[0]['rate'])}, {verdict.rate_range(rows[0]['rate_low'], rows[0]['rate_high'])}; "
-        said += f"mean pull {numbers.seconds(rows[0]['mean_s'])}"
+        said += f"mean pull time {numbers.seconds(rows[0]['mean_s'])}"
     value = numbers.NOT_KNOWN if found.held is None else f"{found.held:g}"
-    return _card("Highest load that held", kind, word, value, f"{unit}; the limit: {verdict.bracket(found)}", said)
+    return _card(
+        "Highest load that meets the SLO", kind, word, value, f"{unit}; the limit: {verdict.bracket(found)}", said
+    )
 
 
 def _knee_card(found: Stressed) -> Html:
-    unit = "pulls at once" if found.stress.ramp == "concurrency" else "pulls a second"
+    unit = "concurrency" if found.stress.ramp == "concurrency" else "pulls/s"
     seen = found.knee is not None and not verdict.knee_undecided(found)
     value = f"{found.knee:g}" if seen else numbers.NOT_KNOWN
     span = (
@@ -212,8 +213,8 @@ def _knee_card(found: Stressed) -> Html:
         else f", 95% interval {found.knee_low:g} to {found.knee_high:g}"
     )
     word = "seen" if seen else "not seen"
-    said = verdict.knee(found) or "Too little was measured to say."
-    return _card("Knee", "open", word, value, unit + span, said)
+    said = verdict.knee(found) or "Inconclusive: needs more trials per step."
+    return _card("Saturation point (knee)", "open", word, value, unit + span, said)
 
 
 def _recovery_card(found: Stressed) -> Html:
@@ -222,10 +223,10 @@ def _recovery_card(found: Stressed) -> Html:
     if seen is None:
         return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", "No step of the way down was measured.")
     if back is False and seen.held_at is not None:
-        word = "held, still slower"  # the time on the card is that until it held
+        word = "met again, still slower"  # the time on the card is that until it was met
     value = numbers.seconds(seen.after_s)
     value = value if seen.after_s is None else f"≤ {value}"
-    held = "" if seen.held_at is None else f"until it held, at {load(found.stress.ramp, seen.held_at)}"
+    held = "" if seen.held_at is None else f"until the SLO was met again, at {load(found.stress.ramp, seen.held_at)}"
     return _card("Recovery", kind, word, value, held, verdict.recovery(found))
 
 

@@ -19,7 +19,7 @@ from pullbench.report.core import tables
 from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import latency_s
-from pullbench.report.run.objectives import scores
+from pullbench.report.run.slos import engine_scores, measured_engines, with_reason
 from pullbench.stats import slo
 from pullbench.stats.compare import Comparison, compare_unpaired
 from pullbench.stats.scaling import scaling
@@ -34,6 +34,8 @@ STEP_COLUMNS = [
 ]
 TRIAL_COLUMNS = ["trial", "step", "phase", "load", "at_s", "ends_s", "mean_s", "pulls", "failed"]
 _LIKE_A_CELL = ("success_rate", "success_low", "success_high", "throughput_bytes_per_s", "bytes")
+_MUST_BE_SHOWN = ("mean_pull_s", "p50_pull_s")
+"""SLOs that the pulls of one step can show to be met; the others take more than a step has."""
 _TOO_MANY = 429
 
 
@@ -42,7 +44,7 @@ class Recovery:
     """How the service fared when the load was taken back. Loads and times are None where nothing held again."""
 
     held_at: float | None
-    """The first load of the way down at which all objectives held again."""
+    """The first load of the way down at which every SLO was met again."""
     after_s: float | None
     """From the end of the overload to the start of that step: no sooner could it be seen."""
     load: float | None
@@ -62,9 +64,9 @@ class Stressed:
     end: EndReason | None
     """None: it did not come to its end."""
     held: float | None
-    """The highest load of the way up at which every objective held, below the first that missed one."""
+    """The highest load of the way up at which every SLO was met, below the first that missed one."""
     broke: float | None
-    """The lowest load of the way up at which an objective was missed."""
+    """The lowest load of the way up at which an SLO was missed."""
     knee: float | None
     """The lowest load from which on more brings no more pulls a second; None where the highest still gained, or too little
     was measured to say."""
@@ -102,7 +104,7 @@ def steps(stored: StoredRun, *, since: int = 0) -> pd.DataFrame:
 
     Each trial is a replicate: `mean_s` is the mean of the trials' means of successful pulls, `rate` the geometric mean of
     successful pulls a second, both with a 95% interval over trials. `client_busy` is the median trial's, `client_limit` what
-    was nearest to its ceiling most often; `rate_limited` counts answers of 429; `missed` names the objectives.
+    was nearest to its ceiling most often; `rate_limited` counts answers of 429; `missed` names the SLOs.
     """
     trials = stored.trials
     if trials.empty or trials["step"].isna().all():
@@ -131,7 +133,7 @@ def step_results(table: pd.DataFrame) -> list[StepResult]:
 
 
 def judged_step(found: Stressed) -> dict[str, Any] | None:
-    """The step of the way up whose objectives stand for the test: the highest that held, else the first."""
+    """The step of the way up whose SLOs are those of the test: the highest that met them, else the first."""
     up = found.up
     if up.empty:
         return None
@@ -139,15 +141,17 @@ def judged_step(found: Stressed) -> dict[str, Any] | None:
 
 
 def step_scores(stored: StoredRun, step: int) -> list[dict[str, Any]]:
-    """The objectives of one step, in the form of `objectives.whole_run`."""
+    """The SLOs of one step, in the form of `slos.verdict_rows`; its engine is scored, whatever `slo.engines` says."""
     return _scores(of_step(stored, step))
 
 
 def _scores(mine: StoredRun) -> list[dict[str, Any]]:
     rows = []
-    for name, (found, n) in scores(mine, mine.slo).items():
+    for name, engine, found, n in engine_scores(mine, mine.targets, list(measured_engines(mine))):
         values = {key: getattr(found, key) for key in ("target", "measured", "low", "high")}
-        rows.append({"name": name, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []})
+        place = {"name": name, "engine": engine, "configuration": None}
+        row = {**place, **values, "verdict": str(found.verdict), "n": n, "settings": 1, "missed_by": []}
+        rows.append(with_reason(row))
     return rows
 
 
@@ -226,13 +230,13 @@ def _verdict(scored: list[dict[str, Any]]) -> tuple[StepVerdict, list[str]]:
         return StepVerdict.MISSED, missed
     for row in scored:
         shown = row["verdict"] == slo.SloVerdict.MET
-        if not shown and (row["name"] == "mean_pull_s" or not _right_side(row)):
+        if not shown and (row["name"] in _MUST_BE_SHOWN or not _right_side(row)):
             return StepVerdict.OPEN, []
     return StepVerdict.HELD, []
 
 
 def _right_side(row: Mapping[str, Any]) -> bool:
-    """Whether what was measured, if anything, would satisfy the objective were it the truth."""
+    """Whether what was measured, if anything, would meet the SLO if it were the truth."""
     if row["measured"] is None:
         return True
     if row["name"] == "success_rate":

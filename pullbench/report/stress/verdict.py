@@ -1,4 +1,4 @@
-"""What a stress test says, in sentences and as a document: the highest load that held, where it broke, the knee, the recovery."""
+"""A stress test in sentences and as a document: the highest load that meets the SLO, the lowest that misses it, knee, recovery."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from pullbench.model.ramp import EndReason, StepVerdict
 from pullbench.model.spec import RampKind
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, of_its_ceiling
-from pullbench.report.core.objective_words import OBJECTIVE_NAMES, measured_text, target_text
+from pullbench.report.core.slo_words import measured_text, slo_name, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, json_records, json_row, json_value, records
 from pullbench.report.run.verdicts import Headline
 from pullbench.report.run.verdicts import headline as nothing_measured
@@ -15,24 +15,23 @@ from pullbench.report.stress.steps import Recovery, Stressed, judged_step, of_st
 from pullbench.stats.compare import MARGIN, ComparisonVerdict
 
 PHASES = {"up": "up", "hold": "hold", "down": "down"}
-STEP_VERDICTS = {"held": "held", "open": "not proven", "missed": "missed"}
+STEP_VERDICTS = {"held": "met", "open": "inconclusive", "missed": "missed"}
 _AS_OFFERED = 1 - MARGIN
-_CLIENT = "raise it further from more clients, or from a stronger one"
+_CLIENT = "Continue from more clients, or from a stronger one."
 
 
 def load(ramp: RampKind, value: float) -> str:
-    """A load with its unit: `8 pulls at once`, `2.5 pulls a second`."""
-    noun = "pull" if value == 1 else "pulls"
-    return f"{value:g} {noun} {'at once' if ramp == 'concurrency' else 'a second'}"
+    """A load with its unit: `concurrency 8`, `2.5 pulls/s`."""
+    return f"concurrency {value:g}" if ramp == "concurrency" else f"{value:g} pulls/s"
 
 
 def rate(value: float | None) -> str:
-    """Pulls a second: `49.1/s`."""
+    """A rate of pulls: `49.1/s`."""
     return f"{numbers.significant(float(value))}/s" if value is not None and numbers.known(value) else numbers.NOT_KNOWN
 
 
 def rate_range(low: float | None, high: float | None) -> str:
-    """An interval of pulls a second: `47.0–51.3/s`."""
+    """An interval of it: `47.0–51.3/s`."""
     if not (numbers.known(low) and numbers.known(high)):
         return numbers.NOT_KNOWN
     return f"{numbers.ratio_range(low, high)}/s"
@@ -53,7 +52,7 @@ def judgement(found: Stressed) -> str:
 
 
 def first_step_missed(found: Stressed) -> bool:
-    """Whether the very first step that counts misses an objective."""
+    """Whether the very first step that counts misses an SLO."""
     return not found.up.empty and found.up.iloc[0]["verdict"] == StepVerdict.MISSED.value
 
 
@@ -63,10 +62,10 @@ def knee(found: Stressed) -> str:
     if found.knee is not None:
         if knee_undecided(found):
             return (
-                f"Where the knee is cannot be told: anywhere from {found.knee_low:g} to {found.knee_high:g}, at 95%; "
-                "more trials a step narrow it."
+                f"The saturation point (knee) is inconclusive: anywhere from {found.knee_low:g} to {found.knee_high:g} "
+                "(95% interval). More trials per step narrow it."
             )
-        said = f"The knee is at {load(found.stress.ramp, found.knee)}: from there on more load brings no more pulls a second"
+        said = f"The saturation point (knee) is {load(found.stress.ramp, found.knee)}: more load brings no more pulls/s"
         if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
             said += f" (95% interval {found.knee_low:g} to {found.knee_high:g})"
         return f"{said}."
@@ -74,8 +73,10 @@ def knee(found: Stressed) -> str:
         return ""
     last = records(up.tail(1))[0]
     if found.stress.ramp == "rate" and last["rate_high"] < _AS_OFFERED * last["load"]:
-        return f"Of {load('rate', last['load'])} offered, {rate(last['rate'])} came through: the most that is carried."
-    return f"No knee is seen: up to {load(found.stress.ramp, last['load'])} more load brought more pulls a second."
+        return (
+            f"Of {load('rate', last['load'])} offered, {rate(last['rate'])} came through: the registry handles no more."
+        )
+    return f"No saturation point (knee) is seen: up to {load(found.stress.ramp, last['load'])} more load brings more pulls/s."
 
 
 def knee_undecided(found: Stressed) -> bool:
@@ -90,19 +91,19 @@ def recovery(found: Stressed) -> str:
     if seen is None:
         return ""
     if seen.held_at is None:
-        said = "On the way down the objectives did not hold again"
+        said = "On the way down the SLO was not met again"
     elif found.broke is None:
-        said = f"On the way down they held, from {load(found.stress.ramp, seen.held_at)} on"
+        said = f"On the way down the SLO was met, from {load(found.stress.ramp, seen.held_at)} on"
     else:
         said = (
-            f"After the overload the objectives held again at {load(found.stress.ramp, seen.held_at)}, "
-            f"within {numbers.seconds(seen.after_s)} of its end"
+            f"After the overload the SLO was met again at {load(found.stress.ramp, seen.held_at)}, "
+            f"at most {numbers.seconds(seen.after_s)} after its end"
         )
-    return said + _beside(found, seen) + "."
+    return f"{said}." + _compared(found, seen)
 
 
 def recovered(found: Stressed) -> bool | None:
-    """Whether it came back: held again, and the lowest load not proven slower; None where it was not measured."""
+    """Whether it recovered: met again, and the lowest load not shown slower; None where it was not measured."""
     seen = found.recovery
     if seen is None:
         return None
@@ -110,38 +111,41 @@ def recovered(found: Stressed) -> bool | None:
 
 
 def bracket(found: Stressed) -> str:
-    """Between which loads the limit lies."""
+    """Between which loads the limit is."""
     if found.held is None:
         return f"below {found.broke:g}" if found.broke is not None else numbers.NOT_KNOWN
     return f"at least {found.held:g}" if found.broke is None else f"{found.held:g} to under {found.broke:g}"
 
 
 def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
-    """How many objectives a step missed, and which, with what was measured and asked."""
+    """How many SLOs a step missed, and which, with what was measured and the target."""
     told = [
-        f"{OBJECTIVE_NAMES[entry['name']]} {measured_text(entry)} where "
-        f"{target_text(entry['name'], entry['target'])} is asked"
+        f"{slo_name(entry['name'])} {measured_text(entry)}, target {target_text(entry['name'], entry['target'])}"
         for entry in step_scores(stored, int(row["step"]))
         if entry["verdict"] == "missed"
     ]
     verb = "is" if len(told) == 1 else "are"
-    return f"{numbers.count(len(told), 'objective')} {verb} missed: {numbers.listed(told)}"
+    return f"{numbers.count(len(told), 'SLO')} {verb} missed: {numbers.listed(told)}"
 
 
 def _title(found: Stressed) -> tuple[str, str]:
     """The status of the headline, and its title."""
     if first_step_missed(found):
-        return "missed", f"Missed at the first step already: {load(found.stress.ramp, float(found.up.iloc[0]['load']))}"
-    up_to = "Nothing is shown to hold" if found.held is None else f"Holds up to {load(found.stress.ramp, found.held)}"
+        return "missed", f"Misses the SLO at the first step: {load(found.stress.ramp, float(found.up.iloc[0]['load']))}"
+    up_to = (
+        "No load is shown to meet the SLO"
+        if found.held is None
+        else f"Meets the SLO up to {load(found.stress.ramp, found.held)}"
+    )
     match found.end:
         case EndReason.BROKE:
             status = "partly" if recovered(found) is False or found.held is None else "met"
-            return status, f"{up_to}, breaks at {found.broke:g}"
+            return status, f"{up_to}, misses it at {found.broke:g}"
         case EndReason.TOP:
             status = "not_shown" if found.held is None else "partly" if recovered(found) is False else "met"
-            return status, f"{up_to}, and nothing broke"
+            return status, f"{up_to}; no load misses it"
         case EndReason.CLIENT:
-            return "not_shown", f"{up_to}; then this client was the limit"
+            return "not_shown", f"{up_to}; then this machine, not the registry, was the bottleneck"
         case EndReason.RATE_LIMITED:
             return "not_shown", f"{up_to}; then a rate limit ended the test"
     return "not_shown", f"{up_to} (the test is incomplete)"
@@ -152,63 +156,63 @@ def _held(found: Stressed, stored: StoredRun) -> str:
         return ""
     row = records(found.up[found.up["load"] == found.held])[0]
     said = (
-        f"At {load(found.stress.ramp, found.held)} every objective held: {rate(row['rate'])} "
-        f"(95% interval {rate_range(row['rate_low'], row['rate_high'])}), a mean pull of {numbers.seconds(row['mean_s'])}"
+        f"At {load(found.stress.ramp, found.held)} no SLO is missed: {numbers.significant(float(row['rate']))} pulls/s "
+        f"(95% interval {rate_range(row['rate_low'], row['rate_high'])}), mean pull time {numbers.seconds(row['mean_s'])}."
     )
     for entry in step_scores(stored, int(row["step"])):
         if entry["name"] == "success_rate" and entry["verdict"] == "not_shown":
-            said += f"; {target_text('success_rate', entry['target'])} success is not proven by {row['pulls']:,} pulls"
-    return f"{said}."
+            said += f" The success rate is inconclusive: {what_it_needs(entry)}."
+    return said
 
 
 def _broke(found: Stressed, stored: StoredRun) -> str:
     if found.broke is None:
         return ""
     row = records(found.up[found.up["load"] == found.broke])[0]
-    said = f"At {load(found.stress.ramp, found.broke)} {missed(stored, row)}."
+    said = f"At {load(found.stress.ramp, found.broke)}, {missed(stored, row)}."
     if found.held is not None:
-        said += f" The limit lies between {found.held:g} and {found.broke:g}."
+        said += f" The limit is between {found.held:g} and {found.broke:g}."
     return said
 
 
 def _why(found: Stressed, stored: StoredRun) -> str:
-    """Why it ended before an objective was missed or the top was reached."""
+    """Why it ended before an SLO was missed or the top was reached."""
     if found.end is EndReason.CLIENT:
         row = records(found.up.tail(1))[0]
         where = f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}"
-        return f"{where}, so the ramp stopped; {_CLIENT}."
+        return f"{where}, so the ramp stopped. {_CLIENT}"
     if found.end is EndReason.RATE_LIMITED:
         row = records(found.steps.tail(1))[0]
-        answers = numbers.count(int(row["rate_limited"]), "answer")
+        times = numbers.count(int(row["rate_limited"]), "time")
         return (
-            f"At {load(found.stress.ramp, row['load'])} the registry said 429 (too many requests), {answers}; the ramp stopped at once, "
-            "and `--resume` measures that step again."
+            f"At {load(found.stress.ramp, row['load'])} the registry answered 429 (too many requests) {times}. "
+            "The ramp stopped immediately; `--resume` measures that step again."
         )
     if found.end is None:
         return f"It was stopped before its end: {stored.run.stopped or 'no reason is known'}."
     return ""
 
 
-def _beside(found: Stressed, seen: Recovery) -> str:
+def _compared(found: Stressed, seen: Recovery) -> str:
+    """The lowest load of the way down compared with the same load of the way up."""
     if seen.load is None or seen.beside is None or seen.beside.ratio is None:
         return ""
-    times = f"{numbers.ratio(seen.beside.ratio)} the time of the way up, 95% interval " + numbers.ratio_range(
-        seen.beside.low, seen.beside.high
-    )
-    words = {
-        ComparisonVerdict.SLOWER: "is still slower than before",
-        ComparisonVerdict.FASTER: "is faster than before",
-        ComparisonVerdict.NO_DIFFERENCE: "is as fast as before",
-        ComparisonVerdict.INCONCLUSIVE: "cannot be told from before",
-        ComparisonVerdict.TOO_FEW_SAMPLES: "has too few trials to compare",
-    }
-    return f"; {load(found.stress.ramp, seen.load)} {words[seen.beside.verdict]} ({times})"
+    span = numbers.ratio_range(seen.beside.low, seen.beside.high)
+    word = {
+        ComparisonVerdict.SLOWER: "still slower than before",
+        ComparisonVerdict.FASTER: "faster than before",
+        ComparisonVerdict.NO_DIFFERENCE: "as fast as before",
+        ComparisonVerdict.INCONCLUSIVE: "inconclusive",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "too few trials to compare",
+    }[seen.beside.verdict]
+    at = load(found.stress.ramp, seen.load).capitalize()
+    return f" {at} takes {numbers.ratio(seen.beside.ratio)} the time of the way up (95% interval {span}): {word}."
 
 
 def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
     """A step in one line, for whoever watches."""
     said = (
-        f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull {numbers.seconds(row['mean_s'])}, "
+        f"step {row['step']}, {PHASES[row['phase']]}: {load(ramp, row['load'])}: mean pull time {numbers.seconds(row['mean_s'])}, "
         f"{rate(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
     )
     near = f"; this client was {of_its_ceiling(row)}" if is_limited(row) else ""
@@ -216,17 +220,17 @@ def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
 
 
 def outcome(row: Mapping[str, Any]) -> str:
-    """What a step says of the objectives: `held`, `missed: mean pull time`."""
+    """What a step says of the SLOs: `met`, `missed: mean pull time`."""
     if row["rate_limited"]:
         return f"rate limited ({numbers.count(int(row['rate_limited']), 'answer')} of 429)"
-    names = numbers.listed([OBJECTIVE_NAMES[name] for name in row["missed"]])
+    names = numbers.listed([slo_name(name) for name in row["missed"]])
     return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"
 
 
 def stress_part(stored: StoredRun) -> dict[str, Any]:
-    """Verdict, cells, objectives and `stress` of a stress test.
+    """Verdict, cells, SLOs and `stress` of a stress test.
 
-    `cells` has a row a load of the way up; `slo` are the objectives at the highest load that held (`stress.judged_load`),
+    `cells` has a row a load of the way up; `slo` are the SLOs at the highest load that met them (`stress.judged_load`),
     or of the first step where none did.
     """
     found = stressed(stored)
