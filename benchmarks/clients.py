@@ -75,10 +75,10 @@ def missing(program: str) -> str | None:
     if shutil.which(program) is None:
         return f"{program} is not installed"
     if program == "docker":
-        asked = subprocess.run(
+        answer = subprocess.run(
             ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False
         )
-        return None if asked.returncode == 0 else "no Docker daemon answers"
+        return None if answer.returncode == 0 else "no Docker daemon answers"
     return None
 
 
@@ -99,7 +99,7 @@ def go_client(binary: Path, image: Image, pulls: int, workers: int) -> Callable[
 
 def versions() -> dict[str, str]:
     """Versions of the other clients by name; a client that is not installed is absent."""
-    asked = {
+    commands = {
         "curl": ["curl", "--version"],
         "openssl": ["openssl", "version"],
         "crane": ["crane", "version"],
@@ -109,7 +109,7 @@ def versions() -> dict[str, str]:
         "docker-registry": ["docker-registry", "--version"],
     }
     said = {}
-    for name, command in asked.items():
+    for name, command in commands.items():
         if shutil.which(command[0]) is not None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0 and done.stdout.strip():

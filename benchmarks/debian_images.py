@@ -114,9 +114,9 @@ class _BaseLayer:
 
 
 class DebianImages:
-    """Makes images from one Debian system, which is fetched when the first of them is asked for.
+    """Makes images from one Debian system, which is downloaded for the first of them.
 
-    Raises RuntimeError, with what debootstrap said, where there is no system to be had.
+    Raises RuntimeError with the message of debootstrap if that fails.
     """
 
     def __init__(self, cache: Path) -> None:

@@ -1,4 +1,4 @@
-"""One pull of 512 MB in 8 incompressible layers from a docker-registry: the wire engine beside curl, crane, skopeo and docker."""
+"""One pull of 512 MB in 8 incompressible layers from a docker-registry: the wire engine compared with curl, crane, skopeo, docker."""
 
 import json
 import subprocess
@@ -64,8 +64,8 @@ def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
     """One pull as a trial does it: threads and credentials exist before the clock starts."""
     engine = scene.wire(LANES)
     stack.callback(engine.close)
-    (request,) = asked = scene.requests(image, 1)
-    engine.open_trial(scene.trial_setup(asked, 1))
+    (request,) = wanted = scene.requests(image, 1)
+    engine.open_trial(scene.trial_setup(wanted, 1))
 
     def pull() -> float:
         outcome = engine.pull(request)

@@ -2,7 +2,7 @@
 
 Columns: `started_at`, `what`, `goal` (null for none), `at_least` (whether the goal is a lower bound), `unit` (empty for a ratio), `median`,
 `low` and `high` (lowest and highest round; null if nothing was measured), `values` (a value a round), `verdict`, `ours`,
-`theirs`, `note`; and of the machine, the same in every row: `cpu`, `cores`, `memory_bytes`, `kernel`, `python`, `pullbench`,
+`theirs`, `note`. The columns of the machine are the same in every row: `cpu`, `cores`, `memory_bytes`, `kernel`, `python`, `pullbench`,
 `versions` (JSON: curl, skopeo … and libcurl), `load_before` (the one-minute load average before the sitting).
 """
 
@@ -81,7 +81,7 @@ class SittingMachine:
 
 
 def this_machine() -> SittingMachine:
-    """As it is now; to be asked before the sitting begins."""
+    """This machine now; call it before the sitting begins."""
     return SittingMachine(
         started_at=datetime.now(UTC),
         cpu=_cpu(),
@@ -135,10 +135,10 @@ def _short(version: str) -> str:
 
 def _version() -> str:
     """With the commit, where this is a checkout."""
-    asked = subprocess.run(
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT
     )
-    return f"{__version__} ({asked.stdout.strip()})" if asked.returncode == 0 else __version__
+    return f"{__version__} ({described.stdout.strip()})" if described.returncode == 0 else __version__
 
 
 def _cpu() -> str:

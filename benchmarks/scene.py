@@ -111,13 +111,13 @@ def wire(layer_concurrency: int, **options: Any) -> WireEngine:
     return engine
 
 
-def trial_setup(asked: tuple[PullRequest, ...], concurrency: int) -> TrialSetup:
+def trial_setup(requests: tuple[PullRequest, ...], concurrency: int) -> TrialSetup:
     return TrialSetup(
         trial=0,
         concurrency=concurrency,
         cache="cold",
         cache_reset="own",
-        requests=asked,
+        requests=requests,
         before_pulls=lambda _names: None,
     )
 

@@ -1,6 +1,6 @@
 """Measures contestants in turn, round after round, so that other work of the machine affects all of them.
 
-The turn is another in every round: what one leaves to be done, such as writes on their way to the disk, falls on each of the others.
+Every round has another order: work that one leaves behind, such as writes to disk, affects each of the others.
 """
 
 import random

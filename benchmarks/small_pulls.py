@@ -58,8 +58,8 @@ def bound(ours_cpu_s: float, theirs_cpu_s: float, served_s: float) -> str:
 def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
     engine = scene.wire(layer_concurrency=1)
     stack.callback(engine.close)
-    asked = scene.requests(image, PULLS)
-    engine.open_trial(scene.trial_setup(asked, WORKERS))
+    wanted = scene.requests(image, PULLS)
+    engine.open_trial(scene.trial_setup(wanted, WORKERS))
     clock = SystemClock()
 
     def pull(request: PullRequest, _late_s: float) -> PullOutcome:
@@ -72,7 +72,7 @@ def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
             nonlocal began_s
             began_s = clock.monotonic()
 
-        outcomes = Loop(asked, WORKERS, pull, clock=clock).run(start=start, cancel=engine.cancel)
+        outcomes = Loop(wanted, WORKERS, pull, clock=clock).run(start=start, cancel=engine.cancel)
         took_s = clock.monotonic() - began_s
         failed = [outcome.error for outcome in outcomes if not outcome.ok]
         if failed:

@@ -1,8 +1,8 @@
 """Whether the statistics are right: simulated runs of known truth, and how often intervals, verdicts and change points find it.
 
 A pull takes exp(configuration + repetition + drift + noise). All configurations share the speed of a repetition and the drift. Each
-pull has noise of its own, normal or with a heavy tail: one pull in twenty stalls for ten times as long, and repetitions follow
-Student's t with three degrees of freedom. `pullbench.stats` judges the data sets as it judges a run's.
+pull has noise of its own, normal or with a heavy tail. With a heavy tail one pull in twenty stalls for ten times as long, and
+repetitions follow Student's t with three degrees of freedom. `pullbench.stats` judges the data sets as it judges a run's.
 """
 
 import functools
