@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pullbench.report.core import tables
+from pullbench.report.core.sections import scorecard
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.documents import document_of
 from pullbench.report.run.slos import engine_scores, judged_engines, slos, verdict_rows
@@ -158,3 +159,12 @@ def test_any_target_can_be_scored_for_any_engine(both: StoredRun) -> None:
     frame = pd.DataFrame(records(slos(with_slo(both, mean_pull_s=1.0, engines=["wire"]), both.pulls.head(0))))
     ((name, engine, score, n),) = found
     assert (name, engine, score.measured, n) == ("mean_pull_s", "wire", frame["measured"][0], frame["n"][0])
+
+
+def test_engines_have_cards_and_configurations_rows_of_a_table(both: StoredRun) -> None:
+    rows = scored(with_slo(both, mean_pull_s=3.0, p50_pull_s=2.0, per_configuration=True))
+    made = scorecard(rows)
+    assert made.count("<li") == 2 and made.count("<tr") == 1 + 4
+    assert all(str(row["configuration"]) in made for row in rows if row["configuration"])
+    assert "<table" not in scorecard(scored(with_slo(both, mean_pull_s=3.0)))
+    assert not scorecard([])

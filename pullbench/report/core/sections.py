@@ -14,7 +14,6 @@ from pullbench.report.core.slo_words import (
     VERDICT_WORDS,
     evidence_text,
     measured_text,
-    slo_place,
     slo_title,
     target_text,
 )
@@ -138,24 +137,53 @@ def pill(verdict: str) -> Html:
 
 
 def scorecard(rows: Sequence[Mapping[str, Any]]) -> Html:
-    """A card for each SLO and engine, from `slos.verdict_rows`: measured, target, verdict, and its evidence."""
+    """A card for each SLO and engine, from `slos.verdict_rows`; then a row for each configuration that is scored alone."""
     cards = [
         tag(
             "li",
-            tag(
-                "div",
-                tag("span", " · ".join(filter(None, [slo_title(row["name"]), slo_place(row)])), class_="name"),
-                pill(row["verdict"]),
-                class_="top",
-            ),
+            tag("div", tag("span", slo_title(row["name"]), class_="name"), pill(row["verdict"]), class_="top"),
             tag("div", measured_text(row), class_="value"),
-            tag("div", target_text(row["name"], row["target"]), class_="target"),
+            tag("div", " · ".join(filter(None, [row["engine"], _target(row)])), class_="target"),
             tag("p", evidence_text(row)),
             class_=f"card {PILLS[row['verdict']][0]}",
         )
         for row in rows
+        if row["configuration"] is None
     ]
-    return tag("ul", *cards, class_="cards") if cards else Html()
+    alone = [row for row in rows if row["configuration"] is not None]
+    return join([tag("ul", *cards, class_="cards"), _by_configuration(alone)]) if cards else Html()
+
+
+def _target(row: Mapping[str, Any]) -> str:
+    return target_text(row["name"], row["target"])
+
+
+def _by_configuration(rows: Sequence[Mapping[str, Any]]) -> Html:
+    if not rows:
+        return Html()
+    columns = [
+        Column(title="SLO"),
+        Column(title="Configuration"),
+        Column(title="Measured", number=True),
+        Column(title="Target"),
+        Column(title="Verdict"),
+        Column(title="Evidence", prose=True),
+    ]
+    made = [
+        Row(
+            contents=[
+                slo_title(row["name"]),
+                row["configuration"],
+                measured_text(row),
+                _target(row),
+                pill(row["verdict"]),
+                evidence_text(row),
+            ],
+            kind="failed" if row["verdict"] == "missed" else None,
+        )
+        for row in rows
+    ]
+    return table(columns, made, caption=f"{numbers.count(len(made), 'verdict')} by configuration")
 
 
 def p_value(value: float) -> str:

@@ -133,7 +133,7 @@ class RunPage:
         """What to fix, what to set and what to measure again, the most pressing first."""
         return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid))
 
-    def objectives(self) -> Html:
+    def slos(self) -> Html:
         """A card for each SLO and engine."""
         return scorecard(verdict_rows(self.scores))
 

@@ -145,7 +145,7 @@ def _by_slo(scores: pd.DataFrame) -> Headline:
         return Headline(status="not_shown", title="No SLO is configured", clauses=clauses)
     status, title, *said = _in_all(rows)
     missing = list(dict.fromkeys(name for row in rows for name in row["missed_by"]))
-    if missing:
+    if missing and not any(row["configuration"] for row in rows):
         by_slo = [
             f"the {slo_name(row['name'])} is missed by {numbers.first_few(row['missed_by'])}"
             for row in rows
@@ -169,20 +169,19 @@ def _in_all(rows: list[dict[str, Any]]) -> tuple[str, str, str]:
     """Status, title and clause over the rows that are verdicts of their own."""
     missed = [row for row in rows if row["verdict"] == "missed"]
     open_ = [row for row in rows if row["verdict"] == "not_shown"]
-    count = numbers.count(len(rows), "SLO")
+    count, of = numbers.count(len({row["name"] for row in rows}), "SLO"), len({row["name"] for row in missed})
     if missed:
         said = numbers.listed(
             [f"{_slo_of(row)} {measured_text(row)}, target {target_text(row['name'], row['target'])}" for row in missed]
         )
-        verb = "is" if len(missed) == 1 else "are"
-        missing = f"{len(missed)} of {count}"
+        verb, missing = "is" if of == 1 else "are", f"{of} of {count}"
         return "missed", f"Not ready: {missing} missed", f"{missing} {verb} missed: {said}"
     if open_:
         names = [f"{_slo_of(row)} ({what_it_needs(row)})" for row in open_]
         verb = "is" if len(names) == 1 else "are"
         said = f"no SLO is missed, but {numbers.listed(names)} {verb} inconclusive"
-        return "not_shown", f"No SLO missed; {len(open_)} inconclusive", said
-    return "met", "Ready: every SLO met", "the SLO is met" if len(rows) == 1 else f"all {count} are met"
+        return "not_shown", f"No SLO missed; {len({row['name'] for row in open_})} inconclusive", said
+    return "met", "Ready: every SLO met", "the SLO is met" if count == "1 SLO" else f"all {count} are met"
 
 
 def _slo_of(row: Mapping[str, Any]) -> str:
