@@ -40,9 +40,12 @@ _WORDS = {
 _ENDS = re.compile(r"(?<=[.!?])[\"')\]]*\s+")
 _NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+", re.DOTALL)
 _TABLE_LINE = re.compile(r"^\s*\|.*|^.*\S {2,}\S.*", re.MULTILINE)
+_NAME = re.compile(r"\S+(?: · (?:concurrency )?\S+)+")
 _ITEM = re.compile(r"^\s*([-*•]|\d+\.)\s+", re.MULTILINE)
 _EMPTY = ("br", "img", "input", "meta", "link", "path", "use")
-_BREAKS = ("p", "li", "dt", "dd", "div", "h1", "h2", "h3", "figcaption", "caption", "summary", "title", "desc", "text")
+_DATA = ("tr", "desc")
+"""Rows of numbers: of a table, or of the description of a drawing, which lists them for who cannot see it."""
+_BREAKS = ("p", "li", "dt", "dd", "div", "h1", "h2", "h3", "figcaption", "caption", "summary", "title", "text")
 
 
 def plain_words_faults(text: str) -> list[str]:
@@ -69,18 +72,19 @@ def sentences(text: str) -> list[str]:
 
 
 def words_in(sentence: str) -> int:
-    """How many words it has: each has a letter or a digit."""
+    """How many words it has: each has a letter or a digit. A configuration's name, `docker · eu · direct`, is one word."""
+    sentence = _NAME.sub("NAME", sentence)
     return sum(any(letter.isalnum() for letter in word) for word in sentence.split())
 
 
 def text_of(html: str) -> str:
     """The text of a page, with drawings and hints: a paragraph for each block, a line `| … | … |` for each row of a table.
 
-    Code is left out.
+    Code is in backticks.
     """
     reader = _Reader()
     reader.feed(html)
-    return re.sub(r"\s*\n\s*", "\n\n", "".join(reader.said)).strip() + "\n"
+    return re.sub(r" *\n\s*", "\n\n", re.sub(r" +", " ", "".join(reader.said))).strip() + "\n"
 
 
 def _around(text: str, found: "re.Match[str]") -> str:
@@ -95,12 +99,14 @@ class _Reader(HTMLParser):
         self._hint = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._hidden or tag in ("style", "script", "code"):
+        if self._hidden or tag in ("style", "script"):
             self._hidden += tag not in _EMPTY
-        elif tag in ("tr", *_BREAKS):
-            self.said.append("\n\n" + ("|" if tag == "tr" else ""))
+        elif tag in (*_DATA, *_BREAKS):
+            self.said.append("\n\n" + ("| " if tag in _DATA else ""))
         elif tag in ("td", "th", "br", "span"):
             self.said.append(" ")
+        elif tag == "code":
+            self.said.append("`")
         if not self._hidden and (hint := dict(attrs).get("title")):
             self._hint = f" ({hint})"
 
@@ -108,11 +114,11 @@ class _Reader(HTMLParser):
         if self._hidden:
             self._hidden -= 1
             return
-        self.said.append(self._hint)
+        self.said.append(f"`{self._hint}" if tag == "code" else self._hint)
         self._hint = ""
         if tag in ("td", "th"):
             self.said.append(" |")
-        elif tag in ("table", *_BREAKS):
+        elif tag in ("table", "desc", *_BREAKS):
             self.said.append("\n\n")
 
     def handle_data(self, data: str) -> None:

@@ -1,4 +1,4 @@
-"""A calibration: a benchmark of a lab whose truth the run learns when nothing is left to measure."""
+"""A calibration: a benchmark of a lab whose truth the run receives after its last trial."""
 
 import secrets
 import tempfile
@@ -17,7 +17,7 @@ _SEEDS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationRequest:
-    """What a person asks for when a calibration is started; without a seed the truth is another each time."""
+    """What a person requests; without a seed the truth is different each time."""
 
     seed: int | None = None
     quick: bool = False
@@ -29,15 +29,15 @@ class CalibrationRequest:
 
 @contextmanager
 def prepared_lab(request: CalibrationRequest, block: Callable[[str], str] | None = None) -> Iterator[Prepared]:
-    """The lab while it runs, and a benchmark of its spec, a file of names and addresses; raises as both do."""
+    """A benchmark of the lab's spec, a file of names and addresses; the lab runs as long as the context is open."""
     if request.report:
         check_out_dir(request.reports)
     seed = request.seed or 1 + secrets.randbelow(_SEEDS)
     with (
-        tempfile.TemporaryDirectory(prefix="pullbench-calibration-") as folder,
+        tempfile.TemporaryDirectory(prefix="pullbench-calibration-") as directory,
         CalibrationLab.start(seed=seed, quick=request.quick) as lab,
     ):
-        spec = Path(folder) / "calibration.yaml"
+        spec = Path(directory) / "calibration.yaml"
         spec.write_text(as_yaml(lab.spec()), encoding="utf-8")
         run = RunRequest(
             spec=spec,

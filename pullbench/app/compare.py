@@ -8,6 +8,7 @@ from pullbench.app.steps import Steps
 from pullbench.errors import UsageError
 from pullbench.report.compare.runs import RunsCompared, compare_runs
 from pullbench.report.compare.verdict import cell_sentence
+from pullbench.report.core import numbers
 from pullbench.report.core.run_selection import choose_baseline, choose_candidate
 from pullbench.report.core.stored import read_run, records
 from pullbench.report.render.render import check_out_dir, render_comparison
@@ -19,14 +20,14 @@ _FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What was found, the HTML report where one was made, and what `fail_on` makes of it."""
+    """The result, the HTML report where one was made, and what `fail_on` decides."""
 
     found: RunsCompared
     page: Path | None
     failure: str | None
-    """In one line why this fails; None where nothing was asked for, or nothing got worse."""
+    """In one line why this fails; None without `fail_on`, or where nothing got worse."""
     note: str | None
-    """A regression that does not fail, and why not."""
+    """Why a regression does not fail."""
 
 
 def compare(
@@ -42,7 +43,7 @@ def compare(
 ) -> Compared:
     """Find the two runs, compare them, and make their report.
 
-    Raises UsageError for what is asked wrongly, before anything is read; IncompleteError where the report failed.
+    Raises UsageError for wrong arguments, before anything is read, and IncompleteError where the report failed.
     """
     at_least = _at_least(fail_on)
     store = ResultStore(results)
@@ -54,7 +55,7 @@ def compare(
     page = None
     if report:
         page = steps.page(
-            f"report of {after.run_id} against {before.run_id}",
+            f"report of {after.run_id} compared with {before.run_id}",
             lambda: render_comparison(results, before.run_id, after.run_id, reports, found=found),
         )
     failure, note = _judged(found, at_least, any_machine=any_machine)
@@ -62,13 +63,13 @@ def compare(
 
 
 def _at_least(fail_on: str | None) -> float | None:
-    """The least rise of time that counts as a regression, as a share; None where nothing fails."""
+    """The smallest rise of time that counts as a regression, as a share; None where nothing fails."""
     if fail_on is None:
         return None
-    asked = _FAIL_ON.fullmatch(fail_on)
-    if asked is None:
+    given = _FAIL_ON.fullmatch(fail_on)
+    if given is None:
         raise UsageError(f"--fail-on: '{fail_on}' is not regression or regression:PERCENT, such as regression:10")
-    return float(asked[1] or 0) / 100
+    return float(given[1] or 0) / 100
 
 
 def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -> tuple[str | None, str | None]:
@@ -78,12 +79,13 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
     if worse.empty:
         return None, None
     if found.other_machine and not any_machine:
-        return None, "a regression between different machines or vantages does not fail; --any-machine lets it"
+        note = "a regression between different machines or vantages is no failure; with --any-machine it is"
+        return None, note
     worst = cell_sentence(records(worse.head(1))[0])
-    many = f"{len(worse)} of {len(found.cells)} settings" if len(found.cells) > 1 else "the setting"
-    limit = f" (slower by {100 * at_least:g}% or more, or failing more)" if at_least else ""
-    runs = f"{found.candidate.run.run_id} against {found.baseline.run.run_id}"
-    return f"regression: {runs}: {many} got worse{limit}, the worst: {worst}", None
+    many = f"{len(worse)} of {numbers.count(len(found.cells), 'configuration')} got worse"
+    limit = f" (slower by {100 * at_least:g}% or more, or more failures)" if at_least else ""
+    runs = f"{found.candidate.run.run_id} compared with {found.baseline.run.run_id}"
+    return f"regression: {runs}: {many}{limit}; worst: {worst}", None
 
 
 def compare_with_baseline(store: ResultStore, run_id: str) -> RunsCompared | None:

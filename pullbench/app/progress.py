@@ -29,6 +29,9 @@ class Progress:
     def note(self, text: str) -> None: ...
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None: ...
     def checked(self, findings: Sequence[Finding]) -> None: ...
+    def starting(self, trial: Trial, /) -> None:
+        """A trial is about to run."""
+
     def measured(self, trial: Trial, result: TrialResult, /) -> None: ...
     def ended(self) -> None:
         """No more trials, whatever stopped them."""
@@ -57,6 +60,10 @@ class Everyone(Progress):
     def checked(self, findings: Sequence[Finding]) -> None:
         for each in self._listeners:
             each.checked(findings)
+
+    def starting(self, trial: Trial, /) -> None:
+        for each in self._listeners:
+            each.starting(trial)
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         for each in self._listeners:

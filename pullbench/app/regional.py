@@ -1,6 +1,6 @@
-"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored.
+"""The order and policy of a regional benchmark: start every vantage, wait with a limit, collect what they stored.
 
-A vantage that does not answer is named, and what the others measured stands.
+A vantage that does not answer is named; the results of the others are kept.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _LOOK_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionalRequest:
-    """What a person asks for. `vantages` empty: every one that there is."""
+    """What a person requests. `vantages` empty: every vantage."""
 
     spec: Path
     vantages: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class RegionalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vantage:
-    """A vantage: the deployment of that name, and the work pool whose worker stands there."""
+    """A vantage: the deployment of that name, and the work pool of its worker."""
 
     vantage: str
     work_pool: str
@@ -50,7 +50,7 @@ class Vantage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowRunState:
-    """How a vantage's flow run is. `message` is that of its state."""
+    """The state of a vantage's flow run, with the state's message."""
 
     started: bool
     ended: bool
@@ -62,20 +62,20 @@ class Vantages(Protocol):
     """Who starts runs elsewhere: Prefect, or a test's script."""
 
     def places(self, names: Sequence[str]) -> list[Vantage]:
-        """Those of the names, or every one; UsageError for a name that is none, and where there are none."""
+        """The vantages of these names, or all; UsageError for an unknown name, and where there are none."""
         ...
 
     def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
-        """Start a benchmark there, once however often it is asked; what to look at it by."""
+        """Start a benchmark there, once however often this is called; the id to follow it by."""
         ...
 
     def look(self, flow_run: str) -> FlowRunState | None:
-        """None where it cannot be seen just now."""
+        """The state; None where the server does not answer now."""
         ...
 
     def cancel(self, flow_run: str) -> None: ...
     def idle(self, place: Vantage) -> str:
-        """Why nobody may have taken a run there: a few words."""
+        """Why no worker may have started a run there, in a few words."""
         ...
 
 
@@ -91,7 +91,7 @@ class RegionalOutcome:
 
 @dataclass(slots=True, kw_only=True)
 class _Watch:
-    """One vantage while it is waited for."""
+    """One vantage during the wait."""
 
     place: Vantage
     flow_run: str = ""
@@ -144,10 +144,10 @@ def ask_everywhere(
     clock: Clock,
     note: Callable[[str], None],
 ) -> list[_Watch]:
-    """Start the benchmark at every vantage and wait for each, no longer than the limits; all at once, or in turn.
+    """Start the benchmark at every vantage and wait for each within the limits; all at the same time, or in turn.
 
-    Who has not started by then is cancelled, so that it sends no load hours later; who still runs is left to end. An
-    interruption cancels all.
+    A run that has not started by then is cancelled, so that it sends no load hours later. A run that has started goes on.
+    An interruption cancels all.
     """
     watched = [_Watch(place=place) for place in places]
     try:
@@ -200,19 +200,19 @@ def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Cloc
     elif not one.began and waited_minutes > request.start_within_minutes:
         one.over = True
         one.reason = (
-            f"nobody took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
-            f"start one there: `prefect worker start --pool {one.place.work_pool}`"
+            f"no worker started the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
+            f"start a worker there: `prefect worker start --pool {one.place.work_pool}`"
         )
         vantages.cancel(one.flow_run)
         note(f"{one.place.vantage}: {one.reason}")
     elif waited_minutes > request.finish_within_minutes:
         one.over = True
-        one.reason = f"not done within {request.finish_within_minutes:g} minutes; if its worker lives, it goes on"
+        one.reason = f"not finished within {request.finish_within_minutes:g} minutes; its worker goes on"
         note(f"{one.place.vantage}: {one.reason}")
 
 
 def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[VantageResult]:
-    """What each vantage stored, and what it lacks."""
+    """What each vantage stored, and what is missing."""
     runs = RegionalRecords(store).run_ids(regional_id)
     asked = []
     for one in watched:
@@ -221,7 +221,7 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
         measured = run_id is not None and bool(store.finished_trials(run_id))
         entry = VantageResult(vantage=one.place.vantage, answer="complete", run_id=run_id)
         if run is None:
-            elsewhere = f"its run ended, and is not in {store.files.where()}: give `results` as one URL that all vantages write to"
+            elsewhere = f"its run ended but is not in {store.files.where()}; give `results` as one URL for all vantages"
             entry = dataclasses.replace(entry, answer="missing", reason=one.reason or elsewhere)
         elif not measured:
             entry = dataclasses.replace(entry, answer="missing", run_id=None, reason=one.reason or run.status)
@@ -245,5 +245,5 @@ def _conclude(store: ResultStore, regional_id: str, asked: Sequence[VantageResul
     }
     said = "; ".join(f"{vantage}: {words}" for vantage, (_, words) in verdicts.items())
     code = 3 if lacking else max((code for code, _ in verdicts.values()), default=0)
-    message = f"{lacking}; what was measured stands: {said}" if lacking else said
+    message = f"{lacking}; the other results are kept: {said}" if lacking else said
     return RegionalOutcome(document=document | {"message": message}, report=report, exit_code=code, message=message)

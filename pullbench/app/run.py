@@ -267,7 +267,7 @@ def _measure(active: ActiveRun, steps: Steps, progress: Progress) -> None:
         return not spent
 
     for batch in _batches(left):
-        steps.trials(TrialBatch(active, batch, go_on))
+        steps.trials(TrialBatch(active, batch, go_on, progress.starting))
         if spent and remaining:
             raise IncompleteError(
                 f"{spent}; {remaining} trials are left: go on with `--resume {active.run_id}`, or raise the budget"

@@ -14,27 +14,35 @@ MadeT = TypeVar("MadeT")
 class TrialBatch:
     """One trial, or several where a plan has more than a Prefect server should see; each is measured and stored.
 
-    `go_on` gets each trial after it was stored, and says whether another follows. A plain class, so that Prefect
+    `starting` gets each trial before it runs, `go_on` after it was stored: it returns whether another follows. A plain class, so that Prefect
     neither walks nor serializes it.
     """
 
-    def __init__(self, active: ActiveRun, trials: Sequence[Trial], go_on: Callable[[Trial, TrialResult], bool]) -> None:
+    def __init__(
+        self,
+        active: ActiveRun,
+        trials: Sequence[Trial],
+        go_on: Callable[[Trial, TrialResult], bool],
+        starting: Callable[[Trial], None],
+    ) -> None:
+        self._starting = starting
         self._active = active
         self._trials = trials
         self._go_on = go_on
 
     def run(self) -> None:
         for trial in self._trials:
+            self._starting(trial)
             if not self._go_on(trial, self._active.run_trial(trial)):
                 return
 
     def __str__(self) -> str:
         first, last = self._trials[0], self._trials[-1]
         if (stage := first.stage) is not None:
-            load = f"×{stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
+            load = f"concurrency {stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
             return f"step {stage.index} · {stage.phase} · {load}"
         if first is last:
-            return f"trial {first.number} · block {first.block} · {first.cell}"
+            return f"trial {first.number} · repetition {first.block} · {first.cell}"
         return f"trials {first.number} to {last.number}"
 
 

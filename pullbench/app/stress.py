@@ -1,4 +1,4 @@
-"""The order of a stress test: measure a step, judge it as the report will, let the ramp's state machine say what is next."""
+"""The order of a stress test: measure a step, judge it as the report does, and let the ramp's state machine choose the next."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ _LIMITED = "rate limited by the registry (429)"
 
 
 def climb(active: ActiveRun, calls: Steps, progress: Progress, *, resumed: bool) -> str | None:
-    """Measure step by step until the ramp ends; each step is stored, and judged from what is stored.
+    """Measure step by step until the ramp ends; each step is stored, and judged from its stored rows.
 
-    Returns why the test is incomplete, for people: a budget that was used up, or a rate limit. None where it is over.
+    Returns why the test is incomplete, for people: the budget is used up, or a rate limit. None where it is complete.
     """
     ramp = ramp_of(active.spec, active.facts)
     climber = _Climber(active, calls, progress, ramp)
@@ -42,7 +42,7 @@ def climb(active: ActiveRun, calls: Steps, progress: Progress, *, resumed: bool)
 
 
 class _Climber:
-    """Measures batches of trials within the budget; a rate limit ends a batch immediately."""
+    """Measures batches of trials within the budget; a rate limit ends a batch."""
 
     def __init__(self, active: ActiveRun, calls: Steps, progress: Progress, ramp: Ramp) -> None:
         self.spent: str | None = None
@@ -56,7 +56,7 @@ class _Climber:
             self.measure(left)
 
     def measure(self, trials: Sequence[Trial]) -> None:
-        self._calls.trials(TrialBatch(self._active, trials, self._go_on))
+        self._calls.trials(TrialBatch(self._active, trials, self._go_on, self._progress.starting))
 
     def judged(self, *, since: int) -> list[StepResult]:
         """The stored steps from one on, judged; progress gets a line about the last."""

@@ -1,4 +1,4 @@
-"""`compare`: two stored runs beside each other."""
+"""`compare`: two stored runs compared."""
 
 import json
 from pathlib import Path
@@ -34,18 +34,19 @@ def compare(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            metavar="regression[:PERCENT]", help="Exit 1 where a setting is proven slower (by so much), or fails more."
+            metavar="regression[:PERCENT]",
+            help="Exit 1 where a configuration is significantly slower (by so much), or fails more.",
         ),
     ] = None,
     any_machine: Annotated[
         bool, typer.Option("--any-machine", help="Let --fail-on fail across different machines or vantages too.")
     ] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Print, render nothing.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print only, make no report.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> int:
-    """Compare two stored runs, setting by setting: did it get worse?"""
+    """Compare two stored runs, configuration by configuration: did it get worse?"""
     from pullbench.app.compare import compare as compare_stored
     from pullbench.app.steps import DirectSteps
     from pullbench.report.compare.verdict import comparison_document
@@ -86,6 +87,7 @@ def _show(found: "RunsCompared", page: Path | None) -> None:
         stdout.print(comparison_table(found.cells))
         stdout.print()
     stdout.print(literal(said.title), style="bold")
-    stdout.print(literal(said.sentence))
+    for clause in said.clauses:
+        stdout.print(literal(clause))
     if page is not None:
         stdout.print(literal(f"report: {page}"))

@@ -1,4 +1,4 @@
-"""`fleet`: many nodes of a Dask cluster pull one image at once."""
+"""`fleet`: many nodes of a Dask cluster pull one image at the same moment."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,17 +26,19 @@ def fleet(
     spec: SpecFile,
     scheduler: Annotated[
         str,
-        typer.Option(metavar="ADDRESS", help="The Dask scheduler whose workers stand on the nodes: tcp://HOST:8786."),
+        typer.Option(metavar="ADDRESS", help="The Dask scheduler of the workers on the nodes: tcp://HOST:8786."),
     ],
     nodes: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Nodes that pull at once; workers play several where they are fewer."),
+        typer.Option(
+            min=1, metavar="N", help="Nodes that pull at the same moment; with fewer workers, each runs several."
+        ),
     ] = 100,
     image: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="What all pull; without, the first image of the spec.")
+        str | None, typer.Option(metavar="IMAGE", help="The image that all pull. Default: the first of the spec.")
     ] = None,
     sets: Sets = None,
-    vantage: Annotated[str, typer.Option(help="Label of the place where the fleet stands.")] = "fleet",
+    vantage: Annotated[str, typer.Option(help="Label of the fleet's place.")] = "fleet",
     resume: Resume = None,
     skip_preflight: SkipPreflight = False,
     no_report: NoReport = False,
@@ -56,7 +58,7 @@ def fleet(
     from pullbench.cli.terminal.safe_text import print_notice
     from pullbench.serving.secrets import read_block
 
-    fleet_settings(spec, nodes, image, sets or [])  # a wrong spec is told before anything is started
+    fleet_settings(spec, nodes, image, sets or [])  # a wrong spec is an error before anything starts
     request = RunRequest(
         spec=spec,
         sets=tuple(sets or ()),

@@ -1,4 +1,4 @@
-"""What the commands that measure share: a run is called directly, or through its Prefect flow; how it ends is told alike."""
+"""What the commands that measure share: a run is called directly, or through its Prefect flow; both report its end in the same way."""
 
 import contextlib
 import json
@@ -50,7 +50,7 @@ def by_flow(prefect: bool) -> bool:
 def parameters(request: RunRequest) -> dict[str, Any]:
     """A request as the parameters of a measuring flow, which Prefect keeps.
 
-    Raises UsageError for a wrong spec and for a setting that may hold a secret: before any server is contacted.
+    Raises UsageError for a wrong spec and for a --set value that may hold a secret, before any server is contacted.
     """
     refuse_secrets(request.sets)
     loaded_spec(request)

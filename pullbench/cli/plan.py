@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pullbench.cli.options import Json, Sets, SpecFile
-from pullbench.cli.terminal.console import planned_out_lines, stdout_console
+from pullbench.cli.terminal.console import excluded_lines, stdout_console
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import plan_table
 from pullbench.errors import UsageError
@@ -61,7 +61,7 @@ def _print(spec: "Spec", made: "Plan", facts: "Facts") -> None:
     stdout = stdout_console()
     stdout.print(plan_table(made))
     stdout.print()
-    for line in planned_out_lines(group_reasons(made.planned_out)):
+    for line in excluded_lines(group_reasons(made.planned_out)):
         stdout.print(literal(line))
     for image in facts.images.values():
         if image.error_code is not None:

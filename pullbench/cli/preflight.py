@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pullbench.cli.options import Json, Sets, SpecFile
-from pullbench.cli.terminal.console import planned_out_lines, stdout_console, waiting
+from pullbench.cli.terminal.console import excluded_lines, stdout_console, waiting
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import UsageError
 from pullbench.serving.secrets import read_block
@@ -66,7 +66,7 @@ def _print(checked: "Checked", *, everything: bool, as_json: bool) -> None:
     status, sentence = verdict(checked.findings)
     stdout = stdout_console(folds_in_pipes=False)
     stdout.print(findings_view(checked.findings, everything=everything))
-    for line in planned_out_lines(checked.planned_out):
+    for line in excluded_lines(checked.planned_out):
         stdout.print(literal(line))
     if not everything:
         stdout.print()

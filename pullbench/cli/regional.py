@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pullbench.app.regional import RegionalOutcome
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-_INTERRUPTED = "interrupted; the vantages' runs are cancelled, what they measured is stored"
-_STANDS = (
-    "vantages that have started go on by themselves, and what they measure is stored; `pullbench runs` lists it, "
-    "and once the server is back the same command measures anew"
+_INTERRUPTED = "interrupted; the vantages' runs are cancelled, and their results so far are stored"
+_STORED = (
+    "vantages that have started go on, and their results are stored: see `pullbench runs`; "
+    "when the server is back, repeat this command"
 )
 
 
@@ -32,12 +32,12 @@ def regional(
         typer.Option(
             "--vantage",
             metavar="NAME",
-            help="A deployment of pull-benchmark to ask; may be given again. Without: each with the tag 'vantage'.",
+            help="A deployment of pull-benchmark to use; may be repeated. Default: each with the tag 'vantage'.",
         ),
     ] = None,
     sets: Sets = None,
     in_turn: Annotated[
-        bool, typer.Option("--in-turn", help="One vantage after the other, so that none feels another's load.")
+        bool, typer.Option("--in-turn", help="One vantage after the other, so that their loads do not add up.")
     ] = False,
     start_within: Annotated[
         float, typer.Option(min=0.05, metavar="MINUTES", help="How long a vantage may take to start.")
@@ -62,8 +62,7 @@ def regional(
     quiet_prefect()
     if server_address() is None:
         raise UsageError(
-            "vantages are reached through a Prefect server: set PREFECT_API_URL, such as "
-            "http://127.0.0.1:4200/api (docs/vantages.md)"
+            "regional needs a Prefect server: set PREFECT_API_URL, such as http://127.0.0.1:4200/api (docs/vantages.md)"
         )
     progress = ShellProgress(Console(stderr=True))
     parameters = {
@@ -85,14 +84,14 @@ def regional(
         interruption.hurry("Prefect would go on to send its events")
         if interruption.received():
             raise InterruptedRunError(_INTERRUPTED) from error
-        raise IncompleteError(f"{error}; {_STANDS}") from error
+        raise IncompleteError(f"{error}; {_STORED}") from error
     except KeyboardInterrupt:
         raise InterruptedRunError(_INTERRUPTED) from None
-    _tell(outcome, as_json=as_json)
+    _show(outcome, as_json=as_json)
     return int(outcome.exit_code)
 
 
-def _tell(outcome: "RegionalOutcome", *, as_json: bool) -> None:
+def _show(outcome: "RegionalOutcome", *, as_json: bool) -> None:
     from rich.table import Table
 
     from pullbench.report.core import numbers
@@ -102,10 +101,10 @@ def _tell(outcome: "RegionalOutcome", *, as_json: bool) -> None:
         return
     stdout = stdout_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("from", "to", "region", "setting"):
+    for column in ("from", "to", "region", "configuration"):
         table.add_column(column)
-    for column in ("median pull", "95% interval", "pulls"):
-        table.add_column(column, justify="right")
+    for column in ("median pull", "95% CI", "pulls"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in outcome.document["cells"]:
         table.add_row(
             literal(row["vantage"]),
@@ -118,6 +117,6 @@ def _tell(outcome: "RegionalOutcome", *, as_json: bool) -> None:
         )
     stdout.print(table)
     stdout.print()
-    told = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
-    stdout.print(literal(told), soft_wrap=True)
+    said = f"regional benchmark {outcome.document['regional_id']}: {outcome.message}"
+    stdout.print(literal(said), soft_wrap=True)
     stdout.print(literal(f"report: {outcome.report}"), soft_wrap=True)

@@ -37,6 +37,13 @@ def stress(
     hold: Annotated[
         int | None, typer.Option(metavar="TRIALS", help="Trials at the highest load reached, before the way down.")
     ] = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="Raise the load further where this client, not the registry, is the limit. Default: stop and say so.",
+        ),
+    ] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     resume: Resume = None,
@@ -53,7 +60,7 @@ def stress(
 
     request = RunRequest(
         spec=spec,
-        sets=(*(sets or ()), *assignments(ramp, steps, hold)),
+        sets=(*(sets or ()), *assignments(ramp, steps, hold, keep_going=keep_going)),
         vantage=vantage,
         results=results,
         reports=reports,
@@ -66,8 +73,8 @@ def stress(
     return measure_spec(request, as_json=as_json, prefect=prefect)
 
 
-def assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[str]:
-    """The options as changes to the spec; what they say wrong is told with the key path there."""
+def assignments(ramp: str | None, steps: str | None, hold: int | None, *, keep_going: bool = False) -> list[str]:
+    """The options as changes to the spec, which checks them and names the key path of a wrong one."""
     made = [] if ramp is None else [f"stress.ramp={ramp}"]
     if steps is not None:
         try:
@@ -75,4 +82,5 @@ def assignments(ramp: str | None, steps: str | None, hold: int | None) -> list[s
         except ValueError:
             raise UsageError(f"--steps {steps}: write the loads like 1,2,4,8,16") from None
         made.append(f"stress.steps=[{', '.join(f'{load:g}' for load in loads)}]")
-    return made if hold is None else [*made, f"stress.hold={hold}"]
+    made += [] if hold is None else [f"stress.hold={hold}"]
+    return [*made, "stress.at_client_limit=continue"] if keep_going else made

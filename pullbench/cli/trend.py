@@ -17,11 +17,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def trend(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as `pullbench runs` lists it.")],
-    last: Annotated[int | None, typer.Option(min=1, metavar="N", help="The newest N runs alone.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the newest N runs.")] = None,
     vantage: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where they were measured. Default: where the newest was.")
+        str | None, typer.Option(metavar="NAME", help="Where they were measured. Default: the newest run's vantage.")
     ] = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Print, render nothing.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print only, make no report.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     as_json: Json = False,
@@ -44,7 +44,8 @@ def trend(
     stdout.print(trend_table(found))
     stdout.print()
     stdout.print(literal(said.title), style="bold")
-    stdout.print(literal(said.sentence))
+    for clause in said.clauses:
+        stdout.print(literal(clause))
     if page is not None:
         stdout.print(literal(f"report: {page}"))
     return 0

@@ -1,6 +1,6 @@
-"""What a calibration knows and its run does not: the truth of each line, what the servers counted, and what plain sockets saw.
+"""The truth of a calibration: each line's, the counts of the servers, and the values of a plain-socket client.
 
-It goes into the run's environment once nothing is measured any more, so nothing that measures has met it.
+It is stored in the run's environment after the last trial, so no measuring code knows it.
 """
 
 import dataclasses
@@ -9,37 +9,37 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 KEY = "calibration"
-"""Of a run's environment."""
+"""The key in a run's environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One server of known truth, by the name that the spec has for it; what is None is not there to be measured."""
+    """One server of known truth, by its name in the spec. None: the line does not have that quantity."""
 
     name: str
     round_trip_s: float | None = None
-    """Of the link before it."""
+    """Of the link to it."""
     rate_bytes_per_s: float | None = None
-    """Of that link, towards the client, for all its connections together."""
+    """Of that link, towards the client, over all its connections."""
     jitter_s: float | None = None
-    """An answer comes later by up to so much, evenly spread."""
+    """An answer is late by up to so much, uniformly distributed."""
     service_s: float | None = None
-    """From a request to the begin of its answer."""
+    """From a request to the start of its answer."""
     fault: str | None = None
-    """The kind of fault that a share of its layers has."""
+    """The kind of fault in a share of its layers."""
     fault_rate: float | None = None
     handshake_s: float | None = None
-    """How long it leaves a connection waiting before it goes on with TLS."""
+    """How long a connection waits before TLS continues."""
     hit_rate: float | None = None
-    """Of a mirror: the share of the requests for a layer that find it there."""
+    """Of a mirror: the share of layer requests that it answers from its store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What a server counted between the first trial and the last, by itself."""
+    """A server's own counts between the first and the last trial."""
 
     layers: int
-    """Layers asked for."""
+    """Requested layers."""
     layer_bytes: int
     layer_hits: int
     faults: int
@@ -47,7 +47,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceMeasurement:
-    """What a client of plain sockets saw of a line, before and after the run; None where there was nothing to see."""
+    """A line measured by a plain-socket client, before and after the run; None for what the line does not have."""
 
     wait_s: float | None = None
     """The median."""
@@ -60,11 +60,11 @@ class ReferenceMeasurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """All of it, by the lines' names."""
+    """The whole truth, by the lines' names."""
 
     seed: int
     load: float
-    """The machine's load average over the minute before it began: what else ran there."""
+    """The machine's load average over the minute before the start: other load there."""
     lines: tuple[Line, ...]
     counted: Mapping[str, Counted]
     references: Mapping[str, ReferenceMeasurement]

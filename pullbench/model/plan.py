@@ -41,7 +41,7 @@ class Cell:
         return asdict(self)
 
     def __str__(self) -> str:
-        shown = [self.engine, self.registry, self.proxy, self.platform, f"×{self.concurrency}", self.cache]
+        shown = [self.engine, self.registry, self.proxy, self.platform, f"concurrency {self.concurrency}", self.cache]
         if self.proxy_cache != "any":
             shown.append(f"proxy {self.proxy_cache}")
         if self.auth != "persisted":

@@ -1,12 +1,12 @@
 """What a stress test does next: a state machine over the steps that it has measured. Pure.
 
     up ──(an SLO missed, or the top)──► hold ──► down ──► end
-    │                                                   │
-    ├─ the first step missed ───────────────────────────┤
-    ├─ rate limited ────────────────────────────────────┤   a resumed run measures that step again
-    └─ this client is at its own ceiling ───────────────┘
+    │                                                │
+    ├─ the first step missed ────────────────────────┤
+    ├─ rate limited ─────────────────────────────────┤   a resumed run measures that step again
+    └─ client-limited (`at_client_limit: stop`) ─────┘
 
-The same steps give the same answer, during the run, when it is resumed, and in its report.
+The same steps give the same answer during the run, when it is resumed, and in its report.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from pullbench.model.spec import Stress
 
 
 class StepVerdict(StrEnum):
-    """What a step says of the SLOs."""
+    """Whether a step meets the SLO."""
 
     HELD = "held"
-    """None is missed, and mean and median pull time are shown to be met."""
+    """No SLO is missed, and the mean pull time is met."""
     OPEN = "open"
-    """None is shown to be missed, but not all can be shown to be met."""
+    """Inconclusive: no SLO is missed, but the step is too small to show that all are met."""
     MISSED = "missed"
 
 
@@ -34,20 +34,20 @@ class EndReason(StrEnum):
     TOP = "top"
     """The highest load was reached, and no SLO was missed."""
     FIRST_STEP = "first_step"
-    """The first step missed an SLO, so there is nothing below it to go back to."""
+    """The first step missed an SLO, so there is no lower load to go back to."""
     RATE_LIMITED = "rate_limited"
     CLIENT = "client"
-    """This client was at its own ceiling: more load would measure the client."""
+    """Client-limited: this client, not the registry, was the bottleneck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A step to measure: `index` counts the steps of a run from 0, `trials` is how many it shall have in all."""
+    """A step to measure: `index` counts the steps of a run from 0, `trials` is how many it gets in all."""
 
     index: int
     phase: Phase
     load: float
-    """Pulls at once, or pulls a second."""
+    """A concurrency, or pulls per second."""
     trials: int
 
 
@@ -63,7 +63,7 @@ class StepResult:
     rate_limited: bool = False
     """An answer was 429: the step is not judged."""
     client_busy: bool = False
-    """The client was near its own ceiling."""
+    """Client-limited: the client was near its own ceiling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,8 @@ def next_stage(
 ) -> Stage | End:
     """The step to measure next, which may be the last one again where it lacks trials, or the end.
 
-    `loads` are the ramp's steps that can be measured at all, ascending; `done` the steps so far, in order. `resumed`: time
-    has passed since the last step, so a rate-limited one is measured again, and what was to recover is loaded anew.
+    `loads` are the ramp's steps that can be measured, ascending; `done` the steps so far, in order. `resumed`: time has
+    passed since the last step, so a rate-limited step is measured again, and the overload is repeated before the ramp down.
     """
     if not done:
         return Stage(index=0, phase="up", load=loads[0], trials=ramp.trials)
@@ -104,7 +104,7 @@ def next_stage(
 
 
 def most_stages(ramp: Stress, loads: Sequence[float]) -> list[Stage]:
-    """Every step that a ramp can come to: up to its top, held there, and down."""
+    """Every step that a ramp can have: up to its top, the hold, and down."""
     done: list[StepResult] = []
     stages: list[Stage] = []
     while isinstance(move := next_stage(ramp, loads, done), Stage):
@@ -116,22 +116,22 @@ def most_stages(ramp: Stress, loads: Sequence[float]) -> list[Stage]:
 
 
 def highest(done: Sequence[StepResult]) -> StepResult:
-    """The last step of the way up that was judged, or the last of all where none was."""
+    """The last step of the ramp up that was judged, or the last of all where none was."""
     climbed = [step for step in done if step.phase == "up"]
     return next((step for step in reversed(climbed) if not step.rate_limited), climbed[-1])
 
 
 def after_overload(done: Sequence[StepResult]) -> list[StepResult]:
-    """The steps of the way down: those of the last one, where a resumed run went up to the load again."""
+    """The steps of the ramp down: of the last one, where a resumed run repeated the overload."""
     start = max((number for number, step in enumerate(done) if step.phase != "down"), default=-1)
     return list(done[start + 1 :])
 
 
 def _goes_on(top: StepResult, ramp: Stress, loads: Sequence[float], index: int) -> Stage | End | None:
-    """From a step of the way up: the next one, an end without a way down, or None where the way up is over."""
+    """After a step of the ramp up: the next step, an end without a ramp down, or None where the ramp up is over."""
     if top.verdict is StepVerdict.MISSED and top.load == loads[0]:
         return End(reason=EndReason.FIRST_STEP)
-    if top.client_busy:
+    if top.client_busy and ramp.at_client_limit == "stop":
         return End(reason=EndReason.CLIENT)
     higher = [load for load in loads if load > top.load]
     if top.verdict is StepVerdict.MISSED or not higher:
@@ -140,7 +140,7 @@ def _goes_on(top: StepResult, ramp: Stress, loads: Sequence[float], index: int) 
 
 
 def _way_down(ramp: Stress, loads: Sequence[float], top: StepResult, done: Sequence[StepResult]) -> list[float]:
-    """The loads of the way down that were not begun."""
+    """The loads of the ramp down that were not started."""
     planned = list(reversed(loads)) if ramp.down is None else ramp.down
     walked = [step for step in after_overload(done) if not step.rate_limited]
     below = [load for load in planned if load < top.load]

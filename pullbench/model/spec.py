@@ -216,6 +216,9 @@ class Stress(Strict):
     down: list[LoadValue] | None = Field(default=None, max_length=100)
     """The loads on the way down, descending, of which those under the highest load reached are taken. Default: the steps of
     the way up in reverse. [] leaves the way down out, and with it recovery."""
+    at_client_limit: Literal["stop", "continue"] = "stop"
+    """What to do where this client, not the registry, is the limit: stop there, or raise the load further. The report says
+    from which load on the client was the limit."""
 
     @model_validator(mode="after")
     def _loads_go_one_way(self) -> Self:
@@ -463,6 +466,8 @@ class Spec(Strict):
         """
         left_out = {"budget", "dockerfiles", "dockerfile_threshold", *(["stress"] if self.stress is None else [])}
         measured = self.model_dump(mode="json", exclude=left_out)
+        if self.stress is not None and self.stress.at_client_limit == "stop":
+            del measured["stress"]["at_client_limit"]  # stress tests from before this key keep their hash
         for way in (*measured["registries"], *measured["proxies"]):
             del way["plain_http_credentials"]
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))

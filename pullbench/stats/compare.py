@@ -1,7 +1,7 @@
-"""Whether one cell is faster than another, and it may say that it does not know. Pure.
+"""Whether one cell is faster than another; the answer may be inconclusive. Pure.
 
-Cells of one run are paired by block, which takes out what hits a whole block alike. Two runs have no block in common:
-there the blocks' log-medians are compared by Welch's test, which takes no spread to be the other's.
+Cells of one run are paired by block, which removes what affects a whole block. Two runs have no block in common, so
+their blocks' log-medians are compared by Welch's test, which allows each side its own spread.
 
 Sources: Student's and Welch's tests (Welch, Biometrika 34, 1947); Holm (Scandinavian Journal of Statistics 6, 1979);
 equivalence by an interval inside a margin (Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987), here with the
@@ -18,16 +18,18 @@ import numpy as np
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, Interval, mean_interval
 
 MARGIN = 0.05
-"""A difference below this share is none that matters in practice."""
+"""A difference below this share does not matter in practice."""
 SIGNIFICANCE = 0.03
-"""A corrected p below this is needed for faster or slower. At 5%, one in twenty comparisons of equal cells would be called
-different, more where tails are heavy: the limit, and not under it."""
+"""Faster or slower needs a corrected p below this. At 5%, one in twenty comparisons of equal cells would be called
+different, and more where tails are heavy."""
+_MOST_BLOCKS = 1_000
+"""More blocks than these are no advice."""
 _NO_SPREAD = 1e-9
 """Log-ratios closer together than this are equal but for rounding."""
 
 
 class ComparisonVerdict(StrEnum):
-    """What the candidate is beside the baseline."""
+    """What the candidate is compared with the baseline."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -44,7 +46,7 @@ class Comparison:
     low: float | None
     high: float | None
     p: float | None
-    """That the ratio is 1; corrected (Holm) over the family that was compared at once."""
+    """How often runs without a difference show one this large; corrected (Holm) over the comparisons made together."""
     blocks: int
     """Blocks in which both have a value; between runs, those of the side that has fewer."""
     verdict: ComparisonVerdict
@@ -57,9 +59,9 @@ Blocks = Mapping[int, Sequence[float]]
 def compare_paired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MARGIN) -> list[Comparison]:
     """Compare each (baseline, candidate) of one question, such as all concurrencies with the first.
 
-    The effect is the geometric mean over common blocks of the ratio of medians, with a t interval (95%, each for
-    itself). `no_difference` needs the interval inside the margin; `faster` and `slower` need a corrected p below 3% and
-    an effect beyond the margin; the rest is inconclusive.
+    The effect is the geometric mean over common blocks of the ratio of medians, with its own 95% t interval.
+    `no_difference` needs the interval inside the margin. `faster` and `slower` need a corrected p below 3% and an effect
+    beyond the margin. The rest is inconclusive.
     """
     return _family([_paired(baseline, candidate) for baseline, candidate in pairs], margin)
 
@@ -68,10 +70,38 @@ def compare_unpaired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MAR
     """Compare each (baseline, candidate) of two runs, such as all cells that they have in common.
 
     The effect is the ratio of the geometric means of the blocks' medians, with Welch's interval; under 3 blocks on either
-    side there is none. Numbers of blocks stand for nothing here. What differs between the two runs' hours is part of the
-    effect: one run each cannot tell it from what changed. Verdicts as in `compare_paired`.
+    side there is none. Blocks are not matched by number. What differs between the two runs' hours is part of the effect:
+    one run on each side cannot separate it from what changed. Verdicts as in `compare_paired`.
     """
     return _family([_unpaired(baseline, candidate) for baseline, candidate in pairs], margin)
+
+
+def more_repetitions(found: Comparison, margin: float = MARGIN) -> int | None:
+    """About how many more blocks (on each side) an inconclusive comparison needs, if effect and spread stay as they are.
+
+    Enough for a corrected p below 3% where the effect is beyond the margin, else for an interval inside the margin. None
+    where the comparison is not inconclusive, and where it needs more than 1,000 blocks.
+    """
+    if found.verdict is not ComparisonVerdict.INCONCLUSIVE or not (
+        found.ratio and found.low and found.high and found.p
+    ):
+        return None
+    from scipy.special import stdtr, stdtrit
+
+    effect, blocks = abs(math.log(found.ratio)), found.blocks
+    error = math.log(found.high / found.low) / 2 / float(stdtrit(blocks - 1, 0.5 + CONFIDENCE / 2))
+    if error <= _NO_SPREAD:
+        return None
+    counts = np.arange(blocks + 1, _MOST_BLOCKS + 1)
+    errors = error * np.sqrt(blocks / counts)
+    if effect > math.log1p(margin):
+        # Holm multiplied p by about this factor: more blocks have to make up for that as well.
+        family = max(1.0, found.p / max(2 * float(stdtr(blocks - 1, -effect / error)), 1e-12))
+        enough = 2 * family * stdtr(counts - 1, -effect / errors) < SIGNIFICANCE
+    else:
+        enough = stdtrit(counts - 1, 0.5 + CONFIDENCE / 2) * errors <= math.log1p(margin) - effect
+    first = np.flatnonzero(enough)
+    return int(counts[first[0]]) - blocks if len(first) else None
 
 
 def _family(found: Sequence[Comparison], margin: float) -> list[Comparison]:
@@ -104,7 +134,7 @@ def _unpaired(baseline: Blocks, candidate: Blocks) -> Comparison:
     if change is None or blocks < MIN_BLOCKS:
         return _too_few(change, blocks)
     if max(np.ptp(before), np.ptp(after)) <= _NO_SPREAD:
-        # No spread for a t to stand on: of all ways to part the blocks in two, two part them as cleanly as this.
+        # Without spread there is no t: of all divisions of the blocks into two groups, two are as clean as this one.
         p = 1.0 if abs(change) <= _NO_SPREAD else 2 / math.comb(len(before) + len(after), len(before))
         return _found(change, Interval(low=change, high=change), p, blocks)
     from scipy.special import stdtr, stdtrit
@@ -141,7 +171,7 @@ def _found(change: float, bounds: Interval, p: float, blocks: int) -> Comparison
 
 
 def _p_of_no_change(ratios: list[float]) -> float:
-    """Two-sided t test of a mean of zero; the sign test where there is no spread for a t to stand on."""
+    """Two-sided t test of a mean of zero; the sign test where there is no spread."""
     from scipy.stats import binomtest, ttest_1samp
 
     if float(np.std(ratios)) > _NO_SPREAD:

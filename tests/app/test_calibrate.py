@@ -30,11 +30,11 @@ from tests.store import sample
 PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
 
 
-def told_s(seconds: float) -> str:
+def seconds_text(seconds: float) -> str:
     return f"{seconds * 1e3:.2f} ms"
 
 
-def told_rate(rate: float) -> str:
+def rate_text(rate: float) -> str:
     return f"{rate / 1e6:.2f} MB/s"
 
 
@@ -57,18 +57,18 @@ def test_the_page_has_the_table_of_a_whole_calibration_with_the_truth_of_its_see
     for line in draw_lines(int(found[1]), quick=False):
         if line.rate_bytes_per_s is not None and line.round_trip_s is not None:
             which = "round trip" if line.round_trip_s >= 0.05 else "short round trip"
-            expected[which, line.name] = told_s(line.round_trip_s)
+            expected[which, line.name] = seconds_text(line.round_trip_s)
             expected |= {
-                (f"rate, {how} at {when}", line.name): told_rate(line.rate_bytes_per_s)
-                for how, when in (("one", "a time"), ("several", "once"))
+                (f"rate, concurrency {concurrency}", line.name): rate_text(line.rate_bytes_per_s)
+                for concurrency in (1, 4)
             }
             assert {("transfer of a layer", line.name), ("share of waiting", line.name)} <= by_name.keys()
         elif line.jitter_s is not None:
-            expected["jitter, spread", line.name] = told_s(line.jitter_s / 2)
+            expected["jitter, spread", line.name] = seconds_text(line.jitter_s / 2)
         elif line.service_s is not None:
-            expected["service time", line.name] = told_s(line.service_s)
+            expected["service time", line.name] = seconds_text(line.service_s)
         elif line.handshake_s is not None:
-            expected["TLS handshake", line.name] = told_s(line.handshake_s)
+            expected["TLS handshake", line.name] = seconds_text(line.handshake_s)
         elif line.fault_rate is not None:
             expected["fault rate", line.name] = numbers.percent(line.fault_rate)
         elif line.hit_rate is not None:
@@ -78,8 +78,8 @@ def test_the_page_has_the_table_of_a_whole_calibration_with_the_truth_of_its_see
     assert by_name["layer bytes", "11 servers, each"][4] == "0"
 
 
-def test_markdown_that_has_no_folder_to_go_to_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+def test_markdown_without_a_directory_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--markdown "):
         calibrate(markdown=tmp_path / "nowhere" / "table.md")
 
 
@@ -92,7 +92,7 @@ def test_only_a_missed_goal_is_exit_code_1() -> None:
     assert [judgement(ended(verdict))[0] for verdict in ("met", "not_shown", "missed")] == [0, 0, 1]
 
 
-def test_a_calibration_that_was_stopped_is_started_anew_for_its_lab_is_gone(tmp_path: Path) -> None:
+def test_a_stopped_calibration_starts_again_because_its_lab_is_gone(tmp_path: Path) -> None:
     progress = CalibrationProgress(Console(stderr=True))
     measuring = Measuring(progress, CalibrationRequest(results=str(tmp_path)), as_json=False)
     measuring._verdict.run_id = "r"
@@ -112,7 +112,7 @@ def test_a_run_of_a_spec_does_not_go_on_with_a_calibration(tmp_path: Path) -> No
         ActiveRun.resume(bench, store, sample.RUN_ID)
 
 
-def test_what_preflight_warns_of_the_lab_is_not_told_and_what_fails_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_preflight_warnings_about_the_lab_are_hidden_and_failures_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     def finding(check: str, status: Status) -> Finding:
         return Finding(
             check=check,
@@ -120,13 +120,13 @@ def test_what_preflight_warns_of_the_lab_is_not_told_and_what_fails_is(capsys: p
             status=status,
             observed="seen",
             expected="wanted",
-            remedy="mend",
+            remedy="fix",
             duration_s=0.1,
         )
 
     CalibrationProgress(Console()).checked([finding("http2", Status.WARN), finding("tls", Status.FAIL)])
-    told = capsys.readouterr().out
-    assert "tls" in told and "http2" not in told
+    shown = capsys.readouterr().out
+    assert "tls" in shown and "http2" not in shown
 
 
 def test_the_shell_shows_every_row_with_its_verdict() -> None:

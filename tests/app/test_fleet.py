@@ -1,4 +1,4 @@
-"""What a fleet's benchmark makes of a spec, before anything is contacted."""
+"""What a fleet benchmark changes in a spec, before anything is contacted."""
 
 from pathlib import Path
 
@@ -31,20 +31,20 @@ def test_another_image_may_be_named(spec: Path) -> None:
     assert load_spec(spec, sets=fleet_settings(spec, 2, "app/two:1", [])).spec.images == ["app/two:1"]
 
 
-def test_the_number_of_nodes_goes_before_the_forms_concurrency(spec: Path) -> None:
+def test_the_number_of_nodes_replaces_the_form_s_concurrency(spec: Path) -> None:
     overrides = Overrides(concurrency=[1, 2])
     made = load_spec(spec, sets=fleet_settings(spec, 7, None, [], overrides), overrides=overrides).spec
     assert made.matrix.concurrency == [7]
 
 
-def test_a_daemon_is_refused_by_name_and_so_is_a_fleet_of_none(spec: Path) -> None:
-    with pytest.raises(UsageError, match="'docker' keeps what it pulls"):
+def test_a_daemon_and_a_fleet_without_nodes_are_refused(spec: Path) -> None:
+    with pytest.raises(UsageError, match="docker"):
         fleet_settings(spec, 2, None, ["matrix.engines=[docker]", "matrix.concurrency=[1]"])
-    with pytest.raises(UsageError, match="nodes: 0 is too few"):
+    with pytest.raises(UsageError, match=r"^nodes: 0 "):
         fleet_settings(spec, 0, None, [])
 
 
-def test_vantages_without_a_server_are_a_matter_of_usage(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regional_without_a_server_is_a_usage_error(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regional, "server_address", lambda: None)
-    with pytest.raises(UsageError, match="vantages are reached through a Prefect server: set PREFECT_API_URL"):
+    with pytest.raises(UsageError, match="PREFECT_API_URL"):
         regional.regional(spec, results="memory://", reports=spec.parent)

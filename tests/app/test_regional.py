@@ -1,4 +1,4 @@
-"""The policy of a regional benchmark, with a script in place of Prefect: who is waited for, for how long, and what stands."""
+"""The policy of a regional benchmark, with a script in place of Prefect: how long it waits, and which results it keeps."""
 
 import dataclasses
 import itertools
@@ -33,7 +33,7 @@ def failed(message: str) -> FlowRunState:
     return FlowRunState(started=True, ended=True, state="FAILED", message=message)
 
 
-class StandingClock:
+class ManualClock:
     """Time passes by sleeping."""
 
     now_s = 0.0
@@ -126,7 +126,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
         request = RegionalRequest(
             spec=spec, results=results, reports=tmp_path / "reports", **{"vantages": (), **options}
         )
-        clock = StandingClock()
+        clock = ManualClock()
         clock.sleep = lambda seconds: (sleep(), setattr(clock, "now_s", clock.now_s + seconds))[0]  # type: ignore[method-assign]
         run.script = script  # type: ignore[attr-defined]
         outcome = conduct_regional(request, script, clock=clock, note=lambda _: None)
@@ -146,7 +146,7 @@ def reason(outcome: RegionalOutcome, vantage: str) -> str:
     return next(str(entry["reason"]) for entry in outcome.document["vantages"] if entry["vantage"] == vantage)
 
 
-def test_every_vantage_that_answers_stands_in_one_document_with_its_own_run(ask: Ask) -> None:
+def test_every_vantage_that_answers_is_in_one_document_with_its_own_run(ask: Ask) -> None:
     outcome, script = ask(BOTH, eu=[WAITING, RUNNING, COMPLETED], us=[COMPLETED])
     assert outcome.document["status"] == "complete"
     assert answers(outcome) == {"eu": "complete", "us": "complete"}
@@ -174,15 +174,13 @@ def test_a_vantage_gets_its_name_and_keeps_what_is_not_given(ask: Ask) -> None:
     assert script.parameters["eu"]["settings"] == ["budget.minutes=10"]
 
 
-def test_one_that_nobody_takes_is_named_and_cancelled_and_the_others_stand(ask: Ask) -> None:
+def test_a_run_that_no_worker_starts_is_named_and_cancelled_and_the_others_are_kept(ask: Ask) -> None:
     outcome, script = ask({"eu": "complete"}, eu=[RUNNING, COMPLETED], us=[WAITING], start_within_minutes=3)
     assert outcome.exit_code == 3
     assert answers(outcome) == {"eu": "complete", "us": "missing"}
-    assert reason(outcome, "us") == (
-        "nobody took the run within 3 minutes: work pool 'pool-us' never had a worker; "
-        "start one there: `prefect worker start --pool pool-us`"
-    )
-    assert "vantage 'us' is missing: nobody took the run" in outcome.message
+    assert "work pool 'pool-us' never had a worker" in reason(outcome, "us")
+    assert "`prefect worker start --pool pool-us`" in reason(outcome, "us")
+    assert "vantage 'us' is missing" in outcome.message
     assert script.cancelled == ["us"]
     assert {row["vantage"] for row in outcome.document["cells"]} == {"eu"}
 
@@ -190,11 +188,11 @@ def test_one_that_nobody_takes_is_named_and_cancelled_and_the_others_stand(ask: 
 def test_one_that_runs_on_past_the_limit_is_named_and_left_to_end(ask: Ask) -> None:
     outcome, script = ask({"eu": "complete"}, eu=[COMPLETED], us=[RUNNING], finish_within_minutes=30)
     assert outcome.exit_code == 3
-    assert "not done within 30 minutes" in reason(outcome, "us")
+    assert "within 30 minutes" in reason(outcome, "us")
     assert script.cancelled == []
 
 
-def test_one_that_fails_before_it_measured_is_missing_with_what_it_said(ask: Ask) -> None:
+def test_a_run_that_fails_before_it_measured_is_missing_with_its_message(ask: Ask) -> None:
     outcome, _ = ask({"eu": "complete"}, eu=[COMPLETED], us=[failed("preflight failed, no load was sent: tcp of eu")])
     assert answers(outcome)["us"] == "missing"
     assert reason(outcome, "us") == "preflight failed, no load was sent: tcp of eu"
@@ -206,30 +204,28 @@ def test_what_one_measured_before_it_stopped_is_in_the_numbers_and_it_is_named(a
     assert outcome.exit_code == 3
     assert answers(outcome)["us"] == "incomplete"
     assert {row["vantage"] for row in outcome.document["cells"]} == {"eu", "us"}
-    assert "vantage 'us' is incomplete: over budget" in outcome.message
+    assert "'us' is incomplete: over budget" in outcome.message
 
 
-def test_one_whose_results_went_elsewhere_is_told_how_to_share_them(ask: Ask) -> None:
+def test_results_that_went_elsewhere_are_missing_with_the_parameter_to_set(ask: Ask) -> None:
     outcome, _ = ask({"eu": "complete"}, eu=[COMPLETED], us=[COMPLETED])
     assert answers(outcome)["us"] == "missing"
-    assert "give `results` as one URL that all vantages write to" in reason(outcome, "us")
+    assert "`results`" in reason(outcome, "us")
 
 
 def test_one_whose_run_cannot_be_started_does_not_keep_the_others_from_it(ask: Ask) -> None:
     outcome, _ = ask({"eu": "complete"}, unreachable=[], eu=[COMPLETED])
     assert answers(outcome) == {"unreachable": "missing", "eu": "complete"}
-    assert "could not be started" in reason(outcome, "unreachable")
+    assert "ConnectError" in reason(outcome, "unreachable")
 
 
-def test_a_server_that_does_not_answer_for_a_while_is_asked_again(ask: Ask) -> None:
+def test_a_server_that_does_not_answer_for_a_while_gets_another_request(ask: Ask) -> None:
     outcome, _ = ask({"eu": "complete"}, eu=[RUNNING, None, None, COMPLETED])
     assert answers(outcome) == {"eu": "complete"}
 
 
 def test_where_none_measured_anything_there_is_no_report(ask: Ask) -> None:
-    with pytest.raises(
-        IncompleteError, match=r"no vantage measured anything: vantage 'eu' is missing: boom; vantage 'us'"
-    ):
+    with pytest.raises(IncompleteError, match=r"'eu' is missing: boom; vantage 'us' is missing: boom"):
         ask({}, eu=[failed("boom")], us=[failed("boom")])
 
 
@@ -250,5 +246,5 @@ def test_an_interruption_cancels_every_run_that_has_not_ended(ask: Ask) -> None:
 
 
 def test_a_setting_that_may_be_a_secret_is_not_given_to_prefect(ask: Ask) -> None:
-    with pytest.raises(UsageError, match=r"proxies\[0\].headers.X: Prefect would keep its value"):
+    with pytest.raises(UsageError, match=r"proxies\[0\]\.headers\.X: "):
         ask({}, eu=[COMPLETED], sets=("proxies[0].headers.X=hunter2",))

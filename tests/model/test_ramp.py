@@ -42,40 +42,47 @@ def walk(judge: Judge, ramp: Stress = RAMP, loads: Sequence[float] = LOADS) -> t
     return done, move.reason
 
 
-def told(done: Sequence[StepResult]) -> str:
+def path(done: Sequence[StepResult]) -> str:
     return " ".join(f"{step.phase}{step.load:g}" for step in done)
 
 
-def test_a_ramp_goes_up_until_an_slo_is_missed_stays_there_and_comes_down() -> None:
+def test_a_ramp_goes_up_until_an_slo_is_missed_then_hold_then_down() -> None:
     done, reason = walk(breaks_at(4))
-    assert told(done) == "up1 up2 up4 hold4 down2 down1"
+    assert path(done) == "up1 up2 up4 hold4 down2 down1"
     assert reason is EndReason.BROKE
     assert [step.index for step in done] == list(range(6))
     assert [step.trials for step in done] == [3, 3, 3, 4, 3, 3]
 
 
-def test_a_ramp_that_nothing_breaks_holds_at_its_top_and_comes_down() -> None:
+def test_a_ramp_that_misses_no_slo_goes_to_its_top_then_hold_then_down() -> None:
     done, reason = walk(breaks_at(100))
-    assert told(done) == "up1 up2 up4 up8 hold8 down4 down2 down1"
+    assert path(done) == "up1 up2 up4 up8 hold8 down4 down2 down1"
     assert reason is EndReason.TOP
 
 
-def test_a_step_that_is_not_proven_does_not_end_the_way_up() -> None:
+def test_an_inconclusive_step_does_not_end_the_ramp_up() -> None:
     done, _ = walk(lambda stage: measured(stage, {2.0: OPEN, 8.0: MISSED}.get(stage.load, HELD)))
-    assert told(done).startswith("up1 up2 up4 up8 hold8")
+    assert path(done).startswith("up1 up2 up4 up8 hold8")
 
 
 def test_a_first_step_that_misses_is_the_end() -> None:
     done, reason = walk(breaks_at(1))
-    assert (told(done), reason) == ("up1", EndReason.FIRST_STEP)
+    assert (path(done), reason) == ("up1", EndReason.FIRST_STEP)
 
 
-def test_a_busy_client_ends_the_ramp_even_where_an_slo_is_missed() -> None:
+def test_a_client_limited_step_ends_the_ramp_even_where_an_slo_is_missed() -> None:
     for verdict in (HELD, MISSED):
         done, reason = walk(
             lambda stage, v=verdict: measured(stage, v if stage.load == 4 else HELD, client_busy=stage.load == 4)
         )  # type: ignore[misc]
-        assert (told(done), reason) == ("up1 up2 up4", EndReason.CLIENT)
+        assert (path(done), reason) == ("up1 up2 up4", EndReason.CLIENT)
+
+
+def test_a_ramp_that_shall_continue_at_the_client_s_limit_goes_on_to_the_missed_slo() -> None:
+    ramp = RAMP.model_copy(update={"at_client_limit": "continue"})
+    done, reason = walk(lambda stage: dataclasses.replace(breaks_at(8)(stage), client_busy=stage.load >= 2), ramp)
+    assert path(done) == "up1 up2 up4 up8 hold8 down4 down2 down1"
+    assert reason is EndReason.BROKE
 
 
 @pytest.mark.parametrize("phase", ["up", "hold", "down"])
@@ -84,21 +91,21 @@ def test_a_rate_limit_ends_the_ramp_in_every_phase(phase: str) -> None:
     done, reason = walk(
         lambda stage: dataclasses.replace(breaks_at(4)(stage), rate_limited=(stage.phase, stage.load) == limits)
     )
-    assert told(done).endswith(f"{limits[0]}{limits[1]:g}")
+    assert path(done).endswith(f"{limits[0]}{limits[1]:g}")
     assert reason is EndReason.RATE_LIMITED
 
 
 def test_what_was_left_out_is_left_out() -> None:
     done, _ = walk(breaks_at(4), Stress(steps=LOADS, hold=0, down=[]))
-    assert told(done) == "up1 up2 up4"
+    assert path(done) == "up1 up2 up4"
 
 
-def test_the_way_down_takes_its_own_loads_that_lie_below_the_highest() -> None:
+def test_the_ramp_down_takes_its_own_loads_that_are_below_the_highest() -> None:
     done, _ = walk(breaks_at(4), Stress(steps=LOADS, hold=0, down=[6, 3, 1]))
-    assert told(done) == "up1 up2 up4 down3 down1"
+    assert path(done) == "up1 up2 up4 down3 down1"
 
 
-def test_a_step_that_lacks_trials_is_gone_on_with() -> None:
+def test_a_step_that_lacks_trials_gets_the_rest() -> None:
     half = measured(Stage(index=0, phase="up", load=1.0, trials=1))
     assert next_stage(RAMP, LOADS, [half]) == Stage(index=0, phase="up", load=1.0, trials=3)
     assert next_stage(RAMP, LOADS, [half], resumed=True) == Stage(index=0, phase="up", load=1.0, trials=3)
@@ -116,7 +123,7 @@ def test_a_resumed_ramp_measures_a_rate_limited_step_again_under_a_new_number() 
 
 
 @pytest.mark.parametrize("trials", [1, 3])
-def test_a_ramp_resumed_on_its_way_down_is_loaded_anew_for_there_is_nothing_left_to_recover_from(trials: int) -> None:
+def test_a_ramp_resumed_on_its_way_down_repeats_the_overload_before_it_measures_recovery(trials: int) -> None:
     done, _ = walk(breaks_at(4))
     stopped = [*done[:4], dataclasses.replace(done[4], trials=trials)]
     assert next_stage(RAMP, LOADS, stopped, resumed=True) == Stage(index=5, phase="hold", load=4.0, trials=4)
@@ -125,8 +132,8 @@ def test_a_ramp_resumed_on_its_way_down_is_loaded_anew_for_there_is_nothing_left
     while isinstance(move, Stage):
         rest.append(breaks_at(4)(move))
         move = next_stage(RAMP, LOADS, rest)
-    assert told(rest) == "up1 up2 up4 hold4 down2 hold4 down2 down1"
-    assert told(after_overload(rest)) == "down2 down1"
+    assert path(rest) == "up1 up2 up4 hold4 down2 hold4 down2 down1"
+    assert path(after_overload(rest)) == "down2 down1"
 
 
 def test_without_a_hold_a_ramp_resumed_on_its_way_down_just_goes_on() -> None:
@@ -141,17 +148,17 @@ def test_a_ramp_that_is_over_stays_over_when_it_is_resumed() -> None:
     assert next_stage(RAMP, LOADS, done, resumed=True) == End(reason=EndReason.BROKE)
 
 
-def test_loads_that_cannot_be_measured_are_not_asked_for() -> None:
+def test_loads_that_cannot_be_measured_are_left_out() -> None:
     done, reason = walk(breaks_at(100), loads=LOADS[:2])
-    assert (told(done), reason) == ("up1 up2 hold2 down1", EndReason.TOP)
+    assert (path(done), reason) == ("up1 up2 hold2 down1", EndReason.TOP)
 
 
-def test_the_most_that_a_ramp_can_come_to_is_the_way_to_its_top_and_back() -> None:
+def test_the_most_that_a_ramp_can_measure_goes_to_its_top_and_back() -> None:
     assert [f"{stage.phase}{stage.load:g}" for stage in most_stages(RAMP, LOADS)] == (
         ["up1", "up2", "up4", "up8", "hold8", "down4", "down2", "down1"]
     )
 
 
-def test_a_ramp_of_one_load_measures_it_and_holds_it() -> None:
+def test_a_ramp_of_one_load_measures_it_and_the_hold() -> None:
     done, reason = walk(breaks_at(100), loads=[4.0])
-    assert (told(done), reason) == ("up4 hold4", EndReason.TOP)
+    assert (path(done), reason) == ("up4 hold4", EndReason.TOP)

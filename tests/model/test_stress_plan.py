@@ -1,4 +1,4 @@
-"""The trials of a stress test: one setting, whole rounds over the images, each step its load."""
+"""The trials of a stress test: one configuration, whole rounds over the images, each step its load."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def spec_of(matrix: dict[str, Any] | None = None, changes: dict[str, Any] | None
     )
 
 
-def test_the_most_that_it_comes_to_is_planned_with_its_bytes_and_requests() -> None:
+def test_the_plan_has_the_most_trials_with_their_bytes_and_requests() -> None:
     spec = spec_of(steps=[1, 2, 4], trials=3, pulls_per_worker=2, hold=3)
     made = plan_stress(spec, facts_for(spec))
     stages = [(trial.stage.phase, trial.stage.load) for trial in made.trials if trial.stage is not None]
@@ -46,7 +46,7 @@ def test_every_step_pulls_each_image_equally_often_and_every_worker_has_enough()
         assert trial.warmup or len(trial.images) >= 3 * trial.cell.concurrency
 
 
-def test_a_rate_is_offered_for_as_long_as_a_trial_shall_last() -> None:
+def test_a_rate_is_offered_for_the_length_of_a_trial() -> None:
     spec = spec_of(ramp="rate", steps=[2, 5], trial_s=4, in_flight=32)
     ramp = ramp_of(spec, facts_for(spec))
     (trial, *_) = stage_trials(spec, ramp, Stage(index=1, phase="up", load=5, trials=3), done=0, first=7)
@@ -63,34 +63,33 @@ def test_a_step_that_has_trials_gets_those_that_it_lacks() -> None:
     assert [trial.number for trial in made] == [2]
 
 
-def test_more_than_one_setting_is_refused_with_a_choice() -> None:
+def test_more_than_one_configuration_is_refused_with_a_choice() -> None:
     engines = [{"name": "scripted", "kind": "fake"}, {"name": "other", "kind": "fake"}]
     spec = spec_of({"engines": ["scripted", "other"], "auth": ["persisted", "per-pull"]}, {"engines": engines})
     with pytest.raises(UsageError) as caught:
         plan_stress(spec, facts_for(spec))
-    assert str(caught.value) == (
-        "matrix.engines: a stress test ramps one setting, and this matrix has more (engines scripted, other; auth persisted, "
-        "per-pull): choose, such as `--set matrix.engines=[scripted] --set matrix.auth=[persisted]`"
-    )
+    assert str(caught.value).startswith("matrix.engines: ")
+    assert "engines scripted, other; auth persisted, per-pull" in str(caught.value)
+    assert "`--set matrix.engines=[scripted] --set matrix.auth=[persisted]`" in str(caught.value)
 
 
-def test_an_engine_that_keeps_images_climbs_as_far_as_it_has_images_and_the_rest_is_planned_out() -> None:
+def test_an_engine_that_keeps_images_goes_as_far_as_it_has_images_and_the_rest_is_excluded() -> None:
     spec = spec_of({"engines": ["docker"]}, steps=[1, 2, 4, 8])
     ramp = ramp_of(spec, facts_for(spec))
     assert ramp.loads == [1, 2]
     assert [entry.cell.concurrency for entry in ramp.planned_out] == [4, 8]
-    assert "pulls an image at most once a trial" in ramp.planned_out[0].reason
+    assert "once a trial" in ramp.planned_out[0].reason
     assert {len(trial.images) for trial in plan_stress(spec, facts_for(spec)).trials} == {2}
 
 
 def test_a_rate_of_an_engine_that_keeps_images_is_refused() -> None:
     spec = spec_of({"engines": ["docker"], "concurrency": [1]}, ramp="rate", in_flight=2)
-    with pytest.raises(UsageError, match=r"stress.ramp: a rate needs an engine that can pull an image again"):
+    with pytest.raises(UsageError, match=r"^stress\.ramp: .*use wire$"):
         ramp_of(spec, facts_for(spec))
 
 
-@pytest.mark.parametrize("slo", [None, {}, {"success_rate": None}, {"engines": ["scripted"]}])
-def test_a_test_without_an_slo_is_refused_with_the_lines_to_add(slo: dict[str, Any] | None) -> None:
-    spec = spec_of(changes={"slo": slo})
-    with pytest.raises(UsageError, match=r"^slo: .*`slo: \{.+\}`.*`--set slo\.mean_pull_s=3\.0`$"):
+def test_a_test_that_nothing_could_break_is_refused() -> None:
+    none = {"success_rate": None, "mean_pull_s": None, "p99_api_s": None, "consecutive_failures": None}
+    spec = spec_of(changes={"slo": none})
+    with pytest.raises(UsageError, match=r"^slo: "):
         ramp_of(spec, facts_for(spec))

@@ -1,4 +1,4 @@
-"""A made-up stress test of a service with a known capacity: `slots` pulls at once, `base_s` each, a queue beyond."""
+"""A made-up stress test of a service with a known capacity: `slots` concurrent pulls, `base_s` each, a queue beyond."""
 
 import json
 import random
@@ -176,14 +176,14 @@ class _Maker:
 
     def run(self, trials: int) -> RunRecord:
         spec = {
-            "name": "carries",
+            "name": "peak",
             "images": ["app:1"],
             "load": Load().model_dump(),
             "slo": {"success_rate": 0.999, "mean_pull_s": self.service.mean_pull_s},
             "stress": self.service.stress.model_dump(),
         }
         return RunRecord(
-            run_id=RUN_ID, vantage="office", name="carries", kind="stress", started_at=STARTED_AT, finished_at=self.now,
+            run_id=RUN_ID, vantage="office", name="peak", kind="stress", started_at=STARTED_AT, finished_at=self.now,
             status=self.service.end, seed=1, spec=json.dumps(spec), spec_hash="0" * 64,  # type: ignore[arg-type]
             facts='{"engines":[],"host_platform":"linux/amd64","images":[]}', environment="{}", trials_planned=trials,
             planned_out=json.dumps(self.service.planned_out), stopped=self.service.stopped,

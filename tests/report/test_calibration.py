@@ -1,7 +1,8 @@
-"""A calibration beside a truth that fits what it measured, or does not."""
+"""A calibration compared with a truth that fits what it measured, or does not."""
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pullbench.report.run.markdown import run_summary
 from pullbench.stats.calibration import Agreement
 from pullbench.stats.slo import SloVerdict
 from tests.report.synthetic_calibration import RUN_ID, calibrated_run
+from tests.words import text_of
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +30,16 @@ def right() -> StoredRun:
     return calibrated_run()
 
 
-def told_otherwise(right: StoredRun, **changes: Any) -> StoredRun:
-    """The same run, told another truth: `line_1={"round_trip_s": 0.09}`, `counted={"line-5": {"faults": 3}}`."""
-    told = json.loads(right.run.environment)
-    for line in told[KEY]["lines"]:
+def with_another_truth(right: StoredRun, **changes: Any) -> StoredRun:
+    """The same run with another truth: `line_1={"round_trip_s": 0.09}`, `counted={"line-5": {"faults": 3}}`."""
+    truth = json.loads(right.run.environment)
+    for line in truth[KEY]["lines"]:
         line |= changes.get(line["name"].replace("-", "_"), {})
     for name, counts in changes.get("counted", {}).items():
-        told[KEY]["counted"][name] |= counts
+        truth[KEY]["counted"][name] |= counts
     for name, seen in changes.get("references", {}).items():
-        told[KEY]["references"][name] |= seen
-    return dataclasses.replace(right, run=dataclasses.replace(right.run, environment=json.dumps(told)))
+        truth[KEY]["references"][name] |= seen
+    return dataclasses.replace(right, run=dataclasses.replace(right.run, environment=json.dumps(truth)))
 
 
 def by_name(run: StoredRun) -> dict[tuple[str, str], Agreement]:
@@ -101,36 +103,34 @@ def test_a_truth_that_was_another_is_a_missed_goal(
     right: StoredRun, agreed: dict[tuple[str, str], Agreement], quantity: str, line: str, changes: dict[str, Any]
 ) -> None:
     assert agreed.get((quantity, line), agreed["layer bytes", "7 servers, each"]).verdict == SloVerdict.MET
-    assert by_name(told_otherwise(right, **changes))[quantity, line].verdict == SloVerdict.MISSED
+    assert by_name(with_another_truth(right, **changes))[quantity, line].verdict == SloVerdict.MISSED
 
 
 def test_a_missed_goal_is_named_and_is_exit_code_1(right: StoredRun) -> None:
-    document = document_of(told_otherwise(right, line_3={"service_s": 0.02}))
+    document = document_of(with_another_truth(right, line_3={"service_s": 0.02}))
     assert document["calibration"]["verdict"] == document["headline"]["status"] == "missed"
     assert "service time of line-3" in document["headline"]["sentence"]
-    assert "Plain sockets" not in document["headline"]["sentence"], "plain sockets did not look at that line"
-    assert judgement(document) == (1, "complete, not calibrated: 1 goal missed")
+    assert "Plain sockets" not in document["headline"]["sentence"], "plain sockets did not measure that line"
+    assert judgement(document)[0] == 1
 
 
 @pytest.mark.parametrize(("plain_s", "blamed"), [(0.0805, True), (0.0752, False)])
-def test_a_miss_that_plain_sockets_saw_too_is_said_to_be_the_machines(
-    right: StoredRun, plain_s: float, blamed: bool
-) -> None:
+def test_a_miss_that_plain_sockets_have_too_is_the_machine_s(right: StoredRun, plain_s: float, blamed: bool) -> None:
     references = {"line-1": {"wait_s": plain_s}}
-    document = document_of(told_otherwise(right, line_1={"round_trip_s": 0.075}, references=references))
+    document = document_of(with_another_truth(right, line_1={"round_trip_s": 0.075}, references=references))
     sentence = document["headline"]["sentence"]
     assert "round trip of line-1" in sentence
-    assert ("Plain sockets were off by more than the goal there too" in sentence) == blamed
+    assert ("Plain sockets" in sentence) == blamed
 
 
 def test_bytes_that_are_wrong_on_two_lines_do_not_cancel(right: StoredRun) -> None:
     sent = json.loads(right.run.environment)[KEY]["counted"]
     more, less = sent["line-1"]["layer_bytes"] + 5, sent["line-2"]["layer_bytes"] - 5
-    wrong = told_otherwise(right, counted={"line-1": {"layer_bytes": more}, "line-2": {"layer_bytes": less}})
+    wrong = with_another_truth(right, counted={"line-1": {"layer_bytes": more}, "line-2": {"layer_bytes": less}})
     assert by_name(wrong)["layer bytes", "line-1"].verdict == SloVerdict.MISSED
 
 
-def test_a_run_that_did_not_come_to_its_end_was_told_nothing_and_shows_nothing(right: StoredRun) -> None:
+def test_an_incomplete_run_has_no_truth_and_no_rows(right: StoredRun) -> None:
     stopped = dataclasses.replace(right.run, environment="{}", status="incomplete")
     document = document_of(dataclasses.replace(right, run=stopped))
     assert document["calibration"]["rows"] == []
@@ -158,16 +158,16 @@ def test_a_file_of_other_content_is_not_taken_for_the_table(tmp_path: Path) -> N
     page.write_text("# ours\n")
     marked.write_text(f"# ours\n{calibration_words.BEGIN}\n{calibration_words.END}\n")
     for place in (page, tmp_path):
-        with pytest.raises(UsageError, match="would be lost: put the lines"):
+        with pytest.raises(UsageError, match=calibration_words.BEGIN):
             calibration_words.check_place(place)
-    with pytest.raises(UsageError, match="there is no folder"):
+    with pytest.raises(UsageError, match=str(tmp_path / "gone")):
         calibration_words.check_place(tmp_path / "gone" / "new.md")
     calibration_words.check_place(marked)
     calibration_words.check_place(tmp_path / "new.md")
     assert page.read_text() == "# ours\n"
 
 
-def test_what_stands_before_marks_at_the_very_end_of_a_file_stays(document: dict[str, Any], tmp_path: Path) -> None:
+def test_text_before_marks_at_the_very_end_of_a_file_stays(document: dict[str, Any], tmp_path: Path) -> None:
     page = tmp_path / "ours.md"
     page.write_text(f"# ours\n{calibration_words.BEGIN}\n{calibration_words.END}")
     calibration_words.put_into(page, document)
@@ -191,22 +191,26 @@ def test_a_new_file_becomes_the_table(document: dict[str, Any], tmp_path: Path) 
         ("count", 40, None, "–"),
     ],
 )
-def test_an_error_is_told_with_its_sign_and_unit(unit: str, truth: float, error: float | None, words: str) -> None:
+def test_an_error_has_its_sign_and_unit(unit: str, truth: float, error: float | None, words: str) -> None:
     assert calibration_words.error({"unit": unit, "truth": truth, "error": error}) == words
 
 
-def test_the_report_shows_every_row_and_says_what_is_not_calibrated(right: StoredRun) -> None:
+def test_the_report_shows_every_row_and_what_is_not_calibrated(right: StoredRun) -> None:
     page = CalibrationPage(right)
     shown = "".join([page.header(), page.rows(), page.reading(), page.not_calibrated()])
-    assert "Every goal met" in shown and "seed 7" in shown and "connect_s" in shown
+    assert 'class="verdict good"' in shown and "seed 7" in shown and "connect_s" in shown
     assert shown.count('class="pill good"') == len(page.result.rows)
-    assert "off by at most" in shown
+
+
+def test_the_golden_page_of_a_calibration(right: StoredRun, golden: Callable[[str, str], None]) -> None:
+    page = CalibrationPage(right)
+    golden("report/calibration.txt", text_of(page.header() + page.rows() + page.reading() + page.not_calibrated()))
 
 
 def test_the_figure_draws_the_rows_that_have_a_band_and_nothing_without_any(right: StoredRun, undrawn: None) -> None:
     found = calibration(right)
     drawn = forest.calibrated(found)
-    assert "round trip of line-1" in drawn and "rate, several at once of line-2" in drawn
+    assert "round trip of line-1" in drawn and "rate, concurrency 4 of line-2" in drawn
     assert "failed pulls" not in drawn
     assert forest.calibrated(dataclasses.replace(found, rows=())) == ""
 

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired, compare_unpaired, holm
+from pullbench.stats.compare import (
+    Comparison,
+    ComparisonVerdict,
+    compare_paired,
+    compare_unpaired,
+    holm,
+    more_repetitions,
+)
 
 
 def blocks(*medians: float) -> dict[int, list[float]]:
@@ -192,3 +199,30 @@ def test_the_other_way_round_is_the_other_verdict(
         (there,), (back,) = compare([(before, after)]), compare([(after, before)])
         assert back.verdict is other.get(there.verdict, there.verdict)
         assert there.ratio is None or back.ratio == pytest.approx(1 / there.ratio)
+
+
+def repeated(effect: float, spread: float, count: int) -> Comparison:
+    """A comparison of so many blocks whose log-ratios are `effect` ± `spread`, with an even count."""
+    ratios = [math.exp(effect + (spread if block % 2 else -spread)) for block in range(count)]
+    return one(blocks(*[1.0] * count), blocks(*ratios))
+
+
+@pytest.mark.parametrize("effect", [0.2, 0.02])
+def test_so_many_more_repetitions_of_the_same_spread_give_a_verdict(effect: float) -> None:
+    few = repeated(effect, 0.15, 4)
+    more = more_repetitions(few)
+    assert few.verdict is ComparisonVerdict.INCONCLUSIVE and more is not None
+    enough = repeated(effect, 0.15, 2 * math.ceil((4 + more) / 2))
+    assert enough.verdict is not ComparisonVerdict.INCONCLUSIVE
+    assert more > 2 and repeated(effect, 0.15, 4 + more // 4 * 2).verdict is ComparisonVerdict.INCONCLUSIVE
+
+
+def test_more_spread_needs_more_repetitions_and_a_verdict_needs_none() -> None:
+    quiet, loud = (more_repetitions(repeated(0.2, spread, 4)) for spread in (0.15, 0.3))
+    assert quiet is not None and loud is not None and quiet < loud
+    assert more_repetitions(repeated(0.2, 0.01, 4)) is None
+    assert more_repetitions(one(blocks(1.0), blocks(2.0))) is None
+
+
+def test_no_number_of_repetitions_is_given_for_an_effect_just_inside_the_margin() -> None:
+    assert more_repetitions(repeated(math.log1p(0.049), 0.15, 4)) is None

@@ -1,19 +1,24 @@
 """Where commands print, and how the verdict of a run is printed."""
 
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.cli.terminal.tables import slo_table
 from pullbench.model.text import count
-from pullbench.report.core.client_limit import limit_notice
 
 _PIPE_WIDTH = 240
 _UNFOLDED_WIDTH = 100_000
+_INDENT = len("CAUSE   ")
+_BLOCK = (("CAUSE", "cause", 3), ("BEST", "best", 3), ("SLO", "slo", 2), ("NOTES", "notes", 3))
+"""Title, key of a document's `summary`, and the most lines on a terminal: with the report's path they are 12 at most."""
+_SLO_STYLES = {"met": "green", "missed": "bold red", "partly": "yellow", "failed": "bold red"}
 
 
 def stdout_console(*, folds_in_pipes: bool = True) -> Console:
@@ -26,22 +31,22 @@ def stdout_console(*, folds_in_pipes: bool = True) -> Console:
 
 
 def waiting(what: str) -> AbstractContextManager[object]:
-    """Says on a terminal's stderr that something is under way, until it is done; nothing elsewhere."""
+    """Report on a terminal's stderr that something runs, until it is done; nothing elsewhere."""
     stderr = Console(stderr=True, highlight=False)
     return stderr.status(f"{what} …") if stderr.is_terminal else nullcontext()
 
 
-def planned_out_lines(reasons: Mapping[str, int]) -> list[str]:
-    """What will not be measured, and why, a line each."""
-    return [f"planned out, not measured ({count(cells, 'cell')}): {reason}" for reason, cells in reasons.items()]
+def excluded_lines(reasons: Mapping[str, int]) -> list[str]:
+    """What is excluded, and why, a line each."""
+    return [f"excluded ({count(cells, 'configuration')}): {reason}" for reason, cells in reasons.items()]
 
 
 def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
-    """What failed or could not run in the preflight of a run's document, with what to do; nothing where all was well."""
+    """What failed or could not run in the preflight of a run's document, with what to do; nothing where all passed."""
     from pullbench.cli.terminal.findings import findings_view
     from pullbench.model.finding import (
         Status,
-        finding_of_document,  # brings pydantic, which help must not wait for
+        finding_of_document,  # imports pydantic, which help must not wait for
     )
 
     found = [
@@ -55,12 +60,49 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
 
 
 def print_verdict(console: Console, document: dict[str, Any]) -> None:
-    """The verdict of a run's document, and how each SLO fared: in the words of the report."""
+    """The verdict of a run's document: where the time goes, the best configuration, the SLOs, what limits all that."""
     soft = not console.is_terminal
+    if "summary" in document:
+        for line in verdict_block(document, None if soft else console.width):
+            console.print(line, soft_wrap=soft)
+        return
     console.print(literal(document["headline"]["title"]), style="bold")
     console.print(literal(document["headline"]["sentence"]), soft_wrap=soft)
-    if document["kind"] != "stress" and (line := limit_notice(document["cells"])) is not None:
-        console.print(literal(f"Note: {line}."), style="yellow", soft_wrap=soft)
     if document["slo"]:
         console.print()
         console.print(slo_table(document["slo"]))
+
+
+def verdict_block(document: Mapping[str, Any], width: int | None) -> list[Text]:
+    """CAUSE, BEST, SLO and NOTES of a benchmark, as lines of at most `width` characters; None: a line each.
+
+    On a terminal the block has at most 11 lines: what does not fit is in the report.
+    """
+    lines = []
+    for title, key, most in _BLOCK:
+        sentences = document["summary"][key]
+        if not sentences:
+            continue
+        style = _SLO_STYLES.get(document["headline"]["status"], "") if key == "slo" else ""
+        for number, line in enumerate(_folded(sentences, width, most)):
+            start = f"{title if number == 0 else '':<{_INDENT}}"
+            lines.append(Text.assemble((start, "bold"), literal(line, style)))
+    return lines
+
+
+def _folded(sentences: Sequence[str], width: int | None, most: int) -> list[str]:
+    """The first sentences that fit in `most` lines, and how many are left out; at least one, in full."""
+    if width is None:
+        return [" ".join(sentences)]
+    for kept in range(len(sentences), 0, -1):
+        left = len(sentences) - kept
+        more = [f"({left} more in the report.)"] if left else []
+        lines = textwrap.wrap(
+            " ".join([*sentences[:kept], *more]),
+            max(20, width - _INDENT),
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        if len(lines) <= most:
+            break
+    return lines

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import statistics
 import threading
 import time
 from collections import Counter
@@ -15,16 +16,18 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
 from pullbench.app.progress import Progress as RunProgress
-from pullbench.cli.terminal.console import planned_out_lines
+from pullbench.cli.terminal.console import excluded_lines
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.finding import Finding, Status
-from pullbench.model.plan import Plan, Trial, group_reasons
+from pullbench.model.plan import Cell, Plan, Trial, group_reasons
 from pullbench.model.record import RunRecord, TrialResult
-from pullbench.model.text import count, format_bytes
+from pullbench.model.text import count, format_bytes, printable
 from pullbench.registry.push import PushedImage
+from pullbench.report.core.numbers import seconds
 
 _LINE_EVERY_S = 10.0
 
@@ -32,13 +35,15 @@ _LINE_EVERY_S = 10.0
 class ShellProgress(RunProgress):
     """Progress of a run."""
 
-    _unit = "trials"
+    _unit = "trial"
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar: Progress | None = None
         self._done = self._total = 0
-        self._failed = 0
+        self._pulls = self._failed = 0
+        self._times: dict[Cell, list[float]] = {}
+        """The pull times so far of each configuration, in seconds."""
         self._lines = Pace()
 
     def note(self, text: str) -> None:
@@ -53,11 +58,13 @@ class ShellProgress(RunProgress):
             self.note(f"run {run.run_id}: {count(self._total - done, 'trial')} of {self._total} left")
         else:
             size = "size not known" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
-            self.note(f"run {run.run_id}: {count(len(plan.cells), 'cell')}, {count(self._total, 'trial')}, {size}")
+            self.note(
+                f"run {run.run_id}: {count(len(plan.cells), 'configuration')}, {count(self._total, 'trial')}, {size}"
+            )
         self._note_planned_out(plan)
 
     def _note_planned_out(self, plan: Plan) -> None:
-        for line in planned_out_lines(group_reasons(plan.planned_out)):
+        for line in excluded_lines(group_reasons(plan.planned_out)):
             self.note(line)
 
     def checked(self, findings: Sequence[Finding]) -> None:
@@ -70,28 +77,53 @@ class ShellProgress(RunProgress):
         if counted:
             self._console.print(findings_view(counted), soft_wrap=not self._console.is_terminal)
 
-    def measured(self, _trial: Trial, result: TrialResult) -> None:
-        self._done += 1
-        self._failed += result.record.pulls - result.record.succeeded
+    def starting(self, trial: Trial, /) -> None:
         if self._console.is_terminal:
-            self._advance()
+            self._show(trial)
+
+    def measured(self, trial: Trial, result: TrialResult, /) -> None:
+        self._count(result)
+        times = self._times.setdefault(trial.cell, [])
+        times += [pull.queued_s + pull.duration_s for pull in result.pulls if pull.ok]
+        if self._console.is_terminal:
+            self._show(trial)
         elif self._lines.due() or self._done == self._total:
-            left = self._lines.left(self._done, self._total)
-            failed = f", {self._failed} pulls failed" if self._failed else ""
-            self.note(f"trial {self._done} of {self._total}{failed}{left}")
+            self.note(f"{self._unit} {self._done:,} of {self._total:,}: {self._said(trial)}{self._left()}")
 
     def ended(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    def _advance(self) -> None:
+    def _count(self, result: TrialResult) -> None:
+        self._done += 1
+        self._pulls += result.record.pulls
+        self._failed += result.record.pulls - result.record.succeeded
+
+    def _left(self) -> str:
+        return self._lines.left(self._done, self._total)
+
+    def _said(self, trial: Trial) -> str:
+        """The configuration that runs, its median so far, and the pulls of the run."""
+        times = self._times.get(trial.cell)
+        so_far = [
+            str(trial.cell),
+            *([f"p50 {seconds(statistics.median(times))}"] if times else []),
+            count(self._pulls, "pull"),
+            *([f"{self._failed:,} failed"] if self._failed else []),
+        ]
+        return ", ".join(so_far)
+
+    def _show(self, trial: Trial) -> None:
         if self._bar is None:
-            columns = (TextColumn(self._unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
-            self._task = self._bar.add_task(self._unit, total=self._total, completed=self._done - 1)
+            text = TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            )
+            columns = (text, BarColumn(bar_width=16), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False, expand=True)
+            self._task = self._bar.add_task("", total=self._total, completed=self._done)
             self._bar.start()
-        self._bar.update(self._task, completed=self._done)
+        self._bar.update(self._task, completed=self._done, description=printable(self._said(trial)))
         self._bar.refresh()
 
 
@@ -121,9 +153,9 @@ class Pace:
 
 
 class StressProgress(ShellProgress):
-    """Progress of a stress test: a line a step, and between them how many pulls it may still come to."""
+    """Progress of a stress test: a line a step, and between them the pulls, of which there may be fewer than the total."""
 
-    _unit = "pulls, at most"
+    _unit = "pull"
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         if run.status == "complete":
@@ -131,19 +163,16 @@ class StressProgress(ShellProgress):
             return
         self._total = sum(len(trial.images) for trial in plan.trials)
         if done:
-            self.note(f"run {run.run_id}: goes on, {count(done, 'trial')} are stored")
+            self.note(f"run {run.run_id}: continues, {count(done, 'trial')} are stored")
         self.note(f"run {run.run_id}: {stress_line(plan)}")
         self._note_planned_out(plan)
 
-    def measured(self, _trial: Trial, result: TrialResult) -> None:
-        self._done += result.record.pulls
-        self._failed += result.record.pulls - result.record.succeeded
-        if self._console.is_terminal:
-            self._advance()
-        elif self._lines.due():
-            failed = f", {self._failed:,} failed" if self._failed else ""
-            left = self._lines.left(self._done, self._total).replace("about", "at most")
-            self.note(f"{self._done:,} of at most {count(self._total, 'pull')}{failed}{left}")
+    def _count(self, result: TrialResult) -> None:
+        super()._count(result)
+        self._done = self._pulls
+
+    def _left(self) -> str:
+        return super()._left().replace("about", "at most")
 
 
 def stress_line(plan: Plan) -> str:
@@ -162,7 +191,7 @@ def stress_line(plan: Plan) -> str:
 
 
 class CalibrationProgress(ShellProgress):
-    """Progress of a calibration. What preflight warns of is how the lab was made; what stops a run is told."""
+    """Progress of a calibration. Preflight's warnings describe how the lab is made, so only what stops a run is shown."""
 
     def checked(self, findings: Sequence[Finding]) -> None:
         super().checked([finding for finding in findings if finding.status is not Status.WARN])

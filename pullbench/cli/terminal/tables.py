@@ -39,7 +39,7 @@ _UNBOUNDED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ResponsiveTable:
-    """A table, or `narrow` of the same where a terminal does not hold it: rich would shorten the names in it to nothing.
+    """A table, or `narrow` where a terminal is too narrow for it: rich would shorten its names to nothing.
 
     `room` is how many columns of characters it needs beyond its longest words, to be better than `narrow`.
     """
@@ -54,7 +54,7 @@ class ResponsiveTable:
 
 
 def result_table(document: dict[str, Any]) -> RenderableType | None:
-    """What a run's document has measured: its steps, its rows beside their truth, or its cells; None where it is nothing."""
+    """What a run's document has measured: steps, rows with their truth, or configurations; None where there is nothing."""
     if "calibration" in document:
         return calibration_table(document["calibration"]) if document["calibration"]["rows"] else None
     if "stress" in document:
@@ -62,73 +62,125 @@ def result_table(document: dict[str, Any]) -> RenderableType | None:
     return cells_table(document["cells"]) if document["cells"] else None
 
 
-def cells_table(cells: Sequence[dict[str, Any]]) -> ResponsiveTable:
-    """The cells of a run: the factors that vary, and what was measured; on a narrow terminal the most of that."""
-    from pullbench.model.plan import FACTORS
-
-    varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
-    ordered = sorted(cells, key=lambda entry: [entry[name] for name in varying])
-    return ResponsiveTable(_all_of_cells(ordered, varying), lambda: _most_of_cells(ordered, varying))
+def cells_table(cells: Sequence[dict[str, Any]]) -> "CellsTable":
+    """The configurations of a run: the factors that vary, and what was measured."""
+    return CellsTable(cells)
 
 
-def _all_of_cells(cells: Sequence[dict[str, Any]], varying: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in varying:
-        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
-    percentiles = numbers.percentiles_known(cells)
-    shown = (
-        "pulls",
-        "succeeded",
-        "median",
-        "95% interval",
-        *(f"p{q}" for q in percentiles),
-        "image every",
-        "throughput",
-    )
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    for cell in cells:
-        table.add_row(
-            *(literal(cell[name]) for name in varying),
-            str(cell["pulls"]),
-            Text(str(cell["succeeded"]), style=_failed_style(cell)),
-            numbers.seconds(cell["median_s"]),
-            _interval(cell),
-            *(numbers.seconds(cell[f"p{q}_s"]) for q in percentiles),
-            numbers.seconds(cell["wall_per_pull_s"]),
-            numbers.rate(cell["throughput_bytes_per_s"]),
-        )
-    return table
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the configurations: its cells, and when it is left out on a narrow terminal."""
+
+    title: str
+    cells: Sequence[Text]
+    rank: int = 0
+    """0 stays; the highest is left out first."""
+
+    @property
+    def width(self) -> int:
+        return max(len(self.title), *(cell.cell_len for cell in self.cells))
 
 
-def _most_of_cells(cells: Sequence[dict[str, Any]], varying: Sequence[str]) -> Table:
-    """A setting in one folded column; percentiles and throughput are left to wider terminals and the report."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("setting", overflow="fold", min_width=12)
-    for name in ("pulls", "median", "95% interval", "image every"):
-        table.add_column(name, justify="right", overflow="fold")
-    for cell in cells:
-        table.add_row(
-            literal(" ".join(f"×{cell[name]}" if name == "concurrency" else str(cell[name]) for name in varying)),
-            Text(f"{cell['succeeded']}/{cell['pulls']}", style=_failed_style(cell)),
-            numbers.seconds(cell["median_s"]),
-            _interval(cell),
-            numbers.seconds(cell["wall_per_pull_s"]),
-        )
-    return table
+class CellsTable:
+    """A row a configuration, with as many columns as fit; what all have in common is one line above."""
+
+    def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
+        from pullbench.model.plan import FACTORS
+
+        varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
+        self._factors = varying
+        self._rows = sorted(cells, key=lambda entry: [entry[name] for name in varying])
+        self._common = [_factor_text(name, cells[0][name]) for name in FACTORS if name not in varying]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if len(self._rows) > 1 and self._common:
+            yield literal(f"All configurations: {', '.join(filter(None, self._common))}.")
+        measured = self._measured()
+        names = [_Column(name.replace("_", " "), [literal(row[name]) for row in self._rows]) for name in self._factors]
+        columns = _fitting([*names, *measured], options.max_width)
+        if _width(columns) <= options.max_width or len(names) == 1:
+            yield self._table(columns, names=len(names))
+            return
+        joined = [literal(" ".join(_factor_text(name, row[name]) for name in self._factors)) for row in self._rows]
+        least = max((len(word) for text in joined for word in text.plain.split()), default=0)
+        room = options.max_width - max(least, len("configuration")) - _GAP
+        yield self._table([_Column("configuration", joined), *_fitting(measured, room)], names=1)
+
+    def _table(self, columns: Sequence[_Column], *, names: int) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for place, column in enumerate(columns):
+            left = place < names and column.title != "concurrency"
+            table.add_column(column.title, justify="left" if left else "right", no_wrap=place >= names, overflow="fold")
+        for row in zip(*(column.cells for column in columns), strict=True):
+            table.add_row(*row)
+        return table
+
+    def _measured(self) -> list[_Column]:
+        rows = self._rows
+        failed = any(row["succeeded"] < row["pulls"] for row in rows)
+        percentiles = numbers.percentiles_known(rows)
+        shares = [
+            (title, key, rank)
+            for title, key, rank in (("download", "download_share", 5), ("unpack", "extract_share", 1))
+            if any(numbers.known(row[key]) for row in rows)
+        ]
+        ranks = {90: 6, 95: 4, 99: 7}
+
+        def column(title: str, text: Callable[[dict[str, Any]], str], rank: int = 0) -> _Column:
+            return _Column(title, [Text(text(row)) for row in rows], rank)
+
+        return [
+            column("p50", lambda row: numbers.seconds(row["median_s"])),
+            column("95% CI", lambda row: numbers.seconds_range(row["median_low_s"], row["median_high_s"]), 2),
+            *(column(f"p{q}", lambda row, q=q: numbers.seconds(row[f"p{q}_s"]), ranks[q]) for q in percentiles),  # type: ignore[misc]
+            column("images/s", lambda row: numbers.plain(row["images_per_s"])),
+            column("MB/s", lambda row: numbers.plain(_megabytes(row["throughput_bytes_per_s"])), 3),
+            *(column(title, lambda row, key=key: numbers.whole_percent(row[key]), rank) for title, key, rank in shares),  # type: ignore[misc]
+            _Column(
+                "pulls",
+                [Text(f"{row['succeeded']}/{row['pulls']}", style=_failed_style(row)) for row in rows],
+                0 if failed else 3,
+            ),
+        ]
+
+
+_GAP = 2
+"""Columns of characters between two columns of a table."""
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(column.width + _GAP for column in columns) - _GAP
+
+
+def _fitting(columns: Sequence[_Column], room: int) -> list[_Column]:
+    """The columns that fit; the highest ranks are left out first."""
+    kept = list(columns)
+    while _width(kept) > room and (most := max((column.rank for column in kept), default=0)):
+        kept.remove(next(column for column in reversed(kept) if column.rank == most))
+    return kept
+
+
+def _factor_text(name: str, value: object) -> str:
+    """A factor's value where no column names it: `concurrency 4`, `without a proxy`, `cold cache`."""
+    if name == "proxy":
+        return "without a proxy" if value == "direct" else f"through {value}"
+    if name == "proxy_cache":
+        return "" if value == "any" else f"{value} proxy cache"
+    if name == "auth":
+        return "" if value == "persisted" else f"auth {value}"
+    return {"concurrency": f"concurrency {value}", "cache": f"{value} cache"}.get(name, str(value))
+
+
+def _megabytes(rate: float | None) -> float | None:
+    return None if rate is None else rate / 1e6
 
 
 def _failed_style(cell: dict[str, Any]) -> str:
     return "bold red" if cell["succeeded"] < cell["pulls"] else ""
 
 
-def _interval(cell: dict[str, Any]) -> str:
-    low, high = cell["median_low_s"], cell["median_high_s"]
-    return numbers.NOT_KNOWN if low is None else f"{numbers.seconds(low)} to {numbers.seconds(high)}"
-
-
 def steps_table(stress: dict[str, Any]) -> ResponsiveTable:
-    """The steps of a stress test, as its document has them; without the intervals where a terminal does not hold them."""
+    """The steps of a stress test, as its document has them; without the intervals on a narrow terminal."""
     return ResponsiveTable(_steps(stress, intervals=True), lambda: _steps(stress, intervals=False))
 
 
@@ -136,9 +188,9 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     from pullbench.report.stress import verdict
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    span = ["95% interval"] if intervals else []
-    load = "at once" if stress["ramp"] == "concurrency" else "pulls/s"
-    for name in ("step", "phase", load, "SLO", "succeeded", "mean pull", *span, "pulled", *span, "client"):
+    span = ["95% CI"] if intervals else []
+    load = "concurrency" if stress["ramp"] == "concurrency" else "offered/s"
+    for name in ("step", "phase", load, "SLO", "succeeded", "mean pull", *span, "pulls/s", *span, "client"):
         justify: Literal["left", "right"] = "left" if name in ("phase", "SLO") else "right"
         table.add_column(name, justify=justify, no_wrap=intervals, overflow="fold")
     for step in stress["steps"]:
@@ -172,72 +224,93 @@ def calibration_table(part: dict[str, Any]) -> Table:
 
 
 def comparison_table(cells: "pd.DataFrame") -> ResponsiveTable:
-    """The cells that both runs have: times, ratio, interval, successes, verdict; words carry what colours show.
+    """The configurations that both runs have: times, ratio, interval, failures, verdict.
 
-    On a narrow terminal the factors share one column.
+    On a narrow terminal the factors share one column, which wraps.
     """
     from pullbench.report.core.tables import varying
 
     factors = varying(cells) or ["engine"]
-    return ResponsiveTable(_compared(cells, factors, together=False), lambda: _compared(cells, factors, together=True))
+    return ResponsiveTable(_compared(cells, factors, narrow=False), lambda: _compared(cells, factors, narrow=True))
 
 
-def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool) -> Table:
+def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, narrow: bool) -> Table:
     from pullbench.report.core.stored import records
 
+    rows = records(cells)
+    failed = any(row[f"{side}_succeeded"] < row[f"{side}_pulls"] for row in rows for side in ("baseline", "candidate"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ["setting"] if together else factors:
-        right = name == "concurrency"
-        table.add_column(name.replace("_", " "), justify="right" if right else "left", overflow="fold")
-    for title in ("baseline", "candidate", "ratio", "95% interval", "succeeded"):
-        table.add_column(title, justify="right", no_wrap=not together, overflow="fold")
-    table.add_column("verdict", no_wrap=not together, overflow="fold")
-    for row in records(cells):
-        named = [f"×{row[name]}" if together and name == "concurrency" else str(row[name]) for name in factors]
+    for name in ["configuration"] if narrow else factors:
+        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left", overflow="fold")
+    for title in ("baseline", "candidate", "ratio", "95% CI", *(["failed pulls"] if failed else [])):
+        table.add_column(title, justify="right", no_wrap=title != "failed pulls")
+    table.add_column("verdict", no_wrap=not narrow)
+    for row in rows:
         table.add_row(
-            *map(literal, [" ".join(named)] if together else named),
+            *map(literal, [_factors_in_words(row, factors)] if narrow else [str(row[name]) for name in factors]),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),
             numbers.ratio_range(row["low"], row["high"]),
-            f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",
+            *([_failed_on_both_sides(row)] if failed else []),
             _compared_verdict(row),
         )
     return table
 
 
-def trend_table(found: "Trend") -> Table:
-    """A benchmark's runs, the oldest first, with the steps of the whole between them."""
+def _factors_in_words(row: dict[str, Any], factors: Sequence[str]) -> str:
+    return " ".join(f"concurrency {row[name]}" if name == "concurrency" else str(row[name]) for name in factors)
+
+
+def _failed_on_both_sides(row: dict[str, Any]) -> str:
+    """`0 → 3`: failed pulls of the baseline and the candidate."""
+    return " → ".join(str(row[f"{side}_pulls"] - row[f"{side}_succeeded"]) for side in ("baseline", "candidate"))
+
+
+def trend_table(found: "Trend") -> ResponsiveTable:
+    """A benchmark's runs, the oldest first, with the change points of the whole; on a narrow terminal without quarters."""
+    return ResponsiveTable(_runs_over_time(found, narrow=False), lambda: _runs_over_time(found, narrow=True))
+
+
+def _runs_over_time(found: "Trend", *, narrow: bool) -> Table:
     from pullbench.report.core.stored import records
 
+    rows = records(found.runs)
+    failed = any(row["succeeded"] < row["pulls"] for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True, min_width=RUN_ID_WIDTH)
-    for title in ("started (UTC)", "quarter"):
-        table.add_column(title, overflow="fold")
-    for title in ("median", "95% interval", "succeeded"):
-        table.add_column(title, justify="right", overflow="fold")
-    table.add_column("", overflow="fold")
+    for title in ("started",) if narrow else ("started (UTC)", "quarter"):
+        table.add_column(title, no_wrap=True)
+    for title in ("median", "95% CI", *(["succeeded"] if failed or not narrow else [])):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("change point", no_wrap=not narrow)
     whole = found.steps[found.steps["setting"] == ""]
-    steps = {row["run_id"]: row for row in records(whole)}
-    for row in records(found.runs):
-        step = steps.get(row["run_id"])
-        said = "" if step is None else f"{step['verdict']} from here on: {numbers.ratio(step['ratio'])}"
+    changes = {row["run_id"]: row for row in records(whole)}
+    for row in rows:
         table.add_row(
             literal(row["run_id"]),
-            f"{row['started_at']:%Y-%m-%d %H:%M}",
-            row["quarter"],
+            *([f"{row['started_at']:%Y-%m-%d}"] if narrow else [f"{row['started_at']:%Y-%m-%d %H:%M}", row["quarter"]]),
             numbers.seconds(row["level_s"]),
             numbers.seconds_range(row["level_low_s"], row["level_high_s"]),
-            f"{row['succeeded']}/{row['pulls']}",
-            Text(said, style="" if step is None else _COMPARED_STYLES[step["verdict"]]),
+            *([f"{row['succeeded']}/{row['pulls']}"] if failed or not narrow else []),
+            _change_point(changes.get(row["run_id"])),
         )
     return table
 
 
+def _change_point(change: dict[str, Any] | None) -> Text:
+    if change is None:
+        return Text("")
+    return Text(f"{change['verdict']}: {numbers.ratio(change['ratio'])}", style=_COMPARED_STYLES[change["verdict"]])
+
+
 def _compared_verdict(row: dict[str, Any]) -> Text:
+    from pullbench.report.compare.verdict import needs_more
+
     words = [str(row["verdict"])] + ([row["success_verdict"]] if row["success_verdict"] != "alike" else [])
     style = next((_COMPARED_STYLES[word] for word in reversed(words) if word in _COMPARED_STYLES), "dim")
-    return Text(", ".join(word.replace("_", " ") for word in words), style=style)
+    said = ", ".join(word.replace("_", " ") for word in words)
+    return Text(f"{said} ({more})" if (more := needs_more(row)) else said, style=style)
 
 
 def slo_table(rows: Sequence[dict[str, Any]]) -> ResponsiveTable:
@@ -269,7 +342,7 @@ def _slo_sentence(row: dict[str, Any]) -> Text:
 
 
 def plan_table(plan: "Plan") -> Table:
-    """The cells that will be measured."""
+    """The configurations that will be measured."""
     from pullbench.model.plan import FACTORS
 
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,8 +1,8 @@
-"""A calibration's run compared with its truth, and the verdict. The measured side comes from the stored tables alone, as any report's numbers do.
+"""A calibration's run compared with its truth, and the verdict. The measured side comes only from the stored tables.
 
-`wait_s` is asked of small answers (manifest, config), one pull at a time: a layer's first bytes, and the answers of pulls side
-by side, also wait for the line's rate. Rates are of layers: one at a time, bytes over `transfer_s`; several pulls at once, bytes over
-the time that at least one layer was coming.
+`wait_s` is read from small answers (manifest, config) at concurrency 1: a layer's first bytes, and the answers of concurrent
+pulls, also wait for the line's rate. Rates are of layers: at concurrency 1, bytes over `transfer_s`; at a higher concurrency,
+bytes over the time in which at least one layer arrived.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.model.calibration import KEY, Line, ReferenceMeasurement, Truth
+from pullbench.report.calibration import words
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, json_records, measured
 from pullbench.report.run.verdicts import Headline, headline
@@ -26,7 +27,7 @@ from pullbench.stats.calibration import (
 from pullbench.stats.slo import SloVerdict
 
 LONG_S = 0.05
-"""From this round trip on the goal is a share alone."""
+"""From this round trip on, the goal is a share only."""
 SHARE, PHASE_S, PHASE_SHARE, POINTS = 0.03, 0.001, 0.03, 0.03
 _WITHIN_SHARE = f"± {SHARE:.0%}"
 _WITHIN_PHASE = f"± 1 ms + {PHASE_SHARE:.0%}"
@@ -45,7 +46,7 @@ _ORDER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """One quantity of one line: what is true, what was measured, what a client of plain sockets saw; all in `unit`."""
+    """One quantity of one line: the truth, the measured value, the value of a plain-socket client; all in `unit`."""
 
     quantity: str
     line: str
@@ -53,14 +54,14 @@ class Quantity:
     """s, bytes/s, share, count or bytes."""
     goal: str
     column: str
-    """What it was read from."""
+    """The columns that it is read from."""
     agreement: Agreement
     reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """All rows of a run; none where the run did not come to its end, for then the truth was not told."""
+    """All rows of a run; none where the run is incomplete, because the truth is only known at its end."""
 
     seed: int | None
     load: float | None
@@ -72,11 +73,11 @@ class Calibration:
 
 
 def calibration(stored: StoredRun) -> Calibration:
-    """Join what a run measured with the truth that it was told when nothing was left to measure."""
-    told = stored.environment.get(KEY)
-    if told is None:
+    """Join a run's measurements with the truth that was stored after the last trial."""
+    known = stored.environment.get(KEY)
+    if known is None:
         return Calibration(seed=None, load=None, rows=())
-    truth = Truth.from_dict(told)
+    truth = Truth.from_dict(known)
     transfers, pulls = measured(stored.read_transfers(columns=_COLUMNS)), measured(stored.pulls)
     rows = [row for line in truth.lines for row in _rows_of(line, truth, transfers, pulls)]
     rows.sort(key=lambda row: (_ORDER.index(row.quantity), row.agreement.truth))
@@ -144,7 +145,7 @@ def _time(
 
 
 def _jitter(line: Line, rows: pd.DataFrame, seen: ReferenceMeasurement) -> Iterator[Quantity]:
-    """No rate bounds such a line, so every answer's wait is of the same distribution."""
+    """Such a line has no rate limit, so every answer's wait has the same distribution."""
     assert line.jitter_s is not None and line.round_trip_s is not None
     middle, half_s = line.round_trip_s + line.jitter_s / 2, line.jitter_s / 2
     yield _time("jittered wait, middle", line, rows, "wait_s", middle, seen.wait_s)
@@ -194,7 +195,7 @@ def _rates(line: Line, rate: float, mine: pd.DataFrame, seen: ReferenceMeasureme
 
 
 def _coming_s(layers: pd.DataFrame) -> float:
-    """How long at least one layer was on its way to us."""
+    """How long at least one layer was arriving."""
     before = layers[["dns_s", "connect_s", "tls_s", "wait_s"]].fillna(0.0).sum(axis=1)
     started = (layers["started_at"] - layers["started_at"].min()).dt.total_seconds() + before
     return union_s(zip(started.tolist(), (started + layers["transfer_s"]).tolist(), strict=True))
@@ -232,21 +233,21 @@ def _by_block(values: pd.Series, rows: pd.DataFrame) -> list[list[float]]:
 
 
 def verdict(found: Calibration) -> SloVerdict:
-    """Missed where a row is, met where all are, else not shown."""
+    """Missed where a row is missed, met where all rows are met, else inconclusive."""
     if found.having(SloVerdict.MISSED):
         return SloVerdict.MISSED
     return SloVerdict.MET if found.rows and not found.having(SloVerdict.NOT_SHOWN) else SloVerdict.NOT_SHOWN
 
 
 _NAMED_AT_MOST = 3
-_WOULD_TELL = "A quieter machine, or another run, would tell."
+_TRY_AGAIN = "Repeat the calibration, or use a machine with less other load."
 _FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
 
 
 def calibration_part(stored: StoredRun) -> dict[str, Any]:
-    """SloVerdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
+    """Verdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
 
-    It has no SLO and no comparisons: its lines are as slow and as faulty as they were made.
+    It has no SLO and no comparisons: its lines are slow and faulty by design.
     """
     table, found = tables.cells(stored.pulls, stored.trials), calibration(stored)
     said = calibration_headline(stored, found)
@@ -267,10 +268,10 @@ def calibration_part(stored: StoredRun) -> dict[str, Any]:
 
 
 def machine(stored: StoredRun, found: Calibration) -> str:
-    """Where it was made, and what else ran there."""
+    """The machine, and the other load on it."""
     cores = stored.environment.get("cores")
-    told = f"{cores} cores" if cores else "cores not known"
-    return told if found.load is None else f"{told}, load average {found.load:.1f} before it began"
+    said = f"{cores} cores" if cores else "cores not known"
+    return said if found.load is None else f"{said}, load average {found.load:.1f} before the start"
 
 
 def plain_row_of(row: Quantity) -> dict[str, Any]:
@@ -285,36 +286,38 @@ def plain_row_of(row: Quantity) -> dict[str, Any]:
 
 
 def calibration_headline(stored: StoredRun, found: Calibration) -> Headline:
-    """Whether pullbench measured what was true, in a sentence that names what it did not."""
+    """Whether pullbench measured the truth, with the names of the quantities where it did not."""
     if not found.rows:
         if stored.trials.empty:
             return headline(stored, tables.cells(stored.pulls, stored.trials), tables.errors(stored))
-        said = f"The run has {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}; the truth is revealed at its end."
-        return Headline(status="not_shown", title="Inconclusive: the run is incomplete", clauses=(said,))
+        said = f"The run has {len(stored.trials):,} of {numbers.count(stored.run.trials_planned, 'trial')}; the truth is compared at its end."
+        return Headline(status="not_shown", title="Inconclusive: the calibration is incomplete", clauses=(said,))
     missed, open_rows = found.having(SloVerdict.MISSED), found.having(SloVerdict.NOT_SHOWN)
-    met = f"{len(found.having(SloVerdict.MET))} of {numbers.count(len(found.rows), 'goal')}"
+    met = f"{len(found.having(SloVerdict.MET))} of {numbers.count(len(found.rows), 'goal')} met"
     if missed:
-        said = f"Of what was true of the lab's lines, {_named(missed)} came out further off than the goal allows; {met} are met"
-        said += f", {len(open_rows)} inconclusive." if open_rows else "."
-        clauses = [said]
+        clauses = [f"Error above the goal: {_named(missed)}."]
         if all(_seen_by_plain_sockets(row) for row in missed):
-            clauses.append("Plain sockets were off by more than the goal there too, so look at the machine first.")
-        return Headline(status="missed", title=f"{numbers.count(len(missed), 'goal')} missed", clauses=tuple(clauses))
+            clauses.append("Plain sockets miss the goal there too, so check the machine first.")
+        if open_rows:
+            clauses.append(f"Inconclusive: {_named(open_rows)}.")
+        return Headline(
+            status="missed", title=f"{numbers.count(len(missed), 'goal')} missed, {met}", clauses=tuple(clauses)
+        )
     if open_rows:
-        said = f"Nothing came out wrong, and {met} are met"
-        clauses = [said, f"inconclusive: {_named(open_rows)}.", _WOULD_TELL]
-        return Headline(status="not_shown", title="No goal missed, some inconclusive", clauses=tuple(clauses))
-    said = f"Round trips, rates, jitter, service times, faults and cache hits that pullbench was not told came out within what the goals allow: {met} are met."
-    return Headline(status="met", title="Every goal met", clauses=(said,))
+        clauses = [f"Inconclusive: {_named(open_rows)}.", _TRY_AGAIN]
+        title = f"No goal missed, {met}, {len(open_rows)} inconclusive"
+        return Headline(status="not_shown", title=title, clauses=tuple(clauses))
+    said = "Round trips, rates, jitter, service times, faults and cache hits are within their goals; pullbench did not know them."
+    return Headline(status="met", title=f"Every goal met: {len(found.rows)} of {len(found.rows)}", clauses=(said,))
 
 
 def _seen_by_plain_sockets(row: Quantity) -> bool:
-    """Whether a client of a few lines was further off than the goal allows as well: then it is the lab's error, or the machine's."""
+    """Whether a plain-socket client misses the goal as well: then the error is the lab's, or the machine's."""
     allowed, seen = row.agreement.allowed, row.reference
     return allowed is not None and seen is not None and abs(seen - row.agreement.truth) > allowed
 
 
 def _named(rows: list[Quantity]) -> str:
-    names = [f"{row.quantity} of {row.line}" for row in rows[:_NAMED_AT_MOST]]
+    names = [f"{words.quantity(row.quantity)} of {row.line}" for row in rows[:_NAMED_AT_MOST]]
     more = len(rows) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")

@@ -1,62 +1,63 @@
-"""The page of a calibration, section by section. It formats what `calibration` found, and computes no number."""
+"""The page of a calibration, section by section. It formats the result of `calibration`, and computes no number."""
 
 from functools import cached_property
 
 from pullbench.report.calibration import words
 from pullbench.report.calibration.judgement import Calibration, calibration, calibration_headline, machine, plain_row_of
 from pullbench.report.core import numbers, sections, tables
-from pullbench.report.core.sections import PILLS, pill
+from pullbench.report.core.sections import PILLS
 from pullbench.report.core.stored import StoredRun
+from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import forest
 from pullbench.report.render.html import Column, Html, Row, definitions, join, paragraph, style, table, tag
 from pullbench.stats.slo import SloVerdict
 
 _HINTS = {
-    "line": "the name that the benchmark had for it",
-    "truth": "told to the lab's processes alone, until nothing was left to measure",
-    "95% interval": "Student's t over blocks; of shares Wilson's over layers; counts have none",
-    "plain sockets": "what a client of a few lines saw on the same line, before and after: the lab's own error shows there too",
+    "line": "its name in the benchmark",
+    "truth": "known only to the lab's processes until the last trial is stored",
+    "95% CI": "Student's t over repetitions; of shares Wilson's over layers; counts have none",
+    "plain sockets": "the same line measured by a plain-socket client, before and after: it shows the lab's own error",
 }
 _NOT = (
     (
         "Connecting and DNS",
-        "The kernel answers a connect before a link in user space sees it, so connect_s is that of loopback, and names are not "
-        "looked up. What follows the connect is slowed: TLS, waiting, the transfer.",
+        "The kernel accepts a connection before the user-space link sees it, so connect_s is that of loopback. Names are not "
+        "looked up. The phases after that are slowed: TLS, waiting, the transfer.",
     ),
     (
         "Real networks",
-        "No loss, no congestion, no slow start, no network card. Jitter is of answers, not of packets.",
+        "No loss, no congestion, no slow start, no network card. The jitter is of answers, not of packets.",
     ),
     (
         "Other clients",
-        "Only wire measures every phase itself. Times of docker, podman, skopeo and containerd are those that these clients "
-        "tell or that pass around them, and extraction is theirs.",
+        "Only wire measures every phase itself. Times of docker, podman, skopeo and containerd come from these clients, or are "
+        "measured around them. Extraction is theirs.",
     ),
     (
-        "Other ways",
-        "HTTP/2, forward proxies, tokens, layers in parts and writing to disk are tested, and have no truth here to be held against.",
+        "Other routes",
+        "HTTP/2, forward proxies, tokens, layers in parts and writing to disk are tested, but have no truth here.",
     ),
     (
         "High rates",
-        "The lines stay under 35 MB/s, for the lab shares this machine with what measures it. How much this client can take is "
-        "its ceiling, which every run measures (client_busy).",
+        "The lines stay under 35 MB/s, because the lab shares this machine with the client. Every run measures how much this "
+        "client can handle: its ceiling (client_busy).",
     ),
     (
         "Failures that cluster",
-        "Faults are drawn independently here; where real ones come together, a stated interval is too narrow.",
+        "Faults are independent here. Where real faults cluster, the reported interval is too narrow.",
     ),
 )
 
 
 class CalibrationPage:
-    """The report of a calibration; `result.rows` are there to go on with."""
+    """The report of a calibration; `result.rows` is there for your own analysis."""
 
     def __init__(self, stored: StoredRun) -> None:
         self.stored = stored
 
     @cached_property
     def result(self) -> Calibration:
-        """Every quantity with its truth and its measurement."""
+        """Every quantity with its truth and its measured value."""
         return calibration(self.stored)
 
     def style(self) -> Html:
@@ -64,7 +65,7 @@ class CalibrationPage:
         return style()
 
     def header(self) -> Html:
-        """Title, verdict and what the run was."""
+        """Title, verdict and the facts of the run."""
         stored, found = self.stored, self.result
         run, said = stored.run, calibration_headline(stored, found)
         facts = [
@@ -76,13 +77,8 @@ class CalibrationPage:
         return tag(
             "header",
             paragraph("pullbench · calibration", kind="eyebrow"),
-            tag("h1", "Does it measure what is true?"),
-            tag(
-                "div",
-                tag("p", tag("strong", said.title)),
-                tag("p", said.sentence),
-                class_=f"verdict {PILLS[said.status][0]}",
-            ),
+            tag("h1", "Does pullbench measure the truth?"),
+            verdict_box(PILLS[said.status][0], said.title, said.clauses),
             tag(
                 "ul",
                 join(tag("li", fact) for fact in facts if fact),
@@ -92,7 +88,7 @@ class CalibrationPage:
         )
 
     def rows(self) -> Html:
-        """Every quantity beside its truth."""
+        """Every quantity with its truth."""
         if not self.result.rows:
             return Html()
         columns = [
@@ -108,11 +104,13 @@ class CalibrationPage:
             plain = plain_row_of(row)
             *texts, _ = words.cells(plain)
             kind = "failed" if row.agreement.verdict == SloVerdict.MISSED else None
-            made.append(Row(contents=[*texts, pill(plain["verdict"])], kind=kind))
+            colour = PILLS[plain["verdict"]][0]
+            badge = tag("span", words.VERDICTS[plain["verdict"]], class_=f"pill {colour}")
+            made.append(Row(contents=[*texts, badge], kind=kind))
         return table(columns, made, caption=f"{numbers.count(len(made), 'goal')}, each of one server or line")
 
     def error_by_goal(self) -> Html:
-        """Each error in units of what its goal allows, as a figure."""
+        """Each error divided by its goal, as a figure."""
         return forest.calibrated(self.result)
 
     def reading(self) -> Html:
@@ -122,7 +120,7 @@ class CalibrationPage:
         return join(paragraph(sentence) for sentence in words.reading([plain_row_of(row) for row in self.result.rows]))
 
     def not_calibrated(self) -> Html:
-        """What has no truth here."""
+        """What this calibration does not cover."""
         return definitions(_NOT)
 
     def errors(self) -> Html:

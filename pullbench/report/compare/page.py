@@ -1,4 +1,4 @@
-"""The page of a comparison, section by section. It formats what `compare_runs` found, and computes no number."""
+"""The page of a comparison, section by section. It formats the result of `compare_runs`, and computes no number."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,21 @@ from pullbench.report.core import numbers
 from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying
+from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import forest
-from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, shortened, style, table, tag
+from pullbench.report.render.html import (
+    Column,
+    Html,
+    Row,
+    clipped,
+    join,
+    marked,
+    paragraph,
+    shortened,
+    style,
+    table,
+    tag,
+)
 
 _KINDS = {
     "run": "Run",
@@ -24,10 +37,11 @@ _KINDS = {
     "environment": "Environment",
 }
 _MOST_NAMED = 12
+P_HINT = "how often runs without a difference show one this large; corrected (Holm) for the number of comparisons"
 
 
 class ComparisonPage:
-    """The report of two runs compared; `result.cells` is a frame to go on with."""
+    """The report of two runs compared; `result.cells` is a frame for your own analysis."""
 
     def __init__(self, result: RunsCompared) -> None:
         self.result = result
@@ -37,29 +51,24 @@ class ComparisonPage:
         return style()
 
     def header(self) -> Html:
-        """Title, verdict, the two runs, and what to know before a ratio is believed."""
+        """Title, verdict, the two runs, and what to know before you trust a ratio."""
         found = self.result
         said = verdict.headline(found)
         names = list(dict.fromkeys([found.baseline.run.name, found.candidate.run.name]))
-        warned = [tag("li", text) for text in verdict.warnings(found)]
+        warned = [tag("li", marked(text)) for text in verdict.warnings(found)]
         return tag(
             "header",
             paragraph("pullbench · comparison of two runs", kind="eyebrow"),
             tag("h1", join((clipped(name, MOST_OF_A_NAME) for name in names), " and ")),
-            tag(
-                "div",
-                tag("p", tag("strong", said.title)),
-                tag("p", said.sentence),
-                class_=f"verdict {PILLS[said.status][0]}",
-            ),
+            verdict_box(PILLS[said.status][0], said.title, said.clauses),
             tag("ul", *(tag("li", _run(side, stored)) for side, stored in _sides(found)), class_="facts"),
             tag("ul", *warned, class_="warnings") if warned else "",
         )
 
     def different(self) -> Html:
-        """What is not the same in the two runs, before any ratio."""
+        """What differs between the two runs, before any ratio."""
         if not self.result.differences:
-            return paragraph("Spec, content, clients and machine are the same in both runs.", kind="note")
+            return paragraph("Both runs have the same spec, images, clients and machine.", kind="note")
         columns = [
             Column(title="Where"),
             Column(title="What", prose=True),
@@ -73,7 +82,7 @@ class ComparisonPage:
         return table(
             columns,
             rows,
-            caption=f"{numbers.count(len(rows), 'difference')} in what was asked, and where and how it ran",
+            caption=f"{numbers.count(len(rows), 'difference')} in spec, images, clients and machine",
         )
 
     def ranked(self) -> Html:
@@ -84,42 +93,44 @@ class ComparisonPage:
             if len(frame)
         ]
         if not lists:
-            return paragraph("No setting is proven slower, faster, or to fail more or less.", kind="note")
+            return paragraph("No configuration changed significantly in its time or its failures.", kind="note")
         return join([Html(made) for made in lists])
 
     def ratios(self) -> Html:
-        """Each setting's time in the candidate as a multiple of that in the baseline."""
+        """Each configuration's time in the candidate, as a multiple of the baseline's."""
         return forest.ratios(self.result.cells)
 
     def side_by_side(self) -> Html:
-        """Every setting that both runs have, its times, the ratio, and how sure it is."""
+        """Every configuration that both runs have, with its times, the ratio and its interval."""
         cells = self.result.cells
         if cells.empty:
-            return paragraph("The runs have no setting in common.", kind="note")
+            return paragraph("The runs have no configuration in common.", kind="note")
         factors = varying(cells) or ["engine"]
         columns = [
             *(
                 Column(title=FACTOR_TITLES.get(name, name.capitalize()), number=name == "concurrency")
                 for name in factors
             ),
-            Column(title="Baseline", number=True, hint="median pull: geometric mean of the blocks' medians"),
+            Column(title="Baseline", number=True, hint="median pull: geometric mean of the repetitions' medians"),
             Column(title="Candidate", number=True),
             Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
-            Column(title="95% interval", number=True, hint="Welch, over the blocks' log-medians"),
-            Column(title="p", number=True, hint="that there is no difference; Holm-corrected over all settings"),
-            Column(title="Succeeded", number=True, hint="baseline, then candidate"),
-            Column(title="Verdict"),
+            Column(title="95% CI", number=True, hint="Welch's interval over the repetitions' log-medians"),
+            Column(title="p", number=True, hint=P_HINT),
+            Column(title="Succeeded", number=True, hint="baseline → candidate"),
+            Column(title="Verdict", hint="significant at p < 0.03 and above 5%"),
         ]
         shown = cells.head(MOST_CELLS)
         rows = [_cell_row(row, factors) for row in records(shown)]
-        made = table(columns, rows, caption=f"{numbers.count(len(cells), 'setting')} that both runs measured")
+        made = table(columns, rows, caption=f"{numbers.count(len(cells), 'configuration')} in both runs")
         left = len(cells) - len(shown)
-        return join([made, paragraph(f"{left} more are in `pullbench compare --json`.", kind="note") if left else ""])
+        return join(
+            [made, paragraph(marked(f"`pullbench compare --json` has {left} more."), kind="note") if left else ""]
+        )
 
     def only_in_one(self) -> Html:
-        """The settings that one run alone measured."""
+        """The configurations that only one run measured."""
         lines = [
-            tag("li", f"{side} alone: ", join((tag("code", name) for name in _names(cells)), ", "))
+            tag("li", f"Only in the {side}: ", join((tag("code", name) for name in _names(cells)), ", "))
             for side, cells in self.result.only_in.items()
             if cells
         ]
@@ -143,9 +154,10 @@ def _shown(value: Any) -> str:
 
 
 def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
-    verdicts = [pill(str(row["verdict"]))]
+    verdicts: list[object] = [pill(str(row["verdict"]))]
     if row["success_verdict"] != ALIKE:
         verdicts.append(pill(row["success_verdict"]))
+    verdicts += [verdict.needs_more(row)] if verdict.needs_more(row) else []
     failed = row["candidate_succeeded"] < row["candidate_pulls"]
     contents = [
         *(row[name] for name in factors),

@@ -1,9 +1,8 @@
-"""Two runs compared: what is not the same in them (read before any ratio), then cell by cell on equal coordinates what got slower,
-what got faster, what fails more.
+"""Two runs compared: what differs between them (read it before any ratio), then which cells got slower, got faster or fail more.
 
-Times are compared between runs, so unpaired (Welch); successes by Fisher's exact test (Journal of the Royal Statistical
-Society 85, 1922), which takes pulls to be independent where failures cluster: a proven rise is an upper bound of how sure
-one can be. Either family is corrected by Holm over the cells that the runs have in common.
+Cells are compared on equal coordinates. Times are compared between runs, so unpaired (Welch). Successes are compared by
+Fisher's exact test (Journal of the Royal Statistical Society 85, 1922). It assumes independent pulls, so where failures
+cluster, its p is too small. Both families are corrected by Holm over the cells that the runs have in common.
 """
 
 import json
@@ -18,20 +17,20 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CellRows, by_block, cells
-from pullbench.stats.compare import Blocks, Comparison, ComparisonVerdict, compare_unpaired, holm
+from pullbench.stats.compare import Blocks, Comparison, ComparisonVerdict, compare_unpaired, holm, more_repetitions
 from pullbench.stats.summary import CONFIDENCE
 
-_ASKED_ELSEWHERE = frozenset({"name", "labels", "budget"})
-"""Keys of a spec that do not change what is measured; name and labels are told as what the runs are."""
+_NOT_MEASURED = frozenset({"name", "labels", "budget"})
+"""Keys of a spec that do not change what is measured; name and labels are shown with the run."""
 _MACHINE = ("architecture", "cpu", "cores", "memory_bytes")
 _MEMORY_SLACK = 0.05
-"""Two machines of one kind report a little less or more memory, as their kernels reserve it."""
+"""Two machines of one kind report slightly different memory, depending on what their kernels reserve."""
 _VARIES_BY_ITSELF = frozenset({"client_ceiling_bytes_per_s", "client_ceiling_by_sink_bytes_per_s", "clock_offset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One thing that is not the same. `kind` is run, spec, images, engines, machine or environment."""
+    """One thing that differs. `kind` is run, spec, images, engines, machine or environment."""
 
     kind: str
     what: str
@@ -40,9 +39,9 @@ class Difference:
 
 
 def differences(baseline: StoredRun, candidate: StoredRun) -> list[Difference]:
-    """Everything that differs but name, labels and times, what weighs most first; empty where nothing does."""
+    """Everything that differs except labels and times, the most important first; empty where nothing does."""
     return [
-        *_of("run", _standing(baseline), _standing(candidate)),
+        *_of("run", _identity(baseline), _identity(candidate)),
         *_of("images", _digests(baseline), _digests(candidate)),
         *_machines(baseline.environment, candidate.environment),
         *_of("engines", _engines(baseline), _engines(candidate)),
@@ -52,17 +51,17 @@ def differences(baseline: StoredRun, candidate: StoredRun) -> list[Difference]:
 
 
 def other_machine(found: list[Difference]) -> bool:
-    """Whether the runs were made from different vantages or kinds of machine, so that a ratio may be theirs."""
+    """Whether the runs come from different vantages or kinds of machine, so that a ratio may come from those."""
     return any(entry.kind == "machine" or (entry.kind, entry.what) == ("run", "vantage") for entry in found)
 
 
-def _standing(stored: StoredRun) -> dict[str, Any]:
+def _identity(stored: StoredRun) -> dict[str, Any]:
     run = stored.run
     return {"name": run.name, "kind": run.kind, "vantage": run.vantage, "status": run.status}
 
 
 def _digests(stored: StoredRun) -> dict[str, Any]:
-    """What each image's name stood for, by registry and platform."""
+    """The digest of each image, by registry and platform."""
     found = json.loads(stored.run.facts or "{}").get("images", [])
     return {
         f"{entry['image']} {platform} at {entry['registry']}": image["digest"]
@@ -77,12 +76,12 @@ def _engines(stored: StoredRun) -> dict[str, Any]:
 
 
 def _spec(stored: StoredRun) -> dict[str, Any]:
-    asked = {key: value for key, value in stored.spec.items() if key not in _ASKED_ELSEWHERE}
-    return dict(_flat(_named(asked)))
+    measured = {key: value for key, value in stored.spec.items() if key not in _NOT_MEASURED}
+    return dict(_flat(_named(measured)))
 
 
 def _named(value: Any) -> Any:
-    """Lists of named entries (registries, proxies, engines) as mappings, so that one more does not shift the rest."""
+    """Lists of named entries (registries, proxies, engines) as mappings, so that a new entry does not shift the others."""
     if isinstance(value, Mapping):
         return {str(key): _named(entry) for key, entry in value.items()}
     if isinstance(value, list) and value and all(isinstance(entry, Mapping) and "name" in entry for entry in value):
@@ -115,7 +114,7 @@ def _rest(environment: Mapping[str, Any]) -> dict[str, Any]:
     left = {
         key: value
         for key, value in environment.items()
-        if key not in (*_MACHINE, *_VARIES_BY_ITSELF, "engines")  # engines are told from the facts
+        if key not in (*_MACHINE, *_VARIES_BY_ITSELF, "engines")  # engines are compared by the facts
     }
     return dict(_flat(left))
 
@@ -129,21 +128,22 @@ def _of(kind: str, baseline: Mapping[str, Any], candidate: Mapping[str, Any]) ->
 
 COLUMNS = [
     *(*FACTORS, "region", "engine_kind"),
-    *("baseline_s", "candidate_s", "ratio", "low", "high", "p", "blocks", "verdict"),
+    *("baseline_s", "candidate_s", "ratio", "low", "high", "p", "blocks", "verdict", "more_repetitions"),
     *("baseline_pulls", "baseline_succeeded", "candidate_pulls", "candidate_succeeded", "success_p", "success_verdict"),
 ]
+_NUMBERS = ("baseline_s", "candidate_s", "ratio", "low", "high", "p", "more_repetitions")
 FAILS_MORE, FAILS_LESS, ALIKE = "fails_more", "fails_less", "alike"
 _SIDES = ("baseline", "candidate")
 _LEAST_S = 1e-9
-"""A clock's step: no logarithm of nothing."""
+"""The resolution of a clock: zero has no logarithm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunsCompared:
-    """What `compare_runs` found.
+    """The result of `compare_runs`.
 
-    `cells` has a row for each cell that both runs have, as COLUMNS; `only_in` the cells that one run alone has, by
-    `baseline` and `candidate`; `whole` the one ratio over all common cells.
+    `cells` has a row for each cell that both runs have, as COLUMNS. `only_in` has the cells of one run only, by `baseline`
+    and `candidate`. `whole` is the one ratio over all common cells.
     """
 
     baseline: StoredRun
@@ -153,11 +153,11 @@ class RunsCompared:
     only_in: Mapping[str, Sequence[Mapping[str, Any]]]
     whole: Comparison
     whole_cells: int
-    """How many cells the one ratio is over: those that have all their blocks in both runs."""
+    """The number of cells in the one ratio: those that have all their blocks in both runs."""
 
     @property
     def other_machine(self) -> bool:
-        """Whether the two stand on different machines or vantages, so that the network or the client may be what changed."""
+        """Whether machines or vantages differ, so that the network or the client may be what changed."""
         return other_machine(list(self.differences))
 
     @property
@@ -165,20 +165,20 @@ class RunsCompared:
         return self.baseline.run.run_id == self.candidate.run.run_id
 
     def regressions(self, at_least: float = 0.0) -> pd.DataFrame:
-        """The cells that are proven slower by at least such a share (0.1 is 10%), or that fail more; worst first."""
+        """The cells that are significantly slower by at least such a share (0.1 is 10%), or fail more; worst first."""
         slower = (self.cells["verdict"] == ComparisonVerdict.SLOWER) & (self.cells["ratio"] >= 1 + at_least)
         found = self.cells[slower | (self.cells["success_verdict"] == FAILS_MORE)]
         worse = found.assign(fails=found["success_verdict"] == FAILS_MORE)
         return worse.sort_values(["fails", "ratio"], ascending=False, kind="stable").drop(columns="fails")
 
     def improvements(self) -> pd.DataFrame:
-        """The cells that are proven faster, or that fail less; best first."""
+        """The cells that are significantly faster, or fail less; best first."""
         faster = self.cells["verdict"] == ComparisonVerdict.FASTER
         return self.cells[faster | (self.cells["success_verdict"] == FAILS_LESS)].sort_values("ratio", kind="stable")
 
 
 def compare_runs(baseline: StoredRun, candidate: StoredRun) -> RunsCompared:
-    """Compare two stored runs; cells are alike where every factor is. Nothing here knows which run is the better."""
+    """Compare two stored runs, cell by cell, where every factor is equal."""
     sides = (baseline, candidate)
     tables = [_by_key(cells(stored.pulls, stored.trials)) for stored in sides]
     common = [key for key in tables[0] if key in tables[1]]
@@ -197,7 +197,7 @@ def compare_runs(baseline: StoredRun, candidate: StoredRun) -> RunsCompared:
         baseline=baseline,
         candidate=candidate,
         differences=differences(baseline, candidate),
-        cells=pd.DataFrame(rows, columns=COLUMNS),
+        cells=_with_numbers(pd.DataFrame(rows, columns=COLUMNS)),
         only_in={
             side: [{name: row[name] for name in FACTORS} for key, row in table.items() if key not in other]
             for side, table, other in zip(_SIDES, tables, reversed(tables), strict=True)
@@ -205,6 +205,11 @@ def compare_runs(baseline: StoredRun, candidate: StoredRun) -> RunsCompared:
         whole=whole,
         whole_cells=whole_cells,
     )
+
+
+def _with_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers that are missing in every row are NaN too, as those of the other columns."""
+    return table.assign(**{name: pd.to_numeric(table[name]) for name in _NUMBERS})
 
 
 def _by_key(table: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -224,7 +229,7 @@ def _row(before: Mapping[str, Any], after: Mapping[str, Any], time: Comparison, 
     success = _success_verdict(before, after, success_p)
     verdict = time.verdict
     if success == FAILS_MORE and verdict is ComparisonVerdict.FASTER:
-        # What is left after failures is no fair sample: slow pulls are those that time out.
+        # The pulls that succeed are no fair sample: slow pulls are those that time out.
         verdict = ComparisonVerdict.INCONCLUSIVE
     return {
         **{name: after[name] for name in (*FACTORS, "region", "engine_kind")},
@@ -232,6 +237,7 @@ def _row(before: Mapping[str, Any], after: Mapping[str, Any], time: Comparison, 
         "candidate_s": after["median_s"],
         **{name: getattr(time, name) for name in ("ratio", "low", "high", "p", "blocks")},
         "verdict": verdict,
+        "more_repetitions": more_repetitions(time) if verdict is time.verdict else None,
         "baseline_pulls": before["pulls"],
         "baseline_succeeded": before["succeeded"],
         "candidate_pulls": after["pulls"],
@@ -258,7 +264,7 @@ def _success_verdict(before: Mapping[str, Any], after: Mapping[str, Any], p: flo
 
 
 def _whole(pairs: Sequence[tuple[Blocks, Blocks]]) -> tuple[Comparison, int]:
-    """One ratio over the cells that have the most blocks in both runs: a block's value is the geometric mean over them."""
+    """One ratio over the cells that have the most blocks in both runs; a block's value is the geometric mean over them."""
     most = [max((len(pair[side]) for pair in pairs), default=0) for side in (0, 1)]
     whole = [pair for pair in pairs if [len(pair[0]), len(pair[1])] == most and all(most)]
     pooled = [_pooled([pair[side] for pair in whole]) for side in (0, 1)]

@@ -1,4 +1,4 @@
-"""What a comparison of two runs says, in sentences and as a document."""
+"""The result of a comparison of two runs, in sentences and as a document."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,65 +7,63 @@ from typing import Any
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, json_records, json_value, records
-from pullbench.report.core.tables import setting
+from pullbench.report.core.tables import configuration
 from pullbench.report.run.verdicts import Headline
-from pullbench.stats.compare import Comparison, ComparisonVerdict
+from pullbench.stats.compare import MARGIN, Comparison, ComparisonVerdict, more_repetitions
+from pullbench.stats.summary import MIN_BLOCKS
 
 _ORDER = (
     (ComparisonVerdict.SLOWER, "slower"),
     (ComparisonVerdict.FASTER, "faster"),
-    (ComparisonVerdict.NO_DIFFERENCE, "no different"),
+    (ComparisonVerdict.NO_DIFFERENCE, "without a difference"),
     (ComparisonVerdict.INCONCLUSIVE, "inconclusive"),
-    (ComparisonVerdict.TOO_FEW_SAMPLES, "with too few samples"),
+    (ComparisonVerdict.TOO_FEW_SAMPLES, "with too few repetitions"),
 )
 
 
 def headline(found: RunsCompared) -> Headline:
     """Whether it got worse. `status` is slower, failed (more pulls fail), faster, no_difference, inconclusive or
-    too_few_samples; a regression of any cell weighs more than what the whole does."""
+    too_few_samples; a regression of any cell counts more than the ratio over all."""
     if found.cells.empty:
-        sentence = "The runs have no setting in common: every factor must be equal for a ratio to say something."
-        return Headline(status="inconclusive", title="Nothing to compare", clauses=(sentence,))
-    worse, better = found.regressions(), found.improvements()
-    clauses = (whole_sentence(found), _counts(found))
+        sentence = "Two runs are compared where every factor is equal, and here no configuration is."
+        return Headline(status="inconclusive", title="No configuration in common", clauses=(sentence,))
+    worse, better, total = found.regressions(), found.improvements(), len(found.cells)
+    whole, counts = whole_sentence(found), _counts(found)
     if (worse["success_verdict"] == FAILS_MORE).any():
         fails = worse[worse["success_verdict"] == FAILS_MORE]
-        title = f"More pulls fail in {_of_settings(len(fails), len(found.cells))}"
-        return Headline(status="failed", title=title, clauses=(*clauses, f"Worst: {cell_sentence(_first(fails))}."))
+        title = f"More pulls fail in {len(fails)} of {numbers.count(total, 'configuration')}"
+        return Headline(status="failed", title=title, clauses=(_extreme("Worst", fails), whole, counts))
     if len(worse):
-        title = f"Slower in {_of_settings(len(worse), len(found.cells))}"
-        return Headline(status="slower", title=title, clauses=(*clauses, f"Worst: {cell_sentence(_first(worse))}."))
+        title = f"{_of_configurations(len(worse), total)} slower"
+        return Headline(status="slower", title=title, clauses=(whole, _extreme("Worst", worse), counts))
     if len(better):
-        title = f"Better in {_of_settings(len(better), len(found.cells))}, worse in none"
-        return Headline(status="faster", title=title, clauses=(*clauses, f"Best: {cell_sentence(_first(better))}."))
+        title = f"{_of_configurations(len(better), total)} better, none is worse"
+        return Headline(status="faster", title=title, clauses=(whole, _extreme("Best", better), counts))
     titles = {
-        ComparisonVerdict.NO_DIFFERENCE: "No difference",
-        ComparisonVerdict.TOO_FEW_SAMPLES: "Too few samples to say",
+        ComparisonVerdict.NO_DIFFERENCE: f"No difference above {MARGIN:.0%}",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "Too few repetitions to compare",
     }
-    return Headline(
-        status=str(found.whole.verdict),
-        title=titles.get(found.whole.verdict, "No difference is proven"),
-        clauses=clauses,
-    )
+    title = titles.get(found.whole.verdict, "No significant difference")
+    return Headline(status=str(found.whole.verdict), title=title, clauses=(whole, counts))
 
 
 def whole_sentence(found: RunsCompared) -> str:
-    """The one ratio over all common settings."""
+    """The one ratio over all common configurations."""
     whole = found.whole
     if whole.ratio is None and found.cells["ratio"].notna().any():
-        return "In one of the runs no block has every setting, so there is no ratio over all of them."
+        return "One of the runs has no repetition with every configuration, so there is no ratio over all of them."
     if whole.ratio is None:
-        return "No setting succeeded in both runs, so there is no ratio of times."
-    over = numbers.count(found.whole_cells, "setting")
-    return f"Over {over} a pull takes {_times(whole)} the baseline's time: {_said(whole)}."
+        return "No configuration succeeded in both runs, so there is no ratio of times."
+    over = numbers.count(found.whole_cells, "configuration")
+    return f"Over {over}, a pull takes {_times(whole)} the baseline's time: {_said(whole)}."
 
 
 def cell_sentence(row: Mapping[str, Any]) -> str:
-    """One setting: how its time and its failures changed."""
+    """One configuration: how its time and its failures changed."""
     parts = []
     if numbers.known(row["ratio"]):
         span = numbers.ratio_range(row["low"], row["high"])
-        interval = "" if span == numbers.NOT_KNOWN else f" ({span})"
+        interval = "" if span == numbers.NOT_KNOWN else f" (95% CI {span})"
         times = f"{numbers.seconds(row['baseline_s'])} → {numbers.seconds(row['candidate_s'])}"
         parts.append(f"{times}, {numbers.ratio(row['ratio'])}{interval}")
     if row["success_verdict"] in (FAILS_MORE, FAILS_LESS) or not numbers.known(row["ratio"]):
@@ -73,52 +71,68 @@ def cell_sentence(row: Mapping[str, Any]) -> str:
             f"{row['baseline_succeeded']} of {row['baseline_pulls']} → "
             f"{row['candidate_succeeded']} of {numbers.count(int(row['candidate_pulls']), 'pull')} succeeded"
         )
-    return f"{setting(row)}: {'; '.join(parts)}"
+    return f"{configuration(row)}: {'; '.join(parts)}"
+
+
+def needs_more(row: Mapping[str, Any]) -> str:
+    """`needs about 7 more repetitions`, where that can be computed; else nothing."""
+    more = row["more_repetitions"]
+    return f"needs about {numbers.count(int(more), 'more repetition')}" if numbers.known(more) else ""
 
 
 def warnings(found: RunsCompared) -> list[str]:
-    """What to know before a ratio is believed, weightiest first."""
+    """What to know before you trust a ratio, the most important first: what was seen, what it does, what to do."""
     said = []
     if found.same_run:
-        said.append("Both are the same run: nothing can differ.")
+        said.append("Baseline and candidate are the same run, so nothing can differ. Choose two runs.")
     if found.other_machine:
         said.append(
-            "The runs were made on different machines or vantages: what differs may be the client or the way to the "
-            "registry. Compare runs of one machine, or read the ratios as those of the two places."
+            "The runs come from different machines or vantages. A difference may come from the client or its network, "
+            "not from the registry. Compare runs of one machine."
         )
     if any(entry.kind == "images" for entry in found.differences):
-        said.append("The runs did not pull the same content: a tag has moved, or other images were asked for.")
+        said.append(
+            "The runs pulled different content: a tag moved, or the specs name other images. The ratios include that. "
+            "Name the images by digest."
+        )
     for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
         if stored.run.status != "complete":
             said.append(
-                f"The {side} is {stored.run.status}: {len(stored.trials)} of {stored.run.trials_planned} trials."
+                f"The {side} is {stored.run.status}: {len(stored.trials)} of {stored.run.trials_planned} trials. "
+                f"Its intervals are wider. `--resume {stored.run.run_id}` measures the rest."
             )
     return said
 
 
 def _times(whole: Comparison) -> str:
     span = numbers.ratio_range(whole.low, whole.high)
-    return numbers.ratio(whole.ratio) + ("" if span == numbers.NOT_KNOWN else f" (95% interval {span})")
+    return numbers.ratio(whole.ratio) + ("" if span == numbers.NOT_KNOWN else f" (95% CI {span})")
 
 
 def _said(whole: Comparison) -> str:
+    more = more_repetitions(whole)
     return {
-        ComparisonVerdict.NO_DIFFERENCE: "no difference of more than 5%",
-        ComparisonVerdict.FASTER: "faster",
-        ComparisonVerdict.SLOWER: "slower",
-        ComparisonVerdict.INCONCLUSIVE: "inconclusive",
-        ComparisonVerdict.TOO_FEW_SAMPLES: "too few samples",
+        ComparisonVerdict.NO_DIFFERENCE: f"no difference above {MARGIN:.0%}",
+        ComparisonVerdict.FASTER: "significantly faster",
+        ComparisonVerdict.SLOWER: "significantly slower",
+        ComparisonVerdict.INCONCLUSIVE: "inconclusive"
+        + (f" (needs about {numbers.count(more, 'more repetition')} in each run)" if more else ""),
+        ComparisonVerdict.TOO_FEW_SAMPLES: f"too few repetitions (needs at least {MIN_BLOCKS} in each run)",
     }[whole.verdict]
 
 
 def _counts(found: RunsCompared) -> str:
     counts = Counter(found.cells["verdict"])
     parts = [f"{counts[verdict]} {words}" for verdict, words in _ORDER if counts[verdict]]
-    return f"By setting: {', '.join(parts)}."
+    return f"By configuration: {', '.join(parts)}."
 
 
-def _of_settings(number: int, total: int) -> str:
-    return f"{number} of {numbers.count(total, 'setting')}"
+def _of_configurations(number: int, total: int) -> str:
+    return f"{number} of {numbers.count(total, 'configuration')} {'is' if number == 1 else 'are'}"
+
+
+def _extreme(word: str, ordered: Any) -> str:
+    return f"{word}: {cell_sentence(_first(ordered))}."
 
 
 def _first(frame: Any) -> dict[str, Any]:
@@ -126,7 +140,7 @@ def _first(frame: Any) -> dict[str, Any]:
 
 
 def comparison_document(found: RunsCompared, report: str | None = None) -> dict[str, Any]:
-    """The document of design's `compare --json`; null for what is not known. `report` is where the HTML is, if any."""
+    """The document of `compare --json`; null for what is not known. `report` is where the HTML is, if any."""
     said = headline(found)
     whole = {
         name: json_value(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")
@@ -141,7 +155,7 @@ def comparison_document(found: RunsCompared, report: str | None = None) -> dict[
             {"kind": entry.kind, "what": entry.what, "baseline": entry.baseline, "candidate": entry.candidate}
             for entry in found.differences
         ],
-        "whole": whole | {"cells": found.whole_cells},
+        "whole": whole | {"cells": found.whole_cells, "more_repetitions": more_repetitions(found.whole)},
         "cells": json_records(found.cells),
         "only_in": {side: [dict(cell) for cell in cells] for side, cells in found.only_in.items()},
     }

@@ -17,9 +17,10 @@ def known(value: float | None) -> bool:
 
 
 def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The percentiles that have a value in some cell: the others have no column."""
+    """The percentiles that have a value in some cell: the others have no column. p90 is for where p95 is not known."""
     rows = list(cells)
-    return [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
+    found = [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
+    return [q for q in found if q != 90 or 95 not in found]
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -63,6 +64,16 @@ def seconds_range(low: float | None, high: float | None) -> str:
 def rate(value: float | None) -> str:
     """Bytes a second: `96.1 MB/s`."""
     return NOT_KNOWN if value is None or math.isnan(value) else f"{format_bytes(value)}/s"
+
+
+def plain(value: float | None) -> str:
+    """A number without a unit, which the column's title has."""
+    return NOT_KNOWN if value is None or math.isnan(value) else significant(value)
+
+
+def whole_percent(share: float | None) -> str:
+    """A share in whole percent: `72%`."""
+    return NOT_KNOWN if share is None or math.isnan(share) else f"{share:.0%}"
 
 
 def size(value: float | None) -> str:

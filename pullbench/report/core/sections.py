@@ -57,7 +57,7 @@ PILLS = {
     "error": ("warn", "could not run"),
     "skip": ("open", "skipped"),
 }
-FACTOR_TITLES = {"proxy_cache": "Proxy cache", "concurrency": "At once"}
+FACTOR_TITLES = {"proxy_cache": "Proxy cache"}
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""
@@ -66,18 +66,18 @@ _ALIKE_SHOWN = 3
 MOST_CELLS = 400
 
 
-def planned_out(stored: StoredRun) -> Html:
-    """The cells of the matrix that could not be, by reason."""
+def excluded(stored: StoredRun) -> Html:
+    """The configurations of the matrix that were excluded, by reason."""
     found = tables.planned_out(stored)
     if found.empty:
         return Html()
-    columns = [Column(title="Cells", number=True), Column(title="Why", prose=True), Column(title="Such as")]
+    columns = [Column(title="Configurations", number=True), Column(title="Reason", prose=True), Column(title="Example")]
     rows = [Row(contents=[row["count"], row["reason"], row["example"]]) for row in records(found)]
-    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'cell')} planned out")
+    return table(columns, rows, caption=f"{numbers.count(int(found['count'].sum()), 'configuration')} excluded")
 
 
 def environment(stored: StoredRun) -> Html:
-    """Where the run was made, with what, and of what."""
+    """The spec in short, and the machine."""
     spec, facts = stored.spec, json.loads(stored.run.facts or "{}")
     engines = [
         f"{engine['name']} {engine.get('version') or ''}".strip()
@@ -87,7 +87,7 @@ def environment(stored: StoredRun) -> Html:
     asked: list[tuple[str, object]] = [
         ("images", ", ".join(spec.get("images", []))),
         ("engines", ", ".join(engines)),
-        ("pulls a trial", spec.get("pulls_per_trial") or "as many as images or workers"),
+        ("pulls per trial", spec.get("pulls_per_trial") or "the number of images or the highest concurrency"),
         ("timeout", numbers.seconds(spec.get("timeout_s"))),
         ("retries", spec.get("retries", 0)),
         ("seed", stored.run.seed),
@@ -96,9 +96,9 @@ def environment(stored: StoredRun) -> Html:
     known = list(_flat({name: value for name, value in stored.environment.items() if name not in ("engines", KEY)}))
     return join(
         [
-            tag("h3", "What was asked"),
+            tag("h3", "Spec"),
             definitions((name, value) for name, value in asked if value not in ("", None)),
-            tag("h3", "Where it ran") if known else "",
+            tag("h3", "Machine") if known else "",
             definitions(known) if known else "",
         ]
     )
@@ -108,7 +108,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ob
     for name, value in values.items():
         title = f"{prefix}{name}".replace("_", " ")
         if name == "nics" and isinstance(value, Mapping):
-            # The kernel tells 0 for an interface whose speed it does not know, as virtual ones are.
+            # The kernel reports 0 for an interface of unknown speed, such as a virtual one.
             yield (
                 "network interfaces",
                 ", ".join(
@@ -116,8 +116,10 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ob
                 ),
             )
         elif name.endswith("_bytes_per_s") and isinstance(value, Mapping):
-            told = value.items() if len(value) > 1 else ()  # one alone is what the ceiling itself says
-            yield from ((f"{title.removesuffix(' bytes per s')} · {each}", numbers.rate(rate)) for each, rate in told)
+            several = value.items() if len(value) > 1 else ()  # a single one is the ceiling itself
+            yield from (
+                (f"{title.removesuffix(' bytes per s')} · {each}", numbers.rate(rate)) for each, rate in several
+            )
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{title} · ")
         elif isinstance(value, list):
@@ -201,7 +203,7 @@ def errors(found: pd.DataFrame) -> Html:
         Column(title="Code"),
         Column(title="Pulls", number=True),
         Column(title="Share", number=True),
-        Column(title="Cells", number=True),
+        Column(title="Configurations", number=True),
         Column(title="Example", prose=True),
         Column(title="What to do", prose=True),
     ]
@@ -224,7 +226,7 @@ def errors(found: pd.DataFrame) -> Html:
 def preflight(checks: pd.DataFrame) -> Html:
     """The section, from the rows of the table `checks`."""
     if checks.empty:
-        return paragraph("Preflight was skipped, or stored nothing.", kind="note")
+        return paragraph("No preflight is stored: it was skipped.", kind="note")
     findings = [finding_from_row(row) for row in records(checks)]
     places = group_findings(findings)
     return join([_troubles(places), _places(places, _tally(findings)), _everything(findings)])
@@ -243,7 +245,7 @@ def _troubles(places: Sequence[FindingGroup]) -> Html:
         Column(title="What to do", prose=True),
     ]
     rows = [_trouble(finding) for finding in worst_first(found)]
-    return table(columns, rows, caption=f"To be mended: {_tally(found)}")
+    return table(columns, rows, caption=f"To fix: {_tally(found)}")
 
 
 def _trouble(finding: Finding) -> Row:
@@ -276,21 +278,21 @@ def _evidence(finding: Finding) -> Html:
 
 
 def _places(places: Sequence[FindingGroup], tally: str) -> Html:
-    """A row a place, with its checks by status; places that fare alike share one."""
+    """A row a target, with its checks by status; targets with the same results share one."""
     alike: dict[tuple[Status, tuple[str, ...]], list[str]] = {}
     for place in places:
         said = (_checks(place, *TROUBLES), _checks(place, Status.PASS), _checks(place, Status.SKIP))
         alike.setdefault((place.status, said), []).append(place.name)
     columns = [
         Column(title="Status"),
-        Column(title="Of"),
-        Column(title="To be mended", prose=True),
+        Column(title="Target"),
+        Column(title="To fix", prose=True),
         Column(title="Passed", prose=True),
-        Column(title="Did not apply, or not run", prose=True),
+        Column(title="Skipped", prose=True),
     ]
     rows = []
     for (status, checks), names in alike.items():
-        shown = names if len(names) <= _ALIKE_SHOWN else [f"{len(names)} targets, such as {names[0]}"]
+        shown = names if len(names) <= _ALIKE_SHOWN else [f"{len(names)} targets, for example {names[0]}"]
         rows += [Row(contents=[pill(status.value), name, *checks]) for name in shown]
     if not any(checks[0] for _, checks in alike):
         columns.pop(2)
@@ -300,7 +302,7 @@ def _places(places: Sequence[FindingGroup], tally: str) -> Html:
 
 def _checks(place: FindingGroup, *statuses: Status) -> str:
     counts = Counter(finding.check for finding in place.findings if finding.status in statuses)
-    return ", ".join(check if number == 1 else f"{check} ×{number}" for check, number in counts.items())
+    return ", ".join(check if number == 1 else f"{check} ({number})" for check, number in counts.items())
 
 
 def _everything(findings: Sequence[Finding]) -> Html:
@@ -329,5 +331,5 @@ def _everything(findings: Sequence[Finding]) -> Html:
 
 def _tally(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.status for finding in findings)
-    told = ", ".join(f"{counts[status]} {status.value}" for status in _ORDER if counts[status])
-    return f"{numbers.count(len(findings), 'finding')}: {told}"
+    by_status = ", ".join(f"{counts[status]} {status.value}" for status in _ORDER if counts[status])
+    return f"{numbers.count(len(findings), 'finding')}: {by_status}"

@@ -5,7 +5,7 @@ rates and errors, and in no latency.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -33,7 +33,12 @@ CELL_KEY = [
     "proxy_cache",
     "auth",
 ]
-_OF_PULLS = ("block", "ok", "latency_s", "bytes", "attempts", "layers_cached")
+PHASES = ("auth", "resolve", "download", "extract")
+"""What engines report of a pull, where they do: a login, manifests, layers received, layers unpacked. The last two overlap."""
+_OF_PULLS = (
+    *("block", "ok", "latency_s", "duration_s", "bytes", "attempts", "layers_cached"),
+    *(f"{phase}_s" for phase in PHASES),
+)
 _OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
 """What a cell's numbers need of its pulls and trials."""
 Rows = Mapping[str, NDArray[Any]]
@@ -42,7 +47,9 @@ CELL_COLUMNS = [
     *CELL_KEY,
     *("blocks", "pulls", "succeeded", "success_rate", "success_low", "success_high"),
     *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
+    *(f"{phase}_share" for phase in PHASES),
     *("wall_per_pull_s", "wall_per_pull_low_s", "wall_per_pull_high_s"),
+    *("images_per_s", "images_per_s_low", "images_per_s_high"),
     *("throughput_bytes_per_s", "throughput_low_bytes_per_s", "throughput_high_bytes_per_s"),
     *("bytes", "retried", "found_cached", "proxy_other", "proxy_unshown", "client_busy"),
 ]
@@ -53,7 +60,8 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
     `median_s` is the geometric mean of the blocks' medians over successful pulls, with a 95% interval over blocks;
     `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
-    which any did. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
+    which any did. `images_per_s` is its inverse. A phase's share is the median over successful pulls of its part of the
+    pull's duration; NaN where the engine does not report it. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
     was not as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst trial's.
     """
     trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
@@ -85,7 +93,12 @@ def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
     wall_per_pull_s = trials["wall_s"][whole] / trials["pulls"][whole]
     row |= _estimate("median{}_s", by_block(times, pulls["block"][ok]))
     row |= {f"p{q}_s": _number(percentile(cast(Any, times), q)) for q in numbers.PERCENTILES}
+    row |= {f"{phase}_share": phase_share(pulls[f"{phase}_s"][ok], pulls["duration_s"][ok]) for phase in PHASES}
     row |= _estimate("wall_per_pull{}_s", by_block(wall_per_pull_s, trials["block"][whole]))
+    row |= {
+        f"images_per_s{end}": 1 / row[f"wall_per_pull{other}_s"]
+        for end, other in (("", ""), ("_low", "_high"), ("_high", "_low"))
+    }
     row |= _estimate(
         "throughput{}_bytes_per_s", by_block(trials["throughput_bytes_per_s"][moved], trials["block"][moved])
     )
@@ -99,7 +112,7 @@ def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
 
 
 def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
-    """How many trials of a cell found the mirror's store other than the label says, and how many could not tell."""
+    """How many trials of a cell found the mirror's cache in another state than the label, and how many could not see it."""
     if cell["proxy_cache"] == "any":
         return {"proxy_other": 0, "proxy_unshown": 0}
     known = [state for state in found.tolist() if isinstance(state, str)]
@@ -109,16 +122,23 @@ def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]
     }
 
 
+def phase_share(phase_s: NDArray[Any], duration_s: NDArray[Any]) -> float:
+    """The median over pulls of a phase's part of the duration; NaN where no pull reports the phase."""
+    seen = np.asarray(phase_s, dtype=np.float64), np.asarray(duration_s, dtype=np.float64)
+    known = ~np.isnan(seen[0]) & (seen[1] > 0)
+    return float(np.median(seen[0][known] / seen[1][known])) if known.any() else math.nan
+
+
 def latency_s(pulls: pd.DataFrame) -> pd.Series:
     """What a user waits for: from the intended start on, which in closed load is the start."""
     return pulls["queued_s"].fillna(0.0) + pulls["duration_s"]
 
 
 class CellRows:
-    """The counted rows of a table by cell: it is gone through once, however many cells are asked for."""
+    """The counted rows of a table by cell: one pass over the table serves any number of cells."""
 
     def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-        """`columns` are those that the rows shall have, so that no more of a large table is copied; `latency_s` is one."""
+        """`columns` are those of the rows, so that no more of a large table is copied; `latency_s` may be one."""
         counted = ~frame["warmup"].to_numpy(dtype=bool)
         factors = [_coded(frame[name]) for name in CELL_KEY]
         number = _numbered(factors, len(frame))
@@ -168,7 +188,7 @@ def _numbered(factors: Sequence[tuple[NDArray[Any], list[Any]]], rows: int) -> N
 
 
 def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
-    """A column; numbers that are missing are NaN, and texts that are categories are told by their numbers."""
+    """A column; missing numbers are NaN, and categories are their codes."""
     column = latency_s(frame) if name == "latency_s" else frame[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.codes.to_numpy()
@@ -216,22 +236,33 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def label(row: Mapping[str, Any], factors: list[str]) -> str:
-    """A cell's short name by the factors given: `docker · eu · direct · ×4`; a proxy's store goes without saying where it is any."""
+    """A configuration's short name by the factors given: `docker · eu · direct · concurrency 4`; a proxy cache of `any` is left out."""
     words = {name: str(row[name]) for name in factors}
     if "concurrency" in words:
-        words["concurrency"] = f"×{words['concurrency']}"
+        words["concurrency"] = f"concurrency {words['concurrency']}"
     if "proxy_cache" in words and len(words) > 1:
-        words["proxy_cache"] = "" if words["proxy_cache"] == "any" else f"{words['proxy_cache']} proxy"
+        words["proxy_cache"] = "" if words["proxy_cache"] == "any" else f"{words['proxy_cache']} proxy cache"
     return " · ".join(filter(None, words.values()))
 
 
-def setting(cell: Mapping[str, Any]) -> str:
-    """A cell in words: `docker from eu through cache, 4 pulls at once`; a factor's usual value goes without saying."""
-    way = "directly" if cell["proxy"] == DIRECT else f"through {cell['proxy']}"
+def configuration(
+    cell: Mapping[str, Any], factors: Collection[str] = ("engine", "concurrency", "registry", "proxy")
+) -> str:
+    """A configuration in words: `docker, concurrency 4, from eu without a proxy`.
+
+    The factors given are named, and what differs from a factor's usual value.
+    """
+    words = [str(cell["engine"])] if "engine" in factors else []
+    words += [f"concurrency {cell['concurrency']}"] if "concurrency" in factors else []
+    way = f"from {cell['registry']}" if "registry" in factors else ""
+    if "proxy" in factors or cell["proxy"] != DIRECT:
+        way += " without a proxy" if cell["proxy"] == DIRECT else f" through {cell['proxy']}"
     way += "" if cell["proxy_cache"] == "any" else f" ({cell['proxy_cache']} proxy cache)"
-    at_once = "one pull at a time" if cell["concurrency"] == 1 else f"{cell['concurrency']} pulls at once"
-    login = "" if cell["auth"] == "persisted" else f", auth {cell['auth']}"
-    return f"{cell['engine']} from {cell['registry']} {way}, {at_once}{login}"
+    words += [way.strip()] if way else []
+    words += [str(cell["platform"])] if "platform" in factors else []
+    words += [] if cell["cache"] == "cold" and "cache" not in factors else [f"{cell['cache']} cache"]
+    words += [] if cell["auth"] == "persisted" else [f"auth {cell['auth']}"]
+    return ", ".join(words) or f"{cell['engine']}, concurrency {cell['concurrency']}"
 
 
 def errors(stored: StoredRun, cells: Sequence[Mapping[str, Any]] | None = None) -> pd.DataFrame:
@@ -317,11 +348,11 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
 
 
 def best(table: pd.DataFrame) -> Any:
-    """The row label of the cell that brings images fastest in all (least wall time a pull), of those to be trusted.
+    """The row label of the best configuration (most images/s), of those to be trusted.
 
     Trusted: every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no cell is free of
-    the last two, they count again; where every cell had failures, there is none: None. A client near its own ceiling makes a
-    cell slower and never faster, so the fastest stays so, whatever was its limit.
+    the last two, they count again; where every cell had failures, the answer is None. A client-limited cell is slower than
+    the registry and never faster, so the best stays the best.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]
     honest = whole[(whole["found_cached"] == 0) & (whole["proxy_other"] == 0)]

@@ -86,7 +86,7 @@ _LONGEST_NAME = 44
 
 
 def overview(table: pd.DataFrame) -> Html:
-    """A dot and an interval a cell, the shortest single pull on top, coloured by engine; nothing for a single cell."""
+    """A dot and an interval a configuration, the fastest pull on top, coloured by engine; nothing for a single one."""
     shown = table[table["median_s"].notna()].sort_values("median_s", kind="stable")
     if len(shown) < 2:
         return Html()
@@ -96,21 +96,20 @@ def overview(table: pd.DataFrame) -> Html:
     first, last = rows.iloc[0], rows.iloc[-1]
     failed = len(table) - len(shown)
     caption = (
-        f"The shortest single pull, {names[0]}, takes {numbers.seconds(first['median_s'])}; the longest shown, "
-        f"{names[-1]}, {numbers.seconds(last['median_s'])}, {numbers.ratio(last['median_s'] / first['median_s'])} as long. "
-        "Full mark: a single pull, median over blocks, with its 95% interval. Hollow mark: time per image, a trial's wall "
-        "time by its pulls, over trials without failures; by that measure the fastest is named above and marked below."
+        f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
+        f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval. Hollow mark: "
+        "a trial's wall time per image, without failures; the best configuration has the least of that."
     )
     if len(shown) > len(rows):
-        caption += f" {len(shown) - len(rows)} slower settings are in the table alone."
+        caption += f" {len(shown) - len(rows)} slower configurations are only in the table."
     if failed:
-        caption += f" {numbers.count(failed, 'setting')} had no successful pull and no place here."
+        caption += f" {numbers.count(failed, 'configuration')} had no successful pull and no mark."
     engines = sorted(table["engine"].unique())
     return drawn(
         "overview",
-        f"Pull time of {numbers.count(len(rows), 'setting')}, shortest single pull first",
+        f"Pull time of {numbers.count(len(rows), 'configuration')}, fastest pull first",
         f"Dots with intervals, from {names[0]} with {numbers.seconds(first['median_s'])} to {names[-1]} with "
-        f"{numbers.seconds(last['median_s'])}. The cells table has the numbers.",
+        f"{numbers.seconds(last['median_s'])}. The table of configurations has the numbers.",
         caption,
         lambda sheet: _draw_overview(sheet, rows, names, engines),
         legend=legend([(engine, index) for index, engine in enumerate(engines)]) if len(engines) > 1 else None,
@@ -136,7 +135,7 @@ _MOST_REGIONS = 36
 
 
 def regions(cells: pd.DataFrame) -> Html:
-    """A dot and an interval for each way and setting, coloured by vantage; nothing where there is but one."""
+    """A dot and an interval for each route and configuration, coloured by vantage; nothing for only one."""
     shown = cells[cells["median_s"].notna()] if len(cells) else cells
     if len(shown) < 2:
         return Html()
@@ -145,11 +144,11 @@ def regions(cells: pd.DataFrame) -> Html:
     names = [f"{row['vantage']} → {tables.label(row, factors)}"[:_LONGEST_NAME] for row in records(rows)]
     vantages = list(dict.fromkeys(cells["vantage"]))
     caption = (
-        "Mark: a single pull, median over blocks, with its 95% interval where there were blocks enough. Each vantage's numbers "
-        "are of its own run, on its own machine: what differs between two vantages is the way and the machine together."
+        "Mark: a single pull, median over repetitions; line: its 95% interval, from 3 repetitions on. Each vantage measured "
+        "in its own run, on its own machine. Two vantages differ in the route and in the machine."
     )
     if len(shown) > len(rows):
-        caption += f" {len(shown) - len(rows)} more are in the tables alone."
+        caption += f" The tables have {len(shown) - len(rows)} more."
     return drawn(
         "regions",
         "Pull time from each vantage to each registry",
@@ -187,54 +186,52 @@ def contrast(table: pd.DataFrame) -> Html:
     series = [factors.index(factor) for factor in rows["factor"]]
     bounded = rows["low"].notna()
     caption = (
-        "Left of 1× the first named takes less time than the second. Mark: geometric mean over blocks"
+        "Left of 1× the first takes less time than the second. Mark: geometric mean over repetitions"
         f"{'; line: its 95% interval' if bounded.any() else ''}. For concurrency the time is that of the whole trial, "
-        f"for all else that of a pull. {_proven_contrasts(len(sure), len(rows))}"
+        f"for everything else that of a pull. {_significant_contrasts(len(sure), len(rows))}"
     )
     if not bounded.all():
-        caption += " A hollow mark has no interval, for its blocks are too few: it is no more than a hint."
-    told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
+        caption += " A hollow mark has too few repetitions for an interval."
+    listed = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, rows["ratio"], strict=True))
     return drawn(
         "contrast",
-        "Time of one setting as a multiple of another's",
-        f"Dots with intervals: {told}.",
+        "Time of one configuration as a multiple of another's",
+        f"Dots with intervals: {listed}.",
         caption,
         lambda sheet: _ratio_rows(sheet, rows, names, series, label="takes this many times as long"),
         legend=legend([(factor.replace("_", " "), index) for index, factor in enumerate(factors)]),
     )
 
 
-def _proven_contrasts(sure: int, rows: int) -> str:
+def _significant_contrasts(sure: int, rows: int) -> str:
     if rows == 1:
-        return f"This comparison proves {'a' if sure else 'no'} difference."
-    if sure == 0:
-        return f"None of the {rows} comparisons proves a difference."
-    some = f"All {rows}" if sure == rows else f"{sure} of the {rows}"
-    return f"{some} comparisons {'proves' if sure == 1 else 'prove'} a difference."
+        return f"The difference is {'' if sure else 'not '}statistically significant."
+    verb = "is" if sure == 1 else "are"
+    return f"{sure} of the {rows} differences {verb} statistically significant."
 
 
 def _contrast_name(row: dict[str, object]) -> str:
     within = f"  ({row['within']})" if row["within"] else ""
-    at_once = " at once" if row["factor"] == "concurrency" else ""
-    return f"{row['candidate']}{at_once} against {row['baseline']}{within}"[:_LONGEST_CONTRAST]
+    factor = "concurrency " if row["factor"] == "concurrency" else ""
+    return f"{factor}{row['candidate']} vs {row['baseline']}{within}"[:_LONGEST_CONTRAST]
 
 
 _MOST_RATIOS = 30
-_UNPROVEN = 0
-_RATIO_GROUPS = (("slower", 5), ("faster", 2), ("inconclusive, or no difference", _UNPROVEN))
+_NOT_SIGNIFICANT = 0
+_RATIO_GROUPS = (("slower", 5), ("faster", 2), ("inconclusive, or no difference", _NOT_SIGNIFICANT))
 
 
 def ratios(cells: pd.DataFrame) -> Html:
-    """A dot and an interval for each setting on a log axis, by falling ratio; right of 1× the candidate is slower."""
+    """A dot and an interval for each configuration on a log axis, by falling ratio; right of 1× the candidate is slower."""
     known = cells[cells["ratio"].notna()].sort_values("ratio", ascending=False, kind="stable")
     if known.empty:
         return Html()
-    # Where there are too many, those in the middle say least.
+    # Where there are too many, those in the middle are the least interesting.
     ends = _MOST_RATIOS // 2
     shown = known if len(known) <= _MOST_RATIOS else pd.concat([known.head(ends), known.tail(ends)])
     factors = varying(cells) or ["engine"]
     names = [label(row, factors) for row in records(shown)]
-    series = [dict(_RATIO_GROUPS).get(str(verdict), _UNPROVEN) for verdict in shown["verdict"]]
+    series = [dict(_RATIO_GROUPS).get(str(verdict), _NOT_SIGNIFICANT) for verdict in shown["verdict"]]
     slower, faster = (int((known["verdict"] == verdict).sum()) for verdict in ("slower", "faster"))
     caption = (
         f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its 95% interval; band: the "
@@ -243,25 +240,27 @@ def ratios(cells: pd.DataFrame) -> Html:
     )
     if len(shown) < len(known):
         caption += f" The {ends} highest and the {ends} lowest are drawn; the table has all."
-    told = "; ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, shown["ratio"], strict=True))
+    listed = ". ".join(f"{name} {numbers.ratio(value)}" for name, value in zip(names, shown["ratio"], strict=True))
     return drawn(
         "ratios",
         "Candidate's time as a multiple of the baseline's",
-        f"Dots with intervals: {told}.",
+        f"Dots with intervals. {listed}.",
         caption,
-        lambda sheet: _ratio_rows(sheet, shown, names, series, label="candidate by baseline", margin=MARGIN),
+        lambda sheet: _ratio_rows(
+            sheet, shown, names, series, label="candidate's time / baseline's time", margin=MARGIN
+        ),
         legend=legend(list(_RATIO_GROUPS)),
     )
 
 
 _MOST_GOALS = 3.0
-"""Goals either side: what is further off stands at the edge."""
+"""Goals on each side: larger errors are drawn at the edge."""
 _GOAL_COLOURS = {"met": GOOD, "missed": BAD, "not_shown": MUTED}
 _GOAL_MARKERS = {"met": "o", "missed": "s", "not_shown": "D"}
 
 
 def calibrated(found: Calibration) -> Html:
-    """A dot and an interval a row around the truth, the band between ±1 being the goal; counts and shares have none."""
+    """A dot and an interval for each row around the truth; the band between ±1 is the goal. Counts and shares have none."""
     rows = [row for row in map(plain_row_of, found.rows) if row["allowed"] and row["error"] is not None]
     if not rows:
         return Html()
@@ -270,11 +269,11 @@ def calibrated(found: Calibration) -> Html:
         "square: missed. Cross: what plain sockets saw of the same line, where they looked. What is further off than three times "
         "the goal stands at the edge; the table has the numbers."
     )
-    told = "; ".join(f"{row['quantity']} of {row['line']} {words.error(row)}" for row in rows)
+    listed = ". ".join(f"{words.quantity(row['quantity'])} of {row['line']} {words.error(row)}" for row in rows)
     return drawn(
         "calibration",
         "Error, in units of the goal",
-        f"Dots with intervals: {told}.",
+        f"Dots with intervals. {listed}.",
         caption,
         lambda sheet: _draw_calibrated(sheet, rows),
     )
@@ -285,7 +284,7 @@ def _draw_calibrated(sheet: Sheet, rows: list[dict[str, Any]]) -> Figure:
     ax = figure.subplots()
     ax.axvspan(-1, 1, color=GOOD, alpha=0.12, linewidth=0)
     ax.axvline(0.0, color=MUTED, linewidth=0.9)
-    names = [f"{row['quantity']} · {row['line']}" for row in rows]
+    names = [f"{words.quantity(row['quantity'])} · {row['line']}" for row in rows]
     for place, row in enumerate(rows):
         colour = _GOAL_COLOURS[row["verdict"]]
         if row["low"] is not None and row["high"] is not None:
@@ -311,7 +310,7 @@ def _draw_calibrated(sheet: Sheet, rows: list[dict[str, Any]]) -> Figure:
     ax.set_xlim(-_MOST_GOALS * 1.04, _MOST_GOALS * 1.04)
     axes.linear(ax.xaxis, lambda value: f"{value:+g}".replace("-", "−"))
     bare(ax, grid_axis="x")
-    ax.set_xlabel("error by what the goal allows")
+    ax.set_xlabel("error / goal")
     return figure
 
 

@@ -23,20 +23,20 @@ _PALEST, _DARKEST = 0.06, 0.5
 
 
 def heat(table: pd.DataFrame) -> Html:
-    """A panel an engine, a row a registry, a column a way; nothing without two places. `table` is that of `places.places`."""
+    """A panel an engine, a row a registry, a column a route; nothing without two places. `table` is that of `places.places`."""
     if table.empty or not table["median_s"].notna().any():
         return Html()
     engines = list(table["engine"].drop_duplicates())[:MOST_ENGINES]
     rows = list(table[["registry", "region"]].drop_duplicates().itertuples(index=False, name=None))[:MOST_ROWS]
     ways = list(table["way"].drop_duplicates())[:MOST_WAYS]
-    told = "; ".join(
-        f"{row['engine']} from {row['registry']} {row['way']}: {numbers.seconds(row['median_s'])}"
+    listed = "; ".join(
+        f"{row['engine']} from {row['registry']}, {row['way']}: {numbers.seconds(row['median_s'])}"
         for row in records(table.head(MOST_ROWS * MOST_WAYS))
     )
     return drawn(
         "places",
-        "What a pull takes, by registry and way",
-        f"A map with a number in each place. {told}.",
+        "Pull time by registry and route",
+        f"A map with a number in each place. {listed}.",
         _heat_caption(table, len(engines), len(rows), len(ways)),
         lambda sheet: _draw_heat(sheet, table, engines, rows, ways),
     )
@@ -46,20 +46,20 @@ def _heat_caption(table: pd.DataFrame, engines: int, rows: int, ways: int) -> st
     known = table[table["median_s"].notna()]
     worst = records(known.loc[[known["of_least"].idxmax()]])[0]
     first = f"With {worst['engine']}, a" if engines > 1 else "A"
-    way = "directly" if worst["way"] == DIRECT else f"through {worst['way']}"
+    route = "without a proxy" if worst["way"] == DIRECT else f"through {worst['way']}"
     said = (
-        f"{first} pull from {worst['registry']} {way} takes {numbers.ratio(worst['of_least'])} as long as from "
-        "the fastest place. Number: geometric mean of the median pulls"
+        f"{first} pull from {worst['registry']} {route} takes {numbers.ratio(worst['of_least'])} as long as from "
+        "the fastest place. Number: geometric mean of p50"
     )
     settings = sorted(set(known["settings"]))
     if settings[0]:
-        said += f" over the {numbers.count(int(settings[0]), 'setting')} that every place has"
-    said += f"; below it, its multiple of the {'engine’s ' if engines > 1 else ''}least. Darker is slower. "
+        said += f" over the {numbers.count(int(settings[0]), 'configuration')} that every place has"
+    said += f"; below it, its multiple of the {'engine’s ' if engines > 1 else ''}fastest. Darker is slower. "
     said += f"{numbers.count(int(table['succeeded'].sum()), 'successful pull')}."
     if failed := int((table["pulls"] - table["succeeded"]).sum()):
-        said += f" Red edge: {numbers.count(failed, 'failed pull')}, in no time."
+        said += f" Red edge: {numbers.count(failed, 'failed pull')}, which count in no time."
     left = len(table[["registry", "region"]].drop_duplicates()) - rows + table["way"].nunique() - ways
-    return f"{said} {left} more registries or ways are in the table alone." if left else said
+    return f"{said} {left} more registries or routes are only in the table." if left else said
 
 
 def _draw_heat(
@@ -109,7 +109,7 @@ def _place(ax: Axes, x: int, y: int, row: dict[str, object] | None, span: float,
         shade = _PALEST + (_DARKEST - _PALEST) * min(1.0, math.log(of_least) / span)
         ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=SERIES[0], alpha=shade, linewidth=0))
     ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor="none", **edge))  # type: ignore[arg-type]
-    below = "" if seconds != seconds else "least" if of_least == 1 else numbers.ratio(of_least)
+    below = "" if seconds != seconds else "fastest" if of_least == 1 else numbers.ratio(of_least)
     lines = [numbers.seconds(seconds), below, f"{failed:,} failed" if failed else ""]
     for line, text in enumerate(text for text in lines if text):
         heavy = "bold" if line == 0 or text.endswith("failed") else "normal"
@@ -150,10 +150,10 @@ def panel(checks: pd.DataFrame) -> Html:
         if (status := _status(place, check)) in (Status.FAIL, Status.ERROR, Status.WARN)
     ]
     caption = f"{numbers.count(len(findings), 'finding')} in {numbers.count(len(names), 'check')}. "
-    caption += f"To be mended: {'; '.join(bad[:6])}." if bad else "Every check that applies passed."
-    caption += " The word is that of the worst target in a place; an empty field: nothing to check there."
+    caption += f"To fix: {'; '.join(bad[:6])}." if bad else "Every check that applies passed."
+    caption += " The word is the result of the worst target; an empty field has nothing to check."
     if len(places) > len(shown):
-        caption += f" {len(places) - len(shown)} more places, none worse, are in the table."
+        caption += f" {len(places) - len(shown)} more targets, none worse, are in the table."
     return drawn(
         "preflight",
         "Preflight at a glance",

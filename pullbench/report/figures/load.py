@@ -1,4 +1,4 @@
-"""Curves over a load: concurrency with its knee and its law, a stress test's loads and its course, and when a cold cache has paid."""
+"""Curves over a load: concurrency with its saturation point and law, the loads of a stress test, and when a cache pays."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ from pullbench.report.core.tables import label, varying
 from pullbench.report.figures import axes
 from pullbench.report.figures.style import BAD, GRID, MUTED, PAPER, SERIES, Sheet, bare, drawn, legend, series_style
 from pullbench.report.render.html import Html
-from pullbench.report.run.break_even import setting_name
+from pullbench.report.run.break_even import configuration_name
 from pullbench.report.run.concurrency import Curve, curve_of
 from pullbench.report.stress.steps import Stressed
 
 _MOST_ROUTES = 6
 _MOST_ENGINES = 4
 _MEASURES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (
-    ("median{}_s", "median pull time", "median pull", axes.seconds_tick),
-    ("rate{}", "images a second", "images/s", lambda value: f"{value:g}"),
+    ("median{}_s", "p50 of a pull", "p50", axes.seconds_tick),
+    ("rate{}", "images/s", "images/s", lambda value: f"{value:g}"),
 )
 """Column, its name in the wide and in the narrow drawing, and how its ticks read."""
 _RATE = _MEASURES[1][0]
@@ -39,8 +39,8 @@ _TITLE_CHARACTERS = {False: 105, True: 44}
 def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
     """Median pull time and images a second with their intervals, over concurrency: a panel a route, a line an engine.
 
-    On the rate stand the law of each curve (dashed), its recommended concurrency (a ring) and where its knee lies (the bar
-    at the foot). The other routes stand behind each panel's lines in grey: lines that lie on each other can be told apart,
+    The rate panel has the law of each curve (dashed), its recommended concurrency (a ring) and its saturation point (the bar
+    at the bottom). The other routes are grey behind each panel's lines: lines that lie on each other can be distinguished,
     and compared. Nothing where fewer than two concurrencies were measured.
     """
     shown = table[table["median_s"].notna()]
@@ -57,9 +57,9 @@ def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
     keys = [(engine, index) for index, engine in enumerate(engines)]
     return drawn(
         "concurrency",
-        "Pull time and images a second by concurrency",
-        f"Lines over {', '.join(map(str, sorted(named['concurrency'].unique())))} pulls at once, "
-        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. {_knees_told(mine)}The cells table has the numbers.",
+        "Pull time and images/s by concurrency",
+        f"Lines over concurrency {', '.join(map(str, sorted(named['concurrency'].unique())))}, "
+        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. {_knees_told(mine)}The table of configurations has the numbers.",
         caption,
         lambda sheet: _draw_concurrency(sheet, drawn_cells, engines, lines, mine),
         legend=legend(keys) if len(engines) > 1 else None,
@@ -67,7 +67,7 @@ def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
 
 
 def _with_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """The time per image turned about, so that more is better: over trials without failures."""
+    """The images/s of trials without failures, under the names of the panels."""
     ends = {"rate": "", "rate_low": "_high", "rate_high": "_low"}
     return table.assign(**{name: 1 / table[f"wall_per_pull{end}_s"] for name, end in ends.items()})
 
@@ -81,7 +81,7 @@ def _by_line(named: pd.DataFrame, curves: Sequence[Curve]) -> dict[tuple[str, st
 
 def _knees_told(curves: dict[tuple[str, str], Curve]) -> str:
     said = [
-        f"{' '.join(filter(None, [engine, line]))}: {curve.scaling.recommended} at once"
+        f"{' '.join(filter(None, [engine, line]))}: concurrency {curve.scaling.recommended}"
         for (line, engine), curve in curves.items()
         if curve.scaling.recommended is not None
     ]
@@ -91,15 +91,17 @@ def _knees_told(curves: dict[tuple[str, str], Curve]) -> str:
 def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves: Sequence[Curve]) -> str:
     low, high = named["concurrency"].min(), named["concurrency"].max()
     ends = named.pivot_table(index=["engine", "line"], columns="concurrency", values=["median_s", "rate"])
-    said = "Line: median over blocks" + ("; band: its 95% interval." if named["median_low_s"].notna().any() else ".")
+    said = "Line: geometric mean over repetitions" + (
+        "; band: its 95% interval." if named["median_low_s"].notna().any() else "."
+    )
     if named["median_low_s"].isna().any():
-        said += " Where there is no band, the blocks are too few for an interval."
+        said += " Where there is no band, the repetitions are too few for an interval."
     if any(curve.scaling.recommended is not None for curve in curves):
         said += " Ring: the recommended concurrency."
     if any(curve.scaling.knee_low is not None for curve in curves):
-        said += " Bar at the foot: where the knee lies, at 95%."
+        said += " Bar at the bottom: 95% interval of the saturation point."
     if any(curve.scaling.law is not None for curve in curves):
-        said += " Dashed: the universal scalability law as fitted."
+        said += " Dashed: the fitted universal scalability law."
     if panels > 1:
         said += " Grey: the other panels' lines."
     if {("rate", low), ("rate", high)} <= set(ends.columns):
@@ -107,11 +109,15 @@ def _concurrency_caption(named: pd.DataFrame, left_out: int, panels: int, curves
         more = (ends[("rate", high)] / ends[("rate", low)]).dropna()
         if len(slower) and len(more):
             said = (
-                f"From {low} to {high} pulls at once a single pull takes {_span(slower)} as long, while {_span(more)} as "
-                f"many images arrive a second. {said}"
+                f"From concurrency {low} to {high} a single pull takes {_span(slower)} as long, and the images/s "
+                f"become {_span(more)}. {said}"
             )
     said += f" {numbers.count(int(named['succeeded'].sum()), 'successful pull')}."
-    return f"{said} The {numbers.count(left_out, 'slowest line')} left out." if left_out else said
+    return (
+        f"{said} The {numbers.count(left_out, 'slowest line')} {'is' if left_out == 1 else 'are'} left out."
+        if left_out
+        else said
+    )
 
 
 def _span(values: pd.Series) -> str:
@@ -122,7 +128,7 @@ def _span(values: pd.Series) -> str:
 def _draw_concurrency(
     sheet: Sheet, named: pd.DataFrame, engines: list[str], lines: list[str], curves: dict[tuple[str, str], Curve]
 ) -> Figure:
-    """Wide: a column a route (two panels where there is one), at most three beside each other. Narrow: a row a route."""
+    """Wide: a column a route (two panels where there is one), at most three in a row. Narrow: a row a route."""
     side_by_side = sheet.narrow or len(lines) == 1
     columns = 2 if side_by_side or len(lines) == 4 else min(len(lines), 3)
     rows = len(lines) if side_by_side else 2 * -(-len(lines) // columns)
@@ -178,7 +184,7 @@ def _concurrency_panel(
     ax.set_xlim(levels[0] * 0.9, levels[-1] * 1.12)
     _height(ax, pd.concat([named[value], named[low], named[high]]), text)
     bare(ax, grid_axis="y")
-    ax.set_xlabel("pulls at once")
+    ax.set_xlabel("concurrency")
 
 
 def _knee(ax: Axes, curve: Curve | None, index: int) -> None:
@@ -207,7 +213,7 @@ _MOST_TICKS = {False: 10, True: 6}
 
 
 def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
-    """Pulls/s and mean pull time over the load, up and down, with the limit, the saturation point and the target.
+    """Pulls per second and mean pull time over the load, up and down, with the limit, the saturation point and the SLO.
 
     Nothing where fewer than two loads were measured.
     """
@@ -217,12 +223,12 @@ def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
     down = found.steps[(found.steps["phase"] == "down") & (found.steps["rate_limited"] == 0)].drop_duplicates(
         "load", keep="last"
     )
-    keys: list[tuple[str, int | None]] = [("way up", _UP)]
-    keys += [("way down", _DOWN)] if len(down) else []
+    keys: list[tuple[str, int | None]] = [("ramp up", _UP)]
+    keys += [("ramp down", _DOWN)] if len(down) else []
     return drawn(
         "load-curve",
-        "What each load gives",
-        f"Two panels over {', '.join(f'{load:g}' for load in up['load'])}: pulls/s, and mean pull time. "
+        "Pulls/s and pull time by load",
+        f"Two panels over loads {', '.join(f'{load:g}' for load in up['load'])}: pulls per second, and mean pull time. "
         "The table of steps has the numbers.",
         _curve_caption(found, mean_target_s),
         lambda sheet: _draw_curve(sheet, found, up, down, mean_target_s),
@@ -231,20 +237,20 @@ def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
 
 
 def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float | None) -> Html:
-    """The load over time, and below it each trial's mean pull; `table` is that of `steps.course`."""
+    """The load over time, and below it each trial's mean pull; `table` is from `steps.course`."""
     if len(table) < 2:
         return Html()
     failed = int(table["failed"].sum())
-    caption = "Above: the load of each trial; between trials there is none. Below: the mean pull of each trial"
+    caption = "Top: the load of each trial; there is none between trials. Bottom: the mean pull of each trial"
     caption += ", on a logarithmic scale. " if _spreads(table["mean_s"]) else ". "
-    caption += "Shaded: the highest load, and the way down. " if (table["phase"] != "up").any() else ""
+    caption += "Shaded: the hold, and the ramp down. " if (table["phase"] != "up").any() else ""
     caption += (
         f"Crosses: trials with failures, {numbers.count(failed, 'pull')} in all." if failed else "No pull failed."
     )
     return drawn(
         "course",
         "The test over time",
-        f"{len(table)} trials in {numbers.seconds(float(table['ends_s'].max()))}; {failed} pulls failed.",
+        f"{len(table)} trials in {numbers.seconds(float(table['ends_s'].max()))}; {numbers.count(failed, 'pull')} failed.",
         caption,
         lambda sheet: _draw_course(sheet, table, found, mean_target_s),
     )
@@ -253,17 +259,15 @@ def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float 
 def _curve_caption(found: Stressed, mean_target_s: float | None) -> str:
     said = "Marks: geometric mean of pulls/s, and mean of the trials' means; bars: their 95% intervals over trials."
     if found.held is not None and found.broke is not None:
-        said += (
-            f" Shaded: between {found.held:g}, which meets the SLO, and {found.broke:g}, which misses it, is the limit."
-        )
+        said += f" Shaded: the limit lies between {found.held:g} (meets the SLO) and {found.broke:g} (misses it)."
     elif found.broke is not None:
-        said += f" At {found.broke:g} an SLO was missed."
+        said += f" Load {found.broke:g} misses the SLO."
     if found.knee is not None:
         said += f" Dotted: the saturation point (knee), {found.knee:g}."
     if found.stress.ramp == "rate":
-        said += " Grey line: what was offered."
+        said += " Grey line: the offered rate."
     if mean_target_s is not None:
-        said += f" Dashed: the target of the mean pull time, {numbers.seconds(mean_target_s)}."
+        said += f" Dashed: the SLO for the mean pull time, {numbers.seconds(mean_target_s)}."
     return said
 
 
@@ -319,7 +323,7 @@ def _load_panel(
     every = -(-len(loads) // _MOST_TICKS[sheet.narrow])
     axes.doubling(ax.xaxis, loads[::-1][::every][::-1])
     ax.set_xlim(loads[0] * 0.88, loads[-1] * 1.14)
-    ax.set_xlabel("concurrency" if found.stress.ramp == "concurrency" else "pulls/s, offered")
+    ax.set_xlabel("concurrency" if found.stress.ramp == "concurrency" else "offered pulls/s")
     _height(ax, pd.concat([up[value], down[value], up[high], down[high]]), text)
     bare(ax, grid_axis="y")
 
@@ -364,7 +368,7 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
     loads = sorted(set(table["load"]))
     axes.doubling(above.yaxis, loads[::-1][:: -(-len(loads) // 5)][::-1])
     above.set_ylim(loads[0] / 1.4, loads[-1] * 1.8)
-    above.set_title("load: " + ("concurrency" if found.stress.ramp == "concurrency" else "pulls/s, offered"))
+    above.set_title("load: " + ("concurrency" if found.stress.ramp == "concurrency" else "offered pulls/s"))
     middle = (table["at_s"] + table["ends_s"]) / 2
     below.plot(middle, table["mean_s"], color=SERIES[_UP], marker="o", markersize=3.6, linestyle="none")
     if mean_target_s is not None:
@@ -376,7 +380,7 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
         ax.set_xlim(-0.012 * last_s, 1.012 * last_s)
         bare(ax, grid_axis="y")
     axes.elapsed(below.xaxis, last_s, most=4 if sheet.narrow else 8)
-    below.set_xlabel("since the first step began")
+    below.set_xlabel("since the start of the first step")
     return figure
 
 
@@ -396,26 +400,26 @@ _LEAST_PULLS, _MOST_PULLS = 6, 200
 
 
 def break_even(table: pd.DataFrame) -> Html:
-    """A panel a setting; nothing where cold, warm and direct were not all measured. `table` is that of `break_evens`."""
+    """A panel a configuration; nothing where cold, warm and no proxy were not all measured. `table` is that of `break_evens`."""
     known = table[table["cold_s"].notna()]
     if known.empty:
         return Html()
     shown, factors = known.head(_MOST_PANELS), varying(known)
-    rows = [(setting_name(row, factors), row) for row in records(shown)]
+    rows = [(configuration_name(row, factors), row) for row in records(shown)]
     name, first = rows[0]
     caption = f"{', '.join(filter(None, [name, str(first['proxy'])]))}: {first['says']}."
-    caption += " Where the lines cross the cache has paid; band: the 95% interval of that."
-    caption += f" From {numbers.count(int(first['blocks']), 'block')}."
+    caption += " The cache pays where the lines cross; band: the 95% interval of that."
+    caption += f" From {numbers.count(int(first['blocks']), 'repetition')}."
     if len(known) > len(shown):
-        caption += f" {len(known) - len(shown)} more settings are in the table."
-    told = "; ".join(f"{name}: {row['says']}".removeprefix(": ") for name, row in rows)
+        caption += f" {len(known) - len(shown)} more configurations are in the table."
+    listed = "; ".join(f"{name}: {row['says']}".removeprefix(": ") for name, row in rows)
     return drawn(
         "break-even",
-        "Time of all pulls of one image, through a cold cache and directly",
-        f"Two rising lines a panel. {told}.",
+        "Time of all pulls of one image, through a cold cache and without a proxy",
+        f"Two rising lines a panel. {listed}.",
         caption,
         lambda sheet: _draw_break_even(sheet, rows),
-        legend=legend([("through the cache, the first pull cold", _CACHE), ("directly", _DIRECT)]),
+        legend=legend([("through the cache, the first pull cold", _CACHE), ("without a proxy", _DIRECT)]),
     )
 
 

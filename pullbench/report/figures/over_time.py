@@ -18,7 +18,7 @@ _MOST_TRIALS = 3_000
 
 
 def timeline(table: pd.DataFrame) -> Html:
-    """A dot a trial, its median pull by its own cell's; crosses by error code where pulls failed; nothing for one trial.
+    """A dot a trial, its median pull divided by its configuration's; crosses by error code; nothing for one trial.
 
     `table` is that of `tables.trials_over_time`.
     """
@@ -43,19 +43,19 @@ def timeline(table: pd.DataFrame) -> Html:
 def _timeline_caption(table: pd.DataFrame, broken: pd.DataFrame, every: int) -> str:
     failed = int(table["failed"].sum())
     said = (
-        f"{numbers.count(len(table), 'trial')} in {numbers.seconds(table['at_s'].max())}, every cell once a block in "
-        "random order. At 1× a trial took what its own setting takes in the middle; dots that leave 1× together are the "
-        "network or the registry changing under the run. "
+        f"{numbers.count(len(table), 'trial')} in {numbers.seconds(table['at_s'].max())}, every configuration once a "
+        "repetition in random order. 1× is the typical time of the same configuration. When dots leave 1× together, the "
+        "network or the registry changed during the run. "
     )
     said += (
-        f"Crosses: {numbers.count(len(broken), 'trial')} with failures, {numbers.count(failed, 'pull')} in all, warm-up "
-        f"included, by the error that most of a trial's failures have{_by_code(broken)}."
+        f"Crosses: {numbers.count(len(broken), 'trial')} with {numbers.count(failed, 'failed pull')}, warm-up included, "
+        f"by the most frequent error{_by_code(broken)}."
         if failed
         else "No pull failed."
     )
     if (failed_whole := int(broken["ratio"].isna().sum())) > 0:
-        said += f" At the lower edge: {numbers.count(failed_whole, 'trial')} without a successful pull."
-    return f"{said} Of the trials without failures one in {every} is drawn." if every > 1 else said
+        said += f" At the bottom: {numbers.count(failed_whole, 'trial')} without a successful pull."
+    return f"{said} One in {every} of the trials without failures is drawn." if every > 1 else said
 
 
 def _codes(broken: pd.DataFrame) -> list[str]:
@@ -88,13 +88,13 @@ def _draw_timeline(sheet: Sheet, rows: pd.DataFrame, engines: Sequence[str], cod
     axes.elapsed(ax.xaxis, last_s, most=4 if sheet.narrow else 8)
     bare(ax, grid_axis="y")
     ax.set_xlabel("since the run's first trial")
-    title = "median pull, as a multiple of its setting's" if sheet.narrow else None
-    ax.set_title(title or "median pull of each trial, as a multiple of its own setting's")
+    title = "p50, relative to its configuration" if sheet.narrow else None
+    ax.set_title(title or "p50 of each trial, relative to its configuration")
     return figure
 
 
 def _crosses(ax: Axes, broken: pd.DataFrame, codes: Sequence[str], edge: float) -> None:
-    """The trials with failures, a mark a code; those without a successful pull stand at the edge."""
+    """The trials with failures, a mark a code; those without a successful pull are at the bottom."""
     place = {code: index for index, code in enumerate(codes)}
     marks = broken["code"].fillna("unknown").map(place).fillna(len(codes) - 1)
     for index in range(len(codes)):
@@ -117,7 +117,7 @@ def _reach(ratios: pd.Series) -> tuple[float, float]:
 
 
 def _blocks(ax: Axes, rows: pd.DataFrame) -> None:
-    """A thin line where each block starts; the warm-up is shaded and named."""
+    """A thin line where each repetition starts; the warm-up is shaded and named."""
     starts = rows.groupby("block")["at_s"].min()
     if len(starts) <= 40:
         for start in starts.iloc[1:]:
@@ -136,22 +136,22 @@ _MOST_QUARTERS = 12
 
 
 def trend(runs: pd.DataFrame, steps: pd.DataFrame) -> Html:
-    """A mark a run over time, a line a level, a rule at each step; from two runs on, for one has no course."""
+    """A mark for each run over time, a line for each level, a rule at each change point; nothing for one run."""
     if len(runs) < 2:
         return Html()
     whole = steps[steps["setting"] == ""]
     failed = int((runs["succeeded"] < runs["pulls"]).sum())
     caption = (
-        f"Mark: geometric mean of the settings' median pulls; line on it: 95% interval over the run's blocks. "
+        f"Mark: geometric mean of the configurations' median pulls; line: its 95% interval over the run's repetitions. "
         f"{_steps_said(whole)} From {numbers.count(len(runs), 'run')}."
     )
     if failed:
-        caption += f" Red: {numbers.count(failed, 'run')} with failed pulls, which are in no time."
-    told = "; ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
+        caption += f" Red: {numbers.count(failed, 'run')} with failed pulls, which have no pull time."
+    listed = ". ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
     return drawn(
         "trend",
-        "Time of a pull, run by run",
-        f"Marks over time: {told}.",
+        "Median pull time of each run",
+        f"Marks over time. {listed}.",
         caption,
         lambda sheet: _draw_trend(sheet, runs, whole),
         legend=legend([("run", 0), ("level", 1)]),
@@ -160,9 +160,9 @@ def trend(runs: pd.DataFrame, steps: pd.DataFrame) -> Html:
 
 def _steps_said(steps: pd.DataFrame) -> str:
     if steps.empty:
-        return "No step is shown."
+        return "No change point."
     parts = [f"{row['started_at']:%d %b %Y}: {numbers.ratio(row['ratio'])}" for row in records(steps)]
-    return f"Dashed: {numbers.count(len(steps), 'step')} ({', '.join(parts)})."
+    return f"Dashed: {numbers.count(len(steps), 'change point')} ({', '.join(parts)})."
 
 
 def _draw_trend(sheet: Sheet, runs: pd.DataFrame, steps: pd.DataFrame) -> Figure:
@@ -196,7 +196,7 @@ def _day(instant: pd.Timestamp) -> float:
 
 
 def _quarters(ax: Axes, at: Sequence[float]) -> None:
-    """Ticks where quarters begin; days where all runs are of less than two quarters, and times where they are of one day."""
+    """Ticks at the start of quarters; days where the runs are within two quarters, times where they are of one day."""
     first, last = (pd.Timestamp(day, unit="D").round("s") for day in (min(at), max(at)))
     begins = pd.date_range(first.normalize(), last, freq="QS")
     if len(begins) > 1:

@@ -1,4 +1,4 @@
-"""Single pulls: how their times are distributed, what one is made of, and when the nodes of a fleet had theirs."""
+"""Single pulls: the distribution of their times, the parts of one pull, and when the nodes of a fleet have the image."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,21 +20,21 @@ _NAMED = 4
 
 
 def ecdf(shown: Sequence[Spread], left_out: Sequence[str] = ()) -> Html:
-    """A curve a setting, of the pulls that succeeded; nothing without one. The arguments are those of `spreads`."""
+    """A curve a configuration, of the pulls that succeeded; nothing without one. The arguments are those of `spreads`."""
     if not shown:
         return Html()
     widest = max(shown, key=lambda each: each.times_s[-1] / each.times_s[0])
     caption = (
-        "The further right a curve, the slower; the flatter, the less alike its pulls. Of those that succeeded with "
-        f"{widest.name} the slowest took {numbers.ratio(float(widest.times_s[-1] / widest.times_s[0]))} the time of the "
-        f"fastest, {numbers.seconds(float(widest.times_s[-1]))} beside {numbers.seconds(float(widest.times_s[0]))}"
+        "A curve further right is slower; a flatter curve varies more. With "
+        f"{widest.name} the slowest pull took {numbers.ratio(float(widest.times_s[-1] / widest.times_s[0]))} the time of the "
+        f"fastest ({numbers.seconds(float(widest.times_s[-1]))} and {numbers.seconds(float(widest.times_s[0]))})"
     )
     caption += ". Failed pulls are in no curve."
     if left_out:
         named = ", ".join(left_out[:_NAMED])
         more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-        caption += f" Drawn are settings evenly from the shortest median to the longest; not drawn: {named}{more}."
-    told = "; ".join(
+        caption += f" Not drawn: {named}{more}."
+    listed = "; ".join(
         f"{each.name}: {numbers.seconds(float(each.times_s[0]))} to {numbers.seconds(float(each.times_s[-1]))}, "
         f"{numbers.count(each.n, 'pull')}"
         for each in shown
@@ -42,7 +42,7 @@ def ecdf(shown: Sequence[Spread], left_out: Sequence[str] = ()) -> Html:
     return drawn(
         "spread",
         "Share of pulls that took no longer than a time",
-        f"Rising curves from the fastest pull to the slowest: {told}.",
+        f"Rising curves from the fastest pull to the slowest: {listed}.",
         caption,
         lambda sheet: _draw_ecdf(sheet, shown),
         legend=legend([(f"{each.name} (n = {each.n:,})", index) for index, each in enumerate(shown)]),
@@ -89,13 +89,13 @@ _PHASES: tuple[tuple[str, str, int | None], ...] = (
     ("connecting_s", "connect", 1),
     ("wait_s", "wait for first byte", 3),
     ("transfer_s", "transfer", 0),
-    ("other_s", "other: in the client itself", None),
+    ("other_s", "other: in the client", None),
 )
 _EXTRACT = ("unpack", 2)
 _RATE_FROM_BYTES = 1_000_000
 """A smaller layer may be in the socket's buffer as a whole when its first byte is read: its rate says nothing."""
 _OTHER_FROM = 0.005
-"""From this share of the pull on, what no phase explains is told in the key."""
+"""From this share of the pull on, what no phase explains is in the key."""
 
 
 def waterfalls(pulls: Sequence[MedianPull]) -> Html:
@@ -109,11 +109,11 @@ def waterfall(steps: pd.DataFrame, setting: str, pull: Mapping[str, Any]) -> Htm
     names = [_step_name(row) for row in records(rows)]
     took_s = float(pull["duration_s"])
     caption = (
-        f"{setting}: {shortened(str(pull['image']))}, {numbers.seconds(took_s)} in all, the pull nearest to the median of its setting. "
-        f"Steps stand in the order of their start. {_longest(rows)}"
+        f"{setting}: {shortened(str(pull['image']))}, {numbers.seconds(took_s)} in all, the pull nearest to the median of its configuration. "
+        f"Steps are in the order of their start. {_longest(rows)}"
     )
     if rows["extract_s"].notna().any():
-        caption += " Unpacking is one layer after the other; its start is reckoned, its duration measured."
+        caption += " Layers unpack one after the other; the duration is measured, the start computed."
     if len(steps) > len(rows):
         caption += f" {len(steps) - len(rows)} more steps are not drawn."
     phases = [(text, colour) for column, text, colour in _PHASES if _seen(rows, column, took_s)]
@@ -199,19 +199,19 @@ _MOST_LINES = 6
 
 
 def spread(stored: StoredRun, cells: pd.DataFrame) -> Html:
-    """The share of nodes that have the image by the time since the common start: a line a cell."""
+    """The share of nodes that have the image over the time since the common start: a line for each cell."""
     shown = records(cells.head(_MOST_LINES))
     factors = [name for name in tables.varying(cells) if name != "concurrency"] if len(cells) else []
     lines = [(tables.label(row, factors) or str(row["proxy"]), arrivals(stored, row), row["nodes"]) for row in shown]
     lines = [line for line in lines if line[1]]
     if not lines:
         return Html()
-    caption = "The n-th node's time is the median over trials. A line that ends below 100% had nodes that failed."
+    caption = "The n-th node's time is the median over trials. Where a line ends below 100%, nodes failed."
     if len(cells) > len(shown):
-        caption += f" {len(cells) - len(shown)} more settings are in the table alone."
+        caption += f" The table has {len(cells) - len(shown)} more configurations."
     return drawn(
         "spread",
-        "How the image spreads through the fleet",
+        "Nodes with the image over time",
         f"Lines from 0% to 100% of the nodes for {', '.join(name for name, _, _ in lines)}. The table has the numbers.",
         caption,
         lambda sheet: _draw_spread(sheet, lines),
@@ -233,5 +233,5 @@ def _draw_spread(sheet: Sheet, lines: list[tuple[str, list[float], int]]) -> Fig
     axes.linear(ax.yaxis, lambda value: f"{value:g}%")
     bare(ax, grid_axis="both")
     ax.set_xlabel("since the common start")
-    ax.set_ylabel("nodes that have it")
+    ax.set_ylabel("nodes with the image")
     return figure

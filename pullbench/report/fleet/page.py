@@ -1,4 +1,4 @@
-"""The page of a fleet benchmark, section by section. It formats what `times` says, and computes no number."""
+"""The page of a fleet benchmark, section by section. It formats the results of `times`, and computes no number."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -11,27 +11,28 @@ from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import is_limited
 from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import pulls
 from pullbench.report.fleet import times
 from pullbench.report.fleet.times import summary
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
+from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, style, table, tag
 from pullbench.report.run.verdicts import judged
 from pullbench.stats.compare import ComparisonVerdict
 
 _MOST_NODES = 10
 _LATE_SHARE = 0.1
-"""A start that is spread over more than this share of the time to the first node is said."""
+"""A start spread over more than this share of the time to the first node is marked."""
 
 
 class FleetPage:
-    """The report of many nodes that pulled one image at the same moment; `table` is a frame of its cells to go on with."""
+    """The report of many nodes that pull one image at the same moment; `table` is a frame of its cells for your own analysis."""
 
     def __init__(self, stored: StoredRun) -> None:
         self.stored = stored
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Every cell: when the first, half and the last of its nodes had the image, and what the registry served."""
+        """Every cell: the times of the first, half and last node, and what the registry served."""
         return times.cells(self.stored)
 
     def style(self) -> Html:
@@ -39,7 +40,7 @@ class FleetPage:
         return style()
 
     def header(self) -> Html:
-        """Title, verdict and what the run was."""
+        """Title, verdict and the facts of the run."""
         stored, cells = self.stored, self.table
         run = stored.run
         failed = int((cells["pulls"] - cells["succeeded"]).sum()) if len(cells) else 0
@@ -54,19 +55,17 @@ class FleetPage:
             if len(cells)
             else "",
             ", ".join(stored.spec.get("images", [])),
-            numbers.count(int(cells["blocks"].max()), "block") if len(cells) else "",
+            numbers.count(int(cells["blocks"].max()), "repetition") if len(cells) else "",
             *(f"{key}={value}" for key, value in run.labels.items()),
         ]
         return tag(
             "header",
             paragraph("pullbench · fleet report", kind="eyebrow"),
             tag("h1", run.name),
-            tag(
-                "div",
-                tag("p", tag("strong", _title(cells, failed, whole=whole))),
-                *(tag("p", f"{clause}.") for clause in summary(cells)),
-                tag("p", f"{verdict.title}.") if verdict is not None else "",
-                class_=f"verdict {kind}",
+            verdict_box(
+                kind,
+                _title(cells, failed, whole=whole),
+                [*([verdict.title] if verdict is not None else []), *summary(cells)],
             ),
             tag(
                 "ul",
@@ -77,11 +76,11 @@ class FleetPage:
         )
 
     def spread(self) -> Html:
-        """When the nodes have the image, as a figure."""
+        """The share of nodes with the image over time, as a figure."""
         return pulls.spread(self.stored, self.table)
 
     def cells(self) -> Html:
-        """Every cell: the three times, and bytes at the registry beside bytes at the nodes."""
+        """Every configuration: the three times, and the bytes at the registry and at the nodes."""
         found = self.table
         if found.empty:
             return Html()
@@ -89,18 +88,18 @@ class FleetPage:
         columns = [
             *(Column(title=name.replace("_", " ").capitalize()) for name in factors),
             Column(title="Nodes", number=True),
-            Column(title="First node", number=True, hint="since the common start; mean over blocks"),
+            Column(title="First node", number=True, hint="since the common start; mean over repetitions"),
             Column(title="Half", number=True),
             Column(title="Last node", number=True, hint="over trials in which every node succeeded"),
-            Column(title="95% interval", number=True, hint="of the last node; Student t over blocks"),
-            Column(title="Nodes got", number=True, hint="config and layers that the nodes received, a trial"),
+            Column(title="95% CI", number=True, hint="of the last node; Student's t over repetitions"),
+            Column(title="Nodes received", number=True, hint="config and layers per trial"),
             Column(
                 title="Registry served",
                 number=True,
-                hint="blobs that the registry itself served meanwhile, a trial, by its counters",
+                hint="blobs that the registry itself served per trial, by its counters",
             ),
-            Column(title="Share", number=True),
-            Column(title="Pulls", number=True),
+            Column(title="Share", number=True, hint="bytes served by the registry / bytes received by the nodes"),
+            Column(title="Pulls", number=True, hint="successful pulls / all pulls"),
             Column(title="Notes"),
         ]
         rows = [_cell_row(row, factors) for row in records(found)]
@@ -112,37 +111,40 @@ class FleetPage:
         note = f"The same in all: {', '.join(same)}." if same else ""
         found = self.table
         if found["origin_bytes"].isna().any():
-            note += " What a registry served itself is known where the spec names its `counters`."
+            note += " To see what a registry served itself, name its `counters` in the spec."
         return join(
-            [table(columns, rows, caption=numbers.count(len(rows), "cell")), paragraph(note.strip(), kind="note")]
+            [
+                table(columns, rows, caption=numbers.count(len(rows), "configuration")),
+                paragraph(marked(note.strip(), 1_000), kind="note"),
+            ]
         )
 
     def comparisons(self) -> Html:
-        """What each proxy does to the last node's time."""
+        """The last node's time through each proxy compared with no proxy."""
         found = times.comparisons(self.stored)
         if found.empty:
             return Html()
         columns = [
-            Column(title="What was found", prose=True),
-            Column(title="p", number=True, hint="that there is no difference; Holm-corrected"),
-            Column(title="Blocks", number=True),
+            Column(title="Result", prose=True),
+            Column(
+                title="p", number=True, hint="how often runs without a difference show one this large; Holm-corrected"
+            ),
+            Column(title="Repetitions", number=True),
             Column(title="Verdict"),
         ]
         rows = [
             Row(contents=[_comparison(row), p_value(row["p"]), row["blocks"], pill(row["verdict"])])
             for row in records(found)
         ]
-        return table(
-            columns, rows, caption=f"{numbers.count(len(rows), 'comparison')} of the time until the last node has it"
-        )
+        return table(columns, rows, caption=f"{numbers.count(len(rows), 'comparison')} of the last node's time")
 
     def nodes(self) -> Html:
-        """The slowest nodes, and the workers that played them with their clocks."""
+        """The slowest nodes, and their workers with their clocks."""
         found = times.nodes(self.stored)
         if found.empty:
             return Html()
         note = (
-            "Each worker was told the common start on its own clock; what its offset is not known to is an error of its "
+            "Each worker received the common start in its own clock's time. The uncertainty of its offset is an error of its "
             "nodes' times."
         )
         return join([_slowest(found), _workers(self.stored), paragraph(note, kind="note")])
@@ -157,13 +159,13 @@ class FleetPage:
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return sections.excluded(self.stored)
 
 
 def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
     if cells.empty:
         return "Nothing was measured"
-    said = f"{numbers.count(failed, 'pull')} failed" if failed else "Every node got the image, every time"
+    said = f"{numbers.count(failed, 'pull')} failed" if failed else "Every node received the image in every trial"
     return said if whole else f"{said} (run incomplete)"
 
 
@@ -186,11 +188,11 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
     notes = []
     if numbers.known(row["first_s"]) and row["late_s"] > _LATE_SHARE * row["first_s"]:
         words = f"start spread over {numbers.seconds(row['late_s'])}"
-        title = "the last node began so long after the common start: its machine was busy, or told too late"
+        title = "the last node started so long after the common start: its machine was overloaded, or the network slow"
         notes.append(tag("span", words, class_="pill warn", title=title))
     if is_limited(row):
-        words = f"machine {min(row['client_busy'], 1):.0%} busy"
-        title = "a machine that plays several nodes had no CPU time left: real nodes may be faster"
+        words = f"client-limited: machine {min(row['client_busy'], 1):.0%} busy"
+        title = "a machine that runs several nodes had no CPU time left: real nodes may be faster"
         notes.append(tag("span", words, class_="pill warn", title=title))
     return notes
 
@@ -198,19 +200,19 @@ def _notes(row: Mapping[str, Any]) -> list[Html]:
 def _comparison(row: Mapping[str, Any]) -> str:
     within = f" ({row['within']})" if row["within"] else ""
     if row["verdict"] == ComparisonVerdict.TOO_FEW_SAMPLES:
-        return f"{row['candidate']} against {row['baseline']}{within}: too few blocks in which every node succeeded."
+        return f"{row['candidate']}{within}: too few repetitions in which every node succeeded."
     span = numbers.ratio_range(row["low"], row["high"])
     return (
-        f"Through {row['candidate']} the last node takes {numbers.ratio(row['ratio'])} what it takes directly{within}, "
-        f"95% interval {span}."
+        f"Through {row['candidate']} the last node takes {numbers.ratio(row['ratio'])} the time without a proxy{within} "
+        f"(95% CI {span})."
     )
 
 
 def _slowest(nodes: pd.DataFrame) -> Html:
     columns = [
         Column(title="Node"),
-        Column(title="Has it after", number=True, hint="median over all trials, since the common start"),
-        Column(title="Pulls", number=True),
+        Column(title="Has the image after", number=True, hint="median over all trials, since the common start"),
+        Column(title="Pulls", number=True, hint="successful pulls / all pulls"),
     ]
     rows = [
         Row(
@@ -227,8 +229,8 @@ def _workers(stored: StoredRun) -> Html:
         Column(title="Worker"),
         Column(title="Machine"),
         Column(title="Cores", number=True),
-        Column(title="Clock ahead by", number=True, hint="against the machine that ran the flow"),
-        Column(title="Known to", number=True),
+        Column(title="Clock ahead by", number=True, hint="compared with the machine that ran the flow"),
+        Column(title="Uncertainty", number=True),
     ]
     rows = [
         Row(

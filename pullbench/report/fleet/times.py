@@ -1,7 +1,7 @@
-"""How a fleet got one image: when the first, half and the last of its nodes had it, and what the registry itself had to serve.
+"""How a fleet downloads one image: the times of the first, half and last node, and the bytes that the registry served.
 
-A node has the image `queued_s + duration_s` after the common start. A node that failed never has it: it is in no time, and
-without it there is no last. `summary` says the same in sentences.
+A node has the image `queued_s + duration_s` after the common start. A failed node never has it: it is in no time, and
+where a node failed there is no last. `summary` has the same in sentences.
 """
 
 import math
@@ -29,8 +29,9 @@ ALL_NODES = "last"
 
 
 def trials(stored: StoredRun) -> pd.DataFrame:
-    """One row a counted trial: its coordinates, `nodes`, `first_s`, `half_s`, `last_s`, bytes, and `late_s`: how long after the
-    common start the last node began.
+    """A row for each counted trial: its coordinates, `nodes`, `first_s`, `half_s`, `last_s`, bytes and `late_s`.
+
+    `late_s` is how long after the common start the last node started.
     """
     counted = measured(stored.trials)
     if counted.empty:
@@ -54,7 +55,7 @@ def trials(stored: StoredRun) -> pd.DataFrame:
 
 
 def _times(done: list[float], nodes: int) -> tuple[float, float, float]:
-    """To the first, half of the nodes (rounded up) and the last; NaN for what was not reached."""
+    """The times of the first, half (rounded up) and last node; NaN for those not reached."""
     half = math.ceil(nodes / 2)
     return (
         done[0] if done else math.nan,
@@ -64,8 +65,10 @@ def _times(done: list[float], nodes: int) -> tuple[float, float, float]:
 
 
 def cells(stored: StoredRun) -> pd.DataFrame:
-    """One row a cell, as COLUMNS, in the order of the factors. Times are geometric means over blocks with a 95% interval;
-    bytes are means over trials, `origin_share` their ratio; `late_s` and `client_busy` are the worst trial's.
+    """A row for each cell, as COLUMNS, in the order of the factors.
+
+    Times are geometric means over blocks with a 95% interval. Bytes are means over trials, `origin_share` is their ratio.
+    `late_s` and `client_busy` are the worst trial's.
     """
     found = trials(stored)
     if found.empty:
@@ -104,8 +107,9 @@ def _mean(values: pd.Series) -> float:
 
 
 def comparisons(stored: StoredRun) -> pd.DataFrame:
-    """What each proxy does to the time of the last node beside `direct`, all else equal, paired by block: baseline, candidate,
-    within (what is held fixed), ratio, low, high, p (Holm-corrected), blocks, verdict.
+    """The time of the last node through each proxy compared with `direct`, all else equal, paired by block.
+
+    Columns: baseline, candidate, within (what is fixed), ratio, low, high, p (Holm-corrected), blocks, verdict.
     """
     columns = ["baseline", "candidate", "within", "ratio", "low", "high", "p", "blocks", "verdict"]
     questions = list(_questions(trials(stored)))
@@ -121,7 +125,7 @@ def comparisons(stored: StoredRun) -> pd.DataFrame:
 
 
 def _questions(found: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    # `direct` has no store that could be cold or warm, so every state of a mirror's is held against it.
+    # `direct` has no store that is cold or warm, so each state of a mirror's store is compared with it.
     fixed = [name for name in FACTORS if name not in ("proxy", "proxy_cache")]
     if found.empty:
         return
@@ -148,7 +152,7 @@ def _last_by_block(group: pd.DataFrame) -> Blocks:
 
 
 def arrivals(stored: StoredRun, cell: Mapping[str, Any]) -> list[float]:
-    """When the n-th node had the image, the median over a cell's trials in which so many had it: seconds, ascending."""
+    """The time of the n-th node, the median over the cell's trials with so many nodes: seconds, ascending."""
     counted = measured(stored.pulls)
     if counted.empty:
         return []
@@ -161,7 +165,7 @@ def arrivals(stored: StoredRun, cell: Mapping[str, Any]) -> list[float]:
 
 
 def nodes(stored: StoredRun) -> pd.DataFrame:
-    """One row a node, the slowest first: node, pulls, failed, at_s (median over trials, since the common start)."""
+    """A row for each node, the slowest first: node, pulls, failed, at_s (median over trials, since the common start)."""
     counted = measured(stored.pulls)
     if counted.empty:
         return pd.DataFrame(columns=["node", "pulls", "failed", "at_s"])
@@ -173,7 +177,7 @@ def nodes(stored: StoredRun) -> pd.DataFrame:
 
 
 def summary(cells: pd.DataFrame) -> list[str]:
-    """Each setting in a clause; of more than two, the one whose last node has it first, and the one where it waits longest."""
+    """A clause for each configuration; of more than two, the one with the earliest and the one with the latest last node."""
     rows = records(cells.sort_values("last_s", kind="stable"))
     shown = rows if len(rows) <= 2 else [rows[0], max(rows, key=_longest)]
     return list(map(_clause, shown))
@@ -184,22 +188,17 @@ def _longest(row: Mapping[str, Any]) -> float:
 
 
 def _clause(row: Mapping[str, Any]) -> str:
-    named = route(row)
-    named = named[0].upper() + named[1:]
     if not numbers.known(row["half_s"]):
-        return f"{named}: fewer than half of the nodes got the image"
-    last = f", the last {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else ", not all"
-    origin = (
-        f"; the registry itself served {numbers.percent(row['origin_share'])} of what the nodes got"
-        if numbers.known(row["origin_share"])
-        else ""
-    )
-    return f"{named}: half of the nodes have it after {numbers.seconds(row['half_s'])}{last}{origin}"
+        return f"Fewer than half of the nodes received the image: {route(row)}"
+    last = f"the last after {numbers.seconds(row['last_s'])}" if numbers.known(row["last_s"]) else "some nodes failed"
+    share = numbers.percent(row["origin_share"])
+    origin = f"; the registry served {share} of the bytes" if numbers.known(row["origin_share"]) else ""
+    return f"Half of the nodes have the image after {numbers.seconds(row['half_s'])}, {last}: {route(row)}{origin}"
 
 
 def route(row: Mapping[str, Any]) -> str:
-    """A setting of a fleet by its engine, registry and proxy."""
-    by = "directly" if row["proxy"] == "direct" else f"through {row['proxy']}"
+    """A configuration of a fleet by its engine, registry and proxy."""
+    by = "without a proxy" if row["proxy"] == DIRECT else f"through {row['proxy']}"
     return f"{row['engine']} from {row['registry']} {by}" + (
-        "" if row["proxy_cache"] == "any" else f" ({row['proxy_cache']})"
+        "" if row["proxy_cache"] == "any" else f" ({row['proxy_cache']} proxy cache)"
     )

@@ -1,4 +1,4 @@
-"""The page of a regional benchmark: who answered, what each vantage sees of each registry, how far the clocks are apart."""
+"""The page of a regional benchmark: which vantages answered, the pull times to each registry, the clock offsets."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,6 +10,7 @@ from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import forest
 from pullbench.report.regional import runs
 from pullbench.report.regional.runs import RegionalRuns
@@ -23,7 +24,7 @@ _LINE_END = Html("<br>")
 
 
 class RegionalPage:
-    """The report of one spec from several vantages; `table` is a frame of every cell of every vantage to go on with."""
+    """The report of one spec from several vantages; `table` is a frame of every cell for your own analysis."""
 
     def __init__(self, regional: RegionalRuns) -> None:
         self.regional = regional
@@ -35,7 +36,7 @@ class RegionalPage:
 
     @cached_property
     def _verdicts(self) -> dict[str, Headline]:
-        """How each vantage's own run fared by the spec's SLO; nothing where the spec has none."""
+        """Whether each vantage's own run meets the spec's SLO; empty where the spec has none."""
         verdicts = {vantage: judged(run) for vantage, run in self.regional.runs.items()}
         return {vantage: verdict for vantage, verdict in verdicts.items() if verdict is not None}
 
@@ -44,25 +45,25 @@ class RegionalPage:
         return style()
 
     def header(self) -> Html:
-        """Title, who answered, and the two ends of what was measured."""
+        """Title, which vantages answered, and the shortest and the longest pull."""
         found, cells = self.regional, self.table
         record, lacking = found.record, found.lacking
-        asked = len(record.asked)
+        vantages = len(record.asked)
         missing = [vantage for vantage, verdict in self._verdicts.items() if verdict.status in ("missed", "partly")]
-        kind = "bad" if len(lacking) == asked else "warn" if lacking or missing else "good"
-        title = _who_answered(asked, lacking) + (f"; SLOs are missed from {', '.join(missing)}" if missing else "")
+        kind = "bad" if len(lacking) == vantages else "warn" if lacking or missing else "good"
+        slo = [f"SLO missed from {', '.join(missing)}."] if missing else []
         lasted_s = (record.finished_at - record.started_at).total_seconds()
         facts = [
             f"{record.started_at:%d %B %Y, %H:%M} UTC".lstrip("0"),
             numbers.seconds(lasted_s),
-            "one vantage after the other" if record.in_turn else "all vantages at once",
+            "one vantage after the other" if record.in_turn else "all vantages at the same time",
             numbers.count(int(cells["pulls"].sum()) if len(cells) else 0, "pull"),
         ]
         return tag(
             "header",
             paragraph("pullbench · regional report", kind="eyebrow"),
             tag("h1", record.name),
-            tag("div", tag("p", tag("strong", title)), tag("p", _ends(cells)), class_=f"verdict {kind}"),
+            verdict_box(kind, _who_answered(vantages, lacking), [*slo, *_ends(cells)]),
             tag(
                 "ul",
                 join(tag("li", fact) for fact in facts),
@@ -72,7 +73,7 @@ class RegionalPage:
         )
 
     def vantages(self) -> Html:
-        """Every vantage that was asked, what became of it, and when it measured."""
+        """Every requested vantage, its answer, and when it measured."""
         found = self.regional
         verdicts = self._verdicts
         columns = [
@@ -81,7 +82,7 @@ class RegionalPage:
             Column(title="Run"),
             Column(title="Started (UTC)"),
             Column(title="Took", number=True),
-            Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
+            Column(title="Pulls", number=True, hint="successful pulls / all pulls, without the warm-up"),
             *([Column(title="SLO", prose=True)] if verdicts else []),
             *([Column(title="Why", prose=True)] if any(entry.reason for entry in found.record.asked) else []),
         ]
@@ -93,9 +94,9 @@ class RegionalPage:
             for entry in found.record.asked
         ]
         note = (
-            "They measured in turn, so none felt another's load."
+            "The vantages measured one after the other, so their loads do not add up."
             if found.record.in_turn
-            else "They measured at the same time, so each felt what load the others put on a shared registry."
+            else "The vantages measured at the same time, so their loads add up on a shared registry."
         )
         made = table(columns, rows, caption=numbers.count(len(rows), "vantage"))
         return join([made, paragraph(note if len(found.runs) > 1 else "", kind="note")])
@@ -105,7 +106,7 @@ class RegionalPage:
         return forest.regions(self.table)
 
     def matrices(self) -> Html:
-        """One table a setting: a row a vantage, a column a registry; the median with its interval."""
+        """A table for each configuration: a row a vantage, a column a registry; the median with its interval."""
         cells = self.table
         if cells.empty:
             return Html()
@@ -121,15 +122,19 @@ class RegionalPage:
         return join([*made, paragraph(f"The same in all: {', '.join(same)}.", kind="note")])
 
     def distances(self) -> Html:
-        """What one registry does beside another, as each vantage saw it."""
+        """One registry compared with another, from each vantage."""
         found = runs.distances(self.regional)
         if found.empty:
             return Html()
         columns = [
             Column(title="From"),
-            Column(title="What was found", prose=True),
-            Column(title="p", number=True, hint="that there is no difference; Holm-corrected within the vantage"),
-            Column(title="Blocks", number=True),
+            Column(title="Result", prose=True),
+            Column(
+                title="p",
+                number=True,
+                hint="how often runs without a difference show one this large; corrected (Holm) within the vantage",
+            ),
+            Column(title="Repetitions", number=True),
             Column(title="Verdict"),
         ]
         rows = [
@@ -147,7 +152,7 @@ class RegionalPage:
         return table(columns, rows, caption=f"{numbers.count(len(rows), 'comparison')}, each within one vantage's run")
 
     def unequal(self) -> Html:
-        """What differs between the vantages' runs and would better be equal."""
+        """What differs between the vantages' runs and should be equal."""
         first = next(iter(self.regional.runs), "")
         rows = [
             Row(contents=[vantage, entry.kind, entry.what, str(entry.baseline), str(entry.candidate)])
@@ -161,26 +166,26 @@ class RegionalPage:
             Column(title="Kind"),
             Column(title="What", prose=True),
             Column(title=f"At {first}", prose=True),
-            Column(title="There", prose=True),
+            Column(title="At the vantage", prose=True),
         ]
-        return table(columns, rows, caption=f"Beside {first}, {numbers.count(len(rows), 'difference')}")
+        return table(columns, rows, caption=f"{numbers.count(len(rows), 'difference')} from {first}")
 
     def clocks(self) -> Html:
-        """How far each two clocks are apart; told, never corrected."""
+        """The offset of each two clocks; shown, never corrected."""
         if len(self.regional.runs) < 2:
             return Html()
         offsets = runs.clocks(self.regional)
         if offsets.empty:
             return paragraph(
-                "No registry that two vantages asked told them the time, so their clocks were not compared.",
+                "The clocks were not compared: no two vantages received the time from the same registry.",
                 kind="note",
             )
         columns = [
             Column(title="First"),
             Column(title="Second"),
             Column(title="First is ahead by", number=True),
-            Column(title="Known to", number=True, hint="half the width of what the answers allow"),
-            Column(title="Told by"),
+            Column(title="Uncertainty", number=True, hint="half the width of the range that the answers allow"),
+            Column(title="By the clock of"),
         ]
         rows = [
             Row(
@@ -195,40 +200,42 @@ class RegionalPage:
             )
             for row in records(offsets)
         ]
-        return table(columns, rows, caption="Clocks of the vantages against each other")
+        return table(columns, rows, caption="Clock offsets between vantages")
 
 
-def _who_answered(asked: int, lacking: Sequence[str]) -> str:
+def _who_answered(vantages: int, lacking: Sequence[str]) -> str:
     if lacking:
-        complete = f"{asked - len(lacking)} of {numbers.count(asked, 'vantage')} complete"
-        return f"Lacking: {', '.join(lacking)} ({complete}; what was measured stands)"
-    return {1: "The one vantage answered", 2: "Both vantages answered"}.get(asked, f"All {asked} vantages answered")
-
-
-def _ends(cells: pd.DataFrame) -> str:
-    known = cells[cells["median_s"].notna()] if len(cells) else cells
-    if known.empty:
-        return "No pull succeeded anywhere, so there is no time to report."
-    ordered = records(known.sort_values("median_s", kind="stable"))
-    first, last = ordered[0], ordered[-1]
-    if len(known) == 1:
-        return f"A median pull takes {_time(first)}."
-    times = numbers.ratio(last["median_s"] / first["median_s"])
-    return (
-        f"The shortest median pull is {_way(first)}: {_time(first)}; the longest "
-        f"{_way(last)}: {_time(last)}, {times} as long."
+        complete = f"{vantages - len(lacking)} of {numbers.count(vantages, 'vantage')}"
+        return f"{complete} {'is' if vantages == 1 else 'are'} complete; missing or incomplete: {', '.join(lacking)}"
+    return {1: "The one vantage answered", 2: "Both vantages answered"}.get(
+        vantages, f"All {vantages} vantages answered"
     )
 
 
+def _ends(cells: pd.DataFrame) -> list[str]:
+    known = cells[cells["median_s"].notna()] if len(cells) else cells
+    if known.empty:
+        return ["No pull succeeded from any vantage, so there is no time to report."]
+    ordered = records(known.sort_values("median_s", kind="stable"))
+    first, last = ordered[0], ordered[-1]
+    if len(known) == 1:
+        return [f"The median pull takes {_time(first)}."]
+    times = numbers.ratio(last["median_s"] / first["median_s"])
+    return [
+        f"Shortest median pull: {_time(first)}, {_route(first)}.",
+        f"Longest median pull: {_time(last)}, {_route(last)}; {times} the shortest.",
+    ]
+
+
 def _time(cell: Mapping[str, Any]) -> str:
-    """A median with its interval, where there were blocks enough: two medians alone would say more than is known."""
+    """A median with its interval, where there are enough repetitions."""
     span = numbers.seconds_range(cell["median_low_s"], cell["median_high_s"])
-    told = "" if span == numbers.NOT_KNOWN else f" (95% interval {span})"
-    return f"{numbers.seconds(cell['median_s'])}{told}"
+    interval = "" if span == numbers.NOT_KNOWN else f" (95% CI {span})"
+    return f"{numbers.seconds(cell['median_s'])}{interval}"
 
 
-def _way(cell: Mapping[str, Any]) -> str:
-    return f"from vantage {cell['vantage']}, {tables.setting(cell)}"
+def _route(cell: Mapping[str, Any]) -> str:
+    return f"from vantage {cell['vantage']}, {tables.configuration(cell)}"
 
 
 def _vantage_cells(entry: VantageResult, run: StoredRun | None, verdicts: Mapping[str, Headline]) -> list[object]:
@@ -248,7 +255,7 @@ def _vantage_cells(entry: VantageResult, run: StoredRun | None, verdicts: Mappin
     ]
 
 
-def _matrix(group: pd.DataFrame, registries: Sequence[tuple[str, str]], setting: str) -> Html:
+def _matrix(group: pd.DataFrame, registries: Sequence[tuple[str, str]], configuration: str) -> Html:
     columns = [
         Column(title="From"),
         *(Column(title=f"{name} ({region})" if region else name, number=True) for name, region in registries),
@@ -258,7 +265,7 @@ def _matrix(group: pd.DataFrame, registries: Sequence[tuple[str, str]], setting:
         seen = {row["registry"]: row for row in records(group[group["vantage"] == vantage])}
         least = min((row["median_s"] for row in seen.values() if numbers.known(row["median_s"])), default=None)
         rows.append(Row(contents=[vantage, *(_seen(seen.get(name), least) for name, _ in registries)]))
-    return table(columns, rows, caption=setting or "Median pull, from vantage to registry")
+    return table(columns, rows, caption=configuration or "Median pull, from vantage to registry")
 
 
 def _seen(row: Mapping[str, Any] | None, least: float | None) -> Html | str:

@@ -1,7 +1,7 @@
-"""The same spec from several vantages: one run each, set beside each other, region × region.
+"""The same spec from several vantages: one run for each, compared region × region.
 
-A vantage's numbers are those of its own run, from `report/core/tables.py`; nothing is pooled over vantages, and no clock is
-corrected by what is known of the others.
+A vantage's numbers are those of its own run, from `report/core/tables.py`. Nothing is pooled over vantages, and no clock is
+corrected.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ from pullbench.store.dataset import ResultStore
 from pullbench.store.regional import Regional, RegionalRecords, VantageResult
 
 SETTING = tuple(factor for factor in FACTORS if factor != "registry")
-"""What is held fixed in one region × region matrix."""
+"""What is fixed in one region × region matrix."""
 CLOCK_COLUMNS = ["first", "second", "by", "offset_s", "known_to_s"]
 _BETTER_EQUAL = frozenset({"pullbench", "congestion_control"})
-"""Of the environment, what changes the numbers and is not of the place's nature."""
+"""Of the environment, what changes the numbers and does not depend on the place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionalRuns:
-    """A regional benchmark with the runs of the vantages that measured something, in the order in which they were asked."""
+    """A regional benchmark with the runs of the vantages that measured something, in the order of the request."""
 
     record: Regional
     runs: Mapping[str, StoredRun]
@@ -41,7 +41,7 @@ class RegionalRuns:
 
 
 def read_regional(store: ResultStore, regional_id: str) -> RegionalRuns:
-    """Read a regional benchmark with what its vantages have stored by now; UsageError, as the store has it, where there is none."""
+    """Read a regional benchmark with what its vantages have stored by now; UsageError where there is none."""
     records_of, record = RegionalRecords(store), RegionalRecords(store).read(regional_id)
     stored = records_of.run_ids(regional_id) if any(entry.answer != "complete" for entry in record.asked) else {}
     record = replace(record, asked=tuple(_by_now(store, entry, stored.get(entry.vantage)) for entry in record.asked))
@@ -50,7 +50,7 @@ def read_regional(store: ResultStore, regional_id: str) -> RegionalRuns:
 
 
 def _by_now(store: ResultStore, entry: VantageResult, run_id: str | None) -> VantageResult:
-    """A vantage that was not waited for to its end may have come to it since."""
+    """A vantage may have finished after the wait for it ended."""
     if entry.answer == "complete" or run_id is None or not store.finished_trials(run_id):
         return entry
     if store.run(run_id).status == "complete":
@@ -59,7 +59,7 @@ def _by_now(store: ResultStore, entry: VantageResult, run_id: str | None) -> Van
 
 
 def cells(found: RegionalRuns) -> pd.DataFrame:
-    """Every cell of every vantage: `vantage`, and the columns of `tables.cells`; the order of vantages is kept."""
+    """Every cell of every vantage, in the order of the vantages: `vantage`, and the columns of `tables.cells`."""
     frames = [tables.cells(run.pulls, run.trials).assign(vantage=vantage) for vantage, run in found.runs.items()]
     frames = [frame for frame in frames if len(frame)]
     if not frames:
@@ -69,12 +69,12 @@ def cells(found: RegionalRuns) -> pd.DataFrame:
 
 
 def varying(table: pd.DataFrame) -> list[str]:
-    """The factors beside the registry that have more than one value."""
+    """The factors, without the registry, that have more than one value."""
     return [factor for factor in tables.varying(table) if factor != "registry"]
 
 
 def distances(found: RegionalRuns) -> pd.DataFrame:
-    """What one registry does beside another, as each vantage saw it: `vantage`, and the columns of `contrasts`."""
+    """One registry compared with another, from each vantage: `vantage`, and the columns of `contrasts`."""
     frames = []
     for vantage, run in found.runs.items():
         seen = contrasts(run)
@@ -84,9 +84,9 @@ def distances(found: RegionalRuns) -> pd.DataFrame:
 
 
 def clocks(found: RegionalRuns) -> pd.DataFrame:
-    """How far the clocks of each two vantages are apart (the first's minus the second's), by the registry that tells it best.
+    """The clock offset of each two vantages (the first's minus the second's), by the registry that shows it best.
 
-    Both were held against that registry's own clock, each within its run; a pair that has none in common is left out.
+    Each was compared with that registry's clock within its own run; a pair without a common registry is left out.
     """
     rows = []
     for (first, one), (second, other) in combinations(found.runs.items(), 2):
@@ -99,13 +99,13 @@ def clocks(found: RegionalRuns) -> pd.DataFrame:
 
 
 def unequal(found: RegionalRuns) -> dict[str, list[Difference]]:
-    """What differs between the first vantage's run and each other's, and would better be equal: images, engines, spec."""
+    """What differs between the first vantage's run and each other's, and should be equal: images, engines, spec."""
     runs = list(found.runs.items())
     return {vantage: list(filter(_matters, differences(runs[0][1], run))) for vantage, run in runs[1:]}
 
 
 def regional_document(found: RegionalRuns, report: str | None = None) -> dict[str, Any]:
-    """What `regional --json` prints: plain JSON values, null for what is not known."""
+    """The document of `regional --json`: plain JSON values, null for what is not known."""
     record, table = found.record, cells(found)
     factors = varying(table)
     return {

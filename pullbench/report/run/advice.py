@@ -1,4 +1,4 @@
-"""What to do after a run, the most pressing first: what a reader with two minutes takes along."""
+"""What to do after a run, the most pressing first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ import pandas as pd
 
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.break_even import setting_name
-from pullbench.report.run.concurrency import Curve, at_once, curve_of, curve_says, undecided
-from pullbench.report.run.verdicts import contenders
+from pullbench.report.run.best import contenders
+from pullbench.report.run.break_even import configuration_name
+from pullbench.report.run.concurrency import Curve, curve_of, curve_says, undecided
+from pullbench.report.run.phases import LARGE, PullPhases
 from pullbench.stats.break_even import Payback
 
 MOST_CHECKS = 3
 MOST_ERRORS = 2
 _CACHE = {
-    Payback.AT_ONCE.value: "Pull through {} what is pulled often",
-    Payback.AFTER.value: "Pull through {} what is pulled often",
-    Payback.NEVER.value: "Pull past {}",
+    Payback.AT_ONCE.value: "Pull frequent images through {}",
+    Payback.AFTER.value: "Pull frequent images through {}",
+    Payback.NEVER.value: "Do not pull through {}",
 }
 _HURTS_ALL = ("drift", "few_blocks")
 """Warnings of the whole run that bear on every recommendation."""
@@ -32,25 +33,31 @@ class Advice:
 
 
 def advice(
-    stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve], warnings: pd.DataFrame, paid: pd.DataFrame
+    stored: StoredRun,
+    table: pd.DataFrame,
+    curves: Sequence[Curve],
+    warnings: pd.DataFrame,
+    paid: pd.DataFrame,
+    phases: Sequence[PullPhases],
 ) -> list[Advice]:
-    """What to mend, what to set and what to measure again; the arguments are those of the report's other sections."""
+    """What to fix, what to set and what to measure again; the arguments are those of the report's other sections."""
     return [
-        *_go_on(stored),
+        *_resume(stored),
         *_checks(stored.checks),
         *_failures(stored),
-        *_setting(stored, table, curves),
+        *_phase(phases),
+        *_concurrency(stored, table, curves),
         *_cache(paid),
         *_again(warnings),
     ]
 
 
-def _go_on(stored: StoredRun) -> Iterator[Advice]:
+def _resume(stored: StoredRun) -> Iterator[Advice]:
     finished, planned = len(stored.trials), stored.run.trials_planned
     if finished < planned and finished:
         yield Advice(
             what="Finish the run",
-            why=f"{finished:,} of {numbers.count(planned, 'trial')} are in it: `pullbench run SPEC --resume {stored.run.run_id}`",
+            why=f"{finished:,} of {numbers.count(planned, 'trial')} are stored: `pullbench run SPEC --resume {stored.run.run_id}`",
         )
 
 
@@ -60,11 +67,11 @@ def _checks(checks: pd.DataFrame) -> Iterator[Advice]:
     groups = [] if failed.empty else [records(mine) for _, mine in failed.groupby("check", sort=False)]
     for rows in groups[:MOST_CHECKS]:
         more = f" and {numbers.count(len(rows) - 1, 'more target')}" if len(rows) > 1 else ""
-        yield Advice(what=f"Mend {rows[0]['check']} of {rows[0]['target']}{more}", why=str(rows[0]["remedy"]))
+        yield Advice(what=f"Fix {rows[0]['check']} of {rows[0]['target']}{more}", why=str(rows[0]["remedy"]))
     if len(groups) > MOST_CHECKS:
         yield Advice(
-            what=f"Mend {numbers.count(len(groups) - MOST_CHECKS, 'more failed check')}",
-            why="they stand under Preflight",
+            what=f"Fix {numbers.count(len(groups) - MOST_CHECKS, 'more failed check')}",
+            why="the section Preflight lists them",
         )
 
 
@@ -76,8 +83,33 @@ def _failures(stored: StoredRun) -> Iterator[Advice]:
         )
 
 
-def _setting(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) -> Iterator[Advice]:
-    """How many at once are enough where an image takes the least time; how sure that way is, the headline says."""
+def _phase(phases: Sequence[PullPhases]) -> Iterator[Advice]:
+    """What the largest phase of a pull by an engine that unpacks calls for: nothing where no phase is large."""
+    for found in phases:
+        main = found.main
+        if main is None or main.share < LARGE or not found.unpacks:
+            continue
+        share, rest = f"{main.share:.0%}", numbers.seconds(max(0.0, found.median_s - main.seconds))
+        if main.name == "extract":
+            yield Advice(
+                what=f"Make unpacking cheaper ({found.engine})",
+                why=f"it is {share} of a pull. Fewer or smaller layers, zstd layers, or a faster disk and CPU reduce it; a "
+                f"faster registry or network can save at most the other {rest}",
+            )
+        elif main.name == "download":
+            yield Advice(
+                what=f"Make the download faster ({found.engine})",
+                why=f"it is {share} of a pull: a nearer registry or mirror, smaller images, or more bandwidth reduce it",
+            )
+        else:
+            yield Advice(
+                what=f"Look at the registry's API ({found.engine})",
+                why=f"{share} of a pull is spent before the first layer: on login, manifests or waiting for them",
+            )
+
+
+def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) -> Iterator[Advice]:
+    """Which concurrency is enough at the best place; how sure that place is, the headline says."""
     chosen = contenders(stored, table) if len(table) else table
     winner = tables.best(chosen) if len(table) else None
     if winner is None:
@@ -85,26 +117,27 @@ def _setting(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) ->
     cell = records(chosen.loc[[winner]])[0]
     curve = curve_of(curves, cell)
     if curve is not None and undecided(curve.scaling):
-        yield Advice(what="Measure again to choose how many at once", why=curve_says(curve))
+        yield Advice(what="Measure again to choose a concurrency", why=curve_says(curve))
     if curve is not None and curve.scaling.recommended is not None:
-        way = tables.label(cell, [name for name in tables.varying(chosen) if name != "concurrency"])
-        what = f"Pull {at_once(curve.scaling.recommended)}"
-        yield Advice(what=f"{what} ({way})" if way else what, why=curve_says(curve))
+        place = tables.label(cell, [name for name in tables.varying(chosen) if name != "concurrency"])
+        what = f"Use concurrency {curve.scaling.recommended}"
+        yield Advice(what=f"{what} ({place})" if place else what, why=curve_says(curve))
 
 
 def _cache(paid: pd.DataFrame) -> Iterator[Advice]:
-    """Whether a cache pays, where every setting that can tell says the same of it."""
+    """Whether a cache pays, where every configuration that shows it agrees."""
     if paid.empty:
         return
-    told = paid[paid["verdict"].isin(_CACHE)].assign(what=lambda rows: rows["verdict"].map(_CACHE))
-    for proxy, mine in told.groupby("proxy", sort=False):
+    known = paid[paid["verdict"].isin(_CACHE)].assign(what=lambda rows: rows["verdict"].map(_CACHE))
+    for proxy, mine in known.groupby("proxy", sort=False):
         if mine["what"].nunique() == 1:
             longest = records(mine.loc[[mine["pulls"].fillna(0.0).idxmax()]])[0]
-            where = f"with {setting_name(longest, tables.varying(mine))} it " if tables.varying(mine) else "it "
+            varying = tables.varying(mine)
+            where = f"with {configuration_name(longest, varying)} it " if varying else "it "
             yield Advice(what=longest["what"].format(proxy), why=f"{where}{longest['says']}")
 
 
 def _again(warnings: pd.DataFrame) -> Iterator[Advice]:
     for row in records(warnings):
         if row["kind"] in _HURTS_ALL and row["scope"] == "all":
-            yield Advice(what="Take the numbers with care", why=f"{row['says']}; {row['remedy']}")
+            yield Advice(what="Take the numbers with care", why=f"{row['says']}. {row['remedy']}")

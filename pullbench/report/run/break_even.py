@@ -1,4 +1,4 @@
-"""After how many pulls a pull-through cache pays, setting by setting; and which matrix would tell, where this one cannot."""
+"""After how many pulls a pull-through cache pays, configuration by configuration; and which matrix would show it."""
 
 import dataclasses
 import math
@@ -13,7 +13,6 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import latency_s, varying
 from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, table
-from pullbench.report.run.concurrency import at_once
 from pullbench.stats.break_even import BreakEven, Payback, break_even
 from pullbench.stats.summary import MIN_BLOCKS
 
@@ -25,17 +24,17 @@ COLUMNS = [
 ]
 _COLUMNS = [*FACTORS, "trial", "block", "warmup", "ok", "queued_s", "duration_s"]
 """What is read here of a pull: a copy of every column of a million pulls is large."""
-_NAMES = {"cold": "through a cold cache", "warm": "through a warm one", DIRECT: "directly"}
+_NAMES = {"cold": "through a cold cache", "warm": "through a warm cache", DIRECT: "without a proxy"}
 
 _Blocks = dict[int, float]
 
 
 def break_evens(stored: StoredRun) -> pd.DataFrame:
-    """One row a setting that pulls through a mirror, as COLUMNS; empty where no proxy is a mirror.
+    """One row a configuration that pulls through a mirror, as COLUMNS; empty where no proxy is a mirror.
 
-    `pulls` is after how many the cache has paid, beside `low` and `high` at 95%; `verdict` is one of
-    `stats.break_even.Payback`, or `not_measured` where the matrix lacks one of the three; `says` tells it in words. Trials
-    whose mirror was shown to be other than its label are left out.
+    `pulls` is after how many the cache pays, with its 95% interval `low` and `high`; `verdict` is one of
+    `stats.break_even.Payback`, or `not_measured` where the matrix lacks one of the three; `says` is the sentence. Trials
+    whose mirror was not in the state of their label are left out.
     """
     mirrors = _mirrors(stored)
     times = _times(stored) if mirrors else {}
@@ -47,9 +46,9 @@ def break_evens(stored: StoredRun) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def setting_name(row: Mapping[str, Any], factors: Sequence[str]) -> str:
-    """A setting by the factors given, its concurrency in words."""
-    words = [at_once(row[name]) if name == "concurrency" else str(row[name]) for name in factors]
+def configuration_name(row: Mapping[str, Any], factors: Sequence[str]) -> str:
+    """A configuration by the factors given."""
+    words = [f"concurrency {row[name]}" if name == "concurrency" else str(row[name]) for name in factors]
     return " · ".join(words)
 
 
@@ -81,8 +80,8 @@ def _answer(times: Mapping[tuple[str, str], _Blocks], proxy: str) -> dict[str, A
     if missing:
         nothing = dict.fromkeys(("cold_s", "warm_s", "direct_s", "pulls", "low", "high"), math.nan)
         says = (
-            f"cannot be said: no pull {_listed([_NAMES[name] for name in missing], 'or')} succeeded in this run; one with "
-            "`matrix.proxy_cache: [any, cold, warm]` and `direct` among `matrix.proxies` would tell"
+            f"is not known: no pull {_listed([_NAMES[name] for name in missing], 'or')} succeeded in this run. "
+            "Measure `matrix.proxy_cache: [any, cold, warm]` with `direct` among `matrix.proxies`"
         )
         return nothing | {"blocks": 0, "verdict": "not_measured", "says": says}
     found = break_even(parts["cold"] or {}, parts["warm"] or {}, parts[DIRECT] or {})
@@ -95,20 +94,22 @@ def _says(found: BreakEven) -> str:
     first = found.cold_s - found.warm_s
     match found.verdict:
         case Payback.AT_ONCE:
-            return f"pays from the first pull on: even cold it is no slower than direct, and warm it saves {saved}"
+            return (
+                f"pays from the first pull on: a warm cache saves {saved}, and a cold one is not slower than no proxy"
+            )
         case Payback.AFTER:
             span = (
                 f"95% interval {numbers.significant(found.low or 0.0, 2)}–{numbers.significant(found.high or 0.0, 2)}"
             )
             return (
-                f"pays after {numbers.significant(found.pulls or 0.0, 2)} pulls of an image ({span}): its first costs "
-                f"{numbers.seconds(first)} more than a warm one, each saves {saved} beside direct"
+                f"pays after {numbers.significant(found.pulls or 0.0, 2)} pulls of an image ({span}): the first, cold pull costs "
+                f"{numbers.seconds(first)} more, each warm pull saves {saved}"
             )
         case Payback.NEVER:
-            return f"never pays in time: even warm it takes {saved} longer than direct"
+            return f"does not pay: a warm cache takes {saved} longer than no proxy"
         case Payback.NOT_SHOWN:
-            return "cannot be said: this run cannot tell a warm pull from a direct one; more repetitions would"
-    return f"cannot be said: {numbers.count(found.blocks, 'block')} with all three, and {MIN_BLOCKS} are needed"
+            return "is inconclusive: the difference between a warm pull and one without a proxy is not significant; use more repetitions"
+    return f"is not known: {found.blocks} of the {MIN_BLOCKS} repetitions needed have all three"
 
 
 def _listed(names: list[str], last: str) -> str:
@@ -116,40 +117,42 @@ def _listed(names: list[str], last: str) -> str:
 
 
 def payback(found: pd.DataFrame) -> Html:
-    """A row a setting whose break-even was asked for, and what matrix would tell of the others; nothing without a mirror."""
+    """A row a configuration whose break-even is known, and which matrix would show the others; nothing without a mirror."""
     if found.empty:
         return Html()
-    asked = found[found["verdict"] != "not_measured"]
+    known = found[found["verdict"] != "not_measured"]
     silent = found[found["verdict"] == "not_measured"]
     notes = [
-        paragraph(marked(f"After how many pulls {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
+        paragraph(marked(f"When the mirror {', '.join(dict.fromkeys(mine['proxy']))} pays {says}."), kind="note")
         for says, mine in silent.groupby("says", sort=False)
     ]
-    if asked.empty:
+    if known.empty:
         return join(notes)
-    factors = varying(asked) or ["proxy"]
+    factors = varying(known) or ["proxy"]
     columns = [
-        Column(title="Setting", setting=True),
-        Column(title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over blocks"),
-        Column(title="Warm", number=True, hint="a pull of one that it has"),
-        Column(title="Direct", number=True, hint="the same past the cache"),
-        Column(title="Pays after", number=True, hint="pulls of one image: (cold - warm) / (direct - warm)"),
-        Column(title="95% interval", number=True, hint="Fieller's, over blocks"),
-        Column(title="What it says", prose=True),
+        Column(title="Configuration", setting=True),
+        Column(
+            title="Cold", number=True, hint="a pull of an image that the cache has never seen; mean over repetitions"
+        ),
+        Column(title="Warm", number=True, hint="a pull of an image that the cache has"),
+        Column(title="No proxy", number=True, hint="the same pull without a proxy"),
+        Column(title="Pays after", number=True, hint="pulls of one image: (cold - warm) / (no proxy - warm)"),
+        Column(title="95% interval", number=True, hint="Fieller's interval over repetitions"),
+        Column(title="Result", prose=True),
     ]
     rows = [
         Row(
             contents=[
-                setting_name(row, factors),
+                configuration_name(row, factors),
                 *(numbers.seconds(row[name]) for name in ("cold_s", "warm_s", "direct_s")),
                 _pulls_text(row["pulls"]),
                 numbers.ratio_range(row["low"], row["high"]),
                 row["says"],
             ]
         )
-        for row in records(asked.head(MOST_ROWS))
+        for row in records(known.head(MOST_ROWS))
     ]
-    left = f"; {len(asked) - len(rows)} more are in `pullbench show --json`" if len(asked) > len(rows) else ""
+    left = f"; {len(known) - len(rows)} more are in `pullbench show --json`" if len(known) > len(rows) else ""
     return join([table(columns, rows, caption=f"After how many pulls of an image a cache pays{left}"), *notes])
 
 

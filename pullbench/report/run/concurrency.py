@@ -1,4 +1,4 @@
-"""What more pulls at once bring in one run, setting by setting: the curve, its knee, and what to choose."""
+"""What a higher concurrency gives, configuration by configuration: the curve, its saturation point, and what to choose."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,23 +21,23 @@ OTHERS = [name for name in FACTORS if name != "concurrency"]
 _NEAR = 1.25
 """A peak up to so many times the highest concurrency measured leaves nothing to look for beyond it."""
 _FAR = 4
-"""A peak beyond so many times the highest concurrency measured is not told: it is too much of a guess."""
+"""A peak beyond so many times the highest concurrency measured is not reported: it is too much of a guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One setting over the concurrencies that were measured; rates are pulls a second of trials without failures."""
+    """One configuration over the concurrencies that were measured; rates are pulls a second of trials without failures."""
 
     factors: Mapping[str, Any]
     """Every factor but concurrency."""
     name: str
-    """The setting by what tells the run's curves apart; empty where there is one."""
+    """What tells the run's curves apart; empty where there is one."""
     scaling: Scaling
     limited_from: int | None
-    """The lowest concurrency at which the client was near its own ceiling."""
+    """The lowest concurrency that was client-limited."""
 
     left_out: tuple[int, ...]
-    """Concurrencies that were measured, and have too few blocks without failures."""
+    """Measured concurrencies that have too few blocks without failures."""
 
     @property
     def levels(self) -> tuple[ConcurrencyLevel, ...]:
@@ -45,7 +45,7 @@ class Curve:
 
 
 def curves(stored: StoredRun) -> list[Curve]:
-    """A curve for each setting that has two concurrencies, in the order of the factors."""
+    """A curve for each combination of the other factors that has two concurrencies, in the order of the factors."""
     trials = measured(stored.trials)
     if trials.empty:
         return []
@@ -55,8 +55,8 @@ def curves(stored: StoredRun) -> list[Curve]:
         for key, mine in trials.assign(rate=rates).groupby(OTHERS, dropna=False)
         if mine["concurrency"].nunique() > 1
     ]
-    told = [name for name in varying(pd.DataFrame([factors for factors, _ in several])) if name in OTHERS]
-    return [_curve(factors, label(factors, told), mine) for factors, mine in several]
+    shown = [name for name in varying(pd.DataFrame([factors for factors, _ in several])) if name in OTHERS]
+    return [_curve(factors, label(factors, shown), mine) for factors, mine in several]
 
 
 def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame) -> Curve:
@@ -92,37 +92,36 @@ def json_curves(found: Sequence[Curve]) -> list[dict[str, Any]]:
 
 
 def curve_says(curve: Curve) -> str:
-    """What to choose in this setting, how sure that is, and what less would cost: one or two sentences."""
+    """Which concurrency to choose, how sure that is, and what a lower one would cost: a few short sentences."""
     found = curve.scaling
     if found.recommended is None:
         return f"No concurrency can be recommended: {_why_none(found)}."
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     lowest = found.levels[0].concurrency
+    chosen = f"Concurrency {at.concurrency}"
     if found.knee is None:
-        beyond = (
-            "by the scalability law that is about the peak"
+        end = (
+            "The scalability law has its peak about there."
             if at_peak(found)
-            else "the rate still rises: measure more to see where it ends"
+            else "The rate still rises there: measure a higher concurrency."
         )
-        said = (
-            f"{at_once(at.concurrency)}, the highest {_measured(curve)}, brings {_gain(at)} the images a second of "
-            f"{at_once(lowest)}; {beyond}"
-        )
+        which = f", the highest {_measured(curve)}," if curve.left_out else ", the highest measured,"
+        said = f"{chosen}{which} gives {_gain(at)} the images/s of concurrency {lowest}. {end}"
     elif found.knee == lowest:
-        said = f"{at_once(lowest)} is enough: {_beyond(found)}"
+        said = f"{chosen} is enough. {_beyond(found)}"
     else:
-        said = f"{at_once(at.concurrency)} brings {_gain(at)} the images a second of {at_once(lowest)}, and {_beyond(found)}"
-    return f"{said[0].upper()}{said[1:]}.{_cost(found)}{_client_limit(curve)}"
+        said = f"{chosen} gives {_gain(at)} the images/s of concurrency {lowest}. {_beyond(found)}"
+    return f"{said}{_cost(found)}{_client_limit(curve)}"
 
 
 def at_peak(found: Scaling) -> bool:
-    """Whether the highest concurrency measured is about where the law has its peak: more would bring nothing."""
+    """Whether the law has its peak about at the highest concurrency measured: more gives no gain."""
     law = found.law
     return law is not None and law.peak is not None and law.peak <= _NEAR * found.levels[-1].concurrency
 
 
 def _measured(curve: Curve) -> str:
-    return "without failures in half of the blocks" if curve.left_out else "measured"
+    return "without failures in half of the repetitions" if curve.left_out else "measured"
 
 
 def law_says(curve: Curve) -> str:
@@ -132,12 +131,12 @@ def law_says(curve: Curve) -> str:
         return "not known"
     if law is None:
         return {
-            NoLaw.TOO_FEW_LEVELS: "4 concurrencies would show it",
-            NoLaw.TOO_FEW_BLOCKS: f"{MIN_BLOCKS} blocks would show it",
-            NoLaw.MISFIT: "no such law fits these rates",
+            NoLaw.TOO_FEW_LEVELS: "needs 4 concurrencies",
+            NoLaw.TOO_FEW_BLOCKS: f"needs {MIN_BLOCKS} repetitions",
+            NoLaw.MISFIT: "does not fit these rates",
         }[found.no_law or NoLaw.TOO_FEW_LEVELS]
-    waits = f"{numbers.percent(law.contention)} ({_share_span(law)}) of the work waits in line"
-    return f"{waits}; {_peak(law, found.levels[-1].concurrency)}; fits to {numbers.percent(law.misfit)}"
+    waits = f"{numbers.percent(law.contention)} ({_share_span(law)}) of the work is serial"
+    return f"{waits}; {_peak(law, found.levels[-1].concurrency)}; mean misfit {numbers.percent(law.misfit)}"
 
 
 def _share_span(law: Law) -> str:
@@ -146,19 +145,17 @@ def _share_span(law: Law) -> str:
 
 def _peak(law: Law, highest: int) -> str:
     if law.peak is None or law.peak > _FAR * highest:
-        return "no peak in reach"
-    beyond = ", beyond what was measured" if round(law.peak) > highest else ""
-    return f"peak near {max(1, round(law.peak))} at once{beyond}"
+        return "no peak near the measured range"
+    beyond = ", above what was measured" if round(law.peak) > highest else ""
+    return f"peak near concurrency {max(1, round(law.peak))}{beyond}"
 
 
 def _why_none(found: Scaling) -> str:
     if not found.levels:
-        return "no block measured every concurrency without a failure"
+        return "no repetition measured every concurrency without a failure"
     if undecided(found):
-        return (
-            f"at 95% any from {found.knee_low} to {found.knee_high} at once may be enough; more repetitions narrow it"
-        )
-    return f"{numbers.count(found.blocks, 'block')} that measured every concurrency, and {MIN_BLOCKS} are needed"
+        return f"any from {found.knee_low} to {found.knee_high} may be the saturation point (95% CI); more repetitions narrow it"
+    return f"{found.blocks} of the {MIN_BLOCKS} complete repetitions needed"
 
 
 def _gain(level: ConcurrencyLevel) -> str:
@@ -172,15 +169,13 @@ def undecided(found: Scaling) -> bool:
 
 
 def _beyond(found: Scaling) -> str:
-    """What more at once than the knee brings: nothing, or nothing that is shown."""
+    """What a higher concurrency than the saturation point gives: nothing, or nothing significant."""
     if found.knee is not None and found.knee_high is not None and found.knee_high > found.knee:
-        return (
-            f"a gain from more is not shown, nor that there is none (at 95% up to {found.knee_high} at once may gain)"
-        )
+        return f"A gain from more, up to concurrency {found.knee_high}, is inconclusive."
     span = ""
     if found.knee_low is not None and found.knee_low != found.knee_high:
-        span = f" (95%: from {found.knee_low} to {found.knee_high} at once on)"
-    return f"more at once brings nothing that matters{span}"
+        span = f" (saturation point at {found.knee_low} to {found.knee_high}, 95% CI)"
+    return f"More gives no gain that matters{span}."
 
 
 def _cost(found: Scaling) -> str:
@@ -188,47 +183,46 @@ def _cost(found: Scaling) -> str:
     if not found.costs:
         return ""
     cost = found.costs[-1]
+    if cost.low is not None and cost.low <= 0:
+        return f" Concurrency {cost.concurrency} may be as good: the difference is not significant."
     span = (
         ""
         if cost.low is None or cost.high is None
         else f" ({numbers.percent(cost.low)} – {numbers.percent(cost.high)})"
     )
-    said = at_once(cost.concurrency)
-    if cost.low is not None and cost.low <= 0:
-        return f" {said[0].upper()}{said[1:]} may do as well: a loss is not shown."
-    return f" {said[0].upper()}{said[1:]} would lose {numbers.percent(cost.lost)}{span} of that rate."
+    return f" Concurrency {cost.concurrency} loses {numbers.percent(cost.lost)}{span} of that rate."
 
 
 def _client_limit(curve: Curve) -> str:
     if curve.limited_from is None:
         return ""
-    return f" With {curve.limited_from} at once the client itself was near its limit, so the registry may carry more."
-
-
-def at_once(concurrency: int) -> str:
-    return "one at a time" if concurrency == 1 else f"{concurrency} at once"
+    return f" From concurrency {curve.limited_from} on, this machine was the bottleneck: the registry may handle more."
 
 
 def recommendations(found: Sequence[Curve]) -> Html:
-    """A sentence, or a row a setting, with the recommendation; folded all levels; nothing without a curve."""
+    """The recommendation in sentences, or a row a configuration; all levels are folded; nothing without a curve."""
     if not found:
         return Html()
     if len(found) == 1:
         law = paragraph(f"Universal scalability law: {law_says(found[0])}.", kind="note")
         return join([paragraph(curve_says(found[0])), law, _levels(found)])
     columns = [
-        Column(title="Setting", setting=True),
-        Column(title="Recommended", number=True, hint="the fewest at once from which more brings nothing that matters"),
+        Column(title="Configuration", setting=True),
         Column(
-            title="Speed-up", number=True, hint="images a second beside the fewest at once; 95% interval over blocks"
+            title="Recommended", number=True, hint="the lowest concurrency from which more gives no gain that matters"
         ),
-        Column(title="With fewer at once", number=True, hint="how much of that rate the next fewer would lose"),
+        Column(
+            title="Speed-up",
+            number=True,
+            hint="images/s compared with the lowest concurrency; 95% interval over repetitions",
+        ),
+        Column(title="Next lower", number=True, hint="how much of that rate the next lower concurrency loses"),
         Column(title="Scalability law", prose=True, hint="the universal scalability law, fitted; 95% interval"),
         Column(title="Notes", setting=True),
     ]
     rows = [_row(curve) for curve in found[:MOST_CURVES]]
     left = f" {len(found) - len(rows)} more are in `pullbench show --json`." if len(found) > len(rows) else ""
-    caption = f"How many pulls at once, in {numbers.count(len(found), 'setting')}.{left}"
+    caption = f"Recommended concurrency of {numbers.count(len(found), 'configuration')}.{left}"
     return join([table(columns, rows, caption=caption), _levels(found[:MOST_CURVES])])
 
 
@@ -239,11 +233,11 @@ def _row(curve: Curve) -> Row:
         return Row(contents=[curve.name, *empty, law_says(curve), curve_says(curve)])
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     less = found.costs[-1] if found.costs else None
-    lost = numbers.NOT_KNOWN if less is None else f"{at_once(less.concurrency)}: {_less(less)}"
+    lost = numbers.NOT_KNOWN if less is None else f"{less.concurrency}: {_less(less)}"
     return Row(
         contents=[
             curve.name,
-            at_once(found.recommended),
+            found.recommended,
             _speedup(at, of=found.levels[0]),
             lost,
             law_says(curve),
@@ -253,7 +247,7 @@ def _row(curve: Curve) -> Row:
 
 
 def _speedup(level: ConcurrencyLevel, *, of: ConcurrencyLevel) -> str:
-    """Of the fewest at once there is none to tell: it is what the others are held against, and known without an interval."""
+    """None of the lowest concurrency: the others are compared with it."""
     if level is of:
         return numbers.NOT_KNOWN
     return f"{numbers.ratio(level.speedup)} ({numbers.ratio_range(level.speedup_low, level.speedup_high)})"
@@ -261,40 +255,40 @@ def _speedup(level: ConcurrencyLevel, *, of: ConcurrencyLevel) -> str:
 
 def _less(cost: Cost) -> str:
     shown = cost.low is not None and cost.low > 0
-    return f"{numbers.percent(cost.lost)} less" if shown else "no loss shown"
+    return f"{numbers.percent(cost.lost)} less" if shown else "no significant loss"
 
 
 def _notes(curve: Curve) -> str:
     found, notes = curve.scaling, []
     if found.knee is None:
-        near = "about the law's peak" if at_peak(found) else "the rate still rises"
+        near = "near the law's peak" if at_peak(found) else "the rate still rises"
         notes.append(f"the highest measured: {near}")
     elif found.knee_low != found.knee_high:
-        notes.append(f"at 95% from {found.knee_low} to {found.knee_high} at once")
+        notes.append(f"saturation point at {found.knee_low} to {found.knee_high} (95% CI)")
     if curve.left_out:
         listed = ", ".join(map(str, curve.left_out))
-        notes.append(f"left out for failures: {listed} at once")
+        notes.append(f"left out for failures: concurrency {listed}")
     if curve.limited_from is not None:
-        notes.append(f"client near its limit from {curve.limited_from} at once on")
+        notes.append(f"client-limited from concurrency {curve.limited_from} on")
     return "; ".join(notes)
 
 
 def _levels(found: Sequence[Curve]) -> Html:
-    """Every level of every curve, folded: rate, speed-up, efficiency, and the loss beside the recommended one."""
+    """Every level of every curve, folded: rate, speed-up, efficiency, and the loss compared with the recommended one."""
     columns = [
-        *([Column(title="Setting", setting=True)] if len(found) > 1 else []),
-        Column(title="At once", number=True),
-        Column(title="Images a second", number=True, hint="geometric mean over blocks, trials without failures"),
-        Column(title="Speed-up", number=True, hint="beside the fewest at once, paired by block"),
+        *([Column(title="Configuration", setting=True)] if len(found) > 1 else []),
+        Column(title="Concurrency", number=True),
+        Column(title="Images/s", number=True, hint="geometric mean over repetitions, trials without failures"),
+        Column(title="Speed-up", number=True, hint="compared with the lowest concurrency, paired by repetition"),
         Column(title="95% interval", number=True),
-        Column(title="Efficiency", number=True, hint="the speed-up by what perfect scaling would give"),
+        Column(title="Efficiency", number=True, hint="the speed-up divided by that of perfect scaling"),
         Column(title="Loses", number=True, hint="of the recommended concurrency's rate"),
         Column(title="95% interval", number=True),
     ]
     rows = [_level(curve, level, named=len(found) > 1) for curve in found for level in curve.levels]
     if not rows:
         return Html()
-    made = table(columns, rows, caption="Speed-up, efficiency, and what choosing fewer at once costs")
+    made = table(columns, rows, caption="Speed-up, efficiency, and what a lower concurrency costs")
     return tag("details", tag("summary", "Speed-up and efficiency by concurrency"), made)
 
 

@@ -2,7 +2,7 @@
 
 Two cells are compared where they differ in one factor alone. Their blocks are pairs, for a block runs both within
 minutes. Where several such pairs answer one question (a proxy at each concurrency), a block's value is the geometric
-mean over them, so the question has one answer with one interval. `places` compares registries and ways at a glance.
+mean over them, so the question has one answer with one interval. `places` compares registries and routes at a glance.
 """
 
 import math
@@ -147,7 +147,7 @@ def _questions(
 
 
 def _pairs(factor: str, present: Sequence[Any], group: pd.DataFrame) -> Iterator[tuple[Any, Any]]:
-    """The first beside each other; of engines also the first that unpacks beside the others that do: it is the same work."""
+    """The first with each other value; of engines also the first that unpacks with the others that do: it is the same work."""
     yield from ((present[0], other) for other in present[1:])
     if factor == "engine":
         kinds = dict(zip(group["engine"], group["engine_kind"], strict=True))
@@ -196,11 +196,11 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def places(table: pd.DataFrame) -> pd.DataFrame:
-    """One row an engine, registry and way, as PLACE_COLUMNS; `table` is that of `tables.cells`. Empty where there is one place.
+    """One row an engine, registry and route, as PLACE_COLUMNS; `table` is that of `tables.cells`. Empty where there is one place.
 
     `way` is the proxy's name, with the state of its store where the run sets it. `median_s` is the geometric mean of the
-    medians over the settings (platform, concurrency, cache, auth) that every place of the engine has a time for, `settings`
-    how many those are; where there is none, over each place's own, and `settings` is 0. `of_least` is its multiple of the
+    medians over the configurations (platform, concurrency, cache, auth) that every place of the engine has a time for, and
+    `settings` their number; where there is none, over each place's own, and `settings` is 0. `of_least` is its multiple of the
     engine's least. A place without a successful pull has NaN.
     """
     if table.empty or len(table[["registry", "proxy", "proxy_cache"]].drop_duplicates()) < 2:

@@ -1,6 +1,7 @@
 """A run as one JSON document: what `run --json` and `show --json` print."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,10 +16,11 @@ from pullbench.report.run.break_even import break_evens
 from pullbench.report.run.claims import claims
 from pullbench.report.run.concurrency import curves, json_curves
 from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.phases import PullPhases, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import warnings
-from pullbench.report.run.verdicts import headline
+from pullbench.report.run.verdicts import headline, summary
 from pullbench.report.stress.verdict import stress_part
 from pullbench.store.schema import finding_from_row
 
@@ -62,11 +64,13 @@ def _part(stored: StoredRun) -> dict[str, Any]:
 def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     table = tables.cells(stored.pulls, stored.trials)
     scores, differences, unsure = slos(stored, table), contrasts(stored), warnings(stored, table)
-    said = headline(stored, table, scores)
+    phases = pull_phases(stored, table)
     return {
-        "headline": said.document(),
+        "headline": headline(stored, table, scores).document(),
+        "summary": summary(stored, table, scores).document(),
         "cells": json_records(table),
-        **_choices(stored, table, unsure),
+        "phases": [each.document() for each in phases],
+        **_choices(stored, table, unsure, phases),
         "comparisons": json_records(differences),
         "claims": json_records(claims(differences, stored)),
         "stability": json_records(unsure),
@@ -74,11 +78,13 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     }
 
 
-def _choices(stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame) -> dict[str, Any]:
-    """What to choose and to do, and what stands behind it; `unsure` are the warnings of `stability`."""
+def _choices(
+    stored: StoredRun, table: pd.DataFrame, unsure: pd.DataFrame, phases: Sequence[PullPhases]
+) -> dict[str, Any]:
+    """What to choose and to do, with the evidence; `unsure` are the warnings of `stability`."""
     levels, paid = curves(stored), break_evens(stored)
     return {
-        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid)],
+        "advice": [dataclasses.asdict(entry) for entry in advice(stored, table, levels, unsure, paid, phases)],
         "scaling": json_curves(levels),
         "places": json_records(places(table)),
         "break_even": json_records(paid),

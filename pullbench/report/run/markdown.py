@@ -11,6 +11,8 @@ from pullbench.report.core.slo_words import measured_text, slo_place, slo_title,
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
+_PLACE = ("engine", "registry", "proxy", "platform", "concurrency", "cache")
+"""What names the configuration of an engine's phases."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#+!|~@-])")
 """Parentheses are no markup without brackets before them, and a chat would show the backslashes."""
 
@@ -22,14 +24,9 @@ def escape_markdown(text: str, limit: int = 500) -> str:
 
 
 def run_summary(document: Mapping[str, Any]) -> str:
-    """A run's document (`run --json`) as a page of Markdown: verdict, SLOs, settings."""
-    lines = [
-        f"## {escape_markdown(document['name'])}: {escape_markdown(document['headline']['title'])}",
-        "",
-        escape_markdown(document["headline"]["sentence"], _SENTENCE),
-        "",
-        f"Run `{document['run_id']}`, {document['started_at'][:16].replace('T', ' ')} UTC, {document['status']}.",
-    ]
+    """A run's document (`run --json`) as a page of Markdown: the verdict, p50 and p95, the SLOs, the configurations."""
+    title = f"{escape_markdown(document['name'])}: {escape_markdown(document['headline']['title'])}"
+    lines = [f"## {title}", "", *_times(document), *_sentences(document), "", _of_run(document)]
     if document["slo"]:
         rows = [
             (
@@ -49,8 +46,41 @@ def run_summary(document: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _times(document: Mapping[str, Any]) -> list[str]:
+    """A line for each engine: p50 and p95 of the configuration that its phases are of."""
+    lines = []
+    for phases in document.get("phases", []):
+        same = (cell for cell in document["cells"] if all(cell[name] == phases[name] for name in _PLACE))
+        if (cell := next(same, None)) is not None:
+            times = f"p50 {numbers.seconds(cell['median_s'])}, p95 {_p95(cell)}"
+            lines.append(f"**{escape_markdown(phases['engine'])}: {times}**  ")
+    return [*lines, ""] if lines else []
+
+
+def _p95(cell: Mapping[str, Any]) -> str:
+    return (
+        numbers.seconds(cell["p95_s"]) if numbers.known(cell["p95_s"]) else f"needs 40 pulls (has {cell['succeeded']})"
+    )
+
+
+def _sentences(document: Mapping[str, Any]) -> list[str]:
+    """The block of the console as a list; a stress test and a calibration have a headline alone."""
+    if "summary" not in document:
+        return [escape_markdown(document["headline"]["sentence"], _SENTENCE)]
+    titles = {"cause": "Cause", "best": "Best", "slo": "SLO", "notes": "Notes"}
+    return [
+        f"- **{title}** {escape_markdown(' '.join(document['summary'][key]), _SENTENCE)}"
+        for key, title in titles.items()
+        if document["summary"][key]
+    ]
+
+
+def _of_run(document: Mapping[str, Any]) -> str:
+    return f"Run `{document['run_id']}`, {document['started_at'][:16].replace('T', ' ')} UTC, {document['status']}."
+
+
 def comparison_summary(document: Mapping[str, Any]) -> str:
-    """A comparison's document (`compare --json`) as a page of Markdown: verdict, what else differs, settings."""
+    """A comparison's document (`compare --json`) as a page of Markdown: verdict, what else differs, configurations."""
     cells = document["cells"]
     factors = _varying(cells)
     rows = [
@@ -65,7 +95,7 @@ def comparison_summary(document: Mapping[str, Any]) -> str:
         )
         for cell in cells[:MOST_ROWS]
     ]
-    titles = (*factors, "baseline", "candidate", "ratio", "95% interval", "verdict", "succeeded")
+    titles = (*factors, "baseline", "candidate", "ratio", "95% CI", "verdict", "succeeded")
     differs = [f"- {entry['kind']}: {escape_markdown(entry['what'])}" for entry in document["differences"]]
     return "\n".join(
         [
@@ -83,21 +113,37 @@ def comparison_summary(document: Mapping[str, Any]) -> str:
 
 def _cells(cells: Sequence[Mapping[str, Any]]) -> list[str]:
     factors = _varying(cells)
+    shares = [
+        (title, key)
+        for title, key in (("download", "download_share"), ("unpack", "extract_share"))
+        if any(numbers.known(cell[key]) for cell in cells)
+    ]
     rows = [
         (
             *(cell[name] for name in factors),
             numbers.seconds(cell["median_s"]),
             numbers.seconds_range(cell["median_low_s"], cell["median_high_s"]),
-            numbers.seconds(cell["wall_per_pull_s"]),
+            numbers.seconds(cell["p95_s"]),
+            numbers.plain(cell["images_per_s"]),
+            numbers.plain(_megabytes(cell)),
+            *(numbers.whole_percent(cell[key]) for _, key in shares),
             f"{cell['succeeded']}/{cell['pulls']}",
         )
         for cell in cells[:MOST_ROWS]
     ]
-    return [*_table((*factors, "median", "95% interval", "image every", "succeeded"), rows), *_more(cells)]
+    return [
+        *_table((*factors, "p50", "95% CI", "p95", "images/s", "MB/s", *(title for title, _ in shares), "pulls"), rows),
+        *_more(cells),
+    ]
+
+
+def _megabytes(cell: Mapping[str, Any]) -> float | None:
+    rate = cell["throughput_bytes_per_s"]
+    return None if rate is None else rate / 1e6
 
 
 def _more(cells: Sequence[object]) -> list[str]:
-    return ["", f"and {len(cells) - MOST_ROWS} more settings."] if len(cells) > MOST_ROWS else []
+    return ["", f"and {len(cells) - MOST_ROWS} more configurations."] if len(cells) > MOST_ROWS else []
 
 
 def _varying(cells: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -31,58 +31,67 @@ from pullbench.report.render.html import (
     tag,
 )
 from pullbench.report.run.advice import Advice, advice
+from pullbench.report.run.best import contenders
 from pullbench.report.run.break_even import break_evens, payback
 from pullbench.report.run.claims import claimed, claims
 from pullbench.report.run.concurrency import Curve, curves, recommendations
 from pullbench.report.run.contrasts import contrasts, places
+from pullbench.report.run.phases import PullPhases, phases_section, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
-from pullbench.report.run.verdicts import contenders, contrast_sentence, headline
+from pullbench.report.run.verdicts import contrast_sentence, headline
 
 _NOTES = (
     (
         "Clock",
-        "A pull's time runs from its start to its last verified byte (docker: until the daemon says it is done, "
-        "unpacked), with all attempts and waiting in it. Tags were resolved to digests before. Failed pulls are in no "
-        "time; they count in success rates.",
+        "A pull's time runs from its start to its last verified byte (docker: until the daemon reports it done, "
+        "unpacked). All attempts and waits are in it. Tags are resolved to digests before. Failed pulls count in success "
+        "rates and in no time.",
     ),
     (
-        "Median",
-        "The median of each block's pulls; then the geometric mean of these over blocks. Its 95% interval is Student's t "
-        "over the blocks: pulls of one block share their minute, so they are not counted as independent.",
+        "p50",
+        "The median of each repetition's pulls; then the geometric mean of these. The 95% interval is Student's t over the "
+        "repetitions: pulls of one repetition share their minute, so they are not independent.",
     ),
     (
-        "Image every",
-        "A trial's wall time divided by its pulls. With more pulls at once a single pull takes longer, while the whole "
-        "is done sooner: this number shows the whole.",
+        "images/s",
+        "A trial's pulls divided by its wall time. With a higher concurrency a single pull takes longer, while all are done "
+        "sooner: this number shows the whole.",
     ),
+    ("Phases", "Median shares of a pull's duration, as the engine reports them. Download and unpacking overlap."),
     (
         "Percentiles",
         "Over pulls, and only where there are enough: p90 from 20 pulls, p95 from 40, p99 from 200. A dash is not zero.",
     ),
     (
         "Success",
-        "Wilson's interval over pulls. It takes failures to be independent; real ones cluster, so it is rather too "
-        "narrow. To prove 99.9% takes thousands of pulls without a failure.",
+        "Wilson's interval over pulls. It assumes independent failures. Real failures cluster, so the interval is rather too "
+        "narrow. 99.9% needs at least 3,838 pulls without a failure.",
     ),
     (
         "SLO",
-        "Met or missed where the whole 95% interval is on one side of the target, else inconclusive. Each engine is scored "
-        "alone, because engines do different work. An engine can meet an SLO that one of its configurations misses.",
+        "Met or missed where the whole 95% interval is on one side of the target, for each engine. Everything else is "
+        "inconclusive. Engines that do different work are never pooled.",
     ),
     (
         "Comparisons",
-        "Ratios within the same block; differences under 5% are called none. Faster and slower need a p under 3%, "
-        "corrected (Holm) for the number of comparisons of one factor, that of the fastest setting for every setting it "
-        "was picked from; and no side wins that failed more often. Inconclusive means just that.",
+        "Ratios within the same repetition; a difference under 5% counts as none. Faster and slower are statistically "
+        "significant: if there were no difference, one this large would be seen in under 3% of runs. p is corrected (Holm) "
+        "for the comparisons of one factor, and for every configuration that the best one was picked from. A side that "
+        "failed more often never wins.",
     ),
     (
         "Not known",
-        "Other load on registry, network and this machine at the time; what other vantages see; what an engine does not "
-        "show is empty, never zero.",
+        "Other load on registry, network and this machine at the time; what other vantages see. What an engine does not "
+        "report is empty, never zero.",
     ),
 )
+
+
+_SHARES = {"download": "Download", "extract": "Unpack"}
+"""The phases that have a column, where an engine reports them."""
+_SHARE_HINT = "median share of a pull's duration; download and unpacking overlap"
 
 
 class RunPage:
@@ -98,7 +107,7 @@ class RunPage:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Each SLO for each engine, and for each configuration."""
+        """Each SLO by engine and configuration."""
         return slos(self.stored, self.cells)
 
     @cached_property
@@ -117,8 +126,13 @@ class RunPage:
         return break_evens(self.stored)
 
     @cached_property
+    def phases(self) -> list[PullPhases]:
+        """Where the time of a pull goes, for each engine."""
+        return pull_phases(self.stored, self.cells)
+
+    @cached_property
     def warnings(self) -> pd.DataFrame:
-        """What makes the numbers less sure than they look."""
+        """What makes the numbers less sure."""
         return warnings(self.stored, self.cells)
 
     def style(self) -> Html:
@@ -131,17 +145,21 @@ class RunPage:
 
     def to_do(self) -> Html:
         """What to fix, what to set and what to measure again, the most pressing first."""
-        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid))
+        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid, self.phases))
 
-    def slos(self) -> Html:
-        """A card for each SLO and engine."""
+    def slo(self) -> Html:
+        """A card for each SLO."""
         return scorecard(verdict_rows(self.scores))
+
+    def where_the_time_goes(self) -> Html:
+        """Download, unpacking, authentication: the shares of a pull, for each engine."""
+        return phases_section(self.phases)
 
     def overview(self) -> Html:
         """The median pull of each configuration, drawn."""
         return overview(self.cells)
 
-    def settings(self) -> Html:
+    def configurations(self) -> Html:
         """Every configuration with its numbers."""
         return settings_table(self.stored, self.cells)
 
@@ -154,7 +172,7 @@ class RunPage:
         return recommendations(self.curves)
 
     def places(self) -> Html:
-        """The median pull by registry and way, drawn."""
+        """The median pull by registry and route, drawn."""
         return heat(places(self.cells))
 
     def break_even(self) -> Html:
@@ -178,7 +196,7 @@ class RunPage:
         return sections.errors(tables.errors(self.stored))
 
     def stability(self) -> Html:
-        """What makes the numbers less sure than they look, and what to do about it."""
+        """Warnings about the numbers, each with what to do."""
         return stability_section(self.warnings)
 
     def over_time(self) -> Html:
@@ -194,7 +212,7 @@ class RunPage:
         return draw_waterfalls(waterfalls(self.stored, self.cells))
 
     def rules_of_thumb(self) -> Html:
-        """What is often claimed about registries, compared with this run."""
+        """Rules of thumb about registries, compared with this run."""
         return claimed(claims(self.differences, self.stored), self.stored)
 
     def checks(self) -> Html:
@@ -205,16 +223,16 @@ class RunPage:
         """What was checked before any load."""
         return sections.preflight(self.stored.checks)
 
-    def planned_out(self) -> Html:
+    def excluded(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return sections.excluded(self.stored)
 
     def environment(self) -> Html:
-        """What was asked for, and where it ran."""
+        """The spec in short, and where it ran."""
         return sections.environment(self.stored)
 
     def method(self) -> Html:
-        """How the numbers came about, and what they do not tell."""
+        """How the numbers are made, and what they do not show."""
         return method_notes(self.stored)
 
 
@@ -228,8 +246,8 @@ def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> H
     facts += [f"from {shortened(run.vantage, MOST_OF_A_NAME)}"] if run.vantage else []
     if len(pulls):
         facts += [
-            numbers.count(len(cells), "cell"),
-            numbers.count(int(pulls["block"].nunique()), "block"),
+            numbers.count(len(cells), "configuration"),
+            numbers.count(int(pulls["block"].nunique()), "repetition"),
             numbers.count(len(pulls), "pull"),
             numbers.size(float(pulls["bytes"].fillna(0).sum())),
         ]
@@ -241,7 +259,7 @@ def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> H
         tag(
             "div",
             tag("p", tag("strong", said.title)),
-            *(tag("p", f"{clause[:1].upper()}{clause[1:].rstrip('.')}.") for clause in said.clauses),
+            *(tag("p", clause) for clause in said.clauses),
             class_=f"verdict {PILLS[said.status][0]}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
@@ -255,7 +273,7 @@ def to_do_list(found: Sequence[Advice]) -> Html:
 
 
 def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
-    """Every cell with its numbers: the best marked, those with failures red, what needs care said in a note."""
+    """Every configuration with its numbers: the best is marked, those with failures are red."""
     if found.empty:
         return Html()
     factors = tables.varying(found) or ["engine"]
@@ -264,30 +282,32 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     winner = tables.best(chosen) if len(chosen) > 1 else None
     shown = found.head(MOST_CELLS)
     percentiles = numbers.percentiles_known(records(shown))
+    phases = [phase for phase in _SHARES if shown[f"{phase}_share"].notna().any()]
     columns = [
         *(Column(title=_title(name), number=name == "concurrency") for name in factors),
-        Column(title="Median pull", number=True, hint="geometric mean of the blocks' medians, successful pulls"),
-        Column(title="95% interval", number=True, hint="Student t over blocks"),
+        Column(title="p50", number=True, hint="geometric mean of the repetitions' medians, successful pulls"),
+        Column(title="95% CI", number=True, hint="Student's t over repetitions"),
         *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
-        Column(title="Image every", number=True, hint="a trial's wall time by its pulls: what concurrency shortens"),
-        Column(title="Throughput", number=True, hint="bytes received in a trial by its wall time"),
+        Column(title="images/s", number=True, hint="a trial's pulls divided by its wall time: what concurrency raises"),
+        Column(title="MB/s", number=True, hint="bytes received in a trial divided by its wall time"),
+        *(Column(title=_SHARES[phase], number=True, hint=_SHARE_HINT) for phase in phases),
         Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
         Column(title="Notes"),
     ]
     slowest = float(shown["median_s"].max())
     rows = [
-        _cell_row(row, factors, percentiles, slowest, best=index == winner)
+        _cell_row(row, factors, percentiles, phases, slowest, best=index == winner)
         for index, row in zip(shown.index, records(shown), strict=True)
     ]
-    note = f"The same in all: {', '.join(same)}." if same else ""
+    note = f"All configurations: {', '.join(same)}." if same else ""
     if winner is not None and found["engine_kind"].nunique() > chosen["engine_kind"].nunique():
         note += (
-            f" Marked is the least time per image of {' and '.join(chosen['engine_kind'].unique())}: another engine does other work "
-            "(wire and skopeo unpack nothing), so it is no faster way to the same."
+            f" The best configuration is that of {' and '.join(chosen['engine_kind'].unique())}. Other engines do different work "
+            "(wire and skopeo do not unpack), so they are not compared."
         )
     if len(found) > len(shown):
-        note += f" {len(found) - len(shown)} more cells are in the results and in `pullbench show --json`."
-    made = table(columns, rows, caption=f"{numbers.count(len(found), 'cell')}, in the order of the factors")
+        note += f" {len(found) - len(shown)} more configurations are in the results and in `pullbench show --json`."
+    made = table(columns, rows, caption=numbers.count(len(found), "configuration"))
     return join([made, paragraph(note.strip(), kind="note")])
 
 
@@ -296,7 +316,13 @@ def _title(factor: str) -> str:
 
 
 def _cell_row(
-    row: Mapping[str, Any], factors: Sequence[str], percentiles: Sequence[int], slowest: float, *, best: bool
+    row: Mapping[str, Any],
+    factors: Sequence[str],
+    percentiles: Sequence[int],
+    phases: Sequence[str],
+    slowest: float,
+    *,
+    best: bool,
 ) -> Row:
     failed = row["succeeded"] < row["pulls"]
     share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
@@ -311,8 +337,9 @@ def _cell_row(
         median,
         numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
         *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
-        numbers.seconds(row["wall_per_pull_s"]),
-        numbers.rate(row["throughput_bytes_per_s"]),
+        numbers.plain(row["images_per_s"]),
+        numbers.plain(row["throughput_bytes_per_s"] / 1e6),
+        *(numbers.whole_percent(row[f"{phase}_share"]) for phase in phases),
         f"{row['succeeded']}/{row['pulls']}",
         join(_notes(row, best=best), " "),
     ]
@@ -320,7 +347,7 @@ def _cell_row(
 
 
 def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
-    notes = [tag("span", "fastest", class_="pill good", title="least time per image")] if best else []
+    notes = [tag("span", "best", class_="pill good", title="most images/s")] if best else []
     failed = row["pulls"] - row["succeeded"]
     if failed:
         notes.append(tag("span", f"{failed} failed", class_="pill bad"))
@@ -328,17 +355,17 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
         notes.append(tag("span", f"{row['retried']} retried", class_="pill warn"))
     if row["found_cached"]:
         words = f"{row['found_cached']} not cold"
-        notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the client's store"))
+        notes.append(tag("span", words, class_="pill warn", title="cold pulls that found layers in the local store"))
     if row["proxy_other"]:
         words = f"mirror not {row['proxy_cache']} in {numbers.count(row['proxy_other'], 'trial')}"
-        title = "trials whose mirror was not what the label says: by its upstream's counters, its headers, or a probe"
+        title = "trials whose mirror was in another state than the label says: by its upstream's counters, its headers, or a probe"
         notes.append(tag("span", words, class_="pill warn", title=title))
     if row["proxy_unshown"]:
-        words = f"mirror not shown {row['proxy_cache']}"
-        title = "it was made so, and nothing shows that it was: it sends no cache headers, and its upstream no counters"
+        words = "mirror cache not verified"
+        title = f"it should be {row['proxy_cache']}; no cache header and no upstream counter confirms it"
         notes.append(tag("span", words, class_="pill open", title=title))
     if is_limited(row):
-        words = f"{limit_kind(row).partition('_')[0]} {row['client_busy']:.0%} busy"
+        words = f"client-limited ({row['client_busy']:.0%})"
         notes.append(tag("span", words, class_="pill warn", title=LIMIT_REMEDIES[limit_kind(row)]))
     return notes
 
@@ -349,15 +376,19 @@ def comparisons_table(found: pd.DataFrame) -> Html:
         return Html()
     columns = [
         Column(title="Factor"),
-        Column(title="What was found", prose=True),
-        Column(title="p", number=True, hint="that there is no difference; Holm-corrected within the factor"),
-        Column(title="Blocks", number=True),
+        Column(title="Result", prose=True),
+        Column(
+            title="p",
+            number=True,
+            hint="how often chance alone would show a difference this large; Holm-corrected within the factor",
+        ),
+        Column(title="Repetitions", number=True),
         Column(title="Verdict"),
     ]
     rows = [
         Row(
             contents=[
-                _title(row["factor"]).replace("At once", "Concurrency"),
+                _title(row["factor"]),
                 contrast_sentence(row),
                 p_value(row["p"]),
                 row["blocks"],
@@ -366,16 +397,16 @@ def comparisons_table(found: pd.DataFrame) -> Html:
         )
         for row in records(found)
     ]
-    caption = f"{numbers.count(len(rows), 'comparison')}, all else equal, paired by block"
+    caption = f"{numbers.count(len(rows), 'comparison')}, all else equal, paired by repetition"
     return table(columns, rows, caption=caption)
 
 
 def method_notes(stored: StoredRun) -> Html:
-    """How the numbers came about, in plain words, and what they do not tell."""
-    blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "block")
-    warmup = numbers.count(int(stored.spec.get("warmup", 0)), "block")
-    ordered = f"Each of {blocks} runs every cell once, in an order drawn anew, so that a slow minute hits all alike."
+    """How the numbers are made, and what they do not show."""
+    blocks = numbers.count(int(stored.spec.get("repetitions", 0)), "repetition")
+    warmup = numbers.count(int(stored.spec.get("warmup", 0)), "repetition")
+    ordered = f"Each of {blocks} runs every configuration once, in a new random order, so that a slow minute hits all."
     if stored.spec.get("warmup", 0):
-        ordered += f" Before them, {warmup} of warm-up, stored and in no number."
-    notes = [("Blocks", ordered), *_NOTES]
+        ordered += f" {warmup} of warm-up come first; they are stored, and in no number."
+    notes = [("Repetitions", ordered), *_NOTES]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

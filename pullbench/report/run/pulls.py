@@ -1,4 +1,4 @@
-"""Single pulls of a setting: how their times are spread, and what happened inside the median one."""
+"""Single pulls of a configuration: the spread of their times, and what happened inside the median one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import CELL_KEY, best, in_cell, label, latency_s, setting, varying
+from pullbench.report.core.tables import CELL_KEY, best, configuration, in_cell, label, latency_s, varying
 
 STEP_COLUMNS = [
     *("kind", "digest", "bytes", "attempt", "start_s", "connecting_s", "wait_s", "transfer_s", "other_s", "total_s"),
@@ -18,14 +18,14 @@ STEP_COLUMNS = [
 MOST_POINTS = 120
 MOST_SETTINGS = 6
 LEAST_PULLS = 5
-"""Under these a curve is a handful of steps that says nothing a table does not."""
+"""With fewer, a curve is a few steps that show no more than a table."""
 _SPREAD_COLUMNS = [*CELL_KEY, "warmup", "ok", "queued_s", "duration_s"]
 """What is read here of a pull: a copy of every column of a million pulls is large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """The pulls of one setting that succeeded, as at most MOST_POINTS of `times_s` with the `shares` that took no longer.
+    """The pulls of one configuration that succeeded, as at most MOST_POINTS of `times_s` with the `shares` that took no longer.
 
     The first time is the shortest pull's and the last the longest's, however many are left out between.
     """
@@ -37,10 +37,10 @@ class Spread:
 
 
 def spreads(stored: StoredRun, table: pd.DataFrame) -> tuple[list[Spread], list[str]]:
-    """The spreads of at most MOST_SETTINGS settings, shortest median first, and the names of the settings left out.
+    """The spreads of at most MOST_SETTINGS configurations, shortest median first, and the names of those left out.
 
-    Of more settings those are taken that stand evenly from the shortest median to the longest, so that the whole range
-    shows. `table` is that of `tables.cells`.
+    Of more, an even selection from the shortest median to the longest shows the whole range. `table` is that of
+    `tables.cells`.
     """
     if stored.pulls.empty or table.empty:
         return [], []
@@ -85,7 +85,7 @@ def waterfall(transfers: pd.DataFrame, pull: Mapping[str, Any]) -> pd.DataFrame:
 
     `connecting_s` is DNS, connect and TLS together; `other_s` what of `total_s` no phase explains (waiting for a turn in
     the client, verifying), NaN where the engine shows no phases. Docker extracts layers one after the other in their order: their
-    `extract_start_s` is reckoned from that, for only durations are stored.
+    `extract_start_s` is computed from that, since only durations are stored.
     """
     if transfers.empty:
         return pd.DataFrame(columns=STEP_COLUMNS)
@@ -121,7 +121,7 @@ def _extraction_starts(steps: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MedianPull:
-    """The pull that stands for a cell, and its steps."""
+    """The pull that represents a configuration, and its steps."""
 
     setting: str
     pull: Mapping[str, Any]
@@ -129,7 +129,7 @@ class MedianPull:
 
 
 def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
-    """A median pull of each engine's setting with the least time per image; engines that show no step are left out."""
+    """A median pull of each engine's best configuration; engines that report no step are left out."""
     chosen = list(_median_pulls(stored, table))
     wanted = {name: [pull[name] for _, pull in chosen] for name in ("trial", "pull")}
     transfers = stored.read_transfers(where=wanted)
@@ -138,13 +138,13 @@ def waterfalls(stored: StoredRun, table: pd.DataFrame) -> list[MedianPull]:
     for cell, pull in chosen:
         steps = waterfall(transfers, pull)
         if len(steps):
-            named = ", ".join([setting(cell), *(str(cell[name]) for name in several)])
+            named = ", ".join([configuration(cell), *(str(cell[name]) for name in several)])
             found.append(MedianPull(setting=named, pull=pull, steps=steps))
     return found
 
 
 def _median_pulls(stored: StoredRun, table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each engine's best cell with its median pull."""
+    """Each engine's best configuration with its median pull."""
     for engine in table["engine"].drop_duplicates():
         mine = table[table["engine"] == engine]
         winner = best(mine)

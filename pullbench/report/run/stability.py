@@ -1,4 +1,4 @@
-"""What makes a run's numbers less sure than they look, and what to do about each: a row a warning."""
+"""Warnings about a run's numbers: what was seen, what it does to the result, and what to do. A row a warning."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ from pullbench.stats.compare import MARGIN, holm
 from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, blocks_needed
 
 _MOST_ALIKE = 3
-"""Settings with the same kind of warning that have a row each."""
+"""Configurations with the same kind of warning that have a row each."""
 ALL = "all"
 COLUMNS = ["scope", "kind", "value", "n", "says", "remedy"]
 ENOUGH_BLOCKS = 5
@@ -33,16 +33,16 @@ ENOUGH_BLOCKS = 5
 LATE = 0.1
 """A pull of an open loop that waited for more than this share of its duration before it started."""
 REMEDIES = {
-    "drift": "comparisons within the run hold, for a block's cells drift together; for times as such, repeat the run "
-    "when registry and network are quiet, or add warm-up blocks where the first are slow",
-    "odd_block": "look at the trials over time and at what else ran then; more repetitions make one block weigh less",
-    "outliers": "look at their phases and error texts; medians stand, means and high percentiles tell of the tail",
-    "two_kinds": "look at served_by and layers_shared of the fast and the slow pulls: two caches, two hosts or shared "
-    "layers make two kinds; measure them apart, by `proxy_cache` or by registry",
-    "few_blocks": "set `repetitions` to 5 at least",
-    "wide": "set `repetitions` to the number that is named, or accept that small differences stay unseen",
-    "late_starts": "their time counts from when they were meant to start; raise `concurrency`, the most pulls at once, where the "
-    "registry keeps up, and lower `rate` where it does not: this is its limit",
+    "drift": "Comparisons within the run are still fair, since all configurations drift together. The times themselves are not: "
+    "repeat the run when registry and network are quiet, or increase `warmup`.",
+    "odd_block": "Look at the trials over time and at what else ran then. With more repetitions one of them weighs less.",
+    "outliers": "The median is safe; means and high percentiles are not. Look at the phases and error texts of these pulls.",
+    "two_kinds": "The median describes neither kind. Compare served_by and layers_shared of the fast and the slow pulls: two caches, "
+    "two hosts or shared layers are usual causes. Measure them separately, by `proxy_cache` or by registry.",
+    "few_blocks": "Set `repetitions` to 5 or more.",
+    "wide": "Differences under 10% may not be seen. Set `repetitions` to that number, or accept this.",
+    "late_starts": "The time counts from the intended start. Raise `concurrency` if the registry keeps up; otherwise "
+    "the offered `rate` is more than it can handle.",
     **LIMIT_REMEDIES,
 }
 
@@ -76,7 +76,7 @@ def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
         gives = (
             "give wide intervals" if blocks >= MIN_BLOCKS else "give no interval" if blocks > 1 else "gives no interval"
         )
-        says = f"{numbers.count(blocks, 'block')} {gives}"
+        says = f"{numbers.count(blocks, 'repetition')} {gives}"
         yield _row(ALL, "few_blocks", blocks, blocks, says)
     trials = trials_over_time(stored.pulls, stored.trials)
     counted = trials[~trials["warmup"].astype(bool) & trials["ratio"].notna()]
@@ -84,10 +84,10 @@ def _of_the_run(stored: StoredRun, blocks: int) -> Iterator[dict[str, Any]]:
     shared = {block: float(np.median(values)) for block, values in ratios.items()}
     found = stability.drift(shared)
     if found is not None and found.p < 1 - CONFIDENCE and not 1 / (1 + MARGIN) <= found.ratio <= 1 + MARGIN:
-        way = "longer" if found.ratio > 1 else "shorter"
+        trend = "slower" if found.ratio > 1 else "faster"
         says = (
-            f"from the first block to the last, pulls took {way}: {numbers.ratio(found.ratio)} "
-            f"(95% interval {numbers.ratio_range(found.low, found.high)})"
+            f"Pulls became {trend} from the first repetition to the last: {numbers.ratio(found.ratio)} the time "
+            f"(95% CI {numbers.ratio_range(found.low, found.high)})"
         )
         yield _row(ALL, "drift", found.ratio, found.blocks, says)
 
@@ -101,7 +101,7 @@ def _odd_blocks(names: Sequence[str], cells: Sequence[Rows]) -> Iterator[dict[st
             found.append((name, odd, len(blocks)))
     for (name, odd, n), p in zip(found, holm([odd.p for _, odd, _ in found]), strict=True):
         if p < 1 - CONFIDENCE:
-            says = f"block {odd.block} took {numbers.ratio(odd.ratio)} the time of the others"
+            says = f"Repetition {odd.block} took {numbers.ratio(odd.ratio)} the time of the others"
             yield _row(name, "odd_block", odd.ratio, n, says)
 
 
@@ -113,13 +113,13 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
         if needed is not None and needed > cell["blocks"]:
-            says = f"the median is not known to 10%: about {numbers.count(needed, 'block')} would do, here are {cell['blocks']}"
+            says = f"The median is not known to 10%: that needs about {needed:,} repetitions, and there are {cell['blocks']}"
             yield _row(name, "wide", needed, int(cell["blocks"]), says)
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):
         says = (
-            f"{len(late)} of {numbers.count(len(times), 'pull')} started late, in the median by "
-            f"{numbers.seconds(float(np.median(late)))}: as many as are allowed at once were under way"
+            f"{len(late)} of {numbers.count(len(times), 'pull')} started late (median "
+            f"{numbers.seconds(float(np.median(late)))}): the highest concurrency was in use"
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
     if is_limited(cell):
@@ -127,17 +127,17 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
-    """Two kinds of pulls explain what else would be outliers, so only one of the two is said."""
+    """Two kinds of pulls explain what else would be outliers, so only one of the two is reported."""
     kinds, far = stability.modes(left), stability.outliers(left)
     if kinds is not None:
         says = (
-            f"pulls are of two kinds: {numbers.percent(kinds.slower_share)} take {numbers.ratio(kinds.ratio)} as long as "
-            "the rest, image for image"
+            f"There are two kinds of pulls: {numbers.percent(kinds.slower_share)} take {numbers.ratio(kinds.ratio)} as long as "
+            "the rest, for the same image"
         )
         yield _row(name, "two_kinds", kinds.ratio, len(left), says)
     elif far is not None and far.many:
         says = (
-            f"{far.count} of {numbers.count(far.n, 'pull')} lie far from the rest, the farthest at "
+            f"{far.count} of {numbers.count(far.n, 'pull')} are outliers, the farthest at "
             f"{numbers.ratio(far.farthest)} the typical time"
         )
         yield _row(name, "outliers", far.count / far.n, far.n, says)
@@ -148,13 +148,14 @@ def _row(scope: str, kind: str, value: float, n: int, says: str) -> dict[str, An
 
 
 def stability_section(found: pd.DataFrame) -> Html:
-    """What makes the numbers less sure than they look, each with what to do about it.
+    """The warnings, each with what to do.
 
-    A warning that many settings share is told once, of the setting where it weighs most; all are folded below.
+    A warning that many configurations share is listed once, for the one where it weighs most; all are folded below.
     """
     if found.empty:
         return paragraph(
-            "No sign of drift, outliers, two kinds of pulls, too few blocks or a busy client.", kind="note"
+            "No warnings: no drift, outliers, two kinds of pulls, too few repetitions or client limit was found.",
+            kind="note",
         )
     columns = [
         Column(title="Where", setting=True),
@@ -167,14 +168,14 @@ def stability_section(found: pd.DataFrame) -> Html:
         if len(mine) <= _MOST_ALIKE:
             rows += [_warning(row, row["scope"]) for row in records(mine)]
             continue
-        # A block may be odd by being faster than the others, too.
+        # A repetition may be odd because it is faster.
         weight = np.log(mine["value"]).abs() if kind == "odd_block" else mine["value"]
         worst = records(mine.loc[[weight.idxmax()]])[0]
-        rows.append(_warning(worst, f"{numbers.count(len(mine), 'setting')}, most of all {worst['scope']}"))
+        rows.append(_warning(worst, f"{numbers.count(len(mine), 'configuration')}, most in {worst['scope']}"))
     made = table(columns, rows, caption=numbers.count(len(found), "warning"))
     if len(rows) == len(every):
         return made
-    folded = table(columns, every, caption="Every warning, setting by setting")
+    folded = table(columns, every, caption="Every warning, configuration by configuration")
     return join([made, tag("details", tag("summary", "Every warning"), folded)])
 
 

@@ -1,12 +1,14 @@
-"""The page of a stress test, section by section. It formats what `steps` and `verdict` say, and computes no number."""
+"""The page of a stress test, section by section. It formats the results of `steps` and `verdict`, and computes no number."""
 
 from functools import cached_property
 
+from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.sections import PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, records
+from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures.load import course_over_time, load_curve
-from pullbench.report.render.html import Column, Html, Row, join, paragraph, style, table, tag
+from pullbench.report.render.html import Column, Html, Row, join, marked, paragraph, style, table, tag
 from pullbench.report.stress import verdict
 from pullbench.report.stress.steps import Stressed, course, judged_step, step_scores, stressed
 from pullbench.report.stress.verdict import load
@@ -15,49 +17,50 @@ _KINDS = {"held": "good", "open": "open", "missed": "bad"}
 _NOTES = (
     (
         "Steps",
-        "Each step is some trials under one load. A trial is a replicate; intervals (Student's t) are over trials. Steps follow "
-        "each other in time, so what changed meanwhile is in their difference. The way down shows how much.",
+        "A step is several trials under one load; each trial is a replicate, and intervals are Student's t over trials. "
+        "Steps follow each other in time, so other changes of that time are part of their difference. "
+        "The ramp down shows how large they are.",
     ),
     (
         "Limit",
-        "A step meets the SLO where no SLO is missed and mean and median pull time are shown to be met. It misses the SLO where "
-        "the whole 95% interval is beyond a target. The limit is between the highest load that meets the SLO and the lowest that "
-        "misses it. A finer ramp there narrows it.",
+        "A step meets the SLO where no SLO is missed and the mean pull time is met. It misses the SLO where the whole 95% "
+        "interval of one SLO is beyond its target. Else it is inconclusive. The limit lies between the highest load that "
+        "meets the SLO and the lowest load that misses it; finer steps narrow it.",
     ),
     (
         "Pulls/s",
-        "Successful pulls of a trial divided by its wall time, first start to last end. Near the end of a trial workers run out "
-        "of pulls, so short trials understate it, most at high concurrency.",
+        "Successful pulls of a trial divided by its wall time, first start to last end. Near the end of a trial some workers "
+        "have no pulls left, so short trials underestimate it, most at high concurrency.",
     ),
     (
         "Saturation point (knee)",
-        "The lowest load within 5% of the most pulls/s, by the universal scalability law where it fits, else as measured. Beyond "
-        "it more load only makes each pull wait longer.",
+        "The lowest load within 5% of the highest rate, by the universal scalability law where it fits, else as measured. "
+        "Beyond it more load only makes each pull wait longer.",
     ),
     (
         "Mean pull time",
         "The mean of the trials' means of successful pulls. With a rate it counts from a pull's arrival, so waiting in the "
-        "client counts too.",
+        "client is included.",
     ),
     (
         "Recovery",
-        "The first step of the way down at which the SLO was met again, and when it began; and the lowest load compared with the "
-        "same load on the way up (Welch's test over trials). Between trials and steps there is no load for a moment.",
+        "The first step of the ramp down that meets the SLO again, and when it started. Then the lowest load, compared with "
+        "the same load on the ramp up (Welch's test over trials). There is no load between trials.",
     ),
     (
         "Early ends",
-        "The ramp stops on the first answer of 429, because a rate limit says nothing about capacity. It also stops where this "
-        "client is at 80% of its own ceiling, and on the spec's budget.",
+        "The ramp stops at the first answer of 429, because a rate limit does not measure capacity. It stops where this client "
+        "is at 80% of its own ceiling, unless `--keep-going` is given. It stops when the budget is used up.",
     ),
     (
         "Not known",
-        "Other load on registry, network and this machine at the time, and what other clients would add from elsewhere.",
+        "Other load on the registry, the network and this machine at that time, and how clients elsewhere would add to it.",
     ),
 )
 
 
 class StressPage:
-    """The report of one stress test; `result` has the frame of its steps to go on with."""
+    """The report of one stress test; `result.steps` is a frame for your own analysis."""
 
     def __init__(self, stored: StoredRun) -> None:
         self.stored = stored
@@ -76,14 +79,14 @@ class StressPage:
         return style()
 
     def header(self) -> Html:
-        """Title, verdict, and what the test was."""
+        """Title, verdict, and the facts of the test."""
         found, run = self.result, self.stored.run
         said = verdict.headline(found, self.stored)
         facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
         if run.finished_at is not None:
             facts.append(numbers.seconds((run.finished_at - run.started_at).total_seconds()))
         facts += [f"from {run.vantage}"] if run.vantage else []
-        facts += _setting(self.stored)
+        facts += _configuration(self.stored)
         if len(found.steps):
             facts += [
                 numbers.count(len(found.steps), "step"),
@@ -91,12 +94,11 @@ class StressPage:
                 numbers.size(float(found.steps["bytes"].sum())),
             ]
         facts += [f"{key}={value}" for key, value in run.labels.items()]
-        words = (tag("p", tag("strong", said.title)), tag("p", said.sentence))
         return tag(
             "header",
             paragraph("pullbench · stress test", kind="eyebrow"),
             tag("h1", run.name),
-            tag("div", *words, class_=f"verdict {PILLS[said.status][0]}"),
+            verdict_box(PILLS[said.status][0], said.title, said.clauses),
             tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
         )
 
@@ -107,11 +109,11 @@ class StressPage:
         return tag("ul", _limit_card(self.result), _knee_card(self.result), _recovery_card(self.result), class_="cards")
 
     def load_curve(self) -> Html:
-        """What each load gives: pulls/s, and the mean pull time."""
+        """Pulls per second and mean pull time at each load."""
         return load_curve(self.result, self._mean_target_s)
 
-    def slos(self) -> Html:
-        """The SLOs at the highest load that met them, or at the first step where none did."""
+    def objectives(self) -> Html:
+        """The SLO at the highest load that meets it, or at the first step where none does."""
         judged = judged_step(self.result)
         if judged is None:
             return Html()
@@ -119,7 +121,7 @@ class StressPage:
         return join([at, scorecard(step_scores(self.stored, int(judged["step"])))])
 
     def over_time(self) -> Html:
-        """The load up, at its highest and down again, and the pull times meanwhile."""
+        """The load and the pull times over the test: ramp up, hold, ramp down."""
         return course_over_time(course(self.stored), self.result, self._mean_target_s)
 
     def steps(self) -> Html:
@@ -131,21 +133,21 @@ class StressPage:
         columns = [
             Column(title="Step", number=True),
             Column(title="Phase"),
-            Column(title="Concurrency" if found.stress.ramp == "concurrency" else "Pulls/s", number=True),
+            Column(title="Concurrency" if found.stress.ramp == "concurrency" else "Offered pulls/s", number=True),
             Column(title="SLO"),
-            Column(title="Began", number=True, hint="since the first step began"),
-            Column(title="Pulls", number=True, hint="succeeded of all"),
+            Column(title="Started at", number=True, hint="since the start of the first step"),
+            Column(title="Pulls", number=True, hint="successful pulls / all pulls"),
             Column(title="Mean pull", number=True, hint="mean of the trials' means, successful pulls"),
-            Column(title="95% interval", number=True, hint="Student t over trials"),
+            Column(title="95% CI", number=True, hint="Student's t over trials"),
             *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
-            Column(title="Pulled", number=True, hint="successful pulls/s, geometric mean over trials"),
-            Column(title="95% interval", number=True, hint="Student t over trials"),
+            Column(title="Pulls/s", number=True, hint="successful pulls per second, geometric mean over trials"),
+            Column(title="95% CI", number=True, hint="Student's t over trials"),
             Column(title="Throughput", number=True),
-            Column(title="Client", number=True, hint="share of this client's own ceiling, the median trial's"),
+            Column(title="Client load", number=True, hint="share of this client's own ceiling, median over trials"),
         ]
         rows = [_step_row(row, percentiles, limit=row["load"] == found.held) for row in records(found.steps)]
         return table(
-            columns, rows, caption=f"{numbers.count(len(rows), 'step')}; marked: the highest load that meets the SLO"
+            columns, rows, caption=f"{numbers.count(len(rows), 'step')}; the highest load that meets the SLO is marked"
         )
 
     def errors(self) -> Html:
@@ -158,23 +160,28 @@ class StressPage:
 
     def planned_out(self) -> Html:
         """What was excluded, with its reason."""
-        return sections.planned_out(self.stored)
+        return sections.excluded(self.stored)
 
     def environment(self) -> Html:
         """What was asked for, and where it ran."""
         return sections.environment(self.stored)
 
     def method(self) -> Html:
-        """How the numbers are made, and what they do not show."""
-        return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in _NOTES), class_="method")
+        """How the numbers are computed, and what they do not show."""
+        return tag(
+            "dl",
+            *(tag("div", tag("dt", name), tag("dd", marked(text, 1_000))) for name, text in _NOTES),
+            class_="method",
+        )
 
 
-def _setting(stored: StoredRun) -> list[str]:
-    """What was ramped: the factors that are the same in every step."""
+def _configuration(stored: StoredRun) -> list[str]:
+    """The configuration under test: the factors that are the same in every step."""
     if stored.trials.empty:
         return []
     row = records(stored.trials.head(1))[0]
-    return [f"{row['engine']} from {row['registry']}", str(row["proxy"]), str(row["platform"]), str(row["cache"])]
+    route = "without a proxy" if row["proxy"] == DIRECT else f"through {row['proxy']}"
+    return [f"{row['engine']} from {row['registry']} {route}", str(row["platform"]), f"{row['cache']} cache"]
 
 
 def _card(name: str, kind: str, word: str, value: str, below: str, text: str) -> Html:
@@ -190,44 +197,41 @@ def _card(name: str, kind: str, word: str, value: str, below: str, text: str) ->
 
 
 def _limit_card(found: Stressed) -> Html:
-    unit = "concurrency" if found.stress.ramp == "concurrency" else "pulls/s"
-    kind, word = ("good", "met") if found.held is not None else ("bad", "none shown")
+    kind, word = ("good", "found") if found.held is not None else ("bad", "none")
     rows = records(found.up[found.up["load"] == found.held])
     said = "No load is shown to meet the SLO."
     if rows:
-        said = f"{verdict.rate(rows[0]['rate'])}, {verdict.rate_range(rows[0]['rate_low'], rows[0]['rate_high'])}; "
-        said += f"mean pull time {numbers.seconds(rows[0]['mean_s'])}"
+        interval = verdict.rate_range(rows[0]["rate_low"], rows[0]["rate_high"])
+        said = f"{verdict.rate(rows[0]['rate'])} (95% CI {interval}); mean pull {numbers.seconds(rows[0]['mean_s'])}"
     value = numbers.NOT_KNOWN if found.held is None else f"{found.held:g}"
-    return _card(
-        "Highest load that meets the SLO", kind, word, value, f"{unit}; the limit: {verdict.bracket(found)}", said
-    )
+    below = f"{_unit(found)}; limit: {verdict.bracket(found)}"
+    return _card("Highest load that meets the SLO", kind, word, value, below, said)
 
 
 def _knee_card(found: Stressed) -> Html:
-    unit = "concurrency" if found.stress.ramp == "concurrency" else "pulls/s"
     seen = found.knee is not None and not verdict.knee_undecided(found)
     value = f"{found.knee:g}" if seen else numbers.NOT_KNOWN
-    span = (
-        ""
-        if found.knee is None or found.knee_low is None
-        else f", 95% interval {found.knee_low:g} to {found.knee_high:g}"
-    )
-    word = "seen" if seen else "not seen"
-    said = verdict.knee(found) or "Inconclusive: needs more trials per step."
-    return _card("Saturation point (knee)", "open", word, value, unit + span, said)
+    known = found.knee_low is not None and found.knee_low != found.knee_high
+    span = f", 95% CI {found.knee_low:g}–{found.knee_high:g}" if known else ""
+    said = verdict.knee(found) or "Too little was measured."
+    return _card("Saturation point (knee)", "open", "found" if seen else "not found", value, _unit(found) + span, said)
 
 
 def _recovery_card(found: Stressed) -> Html:
     seen, back = found.recovery, verdict.recovered(found)
     kind, word = {True: ("good", "recovered"), False: ("bad", "not recovered"), None: ("open", "not measured")}[back]
     if seen is None:
-        return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", "No step of the way down was measured.")
+        return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", "No step of the ramp down was measured.")
     if back is False and seen.held_at is not None:
-        word = "met again, still slower"  # the time on the card is that until it was met
+        word = "met, still slower"  # the time on the card is the one until the SLO was met
     value = numbers.seconds(seen.after_s)
     value = value if seen.after_s is None else f"≤ {value}"
-    held = "" if seen.held_at is None else f"until the SLO was met again, at {load(found.stress.ramp, seen.held_at)}"
-    return _card("Recovery", kind, word, value, held, verdict.recovery(found))
+    met = "" if seen.held_at is None else f"until {load(found.stress.ramp, seen.held_at)} met the SLO"
+    return _card("Recovery", kind, word, value, met, " ".join(verdict.recovery(found)))
+
+
+def _unit(found: Stressed) -> str:
+    return "concurrent pulls" if found.stress.ramp == "concurrency" else "pulls/s"
 
 
 def _step_row(row: dict[str, object], percentiles: list[int], *, limit: bool) -> Row:

@@ -1,6 +1,6 @@
-"""The numbers of a stress test: one row a step, what they say of the limit, the knee and the recovery, and one row a trial.
+"""The numbers of a stress test: a row for each step and each trial, the limit, the saturation point (knee) and the recovery.
 
-The run itself decides by these rows what to do next, and its report shows them: one function over the same tables.
+The run decides by these rows what to do next, and its report shows them: one function over the same tables.
 """
 
 import dataclasses
@@ -41,48 +41,49 @@ _TOO_MANY = 429
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
-    """How the service fared when the load was taken back. Loads and times are None where nothing held again."""
+    """What the service did when the load was lowered again. Loads and times are None where no step met the SLO again."""
 
     held_at: float | None
-    """The first load of the way down at which every SLO was met again."""
+    """The first load of the ramp down that met the SLO again."""
     after_s: float | None
-    """From the end of the overload to the start of that step: no sooner could it be seen."""
+    """From the end of the overload to the start of that step: an upper bound."""
     load: float | None
-    """The lowest load of the way down that was measured on the way up too, and how it compares with then."""
-    beside: Comparison | None
+    """The lowest load of the ramp down that was measured on the ramp up too."""
+    against_before: Comparison | None
+    """That load on the ramp down, compared with the ramp up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stressed:
-    """A stress test as far as it came; loads are pulls at once, or pulls a second."""
+    """A stress test as far as it got; loads are concurrencies, or pulls per second."""
 
     stress: Stress
     loads: list[float]
     """Those of the ramp that could be measured."""
     steps: pd.DataFrame
-    """STEP_COLUMNS, in order; one that a resumed run measured again stands twice."""
+    """STEP_COLUMNS, in order; a step that a resumed run measured again has two rows."""
     end: EndReason | None
-    """None: it did not come to its end."""
+    """None: it did not reach its end."""
     held: float | None
-    """The highest load of the way up at which every SLO was met, below the first that missed one."""
+    """The highest load of the ramp up that meets every SLO, below the first load that misses one."""
     broke: float | None
-    """The lowest load of the way up at which an SLO was missed."""
+    """The lowest load of the ramp up that misses an SLO."""
     knee: float | None
-    """The lowest load from which on more brings no more pulls a second; None where the highest still gained, or too little
-    was measured to say."""
+    """The saturation point: from this load on, more load adds no pulls per second. None where the highest load still
+    gained, or too little was measured."""
     knee_low: float | None
     knee_high: float | None
     recovery: Recovery | None
 
     @property
     def up(self) -> pd.DataFrame:
-        """The steps of the way up that count: the last of each load that no rate limit cut short."""
+        """The steps of the ramp up that count: the last of each load that no rate limit cut short."""
         climbed = self.steps[(self.steps["phase"] == "up") & (self.steps["rate_limited"] == 0)]
         return climbed.drop_duplicates("load", keep="last")
 
 
 def stressed(stored: StoredRun) -> Stressed:
-    """What a stress test's stored tables say."""
+    """The results of a stress test, from its stored tables."""
     stress = Stress.model_validate(stored.spec.get("stress") or {})
     table = steps(stored)
     loads = _loads(stress, stored)
@@ -100,11 +101,11 @@ def stressed(stored: StoredRun) -> Stressed:
 
 
 def steps(stored: StoredRun, *, since: int = 0) -> pd.DataFrame:
-    """One row a step in order, from a step on; STEP_COLUMNS names the columns.
+    """A row for each step in order, from a step on; STEP_COLUMNS names the columns.
 
-    Each trial is a replicate: `mean_s` is the mean of the trials' means of successful pulls, `rate` the geometric mean of
-    successful pulls a second, both with a 95% interval over trials. `client_busy` is the median trial's, `client_limit` what
-    was nearest to its ceiling most often; `rate_limited` counts answers of 429; `missed` names the SLOs.
+    Each trial is a replicate. `mean_s` is the mean of the trials' means of successful pulls; `rate` is the geometric mean of
+    successful pulls per second; both have a 95% interval over trials. `client_busy` is the median trial's. `client_limit` is
+    what was nearest to its ceiling most often. `rate_limited` counts answers of 429; `missed` names the SLOs.
     """
     trials = stored.trials
     if trials.empty or trials["step"].isna().all():
@@ -117,7 +118,7 @@ def steps(stored: StoredRun, *, since: int = 0) -> pd.DataFrame:
 
 
 def step_results(table: pd.DataFrame) -> list[StepResult]:
-    """The steps as the ramp's state machine wants them."""
+    """The steps in the form of the ramp's state machine."""
     return [
         StepResult(
             index=int(row["step"]),
@@ -133,7 +134,7 @@ def step_results(table: pd.DataFrame) -> list[StepResult]:
 
 
 def judged_step(found: Stressed) -> dict[str, Any] | None:
-    """The step of the way up whose SLOs are those of the test: the highest that met them, else the first."""
+    """The step of the ramp up whose SLO counts for the test: the highest that meets it, else the first."""
     up = found.up
     if up.empty:
         return None
@@ -141,7 +142,7 @@ def judged_step(found: Stressed) -> dict[str, Any] | None:
 
 
 def step_scores(stored: StoredRun, step: int) -> list[dict[str, Any]]:
-    """The SLOs of one step, in the form of `slos.verdict_rows`; its engine is scored, whatever `slo.engines` says."""
+    """The SLO of one step, in the form of `slos.verdict_rows`; its engine is scored, whatever `slo.engines` says."""
     return _scores(of_step(stored, step))
 
 
@@ -207,7 +208,7 @@ def _step(stored: StoredRun, trials: pd.DataFrame, begin: pd.Timestamp) -> dict[
 
 
 def _rates(trials: pd.DataFrame) -> dict[int, float]:
-    """Successful pulls a second of each trial in which any succeeded, numbered in order from 0."""
+    """Successful pulls per second of each trial in which any succeeded, numbered in order from 0."""
     moved = trials[(trials["succeeded"] > 0) & (trials["wall_s"] > 0)].sort_values("trial")
     return dict(enumerate((moved["succeeded"] / moved["wall_s"]).astype(float).tolist()))
 
@@ -236,7 +237,7 @@ def _verdict(scored: list[dict[str, Any]]) -> tuple[StepVerdict, list[str]]:
 
 
 def _right_side(row: Mapping[str, Any]) -> bool:
-    """Whether what was measured, if anything, would meet the SLO if it were the truth."""
+    """Whether the measured value, if there is one, is on the target's good side."""
     if row["measured"] is None:
         return True
     if row["name"] == "success_rate":
@@ -245,7 +246,7 @@ def _right_side(row: Mapping[str, Any]) -> bool:
 
 
 def _loads(stress: Stress, stored: StoredRun) -> list[float]:
-    """The ramp's steps without those that were planned out for the setting that was ramped."""
+    """The ramp's steps without those that were excluded for the configuration under test."""
     if stress.ramp == "rate" or stored.trials.empty:
         return list(stress.steps)
     ramped = records(stored.trials.head(1))[0]
@@ -268,13 +269,13 @@ def _limit(up: pd.DataFrame) -> tuple[float | None, float | None]:
 def _knee(stored: StoredRun, up: pd.DataFrame) -> tuple[float | None, float | None, float | None]:
     by_load = {float(row["load"]): _rates(stored.trials[stored.trials["step"] == row["step"]]) for row in records(up)}
     rates = {load: of_trials for load, of_trials in by_load.items() if of_trials}
-    # Nothing in it needs whole numbers: a rate of 2.5 pulls a second is a level as 2 at once is.
+    # A level need not be a whole number: a rate of 2.5 pulls per second works as concurrency 2 does.
     found = scaling(cast("Mapping[int, Mapping[int, float]]", rates))
     return found.knee, found.knee_low, found.knee_high
 
 
 def _recovery(stored: StoredRun, table: pd.DataFrame, done: list[StepResult]) -> Recovery | None:
-    """None where nothing was measured on the way down."""
+    """None where nothing was measured on the ramp down."""
     down = after_overload(done)
     if not down or len(down) == len(done):
         return None
@@ -283,14 +284,16 @@ def _recovery(stored: StoredRun, table: pd.DataFrame, done: list[StepResult]) ->
     again = next((step for step in down if step.verdict is StepVerdict.HELD), None)
     before = {step.load: step for step in done if step.phase == "up" and not step.rate_limited}
     lowest = next((step for step in reversed(down) if step.load in before), None)
-    beside = None
+    against_before = None
     if lowest is not None:
-        (beside,) = compare_unpaired([(_times(stored, before[lowest.load].index), _times(stored, lowest.index))])
+        (against_before,) = compare_unpaired(
+            [(_times(stored, before[lowest.load].index), _times(stored, lowest.index))]
+        )
     return Recovery(
         held_at=None if again is None else again.load,
         after_s=None if again is None else rows[again.index]["at_s"] - overload["at_s"] - overload["lasted_s"],
         load=None if lowest is None else lowest.load,
-        beside=beside,
+        against_before=against_before,
     )
 
 
@@ -305,8 +308,10 @@ def _number(value: Any) -> float:
 
 
 def course(stored: StoredRun) -> pd.DataFrame:
-    """One row a trial in order, warm-up left out: TRIAL_COLUMNS. `at_s` and `ends_s` count from the first trial's start; `mean_s` is
-    that of the successful pulls, from their intended start on."""
+    """A row for each trial in order, without the warm-up: TRIAL_COLUMNS.
+
+    `at_s` and `ends_s` count from the first trial's start. `mean_s` is over successful pulls, from their intended start on.
+    """
     trials = stored.trials[stored.trials["step"].notna()] if len(stored.trials) else stored.trials
     if trials.empty:
         return pd.DataFrame(columns=TRIAL_COLUMNS)

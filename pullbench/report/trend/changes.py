@@ -1,9 +1,8 @@
-"""One benchmark over its runs: how its times went, where they made a step, and what else changed there.
+"""One benchmark over its runs: its times, their change points, and what else changed there.
 
-A series is the runs of one name from one vantage, that of the newest: another place has another level.
-A run's level is the geometric mean over settings of their medians, over the settings of the newest run alone: a run that
-lacks one of them measured something else and is left out of the line, by name. What a step means is only that the runs
-from there on differ from those before; what changed beside it is told with it.
+A series is the runs of one name from one vantage, the newest run's: another place has another level. A run's level is the
+geometric mean of the medians of the newest run's configurations. A run that lacks one of them measured something else: it
+is left out, by name. A change point means only that later runs differ from earlier ones; what else changed is listed with it.
 """
 
 import math
@@ -47,11 +46,11 @@ class _RunLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """What `trend_of` found, the oldest run first.
+    """The result of `trend_of`, the oldest run first.
 
-    `runs` has a row a run as RUN_COLUMNS; `steps` one a step as STEP_COLUMNS, those of the whole (an empty `setting`)
-    before those of single settings; `changes` what else differs at each run that begins a new level; `elsewhere` how many
-    runs of the name other vantages have.
+    `runs` has a row for each run as RUN_COLUMNS. `steps` has a row for each change point as STEP_COLUMNS: those of the whole
+    (an empty `setting`) before those of single configurations. `changes` has what else differs at the first run of each new
+    level. `elsewhere` counts the runs of the name from other vantages.
     """
 
     name: str
@@ -67,22 +66,20 @@ class Trend:
 def trend_of(store: ResultStore, name: str, *, last: int | None = None, vantage: str | None = None) -> Trend:
     """The trend of the complete benchmark runs of a name from one vantage; the newest `last` of them.
 
-    `vantage` is that of the newest unless given. UsageError where there is none.
+    `vantage` is the newest run's unless given. UsageError where there is no such run.
     """
     every = store.runs()
     runs = [run for run in every if run.name == name and run.status == "complete" and run.kind == "benchmark"]
     if not runs:
         there = [run.name for run in every if run.status == "complete" and run.kind == "benchmark"]
         names = ", ".join(dict.fromkeys(there)) or "none"
-        raise UsageError(
-            f"'{name}': no complete benchmark of that name in {store.files.where()}; names there are: {names}"
-        )
+        raise UsageError(f"'{name}': no complete benchmark of that name in {store.files.where()}; it has: {names}")
     vantage = vantage or runs[0].vantage
     here = [run for run in runs if run.vantage == vantage][:last]
     elsewhere = Counter(run.vantage for run in runs if run.vantage != vantage)
     if not here:
         raise UsageError(
-            f"--vantage {vantage}: no complete run of '{name}' is from there; vantages are: {', '.join(elsewhere)}"
+            f"--vantage {vantage}: no complete run of '{name}' from there; its vantages: {', '.join(elsewhere)}"
         )
     return _trend(name, [_measured_run(store, run) for run in reversed(here)], elsewhere)
 
@@ -91,16 +88,16 @@ def trend_of(store: ResultStore, name: str, *, last: int | None = None, vantage:
 class _MeasuredRun:
     run: RunRecord
     medians: Mapping[_Key, Mapping[int, float]]
-    """By setting and block, the median of the successful pulls."""
+    """By configuration and block, the median of the successful pulls."""
     pulls: int
     succeeded: int
 
     def of(self, key: _Key) -> float:
-        """A setting's median, as `tables.cells` has it."""
+        """A configuration's median, as in `tables.cells`."""
         return median_estimate([[value] for value in self.medians[key].values()]).value or math.nan
 
     def level(self, keys: Iterable[_Key]) -> _RunLevel | None:
-        """The level over some settings, from the blocks that have all of them; None without such a block."""
+        """The level over some configurations, from the blocks that have all of them; None without such a block."""
         blocks = [self.medians[key] for key in sorted(keys)]
         shared = set.intersection(*(set(entry) for entry in blocks))
         pooled = [[math.exp(sum(math.log(entry[block]) for entry in blocks) / len(blocks))] for block in sorted(shared)]
@@ -170,7 +167,7 @@ def _run_row(entry: _MeasuredRun, level: _RunLevel, history: Segmentation, at: i
 
 
 def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: Segmentation, family: int) -> list[dict[str, Any]]:
-    """The steps of one line of a family of lines; the more lines are looked at, the surer each step must be (Bonferroni)."""
+    """The change points of one series of a family; the more series, the smaller each p must be (Bonferroni)."""
     return [
         {
             "setting": setting,
@@ -189,9 +186,11 @@ def _step_rows(setting: str, kept: Sequence[_MeasuredRun], history: Segmentation
 
 
 def _setting(key: _Key, keys: Iterable[_Key]) -> str:
-    """A setting by the factors that tell it from the others."""
+    """A configuration by the factors in which it differs from the others."""
     several = [place for place in range(len(FACTORS)) if len({other[place] for other in keys}) > 1] or [0]
-    return " · ".join(f"×{key[place]}" if FACTORS[place] == "concurrency" else str(key[place]) for place in several)
+    return " · ".join(
+        f"concurrency {key[place]}" if FACTORS[place] == "concurrency" else str(key[place]) for place in several
+    )
 
 
 def quarter(instant: datetime) -> str:
@@ -200,38 +199,46 @@ def quarter(instant: datetime) -> str:
 
 
 def headline(found: Trend) -> Headline:
-    """Where the benchmark stands: its last level, and the last step. `status` is that step's verdict, or no_difference."""
+    """The last change point and the newest level. `status` is the change point's verdict, or no_difference."""
     if found.runs.empty:
-        said = "No run has a block in which every setting of the newest run succeeded."
+        said = "No run has a repetition in which every configuration of the newest run succeeded."
         return Headline(status="inconclusive", title="Nothing to show", clauses=(said,))
     last = records(found.runs.tail(1))[0]
     now = [
-        f"{numbers.count(len(found.runs), 'run')} over {numbers.count(found.settings, 'setting')}; the newest, "
-        f"{last['started_at']:%d %B %Y}, has a median pull of {numbers.seconds(last['level_s'])}.",
+        f"{numbers.count(len(found.runs), 'run')} of {numbers.count(found.settings, 'configuration')}: the newest, "
+        f"{_day(last['started_at'])}, has a median pull of {numbers.seconds(last['level_s'])}.",
         *_elsewhere(found),
     ]
     if len(found.runs) < 2 * MIN_RUNS:
-        few = f"A step needs {MIN_RUNS} runs on each side to be shown."
-        return Headline(status="too_few_samples", title="Too few runs to tell a step", clauses=(*now, few))
+        few = f"A change point needs at least {MIN_RUNS} runs before and after it."
+        return Headline(status="too_few_samples", title="Too few runs for a trend", clauses=(*now, few))
     whole = found.steps[found.steps["setting"] == ""]
     if whole.empty:
-        return Headline(status="no_difference", title="Steady: no step is shown", clauses=tuple(now))
-    step = records(whole.tail(1))[0]
-    title = f"{step['verdict'].capitalize()} since {step['started_at']:%d %B %Y}: {numbers.ratio(step['ratio'])}"
-    change = f"{numbers.seconds(step['before_s'])} → {numbers.seconds(step['after_s'])}"
-    return Headline(status=step["verdict"], title=title, clauses=(f"{change} from run {step['run_id']} on.", *now))
+        return Headline(status="no_difference", title="Steady: no change point", clauses=tuple(now))
+    change = records(whole.tail(1))[0]
+    title = f"{change['verdict'].capitalize()} since {_day(change['started_at'])}: {numbers.ratio(change['ratio'])} the time"
+    times = f"{numbers.seconds(change['before_s'])} before, {numbers.seconds(change['after_s'])} from run {change['run_id']} on"
+    return Headline(status=change["verdict"], title=title, clauses=(f"The median pull was {times}.", *now))
+
+
+def _day(instant: datetime) -> str:
+    """`1 March 2027`."""
+    return f"{instant:%d %B %Y}".lstrip("0")
 
 
 def _elsewhere(found: Trend) -> list[str]:
-    """Which vantages have runs of the name too: their levels are other places', and in no line with these."""
+    """The runs of the name from other vantages, which are in no series with these: other places have other levels."""
     if not found.elsewhere:
         return []
     others = ", ".join(f"{vantage} {count}" for vantage, count in found.elsewhere.items())
-    return [f"All are from vantage {found.vantage}; runs from others are left out ({others}; `--vantage` chooses)."]
+    return [
+        f"All runs are from vantage {found.vantage}.",
+        f"Runs from other vantages are left out ({others}); `--vantage` chooses another.",
+    ]
 
 
 def trend_document(found: Trend, report: str | None = None) -> dict[str, Any]:
-    """What `trend --json` prints; null for what is not known."""
+    """The document of `trend --json`; null for what is not known."""
     said = headline(found)
     return {
         "name": found.name,

@@ -1,4 +1,4 @@
-"""The page of a trend, section by section. It formats what `trend_of` found, and computes no number."""
+"""The page of a trend, section by section. It formats the result of `trend_of`, and computes no number."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ from pullbench.report.compare.runs import Difference
 from pullbench.report.core import numbers
 from pullbench.report.core.sections import MOST_OF_A_NAME, PILLS, p_value, pill
 from pullbench.report.core.stored import records
+from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import over_time
-from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, style, table, tag
+from pullbench.report.render.html import Column, Html, Row, clipped, join, marked, paragraph, style, table, tag
 from pullbench.report.trend.changes import Trend, headline
 
 _MOST_RUNS = 400
@@ -15,7 +16,7 @@ _MOST_CHANGES = 6
 
 
 class TrendPage:
-    """The report of one benchmark over its runs; `result.runs` and `result.steps` are frames to go on with."""
+    """The report of one benchmark over its runs; `result.runs` and `result.steps` are frames for your own analysis."""
 
     def __init__(self, result: Trend) -> None:
         self.result = result
@@ -25,44 +26,41 @@ class TrendPage:
         return style()
 
     def header(self) -> Html:
-        """Title, verdict, and which runs are in no line."""
+        """Title, verdict, and which runs are left out."""
         found = self.result
         said = headline(found)
         left = len(found.left_out)
         note = (
-            f"{numbers.count(left, 'run')} of this name lack a setting of the newest run and are left out: "
+            f"{numbers.count(left, 'run')} left out, without a configuration of the newest run: "
             f"{', '.join(found.left_out[:5])}{' …' if left > 5 else ''}."
         )
         return tag(
             "header",
             paragraph("pullbench · trend", kind="eyebrow"),
             tag("h1", clipped(found.name, MOST_OF_A_NAME)),
-            tag(
-                "div",
-                tag("p", tag("strong", said.title)),
-                tag("p", said.sentence),
-                class_=f"verdict {PILLS[said.status][0]}",
-            ),
+            verdict_box(PILLS[said.status][0], said.title, said.clauses),
             paragraph(note, kind="note") if left else "",
         )
 
     def run_by_run(self) -> Html:
-        """Each run's level over time, and where it changed."""
+        """Each run's level over time, and the change points."""
         return over_time.trend(self.result.runs, self.result.steps)
 
     def steps(self) -> Html:
-        """Each step: since when, by how much, and what else changed there."""
+        """Each change point: since when, by how much, and what else changed there."""
         found = self.result
         if found.steps.empty:
-            return paragraph("No step is shown, neither over all settings nor in one.", kind="note")
+            return paragraph("No change point, neither over all configurations nor in one.", kind="note")
         columns = [
             Column(title="Since"),
-            Column(title="Setting"),
+            Column(title="Configuration"),
             Column(title="Before", number=True),
             Column(title="After", number=True),
             Column(title="Ratio", number=True),
             Column(
-                title="p", number=True, hint="that there is no step; corrected for the number of settings looked at"
+                title="p",
+                number=True,
+                hint="how often a history without a change shows one this large; corrected for the configurations tested",
             ),
             Column(title="What else changed", prose=True),
             Column(title="Verdict"),
@@ -71,7 +69,7 @@ class TrendPage:
             Row(
                 contents=[
                     tag("span", f"{row['started_at']:%Y-%m-%d}, {row['quarter']}", title=row["run_id"]),
-                    row["setting"] or "all together",
+                    row["setting"] or "all",
                     numbers.seconds(row["before_s"]),
                     numbers.seconds(row["after_s"]),
                     numbers.ratio(row["ratio"]),
@@ -82,16 +80,16 @@ class TrendPage:
             )
             for row in records(found.steps)
         ]
-        return table(columns, rows, caption=numbers.count(len(rows), "step"))
+        return table(columns, rows, caption=numbers.count(len(rows), "change point"))
 
     def runs(self) -> Html:
-        """Every run of the line, the newest first."""
+        """Every run of the series, the newest first."""
         columns = [
             Column(title="Run"),
             Column(title="Started (UTC)"),
             Column(title="Quarter"),
-            Column(title="Median pull", number=True, hint="geometric mean over the settings"),
-            Column(title="95% interval", number=True, hint="over the run's blocks"),
+            Column(title="Median pull", number=True, hint="geometric mean over the configurations"),
+            Column(title="95% CI", number=True, hint="Student's t over the run's repetitions"),
             Column(title="Succeeded", number=True),
         ]
         shown = self.result.runs.iloc[::-1].head(_MOST_RUNS)
@@ -112,11 +110,11 @@ class TrendPage:
         left = len(self.result.runs) - len(shown)
         made = table(columns, rows, caption=numbers.count(len(self.result.runs), "run"))
         return join(
-            [made, paragraph(f"{left} older runs are in `pullbench trend --json`.", kind="note") if left else ""]
+            [made, paragraph(marked(f"`pullbench trend --json` has {left} older runs."), kind="note") if left else ""]
         )
 
 
 def _changes(found: Sequence[Difference]) -> str:
     parts = [f"{entry.what}: {entry.baseline} → {entry.candidate}" for entry in found[:_MOST_CHANGES]]
     more = [f"and {len(found) - _MOST_CHANGES} more"] if len(found) > _MOST_CHANGES else []
-    return "; ".join(parts + more) or "nothing that is recorded"
+    return "; ".join(parts + more) or "nothing on record"

@@ -1,0 +1,178 @@
+"""Where the time of a pull goes, engine by engine: login, manifests, download, unpacking. From what engines report of a pull."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pullbench.model.capability import CAPABILITIES
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import StoredRun, measured, records
+from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share
+from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
+
+TITLES = {
+    "auth": "authentication",
+    "resolve": "resolving the image (its manifests)",
+    "download": "downloading layers",
+    "extract": "unpacking layers",
+}
+_VERBS = {"auth": "authentication", "resolve": "reading manifests", "download": "downloading", "extract": "unpacking"}
+_MATTERS = 0.05
+"""A phase under this share of a pull is left out of a sentence."""
+LARGE = 0.5
+"""A phase from this share on is the one to work on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One phase of an engine's pulls: `seconds` and `share` of the duration, both medians over pulls."""
+
+    name: str
+    seconds: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullPhases:
+    """The phases of one engine's pulls, in the order in which they begin; empty where the engine reports none.
+
+    They are those of the engine's best place at the lowest concurrency measured there: what a single pull waits for.
+    """
+
+    cell: Mapping[str, Any]
+    pulls: int
+    median_s: float
+    phases: tuple[Phase, ...]
+
+    @property
+    def engine(self) -> str:
+        return str(self.cell["engine"])
+
+    @property
+    def unpacks(self) -> bool:
+        """Whether the engine stores an image as a user's client does."""
+        return CAPABILITIES[self.cell["engine_kind"]].has_store
+
+    @property
+    def main(self) -> Phase | None:
+        """The phase that takes the most."""
+        return max(self.phases, key=lambda phase: phase.share, default=None)
+
+    def share(self, name: str) -> float | None:
+        """A phase's share; None where the engine does not report it."""
+        return next((phase.share for phase in self.phases if phase.name == name), None)
+
+    def document(self) -> dict[str, Any]:
+        """The phases as JSON values."""
+        known = [{"name": each.name, "seconds": each.seconds, "share": each.share} for each in self.phases]
+        place = {name: self.cell[name] for name in ("engine", "registry", "proxy", "platform", "concurrency", "cache")}
+        return place | {"pulls": self.pulls, "median_s": self.median_s, "phases": known}
+
+
+def pull_phases(stored: StoredRun, cells: pd.DataFrame) -> list[PullPhases]:
+    """The phases of each engine that had a pull succeed, in the order of `cells`, which is `tables.cells`'s."""
+    found = []
+    for engine in cells["engine"].drop_duplicates():
+        mine = cells[cells["engine"] == engine]
+        cell = _single_pull(mine)
+        if cell is not None:
+            found.append(_phases_of(cell, measured(in_cell(stored.pulls, cell))))
+    return found
+
+
+def _single_pull(cells: pd.DataFrame) -> dict[str, Any] | None:
+    """The configuration to look at: the place of the best one, at its lowest concurrency."""
+    winner = best(cells)
+    if winner is None:
+        tried = cells[cells["succeeded"] > 0]
+        winner = None if tried.empty else tried["success_rate"].idxmax()
+    if winner is None:
+        return None
+    chosen = cells.loc[winner]
+    same = pd.Series(True, index=cells.index)
+    for name in ("registry", "proxy", "proxy_cache", "platform", "cache", "auth"):
+        same &= cells[name] == chosen[name]
+    there = cells[same & (cells["succeeded"] > 0)]
+    return records(there.loc[[there["concurrency"].idxmin()]])[0]
+
+
+def _phases_of(cell: Mapping[str, Any], pulls: pd.DataFrame) -> PullPhases:
+    fine = pulls[pulls["ok"].astype(bool)]
+    duration_s = fine["duration_s"].to_numpy(dtype=np.float64)
+    phases = []
+    for name in PHASES:
+        seconds = fine[f"{name}_s"].to_numpy(dtype=np.float64, na_value=np.nan)
+        share = phase_share(seconds, duration_s)
+        if share == share:
+            phases.append(Phase(name=name, seconds=float(np.nanmedian(seconds)), share=share))
+    return PullPhases(cell=cell, pulls=len(fine), median_s=float(cell["median_s"]), phases=tuple(phases))
+
+
+def cause(found: Sequence[PullPhases]) -> list[str]:
+    """Where the time goes: a sentence an engine, those that unpack first, and what the registry alone takes."""
+    unpacking = [each for each in found if each.unpacks]
+    others = [each for each in found if not each.unpacks]
+    return [*map(_engine_sentence, unpacking or others), *_delivery(unpacking, others)]
+
+
+def _engine_sentence(found: PullPhases) -> str:
+    took = f"A {found.engine} pull takes {numbers.seconds(found.median_s)} (median)"
+    shown = sorted((each for each in found.phases if each.share >= _MATTERS), key=lambda each: -each.share)
+    if not shown:
+        return f"{took}. {found.engine} does not report its phases."
+    first, *rest = shown
+    said = f"{took}: {_share(first.share)} of it is {_VERBS[first.name]}"
+    return said + "".join(f", {_share(each.share)} {_VERBS[each.name]}" for each in rest[:2]) + "."
+
+
+def _delivery(unpacking: Sequence[PullPhases], others: Sequence[PullPhases]) -> list[str]:
+    """What the registry takes for the same images, measured by an engine that does not unpack."""
+    same = [
+        each
+        for each in others
+        if unpacking and all(each.cell[name] == unpacking[0].cell[name] for name in ("registry", "proxy", "platform"))
+    ]
+    wire = next((each for each in same if each.cell["engine_kind"] == "wire"), same[0] if same else None)
+    if wire is None:
+        return []
+    return [f"The registry delivers the same images in {numbers.seconds(wire.median_s)} ({wire.engine})."]
+
+
+def _share(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def phases_section(found: Sequence[PullPhases]) -> Html:
+    """A row an engine: how long a pull takes, and each phase's share of it; nothing without a pull."""
+    if not found:
+        return Html()
+    names = [name for name in PHASES if any(each.share(name) is not None for each in found)]
+    columns = [
+        Column(title="Engine"),
+        Column(title="p50", number=True, hint="as in the table of configurations"),
+        *(
+            Column(title=_VERBS[name].capitalize(), number=True, hint="median share of a pull's duration")
+            for name in names
+        ),
+        Column(title="Configuration", setting=True),
+    ]
+    rows = [
+        Row(
+            contents=[
+                each.engine,
+                numbers.seconds(each.median_s),
+                *(numbers.NOT_KNOWN if each.share(name) is None else _share(each.share(name) or 0.0) for name in names),
+                configuration(each.cell, ("concurrency", "registry", "proxy", "platform")),
+            ]
+        )
+        for each in found
+    ]
+    note = (
+        "Each engine at its best place and the lowest concurrency measured there. Download and unpacking overlap, so shares "
+        "can add up to more than 100%. A dash means that the engine does not report the phase."
+    )
+    made = table(columns, rows, caption="Where the time of a pull goes")
+    return join([*(paragraph(sentence) for sentence in cause(found)), made, paragraph(note, kind="note")])
