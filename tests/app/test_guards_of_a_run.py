@@ -91,7 +91,9 @@ def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_res
     assert (again.measured_trials, stored_run(tmp_path).status) == ([0], "complete")
 
 
-@pytest.mark.promise("accidents", "Docker daemon restarted: exit 3 with its error; `--resume` continues when it is back")
+@pytest.mark.promise(
+    "accidents", "Docker daemon restarted: exit 3 with its error; `--resume` continues when it is back"
+)
 def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
