@@ -25,7 +25,7 @@ COMMANDS = {
     "preflight": "Check every registry, proxy, image and client of a spec, without any load.",
     "plan": "Show the cells and trials, what is planned out and why, bytes and requests.",
     "run": "Measure: facts, plan, preflight, trials, Parquet, report.",
-    "stress": "Raise the load until an objective is missed: how much holds, where it breaks, how it recovers.",
+    "stress": "Raise the load until an SLO is missed: how much load meets it, where it breaks, how it recovers.",
     "runs": "List the stored runs, newest first; `runs prune` removes old ones.",
     "show": "Show what a stored run measured.",
     "report": "Render the report of a stored run.",

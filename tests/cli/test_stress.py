@@ -192,7 +192,8 @@ def test_the_stored_spec_has_the_defaults_that_the_file_left_out(tmp_path: Path)
 
 def test_a_second_configuration_is_refused_before_any_request(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
-    path.write_text(yaml.safe_dump(spec_data(matrix=MATRIX | {"auth": ["persisted", "per-pull"]})))
+    changed = {"matrix": MATRIX | {"auth": ["persisted", "per-pull"]}, "slo": {"mean_pull_s": 3.0}}
+    path.write_text(yaml.safe_dump(spec_data(**changed)))
     with pytest.raises(UsageError, match=r"spec\.yaml: matrix\.auth: "):
         Prepared(RunRequest(spec=path, kind="stress"))
 

@@ -17,10 +17,9 @@ def known(value: float | None) -> bool:
 
 
 def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The percentiles that have a value in some cell: the others have no column. p90 is for where p95 is not known."""
+    """The percentiles that have a value in some cell: the others have no column."""
     rows = list(cells)
-    found = [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
-    return [q for q in found if q != 90 or 95 not in found]
+    return [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -102,8 +102,8 @@ def _says(found: BreakEven) -> str:
                 f"95% interval {numbers.significant(found.low or 0.0, 2)}–{numbers.significant(found.high or 0.0, 2)}"
             )
             return (
-                f"pays after {numbers.significant(found.pulls or 0.0, 2)} pulls of an image ({span}): the first, cold pull costs "
-                f"{numbers.seconds(first)} more, each warm pull saves {saved}"
+                f"pays after {numbers.significant(found.pulls or 0.0, 2)} pulls of an image ({span}). The first, cold pull costs "
+                f"{numbers.seconds(first)} more; each warm pull saves {numbers.seconds(abs(found.direct_s - found.warm_s))}"
             )
         case Payback.NEVER:
             return f"does not pay: a warm cache takes {saved} longer than no proxy"

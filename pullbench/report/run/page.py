@@ -281,7 +281,8 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     chosen = contenders(stored, found)
     winner = tables.best(chosen) if len(chosen) > 1 else None
     shown = found.head(MOST_CELLS)
-    percentiles = numbers.percentiles_known(records(shown))
+    known = numbers.percentiles_known(records(shown))
+    percentiles = [q for q in known if q != 90 or 95 not in known]
     phases = [phase for phase in _SHARES if shown[f"{phase}_share"].notna().any()]
     columns = [
         *(Column(title=_title(name), number=name == "concurrency") for name in factors),

@@ -72,7 +72,7 @@ def summary(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Sum
     notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(stored, cells)]
     limited = limit_notice(records(cells))
     return Summary(
-        cause=tuple(cause(pull_phases(stored, cells))),
+        cause=() if of_nodes else tuple(cause(pull_phases(stored, cells))),
         best=tuple(answer),
         slo=_slo(scores).clauses,
         notes=(*notes, *([limited] if limited else []), *_excluded(stored)),
@@ -102,7 +102,7 @@ def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> He
 
 def _best_clause(stored: StoredRun, cells: pd.DataFrame, said: Summary) -> list[str]:
     there_is_one = stored.run.kind != "fleet" and tables.best(contenders(stored, cells)) is not None
-    return [f"Best: {said.best[0]}"] if there_is_one else list(said.best[:1])
+    return [f"Best: {said.best[0]}"] if there_is_one else list(said.best[:2])
 
 
 def _best_title(stored: StoredRun, cells: pd.DataFrame, judged: Headline) -> str:
