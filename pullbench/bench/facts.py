@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pullbench.engines.base import Engine
-from pullbench.errors import NO_WAY_THERE, RETRYABLE, SILENT, ErrorCode
+from pullbench.errors import ROUTE_FAILURES, RETRYABLE, SILENT, ErrorCode
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
@@ -82,12 +82,12 @@ def _asked(route: Route, images: Sequence[str], platforms: list[str], keychain: 
 
         def ask(image: str) -> ImageFacts:
             found = image_facts(client, route.registry, image, platforms)
-            if found.error_code in RETRYABLE - NO_WAY_THERE - SILENT:  # one bad answer is no fact about an image
+            if found.error_code in RETRYABLE - ROUTE_FAILURES - SILENT:  # one bad answer is no fact about an image
                 found = image_facts(client, route.registry, image, platforms)
             return found
 
         first = [ask(images[0])]
-        if first[0].error_code in NO_WAY_THERE:
+        if first[0].error_code in ROUTE_FAILURES:
             return _alike(first[0], images)
         if first[0].error_code in SILENT and len(images) > 1:
             first.append(ask(images[1]))

@@ -14,7 +14,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding, Status
 from pullbench.preflight.check import Local, ObservedFault
 from pullbench.preflight.checks import docker_daemon
-from pullbench.preflight.checks.docker_daemon import DaemonRegistry, DaemonState, downloads_at_once, judge
+from pullbench.preflight.checks.docker_daemon import DaemonRegistry, DaemonState, layer_concurrency, judge
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.runner import run_checks
 from pullbench.registry.keychain import Keychain
@@ -69,7 +69,7 @@ def test_a_limit_on_the_command_line_is_changed_there_for_dockerd_refuses_both()
 def test_the_limit_is_the_one_that_holds_and_unknown_where_it_cannot_be_read(
     settings: Settings | None, downloads: int | None
 ) -> None:
-    assert downloads_at_once(settings) == downloads
+    assert layer_concurrency(settings) == downloads
 
 
 def test_settings_that_cannot_be_seen_pass_and_say_so() -> None:
