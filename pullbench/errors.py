@@ -72,11 +72,12 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.PROXY: "the proxy failed, not the registry: check the proxy's address, its `credentials`, its CONNECT rules and "
     "its upstream",
     ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set `credentials` in the spec",
-    ErrorCode.FORBIDDEN: "this user may not pull the repository: grant the pull permission; "
-    "if the spec uses no credentials, log in (`docker login HOST`)",
+    ErrorCode.FORBIDDEN: "this login may not pull the repository: grant the pull permission, "
+    "or log in as another user (`docker login HOST`)",
     ErrorCode.NOT_FOUND: "check the repository name and the tag, or push the image first",
     ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or remove the platform from the spec",
-    ErrorCode.RATE_LIMITED: "log in for a higher limit, wait for the time in Retry-After, or pull through a mirror",
+    ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait for the time in Retry-After, "
+    "or pull through a mirror",
     ErrorCode.SERVER_ERROR: "the registry failed: check its log and its storage at this time",
     ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path and the port, and look for a captive portal",
     ErrorCode.REDIRECT_LOOP: "the redirects never end: check the registry's external URL and the reverse proxy in front of it",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pullbench.engines.base import Engine
-from pullbench.errors import ROUTE_FAILURES, RETRYABLE, SILENT, ErrorCode
+from pullbench.errors import RETRYABLE, ROUTE_FAILURES, SILENT, ErrorCode
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform

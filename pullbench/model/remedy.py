@@ -15,20 +15,18 @@ from pullbench.model.route import Route
 # Added to remedies that name no command with the host. CURL stands for curl with the route's options.
 _DOWNLOADS = "Docker's layer concurrency is `max-concurrent-downloads` in /etc/docker/daemon.json"
 _COMMANDS: dict[ErrorCode, str] = {
-    ErrorCode.CONNECT_REFUSED: "`nc -vz NAME PORT`",
-    ErrorCode.CONNECT_TIMEOUT: "`nc -vz -w 5 NAME PORT`",
-    ErrorCode.TLS_TIMEOUT: f"`openssl s_client -connect NAME:PORT`; if it happens only under load, lower the concurrency: {_DOWNLOADS}",
-    ErrorCode.TLS_UNTRUSTED: "`sudo install -D -m 644 CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
-    ErrorCode.TLS_HOSTNAME: "`openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
-    ErrorCode.PLAIN_HTTP: "`curl -i http://NAME:PORT/v2/`",
-    ErrorCode.FORBIDDEN: "`docker login HOST` as a user with that permission",
-    ErrorCode.NOT_FOUND: "`skopeo list-tags docker://HOST/REPOSITORY`",
-    ErrorCode.PLATFORM_MISSING: "`docker manifest inspect HOST/IMAGE`; "
-    "`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`",
-    ErrorCode.RATE_LIMITED: "`docker login HOST`",
-    ErrorCode.RESET: "`openssl s_client -connect NAME:PORT`",
+    ErrorCode.CONNECT_REFUSED: "test it with `nc -vz NAME PORT`",
+    ErrorCode.CONNECT_TIMEOUT: "test it with `nc -vz -w 5 NAME PORT`",
+    ErrorCode.TLS_TIMEOUT: f"test it with `openssl s_client -connect NAME:PORT`; if it happens only under load, lower the concurrency: {_DOWNLOADS}",
+    ErrorCode.TLS_UNTRUSTED: "install it with `sudo install -D -m 644 CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
+    ErrorCode.TLS_HOSTNAME: "show its names with `openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
+    ErrorCode.PLAIN_HTTP: "test it with `curl -i http://NAME:PORT/v2/`",
+    ErrorCode.NOT_FOUND: "list the tags with `skopeo list-tags docker://HOST/REPOSITORY`",
+    ErrorCode.PLATFORM_MISSING: "list its platforms with `docker manifest inspect HOST/IMAGE`; "
+    "build with `docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`",
+    ErrorCode.RESET: "test it with `openssl s_client -connect NAME:PORT`",
 }
-_GENERAL = "`CURL -i URL/v2/`"
+_GENERAL = "test it with `CURL -i URL/v2/`"
 _OF_NO_HOST = (ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED)
 NO_ROUTE = Route(registry="", url="https://<host>", credentials="docker")
 """For a remedy whose route is no longer known: its commands say `<host>`."""

@@ -119,7 +119,7 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
     route = target.route
     text, cure = fault.text, remedy(fault.code, route)
     if fault.code in _REFUSALS and evidence.asked:
-        meaning = "the registry refuses them" if evidence.user else "the registry requires a login"
+        meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
         text = f"{text}, with {_who(evidence, route)}: {meaning}"
         if evidence.user and route.credentials == "docker":
             cure += "; if the token or password has expired, create a new one first"

@@ -173,7 +173,7 @@ def _routes(evidence: DaemonState, target: Local) -> Iterator[Finding]:
             )
         elif registry.distrust is not None and not registry.insecure:
             text = f"the daemon does not trust {registry.host}: its CA is not in this machine's roots or {CERTIFICATES / registry.host}"
-            cure = f"`sudo install -D -m 644 {shlex.quote(registry.ca_file or 'ca.pem')} {CERTIFICATES / registry.host}/ca.crt`"
+            cure = f"run `sudo install -D -m 644 {shlex.quote(registry.ca_file or 'ca.pem')} {CERTIFICATES / registry.host}/ca.crt`"
             fault = ObservedFault(
                 code=registry.distrust.code,
                 text=f"{text}: {registry.distrust.text}",
@@ -223,7 +223,7 @@ def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
     file = settings.file
     started = f"test -s {file} || echo {{}} > {file}"
     command = f"{started}; jq {json.dumps(edit)} {file} > {file}.new && mv {file}.new {file} && systemctl {verb} docker"
-    return f"`sudo sh -c '{command}'`"
+    return f"run `sudo sh -c '{command}'`"
 
 
 def _shown(evidence: DaemonState) -> str:
