@@ -182,7 +182,7 @@ def test_plain_http_behind_https_fails_with_how_to_see_it() -> None:
     with listening(serve) as port:
         target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}"))
         found = tls.judge(probed(target), target)[0]
-    assert found.observed == f"[plain_http] TLS to 127.0.0.1:{port}: the answer is no TLS"
+    assert found.observed == f"[plain_http] TLS to 127.0.0.1:{port}: the answer is not TLS"
     assert f"`curl -i http://127.0.0.1:{port}/v2/`" in found.remedy
 
 
