@@ -1,4 +1,4 @@
-"""Two stored runs compared: did it get worse?"""
+"""Compares two stored runs: did it get worse?"""
 
 import re
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What was found, the HTML report where one was made, and what `fail_on` makes of it."""
+    """The comparison, its HTML report if there is one, and the result of `fail_on`."""
 
     found: RunsCompared
     page: Path | None
     failure: str | None
-    """In one line why this fails; None where nothing was asked for, or nothing got worse."""
+    """Why the command fails, in one line; None without `fail_on`, or if nothing got worse."""
     note: str | None
-    """A regression that does not fail, and why not."""
+    """A regression that does not fail the command, and why."""
 
 
 def compare(
@@ -40,9 +40,9 @@ def compare(
     report: bool = True,
     steps: Steps,
 ) -> Compared:
-    """Find the two runs, compare them, and make their report.
+    """Find the two runs, compare them, and render their report.
 
-    Raises UsageError for what is asked wrongly, before anything is read; IncompleteError where the report failed.
+    Raises UsageError for invalid arguments, before anything is read; IncompleteError if the report failed.
     """
     at_least = _at_least(fail_on)
     store = ResultStore(results)
@@ -54,7 +54,7 @@ def compare(
     page = None
     if report:
         page = steps.page(
-            f"report of {after.run_id} against {before.run_id}",
+            f"report of {after.run_id} compared with {before.run_id}",
             lambda: render_comparison(results, before.run_id, after.run_id, reports, found=found),
         )
     failure, note = _judged(found, at_least, any_machine=any_machine)
@@ -62,7 +62,7 @@ def compare(
 
 
 def _at_least(fail_on: str | None) -> float | None:
-    """The least rise of time that counts as a regression, as a share; None where nothing fails."""
+    """The smallest increase of the time that counts as a regression, as a share; None without `--fail-on`."""
     if fail_on is None:
         return None
     asked = _FAIL_ON.fullmatch(fail_on)
@@ -78,16 +78,19 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
     if worse.empty:
         return None, None
     if found.other_machine and not any_machine:
-        return None, "a regression between different machines or vantages does not fail; --any-machine lets it"
+        return (
+            None,
+            "a regression between different machines or vantages does not fail the command; add --any-machine to fail",
+        )
     worst = cell_sentence(records(worse.head(1))[0])
-    many = f"{len(worse)} of {len(found.cells)} settings" if len(found.cells) > 1 else "the setting"
-    limit = f" (slower by {100 * at_least:g}% or more, or failing more)" if at_least else ""
+    many = f"{len(worse)} of {len(found.cells)} configurations" if len(found.cells) > 1 else "the configuration"
+    limit = f" (slower by {100 * at_least:g}% or more, or with more failures)" if at_least else ""
     runs = f"{found.candidate.run.run_id} against {found.baseline.run.run_id}"
     return f"regression: {runs}: {many} got worse{limit}, the worst: {worst}", None
 
 
 def compare_with_baseline(store: ResultStore, run_id: str) -> RunsCompared | None:
-    """A run compared with the baseline of its name; None where none is set, or the run is the baseline itself."""
+    """Compare a run with the baseline of its name; None without a baseline, or if the run is the baseline itself."""
     candidate = read_run(store, run_id)
     baseline = Baselines(store).of(candidate.run.name)
     if baseline is None or baseline.run_id == run_id:

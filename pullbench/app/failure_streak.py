@@ -1,4 +1,4 @@
-"""Pulls that fail one after the other, while a run goes on."""
+"""Counts consecutive failed pulls during a run."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from pullbench.model.record import TrialResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streak:
-    """Failures in a row: how many, and in which cells and for which reasons, each once."""
+    """Consecutive failures: their number, and their distinct configurations and error codes."""
 
     failures: int
     cells: tuple[str, ...]
@@ -16,7 +16,7 @@ class Streak:
 
 
 class StreakMeter:
-    """Counts failures in the order of start, over trials too; warm-up counts in no statistic, and not here.
+    """Counts failures in the order of their starts, across trials; warm-up does not count.
 
     `limit` is the spec's slo.consecutive_failures; None counts nothing.
     """
@@ -26,7 +26,7 @@ class StreakMeter:
         self._failed: list[tuple[str, str]] = []
 
     def add(self, trial: Trial, result: TrialResult) -> Streak | None:
-        """The streak that reached the limit in this trial, told once; it may be longer by the trial's end."""
+        """The streak that reached the limit in this trial, reported once; it may be longer at the trial's end."""
         if self._limit is None or trial.warmup:
             return None
         reached: Streak | None = None

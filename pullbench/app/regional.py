@@ -1,6 +1,6 @@
-"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored.
+"""The order and policy of a regional benchmark: start it at every vantage, wait with a limit, collect the results.
 
-A vantage that does not answer is named, and what the others measured stands.
+A vantage that does not answer is reported, and the results of the others count.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _LOOK_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionalRequest:
-    """What a person asks for. `vantages` empty: every one that there is."""
+    """The parameters of a regional benchmark. Without `vantages`, all existing ones are used."""
 
     spec: Path
     vantages: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class RegionalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vantage:
-    """A vantage: the deployment of that name, and the work pool whose worker stands there."""
+    """A vantage: its deployment, and the work pool of its worker."""
 
     vantage: str
     work_pool: str
@@ -50,7 +50,7 @@ class Vantage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowRunState:
-    """How a vantage's flow run is. `message` is that of its state."""
+    """The state of a vantage's flow run, with the state's message."""
 
     started: bool
     ended: bool
@@ -59,29 +59,29 @@ class FlowRunState:
 
 
 class Vantages(Protocol):
-    """Who starts runs elsewhere: Prefect, or a test's script."""
+    """Starts runs elsewhere: Prefect, or a test's script."""
 
     def places(self, names: Sequence[str]) -> list[Vantage]:
-        """Those of the names, or every one; UsageError for a name that is none, and where there are none."""
+        """The vantages with these names, or all; UsageError for an unknown name, and if there are none."""
         ...
 
     def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
-        """Start a benchmark there, once however often it is asked; what to look at it by."""
+        """Start a benchmark there, only once for repeated calls; returns the flow run's id."""
         ...
 
     def look(self, flow_run: str) -> FlowRunState | None:
-        """None where it cannot be seen just now."""
+        """None if the state is not available now."""
         ...
 
     def cancel(self, flow_run: str) -> None: ...
     def idle(self, place: Vantage) -> str:
-        """Why nobody may have taken a run there: a few words."""
+        """Why a run may not have started there, in a few words."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionalOutcome:
-    """How a regional benchmark ended; `document` is what `regional --json` prints."""
+    """The end of a regional benchmark; `document` is what `regional --json` prints."""
 
     document: dict[str, Any]
     report: Path
@@ -91,7 +91,7 @@ class RegionalOutcome:
 
 @dataclass(slots=True, kw_only=True)
 class _Watch:
-    """One vantage while it is waited for."""
+    """One vantage during the wait."""
 
     place: Vantage
     flow_run: str = ""
@@ -104,9 +104,9 @@ class _Watch:
 def conduct_regional(
     request: RegionalRequest, vantages: Vantages, *, clock: Clock, note: Callable[[str], None]
 ) -> RegionalOutcome:
-    """Run a spec at every vantage, to the report.
+    """Run a spec at every vantage, up to the report.
 
-    Raises UsageError before anything is started, and IncompleteError where no vantage measured anything.
+    Raises UsageError before anything is started, and IncompleteError if no vantage measured anything.
     """
     refuse_secrets(request.sets)
     spec = load_spec(request.spec, sets=request.sets, overrides=request.overrides).spec
@@ -144,10 +144,10 @@ def ask_everywhere(
     clock: Clock,
     note: Callable[[str], None],
 ) -> list[_Watch]:
-    """Start the benchmark at every vantage and wait for each, no longer than the limits; all at once, or in turn.
+    """Start the benchmark at every vantage and wait for each within the limits; all concurrently, or one after the other.
 
-    Who has not started by then is cancelled, so that it sends no load hours later; who still runs is left to end. An
-    interruption cancels all.
+    A vantage that has not started in time is cancelled, so that it sends no load hours later; one that is running may finish.
+    An interruption cancels all.
     """
     watched = [_Watch(place=place) for place in places]
     try:
@@ -175,7 +175,7 @@ def _start(one: _Watch, request: RegionalRequest, vantages: Vantages, regional_i
         "report": False,
         "regional": regional_id,
     }
-    # What is not given here stays as the vantage's deployment has it: parameters are merged key by key, not deeper.
+    # Missing parameters keep the deployment's values: parameters are merged by top-level key only.
     if request.overrides != Overrides():
         parameters["overrides"] = request.overrides.model_dump(mode="json")
     if request.sets:
@@ -200,19 +200,21 @@ def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Cloc
     elif not one.began and waited_minutes > request.start_within_minutes:
         one.over = True
         one.reason = (
-            f"nobody took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
+            f"no worker took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
             f"start one there: `prefect worker start --pool {one.place.work_pool}`"
         )
         vantages.cancel(one.flow_run)
         note(f"{one.place.vantage}: {one.reason}")
     elif waited_minutes > request.finish_within_minutes:
         one.over = True
-        one.reason = f"not done within {request.finish_within_minutes:g} minutes; if its worker lives, it goes on"
+        one.reason = (
+            f"not finished within {request.finish_within_minutes:g} minutes; if its worker is alive, the run continues"
+        )
         note(f"{one.place.vantage}: {one.reason}")
 
 
 def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[VantageResult]:
-    """What each vantage stored, and what it lacks."""
+    """The result of each vantage, and what is missing."""
     runs = RegionalRecords(store).run_ids(regional_id)
     asked = []
     for one in watched:
@@ -221,7 +223,7 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
         measured = run_id is not None and bool(store.finished_trials(run_id))
         entry = VantageResult(vantage=one.place.vantage, answer="complete", run_id=run_id)
         if run is None:
-            elsewhere = f"its run ended, and is not in {store.files.where()}: give `results` as one URL that all vantages write to"
+            elsewhere = f"its run ended, but is not in {store.files.where()}: set `results` to one URL that all vantages write to"
             entry = dataclasses.replace(entry, answer="missing", reason=one.reason or elsewhere)
         elif not measured:
             entry = dataclasses.replace(entry, answer="missing", run_id=None, reason=one.reason or run.status)
@@ -245,5 +247,5 @@ def _conclude(store: ResultStore, regional_id: str, asked: Sequence[VantageResul
     }
     said = "; ".join(f"{vantage}: {words}" for vantage, (_, words) in verdicts.items())
     code = 3 if lacking else max((code for code, _ in verdicts.values()), default=0)
-    message = f"{lacking}; what was measured stands: {said}" if lacking else said
+    message = f"{lacking}; the other results are valid: {said}" if lacking else said
     return RegionalOutcome(document=document | {"message": message}, report=report, exit_code=code, message=message)

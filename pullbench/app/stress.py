@@ -1,4 +1,4 @@
-"""The order of a stress test: measure a step, judge it as the report will, let the ramp's state machine say what is next."""
+"""The order of a stress test: measure a step, judge it as the report does, and let the ramp's state machine decide the next."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ _LIMITED = "rate limited by the registry (429)"
 
 
 def climb(active: ActiveRun, calls: Steps, progress: Progress, *, resumed: bool) -> str | None:
-    """Measure step by step until the ramp ends; each step is stored, and judged from what is stored.
+    """Measure step by step until the ramp ends; each step is stored, and judged from the stored data.
 
-    Returns why the test is incomplete, for people: a budget that was used up, or a rate limit. None where it is over.
+    Returns why the test is incomplete, for display: an exhausted budget, or a rate limit. None if it is finished.
     """
     ramp = ramp_of(active.spec, active.facts)
     climber = _Climber(active, calls, progress, ramp)
@@ -59,7 +59,7 @@ class _Climber:
         self._calls.trials(TrialBatch(self._active, trials, self._go_on))
 
     def judged(self, *, since: int) -> list[StepResult]:
-        """The stored steps from one on, judged; progress gets a line about the last."""
+        """The stored steps from one on, judged; the progress receives a line about the last."""
         table = steps(read_run(self._active.store, self._active.run_id), since=since)
         for row in records(table.tail(1)):
             self._progress.note(step_line(self._ramp.stress.ramp, row))
