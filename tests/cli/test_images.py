@@ -128,7 +128,7 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
     push(*SMALL, "--tag", "v1")
     code, _, err = push(*SMALL, "--tag", "v1", "--seed", "2")
     assert code == 2
-    assert "--replace" in shown.err
+    assert (
         "holds another workload (realistic seed 1; its options or its seed differ): name another tag, or overwrite it with --replace"
         in err
     )
@@ -139,7 +139,7 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
     ("arguments", "message"),
     [
         (["--preset", "harbor"], "--preset: 'harbor' is none of zb, spegel, realistic"),
-        (["--size", "much"], "--size: 'much' is not a size"),
+        (["--size", "much"], "--size: 'much' is no size"),
         (["--size", "1kB"], "--size: "),
         (["--count", "0"], "--count: 0 is not between 1 and 10000"),
         (["--share", "2"], "--share: 2.0 is not between 0 and 1"),
@@ -147,11 +147,11 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
         (["--seed", "-1"], "--seed: -1 is not between 0 and"),
         (["--seed", "1", "--fresh"], "--fresh: draws a seed of its own"),
         (["--workers", "0"], "--workers: 0 is not between 1 and 64"),
-        (["--platform", "amd64"], "--platform: 'amd64' is not a platform"),
-        (["--platform", "linux/arm64", "--platform", "linux/arm64"], "--platform: linux/arm64"),
-        (["--repository", "Team/App"], "--repository, --tag: 'Team/App/realistic-1' is not a repository name"),
+        (["--platform", "amd64"], "--platform: 'amd64' is no platform"),
+        (["--platform", "linux/arm64", "--platform", "linux/arm64"], "--platform: linux/arm64 is there twice"),
+        (["--repository", "Team/App"], "--repository, --tag: 'Team/App/realistic-1' is no repository name"),
         (["--tag", ""], "--repository, --tag: 'pullbench/realistic-1:' ends in ':' without a tag"),
-        (["--tag", "a tag"], "--repository, --tag: 'a tag' is not a tag"),
+        (["--tag", "a tag"], "--repository, --tag: 'a tag' is no tag"),
         (["--credentials", "hunter2"], "--credentials: is none of: docker"),
         (["--ca-file", "nowhere.pem"], "--ca-file nowhere.pem: no such file"),
         (["--spec-out", "no/such/spec.yaml"], "--spec-out no/such/spec.yaml: there is no folder no/such"),
@@ -189,8 +189,8 @@ def test_a_registry_that_is_no_url_is_refused_and_no_secret_is_repeated(push: Sh
     ("status", "code", "message"),
     [
         (401, 1, "log in as a user who may push"),
-        (403, 1, "push permission"),
-        (405, 1, "(read-only, or a mirror)"),
+        (403, 1, "grant the push right"),
+        (405, 1, "the registry takes no pushes (read-only, or a mirror)"),
         (507, 3, "the registry's disk is full"),
     ],
 )
