@@ -1,4 +1,4 @@
-"""A calibration: a benchmark of a lab with known truth, which the run learns after its last measurement."""
+"""A calibration: a benchmark of a lab whose truth the run learns when nothing is left to measure."""
 
 import secrets
 import tempfile
@@ -17,7 +17,7 @@ _SEEDS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationRequest:
-    """The parameters of a calibration; without a seed the truth is random."""
+    """What a person asks for when a calibration is started; without a seed the truth is another each time."""
 
     seed: int | None = None
     quick: bool = False
@@ -29,7 +29,7 @@ class CalibrationRequest:
 
 @contextmanager
 def prepared_lab(request: CalibrationRequest, block: Callable[[str], str] | None = None) -> Iterator[Prepared]:
-    """Start the lab, and prepare a benchmark of its spec; raises the errors of both."""
+    """The lab while it runs, and a benchmark of its spec, a file of names and addresses; raises as both do."""
     if request.report:
         check_out_dir(request.reports)
     seed = request.seed or 1 + secrets.randbelow(_SEEDS)

@@ -19,14 +19,14 @@ _FAIL_ON = re.compile(r"regression(?::(\d+(?:\.\d+)?)%?)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """The comparison, its HTML report if there is one, and the result of `fail_on`."""
+    """What was found, the HTML report where one was made, and what `fail_on` makes of it."""
 
     found: RunsCompared
     page: Path | None
     failure: str | None
-    """Why the command fails, in one line; None without `fail_on`, or if nothing got worse."""
+    """In one line why this fails; None where nothing was asked for, or nothing got worse."""
     note: str | None
-    """A regression that does not fail the command, and why."""
+    """A regression that does not fail, and why not."""
 
 
 def compare(
@@ -42,7 +42,7 @@ def compare(
 ) -> Compared:
     """Find the two runs, compare them, and render their report.
 
-    Raises UsageError for invalid arguments, before anything is read; IncompleteError if the report failed.
+    Raises UsageError for what is asked wrongly, before anything is read; IncompleteError where the report failed.
     """
     at_least = _at_least(fail_on)
     store = ResultStore(results)
@@ -62,7 +62,7 @@ def compare(
 
 
 def _at_least(fail_on: str | None) -> float | None:
-    """The smallest increase of the time that counts as a regression, as a share; None without `--fail-on`."""
+    """The least rise of time that counts as a regression, as a share; None where nothing fails."""
     if fail_on is None:
         return None
     asked = _FAIL_ON.fullmatch(fail_on)
@@ -78,13 +78,10 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
     if worse.empty:
         return None, None
     if found.other_machine and not any_machine:
-        return (
-            None,
-            "a regression between different machines or vantages does not fail the command; add --any-machine to fail",
-        )
+        return None, "a regression between different machines or vantages does not fail; --any-machine lets it"
     worst = cell_sentence(records(worse.head(1))[0])
-    many = f"{len(worse)} of {len(found.cells)} configurations" if len(found.cells) > 1 else "the configuration"
-    limit = f" (slower by {100 * at_least:g}% or more, or with more failures)" if at_least else ""
+    many = f"{len(worse)} of {len(found.cells)} settings" if len(found.cells) > 1 else "the setting"
+    limit = f" (slower by {100 * at_least:g}% or more, or failing more)" if at_least else ""
     runs = f"{found.candidate.run.run_id} against {found.baseline.run.run_id}"
     return f"regression: {runs}: {many} got worse{limit}, the worst: {worst}", None
 

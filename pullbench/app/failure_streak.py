@@ -16,7 +16,7 @@ class Streak:
 
 
 class StreakMeter:
-    """Counts failures in the order of their starts, across trials; warm-up does not count.
+    """Counts failures in the order of start, over trials too; warm-up counts in no statistic, and not here.
 
     `limit` is the spec's slo.consecutive_failures; None counts nothing.
     """
@@ -26,7 +26,7 @@ class StreakMeter:
         self._failed: list[tuple[str, str]] = []
 
     def add(self, trial: Trial, result: TrialResult) -> Streak | None:
-        """The streak that reached the limit in this trial, reported once; it may be longer at the trial's end."""
+        """The streak that reached the limit in this trial, told once; it may be longer by the trial's end."""
         if self._limit is None or trial.warmup:
             return None
         reached: Streak | None = None

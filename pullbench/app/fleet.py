@@ -1,4 +1,4 @@
-"""A fleet's benchmark: every node of a Dask cluster pulls one image at the same time."""
+"""A fleet's benchmark: one image, pulled by every node of a Dask cluster at the same moment."""
 
 import dataclasses
 import functools
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 def fleet_settings(
     spec: Path, nodes: int, image: str | None, settings: Sequence[str], overrides: Changes | None = None
 ) -> tuple[str, ...]:
-    """The settings, with those of a fleet added: every node pulls the image once, all at the same time.
+    """The settings with those that make it a fleet's: every node pulls the image once, all at the same moment.
 
-    Raises UsageError as `load_spec` does, for an engine that a fleet cannot use, and if Dask is not installed.
+    Raises UsageError as `load_spec` does, for an engine that is none for a fleet, and where Dask is not installed.
     """
     if find_spec("distributed") is None:
         raise MissingExtraError("fleet", "fleet")
     if nodes < 1:
-        raise UsageError(f"nodes: {nodes} is too few: use at least 1")
+        raise UsageError(f"nodes: {nodes} is too few: at least 1")
     given = load_spec(spec, sets=settings, overrides=overrides).spec
     refuse_stores(given)
     chosen = image or given.images[0]
@@ -51,12 +51,12 @@ def prepared_fleet(
     block: Callable[[str], str] | None = None,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Prepared]:
-    """Connect to the cluster, and prepare a run of the spec on it.
+    """The cluster while it is needed, and a run of the spec on it.
 
-    Raises UsageError for an invalid spec before the cluster is contacted, then if no scheduler answers.
+    Raises UsageError for a wrong spec before the cluster is contacted, then where no scheduler answers.
     """
     if isinstance(request.spec, LoadedSpec):
-        raise ValueError("a fleet changes its spec: pass a file's path")
+        raise ValueError("a fleet changes its spec: give the path of one")
     settings = fleet_settings(request.spec, nodes, image, request.sets, request.overrides)
     made = dataclasses.replace(request, sets=settings, kind="fleet")
     with (

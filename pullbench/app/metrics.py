@@ -1,4 +1,4 @@
-"""The values that `metrics` exports, from the same functions as console, JSON and report: never computed again."""
+"""What `metrics` exports, from the functions that console, JSON and report call: handed over, never reckoned again."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -130,9 +130,9 @@ def _latencies_s(pulls: pd.DataFrame) -> dict[Group, list[float]]:
 
 
 def _objectives(stored: StoredRun, scored: Sequence[Mapping[str, Any]]) -> list[Objective]:
-    """The SLOs of the document, with its verdicts: for a stress test at the sustained load.
+    """Those of the document, as it judges them: of a stress test at the load that held.
 
-    SLOs that a benchmark's spec does not set are measured but have no verdict.
+    What a benchmark's spec leaves out is measured all the same, and not judged: it does not depend on a target.
     """
     by_name = {row["name"]: row for row in scored}
     found = []

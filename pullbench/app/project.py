@@ -1,4 +1,4 @@
-"""Writes the project template into a directory, as a user's own project: deployments, flows, notebooks, specs, alerts."""
+"""Writes the project template into a folder, as a project of a person's own: deployments, flows, notebooks, specs, alerts."""
 
 import shutil
 from pathlib import Path
@@ -10,15 +10,16 @@ _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints
 
 
 def write_project(folder: Path) -> list[str]:
-    """Write the template and return the written parts, such as `flows`. Creates the directory; other files in it stay.
+    """Write it, and give what was written, such as `flows`; the folder is made if need be, and may hold other files.
 
-    Raises UsageError, before anything is written, if a part exists already; IncompleteError if it cannot be written.
+    Raises UsageError, before anything is written, where a part of it is there already; IncompleteError where it cannot be
+    written as a whole.
     """
     source = source_project()
     tops = list(dict.fromkeys(part.partition("/")[0] for part in PARTS))
     if there := [top for top in tops if (folder / top).exists() or (folder / top).is_symlink()]:
         raise UsageError(
-            f"{folder}: {', '.join(there)} already exists, and nothing is overwritten; choose another directory"
+            f"{folder}: {', '.join(there)} is there already, and nothing is overwritten; name another folder"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,5 +31,5 @@ def write_project(folder: Path) -> list[str]:
                 shutil.copyfile(source / part, folder / part)
     except (OSError, shutil.Error) as error:
         said = getattr(error, "strerror", None) or error
-        raise IncompleteError(f"{folder}: cannot write the project: {said}") from error
+        raise IncompleteError(f"{folder}: the project could not be written there: {said}") from error
     return tops

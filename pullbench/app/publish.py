@@ -1,4 +1,4 @@
-"""Builds the reports site, after rendering the missing reports."""
+"""The reports site, with the reports that it lacks."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ from pullbench.store.dataset import ResultStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The site, the number of new reports, and the failed ones, one line each."""
+    """The site, how many reports were made for it, and in one line each what could not be."""
 
     site: Site
     made: int
@@ -27,13 +27,14 @@ class Published:
 def publish(
     *, results: str, reports: Path, url: str | None, render: bool, steps: Steps, note: Callable[[str], None]
 ) -> Published:
-    """Render the missing reports and trends, then the site; a failed report does not stop the others.
+    """Make the reports and trends that are missing, then the site; a report that fails keeps no other from being made.
 
-    `note` receives the progress. Raises UsageError for invalid arguments, IncompleteError if the site itself cannot be written.
+    `note` is told what is being made. Raises UsageError for what is asked wrongly, IncompleteError where the site itself
+    cannot be written.
     """
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or "@" in urlsplit(url).netloc):
         raise UsageError(
-            f"--url: '{url}' must be an http(s) URL without credentials, such as https://reports.example.com"
+            f"--url: '{url}' is no http(s) address without credentials, such as https://reports.example.com"
         )
     check_out_dir(reports)
     store = ResultStore(results)
@@ -51,7 +52,7 @@ def publish(
 
 
 def _missing(store: ResultStore, results: str, reports: Path) -> list[tuple[str, Callable[..., Path]]]:
-    """The missing pages, each with its name for display."""
+    """The pages to make, each with its name for people."""
     missing = without_report(store, reports)
     pages: list[tuple[str, Callable[..., Path]]] = [
         (f"report {number} of {len(missing)}: {run_id}", partial(render_run_report, results, run_id, reports))

@@ -1,6 +1,6 @@
-"""The order and policy of a regional benchmark: start it at every vantage, wait with a limit, collect the results.
+"""The order and policy of a regional benchmark: ask every vantage, wait with a limit, gather what they stored.
 
-A vantage that does not answer is reported, and the results of the others count.
+A vantage that does not answer is named, and what the others measured stands.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _LOOK_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionalRequest:
-    """The parameters of a regional benchmark. Without `vantages`, all existing ones are used."""
+    """What a person asks for. `vantages` empty: every one that there is."""
 
     spec: Path
     vantages: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class RegionalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vantage:
-    """A vantage: its deployment, and the work pool of its worker."""
+    """A vantage: the deployment of that name, and the work pool whose worker stands there."""
 
     vantage: str
     work_pool: str
@@ -62,20 +62,20 @@ class Vantages(Protocol):
     """Starts runs elsewhere: Prefect, or a test's script."""
 
     def places(self, names: Sequence[str]) -> list[Vantage]:
-        """The vantages with these names, or all; UsageError for an unknown name, and if there are none."""
+        """Those of the names, or every one; UsageError for a name that is none, and where there are none."""
         ...
 
     def start(self, place: Vantage, regional_id: str, parameters: Mapping[str, Any]) -> str:
-        """Start a benchmark there, only once for repeated calls; returns the flow run's id."""
+        """Start a benchmark there, once however often it is asked; what to look at it by."""
         ...
 
     def look(self, flow_run: str) -> FlowRunState | None:
-        """None if the state is not available now."""
+        """None where it cannot be seen just now."""
         ...
 
     def cancel(self, flow_run: str) -> None: ...
     def idle(self, place: Vantage) -> str:
-        """Why a run may not have started there, in a few words."""
+        """Why nobody may have taken a run there: a few words."""
         ...
 
 
@@ -144,10 +144,10 @@ def ask_everywhere(
     clock: Clock,
     note: Callable[[str], None],
 ) -> list[_Watch]:
-    """Start the benchmark at every vantage and wait for each within the limits; all concurrently, or one after the other.
+    """Start the benchmark at every vantage and wait for each, no longer than the limits; all at once, or in turn.
 
-    A vantage that has not started in time is cancelled, so that it sends no load hours later; one that is running may finish.
-    An interruption cancels all.
+    Who has not started by then is cancelled, so that it sends no load hours later; who still runs is left to end. An
+    interruption cancels all.
     """
     watched = [_Watch(place=place) for place in places]
     try:
@@ -200,21 +200,19 @@ def _look(one: _Watch, request: RegionalRequest, vantages: Vantages, clock: Cloc
     elif not one.began and waited_minutes > request.start_within_minutes:
         one.over = True
         one.reason = (
-            f"no worker took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
+            f"nobody took the run within {request.start_within_minutes:g} minutes: {vantages.idle(one.place)}; "
             f"start one there: `prefect worker start --pool {one.place.work_pool}`"
         )
         vantages.cancel(one.flow_run)
         note(f"{one.place.vantage}: {one.reason}")
     elif waited_minutes > request.finish_within_minutes:
         one.over = True
-        one.reason = (
-            f"not finished within {request.finish_within_minutes:g} minutes; if its worker is alive, the run continues"
-        )
+        one.reason = f"not done within {request.finish_within_minutes:g} minutes; if its worker lives, it goes on"
         note(f"{one.place.vantage}: {one.reason}")
 
 
 def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -> list[VantageResult]:
-    """The result of each vantage, and what is missing."""
+    """What each vantage stored, and what it lacks."""
     runs = RegionalRecords(store).run_ids(regional_id)
     asked = []
     for one in watched:
@@ -223,7 +221,7 @@ def _gathered(store: ResultStore, regional_id: str, watched: Sequence[_Watch]) -
         measured = run_id is not None and bool(store.finished_trials(run_id))
         entry = VantageResult(vantage=one.place.vantage, answer="complete", run_id=run_id)
         if run is None:
-            elsewhere = f"its run ended, but is not in {store.files.where()}: set `results` to one URL that all vantages write to"
+            elsewhere = f"its run ended, and is not in {store.files.where()}: give `results` as one URL that all vantages write to"
             entry = dataclasses.replace(entry, answer="missing", reason=one.reason or elsewhere)
         elif not measured:
             entry = dataclasses.replace(entry, answer="missing", run_id=None, reason=one.reason or run.status)
@@ -247,5 +245,5 @@ def _conclude(store: ResultStore, regional_id: str, asked: Sequence[VantageResul
     }
     said = "; ".join(f"{vantage}: {words}" for vantage, (_, words) in verdicts.items())
     code = 3 if lacking else max((code for code, _ in verdicts.values()), default=0)
-    message = f"{lacking}; the other results are valid: {said}" if lacking else said
+    message = f"{lacking}; what was measured stands: {said}" if lacking else said
     return RegionalOutcome(document=document | {"message": message}, report=report, exit_code=code, message=message)

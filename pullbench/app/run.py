@@ -313,7 +313,7 @@ def refuse_secrets(settings: Iterable[str]) -> None:
     for setting in settings:
         key, _, text = setting.partition("=")
         if ".headers" in key or _has_headers(yaml.safe_load(text)):
-            raise UsageError(f"--set {key}: Prefect would store its value: write headers into the spec")
+            raise UsageError(f"--set {key}: Prefect would keep its value: write headers into the spec")
 
 
 def _has_headers(value: object) -> bool:
@@ -323,7 +323,7 @@ def _has_headers(value: object) -> bool:
 
 
 def judgement(document: dict[str, Any]) -> tuple[int, str]:
-    """The exit code of a finished run, and the reason in a few words."""
+    """The exit code of a finished run, and why, in a few words."""
     missed = [entry["name"] for entry in document["slo"] if entry["verdict"] == "missed"]
     findings = document["preflight"]["findings"]
     unknown = [f"{entry['check']} of {entry['target']}" for entry in findings if entry["status"] == Status.ERROR]

@@ -14,8 +14,8 @@ MadeT = TypeVar("MadeT")
 class TrialBatch:
     """One trial, or several if a plan is too large for Prefect's server; each is measured and stored.
 
-    `go_on` receives each stored trial, and returns whether to continue. A plain class, so that Prefect does not inspect or
-    serialize it.
+    `go_on` gets each trial after it was stored, and says whether another follows. A plain class, so that Prefect
+    neither walks nor serializes it.
     """
 
     def __init__(self, active: ActiveRun, trials: Sequence[Trial], go_on: Callable[[Trial, TrialResult], bool]) -> None:
@@ -31,10 +31,10 @@ class TrialBatch:
     def __str__(self) -> str:
         first, last = self._trials[0], self._trials[-1]
         if (stage := first.stage) is not None:
-            load = f"concurrency {stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
+            load = f"×{stage.load:g}" if first.cell.concurrency == stage.load else f"{stage.load:g} pulls/s"
             return f"step {stage.index} · {stage.phase} · {load}"
         if first is last:
-            return f"trial {first.number} · repetition {first.block} · {first.cell}"
+            return f"trial {first.number} · block {first.block} · {first.cell}"
         return f"trials {first.number} to {last.number}"
 
 

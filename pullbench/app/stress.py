@@ -1,4 +1,4 @@
-"""The order of a stress test: measure a step, judge it as the report does, and let the ramp's state machine decide the next."""
+"""The order of a stress test: measure a step, judge it as the report will, let the ramp's state machine say what is next."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ _LIMITED = "rate limited by the registry (429)"
 
 
 def climb(active: ActiveRun, calls: Steps, progress: Progress, *, resumed: bool) -> str | None:
-    """Measure step by step until the ramp ends; each step is stored, and judged from the stored data.
+    """Measure step by step until the ramp ends; each step is stored, and judged from what is stored.
 
-    Returns why the test is incomplete, for display: an exhausted budget, or a rate limit. None if it is finished.
+    Returns why the test is incomplete, for people: a budget that was used up, or a rate limit. None where it is over.
     """
     ramp = ramp_of(active.spec, active.facts)
     climber = _Climber(active, calls, progress, ramp)

@@ -113,7 +113,7 @@ def _of_services(services: Mapping[Any, Any], environ: Mapping[str, str]) -> Ite
             except ValueError as error:
                 yield Mention(where=where, why_not=f"{image}: {error}")
         elif isinstance(service, Mapping) and "build" in service:
-            yield Mention(where=where, why_not="it is built, and has no image to pull")
+            yield Mention(where=where, why_not="it is built, and names no image to pull")
 
 
 def _walk(node: Any, where: str, seen: set[int]) -> Iterator[Mention]:

@@ -119,7 +119,7 @@ def refuse_stores(spec: Spec) -> None:
     for name in spec.matrix.engines:
         if CAPABILITIES[spec.engine(name).kind].has_store:
             raise UsageError(
-                f"matrix.engines: '{name}' keeps images in a store, and a fleet's nodes cannot record them first: "
+                f"matrix.engines: '{name}' keeps what it pulls, and a fleet's nodes cannot record them first: "
                 "use wire or skopeo for a fleet"
             )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the SDK takes 0.1 s to import; a run without a daemon does 
     from pullbench.daemon.pull_stream import PullStream
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
-_CONTROL_TIMEOUT_S = 120  # removing a large image on a slow disk takes this long
+_CONTROL_TIMEOUT_S = 120  # removing a large image on a slow disk takes long; nothing else does
 _TELLING_STATUS = frozenset({401, 403, 404, 429})
 
 
@@ -28,7 +28,7 @@ class DockerDaemon:
     """One daemon, contacted on first use; thread-safe.
 
     `host` is the daemon's socket (unix:// or tcp://); None means DOCKER_HOST with its TLS variables, else the default.
-    Every method raises RegistryError: `engine_unavailable` if no daemon answers.
+    Every method raises RegistryError: `engine_unavailable` where no daemon answers.
     """
 
     def __init__(self, host: str | None = None) -> None:
@@ -163,7 +163,7 @@ class DockerDaemon:
         reason = (cause.strerror or str(cause)) if cause is not None else str(error)
         if isinstance(cause, PermissionError):
             reason += " (add this user to the group `docker`, or run as root)"
-        return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"the daemon does not answer: {one_line(reason)}")
+        return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
 
 
 def one_line(text: str) -> str:

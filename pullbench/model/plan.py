@@ -41,10 +41,9 @@ class Cell:
         return asdict(self)
 
     def __str__(self) -> str:
-        proxy = "without a proxy" if self.proxy == DIRECT else f"proxy {self.proxy}"
-        shown = [self.engine, self.registry, proxy, self.platform, f"concurrency {self.concurrency}", self.cache]
+        shown = [self.engine, self.registry, self.proxy, self.platform, f"concurrency {self.concurrency}", self.cache]
         if self.proxy_cache != "any":
-            shown.append(f"proxy cache {self.proxy_cache}")
+            shown.append(f"proxy {self.proxy_cache}")
         if self.auth != "persisted":
             shown.append(f"auth {self.auth}")
         return " · ".join(shown)
@@ -53,7 +52,7 @@ class Cell:
 def pulls_once(spec: Spec, cell: Cell) -> str | None:
     """Why a trial pulls an image at most once: a store that has it after the first pull. None if there is none."""
     if CAPABILITIES[cell.engine_kind].has_store:
-        return f"engine '{cell.engine}' pulls an image at most once per trial"
+        return f"engine '{cell.engine}' pulls an image at most once a trial"
     if cell.proxy_cache == "cold" and any(entry.cold and entry.cold.reset for entry in _proxy_of(spec, cell)):
         return f"proxy '{cell.proxy}' has an image after one pull, so a cold trial pulls it only once"
     return None
@@ -210,7 +209,7 @@ class NoCellLeft(UsageError):  # noqa: N818  (it is a verdict, not an error)
 
     def __init__(self, planned_out: tuple[PlannedOut, ...]) -> None:
         self.planned_out = planned_out
-        super().__init__(f"matrix: every configuration is excluded: {'; '.join(group_reasons(planned_out))}")
+        super().__init__(f"matrix: no cell is left to measure: {'; '.join(group_reasons(planned_out))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Text for display: foreign text without control characters, and sizes in bytes."""
+"""Text for people: foreign text that steers no terminal, and sizes in bytes."""
 
 import re
 
@@ -12,7 +12,7 @@ def parse_bytes(text: str) -> int:
     """Read `50GB`, `64 MiB` or `1000`; raises ValueError with the accepted form."""
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise ValueError(f"'{text}' is not a size: use a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
+        raise ValueError(f"'{text}' is no size: a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
     return round(float(found[1]) * _UNITS[(found[2] or "").upper()])
 
 

@@ -212,7 +212,7 @@ def _check_bounds(
             raise UsageError(f"{name}: {value} is not between {low} and {high}")
     twice = [platform for platform in platforms if list(platforms).count(platform) > 1]
     if twice or not platforms:
-        raise UsageError(f"platform: {twice[0] + ' is given twice' if twice else 'give at least one'}")
+        raise UsageError(f"platform: {twice[0] + ' is there twice' if twice else 'none is given'}")
 
 
 def _fixed_images(
@@ -234,7 +234,7 @@ def _fixed_images(
         taken.append(image)
     if len(taken) < (count or 1):
         raise UsageError(
-            f"size: {count or 1} images of {preset} need more than {format_bytes(budget_bytes)} per platform; "
+            f"size: {count or 1} images of {preset} take more than {format_bytes(budget_bytes)} a platform; "
             f"{len(taken)} fit"
         )
     return tuple(taken)
@@ -295,8 +295,10 @@ def _cut(draws: Sequence[tuple[float, float]], budget_bytes: float, documents_by
 
     low, high = 0.0, 2e9
     if total(low) > budget_bytes:
-        needed = f"{len(draws)} layers need at least {format_bytes(total(low))} per platform"
-        raise UsageError(f"size: {needed}, but the limit is {format_bytes(budget_bytes)}; use fewer images or layers")
+        needed = f"{len(draws)} layers take at least {format_bytes(total(low))} a platform"
+        raise UsageError(
+            f"size: {needed}, and {format_bytes(budget_bytes)} are allowed; ask for fewer images or layers"
+        )
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if total(middle) <= budget_bytes else (low, middle)

@@ -48,30 +48,29 @@ LAST_RUN_VERDICT = Metric(
     says="1 for the verdict of the newest run's report: met, partly, missed, not_shown or failed.",
     labels=(*RUN_LABELS, "verdict"),
 )
-TRIALS_PLANNED = Metric(name="pullbench_trials_planned", says="Planned trials of the newest run.")
-TRIALS_FINISHED = Metric(name="pullbench_trials_finished", says="Stored trials of the newest run.")
-SUCCESS = Metric(name="pullbench_pull_success_ratio", says="Share of successful pulls in the newest run, 0 to 1.")
+TRIALS_PLANNED = Metric(name="pullbench_trials_planned", says="Trials that the newest run planned.")
+TRIALS_FINISHED = Metric(name="pullbench_trials_finished", says="Trials of the newest run that are stored.")
+SUCCESS = Metric(name="pullbench_pull_success_ratio", says="Successful pulls of all pulls of the newest run, 0 to 1.")
 MEAN_PULL = Metric(
-    name="pullbench_pull_mean_seconds",
-    says="Mean duration of its successful pulls: the mean of the repetitions' means.",
+    name="pullbench_pull_mean_seconds", says="Mean duration of its successful pulls: the mean of the blocks' means."
 )
 API_P99 = Metric(
     name="pullbench_api_p99_seconds",
-    says="99th percentile of its token and manifest requests; absent below 200 requests.",
+    says="99th percentile of its token and manifest exchanges; absent under 200 of them.",
 )
 API_P99_LOW = Metric(
     name="pullbench_api_p99_low_seconds",
-    says="Lower bound (95%) of the 99th percentile of its token and manifest requests.",
+    says="Lower bound (95%) of the 99th percentile of its token and manifest exchanges.",
 )
-STREAK = Metric(name="pullbench_consecutive_failures", says="Most consecutive failed pulls.")
+STREAK = Metric(name="pullbench_consecutive_failures", says="Most pulls that failed one after the other.")
 TARGET = Metric(
     name="pullbench_objective_target",
-    says="The target of each SLO in the spec.",
+    says="What the spec asks for, by objective.",
     labels=(*RUN_LABELS, "objective"),
 )
 OBJECTIVE_VERDICT = Metric(
     name="pullbench_objective_verdict",
-    says="1 for the verdict on an SLO over the whole run: met, missed or not_shown.",
+    says="1 for the verdict on an objective over the whole run: met, missed or not_shown.",
     labels=(*RUN_LABELS, "objective", "verdict"),
 )
 FINDINGS = Metric(

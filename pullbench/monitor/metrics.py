@@ -31,9 +31,9 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """One SLO over the whole run; `target` and `verdict` are None if the spec does not set it.
+    """One objective over the whole run; `target` and `verdict` are None where the spec does not ask for it.
 
-    `measured` and `low`, the lower bound, are None if there are too few measurements.
+    `measured` and `low`, the lower bound, are None where too little was measured to tell.
     """
 
     name: str
@@ -93,7 +93,7 @@ except ImportError as error:
     raise MissingExtraError("metrics", "metrics") from error
 
 BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
-"""Upper bounds; 3 s is the usual SLO."""
+"""Upper bounds; 3 s is the usual objective."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ class Baselines:
         """Remove the baseline of a name; the run stays. UsageError if there is none."""
         if self.of(name) is None:
             known = ", ".join(baseline.name for baseline in self.all()) or "none"
-            raise UsageError(f"'{name}' has no baseline; names with a baseline: {known}")
+            raise UsageError(f"'{name}' has no baseline; there are baselines of: {known}")
         self._store.files.remove(_path(name))
 
     def _read(self, paths: list[str]) -> list[Baseline]:

@@ -161,9 +161,7 @@ def new_run_id(now: datetime, entropy: bytes) -> str:
 def check_run_id(run_id: str) -> str:
     """Return the run_id; raises UsageError if it is not a plain directory name."""
     if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(
-            f"'{run_id[:80]}' is not a run_id: use letters, digits, - and _, such as 20261123T161500Z-3fa2"
-        )
+        raise UsageError(f"'{run_id[:80]}' is no run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
     return run_id
 
 
@@ -334,7 +332,7 @@ class ResultStore:
         if not names:
             return "there are no runs yet"
         more = f" and {len(names) - 5} more (`pullbench runs`)" if len(names) > 5 else ""
-        return f"stored runs are {', '.join(names[:5])}{more}"
+        return f"there are {', '.join(names[:5])}{more}"
 
 
 def _written(table: pa.Table, compression: str) -> bytes:

@@ -38,9 +38,9 @@ def test_the_number_of_nodes_goes_before_the_forms_concurrency(spec: Path) -> No
 
 
 def test_a_daemon_is_refused_by_name_and_so_is_a_fleet_of_none(spec: Path) -> None:
-    with pytest.raises(UsageError, match=r"matrix\.engines: 'docker'"):
+    with pytest.raises(UsageError, match="'docker' keeps what it pulls"):
         fleet_settings(spec, 2, None, ["matrix.engines=[docker]", "matrix.concurrency=[1]"])
-    with pytest.raises(UsageError, match="nodes: 0"):
+    with pytest.raises(UsageError, match="nodes: 0 is too few"):
         fleet_settings(spec, 0, None, [])
 
 

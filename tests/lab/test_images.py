@@ -111,7 +111,7 @@ def test_the_budget_bounds_what_lies_on_disk_and_is_used(tmp_path: Path, budget:
 
 
 def test_a_budget_below_the_smallest_layers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="layers need at least"):
+    with pytest.raises(UsageError, match="layers take at least"):
         make_images(tmp_path, seed=1, count=3, total_bytes=10_000)
 
 

@@ -77,7 +77,7 @@ def test_an_engine_that_keeps_images_climbs_as_far_as_it_has_images_and_the_rest
     ramp = ramp_of(spec, facts_for(spec))
     assert ramp.loads == [1, 2]
     assert [entry.cell.concurrency for entry in ramp.planned_out] == [4, 8]
-    assert "pulls an image at most once per trial" in ramp.planned_out[0].reason
+    assert "pulls an image at most once a trial" in ramp.planned_out[0].reason
     assert {len(trial.images) for trial in plan_stress(spec, facts_for(spec)).trials} == {2}
 
 
