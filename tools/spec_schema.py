@@ -7,10 +7,10 @@ from pullbench.model.spec import Spec
 
 
 def spec_schema() -> str:
-    """The JSON Schema (draft 2020-12) of a spec, as an indented document that ends in a newline.
+    """The JSON Schema (draft 2020-12) of a spec as it may be written, as an indented document that ends in a newline.
 
-    Its `description`s are the docstrings of the spec's fields. It does not contain rules that JSON Schema cannot express,
-    such as names that must exist or URLs without credentials.
+    Its `description`s are the spec's own docstrings; what only a reading can tell (names that exist, URLs without
+    credentials) is not in it.
     """
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Spec.model_json_schema()}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

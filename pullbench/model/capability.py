@@ -31,7 +31,7 @@ class Capability:
         return self.cannot.get(f"{factor}:{value}")
 
 
-_NO_STORE = "stores nothing between pulls, so every pull is cold"
+_NO_STORE = "keeps nothing between pulls, so every pull is cold"
 _NO_HEADERS = "cannot send the proxy's `headers`: use the engine wire or containerd for this proxy"
 _NOTHING_PULLED = "fake pulls nothing, so the proxy's cache has no effect: use another engine"
 _NO_LOOPBACK_PROXY = (

@@ -140,7 +140,7 @@ def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
     [
         ({"engines": ["podman"], "proxies": ["dragonfly"]}, "podman cannot send"),
         ({"engines": ["docker"], "proxies": ["dragonfly"]}, "dockerd cannot send"),
-        ({"cache": ["warm"]}, "wire stores nothing"),
+        ({"cache": ["warm"]}, "wire keeps nothing"),
         ({"engines": ["docker"], "proxies": ["squid"]}, "dockerd reads its HTTP proxy"),
         ({"engines": ["docker"], "auth": ["per-pull"]}, "dockerd already requests"),
         ({"registries": ["us"], "proxies": ["cache"]}, "mirror of 'eu'"),
