@@ -1,1 +1,1 @@
-"""How fast pullbench itself is, in one sitting beside the tools that a person would use instead."""
+"""How fast pullbench itself is, in one sitting, compared with the tools that a person would use instead."""

@@ -1,8 +1,8 @@
-"""Pulls in a process of their own, so that its memory is theirs alone: `python -m benchmarks.apart PULLS CONCURRENCY`.
+"""Pulls in a process of their own, so that its memory is that of the pulls: `python -m benchmarks.apart PULLS CONCURRENCY`.
 
-The image stands on stdin, as scene.as_json writes it. The pulls go through a trial, as those of a run do. It prints one
-JSON document: pulls, failed, failures, bytes, wall_s, cpu_s, most_memory_bytes. `--cores N` lets it use so many cores;
-`--patience S` waits so long for a connection and for a byte, where the registry's slowness is not what is asked about.
+Reads the image from stdin, as scene.as_json writes it. The pulls go through a trial, as in a run. Prints one JSON
+document: pulls, failed, failures, bytes, wall_s, cpu_s, most_memory_bytes. `--cores N` limits the cores. `--patience S` is the
+timeout for a connection and for a byte, for measurements in which a slow registry does not matter.
 """
 
 import argparse
@@ -24,7 +24,7 @@ LANES = 4
 
 
 def pulls(image: scene.Image, count: int, concurrency: int, *, cores: int | None = None) -> dict[str, Any]:
-    """Start that process and read what it found."""
+    """Start that process and read its result."""
     command = [sys.executable, "-m", "benchmarks.apart", str(count), str(concurrency)]
     command += [] if cores is None else ["--cores", str(cores)]
     done = subprocess.run(command, input=scene.as_json(image), capture_output=True, text=True, check=False, cwd=ROOT)
@@ -76,7 +76,7 @@ def _measured(image: scene.Image, count: int, concurrency: int, patience_s: floa
 
 
 def _most_memory_bytes() -> int:
-    """Of this program alone: getrusage's ru_maxrss counts what its parent held when it was forked off."""
+    """Peak memory of this program alone: getrusage's ru_maxrss includes the memory of its parent at the fork."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (most,) = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
     return int(most) * 1024

@@ -13,12 +13,12 @@ from benchmarks.scene import PLATFORM, Image
 GO_CLIENT = Path(__file__).parent / "go_client" / "main.go"
 
 
-def curl_and_openssl(image: Image, at_once: int = 4) -> Callable[[], None]:
-    """`curl | openssl dgst -sha256` for each layer, so many side by side; nothing is written."""
+def curl_and_openssl(image: Image, concurrency: int = 4) -> Callable[[], None]:
+    """`curl | openssl dgst -sha256` for each layer, `concurrency` of them in parallel; nothing is written."""
 
     def pull() -> None:
         done = subprocess.run(
-            ["xargs", f"-P{at_once}", "-n1", "sh", "-c", 'curl -sf "$0" | openssl dgst -sha256 -r'],
+            ["xargs", f"-P{concurrency}", "-n1", "sh", "-c", 'curl -sf "$0" | openssl dgst -sha256 -r'],
             input="\n".join(image.layer_urls),
             capture_output=True,
             text=True,
@@ -42,7 +42,7 @@ def skopeo(image: Image, folder: Path) -> Callable[[], float]:
 
 
 def _into_a_folder(parent: Path, command: Callable[[str], list[str]]) -> Callable[[], float]:
-    """Run what pulls into a fresh folder, and give its seconds: removing the folder again is not among them."""
+    """Run a pull into a new directory and return its seconds, without removing the directory."""
 
     def pull() -> float:
         target = tempfile.mkdtemp(dir=parent)
@@ -56,7 +56,7 @@ def _into_a_folder(parent: Path, command: Callable[[str], list[str]]) -> Callabl
 
 
 def docker(image: Image) -> Callable[[], float]:
-    """`docker pull`, cold each time: the daemon unpacks too, and removing the image again is not among the seconds."""
+    """`docker pull`, cold each time: the daemon unpacks too, and the seconds do not include removing the image."""
 
     def pull() -> float:
         began = time.perf_counter()
@@ -71,14 +71,14 @@ def docker(image: Image) -> Callable[[], float]:
 
 
 def missing(program: str) -> str | None:
-    """Why a client cannot be measured here; None where it can."""
+    """Why a client cannot be measured here; None if it can."""
     if shutil.which(program) is None:
         return f"{program} is not installed"
     if program == "docker":
-        asked = subprocess.run(
+        answer = subprocess.run(
             ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False
         )
-        return None if asked.returncode == 0 else "no Docker daemon answers"
+        return None if answer.returncode == 0 else "no Docker daemon answers"
     return None
 
 
@@ -91,15 +91,15 @@ def built_go_client(folder: Path) -> Path:
 
 
 def go_client(binary: Path, image: Image, pulls: int, workers: int) -> Callable[[], float]:
-    """So many pulls by so many workers; its start is not among the seconds, nor is that of our process."""
+    """`pulls` pulls by `workers` workers. The seconds do not include the start of the client or of our process."""
     repository, _, digest = image.reference.partition("@")
     command = [str(binary), image.url, repository, digest, str(pulls), str(workers)]
     return lambda: float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def versions() -> dict[str, str]:
-    """What is beside us here, by name; who is not installed is not there."""
-    asked = {
+    """Versions of the other clients by name; a client that is not installed is absent."""
+    commands = {
         "curl": ["curl", "--version"],
         "openssl": ["openssl", "version"],
         "crane": ["crane", "version"],
@@ -109,7 +109,7 @@ def versions() -> dict[str, str]:
         "docker-registry": ["docker-registry", "--version"],
     }
     said = {}
-    for name, command in asked.items():
+    for name, command in commands.items():
         if shutil.which(command[0]) is not None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0 and done.stdout.strip():

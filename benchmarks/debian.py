@@ -1,4 +1,4 @@
-"""The README's run: Debian images from a real docker-registry by a real dockerd and by wire, at 1, 2, 4 and 8 at once.
+"""Debian images from a real docker-registry, pulled by a real dockerd and by wire at concurrency 1, 2, 4 and 8.
 
 Needs docker-registry, debootstrap and a Docker daemon, all Debian packages, and root for debootstrap.
 """
@@ -16,7 +16,7 @@ IMAGES = 8
 
 
 def run(rounds: int) -> None:
-    """`rounds` blocks after one of warm-up, through `pullbench run`; the report goes to reports/."""
+    """`rounds` repetitions after one of warm-up, through `pullbench run`; the report is in reports/."""
     images = DebianImages(Path.home() / ".cache" / "pullbench-tests")
     with tempfile.TemporaryDirectory(prefix="pullbench-debian-") as folder:
         registry = start_registry(Path(folder) / "registry")

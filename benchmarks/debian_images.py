@@ -1,9 +1,9 @@
-"""Real images for tests and for the README's figures: Debian's smallest system in three layers, as often as wanted.
+"""Real images for tests and for docs/benchmarks.md: Debian's smallest system in three layers, in any number of images.
 
-The system comes from debootstrap (root, and a Debian mirror of this machine's apt sources), once; its layers are kept
-under a cache folder. Each image ends every layer with a marker file of its own, so that no two images share a blob or
-a diffID, and each is an index of linux/amd64 (or what this machine is) and a small image for another platform.
-A layer is two gzip members, the system's and the marker's: RFC 1952 (2.2) lets a file have several.
+debootstrap makes the system once (it needs root, and a Debian mirror of this machine's apt sources). Its layers are kept in a
+cache directory. Each image ends every layer with a marker file of its own, so no two images share a blob or a diffID. Each is
+an index of linux/amd64 (or this machine's platform) and a small image for another platform. A layer is two gzip members, the
+system's and the marker's: RFC 1952 (2.2) allows several in a file.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _CREATED = "2024-01-01T00:00:00Z"
 _CHUNK_BYTES = 1 << 20
 _GZIP_LEVEL = 1
 _LAYERS: tuple[tuple[str, ...], ...] = (("usr",), ("var", "etc"), ())
-"""Top folders of each layer, base first; the last takes the rest."""
+"""Top directories of each layer, base first; the last has the rest."""
 _LEFT_OUT = re.compile(r"(dev|proc|sys|run)/.|var/cache/apt/.*\.(deb|bin)$|var/lib/apt/lists/.|var/log/.*\.log$")
 
 
@@ -114,9 +114,9 @@ class _BaseLayer:
 
 
 class DebianImages:
-    """Makes images from one Debian system, which is fetched when the first of them is asked for.
+    """Makes images from one Debian system, which is downloaded for the first of them.
 
-    Raises RuntimeError, with what debootstrap said, where there is no system to be had.
+    Raises RuntimeError with the message of debootstrap if that fails.
     """
 
     def __init__(self, cache: Path) -> None:

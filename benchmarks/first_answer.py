@@ -1,4 +1,4 @@
-"""How long a person waits: from the start of `pullbench run` with one pull to its verdict on the terminal, and to its page."""
+"""How long a person waits: from the start of `pullbench run` with one pull to the verdict on the terminal, and to the page."""
 
 import subprocess
 import sys
@@ -14,6 +14,8 @@ from benchmarks.scorecard import Goal, ScoreLine
 
 VERDICT = Goal(bound=3.0)
 PAGE = Goal(bound=8.0)
+_END_OF_A_RUN = ("run ", "CAUSE", "BEST", "SLO")
+"""What the lines with the outcome start with."""
 _WHAT = "`pullbench run` of one pull over loopback, from its start to "
 
 
@@ -49,16 +51,16 @@ def one_pull_spec(image: scene.Image, folder: Path, layer_concurrency: int = 4) 
 
 
 def _one_run(spec: Path, folder: Path) -> tuple[float, float]:
-    """Seconds to the line that names the run and its outcome, and to the end of the command, when the page is there."""
+    """Seconds to the first line of the outcome, and to the end of the command, when the page exists."""
     command = [sys.executable, "-m", "pullbench", "run", str(spec)]
     began, verdict_s = time.perf_counter(), None
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         last = ""
         for last in process.stdout:
-            if verdict_s is None and last.startswith("run "):
+            if verdict_s is None and last.startswith(_END_OF_A_RUN):
                 verdict_s = time.perf_counter() - began
     page_s = time.perf_counter() - began
-    if process.returncode not in (0, 1) or verdict_s is None or not last.startswith("report: "):
+    if process.returncode not in (0, 1) or verdict_s is None or not last.startswith("report"):
         raise RuntimeError(f"pullbench run: exit code {process.returncode}, last line: {last!r}")
     return verdict_s, page_s

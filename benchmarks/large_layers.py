@@ -1,4 +1,4 @@
-"""One pull of 512 MB in 8 incompressible layers from a docker-registry: the wire engine beside curl, crane, skopeo and docker."""
+"""One pull of 512 MB in 8 incompressible layers from a docker-registry: the wire engine compared with curl, crane, skopeo, docker."""
 
 import json
 import subprocess
@@ -19,17 +19,21 @@ from pullbench.engines.base import usable_cores
 
 LAYERS, LAYER_BYTES, LANES = 8, 64 * 10**6, 4
 _GB = LAYERS * LAYER_BYTES / 1e9
-_WHAT = "512 MB in 8 layers, wall beside "
+_WHAT = "512 MB in 8 layers, wall time compared with "
 _GOALS = {
     "curl": ("four `curl | openssl dgst -sha256`", Goal(bound=0.9), ""),
-    "crane": ("`crane pull --format oci`", Goal(bound=0.75), "crane writes to the disk"),
-    "skopeo": ("`skopeo copy` to a directory", Goal(bound=0.2), "skopeo writes to the disk, one layer after the other"),
-    "docker": ("`docker pull`", None, "docker does more: it writes, unpacks, and hashes what it unpacked"),
+    "crane": ("`crane pull --format oci`", Goal(bound=0.75), "crane also writes to disk"),
+    "skopeo": (
+        "`skopeo copy` to a directory",
+        Goal(bound=0.2),
+        "skopeo also writes to disk, one layer after the other",
+    ),
+    "docker": ("`docker pull`", None, "docker also writes, unpacks, and hashes what it unpacked"),
 }
 
 
 def lines(rounds: int) -> list[ScoreLine]:
-    """Needs docker-registry, curl and openssl; who else is not here has a line that says so."""
+    """Needs docker-registry, curl and openssl. A client that is not installed has a line that says so."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         registry = scene.registry(folder / "registry", stack)
@@ -50,18 +54,18 @@ def lines(rounds: int) -> list[ScoreLine]:
         served = psutil.Process(registry.process.pid).cpu_times()
         served_s = (served.user + served.system) / (len(contestants) * (rounds + 1))
     return [
-        *(_beside(name, taken, absent.get(name), served_s) for name in others),
-        _beside_as_command(taken, absent.get("curl")),
+        *(_compared(name, taken, absent.get(name), served_s) for name in others),
+        _compared_as_command(taken, absent.get("curl")),
         _cpu(taken),
     ]
 
 
 def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
-    """One pull as a trial makes it: threads and credentials are there before the clock starts."""
+    """One pull as a trial does it: threads and credentials exist before the clock starts."""
     engine = scene.wire(LANES)
     stack.callback(engine.close)
-    (request,) = asked = scene.requests(image, 1)
-    engine.open_trial(scene.trial_setup(asked, 1))
+    (request,) = wanted = scene.requests(image, 1)
+    engine.open_trial(scene.trial_setup(wanted, 1))
 
     def pull() -> float:
         outcome = engine.pull(request)
@@ -84,7 +88,7 @@ def _command_line(image: scene.Image, folder: Path) -> Callable[[], float]:
     return pull
 
 
-def _beside_as_command(taken: dict[str, Rounds], absent: str | None) -> ScoreLine:
+def _compared_as_command(taken: dict[str, Rounds], absent: str | None) -> ScoreLine:
     title, goal = "four `curl | openssl dgst -sha256`, as the command line runs it", Goal(bound=0.8)
     if absent is not None:
         return ScoreLine(what=_WHAT + title, values=(), goal=goal, note=f"{absent}: not measured")
@@ -98,13 +102,13 @@ def _beside_as_command(taken: dict[str, Rounds], absent: str | None) -> ScoreLin
     )
 
 
-def _beside(name: str, taken: dict[str, Rounds], absent: str | None, served_s: float) -> ScoreLine:
+def _compared(name: str, taken: dict[str, Rounds], absent: str | None, served_s: float) -> ScoreLine:
     title, goal, note = _GOALS[name]
     if absent is not None:
         return ScoreLine(what=_WHAT + title, values=(), goal=goal, note=f"{absent}: not measured")
     wire, other = taken["wire"], taken[name]
     values = ratios(wire.wall_s, other.wall_s)
-    if goal is not None and not goal.holds(median(values)):
+    if goal is not None and not goal.is_met_by(median(values)):
         note = "; ".join(part for part in (note, why_missed(median(wire.cpu_s), served_s, usable_cores())) if part)
     return ScoreLine(
         what=_WHAT + title,
@@ -117,11 +121,11 @@ def _beside(name: str, taken: dict[str, Rounds], absent: str | None, served_s: f
 
 
 def why_missed(pulled_s: float, served_s: float, cores: int) -> str:
-    """What bounds a pull whose client and registry share the cores; both in CPU seconds a pull."""
+    """The lower bound of a pull whose client and registry share the cores; both in CPU seconds a pull."""
     both_s = pulled_s + served_s
     return (
-        f"missed: wire and the registry take {pulled_s:.2f} + {served_s:.2f} CPU s a pull, "
-        f"which takes the {cores} cores that both share at least {both_s / cores:.2f} s"
+        f"missed: wire and the registry use {pulled_s:.2f} + {served_s:.2f} CPU s a pull, "
+        f"so the {cores} cores that both share need at least {both_s / cores:.2f} s"
     )
 
 
@@ -133,7 +137,7 @@ def _cpu(taken: dict[str, Rounds]) -> ScoreLine:
         if name not in ("wire", "command line", "docker")
     )
     return ScoreLine(
-        what="the same, CPU seconds a GB received and verified",
+        what="the same, CPU seconds for each GB received and verified",
         values=values,
         unit="CPU s/GB",
         goal=Goal(bound=1.4),

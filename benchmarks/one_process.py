@@ -1,4 +1,4 @@
-"""What one process bears: a thousand pulls at once, a layer of 10 GB, and how it uses the cores that it is given."""
+"""What one process can do: 1,000 concurrent pulls, a layer of 10 GB, and the use of the cores that it may use."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ HASHED_CHUNKS, HASHED_THREADS = 1500, 2
 
 
 def lines(rounds: int) -> list[ScoreLine]:
-    """The crowd pulls from a docker-registry; the others from a static server, which leaves the client most of the machine."""
+    """The 1,000 pulls are from a docker-registry; the others from a static server, which leaves the client most of the machine."""
     return [*_crowd(), _memory(), *_hashing(rounds), *_cores(rounds)]
 
 
@@ -36,18 +36,18 @@ def _crowd() -> list[ScoreLine]:
         found = apart.pulls(image, CROWD, CROWD)
     rate = f"{CROWD / found['wall_s']:.0f} pulls/s, {found['cpu_s']:.1f} CPU s in {found['wall_s']:.1f} s"
     failures = "; ".join(f"{count} × {text}" for text, count in found["failures"])
-    what = "1,000 pulls at once in one process, small image"
+    what = "concurrency 1,000 in one process, small image"
     memory = found["most_memory_bytes"] / 1e6
     return [
         ScoreLine(
-            what=f"{what}: failed", values=(float(found["failed"]),), goal=Goal(bound=0), ours=rate, note=failures
+            what=f"{what}: failed pulls", values=(float(found["failed"]),), goal=Goal(bound=0), ours=rate, note=failures
         ),
-        ScoreLine(what=f"{what}: most memory", values=(memory,), unit="MB", goal=Goal(bound=500)),
+        ScoreLine(what=f"{what}: peak memory", values=(memory,), unit="MB", goal=Goal(bound=500)),
     ]
 
 
 def _memory() -> ScoreLine:
-    """The most memory of a process that pulls 10 GB in one layer, less that of one that pulls 100 MB in one."""
+    """Peak memory of a process that pulls 10 GB in one layer, minus that of a process that pulls 100 MB in one."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         url = stack.enter_context(serve(folder))
@@ -57,7 +57,7 @@ def _memory() -> ScoreLine:
             raise RuntimeError(f"wire: {found}")
     grown = max(0.0, (large["most_memory_bytes"] - small["most_memory_bytes"]) / 1e6)
     return ScoreLine(
-        what="memory, from a layer of 100 MB to one of 10 GB: growth",
+        what="growth of memory from a layer of 100 MB to one of 10 GB",
         values=(grown,),
         unit="MB",
         goal=Goal(bound=50),
@@ -66,7 +66,7 @@ def _memory() -> ScoreLine:
 
 
 def _hashing(rounds: int) -> list[ScoreLine]:
-    """What the engine does to a layer that has come, in two threads of this process, on one core and on two."""
+    """What the engine does to a received layer, in two threads of this process, on one core and on two."""
     chunk = os.urandom(BUFFER_BYTES)
     digest = hashlib.sha256()
     for _ in range(HASHED_CHUNKS):
@@ -90,23 +90,23 @@ def _hashing(rounds: int) -> list[ScoreLine]:
     size = HASHED_THREADS * layer.size_bytes / 1e6
     return [
         ScoreLine(
-            what=f"{size:.0f} MB verified in two threads: rate with two cores beside one",
+            what=f"{size:.0f} MB verified in two threads: rate with two cores compared with one",
             values=ratios(taken["one"].wall_s, taken["two"].wall_s),
             ours=f"{two:.2f} s",
             theirs=f"one core {one:.2f} s",
-            note="the engine's own hash and checks without a network: 1 at most, were they within the interpreter's lock",
+            note="the engine's own hash and checks without a network; inside the interpreter's lock it would be at most 1",
         )
     ]
 
 
 def _keep_to(cores: int) -> None:
-    """Of the thread that calls it."""
+    """Keep the calling thread to the last `cores` cores."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
 
 
 def _cores(rounds: int) -> list[ScoreLine]:
     """The same pull by a process that may use one core, and by one that may use two; the server may use both."""
-    what = "800 MB in 8 layers from a static server: rate with two cores beside one"
+    what = "800 MB in 8 layers from a static server: rate with two cores compared with one"
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         url = stack.enter_context(serve(folder))
@@ -134,10 +134,10 @@ def _cores(rounds: int) -> list[ScoreLine]:
 
 
 def cores_note(in_use: float) -> str:
-    """What it shows that so many cores were in use by a process that may use two."""
+    """What it means that a process that may use two cores used `in_use` of them."""
     if in_use > 1:
-        return "more than one core is in use: within the interpreter's lock there could be no more. The server needs a part of the two"
+        return "more than one core is in use; inside the interpreter's lock it would be at most one. The server uses part of the two"
     return (
-        "no more than one core was to be had beside the server and what else ran, so this sitting does not show that hashing and "
-        "receiving leave the interpreter's lock: to be measured again on an idle machine"
+        "the server and other work left at most one core, so this sitting does not show that hashing and receiving leave the "
+        "interpreter's lock. Measure again on an idle machine"
     )

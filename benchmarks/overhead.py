@@ -1,6 +1,6 @@
-"""What a run costs beside its measurements: its wall time less trials, set-ups, preflight and report.
+"""What a run costs in addition to its measurements: wall time minus trials, set-up, preflight and report.
 
-The goal is 10% of the run at most. The plan is the demo's, over the embedded lab, without Prefect.
+The goal is at most 10% of the run. The plan is the demo's, over the embedded lab, without Prefect.
 """
 
 import statistics
@@ -24,7 +24,7 @@ GOAL = Goal(bound=10)
 
 
 class Stopwatches(Progress):
-    """Listens to a run, and knows how long each part of it took."""
+    """Follows a run and measures how long each part takes."""
 
     def __init__(self) -> None:
         self.measured_s = 0.0
@@ -64,7 +64,7 @@ def lines(rounds: int) -> list[ScoreLine]:
     total_s, rest_s = (statistics.median(column) for column in zip(*taken, strict=True))
     return [
         ScoreLine(
-            what="the demo's run to its report: what is no trial, set-up or preflight",
+            what="the demo's run up to its report: time outside trials, set-up and preflight",
             values=tuple(100 * rest / total for total, rest in taken),
             unit="%",
             goal=GOAL,
@@ -74,7 +74,7 @@ def lines(rounds: int) -> list[ScoreLine]:
 
 
 def _one_round(request: RunRequest) -> tuple[float, float]:
-    """Seconds from the spec to the report, and those of them in which nothing was measured."""
+    """Seconds from the spec to the report, and the seconds in which nothing was measured."""
     watches = Stopwatches()
     began = time.perf_counter()
     with preparing(request) as prepared:

@@ -1,4 +1,4 @@
-"""pullbench about itself: a real run over the sitting's large image, by every engine that is here, ending in a report."""
+"""A report of pullbench about itself: a real run with the sitting's large image and every engine that is installed."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ BLOCKS = 5
 
 
 def run() -> tuple[str, str]:
-    """The run's ID and its report; results and reports stand where `pullbench run` puts them. Raises RuntimeError."""
+    """The run's ID and its report. Results and reports are where `pullbench run` writes them. Raises RuntimeError."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pullbench-bench-")))
         registry = scene.registry(folder / "registry", stack)
@@ -43,5 +43,5 @@ def _spec(url: str, image: scene.Image) -> dict[str, object]:
         "repetitions": BLOCKS,
         "warmup": 1,
         "pulls_per_trial": 1,
-        "slo": {"mean_pull_s": 60},  # what clients take is shown, and judged by nothing but whether they fail
+        "slo": {"mean_pull_s": 60},  # the times are shown; only failures are judged
     }

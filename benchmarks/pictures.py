@@ -1,8 +1,8 @@
-"""`python -m benchmarks.pictures [FOLDER]`: the README's pictures of the reports, from runs of the demo made here and now.
+"""`python -m benchmarks.pictures [DIRECTORY]`: the pictures of README.md and docs/, from demo runs made on this machine.
 
 The run is `pullbench demo` itself. Comparison, trend and site show a history of runs over the lab's far line, which has four
-times the delay in the second half of them: what a reader sees is what pullbench found of that, not what it was told. Takes
-some five minutes and a Chromium; a machine that does other work shows in the pictures.
+times the delay in the second half of them. The pictures show what pullbench measured of that. Needs about five minutes and a
+Chromium; other work on the machine is visible in the pictures.
 """
 
 import os
@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
 
 
 def history(store: ResultStore, folder: Path) -> list[str]:
-    """Runs against the far registry, oldest first: half over the lab as it is, half over a slower line."""
+    """Runs against the far registry, oldest first: half with the lab as it is, half with a slower line."""
     run_ids = []
     for half, far in enumerate((FAR, SLOWER)):
         with EmbeddedLab.start(links={"us": far}) as lab:
@@ -84,7 +84,7 @@ def measure(spec: Path, store: ResultStore) -> str:
 def _browser() -> Iterator[Page]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
-        raise SystemExit("pictures: no chromium is installed; `apt-get install chromium` brings one")
+        raise SystemExit("pictures: no chromium is installed; `apt-get install chromium` installs it")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser.new_page(viewport={"width": _WIDTH, "height": 800}, color_scheme="light")
@@ -92,7 +92,7 @@ def _browser() -> Iterator[Page]:
 
 
 def take(tab: Page, page: Path, picture: Path) -> None:
-    """The head of a page, down to the last section that fits, as a PNG of few colours."""
+    """The top of a page, down to the last section that fits, as a PNG of few colours."""
     tab.goto(page.as_uri())
     ends = tab.evaluate(
         "[...document.querySelectorAll('h2, body')].map(each => each.tagName == 'BODY' ? each.scrollHeight"

@@ -1,6 +1,6 @@
 """How long a whole preflight takes: 3 real registries with 10 images each on loopback, as `pullbench preflight` in a shell.
 
-The goal is under 3 s, the interpreter's start and the imports in it.
+The goal is less than 3 s, including the start of the interpreter and the imports.
 """
 
 import json
@@ -24,7 +24,7 @@ IMAGES = 10
 
 
 def run(rounds: int) -> None:
-    """Print the median, the slowest and how much of it is start: a preflight that stops at a wrong `--only`."""
+    """Print the median, the slowest round, and the share of the start, measured with a preflight that stops at a wrong `--only`."""
     with tempfile.TemporaryDirectory(prefix="pullbench-preflight-") as name, ExitStack() as closing:
         folder = Path(name)
         registries = {}

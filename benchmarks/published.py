@@ -1,4 +1,4 @@
-"""Images for the static server: files named by their digests, layers that repeat a piece as often as it takes."""
+"""Images for the static server: files named by their digests, layers that repeat a piece as often as needed."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ PIECE_BYTES = 10**7
 
 
 def published(folder: Path, url: str, layer_pieces: Sequence[int]) -> Image:
-    """Write an image of layers of so many pieces each, every layer of random bytes of its own, and say where it is served."""
+    """Write an image and return where it is served. `layer_pieces` has the pieces of each layer; its bytes are random."""
     config = _document(folder, b"{}")
     layers = [_layer(folder, pieces) for pieces in layer_pieces]
     document = {

@@ -1,8 +1,8 @@
-"""A sitting kept: what it ran on, and its lines as Parquet, one row a line.
+"""A sitting, stored: the machine, and the lines as Parquet, one row a line.
 
-Columns: `started_at`, `what`, `goal` (null for none), `at_least` (how the goal is meant), `unit` (empty for a ratio), `median`,
-`low` and `high` (least and greatest round; null where nothing was measured), `values` (a value a round), `verdict`, `ours`,
-`theirs`, `note`; and of the machine, the same in every row: `cpu`, `cores`, `memory_bytes`, `kernel`, `python`, `pullbench`,
+Columns: `started_at`, `what`, `goal` (null for none), `at_least` (whether the goal is a lower bound), `unit` (empty for a ratio), `median`,
+`low` and `high` (lowest and highest round; null if nothing was measured), `values` (a value a round), `verdict`, `ours`,
+`theirs`, `note`. The columns of the machine are the same in every row: `cpu`, `cores`, `memory_bytes`, `kernel`, `python`, `pullbench`,
 `versions` (JSON: curl, skopeo … and libcurl), `load_before` (the one-minute load average before the sitting).
 """
 
@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SittingMachine:
-    """What a sitting ran on, and when it began."""
+    """The machine of a sitting, and when the sitting began."""
 
     started_at: datetime
     cpu: str
@@ -62,26 +62,26 @@ class SittingMachine:
     load_before: float
 
     def caption(self) -> str:
-        """Machine, date and versions in a sentence or two, for the head of a table."""
-        load = f"load average before it {self.load_before:.1f}"
+        """Machine, date and versions in a sentence or two, for the top of a table."""
+        load = f"load average {self.load_before:.1f} before the start"
         others = ", ".join(f"{name} {_short(version)}" for name, version in self.versions.items())
         return (
             f"Measured on {self.started_at:%d %B %Y} on {self.cores} cores of {self.cpu}, "
             f"{self.memory_bytes / 1e9:.0f} GB, Linux {self.kernel.partition('-')[0]}, Python {self.python}, pullbench {self.pullbench}; "
-            f"{load}. Beside it: {others}.{self._of_other_work()}"
+            f"{load}. Other versions: {others}.{self._of_other_work()}"
         )
 
     def _of_other_work(self) -> str:
         if self.load_before <= self.cores / 4:
             return ""
         return (
-            " **The machine had other work**, which favours clients of many processes, for each gets a share of the cores, over "
-            "one process of a few threads: what was missed is to be measured again on an idle machine."
+            " **The machine had other work.** This favours clients with many processes: each gets a share of the cores. Measure missed "
+            "goals again on an idle machine."
         )
 
 
 def this_machine() -> SittingMachine:
-    """As it is now; to be asked before the sitting begins."""
+    """This machine now; call it before the sitting begins."""
     return SittingMachine(
         started_at=datetime.now(UTC),
         cpu=_cpu(),
@@ -135,10 +135,10 @@ def _short(version: str) -> str:
 
 def _version() -> str:
     """With the commit, where this is a checkout."""
-    asked = subprocess.run(
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT
     )
-    return f"{__version__} ({asked.stdout.strip()})" if asked.returncode == 0 else __version__
+    return f"{__version__} ({described.stdout.strip()})" if described.returncode == 0 else __version__
 
 
 def _cpu() -> str:

@@ -1,7 +1,7 @@
 """How long reports take, how much memory, and how large they are: one run of 10 thousand to a million pulls, and 200 runs.
 
-The runs are made up: a small synthetic run, whose pulls and exchanges are repeated with noise of their own, compacted
-as a finished run is. Goals: a million pulls in 30 s, 2 GB and 5 MB of HTML; 200 runs in a trend and a site in 30 s each.
+The runs are synthetic: a small run whose pulls and exchanges are repeated with noise of their own, compacted like a
+finished run. Goals: a million pulls in 30 s, 2 GB and 5 MB of HTML; 200 runs in a trend and a site in 30 s each.
 """
 
 import resource
@@ -37,19 +37,19 @@ _SAMPLED_S = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportCost:
-    """What one command took, its children included."""
+    """The cost of one command, including its children."""
 
     wall_s: float
     cpu_s: float
-    """Of all its processes: on a machine that has other work, what the wall time would be of one core of its own."""
+    """CPU time of all its processes: on a machine with other work, the wall time that one free core would give."""
     memory_bytes: int
-    """The most that all its processes held at one time; pages that they share count for each."""
+    """Peak memory of all its processes together; shared pages count for each of them."""
 
 
 def run(rounds: int) -> None:
-    """Print a line a size and command; every command is run once, whatever `rounds` says."""
+    """Print a line for each size and command. Every command runs once; `rounds` is ignored."""
     del rounds
-    print("\nreports: wall time, CPU time, most memory of all processes together, size of the HTML")
+    print("\nreports: wall time, CPU time, peak memory of all processes together, size of the HTML")
     with tempfile.TemporaryDirectory() as folder:
         for pulls in PULLS:
             results, reports = f"{folder}/{pulls}", Path(folder, f"{pulls}-reports")
@@ -77,7 +77,7 @@ def _print(what: str, cost: ReportCost, page: Path | None) -> None:
 
 
 def timed(arguments: Sequence[str]) -> ReportCost:
-    """Run a `pullbench` command and watch it; raises RuntimeError where it fails."""
+    """Run a `pullbench` command and watch it. Raises RuntimeError if it fails."""
     began, before_s = time.perf_counter(), _cpu_s()
     with subprocess.Popen(
         [sys.executable, "-m", "pullbench", *arguments],
@@ -87,7 +87,7 @@ def timed(arguments: Sequence[str]) -> ReportCost:
     ) as process:
         watched, most = psutil.Process(process.pid), 0
         while process.poll() is None:
-            most = max(most, _held_bytes(watched))
+            most = max(most, _memory_bytes(watched))
             time.sleep(_SAMPLED_S)
         wall_s = time.perf_counter() - began
         said = process.stdout.read() if process.stdout else ""
@@ -101,7 +101,7 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _held_bytes(process: psutil.Process) -> int:
+def _memory_bytes(process: psutil.Process) -> int:
     held = 0
     try:
         for one in (process, *process.children(recursive=True)):
@@ -112,7 +112,7 @@ def _held_bytes(process: psutil.Process) -> int:
 
 
 def write_large_run(results: str, pulls: int) -> None:
-    """Store a run of at least so many pulls: each trial of a synthetic one, its pulls repeated as often as it takes."""
+    """Store a run of at least `pulls` pulls: a synthetic run whose pulls are repeated as often as needed."""
     with tempfile.TemporaryDirectory() as folder:
         small, large = synthetic.make(folder, _RECIPE), ResultStore(results)
         trials = small.table("trials", RUN_ID)
@@ -128,7 +128,7 @@ def write_large_run(results: str, pulls: int) -> None:
 
 
 def _repeated(table: pa.Table, trials: pa.Table, times: int, random: np.random.Generator) -> pa.Table:
-    """The rows so many times, each copy one wall time of its trial later, and its times a little other."""
+    """The rows `times` times. Each copy starts one wall time of its trial later, and its durations differ a little."""
     walls = dict(zip(trials["trial"].to_pylist(), trials["wall_s"].to_pylist(), strict=True))
     wall_us = np.array([1e6 * walls[trial] for trial in table["trial"].to_pylist()]).astype("int64")
     copies = []
@@ -150,7 +150,7 @@ def _noisy(table: pa.Table, random: np.random.Generator) -> pa.Table:
 
 
 def write_runs(results: str, runs: int) -> None:
-    """Store so many runs of one name, a week apart, each with a level of its own; from the middle on they are slower."""
+    """Store `runs` runs of one name, a week apart, each with a level of its own. The second half is slower."""
     with tempfile.TemporaryDirectory() as folder:
         small, store = synthetic.make(folder, _RUN_RECIPE), ResultStore(results)
         random, first = np.random.default_rng(1), small.run(RUN_ID)

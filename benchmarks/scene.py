@@ -1,4 +1,4 @@
-"""What a sitting measures on: a docker-registry with images that pullbench itself pushed, and the wire engine before it."""
+"""What a sitting measures: a docker-registry with images that pullbench pushed, and the wire engine as its client."""
 
 import json
 import os
@@ -28,7 +28,7 @@ PLATFORM = "linux/amd64"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image where it can be pulled from."""
+    """An image and the registry that it can be pulled from."""
 
     url: str
     reference: str
@@ -41,7 +41,7 @@ class Image:
 
     @property
     def name(self) -> str:
-        """As other clients are told it."""
+        """Its name for other clients."""
         return f"{self.url.partition('://')[2]}/{self.reference}"
 
     @property
@@ -54,7 +54,7 @@ class Image:
 
 
 def registry(folder: Path, stack: ExitStack) -> RealRegistry:
-    """A docker-registry as its Debian package configures it, descriptors of blobs cached in memory; ends with the stack."""
+    """A docker-registry as its Debian package configures it, with blob descriptors cached in memory; it ends with the stack."""
     storage = {
         "cache": {"blobdescriptor": "inmemory"},
         "filesystem": {"rootdirectory": str(folder / "data")},
@@ -66,7 +66,7 @@ def registry(folder: Path, stack: ExitStack) -> RealRegistry:
 
 
 def pushed_image(url: str, repository: str, layer_bytes: Sequence[int]) -> Image:
-    """Push an image of incompressible layers by `pullbench images push`'s own means."""
+    """Push an image of incompressible layers with the code of `pullbench images push`."""
     layers = tuple(LayerShape(key=(number,), size_bytes=size) for number, size in enumerate(layer_bytes))
     shape = ImageShape(name=repository, layers=layers)
     workload = Workload(preset="benchmark", seed=int.from_bytes(os.urandom(4)), platforms=(PLATFORM,), images=(shape,))
@@ -82,7 +82,7 @@ def pushed_image(url: str, repository: str, layer_bytes: Sequence[int]) -> Image
 
 
 def requests(image: Image, pulls: int) -> tuple[PullRequest, ...]:
-    """So many pulls of an image, as a trial has them."""
+    """`pulls` pulls of an image, as in a trial."""
     return tuple(
         PullRequest(
             pull=number,
@@ -100,10 +100,10 @@ def requests(image: Image, pulls: int) -> tuple[PullRequest, ...]:
     )
 
 
-def wire(layer_concurrency: int, **told: Any) -> WireEngine:
-    """A wire engine; `told` are other keys of its entry in a spec."""
+def wire(layer_concurrency: int, **options: Any) -> WireEngine:
+    """A wire engine; `options` are other keys of its entry in a spec."""
     engine = make_engine(
-        EngineEntry(name="wire", kind="wire", layer_concurrency=layer_concurrency, **told),
+        EngineEntry(name="wire", kind="wire", layer_concurrency=layer_concurrency, **options),
         keychain=Keychain(environ={}),
         clock=SystemClock(),
     )
@@ -111,13 +111,13 @@ def wire(layer_concurrency: int, **told: Any) -> WireEngine:
     return engine
 
 
-def trial_setup(asked: tuple[PullRequest, ...], concurrency: int) -> TrialSetup:
+def trial_setup(requests: tuple[PullRequest, ...], concurrency: int) -> TrialSetup:
     return TrialSetup(
         trial=0,
         concurrency=concurrency,
         cache="cold",
         cache_reset="own",
-        requests=asked,
+        requests=requests,
         before_pulls=lambda _names: None,
     )
 

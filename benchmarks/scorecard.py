@@ -1,4 +1,4 @@
-"""What a sitting found, a line a question: pure arithmetic from rounds to medians, spreads and verdicts, and their tables."""
+"""The result of a sitting, a line a question: pure arithmetic from rounds to medians, spreads and verdicts, and their tables."""
 
 import statistics
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What a median is held against; the bound itself meets it."""
+    """What a median is compared with; a median on the bound meets it."""
 
     bound: float
     at_least: bool = False
 
-    def holds(self, value: float) -> bool:
+    def is_met_by(self, value: float) -> bool:
         return value >= self.bound if self.at_least else value <= self.bound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreLine:
-    """One question of a sitting: a value a round, which is a ratio of two contestants in that round or a measure of one."""
+    """One question of a sitting. It has one value a round: a ratio of two contestants in that round, or a measure of one."""
 
     what: str
     values: tuple[float, ...]
-    """Empty where it was not measured; `note` then says why."""
+    """Empty if it was not measured; `note` then says why."""
     unit: str = ""
-    """Of the values; a ratio has none."""
+    """Unit of the values; a ratio has none."""
     goal: Goal | None = None
     ours: str = ""
-    """What pullbench took, for people: a median with its unit."""
+    """The median of pullbench with its unit, for people."""
     theirs: str = ""
-    """What it is held against took."""
+    """The median of the other contestant with its unit, for people."""
     note: str = ""
-    """What else is to be known: what a contestant does more, why a goal was missed, why nothing was measured."""
+    """What a contestant does in addition, why a goal was missed, or why nothing was measured."""
 
     @property
     def median(self) -> float | None:
@@ -43,7 +43,7 @@ class ScoreLine:
 
     @property
     def spread(self) -> tuple[float, float] | None:
-        """The least and the greatest round."""
+        """The lowest and the highest round."""
         return (min(self.values), max(self.values)) if self.values else None
 
     @property
@@ -52,11 +52,11 @@ class ScoreLine:
             return "not measured"
         if self.goal is None:
             return "no goal"
-        return "met" if self.goal.holds(self.median) else "missed"
+        return "met" if self.goal.is_met_by(self.median) else "missed"
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
-    """Paired by round: what slows a whole round slows both alike, and falls out. Raises ValueError for other lengths."""
+    """Paired by round: what slows a whole round cancels out. Raises ValueError for different lengths."""
     return tuple(our / their for our, their in zip(ours, theirs, strict=True))
 
 
@@ -77,20 +77,20 @@ def wanted(line: ScoreLine) -> str:
 
 
 def as_text(lines: Sequence[ScoreLine]) -> str:
-    """A table for a terminal, with each line's note under it."""
+    """A table for a terminal, with the note of each line below it."""
     cells = [(line.what, measured(line), wanted(line), line.verdict) for line in lines]
     widths = [max(len(row[column]) for row in cells) for column in range(4)]
     printed = []
     for line, row in zip(lines, cells, strict=True):
         printed.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        beside = " against ".join(part for part in (line.ours, line.theirs) if part)
-        printed += [f"    {text}" for text in (beside, line.note) if text]
+        compared = " against ".join(part for part in (line.ours, line.theirs) if part)
+        printed += [f"    {text}" for text in (compared, line.note) if text]
     return "\n".join(printed)
 
 
 def as_markdown(lines: Sequence[ScoreLine], caption: str) -> str:
-    """The README's table: measured is the median of the rounds, with the least and the greatest."""
-    rows = ["| what | measured | goal | | pullbench | beside |", "|---|---:|---:|---|---:|---:|"]
+    """The table of docs/benchmarks.md: *measured* is the median of the rounds, with the lowest and the highest."""
+    rows = ["| what | measured | goal | | pullbench | compared with |", "|---|---:|---:|---|---:|---:|"]
     notes = []
     for line in lines:
         mark = ""
@@ -105,7 +105,7 @@ def as_markdown(lines: Sequence[ScoreLine], caption: str) -> str:
 
 
 def put_between_markers(document: str, table: str) -> str:
-    """The document with the table in place of what stood between BEGIN and END. Raises ValueError where they are not there."""
+    """The document with the table between BEGIN and END, in place of the old one. Raises ValueError if the markers are missing."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -114,7 +114,7 @@ def put_between_markers(document: str, table: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     if value == 0:
         return "0"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

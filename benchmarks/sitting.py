@@ -1,6 +1,6 @@
-"""Contestants measured in turn, round after round, so that whatever else the machine does hits all of them alike.
+"""Measures contestants in turn, round after round, so that other work of the machine affects all of them.
 
-The turn is another in every round: what one leaves to be done, such as writes on their way to the disk, falls on each of the others.
+Every round has another order: work that one leaves behind, such as writes to disk, affects each of the others.
 """
 
 import random
@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 Contestant = Callable[[], "float | None"]
-"""Does the whole work once, and raises where it could not. It may give the seconds that count of it; None: all that it took."""
+"""Does the whole work once, and raises if it cannot. It may return the seconds that count; None means all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rounds:
-    """What one contestant took, a value a round."""
+    """The times of one contestant, a value a round."""
 
     wall_s: tuple[float, ...]
     cpu_s: tuple[float, ...]
-    """Of this process and its children; a server that was started for the sitting is not among them."""
+    """Of this process and its children; not of a server that was started for the sitting."""
 
 
 def measure(contestants: Mapping[str, Contestant], *, rounds: int) -> dict[str, Rounds]:

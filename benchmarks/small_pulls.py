@@ -1,4 +1,4 @@
-"""A hundred pulls of a 10 MB image, four at once, from a docker-registry: the wire engine beside a Go program."""
+"""100 pulls of a 10 MB image at concurrency 4 from a docker-registry: the wire engine compared with a Go program."""
 
 import statistics
 import tempfile
@@ -16,11 +16,11 @@ from pullbench.engines.base import PullOutcome, PullRequest, SystemClock
 
 PULLS, WORKERS, LAYER_BYTES = 100, 4, 10**7
 GOAL = Goal(bound=1.5, at_least=True)
-_WHAT = "100 pulls of a 10 MB image, 4 at once: rate beside a Go client's"
+_WHAT = "100 pulls of a 10 MB image, concurrency 4: rate compared with a Go client's"
 
 
 def lines(rounds: int) -> list[ScoreLine]:
-    """Manifest, config and layer of each pull one after the other over a kept connection, as the Go client has them."""
+    """Manifest, config and layer of each pull one after the other over a kept connection, as in the Go client."""
     if (reason := clients.missing("go")) is not None:
         return [ScoreLine(what=_WHAT, values=(), goal=GOAL, note=f"{reason}: not measured (Debian: golang-go)")]
     with ExitStack() as stack:
@@ -47,10 +47,10 @@ def lines(rounds: int) -> list[ScoreLine]:
 
 
 def bound(ours_cpu_s: float, theirs_cpu_s: float, served_s: float) -> str:
-    """What the registry's share of the cores leaves of the ratio; all of them CPU seconds for the same pulls."""
+    """How the registry's share of the cores bounds the ratio; all arguments are CPU seconds for the same pulls."""
     return (
-        f"the registry takes {served_s:.1f} CPU s for {PULLS} pulls, on the same cores, whoever pulls: where both fill the cores "
-        f"the ratio is {(theirs_cpu_s + served_s) / (ours_cpu_s + served_s):.2f}, and with a client that costs nothing it would be "
+        f"the registry uses {served_s:.1f} CPU s of the same cores for {PULLS} pulls of either client. If both clients fill the cores, "
+        f"the ratio is {(theirs_cpu_s + served_s) / (ours_cpu_s + served_s):.2f}; with a client that costs nothing it would be "
         f"{(theirs_cpu_s + served_s) / served_s:.1f}"
     )
 
@@ -58,8 +58,8 @@ def bound(ours_cpu_s: float, theirs_cpu_s: float, served_s: float) -> str:
 def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
     engine = scene.wire(layer_concurrency=1)
     stack.callback(engine.close)
-    asked = scene.requests(image, PULLS)
-    engine.open_trial(scene.trial_setup(asked, WORKERS))
+    wanted = scene.requests(image, PULLS)
+    engine.open_trial(scene.trial_setup(wanted, WORKERS))
     clock = SystemClock()
 
     def pull(request: PullRequest, _late_s: float) -> PullOutcome:
@@ -72,7 +72,7 @@ def _wire(image: scene.Image, stack: ExitStack) -> Callable[[], float]:
             nonlocal began_s
             began_s = clock.monotonic()
 
-        outcomes = Loop(asked, WORKERS, pull, clock=clock).run(start=start, cancel=engine.cancel)
+        outcomes = Loop(wanted, WORKERS, pull, clock=clock).run(start=start, cancel=engine.cancel)
         took_s = clock.monotonic() - began_s
         failed = [outcome.error for outcome in outcomes if not outcome.ok]
         if failed:

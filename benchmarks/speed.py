@@ -1,4 +1,4 @@
-"""The sitting: every goal of pullbench's own speed measured at one go, kept as Parquet, told as a table, ended by a report."""
+"""The sitting: measures every goal of pullbench's own speed, keeps the values as Parquet, prints a table, ends with a report."""
 
 import gc
 import time
@@ -19,7 +19,7 @@ from benchmarks import (
 from benchmarks.scorecard import ScoreLine, as_markdown, as_text, put_between_markers
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 PARTS: tuple[tuple[str, Callable[[int], list[ScoreLine]]], ...] = (
     ("starts", starts.lines),
     ("first answer", first_answer.lines),
@@ -30,10 +30,10 @@ PARTS: tuple[tuple[str, Callable[[int], list[ScoreLine]]], ...] = (
 )
 
 
-def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, readme: bool, report: bool) -> None:
-    """Measure, print, keep. `readme` puts the table into the README, between its markers."""
+def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, page: bool, report: bool) -> None:
+    """Measure, print, keep. `page` puts the table into docs/benchmarks.md, between its markers."""
     if (reason := clients.missing("docker-registry")) is not None:
-        raise SystemExit(f"benchmarks: {reason}: install it (Debian: docker-registry), for all is pulled from it")
+        raise SystemExit(f"benchmarks: {reason}: install it (Debian: docker-registry); every image is pulled from it")
     machine = record.this_machine()
     print(machine.caption(), flush=True)
     lines: list[ScoreLine] = []
@@ -48,12 +48,12 @@ def sit(rounds: int, parquet: Path | None, markdown: Path | None, *, readme: boo
     table = as_markdown(lines, machine.caption())
     if markdown is not None:
         markdown.write_text(f"{table}\n", encoding="utf-8")
-    if readme:
-        README.write_text(put_between_markers(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+    if page:
+        PAGE.write_text(put_between_markers(PAGE.read_text(encoding="utf-8"), table), encoding="utf-8")
     print(f"\n{_tally(lines)}\nkept: {path}")
     if report:
-        run_id, page = own_report.run()
-        print(f"pullbench about itself: run {run_id}, report {page}")
+        run_id, written = own_report.run()
+        print(f"report of pullbench about itself: run {run_id}, report {written}")
 
 
 def _tally(lines: list[ScoreLine]) -> str:

@@ -1,4 +1,4 @@
-"""What is paid before anything is measured: a large plan, and the command line's help."""
+"""The time before anything is measured: a large plan, and the help of the command line."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ _LEVELS, _REGISTRIES, _PLATFORMS, _BLOCKS = 10, 10, 2, 500
 
 
 def lines(rounds: int) -> list[ScoreLine]:
-    """One plan a round, of a spec that is read already; one `pullbench --help` a round, as a shell starts it."""
+    """One plan a round, of a spec that was read before; one `pullbench --help` a round, as a shell starts it."""
     return [
         ScoreLine(
             what=f"a plan of {TRIALS:,} trials",
@@ -25,7 +25,7 @@ def lines(rounds: int) -> list[ScoreLine]:
             goal=Goal(bound=2.0),
         ),
         ScoreLine(
-            what="`pullbench --help`, the interpreter's start in it",
+            what="`pullbench --help`, including the start of the interpreter",
             values=tuple(_help_s() for _ in range(rounds + 1))[1:],
             unit="s",
             goal=Goal(bound=0.25),

@@ -1,7 +1,7 @@
 """A static HTTP/1.1 server as fast as the kernel allows (sendfile, a thread a connection), run as a process of its own.
 
-`python -m benchmarks.static_server FOLDER` prints its port and serves FOLDER's files by their last path segment. Beside a
-file NAME may stand NAME.times with a number: its content is then sent so often, as one body.
+`python -m benchmarks.static_server DIRECTORY` prints its port and serves the files of DIRECTORY by their last path segment.
+If NAME.times exists next to a file NAME, it has a number: the content is then sent so many times, in one body.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class _StaticServer(socketserver.ThreadingTCPServer):
 
 @contextlib.contextmanager
 def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder by a child process; yields the URL."""
+    """Serve a directory with a child process; yields the URL."""
     command = [sys.executable, "-m", "benchmarks.static_server", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         try:

@@ -1,8 +1,8 @@
-"""Whether the statistics are right: simulated runs of known truth, and how often intervals, verdicts and steps find it.
+"""Whether the statistics are right: simulated runs of known truth, and how often intervals, verdicts and change points find it.
 
-A pull takes exp(cell + block + drift + noise): what a block shares, a drift that all cells share, and noise of its own,
-normal or with a heavy tail (one pull in twenty stalls for ten times as long; blocks by Student's t with three degrees of
-freedom). Every number is of data sets that `pullbench.stats` judges as it judges a run's.
+A pull takes exp(configuration + repetition + drift + noise). All configurations share the speed of a repetition and the drift. Each
+pull has noise of its own, normal or with a heavy tail. With a heavy tail one pull in twenty stalls for ten times as long, and
+repetitions follow Student's t with three degrees of freedom. `pullbench.stats` judges the data sets as it judges a run's.
 """
 
 import functools
@@ -22,16 +22,16 @@ from pullbench.stats.summary import median_estimate, wilson
 PULLS = 8
 DATA_SETS_A_ROUND = 200
 BLOCK_SPREAD = 0.15
-"""Standard deviation of what a block shares, as a logarithm: some 15%."""
+"""Standard deviation of the speed of a repetition, as a logarithm: about 15%."""
 PULL_SPREAD = 0.3
 RAMP = 0.15
-"""Drift from a run's first block to its last, as a logarithm: as much as a block's spread, too little to be seen as one."""
+"""Drift from a run's first repetition to its last, as a logarithm: as large as a repetition's spread, too small to be detected."""
 STEEP_RAMP = 0.6
 STALLED, STALL = 0.05, math.log(10)
 CONCURRENCIES = (1, 2, 4, 8, 16, 32)
 RUN_NOISE, CURVE_NOISE = 0.06, 0.08
 RUNS, STEP_IN_NOISE, NEAR = 60, 1.5, 5
-"""Of a history: its runs, its step in units of the noise, and how many runs off a step still counts as found."""
+"""Of a history: its runs, its change in units of the noise, and how many runs off a change point still counts as found."""
 
 Random = np.random.Generator
 Values = NDArray[np.float64]
@@ -40,21 +40,21 @@ Hit = Callable[[Random], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What kind of runs are made."""
+    """The kind of runs that are simulated."""
 
     heavy: bool = False
     ramp: float = 0.0
     spread: float = 1.0
-    """Of what cells and pulls do not share, as a share of the usual."""
+    """Spread of configurations and pulls, as a share of the usual."""
 
     def shared(self, random: Random, blocks: int) -> Values:
-        """What all cells share: each block's own speed, and the drift, about zero."""
+        """What all configurations share: the speed of each repetition, and the drift, around zero."""
         speeds = random.standard_t(3, blocks) / math.sqrt(3) if self.heavy else random.normal(0, 1, blocks)
         drift: Values = BLOCK_SPREAD * speeds + self.ramp * np.linspace(-0.5, 0.5, blocks)
         return drift
 
     def cell(self, random: Random, shared: Values, effect: float) -> dict[int, list[float]]:
-        """A cell's pulls by block, in seconds; `effect` is the logarithm of its time beside 1 s."""
+        """A configuration's pulls by repetition, in seconds; `effect` is the logarithm of its time in seconds."""
         own = self.spread * random.normal(0, BLOCK_SPREAD / 2, len(shared))
         noise = self.spread * random.normal(0, PULL_SPREAD, (len(shared), PULLS))
         if self.heavy:
@@ -64,7 +64,7 @@ class Scenario:
 
     @functools.cache  # noqa: B019  (a world is a constant)
     def typical(self) -> float:
-        """The logarithm that a cell's median estimates: the mean over very many blocks of their medians' logarithms."""
+        """The logarithm that a configuration's median estimates: the mean over very many repetitions of their medians' logarithms."""
         many = self.cell(np.random.default_rng(0), np.zeros(30_000), 0.0)
         return float(np.mean(np.log(np.median(list(many.values()), axis=1))))
 
@@ -78,7 +78,7 @@ COVERS, RARE = (0.93, 0.97), (0.0, 0.05)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One line of the table: how often it was right, beside what it must be."""
+    """One line of the table: how often it was right, and the bounds for that."""
 
     name: str
     share: float
@@ -92,7 +92,7 @@ class Figure:
 
 
 def figures(data_sets: int, seed: int = 1, *, of_curves: int | None = None) -> Iterator[Figure]:
-    """Every figure, each of so many data sets (`of_curves` where a curve is fitted) and its own random numbers."""
+    """Every figure, each with `data_sets` data sets (`of_curves` where a curve is fitted) and random numbers of its own."""
     for number, (name, hit, least, most) in enumerate(questions()):
         random = np.random.default_rng([seed, number])
         count = of_curves if of_curves and hit.__qualname__.startswith(("_knee", "_law")) else data_sets
@@ -100,7 +100,7 @@ def figures(data_sets: int, seed: int = 1, *, of_curves: int | None = None) -> I
 
 
 def questions() -> Iterator[Question]:
-    """Every question with the share of data sets that must answer it so."""
+    """Every question with the bounds of the share of data sets that must answer yes."""
     yield from _intervals()
     yield from _verdicts()
     yield from _curves()
@@ -110,17 +110,17 @@ def questions() -> Iterator[Question]:
 def _intervals() -> Iterator[Question]:
     typical = HEAVY.typical()
     for blocks in (3, 5, 10, 30, 60):
-        yield f"interval of a median, {blocks} blocks", _median(CALM, blocks), *COVERS
-        yield f"interval of a median, {blocks} blocks, heavy tails", _median(HEAVY, blocks, typical), *COVERS
-        yield f"interval of a median, {blocks} blocks, drift", _median(DRIFTING, blocks), *COVERS
-    yield "interval of a median, 10 blocks, steep drift (warned of)", _median(STEEP, 10), 0.93, 1.0
+        yield f"interval of a median, {blocks} repetitions", _median(CALM, blocks), *COVERS
+        yield f"interval of a median, {blocks} repetitions, heavy tails", _median(HEAVY, blocks, typical), *COVERS
+        yield f"interval of a median, {blocks} repetitions, drift", _median(DRIFTING, blocks), *COVERS
+    yield "interval of a median, 10 repetitions, steep drift (warned)", _median(STEEP, 10), 0.93, 1.0
     for kind, world in (("", CALM), (", heavy tails", HEAVY), (", steep drift", STEEP)):
-        yield f"interval of a ratio within a run, 5 blocks{kind}", _ratio(world, compare_paired), *COVERS
+        yield f"interval of a ratio within a run, 5 repetitions{kind}", _ratio(world, compare_paired), *COVERS
     for kind, world in (("", CALM), (", heavy tails", HEAVY)):
-        yield f"interval of a ratio between runs, 5 blocks{kind}", _ratio(world, compare_unpaired), *COVERS
-    yield "interval of a mean, 10 blocks", _mean, *COVERS
+        yield f"interval of a ratio between runs, 5 repetitions{kind}", _ratio(world, compare_unpaired), *COVERS
+    yield "interval of a mean, 10 repetitions", _mean, *COVERS
     yield "interval of a success rate, 50 to 2,000 pulls", _success, *COVERS
-    # Ranks are whole: the interval is exact in that it never holds the truth too seldom, and too often where n is small.
+    # Ranks are whole numbers: the exact interval never contains the truth too rarely, and contains it too often for small n.
     yield "interval of a 99th percentile, 1,000 answers (exact)", _percentile(1_000), 0.93, 1.0
     yield "interval of a 99th percentile, 10,000 answers", _percentile(10_000), *COVERS
 
@@ -131,24 +131,33 @@ def _verdicts() -> Iterator[Question]:
         yield f"false alarm in any of 8 comparisons{kind}", _alarm(world, compare_paired, 8), *RARE
     for kind, world in (("", CALM), (", heavy tails", HEAVY)):
         yield f"false alarm between runs{kind}", _alarm(world, compare_unpaired, 1), *RARE
-        yield f"false alarm in any of 8 cells between runs{kind}", _alarm(world, compare_unpaired, 8), *RARE
-    yield "half as long again is found slower, 5 blocks", _called(CALM, 5, 1.5, ComparisonVerdict.SLOWER), 0.8, 1.0
-    yield "equality found, 30 blocks of quiet pulls", _called(QUIET, 30, 1.0, ComparisonVerdict.NO_DIFFERENCE), 0.8, 1.0
-    yield "10% more called no difference", _called(QUIET, 30, 1.1, ComparisonVerdict.NO_DIFFERENCE), *RARE
-    yield "just the margin called no difference", _called(QUIET, 30, 1 + MARGIN, ComparisonVerdict.NO_DIFFERENCE), *RARE
+        yield f"false alarm in any of 8 configurations between runs{kind}", _alarm(world, compare_unpaired, 8), *RARE
+    yield "50% slower is called slower, 5 repetitions", _called(CALM, 5, 1.5, ComparisonVerdict.SLOWER), 0.8, 1.0
+    yield (
+        "no difference is called no difference, 30 quiet repetitions",
+        _called(QUIET, 30, 1.0, ComparisonVerdict.NO_DIFFERENCE),
+        0.8,
+        1.0,
+    )
+    yield "10% slower called no difference", _called(QUIET, 30, 1.1, ComparisonVerdict.NO_DIFFERENCE), *RARE
+    yield (
+        "exactly the margin called no difference",
+        _called(QUIET, 30, 1 + MARGIN, ComparisonVerdict.NO_DIFFERENCE),
+        *RARE,
+    )
 
 
 def _curves() -> Iterator[Question]:
-    yield "knee within one step, scalability law", _knee(law=True), 0.95, 1.0
-    yield "knee within one step, hard limit", _knee(law=False), 0.95, 1.0
+    yield "saturation point within one level, scalability law", _knee(law=True), 0.95, 1.0
+    yield "saturation point within one level, hard limit", _knee(law=False), 0.95, 1.0
     yield "interval of the law's contention", _law_covers("contention"), *COVERS
     yield "interval of the law's coherency", _law_covers("coherency"), *COVERS
 
 
 def _histories() -> Iterator[Question]:
     for kind, heavy in (("", False), (", heavy tails", True)):
-        yield f"step of 1.5 × noise found within 5 of {RUNS} runs{kind}", _step(heavy), 0.85, 1.0
-        yield f"false step in {RUNS} steady runs{kind}", _false_step(heavy), *RARE
+        yield f"change of 1.5 × noise found within 5 of {RUNS} runs{kind}", _step(heavy), 0.85, 1.0
+        yield f"false change point in {RUNS} steady runs{kind}", _false_step(heavy), *RARE
 
 
 def _median(world: Scenario, blocks: int, truth: float = 0.0) -> Hit:
@@ -188,7 +197,7 @@ def _percentile(n: int) -> Hit:
 
 
 def _alarm(world: Scenario, compare: Compare, cells: int) -> Hit:
-    """Whether any of so many cells that are as fast as the baseline is called faster or slower."""
+    """Whether any of `cells` configurations that are as fast as the baseline is called faster or slower."""
 
     def hit(random: Random) -> bool:
         shared = world.shared(random, 5)
@@ -211,7 +220,7 @@ def _called(world: Scenario, blocks: int, truth: float, verdict: ComparisonVerdi
 
 
 def _pair(world: Scenario, random: Random, blocks: int, truth: float, *, paired: bool) -> tuple[Blocks, Blocks]:
-    """A baseline and a candidate that takes `truth` times as long, in the same blocks or in those of another run."""
+    """A baseline and a candidate that takes `truth` times as long, in the same repetitions or in those of another run."""
     shared = world.shared(random, blocks)
     theirs = shared if paired else world.shared(random, blocks)
     return world.cell(random, shared, 0.0), world.cell(random, theirs, math.log(truth))
@@ -281,7 +290,7 @@ def _within(low: float | None, value: float, high: float | None) -> bool:
 
 
 def run(rounds: int) -> None:
-    """Print each figure of 200 data sets a round, beside what it must be."""
+    """Print each figure, with 200 data sets a round, and the bounds for it."""
     wrong = 0
     print(f"simulated truth, {DATA_SETS_A_ROUND * rounds:,} data sets a line")
     for figure in figures(DATA_SETS_A_ROUND * rounds):
@@ -291,4 +300,4 @@ def run(rounds: int) -> None:
             f"  {figure.name:<62} {figure.share:6.1%}  {must:>12}  {'' if figure.right else 'WRONG'}".rstrip(),
             flush=True,
         )
-    print("every figure is as it must be" if not wrong else f"{wrong} figures are not as they must be")
+    print("every figure is within its bounds" if not wrong else f"{wrong} figures are out of their bounds")

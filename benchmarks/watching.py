@@ -1,6 +1,6 @@
-"""What watching a trial costs: CPU of the sampler alone beside sleeping threads, and the time of the same work with and without it.
+"""What watching a trial costs: CPU of the sampler while threads sleep, and the time of the same work with and without it.
 
-The goal is half a percent of a core.
+The goal is at most 0.5% of a core.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ def run(rounds: int) -> None:
             share = _share_of_a_core()
         print(f"  {threads:5} threads  {share:.3%}  goal {GOAL:.1%}: {'met' if share <= GOAL else 'missed'}")
     results = measure({"alone": _work, "watched": lambda: _watched(_work)}, rounds=rounds)
-    beside = ratios(results["watched"].wall_s, results["alone"].wall_s)
-    print(as_text([ScoreLine(what="hashing in 4 threads: watched / not watched", values=beside)]))
+    watched = ratios(results["watched"].wall_s, results["alone"].wall_s)
+    print(as_text([ScoreLine(what="hashing in 4 threads: watched / not watched", values=watched)]))
 
 
 def _share_of_a_core() -> float:
-    """The lesser of two, for what else wakes here makes it more."""
+    """The lower of two measurements: other work of the machine only adds to it."""
     shares = []
     for _ in range(2):
         sampler = _sampler()

@@ -1,9 +1,9 @@
-"""The closed list of error codes, the reading of error texts, and the exceptions a user may see.
+"""The closed list of error codes, the classification of error texts, and the exceptions that a user may see.
 
 PullbenchError              exit 70  a bug, unless a subclass says otherwise
 ├── UsageError              exit 2   spec, arguments, a resume whose spec differs
 │   └── MissingExtraError   exit 2   an optional package is not installed
-├── PreflightFailed         exit 1   the registry is not ready; nothing was sent
+├── PreflightFailed         exit 1   the registry is not ready; no load was sent
 ├── IncompleteError         exit 3   over budget, disk full, a report that failed: what was measured is stored
 │   └── InterruptedRunError exit 3   stopped by Ctrl-C or SIGTERM
 └── RegistryError           exit 1   one exchange with a registry failed, with its code
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """Why a pull, an exchange or a check failed; the list is closed and stored in Parquet."""
+    """Why a pull, an exchange or a check failed. The list is closed; the codes are stored in Parquet."""
 
     DNS = "dns"
     UNREACHABLE = "unreachable"
@@ -47,53 +47,54 @@ class ErrorCode(StrEnum):
 
 
 class Responder(StrEnum):
-    """Who gave an answer, or failed to."""
+    """Which server answered, or failed to answer."""
 
     REGISTRY = "registry"
     TOKEN_SERVICE = "token_service"
     REDIRECT = "redirect"
-    """Another host, such as a storage service, that a redirect or an upload's Location led to."""
+    """Another host, such as a storage service, named by a redirect or by an upload's Location header."""
     PROXY = "proxy"
 
 
 REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.DNS: "check the host name and the resolver (`getent hosts HOST`; `options timeout:2` in /etc/resolv.conf)",
-    ErrorCode.UNREACHABLE: "no route to the host: check the network, the VPN or the firewall (`ip route get ADDRESS`)",
-    ErrorCode.CONNECT_REFUSED: "nothing listens there: check that the registry (or the proxy) runs and that the port in the URL is right",
-    ErrorCode.CONNECT_TIMEOUT: "packets are dropped on the way: check firewall and security groups for this port",
-    ErrorCode.TLS_TIMEOUT: "the TLS handshake got no answer: check for a middlebox, the MTU, or an overloaded registry",
-    ErrorCode.TLS_UNTRUSTED: "give the registry's CA as `ca_file`, and to Docker as /etc/docker/certs.d/HOST/ca.crt "
-    "(see the chain: `openssl s_client -showcerts -connect HOST:443`)",
+    ErrorCode.UNREACHABLE: "no network route to the host: check the network, the VPN and the firewall (`ip route get ADDRESS`)",
+    ErrorCode.CONNECT_REFUSED: "nothing listens on this port: check that the registry (or the proxy) is running, and the port in the URL",
+    ErrorCode.CONNECT_TIMEOUT: "the network drops the packets: check the firewall and the security groups for this port",
+    ErrorCode.TLS_TIMEOUT: "the TLS handshake got no answer: check for a middlebox, a wrong MTU or an overloaded registry",
+    ErrorCode.TLS_UNTRUSTED: "set `ca_file` to the registry's CA, and install the CA for Docker as /etc/docker/certs.d/HOST/ca.crt "
+    "(show the chain: `openssl s_client -showcerts -connect HOST:443`)",
     ErrorCode.TLS_EXPIRED: "renew the registry's certificate "
-    "(dates: `openssl s_client -connect HOST:443 </dev/null 2>/dev/null | openssl x509 -noout -dates`)",
-    ErrorCode.TLS_HOSTNAME: "the certificate names another host: use a name it carries, or have it issued for this one",
-    ErrorCode.PLAIN_HTTP: "the registry speaks plain HTTP: write http:// in the URL if that is meant, "
-    "and list it in Docker's insecure-registries",
-    ErrorCode.PROXY: "the proxy failed, not the registry: check its address, its `credentials`, its rules for CONNECT and "
-    "its own upstream",
-    ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set the spec's `credentials`",
-    ErrorCode.FORBIDDEN: "the credentials are known but may not pull this repository: grant them the pull right, "
-    "and where there are none, log in (`docker login HOST`)",
-    ErrorCode.NOT_FOUND: "check the repository's name and the tag, or push the image first",
-    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or take the platform out of the spec",
-    ErrorCode.RATE_LIMITED: "log in for a higher limit, wait as long as Retry-After says, or pull through a mirror",
-    ErrorCode.SERVER_ERROR: "the registry failed: read its log and its storage's health at this time",
-    ErrorCode.NOT_A_REGISTRY: "the URL answers, but not as a registry: check path and port, or a captive portal in between",
-    ErrorCode.REDIRECT_LOOP: "redirects never end: check the registry's external URL and the reverse proxy before it",
-    ErrorCode.TOO_LARGE: "the answer is larger than a registry may send here: check what really answers at this URL",
-    ErrorCode.RESET: "the connection was cut: check load balancer and idle time-outs between client and registry",
-    ErrorCode.TRUNCATED: "the body ended early: check proxies' buffer and size limits and the registry's storage",
-    ErrorCode.STALLED: "no byte came for too long: check bandwidth, storage and proxies, or raise the engine's `stall_timeout_s`",
-    ErrorCode.TIMEOUT: "the pull did not end in time: raise `timeout_s`, or see the slowest layer in the report",
-    ErrorCode.DIGEST_MISMATCH: "the bytes are not what was promised: the registry's storage or a cache is corrupt, or the image "
-    "was pushed broken (push it anew)",
-    ErrorCode.DISK_FULL: "free space where images are stored (`docker system df`; `pullbench clean` removes what killed runs left)",
-    ErrorCode.ENGINE_UNAVAILABLE: "install or start the engine (`docker info` must answer), or take it out of the spec",
-    ErrorCode.CANCELLED: "the run was stopped; go on with `--resume`",
-    ErrorCode.UNKNOWN: "not classified yet: please report the text, it is a bug of pullbench",
+    "(show its dates: `openssl s_client -connect HOST:443 </dev/null 2>/dev/null | openssl x509 -noout -dates`)",
+    ErrorCode.TLS_HOSTNAME: "the certificate is for another host: use a name that the certificate lists, or reissue it for this host",
+    ErrorCode.PLAIN_HTTP: "the registry speaks plain HTTP: if that is intended, write http:// in the URL "
+    "and add the host to Docker's insecure-registries",
+    ErrorCode.PROXY: "the proxy failed, not the registry: check the proxy's address, its `credentials`, its CONNECT rules and "
+    "its upstream",
+    ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set `credentials` in the spec",
+    ErrorCode.FORBIDDEN: "this login may not pull the repository: grant the pull permission, "
+    "or log in as another user (`docker login HOST`)",
+    ErrorCode.NOT_FOUND: "check the repository name and the tag, or push the image first",
+    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or remove the platform from the spec",
+    ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait for the time in Retry-After, "
+    "or pull through a mirror",
+    ErrorCode.SERVER_ERROR: "the registry failed: check its log and its storage at this time",
+    ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path and the port, and look for a captive portal",
+    ErrorCode.REDIRECT_LOOP: "the redirects never end: check the registry's external URL and the reverse proxy in front of it",
+    ErrorCode.TOO_LARGE: "the answer is larger than a registry may send: check which server answers at this URL",
+    ErrorCode.RESET: "the connection was closed early: check load balancers and idle timeouts between client and registry",
+    ErrorCode.TRUNCATED: "the body ended early: check the buffer and size limits of proxies, and the registry's storage",
+    ErrorCode.STALLED: "no data arrived for too long: check bandwidth, storage and proxies, or raise the engine's `stall_timeout_s`",
+    ErrorCode.TIMEOUT: "the pull took longer than `timeout_s`: raise it, or find the slowest layer in the report",
+    ErrorCode.DIGEST_MISMATCH: "the content does not match its digest: check the registry's storage and caches for corruption, "
+    "or push the image again",
+    ErrorCode.DISK_FULL: "free space where images are stored (`docker system df`; `pullbench clean` removes leftovers of killed runs)",
+    ErrorCode.ENGINE_UNAVAILABLE: "install or start the engine (`docker info` must answer), or remove it from the spec",
+    ErrorCode.CANCELLED: "the run was stopped: continue it with `--resume`",
+    ErrorCode.UNKNOWN: "pullbench does not know this error: please report the text as a bug",
 }
 
-NO_WAY_THERE: frozenset[ErrorCode] = frozenset(
+ROUTE_FAILURES: frozenset[ErrorCode] = frozenset(
     {
         ErrorCode.DNS,
         ErrorCode.UNREACHABLE,
@@ -107,10 +108,10 @@ NO_WAY_THERE: frozenset[ErrorCode] = frozenset(
         ErrorCode.PROXY,
     }
 )
-"""What ails the way to a registry and not one image: asking for the others would only wait again."""
+"""Failures of the route, not of one image: requests for other images would fail the same way."""
 
 SILENT: frozenset[ErrorCode] = frozenset({ErrorCode.STALLED, ErrorCode.TIMEOUT})
-"""Found out by waiting alone: each further request would wait as long."""
+"""Failures that only a timeout shows: each further request would wait as long."""
 
 RETRYABLE: frozenset[ErrorCode] = frozenset(
     {
@@ -126,16 +127,16 @@ RETRYABLE: frozenset[ErrorCode] = frozenset(
         ErrorCode.PROXY,
     }
 )
-"""What may pass if tried again; wrong content, missing things and refusals do not."""
+"""Failures that may go away on a retry. Wrong content, missing images and refusals do not."""
 
-# Words that are also parts of host and repository names count only where they stand by themselves.
+# Words that also occur in host and repository names count only as whole words.
 _ALONE = r"(?<![\w./-])(?:{})(?![\w/-]|\.\w)"
-# The first pattern that is found decides, so the particular stands before the general.
+# The first match wins, so specific patterns come before general ones.
 _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
     (
         r"proxyconnect|proxy connect|status:? 407|http 407|proxy authentication required|from registry 407|received http code \d+ from proxy|connect tunnel failed|"
-        # What Go makes of a proxy's refusal to CONNECT: the reason alone, where a registry's answer has more.
+        # Go prints only the reason phrase when a proxy refuses CONNECT; a registry's answer has more text.
         r"\"https://[^\"]*\": (forbidden|service unavailable|bad gateway|gateway timeout|proxy authentication required)(?=[\"')]|$)",
         ErrorCode.PROXY,
     ),
@@ -150,7 +151,7 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
         ErrorCode.TLS_UNTRUSTED,
     ),
-    # Mutual TLS: the server asks who we are, and says no to nobody.
+    # Mutual TLS: the server requires a client certificate.
     (
         r"alert certificate required|alert bad certificate|tls: (certificate required|bad certificate)",
         ErrorCode.UNAUTHORIZED,
@@ -173,13 +174,13 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (
         r"(layer|config|manifest) verification failed|digest did not match|unexpected commit digest|does not match digest|"
         r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)|"
-        # Whoever pushed it: a layer that is none, or not the one that the image's config names.
+        # The image was pushed broken: a blob is no valid layer, or not the layer that the config names.
         r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|don't match image configuration",
         ErrorCode.DIGEST_MISMATCH,
     ),
-    # Amazon ECR calls it DENIED; it is a matter of logging in again.
+    # Amazon ECR reports an expired token as DENIED; a new login fixes it.
     (r"token has expired", ErrorCode.UNAUTHORIZED),
-    # Before what asks for a login: containers/image prints both of the errors that a token without the right gets.
+    # Before the login patterns: containers/image prints both errors when a token lacks the permission.
     (r"insufficient_scope|requested access to the resource is denied", ErrorCode.FORBIDDEN),
     (
         rf"no basic auth credentials|{_ALONE.format('unauthorized')}|incorrect username or password|"
@@ -233,7 +234,7 @@ _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), code) for pattern, code i
 
 
 def classify(text: str) -> ErrorCode:
-    """The code of an error text as clients and registries print it; `unknown` where none is known."""
+    """The code of an error text as clients and registries print it; `unknown` if no pattern matches."""
     for pattern, code in _COMPILED:
         if pattern.search(text):
             return code
@@ -255,22 +256,22 @@ def code_of_status(status: int) -> ErrorCode:
 
 
 class PullbenchError(Exception):
-    """Base of what pullbench raises on purpose; its text is one line for the user."""
+    """Base of pullbench's own exceptions; the text is one line for the user."""
 
     exit_code = 70
 
 
 class UsageError(PullbenchError):
-    """The spec or the arguments are wrong; the text names the key path and what would be right."""
+    """The spec or the arguments are wrong; the text names the key path and the accepted values."""
 
     exit_code = 2
 
 
 class MissingExtraError(UsageError):
-    """What was asked for needs a package that is not installed; the text names the extra that brings it."""
+    """A feature needs a package that is not installed; the text names the extra that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra: pip install 'pullbench[{extra}]'")
+        super().__init__(f"{what} needs an optional package: pip install 'pullbench[{extra}]'")
         self.extra = extra
 
 
@@ -281,23 +282,23 @@ class PreflightFailed(PullbenchError):  # noqa: N818  (it is a verdict, not an e
 
 
 class IncompleteError(PullbenchError):
-    """The run could not be finished; what was measured is stored."""
+    """The run could not finish; its results so far are stored."""
 
     exit_code = 3
 
 
 class InterruptedRunError(IncompleteError):
-    """A person or a supervisor stopped the run: what was measured is stored, and nothing more is waited for."""
+    """A user or a supervisor stopped the run; its results so far are stored."""
 
 
 _HOST_OF_URL = re.compile(r"https?://(?:[^/\s]*@)?([^/\s?#]+)")
 
 
 class RegistryError(PullbenchError):
-    """One exchange failed: where (method and redacted URL), the code, what was seen.
+    """One exchange failed: `where` (method and redacted URL), the code, and the detail.
 
-    `status` is the HTTP status where there was an answer; `retry_after_s` what the server asked to wait; `answered_by` who
-    answered, at `host` (name and port), where that is known.
+    `status` is the HTTP status, if there was an answer. `retry_after_s` is the wait that the server requested.
+    `answered_by` and `host` (name and port) name the server that answered, if known.
     """
 
     exit_code = 1
@@ -324,9 +325,9 @@ class RegistryError(PullbenchError):
 
     @property
     def remedy(self) -> str:
-        """What to do, with the host in its commands: that which answered, else that of the URL in `where`."""
-        asked = _HOST_OF_URL.search(self.where)
-        host = self.host or (asked[1] if asked else "<host>")
+        """The code's remedy; its commands name `host`, else the host of the URL in `where`."""
+        requested = _HOST_OF_URL.search(self.where)
+        host = self.host or (requested[1] if requested else "<host>")
         name, _, port = host.partition(":")
         text = REMEDIES[self.code].replace("HOST:443", f"{name}:{port or 443}")
         return text.replace("getent hosts HOST", f"getent hosts {name}").replace("HOST", host).replace("ADDRESS", name)

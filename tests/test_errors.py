@@ -1,10 +1,15 @@
 """Error texts as real clients print them, each read as the right code; and the promises of the closed list."""
 
 import re
+import textwrap
+from collections.abc import Callable
 
 import pytest
 
 from pullbench.errors import REMEDIES, RETRYABLE, ErrorCode, RegistryError, classify, code_of_status
+from pullbench.model.reference import Reference
+from pullbench.model.remedy import remedy
+from pullbench.model.route import Route
 
 _500 = '500 Server Error for http+docker://localhost/v1.41/images/create: Internal Server Error ("{}")'
 _404 = '404 Client Error for http+docker://localhost/v1.41/images/create: Not Found ("{}")'
@@ -290,6 +295,18 @@ def test_a_host_named_like_an_error_is_not_taken_for_one(host: str) -> None:
 )
 def test_a_status_has_its_code(status: int, code: str) -> None:
     assert code_of_status(status) == ErrorCode(code)
+
+
+def test_the_golden_page_of_the_remedies(golden: Callable[[str, str], None]) -> None:
+    route = Route(
+        registry="eu", url="https://registry.example.com:5000", credentials="docker", ca_file="/etc/our-ca.pem"
+    )
+    reference = Reference.parse("team/app:1.0")
+    lines = []
+    for code in ErrorCode:
+        text = f"{code}: {remedy(code, route, reference=reference, platform='linux/arm64')}"
+        lines += [*textwrap.wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False), ""]
+    golden("remedies.txt", "\n".join(lines))
 
 
 def test_every_code_has_a_remedy_and_no_remedy_is_without_a_code() -> None:

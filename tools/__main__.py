@@ -1,4 +1,4 @@
-"""Writes every page and schema that is made from the code: `python -m tools`, or `make docs`."""
+"""Writes all pages and schemas that are generated from the code: `python -m tools`, or `make docs`."""
 
 from tools import promises
 from tools.checks_page import checks_page
@@ -12,7 +12,7 @@ MADE = {
     "specs/preflight.schema.json": preflight_schema,
     "specs/spec.schema.json": spec_schema,
 }
-"""File to what makes its text."""
+"""Each file and the function that generates its text."""
 
 if __name__ == "__main__":
     for file, made in MADE.items():

@@ -1,4 +1,4 @@
-"""The page of the checks, from the checks themselves: `python -m tools.checks_page > docs/checks.md`."""
+"""Writes the page of all checks: `python -m tools.checks_page > docs/checks.md`."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,44 +9,43 @@ from pullbench.preflight.check import Check, Room
 from pullbench.preflight.checks import CHECKS
 
 _HEAD = """\
-# Checks: what preflight looks at, and what each verdict means
+# Checks: what preflight checks, and what each status means
 
 <!-- Made by: python -m tools.checks_page > docs/checks.md -->
 
-`pullbench preflight SPEC` asks each of these questions of everything in a spec: of each registry by each proxy of the
-matrix, of each image there, of each platform of it, of the clients. `pullbench run` asks them first, and sends no load
-where one fails. `--only` and `--skip` take ids and rooms: `--only network --skip tls`.
+`pullbench preflight SPEC` runs these checks for every registry in the spec with every proxy of the matrix, for every
+image and platform, and for the clients. `pullbench run` runs them first, and sends no load if one fails. `--only` and
+`--skip` accept check ids and groups: `--only network --skip tls`.
 
 | status | means | exit code |
 |---|---|---|
-| `pass` | it is as it should be | 0 |
-| `warn` | a run will do, but slower or not for long | 0 |
-| `fail` | a run would fail or measure the wrong thing: it is stopped before any load | 1 |
-| `error` | the check could not be run: it took longer than its time, or broke. Any check can | 3 |
-| `skip` | it does not apply, or a check that it needs has failed for this target, so that there is nothing to learn | 0 |
+| `pass` | no problem found | 0 |
+| `warn` | a run works, but may be slower, or may soon fail | 0 |
+| `fail` | a run would fail or measure the wrong thing, so no load is sent | 1 |
+| `error` | the check could not run: it took too long or failed itself. Any check can have this status | 3 |
+| `skip` | the check does not apply, or a check that it needs has failed for this target | 0 |
 
-Each finding tells what was observed, what was expected and what to do, with this registry's name in the command. What
-the check saw is kept beside it, without any secret: in `--json` ([schema](../specs/preflight.schema.json)), in the table
-`checks` of a run's results, and in its report. Where an error is the reason, `code` is its error code and `parameters`
-name what it is about (host, endpoint, repository, platform and so on): in `--json`, in `checks` (`parameters` as JSON
-text) and, the code alone, in JUnit XML and in log lines.
+Each finding has the observed and the expected state, and a remedy with commands for this registry. The evidence, without
+any secret, is in `--json` ([schema](../specs/preflight.schema.json)), in the table `checks` of a run's results, and in its
+report. If an error is the reason, `code` is its error code and `parameters` has the host, endpoint, repository, platform
+and so on. Both are in `--json` and in `checks` (`parameters` as JSON text); JUnit XML and log lines have the code.
 
 """
 _TITLES = {
-    Room.NETWORK: "the way there",
-    Room.ACCESS: "who may pull",
-    Room.CONTENT: "what would be pulled",
-    Room.STORAGE: "room for it, there and here",
+    Room.NETWORK: "the connection to the registry",
+    Room.ACCESS: "login and permissions",
+    Room.CONTENT: "the images to pull",
+    Room.STORAGE: "free storage, at the registry and here",
     Room.CLIENT: "this machine and its daemons",
     Room.ROUTE: "proxies and mirrors",
-    Room.BUILD: "what images are built from",
+    Room.BUILD: "the images' Dockerfiles",
 }
 
 
 def checks_page(checks: Sequence[Check[Any, Any]] = CHECKS) -> str:
-    """The page as Markdown: a list of all, then a section a room, in the order in which findings are shown."""
+    """The page as Markdown: a table of all checks, then one section per group, in the order of the findings."""
     rooms = [room for room in Room if any(check.room is room for check in checks)]
-    lines = ["| check | room | needs |", "|---|---|---|"]
+    lines = ["| check | group | needs |", "|---|---|---|"]
     for check in checks:
         needs = ", ".join(f"`{name}`" for name in _in_order(check.needs, checks)) or "–"
         lines.append(f"| [`{check.id}`](#{check.id}) | {check.room} | {needs} |")

@@ -10,14 +10,14 @@ from pullbench.model.finding import FindingsDocument
 
 @with_config(ConfigDict(use_attribute_docstrings=True, title="pullbench preflight"))
 class PreflightDocument(FindingsDocument):
-    """What `pullbench preflight SPEC --json` prints."""
+    """The document that `pullbench preflight SPEC --json` prints."""
 
     planned_out: dict[str, int]
-    """Why cells of the spec's matrix could not be measured, and how many for each reason; they are not checked."""
+    """Reasons why configurations of the spec's matrix are excluded, with their number; these are not checked."""
 
 
 def preflight_schema() -> str:
-    """The schema (draft 2020-12), from the types that the document is made of."""
+    """The schema (draft 2020-12), generated from the document's types."""
     schema = TypeAdapter(PreflightDocument).json_schema()
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

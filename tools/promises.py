@@ -1,8 +1,8 @@
 """The tables of promises in docs/security.md and docs/robustness.md: `python -m tools.promises`.
 
-A test that guards a promise says so: `@pytest.mark.promise("names", "A digest from a registry becomes no path")`. The first
-argument names the table, the second is the row. A table stands between `<!-- promises: names -->` and `<!-- end -->`. Rows
-keep the order of the page; a new promise is added at the end, to be moved by hand.
+A test that guards a promise has a marker: `@pytest.mark.promise("names", "A digest from a registry becomes no path")`. The
+first argument is the table, the second the row. A table is between `<!-- promises: names -->` and `<!-- end -->`. Rows keep
+their order; a new promise is added at the end, to be moved by hand.
 """
 
 import ast
@@ -20,16 +20,16 @@ _HEAD = "| promise | test |\n|---|---|\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Promise:
-    """What one marker on one test says."""
+    """One marker on one test."""
 
     table: str
     text: str
     test: str
-    """File and name, as pytest takes it."""
+    """File and name, in pytest's format."""
 
 
 def promises(root: Path = ROOT) -> list[Promise]:
-    """All that tests promise; ValueError for a marker that is not on a test, or not two plain texts."""
+    """All promises of the tests. Raises ValueError for a marker that is not on a test, or does not have two texts."""
     found: list[Promise] = []
     for path in sorted((root / "tests").rglob("*.py")):
         source = path.read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def promises(root: Path = ROOT) -> list[Promise]:
 
 
 def promises_in(source: str, file: str) -> Iterator[Promise]:
-    """The promises of one file of tests."""
+    """The promises of one test file."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -52,7 +52,7 @@ def promises_in(source: str, file: str) -> Iterator[Promise]:
             match marker:
                 case ast.Call(args=[ast.Constant(value=str(table)), ast.Constant(value=str(text))], keywords=[]):
                     if "|" in text:
-                        raise ValueError(f"{where}: a promise cannot hold '|', which ends a cell of the table")
+                        raise ValueError(f"{where}: a promise cannot contain '|', which ends a table cell")
                     yield Promise(table=table, text=text, test=f"{file}::{node.name}")
                 case _:
                     raise ValueError(f'{where}: write promise("table", "text"), two plain texts')
@@ -64,7 +64,7 @@ def tables_of(page: str) -> list[str]:
 
 
 def refreshed(page: str, promised: Iterable[Promise]) -> str:
-    """A page whose tables say what the tests promise."""
+    """The page with its tables filled from the promises."""
     every = sorted(promised)
 
     def filled(found: re.Match[str]) -> str:

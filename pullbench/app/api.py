@@ -1,4 +1,4 @@
-"""The public functions of `import pullbench`; notebooks use nothing else."""
+"""The public functions of `import pullbench`; notebooks use only these."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +42,10 @@ from pullbench.report.trend.page import TrendPage
 from pullbench.store.dataset import ResultStore
 
 SpecSource = Spec | str | Path | Mapping[str, Any]
-"""A spec, the path of a spec file, or a spec's mapping."""
+"""A spec, the path of a spec file, or a spec as a mapping."""
 ReadSecret = Callable[[str], str]
 _LOADED: dict[str, LoadedSpec] = {}
-"""By a spec's content: where it was read and its hash as written, by which the command line resumes a run."""
+"""By a spec's content: its file, and its hash as written, which the command line needs to resume a run."""
 _PAGES: Mapping[str, Callable[[StoredRun], Any]] = {
     "stress": StressPage,
     "fleet": FleetPage,
@@ -54,10 +54,10 @@ _PAGES: Mapping[str, Callable[[StoredRun], Any]] = {
 
 
 def load_spec(source: SpecSource, *, set: Mapping[str, Any] | None = None) -> Spec:  # noqa: A002  (the option's name)
-    """Read and validate a spec; nothing is contacted.
+    """Read and validate a spec; contacts nothing.
 
-    `set` changes values by key path, such as `{"matrix.concurrency": [1, 4]}`. Raises UsageError: one line that names the
-    key path and what would be right.
+    `set` changes values by key path, such as `{"matrix.concurrency": [1, 4]}`. Raises UsageError: one line with the key path
+    and the accepted values.
     """
     loaded = _loaded(source, set)
     _LOADED[loaded.spec.hash()] = loaded
@@ -71,18 +71,18 @@ def preflight(
     skip: Sequence[str] = (),
     read_secret: ReadSecret | None = None,
 ) -> list[Finding]:
-    """Run the checks of a spec, without any load; a finding a check and target.
+    """Run the checks of a spec, without any load; one finding per check and target.
 
-    `only` and `skip` name checks or their rooms. `read_secret` reads credentials of the kind `block:NAME`. Raises UsageError
-    for a wrong spec or ID.
+    `only` and `skip` contain check ids or groups. `read_secret` reads credentials `block:NAME`. Raises UsageError for an
+    invalid spec or id.
     """
     return check_spec(_loaded(spec), only=only, skip=skip, environ=os.environ, block=read_secret).findings
 
 
 def plan(spec: SpecSource, *, offline: bool = False, read_secret: ReadSecret | None = None) -> Plan:
-    """What a run of the spec will do: its cells and trials, what is excluded and why, bytes and manifest requests.
+    """Plan a run of the spec: its configurations and trials, the excluded ones with reasons, bytes and manifest requests.
 
-    With `offline` nothing is contacted, and sizes are not known. Raises UsageError where nothing is left to measure.
+    With `offline` nothing is contacted, and sizes are unknown. Raises UsageError if nothing can be measured.
     """
     with Workbench(_loaded(spec), environ=os.environ, block=read_secret) as bench:
         return bench.plan(offline_facts() if offline else bench.gather())
@@ -98,11 +98,11 @@ def run(
     on_progress: Callable[[str], None] | None = None,
     read_secret: ReadSecret | None = None,
 ) -> "Run":
-    """Measure a spec and store every pull; the stored run. No report is rendered: `Run.write_report` does.
+    """Measure a spec, store every pull, and return the stored run. `Run.write_report` renders its report.
 
-    `results` is a folder or an fsspec URL, `vantage` the label of the place where this client is, `resume` the run_id of an
-    incomplete run, or `latest`. `on_progress` gets lines of text, never while a trial runs. Raises UsageError for a wrong
-    spec, PreflightFailed before any load, IncompleteError where not all could be measured: what was is stored.
+    `results` is a directory or an fsspec URL, `vantage` the label of this client's location, `resume` the run_id of an
+    incomplete run, or `latest`. `on_progress` receives lines of text, never during a trial. Raises UsageError for an invalid
+    spec, PreflightFailed before any load, IncompleteError if the run is incomplete: its results so far are stored.
     """
     request = RunRequest(
         spec=_loaded(spec),
@@ -119,7 +119,7 @@ def run(
 
 
 def open_run(run: str = "latest", *, results: str | Path = "results") -> "Run":
-    """A stored run: by run_id, `latest`, a label such as `commit=3f4ff3c`, or a name. Raises UsageError where none fits."""
+    """A stored run: by run_id, `latest`, a label such as `commit=3f4ff3c`, or a name. Raises UsageError if none matches."""
     store = open_results(str(results))
     return Run(store, choose_run(store, run), results=str(results))
 
@@ -127,7 +127,7 @@ def open_run(run: str = "latest", *, results: str | Path = "results") -> "Run":
 def open_runs(
     *, name: str | None = None, labels: Mapping[str, str] | None = None, results: str | Path = "results"
 ) -> "list[Run]":
-    """The stored runs, the newest first; those of a name, and those that have all the labels. Tables are read when asked for."""
+    """The stored runs, newest first, with this name and all these labels. Tables are read on demand."""
     store = open_results(str(results))
     return [
         Run(store, record, results=str(results))
@@ -139,10 +139,10 @@ def open_runs(
 def compare(
     baseline: "Run | str", candidate: "Run | str" = "latest", *, results: str | Path = "results"
 ) -> "RunComparison":
-    """Two stored runs compared, configuration by configuration: did it get worse?
+    """Compare two stored runs, configuration by configuration: did it get worse?
 
-    Each is a Run or what `open_run` takes; `baseline` may also be `baseline`, as `pullbench baseline set` named it. Raises
-    UsageError where one is not stored.
+    Each is a Run or an argument of `open_run`; `baseline` may also be `baseline`, the run of `pullbench baseline set`. Raises
+    UsageError if one is not stored.
     """
     store = open_results(str(results))
     after = (
@@ -160,9 +160,9 @@ def compare(
 def trend(
     name: str, *, last: int | None = None, vantage: str | None = None, results: str | Path = "results"
 ) -> "BenchmarkTrend":
-    """One benchmark over its runs from one vantage, by default that of its newest run: since when is it slower or faster?
+    """The runs of one benchmark from one vantage, by default that of its newest run: since when is it slower or faster?
 
-    `last` keeps the newest runs only. Raises UsageError where no run has the name.
+    `last` keeps only the newest runs. Raises UsageError if no run has the name.
     """
     store = open_results(str(results))
     found = trend_of(store, name, last=last, vantage=vantage)
@@ -170,15 +170,15 @@ def trend(
 
 
 def open_regional(regional_id: str, *, results: str | Path = "results") -> RegionalPage:
-    """The page of a regional benchmark: one spec from several vantages. Raises UsageError where it is not stored."""
+    """The page of a regional benchmark: one spec from several vantages. Raises UsageError if it is not stored."""
     return RegionalPage(read_regional(open_results(str(results)), regional_id))
 
 
 class Run:
     """A stored run and its tables.
 
-    Frames have the columns of docs/results.md: durations `_s` in seconds, sizes `_bytes` or `bytes`, instants `_at` in UTC. Warm-up is
-    left out, except of `table(..., warmup=True)`.
+    Frames have the columns of docs/results.md: durations `_s` in seconds, sizes `_bytes` or `bytes`, times `_at` in UTC. Warm-up is
+    left out, except in `table(..., warmup=True)`.
     """
 
     def __init__(self, store: ResultStore, record: RunRecord, *, results: str) -> None:
@@ -205,50 +205,50 @@ class Run:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Versions, kernel, CPU, memory, daemons: what the run was measured with."""
+        """Versions, kernel, CPU, memory and daemons of the measurement."""
         return dict(self._stored.environment)
 
     @cached_property
     def configurations(self) -> pd.DataFrame:
-        """One row a configuration: its factors, pulls, median_s with its interval, percentiles, throughput_bytes_per_s."""
+        """One row per configuration: its factors, pulls, median_s with its interval, percentiles, throughput_bytes_per_s."""
         return cells(self._stored.pulls, self._stored.trials)
 
     @property
     def pulls(self) -> pd.DataFrame:
-        """One row a pull, failed ones too."""
+        """One row per pull, including failed ones."""
         return self.table("pulls")
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row a trial."""
+        """One row per trial."""
         return self.table("trials")
 
     @property
     def transfers(self) -> pd.DataFrame:
-        """One row an HTTP exchange or a layer of a pull, each attempt; read again at each call."""
+        """One row per HTTP exchange or per layer of a pull, and per attempt; read again at each call."""
         return self.table("transfers")
 
     @property
     def checks(self) -> pd.DataFrame:
-        """One row a finding of preflight."""
+        """One row per preflight finding."""
         return self._stored.checks
 
     def table(self, name: str, *, warmup: bool = False) -> pd.DataFrame:
-        """`pulls`, `trials` or `transfers`, with the warm-up repetitions if asked."""
+        """`pulls`, `trials` or `transfers`, with the warm-up repetitions on request."""
         if name not in ("pulls", "trials", "transfers"):
-            raise UsageError(f"there is no table '{name}': pulls, trials, transfers")
+            raise UsageError(f"there is no table '{name}': use pulls, trials or transfers")
         frame: pd.DataFrame = getattr(self._stored, name)
         return frame if warmup else frame[~frame["warmup"].astype(bool)].reset_index(drop=True)
 
     @property
     def verdict(self) -> str:
-        """What the run says, in a few words and a sentence; `document["headline"]` has its parts."""
+        """The run's verdict, in a few words and a sentence; `document["headline"]` has its parts."""
         headline = self.document["headline"]
         return f"{headline['title']}. {headline['sentence']}"
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """What `pullbench show RUN_ID --json` prints."""
+        """The document that `pullbench show RUN_ID --json` prints."""
         return document_of(self._stored, None)
 
     @cached_property
@@ -257,7 +257,7 @@ class Run:
         return _PAGES.get(self.record.kind, RunPage)(self._stored)
 
     def write_report(self, reports: str | Path = "reports") -> Path:
-        """Render the HTML report and give its path. Raises IncompleteError where the notebook failed."""
+        """Render the HTML report and return its path. Raises IncompleteError if the notebook failed."""
         return render_run_report(self._results, self.run_id, Path(reports))
 
     def __repr__(self) -> str:
@@ -281,12 +281,12 @@ class RunComparison:
 
     @property
     def configurations(self) -> pd.DataFrame:
-        """One row a configuration that both runs have: ratio with its interval, p, verdict."""
+        """One row per configuration of both runs: ratio with its interval, p, verdict."""
         return self.found.cells
 
     @property
     def differences(self) -> list[Any]:
-        """What else differs between the two: spec, content, machine, vantage."""
+        """Other differences between the runs: spec, content, machine, vantage."""
         return list(self.found.differences)
 
     @property
@@ -300,14 +300,14 @@ class RunComparison:
         return ComparisonPage(self.found)
 
     def write_report(self, reports: str | Path = "reports") -> Path:
-        """Render the HTML report and give its path. Raises IncompleteError where the notebook failed."""
+        """Render the HTML report and return its path. Raises IncompleteError if the notebook failed."""
         return render_comparison(
             self.candidate._results, self.baseline.run_id, self.candidate.run_id, Path(reports), found=self.found
         )
 
 
 class BenchmarkTrend:
-    """One benchmark over its runs."""
+    """The runs of one benchmark."""
 
     def __init__(self, found: Trend, *, name: str, last: int | None, vantage: str | None, results: str) -> None:
         self.found = found
@@ -318,7 +318,7 @@ class BenchmarkTrend:
 
     @property
     def runs(self) -> pd.DataFrame:
-        """One row a run: level_s with its interval, pulls, success rate."""
+        """One row per run: level_s with its interval, pulls, success rate."""
         return self.found.runs
 
     @property
@@ -332,7 +332,7 @@ class BenchmarkTrend:
         return TrendPage(self.found)
 
     def write_report(self, reports: str | Path = "reports") -> Path:
-        """Render the HTML report and give its path. Raises IncompleteError where the notebook failed."""
+        """Render the HTML report and return its path. Raises IncompleteError if the notebook failed."""
         return render_trend(
             self._results, self.name, self._last, Path(reports), vantage=self._vantage, found=self.found
         )

@@ -1,4 +1,4 @@
-"""The spec's budget: what a plan would need of it, and what a run has used."""
+"""The spec's budget: whether it is enough for a plan, and how much of it a run has used."""
 
 from collections.abc import Callable
 
@@ -13,24 +13,24 @@ _SERVER_ERRORS = frozenset({ErrorCode.SERVER_ERROR, ErrorCode.RATE_LIMITED})
 
 
 def shortfalls(budget: Budget, plan: Plan) -> list[str]:
-    """What the plan needs more of than the budget has, a sentence each; minutes cannot be told before."""
+    """The parts of the budget that are too small for the plan, one sentence each; minutes are unknown before the run."""
     said = []
     setup = plan.setup_bytes
     if budget.bytes is not None and plan.bytes is not None and setup is not None:
-        needed, what = plan.bytes + setup, ", set-up included" if setup else ""
+        needed, what = plan.bytes + setup, ", including setup" if setup else ""
         if needed > budget.bytes:
             said.append(
-                f"budget.bytes: the plan needs {format_bytes(needed)}{what}, the budget has {format_bytes(budget.bytes)}"
+                f"budget.bytes: the plan needs {format_bytes(needed)}{what}, but the budget is {format_bytes(budget.bytes)}"
             )
     if budget.manifest_requests is not None and plan.manifest_requests > budget.manifest_requests:
         said.append(
-            f"budget.manifest_requests: the plan needs {plan.manifest_requests}, the budget has {budget.manifest_requests}"
+            f"budget.manifest_requests: the plan needs {plan.manifest_requests}, but the budget is {budget.manifest_requests}"
         )
     return said
 
 
 class BudgetMeter:
-    """What a run has cost since it was started or resumed, held against the spec's budget."""
+    """The cost of a run since it was started or resumed, compared with the spec's budget."""
 
     def __init__(self, budget: Budget, facts: Facts, *, clock_s: Callable[[], float]) -> None:
         self._budget = budget
@@ -42,7 +42,7 @@ class BudgetMeter:
         self._server_errors = 0
 
     def add(self, trial: Trial, result: TrialResult) -> str | None:
-        """Count a trial; the budget that it used up, for people, or None."""
+        """Add a trial; returns the exceeded budget, for display, or None."""
         self._bytes += (result.record.bytes or 0) + result.setup_bytes
         self._requests += manifest_requests(trial, self._facts)
         self._count_server_errors(result)
@@ -54,11 +54,11 @@ class BudgetMeter:
         if self._budget.minutes is not None and minutes >= self._budget.minutes:
             return f"budget.minutes: {minutes:.1f} of {self._budget.minutes:g} used"
         if self._budget.server_errors is not None and self._server_errors >= self._budget.server_errors:
-            return f"budget.server_errors: {self._server_errors} pulls in a row failed at the server"
+            return f"budget.server_errors: {self._server_errors} consecutive pulls failed at the server"
         return None
 
     def _count_server_errors(self, result: TrialResult) -> None:
-        """The length of the row that the trial ends in, or the longest in it where that used up the budget."""
+        """The number of consecutive server errors at the trial's end, or the longest streak if it exceeded the budget."""
         limit = self._budget.server_errors
         for pull in sorted(result.pulls, key=lambda each: each.started_at):
             if limit is not None and self._server_errors >= limit:

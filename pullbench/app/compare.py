@@ -1,4 +1,4 @@
-"""Two stored runs compared: did it get worse?"""
+"""Compares two stored runs: did it get worse?"""
 
 import re
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def compare(
     report: bool = True,
     steps: Steps,
 ) -> Compared:
-    """Find the two runs, compare them, and make their report.
+    """Find the two runs, compare them, and render their report.
 
     Raises UsageError for wrong arguments, before anything is read, and IncompleteError where the report failed.
     """
@@ -89,7 +89,7 @@ def _judged(found: RunsCompared, at_least: float | None, *, any_machine: bool) -
 
 
 def compare_with_baseline(store: ResultStore, run_id: str) -> RunsCompared | None:
-    """A run compared with the baseline of its name; None where none is set, or the run is the baseline itself."""
+    """Compare a run with the baseline of its name; None without a baseline, or if the run is the baseline itself."""
     candidate = read_run(store, run_id)
     baseline = Baselines(store).of(candidate.run.name)
     if baseline is None or baseline.run_id == run_id:

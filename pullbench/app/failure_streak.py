@@ -1,4 +1,4 @@
-"""Pulls that fail one after the other, while a run goes on."""
+"""Counts consecutive failed pulls during a run."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ from pullbench.model.spec import Spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streak:
-    """Failures in a row: how many, and in which cells and for which reasons, each once."""
+    """Consecutive failures: their number, and their distinct configurations and error codes."""
 
     failures: int
     cells: tuple[str, ...]

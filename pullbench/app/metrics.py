@@ -29,18 +29,18 @@ _Key = tuple[str, str, datetime | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which runs, and how many series at most."""
+    """Which runs, and the limit on series."""
 
     results: str
     names: tuple[str, ...] = ()
-    """Globs over benchmarks' names; all where there are none."""
+    """Globs for benchmark names; empty means all."""
     most_series: int
 
 
 class Readings:
-    """The newest runs of a results folder. A run's tables are read once, and again only where its record changed.
+    """The newest runs of a results directory. A run's tables are read once, and again only if its record has changed.
 
-    `tell` is given what is amiss, a line each, when it is new.
+    `tell` receives new problems, one line each.
     """
 
     def __init__(self, scope: Scope, tell: Callable[[str], None]) -> None:
@@ -51,14 +51,14 @@ class Readings:
         self._runs = StoredRuns(self._store)
         self._known: dict[_Key, Snapshot] = {}
         self.readable = True
-        """Whether all could be read at the last look."""
+        """Whether the last reading could read everything."""
 
     def families(self) -> "list[Family]":
-        """Look again, and give what is to be exported."""
+        """Read again, and return the metrics to export."""
         return self.expose(self.snapshots(), own=True)
 
     def expose(self, snapshots: Sequence[Snapshot], *, own: bool) -> "list[Family]":
-        """The metrics of some snapshots within the limit; with `own`, those about the export itself too."""
+        """The metrics of several snapshots within the limit; with `own`, also those about the export itself."""
         exposed = exposition(snapshots, self._scope.most_series)
         samples: list[Sample] = list(exposed.samples)
         if own:
@@ -67,7 +67,7 @@ class Readings:
         return Exposition(samples=tuple(samples), dropped=exposed.dropped, dropped_of=exposed.dropped_of).families()
 
     def snapshots(self) -> list[Snapshot]:
-        """Look again. A run that cannot be read is left out; a folder that cannot be listed leaves all as it was."""
+        """Read again. A run that cannot be read is left out; if the directory cannot be listed, nothing changes."""
         try:
             found = last_runs(self._runs.read(), self._scope.names)
         except PullbenchError as error:
@@ -86,7 +86,7 @@ class Readings:
             except PullbenchError as error:
                 amiss.append(str(error))
             except Exception as error:  # noqa: BLE001  (one run's oddity must not end the watch over the others)
-                amiss.append(f"run {last.run.run_id}: no numbers: {type(error).__name__}: {error}")
+                amiss.append(f"run {last.run.run_id}: cannot compute its numbers: {type(error).__name__}: {error}")
             else:
                 known[key] = replace(read, completed_at=last.completed_at)
         self._known, self.readable = known, not amiss
@@ -101,7 +101,7 @@ class Readings:
 
 
 def snapshot(store: ResultStore, last: LastRun) -> Snapshot:
-    """What the report says of a run; raises UsageError, as the store does, for one that cannot be read."""
+    """The report's values of a run; raises UsageError, as the store does, if it cannot be read."""
     stored = read_run(store, last.run.run_id)
     document = document_of(stored)
     failures = tables.errors(stored)
@@ -159,4 +159,4 @@ def _dropped_lines(exposed: Exposition) -> list[str]:
     if not exposed.dropped:
         return []
     shown = ", ".join(exposed.dropped_of[:3]) + (" and others" if len(exposed.dropped_of) > 3 else "")
-    return [f"{exposed.dropped} series over --most-series are left out, of {shown}: choose benchmarks with --name"]
+    return [f"{exposed.dropped} series are dropped (--most-series), of {shown}: select benchmarks with --name"]

@@ -1,4 +1,4 @@
-"""Preflight of a spec: its checks, without any load; nothing is stored."""
+"""Preflight of a spec: its checks, without any load; stores nothing."""
 
 import logging
 from collections import Counter
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What the checks of a spec found, and the cells that could not be measured anyway, by reason."""
+    """The findings of a spec, and the excluded configurations, by reason."""
 
     name: str
     findings: list[Finding]
@@ -38,9 +38,9 @@ def check(
     block: Callable[[str], str] | None = None,
     warn: Callable[[str], None] = _log.warning,
 ) -> Checked:
-    """Run the checks of the routes that a spec's plan takes; `check_spec` of a file.
+    """Run the checks for the routes of a spec file's plan.
 
-    Where the environment names a file for log lines, each finding is one; `warn` gets a line where the log cannot be written.
+    If the environment names a log file, each finding is one line in it; `warn` is called if the log cannot be written.
     """
     loaded = load_spec(path, sets=sets, overrides=overrides)
     log = open_log(None, environ, warn)
@@ -59,10 +59,10 @@ def check_spec(
     environ: Mapping[str, str],
     block: Callable[[str], str] | None = None,
 ) -> Checked:
-    """Run the checks of the routes that the spec's plan takes; a wrong ID is a UsageError before anything is contacted.
+    """Run the checks for the routes of the spec's plan; an invalid id is a UsageError before anything is contacted.
 
-    Where nothing is left to measure, all routes of the matrix are checked: what is wrong with a client or a registry is then
-    reported with its remedy. NoCellLeft is raised only where no check fails.
+    If nothing can be measured, all routes of the matrix are checked, so that a broken client or registry is reported with its
+    remedy. NoCellLeft is raised only if no check fails.
     """
     select(CHECKS, only=frozenset(only), skip=frozenset(skip))
     with Workbench(loaded, environ=environ, block=block) as bench:
@@ -79,7 +79,7 @@ def check_spec(
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:
-    """The worst status, and a sentence that counts: `fail: 1 fail, 12 pass, 2 skip`."""
+    """The worst status, and a sentence with counts: `fail: 1 fail, 12 pass, 2 skip`."""
     status = worst(findings)
     counts = Counter(finding.status for finding in findings)
     order = (Status.FAIL, Status.ERROR, Status.WARN, Status.PASS, Status.SKIP)
@@ -88,5 +88,5 @@ def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:
 
 
 def exit_code(status: Status) -> int:
-    """1 where a check failed, 3 where one could not be run, else 0."""
+    """1 if a check failed, 3 if one could not run, else 0."""
     return {Status.FAIL: 1, Status.ERROR: 3}.get(status, 0)

@@ -1,4 +1,4 @@
-"""Who follows a run: a terminal, a log, the Prefect UI. Free of Prefect and of printing."""
+"""Observers of a run: a terminal, a log, the Prefect UI. Free of Prefect and of printing."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from pullbench.model.record import RunRecord, TrialResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended; `document` is what `run --json` prints."""
+    """The end of a run; `document` is what `run --json` prints."""
 
     run_id: str
     document: dict[str, Any]
@@ -24,7 +24,7 @@ class Outcome:
 
 
 class Progress:
-    """Follows a run; this one does nothing with it. Nothing here is called while a trial runs."""
+    """Observes a run; this base does nothing. No method is called during a trial."""
 
     def note(self, text: str) -> None: ...
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None: ...
@@ -34,17 +34,17 @@ class Progress:
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None: ...
     def ended(self) -> None:
-        """No more trials, whatever stopped them."""
+        """No more trials follow, for any reason."""
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
-        """What a finished run says, before its page is rendered."""
+        """The verdict of a finished run, before its page is rendered."""
 
     def concluded(self, outcome: Outcome, /) -> None:
-        """The run came to its report."""
+        """The run has reached its report."""
 
 
 class Everyone(Progress):
-    """Tells several, in order."""
+    """Passes everything to several observers, in order."""
 
     def __init__(self, *listeners: Progress) -> None:
         self._listeners = listeners
@@ -87,7 +87,7 @@ _WATCHING: ContextVar[Progress | None] = ContextVar("watching", default=None)
 
 @contextlib.contextmanager
 def watching(progress: Progress) -> Iterator[None]:
-    """Tell `progress` too of every run in this context: a terminal that watches a flow of its own process."""
+    """Add an observer for every run in this context, such as a terminal that watches a flow in its own process."""
     token = _WATCHING.set(progress)
     try:
         yield
@@ -96,7 +96,7 @@ def watching(progress: Progress) -> Iterator[None]:
 
 
 def watcher() -> Progress:
-    """Who watches the runs of this context."""
+    """The observer of the runs in this context."""
     return _WATCHING.get() or Progress()
 
 
@@ -105,7 +105,7 @@ _RECEIVED: ContextVar[list[object] | None] = ContextVar("received", default=None
 
 @contextlib.contextmanager
 def receiving() -> Iterator[list[object]]:
-    """Get what flows of this context end with: each one's outcome, or its error. Prefect's state has the message alone."""
+    """Collect the results of flows in this context: each one's outcome, or its error. Prefect's state has only the message."""
     received: list[object] = []
     token = _RECEIVED.set(received)
     try:
@@ -115,6 +115,6 @@ def receiving() -> Iterator[list[object]]:
 
 
 def hand_over(ended_with: object) -> None:
-    """Give what a flow ended with to the caller in this process, where there is one."""
+    """Pass a flow's result to the caller in this process, if there is one."""
     if (received := _RECEIVED.get()) is not None:
         received.append(ended_with)

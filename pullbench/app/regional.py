@@ -59,7 +59,7 @@ class FlowRunState:
 
 
 class Vantages(Protocol):
-    """Who starts runs elsewhere: Prefect, or a test's script."""
+    """Starts runs elsewhere: Prefect, or a test's script."""
 
     def places(self, names: Sequence[str]) -> list[Vantage]:
         """The vantages of these names, or all; UsageError for an unknown name, and where there are none."""
@@ -81,7 +81,7 @@ class Vantages(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegionalOutcome:
-    """How a regional benchmark ended; `document` is what `regional --json` prints."""
+    """The end of a regional benchmark; `document` is what `regional --json` prints."""
 
     document: dict[str, Any]
     report: Path
@@ -104,9 +104,9 @@ class _Watch:
 def conduct_regional(
     request: RegionalRequest, vantages: Vantages, *, clock: Clock, note: Callable[[str], None]
 ) -> RegionalOutcome:
-    """Run a spec at every vantage, to the report.
+    """Run a spec at every vantage, up to the report.
 
-    Raises UsageError before anything is started, and IncompleteError where no vantage measured anything.
+    Raises UsageError before anything is started, and IncompleteError if no vantage measured anything.
     """
     refuse_secrets(request.sets)
     spec = load_spec(request.spec, sets=request.sets, overrides=request.overrides).spec
@@ -175,7 +175,7 @@ def _start(one: _Watch, request: RegionalRequest, vantages: Vantages, regional_i
         "report": False,
         "regional": regional_id,
     }
-    # What is not given here stays as the vantage's deployment has it: parameters are merged key by key, not deeper.
+    # Missing parameters keep the deployment's values: parameters are merged by top-level key only.
     if request.overrides != Overrides():
         parameters["overrides"] = request.overrides.model_dump(mode="json")
     if request.sets:

@@ -41,13 +41,13 @@ from pullbench.store.regional import LABEL
 
 _LONGEST_VANTAGE = 63
 _TASKS_AT_MOST = 200
-"""Prefect's server records some 33 tasks a second; a larger plan puts several trials into one task."""
+"""Prefect's server records about 33 tasks per second; for a larger plan, a task has several trials."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a person asks for when a run is started, from the shell, the form, a schedule or a notebook."""
+    """The parameters of a run, from the shell, the form, a schedule or a notebook."""
 
     spec: Path | LoadedSpec
     overrides: Overrides | StressOverrides = field(default_factory=Overrides)
@@ -56,27 +56,27 @@ class RunRequest:
     results: str = "results"
     reports: Path = Path("reports")
     log_json: Path | None = None
-    """Where log lines go; None leaves it to the environment."""
+    """The file for log lines; None uses the environment's."""
     resume: str | None = None
     skip_preflight: bool = False
     report: bool = True
     kind: RunKind = "benchmark"
     regional: str | None = None
-    """The regional benchmark that the run is a vantage's part of: a label of the run, and the clocks are compared."""
+    """The regional benchmark that this run belongs to: a label of the run; the clocks are compared too."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.vantage) <= _LONGEST_VANTAGE:
-            raise UsageError(f"--vantage '{self.vantage}': a label of 1 to {_LONGEST_VANTAGE} characters is expected")
+            raise UsageError(f"--vantage '{self.vantage}': use a label of 1 to {_LONGEST_VANTAGE} characters")
         changed = self.sets or self.regional or self.overrides not in (Overrides(), StressOverrides())
         if isinstance(self.spec, LoadedSpec) and changed:
-            raise ValueError("a spec that is read already takes no changes: give them when it is read")
+            raise ValueError("a loaded spec cannot be changed: pass the changes when loading it")
 
 
 class Prepared:
-    """A valid spec, its workbench, and what is known before anything is stored; close it at the end.
+    """A valid spec with its workbench, before anything is stored; close it at the end.
 
-    `bench` and `run_type` are those of the kind of run. `on_begin` is called before a new run is begun, and `truth` when a
-    run is complete: it gives a calibration its truth. `warn` gets a line where the log cannot be written.
+    `bench` and `run_type` belong to the kind of run. `on_begin` is called before a new run begins. `truth` is called when a
+    run is complete, and gives a calibration its truth. `warn` is called if the log cannot be written.
     """
 
     def __init__(
@@ -108,19 +108,19 @@ class Prepared:
         self._facts: Facts | None = None
 
     def facts(self) -> Facts:
-        """Gathered at the first call."""
+        """The facts, gathered at the first call."""
         if self._facts is None:
             self._facts = self.bench.gather(Ledger(self.store).brought)
         return self._facts
 
     def use_facts(self, facts: Facts) -> None:
-        """Take facts that are known already, in place of asking."""
+        """Use known facts instead of gathering them."""
         self._facts = facts
 
     def look_ahead(self) -> None:
-        """See what can be seen before anything is stored: the reports' folder, the facts, the plan, the run to resume.
+        """Check everything that can fail before anything is stored: the reports directory, facts, plan, the run to resume.
 
-        Raises as each of them does.
+        Raises the errors of each of them.
         """
         if self.request.report:
             check_out_dir(self.request.reports)
@@ -130,7 +130,7 @@ class Prepared:
             self.active = self._run_type.resume(self.bench, self.store, self.request.resume)
 
     def begin(self) -> ActiveRun:
-        """The run, stored as begun; or the one to resume, as it is stored."""
+        """The new run, stored as begun; or the stored run to resume."""
         self.look_ahead()
         if self.active is None:
             if self._on_begin is not None:
@@ -148,7 +148,7 @@ class Prepared:
 
 
 def loaded_spec(request: RunRequest) -> LoadedSpec:
-    """The valid spec of a request, with its changes; nothing is contacted. Raises UsageError for a wrong one."""
+    """The valid spec of a request, with its changes; contacts nothing. Raises UsageError if it is invalid."""
     if isinstance(request.spec, LoadedSpec):
         loaded = request.spec
     else:
@@ -164,16 +164,16 @@ def preparing(
     block: Callable[[str], str] | None = None,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Prepared]:
-    """A run that is prepared when the block begins, and closed at its end; raises UsageError for a wrong spec."""
+    """Prepare a run, and close it at the end; raises UsageError for an invalid spec."""
     with Prepared(request, block=block, warn=warn) as made:
         yield made
 
 
 def conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
-    """Run or resume a benchmark to its report.
+    """Run or resume a benchmark, up to its report.
 
-    Raises PreflightFailed before any load, IncompleteError where what was measured is stored but not all of it,
-    UsageError for a spec that leaves nothing to measure.
+    Raises PreflightFailed before any load, IncompleteError if the results are stored but incomplete, UsageError if nothing can
+    be measured.
     """
     if prepared.log is None:
         return _conduct(prepared, steps, Everyone(progress, watcher()))
@@ -189,20 +189,20 @@ def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
         stopped = _measure_all(prepared, active, steps, progress)
         truth = {} if prepared.truth is None or stopped else {KEY: prepared.truth().as_dict()}
         active.finish("incomplete" if stopped else "complete", stopped, environment=truth)
-    elif active.record.status != "complete":  # stopped after its last trial, before that was written down
+    elif active.record.status != "complete":  # stopped after its last trial, before the status was stored
         active.finish("complete")
     return _conclude(active, prepared.request, steps, progress)
 
 
 def _measure_all(prepared: Prepared, active: ActiveRun, steps: Steps, progress: Progress) -> str | None:
-    """Check, then measure what is left; why a stress test is incomplete, for people, else None."""
+    """Check, then measure the remaining trials; returns why a stress test is incomplete, for display, else None."""
     request, resumed = prepared.request, bool(active.finished)
     if request.resume is not None:
         active.reopen()
     for line in setup_notes(active.plan, active.spec):
         progress.note(line)
     for shortfall in shortfalls(active.spec.budget, active.plan) if _is_new_and_bounded(request) else ():
-        progress.note(f"{shortfall}: the run stops there")
+        progress.note(f"{shortfall}: the run will stop there")
     with _closing(active):
         if not request.skip_preflight:
             _check(steps.preflight(active), progress, resumed=resumed)
@@ -223,13 +223,13 @@ def _measure_all(prepared: Prepared, active: ActiveRun, steps: Steps, progress: 
 
 
 def _is_new_and_bounded(request: RunRequest) -> bool:
-    """Whether the plan says what the run will cost: a stress test's is the most it can come to."""
+    """Whether the plan has the cost of the run: a stress test's plan is only the maximum."""
     return request.resume is None and request.kind != "stress"
 
 
 @contextlib.contextmanager
 def _closing(active: ActiveRun) -> Iterator[None]:
-    """Whatever stops a run, what was measured is kept and the run is marked: `failed` only where nothing was."""
+    """Store the status of a stopped run with its results; `failed` only if there are none."""
     try:
         yield
     except PreflightFailed as error:
@@ -270,18 +270,18 @@ def _measure(active: ActiveRun, steps: Steps, progress: Progress) -> None:
         steps.trials(TrialBatch(active, batch, go_on, progress.starting))
         if spent and remaining:
             raise IncompleteError(
-                f"{spent}; {remaining} trials are left: go on with `--resume {active.run_id}`, or raise the budget"
+                f"{spent}; {remaining} trials are left: continue with `--resume {active.run_id}`, or raise the budget"
             )
 
 
 def _check_all_is_there(active: ActiveRun) -> None:
-    """A run is complete when its trials are stored, not when they were measured: somebody may have removed some."""
+    """A run is complete when its trials are stored, not when they were measured: someone may have removed some."""
     trials = active.plan.trials
     gone = {trial.number for trial in trials} - active.stored_trials()
     if gone:
         raise IncompleteError(
-            f"{active.store.files.where()}: {len(gone)} of {len(trials)} trials were stored and are not there any more; was the "
-            f"folder removed or replaced while the run went on? Measure them again with `--resume {active.run_id}`"
+            f"{active.store.files.where()}: {len(gone)} of {len(trials)} stored trials are missing: the directory was removed or "
+            f"replaced during the run; measure them again with `--resume {active.run_id}`"
         )
 
 
@@ -292,9 +292,9 @@ def _batches(trials: list[Trial]) -> Iterator[list[Trial]]:
 
 
 def _conclude(active: ActiveRun, request: RunRequest, steps: Steps, progress: Progress) -> Outcome:
-    """The verdict, then the page: a person who waits has the answer before the page is rendered."""
+    """The verdict, then the page: a waiting user sees the answer before the page is rendered."""
     report = None
-    # No trial runs any more: the process that makes the page starts while the verdict is worked out.
+    # No trial runs any more: the process that renders the page starts while the verdict is computed.
     with Renderer(request.results) if request.report else contextlib.nullcontext() as renderer:
         document = run_document(active.store, active.run_id)
         exit_code, message = judgement(document)
@@ -310,7 +310,7 @@ def _conclude(active: ActiveRun, request: RunRequest, steps: Steps, progress: Pr
 
 
 def refuse_secrets(settings: Iterable[str]) -> None:
-    """Raise UsageError for a setting whose value may be a secret, where Prefect would keep it as a flow's parameter."""
+    """Raise UsageError for a setting that may be a secret, because Prefect would store it as a flow's parameter."""
     for setting in settings:
         key, _, text = setting.partition("=")
         if ".headers" in key or _has_headers(yaml.safe_load(text)):
@@ -329,7 +329,7 @@ def judgement(document: dict[str, Any]) -> tuple[int, str]:
     findings = document["preflight"]["findings"]
     unknown = [f"{entry['check']} of {entry['target']}" for entry in findings if entry["status"] == Status.ERROR]
     if document.get("kind") == "stress" and document["status"] == "incomplete":
-        return 3, f"incomplete: {document['stress']['stopped']}; go on with `--resume {document['run_id']}`"
+        return 3, f"incomplete: {document['stress']['stopped']}; continue with `--resume {document['run_id']}`"
     if missed and document.get("kind") == "stress":
         return 1, f"complete, SLO missed by the first step: {', '.join(missed)}"
     if missed:
@@ -337,7 +337,7 @@ def judgement(document: dict[str, Any]) -> tuple[int, str]:
     if document.get("calibration", {}).get("verdict") == "missed":
         return 1, f"complete, not calibrated: {document['headline']['title']}"
     if unknown:
-        return 3, f"complete, but these checks could not be run: {', '.join(unknown)}"
+        return 3, f"complete, but these checks could not run: {', '.join(unknown)}"
     return 0, "complete"
 
 
@@ -349,7 +349,7 @@ def _missed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def setup_notes(plan: Plan, spec: Spec) -> list[str]:
-    """A sentence for each thing that a run does beside its pulls: pushes, resets, warming."""
+    """One sentence for each setup step of a run: pushes, resets, warming."""
     cold = Counter(trial.cell.proxy for trial in plan.trials if trial.cell.proxy_cache == "cold")
     warm = sum(trial.cell.proxy_cache == "warm" for trial in plan.trials)
     lines = []
@@ -360,22 +360,22 @@ def setup_notes(plan: Plan, spec: Spec) -> list[str]:
             if entry.name in cold and entry.cold and entry.cold.push
         }
         lines.append(
-            f"set-up, not timed: {_size(plan.pushed_bytes)} of synthetic images, pushed to {', '.join(sorted(places))} "
-            "and deleted again where the registry allows it"
+            f"setup, not timed: {_size(plan.pushed_bytes)} of synthetic images are pushed to {', '.join(sorted(places))} "
+            "and deleted afterwards if the registry allows it"
         )
     for entry in spec.proxies:
         if entry.name in cold and entry.cold is not None and entry.cold.reset is not None:
             command = entry.cold.reset[0]
-            lines.append(f"set-up, not timed: {command} is run before {cold[entry.name]} trials, to empty {entry.name}")
+            lines.append(f"setup, not timed: {command} runs before {cold[entry.name]} trials, to empty {entry.name}")
     if warm:
         lines.append(
-            f"set-up, not timed: {_size(plan.warmed_bytes)} pulled through mirrors before {warm} trials, to warm them; "
-            "as much again where they do not show at once that they have it"
+            f"setup, not timed: {_size(plan.warmed_bytes)} are pulled through mirrors before {warm} trials, to warm them; "
+            "pulled again if a mirror does not confirm that it has the images"
         )
     if plan.stored_bytes != 0:
         stored = sum(trial.cell.cache == "warm" for trial in plan.trials)
         lines.append(
-            f"set-up, not timed: {_size(plan.stored_bytes)} pulled into stores of engines before {stored} trials, to warm them"
+            f"setup, not timed: {_size(plan.stored_bytes)} are pulled into engines' stores before {stored} trials, to warm them"
         )
     if cold and spec.warmup:
         lines.append("cold mirrors have no warm-up")

@@ -1,4 +1,4 @@
-"""A run's log lines (ECS JSON): a progress that writes them."""
+"""A run's log lines (ECS JSON), written by an observer."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,16 +15,16 @@ _BUG = 70
 
 
 def open_log(path: Path | None, environ: Mapping[str, str], warn: Callable[[str], None]) -> EcsLog | None:
-    """The log that a person asked for, or that the environment names; None where neither does.
+    """The log of the request, or of the environment; None if neither has one.
 
-    `warn` gets one line where the log can no longer be written. Raises UsageError for a file that cannot be written.
+    `warn` receives one line if the log can no longer be written. Raises UsageError for a file that cannot be written.
     """
     named = path or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     return None if named is None else EcsLog(named, warn)
 
 
 class RunLog(Progress):
-    """Progress that writes log lines."""
+    """An observer that writes log lines."""
 
     def __init__(self, log: EcsLog) -> None:
         self._log = log
@@ -54,7 +54,7 @@ class RunLog(Progress):
 
     @contextlib.contextmanager
     def stops_logged(self) -> Iterator[None]:
-        """What ends the code inside is a line too. A bug's text is not logged: nobody has looked at it for secrets."""
+        """Log whatever stops the code inside. The text of a bug is not logged, because it may contain secrets."""
         try:
             yield
         except PullbenchError as error:

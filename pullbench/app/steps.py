@@ -12,7 +12,7 @@ MadeT = TypeVar("MadeT")
 
 
 class TrialBatch:
-    """One trial, or several where a plan has more than a Prefect server should see; each is measured and stored.
+    """One trial, or several if a plan is too large for Prefect's server; each is measured and stored.
 
     `starting` gets each trial before it runs, `go_on` after it was stored: it returns whether another follows. A plain class, so that Prefect
     neither walks nor serializes it.
@@ -48,12 +48,12 @@ class TrialBatch:
 
 
 class Steps(Protocol):
-    """The steps that are Prefect tasks in a flow and plain calls elsewhere."""
+    """The steps that are Prefect tasks in a flow, and plain calls elsewhere."""
 
     def preflight(self, active: ActiveRun) -> list[Finding]: ...
     def trials(self, batch: TrialBatch) -> None: ...
     def page(self, what: str, make: Callable[[], MadeT]) -> MadeT:
-        """Make a page; `what` says which, for people."""
+        """Render a page; `what` is its name for display."""
         ...
 
 

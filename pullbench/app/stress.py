@@ -59,7 +59,7 @@ class _Climber:
         self._calls.trials(TrialBatch(self._active, trials, self._go_on, self._progress.starting))
 
     def judged(self, *, since: int) -> list[StepResult]:
-        """The stored steps from one on, judged; progress gets a line about the last."""
+        """The stored steps from one on, judged; the progress receives a line about the last."""
         table = steps(read_run(self._active.store, self._active.run_id), since=since)
         for row in records(table.tail(1)):
             self._progress.note(step_line(self._ramp.stress.ramp, row))

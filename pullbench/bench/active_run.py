@@ -1,4 +1,4 @@
-"""An active run: it knows its record, its facts and its plan, and does the single steps; their order is `app.run`'s."""
+"""An active run with its record, facts and plan. It performs the single steps; `app.run` defines their order."""
 
 import contextlib
 import dataclasses
@@ -31,9 +31,9 @@ from pullbench.store.ledger import Ledger, PushedImages
 
 
 class ActiveRun:
-    """A run from its first record to its last; made by `begin` or `resume`.
+    """A run from its first record to its last; created by `begin` or `resume`.
 
-    `record` is what is stored of it now, `finished` the numbers of the trials that were stored before it was resumed.
+    `record` is the stored run, `finished` the numbers of the trials that were stored before it was resumed.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ActiveRun:
 
     @classmethod
     def begin(cls, bench: Workbench, store: ResultStore, facts: Facts) -> Self:
-        """Plan, and store the run as `running` before anything is measured. Raises UsageError where nothing is left."""
+        """Plan, and store the run as `running` before any measurement. Raises UsageError if nothing can be measured."""
         plan = bench.plan(facts)
         started_at = datetime.now(UTC)
         record = RunRecord(
@@ -92,17 +92,17 @@ class ActiveRun:
 
     @classmethod
     def resume(cls, bench: Workbench, store: ResultStore, run_id: str) -> Self:
-        """A stored run to go on with, by its run_id or `latest`; nothing is written, and only its engines are asked.
+        """Load a stored run to continue, by its run_id or `latest`; writes nothing, and contacts only its engines.
 
-        Raises UsageError where the spec, the vantage or the kind differs from the run's, an engine is gone or has another
-        store, or nothing was measured because the run did not know its images.
+        Raises UsageError if the spec, the vantage or the kind differs from the run's, an engine is missing or has another store,
+        or nothing was measured because the run did not know its images.
         """
         record = _latest_unfinished(store, bench.loaded, bench.kind) if run_id == "latest" else store.run(run_id)
         _check_same_run(record, bench)
         facts = Facts.from_json(record.facts)
         plan = bench.plan(facts)
         if (missing := unknown_image(plan, facts)) is not None:
-            raise UsageError(f"--resume {record.run_id}: it never knew {missing}; start a new run")
+            raise UsageError(f"--resume {record.run_id}: the run could not read {missing}; start a new run")
         active = cls(bench, store, record, facts, plan, finished=store.finished_trials(record.run_id))
         if not active.nothing_left:
             active._check_engines_are_back()
@@ -114,34 +114,34 @@ class ActiveRun:
 
     @property
     def nothing_left(self) -> bool:
-        """Whether a resumed run has no trial left. How many trials a stress test has is known once it is complete."""
+        """Whether a resumed run has no trial left. A stress test has an unknown number of trials until it is complete."""
         if self.bench.kind == "stress":
             return self.record.status == "complete"
         return len(self.finished) == len(self.plan.trials)
 
     def reopen(self) -> None:
-        """Mark a resumed run as running again."""
+        """Set a resumed run's status to running."""
         self._measure_ceilings()
         self.record = dataclasses.replace(self.record, status="running", finished_at=None, stopped=None)
         self.store.write_run(self.record)
 
     def preflight(self) -> list[Finding]:
-        """Run every check of the routes that the plan takes; the findings are stored with the run."""
+        """Run all checks for the plan's routes, and store the findings with the run."""
         used = {cell.engine for cell in self.plan.cells}
         findings = self.bench.preflight(self.facts, self.plan, engines=used)
         self.store.write_checks(self.run_id, self.record.vantage, findings, datetime.now(UTC))
         return findings
 
     def unknown_image(self) -> str | None:
-        """An image of the plan that no registry showed, and why; None where all are known."""
+        """An image of the plan that no registry has, and why; None if all are known."""
         return unknown_image(self.plan, self.facts)
 
     def stored_trials(self) -> frozenset[int]:
-        """The numbers of the trials that are stored now."""
+        """The numbers of the trials stored so far."""
         return self.store.finished_trials(self.run_id)
 
     def run_trial(self, trial: Trial) -> TrialResult:
-        """Measure one trial and store it; raises IncompleteError where its engine cannot be made ready."""
+        """Measure one trial and store it; raises IncompleteError if its engine cannot be prepared."""
         cell = trial.cell
         requests = pull_requests(trial, self.spec, self.facts, self._routes[cell.registry, cell.proxy])
         brought: list[str] = []
@@ -154,12 +154,12 @@ class ActiveRun:
             result = _with_step(trial, dataclasses.replace(result, setup_bytes=result.setup_bytes + stored))
         except RegistryError as error:
             raise IncompleteError(f"trial {trial.number} ({cell}): {error}") from error
-        except OSError as error:  # of the folders that engines make for a trial: a pull's own is the pull's failure
+        except OSError as error:  # from directories that engines create for a trial; a pull's own error fails the pull
             raise IncompleteError(f"trial {trial.number} ({cell}): {_os_error(error)}") from error
         finally:
             if ready is not None:
                 self._proxy_cache.tidy(self.run_id, trial, ready)
-                if ready.batch is not None and cell.engine_kind == "docker":  # no other trial will pull these images
+                if ready.batch is not None and cell.engine_kind == "docker":  # no other trial pulls these images
                     drop(self.spec.engine(cell.engine).host, brought)
         result = without_secrets(result, self.bench.keychain.known())
         self.store.write_trial(self.run_id, self.record.vantage, trial, result)
@@ -168,9 +168,9 @@ class ActiveRun:
     def finish(
         self, status: RunStatus, stopped: str | None = None, *, environment: Mapping[str, Any] | None = None
     ) -> None:
-        """Store the run's end, and why it stopped early; a complete run is compacted to one part a table.
+        """Store the run's end, and why it stopped early; a complete run is compacted to one part per table.
 
-        `environment` is added to what the run's environment holds.
+        `environment` is added to the run's environment.
         """
         finished = dataclasses.replace(self.record, status=status, finished_at=datetime.now(UTC), stopped=stopped)
         if environment:
@@ -185,23 +185,21 @@ class ActiveRun:
         self.store.write_run(finished)
 
     def left_upstream(self) -> list[str]:
-        """Synthetic images that the run pushed and could not take back, a sentence each repository."""
+        """Synthetic images that the run pushed and could not delete, one sentence per repository."""
         return left_lines(self._pushed.left(self.run_id))
 
     def _prepare(self, trial: Trial, requests: tuple[PullRequest, ...]) -> Ready:
-        """The mirror's store as the cell says, and what is to be pulled."""
+        """Prepare the mirror's store as the configuration requires, and the images to pull."""
         return self._proxy_cache.prepare(self.run_id, trial, requests, self.facts)
 
     def _measure(self, trial: Trial, ready: Ready, brought: list[str]) -> TrialResult:
-        """The pulls of a trial; `brought` gets the names of the images that they bring into the engine's store."""
+        """The pulls of a trial; `brought` receives the names of the images that they add to the engine's store."""
         cell = trial.cell
         store_id = self._store_ids.get(cell.engine)
 
         def before_pulls(names: Sequence[str]) -> None:
             if store_id is None:
-                raise IncompleteError(
-                    f"engine '{cell.engine}' keeps what it pulls, but its store has no ID to record it under"
-                )
+                raise IncompleteError(f"engine '{cell.engine}' stores images, but its store has no ID for the record")
             self._ledger.record(self.run_id, trial.number, store_id, names)
             brought.extend(names)
             self._brought[store_id] = self._brought_into(store_id) | frozenset(names)
@@ -220,7 +218,7 @@ class ActiveRun:
         )
 
     def _leave_daemons_as_found(self) -> None:
-        """Best effort: what cannot be removed now stays in the ledger, for `pullbench clean`."""
+        """Best effort: images that cannot be removed now stay in the ledger, for `pullbench clean`."""
         for engine in self.bench.engines.values():
             if engine.kind == "docker" and engine.name in self._store_ids:
                 daemon = DockerDaemon(self.spec.engine(engine.name).host)
@@ -229,13 +227,13 @@ class ActiveRun:
                 daemon.close()
 
     def _more_environment(self) -> dict[str, Any]:
-        """What the run's environment holds beside the machine."""
+        """The run's environment other than the machine."""
         if not self.bench.compare_clocks:
             return {}
         return {"clock_offset": clock_offsets(self.spec, self.bench.keychain, self.bench.clock)}
 
     def _measure_ceilings(self) -> None:
-        """Of the engines whose work is shown to be done here: how busy another machine is cannot be seen."""
+        """Measure the ceilings of engines that are known to work on this machine; other machines' load is not visible."""
         elsewhere = {name for name, engine in self.facts.engines.items() if not engine.is_local}
         self._ceilings = measure_ceilings(
             [self.spec.engine(name) for name in self.bench.engines if name not in elsewhere]
@@ -245,15 +243,15 @@ class ActiveRun:
         for name in sorted({cell.engine for cell in self.plan.cells}):
             engine = self.bench.engines[name].facts()
             if engine.unavailable is not None:
-                raise UsageError(f"--resume {self.run_id}: engine '{name}' is gone: {engine.unavailable}")
+                raise UsageError(f"--resume {self.run_id}: engine '{name}' is not available: {engine.unavailable}")
             if engine.store_id != self.facts.engines[name].store_id:
                 raise UsageError(
-                    f"--resume {self.run_id}: engine '{name}' has another store than the one that the run began with; "
-                    "give the first daemon, or start a new run"
+                    f"--resume {self.run_id}: engine '{name}' has another store than at the start of the run; "
+                    "use the first daemon, or start a new run"
                 )
 
     def _brought_into(self, store_id: str | None) -> frozenset[str]:
-        """What runs brought into a store; the ledger is read once, since only this run adds to its part."""
+        """The images that runs pulled into a store; the ledger is read once, because only this run adds to its part."""
         if store_id is None:
             return frozenset()
         if store_id not in self._brought:
@@ -262,9 +260,9 @@ class ActiveRun:
 
 
 def without_secrets(result: TrialResult, known: Collection[Credentials]) -> TrialResult:
-    """A trial's result as it may be stored: registries' words and headers of servers (`served_by`) without our secrets.
+    """A trial's result for storage: our secrets are removed from registries' messages and server headers (`served_by`).
 
-    The same object where there is none in it.
+    The same object if it contains none.
     """
 
     @cache
@@ -284,13 +282,11 @@ def without_secrets(result: TrialResult, known: Collection[Credentials]) -> Tria
 
 def _os_error(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
-    return (
-        f"{where}{error.strerror or error}; mend that (TMPDIR says where engines put theirs), then go on with --resume"
-    )
+    return f"{where}{error.strerror or error}; fix that (engines write to TMPDIR), then continue with --resume"
 
 
 def _with_step(trial: Trial, result: TrialResult) -> TrialResult:
-    """The result with the step of a stress test that its trial belongs to."""
+    """The result with its trial's step of a stress test."""
     if trial.stage is None:
         return result
     record = dataclasses.replace(result.record, step=trial.stage.index, phase=trial.stage.phase)
@@ -298,7 +294,7 @@ def _with_step(trial: Trial, result: TrialResult) -> TrialResult:
 
 
 def _latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) -> RunRecord:
-    """The newest run of a spec that is not complete; UsageError where there is none."""
+    """The newest incomplete run of a spec; UsageError if there is none."""
     for run in store.runs():
         if run.status != "complete" and (run.spec_hash, run.kind) == (loaded.hash, kind):
             return run
@@ -306,26 +302,26 @@ def _latest_unfinished(store: ResultStore, loaded: LoadedSpec, kind: RunKind) ->
 
 
 def _check_same_run(run: RunRecord, bench: Workbench) -> None:
-    """Raise UsageError where the run was made of another spec, at another vantage, or is of another kind."""
+    """Raise UsageError if the run has another spec, vantage or kind."""
     if run.kind == "calibration":
         raise UsageError(
-            f"--resume {run.run_id}: the lab of a calibration is gone; start another: `pullbench calibrate`"
+            f"--resume {run.run_id}: a calibration cannot be resumed; start another: `pullbench calibrate`"
         )
     if run.kind != bench.kind:
         command = "run" if run.kind == "benchmark" else run.kind
-        raise UsageError(f"--resume {run.run_id}: it is a {run.kind} run: go on with `pullbench {command}`")
+        raise UsageError(f"--resume {run.run_id}: it is a {run.kind} run: continue it with `pullbench {command}`")
     if run.spec_hash != bench.loaded.hash:
         raise UsageError(
-            f"--resume {run.run_id}: the run was made of another spec than {bench.loaded.source} "
+            f"--resume {run.run_id}: the run has another spec than {bench.loaded.source} "
             f"({_differing(run, bench.loaded)}); "
-            "give the spec and the --set values that it was started with, or start a new run"
+            "use the spec and the --set values of its start, or start a new run"
         )
     if run.vantage != bench.vantage:
         raise UsageError(f"--resume {run.run_id}: it was measured at vantage '{run.vantage}', not '{bench.vantage}'")
 
 
 def _differing(run: RunRecord, loaded: LoadedSpec) -> str:
-    """Top keys of the spec that differ from the run's, for people."""
+    """The top keys of the spec that differ from the run's, for display."""
     then, now = json.loads(run.spec), loaded.spec.redacted()
     keys = [key for key in now if key != "budget" and then.get(key) != now[key]]
-    return f"differs in: {', '.join(keys)}" if keys else "differs in a secret's value or a file's place"
+    return f"differs in: {', '.join(keys)}" if keys else "differs in a secret's value or a file's path"

@@ -1,4 +1,4 @@
-"""What this client can do at most, measured before a run: the cores that it may use, and bytes through its own receiving path."""
+"""Measures this client's limits before a run: its usable cores, and the bytes/s through its own receiving code."""
 
 import hashlib
 import os
@@ -21,16 +21,16 @@ from pullbench.stats.busy import Busy, client_busy, machine_busy
 
 MIB = 2**20
 _SIZES = {"discard": 24 * MIB, "disk": 8 * MIB}
-"""Of one measurement: some 50 ms. A disk is synced, as a pull's is, so it gets less."""
+"""Bytes of one measurement: about 50 ms. A disk is synced, as in a pull, so it gets fewer."""
 _TIMES = 2
-"""What else the machine does makes a measurement lower, never higher: the better counts."""
+"""Other load on the machine only lowers a measurement, so the better one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """The limits of one engine's client; `bytes_per_s` is None for an engine whose way of receiving is not ours.
+    """The limits of one engine's client; `bytes_per_s` is None for an engine that does not use our receiving code.
 
-    With `whole_machine` others do the work (a daemon, a program): then what counts is the machine, and all of its cores.
+    With `whole_machine` a daemon or a program does the work: then the whole machine counts, with all its cores.
     """
 
     cores: float
@@ -38,11 +38,11 @@ class Ceiling:
     whole_machine: bool = False
 
     def sampler(self) -> Sampler:
-        """What watches a trial."""
+        """A sampler for one trial."""
         return Sampler(ProcReader(None if self.whole_machine else own_cores()).read)
 
     def busy(self, watched: Watched, throughput_bytes_per_s: float | None) -> Busy | None:
-        """How near to the ceiling a trial came."""
+        """How near a trial came to the ceiling."""
         if self.whole_machine:
             return machine_busy(watched.windows, cores=self.cores)
         share = None
@@ -53,14 +53,14 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceilings:
-    """Of a run's engines, and of the sinks that they give their bytes to."""
+    """The ceilings of a run's engines and their sinks."""
 
     by_engine: Mapping[str, Ceiling] = field(default_factory=dict)
     by_sink: Mapping[str, float] = field(default_factory=dict)
 
 
 def measure_ceilings(engines: Sequence[EngineEntry]) -> Ceilings:
-    """Of engines whose work is done on this machine."""
+    """The ceilings of engines that work on this machine."""
     by_sink = client_ceiling(sorted({entry.sink for entry in engines if entry.kind == "wire"}))
     by_engine = {}
     for entry in engines:
@@ -76,11 +76,11 @@ def measure_ceilings(engines: Sequence[EngineEntry]) -> Ceilings:
 def client_ceiling(
     sinks: Collection[str], *, sizes: Mapping[str, int] | None = None, times: int = _TIMES, streams: int | None = None
 ) -> dict[str, float]:
-    """Bytes a second that the wire engine receives from a loopback source, verifies and gives to each sink.
+    """The bytes/s that the wire engine receives from a loopback source, verifies and writes to each sink.
 
-    Its own path is taken: libcurl, the hash, the file and its fsync, in `streams` threads (default: 4, or the cores where they
-    are more). The source shares the machine, so this is a floor of the ceiling: a trial that comes near it is suspect. A sink
-    that cannot be written to is left out: the pulls will say why.
+    It uses the engine's own code: libcurl, the hash, the file and its fsync, in `streams` threads (default: 4, or the number
+    of cores if larger). The source shares the machine, so the real ceiling may be higher: a trial near it is suspect. A sink
+    that cannot be written to is left out; its pulls report the error.
     """
     sizes, streams = sizes or _SIZES, streams or max(4, usable_cores())
     found: dict[str, float] = {}
@@ -92,7 +92,7 @@ def client_ceiling(
 
 
 def core_limit(usable: int, *, mounted: Path = Path("/sys/fs/cgroup"), proc: Path = Path("/proc")) -> float:
-    """Of the cores that a process may use (`usable`), how many a container's quota leaves it."""
+    """The cores that a container's quota leaves of the `usable` ones."""
     quotas = []
     for folder in _control_groups(mounted, proc):
         try:
@@ -110,7 +110,7 @@ def core_limit(usable: int, *, mounted: Path = Path("/sys/fs/cgroup"), proc: Pat
 
 
 def _control_groups(mounted: Path, proc: Path) -> Iterator[Path]:
-    """This process's and those above it, of both versions of cgroups."""
+    """The control groups of this process and those above, in both versions of cgroups."""
     try:
         lines = (proc / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -125,9 +125,9 @@ def _control_groups(mounted: Path, proc: Path) -> Iterator[Path]:
 
 
 def _rate(sink: str, share_bytes: int, streams: int) -> float | None:
-    """One measurement of `streams` blobs of `share_bytes`; None where the sink cannot be written to."""
+    """One measurement of `streams` blobs of `share_bytes`; None if the sink cannot be written to."""
     from pullbench.engines.wire.body import BlobBody
-    from pullbench.engines.wire.curl import Handle, HttpRequest  # libcurl is loaded where it is used
+    from pullbench.engines.wire.curl import Handle, HttpRequest  # libcurl is imported on first use
     from pullbench.model.manifest import OCI_LAYER_GZIP, Descriptor
 
     digest = f"sha256:{hashlib.sha256(bytes(share_bytes)).hexdigest()}"
@@ -161,7 +161,7 @@ def _rate(sink: str, share_bytes: int, streams: int) -> float | None:
 
 @contextmanager
 def _source(size_bytes: int, connections: int) -> Iterator[str]:
-    """A server on loopback that answers `connections` requests with as many zero bytes; its URL."""
+    """The URL of a loopback server that answers `connections` requests with `size_bytes` zero bytes each."""
     chunk = memoryview(bytes(MIB))
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {size_bytes}\r\nConnection: close\r\n\r\n".encode()
 
@@ -174,7 +174,7 @@ def _source(size_bytes: int, connections: int) -> Iterator[str]:
                 for start in range(0, size_bytes, MIB):
                     connection.sendall(chunk[: size_bytes - start])
         except OSError:
-            return  # the other side has gone
+            return  # the other side has closed
 
     with socket.create_server(("127.0.0.1", 0), backlog=connections) as listener:
         listener.settimeout(20.0)

@@ -1,4 +1,4 @@
-"""Takes away what runs left: images in a daemon, by the ledger that they kept, and folders of killed ones."""
+"""Removes what runs left: images in a daemon, by the runs' ledger, and directories of killed runs."""
 
 import contextlib
 import tempfile
@@ -15,7 +15,7 @@ from pullbench.store.ledger import BroughtRecord, Ledger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehind:
-    """What the ledger says of one daemon, and what it says of others that were not asked."""
+    """The recorded images in one daemon, and the other daemons with records."""
 
     here: tuple[BroughtRecord, ...]
     elsewhere: tuple[str, ...]
@@ -23,7 +23,7 @@ class LeftBehind:
 
 
 def drop(host: str | None, names: Iterable[str]) -> None:
-    """Take what one trial brought into a daemon out of it again; what cannot be removed now is left to `clean`."""
+    """Remove a trial's images from a daemon; images that cannot be removed now are left to `clean`."""
     daemon, said = DockerDaemon(host), list(names)
     with contextlib.suppress(PullbenchError):
         remove_brought(
@@ -33,7 +33,7 @@ def drop(host: str | None, names: Iterable[str]) -> None:
 
 
 def left_behind(ledger: Ledger, daemon: DockerDaemon) -> LeftBehind:
-    """What runs may have left in a daemon; raises RegistryError where it does not answer."""
+    """The images that runs may have left in a daemon; raises RegistryError if it does not answer."""
     identity, entries = daemon.identity, ledger.entries()
     return LeftBehind(
         here=tuple(entry for entry in entries if entry.daemon == identity),
@@ -42,9 +42,9 @@ def left_behind(ledger: Ledger, daemon: DockerDaemon) -> LeftBehind:
 
 
 def clean(ledger: Ledger, daemon: DockerDaemon, run_id: str | None = None) -> Cleaned:
-    """Remove what one run (or every run) brought into a daemon; what is gone is forgotten, what was kept is not.
+    """Remove the images that one run (or all runs) pulled into a daemon; records of removed images are deleted.
 
-    Raises RegistryError where the daemon does not answer.
+    Raises RegistryError if the daemon does not answer.
     """
     here = [entry for entry in left_behind(ledger, daemon).here if run_id in (None, entry.run_id)]
     image_ids = dict.fromkeys(image_id for entry in here for image_id in entry.image_ids)
@@ -57,10 +57,10 @@ def clean(ledger: Ledger, daemon: DockerDaemon, run_id: str | None = None) -> Cl
 
 
 def left_folders() -> list[Path]:
-    """Folders of engines that killed runs of this user left under the folder for temporary files (TMPDIR)."""
+    """Directories that this user's killed runs left in the directory for temporary files (TMPDIR)."""
     return stale_folders(Path(tempfile.gettempdir()))
 
 
 def clean_folders() -> list[Path]:
-    """Remove them, with the processes that still work for them and what is mounted there; gives those that are gone."""
+    """Remove these directories with their processes and mounts; returns the removed ones."""
     return remove_stale_folders(Path(tempfile.gettempdir()))

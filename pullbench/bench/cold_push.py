@@ -1,4 +1,4 @@
-"""Makes a mirror cold for a trial by images that it cannot have seen: pushed upstream before it, deleted after it."""
+"""Makes a mirror cold for a trial with new images: pushed to the upstream before it, deleted after it."""
 
 import dataclasses
 import secrets
@@ -25,18 +25,18 @@ _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for min
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One trial's images: what pulls them, and what is to be deleted."""
+    """One trial's images: the requests that pull them, and the manifests to delete."""
 
     requests: tuple[PullRequest, ...]
     route: Route
     digests: tuple[Reference, ...]
-    """Indexes first, then the manifests that they name."""
+    """Indexes first, then their manifests."""
     pushed: PushedRecord
     sent_bytes: int
 
 
 class ColdPush:
-    """Pushes a trial's images and takes them back; `seed` draws what nobody has drawn before."""
+    """Pushes a trial's images and deletes them; `seed` returns a new random seed."""
 
     def __init__(
         self, keychain: Keychain, record: PushedImages, seed: Callable[[], int] = lambda: secrets.randbits(48)
@@ -48,9 +48,9 @@ class ColdPush:
     def push(
         self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts, route: Route, repository: str
     ) -> Batch:
-        """Push one image a pull to `repository` by `route`, which leads to the mirror's upstream.
+        """Push one image per pull to `repository` on `route`, which leads to the mirror's upstream.
 
-        Raises RegistryError where the registry does not take them, IncompleteError where they cannot be recorded first.
+        Raises RegistryError if the registry refuses them, IncompleteError if they cannot be recorded first.
         """
         seed = self._seed()
         workload = workload_like(source_images(trial, facts), platform=trial.cell.platform, seed=seed)
@@ -81,7 +81,7 @@ class ColdPush:
         )
 
     def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:
-        """Delete the manifests where the registry does that; else they stay recorded, with its reason."""
+        """Delete the manifests if the registry supports it; else they stay recorded, with its reason."""
         try:
             with RegistryClient(batch.route, self._keychain, actions="delete") as client:
                 for reference in batch.digests:
@@ -94,9 +94,9 @@ class ColdPush:
 
 
 def take_left(pushed: PushedRecord, keychain: Keychain) -> None:
-    """Delete what a trial left under its tags; one that is gone is passed over.
+    """Delete the images that a trial left under its tags; missing ones are skipped.
 
-    Raises RegistryError where the registry deletes nothing, UsageError where a tag holds what is not ours.
+    Raises RegistryError if the registry does not delete, UsageError if a tag has a foreign image.
     """
     route = Route(
         registry="",
@@ -112,7 +112,7 @@ def take_left(pushed: PushedRecord, keychain: Keychain) -> None:
 
 
 def _digests_at(client: RegistryClient, tag: Reference) -> list[Reference]:
-    """The index or manifest of a tag, and then the manifests that an index names."""
+    """The index or manifest of a tag, then the manifests of the index."""
     try:
         found = client.manifest(tag)
     except RegistryError as error:
@@ -120,13 +120,13 @@ def _digests_at(client: RegistryClient, tag: Reference) -> list[Reference]:
             return []
         raise
     if not is_ours(found):
-        raise UsageError(f"{client.route.host}/{tag} is not an image of pullbench: it is left alone")
+        raise UsageError(f"{client.route.host}/{tag} is not an image of pullbench: it was not deleted")
     children = [entry.digest for entry in found.document.manifests] if isinstance(found.document, Index) else []
     return [tag.pinned(digest) for digest in (found.digest, *children)]
 
 
 def left_lines(left: Iterable[PushedRecord]) -> list[str]:
-    """What is still at registries, a sentence each repository."""
+    """The images that are still at registries, one sentence per repository."""
     groups: dict[tuple[str, str], list[PushedRecord]] = {}
     for entry in left:
         groups.setdefault((entry.registry, entry.images[0].rpartition(":")[0]), []).append(entry)
@@ -135,7 +135,7 @@ def left_lines(left: Iterable[PushedRecord]) -> list[str]:
         number = sum(len(entry.images) for entry in entries)
         lines.append(
             f"left at {registry}: {number} synthetic {'image' if number == 1 else 'images'} in {repository} "
-            f"({entries[-1].reason}); delete the repository there when no run needs it"
+            f"({entries[-1].reason}); delete the repository there after all runs have ended"
         )
     return lines
 
@@ -150,7 +150,7 @@ def _delete(client: RegistryClient, reference: Reference) -> None:
 
 
 def _pulls(request: PullRequest, reference: Reference, built: BuiltImage) -> PullRequest:
-    """The request for the synthetic image in place of what it asked for; it keeps the image's name, by which results are read."""
+    """The request for the synthetic image, under the original image's name in the results."""
     own = built.manifests[0] if built.manifests else built.tagged
     manifest = parse_manifest(own.content)
     assert isinstance(manifest, Manifest)

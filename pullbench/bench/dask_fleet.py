@@ -1,7 +1,7 @@
-"""A Dask cluster as a fleet: each of its workers is a member. Dask itself is an extra: `pip install 'pullbench[fleet]'`.
+"""A Dask cluster as a fleet: each worker is a member. Dask is an extra: `pip install 'pullbench[fleet]'`.
 
-Nothing goes over Dask while nodes pull: members say that they stand ready, are told an instant a little ahead, and send what
-they measured when the last of their nodes is done.
+Nothing is sent over Dask while nodes pull: members report that they are ready, receive a start time slightly in the future,
+and send their results when their last node has finished.
 """
 
 import secrets
@@ -19,14 +19,14 @@ from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 _ANSWERS_WITHIN_S = 20
 _CLOCK_SAMPLES = 5
 _AHEAD_S = 0.5
-"""From the last member's word that it is ready to the common start: time enough to tell all."""
+"""The time from the last member's ready message to the common start: enough to notify all."""
 _LOOK_EVERY_S = 1.0
 _OFFSETS_STAND_S = 60.0
-"""A clock that no time server keeps may run 50 ppm fast: 3 ms a minute."""
+"""A clock without a time server may drift by 50 ppm: 3 ms a minute."""
 
 
 class DaskFleet:
-    """Members are the workers of a `distributed.Client`'s cluster."""
+    """The members are the workers of a `distributed.Client`'s cluster."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -34,7 +34,7 @@ class DaskFleet:
         self._compared_s = 0.0
 
     def members(self) -> list[Member]:
-        """Every worker by address, with its clock held against this one's; UsageError for one without this pullbench."""
+        """All workers by address, with their clock offsets; UsageError for a worker without this version of pullbench."""
         try:
             told: dict[str, Machine] = self._client.run(machine)
         except Exception as error:
@@ -42,11 +42,11 @@ class DaskFleet:
                 f"a Dask worker cannot run pullbench ({type(error).__name__}: {error}): install pullbench {__version__} on every worker"
             ) from error
         if not told:
-            raise UsageError("the Dask cluster has no worker: start some (`dask worker ADDRESS`)")
+            raise UsageError("the Dask cluster has no worker: start one (`dask worker ADDRESS`)")
         other = {address: found.version for address, found in told.items() if found.version != __version__}
         for address, version in other.items():
             raise UsageError(
-                f"Dask worker {address} has pullbench {version}, and this is {__version__}: install the same"
+                f"Dask worker {address} has pullbench {version}, but this is {__version__}: install the same version"
             )
         members = [self._member(address, told[address]) for address in sorted(told)]
         self._offsets_s = {member.address: member.offset_s for member in members}
@@ -54,7 +54,7 @@ class DaskFleet:
         return members
 
     def play(self, jobs: Mapping[str, NodeJob], *, patience_s: float) -> Together:
-        """As `Fleet.play` has it. An interruption ends the pulls under way."""
+        """As `Fleet.play`. An interruption cancels the running pulls."""
         if not self._offsets_s or time.monotonic() - self._compared_s > _OFFSETS_STAND_S:
             self.members()
         dask = _distributed()
@@ -84,12 +84,12 @@ class DaskFleet:
         finally:
             stop.set()
             self._client.cancel(list(futures.values()))
-            with suppress(Exception):  # what is left at a scheduler that ends anyway
+            with suppress(Exception):  # cleanup at a scheduler that may be closing
                 begin.delete()
                 ready.close()
 
     def _member(self, address: str, found: Machine) -> Member:
-        """The offset is that of the sample with the shortest way there and back (RFC 5905, section 8)."""
+        """The offset of the sample with the shortest round trip (RFC 5905, section 8)."""
         best: tuple[float, float] | None = None
         for _ in range(_CLOCK_SAMPLES):
             asked_s = time.time()
@@ -102,7 +102,7 @@ class DaskFleet:
         return Member(address=address, machine=found, offset_s=best[0], known_to_s=best[1])
 
     def _wait_ready(self, ready: Any, futures: Mapping[str, Any], patience_s: float) -> None:
-        """Until every member said so."""
+        """Wait until every member is ready."""
         waiting, until_s = set(futures), time.monotonic() + patience_s
         while waiting:
             try:
@@ -111,7 +111,7 @@ class DaskFleet:
                 self._check(futures, waiting)
                 if time.monotonic() > until_s:
                     raise IncompleteError(
-                        f"not ready within {patience_s:.0f} s: {_names(waiting)}; are their threads taken by other work?"
+                        f"not ready within {patience_s:.0f} s: {_names(waiting)}; are their threads busy with other tasks?"
                     ) from None
 
     def _results(self, futures: Mapping[str, Any], patience_s: float) -> list[Played]:
@@ -119,7 +119,7 @@ class DaskFleet:
         while waiting := {address for address, future in futures.items() if not future.done()}:
             self._check(futures, waiting)
             if time.monotonic() > until_s:
-                raise IncompleteError(f"no results within {patience_s:.0f} s of {_names(waiting)}")
+                raise IncompleteError(f"no results within {patience_s:.0f} s from {_names(waiting)}")
             self._pause(futures.values())
         self._check(futures, futures)
         return [future.result() for future in futures.values()]
@@ -129,18 +129,18 @@ class DaskFleet:
             _distributed().wait(list(futures), timeout=_LOOK_EVERY_S)
 
     def _check(self, futures: Mapping[str, Any], of: Iterable[str]) -> None:
-        """Raise IncompleteError for a member that failed or is gone."""
+        """Raise IncompleteError for a member that failed or was lost."""
         there = self._client.nthreads()
         for address in sorted(of):
             if futures[address].status == "error":
                 error = futures[address].exception()
                 raise IncompleteError(f"Dask worker {address}: {type(error).__name__}: {error}")
             if address not in there:
-                raise IncompleteError(f"Dask worker {address} was lost; go on with the workers that are left")
+                raise IncompleteError(f"Dask worker {address} was lost; continue with the remaining workers")
 
 
 def play_at_worker(job: NodeJob, name: str, patience_s: float) -> Played:
-    """What a Dask worker runs: it says that it is ready, waits for its instant, and pulls."""
+    """The task of a Dask worker: report that it is ready, wait for the start time, and pull."""
     dask = _distributed()
     client, address = dask.get_client(), str(dask.get_worker().address)
     ready = dask.Queue(f"{name}-ready", client=client)
@@ -167,9 +167,9 @@ def play_at_worker(job: NodeJob, name: str, patience_s: float) -> Played:
 
 @contextmanager
 def joined(scheduler: str) -> Iterator[DaskFleet]:
-    """The cluster of a Dask scheduler, such as tcp://10.0.0.1:8786, while the block runs.
+    """The cluster of a Dask scheduler, such as tcp://10.0.0.1:8786, as a context.
 
-    Raises UsageError where the extra is not installed, or nothing answers at the address.
+    Raises UsageError if the extra is not installed, or nothing answers at the address.
     """
     try:
         dask = _distributed()
@@ -179,14 +179,14 @@ def joined(scheduler: str) -> Iterator[DaskFleet]:
         client = dask.Client(scheduler, timeout=_ANSWERS_WITHIN_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"scheduler: {scheduler} does not answer as a Dask scheduler ({error}); `dask scheduler` starts one"
+            f"scheduler: no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`"
         ) from error
     with client:
         yield DaskFleet(client)
 
 
 def _distributed() -> Any:
-    """Imported where it is used: an extra, and untyped."""
+    """Imported on first use: it is an extra, and untyped."""
     return import_module("distributed")
 
 

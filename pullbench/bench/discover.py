@@ -22,7 +22,7 @@ _POD_SPEC_LISTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mention:
-    """Where an image stands in a file, as it is written there; `why_not` says why there is none to pull."""
+    """An image's place in a file, as written there; `why_not` is the reason if it cannot be pulled."""
 
     where: str
     image: str = ""
@@ -31,14 +31,14 @@ class Mention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundImage:
-    """An image as a container runtime would resolve it: the registry's host, and the reference there."""
+    """An image as a container runtime resolves it: the registry's host, and the reference there."""
 
     host: str
     reference: Reference
 
     @property
     def url(self) -> str:
-        """Runtimes speak HTTPS, but plain HTTP to a registry on this machine."""
+        """HTTPS, as runtimes use, but plain HTTP for a registry on this machine."""
         name = self.host.partition(":")[0]
         scheme = "http" if name == "localhost" or name.startswith("127.") else "https"
         return f"{scheme}://{self.host}"
@@ -47,7 +47,7 @@ class FoundImage:
 def read_image(text: str) -> FoundImage:
     """Read `[host/]repository[:tag][@digest]` with Docker's defaults: no host is Docker Hub, no owner is `library`.
 
-    Raises ValueError for what is no reference, a template such as `${IMAGE}` included.
+    Raises ValueError for anything that is not a reference, including templates such as `${IMAGE}`.
     """
     head, slash, rest = text.partition("/")
     if slash and ("." in head or ":" in head or head == "localhost"):
@@ -62,8 +62,8 @@ def read_image(text: str) -> FoundImage:
 
 
 def interpolated(text: str, environ: Mapping[str, str]) -> str:
-    """A compose file's text with its variables filled in, as `docker compose config` would; ValueError for one that is
-    neither set nor has a default.
+    """A compose file's text with its variables replaced, as by `docker compose config`; ValueError for a variable without
+    value and default.
     """
     parts = text.split("$$")
     for _ in range(_MOST_NESTED):
@@ -72,7 +72,7 @@ def interpolated(text: str, environ: Mapping[str, str]) -> str:
             break
         parts = filled
     if any("${" in part for part in parts):
-        raise ValueError("its variables cannot be read")
+        raise ValueError("its variables cannot be parsed")
     return "$".join(parts)
 
 
@@ -90,10 +90,10 @@ def _value(found: re.Match[str], environ: Mapping[str, str]) -> str:
 
 
 def images_in(documents: Iterable[Any], environ: Mapping[str, str]) -> Iterator[Mention]:
-    """Every image of the documents of compose files, Kubernetes manifests, or both; ValueError for a broken one.
+    """Every image in documents of compose files and Kubernetes manifests; ValueError for an invalid one.
 
-    A compose service has one `image`. Of a Kubernetes object, whatever its kind, and of its List, every container of
-    every pod template counts: init and ephemeral ones, too. Other documents are searched for `image:` keys.
+    A compose service has one `image`. In a Kubernetes object of any kind, or a List, every container of every pod template
+    counts, including init and ephemeral ones. Other documents are searched for `image:` keys.
     """
     for document in documents:
         services = document.get("services") if isinstance(document, Mapping) else None
@@ -117,7 +117,7 @@ def _of_services(services: Mapping[Any, Any], environ: Mapping[str, str]) -> Ite
 
 
 def _walk(node: Any, where: str, seen: set[int]) -> Iterator[Mention]:
-    """`seen` are the containers that were walked: an anchor may stand in many places, and in itself."""
+    """`seen` are the visited containers: an anchor may occur in many places, and in itself."""
     if not isinstance(node, Mapping | list) or id(node) in seen:
         return
     seen.add(id(node))
@@ -142,7 +142,7 @@ def _container(container: Any, where: str, kind: str) -> str:
 
 
 def _named(node: Mapping[Any, Any]) -> str:
-    """`Deployment web` of a Kubernetes object; nothing of a List, whose items have names of their own."""
+    """`Deployment web` for a Kubernetes object; empty for a List, whose items have names of their own."""
     kind, metadata = node.get("kind"), node.get("metadata")
     if not isinstance(kind, str) or kind.endswith("List"):
         return ""
@@ -151,7 +151,7 @@ def _named(node: Mapping[Any, Any]) -> str:
 
 
 class _TolerantLoader(yaml.SafeLoader):
-    """YAML with tags of other programs, such as compose's `!reset` and `!override`: the value counts, not the tag."""
+    """YAML with other programs' tags, such as compose's `!reset` and `!override`: the value counts, not the tag."""
 
 
 def _untagged(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
@@ -166,7 +166,7 @@ _TolerantLoader.add_multi_constructor("!", _untagged)
 
 
 def documents_of(text: str) -> list[Any]:
-    """The documents of a YAML (or JSON) text; ValueError, in one line, for what is none."""
+    """The documents of a YAML (or JSON) text; ValueError, in one line, for any other text."""
     try:
         return list(yaml.load_all(text, Loader=_TolerantLoader))
     except RecursionError:

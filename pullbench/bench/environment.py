@@ -1,4 +1,4 @@
-"""What a measurement was made on: kept with the run, and compared before runs are. Also how far this clock is from the registries'."""
+"""Records the environment of a measurement, to compare it before runs are compared, and the offset to registries' clocks."""
 
 import email.utils
 import json
@@ -32,7 +32,7 @@ def fingerprint(
 ) -> str:
     """The environment as one JSON document: versions, kernel, CPU, memory, congestion control, NICs, engines; and `more`.
 
-    `ceilings` are this client's bytes a second, by sink; the lowest of them stands for the client.
+    `ceilings` are this client's bytes/s by sink; the lowest one counts for the client.
     """
     document: dict[str, Any] = {
         "pullbench": __version__,
@@ -84,14 +84,14 @@ def _cpu_model() -> str:
 
 _READINGS = 12
 _APART_S = 0.09
-"""Twelve answers so far apart look at every tenth of a second once."""
+"""Twelve requests this far apart sample every tenth of a second once."""
 _ENOUGH_S = 0.05
 
 
 def clock_offsets(spec: Spec, keychain: Keychain, clock: Clock) -> dict[str, dict[str, float]]:
-    """By registry, `offset_s` of this clock and `known_to_s`; a registry that tells no time is left out.
+    """By registry, `offset_s` of this clock and `known_to_s`; registries without a Date header are left out.
 
-    Takes about a second a registry, and a dozen of GET /v2/ without a login.
+    Takes about a second per registry, and a dozen GET /v2/ without a login.
     """
     found: dict[str, dict[str, float]] = {}
     for entry in spec.registries:
@@ -119,12 +119,12 @@ def _offset(route: Route, keychain: Keychain, clock: Clock) -> ClockOffset | Non
                     break
                 clock.sleep(_APART_S)
     except PullbenchError:
-        pass  # what was read before stands
+        pass  # keep the readings so far
     return clock_offset(readings)
 
 
 def _reading(client: RegistryClient, clock: Clock) -> ClockReading | None:
-    """None where the answer tells no time, or a cache had kept it (RFC 9111, section 5.1)."""
+    """None if the answer has no Date, or came from a cache (RFC 9111, section 5.1)."""
     asked_s = clock.now().timestamp()
     headers = client.ping(authenticate=False).headers
     answered_s = clock.now().timestamp()

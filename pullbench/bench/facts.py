@@ -1,4 +1,4 @@
-"""Gathers what a plan needs to know: what the registries hold, and which engines can be used here."""
+"""Gathers the facts for a plan: the registries' images, and the engines that can be used here."""
 
 import dataclasses
 import platform
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from pullbench.engines.base import Engine
-from pullbench.errors import NO_WAY_THERE, RETRYABLE, SILENT, ErrorCode
+from pullbench.errors import RETRYABLE, ROUTE_FAILURES, SILENT, ErrorCode
 from pullbench.model.facts import EngineFacts, Facts, ImageFacts
 from pullbench.model.plan import routes
 from pullbench.model.platform import Platform
@@ -18,26 +18,26 @@ from pullbench.registry.keychain import Keychain
 
 _LOOKUPS_AT_ONCE = 8
 REGISTRY_S = 180.0
-"""For all images of one registry."""
+"""The time limit for all images of one registry."""
 
 
 def host_platform() -> str:
-    """The platform whose images this machine runs."""
+    """The platform of this machine's images."""
     return str(Platform.of_machine(platform.machine()))
 
 
 def offline_facts() -> Facts:
-    """Facts for a plan without contact: sizes and engines are not known, and nothing is refused for them."""
+    """Facts for a plan without network access: sizes and engines are unknown, and nothing is excluded for that."""
     return Facts(host_platform=host_platform(), offline=True)
 
 
 def gather_facts(
     spec: Spec, engines: Mapping[str, Engine], *, keychain: Keychain, brought: Callable[[str], frozenset[str]]
 ) -> Facts:
-    """Ask every registry for every image, and every engine for itself; failures are facts, not exceptions.
+    """Request every image from every registry, and query every engine; failures are facts, not exceptions.
 
-    `brought` says, by a store's ID, what earlier runs left there: those images are ours to remove, so they do not count
-    as present.
+    `brought` returns the images that earlier runs left in a store, by the store's ID: runs may remove them, so they do not
+    count as present.
     """
     platforms = spec.matrix.platforms or [host_platform()]
     ways = list(_first_routes(spec).values())
@@ -54,7 +54,7 @@ def gather_facts(
 
 
 def _first_routes(spec: Spec) -> dict[str, Route]:
-    """One way to each registry: directly where the matrix has that, else by its first proxy."""
+    """One route to each registry: without a proxy if the matrix has that, else through its first proxy."""
     chosen: dict[str, Route] = {}
     for (registry, proxy), route in routes(spec).items():
         if registry not in chosen or proxy == DIRECT:
@@ -63,7 +63,7 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
 
 
 def _images_of(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
-    """Within REGISTRY_S, whatever the registry does: what drips its answers would else hold up everything for ever."""
+    """The images within REGISTRY_S: a registry that answers very slowly must not block everything."""
     try:
         return with_timeout(partial(_asked, route, images, platforms, keychain), REGISTRY_S, name="facts")
     except TimeoutError:
@@ -71,23 +71,25 @@ def _images_of(route: Route, images: Sequence[str], platforms: list[str], keycha
             registry=route.registry,
             image=images[0],
             error_code=ErrorCode.STALLED,
-            error=f"{route.url}: its images were not told within {REGISTRY_S:g} s",
+            error=f"{route.url}: its images could not be read within {REGISTRY_S:g} s",
         )
         return _alike(untold, images)
 
 
 def _asked(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
-    """The first images tell whether the registry can be reached and answers; then come the others, side by side."""
+    """The first images show whether the registry can be reached and answers; then the others follow concurrently."""
     with quick_client(route, keychain) as client:
 
         def ask(image: str) -> ImageFacts:
             found = image_facts(client, route.registry, image, platforms)
-            if found.error_code in RETRYABLE - NO_WAY_THERE - SILENT:  # one bad answer is no fact about an image
+            if (
+                found.error_code in RETRYABLE - ROUTE_FAILURES - SILENT
+            ):  # retry: one bad answer is no fact about an image
                 found = image_facts(client, route.registry, image, platforms)
             return found
 
         first = [ask(images[0])]
-        if first[0].error_code in NO_WAY_THERE:
+        if first[0].error_code in ROUTE_FAILURES:
             return _alike(first[0], images)
         if first[0].error_code in SILENT and len(images) > 1:
             first.append(ask(images[1]))

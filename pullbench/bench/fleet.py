@@ -1,7 +1,7 @@
-"""A fleet: many nodes that pull one image at the same moment. What a node does, and what a fleet is.
+"""A fleet: many nodes that pull one image at the same time.
 
-A member is a process on some machine; it plays one node or several, each with an engine of its own: connections, login and
-folders are nobody else's. All nodes start at one instant, which each member reads on its own clock.
+A member is a process on some machine. It plays one node or several, each with its own engine, connections, login and
+directories. All nodes start at one time, which each member reads on its own clock.
 """
 
 import dataclasses
@@ -28,17 +28,17 @@ Player = tuple[Engine, PullRequest, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where a member's process runs, as it says itself."""
+    """The machine of a member's process, as the member reports it."""
 
     host: str
     cores: int
     version: str
-    """Of pullbench."""
+    """The version of pullbench."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One process of the fleet; its clock minus this one's, in seconds, give or take `known_to_s`."""
+    """One process of the fleet; the offset of its clock to this one, in seconds, is known to ± `known_to_s`."""
 
     address: str
     machine: Machine
@@ -48,7 +48,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeJob:
-    """What one member does in a trial: one request a node."""
+    """One member's part of a trial: one request per node."""
 
     trial: int
     nodes: tuple[str, ...]
@@ -60,7 +60,7 @@ class NodeJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePull:
-    """What one node's pull gave; `pull.queued_s` is how long after the common start it began."""
+    """The result of one node; `pull.queued_s` is the delay of its start after the common start."""
 
     pull: Pull
     transfers: tuple[Transfer, ...]
@@ -68,7 +68,7 @@ class NodePull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What one member's nodes gave."""
+    """The results of one member's nodes."""
 
     machine: Machine
     cpu_s: float
@@ -77,34 +77,34 @@ class Played:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """What a whole fleet gave: the common start, in seconds since the epoch on this process's clock, and each member's part."""
+    """The results of a fleet: the common start in Unix seconds of this process's clock, and each member's part."""
 
     started_s: float
     played: tuple[Played, ...]
 
 
 class Fleet(Protocol):
-    """Members that can be told to play: a Dask cluster, or a test's own threads."""
+    """The members: a Dask cluster, or the threads of a test."""
 
     def members(self) -> list[Member]:
-        """Those that answer, in a fixed order; UsageError where one has not this pullbench."""
+        """The members that answer, in a fixed order; UsageError if one has another version of pullbench."""
         ...
 
     def play(self, jobs: Mapping[str, NodeJob], *, patience_s: float) -> Together:
-        """Have each member play its job, by address, from one common start.
+        """Have each member play its job, by address, from a common start.
 
-        Raises IncompleteError, which names the member, where one is lost or does not get ready within `patience_s`.
+        Raises IncompleteError, with the member's name, if one is lost or is not ready within `patience_s`.
         """
         ...
 
 
 def machine() -> Machine:
-    """This process's."""
+    """This process's machine."""
     return Machine(host=platform.node(), cores=usable_cores(), version=__version__)
 
 
 def node_jobs(members: Sequence[Member], nodes: int, job: NodeJob) -> dict[str, NodeJob]:
-    """Deal `nodes` out to the members in turn, so that all have as many or one more; `job` has every node's request."""
+    """Distribute `nodes` over the members as evenly as possible; `job` has every node's request."""
     dealt: dict[str, NodeJob] = {}
     for place, member in enumerate(members[:nodes]):
         own = range(place, nodes, len(members))
@@ -122,10 +122,10 @@ def play(
     watch: Callable[[Callable[[], None]], None],
     environ: Mapping[str, str] = os.environ,
 ) -> Played:
-    """Play the nodes of a job, in this process: get ready, wait for the start, pull at once, tidy up.
+    """Play the nodes of a job in this process: prepare, wait for the start, pull concurrently, clean up.
 
-    `start` is called when every node stands ready, and gives the instant of the common start on this machine's clock (seconds
-    since the epoch); `watch` is given what ends all pulls early. Only the pulls are on the clock.
+    `start` is called when every node is ready, and returns the common start on this machine's clock in Unix seconds. `watch`
+    receives a function that cancels all pulls. Only the pulls are timed.
     """
     clock = SystemClock()
     keychain = Keychain(environ=environ)

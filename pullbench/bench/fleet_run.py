@@ -1,7 +1,7 @@
-"""A run whose trials are pulled by a fleet: `concurrency` is the number of nodes, and each pulls the image once.
+"""A run whose trials a fleet pulls: `concurrency` is the number of nodes, and each pulls the image once.
 
-A pull's `queued_s` counts from the common start, so a node is done `queued_s + duration_s` after it: from these come the
-times to the first, half of the nodes and the last. What the registry itself served meanwhile is `origin_bytes`.
+A pull's `queued_s` counts from the common start, so a node finishes `queued_s + duration_s` after it. This gives the times
+of the first node, of half of the nodes and of the last. `origin_bytes` is what the registry itself served meanwhile.
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ from pullbench.model.spec import Load, RegistryEntry, Spec
 from pullbench.registry.products.distribution import blobs_under_way, served_blob_bytes
 
 _SETTLE_S, _SETTLES, _STILL = 0.1, 100, 3
-"""A counter grows when a blob has been served whole, and a mirror may still be fetching: until three readings are alike."""
+"""A counter grows when a blob has been served completely, and a mirror may still be fetching: wait for three equal readings."""
 _CLOSED = Load()
 _PATIENCE_S = 120.0
-"""To get ready, and beyond a pull's own limit."""
+"""The time limit to get ready, and in addition to a pull's own limit."""
 
 
 class FleetWorkbench(Workbench):
-    """A workbench whose pulls are made by the nodes of a fleet."""
+    """A workbench whose pulls are made by a fleet's nodes."""
 
     def __init__(self, loaded: LoadedSpec, *, fleet: Fleet, **options: Any) -> None:
         super().__init__(loaded, **{**options, "kind": "fleet"})
@@ -40,11 +40,11 @@ class FleetWorkbench(Workbench):
 
     @cached_property
     def members(self) -> list[Member]:
-        """The fleet's nodes, looked up once."""
+        """The fleet's members, looked up once."""
         return self.fleet.members()
 
     def plan(self, facts: Facts) -> Plan:
-        """As any plan, but a mirror is made cold for a trial by one image, not by one a pull."""
+        """Like any plan, but one image makes a mirror cold for a trial, not one per pull."""
         made = super().plan(facts)
         nodes = self.spec.matrix.concurrency[0]
         pushed = None if made.pushed_bytes is None else made.pushed_bytes // nodes
@@ -52,7 +52,7 @@ class FleetWorkbench(Workbench):
 
 
 class FleetRun(ActiveRun):
-    """A run whose trials are pulled by a fleet; all else is as in any other run."""
+    """A run whose trials a fleet pulls; otherwise like any run."""
 
     bench: FleetWorkbench
 
@@ -69,10 +69,10 @@ class FleetRun(ActiveRun):
         return super()._more_environment() | {"fleet": nodes}
 
     def _measure_ceilings(self) -> None:
-        """This process pulls nothing."""
+        """Nothing to measure: this process pulls nothing."""
 
     def _prepare(self, trial: Trial, requests: tuple[PullRequest, ...]) -> Ready:
-        """One image for all: the mirror is prepared for it once."""
+        """Prepare the mirror once: all nodes pull one image."""
         one = dataclasses.replace(trial, images=trial.images[:1])
         ready = super()._prepare(one, requests[:1])
         each = tuple(dataclasses.replace(ready.requests[0], pull=number) for number in range(trial.cell.concurrency))
@@ -101,7 +101,7 @@ class FleetRun(ActiveRun):
         return dataclasses.replace(result, record=record)
 
     def _origin(self, registry: RegistryEntry, before: int) -> int | None:
-        """What the registry served since, once it serves nothing more."""
+        """The bytes that the registry has served since `before`, once it serves nothing more."""
         readings: list[int] = []
         for _ in range(_SETTLES):
             now = _served(registry)
@@ -119,13 +119,13 @@ def refuse_stores(spec: Spec) -> None:
     for name in spec.matrix.engines:
         if CAPABILITIES[spec.engine(name).kind].has_store:
             raise UsageError(
-                f"matrix.engines: '{name}' keeps what it pulls, and what a run brings into a store is recorded before it, "
-                "which a node far away cannot do: use wire or skopeo for a fleet"
+                f"matrix.engines: '{name}' keeps what it pulls, and a fleet's nodes cannot record them first: "
+                "use wire or skopeo for a fleet"
             )
 
 
 def gathered(together: Together, *, setup_s: float) -> TrialResult:
-    """All nodes' pulls as one trial; instants are the common start's clock, this process's."""
+    """All nodes' pulls as one trial; times are on this process's clock, as the common start."""
     start_at = datetime.fromtimestamp(together.started_s, UTC)
     done = []
     for entry in (entry for played in together.played for entry in played.pulls):
@@ -160,7 +160,7 @@ def _served(registry: RegistryEntry) -> int | None:
     try:
         return served_blob_bytes(registry.counters, registry.ca_file)
     except RegistryError:
-        return None  # not shown, then: the report says so
+        return None  # unknown; the report says so
 
 
 def _busy(registry: RegistryEntry) -> bool:

@@ -1,8 +1,7 @@
-"""How pulls are offered to an engine: in a closed loop, or as they arrive.
+"""Offers pulls to an engine: in a closed loop, or at intended start times.
 
-Closed: each worker starts its next pull when its last ended. Open: each pull has an intended start, which does not depend
-on how the registry fares; where all workers are busy it starts late, and its latency counts from the intended start (no
-coordinated omission).
+Closed: each worker starts its next pull when its last has ended. Open: each pull has an intended start, independent of the
+registry. If all workers are busy, it starts late, and its latency counts from the intended start (no coordinated omission).
 """
 
 import itertools
@@ -19,13 +18,13 @@ Request = TypeVar("Request")
 Result = TypeVar("Result")
 
 _JOIN_S = 0.2
-"""The main thread wakes this often, so that a signal is handled while workers are busy."""
+"""How often the main thread wakes to handle signals while workers are busy."""
 _SLICE_S = 0.05
-"""A worker that waits for a pull's intended start looks this often whether the trial was stopped."""
+"""How often a worker that waits for an intended start checks whether the trial was stopped."""
 
 
 def intended_starts(load: Load, pulls: int, seed: str) -> list[float] | None:
-    """Seconds from the trial's start at which each pull is meant to begin; None for a closed loop, which means at once.
+    """The intended start of each pull in seconds from the trial's start; None for a closed loop: as soon as a worker is free.
 
     Poisson arrivals have independent exponential gaps; the same seed gives the same arrivals.
     """
@@ -39,11 +38,11 @@ def intended_starts(load: Load, pulls: int, seed: str) -> list[float] | None:
 
 
 class Loop(Generic[Request, Result]):
-    """Does each request once with `workers` threads. `work` gets the request and how late it started, in seconds.
+    """Processes each request once with `workers` threads. `work` receives the request and its lateness in seconds.
 
-    `starts` are intended starts in seconds from the loop's own, ascending; None means that a request is due when a worker
-    is free. The threads are there before the loop starts, so making them is in no measurement. An interruption of the
-    calling thread calls `cancel`, waits for the workers, and goes on as it came; so does an exception of a worker.
+    `starts` are intended starts in seconds from the loop's start, ascending; None means as soon as a worker is free. The
+    threads exist before the loop starts, so creating them is not measured. An interruption of the calling thread calls
+    `cancel`, waits for the workers, and is raised again; so is an exception of a worker.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class Loop(Generic[Request, Result]):
         self._stopped = False
 
     def run(self, *, start: Callable[[], None], cancel: Callable[[], None]) -> list[Result]:
-        """The results in the order in which they ended; `start` is called once the workers stand ready."""
+        """The results in the order of their ends; `start` is called when the workers are ready."""
         threads = [
             threading.Thread(target=self._worker, name=f"pull-{number}", daemon=True) for number in range(self._workers)
         ]
@@ -105,7 +104,7 @@ class Loop(Generic[Request, Result]):
                 self._stopped = True
 
     def _wait_until(self, due_s: float) -> float:
-        """Wait for a pull's intended start; how late it is, in seconds."""
+        """Wait for a pull's intended start; returns the lateness in seconds."""
         while not self._stopped and (left := due_s - self._clock.monotonic()) > 0:
             self._clock.sleep(min(left, _SLICE_S))
         return max(0.0, self._clock.monotonic() - due_s)

@@ -1,7 +1,7 @@
-"""Makes a mirror's store what a cell says before a trial, and looks after it whether it was so. Nothing of it is timed.
+"""Puts a mirror's store in the required state before a trial, and verifies it afterwards. Nothing of this is timed.
 
-Shown by the bytes that left the upstream, where the registry's `counters` say; else by the headers of the trial's own
-transfers; else by what a probe is told. Where nothing shows it, the trial says so by a null.
+Evidence is, in this order: the bytes that left the upstream (the registry's `counters`), the headers of the trial's own
+transfers, and the headers of a probe. Without evidence, the trial's value is null.
 """
 
 import contextlib
@@ -32,19 +32,19 @@ from pullbench.registry.products.distribution import served_blob_bytes
 from pullbench.store.ledger import PushedImages
 
 MOST_LAYERS = 20
-"""The largest ones of a trial are asked for."""
+"""The number of largest layers of a trial to probe."""
 _CONNECT_S, _READ_S = 5.0, 10.0
 
 
 class Probe:
-    """Asks by a connection of its own; what fails is left out, for a probe is no measurement."""
+    """Sends requests on its own connection; failures are left out, because a probe is no measurement."""
 
     def __init__(self, keychain: Keychain, clock: Clock) -> None:
         self._keychain = keychain
         self._clock = clock
 
     def endpoint(self, route: Route) -> tuple[Sighting, ...]:
-        """Who answers `/v2/`, which touches no content."""
+        """Who answers `/v2/`; this touches no content."""
         return self._ask(route, [("GET", "/v2/", None)])
 
     def layers(self, route: Route, requests: Sequence[PullRequest]) -> tuple[Sighting, ...]:
@@ -61,7 +61,7 @@ class Probe:
     def _ask(self, route: Route, asked: Sequence[tuple[str, str, str | None]]) -> tuple[Sighting, ...]:
         seen: list[Sighting] = []
         client = partial(RegistryClient, route, self._keychain, connect_timeout_s=_CONNECT_S, read_timeout_s=_READ_S)
-        # One that does not answer now will hardly answer the next; credentials that cannot be read are the pull's to tell.
+        # After one failure the next requests would fail too; unreadable credentials fail the pulls themselves.
         with contextlib.suppress(PullbenchError), client() as asking:
             for method, path, repository in asked:
                 seen += self._see(asking.ask(method, path, repository=repository, limit_bytes=64 * 1024))
@@ -74,7 +74,7 @@ class Probe:
 
 
 def served_by_text(before: Sequence[Sighting], after: Sequence[Sighting]) -> str | None:
-    """What the column `served_by` says of a probed route, marked as such; None where nobody answered."""
+    """The column `served_by` for a probed route, marked as probed; None without an answer."""
     told = [f"{when} {seen[0].served_by}" for when, seen in (("before:", before), ("after:", after)) if seen]
     return f"probe {'; '.join(told)}" if told else None
 
@@ -90,9 +90,9 @@ _SECRETS = (
 
 
 def reset_proxy(proxy: str, cold: ColdCache, *, environ: Mapping[str, str], clock: Clock) -> None:
-    """Run the command to its end; whatever stops it, nothing of it is left.
+    """Run the reset command; none of its processes remains, whatever stops it.
 
-    Raises IncompleteError where it cannot be started, fails, or takes longer than it may: the mirror would not be cold.
+    Raises IncompleteError if it cannot be started, fails, or takes too long: the mirror would not be cold.
     """
     arguments = tuple(cold.reset or ())
     where = f"proxies '{proxy}' cold.reset ({arguments[0]})"
@@ -103,18 +103,20 @@ def reset_proxy(proxy: str, cold: ColdCache, *, environ: Mapping[str, str], cloc
             deadline=clock.monotonic() + cold.timeout_s,
         )
     except OSError as error:
-        raise IncompleteError(f"{where}: cannot be started: {error.strerror}; {_NEXT}") from error
+        raise IncompleteError(f"{where}: cannot start: {error.strerror}; {_NEXT}") from error
     if ended.stopped is ErrorCode.TIMEOUT:
-        raise IncompleteError(f"{where}: no end after {cold.timeout_s:g} s; raise its `timeout_s`, or mend it: {_NEXT}")
+        raise IncompleteError(
+            f"{where}: not finished after {cold.timeout_s:g} s; raise its `timeout_s`, or fix it: {_NEXT}"
+        )
     if ended.returncode != 0:
-        raise IncompleteError(f"{where}: ended with {ended.returncode}{_said(ended, environ)}; {_NEXT}")
+        raise IncompleteError(f"{where}: exited with {ended.returncode}{_said(ended, environ)}; {_NEXT}")
 
 
-_NEXT = "run it by hand until it ends with 0, then go on with --resume"
+_NEXT = "run it by hand until it exits with 0, then continue with --resume"
 
 
 def _said(ended: Ended, environ: Mapping[str, str]) -> str:
-    """The end of what it wrote, without secrets that can be known as such."""
+    """The end of its output, without known secrets."""
     text = ended.stderr.strip() or ended.stdout.strip()
     for name, value in environ.items():
         if len(value) >= 4 and _SECRET_NAME.search(name):
@@ -126,28 +128,28 @@ def _said(ended: Ended, environ: Mapping[str, str]) -> str:
 
 
 _SETTLE_S, _SETTLES = 0.1, 30
-"""A mirror may still be fetching what it has passed on, and a counter may lag behind."""
+"""A mirror may still be fetching, and a counter may lag."""
 _QUIET_S = 0.3
-"""An upstream that serves others, too, is hardly silent for so long; of a trial's bytes nobody could say whose they are."""
+"""An upstream that is silent for this long serves no one else; otherwise a trial's bytes cannot be attributed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A trial whose mirror is as it should be: what is to be pulled, and what was seen just before."""
+    """A trial whose mirror is ready: the requests, and the observations just before."""
 
     requests: tuple[PullRequest, ...]
     setup_s: float
     started_s: float
     before: tuple[Sighting, ...] = ()
     served_bytes: int | None = None
-    """By the upstream, so far."""
+    """Bytes that the upstream has served so far."""
     batch: Batch | None = None
     setup_bytes: int = 0
-    """Pushed upstream, or pulled to warm the mirror."""
+    """Bytes pushed to the upstream, or pulled to warm the mirror."""
 
 
 class ProxyCache:
-    """One session's mirrors."""
+    """The mirrors of one session."""
 
     def __init__(
         self, spec: Spec, *, keychain: Keychain, clock: Clock, environ: Mapping[str, str], pushed: PushedImages
@@ -160,9 +162,9 @@ class ProxyCache:
         self._probe = Probe(keychain, clock)
 
     def prepare(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Ready:
-        """Make the state that the cell asks for, then look at it without touching it.
+        """Create the state that the configuration requires, then observe it without changing it.
 
-        Raises RegistryError where the upstream takes no push, IncompleteError where the mirror cannot be made so.
+        Raises RegistryError if the upstream refuses pushes, IncompleteError if the mirror cannot be prepared.
         """
         cell, route = trial.cell, requests[0].route
         from_s = self._clock.monotonic()
@@ -190,7 +192,7 @@ class ProxyCache:
         )
 
     def conclude(self, trial: Trial, ready: Ready, result: TrialResult) -> TrialResult:
-        """The result with what the mirror turned out to be, and with who answered where the engine does not say."""
+        """The result with the mirror's observed state, and with the server if the engine does not report it."""
         succeeded = {pull.pull for pull in result.pulls if pull.ok}
         expected = _layer_bytes([request for request in ready.requests if request.pull in succeeded])
         served = self._served_since(trial, ready, expected)
@@ -220,13 +222,13 @@ class ProxyCache:
         )
 
     def tidy(self, run_id: str, trial: Trial, ready: Ready) -> None:
-        """Take back what was pushed, as far as the registry lets us; what stays is recorded."""
+        """Delete the pushed images, if the registry supports it; the others are recorded."""
         if ready.batch is not None:
             self._push.take_back(run_id, trial, ready.batch)
 
     def _cool(self, run_id: str, trial: Trial, requests: tuple[PullRequest, ...], facts: Facts) -> Batch | None:
         proxy = next(entry for entry in self._spec.proxies if entry.name == trial.cell.proxy)
-        assert proxy.cold is not None  # else the cell was planned out
+        assert proxy.cold is not None  # otherwise the configuration is excluded
         if proxy.cold.push is None:
             reset_proxy(proxy.name, proxy.cold, environ=self._environ, clock=self._clock)
             return None
@@ -237,8 +239,8 @@ class ProxyCache:
         return self._push.push(run_id, trial, requests, facts, route, proxy.cold.push)
 
     def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> int:
-        """Pull each image once; once more unless that showed that the mirror has all, for it may store what it passed
-        on a little later. Gives the bytes that came.
+        """Pull each image once, and again unless that showed that the mirror has everything: it may store content
+        later than it passes it on. Returns the downloaded bytes.
         """
         once = tuple({request.image: dataclasses.replace(request, retries=2) for request in requests}.values())
         before = self._served_bytes(trial)
@@ -271,25 +273,25 @@ class ProxyCache:
                 transfers += outcome.transfers
                 if not outcome.ok:
                     raise IncompleteError(
-                        f"trial {trial.number} ({trial.cell}): proxy '{trial.cell.proxy}' could not be warmed with "
-                        f"{request.image}: [{outcome.error_code}] {outcome.error}; mend that, then go on with --resume"
+                        f"trial {trial.number} ({trial.cell}): cannot warm proxy '{trial.cell.proxy}' with "
+                        f"{request.image}: [{outcome.error_code}] {outcome.error}; fix that, then continue with --resume"
                     )
         finally:
             engine.close()
         return transfers
 
     def _served_bytes(self, trial: Trial) -> int | None:
-        """What the upstream has served so far; None where it does not say, or does not matter."""
+        """The bytes that the upstream has served so far; None if it does not report them, or they do not matter."""
         registry = next(entry for entry in self._spec.registries if entry.name == trial.cell.registry)
         if registry.counters is None or not _is_mirror(trial, self._spec):
             return None
         try:
             return served_blob_bytes(registry.counters, registry.ca_file)
         except RegistryError:
-            return None  # not shown, then: the report says so
+            return None  # unknown; the report says so
 
     def _served_since(self, trial: Trial, ready: Ready, expected: int) -> int | None:
-        """Since the trial began. What a counter still lacks of a cold trial is waited for, a little."""
+        """The bytes since the trial began. For a cold trial, waits briefly for a lagging counter."""
         if ready.served_bytes is None:
             return None
         now = self._served_bytes(trial)
@@ -298,18 +300,18 @@ class ProxyCache:
                 break
             self._clock.sleep(_SETTLE_S)
             now = self._served_bytes(trial)
-        self._settle(trial)  # what still comes is not the next trial's
+        self._settle(trial)  # late bytes must not count for the next trial
         return None if now is None else now - ready.served_bytes
 
     def _quiet_bytes(self, trial: Trial) -> int | None:
-        """What the upstream has served so far; None where it goes on though nothing of ours asks it."""
+        """The bytes that the upstream has served so far; None if it keeps serving without a request of ours."""
         served = self._served_bytes(trial)
         if served is not None:
             self._clock.sleep(_QUIET_S)
         return served if self._served_bytes(trial) == served else None
 
     def _settle(self, trial: Trial) -> None:
-        """Wait, a little, until the mirror has fetched what it is fetching."""
+        """Wait briefly until the mirror has finished fetching."""
         last = self._served_bytes(trial)
         for _ in range(_SETTLES if last is not None else 0):
             self._clock.sleep(_SETTLE_S)
@@ -319,7 +321,7 @@ class ProxyCache:
 
 
 def _is_mirror(trial: Trial, spec: Spec) -> bool:
-    """Whether a store's state may be seen: by a mirror, and with an engine that pulls."""
+    """Whether the state of a store can be observed: with a mirror, and an engine that pulls."""
     if CAPABILITIES[trial.cell.engine_kind].refusal("proxy_cache", "warm") is not None:
         return False
     return any(entry.name == trial.cell.proxy and entry.kind == "mirror" for entry in spec.proxies)

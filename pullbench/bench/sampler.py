@@ -1,7 +1,7 @@
-"""Looks at this client while a trial runs: a thread that sleeps, and sees how late it wakes and what the kernel counted.
+"""Watches this client during a trial: a thread sleeps, and records how late it wakes and the kernel's counters.
 
-It keeps out of the pulls' way: a look at the kernel's counters is made four times a second, and less often where it is so dear
-(a directory entry a thread) that it would take more than a quarter of a percent of a core.
+It must not disturb the pulls: it reads the kernel's counters four times a second, or less often if that would take more
+than a quarter of a percent of a core (there is one directory entry per thread).
 """
 
 import os
@@ -17,17 +17,17 @@ from pullbench.stats.busy import Window
 WAKE_S = 0.05
 WINDOW_S = 0.25
 LATE_S = 0.002
-"""A wake is late beyond this: a timer and a switch take a tenth of it, the interpreter's lock hands over after twice as much."""
+"""A wake is late beyond this: a timer and a thread switch take a tenth of it, the interpreter lock about twice as long."""
 _SPACING = 400
-"""A look is followed by so many times its own CPU time without one."""
+"""After a reading, the pause without one is this many times its own CPU time."""
 _NS = 1e-9
 _IDLE = (3, 4)  # of a line `cpu` of /proc/stat: idle and iowait
-_GUEST = 8  # from here on: guests' time, which is in that of the user already
+_GUEST = 8  # from here on: guest time, which is included in user time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """ProcReader that only grow, in seconds of CPU time; None is what this system does not tell."""
+    """Counters in seconds of CPU time that only grow; None if the system does not report them."""
 
     at_s: float
     cpu_s: float
@@ -37,15 +37,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What was seen of a trial."""
+    """The observations of a trial."""
 
     windows: tuple[Window, ...]
     longest_lag_s: float | None
-    """None where the trial was shorter than one sleep."""
+    """None if the trial was shorter than one sleep."""
 
 
 class ProcReader:
-    """Reads /proc; what a system has not is None. `cores` are the numbers of those to look at, None for all."""
+    """Reads /proc; missing values are None. `cores` are the numbers of the cores to read, None for all."""
 
     def __init__(self, cores: frozenset[int] | None = None, proc: Path = Path("/proc")) -> None:
         self._names = None if cores is None else {f"cpu{core}" for core in cores}
@@ -60,14 +60,14 @@ class ProcReader:
         )
 
     def _waited_s(self) -> float | None:
-        """The wait for a core of all threads, also of those that have ended since they were last looked at."""
+        """The time that all threads waited for a core, including threads that ended since the last reading."""
         seen: dict[str, int] = {}
         try:
             for thread in os.listdir(self._tasks):  # noqa: PTH208  (four times as fast as pathlib)
                 try:
                     seen[thread] = int(_read(f"{self._tasks}/{thread}/schedstat").split()[1])
                 except (FileNotFoundError, ProcessLookupError):
-                    continue  # it ended meanwhile
+                    continue  # the thread ended meanwhile
         except (OSError, ValueError, IndexError):
             return None
         if not seen:
@@ -90,7 +90,7 @@ class ProcReader:
 
 
 def _read(path: str) -> bytes:
-    """A short file in one piece: a third of what a file object costs."""
+    """Read a short file at once: a third of the cost of a file object."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(file, 256)
@@ -99,13 +99,13 @@ def _read(path: str) -> bytes:
 
 
 class Sampler:
-    """Watches from `begin` to `end`; of one trial."""
+    """Watches one trial from `begin` to `end`."""
 
     def __init__(self, read: Callable[[], Reading], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._monotonic = monotonic
         self._under_way = threading.Lock()
-        """Held from `begin` to `end`; to wait for it is the cheapest sleep that can be ended early."""
+        """Held from `begin` to `end`; waiting for it is the cheapest interruptible sleep."""
         self._thread = threading.Thread(target=self._watch, name="sampler", daemon=True)
         self._lags: list[float] = []
         self._seen_lags = 0
@@ -118,7 +118,7 @@ class Sampler:
         self._thread.start()
 
     def end(self) -> Watched:
-        """Stop watching, and tell what was seen; nothing where it never began."""
+        """Stop watching, and return the observations; empty if it never began."""
         if self._last is None:
             return Watched(windows=(), longest_lag_s=None)
         self._under_way.release()
@@ -139,7 +139,7 @@ class Sampler:
                 due_s = self._monotonic() + max(WINDOW_S, _SPACING * spent_s)
 
     def _look(self) -> float:
-        """End a window; the CPU time that it took, in seconds."""
+        """End a window; returns its CPU time in seconds."""
         cpu_from_s, before = time.thread_time(), self._last
         if before is None:
             return 0.0
@@ -159,7 +159,7 @@ class Sampler:
 
 
 def cpu_s_of_process() -> float:
-    """CPU seconds of this process and its children that ended."""
+    """CPU seconds of this process and its ended children."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 

@@ -1,4 +1,4 @@
-"""Runs one trial: one cell in one block, measured from the first start to the last end."""
+"""Runs one trial: one configuration in one repetition, timed from the first start to the last end."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
@@ -23,7 +23,7 @@ _CLOSED = Load()
 
 
 def pull_requests(trial: Trial, spec: Spec, facts: Facts, route: Route) -> tuple[PullRequest, ...]:
-    """The pulls of a trial, each pinned to the digest that its tag had when the facts were gathered."""
+    """The pulls of a trial, each pinned to its tag's digest at the time of the facts."""
     cell = trial.cell
     requests = []
     bases = tuple(_base(facts, cell, image) for image in trial.bases)
@@ -67,10 +67,10 @@ def run_trial(
     load: Load = _CLOSED,
     seed: int = 1,
 ) -> TrialResult:
-    """Prepare the engine, pull with the cell's concurrency, tidy up; only the pulls are inside the clock.
+    """Prepare the engine, pull with the configuration's concurrency, clean up; only the pulls are timed.
 
-    With a `ceiling` the client is watched meanwhile, and the record says how near it came to that.
-    An interruption cancels the pulls under way and is raised again: a trial is stored whole or not at all.
+    With a `ceiling` the client is watched meanwhile, and the record contains how near it came to its limits. An interruption
+    cancels the running pulls and is raised again: a trial is stored completely or not at all.
     """
     setup = TrialSetup(
         trial=trial.number,
@@ -114,9 +114,9 @@ def run_trial(
 
 
 def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collection[str]) -> int:
-    """What the engine pulled into its own store before the clock, where a trial was to find that warm.
+    """The bytes that the engine pulled into its own store before the clock, for a warm trial.
 
-    `brought` are the names and image IDs that a store which outlives the trial lacked before it.
+    `brought` are the names and image IDs that a store which outlives the trial did not have before it.
     """
     if cell.cache != "warm":
         return 0
@@ -127,7 +127,7 @@ def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collectio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulled:
-    """A pull that ended, with its place on the monotonic clock, before it is looked at what it brought."""
+    """A pull that has ended, with its times on the monotonic clock, before verification."""
 
     request: PullRequest
     outcome: PullOutcome
@@ -139,7 +139,7 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The record of a pull, with its place on the monotonic clock: what an engine does after the pull is not in it."""
+    """The record of a pull, with its times on the monotonic clock, without the verification after the pull."""
 
     pull: Pull
     transfers: tuple[Transfer, ...]
@@ -151,7 +151,7 @@ class Done:
 
 
 def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock) -> Pulled:
-    """One pull on the clock; `late_s` is how long after its intended start it begins."""
+    """One timed pull; `late_s` is its delay after the intended start."""
     started_at, started = clock.now(), clock.monotonic()
     try:
         outcome = engine.pull(request)
@@ -169,7 +169,7 @@ def pull_once(request: PullRequest, late_s: float, engine: Engine, clock: Clock)
 
 
 def verified(pulled: Pulled) -> Done:
-    """Its record, with what the engine finds now that it looks at what the pull brought; its times stay."""
+    """Its record after the engine has verified the result; its times stay."""
     try:
         outcome = pulled.outcome.verified()
     except Exception as error:  # noqa: BLE001  (as of the pull itself)
@@ -220,7 +220,7 @@ def _with_busy(result: TrialResult, ceiling: Ceiling, watched: Watched) -> Trial
 
 
 def trial_result(done: list[Done], *, setup_s: float, cpu_s: float, load: Load) -> TrialResult:
-    """What pulls that ended make together; their `started_s` are on one clock."""
+    """The result of a trial's ended pulls; their `started_s` are on one clock."""
     ordered = sorted(done, key=lambda each: each.pull.pull)
     pulls = tuple(each.pull for each in ordered)
     wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)

@@ -1,4 +1,4 @@
-"""What a spec needs to be planned, checked and measured: its engines, its credentials and a clock. It has no store."""
+"""The tools to plan, check and measure a spec: its engines, its credentials and a clock. It has no store."""
 
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
@@ -23,10 +23,10 @@ def _nothing_brought(_store_id: str) -> frozenset[str]:
 
 
 class Workbench:
-    """Holds what measuring a spec takes; close it at the end.
+    """The engines, credentials and clock of a spec; close it at the end.
 
-    `kind` decides how the spec is planned. `block` reads a Prefect Secret by name, for credentials of the kind
-    `block:NAME`. With `compare_clocks` a run records how far this clock is from the registries' clocks.
+    `kind` determines how the spec is planned. `block` reads a Prefect Secret by name, for credentials `block:NAME`. With
+    `compare_clocks` a run records the offset of this clock to the registries' clocks.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Workbench:
         }
 
     def gather(self, brought: Callable[[str], frozenset[str]] = _nothing_brought) -> Facts:
-        """Ask registries and engines; no load is sent.
+        """Query registries and engines; sends no load.
 
-        `brought` says, by a store's ID, which images earlier runs left there: they count as absent, since a run may remove them.
+        `brought` returns the images that earlier runs left in a store, by its ID: runs may remove them, so they count as absent.
         """
         return gather_facts(self.spec, self.engines, keychain=self.keychain, brought=brought)
 
     def plan(self, facts: Facts) -> Plan:
-        """What a run will do; for a stress test, the most it can come to. Raises UsageError where nothing is left."""
+        """The plan of a run; for a stress test, the maximum. Raises UsageError if nothing can be measured."""
         return plan_stress(self.spec, facts) if self.kind == "stress" else plan(self.spec, facts)
 
     def preflight(
@@ -74,9 +74,9 @@ class Workbench:
         only: Collection[str] = (),
         skip: Collection[str] = (),
     ) -> list[Finding]:
-        """Run every check of the routes that a plan takes; without a plan, of all routes of the matrix.
+        """Run all checks for a plan's routes; without a plan, for all routes of the matrix.
 
-        `engines` are those whose clients are looked at; None means all of the matrix, excluded ones too.
+        `engines` are the engines whose clients to check; None means all of the matrix, including excluded ones.
         """
         return preflight(
             self.spec,

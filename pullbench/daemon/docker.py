@@ -1,6 +1,6 @@
-"""A Docker daemon by the SDK's low-level client: what it is, what it holds, pulls, and the removal of what runs brought.
+"""A Docker daemon through the SDK's low-level client: its info and images, pulls, and the removal of images of runs.
 
-Every exception of the SDK ends here, as a RegistryError with a code of errors.py.
+Every exception of the SDK becomes a RegistryError with a code of errors.py.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
 
-if TYPE_CHECKING:  # the SDK takes 0.1 s to import, which a run without a daemon need not wait for
+if TYPE_CHECKING:  # the SDK takes 0.1 s to import; a run without a daemon does not need it
     from docker.api.client import APIClient
 
     from pullbench.daemon.pull_stream import PullStream
@@ -25,7 +25,7 @@ _TELLING_STATUS = frozenset({401, 403, 404, 429})
 
 
 class DockerDaemon:
-    """One daemon, asked when first needed; safe for threads.
+    """One daemon, contacted on first use; thread-safe.
 
     `host` is the daemon's socket (unix:// or tcp://); None means DOCKER_HOST with its TLS variables, else the default.
     Every method raises RegistryError: `engine_unavailable` where no daemon answers.
@@ -44,46 +44,46 @@ class DockerDaemon:
             return str(self._control().version(api_version=False)["Version"])
 
     def info(self) -> Mapping[str, Any]:
-        """What `docker info` shows, as the Engine API's SystemInfo."""
+        """The output of `docker info`, as the Engine API's SystemInfo."""
         with self._translated():
             found: dict[str, Any] = self._control().info()
             return found
 
     @property
     def identity(self) -> str:
-        """The daemon's own ID, which stays when its address changes."""
+        """The daemon's ID, which stays the same when its address changes."""
         return str(self.info().get("ID") or self.host)
 
     def image_ids(self) -> frozenset[str]:
-        """IDs of all images in the store; in Docker's own store that is their config digests."""
+        """IDs of all images in the store; in Docker's own store they are the config digests."""
         with self._translated():
             return frozenset(self._control().images(quiet=True, all=True))
 
     def pulled_tags(self) -> frozenset[str]:
-        """Names with a tag of images that came from a registry, such as `nginx:1.27`; not of those built or imported."""
+        """Tagged names of images from registries, such as `nginx:1.27`; without built or imported images."""
         with self._translated():
             pulled = [image for image in self._control().images() if image.get("RepoDigests")]
             return frozenset(tag for image in pulled for tag in image.get("RepoTags") or [])
 
     def disk_usage(self) -> Mapping[str, Any]:
-        """What `docker system df -v` shows, as the Engine API's SystemDataUsageResponse."""
+        """The output of `docker system df -v`, as the Engine API's SystemDataUsageResponse."""
         with self._translated():
             found: dict[str, Any] = self._control().df()
             return found
 
     def used_image_ids(self) -> list[str]:
-        """The image of each container, stopped ones too."""
+        """The image of each container, including stopped ones."""
         with self._translated():
             return [str(container["ImageID"]) for container in self._control().containers(all=True)]
 
     def inspect(self, reference: str) -> Mapping[str, Any]:
-        """An image by ID or reference, as the Engine API's ImageInspect; `not_found` where the store lacks it."""
+        """An image by ID or reference, as the Engine API's ImageInspect; `not_found` if the store lacks it."""
         with self._translated(reference):
             found: dict[str, Any] = self._control().inspect_image(reference)  # type: ignore[no-untyped-call]
             return found
 
     def find(self, reference: str) -> Mapping[str, Any] | None:
-        """What `inspect` shows, or None where the store lacks the image."""
+        """The result of `inspect`, or None if the store lacks the image."""
         try:
             return self.inspect(reference)
         except RegistryError as error:
@@ -92,15 +92,15 @@ class DockerDaemon:
             raise
 
     def remove(self, image: str, *, force: bool = False) -> None:
-        """Remove an image by ID, or one of its names; without `force` the daemon refuses what is in use.
+        """Remove an image by ID, or one of its names; without `force` the daemon refuses images in use.
 
-        Untagged parents are left alone: they are somebody else's.
+        Untagged parents stay: they may belong to others.
         """
         with self._translated(image):
             self._control().remove_image(image, force=force, noprune=True)
 
     def pull(self, reference: str, *, platform: str, auth_config: Mapping[str, str]) -> "PullStream":
-        """Make a pull ready; iterating the stream starts it. An empty `auth_config` pulls as nobody."""
+        """Prepare a pull; iterating the stream starts it. An empty `auth_config` pulls anonymously."""
         from pullbench.daemon.pull_stream import PullStream
 
         with self._translated():
@@ -132,7 +132,7 @@ class DockerDaemon:
         from pullbench.daemon.pull_stream import DirectClient
 
         if self.host.startswith("unix://"):
-            with socket.socket(socket.AF_UNIX) as probe:  # the SDK leaks the socket of a connect that fails
+            with socket.socket(socket.AF_UNIX) as probe:  # the SDK leaks the socket of a failed connect
                 probe.connect(self.host.removeprefix("unix://"))
         settings = kwargs_from_env(environment=self._environment)
         if not self.host.startswith(("tcp://", "https://")):
@@ -167,12 +167,12 @@ class DockerDaemon:
 
 
 def one_line(text: str) -> str:
-    """A foreign text for a record: one line, bounded, and without URL queries, which may carry signatures."""
+    """A foreign text for a record: one line, bounded, and without URL queries, which may contain signatures."""
     return re.sub(r"\?[^\s\"']+", "?…", " ".join(text.split()))[:1000]
 
 
 def _system_error(error: BaseException | None) -> OSError | None:
-    """The system's own error at the root of what the SDK and its HTTP library wrapped."""
+    """The system error at the root of an exception of the SDK and its HTTP library."""
     seen: set[int] = set()
     pending = [error]
     while pending:
@@ -189,20 +189,19 @@ def _system_error(error: BaseException | None) -> OSError | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
-    """What a removal did. `bytes` are the images' sizes on disk, layers that other images share counted too."""
+    """The result of a removal. `bytes` are the images' sizes on disk, including layers shared with other images."""
 
     removed: tuple[str, ...] = ()
     bytes: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)
-    """Image ID → why it is still there."""
+    """Image ID → why it was kept."""
 
 
 def remove_brought(daemon: DockerDaemon, image_ids: Iterable[str], references: Iterable[str]) -> Cleaned:
-    """Remove what runs brought, and nothing else: these names (`HOST/repo@digest`), and these images once nameless.
+    """Remove only images of runs: these names (`HOST/repo@digest`), and these images if no name remains.
 
-    An image that somebody has tagged, pulled under another name or made a container of since then stays; the daemon
-    itself refuses to remove what a container uses. Images and names that are gone already are passed over.
-    Raises RegistryError where the daemon does not answer.
+    Images that someone has since tagged, pulled under another name or used in a container stay; the daemon itself refuses to
+    remove images in use. Missing images and names are skipped. Raises RegistryError if the daemon does not answer.
     """
     ours = frozenset(image_ids)
     found: dict[str, Mapping[str, Any]] = {}
@@ -230,7 +229,7 @@ def remove_brought(daemon: DockerDaemon, image_ids: Iterable[str], references: I
 
 
 def try_removal(daemon: DockerDaemon, image: str, *, force: bool = False) -> str | None:
-    """Remove an image by ID or name; the daemon's reason where it refuses, None where the image or name is gone."""
+    """Remove an image by ID or name. Returns the daemon's reason if it refuses, None if the image or name is gone."""
     try:
         daemon.remove(image, force=force)
     except RegistryError as error:
@@ -241,7 +240,7 @@ def try_removal(daemon: DockerDaemon, image: str, *, force: bool = False) -> str
 
 
 def names_of(image: Mapping[str, Any]) -> frozenset[str]:
-    """Every name of an inspected image: tags, and `repository@digest`."""
+    """All names of an inspected image: tags, and `repository@digest`."""
     names = (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
     return frozenset(name for name in names if "<none>" not in name)
 
@@ -251,5 +250,5 @@ def _remove_nameless(daemon: DockerDaemon, image_id: str) -> str | None:
     if image is None:
         return None
     if names := names_of(image):
-        return f"it is also known as {', '.join(sorted(names))}"
+        return f"it has other names: {', '.join(sorted(names))}"
     return try_removal(daemon, image_id)

@@ -1,7 +1,7 @@
 """The dockerd behind a socket of this machine: whether it answers, its command line, and its daemon.json.
 
-`docker info` hides the limits on downloads. They are read where the process can be seen; a daemon on another machine,
-in a VM or of another user keeps them to itself, and then they are not known.
+`docker info` does not show the download limits. They can be read if the process is visible. For a daemon on another
+machine, in a VM or of another user they are unknown.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ _PEER = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Options by their names in daemon.json. `flags` come from the command line; both at once dockerd refuses."""
+    """Options by their names in daemon.json. `flags` come from the command line; dockerd refuses an option in both."""
 
     file: str = DEFAULT_FILE
     in_file: Mapping[str, Any] = field(default_factory=dict)
     flags: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
-    """Why the file could not be read; a file that is not there sets nothing, and is no reason."""
+    """Why the file could not be read; empty if there is no file."""
 
     def value(self, option: str, default: Any) -> Any:
-        """What holds for an option that is given once."""
+        """The value of an option that occurs once."""
         return self.in_file.get(option, self.flags.get(option, default))
 
 
 def read_settings(host: str, proc: Path = Path("/proc")) -> Settings | None:
-    """Those of the dockerd that listens at `host`; None where it is not a process that can be seen from here."""
+    """The settings of the dockerd that listens at `host`; None if its process is not visible from here."""
     if not host.startswith("unix://"):
         return None
     found = _dockerd(host.removeprefix("unix://"), proc)
@@ -44,7 +44,7 @@ def read_settings(host: str, proc: Path = Path("/proc")) -> Settings | None:
     pid, arguments = found
     flags = flags_of(arguments)
     path = flags.get("config-file", DEFAULT_FILE)
-    # Through the process's own root, for a daemon in a container has files of its own; that way takes root.
+    # Through the process's own root, because a daemon in a container has its own files; this needs root.
     for seen in (proc / str(pid) / "root" / path.lstrip("/"), Path(path)):
         with contextlib.suppress(PermissionError):
             return Settings(file=path, flags=flags, **_read_file(seen))
@@ -61,11 +61,11 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise
     except (OSError, ValueError, RecursionError) as error:
         return {"unreadable": f"{type(error).__name__}: {error}"}
-    return {"in_file": document} if isinstance(document, dict) else {"unreadable": "no JSON object"}
+    return {"in_file": document} if isinstance(document, dict) else {"unreadable": "not a JSON object"}
 
 
 def _dockerd(path: str, proc: Path) -> tuple[int, list[str]] | None:
-    """The process that listens at a socket; with systemd's socket activation that is systemd, so the only dockerd is taken."""
+    """The process that listens at a socket. With systemd's socket activation that is systemd; then the only dockerd."""
     pid = _listener(path)
     arguments = _arguments(proc, pid) if pid else None
     if pid and arguments is not None:
@@ -83,7 +83,7 @@ def _listener(path: str) -> int | None:
 
 
 def _arguments(proc: Path, pid: int) -> list[str] | None:
-    """The command line of a dockerd; None of any other process."""
+    """The command line of a dockerd; None for any other process."""
     try:
         parts = (proc / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
@@ -92,7 +92,7 @@ def _arguments(proc: Path, pid: int) -> list[str] | None:
 
 
 def flags_of(arguments: Sequence[str]) -> dict[str, str]:
-    """`--name=value` and `--name value` by name; a flag without a value is `true`, of repeated ones the last is kept."""
+    """`--name=value` and `--name value` by name; a flag without a value is `true`, and the last of repeated ones counts."""
     found: dict[str, str] = {}
     for position, argument in enumerate(arguments):
         if (flag := re.fullmatch(r"--([a-z0-9-]+)(?:=(.*))?", argument, re.DOTALL)) is not None:
@@ -106,7 +106,7 @@ DEFAULT_WITHIN_S = 0.5
 
 
 def answers_quickly(host: str, within_s: float = DEFAULT_WITHIN_S) -> bool:
-    """GET /_ping (Engine API) at a unix:// socket; False for any other address, and for whatever goes wrong."""
+    """GET /_ping (Engine API) at a unix:// socket; False for any other address, and for any failure."""
     if not host.startswith("unix://"):
         return False
     try:

@@ -1,10 +1,10 @@
-"""One pull by a Docker daemon as a stream of events that can be stopped from another thread, at any time.
+"""One pull by a Docker daemon as a stream of events, which another thread can stop at any time.
 
-dockerd gives a pull no time limit, and a stalled blob is silent for ever. What ends a pull is that its client goes
-away, so `stop` closes the sending half of the connection: dockerd sees the end, cancels the pull and closes the other
-half itself. That the stream then ends is the proof that dockerd has given up (the idle connection of a stalled blob
-may stay until its registry closes it; nothing more is read from it). It cannot be interrupted while it waits
-for a registry's first answer (15 s in 20.10); after some patience the whole connection is shut down.
+dockerd has no time limit for pulls, and a stalled blob stays silent forever. dockerd cancels a pull when its client
+disconnects, so `stop` closes the sending half of the connection: dockerd sees the end, cancels the pull and closes the
+other half. The end of the stream proves that dockerd has cancelled it. (The idle connection of a stalled blob may stay
+until its registry closes it; nothing more is read from it.) dockerd cannot be interrupted while it waits for a registry's
+first answer (15 s in 20.10); after a while the whole connection is shut down.
 """
 
 import contextlib
@@ -30,15 +30,15 @@ STREAM_ERRORS = (
     OSError,
     ValueError,  # a line that is not JSON
 )
-"""What the SDK lets through while a stream is opened and read."""
+"""The exceptions that the SDK lets through while a stream is opened and read."""
 
 Opened = Callable[[http.client.HTTPConnection], None]
 
 
 class PullStream:
-    """The events of one pull: iterate in one thread, once; `stop` may come from any other.
+    """The events of one pull: iterate once, in one thread; any other thread may call `stop`.
 
-    `client` serves this pull alone, and is closed with it. Raises what `translate` makes of the SDK's exceptions.
+    `client` serves only this pull, and is closed with it. Raises the result of `translate` for the SDK's exceptions.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class PullStream:
         self._auth_config = auth_config
         self._translate = translate
         self.patience_s = patience_s
-        self._lock = threading.RLock()  # a signal's handler may call stop in the thread that is opening
+        self._lock = threading.RLock()  # a signal handler may call stop in the thread that is opening
         self._connection: http.client.HTTPConnection | None = None
         self._hang_up: threading.Timer | None = None
         self._stopped = False
         self._ended = False
         self.abandoned = False
-        """It was stopped, and dockerd had not given up when patience ended: it may still be at work."""
+        """Whether it was stopped, and dockerd had not cancelled it in time: it may still be pulling."""
         mount_announcing_adapter(client, self._opened)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -82,7 +82,7 @@ class PullStream:
             self._ended = True
 
     def stop(self) -> None:
-        """Make dockerd give the pull up; the iteration ends within the patience. Nothing to do where it has ended."""
+        """Make dockerd cancel the pull; the iteration ends soon. Does nothing after the end."""
         with self._lock:
             if self._stopped or self._ended:
                 return
@@ -91,7 +91,7 @@ class PullStream:
                 self._half_close()
 
     def close(self) -> None:
-        """Let go of the connection, whatever its state."""
+        """Close the connection, in any state."""
         with self._lock:
             self._ended = True
             if self._hang_up is not None:
@@ -112,7 +112,7 @@ class PullStream:
         with self._lock:
             self._connection = connection
             if self._stopped:
-                raise ConnectionAbortedError("stopped before it began")
+                raise ConnectionAbortedError("stopped before the start")
 
     def _half_close(self) -> None:
         self._shut_down(socket.SHUT_WR)
@@ -129,13 +129,13 @@ class PullStream:
     def _shut_down(self, how: int) -> None:
         sock = getattr(self._connection, "sock", None)
         if sock is not None:
-            with contextlib.suppress(OSError):  # the other side was quicker
-                # Not SSLSocket's own: that forgets its keys, and the other thread would read cipher text.
+            with contextlib.suppress(OSError):  # the other side closed it first
+                # Not SSLSocket's own shutdown: that drops its keys, and the other thread would read cipher text.
                 socket.socket.shutdown(sock, how)
 
 
 class DirectClient(APIClient):
-    """The SDK's client without the environment's proxies: one would hold back the events that pulls are timed by."""
+    """The SDK's client without the environment's proxies: a proxy would delay the events that measure the pulls."""
 
     @property
     def trust_env(self) -> bool:
@@ -143,11 +143,11 @@ class DirectClient(APIClient):
 
     @trust_env.setter
     def trust_env(self, value: bool) -> None:
-        """Its base class turns it on before the first request."""
+        """Ignored: the base class turns it on before the first request."""
 
 
 def mount_announcing_adapter(client: APIClient, opened: Opened) -> None:
-    """Let `client` tell `opened` of each connection that it makes, before anything is sent on it."""
+    """Make `client` call `opened` with each new connection, before anything is sent on it."""
     adapter = client.get_adapter(client.base_url)
     if isinstance(adapter, UnixHTTPAdapter):
         client.mount("http+docker://", _UnixAdapter(f"http+unix://{adapter.socket_path}", opened))
@@ -191,7 +191,7 @@ class _TcpAdapter(requests.adapters.HTTPAdapter):
 
 
 def _announcing(base: Any, opened: Opened) -> Any:
-    """A connection class that calls `opened` with itself once it is connected."""
+    """A connection class that calls `opened` with itself after it has connected."""
 
     class Announcing(base):  # type: ignore[misc]
         def connect(self) -> None:

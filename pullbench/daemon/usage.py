@@ -1,4 +1,4 @@
-"""What a Docker daemon's images take, which of them nobody uses, and their removal."""
+"""The disk use of a Docker daemon's images, which of them are unused, and their removal."""
 
 import fnmatch
 import re
@@ -14,19 +14,19 @@ _HUB = "docker.io/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """An image in the daemon's store. `own_bytes` are those that no other image shares: what its removal frees."""
+    """An image in the daemon's store. `own_bytes` are not shared with other images: removing it frees them."""
 
     image_id: str
     names: tuple[str, ...]
     bytes: int
     own_bytes: int
     containers: int
-    """Containers of it, stopped ones too."""
+    """The number of its containers, including stopped ones."""
     created_at: datetime
 
     @property
     def is_dangling(self) -> bool:
-        """Whether it has no name: an earlier build, or what a tag that moved on has left."""
+        """Whether it has no name: an earlier build, or the old image of a tag that has moved."""
         return not self.names
 
     @property
@@ -37,11 +37,11 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What `docker system df` says of images."""
+    """The image part of `docker system df`."""
 
     images: tuple[StoredImage, ...]
     layers_bytes: int
-    """On disk, a shared layer counted once."""
+    """On disk, shared layers counted once."""
 
     @property
     def unused(self) -> tuple[StoredImage, ...]:
@@ -49,15 +49,15 @@ class Usage:
 
     @property
     def reclaimable_bytes(self) -> int:
-        """What removing all unused images would free, as `docker system df` counts it."""
+        """The bytes that removing all unused images would free, as `docker system df` counts them."""
         used = sum(image.own_bytes for image in self.images if image.containers > 0)
         return max(0, min(self.layers_bytes - used, sum(image.bytes for image in self.unused)))
 
 
 def usage(daemon: DockerDaemon) -> Usage:
-    """The daemon's images; RegistryError where it does not answer."""
+    """The daemon's images; RegistryError if it does not answer."""
     document = daemon.disk_usage()
-    counted = document.get("ImageUsage") or {}  # Engine API 1.52 moves what stood at the top
+    counted = document.get("ImageUsage") or {}  # Engine API 1.52 moved these from the top level
     users: dict[str, int] = {}
     for image_id in daemon.used_image_ids():
         users[image_id] = users.get(image_id, 0) + 1
@@ -81,13 +81,13 @@ def _stored(entry: Mapping[str, Any], users: Mapping[str, int]) -> StoredImage:
 
 
 def _by_kind(names: Iterable[str]) -> tuple[str, ...]:
-    """Tags before digests, which few people read."""
+    """Tags before digests, which are hard to read."""
     return tuple(sorted(names, key=lambda name: ("@" in name, name)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneDecision:
-    """An image, and why it stays; None where it may go."""
+    """An image, and why it stays; None if it may be removed."""
 
     image: StoredImage
     kept: str | None = None
@@ -96,10 +96,10 @@ class PruneDecision:
 def decide_pruning(
     found: Usage, *, keep: Sequence[str] = (), made_before: datetime | None = None
 ) -> list[PruneDecision]:
-    """What a pruning would do with each image: it takes what no container uses, no pattern keeps, and is old enough.
+    """Decide for each image: remove it if no container uses it, no pattern keeps it, and it is old enough.
 
-    A pattern is a glob over an image's names (`nginx:*`, `registry.example.com/team/*`); one without a tag keeps
-    every tag of the repository. `made_before` is compared with when an image was made.
+    A pattern is a glob for an image's names (`nginx:*`, `registry.example.com/team/*`); without a tag it keeps all tags of the
+    repository. `made_before` is compared with the image's creation time.
     """
     return [PruneDecision(image=image, kept=_reason(image, keep, made_before)) for image in found.images]
 
@@ -111,12 +111,12 @@ def _reason(image: StoredImage, keep: Sequence[str], made_before: datetime | Non
         if any(fnmatch.fnmatchcase(name, pattern) for name in _spellings(image)):
             return f"kept by '{pattern}'"
     if made_before is not None and image.created_at >= made_before:
-        return f"younger: of {image.created_at:%Y-%m-%d}"
+        return f"too new: created {image.created_at:%Y-%m-%d}"
     return None
 
 
 def _spellings(image: StoredImage) -> Iterator[str]:
-    """Every way to write an image's names: with and without its tag, and Docker Hub's in full and in short."""
+    """All spellings of an image's names: with and without its tag, and Docker Hub's long and short form."""
     for name in (*image.names, image.image_id, image.image_id.removeprefix("sha256:")):
         repository = re.sub(r"(@[^/]*|:[^/:]*)$", "", name)
         for written in (name, repository):
@@ -128,24 +128,25 @@ def _spellings(image: StoredImage) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What became of an image: gone, or still there with the reason."""
+    """The result for an image: removed, or still there with the reason."""
 
     image: StoredImage
     refused: str | None = None
 
 
 def prune(daemon: DockerDaemon, images: Iterable[StoredImage]) -> Iterator[Pruned]:
-    """Remove images, each told as it is done; one that a container has come to use meanwhile stays.
+    """Remove images, and yield each result; an image that a container has started to use stays.
 
-    Nothing is forced: the daemon itself refuses what another image is built on. RegistryError where it stops answering.
+    Nothing is forced: the daemon itself refuses images that others are built on. RegistryError if it stops answering.
     """
     for image in images:
-        if image.image_id in daemon.used_image_ids():  # just before: untagging what is in use would not be refused
+        # Checked just before, because the daemon would not refuse to untag an image in use.
+        if image.image_id in daemon.used_image_ids():
             yield Pruned(image=image, refused="a container uses it now")
             continue
         reasons = [try_removal(daemon, name) for name in image.names]
         if daemon.find(image.image_id) is not None:
             reasons.append(try_removal(daemon, image.image_id))
         gone = daemon.find(image.image_id) is None
-        told = next((reason for reason in reversed(reasons) if reason), "it is still there")
-        yield Pruned(image=image, refused=None if gone else told)
+        reason = next((reason for reason in reversed(reasons) if reason), "it is still there")
+        yield Pruned(image=image, refused=None if gone else reason)

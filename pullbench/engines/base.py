@@ -1,8 +1,8 @@
-"""What an engine is: the client that pulls, and the clock and the cores that it has.
+"""The interface of engines, the clients that pull, and the clock and cores they use.
 
-A trial calls `open_trial` (untimed: resets, sessions, folders), then `pull` from up to `concurrency` threads at once
-(timed, by the trial), then `close_trial` (untimed). `pull` never raises for what a registry or a client does: a failed
-pull is an outcome. `cancel` may come from a signal while pulls are under way: they end soon, as `cancelled`.
+A trial calls `open_trial` (not timed: resets, sessions, directories), then `pull` from up to `concurrency` threads (timed by
+the trial), then `close_trial` (not timed). `pull` raises nothing for failures of a registry or a client: a failed pull is an
+outcome. A signal handler may call `cancel` during pulls; they end soon, as `cancelled`.
 """
 
 import os
@@ -22,7 +22,7 @@ from pullbench.model.route import Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImage:
-    """What a staged pull brings before its image: pinned, with what its manifest promised."""
+    """An image that a staged pull downloads first: pinned to a digest, with its manifest."""
 
     reference: Reference
     expected: PlatformImage
@@ -30,44 +30,44 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullRequest:
-    """One image to pull: pinned to a digest, with what its manifest promised when the plan was made."""
+    """One image to pull, pinned to a digest, with its manifest at planning time."""
 
     pull: int
     image: str
-    """As in the spec."""
+    """The name in the spec."""
     reference: Reference
-    """Pinned to the digest that the tag had: the index's where there is one."""
+    """Pinned to the tag's digest: the index's if there is one."""
     is_index: bool
     expected: PlatformImage
     platform: str
     route: Route
     auth: AuthMode
     timeout_s: float
-    """For all attempts together."""
+    """The limit for all attempts together."""
     retries: int
     bases: tuple[BaseImage, ...] = ()
-    """To be pulled first, inside the clock; for the engine that has `base_images`."""
+    """Images to pull first, inside the clock, for an engine with `base_images`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSetup:
-    """What a trial will ask of an engine."""
+    """The requests and settings of a trial."""
 
     trial: int
     concurrency: int
     cache: CacheState
     cache_reset: str
-    """`own`: only what a run brought is removed; `remove`: any image under test."""
+    """`own`: remove only images that a run pulled; `remove`: remove any image under test."""
     requests: tuple[PullRequest, ...]
     before_pulls: Callable[[Sequence[str]], None]
-    """To be called with the names that the trial may bring into a store, before the first of them is pulled."""
+    """Called with the names that the trial may add to a store, before the first pull."""
     brought: frozenset[str] = frozenset()
-    """What `before_pulls` was told in this run or an earlier one: image IDs, and names that a run made."""
+    """The names passed to `before_pulls` in this run or earlier ones: image IDs, and names that a run created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullOutcome:
-    """What one pull gave; the trial adds the times around it."""
+    """The result of one pull; the trial adds the times."""
 
     ok: bool
     error_code: ErrorCode | None = None
@@ -84,24 +84,24 @@ class PullOutcome:
     served_by: str | None = None
     transfers: tuple[Transfer, ...] = ()
     duration_s: float | None = None
-    """Start to end by the engine's own clock, where checks follow the pull; the trial then takes it for its own."""
+    """From start to end by the engine's own clock, if checks follow the pull; the trial then uses it."""
     verify: "Callable[[], PullOutcome] | None" = field(default=None, repr=False, compare=False)
-    """What is still to be looked at, and costs others' pulls if it is now: called before the trial closes, when no pull is
-    under way, for the outcome that counts. Its times are this one's."""
+    """Checks after the pull that would slow down other pulls. Called before the trial closes, when no pull is running; its
+    outcome replaces this one, with the same times."""
 
     def verified(self) -> "PullOutcome":
         return self if self.verify is None else self.verify()
 
 
 class Engine(Protocol):
-    """A client that pulls. One object serves a run; `name` is the spec's, `kind` a key of CAPABILITIES."""
+    """A client that pulls. One object serves a run; `name` is the spec's, `kind` is a key of CAPABILITIES."""
 
     @property
     def name(self) -> str: ...
     @property
     def kind(self) -> str: ...
     def facts(self) -> EngineFacts:
-        """Whether it can be used here, its version, and what its store holds; never raises for an absent client."""
+        """Whether the engine can be used here, its version, and its store's content; raises nothing for a missing client."""
         ...
 
     def open_trial(self, setup: TrialSetup) -> None: ...
@@ -112,7 +112,7 @@ class Engine(Protocol):
 
 
 class Clock(Protocol):
-    """Seconds that never go back, and the instant that belongs to them."""
+    """Monotonic seconds, and the current UTC time."""
 
     def monotonic(self) -> float: ...
     def now(self) -> datetime: ...
@@ -120,7 +120,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The monotonic clock, tied once to UTC, so that instants and durations of a run agree with each other."""
+    """The monotonic clock, tied to UTC once, so that a run's times and durations are consistent."""
 
     def __init__(self) -> None:
         self._origin = time.monotonic()
@@ -137,10 +137,10 @@ class SystemClock:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, not those that the machine has."""
+    """The number of cores that this process may use."""
     return len(own_cores() or ()) or os.cpu_count() or 1
 
 
 def own_cores() -> frozenset[int] | None:
-    """The numbers of those cores; None where the system does not tell, as macOS does not."""
+    """The numbers of these cores; None if the system does not report them, as on macOS."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None

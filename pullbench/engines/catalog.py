@@ -1,4 +1,4 @@
-"""Which class is which kind of engine: the one place that knows; a new kind is one more line."""
+"""Maps each kind of engine to its class. A new kind needs one more line."""
 
 from importlib import import_module
 from typing import cast
@@ -8,7 +8,7 @@ from pullbench.model.capability import EngineKind
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 
-# Imported when first made: pycurl and the Docker SDK cost start-up time, and may be missing where nobody uses them.
+# Imported on first use: pycurl and the Docker SDK are slow to import, and may be missing if they are not used.
 _CLASSES: dict[EngineKind, tuple[str, str]] = {
     "wire": ("pullbench.engines.wire.engine", "WireEngine"),
     "docker": ("pullbench.engines.docker.engine", "DockerEngine"),
@@ -20,6 +20,6 @@ _CLASSES: dict[EngineKind, tuple[str, str]] = {
 
 
 def make_engine(entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> Engine:
-    """The engine of an entry's kind; nothing is contacted yet."""
+    """The engine for an entry's kind; contacts nothing."""
     module, name = _CLASSES[entry.kind]
     return cast("Engine", getattr(import_module(module), name)(entry, keychain=keychain, clock=clock))

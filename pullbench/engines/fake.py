@@ -1,4 +1,4 @@
-"""An engine that pulls nothing and does what its script says, and a clock that it can run on without waiting."""
+"""An engine that follows a script and pulls nothing, and a virtual clock for it."""
 
 import itertools
 import math
@@ -13,13 +13,13 @@ from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 
 _DEFAULT_S = 0.001
-_SLICE_S = 0.05  # how soon a sleeping pull sees that it was cancelled
+_SLICE_S = 0.05  # how often a sleeping pull checks for cancellation
 
 
 class ScriptedClock:
-    """Virtual time: it stands still until somebody sleeps, and then moves by just that much.
+    """Virtual time that moves only when a thread sleeps, by exactly that much.
 
-    Safe for threads, but sleeps of several threads add up: durations are exact with one worker.
+    Thread-safe, but sleeps of several threads add up: durations are exact with one worker.
     """
 
     def __init__(self, origin_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
@@ -42,16 +42,16 @@ class ScriptedClock:
 
 
 class FakeEngine:
-    """Each pull takes the next entry of the script, round and round: seconds that it lasts, or an error code.
+    """Each pull takes the next entry of the script, cyclically: its duration in seconds, or an error code.
 
-    An empty script succeeds after 1 ms each time; an error comes after 1 ms too. A pull that would outlast its
-    `timeout_s` ends there as `timeout`. Raises UsageError for a script entry that is neither.
+    With an empty script every pull succeeds after 1 ms; errors take 1 ms too. A pull longer than its `timeout_s` ends as
+    `timeout`. Raises UsageError for an entry that is neither.
     """
 
     kind = "fake"
 
     def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
-        del keychain  # nobody asks a fake who it is
+        del keychain  # a fake needs no login
         self.name = entry.name
         self._clock = clock
         steps = [_step(entry, index) for index in range(len(entry.script))]
@@ -63,10 +63,10 @@ class FakeEngine:
         return EngineFacts(name=self.name, kind=self.kind, version="scripted")
 
     def open_trial(self, setup: TrialSetup) -> None:
-        """Nothing to prepare: the script goes on where the last trial left it."""
+        """Nothing to prepare: the script continues after the last trial."""
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """Do the script's next step on the clock."""
+        """Perform the script's next step on the clock."""
         with self._lock:
             step = next(self._steps)
         started_at, started = self._clock.now(), self._clock.monotonic()
@@ -88,18 +88,18 @@ class FakeEngine:
             self._clock.sleep(min(left, _SLICE_S))
 
     def close_trial(self) -> None:
-        """Nothing was left behind."""
+        """Nothing to clean up."""
 
     def cancel(self) -> None:
-        """End sleeping pulls soon; every later one is `cancelled` too."""
+        """Stop sleeping pulls soon; all later pulls are `cancelled` too."""
         self._cancelled = True
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def _step(entry: EngineEntry, index: int) -> float | ErrorCode:
-    """One entry of the script; a number may have come as text, as `--set` and YAML quotes make it."""
+    """One entry of the script; `--set` and YAML quotes may turn numbers into text."""
     given = entry.script[index]
     try:
         return ErrorCode(str(given))
@@ -110,12 +110,12 @@ def _step(entry: EngineEntry, index: int) -> float | ErrorCode:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise UsageError(f"engines.{entry.name}.script[{index}]: '{given}' is neither seconds nor an error code")
+        raise UsageError(f"engines.{entry.name}.script[{index}]: '{given}' must be seconds or an error code")
     return seconds
 
 
 def _succeeded(request: PullRequest, started_at: datetime, spent_s: float) -> PullOutcome:
-    """All blobs of the manifest, one after the other, each with its share of the time by its size."""
+    """All blobs of the manifest in sequence; each takes a share of the time by its size."""
     manifest = request.expected.manifest
     transfers, done_bytes = [], 0
     for blob in manifest.blobs:

@@ -1,1 +1,1 @@
-"""The embedded lab: registries, shaped links and synthetic images on loopback; no root, no Docker, no network."""
+"""The embedded lab: registries, shaped links and synthetic images on loopback, without root, Docker or network."""

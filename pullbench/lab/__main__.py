@@ -1,6 +1,6 @@
-"""`python -m pullbench.lab`: the lab until stdin ends, SIGTERM or Ctrl-C; its addresses are one JSON line on stdout.
+"""`python -m pullbench.lab` serves the lab until stdin ends, SIGTERM or Ctrl-C; it prints its addresses as one JSON line.
 
-`registry`, `registries` (several in one process) and `links` are the parts that the lab starts as processes of its own.
+`registry`, `registries` (several in one process) and `links` are the parts that the lab starts as separate processes.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from pullbench.lab.registry import Registry
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pullbench.lab", description=__doc__)
     parser.add_argument("part", nargs="?", choices=["lab", "registry", "registries", "links"], default="lab")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other images")
-    parser.add_argument("--folder", type=Path, help="keep the images here, and not in a temporary folder")
+    parser.add_argument("--seed", type=int, default=1, help="another seed makes other images")
+    parser.add_argument("--folder", type=Path, help="keep the images in this directory; default: a temporary one")
     arguments = parser.parse_args()
     raise_open_files_limit()
     if arguments.part == "lab":
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _lab(seed: int, folder: Path | None) -> None:
-    # Only here: the parts need no numpy, and start faster without it.
+    # Imported here: the parts need no numpy, and start faster without it.
     from pullbench.lab.embedded import EmbeddedLab
 
     with EmbeddedLab.start(seed=seed, folder=folder) as lab, contextlib.suppress(KeyboardInterrupt):
@@ -48,7 +48,7 @@ def _lab(seed: int, folder: Path | None) -> None:
 
 
 def part(name: str, config: dict[str, Any]) -> AbstractContextManager[object]:
-    """One part of the lab, running; `config` is what its parent told."""
+    """One running part of the lab; `config` is the message from its parent."""
     if name == "links":
         return Links([_ends(entry) for entry in config["links"]])
     if name == "registries":

@@ -1,4 +1,4 @@
-"""Who may read a lab registry: nobody in particular, Basic, or Bearer with tokens of its own; free of IO."""
+"""The access rules of a lab registry: anonymous, Basic, or Bearer with its own tokens; free of IO."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ SERVICE = "pullbench-lab"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthRules:
-    """One account that may pull. Bearer tokens live `expires_s` seconds."""
+    """One account with pull permission. Bearer tokens live `expires_s` seconds."""
 
     kind: Literal["basic", "bearer"]
     username: str = field(repr=False)
@@ -25,7 +25,7 @@ class AuthRules:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a 401 carries: the WWW-Authenticate line and the OCI error."""
+    """The content of a 401: the WWW-Authenticate line and the OCI error."""
 
     challenge: str
     code: str = "UNAUTHORIZED"
@@ -39,7 +39,7 @@ class _Grant:
 
 
 class AccessControl:
-    """Answers for one registry: is this Authorization good for this scope, and which token does an account get."""
+    """Decides for one registry whether an Authorization value covers a scope, and which token an account gets."""
 
     def __init__(self, rules: AuthRules | None, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rules = rules
@@ -48,7 +48,7 @@ class AccessControl:
         self._lock = threading.Lock()
 
     def refuse(self, authorization: str, *, scope: str, host: str) -> Refusal | None:
-        """None where the request may pass; `scope` is `repository:NAME:pull`, `registry:catalog:*` or empty."""
+        """None if the request is allowed; `scope` is `repository:NAME:pull`, `registry:catalog:*` or empty."""
         if self._rules is None:
             return None
         if self._rules.kind == "basic":
@@ -86,7 +86,7 @@ class AccessControl:
         return {"token": token, "access_token": token, "expires_in": int(self._rules.expires_s)}
 
     def forget(self) -> None:
-        """From now on no token that was given is good."""
+        """Invalidate all tokens."""
         with self._lock:
             self._grants.clear()
 
@@ -102,7 +102,7 @@ class AccessControl:
 
 
 def _parts(scope: str) -> tuple[str, str, str]:
-    """`repository:host:5000/name:pull` → kind, name, actions: a name may hold colons."""
+    """`repository:host:5000/name:pull` → kind, name, actions: a name may contain colons."""
     kind, _, rest = scope.partition(":")
     name, _, actions = rest.rpartition(":")
     return kind, name, actions

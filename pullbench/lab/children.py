@@ -1,7 +1,7 @@
-"""Processes of the lab: each is told its part by one line on stdin, says `ready` on stdout, and ends when stdin ends.
+"""Processes of the lab: each receives its config as one line on stdin, prints `ready`, and ends when stdin ends.
 
-The pipe to stdin is the lifeline: the kernel closes it when the parent dies, however it dies. (PR_SET_PDEATHSIG
-would not do: it fires when the thread that started the child ends, and flows run in threads.)
+The pipe to stdin is the lifeline: the kernel closes it when the parent dies for any reason. (PR_SET_PDEATHSIG would not do:
+it fires when the thread that started the child ends, and flows run in threads.)
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _END_S = 3.0
 
 
 class Child:
-    """One part of the lab in its own interpreter, so that it shares no lock with the instrument that measures it."""
+    """One part of the lab in its own interpreter, so that it shares no lock with the client that measures it."""
 
     def __init__(self, part: str, *, log: Path, sockets: Sequence[int]) -> None:
         self._part, self._log = part, log
@@ -39,13 +39,13 @@ class Child:
             )
 
     def tell(self, config: Mapping[str, Any]) -> None:
-        """Give it its part; it begins to serve."""
+        """Send its config; it starts to serve."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.write(json.dumps(config).encode() + b"\n")
             self._stdin.flush()
 
     def wait_ready(self) -> None:
-        """Until it serves. Raises PullbenchError with the last line that it wrote, where it does not."""
+        """Wait until it serves. Raises PullbenchError with its last output line if it does not start."""
         assert self.process.stdout is not None
         answered, _, _ = select.select([self.process.stdout], [], [], _READY_S)
         if not answered or self.process.stdout.readline() != b"ready\n":
@@ -53,12 +53,12 @@ class Child:
             raise PullbenchError(f"the lab's {self._part} does not start: {said[-1]}")
 
     def let_go(self) -> None:
-        """Close the lifeline: it begins to end."""
+        """Close the lifeline: the child starts to end."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
 
     def end(self) -> None:
-        """Wait until it has ended; what does not end by itself is killed."""
+        """Wait until it has ended; kill it after a while."""
         self.let_go()
         try:
             self.process.wait(_END_S)
@@ -74,7 +74,7 @@ class Child:
 
 
 def end_all(children: Iterable[Child]) -> None:
-    """End them side by side."""
+    """End them concurrently."""
     every = tuple(children)
     for child in every:
         child.let_go()
@@ -83,15 +83,15 @@ def end_all(children: Iterable[Child]) -> None:
 
 
 def read_part() -> dict[str, Any]:
-    """In the child: what the parent told. Raises EOFError where it died before it told."""
+    """In the child: the config from the parent. Raises EOFError if the parent died before sending it."""
     line = sys.stdin.buffer.readline()
     if not line:
-        raise EOFError("no part was told on stdin")
+        raise EOFError("no config on stdin")
     return dict(json.loads(line))
 
 
 def serve_until_let_go() -> None:
-    """In the child: return when stdin ends, SIGTERM comes, or the parent is another one than at the start."""
+    """In the child: return when stdin ends, SIGTERM arrives, or the parent has changed since the start."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parent = os.getppid()
     while os.getppid() == parent:
@@ -101,7 +101,7 @@ def serve_until_let_go() -> None:
 
 
 def raise_open_files_limit() -> None:
-    """Allow as many open files as the system lets a process have: a link needs two a connection."""
+    """Raise the limit of open files to the system's maximum: a link needs two per connection."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):

@@ -1,6 +1,6 @@
-"""What a lab registry holds and counts: images read from an OCI image layout, manifests and tags by repository, blobs by digest.
+"""The content and counters of a lab registry: images read from an OCI image layout, manifests, tags and blobs.
 
-No numpy here: the servers start with this module.
+It does not import numpy, because the servers start with this module.
 """
 
 import bisect
@@ -21,19 +21,19 @@ NAME_ANNOTATION = "org.opencontainers.image.ref.name"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabImage:
-    """An image for several platforms; its blobs lie in files that are named by their digests."""
+    """An image for several platforms; its blobs are in files named by their digests."""
 
     repository: str
     tag: str
     index: bytes
     manifests: Mapping[str, bytes]
-    """By digest; the index is not among them."""
+    """By digest, without the index."""
     blobs: Mapping[str, Path]
     """Configs and layers of all platforms, by digest."""
 
     @property
     def name(self) -> str:
-        """As a spec names it: `lab/app-1:1.0`."""
+        """The name in a spec: `lab/app-1:1.0`."""
         return f"{self.repository}:{self.tag}"
 
     @property
@@ -42,7 +42,7 @@ class LabImage:
 
 
 def read_images(folder: Path) -> tuple[LabImage, ...]:
-    """The images of a folder that `make_images` filled."""
+    """The images of a directory that `make_images` filled."""
     blobs = folder / "blobs" / "sha256"
     images = []
     for entry in json.loads((folder / "index.json").read_bytes())["manifests"]:
@@ -66,7 +66,7 @@ def read_images(folder: Path) -> tuple[LabImage, ...]:
 
 
 def blob_path(blobs: Path, digest: str) -> Path:
-    """Where content lies under `blobs/sha256` (OCI image layout, "Blobs")."""
+    """The path of a blob under `blobs/sha256` (OCI image layout, "Blobs")."""
     return blobs / digest.removeprefix("sha256:")
 
 
@@ -76,7 +76,7 @@ def digest_of(content: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredManifest:
-    """A manifest or an index, byte for byte as it was put."""
+    """A manifest or an index, byte for byte as it was stored."""
 
     digest: str
     media_type: str
@@ -102,7 +102,7 @@ class _Repository:
 
 
 class Contents:
-    """A registry's store, safe for many threads; content belongs to the repositories that it was put into."""
+    """A registry's store, thread-safe; content belongs to the repositories that it was stored in."""
 
     def __init__(self, images: Iterable[LabImage] = ()) -> None:
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ class Contents:
             self.add(image)
 
     def add(self, image: LabImage) -> Self:
-        """Put an image with all its platforms under its tag."""
+        """Store an image with all its platforms under its tag."""
         for digest, path in image.blobs.items():
             self.put_blob(image.repository, digest, path)
         for content in image.manifests.values():
@@ -126,14 +126,14 @@ class Contents:
         return blob
 
     def link_blob(self, repository: str, blob: StoredBlob) -> None:
-        """Let a repository hold what another one has stored."""
+        """Add a blob of another repository to a repository."""
         with self._lock:
             self._repository(repository).blobs[blob.digest] = blob
 
     def put_manifest(
         self, repository: str, content: bytes, media_type: str, *, tag: str | None = None
     ) -> StoredManifest:
-        """Put a manifest under its own digest, and under a tag where one is given."""
+        """Store a manifest under its digest, and under a tag if there is one."""
         manifest = StoredManifest(digest=digest_of(content), media_type=media_type, content=content)
         with self._lock:
             self._layers |= _layers_of(content)
@@ -155,13 +155,13 @@ class Contents:
             return None if held is None else held.blobs.get(digest)
 
     def blob_of_any(self, digest: str) -> StoredBlob | None:
-        """The blob whichever repository holds it."""
+        """The blob, from any repository."""
         with self._lock:
             held = (repository.blobs.get(digest) for repository in self._repositories.values())
             return next((blob for blob in held if blob is not None), None)
 
     def is_layer(self, digest: str) -> bool:
-        """Whether a manifest that is here names it as a layer."""
+        """Whether a stored manifest lists it as a layer."""
         with self._lock:
             return digest in self._layers
 
@@ -170,7 +170,7 @@ class Contents:
             return sorted(self._repositories)
 
     def tags(self, repository: str) -> list[str] | None:
-        """None where there is no such repository."""
+        """None if there is no such repository."""
         with self._lock:
             held = self._repositories.get(repository)
             return None if held is None else sorted(held.tags)
@@ -180,7 +180,7 @@ class Contents:
 
 
 def _layers_of(manifest: bytes) -> set[str]:
-    """The digests of its layers; none where it is an index, or whatever else an upstream sent."""
+    """The digests of a manifest's layers; empty for an index, or any other content of an upstream."""
     try:
         return {str(layer["digest"]) for layer in json.loads(manifest).get("layers", [])}
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -195,10 +195,9 @@ def page(names: Sequence[str], *, limit: int | None, last: str | None) -> tuple[
 
 
 class Counters:
-    """Requests by kind and by status, bytes of bodies sent, tokens issued, and what an upstream was asked for.
+    """Requests by kind and by status, body bytes sent, tokens issued, and requests to an upstream.
 
-    Of what was asked by GET of blobs that a manifest names as layers: `layers`, `layer_bytes`, and of a cache `layer_hits`.
-    `faults` were done.
+    For GET requests of layers: `layers`, `layer_bytes`, and for a cache `layer_hits`. `faults` are the injected ones.
     """
 
     def __init__(self) -> None:
@@ -220,7 +219,7 @@ class Counters:
             self._statuses[str(status)] += 1
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Raise a total; a negative amount takes back what was announced and did not get out."""
+        """Add to a total; a negative amount corrects bytes that were announced but not sent."""
         with self._lock:
             self._totals[name] += amount
 

@@ -1,10 +1,10 @@
-"""The embedded lab as a whole: two regions, a pull-through cache, and the lines between, each in a process of its own.
+"""The whole embedded lab: two regions, a pull-through cache, and the links between them, each in its own process.
 
 client ── near ──► eu                  near   4 ms round trip, 1 Gbit/s
-       ── far ───► us ◄── far ─┐       far   30 ms round trip, 200 Mbit/s, one line for both of its users
+       ── far ───► us ◄── far ─┐       far   30 ms round trip, 200 Mbit/s, one link for both of its users
        ── near ──► cache ──────┘       cache  a pull-through mirror of us
 
-The demo's spec is sized so that concurrency, region, platform and mirror show, on two cores and in a minute.
+The demo's spec is sized so that concurrency, region, platform and mirror have visible effects on two cores in a minute.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ _LINKS = {"eu": NEAR, "us": FAR, "cache": NEAR}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedLab:
-    """A running lab; a context manager, so that its processes end with the block (and with this process, in any case)."""
+    """A running lab; a context manager: its processes end with the block, and always with this process."""
 
     registries: Mapping[str, str]
     """URL by name: eu, us."""
     cache: str
     """URL of the pull-through mirror of us."""
     origins: Mapping[str, str]
-    """The same servers (eu, us, cache) without the lines before them, such as for `/lab/counters`."""
+    """The same servers (eu, us, cache) without their links, for example for `/lab/counters`."""
     images: tuple[LabImage, ...]
     _folder: LabFolder
     _children: tuple[Child, ...]
@@ -55,10 +55,11 @@ class EmbeddedLab:
         slots: int | None = None,
         service_s: float = 0.0,
     ) -> Self:
-        """Make the images and start everything on free ports of 127.0.0.1; ready when it returns.
+        """Create the images and start everything on free ports of 127.0.0.1; everything is ready when it returns.
 
-        Content lies in `folder`, else in a temporary one that goes with the lab. `links` replaces lines by the name
-        of what they lead to. `slots` and `service_s` bound what eu and us serve, as `Registry` has them. Raises PullbenchError where a process does not start, UsageError as make_images does.
+        Content is in `folder`, or in a temporary directory that is removed with the lab. `links` replaces links by the name of
+        their target. `slots` and `service_s` limit eu and us, as in `Registry`. Raises PullbenchError if a process does not
+        start, UsageError as make_images does.
         """
         with contextlib.ExitStack() as undo:
             home = undo.enter_context(LabFolder.open(folder))
@@ -87,17 +88,17 @@ class EmbeddedLab:
                 _children=tuple(children.values()),
             )
             undo.pop_all()
-        # The children hold the listening sockets now; a copy here would keep a dead one's port open.
+        # The children now own the listening sockets; a copy here would keep a dead child's port open.
         for listener in (*fronts.values(), *backs.values()):
             listener.close()
         return lab
 
     def spec(self, quick: bool = False) -> dict[str, Any]:
-        """The mapping of the demo's spec, for read_spec or for YAML."""
+        """The demo's spec as a mapping, for read_spec or for YAML."""
         return demo_spec(self.registries, self.cache, [image.name for image in self.images], PLATFORMS, quick=quick)
 
     def addresses(self) -> dict[str, Any]:
-        """What `python -m pullbench.lab` prints, as JSON data."""
+        """The JSON data that `python -m pullbench.lab` prints."""
         images = [image.name for image in self.images]
         return {
             "registries": dict(self.registries),
@@ -107,7 +108,7 @@ class EmbeddedLab:
         }
 
     def close(self) -> None:
-        """End the processes, then remove the folder where it is temporary."""
+        """End the processes, then remove a temporary directory."""
         end_all(self._children)
         self._folder.close()
 
@@ -123,7 +124,7 @@ class EmbeddedLab:
 def _spawn(
     home: Path, fronts: Mapping[str, socket.socket], backs: Mapping[str, socket.socket], undo: contextlib.ExitStack
 ) -> dict[str, Child]:
-    """Start the interpreters; they load while the images are made."""
+    """Start the interpreters; they load while the images are created."""
     children: dict[str, Child] = {}
     undo.callback(lambda: end_all(tuple(children.values())))
     for name, back in backs.items():
@@ -160,7 +161,7 @@ def _tell(
 def demo_spec(
     registries: Mapping[str, str], cache: str, images: Sequence[str], platforms: Sequence[str], *, quick: bool
 ) -> dict[str, Any]:
-    """A mapping that read_spec takes. Its trials take about 40 s; `quick`: about 8 s, with fewer cells and blocks."""
+    """A mapping for read_spec. Its trials take about 40 s; with `quick` about 8 s, with fewer configurations and repetitions."""
     regions = {"eu": "eu-west", "us": "us-east"}
     return {
         "name": "demo",
@@ -180,7 +181,7 @@ def demo_spec(
         },
         "repetitions": 4,
         "warmup": 1,
-        # A multiple of the highest concurrency, so that no worker idles at the end.
+        # A multiple of the highest concurrency, so that no worker is idle at the end.
         "pulls_per_trial": 4 if quick else 8,
         "timeout_s": 30,
         "slo": {"success_rate": 0.999, "mean_pull_s": 3.0, "p99_api_s": 2.0, "consecutive_failures": 3},

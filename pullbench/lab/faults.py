@@ -1,6 +1,6 @@
-"""What a lab registry does wrong, how often, and to which exchanges: seeded, so the same seed does the same again.
+"""The faults of a lab registry: which, how often, and for which exchanges. Seeded, so a seed gives the same faults again.
 
-`Faults` draws them; `FaultyHandler` does them.
+`Faults` draws them; `FaultyHandler` injects them.
 """
 
 import random
@@ -36,21 +36,21 @@ FaultKind = Literal[
     "expired_token",
 ]
 Exchange = Literal["connection", "token", "manifest", "blob", "layer"]
-"""A layer is a blob too: where a fault of blobs has not hit it, one of layers may."""
+"""A layer is a blob too: if no blob fault was drawn for it, a layer fault may be."""
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 EXCHANGES: tuple[Exchange, ...] = get_args(Exchange)
 
 OF_CONNECTIONS: frozenset[FaultKind] = frozenset({"latency", "stall", "reset"})
-"""What can be done to a connection before a byte of it is read; to a TLS client it is a handshake that is slow or ends."""
+"""Faults of a connection before any byte is read; a TLS client sees a slow or failed handshake."""
 OF_BODIES: frozenset[FaultKind] = frozenset({"drip", "stall", "reset", "truncation", "wrong_digest", "wrong_length"})
-"""What is done to a body under a head that is in order."""
+"""Faults of a body after a correct head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One kind of fault, done to a share of one kind of exchange.
+    """One kind of fault for a share of one kind of exchange.
 
-    `seconds` is how long latency and stall last, and how long a dripped body takes; `retry_after_s` goes with a 429.
+    `seconds` is the duration of latency and stall, and of a dripped body; `retry_after_s` belongs to a 429.
     """
 
     kind: FaultKind
@@ -61,18 +61,18 @@ class Fault:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate <= 1.0:
-            raise ValueError(f"rate: {self.rate} is no share from 0 to 1")
+            raise ValueError(f"rate: {self.rate} is not a share from 0 to 1")
         if self.seconds < 0 or self.retry_after_s < 0:
-            raise ValueError("a fault lasts no negative time")
+            raise ValueError("a fault's duration cannot be negative")
         if self.on == "connection" and self.kind not in OF_CONNECTIONS:
-            raise ValueError(f"'{self.kind}' needs a request to answer: it is no fault of a connection")
+            raise ValueError(f"'{self.kind}' needs a request to answer: it cannot be a fault of a connection")
 
 
 class Faults:
-    """Draws a fault, or none, for each exchange in turn; what was done is counted. Safe for many threads.
+    """Draws a fault or none for each exchange, and counts them. Thread-safe.
 
-    The n-th exchange of a kind draws by the seed, the kind and n alone, so that rates hold whatever else goes on. Where the
-    rates of a kind of exchange add up to more than 1, the first ones given come first.
+    The n-th exchange of a kind depends only on the seed, the kind and n, so that rates are exact whatever else happens. If the
+    rates of a kind of exchange add up to more than 1, the first ones take precedence.
     """
 
     def __init__(self, faults: Sequence[Fault], *, seed: int) -> None:
@@ -83,7 +83,7 @@ class Faults:
         self.done: Counter[tuple[Exchange, FaultKind]] = Counter()
 
     def draw(self, exchange: Exchange) -> Fault | None:
-        """The fault of the next exchange of this kind."""
+        """The fault for the next exchange of this kind."""
         with self._lock:
             number = self._seen[exchange]
             self._seen[exchange] += 1
@@ -110,7 +110,7 @@ _STATUS: Mapping[FaultKind, tuple[int, str]] = {
 
 
 class FaultyHandler(Handler):
-    """A handler that spoils its answers. Only GET is spoilt, and of the token endpoint every answer."""
+    """A handler with faults: only GET, and for the token endpoint every answer."""
 
     def __init__(self, *connection: Any, registry: RegistryState, faults: Faults) -> None:
         self._faults = faults
@@ -131,14 +131,14 @@ class FaultyHandler(Handler):
         return fault
 
     def _waits(self, fault: Fault) -> bool:
-        """Wait for a latency, and say that the exchange goes on; a stall waits and goes nowhere."""
+        """Wait for a latency and return True; a stall waits and returns False."""
         if fault.kind not in ("latency", "stall"):
             return False
         self._pause(fault.seconds)
         return fault.kind == "latency"
 
     def _pause(self, seconds: float) -> None:
-        """Until then, or until the registry is closed."""
+        """Wait that long, or until the registry is closed."""
         self.registry.closing.wait(seconds)
 
     def _content(self, name: str, kind: str | None, reference: str, query: Mapping[str, list[str]]) -> None:
@@ -163,7 +163,7 @@ class FaultyHandler(Handler):
                 self._spoilt = None
 
     def _answers_instead(self, fault: Fault) -> bool:
-        """Whether the fault was the whole answer; a latency is over then, and what spoils a head or a body is to come."""
+        """Whether the fault was the whole answer; after a latency, the answer follows, and faults of head or body come later."""
         if fault.kind == "latency":
             self._pause(fault.seconds)
         elif fault.kind in _STATUS:
@@ -216,7 +216,7 @@ class FaultyHandler(Handler):
             self._spoil(fault, file.read(end - start))
 
     def _spoil(self, fault: Fault, body: bytes) -> None:
-        """Send a body as the fault has it; what is left of the connection is of no use after most of them."""
+        """Send a body with the fault; after most faults the connection is useless."""
         half = len(body) // 2
         if fault.kind == "wrong_digest":
             self._send(body[:half] + bytes([body[half] ^ 0xFF]) + body[half + 1 :])
@@ -236,7 +236,7 @@ class FaultyHandler(Handler):
                 self._reset()
 
     def _send(self, piece: bytes) -> None:
-        """Counted before it leaves, as all that a registry sends."""
+        """Count bytes before they are sent, like everything that a registry sends."""
         self.registry.counters.add("bytes", len(piece))
         self._sent = (self._sent[0], self._sent[1] + len(piece))
         self.wfile.write(piece)

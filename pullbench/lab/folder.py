@@ -1,4 +1,4 @@
-"""Where a lab keeps its files: a folder that is locked while it is in use, and removed when it was temporary."""
+"""The directory of a lab's files: locked while in use, and removed if it is temporary."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ _YOUNG_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabFolder:
-    """An open folder. The lock is the kernel's, so it ends with its process, however that ends."""
+    """An open directory. The kernel releases its lock when its process ends for any reason."""
 
     path: Path
     _temporary: bool
@@ -28,9 +28,9 @@ class LabFolder:
 
     @classmethod
     def open(cls, folder: Path | None) -> Self:
-        """The folder given, made where it is missing; else a temporary one, after those of dead labs are removed.
+        """The given directory, created if missing; else a temporary one, after removing those of dead labs.
 
-        Raises UsageError where another lab uses it.
+        Raises UsageError if another lab uses it.
         """
         if folder is None:
             remove_stale(Path(tempfile.gettempdir()))
@@ -41,7 +41,7 @@ class LabFolder:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(lock)
-            raise UsageError(f"{path}: another lab uses this folder; give each its own") from error
+            raise UsageError(f"{path}: another lab uses this directory; use a separate one for each lab") from error
         return cls(path=path, _temporary=folder is None, _lock=lock)
 
     def close(self) -> None:
@@ -59,9 +59,9 @@ class LabFolder:
 
 
 def remove_stale(parent: Path) -> None:
-    """Remove the temporary folders of labs that were killed; best effort, and only one's own.
+    """Remove this user's temporary directories of killed labs; best effort.
 
-    Folders under a minute old are left alone: one may have been made and not be locked yet.
+    Directories under a minute old are skipped: they may not be locked yet.
     """
     for path in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def remove_stale(parent: Path) -> None:
 
 @contextlib.contextmanager
 def _unlocked(path: Path) -> Iterator[None]:
-    """Hold the lock that its owner held; raises OSError where the owner still does, or the path is no folder."""
+    """Hold the owner's lock; raises OSError if the owner still holds it, or the path is no directory."""
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

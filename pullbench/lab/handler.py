@@ -18,15 +18,14 @@ from pullbench.model.reference import is_digest
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
 
-class Unsatisfiable(Exception):  # noqa: N818  (RFC 9110's word)
-    """No byte of the range exists: 416."""
+class Unsatisfiable(Exception):  # noqa: N818  (the term of RFC 9110)
+    """The range has no byte: 416."""
 
 
 def requested_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """(first, one past the last) of a single range; None where the whole is to be sent.
+    """(first, one past the last) of a single range; None to send the whole.
 
-    Several ranges, another unit and what is no range at all are ignored, as section 14.2 allows.
-    Raises Unsatisfiable.
+    Several ranges, other units and invalid ranges are ignored, as section 14.2 allows. Raises Unsatisfiable.
     """
     found = _RANGE.fullmatch(header.replace(" ", "")) if header else None
     if found is None or not (found[1] or found[2]):
@@ -48,7 +47,7 @@ _VIA = "1.1 pullbench-lab"
 
 
 class RegistryState:
-    """What all connections of one registry share. With `slots`, at most that many requests are in service at once."""
+    """The shared state of a registry's connections. With `slots`, at most that many requests are served concurrently."""
 
     def __init__(
         self,
@@ -66,39 +65,39 @@ class RegistryState:
         self.access = access
         self.pull_through = pull_through
         self.closing = threading.Event()
-        """Set when the registry ends, so that a connection that is held up goes at once."""
+        """Set when the registry ends, so that a waiting connection ends immediately."""
         self._slots = threading.BoundedSemaphore(slots) if slots is not None else contextlib.nullcontext()
         self._service_s = service_s
         self._log_lock = threading.Lock()
         self._access_log = access_log
 
     def serve_time(self) -> None:
-        """Wait for a free slot and for the service time; returns at once where neither is set."""
+        """Wait for a free slot and for the service time; returns immediately if neither is set."""
         with self._slots:
             if self._service_s > 0:
                 time.sleep(self._service_s)
 
     def log(self, line: str) -> None:
-        """Write to the access log where there is one."""
+        """Write to the access log, if there is one."""
         if self._access_log is not None:
             with self._log_lock:
                 self._access_log.write(line + "\n")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers GET and HEAD; whatever else is asked is UNSUPPORTED and ends the connection."""
+    """Answers GET and HEAD; any other method gets UNSUPPORTED and ends the connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 75.0
-    # Head and body of a small answer leave in one segment.
+    # Head and body of a small answer are sent in one segment.
     wbufsize = 1 << 16
 
     def __init__(self, *connection: Any, registry: RegistryState) -> None:
         self.registry = registry
         self._sent: tuple[int, int] = (0, 0)
         self._counted = True
-        super().__init__(*connection)  # which serves the connection to its end
+        super().__init__(*connection)  # serves the connection to its end
 
     def handle(self) -> None:
         try:
@@ -117,7 +116,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._sent = (0, 0)
         self._of_layer = False
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
-            # No request here has a body worth reading; unread, it would be taken for the next request.
+            # No request here has a useful body; an unread body would be parsed as the next request.
             self.close_connection = True
         try:
             self._answer()
@@ -131,7 +130,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class finds wrong (a malformed request, another method) as an OCI error."""
+        """Errors of the base class (a malformed request, another method) as OCI errors."""
         self.close_connection = True
         self._refuse(405 if code == 501 else code, "UNSUPPORTED", explain or message or "")
 
@@ -181,7 +180,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self._tags(name, query)
         except UpstreamError as error:
             if self._sent[0]:
-                # The head is out: only a cut connection still says that the body is not whole.
+                # The head is sent: only closing the connection still shows that the body is incomplete.
                 self.close_connection = True
                 return
             code = "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN"
@@ -223,7 +222,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _blob(self, name: str, digest: str) -> None:
         if not is_digest(digest):
-            self._refuse(400, "DIGEST_INVALID", f"'{digest}' is no digest")
+            self._refuse(400, "DIGEST_INVALID", f"'{digest}' is not a digest")
             return
         blob: StoredBlob | Fetch | Elsewhere | None
         headers: dict[str, str] = {}
@@ -257,7 +256,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send_blob(blob, start, end)
 
     def _is_layer(self, kind: str | None, digest: str) -> bool:
-        """Whether a layer is asked for, and not just about one."""
+        """Whether it is a GET of a layer."""
         return kind == "blobs" and self.command == "GET" and self.registry.contents.is_layer(digest)
 
     def _send_blob(self, blob: StoredBlob | Fetch, start: int, end: int) -> None:
@@ -268,7 +267,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 start = available
 
     def _send_file(self, file: BinaryIO, start: int, end: int) -> None:
-        """Counted before it leaves, so that who has read it all finds it counted; what did not leave is taken back."""
+        """Bytes are counted before they are sent, so that a client that has read all finds them counted; unsent bytes are subtracted."""
         counters = self.registry.counters
         counters.add("bytes", end - start)
         file.seek(start)
@@ -304,7 +303,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._reply(200, json.dumps({**more, key: shown}).encode(), _JSON, headers)
 
     def _cache_headers(self, stored_at: float | None) -> dict[str, str]:
-        """`stored_at` is None for what the cache did not have."""
+        """`stored_at` is None for content that the cache did not have."""
         self.registry.counters.add("misses" if stored_at is None else "hits")
         if stored_at is None:
             return {"X-Cache": "MISS", "Via": _VIA}

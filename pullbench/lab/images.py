@@ -1,7 +1,7 @@
-"""Synthetic images: their JSON documents (OCI image spec), written into a folder or streamed to a registry.
+"""Synthetic images: their JSON documents (OCI image spec), written into a directory or streamed to a registry.
 
-In a folder they are an OCI image layout, which skopeo can read too: layer counts and sizes of a large crawl, shared base
-layers, an index of several platforms. Streamed, their layers are grown from seeds when they are sent, and kept nowhere.
+In a directory they are an OCI image layout, which skopeo can read: layer counts and sizes of a large crawl, shared base
+layers, an index of several platforms. When streamed, layers are generated from seeds while they are sent, and not stored.
 """
 
 import json
@@ -32,7 +32,7 @@ _CREATED = "2024-01-01T00:00:00Z"
 
 
 def config_json(platform: Platform, layers: Sequence[Layer]) -> bytes:
-    """An image's config: what it was built for, and what its layers unpack to."""
+    """An image's config: its platform, and the digests of its unpacked layers."""
     return as_json(
         {
             "created": _CREATED,
@@ -57,7 +57,7 @@ def manifest_json(config: Descriptor, layers: Sequence[Layer], annotations: Mapp
 
 
 def index_json(manifests: Sequence[Descriptor], annotations: Mapping[str, str] | None = None) -> bytes:
-    """An index of platforms' manifests, whose descriptors name them."""
+    """An index of platforms' manifests."""
     return as_json(
         {
             "schemaVersion": 2,
@@ -102,9 +102,8 @@ def make_images(
 ) -> tuple[LabImage, ...]:
     """Write `count` images of together at most `total_bytes` (all platforms) into `folder`, an OCI image layout.
 
-    The large end of the size distribution is cut off where it meets the budget; small layers stay as small as they
-    are. The same arguments give the same digests on every machine. Raises UsageError where the budget cannot hold
-    even the smallest layers.
+    The largest sizes are cut to meet the budget; small layers keep their size. The same arguments give the same digests on
+    every machine. Raises UsageError if even the smallest layers exceed the budget.
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
@@ -128,7 +127,7 @@ def make_images(
 
 
 def make_image(folder: Path, *, name: str, platform: str, seed: int, layers_bytes: Sequence[int]) -> LabImage:
-    """Write one image with layers of at most these sizes into `folder`, an OCI image layout that holds it alone."""
+    """Write one image with layers of at most these sizes into `folder`, an OCI image layout with only this image."""
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
     layers = [write_layer(blobs, seed=(seed, number), size_bytes=size) for number, size in enumerate(layers_bytes)]
@@ -143,7 +142,7 @@ def _write_layout(folder: Path, indexes: Sequence[dict[str, Any]]) -> None:
 
 
 def _write_manifest(blobs: Path, platform: Platform, layers: Sequence[Layer]) -> Descriptor:
-    """Write config and manifest; the manifest's descriptor with its platform, as an index holds it."""
+    """Write config and manifest; returns the manifest's descriptor with its platform, as for an index."""
     config = _write_document(blobs, OCI_CONFIG, config_json(platform, layers))
     return _write_document(blobs, OCI_MANIFEST, manifest_json(config, layers), platform)
 
@@ -165,9 +164,9 @@ def _layout_entry(index: Descriptor, name: str) -> dict[str, Any]:
 
 
 def workload_images(workload: Workload, *, repository: str, tag: str) -> tuple[SyntheticImage, ...]:
-    """The images under `repository/NAME:tag`; nothing is made before `build` is called, which any thread may do.
+    """The images under `repository/NAME:tag`; nothing is generated before `build`, which any thread may call.
 
-    One platform makes a manifest, several an index. Raises UsageError where repository and tag are no reference.
+    One platform gives a manifest, several an index. Raises UsageError if repository and tag are not a valid reference.
     """
     try:
         references = [Reference.parse(f"{repository}/{shape.name}:{tag}") for shape in workload.images]
@@ -177,7 +176,7 @@ def workload_images(workload: Workload, *, repository: str, tag: str) -> tuple[S
 
 
 def images_at(workload: Workload, references: Sequence[Reference]) -> tuple[SyntheticImage, ...]:
-    """The images under names of the caller's own, one for each."""
+    """The images under the caller's names, one for each."""
     cache = _LayerCache()
     return tuple(
         SyntheticImage(
@@ -191,7 +190,7 @@ def images_at(workload: Workload, references: Sequence[Reference]) -> tuple[Synt
 
 
 class _LayerCache:
-    """Describes each layer once, whichever thread asks first."""
+    """Describes each layer once, for all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -236,7 +235,7 @@ def _manifest_document(
     blobs: dict[str, Blob],
     annotations: Mapping[str, str],
 ) -> Document:
-    """The platform's manifest; its layers and config are added to `blobs`."""
+    """The platform's manifest; adds its layers and config to `blobs`."""
     layers = [layer for layer, _ in made]
     for layer, pieces in made:
         blobs[layer.digest] = Blob(descriptor=layer_descriptor(layer), pieces=pieces)

@@ -1,4 +1,4 @@
-"""One synthetic layer: a tar of incompressible files in a gzip that stores, made in one pass, the same for a seed everywhere."""
+"""One synthetic layer: a tar of incompressible files in an uncompressed gzip, generated in one pass, equal for equal seeds."""
 
 import hashlib
 import itertools
@@ -24,12 +24,12 @@ _FILE_MEDIAN_LOG, _FILE_SIGMA = 10.0, 2.0
 
 _GZIP_BYTES = len(_GZIP_HEADER) + 13
 MIN_LAYER_BYTES = 2 * _BLOCK + len(_TAR_END) + _GZIP_BYTES + 5
-"""The least that a layer takes: one small file, the end of the tar, and gzip around it."""
+"""The smallest layer: one small file, the end of the tar, and gzip around it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """What describes a layer: the digest of the gzip, and of the tar in it (`diff_id`, OCI image spec, config)."""
+    """A layer's digests: of the gzip, and of the tar in it (`diff_id`, OCI image spec, config)."""
 
     digest: str
     diff_id: str
@@ -41,8 +41,8 @@ def layer_pieces(
 ) -> Iterator[bytes]:
     """A tar+gzip layer of at most `size_bytes` (and at least MIN_LAYER_BYTES) in pieces of about a mebibyte.
 
-    numpy promises PCG64's stream for all versions, and gzip is framed here by hand, because where zlib cuts its
-    stored blocks differs between versions: so the digest of a seed is the same on every machine.
+    numpy guarantees PCG64's stream for all versions. The gzip frame is built here, because zlib's stored blocks differ between
+    versions. So a seed's digest is the same on every machine.
     """
     checksum = tar_bytes = 0
     yield _GZIP_HEADER
@@ -58,7 +58,7 @@ def layer_pieces(
 def describe_layer(
     *, seed: tuple[int, ...], size_bytes: int, on_piece: Callable[[bytes], object] | None = None
 ) -> Layer:
-    """Make a layer once, for its digests; `on_piece` may keep the bytes."""
+    """Generate a layer once, for its digests; `on_piece` may keep the bytes."""
     compressed, plain = hashlib.sha256(), hashlib.sha256()
     size = 0
     for piece in layer_pieces(seed=seed, size_bytes=size_bytes, on_tar=plain.update):
@@ -70,7 +70,7 @@ def describe_layer(
 
 
 def write_layer(folder: Path, *, seed: tuple[int, ...], size_bytes: int) -> Layer:
-    """Write a layer into a folder, named by its digest in hex."""
+    """Write a layer into a directory, named by its digest in hex."""
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         layer = describe_layer(seed=seed, size_bytes=size_bytes, on_piece=file.write)
     path = Path(file.name).rename(folder / layer.digest.removeprefix("sha256:"))
@@ -79,7 +79,7 @@ def write_layer(folder: Path, *, seed: tuple[int, ...], size_bytes: int) -> Laye
 
 
 def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of about a mebibyte: hashing many small ones costs more than hashing."""
+    """The same bytes in pieces of about a mebibyte: many small pieces cost more than hashing itself."""
     waiting: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -92,7 +92,7 @@ def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _tar(seed: tuple[int, ...], size_bytes: int) -> Iterator[bytes]:
-    """The tar in pieces: as many files as fit, of log-normal sizes (median 22 kB) as in a distribution's packages."""
+    """The tar in pieces: as many files as fit, with log-normal sizes (median 22 kB) as in a distribution's packages."""
     label = "-".join(map(str, seed))
     sizes, source = random.Random(label), np.random.PCG64(list(seed))
     left = size_bytes - len(_TAR_END) - _GZIP_BYTES

@@ -1,14 +1,14 @@
-"""A long line in user space: a TCP proxy with a delay and a rate that all its connections share.
+"""A long-distance link in user space: a TCP proxy with a delay and a rate shared by all its connections.
 
-Every chunk gets the instant at which it is due at the far end, and is sent on then: so a delay costs no rate, and
-many connections cost no accuracy. What it is not: the TCP connect cannot be slowed (the kernel answers it before a
-proxy sees it), so connect times are those of loopback, and the first byte of an answer comes one round trip after
-the request. There is no loss and no slow start.
+Every chunk gets the time at which it is due at the far end, and is sent then: so a delay costs no rate, and many
+connections cost no accuracy. Limits: the TCP connect is not delayed (the kernel answers it before a proxy sees it), so
+connect times are those of loopback, and the first byte of an answer arrives one round trip after the request. There is no
+loss and no slow start.
 
-Jitter is of answers, not of packets: what a connection sends to the client when nothing of it is on the way comes later by
-some share of `jitter_s`, and what follows keeps its distance, so the order of bytes is kept and the rate too. The shares are
-uniform on [0, 1), and spread evenly rather than drawn: steps of the golden ratio from a seeded start (Weyl's sequence),
-so that even some ten answers have nearly the quartiles of the distribution.
+Jitter applies to answers, not to packets: data to the client on an idle connection is delayed by a share of `jitter_s`, and
+the following data keeps its distance, so the order of bytes and the rate stay. The shares are uniform on [0, 1), spread
+evenly instead of drawn: steps of the golden ratio from a seeded start (Weyl's sequence), so that even about ten answers
+have nearly the quartiles of the distribution.
 """
 
 import asyncio
@@ -33,28 +33,28 @@ _LOOKAHEAD_S = 0.005
 _CHUNK_S = 0.001
 _PACKET_BYTES = 1460
 _SLEEP_LATE_S = 0.001
-"""How late a sleep may end on a quiet machine, most of all a virtual one."""
+"""How late a sleep may end on an idle machine, above all a virtual one."""
 _MIN_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 14, 1 << 18
 _ACCEPT_PAUSE_S = 0.02
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 _Chunk = tuple[float, float, bytes]
-"""When it is due, how much of the time before that is not slept, and the bytes."""
+"""The due time, the part of the time before it without sleeping, and the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkShape:
-    """`delay_s` is one way and holds both ways; `rate_bytes_per_s` (None: no limit) and `jitter_s` are for what flows to
-    the client."""
+    """`delay_s` applies to each direction; `rate_bytes_per_s` (None: no limit) and `jitter_s` apply to data for the
+    client."""
 
     delay_s: float = 0.0
     rate_bytes_per_s: float | None = None
     jitter_s: float = 0.0
     seed: int = 1
-    """Where the jitter starts."""
+    """The start of the jitter sequence."""
     exact: bool = False
-    """An answer's first bytes leave when they are due, and not when a sleep has ended; that costs a millisecond of CPU."""
+    """Send an answer's first bytes exactly when due, not when a sleep ends; this costs a millisecond of CPU time."""
 
     def __post_init__(self) -> None:
         if min(self.delay_s, self.jitter_s) < 0 or (self.rate_bytes_per_s is not None and self.rate_bytes_per_s <= 0):
@@ -62,14 +62,14 @@ class LinkShape:
 
     @property
     def chunk_bytes(self) -> int:
-        """About a millisecond of the line: fine enough to share it fairly, coarse enough to be cheap."""
+        """About a millisecond of the link's rate: small enough for fair sharing, large enough to be cheap."""
         rate = self.rate_bytes_per_s or math.inf
         return int(min(max(rate * _CHUNK_S, _MIN_CHUNK_BYTES), _MAX_CHUNK_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEnds:
-    """One link: a listening socket for clients, and the (host, port) that it leads to."""
+    """One link: a listening socket for clients, and its target (host, port)."""
 
     listener: socket.socket
     target: tuple[str, int]
@@ -77,7 +77,7 @@ class LinkEnds:
 
 
 class FineSelector(selectors.DefaultSelector):
-    """Waits as exactly as the kernel does. epoll, the default on Linux, counts milliseconds, and rounds up: a sleep would come half of one late."""
+    """Waits as exactly as the kernel. epoll, the default on Linux, rounds up to milliseconds: a sleep would end half of one late."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout > 0:
@@ -97,7 +97,7 @@ class Links:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening, cut what is open, and wait for the thread."""
+        """Stop listening, close open connections, and wait for the thread."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
@@ -133,10 +133,10 @@ def _close(client: socket.socket, _task: asyncio.Task[None]) -> None:
 
 
 class _Line:
-    """The shared rate: whoever sends takes a turn, and learns when the last of its bytes will have left.
+    """The shared rate: each sender takes a turn, and learns when the last of its bytes will have left.
 
-    Turns go round in the order of asking, and each connection asks for one chunk at a time: so they share fairly.
-    They are given a few milliseconds ahead, as a router's queue would, so a late wake-up leaves the line no gap.
+    Turns follow the order of requests, and each connection requests one chunk at a time, so sharing is fair. Turns are granted
+    a few milliseconds ahead, as in a router's queue, so a late wake-up leaves no gap on the link.
     """
 
     def __init__(self, rate_bytes_per_s: float | None) -> None:
@@ -157,7 +157,7 @@ class _Line:
 
 
 def jitters(jitter_s: float, seed: int) -> Iterator[float]:
-    """Seconds between 0 and `jitter_s` without end, evenly spread; the same for a seed."""
+    """An endless sequence of seconds between 0 and `jitter_s`, evenly spread; equal for equal seeds."""
     share = random.Random(seed).random()
     while True:
         yield share * jitter_s
@@ -180,13 +180,13 @@ class _Link:
                 try:
                     client, _ = await loop.sock_accept(listener)
                 except OSError:
-                    # Out of file descriptors, or the client has gone already: the next one may be luckier.
+                    # Out of file descriptors, or the client has gone: try the next one.
                     await asyncio.sleep(_ACCEPT_PAUSE_S)
                     continue
                 task = asyncio.create_task(self._carry(client))
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
-                # A task that is cancelled before it has begun closes nothing itself.
+                # A task that is cancelled before it starts closes nothing itself.
                 task.add_done_callback(functools.partial(_close, client))
         finally:
             listener.close()
@@ -195,10 +195,10 @@ class _Link:
             await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _carry(self, client: socket.socket) -> None:
-        """One connection, until both directions have ended, or either broke: then both sides are reset."""
+        """One connection, until both directions have ended, or one failed: then both sides are reset."""
         server = socket.socket(self._ends.listener.family, socket.SOCK_STREAM)
         with client, server:
-            # A small receive buffer keeps the sender at the line's pace, as a real line would.
+            # A small receive buffer keeps the sender at the link's pace, as on a real link.
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * self._ends.shape.chunk_bytes)
             for end in (client, server):
                 end.setblocking(False)
@@ -216,7 +216,7 @@ class _Link:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
     def _way(self, source: socket.socket, sink: socket.socket, line: _Line) -> Sequence[Coroutine[Any, Any, None]]:
-        """Both ends of one direction; the queue between them is the line's length, so a slow reader slows the sender."""
+        """Both ends of one direction; the queue between them is the link's length, so a slow reader slows the sender."""
         shape = self._ends.shape
         on_the_way_bytes = 4 * shape.delay_s * (shape.rate_bytes_per_s or 0)
         chunks: asyncio.Queue[_Chunk] = asyncio.Queue(64 + int(on_the_way_bytes / shape.chunk_bytes))
@@ -233,7 +233,7 @@ class _Link:
             pieces, unslept_s = [chunk], 0.0
             if due <= loop.time():
                 late_s, unslept_s = next(late), _SLEEP_LATE_S if self._ends.shape.exact else 0.0
-                # On a real line the first byte waits for the rest of its packet, and not for a millisecond of the line.
+                # On a real link the first byte waits for the rest of its packet, not for a millisecond of data.
                 pieces = [chunk[:_PACKET_BYTES], chunk[_PACKET_BYTES:]] if len(chunk) > _PACKET_BYTES else pieces
             for piece in pieces:
                 departure = await line.departure(len(piece))
@@ -242,7 +242,7 @@ class _Link:
                 unslept_s = 0.0
 
     async def _leave(self, sink: socket.socket, chunks: asyncio.Queue[_Chunk]) -> None:
-        """Send each chunk when it is due; the empty one is the end of the stream, and closes this half alone."""
+        """Send each chunk when it is due; the empty one is the end of the stream, and closes only this half."""
         loop = asyncio.get_running_loop()
         while True:
             due, unslept_s, chunk = await chunks.get()

@@ -1,4 +1,4 @@
-"""A client of plain sockets, to look at a line without pullbench: what it sees too is the lab's own error, not the instrument's."""
+"""A client of plain sockets, to measure a link without pullbench: deviations that it also sees are the lab's, not pullbench's."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ _LENGTH = re.compile(rb"\r\nContent-Length: (\d+)\r\n", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeTimings:
-    """Of each exchange on one connection: seconds from the request to the first byte, bytes after it, and their seconds."""
+    """For each exchange on one connection: seconds from the request to the first byte, the bytes after it, and their seconds."""
 
     waits_s: tuple[float, ...]
     sizes_bytes: tuple[int, ...]
@@ -27,9 +27,9 @@ class ExchangeTimings:
 
 
 def time_exchanges(url: str, paths: Sequence[str]) -> ExchangeTimings:
-    """GET each path in turn on one kept connection; the address alone of `url` is used.
+    """GET each path in turn on one kept connection; of `url`, only the address is used.
 
-    Raises OSError where the server does not answer, ValueError where it answers without a length.
+    Raises OSError if the server does not answer, ValueError for an answer without a length.
     """
     parts = urlsplit(url)
     waits, sizes, transfers = [], [], []
@@ -49,7 +49,7 @@ def time_exchanges(url: str, paths: Sequence[str]) -> ExchangeTimings:
 
 
 def _whole(received: bytearray, connection: socket.socket) -> int:
-    """Read an answer to its end, and say how long it was, head included."""
+    """Read an answer to its end, and return its length including the head."""
     while (end := received.find(b"\r\n\r\n")) < 0:
         received += _more(connection)
     found = _LENGTH.search(received, 0, end + 4)

@@ -1,7 +1,7 @@
-"""A registry on a real socket: the pull half of the OCI distribution spec, from files by sendfile, a thread a connection.
+"""A registry on a real socket: the pull half of the OCI distribution spec, from files by sendfile, one thread per connection.
 
-It stands in for a remote service that a measurement can be held against: what it sent is counted, and its capacity
-can be set (`slots`, `service_s`).
+It replaces a remote service with known properties: it counts the bytes it sends, and its capacity can be set (`slots`,
+`service_s`).
 """
 
 import contextlib
@@ -22,30 +22,30 @@ from pullbench.lab.handler import Handler, RegistryState
 from pullbench.lab.upstream import PullThrough
 
 _CLOSING_S = 5.0
-_LOOPBACK = "127.0.0.1"  # whoever is on the network has no business with the lab
+_LOOPBACK = "127.0.0.1"  # other machines must not reach the lab
 
 _HandlerFactory = Callable[[Any, Any, socketserver.BaseServer], socketserver.BaseRequestHandler]
 
 
 def listen() -> socket.socket:
-    """A listening socket on a free port of loopback, with a backlog for many clients at once."""
+    """A listening socket on a free loopback port, with a backlog for many concurrent clients."""
     return socket.create_server((_LOOPBACK, 0), backlog=1024)
 
 
 def url_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Where clients find it."""
+    """The URL for clients."""
     host, port = listener.getsockname()
     return f"{scheme}://{host}:{port}"
 
 
 class Registry:
-    """A running registry; a context manager, so that it ends with its block.
+    """A running registry; a context manager: it ends with its block.
 
-    `upstream` (`http://HOST:PORT`) makes it a pull-through cache that keeps blobs in `cache_folder`,
-    where a share of them is gone again when it is asked for (`forgets`, by the `seed`). With `slots`,
-    at most that many requests are in service at once, each for `service_s` seconds before its answer begins: the
-    capacity is slots / service_s requests a second. `access_log` gets one line an exchange. `faults` are what it does wrong.
-    `tls` is a certificate and its key (PEM): it speaks TLS then, and its handshake is made by the connection's own thread.
+    `upstream` (`http://HOST:PORT`) makes it a pull-through cache that stores blobs in `cache_folder`; a share of them is
+    missing again on a later request (`forgets`, drawn by the `seed`). With `slots`, at most that many requests are served
+    concurrently, each for `service_s` seconds before its answer begins: the capacity is slots / service_s requests per second.
+    `access_log` receives one line per exchange. `faults` are injected. `tls` is a certificate and its key (PEM) for TLS; each
+    connection's own thread makes the handshake.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class Registry:
         return url_of(self._server.socket, self._scheme)
 
     def close(self) -> None:
-        """Stop listening, cut the open connections, and wait for their threads."""
+        """Stop listening, close the open connections, and wait for their threads."""
         self.state.closing.set()
         with contextlib.suppress(OSError):
-            # Wakes the thread that accepts, which would look around for the end in 50 ms only (not on every system).
+            # Wakes the accepting thread, which otherwise checks for the end only every 50 ms (not on every system).
             self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
@@ -136,7 +136,7 @@ class _RegistryServer(socketserver.ThreadingTCPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self._tls is not None:
-            # The handshake comes with the first read, in the connection's thread: here it would hold up all others.
+            # The first read makes the handshake, in the connection's thread: here it would block all others.
             connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 

@@ -1,4 +1,4 @@
-"""Pull-through: what a lab registry lacks is fetched from another registry, passed on while it comes, and kept."""
+"""Pull-through: a lab registry fetches missing content from another registry, passes it on while it arrives, and stores it."""
 
 import hashlib
 import http.client
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 18
 
 
 class UpstreamError(Exception):
-    """The upstream refused (its status), or did not answer as a registry does (502)."""
+    """The upstream refused (with its status), or did not answer as a registry (502)."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ class UpstreamError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamAnswer:
-    """A small answer of the upstream, read whole."""
+    """A small, completely read answer of the upstream."""
 
     status: int
     headers: Mapping[str, str]
@@ -38,16 +38,16 @@ class UpstreamAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """A blob that the upstream has and the cache has not."""
+    """A blob that the upstream has and the cache lacks."""
 
     size_bytes: int
 
 
 class Fetch:
-    """A blob on its way: a file that grows, followed by any number of clients.
+    """A blob in transfer: a growing file with any number of readers.
 
-    The last byte is held back until the whole is verified and kept, so wrong content never comes through whole, and
-    who has read all of it finds it in the cache.
+    The last byte is held back until the whole is verified and stored, so wrong content never arrives complete, and a reader of
+    the whole finds it in the cache.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Fetch:
 
     @property
     def size_bytes(self) -> int:
-        """As the upstream announced it; waits for its headers. Raises UpstreamError."""
+        """The size that the upstream announced; waits for its headers. Raises UpstreamError."""
         with self._changed:
             self._changed.wait_for(lambda: self._size is not None or self._error is not None)
             if self._size is None:
@@ -67,14 +67,14 @@ class Fetch:
             return self._size
 
     def open(self) -> BinaryIO:
-        """The file as far as it has come. Raises UpstreamError."""
+        """The file with the bytes so far. Raises UpstreamError."""
         with self._changed:
             if self._error is not None or self._path is None:
                 raise self._error or UpstreamError(502, "not begun")
             return self._path.open("rb")
 
     def wait_beyond(self, offset: int) -> int:
-        """How many bytes may be read, once they are more than `offset`. Raises UpstreamError where none will come."""
+        """The number of readable bytes, once it is more than `offset`. Raises UpstreamError if no more will arrive."""
         with self._changed:
             self._changed.wait_for(lambda: self._available > offset or self._error is not None)
             if self._error is not None:
@@ -92,7 +92,7 @@ class Fetch:
             self._changed.notify_all()
 
     def move(self, path: Path) -> None:
-        """Give the file its lasting name; who opens it meanwhile finds the one or the other."""
+        """Give the file its final name; readers that open it meanwhile find one of the two."""
         with self._changed:
             assert self._path is not None
             self._path = self._path.rename(path)
@@ -109,9 +109,9 @@ class Fetch:
 
 
 class PullThrough:
-    """The upstream of one registry, `http://HOST:PORT`, anonymous; verified blobs are kept as files in `folder`.
+    """The anonymous upstream of one registry, `http://HOST:PORT`; verified blobs are stored as files in `folder`.
 
-    With `forgets`, that share of the requests for a layer that is kept finds it gone, drawn by the `seed`.
+    With `forgets`, that share of the requests for a stored layer finds it missing, drawn by the `seed`.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class PullThrough:
         folder.mkdir(parents=True, exist_ok=True)
 
     def manifest(self, repository: str, reference: str) -> tuple[StoredManifest, bool]:
-        """The manifest, and whether it was in the cache. A held tag costs one HEAD, as with CNCF distribution; where
-        the upstream does not answer, what is held is good enough. Raises UpstreamError.
+        """The manifest, and whether it was in the cache. A stored tag costs one HEAD, as in CNCF distribution; if the
+        upstream does not answer, the stored one is used. Raises UpstreamError.
         """
         held = self._contents.manifest(repository, reference)
         path = f"/v2/{repository}/manifests/{reference}"
@@ -144,7 +144,7 @@ class PullThrough:
         return self._contents.put_manifest(repository, answer.body, media_type, tag=tag), False
 
     def blob(self, repository: str, digest: str) -> StoredBlob | Fetch:
-        """The blob where it is kept, else its fetch, begun now or joined."""
+        """The stored blob, else its transfer, started now or joined."""
         with self._lock:
             held = self._contents.blob_of_any(digest)
             if held is not None and not (self._contents.is_layer(digest) and self._draws.random() < self._forgets):
@@ -156,7 +156,7 @@ class PullThrough:
             return self._fetches[digest]
 
     def look(self, repository: str, digest: str) -> StoredBlob | Elsewhere:
-        """What a HEAD is told: the blob where it is kept, else its size at the upstream, and nothing is fetched."""
+        """The answer to HEAD: the stored blob, else its size at the upstream; nothing is fetched."""
         held = self._contents.blob_of_any(digest)
         if held is not None:
             return held
@@ -168,7 +168,7 @@ class PullThrough:
         return Elsewhere(size_bytes=int(size))
 
     def ask(self, method: str, path: str) -> UpstreamAnswer:
-        """One exchange whose answer is small. Raises UpstreamError where there is none."""
+        """One exchange with a small answer. Raises UpstreamError if it fails."""
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
         self._counters.add("upstream_requests")
         try:
@@ -195,8 +195,8 @@ class PullThrough:
     def _fetch(self, repository: str, digest: str, fetch: Fetch) -> None:
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT_S)
         self._counters.add("upstream_requests")
-        # Whatever ends this thread, those who follow the fetch must hear of it.
-        failure: UpstreamError | None = UpstreamError(502, f"blob {digest}: the fetch broke")
+        # Readers of the transfer must learn of any failure of this thread.
+        failure: UpstreamError | None = UpstreamError(502, f"blob {digest}: the transfer failed")
         try:
             self._receive(connection, repository, digest, fetch)
             path = self._folder / digest.replace(":", "-")
@@ -225,7 +225,7 @@ class PullThrough:
         with tempfile.NamedTemporaryFile(dir=self._folder, buffering=0, delete=False) as file:
             temporary, size = Path(file.name), response.length
             fetch.begin(temporary, size)
-            # One read of the socket at a time: waiting for a full buffer would hold back what has come.
+            # One read of the socket at a time: waiting for a full buffer would hold back arrived data.
             while chunk := response.read1(_CHUNK_BYTES):
                 hashed.update(chunk)
                 file.write(chunk)
@@ -234,4 +234,4 @@ class PullThrough:
                 fetch.grow(received)
         if received != size or f"{digest.partition(':')[0]}:{hashed.hexdigest()}" != digest:
             temporary.unlink()
-            raise UpstreamError(502, f"blob {digest}: {received} of {size} bytes, or other content")
+            raise UpstreamError(502, f"blob {digest}: {received} of {size} bytes, or wrong content")

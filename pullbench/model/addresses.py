@@ -1,4 +1,4 @@
-"""Addresses of a route: what a client connects to, and what Docker and skopeo call it on a command line."""
+"""Addresses of a route: the endpoint that a client connects to, and the names for Docker and skopeo commands."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -23,12 +23,12 @@ class Endpoint:
 
 
 def registry_endpoint(route: Route) -> Endpoint:
-    """The registry, or the mirror in its place."""
+    """The registry's endpoint, or the mirror's."""
     return _endpoint_of(route.url)
 
 
 def connected_endpoint(route: Route) -> Endpoint:
-    """What a client connects to: the forward proxy where there is one."""
+    """The endpoint that a client connects to: the forward proxy's if there is one."""
     return _endpoint_of(route.forward_url or route.url)
 
 
@@ -38,11 +38,11 @@ def _endpoint_of(url: str) -> Endpoint:
 
 
 def login_host(route: Route) -> str:
-    """What `docker login` takes: `docker.io` for any of Docker Hub's own hosts."""
+    """The argument of `docker login`: `docker.io` for all of Docker Hub's hosts."""
     return DOCKER_HUB if route.host in DOCKER_HUB_HOSTS else route.host
 
 
 def image_name(route: Route, reference: Reference) -> str:
-    """`HOST/REPOSITORY:TAG`, or `HOST/REPOSITORY@DIGEST`, as Docker and skopeo take it."""
+    """`HOST/REPOSITORY:TAG`, or `HOST/REPOSITORY@DIGEST`, for Docker and skopeo."""
     repository = f"{login_host(route)}/{route.repository(reference)}"
     return f"{repository}@{reference.digest}" if reference.digest else f"{repository}:{reference.locator}"

@@ -1,4 +1,4 @@
-"""What shows whether a mirror had what was asked of it: headers, bytes that left its upstream, and ages. Pure."""
+"""Evidence whether a mirror had the requested content: headers, bytes that left its upstream, and ages. Pure."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,16 +15,16 @@ _FETCHED_IT = ("MISS", "EXPIRED", "BYPASS", "DYNAMIC")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """What one request of a probe was told: `served_by` as in the results, `at_s` on the monotonic clock."""
+    """The answer to one request of a probe: `served_by` as in the results, `at_s` on the monotonic clock."""
 
     served_by: str
     at_s: float
 
 
 def cache_word(served_by: str | None) -> Literal["hit", "miss"] | None:
-    """What the caches on the way say of one answer; None where they say nothing.
+    """Whether the caches on the route report a hit or a miss; None if they report neither.
 
-    Of several caches one that had it is enough. An Age alone means a cache too (RFC 9111, section 5.1).
+    One hit of several caches is enough. An Age without other headers also means a hit (RFC 9111, section 5.1).
     """
     parts = _parts(served_by)
     said = " ".join(parts.get(name, "") for name in _STATES).upper()
@@ -36,7 +36,7 @@ def cache_word(served_by: str | None) -> Literal["hit", "miss"] | None:
 
 
 def found_by_headers(transfers: Iterable[Transfer]) -> ProxyCacheFound | None:
-    """From a trial's own layers: the first that was told of each counts, for the mirror has it from then on."""
+    """From a trial's own layers: the first answer for each counts, because the mirror has the layer afterwards."""
     first: dict[str, str] = {}
     for row in sorted(transfers, key=lambda each: each.started_at):
         word = cache_word(row.served_by)
@@ -46,7 +46,7 @@ def found_by_headers(transfers: Iterable[Transfer]) -> ProxyCacheFound | None:
 
 
 def found_by_upstream(served_bytes: int, expected_bytes: int) -> ProxyCacheFound | None:
-    """From the bytes of blobs that the upstream served meanwhile, to whomever; None where none were to be expected."""
+    """From the blob bytes that the upstream served meanwhile, to any client; None if none are expected."""
     if expected_bytes == 0:
         return None
     if served_bytes <= 0:
@@ -55,9 +55,9 @@ def found_by_upstream(served_bytes: int, expected_bytes: int) -> ProxyCacheFound
 
 
 def found_by_probe(before: Sequence[Sighting], after: Sequence[Sighting], started_s: float) -> ProxyCacheFound | None:
-    """From requests for the trial's layers before it, where it was right to ask, else from those after it.
+    """From requests for the trial's layers before it, if that was allowed, else from requests after it.
 
-    What the mirror lacks after a trial it never had; what it has, it got within the trial where its age says so.
+    Content that the mirror lacks after a trial it never had. Content that it has, it got during the trial if its age shows it.
     """
     words = [word for each in before if (word := cache_word(each.served_by)) is not None]
     if not words:
@@ -71,7 +71,7 @@ def _before_the_trial(seen: Sighting, started_s: float) -> Literal["hit", "miss"
     age = _parts(seen.served_by).get("age", "")
     if not age.isdecimal():
         return None
-    # Ages are whole seconds: what is as old as the trial may have come with its first pull.
+    # Ages are whole seconds: content as old as the trial may have come with its first pull.
     return "miss" if int(age) <= seen.at_s - started_s + 1 else "hit"
 
 
@@ -83,5 +83,5 @@ def _of_words(words: Iterable[str]) -> ProxyCacheFound | None:
 
 
 def _parts(served_by: str | None) -> dict[str, str]:
-    """`x-cache=HIT age=3` by name; the first word is an address, and `via` may say whatever it likes."""
+    """`x-cache=HIT age=3` by name; the first word is an address, and `via` is free text."""
     return {name: quoted or plain for name, quoted, plain in _PART.findall((served_by or "").partition(" ")[2])}

@@ -1,4 +1,4 @@
-"""What each kind of engine can do: the one table that plan, docs and reports read."""
+"""The capabilities of each kind of engine: the table that plan, docs and reports use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,21 +13,21 @@ AuthMode = Literal["persisted", "per-pull"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capability:
-    """A kind's limits. Each `cannot` maps a factor's value to the reason and the way round it."""
+    """The capabilities of one kind of engine. `cannot` maps a factor's value to the reason and an alternative."""
 
     has_store: bool
-    """It keeps what it pulled, so it pulls an image at most once a trial."""
+    """The engine stores images, so it pulls an image at most once per trial."""
     in_process: bool = False
-    """It pulls in this process, whose CPU time is known apart; the others are programs and daemons, and part of what is measured."""
+    """The engine pulls in this process, so its CPU time is known separately. Others are programs or daemons under test."""
     keeps_store: bool = False
-    """Its store outlives a trial, so that what one trial brought is there in the next."""
+    """The store outlives a trial: images of one trial are present in the next."""
     hides_server: bool = False
-    """It does not say who answered it, so the same route is asked before and after each of its trials."""
+    """The engine does not report which server answered, so a probe of the same route runs before and after each trial."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """`proxy:forward`, `proxy:headers`, `cache:warm`, `auth:per-pull` … → why not."""
 
     def refusal(self, factor: str, value: str) -> str | None:
-        """Why a value of a factor cannot be measured with this kind; None where it can."""
+        """Why this kind cannot measure a value of a factor; None if it can."""
         return self.cannot.get(f"{factor}:{value}")
 
 
@@ -39,15 +39,15 @@ def engines_to_judge(kinds: Mapping[str, str]) -> list[str]:
 
 _NO_STORE = "keeps nothing between pulls, so every pull is cold"
 _NO_HEADERS = "cannot send the proxy's `headers`: use the engine wire or containerd for this proxy"
-_NOTHING_PULLED = "fake pulls nothing, so a proxy's store is the same to it: use another engine"
+_NOTHING_PULLED = "fake pulls nothing, so the proxy's cache has no effect: use another engine"
 _NO_LOOPBACK_PROXY = (
-    "never asks a proxy for localhost or 127.0.0.0/8, as no program written in Go does: "
-    "give the registry by another address of this machine"
+    "uses no proxy for localhost and 127.0.0.0/8, like every Go program: "
+    "use another address of this machine in the registry's URL"
 )
 
 
 def _own_exchange(client: str) -> str:
-    return f"{client} makes a token exchange of its own for every pull; the setting would change nothing"
+    return f"{client} already requests a new token for every pull, so per-pull would change nothing"
 
 
 CAPABILITIES: dict[str, Capability] = {
@@ -57,8 +57,8 @@ CAPABILITIES: dict[str, Capability] = {
         keeps_store=True,
         hides_server=True,
         cannot={
-            "proxy:forward": "dockerd takes its HTTP proxy at start, not per pull: "
-            "start a second daemon with HTTP_PROXY and give the engine its `host`",
+            "proxy:forward": "dockerd reads its HTTP proxy at start, not per pull: "
+            "start a second daemon with HTTP_PROXY, and set the engine's `host` to it",
             "proxy:headers": f"dockerd {_NO_HEADERS}",
             "auth:per-pull": _own_exchange("dockerd"),
         },

@@ -1,19 +1,19 @@
-"""How far this machine's clock is from another's, as exactly as the Date of HTTP answers tells. Pure.
+"""The offset of this machine's clock to another's, as exactly as the Date headers of HTTP answers allow. Pure.
 
-Date has whole seconds (RFC 9110, section 6.6.1), so one answer tells the offset to half a second and half the way there and
-back. Answers at different moments of the second narrow it: the offset lies in every answer's bounds, so in their overlap.
+Date has whole seconds (RFC 9110, section 6.6.1), so one answer gives the offset to ± half a second and half the round trip.
+Answers at different fractions of a second narrow it: the offset is within the bounds of every answer, so in their overlap.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 TICK_S = 1.0
-"""What Date cuts off."""
+"""The resolution of Date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockReading:
-    """One answer: this clock before the request and after the answer, and what Date said, in seconds since the epoch."""
+    """One answer: this clock before the request and after the answer, and its Date, in Unix seconds."""
 
     asked_s: float
     answered_s: float
@@ -22,17 +22,17 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockOffset:
-    """This clock minus the other, in seconds, give or take `known_to_s`; positive where this one is ahead."""
+    """This clock minus the other, in seconds, ± `known_to_s`; positive if this one is ahead."""
 
     offset_s: float
     known_to_s: float
 
 
 def clock_offset(readings: Sequence[ClockReading]) -> ClockOffset | None:
-    """The middle of what all readings allow; None without one.
+    """The middle of the bounds that all readings allow; None without readings.
 
-    Where they contradict each other (several machines behind one name, a Date that a cache kept) the bounds are those of
-    all together: less is known, not more.
+    Contradicting readings (several machines behind one name, a cached Date) give the bounds of all together: less is known,
+    not more.
     """
     if not readings:
         return None
@@ -45,5 +45,5 @@ def clock_offset(readings: Sequence[ClockReading]) -> ClockOffset | None:
 
 
 def between(first: ClockOffset, second: ClockOffset) -> ClockOffset:
-    """The first machine's clock minus the second's, where both were held against the same third."""
+    """The first machine's clock minus the second's; both were compared with the same third clock."""
     return ClockOffset(offset_s=first.offset_s - second.offset_s, known_to_s=first.known_to_s + second.known_to_s)

@@ -1,4 +1,4 @@
-"""What is known of the world before a plan is made; gathered by IO, stored with the run, read back to resume it."""
+"""The facts for a plan: gathered by IO, stored with the run, read again to resume it."""
 
 import dataclasses
 import json
@@ -13,19 +13,19 @@ from pullbench.model.platform import Platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """Whether an engine can be used here, and what its store held before the run."""
+    """Whether an engine can be used here, and its store's content before the run."""
 
     name: str
     kind: str
     version: str | None = None
     unavailable: str | None = None
-    """Why the engine cannot be used (not installed, no answer); None where it can."""
+    """Why the engine cannot be used (not installed, no answer); None if it can."""
     store_id: str | None = None
-    """What tells its store from others, such as the ID of `docker info`; None where it keeps nothing."""
+    """An identifier of its store, such as the ID in `docker info`; None without a store."""
     present: frozenset[str] = frozenset()
-    """Config digests (Docker's image IDs) that the store held and no run brought."""
+    """Config digests (Docker's image IDs) in the store that no run has pulled."""
     is_local: bool = True
-    """Its work is shown to be done by this machine; False for a daemon that may stand elsewhere."""
+    """Whether it is known to work on this machine; False for a daemon that may be elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,21 +38,21 @@ class PlatformImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What a registry answered for one image of the spec."""
+    """A registry's answer for one image of the spec."""
 
     registry: str
     image: str
     digest: str | None = None
     is_index: bool = False
     platforms: Mapping[str, PlatformImage] = field(default_factory=dict)
-    """By the platform's text as in the spec; a platform that the image lacks is not there."""
+    """By the platform's text in the spec; without platforms that the image lacks."""
     error_code: ErrorCode | None = None
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Everything that `plan` needs to know beside the spec. `offline` facts know nothing and refuse nothing."""
+    """Everything that `plan` needs in addition to the spec. `offline` facts are empty and exclude nothing."""
 
     host_platform: str
     engines: Mapping[str, EngineFacts] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Facts:
         return None if found is None else found.platforms.get(platform)
 
     def to_json(self) -> str:
-        """One JSON document, stable for equal facts."""
+        """One JSON document; equal facts give equal documents."""
         document = {
             "host_platform": self.host_platform,
             "engines": [_plain(engine) for engine in self.engines.values()],

@@ -1,4 +1,4 @@
-"""What a preflight check says of one target."""
+"""The result of one preflight check for one target."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from pullbench.errors import ErrorCode
 
 
 class Status(StrEnum):
-    """`fail` is a judgement; `error` means that the check could not be run; `skip` that it does not apply."""
+    """`fail`: the check found a problem. `error`: the check could not run. `skip`: the check does not apply."""
 
     PASS = "pass"
     WARN = "warn"
@@ -23,7 +23,7 @@ class Status(StrEnum):
 
 
 TROUBLES = (Status.FAIL, Status.ERROR, Status.WARN)
-"""What asks for a remedy, the worst first."""
+"""Statuses that need a remedy, worst first."""
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 
 
@@ -39,32 +39,32 @@ class Finding:
     remedy: str = ""
     duration_s: float = 0.0
     evidence: str | None = None
-    """What the probe saw, as one JSON document; None where nothing was looked at."""
+    """The probe's evidence as one JSON document; None if the check looked at nothing."""
     code: ErrorCode | None = None
-    """The error that made the check fail, warn or end; None where none did, such as a disk that is nearly full."""
+    """The error code behind the finding; None if there is none, such as for a disk that is nearly full."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """What the code's remedy speaks of, by name: host, endpoint, address, repository, image, platform and the like; empty
-    without a code."""
+    """The parameters of the code's remedy by name, such as host, endpoint, address, repository, image and platform;
+    empty without a code."""
 
     def __post_init__(self) -> None:
         if self.status in TROUBLES and not self.remedy:
-            raise ValueError(f"{self.check}: a finding of {self.status} needs a remedy")
+            raise ValueError(f"{self.check}: a finding with status {self.status} needs a remedy")
 
 
 def worst(findings: Iterable[Finding]) -> Status:
-    """The verdict over findings: the first of fail, error, warn, pass, skip that occurs; skip where there are none."""
+    """The overall status: the first of fail, error, warn, pass, skip that occurs; skip without findings."""
     seen = {finding.status for finding in findings}
     return next((status for status in _ORDER if status in seen), Status.SKIP)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Fail, error, warn, pass, skip; those of one status stay in order."""
+    """Findings sorted fail, error, warn, pass, skip; the order within a status stays."""
     return sorted(findings, key=lambda finding: _ORDER.index(finding.status))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingGroup:
-    """Findings that belong together: of a registry by one proxy with its images and platforms, or of a local target."""
+    """The findings of one route with its images and platforms, or of one local target."""
 
     name: str
     findings: tuple[Finding, ...]
@@ -74,15 +74,15 @@ class FindingGroup:
         return worst(self.findings)
 
     def rest(self, target: str) -> str:
-        """What a target's name adds to the group's: an image and a platform, or nothing."""
+        """The part of a target's name after the group's name: an image and a platform, or nothing."""
         return target.removeprefix(self.name).strip()
 
 
 def group_findings(findings: Iterable[Finding]) -> list[FindingGroup]:
-    """Findings grouped, in the order in which each group is first met.
+    """Findings in groups, ordered by each group's first finding.
 
-    `eu library/nginx:1.27 linux/amd64` belongs to `eu` where a finding is about `eu` itself, else to the image where one
-    is about that; `eu via cache` is a group of its own.
+    `eu library/nginx:1.27 linux/amd64` belongs to group `eu` if a finding is about `eu` itself, else to the image's group
+    if a finding is about the image. `eu via cache` is a separate group.
     """
     found = list(findings)
     targets = {finding.target for finding in found}
@@ -103,29 +103,28 @@ def _group_of(target: str, targets: set[str]) -> str:
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
 class FindingDocument(TypedDict):
-    """What one check says of one target."""
+    """The result of one check for one target."""
 
     check: str
     """The check's stable id, such as `tls`; docs/checks.md describes each."""
     target: str
-    """`eu`, `eu via cache`, `eu library/nginx:1.27 linux/amd64`, or what is no registry: a daemon, a file."""
+    """`eu`, `eu via cache`, `eu library/nginx:1.27 linux/amd64`, or a local target such as a daemon or a file."""
     status: Status
-    """`error` means that the check could not be run, `skip` that it does not apply or had nothing left to learn."""
+    """`error`: the check could not run. `skip`: the check does not apply, or a check that it needs has failed."""
     observed: str
-    """Of a failure it starts with an error code in brackets where there is one, such as `[connect_refused]`."""
+    """A failure with an error code starts with the code in brackets, such as `[connect_refused]`."""
     expected: str
     remedy: str
     """What to do; never empty for warn, fail and error."""
     duration_s: float
-    """Seconds that the check took for this target; 0 where it was skipped."""
+    """Seconds that the check took for this target; 0 if it was skipped."""
     evidence: Any
-    """What the check saw, of its own shape for each check; null where nothing was looked at."""
+    """The check's evidence; each check has its own shape. Null if the check looked at nothing."""
     code: ErrorCode | None
-    """The error code; null where the finding comes from no error, such as a certificate that ends soon."""
+    """The error code; null for findings without an error, such as a certificate that expires soon."""
     parameters: dict[str, str]
-    """What the error is about, by name, as far as it is known: registry, proxy, url, host, endpoint, address, repository,
-    image, platform, status (of HTTP), answered_by (registry, token_service, redirect, proxy), answered_at, daemon, path. Empty
-    without a code."""
+    """Known parameters of the error by name: registry, proxy, url, host, endpoint, address, repository, image, platform,
+    status (HTTP), answered_by (registry, token_service, redirect, proxy), answered_at, daemon, path. Empty without a code."""
 
 
 @with_config(ConfigDict(use_attribute_docstrings=True))
@@ -133,12 +132,12 @@ class FindingsDocument(TypedDict):
     """Findings as JSON."""
 
     status: Status
-    """The first of fail, error, warn, pass, skip that any finding has."""
+    """The worst status: the first of fail, error, warn, pass, skip that a finding has."""
     findings: list[FindingDocument]
 
 
 def findings_document(findings: Sequence[Finding]) -> dict[str, Any]:
-    """What `preflight --json` prints, a FindingsDocument: the worst status, and each finding's fields."""
+    """The FindingsDocument that `preflight --json` prints: the worst status and every finding."""
     document: FindingsDocument = {"status": worst(findings), "findings": [_document(finding) for finding in findings]}
     return cast(dict[str, Any], document)
 
@@ -149,7 +148,7 @@ def _document(finding: Finding) -> FindingDocument:
 
 
 def finding_of_document(document: Mapping[str, Any]) -> Finding:
-    """The inverse for one finding; a document of an older pullbench has no code and no parameters."""
+    """Read one finding of a document. Documents of older versions have no code and no parameters."""
     evidence, code = document.get("evidence"), document.get("code")
     given = {
         "status": Status(document["status"]),

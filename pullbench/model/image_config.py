@@ -1,4 +1,4 @@
-"""What an image's config says (OCI image spec, "Image Configuration"): platform, creation, layers before compression."""
+"""An image's config (OCI image spec, "Image Configuration"): platform, creation time, uncompressed layers."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import is_digest
 
 _FRACTION = re.compile(r"\.\d+")
-# What differs between two versions of one base: `ADD file:1f2e… in /`, `'@1731888000'`, `alpine-minirootfs-3.20.3-…`.
+# The parts that differ between versions of one base: `ADD file:1f2e… in /`, `'@1731888000'`, `alpine-minirootfs-3.20.3-…`.
 _VARYING = re.compile(r"[0-9a-f]{12,}|@\d{6,}|\d+(?:\.\d+)+")
 _NAMELESS = re.compile(r"(?:/bin/sh -c #\(nop\) )?(?:ADD|COPY) (?!alpine|.*rootfs)", re.IGNORECASE)
 _CMD = re.compile(r"(?:/bin/sh -c #\(nop\) +)?CMD\b")
@@ -20,23 +20,23 @@ MAX_STEPS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """What a config states; what it leaves out, or says wrongly, is None or empty."""
+    """The values in a config; missing or invalid ones are None or empty."""
 
     platform: Platform | None = None
     created: datetime | None = None
-    """UTC. Reproducible builds state an arbitrary one, often 1970."""
+    """In UTC. Reproducible builds set an arbitrary one, often 1970."""
     diff_ids: tuple[str, ...] = ()
-    """Digests of the layers as tar, base first: equal for equal content, however it is compressed."""
+    """Digests of the uncompressed layers, base first: equal for equal content with any compression."""
     base_steps: str = ""
-    """How the base was made, to its CMD, without digests, times and versions: alike for all versions of one base.
+    """The build steps of the base up to its CMD, without digests, times and versions: equal for all versions of one base.
 
-    Empty where the history tells too little: `COPY … /` alone makes any image.
+    Empty if the history has too little: `COPY … /` alone may be any image.
     """
     base_created: datetime | None = None
 
 
 def parse_image_config(content: bytes) -> ImageConfig:
-    """Read a config; what is no config states nothing."""
+    """Read a config; an invalid one gives an empty result."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
@@ -57,7 +57,7 @@ def parse_image_config(content: bytes) -> ImageConfig:
 
 
 def parse_instant(text: object) -> datetime | None:
-    """RFC 3339, to the second, in UTC; None for what is none (Go writes nine digits of a second, and a zero year)."""
+    """RFC 3339, to the second, in UTC; None if invalid (Go writes nine decimals, and a zero year)."""
     if not isinstance(text, str) or len(text) > 40:
         return None
     try:
@@ -69,7 +69,7 @@ def parse_instant(text: object) -> datetime | None:
 
 
 def _base(history: object) -> tuple[str, dict[str, Any]]:
-    """The steps to the first layer and from there to the first CMD, and the step that made that layer."""
+    """The steps up to the first layer and from there to the first CMD, and the step that created that layer."""
     steps: list[str] = []
     first: dict[str, Any] = {}
     for entry in history[:MAX_STEPS] if isinstance(history, list) else ():

@@ -15,19 +15,19 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
-"""One Accept line with every type that is understood: proxies that fold several lines into one break indexes."""
+"""One Accept line with every supported type: proxies that keep only one of several lines break indexes."""
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-"""What the distribution spec lets a registry refuse, so nothing larger is a manifest (section "Pushing Manifests")."""
+"""A registry may refuse larger manifests (distribution spec, "Pushing Manifests"), so nothing larger is one."""
 
 
 class ManifestError(ValueError):
-    """The document is no manifest or index that can be pulled; the text says why."""
+    """The document is no valid manifest or index; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """What points at content: media type, digest and size (OCI image spec, descriptor)."""
+    """A reference to content: media type, digest and size (OCI image spec, descriptor)."""
 
     media_type: str
     digest: str
@@ -36,7 +36,7 @@ class Descriptor:
 
     def __post_init__(self) -> None:
         if not is_digest(self.digest):
-            raise ManifestError(f"'{self.digest[:80]}' is no digest")
+            raise ManifestError(f"'{self.digest[:80]}' is not a digest")
         if not 0 <= self.size_bytes < 2**63:  # int64 (OCI image spec, descriptor)
             raise ManifestError(f"{self.digest} has a size of {self.size_bytes}")
 
@@ -51,7 +51,7 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Config and layers, each digest once, in order: what a client fetches."""
+        """Config and layers, each digest once, in order: the blobs that a client downloads."""
         unique = {descriptor.digest: descriptor for descriptor in (self.config, *self.layers)}
         return tuple(unique.values())
 
@@ -73,16 +73,16 @@ class Index:
         return tuple(entry.platform for entry in self.manifests if entry.platform is not None)
 
     def select(self, platform: Platform) -> Descriptor | None:
-        """The first manifest of just that platform, else the first that serves it, or None."""
+        """The first manifest of exactly this platform, else the first compatible one, or None."""
         serving = [entry for entry in self.manifests if entry.platform is not None and platform.accepts(entry.platform)]
         exact = (entry for entry in serving if entry.platform is not None and platform.equals(entry.platform))
         return next(exact, serving[0] if serving else None)
 
 
 def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
-    """Read a manifest or an index; the document's own mediaType goes before the header.
+    """Read a manifest or an index; the document's own mediaType takes precedence over the header.
 
-    Raises ManifestError for anything else, foreign JSON and schema 1 included.
+    Raises ManifestError for anything else, including foreign JSON and schema 1.
     """
     try:
         document = json.loads(content)
@@ -92,7 +92,7 @@ def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
         raise ManifestError("the manifest is not a JSON object")
     declared = document.get("mediaType") or content_type.partition(";")[0].strip()
     if not isinstance(declared, str):
-        raise ManifestError("the manifest's mediaType is no text")
+        raise ManifestError("the manifest's mediaType is not text")
     try:
         if declared in (OCI_INDEX, DOCKER_LIST) or (
             declared not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in document
@@ -102,7 +102,9 @@ def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
         layers = tuple(_descriptor(layer) for layer in document["layers"])
         return Manifest(media_type=declared or OCI_MANIFEST, config=_descriptor(document["config"]), layers=layers)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"the manifest ({declared or 'no media type'}) lacks or misuses {error}") from error
+        raise ManifestError(
+            f"the manifest ({declared or 'no media type'}) has a missing or invalid field: {error}"
+        ) from error
 
 
 def _descriptor(entry: dict[str, Any]) -> Descriptor:

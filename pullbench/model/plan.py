@@ -1,4 +1,4 @@
-"""From a spec and the facts to routes, cells, trials, and the cells that are excluded with their reasons.
+"""Turns a spec and the facts into routes, configurations, trials, and excluded configurations with their reasons.
 
 Pure: the same input gives the same plan.
 """
@@ -19,7 +19,7 @@ from pullbench.model.spec import Load, ProxyEntry, RegistryEntry, Spec
 from pullbench.model.workload import SourceImage, workload_like
 
 FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
-"""What tells cells apart, in the order in which tables show it."""
+"""The factors of a configuration, in the order of the tables."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +50,11 @@ class Cell:
 
 
 def pulls_once(spec: Spec, cell: Cell) -> str | None:
-    """What has an image after its first pull, so that a trial pulls it at most once; None where nothing has."""
+    """Why a trial pulls an image at most once: a store that has it after the first pull. None if there is none."""
     if CAPABILITIES[cell.engine_kind].has_store:
         return f"engine '{cell.engine}' pulls an image at most once a trial"
     if cell.proxy_cache == "cold" and any(entry.cold and entry.cold.reset for entry in _proxy_of(spec, cell)):
-        return f"proxy '{cell.proxy}' has an image after one pull, so a cold trial pulls it once"
+        return f"proxy '{cell.proxy}' has an image after one pull, so a cold trial pulls it only once"
     return None
 
 
@@ -63,7 +63,7 @@ def _proxy_of(spec: Spec, cell: Cell) -> list[ProxyEntry]:
 
 
 def trial_images(spec: Spec, cell: Cell) -> tuple[str, ...]:
-    """The images that a trial of a cell pulls, one entry a pull; each at most once where its second pull would differ."""
+    """The images of a trial, one entry per pull; an image occurs once if a second pull would differ."""
     pulls = spec.pulls_per_trial or max(len(spec.images), *spec.matrix.concurrency)
     if pulls_once(spec, cell) is not None:
         pulls = min(pulls, len(spec.images))
@@ -71,7 +71,7 @@ def trial_images(spec: Spec, cell: Cell) -> tuple[str, ...]:
 
 
 def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
-    """What the manifest promised for a pull of this cell; KeyError for what `unknown_image` would have named."""
+    """The manifest expected for a pull; KeyError for images that `unknown_image` reports."""
     found = facts.platform_image(cell.registry, image, cell.platform)
     if found is None:
         raise KeyError(f"{image} for {cell.platform} at {cell.registry}")
@@ -79,7 +79,7 @@ def expected_image(facts: Facts, cell: Cell, image: str) -> PlatformImage:
 
 
 def routes(spec: Spec) -> dict[tuple[str, str], Route]:
-    """Every way of the matrix that leads anywhere, by (registry, proxy); a mirror leads to its upstream alone."""
+    """All valid routes of the matrix, by (registry, proxy); a mirror only leads to its upstream."""
     registries = [entry for entry in spec.registries if entry.name in (spec.matrix.registries or [entry.name])]
     proxies = {entry.name: entry for entry in spec.proxies}
     return {
@@ -91,7 +91,7 @@ def routes(spec: Spec) -> dict[tuple[str, str], Route]:
 
 
 def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
-    """The way to a registry by a proxy; None is no proxy."""
+    """The route to a registry through a proxy; None is without a proxy."""
     if proxy is None or proxy.kind == "forward":
         return Route(
             registry=registry.name,
@@ -119,13 +119,13 @@ def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
 
 
 def _forward_credentials(proxy: ProxyEntry | None) -> str:
-    """What Docker's config.json holds are logins to registries: a forward proxy's is named, or there is none."""
+    """A forward proxy's credentials must be named in the spec: Docker's config.json only has logins for registries."""
     named = proxy is not None and proxy.credentials.startswith(("env:", "block:"))
     return proxy.credentials if proxy is not None and named else "anonymous"
 
 
 def refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
-    """Why a cell cannot be; None where it can."""
+    """Why a configuration is excluded; None if it is not."""
     capability = CAPABILITIES[cell.engine_kind]
     proxy = next((entry for entry in spec.proxies if entry.name == cell.proxy), None)
     if proxy is not None and proxy.upstream not in (None, cell.registry):
@@ -146,35 +146,35 @@ def refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
         workers = f"cannot keep {cell.concurrency} workers busy"
         if (once := pulls_once(spec, cell)) is not None and pulls == len(spec.images):
             return f"{once}: {pulls} images {workers}; add images or lower the concurrency"
-        return f"{pulls} pulls a trial {workers}; raise `pulls_per_trial` or lower the concurrency"
+        return f"{pulls} pulls per trial {workers}; raise `pulls_per_trial` or lower the concurrency"
     return _refused_by_facts(cell, spec, facts)
 
 
 def _proxy_cache_refusal(cell: Cell, spec: Spec, proxy: ProxyEntry | None) -> str | None:
-    """Why the proxy's store cannot be made what the cell says, or would change nothing."""
+    """Why the proxy's store cannot have the required state, or the state has no effect."""
     state = cell.proxy_cache
     if state == "any":
         return None
     if proxy is None:
-        return f"`direct` has no proxy whose store could be {state}: it is measured under `proxy_cache: [any]`"
+        return f"a route without a proxy has no cache that could be {state}: use `proxy_cache: [any]`"
     if proxy.kind == "forward":
         return (
-            f"proxy '{proxy.name}' is a forward proxy, whose store nobody knows how to make {state}: "
-            "measure it under `proxy_cache: [any]`"
+            f"proxy '{proxy.name}' is a forward proxy, and pullbench cannot make its cache {state}: "
+            "use `proxy_cache: [any]`"
         )
     if cell.cache == "warm":
-        return f"a client that has the image already asks proxy '{proxy.name}' for no layer: use `cache: [cold]`"
+        return f"a client with a warm cache requests no layer from proxy '{proxy.name}': use `cache: [cold]`"
     if state == "warm":
         return None
     if proxy.cold is None:
         return (
-            f"nothing says how proxy '{proxy.name}' becomes cold: give it `cold: {{push: REPOSITORY}}` (synthetic images, "
+            f"the spec does not say how to make proxy '{proxy.name}' cold: add `cold: {{push: REPOSITORY}}` (synthetic images, "
             f"pushed to '{proxy.upstream}') or `cold: {{reset: [COMMAND]}}`"
         )
     if proxy.cold.push is not None and spec.engine(cell.engine).base_images:
         return (
-            f"engine '{cell.engine}' pulls `base_images`, which proxy '{proxy.name}' has seen: "
-            "leave out `strategy: base-first`, or give the proxy `cold: {reset: [COMMAND]}`"
+            f"engine '{cell.engine}' pulls `base_images`, which proxy '{proxy.name}' already has: "
+            "remove `strategy: base-first`, or set `cold: {reset: [COMMAND]}` for the proxy"
         )
     return None
 
@@ -190,7 +190,7 @@ def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
             found = facts.platform_image(cell.registry, image, cell.platform)
             if found is not None and found.manifest.config.digest in engine.present:
                 return (
-                    f"{image} was in the store of '{cell.engine}' before the run, so it cannot be pulled cold: "
+                    f"{image} was in the store of '{cell.engine}' before the run, so its pulls would not be cold: "
                     "remove it, or set `cache_reset: remove`"
                 )
     return None
@@ -198,14 +198,14 @@ def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOut:
-    """A cell that cannot be, and why."""
+    """An excluded configuration, and the reason."""
 
     cell: Cell
     reason: str
 
 
-class NoCellLeft(UsageError):  # noqa: N818  (it says what is the case)
-    """Nothing of a spec's matrix can be measured; `planned_out` says why not."""
+class NoCellLeft(UsageError):  # noqa: N818  (it is a verdict, not an error)
+    """Every configuration of a spec's matrix is excluded; `planned_out` has the reasons."""
 
     def __init__(self, planned_out: tuple[PlannedOut, ...]) -> None:
         self.planned_out = planned_out
@@ -214,7 +214,7 @@ class NoCellLeft(UsageError):  # noqa: N818  (it says what is the case)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One cell in one block; `images` has one entry a pull."""
+    """One configuration in one repetition; `images` has one entry per pull."""
 
     number: int
     block: int
@@ -222,16 +222,16 @@ class Trial:
     cell: Cell
     images: tuple[str, ...]
     bases: tuple[str, ...] = ()
-    """What each pull brings before its image, of which that may have layers too."""
+    """Base images that each pull downloads first; the image may share layers with them."""
     load: Load | None = None
-    """How its pulls are offered; None: as the spec says."""
+    """How its pulls are offered; None means as in the spec."""
     stage: Stage | None = None
-    """The step of a stress test that it belongs to."""
+    """Its step in a stress test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run will do. `bytes` is None where a size is not known: offline, or of an image that was not found."""
+    """The plan of a run. `bytes` is None if a size is unknown: offline, or for a missing image."""
 
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]
@@ -239,15 +239,15 @@ class Plan:
     bytes: int | None
     manifest_requests: int
     pushed_bytes: int | None = 0
-    """Of synthetic images, pushed to upstreams before trials of a cold mirror; None where sizes are not known."""
+    """Bytes of synthetic images, pushed to upstreams before trials with a cold mirror; None if sizes are unknown."""
     warmed_bytes: int | None = 0
-    """Pulled through mirrors in set-up, so that they have what a trial pulls: one pass; an unproven one is made twice."""
+    """Bytes pulled through mirrors to warm them: one pass; a mirror that does not confirm a hit gets a second one."""
     stored_bytes: int | None = 0
-    """Pulled in set-up into stores of engines that a trial is to find warm."""
+    """Bytes pulled into engines' stores before warm trials."""
 
     @property
     def setup_bytes(self) -> int | None:
-        """All that is moved beside the pulls that are measured; None where a size is not known."""
+        """All bytes transferred outside the measured pulls; None if a size is unknown."""
         parts = (self.pushed_bytes, self.warmed_bytes, self.stored_bytes)
         return None if None in parts else sum(part or 0 for part in parts)
 
@@ -270,7 +270,7 @@ class Plan:
 
 
 def plan(spec: Spec, facts: Facts) -> Plan:
-    """The cells that can be, their trials in seeded random order block by block, and what is planned out and why.
+    """The configurations, their trials in seeded random order per repetition, and the excluded configurations with reasons.
 
     Raises NoCellLeft.
     """
@@ -281,7 +281,7 @@ def plan(spec: Spec, facts: Facts) -> Plan:
 def plan_of(
     trials: tuple[Trial, ...], cells: Sequence[Cell], planned_out: Sequence[PlannedOut], spec: Spec, facts: Facts
 ) -> Plan:
-    """A plan of these trials, with what they cost."""
+    """A plan of these trials, with their cost."""
     alike = _alike(trials)
     return Plan(
         cells=tuple(cells),
@@ -298,7 +298,7 @@ def plan_of(
 
 
 def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
-    """The cells that can be and those that cannot, without their trials; NoCellLeft where none can."""
+    """The configurations and the excluded ones, without trials; NoCellLeft if all are excluded."""
     cells: list[Cell] = []
     planned_out: list[PlannedOut] = []
     for cell in _combinations(spec, facts):
@@ -313,9 +313,9 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 
 
 def manifest_requests(trial: Trial, facts: Facts) -> int:
-    """Manifest GETs that a trial costs, as a rate limit counts them: two a pull of an index, else one.
+    """The manifest GETs of a trial, as a rate limit counts them: two per pull of an index, else one.
 
-    Bases count with each pull that begins with them, and what set-up pulls to warm a store: clients ask also for what they have.
+    Base images count for each pull, and so do pulls that warm a store: clients request manifests of images they have, too.
     """
     warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()
     return sum(
@@ -332,7 +332,7 @@ def is_pushed(trial: Trial, spec: Spec) -> bool:
 
 
 def source_images(trial: Trial, facts: Facts) -> list[SourceImage]:
-    """A trial's images as sources of synthetic ones (`workload_like`); KeyError as `expected_image` has it."""
+    """A trial's images as sources of synthetic ones (`workload_like`); KeyError as in `expected_image`."""
     cell = trial.cell
     return [
         SourceImage(
@@ -380,7 +380,7 @@ def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
         random.Random(f"{spec.seed}:{block}").shuffle(order)
         for cell in order:
             if block < spec.warmup and cell.proxy_cache == "cold":
-                continue  # what a warm-up fills is what such a trial must find empty
+                continue  # a warm-up would fill the cache that such a trial needs empty
             yield Trial(
                 number=next(number),
                 block=block,
@@ -392,9 +392,9 @@ def _trials(spec: Spec, cells: list[Cell]) -> Iterator[Trial]:
 
 
 def _alike(trials: Sequence[Trial]) -> list[tuple[Trial, int]]:
-    """One trial of each cell and list of images, and how many there are: they do the same work, so it is reckoned once.
+    """One trial of each configuration and list of images, with the number of such trials: their cost is computed once.
 
-    The trials of a cell share one list, whose identity is looked at: comparing long lists would take longer than all else.
+    The trials of a configuration share one list, which is compared by identity, because comparing long lists is slow.
     """
     keys = [(trial.cell, id(trial.images)) for trial in trials]
     counts = Counter(keys)
@@ -406,7 +406,7 @@ def _once_each(trial: Trial) -> Trial:
 
 
 def _stored(trials: Sequence[Trial]) -> Iterator[Trial]:
-    """Those before which an engine's own store is filled. A store that outlives a trial has what an earlier one brought."""
+    """The trials before which an engine's own store is filled. A store that outlives a trial keeps the images of earlier ones."""
     brought = set()
     for trial in trials:
         if not CAPABILITIES[trial.cell.engine_kind].has_store:
@@ -448,18 +448,18 @@ def _bytes(alike: Sequence[tuple[Trial, int]], facts: Facts) -> int | None:
 
 
 def _work(trial: Trial) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
-    """What trials of equal bytes have in common."""
+    """A key that is equal for trials with equal bytes."""
     return trial.cell.registry, trial.cell.platform, trial.images, trial.bases
 
 
 def _pull_bytes(trial: Trial, image: str, facts: Facts) -> int:
-    """Of one pull with its bases, each digest once."""
+    """The bytes of one pull with its base images, each digest once."""
     manifests = [expected_image(facts, trial.cell, name).manifest for name in (*trial.bases, image)]
     return sum({blob.digest: blob.size_bytes for manifest in manifests for blob in manifest.blobs}.values())
 
 
 def unknown_image(made: Plan, facts: Facts) -> str | None:
-    """The first image that the plan would pull and the facts do not have, with why, for people; None where all are known."""
+    """The first image of the plan that is missing in the facts, with the reason, for display; None if all are known."""
     for cell, trial in {trial.cell: trial for trial in made.trials}.items():
         for image in (*trial.bases, *trial.images):
             if facts.platform_image(cell.registry, image, cell.platform) is None:
@@ -470,5 +470,5 @@ def unknown_image(made: Plan, facts: Facts) -> str | None:
 
 
 def group_reasons(planned_out: tuple[PlannedOut, ...]) -> Mapping[str, int]:
-    """How many cells each reason takes out, in order of first sight."""
+    """The number of configurations for each reason, in the order of their first occurrence."""
     return Counter(entry.reason for entry in planned_out)

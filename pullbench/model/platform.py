@@ -17,7 +17,7 @@ _DEFAULT_VARIANTS = {"arm": "v7", "arm64": "v8"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """What an image was built for, as in the index's `platform` (OCI image spec, image-index)."""
+    """The platform of an image, as in the index's `platform` (OCI image spec, image-index)."""
 
     os: str
     architecture: str
@@ -25,7 +25,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> "Platform":
-        """Read `linux/amd64` or `linux/arm/v7`; raises ValueError with what would be right."""
+        """Read `linux/amd64` or `linux/arm/v7`; raises ValueError with the accepted form."""
         parts = text.split("/")
         if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
             raise ValueError(f"'{text}' is no platform: os/architecture[/variant], such as linux/amd64")
@@ -33,17 +33,17 @@ class Platform:
 
     @classmethod
     def of_machine(cls, machine: str) -> "Platform":
-        """The Linux platform of a kernel's machine name (`uname -m`); images for other kernels are not pulled here."""
+        """The Linux platform of a kernel's machine name (`uname -m`); other kernels' images are not pulled."""
         return cls.parse(f"linux/{_MACHINES.get(machine, machine.lower())}")
 
     def accepts(self, other: "Platform") -> bool:
-        """Whether an image of `other` serves a request for this: a variant counts only where one is asked for."""
+        """Whether an image of `other` satisfies a request for this platform: a variant counts only if requested."""
         if (self.os, self.architecture) != (other.os, other.architecture):
             return False
         return self.variant is None or self.equals(other)
 
     def equals(self, other: "Platform") -> bool:
-        """Whether both mean the same: arm64 is arm64/v8, and arm is arm/v7 (containerd's platforms.Normalize)."""
+        """Whether both are the same platform: arm64 is arm64/v8, and arm is arm/v7 (containerd's platforms.Normalize)."""
         return self._normal() == other._normal()
 
     def _normal(self) -> tuple[str, str, str | None]:

@@ -1,6 +1,6 @@
-"""What is stored: one record a run, a trial, a pull and a transfer. The field names are the Parquet columns.
+"""The stored records of runs, trials, pulls and transfers. The field names are the Parquet columns.
 
-What an engine cannot see is None, never zero. Durations are seconds, sizes bytes, instants UTC.
+A value that an engine cannot see is None, never zero. Durations are seconds, sizes bytes, times UTC.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from typing import Literal
 from pullbench.errors import ErrorCode
 
 RunStatus = Literal["running", "complete", "incomplete", "failed"]
-"""`failed`: preflight stopped it before any load. `incomplete`: `--resume` goes on."""
+"""`failed`: preflight stopped it before any load. `incomplete`: continue it with `--resume`."""
 RunKind = Literal["benchmark", "stress", "calibration", "fleet"]
 ProxyCacheFound = Literal["cold", "warm", "mixed"]
 TransferKind = Literal["token", "manifest", "config", "layer"]
 Phase = Literal["up", "hold", "down"]
-"""Of a stress test: the load is raised, held, lowered."""
+"""The phases of a stress test: the load is raised, kept, lowered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """One HTTP exchange, or one layer of a pull where the engine does not show exchanges; one an attempt."""
+    """One HTTP exchange, or one layer of a pull if the engine does not report exchanges; one per attempt."""
 
     pull: int
     attempt: int
@@ -34,9 +34,9 @@ class Transfer:
     connect_s: float | None = None
     tls_s: float | None = None
     wait_s: float | None = None
-    """Request sent to first byte."""
+    """From the sent request to the first byte."""
     transfer_s: float | None = None
-    """First byte to last."""
+    """From the first byte to the last."""
     total_s: float | None = None
     extract_s: float | None = None
     reused: bool | None = None
@@ -45,12 +45,12 @@ class Transfer:
     served_by: str | None = None
     error_code: ErrorCode | None = None
     note: str | None = None
-    """What is special about it: which bytes of a layer it brought, or that a range was refused."""
+    """A remark: the part of a layer, or a refused range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pull:
-    """One image pulled once, with all its attempts. It succeeded, or it has an error code."""
+    """One pull of an image, with all its attempts. It succeeded, or it has an error code."""
 
     pull: int
     image: str
@@ -73,16 +73,16 @@ class Pull:
     extract_s: float | None
     served_by: str | None
     node: str | None = None
-    """Of a fleet: who pulled it, as `10.0.0.7:40123/2`, the third node that this Dask worker plays."""
+    """For a fleet: the node, such as `10.0.0.7:40123/2`, the third node of this Dask worker."""
 
     def __post_init__(self) -> None:
         if self.ok == (self.error_code is not None):
-            raise ValueError("a pull succeeded or has an error code, and never both")
+            raise ValueError("a pull either succeeded or has an error code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRecord:
-    """One cell in one block: what it took as a whole."""
+    """The record of one configuration in one repetition."""
 
     started_at: datetime
     wall_s: float
@@ -97,38 +97,38 @@ class TrialRecord:
     load_mode: str
     offered_rate: float | None
     proxy_cache_found: ProxyCacheFound | None = None
-    """What the mirror's store showed itself to be, whatever the cell's `proxy_cache` says; None where nothing shows it."""
+    """The observed state of the mirror's store, whatever the configuration requires; None if unknown."""
     proxy_cache_proof: str | None = None
-    """What showed it: `upstream bytes`, `headers` or `probe`."""
+    """The evidence for it: `upstream bytes`, `headers` or `probe`."""
     step: int | None = None
-    """Of a stress test: which step, from 0; None for its warm-up and for other runs."""
+    """For a stress test: the step, from 0; None for its warm-up and for other runs."""
     phase: Phase | None = None
     nodes: int | None = None
-    """Of a fleet: how many nodes pulled at once."""
+    """For a fleet: the number of nodes that pulled concurrently."""
     origin_bytes: int | None = None
-    """Of a fleet: blob bytes that the registry itself served meanwhile, by its `counters`; `bytes` is what the nodes got."""
+    """For a fleet: blob bytes that the registry itself served meanwhile, by its `counters`; `bytes` is what the nodes received."""
     client_limit: str | None = None
-    """What was nearest to the ceiling: `bytes`, `cores` or `lag`."""
+    """The limit that was nearest to the ceiling: `bytes`, `cores` or `lag`."""
     run_delay_share: float | None = None
-    """Of the time in which this process's threads were ready to run, the share that they waited for a core."""
+    """The share of the time that this process's threads were ready to run but waited for a core."""
     sched_lag_s: float | None = None
-    """The longest that a thread which slept beside the pulls woke late."""
+    """The longest delay of a sleeping thread's wake-up during the pulls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """What one trial leaves: its own record, its pulls and their transfers."""
+    """The results of one trial: its record, its pulls and their transfers."""
 
     record: TrialRecord
     pulls: tuple[Pull, ...]
     transfers: tuple[Transfer, ...]
     setup_bytes: int = 0
-    """Moved before the clock, to make caches what the cell says; for the budget, and not stored."""
+    """Bytes transferred before the clock to prepare caches; for the budget, not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One plan executed at one vantage."""
+    """One plan, executed at one vantage."""
 
     run_id: str
     vantage: str
@@ -140,14 +140,14 @@ class RunRecord:
     status: RunStatus = "running"
     seed: int
     spec: str
-    """JSON, secrets and header values redacted."""
+    """JSON with secrets and header values redacted."""
     spec_hash: str
     facts: str
-    """JSON of `Facts`: the digests that were pulled, and the engines' versions."""
+    """JSON of `Facts`: the pulled digests, and the engines' versions."""
     environment: str
     """JSON: versions, kernel, CPU, memory, congestion control, docker, NIC."""
     trials_planned: int
     planned_out: str = "[]"
-    """JSON: the cells that could not be, each with its reason."""
+    """JSON: the excluded configurations, each with its reason."""
     stopped: str | None = None
-    """Why it is not complete, for people; None while it runs, where it is complete, and where it was killed."""
+    """Why it is not complete, for display; None while it runs, if it is complete, and if it was killed."""

@@ -1,4 +1,4 @@
-"""Image references of the OCI distribution spec, as they stand in a spec: without a registry host."""
+"""Image references of the OCI distribution spec, as written in a spec: without a registry host."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
 def is_digest(text: str) -> bool:
-    """Whether the text is a whole sha256 or sha512 digest."""
+    """Whether the text is a complete sha256 or sha512 digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
@@ -33,13 +33,13 @@ class Reference:
         if self.digest is not None and not is_digest(self.digest):
             raise ValueError(f"'{self.digest}' is no digest: sha256: and 64 hexadecimal digits")
         if self.tag is None and self.digest is None:
-            raise ValueError(f"'{self.repository}' names neither a tag nor a digest")
+            raise ValueError(f"'{self.repository}' has neither a tag nor a digest")
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
-        """Read `repository[:tag][@digest]`; the tag is `latest` where neither is given.
+        """Read `repository[:tag][@digest]`; the default tag is `latest`.
 
-        Raises ValueError with what would be right, also where a registry's host stands in front.
+        Raises ValueError with the accepted form, also for a reference with a registry host.
         """
         name, _, digest = text.partition("@")
         if "@" in text and not digest:
@@ -58,11 +58,11 @@ class Reference:
 
     @property
     def locator(self) -> str:
-        """What stands in a manifest's URL: the digest where there is one, else the tag."""
+        """The last part of a manifest's URL: the digest if there is one, else the tag."""
         return self.digest or self.tag or "latest"
 
     def pinned(self, digest: str) -> "Reference":
-        """The same repository and tag, held to a digest."""
+        """The same repository and tag, with a digest."""
         return Reference(repository=self.repository, tag=self.tag, digest=digest)
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
-"""What to do about an error code at one route: the code's remedy, with the command that fits this very host.
+"""The remedy of an error code for one route, with commands that name its host.
 
-Preflight words its findings with it, and reports their failed pulls.
+Preflight findings and the reports' failed pulls use it.
 """
 
 import re
@@ -12,26 +12,24 @@ from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 
-# Added where the code's own remedy names no command with the host in it. CURL stands for curl with the route's options.
-_AT_ONCE = "`max-concurrent-downloads` in /etc/docker/daemon.json says how many layers Docker asks for at once"
+# Added to remedies that name no command with the host. CURL stands for curl with the route's options.
+_DOWNLOADS = "Docker's layer concurrency is `max-concurrent-downloads` in /etc/docker/daemon.json"
 _COMMANDS: dict[ErrorCode, str] = {
-    ErrorCode.CONNECT_REFUSED: "`nc -vz NAME PORT`",
-    ErrorCode.CONNECT_TIMEOUT: "`nc -vz -w 5 NAME PORT`",
-    ErrorCode.TLS_TIMEOUT: f"`openssl s_client -connect NAME:PORT`; where it happens under load alone, ask for less: {_AT_ONCE}",
-    ErrorCode.TLS_UNTRUSTED: "`sudo install -D -m 644 CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
-    ErrorCode.TLS_HOSTNAME: "`openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
-    ErrorCode.PLAIN_HTTP: "`curl -i http://NAME:PORT/v2/`",
-    ErrorCode.FORBIDDEN: "`docker login HOST` as a user who may",
-    ErrorCode.NOT_FOUND: "`skopeo list-tags docker://HOST/REPOSITORY`",
-    ErrorCode.PLATFORM_MISSING: "`docker manifest inspect HOST/IMAGE`; "
-    "`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`",
-    ErrorCode.RATE_LIMITED: "`docker login HOST`",
-    ErrorCode.RESET: "`openssl s_client -connect NAME:PORT`",
+    ErrorCode.CONNECT_REFUSED: "test it with `nc -vz NAME PORT`",
+    ErrorCode.CONNECT_TIMEOUT: "test it with `nc -vz -w 5 NAME PORT`",
+    ErrorCode.TLS_TIMEOUT: f"test it with `openssl s_client -connect NAME:PORT`; if it happens only under load, lower the concurrency: {_DOWNLOADS}",
+    ErrorCode.TLS_UNTRUSTED: "install it with `sudo install -D -m 644 CA_FILE /etc/docker/certs.d/HOST/ca.crt`",
+    ErrorCode.TLS_HOSTNAME: "show its names with `openssl s_client -connect NAME:PORT </dev/null | openssl x509 -noout -ext subjectAltName`",
+    ErrorCode.PLAIN_HTTP: "test it with `curl -i http://NAME:PORT/v2/`",
+    ErrorCode.NOT_FOUND: "list the tags with `skopeo list-tags docker://HOST/REPOSITORY`",
+    ErrorCode.PLATFORM_MISSING: "list its platforms with `docker manifest inspect HOST/IMAGE`; "
+    "build with `docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`",
+    ErrorCode.RESET: "test it with `openssl s_client -connect NAME:PORT`",
 }
-_GENERAL = "`CURL -i URL/v2/`"
+_GENERAL = "test it with `CURL -i URL/v2/`"
 _OF_NO_HOST = (ErrorCode.DISK_FULL, ErrorCode.ENGINE_UNAVAILABLE, ErrorCode.CANCELLED)
 NO_ROUTE = Route(registry="", url="https://<host>", credentials="docker")
-"""For a remedy where the route is not known any more: its commands say `<host>`."""
+"""For a remedy whose route is no longer known: its commands say `<host>`."""
 
 
 def remedy(
@@ -42,7 +40,7 @@ def remedy(
     reference: Reference | None = None,
     platform: str | None = None,
 ) -> str:
-    """The remedy of a code with this route's host, port, repository and platform in it."""
+    """The remedy of a code, with this route's host, port, repository and platform filled in."""
     text = _credentials_remedy(route) if code is ErrorCode.UNAUTHORIZED else REMEDIES[code]
     if code in _COMMANDS:
         text = f"{text}; {_COMMANDS[code]}"
@@ -67,7 +65,7 @@ def remedy(
         "CA_FILE": shlex.quote(route.ca_file or "ca.pem"),
         "URL/v2/": f"{route.url}/v2/",
     }
-    # One pass over whole words: CI_USERNAME holds NAME, and what is put in may hold any of them.
+    # One pass over whole words: CI_USERNAME contains NAME, and a replacement may contain any of these words.
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
 
@@ -75,10 +73,10 @@ def remedy(
 def parameters_of(
     code: ErrorCode, route: Route, *, reference: Reference | None = None, platform: str | None = None
 ) -> dict[str, str]:
-    """What a code's remedy speaks of at a route, by name; what is not known is left out.
+    """The parameters of a code's remedy for a route, by name; unknown ones are left out.
 
-    `host` is what `docker login` takes, `endpoint` the name and port that the code speaks of (the forward proxy's where a
-    connection failed), `address` its name, `image` what follows the host in the image's name there.
+    `host` is the argument of `docker login`. `endpoint` is the name and port that failed: the forward proxy's if the
+    connection failed. `address` is the endpoint's host name. `image` is the image's name without the host.
     """
     connected = _endpoint(code, route)
     known = {
@@ -96,12 +94,12 @@ def parameters_of(
 
 
 def of_handshake(text: str, route: Route) -> str | None:
-    """What to do about a refusal by the server that is no matter of its certificate; None for any other text."""
+    """The remedy when the server ends the handshake for a reason other than its certificate; else None."""
     certificate = (
-        f"the registry asks for a client certificate (mutual TLS), which pullbench does not send: let this client in without "
+        f"the registry requires a client certificate (mutual TLS), which pullbench cannot send: allow this client without "
         f"one, or measure through a proxy that has one (Docker reads /etc/docker/certs.d/{route.host}/client.cert)"
     )
-    version = f"let the server speak TLS 1.2 or 1.3: `{openssl(route)} -connect {registry_endpoint(route)} -tls1_2`"
+    version = f"enable TLS 1.2 or 1.3 on the server: `{openssl(route)} -connect {registry_endpoint(route)} -tls1_2`"
     if re.search(r"certificate required|bad certificate", text, re.IGNORECASE):
         return certificate
     if re.search(r"handshake failure", text, re.IGNORECASE):
@@ -112,20 +110,20 @@ def of_handshake(text: str, route: Route) -> str | None:
 
 
 def curl(route: Route) -> str:
-    """`curl`, with the options that take it along the route."""
+    """`curl` with the route's proxy and CA options."""
     proxy = f" -x {route.forward_url}" if route.forward_url else ""
     return f"curl{proxy}" + (f" --cacert {shlex.quote(route.ca_file)}" if route.ca_file else "")
 
 
 def look(path: str, route: Route, options: str = "-sSi") -> str:
-    """`curl` for a path under /v2/, as the route's client asks for it. A token service's login curl cannot do."""
+    """A `curl` command for a path under /v2/, with the client's headers. curl cannot log in to a token service."""
     login = _login(route)
     accept = f" -H 'Accept: {ACCEPT}'" if "/manifests/" in path else ""
     return f"{curl(route)}{f' -u {login}' if login else ''} {options}{accept} {shlex.quote(f'{route.url}/v2/{path}')}"
 
 
 def skopeo(command: str, route: Route) -> str:
-    """`skopeo`, a command that asks one registry, and the options that it needs there."""
+    """A `skopeo` command for one registry, with the route's options."""
     login = _login(route)
     plain = " --tls-verify=false" if route.plain_http else ""
     trust = f"SSL_CERT_FILE={shlex.quote(route.ca_file)} " if route.ca_file and not route.plain_http else ""
@@ -133,13 +131,13 @@ def skopeo(command: str, route: Route) -> str:
 
 
 def _login(route: Route) -> str:
-    """What stands in the variables that the spec names, for a shell to fill in; other sources are the tools' own."""
+    """The login as shell variables, for `env:` credentials; the tools find other sources themselves."""
     kind, _, name = route.credentials.partition(":")
     return f'"${name}_USERNAME:${name}_PASSWORD"' if kind == "env" else ""
 
 
 def openssl(route: Route) -> str:
-    """`openssl s_client`, with the options that take it along the route."""
+    """`openssl s_client` with the route's proxy and CA options."""
     proxy = f" -proxy {connected_endpoint(route)}" if route.forward_url else ""
     return f"openssl s_client{proxy}" + (f" -CAfile {shlex.quote(route.ca_file)}" if route.ca_file else "")
 
@@ -147,16 +145,18 @@ def openssl(route: Route) -> str:
 def _credentials_remedy(route: Route) -> str:
     kind, _, name = route.credentials.partition(":")
     if kind == "env":
-        return f"set {name}_USERNAME and {name}_PASSWORD, or {name}_TOKEN, to what `docker login HOST` accepts"
+        return (
+            f"set {name}_USERNAME and {name}_PASSWORD, or {name}_TOKEN, to credentials that `docker login HOST` accepts"
+        )
     if kind == "block":
-        return f"renew the Prefect Secret '{name}' with what `docker login HOST` accepts"
+        return f"renew the Prefect Secret '{name}' with credentials that `docker login HOST` accepts"
     if kind == "anonymous":
-        return "give the spec's registry `credentials: docker` and run `docker login HOST`"
+        return "set `credentials: docker` for this registry in the spec, and run `docker login HOST`"
     return REMEDIES[ErrorCode.UNAUTHORIZED]
 
 
 def _endpoint(code: ErrorCode, route: Route) -> Endpoint:
-    """Whom the code speaks of: the registry, or what is connected to."""
+    """The endpoint that failed: the connected one for connection errors, else the registry."""
     of_connection = (
         ErrorCode.DNS,
         ErrorCode.UNREACHABLE,

@@ -1,4 +1,4 @@
-"""How a client reaches a registry: directly, by a mirror, or by a forward proxy."""
+"""The route of a client to a registry: without a proxy, through a mirror, or through a forward proxy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ DIRECT = "direct"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One registry by one proxy; `url` is the endpoint that is asked (the mirror's where there is one)."""
+    """One registry with one proxy; `url` is the endpoint that receives requests (the mirror's if there is one)."""
 
     registry: str
     proxy: str = DIRECT
@@ -21,18 +21,18 @@ class Route:
     prefix: str = ""
     forward_url: str | None = None
     forward_credentials: str = "anonymous"
-    """Where the login for the forward proxy is kept, which is nobody else's to see."""
+    """The source of the login for the forward proxy; no one else may see it."""
     ca_file: str | None = None
     credentials: str = "anonymous"
     sends_in_clear: bool = False
-    """The spec allows the credentials over plain http to another machine (`plain_http_credentials: send`)."""
+    """Whether the spec allows the credentials over plain http to another machine (`plain_http_credentials: send`)."""
     forward_sends_in_clear: bool = False
     """The same, for the login at the forward proxy."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def host(self) -> str:
-        """Host and port as they stand in a reference, such as `127.0.0.1:5000`."""
+        """Host and port as in a reference, such as `127.0.0.1:5000`."""
         return urlsplit(self.url).netloc
 
     @property
@@ -41,12 +41,12 @@ class Route:
 
     @property
     def name(self) -> str:
-        """For people: `eu` or `eu via cache`."""
+        """The name for display: `eu` or `eu via cache`."""
         return self.registry if self.proxy == DIRECT else f"{self.registry} via {self.proxy}"
 
     @property
     def demands(self) -> tuple[str, ...]:
-        """What an engine must be able to do for this route: the values of the factor `proxy` in CAPABILITIES."""
+        """The capabilities that this route needs from an engine: values of the factor `proxy` in CAPABILITIES."""
         if self.proxy == DIRECT:
             return ()
         if self.forward_url is None:
@@ -54,8 +54,8 @@ class Route:
         return ("forward", "forward-loopback") if _is_loopback(self.url) else ("forward",)
 
     def may_send(self, url: str) -> bool:
-        """Whether the credentials may go to a URL of this route: under TLS, to this very machine without another in
-        between, or because the spec allows them in clear.
+        """Whether the credentials may go to a URL of this route: over TLS, to this machine without a proxy, or because the
+        spec allows clear text.
         """
         if self.sends_in_clear or urlsplit(url).scheme == "https":
             return True
@@ -67,12 +67,12 @@ class Route:
         return self.forward_url is None or self.forward_sends_in_clear or is_private(self.forward_url)
 
     def repository(self, reference: Reference) -> str:
-        """The repository's name at this endpoint: a mirror may put a prefix before it."""
+        """The repository's name at this endpoint: a mirror may have a prefix."""
         return f"{self.prefix}/{reference.repository}" if self.prefix else reference.repository
 
 
 def is_private(url: str) -> bool:
-    """Whether nobody on a network can read what is sent to a URL: it is under TLS, or stays on this machine."""
+    """Whether others on the network cannot read a request to this URL: it uses TLS, or stays on this machine."""
     return urlsplit(url).scheme == "https" or _is_loopback(url)
 
 

@@ -9,7 +9,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]I?)?B?\s*", re.IGNORECASE)
 
 
 def parse_bytes(text: str) -> int:
-    """Read `50GB`, `64 MiB` or `1000`; raises ValueError with what would be right."""
+    """Read `50GB`, `64 MiB` or `1000`; raises ValueError with the accepted form."""
     found = _SIZE.fullmatch(text)
     if found is None:
         raise ValueError(f"'{text}' is no size: a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
@@ -27,9 +27,9 @@ def format_bytes(size: float) -> str:
 
 
 def printable(text: object, mark: str = "�") -> str:
-    """Text without control, direction and invisible characters: none moves a cursor, sets a title or hides a line.
+    """Text without control, direction and invisible characters, which could move a cursor, set a title or hide a line.
 
-    `mark` stands for each of them.
+    `mark` replaces each of them.
     """
     return "".join(character if character.isprintable() else mark for character in str(text))
 

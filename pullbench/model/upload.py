@@ -1,4 +1,4 @@
-"""Images that can be sent to a registry: what the one who makes them and the one who sends them agree on."""
+"""Images for a push: the interface between the code that generates them and the code that sends them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from pullbench.model.reference import Reference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """A config or a layer. `pieces` gives the content from its start each time it is called, a piece at a time."""
+    """A config or a layer. Each call of `pieces` returns the content from its start, in pieces."""
 
     descriptor: Descriptor
     pieces: Callable[[], Iterable[bytes]] = field(repr=False)
@@ -17,7 +17,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A manifest or an index as it is sent: its bytes hash to the descriptor's digest."""
+    """A manifest or an index as it is sent: the descriptor's digest is the hash of its bytes."""
 
     descriptor: Descriptor
     content: bytes = field(repr=False)
@@ -25,24 +25,24 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """All that one image is made of, in the order in which a registry takes it: blobs, manifests, what is tagged."""
+    """The parts of one image in the order for a registry: blobs, manifests, the tagged document."""
 
     blobs: tuple[Blob, ...]
     """Each digest once."""
     manifests: tuple[Document, ...]
-    """Those that an index names; none where the tag names a manifest itself."""
+    """The manifests of an index; empty if the tag points to a manifest."""
     tagged: Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticImage:
-    """An image that need not exist yet: `build` makes its documents, which takes as long as hashing its layers.
+    """An image that need not exist yet: `build` generates its documents, which takes as long as hashing its layers.
 
-    `recipe` stands in its annotations and decides its bytes, so an image in a registry is known without building.
+    `recipe` is in its annotations and determines its bytes, so an image at a registry is recognized without building it.
     """
 
     reference: Reference
     recipe: str
     size_bytes: int
-    """Layers of all platforms; those that it shares with other images included."""
+    """Layers of all platforms, including those shared with other images."""
     build: Callable[[], BuiltImage] = field(repr=False)

@@ -1,4 +1,4 @@
-"""Synthetic workloads as data: which images, of how many layers, of what sizes, which of them shared. Pure and seeded.
+"""Synthetic workloads as data: images with their layers, sizes and shared layers. Pure and seeded.
 
 They follow a preset, or the shape of real images (`workload_like`).
 """
@@ -20,36 +20,36 @@ Preset = Literal["zb", "spegel", "realistic"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 WORKLOAD_ANNOTATION = "dev.pullbench.workload"
-"""Marks a manifest as one of ours, which may be replaced: preset and seed, for people."""
+"""Marks a manifest as pullbench's, which may be replaced: preset and seed, for display."""
 RECIPE_ANNOTATION = "dev.pullbench.recipe"
-"""What an image is made from, as a digest: equal recipes make equal bytes."""
+"""The inputs of an image, as a digest: equal recipes give equal bytes."""
 
 MIN_LAYER_BYTES = 2076
-"""The least that a layer takes: one small file, the end of the tar, and gzip around it (see lab/layer.py)."""
+"""The smallest layer: one small file, the end of the tar, and gzip around it (see lab/layer.py)."""
 MAX_LAYERS = 120
-"""The overlay file system of a Docker host stacks no more than 127."""
+"""The limit; a Docker host's overlay file system stacks at most 127."""
 MAX_IMAGES = 10_000
-_GENERATOR = 1  # goes up when the same recipe would make other bytes
+_GENERATOR = 1  # increases if the same recipe would give other bytes
 
-# Compressed sizes over one large crawl: (share of layers, bytes); between the points on a logarithmic scale.
+# Compressed sizes in a large crawl: (share of layers, bytes); logarithmic interpolation between the points.
 LAYER_BYTES = ((0.0, 300), (0.25, 627), (0.5, 474e3), (0.75, 15.6e6), (0.9, 75e6), (0.95, 188e6), (1.0, 1e9))
 LAYER_COUNT = ((0.0, 3), (0.5, 9), (0.75, 14), (0.9, 22), (1.0, 40))
 REALISTIC_SHARE = 0.2
 _REALISTIC_COUNT, _REALISTIC_BYTES = 8, 10**9
 
 MB = 10**6
-# (size, layers) of one image after the other; any number of first ones is mixed about as the whole is.
+# (size, layers) of one image after the other; any number of first images has about the same mix as all.
 _ZB = tuple((size * MB, 1) for size in (10, 1, 10, 10, 10, 100, 10, 1, 10, 10))
 _SPEGEL = tuple((size * MB, layers) for size in (10, 100, 1000) for layers in (1, 4))
 _FIXED: dict[Preset, tuple[tuple[int, int], ...]] = {"zb": _ZB, "spegel": _SPEGEL}
 
 _IMAGES_A_BASE = 4
-"""Every so many images one opens a base; the others take an earlier image's, which makes their use Zipf-like (Simon)."""
+"""One of this many images starts a new base; the others use an earlier image's, which makes their use Zipf-like (Simon)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerShape:
-    """A layer before it is made. Layers of one key are one layer; the key is a part of their content's seed."""
+    """A planned layer. Layers with the same key are one layer; the key is part of their content's seed."""
 
     key: tuple[int, ...]
     size_bytes: int
@@ -57,12 +57,12 @@ class LayerShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageShape:
-    """An image before it is made: its name's last part, and its layers, base first."""
+    """A planned image: the last part of its name, and its layers, base first."""
 
     name: str
     layers: tuple[LayerShape, ...]
     is_index: bool = False
-    """Its tag names an index, also for a single platform."""
+    """Whether its tag points to an index, even for a single platform."""
 
     @property
     def size_bytes(self) -> int:
@@ -71,17 +71,17 @@ class ImageShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A set of images, each for every platform. Platforms share no layer."""
+    """A set of images, each for every platform. Platforms share no layers."""
 
     preset: str
-    """One of PRESETS, or another word for what it is."""
+    """One of PRESETS, or another description."""
     seed: int
     platforms: tuple[str, ...]
     images: tuple[ImageShape, ...]
 
     @property
     def size_bytes(self) -> int:
-        """What it takes in a registry that stores a shared layer once; manifests and configs are left out."""
+        """Its size in a registry that stores a shared layer once, without manifests and configs."""
         return len(self.platforms) * _unique_bytes(self.images)
 
     @property
@@ -89,11 +89,11 @@ class Workload:
         return f"{self.preset} seed {self.seed}"
 
     def layer_seed(self, platform: int, layer: LayerShape) -> tuple[int, ...]:
-        """What the content of a layer grows from; `platform` counts from 0."""
+        """The seed of a layer's content; `platform` counts from 0."""
         return (self.seed, platform, *layer.key)
 
     def recipe(self, image: ImageShape) -> str:
-        """The digest of all that decides an image's bytes."""
+        """The digest of everything that determines an image's bytes."""
         layers = [[list(layer.key), layer.size_bytes] for layer in image.layers]
         document = [_GENERATOR, self.label, self.platforms, layers, *(["index"] if image.is_index else [])]
         return f"sha256:{hashlib.sha256(json.dumps(document).encode()).hexdigest()}"
@@ -101,7 +101,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceImage:
-    """An image of the spec, as one platform of one registry has it."""
+    """An image of the spec, for one platform at one registry."""
 
     image: str
     is_index: bool
@@ -120,9 +120,9 @@ def make_workload(
 ) -> Workload:
     """The images of a preset; the same arguments give the same images on every machine.
 
-    zb, spegel: fixed sizes, so `total_bytes` bounds how many there are; `layers` is that of every image.
-    realistic: sizes and counts of a large crawl, the large end cut off to meet `total_bytes`; `layers` is the most.
-    `share` is the part of each image's layers that comes from common bases. Raises UsageError for what cannot be.
+    zb, spegel: fixed sizes, so `total_bytes` limits the number of images; `layers` is the number per image.
+    realistic: sizes and counts of a large crawl, with the largest sizes cut to meet `total_bytes`; `layers` is the maximum.
+    `share` is the part of each image's layers that comes from common bases. Raises UsageError for impossible arguments.
     """
     _check_bounds(seed, platforms, count, layers, share)
     one_platform = None if total_bytes is None else total_bytes / len(platforms)
@@ -140,11 +140,11 @@ def make_workload(
 
 
 def workload_like(pulls: Sequence[SourceImage], *, platform: str, seed: int) -> Workload:
-    """One synthetic image a pull, in order, each of as many layers as its source and of sizes equal but for a kilobyte.
+    """One synthetic image per pull, in order, each with its source's number of layers and the same sizes within a kilobyte.
 
-    Another seed shares no digest with it. Layers that sources share are shared by their images, and each stands once in a
-    manifest. A source that is pulled again has another image for that, which shares nothing with the first: a cache would
-    have it. A layer below MIN_LAYER_BYTES becomes as large as that.
+    Another seed shares no digest with it. Layers that sources share are shared by their images, and occur once in a manifest.
+    A source that is pulled again gets a separate image that shares nothing with the first, because a cache would have it. A
+    layer below MIN_LAYER_BYTES gets that size.
     """
     rounds: dict[str, int] = {}
     numbers: dict[str, int] = {}
@@ -165,9 +165,9 @@ def workload_like(pulls: Sequence[SourceImage], *, platform: str, seed: int) -> 
 def realistic_images(
     seed: int, count: int, budget_bytes: float, *, max_layers: int, share: float
 ) -> tuple[ImageShape, ...]:
-    """Images as a large crawl found them, of together at most `budget_bytes` (configs and manifests counted in).
+    """Images as found in a large crawl, of at most `budget_bytes` together (including configs and manifests).
 
-    Small layers stay as small as they are. Raises UsageError where the budget cannot hold even the smallest layers.
+    Small layers keep their size. Raises UsageError if even the smallest layers exceed the budget.
     """
     bases, sizes = _Bases(f"realistic:{seed}"), dict[tuple[int, ...], tuple[float, float]]()
     keys: list[list[tuple[int, ...]]] = []
@@ -192,7 +192,7 @@ def realistic_images(
 
 
 def quantile(points: Sequence[tuple[float, float]], share: float) -> float:
-    """The value at a share of the distribution, interpolated on a logarithmic scale."""
+    """The value at a share of the distribution, with logarithmic interpolation."""
     at = min(bisect.bisect_right(points, share, key=lambda point: point[0]), len(points) - 1)
     (from_share, from_value), (to_share, to_value) = points[at - 1], points[at]
     return float(from_value * (to_value / from_value) ** ((share - from_share) / (to_share - from_share)))
@@ -218,7 +218,7 @@ def _check_bounds(
 def _fixed_images(
     preset: Preset, seed: int, count: int | None, budget_bytes: float | None, layers: int | None, share: float
 ) -> tuple[ImageShape, ...]:
-    """As many as asked for, else as many as fit, else one round of the preset."""
+    """The requested number, else as many as fit, else one round of the preset."""
     shapes = _fixed_shapes(preset, seed, layers, share)
     pattern = _FIXED[preset]
     if budget_bytes is None:
@@ -257,7 +257,7 @@ def _fixed_shapes(preset: Preset, seed: int, layers: int | None, share: float) -
 
 
 class _Bases:
-    """Which base each image stands on: an earlier image's of the same class, or one of its own."""
+    """The base of each image: an earlier image's of the same class, or a new one."""
 
     def __init__(self, seed: str) -> None:
         self._draw = random.Random(f"{seed}:bases")
@@ -272,13 +272,13 @@ class _Bases:
 
 
 def _rounded(value: float, draw: random.Random) -> int:
-    """To one of the two whole numbers around it, so that the mean is the value."""
+    """Round randomly up or down, so that the mean is the value."""
     whole = int(value)
     return whole + (draw.random() < value - whole)
 
 
 def _drawn_size(seed: str, *, lowest: float) -> tuple[float, float]:
-    """(size, jitter): the jitter moves the cut, so that cut layers are not all of one size."""
+    """(size, jitter): the jitter varies the cut, so that cut layers have different sizes."""
     draw = random.Random(seed)
     return quantile(LAYER_BYTES, draw.uniform(lowest, 1.0)), draw.uniform(0.5, 1.5)
 
@@ -288,7 +288,7 @@ def _bounded(size: float, jitter: float, cut: float) -> int:
 
 
 def _cut(draws: Sequence[tuple[float, float]], budget_bytes: float, documents_bytes: int) -> float:
-    """The greatest cut under which all sizes together fit the budget, by bisection."""
+    """The largest cut with all sizes within the budget, by bisection."""
 
     def total(cut: float) -> int:
         return documents_bytes + sum(_bounded(size, jitter, cut) for size, jitter in draws)

@@ -1,4 +1,4 @@
-"""Every metric that pullbench exports: its name, its labels, and what it says. Rules and dashboards are tested against it."""
+"""Every metric that pullbench exports, with labels and help text. Tests compare rules and dashboards with it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,7 +22,7 @@ class Metric:
 
     @property
     def series(self) -> dict[str, tuple[str, ...]]:
-        """The names that a query may use, each with its labels."""
+        """The names that a query may use, with their labels."""
         if self.type == "gauge":
             return {self.name: self.labels}
         plain = {f"{self.name}_{part}": self.labels for part in ("count", "sum")}
@@ -31,12 +31,13 @@ class Metric:
 
 LAST_RUN_INFO = Metric(
     name="pullbench_last_run_info",
-    says="1; names the newest run that ended, of a benchmark at a vantage. All its other metrics are of this run.",
+    says="1; the newest ended run of a benchmark at a vantage. All its other metrics belong to this run.",
     labels=(*RUN_LABELS, "run_id"),
 )
 LAST_RUN_AT = Metric(name="pullbench_last_run_timestamp_seconds", says="When the newest run ended.")
 LAST_COMPLETE_AT = Metric(
-    name="pullbench_last_complete_run_timestamp_seconds", says="When the newest run ended that measured all it planned."
+    name="pullbench_last_complete_run_timestamp_seconds",
+    says="When the newest complete run ended.",
 )
 LAST_RUN_STATUS = Metric(
     name="pullbench_last_run_status",
@@ -45,7 +46,7 @@ LAST_RUN_STATUS = Metric(
 )
 LAST_RUN_VERDICT = Metric(
     name="pullbench_last_run_verdict",
-    says="1 for the verdict of its report: met, partly, missed, not_shown or failed.",
+    says="1 for the verdict of the newest run's report: met, partly, missed, not_shown or failed.",
     labels=(*RUN_LABELS, "verdict"),
 )
 TRIALS_PLANNED = Metric(name="pullbench_trials_planned", says="Trials that the newest run planned.")
@@ -97,7 +98,7 @@ FINDINGS = Metric(
 )
 CERTIFICATE = Metric(
     name="pullbench_certificate_expiry_timestamp_seconds",
-    says="When the certificate ends that ends first on the way to a registry.",
+    says="When the first certificate of the chain expires, per registry and proxy.",
     labels=(*RUN_LABELS, "target"),
 )
 ERRORS = Metric(
@@ -105,27 +106,25 @@ ERRORS = Metric(
     says="Failed pulls of the newest run by error code.",
     labels=(*RUN_LABELS, "code"),
 )
-PULLS = Metric(name="pullbench_pulls", says="Pulls of the newest run, warm-up left out.", labels=GROUP_LABELS)
-SUCCEEDED = Metric(name="pullbench_pulls_succeeded", says="Those that succeeded.", labels=GROUP_LABELS)
-RETRIED = Metric(name="pullbench_pulls_retried", says="Those that took more than one attempt.", labels=GROUP_LABELS)
-RECEIVED = Metric(name="pullbench_received_bytes", says="Bytes received by them, all attempts.", labels=GROUP_LABELS)
+PULLS = Metric(name="pullbench_pulls", says="Pulls of the newest run, without warm-up.", labels=GROUP_LABELS)
+SUCCEEDED = Metric(name="pullbench_pulls_succeeded", says="Successful pulls of the newest run.", labels=GROUP_LABELS)
+RETRIED = Metric(name="pullbench_pulls_retried", says="Pulls with more than one attempt.", labels=GROUP_LABELS)
+RECEIVED = Metric(name="pullbench_received_bytes", says="Bytes received by all attempts.", labels=GROUP_LABELS)
 DURATION = Metric(
     name="pullbench_pull_duration_seconds",
-    says="Durations of the successful pulls of the newest run: use the buckets as they are, without rate().",
+    says="Durations of the successful pulls of the newest run. Use the buckets directly, without rate().",
     labels=GROUP_LABELS,
     type="histogram",
 )
 DROPPED = Metric(
-    name="pullbench_series_dropped", says="Series left out because of the limit on their number.", labels=()
+    name="pullbench_series_dropped", says="Series dropped because of the limit on their number.", labels=()
 )
 READABLE = Metric(
     name="pullbench_results_readable",
-    says="1 where every stored run could be read at the last look, else 0.",
+    says="1 if the last reading of the results read every stored run, else 0.",
     labels=(),
 )
-READ_AT = Metric(
-    name="pullbench_results_read_timestamp_seconds", says="When the results were last looked at.", labels=()
-)
+READ_AT = Metric(name="pullbench_results_read_timestamp_seconds", says="When the results were last read.", labels=())
 BUILD = Metric(name="pullbench_build_info", says="1; the version of pullbench.", labels=("version",))
 
 METRICS = tuple(value for value in list(vars().values()) if isinstance(value, Metric))

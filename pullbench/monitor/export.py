@@ -1,4 +1,4 @@
-"""The ways out of pullbench: a file for node_exporter, an exporter that Prometheus scrapes, a Pushgateway."""
+"""Exports metrics: to a file for node_exporter, to Prometheus as an exporter, or to a Pushgateway."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -25,13 +25,13 @@ _SUFFIX = ".prom"
 
 
 class Collected(Collector):
-    """Families that were made before anyone asks for them: a scrape waits for no disk."""
+    """Families that are computed in advance, so that a scrape does not wait for a disk."""
 
     def __init__(self, families: Iterable[Family] = ()) -> None:
         self._families = list(families)
 
     def put(self, families: Iterable[Family]) -> None:
-        """From now on a scrape gets these."""
+        """Replace the families of the next scrapes."""
         self._families = list(families)
 
     def collect(self) -> list[Family]:
@@ -44,60 +44,60 @@ def text(families: Iterable[Family]) -> bytes:
 
 
 def textfile(path: Path) -> Path:
-    """The path, which node_exporter's textfile collector can read; raises UsageError for another, or without its folder."""
+    """The path for node_exporter's textfile collector; UsageError if it cannot read it, or the directory does not exist."""
     if path.suffix != _SUFFIX:
-        raise UsageError(f"{path}: node_exporter reads files that end in {_SUFFIX} alone: name it {path.name}{_SUFFIX}")
+        raise UsageError(f"{path}: node_exporter reads only files that end in {_SUFFIX}: name it {path.name}{_SUFFIX}")
     if not path.parent.is_dir():
         raise UsageError(
-            f"{path.parent}: no such folder; give one that node_exporter's --collector.textfile.directory names"
+            f"{path.parent}: no such directory; use the directory in node_exporter's --collector.textfile.directory"
         )
     return path
 
 
 def write_textfile(path: Path, families: Iterable[Family]) -> None:
-    """Replace such a file as a whole; raises IncompleteError where it cannot be written."""
+    """Replace such a file completely; raises IncompleteError if it cannot be written."""
     try:
         put_on_disk(path, text(families))
     except OSError as error:
-        raise IncompleteError(f"{path}: {error.strerror}; the file there, if any, is as it was") from error
+        raise IncompleteError(f"{path}: {error.strerror}; an existing file is unchanged") from error
 
 
 def listen_address(given: str) -> tuple[str, int]:
-    """Host and port of `127.0.0.1:9464`, `[::1]:9464` or `:9464`, which is every address; port 0 is any free one."""
+    """Host and port of `127.0.0.1:9464`, `[::1]:9464` or `:9464` (all addresses); port 0 is any free port."""
     try:
         parts = urlsplit(f"//{given}")
         port = parts.port
     except ValueError:
         port = None
     if port is None or parts.path or parts.query or "@" in parts.netloc:
-        raise UsageError(f"--listen: '{given}' is no address and port, such as 127.0.0.1:9464")
+        raise UsageError(f"--listen: '{given}' is not an address with a port, such as 127.0.0.1:9464")
     return parts.hostname or "0.0.0.0", port
 
 
 class Exporter:
-    """Answers scrapes from memory, and lets `read` look for new runs in a thread of its own."""
+    """Answers scrapes from memory; its own thread calls `read` to look for new runs."""
 
     def __init__(self, read: Callable[[], Sequence[Family]], *, every_s: float) -> None:
-        """`read` gives the families and never raises; it is called once at once, then every `every_s` seconds."""
+        """`read` returns the families and never raises; it is called immediately, then every `every_s` seconds."""
         self._read = read
         self._every_s = every_s
         self._ended = threading.Event()
         self._collected = Collected()
 
     def start(self, host: str, port: int) -> str:
-        """Serve; gives the URL to scrape. Raises UsageError where the address is not to be had."""
+        """Start serving and return the URL to scrape. Raises UsageError if the address is not available."""
         self._collected.put(self._read())
         try:
             self._server, self._answering = start_http_server(port, host, _registry(self._collected))
         except OSError as error:
-            raise UsageError(f"--listen: {host}:{port}: {error.strerror}; give another with --listen") from error
+            raise UsageError(f"--listen: {host}:{port}: {error.strerror}; use another address with --listen") from error
         self._looking = threading.Thread(target=self._look, name="results", daemon=True)
         self._looking.start()
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self._server.server_port}/metrics"
 
     def stop(self) -> None:
-        """End it; a look that is under way is not waited for."""
+        """Stop serving; does not wait for a reading in progress."""
         self._ended.set()
         self._server.shutdown()
         self._server.server_close()
@@ -116,7 +116,7 @@ def push(
     login: Credentials | None = None,
     ca_file: str | None = None,
 ) -> None:
-    """Replace one group of a Pushgateway; raises IncompleteError where it does not take it."""
+    """Replace one group of a Pushgateway; raises IncompleteError if it does not accept it."""
     verify = shared_tls_context(ca_file)
 
     def sender(
@@ -133,7 +133,7 @@ def push(
         push_to_gateway(url, JOB, _registry(Collected(families)), grouping, timeout=PUSH_TIMEOUT_S, handler=sender)
     except httpx.HTTPError as error:
         what = str(error) or type(error).__name__
-        raise IncompleteError(f"PUT {url}: {what}; the results are stored, push again when it answers") from error
+        raise IncompleteError(f"PUT {url}: {what}; the results are stored: push again when it answers") from error
 
 
 def _check(response: httpx.Response) -> None:

@@ -1,4 +1,4 @@
-"""Which runs are monitored: of each benchmark, at each vantage, the newest that ended; read again only what may have changed."""
+"""Selects the monitored runs: the newest ended run of each benchmark and vantage. Complete runs are read once."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from pullbench.store.schema import run_from_row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastRun:
-    """The newest run of a name, kind and vantage that ended, and when the newest complete one did."""
+    """The newest ended run of a name, kind and vantage, and the end of the newest complete one."""
 
     run: RunRecord
     completed_at: datetime | None
 
 
 class StoredRuns:
-    """The runs of a results folder. One that is complete does not change any more, and is read once."""
+    """The runs of a results directory. Complete runs do not change, so they are read once."""
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
         self._known: dict[str, RunRecord] = {}
         self.unreadable: dict[str, str] = {}
-        """By run_id, why a run could not be read at the last look."""
+        """By run_id, why the last reading could not read a run."""
 
     def read(self) -> list[RunRecord]:
-        """Look again; raises UsageError where the folder cannot be listed."""
+        """Read again; raises UsageError if the directory cannot be listed."""
         there = [name for name in self._store.files.names("runs") if _is_run_id(name)]
         known, self.unreadable = {}, {}
         for run_id in there:
@@ -51,9 +51,9 @@ class StoredRuns:
 
 
 def last_runs(runs: Iterable[RunRecord], names: Sequence[str] = ()) -> list[LastRun]:
-    """By name, kind and vantage; `names` are globs that a benchmark's name must match one of, all where there are none.
+    """By name, kind and vantage; a benchmark's name must match one of the globs in `names`, if there are any.
 
-    A calibration is none of them: its registries are its lab's, and faulty on purpose.
+    Calibrations are left out: their registries belong to the lab, and have intended faults.
     """
     newest: dict[tuple[str, str, str], LastRun] = {}
     for run in sorted(runs, key=lambda run: (run.started_at, run.run_id)):

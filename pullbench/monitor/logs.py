@@ -1,8 +1,8 @@
-"""Log lines of a run for Elasticsearch and the like: one JSON object a line, in the names of Elastic's Common Schema (ECS).
+"""Log lines of a run for Elasticsearch and similar systems: one JSON object per line, in the Elastic Common Schema (ECS).
 
-Lines are written between trials and never while one runs. A failed pull is a line with its error code; a pull that
-succeeded is counted in its trial's. What is written has passed the places that take secrets out of texts already, and
-nothing of a spec but names and labels is in it. monitoring/elk/ has the index template of these fields.
+Lines are written between trials, never during one. A failed pull is one line with its error code; successful pulls are
+counted in their trial's line. Secrets have been removed from all texts before, and of a spec only names and labels are
+written. monitoring/elk/ has the index template of these fields.
 """
 
 import contextlib
@@ -23,39 +23,39 @@ from pullbench.model.plan import Trial
 from pullbench.model.record import Pull, RunRecord, TrialResult
 
 VARIABLE = "PULLBENCH_LOG_JSON"
-"""The environment variable that names the file, for runs that no shell starts."""
+"""The environment variable with the file's path, for runs that no shell starts."""
 _NANOSECONDS = 1_000_000_000
 _UNUSED = ("log.origin", "log.original", "process", "error.stack_trace")
-"""Fields of the formatter that say where in our source a line was written."""
+"""Fields of the formatter with the position in our source code."""
 _LEVELS = {Status.FAIL: logging.ERROR, Status.ERROR: logging.ERROR, Status.WARN: logging.WARNING}
 _OUTCOMES = {Status.PASS: "success", Status.WARN: "success", Status.FAIL: "failure"}
 _Fields = Mapping[str, Any]
 
 
 class EcsLog:
-    """Appends to one file, which several processes may share and logrotate may move away.
+    """Appends to one file, which several processes may share and logrotate may move.
 
-    A measurement never fails for its log: where a line cannot be written, `tell` is told, once.
+    A measurement never fails because of its log: if a line cannot be written, `tell` is called, once.
     """
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
-        """Raises UsageError where the file cannot be opened: before anything is measured."""
+        """Raises UsageError if the file cannot be opened, before anything is measured."""
         try:
             handler = _Handler(path, tell)
         except OSError as error:
-            raise UsageError(f"{path}: no log can be written there: {error.strerror}") from error
+            raise UsageError(f"{path}: cannot write a log there: {error.strerror}") from error
         about = {"service.name": "pullbench", "service.version": __version__, "event.module": "pullbench"}
         handler.setFormatter(StdlibFormatter(exclude_fields=_UNUSED, extra=about, ensure_ascii=False))
         self._handler = handler
 
     def run_started(self, run: RunRecord, *, cells: int, trials: int) -> None:
-        """Before preflight, of a new run and of one that goes on."""
-        message = f"run {run.run_id} of {run.name}: {cells} cells, {trials} trials left"
+        """Before preflight, for a new run and for a resumed one."""
+        message = f"run {run.run_id} of {run.name}: {cells} configurations, {trials} trials left"
         counts = {"pullbench.cells": cells, "pullbench.trials": trials}
         self._write(logging.INFO, message, "run", "run-started", _of_run(run), {"event.outcome": "unknown"}, counts)
 
     def findings(self, findings: Iterable[Finding], *, benchmark: str, run: RunRecord | None = None) -> None:
-        """What preflight found; `run` is None where only preflight was asked for."""
+        """The findings of preflight; `run` is None for a preflight without a run."""
         about = {"pullbench.benchmark": benchmark} if run is None else _of_run(run)
         for finding in findings:
             level = _LEVELS.get(finding.status, logging.INFO)
@@ -63,7 +63,7 @@ class EcsLog:
             self._write(level, message, "check", "check-finding", about, _of_finding(finding))
 
     def trial(self, run: RunRecord, trial: Trial, result: TrialResult) -> None:
-        """After a trial was stored: a line for each pull that failed, and one for the trial."""
+        """After a trial was stored: one line for each failed pull, and one for the trial."""
         about = {**_of_run(run), **_of_trial(trial)}
         for pull in result.pulls:
             if pull.error_code is not None:
@@ -83,7 +83,7 @@ class EcsLog:
         self._write(logging.INFO, message, "trial", "trial-measured", about, measured)
 
     def run_ended(self, run: RunRecord, *, message: str, verdict: str, exit_code: int, report: Path | None) -> None:
-        """Of a run that came to its report."""
+        """For a run that reached its report."""
         ended = {
             "event.outcome": "success" if exit_code == 0 else "failure",
             "event.start": run.started_at.isoformat(),
@@ -96,9 +96,9 @@ class EcsLog:
         self._write(level, f"run {run.run_id} of {run.name}: {message}", "run", "run-ended", _of_run(run), ended)
 
     def run_stopped(self, run: RunRecord | None, *, why: str, error_type: str, exit_code: int) -> None:
-        """Of one that did not; `run` is None where it stopped before anything was stored."""
+        """For a run that did not; `run` is None if it stopped before anything was stored."""
         about = {} if run is None else _of_run(run)
-        what = "a run that had not begun" if run is None else f"run {run.run_id} of {run.name}"
+        what = "a run before its start" if run is None else f"run {run.run_id} of {run.name}"
         stopped = {
             "event.outcome": "failure",
             "error.type": error_type,
@@ -108,7 +108,7 @@ class EcsLog:
         self._write(logging.ERROR, f"{what} stopped: {why}", "run", "run-stopped", about, stopped)
 
     def close(self) -> None:
-        """Close the file; a full disk was reported with the line that did not fit, and is no error of the run."""
+        """Close the file; a full disk was reported with the lost line, and does not fail the run."""
         with contextlib.suppress(OSError):
             self._handler.close()
 
@@ -131,7 +131,7 @@ class EcsLog:
 
 
 class _Handler(WatchedFileHandler):
-    """Opens the file again where logrotate has moved it, and tells of what it could not write, once."""
+    """Opens the file again after logrotate has moved it, and reports lost lines once."""
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
         super().__init__(path, encoding="utf-8")
@@ -141,7 +141,7 @@ class _Handler(WatchedFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             super().emit(record)
-        except OSError as error:  # of opening it again; what happens while it writes comes to handleError
+        except OSError as error:  # from opening it again; errors while writing reach handleError
             self._lost(error)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002  (logging's own)
@@ -150,7 +150,7 @@ class _Handler(WatchedFileHandler):
     def _lost(self, error: BaseException | None) -> None:
         tell, self._tell = self._tell, None
         if tell is not None:
-            tell(f"{self._path}: log lines are lost: {error}; the measurement goes on")
+            tell(f"{self._path}: log lines are lost: {error}; the measurement continues")
 
 
 def _of_run(run: RunRecord) -> dict[str, Any]:

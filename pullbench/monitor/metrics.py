@@ -1,7 +1,7 @@
 """Prometheus metrics of stored runs: the newest run of each benchmark at each vantage, as gauges.
 
-A run is a batch job, so nothing here counts up: a new run replaces the one before. Labels are names of the spec, ids of
-checks and error codes, never images or digests, and the number of series has a limit.
+A run is a batch job, so there are no counters: a new run replaces the one before. Labels are names in the spec, check ids
+and error codes, never images or digests, and the number of series is limited.
 """
 
 import json
@@ -21,7 +21,7 @@ from pullbench.monitor import catalog
 
 
 class Group(NamedTuple):
-    """What tells the series of a run apart: names of the spec, so their number is bounded by it."""
+    """The labels that distinguish a run's series: names in the spec, which limits their number."""
 
     engine: str
     registry: str
@@ -47,14 +47,14 @@ class EngineSlo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The newest run that ended, of a benchmark at a vantage.
+    """The newest ended run of a benchmark at a vantage.
 
     `cells` are rows of `report.tables.cells`, `errors` pulls by error code, `latencies_s` those of the successful pulls.
     """
 
     run: RunRecord
     completed_at: datetime | None
-    """When the newest complete run ended, which may be an older one; None where none ever was."""
+    """When the newest complete run ended, which may be an older run; None if there is none."""
     verdict: str
     """The status of the report's headline, such as `met`."""
     trials_finished: int
@@ -69,9 +69,9 @@ _CHECK = "tls"
 
 
 def expiries(findings: Iterable[Finding]) -> dict[str, datetime]:
-    """By the check's target (`eu`, `eu via cache`), the end of the certificate that ends first: the one the check judges.
+    """By the check's target (`eu`, `eu via cache`), the earliest expiry of a certificate, as the check judges it.
 
-    A target without a handshake, or whose evidence is not whole, is left out.
+    A target without a handshake, or with incomplete evidence, is left out.
     """
     found = {finding.target: _ends_first(finding.evidence) for finding in findings if finding.check == _CHECK}
     return {target: ends_at for target, ends_at in found.items() if ends_at is not None}
@@ -84,7 +84,7 @@ def _ends_first(evidence: str | None) -> datetime | None:
         ends = [datetime.fromisoformat(certificate["ends_at"]) for certificate in certificates]
     except (ValueError, KeyError, TypeError):
         return None
-    # A certificate that could not be read stands with the last of all days.
+    # A certificate that could not be read has the latest possible date.
     return min((end for end in ends if end.year < datetime.max.year), default=None)
 
 
@@ -100,7 +100,7 @@ BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """Cumulative counts by upper bound, as Prometheus has them, and the sum of all values."""
+    """Cumulative counts by upper bound, as in Prometheus, and the sum of all values."""
 
     buckets: tuple[tuple[str, int], ...]
     sum_s: float
@@ -114,7 +114,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One value of a metric; its labels' values are in the order of the metric's labels."""
+    """One value of a metric; its label values are in the order of the metric's labels."""
 
     metric: catalog.Metric
     labels: tuple[str, ...]
@@ -122,22 +122,22 @@ class Sample:
 
     @property
     def series(self) -> int:
-        """How many series Prometheus will keep of it: a histogram has one a bucket, its count and its sum."""
+        """The number of series in Prometheus: a histogram has one per bucket, its count and its sum."""
         return len(self.value.buckets) + 2 if isinstance(self.value, Histogram) else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposition:
-    """What is exported, and what the limit left out."""
+    """The exported samples, and what the limit dropped."""
 
     samples: tuple[Sample, ...]
     dropped: int
-    """Series left out."""
+    """The number of dropped series."""
     dropped_of: tuple[str, ...]
-    """Whose series those are: benchmark and vantage, in words."""
+    """The owners of the dropped series: benchmark and vantage, for display."""
 
     def families(self) -> list[Family]:
-        """For a prometheus_client registry, in the catalog's order."""
+        """The families for a prometheus_client registry, in the catalog's order."""
         by_metric: dict[str, list[Sample]] = defaultdict(list)
         for sample in self.samples:
             by_metric[sample.metric.name].append(sample)
@@ -145,9 +145,9 @@ class Exposition:
 
 
 def exposition(snapshots: Sequence[Snapshot], most_series: int) -> Exposition:
-    """The metrics of some benchmarks, the newest run first where the limit does not hold them all.
+    """The metrics of several benchmarks; if the limit is too low for all, the newest runs come first.
 
-    What a run says as a whole comes before what it says by engine, registry and proxy: the alerts stand on the first.
+    A run's own metrics come before those by engine, registry and proxy, because alerts use the former.
     """
     newest_first = sorted(snapshots, key=lambda snapshot: snapshot.run.started_at, reverse=True)
     parts = [(snapshot, list(_whole_run(snapshot))) for snapshot in newest_first]
@@ -167,7 +167,7 @@ def exposition(snapshots: Sequence[Snapshot], most_series: int) -> Exposition:
 
 
 def about(exposed: Exposition, *, readable: bool, read_at_s: float) -> list[Sample]:
-    """What is said of the export itself; `read_at_s` is a Unix time."""
+    """The metrics of the export itself; `read_at_s` is a Unix time."""
     return [
         Sample(metric=catalog.BUILD, labels=(__version__,), value=1),
         Sample(metric=catalog.READABLE, labels=(), value=float(readable)),
@@ -227,7 +227,7 @@ def _findings(place: tuple[str, ...], snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _groups(snapshot: Snapshot) -> Iterator[list[Sample]]:
-    """The samples of each group, the cells that it holds summed up."""
+    """The samples of each group, summed over its configurations."""
     place, cells = _place(snapshot), defaultdict[Group, list[Mapping[str, Any]]](list)
     for cell in snapshot.cells:
         cells[Group(*(str(cell[name]) for name in Group._fields))].append(cell)
@@ -252,7 +252,7 @@ def _place(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _one_of(metric: catalog.Metric, labels: tuple[str, ...], values: Iterable[str], actual: str) -> Iterator[Sample]:
-    """1 for the value that holds and 0 for the others, so that an alert on one ends when another takes its place."""
+    """1 for the actual value and 0 for the others, so that an alert on one ends when another replaces it."""
     for value in values:
         yield Sample(metric=metric, labels=(*labels, value), value=float(value == actual))
 

@@ -1,4 +1,4 @@
-"""What a check is: its targets, what it looks at (IO), and what it says of what it saw (pure)."""
+"""The parts of a check: its targets, a probe that collects evidence (IO), and a pure judgement of the evidence."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ Evidence = TypeVar("Evidence")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What one finding is about: a route, an image by a route, or one platform of it."""
+    """The subject of a finding: a route, an image on a route, or one platform of the image."""
 
     route: Route
     image: str | None = None
@@ -27,11 +27,11 @@ class Target:
 
     @property
     def name(self) -> str:
-        """For people and for `preflight --json`: `eu`, `eu via cache library/nginx:1.27 linux/arm64`."""
+        """The name in findings and in `preflight --json`: `eu`, `eu via cache library/nginx:1.27 linux/arm64`."""
         return " ".join(part for part in (self.route.name, self.image, self.platform) if part)
 
     def is_part_of(self, other: "Target | Local") -> bool:
-        """Whether what is true of `other` is true of this: a platform is part of its image, an image of its route."""
+        """Whether this target belongs to `other`: a platform belongs to its image, an image to its route."""
         return (
             isinstance(other, Target)
             and self.route == other.route
@@ -42,12 +42,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
-    """What a finding is about where it is no registry: this machine, a daemon, a file."""
+    """The subject of a finding that is not about a registry: this machine, a daemon, a file."""
 
     name: str
 
     def is_part_of(self, other: "Target | Local") -> bool:
-        """Only of itself."""
+        """True only for the same target."""
         return self == other
 
 
@@ -55,21 +55,21 @@ TargetT = TypeVar("TargetT", Target, Local)
 
 
 NO_DOCKER = Local(name="docker")
-"""Stands for the daemon where the spec uses none."""
+"""The daemon target of a spec without docker engines."""
 
 
 def every_route(context: CheckContext) -> list[Target]:
-    """Each registry by each proxy of the matrix."""
+    """Every route: each registry with each proxy of the matrix."""
     return [Target(route=route) for route in context.routes]
 
 
 def every_image(context: CheckContext) -> list[Target]:
-    """Each image by each route, what an engine pulls before others among them."""
+    """Each image on each route, including the images that an engine pulls first."""
     return [Target(route=route, image=image) for route in context.routes for image in context.spec.every_image]
 
 
 def every_platform(context: CheckContext) -> list[Target]:
-    """Each platform of each image by each route."""
+    """Each platform of each image on each route."""
     return [
         Target(route=route, image=image, platform=platform)
         for route in context.routes
@@ -79,46 +79,46 @@ def every_platform(context: CheckContext) -> list[Target]:
 
 
 def engine_target(entry: EngineEntry) -> Local:
-    """The same target for every check of an engine, so that they are shown together and can need each other."""
+    """The target of an engine. All its checks share it, so that they are shown together and can need each other."""
     return Local(name=f"engine {entry.name}")
 
 
 def engine_of(context: CheckContext, target: Local) -> EngineEntry:
-    """The engine that a target is about; KeyError where it is about none."""
+    """The engine of a target; KeyError if the target is no engine."""
     return {engine_target(entry): entry for entry in context.engines}[target]
 
 
 def every_docker(context: CheckContext) -> list[Local]:
-    """Each engine of kind docker; one that stands for all where there is none, so that the check says so."""
+    """Each engine of kind docker; NO_DOCKER if there is none, so that the check can report that."""
     return [engine_target(entry) for entry in context.engines if entry.kind == "docker"] or [NO_DOCKER]
 
 
 def without_docker(target: Local) -> str | None:
-    """Why a check of the daemon does not apply."""
-    return "the spec uses no engine of kind docker" if target == NO_DOCKER else None
+    """The reason to skip a check of the Docker daemon; None if it applies."""
+    return "the spec uses no docker engine" if target == NO_DOCKER else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedFault:
-    """What went wrong while looking; evidence, so that `judge` can say what it means."""
+    """An error during a probe, kept as evidence for `judge`."""
 
     code: ErrorCode
     text: str
     status: int | None = None
-    """Of HTTP, where there was an answer."""
+    """The HTTP status, if there was an answer."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """What it is about beyond the target, such as who answered, or the address that was tried."""
+    """Parameters beyond the target's, such as the server that answered or the address that was tried."""
 
     @classmethod
     def of(cls, error: PullbenchError) -> "ObservedFault":
-        """A registry's failure by its code; a source of credentials that fails leaves us without a name."""
+        """The fault of an error: a RegistryError keeps its code; a failed credentials source is `unauthorized`."""
         if isinstance(error, RegistryError):
-            told = {"answered_by": error.answered_by, "answered_at": error.host}
+            known = {"answered_by": error.answered_by, "answered_at": error.host}
             return cls(
                 code=error.code,
                 text=f"{error.where}: {error.detail}",
                 status=error.status,
-                parameters={name: str(value) for name, value in told.items() if value is not None},
+                parameters={name: str(value) for name, value in known.items() if value is not None},
             )
         return cls(code=ErrorCode.UNAUTHORIZED, text=str(error))
 
@@ -127,7 +127,7 @@ class ObservedFault:
 
 
 class Room(StrEnum):
-    """The part of the way between client and image that a check is about; `--only` and `--skip` take it, too."""
+    """The part of the path between client and image that a check covers; `--only` and `--skip` accept it too."""
 
     NETWORK = "network"
     ACCESS = "access"
@@ -139,35 +139,35 @@ class Room(StrEnum):
 
 
 def always(_target: Target | Local) -> str | None:
-    """For a check that applies to each of its targets."""
+    """The `skips` of a check that applies to every target."""
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check(Generic[TargetT, Evidence]):
-    """One question that is asked of every target of a kind. Make one a file, and list it in `checks.CHECKS`."""
+    """One check for all targets of a kind. Write one check per file and list it in `checks.CHECKS`."""
 
     id: str
-    """Stable: it is stored, and `--only` and `--skip` name it."""
+    """The stable id: it is stored, and `--only` and `--skip` accept it."""
     room: Room
     looks_at: str
-    """For docs/checks.md: what is looked at, and how, in a sentence or two of Markdown."""
+    """For docs/checks.md: what the check looks at and how, in one or two sentences of Markdown."""
     statuses: Mapping[Status, str]
-    """For docs/checks.md: when `judge` (and `skips`) gives each status. What the runner gives to every check stands
-    there already: `error` where it broke or took too long, `skip` where a check that it needs has failed."""
+    """For docs/checks.md: when `judge` (or `skips`) returns each status. The page already explains the statuses that the
+    runner gives: `error` if a check breaks or takes too long, `skip` if a check that it needs has failed."""
     advice: str
-    """For docs/checks.md: what the remedies say to do, with the command."""
+    """For docs/checks.md: a summary of the remedies, with the command."""
     targets: Callable[[CheckContext], Sequence[TargetT]]
     probe: Callable[[CheckContext, TargetT], Evidence]
-    """Looks, in its own thread. What a registry does wrong is evidence; what it raises makes the check `error`."""
+    """Collects the evidence, in its own thread. Registry errors are evidence; an exception makes the check `error`."""
     judge: Callable[[Evidence, TargetT], list[Finding]]
     """Pure: the same evidence gives the same findings. The runner fills `duration_s`."""
     needs: frozenset[str] = frozenset()
-    """Checks whose failure for a target leaves this one nothing to learn there."""
+    """Ids of checks that must not have failed for the same target."""
     skips: Callable[[TargetT], str | None] = always
-    """Why the check does not apply to a target; None where it does."""
+    """The reason why the check does not apply to a target; None if it applies."""
     timeout_s: float = 60.0
-    """The whole probe; beyond it the check is `error`."""
+    """The limit for the whole probe; beyond it the check is `error`."""
 
 
 def passed(check: str, target: Target | Local, observed: str, expected: str) -> Finding:
@@ -183,22 +183,22 @@ def warned(
     *,
     cause: ObservedFault | None = None,
 ) -> Finding:
-    """A warning. `cause` is the fault behind it where `observed` is a text of its own."""
+    """A warning. `cause` is the fault behind it if `observed` is a separate text."""
     return _finding(check, target, Status.WARN, observed, remedy, expected=expected, cause=cause)
 
 
 def failed(check: str, target: Target | Local, observed: ObservedFault | str, expected: str, remedy: str) -> Finding:
-    """A failure; the text of a fault starts with its error code in brackets, such as `[connect_refused]`."""
+    """A failure. The text of a fault starts with its error code in brackets, such as `[connect_refused]`."""
     return _finding(check, target, Status.FAIL, observed, remedy, expected=expected)
 
 
 def errored(check: str, target: Target | Local, observed: ObservedFault | str, remedy: str) -> Finding:
-    """The check could not be run."""
+    """The check could not run."""
     return _finding(check, target, Status.ERROR, observed, remedy)
 
 
 def skipped(check: str, target: Target | Local, reason: str) -> Finding:
-    """What a probe found out is not to be judged here: a registry that does not offer it, or a plan without need."""
+    """The probe found that the check does not apply: the registry lacks the feature, or the plan does not need it."""
     return Finding(check=check, target=target.name, status=Status.SKIP, observed=reason)
 
 
@@ -226,7 +226,7 @@ def _finding(
 
 
 def _parameters(target: Target | Local, fault: ObservedFault) -> dict[str, str]:
-    """The target's, then the fault's own, which know better."""
+    """The target's parameters, overridden by the fault's own."""
     known = dict[str, str]()
     if isinstance(target, Target):
         reference = None if target.image is None else Reference.parse(target.image)

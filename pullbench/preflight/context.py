@@ -1,4 +1,4 @@
-"""What checks look at: the spec, the facts, and one client a route, opened when first asked for."""
+"""The input of the checks: the spec, the facts, and one registry client per route, opened on first use."""
 
 import threading
 from collections import Counter
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from pullbench.daemon.docker import DockerDaemon
-from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
 from pullbench.model.manifest import Descriptor, Index
@@ -23,9 +23,9 @@ from pullbench.registry.keychain import Keychain
 
 _HEAD_REFUSED = (400, 405, 501)
 _SILENCES = 2
-"""One may be an image's own, such as a blob in a storage that is slow; each is waited for."""
+"""A single timeout may belong to one image, such as a blob on slow storage; the second counts for the route."""
 
-Answered = TypeVar("Answered")
+Answer = TypeVar("Answer")
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -35,7 +35,7 @@ def system_now() -> datetime:
 
 
 class CheckContext:
-    """The argument of every probe; safe for threads. Close it after the last check."""
+    """The argument of every probe; thread-safe. Close it after the last check."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class CheckContext:
         facts: Facts,
         keychain: Keychain,
         *,
-        ways: Collection[tuple[str, str]] | None = None,
+        pairs: Collection[tuple[str, str]] | None = None,
         plan: Plan | None = None,
         engines: Collection[str] | None = None,
         client: Callable[[Route, Keychain], RegistryClient] = quick_client,
@@ -54,16 +54,16 @@ class CheckContext:
         self.facts = facts
         self.keychain = keychain
         self.plan = plan
-        """What the run would do; None where a preflight stands alone, without facts."""
+        """The run's plan; None for a preflight without facts."""
         self.engines = tuple(spec.engine(name) for name in spec.matrix.engines if engines is None or name in engines)
         self.now = now
-        self.routes = tuple(route for way, route in routes(spec).items() if ways is None or way in ways)
+        self.routes = tuple(route for pair, route in routes(spec).items() if pairs is None or pair in pairs)
         self.platforms = tuple(spec.matrix.platforms or [facts.host_platform])
         self._open = client
         self._open_daemon = daemon
         self._daemons: dict[str | None, DockerDaemon] = {}
         self._clients: dict[str, RegistryClient] = {}
-        self._no_way: dict[str, RegistryError] = {}
+        self._route_failures: dict[str, RegistryError] = {}
         self._silences = Counter(
             {route.name: 1 for route in self.routes if _was_silent(facts, route.registry) and route.proxy == DIRECT}
         )
@@ -77,14 +77,14 @@ class CheckContext:
         self._closing = ExitStack()
 
     def client(self, route: Route) -> RegistryClient:
-        """The route's client, the same for every check. Raises UsageError where its `ca_file` cannot be used."""
+        """The route's client, shared by all checks. Raises UsageError if its `ca_file` cannot be used."""
         with self._lock:
             if route.name not in self._clients:
                 self._clients[route.name] = self._closing.enter_context(self._open(route, self.keychain))
             return self._clients[route.name]
 
     def daemon(self, host: str | None) -> DockerDaemon:
-        """The Docker daemon at an engine's `host`, the same for every check; None means the environment's."""
+        """The Docker daemon at an engine's `host`, shared by all checks; None means the environment's daemon."""
         with self._lock:
             if host not in self._daemons:
                 self._daemons[host] = self._open_daemon(host)
@@ -92,11 +92,11 @@ class CheckContext:
             return self._daemons[host]
 
     def head(self, route: Route, image: str) -> ManifestHead:
-        """What HEAD says of an image, asked once a route; by `manifest` where the registry refuses HEAD."""
+        """The answer to HEAD of an image's manifest, once per route. GET is used if the registry refuses HEAD."""
 
-        def ask() -> ManifestHead:
+        def request() -> ManifestHead:
             try:
-                return self._asked(route, lambda: self.client(route).head_manifest(Reference.parse(image)))
+                return self._request(route, lambda: self.client(route).head_manifest(Reference.parse(image)))
             except RegistryError as error:
                 if error.status not in _HEAD_REFUSED:
                     raise
@@ -105,68 +105,68 @@ class CheckContext:
                 digest=found.digest, media_type=found.document.media_type, size_bytes=len(found.content), by_get=True
             )
 
-        return self._heads.get((route.name, image), ask)
+        return self._heads.get((route.name, image), request)
 
     def digest(self, route: Route, image: str) -> str:
-        """What an image's tag holds: stated with HEAD, else made of the manifest's bytes."""
+        """The digest that an image's tag points to: from HEAD, else computed from the manifest."""
         return self.head(route, image).digest or self.manifest(route, image).digest
 
     def manifest(self, route: Route, image: str) -> FetchedManifest:
-        """An image's manifest or index, fetched once a route: manifest requests count against rate limits."""
+        """An image's manifest or index, fetched once per route: manifest requests count against rate limits."""
 
-        def ask() -> FetchedManifest:
-            return self._asked(route, lambda: self.client(route).manifest(Reference.parse(image)))
+        def request() -> FetchedManifest:
+            return self._request(route, lambda: self.client(route).manifest(Reference.parse(image)))
 
-        return self._manifests.get((route.name, image), ask)
+        return self._manifests.get((route.name, image), request)
 
     def platform_image(self, route: Route, image: str, platform: str) -> PlatformImage | None:
-        """One platform's manifest of an image; None where the image lacks it. From the facts where they have it."""
+        """One platform's manifest of an image, from the facts if they have it; None if the image lacks the platform."""
         if route.proxy == DIRECT:
             known = self.facts.platform_image(route.registry, image, platform)
             if known is not None:
                 return known
 
-        def ask() -> PlatformImage | None:
+        def request() -> PlatformImage | None:
             top, wanted = self.manifest(route, image), Platform.parse(platform)
             if isinstance(top.document, Index):
                 entry = top.document.select(wanted)
                 if entry is None:
                     return None
-                return self._asked(route, lambda: image_of(self.client(route), Reference.parse(image), entry))
+                return self._request(route, lambda: image_of(self.client(route), Reference.parse(image), entry))
             stated = self.config(route, image, top.document.config).platform
             fits = stated is not None and wanted.accepts(stated)
             return PlatformImage(digest=top.digest, manifest=top.document) if fits else None
 
-        return self._platform_images.get((route.name, image, platform), ask)
+        return self._platform_images.get((route.name, image, platform), request)
 
     def has_lost(self, route: Route, repository: str, digest: str) -> bool:
-        """Whether the endpoint says of a blob that it is not there; asked once. An answer that says neither is no loss."""
+        """Whether the endpoint answers 404 for a blob; requested once. Other errors do not count as lost."""
 
-        def ask() -> bool:
+        def request() -> bool:
             try:
-                self._asked(route, lambda: self.client(route).head_blob(repository, digest))
+                self._request(route, lambda: self.client(route).head_blob(repository, digest))
             except RegistryError as error:
                 return error.code is ErrorCode.NOT_FOUND
             return False
 
-        return self._lost_blobs.get((route.name, repository, digest), ask)
+        return self._lost_blobs.get((route.name, repository, digest), request)
 
     def config(self, route: Route, image: str, descriptor: Descriptor) -> ImageConfig:
-        """An image's config. Its digest was verified, so that of another route, which has the same, serves as well."""
+        """An image's config. Configs are verified by digest, so routes share them."""
         known = self._configs.get(descriptor.digest)
         if known is not None:
             return known
         repository = route.repository(Reference.parse(image))
 
-        def ask() -> ImageConfig:
-            found = parse_image_config(self._asked(route, lambda: self.client(route).config(repository, descriptor)))
+        def request() -> ImageConfig:
+            found = parse_image_config(self._request(route, lambda: self.client(route).config(repository, descriptor)))
             self._configs[descriptor.digest] = found
             return found
 
-        return self._fetched_configs.get((route.name, repository, descriptor.digest), ask)
+        return self._fetched_configs.get((route.name, repository, descriptor.digest), request)
 
     def newest_creation(self, route: Route, image: str) -> datetime | None:
-        """When the youngest of an image's platforms was made, as their configs state it; None where none does."""
+        """The latest creation time in the configs of an image's platforms; None if no config has one."""
         dates = list[datetime]()
         for platform in self.platforms:
             try:
@@ -178,17 +178,17 @@ class CheckContext:
                 dates.append(stated)
         return max(dates, default=None)
 
-    def _asked(self, route: Route, ask: Callable[[], Answered]) -> Answered:
-        """Where no way leads to the registry, or it fell silent twice, what showed it speaks for all that is not yet asked."""
-        if route.name in self._no_way:
-            raise self._no_way[route.name]
+    def _request(self, route: Route, request: Callable[[], Answer]) -> Answer:
+        """Make a request, unless the route has failed or timed out twice: then raise that error again."""
+        if route.name in self._route_failures:
+            raise self._route_failures[route.name]
         try:
-            return ask()
+            return request()
         except RegistryError as error:
             if error.code in SILENT:
                 self._silences[route.name] += 1
-            if error.code in NO_WAY_THERE or (error.code in SILENT and self._silences[route.name] >= _SILENCES):
-                self._no_way[route.name] = error
+            if error.code in ROUTE_FAILURES or (error.code in SILENT and self._silences[route.name] >= _SILENCES):
+                self._route_failures[route.name] = error
             raise
 
     def __enter__(self) -> Self:
@@ -201,15 +201,14 @@ class CheckContext:
 
 
 def _was_silent(facts: Facts, registry: str) -> bool:
-    """Whether the registry was waited for in vain when the facts were gathered."""
+    """Whether the registry timed out when the facts were gathered."""
     return any(image.registry == registry and image.error_code in SILENT for image in facts.images.values())
 
 
 class Memo(Generic[Key, Value]):
-    """One call a key, whoever asks first; those who ask meanwhile wait for it.
+    """One call per key; concurrent callers wait for its result.
 
-    A failure (PullbenchError) is remembered, and raised again for whoever asks after it: a registry that does not
-    answer is waited for once.
+    A failure (PullbenchError) is remembered and raised again, so that only the first caller waits for a silent registry.
     """
 
     def __init__(self) -> None:
@@ -217,14 +216,14 @@ class Memo(Generic[Key, Value]):
         self._locks: dict[Key, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: Key, ask: Callable[[], Value]) -> Value:
-        """What `ask` gave for the key, now or before."""
+    def get(self, key: Key, request: Callable[[], Value]) -> Value:
+        """The result of `request` for the key, made now or before."""
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._found:
                 try:
-                    self._found[key] = ask()
+                    self._found[key] = request()
                 except PullbenchError as error:
                     self._found[key] = error
             found = self._found[key]

@@ -1,4 +1,4 @@
-"""A TLS handshake along a route, as strict as a client's, and the certificates that came with it."""
+"""A TLS handshake on a route, as strict as a client's, and the certificates that the server sends."""
 
 import contextlib
 import http.client
@@ -21,17 +21,17 @@ from pullbench.registry.trust import tls_context
 
 TIMEOUT_S = 10.0
 OFFERED = ("h2", "http/1.1")
-"""By ALPN (RFC 7301), as clients that speak HTTP/2 offer it."""
+"""The ALPN protocols (RFC 7301) that an HTTP/2 client offers."""
 MAX_CHAIN = 10
 _DER = 2  # _ssl.ENCODING_DER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """One certificate, as far as a person wants to know it; texts of a stranger, cleaned."""
+    """The fields of a certificate that findings show, cleaned for display."""
 
     names: tuple[str, ...] = ()
-    """DNS names and addresses that it is for; a CA's has none."""
+    """Its DNS names and addresses; empty for a CA."""
     subject: str
     issuer: str
     starts_at: datetime
@@ -41,32 +41,32 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """How a handshake went; the chain is there also where it was not accepted."""
+    """The result of a handshake; the chain is present even if it was not trusted."""
 
     protocol: str = ""
     """Such as TLSv1.3."""
     alpn: str | None = None
-    """What the server chose of OFFERED; None where it does not choose."""
+    """The server's choice from OFFERED; None if it chose nothing."""
     chain: tuple[Certificate, ...] = ()
-    """As the server presents it, its own first."""
+    """The chain that the server sends, its own certificate first."""
     path: tuple[Certificate, ...] = ()
-    """As it was verified, from the server's own up to the trusted root; empty where it was refused."""
+    """The verified chain, from the server's certificate to the trusted root; empty if it was not trusted."""
     fault: ObservedFault | None = None
 
 
 def skips(route: Route) -> str | None:
-    """Why a route has no handshake to look at; None where it has."""
+    """The reason why a route's handshake cannot be checked; None if it can."""
     if route.plain_http:
-        return "the URL says http://: there is no TLS to look at"
+        return "the URL starts with http://: there is no TLS to check"
     if (route.forward_url or "").startswith("https:"):
-        return "not looked at through an https:// forward proxy; the api check goes through it"
+        return "not checked through an https:// forward proxy; the api check uses the proxy"
     return None
 
 
 def shake_hands(route: Route, forward_login: Credentials | None = None) -> Handshake:
-    """Shake hands as strictly as a client; where that is refused, once more to see the chain, and nothing is sent on it.
+    """Make a handshake as strict as a client's. If it fails, make a lenient one to read the chain, and send nothing.
 
-    Raises UsageError where the route's `ca_file` cannot be used.
+    Raises UsageError if the route's `ca_file` cannot be used.
     """
     try:
         return _once(route, tls_context(route.ca_file), forward_login)
@@ -85,9 +85,9 @@ def shake_hands(route: Route, forward_login: Credentials | None = None) -> Hands
 
 
 def distrust(route: Route, authorities: Sequence[Path]) -> ObservedFault | None:
-    """Why a client does not trust the certificate that has this machine's roots and these PEM files; None where it does.
+    """The fault of a client that trusts this machine's roots and these PEM files; None if it trusts the certificate.
 
-    A handshake that fails for another reason says nothing of trust, and a file that is no certificate adds none.
+    A handshake that fails for another reason gives None. Files that are no certificate are ignored.
     """
     context = tls_context(None)
     for file in authorities:
@@ -122,12 +122,12 @@ def _once(route: Route, context: ssl.SSLContext, forward_login: Credentials | No
                     path=_read_chain(_ders(secure, "get_verified_chain")) if verified else (),
                 )
     except OSError as error:
-        # http.client says so, as a bare OSError, where the proxy refuses to CONNECT.
+        # http.client raises a bare OSError if the proxy refuses CONNECT.
         if str(error).startswith("Tunnel connection failed"):
             raise _HandshakeError(ObservedFault(code=ErrorCode.PROXY, text=f"{where}: {clean(error)}")) from error
         raise _HandshakeError(ObservedFault.of(faults.of_exception(where, error, in_tls=in_tls))) from error
     except http.client.HTTPException as error:
-        text = f"{where}: the proxy's answer to CONNECT is no HTTP ({type(error).__name__})"
+        text = f"{where}: the proxy's answer to CONNECT is not HTTP ({type(error).__name__})"
         raise _HandshakeError(ObservedFault(code=ErrorCode.PROXY, text=text)) from error
 
 
@@ -147,7 +147,7 @@ def _connect(route: Route, forward_login: Credentials | None) -> socket.socket:
 
 
 def _ders(secure: Any, method: str) -> list[bytes]:
-    """A chain in DER. From Python 3.13 on SSLSocket has these methods; before, only the object below it."""
+    """A chain in DER. SSLSocket has these methods since Python 3.13; before, only the inner object has them."""
     public = getattr(secure, method, None)
     if public is not None:
         return [bytes(content) for content in public()]
@@ -159,7 +159,7 @@ def _read_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
 
 
 def read_certificate(der: bytes) -> Certificate:
-    """What a certificate says; one that cannot be read is described as such, for OpenSSL may take what others do not."""
+    """Read a certificate. OpenSSL accepts some that `cryptography` cannot read; those are described as unreadable."""
     from cryptography import x509  # slow to import, and only TLS needs it
 
     try:
@@ -190,7 +190,7 @@ def _names(certificate: Any) -> tuple[str, ...]:
 
 
 def _name(name: Any) -> str:
-    """The common name, which people know a CA by, with the organization where the two differ."""
+    """The common name, with the organization if the two differ."""
     from cryptography.x509.oid import NameOID
 
     def of(oid: Any) -> str:
@@ -199,4 +199,4 @@ def _name(name: Any) -> str:
     common, organization = of(NameOID.COMMON_NAME), of(NameOID.ORGANIZATION_NAME)
     if common and organization and organization not in common:
         return f"{common} ({organization})"
-    return common or organization or "an unnamed one"
+    return common or organization or "an unnamed subject"

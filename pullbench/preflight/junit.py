@@ -1,4 +1,4 @@
-"""Findings as JUnit XML, as Jenkins' JUnit and xUnit plugins and GitLab's test reports read it."""
+"""Findings as JUnit XML, for the JUnit and xUnit plugins of Jenkins and for GitLab's test reports."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -8,17 +8,17 @@ from datetime import datetime
 
 from pullbench.model.finding import Finding, FindingGroup, Status, group_findings
 
-# What XML 1.0 cannot hold (section 2.2), and what only steers a display; a registry may send either.
+# Characters that XML 1.0 forbids (section 2.2), and control characters; a registry may send either.
 _NOT_TEXT = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENTS = {Status.FAIL: "failure", Status.ERROR: "error", Status.SKIP: "skipped"}
 
 
 def junit_xml(findings: Sequence[Finding], *, name: str, checked_at: datetime) -> bytes:
-    """One case a finding, one suite a group of them; `name` stands over all, such as the spec's name.
+    """One test case per finding, one test suite per group; `name` is the name of the whole file, such as the spec's.
 
-    fail is a failure, error an error, skip is skipped. A warning has no word in JUnit: its case passes, its text is in
-    `system-out`, and the suite's property `warnings` counts them. Case names are unique over the file, because GitLab
-    keeps the first of a name alone; it shows an element's text and not its `message`, Jenkins both.
+    `fail` becomes a failure, `error` an error, `skip` skipped. JUnit has no warnings: a warning's case passes, its text is
+    in `system-out`, and the suite's property `warnings` counts them. Case names are unique in the file, because GitLab
+    keeps only the first case of a name. GitLab shows an element's text and not its `message`; Jenkins shows both.
     """
     groups = group_findings(findings)
     head = {"name": _text(name), "time": _seconds(findings), **_counts(findings, skipped=False)}
@@ -39,21 +39,21 @@ def junit_xml(findings: Sequence[Finding], *, name: str, checked_at: datetime) -
 
 
 def _add_case(suite: ET.Element, finding: Finding, group: FindingGroup, title: str) -> None:
-    # Jenkins takes what stands before the last dot of a class for its package.
+    # Jenkins treats the part before the last dot of a class name as its package.
     package = "preflight." + group.name.replace(".", "_")
     case = ET.SubElement(
         suite, "testcase", name=_text(title), classname=_text(package), time=f"{finding.duration_s:.3f}"
     )
     if finding.status in _ELEMENTS:
         kind = finding.code or finding.check
-        told = ET.SubElement(case, _ELEMENTS[finding.status], message=_text(finding.observed), type=_text(kind))
+        element = ET.SubElement(case, _ELEMENTS[finding.status], message=_text(finding.observed), type=_text(kind))
         if finding.status is not Status.SKIP:
-            told.text = _told(finding)
+            element.text = _lines(finding)
     else:
-        ET.SubElement(case, "system-out").text = _told(finding)
+        ET.SubElement(case, "system-out").text = _lines(finding)
 
 
-def _told(finding: Finding) -> str:
+def _lines(finding: Finding) -> str:
     lines = {
         "warning" if finding.status is Status.WARN else "observed": finding.observed,
         "expected": finding.expected,

@@ -1,4 +1,4 @@
-"""Calls side by side in threads that nobody has to wait for."""
+"""Concurrent calls in daemon threads, which do not delay the end of the process."""
 
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -17,12 +17,11 @@ def in_parallel(
     name: str,
     after: Sequence[Collection[int]] | None = None,
 ) -> list[Result]:
-    """Make the calls with at most `limit` under way; their results in the order of the calls.
+    """Make the calls, at most `limit` concurrently, and return their results in the order of the calls.
 
-    `after[n]` are the places of the calls that must have ended before call n starts, each smaller than n; of those that
-    may start, the first in order does. The first exception of a call is raised here once all are done. An interruption is
-    raised at once: the threads are left behind, and do not hold up the interpreter's end, for a lookup on a silent network
-    can take long.
+    `after[n]` lists the calls that must end before call n starts; each index is smaller than n. The first call that may
+    start goes first. The first exception is raised after all calls have ended. An interruption is raised immediately: the
+    threads are left running and do not delay the end of the process, because a lookup on a silent network can take long.
     """
     queue = _Queue(calls, after or [()] * len(calls))
     threads = [threading.Thread(target=queue.work, name=name, daemon=True) for _ in range(min(limit, len(calls)))]
@@ -39,21 +38,21 @@ def in_parallel(
 
 
 def with_timeout(call: Callable[[], Result], seconds: float, *, name: str) -> Result:
-    """The call's result, or its exception; TimeoutError where it does not end in time.
+    """Return the call's result or raise its exception; TimeoutError if it takes too long.
 
-    It runs in a thread of its own, which is left behind then: a resolver cannot be interrupted.
+    The call runs in its own thread. After a timeout the thread is left running: a resolver cannot be interrupted.
     """
     queue = _Queue([call], [()])
     thread = threading.Thread(target=queue.work, name=name, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        raise TimeoutError(f"did not end within {seconds:g} s")
+        raise TimeoutError(f"took longer than {seconds:g} s")
     return queue.results()[0]
 
 
 class _Queue(Generic[Result]):
-    """The calls that have not started, and what became of those that have."""
+    """The calls that have not started, and the results of those that have ended."""
 
     def __init__(self, calls: Sequence[Callable[[], Result]], after: Sequence[Collection[int]]) -> None:
         if any(place >= number for number, places in enumerate(after) for place in places):
@@ -65,7 +64,7 @@ class _Queue(Generic[Result]):
         self._changed = threading.Condition()
 
     def work(self) -> None:
-        """Make one call after the other until none is left."""
+        """Make calls until none is left."""
         while (place := self._next()) is not None:
             try:
                 self._results[place] = self._calls[place]()
@@ -88,7 +87,7 @@ class _Queue(Generic[Result]):
         return [self._results[place] for place in range(len(self._calls))]
 
     def _next(self) -> int | None:
-        """The first call that may start; waits where all that are left must wait, None where none is left."""
+        """The first call that may start. Waits if all remaining calls are blocked; None if none is left."""
         with self._changed:
             while self._blocked_by:
                 ready = next((place for place, blockers in self._blocked_by.items() if not blockers), None)

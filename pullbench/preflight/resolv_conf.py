@@ -1,4 +1,4 @@
-"""What resolv.conf(5) sets for the C library's resolver, which all clients here ask; pure, but for `read`."""
+"""The settings in resolv.conf(5) of the C library's resolver, which all clients use. Pure, except `read`."""
 
 import re
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ PATH = Path("/etc/resolv.conf")
 DEFAULT_TIMEOUT_S = 5
 DEFAULT_ATTEMPTS = 2
 MAX_SERVERS = 3
-"""The C library asks no more of them."""
+"""The C library uses only the first three."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvConf:
-    """The settings that decide how long a lookup can take, with the C library's defaults."""
+    """The settings that determine how long a lookup takes, with the C library's defaults."""
 
     name_servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -21,16 +21,16 @@ class ResolvConf:
     attempts: int = DEFAULT_ATTEMPTS
     ndots: int = 1
     options: tuple[str, ...] = ()
-    """As they stand there."""
+    """As written in the file."""
 
     @property
     def used_servers(self) -> tuple[str, ...]:
-        """Those that are asked, in turn."""
+        """The name servers that the C library uses, in order."""
         return self.name_servers[:MAX_SERVERS]
 
 
 def read(path: Path = PATH) -> ResolvConf | None:
-    """The machine's own; None where there is none to read."""
+    """This machine's settings; None if the file cannot be read."""
     try:
         return parse(path.read_text("utf-8", "replace"))
     except OSError:
@@ -38,7 +38,7 @@ def read(path: Path = PATH) -> ResolvConf | None:
 
 
 def parse(text: str) -> ResolvConf:
-    """As the C library reads it: of `search` the last line counts, bounds are 30 s, 5 attempts and 15 dots."""
+    """Parse as the C library does: the last `search` line counts; the limits are 30 s, 5 attempts and 15 dots."""
     servers: list[str] = []
     search: list[str] = []
     options: list[str] = []

@@ -1,4 +1,4 @@
-"""Runs checks: side by side where they do not need each other, each within its time; cleans and stores what they saw."""
+"""Runs checks concurrently where they do not need each other, each with a time limit, and cleans their evidence."""
 
 import dataclasses
 import difflib
@@ -30,11 +30,11 @@ from pullbench.registry.redaction import redacted
 
 CONCURRENCY = 8
 MOST_CHARACTERS = 20_000
-"""Of the evidence of one finding."""
+"""Limit for the evidence of one finding."""
 _MOST_ITEMS = 200
 _BEFORE, _ROUTES, _AFTER = range(3)
 _ROOMS_AFTER = frozenset({Room.CONTENT, Room.ROUTE, Room.BUILD})
-"""Rooms whose local targets stand after the routes that they speak of."""
+"""Rooms whose local targets are listed after the routes."""
 
 
 def preflight(
@@ -44,29 +44,27 @@ def preflight(
     *,
     only: frozenset[str] = frozenset(),
     skip: frozenset[str] = frozenset(),
-    ways: Collection[tuple[str, str]] | None = None,
+    pairs: Collection[tuple[str, str]] | None = None,
     plan: Plan | None = None,
     engines: Collection[str] | None = None,
 ) -> list[Finding]:
-    """Every check of every target of a spec's matrix, in the spec's order; `only` and `skip` name checks or rooms, and
-    an empty `only` means all.
+    """Run every check for every target of a spec's matrix, in the spec's order.
 
-    `ways` are the (registry, proxy) pairs to look at; None means those that the plan takes, and without a plan every pair
-    of the matrix that leads anywhere. `engines` are those whose clients to look at; None means all. Facts save requests, and tell the platform where the spec names none. Raises UsageError for an id that is no
-    check's; whatever a check or a registry does wrong is a finding.
+    `only` and `skip` contain check ids or rooms; an empty `only` means all checks. `pairs` are the (registry, proxy) pairs
+    to check; None means the pairs of the plan, or without a plan all valid pairs of the matrix. `engines` are the engines
+    whose clients to check; None means all. Facts save requests, and supply the platform if the spec has none. Raises
+    UsageError for an unknown check id. Every other failure, of a check or of a registry, is a finding.
     """
     chosen = select(CHECKS, only=only, skip=skip)
     known = facts or Facts(host_platform=str(Platform.of_machine(platform.machine())), offline=True)
-    if ways is None and plan is not None:
-        ways = {(cell.registry, cell.proxy) for cell in plan.cells}
-    with CheckContext(spec, known, keychain, ways=ways, plan=plan, engines=engines) as context:
+    if pairs is None and plan is not None:
+        pairs = {(cell.registry, cell.proxy) for cell in plan.cells}
+    with CheckContext(spec, known, keychain, pairs=pairs, plan=plan, engines=engines) as context:
         return run_checks(chosen, context)
 
 
 def select(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: frozenset[str]) -> list[Check[Any, Any]]:
-    """The checks that are asked for by id or by room; UsageError, with what there is, for an unknown name or where none
-    is left.
-    """
+    """The checks selected by id or by room. Raises UsageError, with the valid names, if a name is unknown or none is left."""
     known = [check.id for check in checks]
     rooms = list(dict.fromkeys(check.room.value for check in checks))
     there = f"there are: {', '.join(known)}; or by room: {', '.join(rooms)}"
@@ -95,14 +93,14 @@ class _Done:
     job: _Job
     findings: tuple[Finding, ...]
     broken_by: str | None = None
-    """The failure that leaves those who need this one nothing to learn: its own, or one before it."""
+    """The failure that makes dependent checks useless: of this check, or of one that it needs."""
 
 
 def run_checks(checks: Sequence[Check[Any, Any]], context: CheckContext) -> list[Finding]:
-    """Run each check of a target once those that it needs there are done, whatever other targets wait for.
+    """Run each check of a target as soon as the checks that it needs for this target have ended.
 
-    Findings by target, in the spec's order, then by check. This machine's own stand first; last what belongs to no
-    single route, such as an image in all registries, or a Dockerfile.
+    Findings are ordered by target in the spec's order, then by check. This machine's findings come first. Findings of no
+    single route, such as an image in all registries or a Dockerfile, come last.
     """
     jobs = [job for check in _in_order(checks) for job in _jobs_of(check, context)]
     waits = [_waits_for(place, jobs) for place in range(len(jobs))]
@@ -120,7 +118,7 @@ def run_checks(checks: Sequence[Check[Any, Any]], context: CheckContext) -> list
 
 
 def _in_order(checks: Sequence[Check[Any, Any]]) -> list[Check[Any, Any]]:
-    """Each check after those that it needs; a need that was not chosen holds nobody up."""
+    """Sort each check after the checks that it needs; needs that are not selected are ignored."""
     by_id = {check.id: check for check in checks}
     needs = {check.id: sorted(check.needs & by_id.keys(), key=list(by_id).index) for check in checks}
     try:
@@ -130,10 +128,10 @@ def _in_order(checks: Sequence[Check[Any, Any]]) -> list[Check[Any, Any]]:
 
 
 def _jobs_of(check: Check[Any, Any], context: CheckContext) -> list[_Job]:
-    """One a target; a check that cannot name its targets is told as one that broke."""
+    """One job per target; a check that fails to list its targets gives one broken job."""
     try:
         return [_Job(check=check, target=target) for target in check.targets(context)]
-    except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
+    except Exception as error:  # noqa: BLE001  (a broken check must not stop the others)
         broken = replace(check, probe=partial(_raise, error), skips=always)
         return [_Job(check=broken, target=Local(name="this machine"))]
 
@@ -143,7 +141,7 @@ def _raise(error: Exception, _context: CheckContext, _target: Target | Local) ->
 
 
 def _waits_for(place: int, jobs: Sequence[_Job]) -> list[int]:
-    """The places of the earlier jobs whose failure would leave this one nothing to learn."""
+    """The indexes of the earlier jobs that this job needs."""
     job = jobs[place]
     return [
         earlier
@@ -153,7 +151,7 @@ def _waits_for(place: int, jobs: Sequence[_Job]) -> list[int]:
 
 
 class _Positions:
-    """Where a job's findings stand among all."""
+    """The position of a job's findings in the output."""
 
     def __init__(self, checks: Sequence[Check[Any, Any]], jobs: Sequence[_Job], context: CheckContext) -> None:
         self._checks = {check.id: rank for rank, check in enumerate(checks)}
@@ -189,17 +187,17 @@ def _run(job: _Job, context: CheckContext, before: Sequence[_Done]) -> _Done:
 
 
 def _timed(finding: Finding, took_s: float) -> Finding:
-    """A check that did not apply looked at nothing, which takes no time."""
+    """Add the duration, except to a check that did not apply: it looked at nothing."""
     looked = finding.evidence is not None or finding.status is not Status.SKIP
     return replace(finding, duration_s=took_s) if looked else finding
 
 
 def _judged_in_time(check: Check[Any, Any], target: Target | Local, context: CheckContext) -> list[Finding]:
-    """The check within its time: another does not wait for it."""
+    """Run the check with its time limit, so that others do not wait for it."""
     try:
         return with_timeout(partial(_judged, check, target, context), check.timeout_s, name=f"check-{check.id}")
     except TimeoutError as error:
-        cure = f"try again with `--only {check.id}`, or go on with `--skip {check.id}`"
+        cure = f"repeat it with `--only {check.id}`, or continue without it: `--skip {check.id}`"
         return [errored(check.id, target, str(error), cure)]
 
 
@@ -214,17 +212,17 @@ def _judged(check: Check[Any, Any], target: Target | Local, context: CheckContex
         cure = remedy(error.code, target.route) if isinstance(target, Target) else error.remedy
         return [errored(check.id, target, ObservedFault.of(error), cure)]
     except UsageError as error:
-        return [errored(check.id, target, clean(error), "mend what the text names in the spec")]
-    except Exception as error:  # noqa: BLE001  (a check that breaks may not take the others with it)
-        observed = f"the check broke: {type(error).__name__}: {clean(error)}"
-        return [errored(check.id, target, observed, f"please report it; go on with `--skip {check.id}`")]
+        return [errored(check.id, target, clean(error), "fix this in the spec")]
+    except Exception as error:  # noqa: BLE001  (a broken check must not stop the others)
+        observed = f"the check itself failed: {type(error).__name__}: {clean(error)}"
+        return [errored(check.id, target, observed, f"report this bug; continue with `--skip {check.id}`")]
 
 
 def as_json(evidence: object) -> str:
-    """One JSON document of a probe's result, made of the texts of a stranger: cleaned, and cut where it is too long.
+    """A probe's result as one JSON document. Foreign text in it is cleaned and cut.
 
-    Fields of dataclasses keep their names; what JSON has no word for is told by its text. A document that stays longer
-    than MOST_CHARACTERS becomes `{"cut": <its beginning>}`.
+    Dataclass fields keep their names. Types that JSON lacks become text. A document longer than MOST_CHARACTERS becomes
+    `{"cut": <its beginning>}`.
     """
     text = json.dumps(_plain(evidence), ensure_ascii=False, sort_keys=True)
     if len(text) <= MOST_CHARACTERS:
@@ -251,7 +249,7 @@ def _plain(value: object) -> Any:
 
 
 def without_secrets(finding: Finding, known: Collection[Credentials] = ()) -> Finding:
-    """The finding without what a registry may have echoed of our credentials, and without what looks like any."""
+    """The finding with known credentials redacted, and anything that looks like a credential."""
     return dataclasses.replace(
         finding,
         observed=redacted(finding.observed, known),

@@ -1,7 +1,7 @@
-"""What an HTTP answer means, free of IO: which error it is, who gave it, what it offers, how long to wait before a retry.
+"""Interprets an HTTP answer, free of IO: its error code, the server that gave it, its challenges, the wait before a retry.
 
-The control plane (httpx) and the wire engine (libcurl) both turn what came back into an Answer, so that the same answer has
-the same code in preflight and in a pull.
+The control plane (httpx) and the wire engine (libcurl) both turn a response into an Answer, so that the same answer has the
+same code in preflight and in a pull.
 """
 
 import email.utils
@@ -18,18 +18,18 @@ from pullbench.registry.auth import redact_url
 from pullbench.registry.redaction import redacted
 
 MAX_ERROR_BYTES = 64 * 1024
-"""As much of an error's body is read; the rest is left."""
+"""The limit for reading an error's body; the rest is not read."""
 MAX_PROBLEMS = 10
 MAX_RETRY_AFTER_S = 86_400.0
-_NOT_IMPLEMENTED = 501  # a server error that does not pass
+_NOT_IMPLEMENTED = 501  # a server error that a retry does not fix
 _MOST_BACKOFF_S = 8.0
 
 _HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
-_TOKEN_EXPIRED = "token has expired"  # Amazon ECR, which says DENIED with it
-_STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and its kin
+_TOKEN_EXPIRED = "token has expired"  # Amazon ECR sends it with DENIED
+_STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and compatible storage
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
 _TEXTS = ("text/plain", "application/json")
-# OCI distribution spec 1.1, "Error Codes": what a body's code says where the status alone says little.
+# OCI distribution spec 1.1, "Error Codes": used if the status alone is ambiguous.
 _PROBLEM_CODES = {
     "UNAUTHORIZED": ErrorCode.UNAUTHORIZED,
     "DENIED": ErrorCode.FORBIDDEN,
@@ -54,7 +54,7 @@ class Problem:
 
 
 class AnswerError(RegistryError):
-    """An answer that is a refusal, with what its error body said."""
+    """An answer with an error status, with the problems in its body."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class AnswerError(RegistryError):
         self.problems = problems
 
     def but(self, *, code: ErrorCode | None = None, detail: str | None = None) -> "AnswerError":
-        """The same answer, understood in another way."""
+        """The same error with another code or detail."""
         return AnswerError(
             code or self.code,
             self.where,
@@ -89,36 +89,36 @@ class AnswerError(RegistryError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back after all redirects. `headers` has lower-case names; `challenges` every WWW-Authenticate line."""
+    """The final answer after all redirects. `headers` has lower-case names; `challenges` all WWW-Authenticate lines."""
 
     method: str
     url: str
-    """The last one asked."""
+    """The last URL that was requested."""
     status: int
     headers: Mapping[str, str] = field(repr=False)
     challenges: tuple[str, ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
-    """The content, or the start of an error's body."""
+    """The content, or the beginning of an error's body."""
     sent: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets that the request carried: no error may repeat them."""
+    """Secrets in the request; no error may repeat them."""
     address: str | None = None
-    """IP and port of who answered: the forward proxy's where there is one."""
+    """IP and port of the server that answered: the forward proxy's if there is one."""
     asked: Responder = Responder.REGISTRY
-    """Whom the first URL belongs to."""
+    """The server that the first URL belongs to."""
     at_home: bool = True
-    """No redirect led away from the first URL's origin."""
+    """Whether no redirect led away from the first URL's origin."""
 
     @property
     def where(self) -> str:
-        """Method and URL for people, redacted."""
+        """Method and URL for display, redacted."""
         return f"{self.method} {redact_url(self.url)}"
 
     @property
     def answered_by(self) -> Responder:
-        """Who gave this answer.
+        """The server that gave this answer.
 
-        A proxy says so of an answer of its own: 407, squid's header, or Proxy-Status with `error` (RFC 9209, section 2.1.1;
-        without it the proxy only passed the answer on).
+        A proxy marks its own answers: 407, squid's header, or Proxy-Status with `error` (RFC 9209, section 2.1.1). A Proxy-Status
+        without `error` means that it passed the answer on.
         """
         own = "x-squid-error" in self.headers or _PROXY_ERROR.search(self.headers.get("proxy-status", ""))
         if self.status == 407 or (self.status >= 400 and own):
@@ -126,13 +126,13 @@ class Answer:
         return self.asked if self.at_home else Responder.REDIRECT
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
-        """An error about this answer that its status does not tell, such as content that is not what was promised."""
+        """An error that the status does not show, such as content with a wrong digest."""
         by = self.answered_by
         host = None if by is Responder.PROXY else host_of(self.url)
         return RegistryError(code, self.where, detail, status=self.status, answered_by=by, host=host)
 
     def fault(self) -> AnswerError:
-        """The error that this answer is, without what it echoes of our secrets; only for a status of 300 or more."""
+        """The error of an answer with a status of 300 or more; secrets that the server echoes are redacted."""
         headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
         text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
         problems, by = read_problems(text), self.answered_by
@@ -152,17 +152,17 @@ class Answer:
 
 
 def host_of(url: str) -> str:
-    """Name and port, as they stand in a URL."""
+    """Host name and port of a URL."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) -> ErrorCode:
-    """From the status; where it says little, from the registry's own code."""
+    """The code from the status; if the status is ambiguous, from the registry's own code."""
     if by is Responder.PROXY:
         return ErrorCode.PROXY
-    if by is Responder.TOKEN_SERVICE and status in (400, 401, 403):  # credentials that it does not know
+    if by is Responder.TOKEN_SERVICE and status in (400, 401, 403):  # wrong credentials
         return ErrorCode.UNAUTHORIZED
-    if status in (400, 403) and _TOKEN_EXPIRED in text.lower():  # a matter of logging in again
+    if status in (400, 403) and _TOKEN_EXPIRED in text.lower():  # a new login fixes it
         return ErrorCode.UNAUTHORIZED
     code = code_of_status(status)
     if code is ErrorCode.NOT_A_REGISTRY:
@@ -171,11 +171,11 @@ def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) 
 
 
 def _said(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) -> str:
-    """The server's own words."""
+    """The server's message."""
     if problems:
         return "; ".join(str(problem) for problem in problems[:3])
     if _HTTPS_PORT.search(text[:2000]):
-        return "this port speaks https: write https:// in the URL"
+        return "this port uses https: write https:// in the URL"
     content_type = headers.get("content-type", "")
     if not content_type or content_type.startswith(_TEXTS):
         return clean(text)
@@ -183,7 +183,7 @@ def _said(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) 
 
 
 def _of_a_redirect(problems: tuple[Problem, ...], text: str) -> str:
-    """The code alone: storage services quote signed URLs in their messages."""
+    """Only the error code: storage services quote signed URLs in their messages."""
     if problems:
         return problems[0].code
     found = _STORAGE_CODE.search(text)
@@ -191,7 +191,7 @@ def _of_a_redirect(problems: tuple[Problem, ...], text: str) -> str:
 
 
 def read_problems(body: bytes | str) -> tuple[Problem, ...]:
-    """The entries of an error body, at most MAX_PROBLEMS; none where it is no such body."""
+    """The entries of an error body, at most MAX_PROBLEMS; empty for any other body."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -208,7 +208,7 @@ def _problems(entries: list[object]) -> Iterator[Problem]:
 
 
 def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
-    """How long Retry-After asks to wait, in seconds up to a day: a number or a date (RFC 9110, section 10.2.3)."""
+    """The wait in Retry-After, in seconds up to one day: a number or a date (RFC 9110, section 10.2.3)."""
     if value is None:
         return None
     text = value.strip()
@@ -223,14 +223,14 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
 
 
 def may_pass(error: RegistryError) -> bool:
-    """Whether another try may succeed; what a proxy refuses by its rules it refuses again."""
+    """Whether a retry may succeed. A proxy's refusal by its rules is final."""
     refused = error.code is ErrorCode.PROXY and error.status is not None and error.status < 500
     return error.code in RETRYABLE and error.status != _NOT_IMPLEMENTED and not refused
 
 
 def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:
-    """How long to wait after a failed attempt, counted from 1: what the server asked, else 0.5 s doubled each time to 8 s.
+    """The wait after a failed attempt (counted from 1): the server's, else 0.5 s, doubled each time up to 8 s.
 
-    A server that asks for no wait at all (`Retry-After: 0`) is given the usual one.
+    `Retry-After: 0` gives the default wait.
     """
     return retry_after_s or min(_MOST_BACKOFF_S, 0.5 * 2 ** (attempt - 1))

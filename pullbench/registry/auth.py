@@ -1,5 +1,4 @@
-"""How a registry asks who is there, and how it is answered. Free of IO: requests are built and answers read here,
-and sent by the client or by the wire engine.
+"""Authentication at a registry, free of IO: builds requests and reads answers; the client and the wire engine send them.
 
 Sources: RFC 9110 section 11 (challenges), RFC 7617 (Basic), the distribution project's token specification
 ("Token Authentication Specification" and its OAuth2 part), RFC 6749 section 6 (refresh tokens).
@@ -16,9 +15,9 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.route import is_private
 
-TOKEN_USERNAME = "<token>"  # Docker's mark for "the secret is an identity token"
+TOKEN_USERNAME = "<token>"  # Docker's user name for identity tokens
 DEFAULT_EXPIRY_S = 60.0
-"""How long a token holds where its answer does not say (token specification)."""
+"""A token's lifetime if the answer has none (token specification)."""
 MAX_TOKEN_BYTES = 256 * 1024
 MAX_EXPIRY_S = 86_400.0
 CLIENT_ID = "pullbench"
@@ -27,10 +26,10 @@ _MOST_SCOPES = 20
 _SHOWN_PARAMETERS = frozenset({"scope", "service", "n", "last", "ns", "digest", "client_id"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-# For what people see: also characters that turn a text round or are not seen, as in `faults.clean`.
+# For display: also removes characters that reverse text or are invisible, as `faults.clean` does.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
-# Each can match a text in one way only: a hostile header of a few dozen characters would else take for ever.
+# Each pattern matches in only one way; otherwise a short hostile header could take exponential time.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=[ \t,]|$)[ \t]*")
 _PARAMETER = re.compile(
@@ -41,7 +40,7 @@ _JUNK = re.compile(r'[\s,]*(?:"(?:[^"\\]|\\.)*"|[^",])*(?:"(?:[^"\\]|\\.)*\\?$)?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A user and a password, or an identity token (an OAuth2 refresh token); neither secret is ever shown."""
+    """A user and a password, or an identity token (an OAuth2 refresh token). Neither secret is ever shown."""
 
     username: str
     password: str = field(repr=False)
@@ -50,7 +49,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """One way to authenticate that a 401 offers. `error` is Bearer's, such as `insufficient_scope` (RFC 6750)."""
+    """One authentication scheme that a 401 offers. `error` belongs to Bearer, such as `insufficient_scope` (RFC 6750)."""
 
     scheme: Literal["basic", "bearer"]
     realm: str = ""
@@ -61,7 +60,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """The exchange that gets a token; headers and body may hold secrets and are not shown."""
+    """A request for a token; headers and body may contain secrets and are not shown."""
 
     method: Literal["GET", "POST"]
     url: str
@@ -71,16 +70,16 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A bearer token, never shown, and for how long it holds."""
+    """A bearer token, never shown, and its lifetime."""
 
     value: str = field(repr=False)
     expires_in_s: float = DEFAULT_EXPIRY_S
 
 
 def parse_challenges(header_values: Sequence[str]) -> tuple[Challenge, ...]:
-    """The Basic and Bearer challenges of all WWW-Authenticate lines, in order (RFC 9110, section 11.6.1).
+    """The Basic and Bearer challenges in all WWW-Authenticate lines, in order (RFC 9110, section 11.6.1).
 
-    Other schemes and what does not follow the grammar are passed over, never an error.
+    Other schemes and text outside the grammar are ignored, never an error.
     """
     return tuple(challenge for value in header_values for challenge in _challenges(value))
 
@@ -105,7 +104,7 @@ def _challenges(value: str) -> Iterator[Challenge]:
 
 
 def basic_header(credentials: Credentials) -> str:
-    """The Authorization value of RFC 7617; an identity token stands in for a password that is not there."""
+    """The Authorization value of RFC 7617; an identity token replaces a missing password."""
     secret = credentials.password or credentials.identity_token or ""
     return "Basic " + base64.b64encode(f"{credentials.username}:{secret}".encode()).decode("ascii")
 
@@ -121,17 +120,16 @@ def token_request(
 ) -> TokenRequest:
     """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
 
-    The scope is the challenge's own, else `actions` on `repository`, else none. One who pushes needs no second token:
-    where the challenge names pulling alone, all `actions` are asked for. Raises RegistryError for a realm that cannot
-    be asked safely: absent, relative, not HTTP, with user information, plain http behind an https registry, or one that
-    credentials may not be sent to (`may_send`).
+    The scope is the challenge's, else `actions` on `repository`, else none. If the challenge names only pull, all `actions`
+    are requested, so that a push needs no second token. Raises RegistryError for an unsafe realm: missing, relative, not
+    HTTP, with user information, plain http for an https registry, or one that must not receive credentials (`may_send`).
     """
     realm = _safe_realm(challenge, endpoint_url)
     if credentials is not None and not may_send(realm):
         raise RegistryError(
             ErrorCode.PLAIN_HTTP,
             f"GET {redact_url(endpoint_url)}",
-            f"its token realm {redact_url(realm)} would get the credentials over plain http: nothing was sent; "
+            f"its token realm {redact_url(realm)} would receive the credentials over plain http: nothing was sent; "
             "`plain_http_credentials: send` allows it",
         )
     scope = challenge.scope or (f"repository:{repository}:{actions}" if repository else "")
@@ -166,23 +164,25 @@ def _safe_realm(challenge: Challenge, endpoint_url: str) -> str:
     except ValueError:
         usable = False
     if not usable or not realm.isascii() or " " in realm:
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"the challenge's realm is no URL to ask: {shown}")
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"the challenge's realm is not a valid URL: {shown}")
     if "@" in parts.netloc:
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"the challenge's realm holds user information: {shown}")
+        raise RegistryError(
+            ErrorCode.NOT_A_REGISTRY, where, f"the challenge's realm contains user information: {shown}"
+        )
     if parts.scheme == "http" and urlsplit(endpoint_url).scheme != "http":
         raise RegistryError(
-            ErrorCode.PLAIN_HTTP, where, f"the registry speaks https, but its token realm is {shown}: nothing was sent"
+            ErrorCode.PLAIN_HTTP, where, f"the registry uses https, but its token realm is {shown}: nothing was sent"
         )
     return urlunsplit(parts._replace(fragment=""))
 
 
 def read_token(body: bytes, *, where: str = "token") -> Token:
-    """The token of a token service's answer: `token`, else `access_token`; 60 s where no expiry is given.
+    """The token in a token service's answer: `token`, else `access_token`; 60 s without an expiry.
 
-    Raises RegistryError (not_a_registry) for what is no such answer, (too_large) beyond MAX_TOKEN_BYTES.
+    Raises RegistryError: not_a_registry for any other answer, too_large beyond MAX_TOKEN_BYTES.
     """
     if len(body) > MAX_TOKEN_BYTES:
-        raise RegistryError(ErrorCode.TOO_LARGE, where, f"a token's answer of more than {MAX_TOKEN_BYTES} bytes")
+        raise RegistryError(ErrorCode.TOO_LARGE, where, f"the token's answer is larger than {MAX_TOKEN_BYTES} bytes")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -190,9 +190,9 @@ def read_token(body: bytes, *, where: str = "token") -> Token:
     if not isinstance(document, dict):
         raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, "the token's answer is not a JSON object")
     value = document.get("token") or document.get("access_token")
-    # Anything beyond visible ASCII could open a second header line.
+    # Only visible ASCII: other characters could start a second header line.
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, "the token's answer holds no token")
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, "the token's answer contains no token")
     expiry = document.get("expires_in")
     if isinstance(expiry, bool) or not isinstance(expiry, int | float) or not expiry > 0:
         expiry = DEFAULT_EXPIRY_S
@@ -200,10 +200,10 @@ def read_token(body: bytes, *, where: str = "token") -> Token:
 
 
 def token_access(token: str) -> tuple[str, ...] | None:
-    """What a token says that it grants, such as `repository:team/app:pull`, in its own order.
+    """The scopes that a token grants, such as `repository:team/app:pull`, in the token's order.
 
-    None for what is no JWT with the claim `access` (the token specification's "Token Authentication Implementation").
-    The signature is the registry's to verify: this is for telling, not for trusting.
+    None if the token is not a JWT with the claim `access` (the token specification's "Token Authentication
+    Implementation"). The signature is not verified: the result is for display, not for decisions.
     """
     parts = token.split(".")
     if len(parts) != 3:
@@ -226,9 +226,9 @@ def _scope(entry: Mapping[str, object]) -> str:
 
 
 def redact_url(url: str) -> str:
-    """The URL for people: no user information, no fragment, and values of known harmless parameters alone.
+    """The URL for display: no user information, no fragment, and only the values of known harmless parameters.
 
-    Storage services sign redirects in the query, so a parameter that is not known is taken for a secret.
+    Storage services sign redirects in the query, so unknown parameters count as secrets.
     """
     try:
         parts = urlsplit(_UNSHOWN.sub("", url))
@@ -243,7 +243,7 @@ def redact_url(url: str) -> str:
 
 
 def same_origin(a: str, b: str) -> bool:
-    """Whether two URLs have scheme, host and port in common (RFC 6454, section 5); False for what is no URL."""
+    """Whether two URLs have the same scheme, host and port (RFC 6454, section 5); False for invalid URLs."""
     try:
         origin = _origin(a)
         return origin is not None and origin == _origin(b)

@@ -1,4 +1,4 @@
-"""A registry's control plane over httpx: API, tokens, manifests, tags and catalog. Layers are the engines' work."""
+"""A registry's control plane over httpx: API, tokens, manifests, tags and catalog. The engines download layers."""
 
 import hashlib
 import time
@@ -50,7 +50,7 @@ EXCHANGE_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ping:
-    """What GET /v2/ answered: 200, or the 401 that asks who we are. `api_version` is Docker's header, often absent."""
+    """The answer to GET /v2/: 200, or a 401 with a challenge. `api_version` is Docker's header, often missing."""
 
     url: str
     status: int
@@ -59,26 +59,26 @@ class Ping:
     api_version: str = ""
     server: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """All that came with it, by lower-case names."""
+    """All headers, by lower-case names."""
     body: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestHead:
-    """What HEAD says of a manifest; a registry may leave out digest and size."""
+    """The answer to HEAD for a manifest; a registry may omit digest and size."""
 
     digest: str | None
     media_type: str
     size_bytes: int | None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """All that came with it, by lower-case names: rate limits are told here, and caches speak of themselves."""
+    """All headers, by lower-case names, including those of rate limits and caches."""
     by_get: bool = False
-    """The registry refuses HEAD, so that this is what GET said."""
+    """Whether the registry refuses HEAD, so that the values come from GET."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedManifest:
-    """A manifest or an index with its bytes, which hash to `digest`."""
+    """A manifest or an index with its bytes; `digest` is their hash."""
 
     digest: str
     content: bytes = field(repr=False)
@@ -86,11 +86,11 @@ class FetchedManifest:
 
 
 class RegistryClient:
-    """One route's registry, asked with the route's credentials. Safe for threads; close it when done.
+    """A client for one route's registry, with the route's credentials. Thread-safe; close it when done.
 
-    Every failure of an exchange is a RegistryError. Repository names are the endpoint's own (`Route.repository`).
-    `on_exchange` sees each request's end, redacted. One who pushes asks for `actions` of "pull,push" in tokens. Raises
-    UsageError where the route's `ca_file` cannot be used, or its forward proxy's login cannot be had.
+    Every failed exchange raises a RegistryError. Repository names are those at the endpoint (`Route.repository`).
+    `on_exchange` receives the redacted record of each request. For pushes, set `actions` to "pull,push". Raises UsageError if
+    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class RegistryClient:
         self._authorizer = Authorizer(route, partial(keychain.login, route), monotonic=monotonic, actions=actions)
 
     def ping(self, *, authenticate: bool = True) -> Ping:
-        """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is an answer too."""
+        """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer."""
         if authenticate:
             answer = self.ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
         else:
@@ -138,7 +138,7 @@ class RegistryClient:
         )
 
     def head_manifest(self, reference: Reference) -> ManifestHead:
-        """HEAD of a manifest, which most registries do not count against a rate limit."""
+        """HEAD of a manifest, which most registries do not count against the rate limit."""
         answer = self.ask(
             "HEAD", _manifest_path(self.route, reference), repository=self.route.repository(reference), accept=ACCEPT
         )
@@ -151,9 +151,9 @@ class RegistryClient:
         )
 
     def manifest(self, reference: Reference) -> FetchedManifest:
-        """GET of a manifest: at most MAX_MANIFEST_BYTES, equal to the digest asked for and to the one stated.
+        """GET a manifest of at most MAX_MANIFEST_BYTES and verify the requested and the reported digest.
 
-        Raises RegistryError: not_found, too_large, digest_mismatch, not_a_registry (no manifest), and all of HTTP.
+        Raises RegistryError: not_found, too_large, digest_mismatch, not_a_registry (no manifest), and all HTTP errors.
         """
         answer = self.ask(
             "GET",
@@ -174,20 +174,20 @@ class RegistryClient:
         return FetchedManifest(digest=digest, content=answer.body, document=document)
 
     def config(self, repository: str, descriptor: Descriptor) -> bytes:
-        """The blob of a descriptor that is known to be small, such as an image's config: whole and verified.
+        """Download and verify a small blob, such as an image's config.
 
-        Raises RegistryError: too_large where the descriptor promises more than MAX_CONFIG_BYTES, digest_mismatch …
+        Raises RegistryError: too_large if the descriptor's size is above MAX_CONFIG_BYTES, digest_mismatch …
         """
         path = f"/v2/{repository}/blobs/{descriptor.digest}"
         if descriptor.size_bytes > MAX_CONFIG_BYTES:
-            detail = f"the config should have {descriptor.size_bytes} bytes; at most {MAX_CONFIG_BYTES} are read"
+            detail = f"the config should have {descriptor.size_bytes} bytes; the limit is {MAX_CONFIG_BYTES}"
             raise RegistryError(ErrorCode.TOO_LARGE, f"GET {self.route.url}{path}", detail)
         answer = self.ask("GET", path, repository=repository, limit_bytes=descriptor.size_bytes)
         _verify(answer, descriptor.digest)
         return answer.body
 
     def head_blob(self, repository: str, digest: str) -> None:
-        """HEAD of a blob; raises RegistryError, not_found where the registry has none."""
+        """HEAD of a blob; raises RegistryError, not_found if the registry does not have it."""
         self.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
 
     def tags(self, repository: str) -> Iterator[str]:
@@ -199,11 +199,11 @@ class RegistryClient:
         )
 
     def catalog(self) -> Iterator[str]:
-        """The repositories' names, page by page, where the registry tells them (Docker's `_catalog`)."""
+        """The names of the repositories, page by page, if the registry lists them (Docker's `_catalog`)."""
         return (name for page in self.catalog_pages() for name in page.entries)
 
     def catalog_pages(self, page_size: int = PAGE_SIZE, *, after: str | None = None) -> Iterator[Page]:
-        """The catalog's pages as they come; `after` begins behind that name."""
+        """The catalog's pages, in order; `after` starts after that name."""
         last = "" if after is None else f"&last={quote(after, safe='')}"
         return read_pages(
             lambda path: self.ask("GET", path, limit_bytes=MAX_PAGE_BYTES),
@@ -222,10 +222,10 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: Content | None = None,
     ) -> Answer:
-        """One exchange at the endpoint, authenticated where it is asked for; a 401 is answered once.
+        """One exchange with the endpoint, with authentication on request; a 401 is answered once.
 
-        `path` may be a whole URL, such as an upload's; one of another host gets no credentials. An answer of 300 or
-        more is a RegistryError, and so is a body of more than `limit_bytes`.
+        `path` may be a whole URL, such as an upload's; a URL of another host receives no credentials. Raises RegistryError for a
+        status of 300 or more, and for a body larger than `limit_bytes`.
         """
         url = f"{self.route.url}{path}" if path.startswith("/") else path
         is_own, authorizer = same_origin(url, self.route.url), self._authorizer
@@ -269,7 +269,7 @@ class RegistryClient:
             raise answer.error_of(error.code, error.detail) from None
 
     def granted(self, repository: str) -> tuple[str, ...] | None:
-        """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
+        """The scopes of the current token for a repository; None without a token, or if it does not list them."""
         return self._authorizer.granted(repository)
 
     def close(self) -> None:
@@ -285,7 +285,7 @@ class RegistryClient:
 
 
 def quick_client(route: Route, keychain: Keychain) -> RegistryClient:
-    """A client for looks at small things, which waits less: before a run somebody waits for the answer."""
+    """A client with short timeouts for small requests: before a run, a user waits for the answer."""
     return RegistryClient(route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0)
 
 
@@ -294,7 +294,7 @@ def _manifest_path(route: Route, reference: Reference) -> str:
 
 
 def _stated_digest(answer: Answer) -> str | None:
-    """Docker-Content-Digest, None where absent; what is no digest is not believed."""
+    """Docker-Content-Digest; None if it is missing. Raises RegistryError for an invalid digest."""
     stated = answer.headers.get("docker-content-digest", "").strip()
     if stated and not is_digest(stated):
         detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
@@ -305,7 +305,7 @@ def _stated_digest(answer: Answer) -> str | None:
 def _verify(answer: Answer, expected: str) -> None:
     found = _digest(expected.partition(":")[0], answer.body)
     if found != expected:
-        detail = f"{len(answer.body)} bytes hash to {found}, not to {expected}"
+        detail = f"the digest of the {len(answer.body)} bytes is {found}, not {expected}"
         raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 
@@ -314,10 +314,9 @@ def _digest(algorithm: str, content: bytes) -> str:
 
 
 def image_facts(client: RegistryClient, registry: str, image: str, platforms: Sequence[str]) -> ImageFacts:
-    """What the client's route holds of an image for each of the platforms; never raises for what is missing there.
+    """An image on the client's route, for each of the platforms; missing content raises nothing.
 
-    A platform that the image lacks is left out. A failure ends in `error_code` and `error`, beside what was found
-    before it.
+    A platform that the image lacks is left out. A failure is in `error_code` and `error`, next to the results before it.
     """
     facts = ImageFacts(registry=registry, image=image)
     found: dict[str, PlatformImage] = {}
@@ -335,20 +334,20 @@ def image_facts(client: RegistryClient, registry: str, image: str, platforms: Se
                     found[text] = image_of(client, reference, entry)
     except RegistryError as error:
         return replace(facts, error_code=error.code, error=f"{error.where}: {error.detail}")
-    except UsageError as error:  # the source of the credentials failed
+    except UsageError as error:  # the credentials source failed
         return replace(facts, error_code=ErrorCode.UNAUTHORIZED, error=str(error))
     return facts
 
 
 def image_of(client: RegistryClient, reference: Reference, entry: Descriptor) -> PlatformImage:
-    """The manifest that an index's entry points at; RegistryError where that is no image's manifest."""
+    """The manifest of an index's entry; RegistryError if the entry is not an image manifest."""
     child = client.manifest(reference.pinned(entry.digest))
     if isinstance(child.document, Index):
         where = f"GET {client.route.url}/v2/{client.route.repository(reference)}/manifests/{entry.digest}"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"{entry.platform} leads to an index within the index")
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"{entry.platform} is an index inside the index")
     return PlatformImage(digest=child.digest, manifest=child.document)
 
 
 def stated_platform(client: RegistryClient, reference: Reference, manifest: Manifest) -> Platform | None:
-    """The platform that an image's config states (OCI image spec, config); None where it states none."""
+    """The platform in an image's config (OCI image spec, config); None if it has none."""
     return parse_image_config(client.config(client.route.repository(reference), manifest.config)).platform

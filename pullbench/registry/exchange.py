@@ -1,4 +1,4 @@
-"""One HTTP exchange with a registry: bounded, redirected by hand, every failure a RegistryError."""
+"""One HTTP exchange with a registry: bounded, with its own redirects; every failure is a RegistryError."""
 
 import ssl
 import time
@@ -20,12 +20,12 @@ from pullbench.registry.redirect import RedirectRefusedError, Redirects
 from pullbench.registry.trust import shared_tls_context
 
 Content = bytes | Callable[[], Iterable[bytes]]
-"""A request's body: whole, or in pieces that are made anew for each attempt (its length then stands in `headers`)."""
+"""A request's body: whole, or as pieces that are produced again for each attempt (with the length in `headers`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRecord:
-    """One request and its end, for a caller who watches: redacted, without headers and bodies."""
+    """One request and its result, for observers: redacted, without headers and bodies."""
 
     method: str
     url: str
@@ -35,8 +35,8 @@ class ExchangeRecord:
 
 
 class Exchanger:
-    """Sends requests along a route over httpx. It knows no credentials of the registry: what is to be sent is given, and kept
-    to the origin. `forward_login` is for the route's forward proxy, and goes to that alone.
+    """Sends requests along a route over httpx. It has no registry credentials of its own: the caller passes them, and they
+    stay at the first URL's origin. `forward_login` is sent only to the route's forward proxy.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Exchanger:
         self._timeout = httpx.Timeout(read_timeout_s, connect=connect_timeout_s).as_dict()
         self._on_exchange = on_exchange
         self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
-        # The bare transport: httpx.Client would log whole URLs, signatures included, and keep cookies.
+        # The bare transport: httpx.Client would log whole URLs with signatures, and keep cookies.
         self._home = transport or _transport(route, shared_tls_context(route.ca_file), forward_login)
         self._away = self._home
         if transport is None and route.ca_file is not None:
@@ -72,10 +72,10 @@ class Exchanger:
         content: Content | None = None,
         asked: Responder = Responder.REGISTRY,
     ) -> Answer:
-        """One request and its redirects; a body beyond `limit_bytes` is cut off and is `too_large`.
+        """Send a request and follow its redirects; a body larger than `limit_bytes` is cut off and raises `too_large`.
 
-        `authorization` and the route's extra headers go where `Redirects` lets them. `asked` says whose URL this is. Raises
-        RegistryError for all that is no HTTP answer; an answer of any status is returned.
+        `Redirects` decides where `authorization` and the route's extra headers go. `asked` is the server of this URL. Returns
+        an answer with any status. Raises RegistryError for everything that is not an HTTP answer.
         """
         redirects = Redirects(method, url, self._route)
         while True:
@@ -107,7 +107,7 @@ class Exchanger:
             response = (self._home if at_home else self._away).handle_request(request)
             status = response.status_code
             try:
-                # An upload may take as long as it needs, so its answer's time counts from where that begins.
+                # An upload may take long, so the time limit of its answer starts after the upload.
                 return self._read(request, response, limit_bytes, time.monotonic())
             finally:
                 response.close()
@@ -138,17 +138,17 @@ class Exchanger:
         limit = MAX_ERROR_BYTES if failed else limit_bytes
         chunks: list[bytes] = []
         size = 0
-        # Raw bytes: identity was asked for, digests are over what is sent, and a bomb is never unpacked.
+        # Raw bytes: the request asks for identity, digests cover the sent bytes, and a decompression bomb stays packed.
         for chunk in cast("httpx.SyncByteStream", response.stream):
             size += len(chunk)
             if size > limit and not failed:
-                detail = f"more than {limit} bytes came; the rest was not read"
+                detail = f"the body is larger than {limit} bytes; the rest was not read"
                 raise RegistryError(ErrorCode.TOO_LARGE, where, detail, status=response.status_code)
             chunks.append(chunk)
             if size > limit:
                 break
             if time.monotonic() - started > self._exchange_timeout_s:
-                detail = f"not ended after {self._exchange_timeout_s:g} s"
+                detail = f"the body did not end within {self._exchange_timeout_s:g} s"
                 raise RegistryError(ErrorCode.STALLED, where, detail, status=response.status_code)
         return Answer(
             method=request.method,
@@ -204,9 +204,9 @@ def _transport(route: Route, trusted: ssl.SSLContext, forward_login: Credentials
 def _request(
     method: str, url: str, headers: Mapping[str, str], content: bytes | Iterable[bytes] | None
 ) -> httpx.Request:
-    """The request; RegistryError for a URL that none can be made for, such as an endless one of a redirect or a realm."""
+    """The request; RegistryError for an invalid URL, such as an endless one from a redirect or a realm."""
     try:
         return httpx.Request(method, url, headers=headers, content=content)
     except httpx.InvalidURL as error:
         where = f"{method} {clean(redact_url(url), 120)}"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"no URL to ask: {clean(error)}") from error
+        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"invalid URL: {clean(error)}") from error

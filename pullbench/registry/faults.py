@@ -1,4 +1,4 @@
-"""From what a socket, TLS or httpx says went wrong to a RegistryError: foreign errors end here."""
+"""Turns errors of sockets, TLS and httpx into RegistryErrors; foreign errors go no further."""
 
 import errno
 import re
@@ -35,15 +35,15 @@ _ERRNO_CODES = {
 def of_exception(
     where: str, error: BaseException, *, by_proxy: bool = False, in_tls: bool = False, host: str | None = None
 ) -> RegistryError:
-    """The RegistryError of an exception of httpx, socket or ssl; its causes are walked for what really happened.
+    """The RegistryError of an exception of httpx, socket or ssl; walks its causes to the real one.
 
-    `by_proxy`: the connection was made to a forward proxy, so failing to connect is the proxy's failure.
-    `in_tls`: the TLS handshake had begun when it failed, which a time-out alone does not show.
+    `by_proxy`: the connection was to a forward proxy, so a failed connection is the proxy's failure.
+    `in_tls`: the TLS handshake had begun, which a timeout alone does not show.
     """
     code, text = _read(error, in_tls=in_tls)
     to_proxy = by_proxy and not in_tls and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
     if to_proxy or isinstance(error, httpx.ProxyError):
-        detail = f"the forward proxy: {clean(text)}"
+        detail = f"forward proxy: {clean(text)}"
         return RegistryError(ErrorCode.PROXY, where, detail, answered_by=Responder.PROXY, host=host)
     return RegistryError(code, where, clean(text), host=host)
 
@@ -69,16 +69,16 @@ def _of_tls(error: ssl.SSLError) -> tuple[ErrorCode, str]:
     text = str(error)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return ErrorCode.RESET, "the connection was closed in the TLS handshake"
-    # What OpenSSL says, by its version, of an HTTP answer where a TLS record should stand.
+    # OpenSSL's messages, by version, for an HTTP answer instead of a TLS record.
     if re.search(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST", text, re.IGNORECASE):
-        return ErrorCode.PLAIN_HTTP, "the answer is no TLS"
+        return ErrorCode.PLAIN_HTTP, "the answer is not TLS"
     return classify(text), text
 
 
 def _of_http(error: BaseException) -> tuple[ErrorCode, str]:
     text = str(error) or type(error).__name__
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        return ErrorCode.STALLED, "no byte came within the read time-out"
+        return ErrorCode.STALLED, "no data arrived within the read timeout"
     if isinstance(error, httpx.RemoteProtocolError):
         if "without sending a response" in text:
             return ErrorCode.RESET, text

@@ -1,6 +1,6 @@
-"""Where credentials are kept: Docker's config.json and its helpers, the environment, a Prefect Secret.
+"""Reads credentials: Docker's config.json and its helpers, environment variables, a Prefect Secret.
 
-`Origin` says where they are looked for, without a secret.
+`Origin` describes where they are read from, without a secret.
 """
 
 import json
@@ -19,33 +19,33 @@ from pullbench.model.addresses import DOCKER_HUB, DOCKER_HUB_HOSTS
 from pullbench.model.route import Route
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
 
-# Docker's config.json files the Hub under one name, whichever host is asked.
+# Docker's config.json has one entry for Docker Hub, for all of its hosts.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a source would ask for one host. What it then holds is `Keychain.credentials`' to say."""
+    """Where a source looks for one host's credentials. `Keychain.credentials` reads them."""
 
     source: str
-    """As in the spec: docker, env:PREFIX, block:NAME, anonymous."""
+    """The source in the spec: docker, env:PREFIX, block:NAME, anonymous."""
     config_path: str | None = None
-    """docker: the config.json; None where no home folder is known."""
+    """docker: the path of config.json; None without a home directory."""
     config_exists: bool = False
     entry: str | None = None
-    """docker: the key of the host under `auths`, as it stands there."""
+    """docker: the host's key under `auths`, as written."""
     helper: str | None = None
-    """docker: the program that is asked for this host, such as `docker-credential-pass`."""
+    """docker: the helper program for this host, such as `docker-credential-pass`."""
     helper_path: str | None = None
-    """Where that program is; None where PATH has none."""
+    """The path of that program; None if it is not in PATH."""
     near: tuple[str, ...] = ()
-    """docker: other keys of the same host name, such as one with another port."""
+    """docker: other keys for the same host name, such as one with another port."""
     variables: tuple[str, ...] = ()
     """env: the variables that are set, without their values."""
 
 
 @dataclass(slots=True)
 class _Source:
-    """One source for one host: what it holds, or why it failed, once it was asked."""
+    """One source for one host: its credentials, or why it failed, once it was read."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_read: bool = False
@@ -54,9 +54,9 @@ class _Source:
 
 
 class Keychain:
-    """Reads the `credentials` of a spec; safe for threads, and asks each source once a host.
+    """Reads a spec's `credentials`. Thread-safe; reads each source once per host.
 
-    `environ` stands for the process's environment; `block` loads a Prefect Secret by name and is given by the flows.
+    `environ` is the process's environment; `block` loads a Prefect Secret by name, and the flows provide it.
     """
 
     def __init__(self, *, environ: Mapping[str, str], block: Callable[[str], str] | None = None) -> None:
@@ -66,13 +66,13 @@ class Keychain:
         self._sources: dict[tuple[str, str], _Source] = {}
 
     def credentials(self, source: str, host: str) -> Credentials | None:
-        """What `source` (docker, env:PREFIX, block:NAME, anonymous) holds for a host such as `r.example.com:5000`.
+        """The credentials that `source` (docker, env:PREFIX, block:NAME, anonymous) has for a host such as `r.example.com:5000`.
 
-        None means anonymous. Raises UsageError, which names the source and never a secret, where the source fails.
+        None means anonymous. Raises UsageError if the source fails; the text names the source and never contains a secret.
         """
         with self._lock:
             asked = self._sources.setdefault((source, host), _Source())
-        with asked.lock:  # of this source alone: a helper that takes its time holds up nobody else
+        with asked.lock:  # one lock per source: a slow helper blocks no other source
             if asked.failure is None and not asked.is_read:
                 try:
                     asked.found, asked.is_read = self._load(source, host), True
@@ -83,15 +83,14 @@ class Keychain:
             return asked.found
 
     def known(self) -> tuple[Credentials, ...]:
-        """What was read so far: whoever prints a registry's words takes these out of them."""
+        """All credentials read so far, for redaction of a registry's messages."""
         with self._lock:
             return tuple(asked.found for asked in self._sources.values() if asked.found is not None)
 
     def login(self, route: Route) -> Credentials | None:
-        """What may be handed to whoever asks a route's registry; None means anonymous.
+        """The credentials that the route's registry may receive; None means anonymous.
 
-        Raises UsageError as `credentials` does, and where they would cross a network in clear and the spec does not
-        allow that.
+        Raises UsageError as `credentials` does, and if they would be sent in clear text and the spec does not allow it.
         """
         found = self.credentials(route.credentials, route.host)
         if found is not None and not route.may_send(route.url):
@@ -99,9 +98,9 @@ class Keychain:
         return found
 
     def forward_login(self, route: Route) -> Credentials | None:
-        """User and password for the route's forward proxy, as Basic (RFC 7617) sends them; None where it has none.
+        """User and password for the route's forward proxy, sent as Basic (RFC 7617); None if it needs none.
 
-        Raises UsageError as `login` does, and for a token alone, which no forward proxy takes.
+        Raises UsageError as `login` does, and for a token without a user, which forward proxies do not accept.
         """
         if route.forward_url is None:
             return None
@@ -109,7 +108,7 @@ class Keychain:
         found = self.credentials(source, urlsplit(route.forward_url).netloc)
         if found is not None and not found.password:
             raise UsageError(
-                f"credentials '{source}': a forward proxy takes a user name and a password, and no token alone"
+                f"credentials '{source}': a forward proxy needs a user name and a password, not only a token"
             )
         if found is not None and not route.may_send_forward:
             raise UsageError(in_clear(source, route.forward_url))
@@ -125,7 +124,7 @@ class Keychain:
             return self._of_environment(source, name)
         if kind == "block" and name:
             return self._of_block(source, name)
-        raise UsageError(f"credentials '{source}': none of docker, env:PREFIX, block:NAME, anonymous")
+        raise UsageError(f"credentials '{source}': use docker, env:PREFIX, block:NAME or anonymous")
 
     def _of_environment(self, source: str, prefix: str) -> Credentials:
         username, password, token = (
@@ -142,28 +141,26 @@ class Keychain:
 
     def _of_block(self, source: str, name: str) -> Credentials:
         if self._block is None:
-            raise UsageError(
-                f"credentials '{source}': Prefect Secrets can be read in a flow only; use docker or env:PREFIX"
-            )
+            raise UsageError(f"credentials '{source}': Prefect Secrets work only in a flow; use docker or env:PREFIX")
         try:
             text = self._block(name)
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001  (whatever a Prefect server may raise; its text could quote the value)
             raise UsageError(
-                f"credentials '{source}': the Secret '{name}' could not be loaded ({type(error).__name__}); "
-                "see `prefect block ls`"
+                f"credentials '{source}': cannot load the Secret '{name}' ({type(error).__name__}); "
+                "list the Secrets with `prefect block ls`"
             ) from None
         found = _of_text(text)
         if found is None:
             raise UsageError(
-                f"credentials '{source}': the Secret '{name}' is none of "
+                f"credentials '{source}': the Secret '{name}' must be one of "
                 '{"username": …, "password": …}, {"token": …}, user:password'
             )
         return found
 
     def origin(self, source: str, host: str) -> Origin:
-        """Where `source` looks for a host's credentials: no helper is run, and no secret is in it."""
+        """Where `source` looks for a host's credentials; runs no helper and contains no secret."""
         return origin(source, DOCKER_HUB if host in DOCKER_HUB_HOSTS else host, self._environ)
 
     def _docker(self, host: str) -> Credentials | None:
@@ -183,7 +180,7 @@ class Keychain:
         except (OSError, ValueError, TypeError, AttributeError, docker.errors.DockerException) as error:
             raise UsageError(
                 f"credentials 'docker': {path} cannot be read ({type(error).__name__}); "
-                f"mend it, or set it anew with `docker login {host}`"
+                f"fix it, or create it again with `docker login {host}`"
             ) from None
         name = DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
         helper = config.get_credential_store(name)
@@ -206,16 +203,16 @@ class Keychain:
 
 
 def in_clear(source: str, url: str | None) -> str:
-    """Why credentials are not sent over plain http, and what to do."""
+    """The error text if credentials are not sent over plain http."""
     return (
-        f"credentials '{source}': they were not sent to {url}, for over plain http anybody on the way reads them "
+        f"credentials '{source}': not sent to {url}, because others can read plain http "
         f"[{ErrorCode.PLAIN_HTTP}]; use https, or `credentials: anonymous`, or allow it there: "
         "`plain_http_credentials: send` in a spec, `--plain-http-credentials` on a command line"
     )
 
 
 def _made_of(username: str, password: str, token: str) -> Credentials | None:
-    """A token beside a user name is that user's password (as GHCR and GitLab want it); alone, an identity token."""
+    """A token with a user name is that user's password (as in GHCR and GitLab); alone, it is an identity token."""
     secret = password or token
     if username and username != TOKEN_USERNAME and secret:
         return Credentials(username=username, password=secret)
@@ -243,7 +240,7 @@ _MOST_NEAR = 5
 
 
 def origin(source: str, name: str, environ: Mapping[str, str]) -> Origin:
-    """Look up where `source` keeps what it has for a host, by the name under which Docker files it."""
+    """Find where `source` has the credentials of a host, by the name that Docker uses for the host."""
     kind, _, prefix = source.partition(":")
     if kind == "env":
         names = [f"{prefix}_{part}" for part in ("USERNAME", "PASSWORD", "TOKEN")]
@@ -274,7 +271,7 @@ def origin(source: str, name: str, environ: Mapping[str, str]) -> Origin:
 
 
 def docker_config_path(environ: Mapping[str, str]) -> Path | None:
-    """Docker's config.json as its client finds it; None where no home folder is known."""
+    """The path of Docker's config.json, as its client finds it; None without a home directory."""
     if folder := environ.get("DOCKER_CONFIG"):
         return Path(folder) / "config.json"
     home = environ.get("HOME") or environ.get("USERPROFILE")
@@ -282,12 +279,12 @@ def docker_config_path(environ: Mapping[str, str]) -> Path | None:
 
 
 def shown_user(username: str) -> str:
-    """How a user is named for people: an identity token has no name."""
+    """The user name for display; an identity token has none."""
     return "an identity token" if username == TOKEN_USERNAME else f"user '{username}'"
 
 
 def _config_document(path: Path) -> dict[str, Any]:
-    """The document, empty where it cannot be read: `Keychain.credentials` says why."""
+    """The document; empty if it cannot be read (`Keychain.credentials` reports why)."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -296,7 +293,7 @@ def _config_document(path: Path) -> dict[str, Any]:
 
 
 def _host_of(key: str) -> str:
-    """Keys are hosts, or URLs of the time when Docker wrote those."""
+    """The host of a key: keys are hosts, or URLs in old files."""
     return (key.partition("://")[2] or key).partition("/")[0]
 
 
@@ -305,19 +302,19 @@ def _bare(host: str) -> str:
 
 
 PATIENCE_S = 60.0
-"""A helper may ask a person for a passphrase first."""
+"""A helper may ask the user for a passphrase first."""
 _NOTHING_THERE = "credentials not found in native keychain"
 
 
 class HelperError(Exception):
-    """What went wrong, to stand after the helper's name; never its own words, for some print the secret itself."""
+    """The helper's failure, as text after its name; never the helper's own output, which may contain the secret."""
 
 
 def ask_helper(program: str, server: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """User name and secret for a server, None where the helper has none; HelperError where it fails or says nothing.
+    """User name and secret for a server; None if the helper has none; HelperError if it fails.
 
-    The protocol is that of docker-credential-helpers: `docker-credential-NAME get`, the server's name on stdin, a JSON object
-    with Username and Secret on stdout. A helper that does not answer is not waited for longer than PATIENCE_S.
+    Follows the docker-credential-helpers protocol: `docker-credential-NAME get` with the server's name on stdin, and a JSON
+    object with Username and Secret on stdout. The time limit is PATIENCE_S.
     """
     path = shutil.which(program, path=environ.get("PATH"))
     if path is None:
@@ -334,7 +331,7 @@ def ask_helper(program: str, server: str, environ: Mapping[str, str]) -> tuple[s
     except subprocess.TimeoutExpired:
         raise HelperError(f"did not answer within {PATIENCE_S:g} s") from None
     except OSError as error:
-        raise HelperError(f"cannot be started ({error.strerror})") from None
+        raise HelperError(f"cannot start ({error.strerror})") from None
     if done.returncode != 0:
         if _NOTHING_THERE in done.stdout.decode(errors="replace"):
             return None
@@ -350,4 +347,4 @@ def _helper_answer(answer: bytes) -> tuple[str, str] | None:
         raise HelperError("failed") from None
     if not isinstance(username, str) or not isinstance(secret, str):
         raise HelperError("failed")
-    return (username, secret) if username or secret else None  # docker-credential-pass says so of one that it lacks
+    return (username, secret) if username or secret else None  # docker-credential-pass answers so for a missing entry

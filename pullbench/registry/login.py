@@ -1,7 +1,7 @@
-"""Who we are at one registry: tokens by repository, kept and renewed in time, and how a 401 is answered. Free of IO.
+"""The login at one registry: one token per repository, renewed in time, and the answer to a 401. Free of IO.
 
-The exchange that gets a token is made by the caller, through httpx or libcurl; which to make, when, and what its outcome
-means is decided here.
+This module decides which token exchange to make and when, and interprets its result. The caller makes it, over httpx or
+libcurl.
 """
 
 import threading
@@ -27,7 +27,7 @@ from pullbench.registry.auth import (
 from pullbench.registry.redaction import redacted, secrets_of
 
 RENEW_BEFORE_S = 10.0
-"""A token is renewed so long before it ends, or in the last tenth of a short one's life."""
+"""A token is renewed this long before it expires, or in the last tenth of a short lifetime."""
 
 TokenExchange = Callable[[TokenRequest], Token]
 """Makes one exchange with a token service; raises RegistryError."""
@@ -35,20 +35,20 @@ TokenExchange = Callable[[TokenRequest], Token]
 
 @dataclass(slots=True)
 class _Access:
-    """What opens one repository: the Authorization value, what the next one is got by, and when that is due."""
+    """The access to one repository: the Authorization value, the challenge to renew it, and the time to renew."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     header: str | None = field(default=None, repr=False)
     challenges: tuple[Challenge, ...] = ()
     renew_at_s: float | None = None
-    """On the monotonic clock; None for what does not end."""
+    """On the monotonic clock; None if it does not expire."""
 
 
 class Authorizer:
-    """Authorization values for one route; safe for threads.
+    """Authorization values for one route; thread-safe.
 
-    A repository of None is the endpoint itself. `credentials` is called when a challenge asks, and may raise UsageError. One
-    who pushes asks for `actions` of "pull,push".
+    A repository of None is the endpoint itself. `credentials` is called when a challenge requires them, and may raise
+    UsageError. For pushes, set `actions` to "pull,push".
     """
 
     def __init__(
@@ -68,26 +68,26 @@ class Authorizer:
         self._known: Credentials | None = None
 
     def due(self, repository: str | None) -> tuple[Challenge, ...]:
-        """What to renew by, where what is held is about to end; empty where it is not. To be asked before `current`."""
+        """The challenge to renew with if the current value expires soon; else empty. Call it before `current`."""
         access = self._access(repository)
         is_due = access.renew_at_s is not None and self._monotonic() >= access.renew_at_s
         return access.challenges if is_due else ()
 
     def current(self, repository: str | None) -> str | None:
-        """The value to begin with; None where nothing was asked for yet."""
+        """The value to send first; None if no challenge was received yet."""
         return self._access(repository).header
 
     def offered(self, answer: Answer) -> tuple[Challenge, ...]:
-        """The challenges of an answer that may be answered: a 401 of the endpoint's own origin.
+        """The challenges of an answer that may be answered: a 401 from the endpoint's own origin.
 
-        Another host, such as a storage service behind a redirect, may not ask for our credentials.
+        Other hosts, such as a storage service behind a redirect, never receive our credentials.
         """
         if answer.status != 401 or not answer.at_home or not same_origin(answer.url, self._route.url):
             return ()
         return parse_challenges(answer.challenges)
 
     def can_answer(self, repository: str | None, challenges: Sequence[Challenge], sent: str | None) -> bool:
-        """Whether there is something to send that was not refused just now; a Basic that was refused is not sent again."""
+        """Whether there is a value to send that was not just refused; a refused Basic is not sent again."""
         if any(challenge.scheme == "bearer" for challenge in challenges):
             return True
         if not challenges:
@@ -104,15 +104,14 @@ class Authorizer:
         challenges: Sequence[Challenge],
         wait_s: float | None = None,
     ) -> str | None:
-        """Another value than the one that was `sent`; threads that come together share one exchange.
+        """A new value to replace `sent`; concurrent threads share one exchange.
 
-        Raises RegistryError where the token service fails, cannot be trusted, or another thread's exchange takes longer
-        than `wait_s`.
+        Raises RegistryError if the token service fails or is unsafe, or another thread's exchange takes longer than `wait_s`.
         """
         access = self._access(repository)
         if not access.lock.acquire(timeout=-1 if wait_s is None else max(0.0, wait_s)):
             where = f"GET {redact_url(self._route.url)}"
-            raise RegistryError(ErrorCode.TIMEOUT, where, "waited for another pull's token")
+            raise RegistryError(ErrorCode.TIMEOUT, where, "the token exchange of another pull took too long")
         try:
             if access.header == sent:
                 access.challenges = tuple(challenges)
@@ -122,19 +121,19 @@ class Authorizer:
             access.lock.release()
 
     def granted(self, repository: str) -> tuple[str, ...] | None:
-        """What the token that is held for a repository says that it grants; None without one, or where it does not say."""
+        """The scopes of the current token for a repository; None without a token, or if it does not list them."""
         header = self._access(repository).header
         return None if header is None else token_access(header.removeprefix("Bearer "))
 
     def credentials(self) -> Credentials | None:
-        """Ours for this route; None is anonymous. Raises UsageError where their source fails."""
+        """Our credentials for this route; None means anonymous. Raises UsageError if their source fails."""
         self._known = found = self._load_credentials()
         return found
 
     def fault(self, answer: Answer) -> AnswerError:
-        """The error that an answer is, with the code that fits who we are.
+        """The error of an answer, with the code for our login.
 
-        Who is known but lacks the scope is forbidden, though the status says 401 (RFC 6750, section 3.1).
+        A known user without the scope is `forbidden`, although the status is 401 (RFC 6750, section 3.1).
         """
         fault = replace(answer, sent=(*answer.sent, *self._secrets())).fault()
         if fault.answered_by is Responder.TOKEN_SERVICE and fault.code is ErrorCode.UNAUTHORIZED:
@@ -149,7 +148,7 @@ class Authorizer:
         return fault
 
     def cleaned(self, text: str) -> str:
-        """A foreign text for people: one line, and nothing of our secrets in it."""
+        """A foreign text for display: one line, without our secrets."""
         return clean(redacted(text, sent=self._secrets()))
 
     def _access(self, repository: str | None) -> _Access:
@@ -174,12 +173,12 @@ class Authorizer:
         asked_at_s = self._monotonic()
         token = exchange(request)
         early_s = min(RENEW_BEFORE_S, token.expires_in_s / 10)
-        # The time before the value: who reads between the two must not renew what is new.
+        # Set the time first: a thread that reads between the two must not renew the new value.
         access.renew_at_s = asked_at_s + token.expires_in_s - early_s
         access.header = f"Bearer {token.value}"
 
     def _secrets(self) -> tuple[str, ...]:
-        """What may be in a server's words of ours: credentials, tokens, and values of the route's own headers."""
+        """Our secrets that a server may echo: credentials, tokens, and the values of the route's extra headers."""
         known = self._known
         found = [] if known is None else [*secrets_of(basic_header(known)), known.password, known.identity_token or ""]
         with self._lock:

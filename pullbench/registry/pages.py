@@ -1,4 +1,4 @@
-"""Lists that come in pages, tags and catalog, by the Link header (RFC 8288; OCI distribution spec, "Listing Tags")."""
+"""Paged lists, tags and catalog, that follow the Link header (RFC 8288; OCI distribution spec, "Listing Tags")."""
 
 import json
 import re
@@ -19,10 +19,10 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 
 def next_path(link: str, url: str) -> str | None:
-    """Path and query of the `rel="next"` target, relative to `url`; None where there is no next page.
+    """Path and query of the `rel="next"` target, relative to `url`; None on the last page.
 
-    Only path and query count: pages are asked at our own endpoint, so a Link to another host, or to the http:// that
-    a reverse proxy hides behind https, leads nowhere else.
+    Only path and query count: all pages are requested from our endpoint. A Link to another host, or to http:// behind a
+    reverse proxy with https, does not lead elsewhere.
     """
     for target, parameters in _LINK.findall(link):
         relations = [quoted or bare for quoted, bare in _RELATION.findall(parameters)]
@@ -37,7 +37,7 @@ def next_path(link: str, url: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page of a list, and the path of the next; None on the last."""
+    """One page of a list, and the path of the next page; None on the last."""
 
     path: str
     entries: tuple[str, ...]
@@ -45,16 +45,16 @@ class Page:
 
 
 def list_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[str]:
-    """The texts under `key` of each page, from `path` on.
+    """The texts under `key` of each page, starting at `path`.
 
-    Raises RegistryError: not_a_registry for pages that lead back or hold no such list, too_large beyond MAX_PAGES.
+    Raises RegistryError: not_a_registry for a loop or a page without such a list, too_large beyond MAX_PAGES.
     """
     for page in read_pages(ask, path, key):
         yield from page.entries
 
 
 def read_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[Page]:
-    """The pages of a list, each asked for when it is taken; raises as `list_pages` does, after the page that misled."""
+    """The pages of a list, each requested when needed. Raises as `list_pages` does, after the last valid page."""
     seen: set[str] = set()
     current: str | None = path
     while current is not None:
@@ -63,7 +63,7 @@ def read_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[Pa
         following = next_path(answer.headers.get("link", ""), answer.url)
         yield Page(path=current, entries=tuple(_texts(answer, key)), following=following)
         if following in seen:
-            detail = f"its next page leads back to {clean(following, 120)}"
+            detail = f"the next page leads back to {clean(following, 120)}"
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
         if len(seen) >= MAX_PAGES and following is not None:
             raise answer.error_of(ErrorCode.TOO_LARGE, f"more than {MAX_PAGES} pages")
@@ -76,9 +76,9 @@ def _texts(answer: Answer, key: str) -> list[str]:
     except (ValueError, RecursionError):
         document = None
     found = document.get(key, []) if isinstance(document, dict) else None
-    entries = [] if found is None and isinstance(document, dict) else found  # distribution says null for "no tags"
+    entries = [] if found is None and isinstance(document, dict) else found  # distribution sends null for "no tags"
     if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
-        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"no list of '{key}' came")
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"the answer has no list '{key}'")
     if any(_CONTROL.search(entry) for entry in entries):
-        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"a name in '{key}' holds control characters")
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"a name in '{key}' contains control characters")
     return entries

@@ -1,4 +1,4 @@
-"""Pushes synthetic images: only what is not there, never over a tag that is not ours, in memory that does not grow."""
+"""Pushes synthetic images: only missing content, never over a foreign tag, with constant memory."""
 
 import contextlib
 import json
@@ -21,12 +21,12 @@ from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, AnswerError, back
 from pullbench.registry.client import FetchedManifest, RegistryClient
 from pullbench.registry.redirect import RedirectRefusedError, destination
 
-# What a tag holds before a push
+# The tag's content before a push
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagState:
-    """An image and what its tag holds. `workload` is what another image of ours belongs to."""
+    """An image and the content of its tag. `workload` is the workload of another pullbench image."""
 
     image: SyntheticImage
     kind: Literal["absent", "same", "ours", "foreign"]
@@ -35,7 +35,7 @@ class TagState:
 
 
 def read_tag(client: RegistryClient, image: SyntheticImage) -> TagState:
-    """Ask for the tag: by HEAD, and where something is there, for its annotations."""
+    """Request the tag with HEAD; if it exists, read its annotations."""
     try:
         with pushing():
             client.head_manifest(image.reference)
@@ -43,7 +43,7 @@ def read_tag(client: RegistryClient, image: SyntheticImage) -> TagState:
     except RegistryError as error:
         if error.status == 404:
             return TagState(image=image, kind="absent")
-        if error.code is ErrorCode.NOT_A_REGISTRY and error.status == 200:  # content that is no image that we know
+        if error.code is ErrorCode.NOT_A_REGISTRY and error.status == 200:  # content that is no known kind of image
             return TagState(image=image, kind="foreign")
         raise
     annotations = _annotations(fetched.content)
@@ -55,18 +55,18 @@ def read_tag(client: RegistryClient, image: SyntheticImage) -> TagState:
 
 
 def is_ours(fetched: FetchedManifest) -> bool:
-    """Whether an image says of itself that pullbench made it."""
+    """Whether the image's annotations show that pullbench made it."""
     return bool(_annotations(fetched.content).get(WORKLOAD_ANNOTATION))
 
 
 def refuse_to_overwrite(host: str, states: Sequence[TagState], *, replace: bool) -> None:
-    """Raise UsageError where a tag may not be overwritten: never what is not ours, another workload only if asked."""
+    """Raise UsageError if a tag must not be overwritten: a foreign image, or another workload without `replace`."""
     foreign = [entry for entry in states if entry.kind == "foreign"]
     others = [entry for entry in states if entry.kind == "ours" and not replace]
     if foreign:
-        why = f"is not an image of pullbench (no annotation {WORKLOAD_ANNOTATION}): name another repository or tag"
+        why = f"is not an image of pullbench (no annotation {WORKLOAD_ANNOTATION}): use another repository or tag"
     elif others:
-        why = f"holds another workload ({others[0].workload}; its options or its seed differ): name another tag, or overwrite it with --replace"
+        why = f"has another workload ({others[0].workload}; its options or its seed differ): use another tag, or overwrite it with --replace"
     else:
         return
     found = foreign or others
@@ -75,7 +75,7 @@ def refuse_to_overwrite(host: str, states: Sequence[TagState], *, replace: bool)
 
 
 def is_whole(client: RegistryClient, image: SyntheticImage, fetched: FetchedManifest) -> bool:
-    """Whether all that the tagged image names is there too; a registry may have lost what a manifest points at."""
+    """Whether the registry has all content of the tagged image; a registry may have lost blobs of a manifest."""
     repository = client.route.repository(image.reference)
     try:
         manifests = [fetched.document]
@@ -91,7 +91,7 @@ def is_whole(client: RegistryClient, image: SyntheticImage, fetched: FetchedMani
 
 
 def _annotations(content: bytes) -> dict[str, object]:
-    """The annotations of a manifest or an index, which parsed as one before."""
+    """The annotations of a manifest or an index that was parsed before."""
     found = json.loads(content).get("annotations")
     return found if isinstance(found, dict) else {}
 
@@ -101,12 +101,12 @@ def _annotations(content: bytes) -> dict[str, object]:
 
 _OCTETS = "application/octet-stream"
 _NO_MOUNT = frozenset({400, 401, 403, 404, 405, 501})
-"""What a registry says that mounts nothing, or not from there: the blob is sent then."""
+"""Statuses of a registry that cannot mount this blob; the blob is sent instead."""
 _ENOSPC = 28
 
 
 class PushError(RegistryError):
-    """A registry did not take what was sent; the remedy is that of a push, where RegistryError's is that of a pull."""
+    """A push failed. Its remedy is about pushing; RegistryError's remedies are about pulling."""
 
     def __init__(self, code: ErrorCode, cause: RegistryError, remedy: str) -> None:
         self._remedy = remedy
@@ -119,7 +119,7 @@ class PushError(RegistryError):
 
 @contextlib.contextmanager
 def pushing() -> Iterator[None]:
-    """Inside it, what a registry refuses is told as a push that it refused."""
+    """Inside this context, a registry's refusal is a PushError."""
     try:
         yield
     except PushError:
@@ -129,7 +129,7 @@ def pushing() -> Iterator[None]:
 
 
 def has_blob(client: RegistryClient, repository: str, digest: str) -> bool:
-    """Whether the repository holds a blob."""
+    """Whether the repository has a blob."""
     try:
         client.ask("HEAD", f"/v2/{repository}/blobs/{digest}", repository=repository)
     except RegistryError as error:
@@ -147,9 +147,9 @@ def send_blob(
     mount_from: str | None = None,
     on_piece: Callable[[bytes], None] | None = None,
 ) -> Literal["sent", "mounted"]:
-    """Mount a blob from another repository where the registry does that, else send it, never whole in memory.
+    """Mount a blob from another repository if the registry can, else send it in pieces.
 
-    `on_piece` sees each piece before it goes out, and may raise to end the upload. Raises RegistryError.
+    `on_piece` is called before each piece, and may raise to end the upload. Raises RegistryError.
     """
     digest = blob.descriptor.digest
     begun = _begin(client, repository, digest, mount_from)
@@ -164,13 +164,13 @@ def send_blob(
 
     location = urldefrag(_upload_url(begun)).url
     headers = {"Content-Type": _OCTETS, "Content-Length": str(blob.descriptor.size_bytes)}
-    # The location's own query is the registry's state (CNCF distribution's `_state`): kept to the letter.
+    # The location's query is the registry's state (CNCF distribution's `_state`): it is kept unchanged.
     url = f"{location}{'&' if '?' in location else '?'}digest={quote(digest, safe=':')}"
     try:
         client.ask("PUT", url, repository=repository, headers=headers, content=pieces, limit_bytes=MAX_ERROR_BYTES)
     except BaseException:
-        # What was received lies in the registry's storage until it purges that, by default after a week. Asking is best
-        # effort: CNCF distribution 2.8 does not take back an upload of which a part came.
+        # The registry keeps received data until it purges it, by default after a week. Deleting the upload is best
+        # effort: CNCF distribution 2.8 does not delete a partial upload.
         with contextlib.suppress(RegistryError):
             client.ask("DELETE", location, repository=repository, limit_bytes=MAX_ERROR_BYTES)
         raise
@@ -178,7 +178,7 @@ def send_blob(
 
 
 def put_manifest(client: RegistryClient, reference: Reference, document: Document) -> None:
-    """Send a manifest or an index to a tag or a digest, and see that the registry took these bytes and no others."""
+    """Send a manifest or an index to a tag or a digest, and check that the registry stored exactly these bytes."""
     repository = client.route.repository(reference)
     answer = client.ask(
         "PUT",
@@ -195,7 +195,7 @@ def put_manifest(client: RegistryClient, reference: Reference, document: Documen
 
 
 def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str | None) -> Answer | None:
-    """The upload that was opened; None where the blob was mounted."""
+    """The opened upload; None if the blob was mounted."""
     path = f"/v2/{repository}/blobs/uploads/"
     if mount_from is not None:
         query = f"?mount={quote(digest, safe=':')}&from={quote(mount_from, safe='/')}"
@@ -208,7 +208,7 @@ def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str
             return None if answer.status == 201 else answer
     answer = _post(client, repository, path)
     if answer.status != 202:
-        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"{answer.status}, where an upload opens with 202")
+        raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"{answer.status} instead of 202 for a new upload")
     return answer
 
 
@@ -228,18 +228,18 @@ def _post(client: RegistryClient, repository: str, path: str) -> Answer:
 
 
 def _refused(error: RegistryError) -> RegistryError:
-    """The same failure as one who pushes should read it; what has nothing to do with pushing stays as it is."""
+    """The same failure with a remedy for pushes; failures unrelated to pushing are unchanged."""
     said = " ".join(f"{one.message} {one.detail}" for one in getattr(error, "problems", ())).lower()
     full = error.status == 507 or "no space left" in said or f"'err': {_ENOSPC}" in said
     if full and isinstance(error, AnswerError):
         return PushError(
             ErrorCode.DISK_FULL, error, "the registry's disk is full: free space there, or push fewer or smaller images"
         )
-    if error.status == 403 and ("quota" in said or "exceed" in said):  # Harbor's words
-        return PushError(ErrorCode.DISK_FULL, error, "the project's quota is used up: raise it, or push less")
+    if error.status == 403 and ("quota" in said or "exceed" in said):  # Harbor's message
+        return PushError(ErrorCode.DISK_FULL, error, "the project's quota is used up: raise the quota, or push less")
     found = _REFUSALS.get(error.status or 0)
     if found is None and error.code is ErrorCode.NOT_A_REGISTRY and 400 <= (error.status or 0) < 500:
-        found = (ErrorCode.FORBIDDEN, "the registry does not take this image: see its log, and what it allows")
+        found = (ErrorCode.FORBIDDEN, "the registry refuses this image: check its log and its rules")
     return error if found is None else PushError(found[0], error, found[1])
 
 
@@ -247,12 +247,15 @@ _REFUSALS = {
     401: (ErrorCode.UNAUTHORIZED, "log in as a user who may push (`docker login HOST`), or set `credentials`"),
     403: (
         ErrorCode.FORBIDDEN,
-        "these credentials may not push there: grant the push right, or name another repository",
+        "this user may not push there: grant the push permission, or use another repository",
     ),
-    404: (ErrorCode.NOT_FOUND, "the registry makes no repository by a push: create it (or its project) there first"),
-    405: (ErrorCode.FORBIDDEN, "the registry takes no pushes (read-only, or a mirror): push to its upstream"),
-    412: (ErrorCode.FORBIDDEN, "a rule of the registry forbids it, such as an immutable tag: name another tag"),
-    413: (ErrorCode.TOO_LARGE, "a proxy before the registry limits uploads (nginx: `client_max_body_size 0;`)"),
+    404: (ErrorCode.NOT_FOUND, "the registry does not create repositories on push: create it (or its project) first"),
+    405: (ErrorCode.FORBIDDEN, "the registry accepts no pushes (read-only, or a mirror): push to its upstream"),
+    412: (ErrorCode.FORBIDDEN, "a rule of the registry forbids it, such as an immutable tag: use another tag"),
+    413: (
+        ErrorCode.TOO_LARGE,
+        "a proxy in front of the registry limits uploads: raise its limit (nginx: `client_max_body_size 0;`)",
+    ),
 }
 
 
@@ -260,14 +263,14 @@ _REFUSALS = {
 
 
 ATTEMPTS = 3
-"""A blob or a manifest is tried so often where the failure may pass; a push is no measurement."""
+"""The number of attempts for a blob or a manifest; pushes may retry because they are not measured."""
 _WAIT_AT_MOST_S = 30.0
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushedImage:
-    """An image that the registry holds now, and whether this push brought it."""
+    """An image at the registry, and whether this push created it."""
 
     reference: Reference
     digest: str
@@ -276,28 +279,28 @@ class PushedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushReport:
-    """What a push did; `images` in the order given."""
+    """The result of a push; `images` in the given order."""
 
     images: tuple[PushedImage, ...]
     blobs_sent: int
     blobs_mounted: int
     blobs_there: int
     bytes_sent: int
-    """Configs and layers."""
+    """Bytes of configs and layers."""
 
 
 class PushWatch(Protocol):
-    """Hears how a push goes on, from several threads."""
+    """Receives the progress of a push, from several threads."""
 
     def moved(self, size_bytes: int) -> None:
-        """So much less is to be done: it was sent, mounted, or found there. Negative where an attempt came to nothing."""
+        """This many bytes are done: sent, mounted, or already there. Negative if an attempt failed."""
 
     def settled(self, image: PushedImage) -> None:
-        """The registry holds this image now."""
+        """The registry now has this image."""
 
 
 class Unwatched:
-    """Nobody listens."""
+    """A watch that ignores everything."""
 
     def moved(self, size_bytes: int) -> None: ...
 
@@ -312,18 +315,18 @@ def push_workload(
     replace: bool = False,
     watch: PushWatch | None = None,
 ) -> PushReport:
-    """Bring images into a registry; every tag is looked at before anything is sent.
+    """Push images to a registry; all tags are checked before anything is sent.
 
-    `client` was made with `actions="pull,push"`. An image that is there whole is left alone. Raises UsageError, with
-    nothing sent, where a tag holds an image that is not ours, or another workload's unless `replace`; RegistryError
-    where the registry fails: what was pushed stays, and the same call goes on from there.
+    `client` must have `actions="pull,push"`. Complete images are skipped. Raises UsageError, with nothing sent, if a tag has a
+    foreign image, or another workload without `replace`. Raises RegistryError if the registry fails: pushed content stays, and
+    the same call continues from there.
     """
     return _Push(client, replace=replace, watch=watch or Unwatched()).run(tuple(images), workers)
 
 
 @dataclass(slots=True)
 class _BlobState:
-    """One blob of the workload: sent by one thread at a time, and mounted from where it is known to be."""
+    """One blob of the workload: sent by one thread, then mounted from a repository that has it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     repository: str | None = None
@@ -354,7 +357,7 @@ class _Push:
         )
 
     def _each(self, pool: ThreadPoolExecutor, calls: Sequence[Callable[[], Result]]) -> list[Result]:
-        """All results in order; the first failure, or Ctrl-C, ends the others at their next piece."""
+        """All results in order; the first failure, or Ctrl-C, stops the others at their next piece."""
         futures = [pool.submit(self._guarded, call) for call in calls]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -368,7 +371,7 @@ class _Push:
         return [future.result() for future in futures]
 
     def _guarded(self, call: Callable[[], Result]) -> Result:
-        """The call, which fails for all where it fails."""
+        """Make the call; if it fails, all calls fail."""
         self._check_stop()
         try:
             return call()
@@ -425,7 +428,7 @@ class _Push:
             raise
 
     def _documents(self, state: TagState, built: BuiltImage) -> None:
-        """Manifests, then the tag, unless somebody put another image there since it was looked at."""
+        """Send the manifests, then the tag, unless the tag has changed since it was checked."""
         reference = state.image.reference
         for document in built.manifests:
             pinned = Reference(repository=reference.repository, digest=document.descriptor.digest)
@@ -433,7 +436,7 @@ class _Push:
         expected = {built.tagged.descriptor.digest, state.fetched.digest if state.fetched else None}
         if self._digest_at(reference) not in expected:
             place = f"{self._client.route.host}/{reference}"
-            raise UsageError(f"{place} was changed by somebody else during this push: name another tag")
+            raise UsageError(f"{place} was changed by someone else during this push: use another tag")
         self._again(partial(self._put, reference, built.tagged))
 
     def _put(self, reference: Reference, document: Document) -> None:
@@ -450,7 +453,7 @@ class _Push:
             raise
 
     def _again(self, call: Callable[[], None]) -> None:
-        """Call, and call again where the failure may pass."""
+        """Make the call, and retry if the failure may go away."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 call()
@@ -474,5 +477,5 @@ class _Push:
         if self._stop.is_set():
             where = f"push to {self._client.route.url}"
             raise RegistryError(
-                ErrorCode.CANCELLED, where, "ended, because another upload failed or it was interrupted"
+                ErrorCode.CANCELLED, where, "stopped: another upload failed, or the push was interrupted"
             )

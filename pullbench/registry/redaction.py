@@ -1,4 +1,4 @@
-"""Takes secrets out of what a registry says: it may echo what we sent, in an error's body or anywhere else."""
+"""Removes secrets from a registry's text, which may echo our credentials in an error body or elsewhere."""
 
 import base64
 import contextlib
@@ -12,12 +12,12 @@ from pullbench.registry.auth import Credentials
 
 REDACTED = "(redacted)"
 _CUT = "…"
-"""What a text that was too long ends with."""
+"""The end of a text that was cut."""
 _SHORTEST_SECRET = 6
-"""Shorter ones are words that stand in texts by themselves; no registry that echoes them tells more than a guess."""
+"""Shorter secrets are ordinary words in texts; redacting them would reveal more than it hides."""
 _LOOKS_SECRET = re.compile(
     r"(?P<before>\b(?:Bearer|Basic)\s+)[\w.~+/-]{16,}=*"  # an Authorization header's value
-    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"  # who a URL would log in as
+    r"|(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@\"']+(?=@)"  # the user information of a URL
     r"|(?P<key>[?&][\w.-]*(?:sig|signature|token|credential|password|secret|key)=)[^\s&\"'<>]+"  # a signed URL
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",  # a JSON Web Token (RFC 7519)
     re.IGNORECASE,
@@ -25,11 +25,9 @@ _LOOKS_SECRET = re.compile(
 
 
 def redacted(text: str, known: Iterable[Credentials] = (), sent: Collection[str] = ()) -> str:
-    """The text without `known` credentials and what was `sent` of secrets, in every form they may stand in, and without
-    what looks like a secret.
+    """The text without `known` credentials and `sent` secrets, in every encoding, and without anything that looks like one.
 
-    A token that a registry gave somebody is known by its looks alone: after Bearer or Basic, as a JSON Web Token, or in
-    a URL.
+    Unknown tokens are recognized by their form: after Bearer or Basic, as a JSON Web Token, or in a URL.
     """
     forms = {form for each in known for form in _forms_of(each)} | {form for each in sent for form in _written(each)}
     for secret in sorted(forms, key=len, reverse=True):
@@ -44,7 +42,7 @@ def redacted(text: str, known: Iterable[Credentials] = (), sent: Collection[str]
 
 
 def _without_beginnings(text: str, forms: Iterable[str]) -> str:
-    """The text without the begin of a secret where a bounded text was cut in the middle of it."""
+    """The text without the beginning of a secret at the end of a cut text."""
     for secret in forms:
         for size in range(len(secret) - 1, _SHORTEST_SECRET - 1, -1):
             text = text.replace(secret[:size] + _CUT, REDACTED + _CUT)
@@ -52,7 +50,7 @@ def _without_beginnings(text: str, forms: Iterable[str]) -> str:
 
 
 def secrets_of(authorization: str | None, form: bytes | None = None) -> tuple[str, ...]:
-    """The secrets that a request carries in its Authorization header, and in its form (RFC 6749's refresh token)."""
+    """The secrets in a request's Authorization header, and in its form (RFC 6749's refresh token)."""
     scheme, _, value = (authorization or "").partition(" ")
     found = [value]
     if scheme.lower() == "basic":
@@ -64,14 +62,14 @@ def secrets_of(authorization: str | None, form: bytes | None = None) -> tuple[st
 
 
 def _forms_of(credentials: Credentials) -> set[str]:
-    """How the secrets may stand in a text: as they are written, and as HTTP's Basic sends them (RFC 7617)."""
+    """The secrets in the forms that a text may contain: as written, and as HTTP's Basic encodes them (RFC 7617)."""
     plain = [secret for secret in (credentials.password, credentials.identity_token or "") if secret]
     basic = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
     return {form for secret in plain for form in _written(secret)} | ({basic} if plain else set())
 
 
 def _written(secret: str) -> set[str]:
-    """As it is, inside JSON, in a URL, and in HTML."""
+    """The secret as is, in JSON, in a URL, and in HTML."""
     if len(secret) < _SHORTEST_SECRET:
         return set()
     in_json = {json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(secret)[1:-1]}

@@ -1,4 +1,4 @@
-"""Where a request goes and what it takes along, free of IO: one rule for the control plane and for the wire engine."""
+"""The target and headers of a request after redirects, free of IO: one rule for the control plane and the wire engine."""
 
 from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
@@ -16,7 +16,7 @@ _SHOWN = 120
 
 
 class RedirectRefusedError(Exception):
-    """A redirect that is not followed; `str` says which, for people."""
+    """A redirect that is not followed; `str` explains why."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(text)
@@ -24,10 +24,10 @@ class RedirectRefusedError(Exception):
 
 
 class Redirects:
-    """One request on its way: `url` is where it goes next.
+    """The redirects of one request: `url` is the next URL.
 
-    Our own headers (Authorization and the route's extra ones) go to the first URL's origin and to no other. Once a redirect
-    has led away (`at_home` is False), they stay behind, also if a later one comes back: another host chose that URL. Go's
+    Our own headers (Authorization and the route's extra ones) go only to the first URL's origin. After a redirect to another
+    host (`at_home` is False) they are not sent, even if a later redirect leads back, because another host chose that URL. Go's
     HTTP client, and so Docker, does the same (CVE-2024-45336).
     """
 
@@ -39,9 +39,9 @@ class Redirects:
         self._followed = 0
 
     def headers(self, given: Mapping[str, str], authorization: str | None) -> dict[str, str]:
-        """The headers for `url`: those given, and our own where they may go.
+        """The headers for `url`: the given ones, and our own where they may go.
 
-        An extra header of the route replaces none of the given ones and no Authorization, in whatever case it is written.
+        An extra header of the route never replaces a given header or Authorization, regardless of case.
         """
         ours = dict(given)
         if self.at_home and authorization is not None:
@@ -53,10 +53,10 @@ class Redirects:
         return ours if named else {"User-Agent": USER_AGENT, **ours}
 
     def follow(self, status: int | None, location: str | None) -> bool:
-        """Whether an answer leads on; `url` and `at_home` then are the next request's.
+        """Follow a redirect, if the answer is one; then `url` and `at_home` are the next request's.
 
-        Raises RedirectRefusedError: redirect_loop after MAX_REDIRECTS, not_a_registry for a method that is not repeated
-        elsewhere, and what `destination` raises.
+        Raises RedirectRefusedError: redirect_loop after MAX_REDIRECTS, not_a_registry for a method that must not be repeated
+        elsewhere, and the errors of `destination`.
         """
         if status not in _REDIRECTS or location is None:
             return False
@@ -74,10 +74,10 @@ class Redirects:
 
 
 def destination(url: str, location: str) -> str:
-    """Where a Location leads, taken from the URL that answered with it (RFC 9110, section 10.2.2).
+    """The absolute URL of a Location header, relative to the URL that sent it (RFC 9110, section 10.2.2).
 
-    Raises RedirectRefusedError, whose text follows a verb, where it leads nowhere, brings user information of its own, or
-    leads from https to http.
+    Raises RedirectRefusedError, whose text follows a verb, if the Location is invalid, contains user information, or leads
+    from https to http.
     """
     try:
         target = urljoin(url, location.strip()) if location.strip() else ""

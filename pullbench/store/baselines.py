@@ -1,8 +1,8 @@
-"""Which run others are compared with: one small file a benchmark's name, beside the results.
+"""The run that others are compared with: one small file per benchmark name, next to the results.
 
     baselines/3f2a….json    {"name": …, "run_id": …, "set_at": …}
 
-The file's name is a hash of the benchmark's, which people choose and which may not be a path.
+The file's name is a hash of the benchmark's name, because users choose the name and it may not be a valid path.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _FOLDER = "baselines"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The run that runs of one name are compared with."""
+    """The baseline run of one name."""
 
     name: str
     run_id: str
@@ -26,13 +26,13 @@ class Baseline:
 
 
 class Baselines:
-    """The baselines of one results folder."""
+    """The baselines of one results directory."""
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
 
     def set(self, run_id: str, now: datetime) -> Baseline:
-        """Make a stored run the baseline of its name; the one before is forgotten. UsageError where there is no such run."""
+        """Make a stored run the baseline of its name, in place of the old one. UsageError if there is no such run."""
         run = self._store.run(run_id)
         made = Baseline(name=run.name, run_id=run.run_id, set_at=now.astimezone(UTC))
         document = {"name": made.name, "run_id": made.run_id, "set_at": made.set_at.isoformat()}
@@ -40,16 +40,16 @@ class Baselines:
         return made
 
     def of(self, name: str) -> Baseline | None:
-        """The baseline of a name; None where none was set."""
+        """The baseline of a name; None if there is none."""
         return next(iter(self._read([_path(name)])), None)
 
     def all(self) -> list[Baseline]:
-        """Every baseline, by name."""
+        """All baselines, by name."""
         paths = [f"{_FOLDER}/{file}" for file in self._store.files.names(_FOLDER)]
         return sorted(self._read(paths), key=lambda baseline: baseline.name)
 
     def remove(self, name: str) -> None:
-        """Forget the baseline of a name, the run stays; UsageError where there is none."""
+        """Remove the baseline of a name; the run stays. UsageError if there is none."""
         if self.of(name) is None:
             known = ", ".join(baseline.name for baseline in self.all()) or "none"
             raise UsageError(f"'{name}' has no baseline; there are baselines of: {known}")
@@ -68,7 +68,9 @@ class Baselines:
             )
         except (ValueError, KeyError, TypeError) as error:
             where = self._store.files.where(path)
-            raise UsageError(f"{where}: no baseline that can be read; remove the file and set it again") from error
+            raise UsageError(
+                f"{where}: cannot read this baseline; remove the file and set the baseline again"
+            ) from error
 
 
 def _path(name: str) -> str:

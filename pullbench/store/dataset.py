@@ -1,14 +1,13 @@
-"""The results of runs: one Parquet part a trial and table, compacted when a run is over.
+"""The results of runs: one Parquet part per trial and table, compacted after the run.
 
-    TABLE/RUN_ID/trial-00007.parquet    one trial's rows; that of `trials` is written last and makes the trial finished
-    TABLE/RUN_ID/compacted.parquet      all rows of the trials that its metadata lists
+    TABLE/RUN_ID/trial-00007.parquet    one trial's rows; the part of `trials` is written last and completes the trial
+    TABLE/RUN_ID/compacted.parquet      all rows of the trials listed in its metadata
     runs/RUN_ID/run.parquet             the run
-    checks/RUN_ID/checks.parquet        what preflight found
+    checks/RUN_ID/checks.parquet        the findings of preflight
 
-A reader lists a folder first, then reads `compacted.parquet`, then those listed parts that it does not hold. A part is
-only removed once a compacted part with its rows is there, so whatever is gone from the listing is in what is read after
-it; and what vanishes after the listing shows as a missing file, upon which the reader starts again. A part whose trial
-never finished is not read.
+A reader first lists a directory, then reads `compacted.parquet`, then the listed parts that it does not contain. A part is
+removed only after a compacted part with its rows exists. So rows that are missing in the listing are in the compacted part,
+which is read later; if a listed part disappears, the reader starts again. Parts of unfinished trials are not read.
 """
 
 import functools
@@ -40,21 +39,21 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PART = re.compile(r"trial-(\d{5,})\.parquet")
 _COMPACTED = "compacted.parquet"
 _TRIAL_TABLES: tuple[TableName, ...] = ("pulls", "transfers", "trials")
-"""What `compact` gathers, each table for itself."""
+"""The tables that `compact` gathers, each separately."""
 _SINGLE: dict[TableName, str] = {"runs": "run.parquet", "checks": "checks.parquet"}
 _READS = 20
-"""How often a reader that a compaction overtakes starts again; one compaction can do so twice."""
+"""The number of attempts of a reader during compactions; one compaction can cause two."""
 _MANY_ROWS = 100_000
 _FREE_TEXT = frozenset({"error", "note", "proxy_cache_proof"})
-"""Texts that hardly repeat: as categories they would take more, not less."""
+"""Texts that rarely repeat: as categories they would take more memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What is read of a table of trials; everything where nothing is said.
+    """The columns and rows to read of a table of trials; by default everything.
 
-    `where` names the values of a column that a row must have one of. With `encoded`, texts that repeat are Arrow
-    dictionaries, so that a million rows take a byte or so each and not the text.
+    `where` has the allowed values of a column. With `encoded`, repeated texts are Arrow dictionaries, so that a row takes
+    about one byte for each of them instead of the text.
     """
 
     columns: Sequence[str] | None = None
@@ -62,7 +61,7 @@ class Selection:
     encoded: bool = False
 
     def schema_of(self, name: TableName) -> pa.Schema:
-        """The columns that are read, `trial` among them, for rows are in the order of the trials."""
+        """The columns to read, including `trial`, because rows are in the order of the trials."""
         fields = schema.RELAXED[name]
         wanted = None if self.columns is None else {"trial", *self.columns}
         return pa.schema([self._read_as(entry) for entry in fields if wanted is None or entry.name in wanted])
@@ -72,24 +71,24 @@ class Selection:
         return entry.with_type(pa.dictionary(pa.int32(), pa.string())) if is_encoded else entry
 
     def read(self, name: TableName, source: pa.NativeFile, file: pq.ParquetFile) -> pa.Table:
-        """The rows and columns of one file, which was opened from `source`, in the current schema; raises as pyarrow does."""
+        """The rows and columns of one file, opened from `source`, in the current schema; raises as pyarrow does."""
         about = file.metadata
         target, names = self.schema_of(name), set(about.schema.names)
         there = [entry.name for entry in target if entry.name in names]
-        # A reader is told before it opens a file which columns stay encoded, and knows none that is not there.
+        # The reader must know the encoded columns before it opens a file, and rejects missing ones.
         encoded = [entry.name for entry in target if pa.types.is_dictionary(entry.type) and entry.name in there]
         if encoded:
             file = pq.ParquetFile(source, metadata=about, read_dictionary=encoded)
-        # Threads cost more than they save on parts of a few kilobytes.
+        # Threads cost more than they save for parts of a few kilobytes.
         threads = about.num_rows > _MANY_ROWS
         if not self.where:
             return schema.conformed(target, file.read(columns=there, use_threads=threads))
         if not self.where.keys() <= names:
-            return target.empty_table()  # what an older file lacks is null, and that is none of the values
+            return target.empty_table()  # a column that an older file lacks is null, which matches no value
         wanted = list(dict.fromkeys([*there, *self.where]))
         groups = [number for number in range(about.num_row_groups) if self._may_hold(about.row_group(number))]
         batches = file.iter_batches(_MANY_ROWS, row_groups=groups, columns=wanted, use_threads=threads)
-        # A piece at a time: what is left of millions of rows may be a handful.
+        # In pieces: of millions of rows, a handful may remain.
         condition = self._condition(name)
         found = [pa.Table.from_batches([batch]).filter(condition) for batch in batches]
         return schema.conformed(target, pa.concat_tables(found)) if found else target.empty_table()
@@ -102,7 +101,7 @@ class Selection:
         return functools.reduce(operator.and_, each)
 
     def _may_hold(self, group: pq.RowGroupMetaData) -> bool:
-        """Whether the statistics of a row group leave room for a row that is wanted; else it is not read at all."""
+        """Whether a row group may contain a wanted row, by its statistics; else it is not read."""
         columns = (group.column(number) for number in range(group.num_columns))
         for column in columns:
             values, known = self.where.get(column.path_in_schema), column.statistics
@@ -117,7 +116,7 @@ EVERYTHING = Selection()
 
 
 def by_trial(table: pa.Table) -> pa.Table:
-    """The rows in the order of their trials, within a trial as they are."""
+    """The rows in the order of their trials; the order within a trial stays."""
     trials = table.column("trial")
     if len(trials) < 2 or pc.all(pc.greater_equal(trials[1:], trials[:-1])).as_py():
         return table
@@ -127,20 +126,20 @@ def by_trial(table: pa.Table) -> pa.Table:
 def to_frame(name: TableName, table: pa.Table) -> "pd.DataFrame":
     """A table for pandas.
 
-    Integers and booleans that may be null come as `Int64` and `boolean`, so that a column's type does not depend on what
-    was measured; other nulls are NaN, NaT or None. Dictionaries are categories in the order of their texts.
+    Nullable integers and booleans become `Int64` and `boolean`, so that a column's type does not depend on the values; other
+    nulls are NaN, NaT or None. Dictionaries become categories in the order of their texts.
     """
     import pandas as pd
 
     columns = dict(zip(table.column_names, table.columns, strict=True))
-    # Each column is let go when it is made into pandas' own, so that a large table is not there twice.
+    # Each column is released after its conversion, so that a large table is not in memory twice.
     del table
     made = {column: _values(schema.SCHEMAS[name].field(column), columns.pop(column)) for column in list(columns)}
     return pd.DataFrame(made, copy=False)
 
 
 def _values(entry: pa.Field, column: pa.ChunkedArray) -> Any:
-    """A column as an array: a frame of Series would bring each of their indices in line first."""
+    """A column as an array: a frame of Series would align their indices first."""
     import pandas as pd
 
     types: dict[pa.DataType, Any] = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -149,25 +148,25 @@ def _values(entry: pa.Field, column: pa.ChunkedArray) -> Any:
     if not pa.types.is_dictionary(column.type):
         return column.to_pandas(integer_object_nulls=True).array
     found = column.unify_dictionaries().to_pandas().array
-    # By their texts, so that whatever sorts by categories sorts as by the texts.
+    # In the order of their texts, so that sorting by categories equals sorting by texts.
     texts = found.categories.tolist()
     return found if texts == sorted(texts) else found.reorder_categories(sorted(texts))
 
 
 def new_run_id(now: datetime, entropy: bytes) -> str:
-    """A name that sorts by time, such as `20261123T161500Z-3fa2`; two bytes of `entropy` are used."""
+    """A name that sorts by time, such as `20261123T161500Z-3fa2`; uses two bytes of `entropy`."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{entropy[:2].hex()}"
 
 
 def check_run_id(run_id: str) -> str:
-    """The run_id itself; raises UsageError for what could not be a folder's plain name."""
+    """Return the run_id; raises UsageError if it is not a plain directory name."""
     if not _RUN_ID.fullmatch(run_id):
         raise UsageError(f"'{run_id[:80]}' is no run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
     return run_id
 
 
 class ResultStore:
-    """Runs under a local path or any fsspec URL. Several processes may use one at once, each writing runs of its own."""
+    """Runs under a local path or any fsspec URL. Several processes may use one store, each writing its own runs."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -178,36 +177,36 @@ class ResultStore:
         self._put("runs", run.run_id, _SINGLE["runs"], schema.run_to_table(run))
 
     def write_checks(self, run_id: str, vantage: str, findings: Iterable[Finding], checked_at: datetime) -> None:
-        """Store or replace what preflight found before a run."""
+        """Store or replace the findings of a run's preflight."""
         shared = {"run_id": run_id, "vantage": vantage, "checked_at": checked_at}
         self._put("checks", run_id, _SINGLE["checks"], schema.to_table("checks", findings, shared))
 
     def write_trial(self, run_id: str, vantage: str, trial: Trial, result: TrialResult) -> None:
-        """Store a trial: it counts as finished once this returns, and not at all before.
+        """Store a trial: it counts as finished when this returns, and not before.
 
-        Raises IncompleteError where it cannot be written, or is finished already (another process runs the same run).
+        Raises IncompleteError if it cannot be written, or is finished already (another process has the same run).
         """
         part = _part_name(trial.number)
         if trial.number in self.finished_trials(run_id):
             raise IncompleteError(
-                f"{self.files.where(f'trials/{run_id}/{part}')}: already there, so another process runs {run_id}: "
-                "let that one end"
+                f"{self.files.where(f'trials/{run_id}/{part}')}: already exists, so another process runs {run_id}: "
+                "wait for that process"
             )
         shared = schema.coordinates(run_id, vantage, trial)
-        # `trials` last: its part is what makes the other two count.
+        # `trials` last: its part makes the other two count.
         self._put("pulls", run_id, part, schema.to_table("pulls", result.pulls, shared))
         self._put("transfers", run_id, part, schema.to_table("transfers", result.transfers, shared))
         self._put("trials", run_id, part, schema.to_table("trials", [result.record], shared))
 
     def finished_trials(self, run_id: str) -> frozenset[int]:
-        """Numbers of the trials that are stored whole."""
+        """The numbers of the completely stored trials."""
         parts = self._part_numbers("trials", run_id)
         path = f"trials/{run_id}/{_COMPACTED}"
         with self.files.opened(path) as source, self._legible(path):
             return parts if source is None else parts.union(_trials_in(self._opened(path, _reader(source))))
 
     def compact(self, run_id: str) -> None:
-        """Gather the finished trials of a run that is over into one part a table; it may be killed and called again."""
+        """Gather the finished trials of a finished run into one part per table; may be killed and repeated."""
         for name in _TRIAL_TABLES:
             if parts := self._part_numbers(name, run_id):
                 finished = self.finished_trials(run_id)
@@ -217,13 +216,13 @@ class ResultStore:
             self.files.remove_half_written(f"{name}/{run_id}")
 
     def runs(self) -> list[RunRecord]:
-        """Every run that is stored, newest first."""
+        """All stored runs, newest first."""
         paths = [f"runs/{run_id}/{_SINGLE['runs']}" for run_id in self.files.names("runs") if _RUN_ID.fullmatch(run_id)]
         found = [self._run_of(path, content) for path, content in self.files.read(paths).items()]
         return sorted(found, key=lambda run: (run.started_at, run.run_id), reverse=True)
 
     def run(self, run_id: str) -> RunRecord:
-        """A stored run; raises UsageError that names what there is where this one is not."""
+        """A stored run; UsageError with the existing ones if it is missing."""
         path = f"runs/{check_run_id(run_id)}/{_SINGLE['runs']}"
         content = self.files.read([path]).get(path)
         if content is None:
@@ -231,7 +230,7 @@ class ResultStore:
         return self._run_of(path, content)
 
     def table(self, name: TableName, run_id: str, selection: Selection = EVERYTHING) -> pa.Table:
-        """The rows of one run in the current schema, by trial; no rows where none are stored."""
+        """The rows of one run in the current schema, by trial; empty if none are stored."""
         check_run_id(run_id)
         if name in _SINGLE:
             path = f"{name}/{run_id}/{_SINGLE[name]}"
@@ -240,7 +239,7 @@ class ResultStore:
         return self._read(name, run_id, self.finished_trials(run_id), selection)
 
     def parquet(self, name: TableName, run_id: str) -> bytes | None:
-        """One table of a run as a Parquet file: the compacted part as it is, else its finished trials; None without rows."""
+        """One table of a run as a Parquet file: the compacted part, else its finished trials; None without rows."""
         whole = f"{name}/{check_run_id(run_id)}/{_SINGLE.get(name, _COMPACTED)}"
         if not self._part_numbers(name, run_id):
             return self.files.read([whole]).get(whole)
@@ -256,11 +255,11 @@ class ResultStore:
         where: Mapping[str, Collection[Any]] | None = None,
         categories: bool = False,
     ) -> "pd.DataFrame":
-        """The rows of one run for pandas, with the columns named, of the rows that have one of the values in `where`.
+        """The rows of one run for pandas, with these columns, for rows with a value in `where`.
 
-        Integers and booleans that may be null come as `Int64` and `boolean`, so that a column's type does not depend
-        on what was measured; other nulls are NaN, NaT or None. With `categories`, texts that repeat come as categories
-        in the order of their texts: a million rows then take a tenth of the memory, and compare and group as fast.
+        Nullable integers and booleans become `Int64` and `boolean`, so that a column's type does not depend on the values; other
+        nulls are NaN, NaT or None. With `categories`, repeated texts become categories in the order of their texts: a million rows
+        then take a tenth of the memory, and compare and group as fast.
         """
         selection = Selection(columns=columns, where=where or {}, encoded=categories)
         found = to_frame(name, self.table(name, run_id, selection))
@@ -269,7 +268,7 @@ class ResultStore:
     def _put(
         self, name: TableName, run_id: str, file: str, table: pa.Table, trials: Iterable[int] | None = None
     ) -> None:
-        # A part is small and written between trials: the faster codec; what is gathered is kept: the smaller.
+        # Parts are small and written between trials, so they use the faster codec; compacted ones use the smaller.
         content = _written(schema.stamped(table, trials), "snappy" if trials is None else "zstd")
         self.files.put(f"{name}/{check_run_id(run_id)}/{file}", content)
 
@@ -278,7 +277,7 @@ class ResultStore:
         return frozenset(int(match[1]) for match in found if match is not None)
 
     def _compacted(self, name: TableName, run_id: str, selection: Selection) -> tuple[frozenset[int], list[pa.Table]]:
-        """The trials that the compacted part holds, and its table where there is one."""
+        """The trials in the compacted part, and its table if there is one."""
         path = f"{name}/{run_id}/{_COMPACTED}"
         with self.files.opened(path) as source, self._legible(path):
             if source is None:
@@ -288,7 +287,7 @@ class ResultStore:
             return _trials_in(file), [selection.read(name, reader, file)]
 
     def _read(self, name: TableName, run_id: str, finished: frozenset[int], selection: Selection) -> pa.Table:
-        """The rows of the finished trials, those that end meanwhile left out."""
+        """The rows of the finished trials, without those that finish meanwhile."""
         for _ in range(_READS):
             parts = self._part_numbers(name, run_id)
             held, tables = self._compacted(name, run_id, selection)
@@ -297,16 +296,16 @@ class ResultStore:
             if len(found) == len(paths):
                 tables += [self._parse(name, path, content, selection) for path, content in found.items()]
                 return by_trial(_joined(name, tables, selection))
-        raise IncompleteError(f"{self.files.where(f'{name}/{run_id}')}: changes faster than it can be read; try again")
+        raise IncompleteError(f"{self.files.where(f'{name}/{run_id}')}: changed while it was read; try again")
 
     def _parse(self, name: TableName, path: str, content: bytes, selection: Selection = EVERYTHING) -> pa.Table:
-        """What is selected of a file."""
+        """The selected part of a file."""
         with self._legible(path):
             reader = _reader(content)
             return selection.read(name, reader, self._opened(path, reader))
 
     def _opened(self, path: str, reader: pa.NativeFile) -> pq.ParquetFile:
-        """A file of which no more than its metadata is read yet; raises UsageError for one that pullbench cannot know."""
+        """An open file with only its metadata read; UsageError if pullbench cannot read this version."""
         file = pq.ParquetFile(reader)
         schema.check_version(file.metadata.metadata, self.files.where(path))
         return file
@@ -317,14 +316,14 @@ class ResultStore:
             yield
         except (pa.ArrowException, OSError) as error:
             raise UsageError(
-                f"{self.files.where(path)}: no Parquet file that can be read; move it out of the results folder"
+                f"{self.files.where(path)}: not a readable Parquet file; move it out of the results directory"
             ) from error
 
     def _run_of(self, path: str, content: bytes) -> RunRecord:
         run = schema.run_from_row(self._parse("runs", path, content).to_pylist()[0])
-        if run.run_id != path.split("/")[1]:  # it names folders, of reports too
+        if run.run_id != path.split("/")[1]:  # it also names directories of reports
             raise UsageError(
-                f"{self.files.where(path)}: is the row of run '{run.run_id[:80]}', which is not its folder; move it away"
+                f"{self.files.where(path)}: contains run '{run.run_id[:80]}', which is not its directory's; move it away"
             )
         return run
 

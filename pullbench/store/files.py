@@ -1,8 +1,8 @@
 """Whole files under one URL: put, read, list, remove, on a disk or an object store (fsspec).
 
-A file is there whole or not at all. On a disk it is written to a temporary name in the same folder, synced and renamed;
-everywhere else it is one `pipe_file`, which an object store answers with one PUT. Each object store's library has an
-exception tree of its own, so whatever is raised here becomes one line that names the file.
+A file exists completely or not at all. On a disk it is written to a temporary name in the same directory, synced and
+renamed. Elsewhere it is one `pipe_file`, which an object store performs as one PUT. Each object store's library has its own
+exceptions, so every failure here becomes one line that names the file.
 """
 
 import errno
@@ -22,21 +22,21 @@ from fsspec.implementations.local import LocalFileSystem
 from pullbench.errors import IncompleteError, MissingExtraError, UsageError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""By protocol, the extra that brings its filesystem."""
+"""By protocol, the extra that installs its filesystem."""
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TEMPORARY = ".tmp"
 _REQUESTS_AT_ONCE = 16
 
 
 class Files:
-    """The files under a local path or any fsspec URL; the paths that its methods take are relative and use `/`."""
+    """The files under a local path or any fsspec URL; paths in its methods are relative and use `/`."""
 
     def __init__(self, url: str) -> None:
-        """Raises UsageError for a URL that no installed filesystem serves, or that holds credentials: it is kept in
-        notebooks and flow runs. Nothing is contacted or made yet."""
+        """Raises UsageError if no installed filesystem supports the URL, or if it contains credentials: it is stored in
+        notebooks and flow runs. Nothing is contacted or created yet."""
         if "@" in urlsplit(url).netloc:
             raise UsageError(
-                f"results folder: {url.partition('://')[0]}:// holds credentials: take them out, and give them as the "
+                f"results directory: {url.partition('://')[0]}:// contains credentials: remove them, and set them as the "
                 "filesystem's library reads them (environment variables or its configuration file)"
             )
         try:
@@ -44,18 +44,18 @@ class Files:
         except (ImportError, ValueError) as error:
             protocol = url.partition("://")[0].rpartition("::")[2]
             if isinstance(error, ImportError) and protocol in _EXTRAS:
-                raise MissingExtraError(f"a results folder at {protocol}://", _EXTRAS[protocol]) from error
-            raise UsageError(f"results folder: {protocol}:// cannot be used here: {error}") from error
+                raise MissingExtraError(f"a results directory at {protocol}://", _EXTRAS[protocol]) from error
+            raise UsageError(f"results directory: {protocol}:// cannot be used here: {error}") from error
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def where(self, path: str = "") -> str:
-        """For people: the whole path, with its protocol where it is no disk, and without a user or password."""
+        """For display: the whole path, with its protocol if it is no disk, without user or password."""
         full = self._full(path)
         return full if self._local else str(self._fs.unstrip_protocol(full))
 
     def put(self, path: str, content: bytes) -> None:
-        """Write or replace a file as a whole; raises IncompleteError where it cannot be written."""
+        """Write or replace a whole file; raises IncompleteError if it cannot be written."""
         try:
             if self._local:
                 put_on_disk(Path(self._full(path)), content)
@@ -65,9 +65,9 @@ class Files:
             raise IncompleteError(f"{self.where(path)}: {_why_not_written(error)}") from error
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """The contents by path, in the order given; a file that is not there is left out.
+        """The contents by path, in the given order; missing files are left out.
 
-        Raises UsageError for one that is there and cannot be read.
+        Raises UsageError for a file that exists but cannot be read.
         """
         wanted = list(paths)
         if self._local or len(wanted) < 2:
@@ -79,10 +79,10 @@ class Files:
 
     @contextmanager
     def opened(self, path: str) -> Iterator[BinaryIO | None]:
-        """A large file to read parts of; None where it is not there. Raises UsageError for one that cannot be read.
+        """Open a large file to read parts of it; None if it does not exist. Raises UsageError if it cannot be read.
 
-        On a disk no more of it is read than is asked for, and whatever takes its place meanwhile changes nothing;
-        elsewhere it is fetched as a whole first.
+        On a disk only the requested parts are read, and a replacement of the file has no effect; elsewhere the whole file is
+        fetched first.
         """
         if not self._local:
             content = self._read(path)
@@ -98,11 +98,11 @@ class Files:
             yield file
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files and folders in a folder, sorted, half-written ones left out; none where it is not there."""
+        """The files and directories in a directory, sorted, without half-written ones; empty if it does not exist."""
         return [name for name in self._list(folder) if not name.endswith(_TEMPORARY)]
 
     def remove(self, path: str) -> None:
-        """Remove a file; one that is gone already is no error. Raises IncompleteError where it may not be removed."""
+        """Remove a file; a missing one is no error. Raises IncompleteError if it cannot be removed."""
         try:
             self._fs.rm_file(self._full(path))
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class Files:
             raise IncompleteError(f"{self.where(path)}: cannot be removed: {error}") from error
 
     def remove_folder(self, folder: str) -> None:
-        """Remove a folder with all that is in it; one that is gone already is no error. Raises as `remove` does."""
+        """Remove a directory with its content; a missing one is no error. Raises as `remove` does."""
         try:
             self._fs.rm(self._full(folder), recursive=True)
         except FileNotFoundError:
@@ -120,14 +120,14 @@ class Files:
             raise IncompleteError(f"{self.where(folder)}: cannot be removed: {error}") from error
 
     def size_bytes(self, folder: str) -> int:
-        """What the files of a folder hold; 0 where it is not there or cannot be looked at."""
+        """The size of the files in a directory; 0 if it does not exist or cannot be read."""
         try:
             return int(self._fs.du(self._full(folder)))
         except Exception:  # noqa: BLE001  (a size is told where it can be, and each library fails in its own way)
             return 0
 
     def remove_half_written(self, folder: str) -> None:
-        """Remove what killed writers left in a folder."""
+        """Remove the temporary files of killed writers."""
         for name in self._list(folder):
             if name.endswith(_TEMPORARY):
                 self.remove(f"{folder}/{name}")
@@ -157,7 +157,7 @@ class Files:
 
 
 def put_on_disk(path: Path, content: bytes) -> None:
-    """Write a whole file and its folders, or leave what was there; raises OSError."""
+    """Write a whole file and its directories, or leave the old file; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
@@ -174,7 +174,7 @@ def put_on_disk(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename is only lasting once its folder is on the disk."""
+    """Sync the directory: only then is a rename permanent."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -185,7 +185,7 @@ def _sync_folder(folder: Path) -> None:
 def _why_not_written(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number in _DISK_FULL:
-        return f"{os.strerror(number)}; free space there, or give another folder with `--results`"
+        return f"{os.strerror(number)}; free space there, or choose another directory with `--results`"
     if isinstance(error, OSError) and number is not None:
-        return f"{os.strerror(number)}; results cannot be written there: give another folder with `--results`"
+        return f"{os.strerror(number)}; results cannot be written there: choose another directory with `--results`"
     return f"results cannot be written there: {type(error).__name__}: {' '.join(str(error).split())}"

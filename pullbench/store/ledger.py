@@ -1,11 +1,11 @@
 """The record of what runs may leave behind: images pulled into a daemon's store, and images pushed to a registry.
 
-One JSON object a trial, written before its first pull or push, so that a killed run has recorded it too:
+One JSON object per trial, written before its first pull or push, so that killed runs are recorded too:
 
     brought/RUN_ID/trial-00007-5e884898.json    {"daemon": …, "image_ids": […], "references": […]}
     pushed/RUN_ID/trial-00007-SEED.json         {"registry": …, "images": ["pullbench/cold:…"], "reason": …, "credentials": …}
 
-The first name ends in a hash of the daemon's, so that a run resumed on another daemon does not overwrite the first one's.
+The first name ends with a hash of the daemon's name, so that a run resumed on another daemon overwrites nothing.
 """
 
 import hashlib
@@ -25,16 +25,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BroughtRecord:
-    """What one trial may have brought into one daemon's store."""
+    """The images that one trial may have pulled into one daemon's store."""
 
     run_id: str
     trial: int
     daemon: str
-    """What tells daemons apart, such as the ID of `docker info`."""
+    """An identifier of the daemon, such as the ID in `docker info`."""
     image_ids: tuple[str, ...]
     """Config digests."""
     references: tuple[str, ...]
-    """As they were pulled: host/repository@digest."""
+    """As pulled: host/repository@digest."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,15 +42,15 @@ class BroughtRecord:
 
 
 class Ledger:
-    """What every run on one results folder brought into which daemon."""
+    """The images that all runs of one results directory pulled into daemons."""
 
     def __init__(self, store: ResultStore) -> None:
         self._files = store.files
 
     def record(self, run_id: str, trial: int, daemon: str, names: Iterable[str]) -> None:
-        """Say that a trial may bring these image IDs and references into a daemon; what it said before stays said.
+        """Record that a trial may pull these image IDs and references into a daemon, in addition to earlier records.
 
-        Raises IncompleteError where it cannot be written: then nothing may be pulled.
+        Raises IncompleteError if it cannot be written: then nothing may be pulled.
         """
         path = f"{_BROUGHT}/{check_run_id(run_id)}/trial-{trial:05d}-{_short(daemon)}.json"
         said = {name for entry in self._read([path]) for name in entry.names} | set(names)
@@ -62,7 +62,7 @@ class Ledger:
         self._files.put(path, json.dumps(content).encode())
 
     def entries(self) -> tuple[BroughtRecord, ...]:
-        """Every entry, by run and trial; what cannot be read as one is left out with a note in the log."""
+        """All entries, by run and trial; unreadable ones are left out with a warning in the log."""
         paths = [
             f"{_BROUGHT}/{run_id}/{name}"
             for run_id in self._files.names(_BROUGHT)
@@ -71,11 +71,11 @@ class Ledger:
         return tuple(self._read(paths))
 
     def brought(self, daemon: str) -> frozenset[str]:
-        """Image IDs and references that any run may have brought into a daemon's store."""
+        """Image IDs and references that any run may have pulled into a daemon's store."""
         return frozenset(name for entry in self.entries() if entry.daemon == daemon for name in entry.names)
 
     def forget(self, run_id: str, daemon: str | None = None) -> None:
-        """Drop what a run brought into a daemon, or into any, once it was removed there."""
+        """Remove the records of a run for a daemon, or for all, after the images were removed."""
         folder = f"{_BROUGHT}/{check_run_id(run_id)}"
         for name in self._files.names(folder):
             found = _NAME.fullmatch(name)
@@ -87,7 +87,7 @@ class Ledger:
             try:
                 yield _entry(path, content)
             except (ValueError, KeyError, TypeError) as error:
-                _log.warning("%s: no record of what a run brought, left out: %s", self._files.where(path), error)
+                _log.warning("%s: skipped, not a record of a run's images: %s", self._files.where(path), error)
 
 
 def _short(daemon: str) -> str:
@@ -98,7 +98,7 @@ def _entry(path: str, content: bytes) -> BroughtRecord:
     _, run_id, name = path.split("/")
     found = _NAME.fullmatch(name)
     if found is None:
-        raise ValueError("the name is not one of ours")
+        raise ValueError("unexpected file name")
     document = json.loads(content)
     return BroughtRecord(
         run_id=run_id,
@@ -120,46 +120,46 @@ _PUSHED = "pushed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushedRecord:
-    """What one trial pushed and did not take back."""
+    """The images that one trial pushed and did not delete."""
 
     registry: str
     """Its URL."""
     images: tuple[str, ...]
     """repository:tag"""
-    reason: str = "their push or the run did not come to its end"
-    """Why they are still there."""
+    reason: str = "their push or the run did not finish"
+    """Why they still exist."""
     credentials: str = "docker"
-    """Where those of one who may delete them are kept, as in a spec."""
+    """The source of credentials that may delete them, as in a spec."""
     ca_file: str | None = None
     sends_in_clear: bool = False
-    """As `Route` has it."""
+    """As in `Route`."""
 
 
 class PushedImages:
-    """What every run on one results folder pushed where."""
+    """The images that all runs of one results directory pushed."""
 
     def __init__(self, store: ResultStore) -> None:
         self._files = store.files
 
     def record(self, run_id: str, trial: int, pushed: PushedRecord) -> None:
-        """Say what a trial may push. Raises IncompleteError where that cannot be written: then nothing may be pushed."""
+        """Record what a trial may push. Raises IncompleteError if it cannot be written: then nothing may be pushed."""
         self._files.put(_pushed_path(run_id, trial, pushed), json.dumps(asdict(pushed)).encode())
 
     def forget(self, run_id: str, trial: int, pushed: PushedRecord) -> None:
-        """What a trial pushed is gone again."""
+        """Remove the record after a trial's images were deleted."""
         self._files.remove(_pushed_path(run_id, trial, pushed))
 
     def entries(self) -> dict[str, PushedRecord]:
-        """What every run pushed and did not take back, by the file that says so."""
+        """The images that runs pushed and did not delete, by the file of the record."""
         folders = [f"{_PUSHED}/{run_id}" for run_id in self._files.names(_PUSHED)]
         return dict(self._read([f"{folder}/{name}" for folder in folders for name in self._files.names(folder)]))
 
     def strike(self, entry: str) -> None:
-        """Forget an entry of `entries`: what it names is gone."""
+        """Remove an entry of `entries`, after its images were deleted."""
         self._files.remove(entry)
 
     def left(self, run_id: str) -> tuple[PushedRecord, ...]:
-        """What a run pushed and did not take back, by trial."""
+        """The images that a run pushed and did not delete, by trial."""
         folder = f"{_PUSHED}/{check_run_id(run_id)}"
         return tuple(pushed for _, pushed in self._read([f"{folder}/{name}" for name in self._files.names(folder)]))
 
@@ -181,10 +181,10 @@ class PushedImages:
                     ),
                 )
             except (ValueError, KeyError, TypeError) as error:
-                _log.warning("%s: no record of what a run pushed, left out: %s", self._files.where(path), error)
+                _log.warning("%s: skipped, not a record of a run's pushes: %s", self._files.where(path), error)
 
 
 def _pushed_path(run_id: str, trial: int, pushed: PushedRecord) -> str:
-    # The tag is another at each attempt, so a resumed trial does not overwrite what a killed one left.
+    # The tag differs for each attempt, so a resumed trial does not overwrite the record of a killed one.
     attempt = pushed.images[0].rpartition("-")[0].rpartition("-")[2]
     return f"{_PUSHED}/{check_run_id(run_id)}/trial-{trial:05d}-{attempt}.json"

@@ -1,9 +1,9 @@
-"""The vantages of a regional benchmark, and the result of each: one small file beside the results.
+"""The vantages of a regional benchmark and their results: one small file next to the results.
 
     regional/20261125T130501Z-3fa2.json
 
-The runs are stored as any other, each with its vantage and the label `regional=ID`. Who did not answer has no run, so what is
-known of him stands here.
+The runs are stored as usual, each with its vantage and the label `regional=ID`. A vantage that did not answer has no run, so
+this file has its result.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ from pullbench.errors import UsageError
 from pullbench.store.dataset import ResultStore, check_run_id
 
 LABEL = "regional"
-"""The label of the runs, with the identifier as its value."""
+"""The label of the runs; its value is the benchmark's identifier."""
 _FOLDER = "regional"
 
 Answer = Literal["complete", "incomplete", "missing"]
-"""`incomplete`: the run ended before its time, what it measured is stored. `missing`: nothing of it is."""
+"""`incomplete`: the run ended early, and its results are stored. `missing`: nothing is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VantageResult:
-    """One vantage: the run that it made, if it did, and why it is not complete, if it is not."""
+    """One vantage: its run if there is one, and why it is not complete."""
 
     vantage: str
     answer: Answer
@@ -42,12 +42,12 @@ class Regional:
     started_at: datetime
     finished_at: datetime
     in_turn: bool
-    """One vantage after the other; else all at once."""
+    """One vantage after the other; else all concurrently."""
     asked: tuple[VantageResult, ...]
 
 
 class RegionalRecords:
-    """The regional benchmarks of one results folder."""
+    """The regional benchmarks of one results directory."""
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
@@ -61,23 +61,23 @@ class RegionalRecords:
         self._store.files.put(_path(record.regional_id), json.dumps(document, indent=1).encode())
 
     def read(self, regional_id: str) -> Regional:
-        """A stored record; UsageError that names those there are where this one is not."""
+        """A stored record; UsageError with the existing ones if it is missing."""
         path = _path(regional_id)
         content = self._store.files.read([path]).get(path)
         if content is None:
             known = ", ".join(self.ids()[:5]) or "none"
             raise UsageError(
-                f"'{regional_id}' is no regional benchmark in {self._store.files.where()}; there are: {known}"
+                f"'{regional_id}' is not a regional benchmark in {self._store.files.where()}; there are: {known}"
             )
         return self._parse(path, content)
 
     def ids(self) -> list[str]:
-        """Of those that are stored, the newest first."""
+        """The identifiers of the stored records, newest first."""
         names = [name.removesuffix(".json") for name in self._store.files.names(_FOLDER) if name.endswith(".json")]
         return sorted(names, reverse=True)
 
     def run_ids(self, regional_id: str) -> dict[str, str]:
-        """The newest run of each vantage that has the benchmark's label."""
+        """The newest run of each vantage with the benchmark's label."""
         found: dict[str, str] = {}
         for run in self._store.runs():
             if run.labels.get(LABEL) == regional_id:
@@ -97,7 +97,7 @@ class RegionalRecords:
             )
         except (ValueError, KeyError, TypeError) as error:
             where = self._store.files.where(path)
-            raise UsageError(f"{where}: no record that can be read; remove the file") from error
+            raise UsageError(f"{where}: cannot read this record; remove the file") from error
 
 
 def _path(regional_id: str) -> str:

@@ -1,9 +1,9 @@
-"""Which stored runs may go, and taking one out of the results whole.
+"""Decides which stored runs may be removed, and removes a run completely.
 
-    removing/RUN_ID    a removal that has begun: whoever comes next ends it
+    removing/RUN_ID    a removal that has begun: the next removal finishes it
 
-The run's row goes first, so a run is listed whole or not at all, wherever a removal is stopped. What a run brought into a
-daemon or pushed to a registry stays on record: `pullbench clean` still finds it.
+The run's row is removed first, so a run is listed completely or not at all, wherever a removal stops. The record of images
+that a run pulled or pushed stays: `pullbench clean` still finds them.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,14 +17,14 @@ from pullbench.store.dataset import ResultStore, check_run_id
 from pullbench.store.schema import TableName
 
 MAY_STILL_RUN = timedelta(days=7)
-"""A killed run stays `running` in the results; after so long it counts as stopped."""
+"""A killed run keeps the status `running`; after this time it counts as stopped."""
 _FOLDER = "removing"
 _TABLES: tuple[TableName, ...] = get_args(TableName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionDecision:
-    """A run, and why it stays; None where it goes."""
+    """A run, and why it stays; None if it is to be removed."""
 
     run: RunRecord
     kept: str | None
@@ -38,11 +38,11 @@ def decide_retention(
     started_before: datetime | None,
     now: datetime,
 ) -> list[RetentionDecision]:
-    """Each run once, newest first; a run goes where no rule keeps it.
+    """Each run once, newest first; a run is removed if no rule keeps it.
 
-    `newest` complete runs of each name, kind and vantage stay, with whatever is newer than the oldest of them; so do runs
-    not `started_before`, those with a run_id in `baselines`, and what may still run. The newest run and the newest
-    complete one of each stay in any case, unless `newest` is 0.
+    `newest` complete runs of each name, kind and vantage stay, and every run newer than the oldest of them. So do runs
+    started after `started_before`, runs in `baselines`, and runs that may still be running. The newest run and the newest
+    complete run of each stay in any case, unless `newest` is 0.
     """
     choices: list[RetentionDecision] = []
     for _, group in groupby(sorted(runs, key=_series), key=_series):
@@ -50,7 +50,7 @@ def decide_retention(
         for place, run in enumerate(sorted(group, key=_age, reverse=True)):
             first = place == 0 or (run.status == "complete" and complete == 0)
             if run.status == "running" and run.started_at > now - MAY_STILL_RUN:
-                reason: str | None = "may still run"
+                reason: str | None = "may still be running"
             elif run.run_id in baselines:
                 reason = "the baseline of its name"
             elif newest is not None and complete < newest:
@@ -58,7 +58,7 @@ def decide_retention(
             elif newest != 0 and first:
                 reason = "the newest of its name"
             elif started_before is not None and run.started_at >= started_before:
-                reason = "too young"
+                reason = "too new"
             else:
                 reason = None
             choices.append(RetentionDecision(run=run, kept=reason))
@@ -67,14 +67,14 @@ def decide_retention(
 
 
 def run_bytes(store: ResultStore, run_id: str) -> int:
-    """What a run takes in its folders."""
+    """The size of a run on disk."""
     return sum(store.files.size_bytes(f"{table}/{check_run_id(run_id)}") for table in _TABLES)
 
 
 def remove_run(store: ResultStore, run_id: str) -> None:
-    """Remove a run's rows of all tables; one that is gone already is no error.
+    """Remove a run's rows from all tables; a missing run is no error.
 
-    Raises IncompleteError where something may not be removed: the run is not listed any more, and `half_removed` has it.
+    Raises IncompleteError if something cannot be removed: the run is no longer listed, and `half_removed` has it.
     """
     mark = f"{_FOLDER}/{check_run_id(run_id)}"
     store.files.put(mark, b"")
@@ -85,7 +85,7 @@ def remove_run(store: ResultStore, run_id: str) -> None:
 
 
 def half_removed(store: ResultStore) -> list[str]:
-    """Runs whose removal was stopped."""
+    """Runs whose removal was interrupted."""
     return [check_run_id(name) for name in store.files.names(_FOLDER)]
 
 

@@ -1,9 +1,9 @@
-"""The five Parquet tables: their columns, their version, and the way from records to rows and back.
+"""The five Parquet tables: their columns, their version, and the conversion of records to rows and back.
 
-Column names are the field names of `model/record.py` and `model/finding.py`. Strings are plain: Parquet encodes
-repeated ones as a dictionary on disk anyway, and plain columns read as VARCHAR in DuckDB and as `str` in pandas,
-where categories would not compare or concatenate across runs. Mappings (labels, parameters) are JSON strings, because
-DuckDB and pandas read a Parquet map as a list of pairs. A column is nullable where its field may be None.
+Columns have the field names of `model/record.py` and `model/finding.py`. Strings are plain: Parquet encodes repeated ones
+as a dictionary on disk anyway, and plain columns are VARCHAR in DuckDB and `str` in pandas, where categories would not
+compare or concatenate across runs. Mappings (labels, parameters) are JSON strings, because DuckDB and pandas read a Parquet
+map as a list of pairs. A column is nullable if its field may be None.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ from pullbench.model.plan import Trial
 from pullbench.model.record import RunRecord
 
 SCHEMA_VERSION = 1
-"""Raised when a column changes its meaning or type; a new nullable column does not need it."""
+"""Increased when a column changes its meaning or type; a new nullable column does not need it."""
 VERSION_KEY = b"pullbench.schema_version"
 TRIALS_KEY = b"pullbench.trials"
-"""In a compacted part: the JSON list of the trials it holds."""
+"""In a compacted part: the JSON list of its trials."""
 
 TableName = Literal["runs", "checks", "trials", "pulls", "transfers"]
 
@@ -142,17 +142,17 @@ SCHEMAS: dict[TableName, pa.Schema] = {
 
 _MAPPINGS = ("labels", "parameters")
 _OF_FINDING = ("evidence", "code", "parameters")
-"""Columns of `checks` that may be null, or that an older file lacks."""
+"""Columns of `checks` that may be null or missing in older files."""
 
 
 def coordinates(run_id: str, vantage: str, trial: Trial) -> dict[str, Any]:
-    """The columns that place a row of trials, pulls and transfers."""
+    """The columns that identify a row of trials, pulls and transfers."""
     place = {"run_id": run_id, "vantage": vantage, "trial": trial.number, "block": trial.block, "warmup": trial.warmup}
     return place | trial.cell.as_dict()
 
 
 def to_table(name: TableName, records: Iterable[Any], shared: Mapping[str, Any]) -> pa.Table:
-    """Records (dataclasses) as a table; `shared` gives the columns that are equal in every row."""
+    """Records (dataclasses) as a table; `shared` has the columns that are equal in all rows."""
     schema, rows = SCHEMAS[name], list(records)
     columns = [_array(_values(field.name, rows, shared), field.type) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -173,7 +173,7 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, type=kind)
     except UnicodeEncodeError:
-        # Text of a registry's JSON may hold half a surrogate pair, which UTF-8 cannot; a trial is not lost for that.
+        # Text from a registry's JSON may contain half a surrogate pair, which UTF-8 cannot encode; keep the trial anyway.
         return pa.array([value and str(value).encode("utf-8", "replace").decode() for value in values], type=kind)
 
 
@@ -183,7 +183,7 @@ def run_to_table(run: RunRecord) -> pa.Table:
 
 
 def run_from_row(row: Mapping[str, Any]) -> RunRecord:
-    """The inverse of `run_to_table`; a column that an older file lacks takes the record's default."""
+    """The inverse of `run_to_table`; a column that an older file lacks gets the record's default."""
     given = {key: value for key, value in row.items() if value is not None}
     given["labels"] = json.loads(given.get("labels", "{}"))
     for name in ("started_at", "finished_at"):
@@ -194,7 +194,7 @@ def run_from_row(row: Mapping[str, Any]) -> RunRecord:
 
 
 def finding_from_row(row: Mapping[str, Any]) -> Finding:
-    """A finding from its row of `checks`, also one that pandas has read; a row of an older file has no code."""
+    """A finding from its row of `checks`, also one read by pandas; rows of older files have no code."""
     evidence, code, parameters = (text if isinstance(text := row.get(name), str) else None for name in _OF_FINDING)
     return Finding(
         **{
@@ -210,7 +210,7 @@ def finding_from_row(row: Mapping[str, Any]) -> Finding:
 
 
 def stamped(table: pa.Table, trials: Iterable[int] | None = None) -> pa.Table:
-    """The table with the schema version in its metadata, and with the trials that a compacted part holds."""
+    """The table with the schema version in its metadata, and with the trials of a compacted part."""
     metadata = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
     if trials is not None:
         metadata[TRIALS_KEY] = json.dumps(sorted(trials)).encode()
@@ -218,18 +218,18 @@ def stamped(table: pa.Table, trials: Iterable[int] | None = None) -> pa.Table:
 
 
 def check_version(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
-    """Raise UsageError, naming the file, where it was written by a newer pullbench or by none at all."""
+    """Raise UsageError with the file's name if a newer pullbench wrote it, or none."""
     text = (metadata or {}).get(VERSION_KEY, b"").decode(errors="replace")
     if not text.isdecimal():
-        raise UsageError(f"{where}: not written by pullbench (no schema version); move it out of the results folder")
+        raise UsageError(f"{where}: not written by pullbench (no schema version); move it out of the results directory")
     if int(text) > SCHEMA_VERSION:
         raise UsageError(
-            f"{where}: schema version {text}, and this pullbench reads up to {SCHEMA_VERSION}: upgrade pullbench"
+            f"{where}: schema version {text}, but this pullbench reads up to {SCHEMA_VERSION}: upgrade pullbench"
         )
 
 
 def conformed(schema: pa.Schema, table: pa.Table) -> pa.Table:
-    """The table with the columns of a schema: what an older file lacks is null, what it has more is left out."""
+    """The table with the columns of a schema: missing columns are null, additional ones are dropped."""
     there = dict(zip(table.column_names, table.columns, strict=True))
     columns = [_column(there.get(field.name), field.type, table.num_rows) for field in schema]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -242,4 +242,4 @@ def _column(column: pa.ChunkedArray | None, wanted: pa.DataType, rows: int) -> p
 
 
 RELAXED = {name: pa.schema(_maybe(list(schema))) for name, schema in SCHEMAS.items()}
-"""The columns as they are read: an older file may lack what a record always has today."""
+"""The columns for reading: older files may lack columns that records now always have."""

@@ -1,7 +1,7 @@
-"""Finds what ships with pullbench beside its code: prefect.yaml, flows, tasks, notebooks, ready specs, monitoring files.
+"""Finds the files that ship with pullbench: prefect.yaml, flows, tasks, notebooks, ready specs, monitoring files.
 
-They are the top-level folders of a checkout. The wheel has them as `pullbench/project`, the project template. A folder that
-has them is a *project*: a checkout, what `pullbench init --project` wrote, or the template.
+They are the top-level directories of a checkout. The wheel has them as `pullbench/project`, the project template. A
+directory with these files is a *project*: a checkout, the result of `pullbench init --project`, or the template.
 """
 
 import sys
@@ -9,40 +9,40 @@ from importlib.resources import files
 from pathlib import Path
 
 PARTS = ("prefect.yaml", "flows", "tasks", "notebooks", "specs", "monitoring", "reports/README.md")
-"""What a project consists of; pyproject.toml puts the same into the wheel."""
+"""The parts of a project; pyproject.toml puts the same into the wheel."""
 TEMPLATE = Path(str(files("pullbench"))) / "project"
-"""Only in an installed wheel; in a checkout there is no such folder."""
+"""Exists only in an installed wheel, not in a checkout."""
 CODE_FOLDER = Path(__file__).parents[2]
-"""What `pullbench` is imported from: a checkout, or site-packages."""
+"""Where `pullbench` is imported from: a checkout, or site-packages."""
 
 
 def is_project(folder: Path) -> bool:
-    """Whether a folder is a project of pullbench; other tools' projects have a prefect.yaml too."""
+    """Whether a directory is a pullbench project; other tools' projects have a prefect.yaml too."""
     return (folder / "prefect.yaml").is_file() and (folder / "flows" / "pull_benchmark.py").is_file()
 
 
 def shipped(path: str) -> Path:
-    """A file or folder of a project, such as `notebooks/trend.ipynb`: an own one goes before the template's.
+    """A file or directory of a project, such as `notebooks/trend.ipynb`; the user's own comes before the template's.
 
-    Searched are the current folder where it is a project, the checkout that this code runs from, and the template.
-    Where none has it, this is the place in the template; whoever reads it reports that it is missing.
+    Searches the current directory if it is a project, the checkout of this code, and the template. If none has it, returns the
+    path in the template; whoever reads it reports that it is missing.
     """
     found = (folder / path for folder in _projects() if (folder / path).exists())
     return next(found, TEMPLATE / path)
 
 
 def project_folder() -> Path:
-    """The first project of those that `shipped` searches."""
+    """The first project that `shipped` searches."""
     return next(iter(_projects()), TEMPLATE)
 
 
 def source_project() -> Path:
-    """The project that new ones are copied from: never the current folder's, which people change."""
+    """The project that new ones are copied from: never the current directory's, which users change."""
     return CODE_FOLDER if is_project(CODE_FOLDER) else TEMPLATE
 
 
 def make_flows_importable() -> None:
-    """Put the project first on `sys.path`: `flows` and `tasks` are top-level names, which a wheel does not install."""
+    """Put the project first on `sys.path`: a wheel does not install the top-level names `flows` and `tasks`."""
     folder = str(project_folder())
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -51,6 +51,6 @@ def make_flows_importable() -> None:
 def _projects() -> list[Path]:
     try:
         current = [Path.cwd()]
-    except FileNotFoundError:  # it was removed
+    except FileNotFoundError:  # the directory was removed
         current = []
     return [folder for folder in (*current, CODE_FOLDER, TEMPLATE) if is_project(folder)]

@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 @pytest.mark.promise(
     "accidents",
-    "`kill -9`, many times: every finished trial is stored and readable; the one under way is measured again",
+    "`kill -9`, many times: every finished trial is stored and readable; the trial in progress is measured again",
 )
 def test_the_temporary_name_keeps_a_part_that_was_killed_in_mid_write_out_of_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -76,13 +76,13 @@ class After(Calls):
 
 
 @pytest.mark.promise(
-    "accidents", "Results directory removed: exit 3, says how many trials are gone; `--resume` measures them again"
+    "accidents", "Results directory removed: exit 3 with the number of lost trials; `--resume` measures them again"
 )
 def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_resume_completes_it(
     tmp_path: Path,
 ) -> None:
     removing = After(lambda: shutil.rmtree(tmp_path / "results" / "trials"))
-    with pytest.raises(IncompleteError, match=r"1 of 6 trials were stored and are not there any more.*--resume"):
+    with pytest.raises(IncompleteError, match=r"1 of 6 stored trials.*--resume"):
         conduct(prepare(tmp_path), removing, removing)
     run = stored_run(tmp_path)
     assert run.status == "incomplete"
@@ -91,7 +91,9 @@ def test_the_look_at_what_is_stored_tells_of_a_folder_that_was_removed_and_a_res
     assert (again.measured_trials, stored_run(tmp_path).status) == ([0], "complete")
 
 
-@pytest.mark.promise("accidents", "Docker daemon restarted: exit 3 with its words; `--resume` goes on when it is back")
+@pytest.mark.promise(
+    "accidents", "Docker daemon restarted: exit 3 with its error; `--resume` continues when it is back"
+)
 def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +106,7 @@ def test_the_catch_of_run_trial_makes_an_incomplete_run_of_a_daemon_that_is_gone
 
     monkeypatch.setattr(FakeEngine, "open_trial", gone)
     calls = Calls()
-    with pytest.raises(IncompleteError, match=r"^trial 2 .*Cannot connect to the Docker daemon") as ended:
+    with pytest.raises(IncompleteError, match=r"^trial 2 .*Docker daemon") as ended:
         conduct(prepare(tmp_path), calls, calls)
     assert ended.value.exit_code == 3
     run = stored_run(tmp_path)

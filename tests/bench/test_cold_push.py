@@ -78,7 +78,7 @@ def test_what_somebody_else_put_under_the_tag_is_left_alone(
     (entry,) = record.entries().values()
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []}
     registry.put("pullbench/cold", entry.images[0].rpartition(":")[2], manifest)
-    with pytest.raises(UsageError, match="is not an image of pullbench: it is left alone"):
+    with pytest.raises(UsageError, match="not an image of pullbench"):
         take_left(entry, Keychain(environ={}))
     assert not registry.sent("DELETE")
 

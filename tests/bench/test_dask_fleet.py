@@ -132,15 +132,15 @@ def test_every_member_is_told_the_same_instant_on_its_own_clock(dask: Callable[[
 
 
 def test_workers_without_this_pullbench_are_told_before_anything_is_pulled() -> None:
-    with pytest.raises(UsageError, match=rf"has pullbench 0.0.9, and this is {__version__}: install the same"):
+    with pytest.raises(UsageError, match=rf"0\.0\.9.*{__version__}"):
         DaskFleet(Client(version="0.0.9")).members()
     broken = Client()
     broken.run = lambda *_, **__: (_ for _ in ()).throw(ModuleNotFoundError("pullbench"))  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match=r"a Dask worker cannot run pullbench .* on every worker"):
+    with pytest.raises(UsageError, match="every worker"):
         DaskFleet(broken).members()
     empty = Client()
     empty.machines = {}
-    with pytest.raises(UsageError, match="the Dask cluster has no worker"):
+    with pytest.raises(UsageError, match="has no worker"):
         DaskFleet(empty).members()
 
 
@@ -162,13 +162,13 @@ def test_a_worker_that_is_lost_while_it_pulls_is_named(dask: Callable[[list[str]
 
 def test_a_worker_that_never_gets_ready_is_named(dask: Callable[[list[str]], Dask]) -> None:
     dask([ONE])
-    with pytest.raises(IncompleteError, match=rf"not ready within 0 s: {TWO}; are their threads taken by other work"):
+    with pytest.raises(IncompleteError, match=rf"not ready within 0 s: {TWO}"):
         DaskFleet(Client()).play(JOBS, patience_s=0.0)
 
 
 def test_results_that_never_come_are_not_waited_for_without_end(dask: Callable[[list[str]], Dask]) -> None:
     dask([ONE, TWO])
-    with pytest.raises(IncompleteError, match=rf"no results within 0 s of {TWO}"):
+    with pytest.raises(IncompleteError, match=rf"no results within 0 s .*{TWO}"):
         DaskFleet(Client({ONE: played()})).play(JOBS, patience_s=0.0)
 
 

@@ -101,7 +101,7 @@ def test_variables_are_filled_in_as_compose_does(text: str, filled: str) -> None
 
 @pytest.mark.parametrize("text", ["${A}", "$A", "${A:?must be set}", "${A?no}", "${EMPTY:?no}", "${A b}", "${"])
 def test_a_variable_without_a_value_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not set and has no default|cannot be read"):
+    with pytest.raises(ValueError, match="variable"):
         interpolated(text, {"EMPTY": ""})
 
 
@@ -109,7 +109,7 @@ def test_a_variable_without_a_value_is_refused(text: str) -> None:
     ("text", "said"),
     [
         ("a: [", "is not YAML in line"),
-        ("a: {{ .Values.image }}\nb: {{ x }}", "render the chart first: helm template"),
+        ("a: {{ .Values.image }}\nb: {{ x }}", "helm template"),
         ("a: 2026-99-99", "is not YAML"),
         ("- " * 5000, "nested too deeply"),
     ],

@@ -128,6 +128,4 @@ def test_a_registry_that_drips_its_answers_for_ever_ends_with_the_time_for_it(mo
     found = gather_facts(spec_at(closed_port()), {}, keychain=Keychain(environ={}), brought=lambda _store: frozenset())
     over.set()
     assert [image.error_code for image in found.images.values()] == [ErrorCode.STALLED] * 3
-    assert {image.error.partition(": ")[2] for image in found.images.values()} == {
-        "its images were not told within 0.05 s"
-    }
+    assert all("0.05 s" in (image.error or "") for image in found.images.values())

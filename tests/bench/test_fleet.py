@@ -202,7 +202,7 @@ def test_a_mirror_is_prepared_for_one_image_which_every_node_then_pulls(
 def test_an_engine_with_a_store_is_no_engine_for_a_fleet() -> None:
     refuse_stores(fleet_spec(1))
     spec = fleet_spec(1, engines=[], matrix={"engines": ["docker"], "platforms": ["linux/amd64"]})
-    with pytest.raises(UsageError, match=r"matrix.engines: 'docker' keeps what it pulls, .* use wire or skopeo"):
+    with pytest.raises(UsageError, match=r"matrix\.engines: 'docker' .* wire or skopeo"):
         refuse_stores(spec)
 
 

@@ -89,7 +89,7 @@ def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
         (["init", "--from", "nowhere.yaml"], "nowhere.yaml"),
         (["init", "--registry", "https://r.io", "--image", "Bad Image"], "--image: 'Bad Image' is no repository name"),
         (["init", "--registry", "https://r.io", "--image", "other.io/x:1"], "names the host 'other.io'"),
-        (["runs", "--results", "sftp://me:hunter2@host/x"], "holds credentials: take them out"),
+        (["runs", "--results", "sftp://me:hunter2@host/x"], "contains credentials: remove them"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_2(shell: Shell, arguments: list[str], message: str) -> None:

@@ -10,7 +10,8 @@ from pullbench.cli.main import COMMANDS, LazyCommands
 from tests.cli.command_lines import commands_in, parsed, program
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS_PAGE = ROOT / "docs" / "commands.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CALL = re.compile(r"(?:^|[;&|]) *pullbench ")
 _CRON = re.compile(r"^[\d*]+ [\d*]+ [\d*]+ [\d*]+ [\d*]+ +")
@@ -28,7 +29,7 @@ def shown_commands(text: str) -> Iterator[list[str]]:
 
 def synopses(text: str) -> Iterator[tuple[list[str], set[str]]]:
     """The words of every command in a table of commands, and the options that it is said to have."""
-    for code in re.findall(r"^\| `pullbench (.+?)` [|·]", text, re.MULTILINE):
+    for code in re.findall(r"^\| `pullbench (.+?)` \|", text, re.MULTILINE):
         yield re.findall(r"^[a-z]+(?: [a-z]+)*", code)[0].split(), set(re.findall(r"--[a-z-]+", code))
 
 
@@ -38,7 +39,7 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_that_is_shown_is_one_that_there_is_with_its_options(page: Path) -> None:
     for arguments in shown_commands(page.read_text(encoding="utf-8")):
         try:
@@ -48,8 +49,8 @@ def test_every_command_that_is_shown_is_one_that_there_is_with_its_options(page:
                 raise AssertionError(f"pullbench {' '.join(arguments)}: {error}") from error
 
 
-def test_every_option_in_the_readmes_table_is_one_of_its_command() -> None:
-    rows = list(synopses((ROOT / "README.md").read_text(encoding="utf-8")))
+def test_every_option_in_the_table_of_commands_is_one_of_its_command() -> None:
+    rows = list(synopses(COMMANDS_PAGE.read_text(encoding="utf-8")))
     assert len(rows) > 20
     for words, options in rows:
         command = LazyCommands.load(words[0])
@@ -59,7 +60,7 @@ def test_every_option_in_the_readmes_table_is_one_of_its_command() -> None:
         assert options <= there, words
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_to_a_file_or_a_section(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         path, _, anchor = target.partition("#")
@@ -77,8 +78,14 @@ def test_an_option_that_is_none_is_found() -> None:
         parsed(arguments)
 
 
-def test_help_lists_every_command_in_the_order_of_the_readme() -> None:
-    rows = synopses((ROOT / "README.md").read_text(encoding="utf-8"))
-    told = list(dict.fromkeys(words[0] for words, _ in rows))
-    assert [name for name in COMMANDS if name in told] == told
+def test_the_page_of_commands_has_every_command_in_the_order_of_the_help() -> None:
+    rows = synopses(COMMANDS_PAGE.read_text(encoding="utf-8"))
+    assert list(dict.fromkeys(words[0] for words, _ in rows)) == list(COMMANDS)
     assert program().list_commands(None) == list(COMMANDS)
+
+
+def test_the_index_of_docs_links_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", index)}
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert pages <= linked

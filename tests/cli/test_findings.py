@@ -13,7 +13,7 @@ from pullbench.model.finding import Finding, Status
 
 def finding(check: str, target: str = "eu", status: Status = Status.PASS, **more: Any) -> Finding:
     if status in (Status.WARN, Status.FAIL, Status.ERROR):
-        more = {"remedy": f"mend {check}", "expected": "better", **more}
+        more = {"remedy": f"fix {check}", "expected": "better", **more}
     return Finding(check=check, target=target, status=status, **{"observed": f"saw {check}", **more})
 
 
@@ -33,7 +33,7 @@ HUNDRED = [finding("image", f"eu app-{number}:1") for number in range(100)]
 
 def test_a_place_where_all_is_well_is_one_line() -> None:
     assert lines(finding("dns"), finding("tls", status=Status.SKIP), *HUNDRED) == [
-        "pass  eu: dns, image ×100; skip: tls"
+        "pass  eu: dns, image (100); skip: tls"
     ]
 
 
@@ -46,11 +46,11 @@ def test_a_failure_among_a_hundred_passes_stands_last_with_its_target_and_what_t
     lost = finding("image", "us app-7:1", Status.FAIL, observed="[not_found] no such tag", code=ErrorCode.NOT_FOUND)
     told = lines(finding("dns", "us"), lost, finding("dns"), *HUNDRED)
     assert told == [
-        "pass  eu: dns, image ×100",
+        "pass  eu: dns, image (100)",
         "",
         "us",
         "  fail  image app-7:1  [not_found] no such tag",
-        "      → mend image",
+        "      → fix image",
         "  pass  dns",
     ]
 
@@ -85,12 +85,12 @@ def test_of_many_troubles_of_one_kind_two_are_told_in_full_and_each_is_named() -
     told = lines(*lost, other, finding("dns"))
     assert told[2:] == [
         "  fail  image a-0:1  [not_found] no 0",
-        "      → mend image",
+        "      → fix image",
         "  fail  image a-1:1  [not_found] no 1",
-        "      → mend image",
-        "  fail  image, too:  a-2:1, a-3:1",
+        "      → fix image",
+        "  fail  also image:  a-2:1, a-3:1",
         "  fail  image b:1  [forbidden] no",
-        "      → mend image",
+        "      → fix image",
         "  pass  dns",
     ]
     assert len([line for line in lines(*lost, everything=True) if "→" in line]) == 4

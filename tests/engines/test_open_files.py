@@ -54,7 +54,7 @@ def test_a_kernel_that_allows_less_than_its_hard_limit_is_asked_for_what_is_need
         limits["soft"] = both[0]
 
     monkeypatch.setattr(engine.resource, "setrlimit", within)
-    with pytest.raises(IncompleteError, match="may have 1,024") if refused else nullcontext():
+    with pytest.raises(IncompleteError, match="1,024") if refused else nullcontext():
         allow_connections(4000, engine="wire")
     assert limits["soft"] == (1024 if refused else 4128)
 
@@ -93,6 +93,6 @@ def test_a_trial_that_the_system_allows_too_few_files_says_so_and_does_not_blame
     limits: dict[str, int],
 ) -> None:
     limits["hard"] = 256
-    said = r"engine 'wire': 400 connections at once .* may have 256; .*ulimit -Hn"
+    said = r"engine 'wire': 400 concurrent connections .* 256; .*ulimit -Hn"
     with bench(opened=False, engine={"layer_concurrency": 4}) as b, pytest.raises(IncompleteError, match=said):
         b.engine.open_trial(setup(b.request, 100))

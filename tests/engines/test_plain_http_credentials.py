@@ -17,7 +17,7 @@ from tests.engines.test_wire_auth import BASIC, ENVIRON, TokenService
 from tests.engines.wire_bench import CLOCK, bench
 
 THERE = "http://10.0.0.7:5000"
-REFUSED = r"were not sent to http://10\.0\.0\.7:5000.*plain_http_credentials: send"
+REFUSED = r"not sent to http://10\.0\.0\.7:5000.*plain_http_credentials: send"
 
 
 def open_wire(sends_in_clear: bool) -> None:

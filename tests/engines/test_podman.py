@@ -64,7 +64,7 @@ def test_where_no_driver_works_the_reason_is_the_fact(
 def test_without_root_it_is_unavailable(engine: PodmanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_script(tmp_path / "bin", "podman", WORKS, monkeypatch)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "run pullbench as root, or use skopeo" in (engine.facts().unavailable or "")
+    assert "as root" in (engine.facts().unavailable or "")
 
 
 @pytest.mark.parametrize(("help_text", "told"), [("--retry uint   retries", True), ("--quiet", False)])
@@ -120,7 +120,7 @@ def test_a_list_of_layers_that_cannot_be_read_fails_the_pull(engine: PodmanEngin
     engine._driver = "overlay"
     listed(tmp_path)
     (tmp_path / "root" / "overlay-layers" / "layers.json").write_text("{")
-    with pytest.raises(CommandFailed, match="list of layers cannot be read"):
+    with pytest.raises(CommandFailed, match="list of layers"):
         engine._held(tmp_path)
 
 
@@ -141,5 +141,5 @@ def test_an_answer_of_inspect_that_cannot_be_read_is_told(
 ) -> None:
     engine._driver = "overlay"
     put_script(tmp_path / "bin", "podman", "echo '[]'", monkeypatch)
-    with pytest.raises(CommandFailed, match="answers what cannot be read"):
+    with pytest.raises(CommandFailed, match="podman image inspect"):
         engine._brought(IMAGE.request(), tmp_path)

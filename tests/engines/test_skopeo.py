@@ -105,6 +105,6 @@ def test_a_layout_with_something_missing_is_no_image(engine: SkopeoEngine, tmp_p
     blobs = {"config": IMAGE.manifest.config, "layer": IMAGE.manifest.layers[1]}
     path = layout / lost if lost not in blobs else layout / "blobs" / blobs[lost].digest.replace(":", "/")
     path.unlink()
-    with pytest.raises(CommandFailed, match="left no image that can be read") as raised:
+    with pytest.raises(CommandFailed, match="skopeo wrote") as raised:
         engine._brought(IMAGE.request(), layout)
     assert raised.value.code is ErrorCode.DIGEST_MISMATCH

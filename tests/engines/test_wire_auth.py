@@ -232,7 +232,7 @@ def test_credentials_that_cannot_be_read_are_told_before_the_trial() -> None:
         b.engine.open_trial(setup(b.request))
 
 
-@pytest.mark.promise("secrets", "The error of a `wire` pull holds no credentials")
+@pytest.mark.promise("secrets", "The error of a `wire` pull contains no credentials")
 def test_the_explanation_of_a_failure_keeps_secrets_out_of_an_outcome() -> None:
     with bench(route={"credentials": "env:EU", "headers": {"X-Key": SECRET}}, environ=ENVIRON) as b:
         TokenService(b)

@@ -34,7 +34,7 @@ def spec_of(url: str, docker_host: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.promise(
-    "secrets", "No client, table, log or page holds a secret, even of a registry that repeats everything"
+    "secrets", "No client, table, log or page contains a secret, even of a registry that repeats everything"
 )
 def test_nothing_that_a_registry_echoes_of_a_login_or_a_signed_url_is_in_any_output(
     shell: Shell, docker_host: str, prefect_server: PrefectServer

@@ -66,7 +66,7 @@ def test_what_other_exchanges_do_changes_no_draw_and_what_is_done_is_counted() -
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_a_share_outside_of_0_to_1_is_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match="no share"):
+    with pytest.raises(ValueError, match="not a share"):
         Fault(kind="reset", rate=rate, on="blob")
 
 

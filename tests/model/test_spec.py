@@ -299,7 +299,7 @@ def test_every_option_of_an_engine_belongs_to_a_kind() -> None:
     assert set(_OPTION_OF) == set(EngineEntry.model_fields) - {"name", "kind"}
 
 
-@pytest.mark.promise("secrets", "A stored spec keeps no value of a mirror's header")
+@pytest.mark.promise("secrets", "A stored spec contains no value of a mirror's header")
 def test_the_redacted_spec_keeps_no_value_of_a_header() -> None:
     spec = read_spec(mapping(proxies=[{**MIRROR, "headers": {"X-Token": "planted-271828"}}]))
     assert "planted" not in json.dumps(spec.redacted()) and "X-Token" in json.dumps(spec.redacted())

@@ -31,7 +31,7 @@ def test_a_textfile_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it(
     assert [entry.name for entry in tmp_path.iterdir()] == ["pullbench.prom"]
 
 
-@pytest.mark.parametrize(("name", "said"), [("out.txt", "out.txt.prom"), ("nowhere/x.prom", "no such folder")])
+@pytest.mark.parametrize(("name", "said"), [("out.txt", "out.txt.prom"), ("nowhere/x.prom", "no such directory")])
 def test_a_file_that_node_exporter_would_not_read_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         textfile(tmp_path / name)

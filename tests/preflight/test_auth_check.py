@@ -33,49 +33,46 @@ def known(*rights: Right, realm: str = "https://auth.example.com/token") -> Logi
 def test_what_is_accepted_passes_with_scheme_realm_user_and_what_was_granted() -> None:
     found = judged(known(ALLOWED))
     assert found.status is Status.PASS
-    assert found.observed == (
-        "Bearer by https://auth.example.com/token, with user 'ann' of 'docker', granted repository:app:pull"
-    )
+    for word in ("Bearer", "https://auth.example.com/token", "user 'ann'", "'docker'", "repository:app:pull"):
+        assert word in found.observed
 
 
 def test_no_credentials_wrong_ones_and_no_right_are_told_apart() -> None:
     without = judged(LoginAttempt(asked=("basic",), fault=REFUSED))
     assert without.status is Status.FAIL
-    assert (
-        "with no credentials (Docker's config.json has none for registry.example.com): it wants some"
-        in without.observed
-    )
+    assert "config.json has none for registry.example.com" in without.observed
     wrong = judged(LoginAttempt(user="user 'ann'", asked=("basic",), fault=REFUSED))
     assert wrong.status is Status.FAIL
-    assert "[unauthorized] GET /v2/: 401, with user 'ann' of 'docker': these are refused" in wrong.observed
+    assert wrong.observed.startswith("[unauthorized] GET /v2/: 401, with user 'ann'")
     lacking = judged(known(DENIED))
     assert lacking.status is Status.FAIL
     assert lacking.observed.startswith("[forbidden]")
-    assert "known, but without the right to pull team/app" in lacking.observed
-    assert "grant user 'ann' the right to pull team/app at registry.example.com" in lacking.remedy
+    assert (lacking.code, "team/app" in lacking.observed) == ("forbidden", True)
+    assert "user 'ann'" in lacking.remedy
+    assert "team/app at registry.example.com" in lacking.remedy
 
 
 def test_a_token_that_grants_nothing_is_told() -> None:
     nothing = Right(repository="team/app", granted=(), fault=DENIED.fault)
-    assert judged(known(nothing)).observed.endswith("to pull team/app (the token grants nothing)")
+    assert "the token grants nothing" in judged(known(nothing)).observed
 
 
 def test_a_right_that_one_repository_lacks_is_a_warning_for_the_others_can_be_pulled() -> None:
     found = judged(known(ALLOWED, DENIED))
     assert found.status is Status.WARN
-    assert "without the right to pull team/app" in found.observed
+    assert (found.code, "team/app" in found.observed) == ("forbidden", True)
 
 
 def test_an_anonymous_client_is_told_to_log_in_where_a_repository_wants_it() -> None:
     found = judged(LoginAttempt(asked=("bearer",), rights=(DENIED,)), "anonymous")
     assert (found.status, found.observed[:14]) == (Status.FAIL, "[unauthorized]")
-    assert "the registry wants a login to pull team/app" in found.observed
+    assert (found.code, "team/app" in found.observed) == ("unauthorized", True)
 
 
 def test_public_repositories_pass_where_only_v2_itself_is_refused() -> None:
     found = judged(LoginAttempt(asked=("bearer",), fault=REFUSED, rights=(ALLOWED,)), "anonymous")
     assert found.status is Status.PASS
-    assert "/v2/ itself is refused, the repositories are not" in found.observed
+    assert "/v2/ itself is refused" in found.observed
     nobody = judged(LoginAttempt(asked=("bearer",), fault=REFUSED, rights=(DENIED,)), "anonymous")
     assert nobody.status is Status.FAIL
 
@@ -101,7 +98,7 @@ def test_a_password_over_plain_http_is_a_warning_but_on_this_machine() -> None:
     basic = LoginAttempt(user="user 'ann'", asked=("basic",), rights=(ALLOWED,))
     found = judged(basic, url="http://registry.example.com")
     assert found.status is Status.WARN
-    assert "the password goes to registry.example.com in clear" in found.observed
+    assert "registry.example.com in clear text" in found.observed
     assert judged(basic, url="http://localhost:5000").status is Status.PASS
 
 
@@ -131,9 +128,9 @@ def found_at(registry: FakeRegistry, source: str, **options: Any) -> Finding:
 
 def test_accepted_credentials_pass_and_name_their_source_not_their_secret(registry: FakeRegistry) -> None:
     registry.handler = with_basic(registry, BASIC)
-    assert found_at(registry, "env:CI").observed == "Basic, with user 'ann' of 'env:CI'"
+    assert "Basic, with user 'ann'" in found_at(registry, "env:CI").observed
     registry.handler = TokenService(registry)
-    assert "Bearer by https://auth.example.com/token, with user 'ann'" in found_at(registry, "env:CI").observed
+    assert "https://auth.example.com/token, with user 'ann'" in found_at(registry, "env:CI").observed
 
 
 def test_what_a_token_grants_is_read_from_it(registry: FakeRegistry) -> None:
@@ -152,8 +149,8 @@ def test_what_a_token_grants_is_read_from_it(registry: FakeRegistry) -> None:
 
 
 def test_an_open_registry_passes_and_says_that_credentials_were_not_tried(registry: FakeRegistry) -> None:
-    assert found_at(registry, "anonymous").observed == "no authentication is asked for at /v2/"
-    assert "user 'ann' of 'env:CI' was not tried" in found_at(registry, "env:CI").observed
+    assert "requires no login" in found_at(registry, "anonymous").observed
+    assert "was not tried" in found_at(registry, "env:CI").observed
     assert registry.authorizations == [None] * len(registry.requests)
 
 

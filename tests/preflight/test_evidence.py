@@ -85,7 +85,7 @@ def finding_of(text: str, evidence: object = None) -> Finding:
         "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
     ],
 )
-@pytest.mark.promise("secrets", "A finding and its evidence hold no secret that a registry repeats")
+@pytest.mark.promise("secrets", "A finding and its evidence contain no secret that a registry repeats")
 def test_without_secrets_leaves_nothing_that_a_registry_echoes_in_a_finding_or_its_evidence(echo: str) -> None:
     clean = without_secrets(finding_of(echo, {"body": [echo]}), [ANN])
 

@@ -20,7 +20,8 @@ def test_a_pinned_image_whose_tag_has_moved_on_passes_and_says_so() -> None:
     registry.put_manifest("app", "old", OLD.manifest)
     found = found_over(registry, f"app:1.0@{OLD.digest}")
     assert found.status is Status.PASS
-    assert found.observed == f"{OLD.digest}; the tag '1.0' has moved on to {NEW.digest}"
+    assert found.observed.startswith(f"{OLD.digest}; the tag '1.0'")
+    assert found.observed.endswith(NEW.digest)
     assert found_over(registry, f"app:1.0@{NEW.digest}").observed == NEW.digest
 
 
@@ -33,4 +34,4 @@ def test_a_registry_that_refuses_head_is_said_to_cost_a_get_each_time() -> None:
     registry = holding("app", "1.0", NEW)
     registry.handler = lambda request: httpx.Response(405) if request.method == "HEAD" else registry.serve(request)
     found = found_over(registry, "app:1.0")
-    assert (found.status, "HEAD is refused" in found.observed) == (Status.PASS, True)
+    assert (found.status, "refuses HEAD" in found.observed) == (Status.PASS, True)

@@ -54,15 +54,15 @@ def test_only_ways_by_a_proxy_are_looked_at() -> None:
 @pytest.mark.parametrize(
     ("headers", "status", "says"),
     [
-        ({"x-cache": "HIT from squid"}, Status.PASS, "the second request was a hit (x-cache: HIT from squid)"),
+        ({"x-cache": "HIT from squid"}, Status.PASS, "was a hit (x-cache: HIT from squid)"),
         ({"x-cache": "MISS, HIT"}, Status.PASS, "was a hit"),
         ({"age": "12", "via": "1.1 varnish"}, Status.PASS, "was a hit"),
         ({"cache-status": "edge; hit"}, Status.PASS, "was a hit"),
         ({"x-dragonfly-task-download-finished": "true"}, Status.PASS, "was a hit"),
-        ({"x-cache-status": "MISS"}, Status.WARN, "fetched again (x-cache-status: MISS)"),
-        ({"cf-cache-status": "DYNAMIC"}, Status.WARN, "fetched again"),
-        ({"age": "0", "via": "1.1 squid"}, Status.PASS, "do not say"),
-        ({}, Status.PASS, "do not say"),
+        ({"x-cache-status": "MISS"}, Status.WARN, "(x-cache-status: MISS)"),
+        ({"cf-cache-status": "DYNAMIC"}, Status.WARN, "(cf-cache-status: DYNAMIC)"),
+        ({"age": "0", "via": "1.1 squid"}, Status.PASS, "do not show"),
+        ({}, Status.PASS, "do not show"),
     ],
 )
 def test_the_headers_of_the_second_request_tell_a_hit(headers: dict[str, str], status: Status, says: str) -> None:
@@ -79,16 +79,14 @@ def test_a_miss_is_told_where_to_mend_it_with_the_proxy_s_own_address() -> None:
 
 def test_https_through_a_tunnel_is_not_expected_to_be_cached() -> None:
     tunnel = Route(registry="eu", proxy="squid", url="https://eu.example", forward_url="http://squid.example:3128")
-    assert "through its tunnel nothing is cached" in judged(route=tunnel).observed
+    assert "tunnel" in judged(route=tunnel).observed
 
 
 def test_an_image_that_the_upstream_has_and_the_proxy_refuses_is_the_proxy_s_fault() -> None:
     broken = ServedImage(image="app:1.0", fault=fault(ErrorCode.UNAUTHORIZED), upstream_digest="sha256:a")
     found = judged(SAME, broken, upstream_answers=True)
     assert found.status is Status.FAIL
-    assert found.observed.startswith(
-        "[unauthorized] the upstream has it, and the proxy does not pass it on: 1 of 2 images"
-    )
+    assert (found.code, "1 of 2 images" in found.observed) == ("unauthorized", True)
     assert f"`{look('hub/app/manifests/1.0', MIRROR, '-sSI')}`" in found.remedy
 
 
@@ -96,37 +94,32 @@ def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> No
     refused = fault(ErrorCode.CONNECT_REFUSED, "HEAD https://eu.example: refused")
     lost = ServedImage(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=refused)
     found = judged(lost)
-    assert found.observed.startswith(
-        "[not_found] the proxy answers, but its upstream 'eu' does not (from here: [connect_re"
-    )
-    assert "bring the upstream back" in found.remedy
+    assert (found.code, "(from here: [connect_re" in found.observed) == ("not_found", True)
+    assert "restore the upstream" in found.remedy
 
 
 def test_a_proxy_that_cannot_be_reached_is_just_that() -> None:
     gone = ServedImage(image="app:1.0", fault=fault(ErrorCode.CONNECT_REFUSED), upstream_digest="sha256:a")
-    assert judged(gone).observed.startswith("[connect_refused] the proxy itself cannot be reached")
+    assert judged(gone).code == "connect_refused"
 
 
 def test_an_image_that_neither_has_is_no_fault_of_the_proxy() -> None:
     nowhere = ServedImage(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=fault(ErrorCode.NOT_FOUND))
-    assert judged(nowhere, upstream_answers=True).observed.startswith(
-        "[not_found] the upstream does not have it either"
-    )
+    found = judged(nowhere, upstream_answers=True)
+    assert (found.code, "upstream" in found.observed) == ("not_found", True)
 
 
 def test_drift_is_a_warning_with_both_dates_and_a_digest_to_hold_to() -> None:
     found = found_over({"eu": holding("app", "1.0", NEW), "cache": holding("hub/app", "1.0", OLD)})
     assert found.status is Status.WARN
-    assert found.observed == (
-        f"what it serves is older than its upstream's: app:1.0 is {OLD.digest} of 2026-01-01 10:00:00Z there, "
-        f"{NEW.digest} of 2026-11-01 10:00:00Z upstream"
-    )
+    for part in (f"{OLD.digest} of 2026-01-01 10:00:00Z", f"{NEW.digest} of 2026-11-01 10:00:00Z upstream"):
+        assert part in found.observed
     assert f"`app:1.0@{NEW.digest}`" in found.remedy
 
 
 def test_drift_without_dates_does_not_say_which_is_older() -> None:
     drifted = ServedImage(image="app:1.0", digest="sha256:a", upstream_digest="sha256:" + "b" * 64)
-    assert judged(drifted).observed.startswith("what it serves differs from its upstream's")
+    assert "differs from" in judged(drifted).observed
     dated = ServedImage(
         image="app:1.0",
         digest="sha256:a",
@@ -134,10 +127,10 @@ def test_drift_without_dates_does_not_say_which_is_older() -> None:
         created=datetime(2026, 2, 1, tzinfo=UTC),
         upstream_created=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    assert judged(dated).observed.startswith("what it serves differs from")
+    assert "differs from" in judged(dated).observed
     older = replace(dated, created=datetime(2025, 1, 1, tzinfo=UTC))
-    assert judged(older).observed.startswith("what it serves is older than")
-    assert judged(older, dated).observed.startswith("what it serves differs from")
+    assert "is older than" in judged(older).observed
+    assert "differs from" in judged(older, dated).observed
 
 
 def test_a_mirror_that_changes_bytes_fails() -> None:
@@ -149,7 +142,7 @@ def test_a_mirror_that_changes_bytes_fails() -> None:
 def test_an_upstream_that_is_out_of_reach_from_here_does_not_spoil_a_mirror_that_serves() -> None:
     found = found_over({"cache": holding("hub/app", "1.0", NEW)})
     assert found.status is Status.PASS
-    assert "not compared: the upstream does not answer from here ([connect_refused]" in found.observed
+    assert "from here ([connect_refused]" in found.observed
 
 
 def test_the_second_answer_is_what_tells() -> None:
@@ -190,9 +183,7 @@ def test_a_mirror_that_has_the_manifest_and_not_the_layers_fails_where_it_cannot
     for registries in ({}, {"eu": upstream}):  # from here the upstream may well answer
         found = found_over({**registries, "cache": mirror_that_cannot_fetch(b"base")})
         assert found.status is Status.FAIL
-        assert found.observed.startswith(
-            "[server_error] it cannot fetch from its upstream, and does not have all of the images"
-        )
+        assert found.code == "server_error"
         assert f"app:1.0 lacks {digest_of(b'app')}" in found.observed
         assert f"`curl -sSI https://cache.example/v2/hub/app/blobs/{digest_of(b'app')}`" in found.remedy
 
@@ -200,7 +191,7 @@ def test_a_mirror_that_has_the_manifest_and_not_the_layers_fails_where_it_cannot
 def test_a_mirror_that_cannot_fetch_and_has_all_that_is_pulled_is_a_warning() -> None:
     found = found_over({"cache": mirror_that_cannot_fetch(b"base", b"app")})
     assert (found.status, found.code) == (Status.WARN, ErrorCode.SERVER_ERROR)
-    assert "it has all 3 blobs of the images" in found.observed
+    assert "all 3 blobs" in found.observed
 
 
 def test_a_mirror_is_asked_for_no_layer_while_it_can_fetch() -> None:

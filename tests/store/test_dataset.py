@@ -288,5 +288,5 @@ def test_the_look_at_its_folder_lets_no_stored_run_id_become_another_path(disk: 
     forged = schema.run_to_table(sample.run(run_id=run_id))
     disk.files.put(f"runs/{RUN_ID}/run.parquet", _written(schema.stamped(forged), "snappy"))
     for read in (disk.runs, lambda: disk.run(RUN_ID)):
-        with pytest.raises(UsageError, match="which is not its folder"):
+        with pytest.raises(UsageError, match="not its directory"):
             read()

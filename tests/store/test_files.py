@@ -53,7 +53,7 @@ def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("not a folder")
     store = ResultStore(str(tmp_path / "results"))
     assert store.runs() == []
-    with pytest.raises(IncompleteError, match="results cannot be written there"):
+    with pytest.raises(IncompleteError, match="--results"):
         store.write_run(sample.run())
 
 
@@ -81,7 +81,7 @@ def test_an_object_stores_own_errors_become_one_line(monkeypatch: pytest.MonkeyP
 
 
 def test_a_url_that_nothing_serves_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="cannot be used here"):
+    with pytest.raises(UsageError, match="cannot be used"):
         ResultStore("nosuchthing://bucket/results")
 
 

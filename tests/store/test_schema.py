@@ -115,13 +115,13 @@ def test_an_older_version_is_read(store: ResultStore) -> None:
 def test_a_file_without_a_version_is_refused(store: ResultStore, change: typing.Callable[[pa.Table], pa.Table]) -> None:
     store.write_run(sample.run())
     rewritten(store, RUN_FILE, change)
-    with pytest.raises(UsageError, match="not written by pullbench"):
+    with pytest.raises(UsageError, match="no schema version"):
         store.run(sample.RUN_ID)
 
 
 def test_what_is_no_parquet_is_refused_by_name(store: ResultStore) -> None:
     store.files.put(RUN_FILE, b"PAR1 but no more")
-    with pytest.raises(UsageError, match=rf"{RUN_FILE}: no Parquet file"):
+    with pytest.raises(UsageError, match=rf"{RUN_FILE}: not a readable"):
         store.runs()
 
 

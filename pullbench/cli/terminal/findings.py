@@ -1,4 +1,4 @@
-"""What preflight found, for a terminal: what is wrong stands last, in full, right above the summary."""
+"""Preflight findings for a terminal: problems come last, in full, right above the summary."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ _STATUS_WIDTH = 5
 _NARROWEST = 8
 _ALIKE_SHOWN = 3
 _IN_FULL = 2
-"""Troubles of one kind in one group that are told in full; of the others, where they are."""
+"""Problems of one kind in one group that are shown in full; for the others, only their targets."""
 
 
 def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> Group:
-    """A line for each group where all is well; then each that has trouble, with its troubles and what to do.
+    """One line for each group without problems, then each group with problems, with its findings and remedies.
 
-    `everything` shows each finding in full, in the order in which they are given. Nothing is told by colour alone, and
-    any width will do: long texts are folded under their own beginning.
+    `everything` shows each finding in full, in the given order. Color is never the only sign of a status. Long texts wrap with a
+    hanging indent at any width.
     """
     groups = group_findings(findings)
     if everything:
@@ -39,7 +39,7 @@ def findings_view(findings: Sequence[Finding], *, everything: bool = False) -> G
 
 
 def _well(groups: Sequence[FindingGroup]) -> Iterator[RenderableType]:
-    """One line a group; many that fare alike, such as an image each, share one."""
+    """One line per group; groups with the same result, such as many images, share a line."""
     alike: dict[tuple[Status, str], list[str]] = {}
     for group in groups:
         statuses = (Status.SKIP,) if group.status is Status.SKIP else (Status.PASS, Status.SKIP)
@@ -56,10 +56,10 @@ def _unwell(group: FindingGroup) -> Iterator[RenderableType]:
     yield literal(group.name, style="bold")
     for alike in _alike(_troubles(group)):
         for finding in alike[:_IN_FULL]:
-            yield _line(finding.status, _told(finding, group), indent=2)
+            yield _line(finding.status, _text(finding, group), indent=2)
             yield _remedy(finding)
         if others := [group.rest(finding.target) or group.name for finding in alike[_IN_FULL:]]:
-            text = Text.assemble(Text(f"{alike[0].check}, too:", style="bold"), "  ", literal(", ".join(others)))
+            text = Text.assemble(Text(f"also {alike[0].check}:", style="bold"), "  ", literal(", ".join(others)))
             yield _line(alike[0].status, text, indent=2)
     for status in (Status.PASS, Status.SKIP):
         if checks := _checks(group, status):
@@ -69,7 +69,7 @@ def _unwell(group: FindingGroup) -> Iterator[RenderableType]:
 def _in_full(group: FindingGroup) -> Iterator[RenderableType]:
     yield literal(group.name, style="bold")
     for finding in group.findings:
-        yield _line(finding.status, _told(finding, group, in_full=True), indent=2)
+        yield _line(finding.status, _text(finding, group, in_full=True), indent=2)
         if finding.remedy:
             yield _remedy(finding)
     yield Text()
@@ -80,20 +80,20 @@ def _troubles(group: FindingGroup) -> list[Finding]:
 
 
 def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Findings by what went wrong: a tag that ten images lack, a platform that none has."""
+    """Findings grouped by problem, such as a tag that ten images lack."""
     alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         alike.setdefault((finding.status, finding.check, finding.code or ""), []).append(finding)
     return list(alike.values())
 
 
-def _told(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Text:
-    """A code says what would be right by itself."""
+def _text(finding: Finding, group: FindingGroup, *, in_full: bool = False) -> Text:
+    """The finding's text; the expected state is shown only if there is no error code, which implies it."""
     about = " ".join(part for part in (finding.check, group.rest(finding.target)) if part)
-    told = Text.assemble(literal(about, style="bold"), "  ", literal(finding.observed))
+    text = Text.assemble(literal(about, style="bold"), "  ", literal(finding.observed))
     if finding.expected and finding.status in TROUBLES and (in_full or finding.code is None):
-        told.append_text(literal(f"  (expected: {finding.expected})", style="dim"))
-    return told
+        text.append_text(literal(f"  (expected: {finding.expected})", style="dim"))
+    return text
 
 
 def _remedy(finding: Finding) -> RenderableType:
@@ -101,11 +101,11 @@ def _remedy(finding: Finding) -> RenderableType:
 
 
 def _checks(group: FindingGroup, *statuses: Status) -> str:
-    """The checks of each status, with how many targets where there are several: `dns, image ×10; skip: tls`."""
+    """The checks of each status, with the number of targets if there are several: `dns, image (10); skip: tls`."""
     parts = []
     for status in statuses:
         counts = Counter(finding.check for finding in group.findings if finding.status is status)
-        named = ", ".join(check if number == 1 else f"{check} ×{number}" for check, number in counts.items())
+        named = ", ".join(check if number == 1 else f"{check} ({number})" for check, number in counts.items())
         if named:
             parts.append(named if status is statuses[0] else f"{status.value}: {named}")
     return "; ".join(parts)
@@ -118,9 +118,9 @@ def _line(status: Status, text: Text, *, indent: int = 0) -> RenderableType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hanging:
-    """A text after a mark, folded under its own beginning; printed with `soft_wrap`, not folded at all.
+    """A text after a mark, wrapped with a hanging indent; with `soft_wrap` it is not wrapped.
 
-    No line is filled up with blanks, as a table's would be.
+    Lines are not padded with blanks, as a table's are.
     """
 
     before: Text

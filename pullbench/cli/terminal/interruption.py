@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: raised where they come, and remembered; and whether the end is worth waiting for.
+"""Ctrl-C and SIGTERM: raised where they arrive, remembered, and, if needed, followed by a fast exit.
 
-A library that is interrupted while it starts or ends something of its own may raise an error of its own in the place of
-the KeyboardInterrupt, as Prefect's task engine does; that must not look like a bug, nor hide how to go on. While a flow
-runs, SIGTERM does not come here at all: Prefect has a handler of its own, which raises its TerminationSignal.
+A library that is interrupted during its own start or end may raise its own error instead of the KeyboardInterrupt, as
+Prefect's task engine does. That must not look like a bug, and must not hide how to continue. While a flow runs, SIGTERM does
+not arrive here at all: Prefect has its own handler, which raises its TerminationSignal.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _hurried: list[str] = []
 
 
 def listen() -> None:
-    """From now on both signals are a KeyboardInterrupt in the main thread."""
+    """Turn both signals into a KeyboardInterrupt in the main thread."""
     _received.clear()
     _hurried.clear()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -28,7 +28,7 @@ def listen() -> None:
 
 @contextlib.contextmanager
 def as_keyboard_interrupt() -> Iterator[None]:
-    """What ends the code inside after an interruption is a KeyboardInterrupt again, whatever a library made of it."""
+    """After an interruption, raise a KeyboardInterrupt in place of any error that a library raised instead."""
     try:
         yield
     except PullbenchError:
@@ -40,7 +40,7 @@ def as_keyboard_interrupt() -> Iterator[None]:
 
 
 def _in_place_of_prefects(error: BaseException) -> bool:
-    """Whether an error was raised while Prefect's TerminationSignal was handled; without loading Prefect to ask."""
+    """Whether an error was raised while Prefect's TerminationSignal was handled; does not import Prefect."""
     signal_of_prefect = getattr(sys.modules.get("prefect.exceptions"), "TerminationSignal", None)
     seen: list[BaseException] = []
     link: BaseException | None = error
@@ -53,22 +53,22 @@ def _in_place_of_prefects(error: BaseException) -> bool:
 
 
 def received() -> bool:
-    """Whether one of the signals came."""
+    """Whether one of the signals has arrived."""
     return bool(_received)
 
 
 def hurry(why: str) -> None:
-    """Have the command end at once when it is done: what libraries do at the interpreter's end would wait for nothing."""
+    """End the process immediately after the command: cleanup of libraries at exit would wait for nothing."""
     _hurried.append(why)
 
 
 def hurried() -> bool:
-    """Whether to end at once."""
+    """Whether to end immediately."""
     return bool(_hurried)
 
 
 def done(code: int) -> None:
-    """From now on both signals end the process at once, with the code of the command: nothing is left but libraries' farewells.
+    """From now on both signals end the process immediately with the command's code: only cleanup of libraries is left.
 
     Child processes end with their lifelines.
     """

@@ -1,8 +1,8 @@
-"""The engine of kind `containerd`: `ctr images pull` on a containerd of the trial's own.
+"""The engine of kind `containerd`: `ctr images pull` with a separate containerd per trial.
 
-One containerd serves a trial, with a root, a state and a socket in the trial's folder. It does not let namespaces
-share content (`content_sharing_policy`), so a namespace is a store of its own: what a pull asks for comes from the
-registry, and is unpacked, whatever another pull of the trial brought.
+One containerd serves a trial, with root, state and socket in the trial's directory. Its namespaces share no content
+(`content_sharing_policy`), so a namespace is a separate store: each pull downloads and unpacks everything, whatever other
+pulls of the trial have stored.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ level = "warn"
 content_sharing_policy = "isolated"
 """
 _LONGEST_SOCKET = 107 - len(".ttrpc")  # unix(7), sun_path; containerd makes a second one with that ending
-_LONGEST_LINE = 4000  # what a terminal takes as one line: termios(3), canonical mode
+_LONGEST_LINE = 4000  # the longest line that a terminal accepts: termios(3), canonical mode
 _NAP_S = 0.01
 _UNPACKED = re.compile(r"^done: (?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)(s|ms|µs))?\s*$", re.MULTILINE)
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, None: 0.0}
 
 
 class ContainerdEngine(CommandEngine):
-    """Pulls with containerd's own client, ctr, which fetches by itself and has the daemon store and unpack."""
+    """Pulls with containerd's client ctr, which downloads; the daemon stores and unpacks."""
 
     kind = "containerd"
     program = "ctr"
@@ -60,7 +60,7 @@ class ContainerdEngine(CommandEngine):
         if find_program("containerd") is None:
             return f"containerd is not installed: install {self.package} (`apt-get install {self.package}`)"
         if os.geteuid() != 0:
-            return "containerd mounts what it unpacks, which takes root: run pullbench as root, or use another engine"
+            return "containerd needs root to mount what it unpacks: run pullbench as root, or use another engine"
         return None
 
     def _version(self, folder: Path) -> str:
@@ -81,11 +81,11 @@ class ContainerdEngine(CommandEngine):
         self._start(folder)
 
     def _start(self, folder: Path) -> None:
-        """Start containerd and wait until it answers; learn what it has to unpack with."""
+        """Start containerd, wait until it answers, and find a snapshotter that works."""
         address = folder / "s"
         if len(str(address)) > _LONGEST_SOCKET:
             raise CommandFailed(
-                ErrorCode.ENGINE_UNAVAILABLE, f"{folder} is too long a path for a socket: set TMPDIR to a shorter one"
+                ErrorCode.ENGINE_UNAVAILABLE, f"the path {folder} is too long for a socket: set TMPDIR to a shorter one"
             )
         texts = {"root": folder / "root", "state": folder / "state", "address": address}
         config = folder / "config.toml"
@@ -104,7 +104,7 @@ class ContainerdEngine(CommandEngine):
         overlay = re.search(r"^\S+snapshotter\.v1\s+overlayfs\s.*\bok\s*$", plugins, re.MULTILINE)
         self._snapshotter = "overlayfs" if overlay else "native"
         help_text = self._ask(self._ctr(folder, "images", "pull", "--help"))
-        # Newer ones have the daemon fetch, past this client's proxy, unless they are told to do it themselves.
+        # By default newer versions let the daemon download, which ignores this client's proxy.
         self._options = ("--local",) if re.search(r"--local\b", help_text) else ()
 
     def _wait_until_it_answers(self, folder: Path) -> None:
@@ -115,7 +115,7 @@ class ContainerdEngine(CommandEngine):
                 self._ask(self._ctr(folder, "version"))
                 return
             if self._daemon.poll() is not None or self._clock.monotonic() > until:
-                said = last_words((folder / "log").read_text(errors="replace")) or "it said nothing"
+                said = last_words((folder / "log").read_text(errors="replace")) or "no output"
                 raise CommandFailed(ErrorCode.ENGINE_UNAVAILABLE, f"containerd does not start: {said}")
             self._clock.sleep(_NAP_S)
 
@@ -131,7 +131,7 @@ class ContainerdEngine(CommandEngine):
             daemon.wait()
 
     def _make_store(self, store: Path) -> None:
-        """A namespace comes into being with its first content."""
+        """Nothing to do: a namespace exists from its first content."""
 
     def _held(self, store: Path) -> frozenset[str]:
         listed = self._ask(self._ctr(store.parent, f"--namespace={store.name}", "content", "ls", "--quiet"))
@@ -163,13 +163,13 @@ class ContainerdEngine(CommandEngine):
         )
 
     def _check_secret(self, route: Route) -> None:
-        """ctr takes an identity token on its command line alone, and a password also from a terminal, as one line."""
+        """ctr accepts an identity token only on its command line; a password also from a terminal, as one line."""
         known = self._keychain.login(route)
         if known is None:
             return
         why = None
         if known.identity_token is not None or ":" in known.username:
-            why = "an identity token, which ctr takes on its command line alone, for everybody to read"
+            why = "an identity token, which ctr accepts only on its command line, where other users can read it"
         elif len(known.password.encode()) > _LONGEST_LINE or not known.password.isprintable():
             why = f"a password that cannot be typed (over {_LONGEST_LINE} bytes, or with control characters)"
         if why is not None:
@@ -179,7 +179,7 @@ class ContainerdEngine(CommandEngine):
             )
 
     def _brought(self, request: PullRequest, store: Path) -> Brought:
-        """The content store has each blob under its digest, verified by containerd; the namespace says whose it is."""
+        """The content store has each blob under its digest, verified by containerd; the namespace shows whose it is."""
         promised = request.expected.manifest
         held = self._held(store)
         blobs = store.parent / "root" / "io.containerd.content.v1.content" / "blobs"
@@ -194,14 +194,14 @@ class ContainerdEngine(CommandEngine):
             }
         except KeyError:
             raise CommandFailed(
-                ErrorCode.DIGEST_MISMATCH, f"ctr brought no image with the config {promised.config.digest}"
+                ErrorCode.DIGEST_MISMATCH, f"ctr pulled no image with the config {promised.config.digest}"
             ) from None
         except (OSError, ValueError) as error:
-            raise CommandFailed(ErrorCode.UNKNOWN, f"containerd's content cannot be read: {error}") from None
+            raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read containerd's content: {error}") from None
         return Brought(image_id=promised.config.digest, platform=platform, layers=sizes)
 
     def _extract_s(self, stdout: str) -> float | None:
-        """ctr unpacks when all is there, and says how long that took, as Go prints a duration."""
+        """ctr unpacks after the download, and prints the time as a Go duration."""
         found = _UNPACKED.search(stdout.replace("\r", "\n").replace("\t", ""))
         if found is None:
             return None
@@ -214,7 +214,7 @@ def _name(request: PullRequest) -> str:
 
 
 def _hosts_toml(route: Route) -> str:
-    """Only the server is asked; containerd 1.6 wants a host beside it, so that one is for pushing."""
+    """Only the server is used; containerd 1.6 requires a host entry too, so that one is for pushing."""
     server = json.dumps(route.url)
     lines = [f"server = {server}", 'capabilities = ["pull", "resolve"]']
     if route.ca_file is not None:

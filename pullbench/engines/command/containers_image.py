@@ -1,7 +1,7 @@
-"""What skopeo and podman share: the configuration of the containers/image library, in files of a trial's own.
+"""The containers/image configuration of skopeo and podman, in files of the trial.
 
-Whatever the machine's administrator or user has configured (mirrors, stores, helpers, policies) does not count, so
-that a route is what the spec says. Over plain HTTP the library tries TLS first, as it does for everybody.
+The machine's own configuration (mirrors, stores, helpers, policies) is ignored, so that a route is exactly as in the spec.
+Over plain HTTP the library tries TLS first, as it always does.
 """
 
 import base64
@@ -22,9 +22,9 @@ AUTH, REGISTRIES, POLICY = "auth.json", "registries.conf", "policy.json"
 
 
 def write_configuration(folder: Path, requests: Iterable[PullRequest], keychain: Keychain) -> None:
-    """Write the trial's `auth.json` (for this user's eyes alone), `registries.conf`, `policy.json` and CAs.
+    """Write the trial's `auth.json` (readable only by this user), `registries.conf`, `policy.json` and CAs.
 
-    Raises UsageError where credentials or a CA file cannot be read.
+    Raises UsageError if credentials or a CA file cannot be read.
     """
     known: dict[str, Credentials] = {}
     repositories: dict[str, Route] = {}
@@ -48,17 +48,17 @@ def repository(request: PullRequest) -> str:
 
 
 def image_name(request: PullRequest) -> str:
-    """What to ask for: the repository at the digest that the plan pinned."""
+    """The image to request: the repository with the planned digest."""
     return f"{repository(request)}@{request.reference.digest}"
 
 
 def certificates(folder: Path, ca_file: str) -> Path:
-    """The folder with this CA in it, as `--cert-dir` wants it; it is trusted beside the machine's own."""
+    """The directory that contains this CA, for `--cert-dir`; it is trusted in addition to the machine's CAs."""
     return folder / f"certs-{hashlib.sha256(ca_file.encode()).hexdigest()[:16]}"
 
 
 def write_secret(path: Path, text: str) -> None:
-    """A new file that only this user can read from its first moment on."""
+    """Create a new file that only this user can ever read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
@@ -69,12 +69,12 @@ def _copy_ca(ca_file: str, folder: Path) -> None:
         shutil.copyfile(ca_file, folder / "ca.crt")
     except OSError as error:
         raise UsageError(
-            f"ca_file: {ca_file} cannot be used: {error.strerror}; give the PEM file of the registry's CA"
+            f"ca_file: {ca_file} cannot be used: {error.strerror}; set it to the PEM file of the registry's CA"
         ) from None
 
 
 def _registry(name: str, route: Route) -> str:
-    """The whole repository as prefix: nothing that is configured elsewhere is more particular than that."""
+    """The whole repository is the prefix, so no other configuration is more specific."""
     insecure = str(route.plain_http).lower()
     return f'[[registry]]\nprefix = "{name}"\nlocation = "{name}"\ninsecure = {insecure}\n'
 

@@ -1,8 +1,8 @@
-"""The base of engines that are command-line clients: one process a pull, in storage that is that pull's alone.
+"""The base of engines that are command-line clients: one process per pull, each with its own storage.
 
-What the client keeps between pulls is made before the clock starts and removed after it ends. The pull itself is the
-client as people use it, its own start included. What it brought is looked at before its word is believed, and after the
-last pull of the trial, for looking takes processes that would compete with the pulls under way.
+The storage is created before the clock starts and removed after it ends. The timed pull is the client as people use it,
+including its start. Its result is verified after the last pull of the trial, because verification starts processes that
+would compete with running pulls.
 """
 
 import os
@@ -25,7 +25,7 @@ from pullbench.registry.keychain import Keychain
 
 
 class CommandFailed(Exception):  # noqa: N818  (a result between the base and its engines, not an error of theirs)
-    """What the client was asked could not be had: a code of the closed list, and a line for people."""
+    """A failed command of the client: an error code, and a line for display."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(text)
@@ -34,18 +34,18 @@ class CommandFailed(Exception):  # noqa: N818  (a result between the base and it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What stands in a store after a pull."""
+    """The content of a store after a pull."""
 
     image_id: str
     """Digest of the image's config."""
     platform: Platform
     layers: Mapping[str, int | None]
-    """Digest → size as it came, of every layer in the store; None where the client does not say."""
+    """Digest → compressed size of every layer in the store; None if the client does not report it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandAttempt:
-    """One attempt of a pull: the client says that it succeeded, or it has a code. `ended` is the monotonic second of its end."""
+    """One attempt of a pull: success as the client reports it, or a code. `ended` is its end in monotonic seconds."""
 
     ended: float
     store: Path
@@ -55,25 +55,25 @@ class CommandAttempt:
 
 
 def verify(request: PullRequest, brought: Brought, program: str) -> None:
-    """Hold what came against what was asked; raises CommandFailed.
+    """Compare the pulled image with the request; raises CommandFailed.
 
-    Some clients take an image that is no index for any platform, so their word is not enough.
+    Some clients accept a single image for any platform, so their exit status is not enough.
     """
     asked, promised = Platform.parse(request.platform), request.expected.manifest
     if not asked.accepts(brought.platform):
         raise CommandFailed(
-            ErrorCode.PLATFORM_MISSING, f"asked for {asked}, {program} brought an image for {brought.platform}"
+            ErrorCode.PLATFORM_MISSING, f"requested {asked}, but {program} pulled an image for {brought.platform}"
         )
     if brought.image_id != promised.config.digest:
         raise CommandFailed(
             ErrorCode.DIGEST_MISMATCH,
-            f"{program} brought the image {brought.image_id}, the manifest promised {promised.config.digest}",
+            f"{program} pulled the image {brought.image_id}, but the manifest has {promised.config.digest}",
         )
     for layer in promised.layers:
         if layer.digest not in brought.layers:
             raise CommandFailed(
                 ErrorCode.DIGEST_MISMATCH,
-                f"{program} said that all is there, and its store lacks the layer {layer.digest}",
+                f"{program} reported success, but its store lacks the layer {layer.digest}",
             )
 
 
@@ -87,7 +87,7 @@ def outcome(
     duration_s: float,
     reads_config_again: bool,
 ) -> PullOutcome:
-    """The figures of a pull that has ended. `held` is what its store held before; what nobody can know is None."""
+    """The outcome of an ended pull. `held` is the store's content before it; unknown values are None."""
     if brought is None:
         return PullOutcome(ok=False, error_code=last.code, error=last.error, attempts=attempts, duration_s=duration_s)
     manifest = request.expected.manifest
@@ -95,7 +95,7 @@ def outcome(
     if reads_config_again or manifest.config.digest not in held:
         came[manifest.config.digest] = manifest.config.size_bytes
     sizes = [size for size in came.values() if size is not None]
-    # What attempts that failed received is not known, nor what a client brought and does not tell the size of.
+    # Unknown: the bytes of failed attempts, and of layers whose size the client does not report.
     known = attempts == 1 and len(sizes) == len(came)
     return PullOutcome(
         ok=True,
@@ -103,15 +103,15 @@ def outcome(
         bytes=sum(sizes) if known else None,
         layers=len(manifest.layers),
         layers_cached=sum(layer.digest in held for layer in manifest.layers),
-        layers_shared=0,  # a store is one pull's alone
+        layers_shared=0,  # every pull has its own store
         extract_s=last.extract_s,
         duration_s=duration_s,
     )
 
 
 SETUP_S = 60.0
-"""How long a command beside the pulls may take: making a store, looking into it."""
-_NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was stopped
+"""The time limit for commands around the pulls: creating a store, reading its content."""
+_NAP_S = 0.1  # how often a back-off checks for cancellation
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,18 +120,18 @@ class _CommandTrial:
     setup: TrialSetup
     stores: dict[int, Path] = field(default_factory=dict)
     held: dict[int, frozenset[str]] = field(default_factory=dict)
-    """Digests of what a pull's store held before it."""
+    """Digests in each pull's store before the pull."""
 
 
 class CommandEngine(ABC):
-    """Pulls with a program. A subclass says which, how it is called, and how to look into its storage."""
+    """Pulls with a program. A subclass defines the program, its arguments, and how to read its storage."""
 
     kind: ClassVar[str]
     program: ClassVar[str]
     package: ClassVar[str]
-    """Debian's name of what brings the program."""
+    """The Debian package of the program."""
     reads_config_again: ClassVar[bool]
-    """It fetches the config of an image that it has already."""
+    """Whether it downloads the config of an image that it already has."""
 
     def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
         self.name = entry.name
@@ -142,36 +142,36 @@ class CommandEngine(ABC):
 
     @abstractmethod
     def _version(self, folder: Path) -> str:
-        """The client's version, having tried in `folder` that it works here; raises CommandFailed where it does not."""
+        """The client's version, after a test in `folder` that it works here; raises CommandFailed if it does not."""
 
     @abstractmethod
     def _open(self, folder: Path, setup: TrialSetup) -> None:
-        """Write or start what all pulls of a trial share; raises CommandFailed."""
+        """Write or start the shared parts of a trial; raises CommandFailed."""
 
     @abstractmethod
     def _make_store(self, store: Path) -> None:
-        """Make an empty store; raises CommandFailed."""
+        """Create an empty store; raises CommandFailed."""
 
     @abstractmethod
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command: ...
 
     @abstractmethod
     def _held(self, store: Path) -> frozenset[str]:
-        """Digests of the blobs in a store, its layers at least; raises CommandFailed."""
+        """Digests of the blobs in a store, at least its layers; raises CommandFailed."""
 
     @abstractmethod
     def _brought(self, request: PullRequest, store: Path) -> Brought:
-        """What a pull that succeeded left in its store; raises CommandFailed."""
+        """The content that a successful pull left in its store; raises CommandFailed."""
 
-    def _extract_s(self, stdout: str) -> float | None:  # noqa: ARG002  (most do not say)
-        """Seconds of unpacking, where the client prints them."""
+    def _extract_s(self, stdout: str) -> float | None:  # noqa: ARG002  (most clients do not report it)
+        """Seconds of unpacking, if the client prints them."""
         return None
 
-    def _close(self) -> None:  # noqa: B027  (most have nothing running)
-        """End what `_open` started."""
+    def _close(self) -> None:  # noqa: B027  (most engines have no process to end)
+        """End the processes that `_open` started."""
 
     def facts(self) -> EngineFacts:
-        """Version, or why the client cannot be used here, and what to install; never raises."""
+        """The version, or why the client cannot be used here and how to install it; raises nothing."""
         unavailable = self._missing()
         if unavailable is None:
             try:
@@ -183,18 +183,18 @@ class CommandEngine(ABC):
 
     def _missing(self) -> str | None:
         if not hasattr(os, "pidfd_open"):
-            return f"the engine needs Linux, for it keeps hold of {self.program} by its pidfd"
+            return f"the engine needs Linux: it controls {self.program} through its pidfd"
         if find_program(self.program) is None:
             return (
                 f"{self.program} is not installed: install {self.package} "
-                f"(`apt-get install {self.package}`), or take the engine out of the spec"
+                f"(`apt-get install {self.package}`), or remove the engine from the spec"
             )
         return None
 
     def open_trial(self, setup: TrialSetup) -> None:
-        """Make every pull's store, and fill it where it is to be warm; untimed.
+        """Create every pull's store, and fill it for a warm pull; not timed.
 
-        Raises UsageError where credentials cannot be read, RegistryError where the client cannot make its stores.
+        Raises UsageError if credentials cannot be read, RegistryError if the client cannot create its stores.
         """
         self.close_trial()
         self._trial = trial = _CommandTrial(folder=CommandFolder.open(), setup=setup)
@@ -210,7 +210,7 @@ class CommandEngine(ABC):
             raise
 
     def _prepare(self, request: PullRequest, trial: _CommandTrial) -> None:
-        """Make a pull's store; where filling it fails, the pull that is measured fails or shows that it was cold."""
+        """Create a pull's store. If filling it fails, the measured pull fails or shows that it was cold."""
         store = trial.stores[request.pull] = self._new_store(trial, request, 1)
         if trial.setup.cache == "warm" and not self._stop.is_set:
             self._attempt(request, store, self._clock.monotonic() + request.timeout_s)
@@ -222,7 +222,7 @@ class CommandEngine(ABC):
         return store
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """One image with all its attempts; its duration ends with the client. What that brought is looked at by `verify`."""
+        """Pull one image with all its attempts; the duration ends with the client. `verify` checks the result later."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
@@ -244,7 +244,7 @@ class CommandEngine(ABC):
     def _verify(
         self, request: PullRequest, trial: _CommandTrial, last: CommandAttempt, attempts: int, duration_s: float
     ) -> PullOutcome:
-        """Look at what the client says that it brought."""
+        """Verify the pulled image."""
         brought = None
         try:
             brought = self._brought(request, last.store)
@@ -275,7 +275,7 @@ class CommandEngine(ABC):
     def _again(
         self, request: PullRequest, trial: _CommandTrial, attempt: int, resume_at: float, deadline: float
     ) -> CommandAttempt:
-        """The next attempt, after its back-off; where the pull is to be cold, its fresh store is made meanwhile."""
+        """The next attempt, after its back-off; meanwhile a fresh store is created for a cold pull."""
         store = trial.stores[request.pull]
         try:
             if trial.setup.cache == "cold":
@@ -288,7 +288,7 @@ class CommandEngine(ABC):
         return self._attempt(request, store, deadline)
 
     def _rest_until(self, instant: float) -> bool:
-        """Wait; False where the run is stopped meanwhile."""
+        """Wait; False if the run is stopped meanwhile."""
         while (left := instant - self._clock.monotonic()) > 0 and not self._stop.is_set:
             self._clock.sleep(min(left, _NAP_S))
         return not self._stop.is_set
@@ -299,7 +299,7 @@ class CommandEngine(ABC):
         try:
             ended = run(command, clock=self._clock, deadline=deadline, stop=self._stop)
         except OSError as error:
-            text = f"{self.program} cannot be started: {error.strerror}"
+            text = f"cannot start {self.program}: {error.strerror}"
             return CommandAttempt(
                 ended=self._clock.monotonic(), store=store, code=ErrorCode.ENGINE_UNAVAILABLE, error=text
             )
@@ -314,20 +314,20 @@ class CommandEngine(ABC):
             why = (
                 "the run was stopped"
                 if ended.stopped is ErrorCode.CANCELLED
-                else f"no end after {request.timeout_s:g} s"
+                else f"not finished after {request.timeout_s:g} s"
             )
-            doubt = "" if ended.returncode is not None else f"; {self.program} did not end even by SIGKILL"
-            return ended.stopped, f"{why}{doubt}; {self.program} said last: {said}" if said else f"{why}{doubt}"
+            doubt = "" if ended.returncode is not None else f"; {self.program} did not end even after SIGKILL"
+            return ended.stopped, f"{why}{doubt}; last output of {self.program}: {said}" if said else f"{why}{doubt}"
         if ended.was_trying_again:
             return classify(said), said
         if ended.returncode is not None and ended.returncode < 0:
             return ErrorCode.ENGINE_UNAVAILABLE, f"{self.program} was killed by signal {-ended.returncode}"
         if ended.returncode != 0:
-            return classify(said), said or f"{self.program} failed with {ended.returncode} and said nothing"
+            return classify(said), said or f"{self.program} exited with {ended.returncode} and no output"
         return None, ""
 
     def close_trial(self) -> None:
-        """End what still runs for the trial, and remove its folder with every store."""
+        """End all processes of the trial, and remove its directory with every store."""
         trial, self._trial = self._trial, None
         if trial is not None:
             try:
@@ -336,7 +336,7 @@ class CommandEngine(ABC):
                 trial.folder.close()
 
     def cancel(self) -> None:
-        """End what is under way, as `cancelled`; for good. Safe in a signal handler."""
+        """End running pulls as `cancelled`, permanently. Safe in a signal handler."""
         self._stop.set()
 
     def close(self) -> None:
@@ -344,10 +344,10 @@ class CommandEngine(ABC):
         self._stop.close()
 
     def _ask(self, command: Command) -> str:
-        """What a command beside the pulls prints; raises CommandFailed with what it said where it fails."""
+        """The output of a command outside the pulls; raises CommandFailed with its message if it fails."""
         deadline = self._clock.monotonic() + SETUP_S
         ended = run(command, clock=self._clock, deadline=deadline)
         if ended.returncode != 0 or ended.stopped is not None:
-            said = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed and said nothing"
+            said = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed without output"
             raise CommandFailed(classify(said), said)
         return ended.stdout

@@ -1,7 +1,7 @@
-"""Where a command-line client keeps what it pulls: a folder of a trial's own, gone with the trial.
+"""The storage of a command-line client: a directory per trial, removed with the trial.
 
-A run that was killed leaves its folder, and perhaps processes and mounts under it. The lock on the folder is the
-kernel's and ends with its process, so the next trial sees that nobody owns it, and removes it.
+A killed run leaves its directory, and perhaps processes and mounts in it. The kernel releases the directory's lock when the
+process ends, so the next trial sees that it has no owner, and removes it.
 """
 
 import contextlib
@@ -20,27 +20,27 @@ from typing import Self
 
 PREFIX = "pullbench-pull-"
 MARK = "PULLBENCH_PULL_FOLDER"
-"""In the environment of every process that works for a folder, so that it is found wherever it has gone."""
+"""A variable in the environment of every process of a directory, to find the process later."""
 _YOUNG_S = 60.0
 _END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandFolder:
-    """An open folder that only this user can read."""
+    """An open directory that only this user can read."""
 
     path: Path
     _lock: int
 
     @classmethod
     def open(cls) -> Self:
-        """Make one under the system's folder for temporary files (TMPDIR), having removed those of killed runs."""
+        """Create one in the system's directory for temporary files (TMPDIR), after removing those of killed runs."""
         remove_stale_folders(Path(tempfile.gettempdir()))
         path, lock = owned_folder()
         return cls(path=path, _lock=lock)
 
     def close(self) -> None:
-        """End what still works for it, and remove it."""
+        """End its processes, and remove it."""
         _remove(self.path)
         os.close(self._lock)
 
@@ -54,7 +54,7 @@ class CommandFolder:
 
 
 def owned_folder(kind: str = "") -> tuple[Path, int]:
-    """A fresh folder that only this user can read, and the lock that says that this process lives: to be closed after it is gone."""
+    """A new directory that only this user can read, and its lock; close the lock after removing the directory."""
     path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}"))
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,9 +62,9 @@ def owned_folder(kind: str = "") -> tuple[Path, int]:
 
 
 def stale_folders(parent: Path) -> list[Path]:
-    """What killed runs of this user left.
+    """The directories of this user's killed runs.
 
-    Folders under a minute old are not among them: one may have been made and not be locked yet.
+    Directories under a minute old are left out: they may not be locked yet.
     """
     return [path for path in sorted(parent.glob(f"{PREFIX}*")) if _is_stale(path)]
 
@@ -81,7 +81,7 @@ def _is_stale(path: Path) -> bool:
 
 
 def remove_stale_folders(parent: Path) -> list[Path]:
-    """Remove what killed runs of this user left, and name what is gone; best effort."""
+    """Remove the directories of this user's killed runs, and return those removed; best effort."""
     found = stale_folders(parent)
     for path in found:
         with contextlib.suppress(OSError), _unowned(path):
@@ -91,7 +91,7 @@ def remove_stale_folders(parent: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _unowned(path: Path) -> Iterator[None]:
-    """Hold the lock that its owner held; raises OSError where the owner still does, or the path is no folder."""
+    """Hold the owner's lock; raises OSError if the owner still holds it, or the path is no directory."""
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +101,7 @@ def _unowned(path: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    """Processes, then mounts, then files: each holds the next. What stays mounted is not reached into."""
+    """Remove processes, then mounts, then files: each depends on the next. Mounted file systems are not touched."""
     end_processes(path)
     mounted = mounts_under(path)
     for mount in reversed(mounted):
@@ -111,9 +111,9 @@ def _remove(path: Path) -> None:
 
 
 def end_processes(path: Path, processes: Path = Path("/proc")) -> None:
-    """Kill every process that bears the folder's mark, and wait until they are gone.
+    """Kill every process with the directory's mark, and wait until they are gone.
 
-    One that is just being started does not show its environment yet, so whose it is is waited for.
+    A process that is just starting does not show its environment yet, so this waits for it.
     """
     until = time.monotonic() + _END_S
     while True:
@@ -127,11 +127,11 @@ def end_processes(path: Path, processes: Path = Path("/proc")) -> None:
 
 
 def _at_work(mark: bytes, processes: Path) -> tuple[list[int], list[int]]:
-    """Processes with a mark in their environment, and those of which nothing can be said yet."""
+    """The processes with a mark in their environment, and those whose environment is not known yet."""
     marked, unknown = [], []
     for entry in processes.iterdir():
         if entry.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has gone, or is another user's
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
                 environment = (entry / "environ").read_bytes()
                 if mark in environment.split(b"\0"):
                     marked.append(int(entry.name))
@@ -141,13 +141,13 @@ def _at_work(mark: bytes, processes: Path) -> tuple[list[int], list[int]]:
 
 
 def _is_starting(entry: Path) -> bool:
-    """Whether a process has its program, and no arguments yet; raises OSError for kernel threads and zombies, which have none."""
+    """Whether a process has a program but no arguments yet; raises OSError for kernel threads and zombies."""
     (entry / "exe").readlink()
     return not (entry / "cmdline").read_bytes()
 
 
 def mounts_under(path: Path, table: Path = Path("/proc/self/mountinfo")) -> list[str]:
-    """Mount points in the folder, outer ones first (proc(5), mountinfo)."""
+    """Mount points in the directory, outer ones first (proc(5), mountinfo)."""
     lines = table.read_text().splitlines()
     points = [line.split(" ")[4].encode().decode("unicode_escape").encode("latin-1").decode() for line in lines]
     return [point for point in points if point.startswith(f"{path}/")]

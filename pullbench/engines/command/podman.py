@@ -1,8 +1,7 @@
-"""The engine of kind `podman`: `podman pull` into a store of the pull's own, unpacked as podman unpacks.
+"""The engine of kind `podman`: `podman pull` into a separate store per pull, unpacked by podman.
 
-Podman tries again by itself what looks like a fault of the network: three times, a second apart and then more. Attempts
-are ours to make and to count, so it is told not to (`--retry`, podman 5), and an older one is ended when it says that
-it will.
+Podman retries network errors itself: three times, with waits from one second. The engine makes and counts the attempts
+itself, so it turns this off (`--retry`, podman 5), and ends an older podman when it prints that it will retry.
 """
 
 import json
@@ -25,7 +24,7 @@ from pullbench.engines.command.process import Command, environment
 from pullbench.errors import ErrorCode
 from pullbench.model.platform import Platform
 
-_DRIVERS = ("overlay", "vfs")  # the second works everywhere, and copies every layer whole
+_DRIVERS = ("overlay", "vfs")  # vfs works everywhere, but copies every layer
 _CONTAINERS_CONF = """\
 [engine]
 cgroup_manager = "cgroupfs"
@@ -35,7 +34,7 @@ lock_type = "file"
 
 
 class PodmanEngine(CommandEngine):
-    """Pulls with podman. No store is shared with another pull or with the machine's own podman."""
+    """Pulls with podman. Stores are not shared with other pulls or with the machine's own podman."""
 
     kind = "podman"
     program = "podman"
@@ -49,7 +48,7 @@ class PodmanEngine(CommandEngine):
             return missing
         if os.geteuid() != 0:
             return (
-                "podman without root unpacks files of other users' numbers, which pullbench cannot take away again: "
+                "rootless podman unpacks files with other users' IDs, which pullbench cannot remove: "
                 "run pullbench as root, or use skopeo"
             )
         return None
@@ -61,7 +60,7 @@ class PodmanEngine(CommandEngine):
         return f"{re.sub(r'^podman version ', '', said.strip())} ({driver})"
 
     def _working_driver(self, folder: Path) -> str:
-        """The first storage driver with which a store can be made here; tried once."""
+        """The first storage driver that works here; tested once."""
         if self._driver is None:
             help_text = self._ask(Command(arguments=("podman", "pull", "--help"), environment=environment(folder)))
             self._own_retries = ("--retry=0",) if re.search(r"--retry\b", help_text) else ()
@@ -83,7 +82,7 @@ class PodmanEngine(CommandEngine):
         self._working_driver(folder)
 
     def _make_store(self, store: Path) -> None:
-        """Podman's first command in a store makes its folders and database, and tries what the file system can do."""
+        """Podman's first command in a store creates its directories and database, and tests the file system."""
         store.mkdir()
         (store / "storage.conf").write_text(
             f'[storage]\ndriver = "{self._driver}"\ngraphroot = "{store / "root"}"\nrunroot = "{store / "r"}"\n'
@@ -94,14 +93,14 @@ class PodmanEngine(CommandEngine):
         return frozenset(self._sizes(store))
 
     def _sizes(self, store: Path) -> dict[str, int | None]:
-        """Size by digest, as they came, of the layers in a store (containers/storage, layers.json)."""
+        """The compressed size by digest of the layers in a store (containers/storage, layers.json)."""
         path = store / "root" / f"{self._driver}-layers" / "layers.json"
         try:
             found: list[dict[str, Any]] = json.loads(path.read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise CommandFailed(ErrorCode.UNKNOWN, f"podman's list of layers cannot be read: {error}") from None
+            raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read podman's list of layers: {error}") from None
         return {
             layer["compressed-diff-digest"]: layer.get("compressed-size")
             for layer in found
@@ -159,6 +158,6 @@ class PodmanEngine(CommandEngine):
             image_id = f"sha256:{image['Id']}"
         except (ValueError, KeyError, TypeError) as error:
             raise CommandFailed(
-                ErrorCode.UNKNOWN, f"`podman image inspect` answers what cannot be read: {error!r}"
+                ErrorCode.UNKNOWN, f"cannot read the output of `podman image inspect`: {error!r}"
             ) from None
         return Brought(image_id=image_id, platform=platform, layers=self._sizes(store))

@@ -1,7 +1,7 @@
-"""One run of a client's program: in an environment and a session of its own, with a deadline, a way to stop it, and bounded output.
+"""Runs a client's program in its own environment and session, with a deadline, a stop signal, and bounded output.
 
-Linux only: a pidfd says when the process ended, to the microsecond and without its being reaped, so that its group's
-number cannot have become another's when what is left of the group is killed.
+Linux only. A pidfd reports the end of a process to the microsecond without reaping it, so its group's number cannot be
+reused before the rest of the group is killed.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ from pullbench.model.route import Route
 from pullbench.registry.auth import Credentials, redact_url
 
 _ADMINISTRATORS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-_KEPT = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # whom this machine trusts; nothing else of the environment is the client's
+_KEPT = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # this machine's trusted roots; the client gets no other variable
 _LONGEST_ERROR = 1000
 
 
 def find_program(name: str) -> str | None:
-    """Its path; administrators' folders are looked into too, where a user's PATH lacks them."""
+    """The program's path; also searches administrators' directories that a user's PATH may lack."""
     return shutil.which(name, path=_path())
 
 
@@ -44,10 +44,10 @@ def _path() -> str:
 def environment(
     folder: Path, route: Route | None = None, forward_login: Credentials | None = None, **more: str
 ) -> dict[str, str]:
-    """All that a client sees of the world: homes and temporary files in `folder`, the route's proxy or none.
+    """The client's whole environment: home and temporary files in `folder`, and the route's proxy or none.
 
-    A login for the proxy stands in the proxy's URL, where these clients look for it; a process's environment is for its
-    user's eyes alone (proc(5)).
+    A login for the proxy is in the proxy's URL, where these clients read it; only the process's user can read its environment
+    (proc(5)).
     """
     names = dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR", MARK), str(folder))
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
@@ -72,13 +72,13 @@ _URL = re.compile(r"https?://[^\s\"'<>\\]+")
 
 
 def last_words(stderr: str) -> str:
-    """The line that says why a client failed, for a record: bounded, without control characters or signed queries."""
+    """The line with the reason of a client's failure: bounded, without control characters or signed queries."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     if not lines:
         return ""
     at = next((at for at in reversed(range(len(lines))) if _FATAL.match(lines[at])), len(lines) - 1)
     line = lines[at]
-    if line.endswith(":"):  # a registry's list of errors: one a line, below
+    if line.endswith(":"):  # a registry's list of errors follows, one per line
         line = " ".join(lines[at:])
     if (found := _MESSAGE.search(line)) is not None and line.startswith("time="):
         line = _unquoted(found[1])
@@ -87,7 +87,7 @@ def last_words(stderr: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """A Go string literal as logrus writes it; its escapes are nearly JSON's."""
+    """A Go string literal as logrus writes it; its escapes are almost those of JSON."""
     try:
         return str(json.loads(text))
     except ValueError:
@@ -95,9 +95,9 @@ def _unquoted(text: str) -> str:
 
 
 GRACE_S = 2.0
-"""How long a group has between SIGTERM and SIGKILL."""
-_GIVE_UP_S = 10.0  # a process that SIGKILL does not end waits in the kernel, on a disk or a file server that is gone
-_LAST_S = 1.0  # how long what was killed may take to be gone
+"""The time between SIGTERM and SIGKILL for a group."""
+_GIVE_UP_S = 10.0  # a process that survives SIGKILL waits in the kernel for a lost disk or file server
+_LAST_S = 1.0  # the time for killed processes to disappear
 _TAIL_BYTES = 16 * 1024
 _CHUNK_BYTES = 64 * 1024
 
@@ -109,28 +109,28 @@ class Command:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     typed: str | None = field(default=None, repr=False)
-    """A line for a program that asks a terminal for its secret; it gets a pseudo-terminal then."""
+    """A line for a program that reads its secret from a terminal; it then gets a pseudo-terminal."""
     trying_again: str | None = None
-    """What the program writes to stderr when it goes on by itself after a failure: it is ended there."""
+    """The stderr text that announces the program's own retry; it is ended there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a process ended. `ended` is the monotonic second; of the output the last 16 KiB are kept."""
+    """The end of a process. `ended` is in monotonic seconds; the last 16 KiB of output are kept."""
 
     ended: float
     returncode: int | None
-    """As subprocess has it; None where even SIGKILL did not end it."""
+    """As in subprocess; None if even SIGKILL did not end it."""
     stopped: ErrorCode | None
-    """`timeout` or `cancelled` where it was stopped, else None."""
+    """`timeout` or `cancelled` if it was stopped, else None."""
     was_trying_again: bool
-    """It failed, and was ended when it said that it would try again."""
+    """Whether it failed and was ended when it announced a retry."""
     stdout: str
     stderr: str
 
 
 class StopSignal:
-    """Stops every process that runs under it, for good. Takes no lock, so a signal's handler may set it."""
+    """Stops all its running processes, permanently. Takes no lock, so a signal handler may set it."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -153,7 +153,7 @@ class StopSignal:
 def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | None = None) -> Ended:
     """Run a program to its end, or stop it and its group at `deadline` (monotonic) or when `stop` is set.
 
-    Nothing of its group is left when this returns. Raises OSError where the program cannot be started.
+    No process of its group remains when this returns. Raises OSError if the program cannot be started.
     """
     with _RunningCommand(command, clock) as running:
         stopped = running.wait(deadline, stop)
@@ -165,7 +165,7 @@ def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | N
 
 
 class _RunningCommand:
-    """A started process: its pidfd, and the tails of what it writes."""
+    """A started process: its pidfd, and the last part of its output."""
 
     def __init__(self, command: Command, clock: Clock) -> None:
         self._clock = clock
@@ -201,7 +201,7 @@ class _RunningCommand:
         self.has_ended = False
 
     def wait(self, deadline: float, stop: StopSignal | None) -> ErrorCode | None:
-        """Read what it writes until it ends or tries again: None; or until it has to be stopped: why."""
+        """Read its output until it ends or retries: None; or until it must be stopped: the reason."""
         if stop is not None:
             self._selector.register(stop, selectors.EVENT_READ)
         try:
@@ -222,7 +222,7 @@ class _RunningCommand:
         return None
 
     def terminate(self) -> None:
-        """SIGTERM to the group, and what is left of it after the grace gets SIGKILL."""
+        """Send SIGTERM to the group, and SIGKILL to its remaining processes after the grace time."""
         self._trying_again, self._is_trying_again = None, False
         self._signal(signal.SIGTERM)
         if self.wait(self._clock.monotonic() + GRACE_S, None) is not None:
@@ -242,7 +242,7 @@ class _RunningCommand:
         )
 
     def _end(self) -> None:
-        """Kill what is left of the group, read the rest of the output, reap, and see that the group is gone."""
+        """Kill the rest of the group, read the remaining output, reap, and check that the group is gone."""
         self._signal(signal.SIGKILL)
         for stream in self._tails:
             while self._read(stream):
@@ -259,7 +259,7 @@ class _RunningCommand:
                 os.killpg(self._process.pid, number)
 
     def _read(self, stream: IO[bytes]) -> bool:
-        """Take what is there; False where there is no more now."""
+        """Read the available output; False if there is no more now."""
         try:
             chunk = os.read(stream.fileno(), _CHUNK_BYTES)
         except BlockingIOError:
@@ -284,7 +284,7 @@ class _RunningCommand:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.returncode is None:  # an exception came between, such as Ctrl-C
+        if self._process.returncode is None:  # after an exception, such as Ctrl-C
             self._signal(signal.SIGKILL)
             self.wait(self._clock.monotonic() + _GIVE_UP_S, None)
             self._end()
@@ -296,7 +296,7 @@ class _RunningCommand:
 
 
 def _group_lives(group: int) -> bool:
-    """Whether a process of it still runs; one that ended and waits to be reaped, by whoever does that, does not."""
+    """Whether a process of the group still runs; ended processes that wait to be reaped do not count."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -311,11 +311,11 @@ def _group_lives(group: int) -> bool:
 
 
 def _typed_terminal(line: str) -> tuple[int, int]:
-    """Both ends of a pseudo-terminal that echoes nothing and into which the line was typed."""
+    """Both ends of a pseudo-terminal without echo, with the line already typed."""
     ours, theirs = os.openpty()
     attributes = termios.tcgetattr(theirs)
     attributes[3] &= ~(termios.ECHO | termios.ISIG)
-    attributes[6] = [b"\0"] * len(attributes[6])  # no byte of a secret is a control character
+    attributes[6] = [b"\0"] * len(attributes[6])  # treat every byte of the secret as plain input
     termios.tcsetattr(theirs, termios.TCSANOW, attributes)
     os.write(ours, f"{line}\n".encode())
     return ours, theirs

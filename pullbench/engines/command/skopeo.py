@@ -1,4 +1,4 @@
-"""The engine of kind `skopeo`: `skopeo copy` into a fresh OCI layout; it verifies digests and unpacks nothing."""
+"""The engine of kind `skopeo`: `skopeo copy` into a new OCI layout; verifies digests, does not unpack."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from pullbench.model.platform import Platform
 
 
 class SkopeoEngine(CommandEngine):
-    """Copies images. An OCI layout takes layers in parallel; it is new for every pull, so every pull is cold."""
+    """Copies images. An OCI layout receives layers in parallel; each pull uses a new one, so every pull is cold."""
 
     kind = "skopeo"
     program = "skopeo"
@@ -57,14 +57,14 @@ class SkopeoEngine(CommandEngine):
                 "skopeo",
                 f"--policy={folder / POLICY}",
                 f"--registries-conf={folder / REGISTRIES}",
-                # Ours ends it in time; its own is for a skopeo that outlives a killed run.
+                # The engine stops it in time; skopeo's own timeout is for a skopeo that outlives a killed run.
                 f"--command-timeout={math.ceil(timeout_s) + 5}s",
                 *override,
                 "copy",
                 "--quiet",
                 f"--src-authfile={folder / AUTH}",
                 *trust,
-                "--dest-oci-accept-uncompressed-layers",  # else it would compress them, inside the clock
+                "--dest-oci-accept-uncompressed-layers",  # else skopeo compresses them, inside the clock
                 f"docker://{image_name(request)}",
                 f"oci:{store}",
             ),
@@ -85,11 +85,11 @@ class SkopeoEngine(CommandEngine):
             )
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CommandFailed(
-                ErrorCode.DIGEST_MISMATCH, f"skopeo left no image that can be read: {type(error).__name__}: {error}"
+                ErrorCode.DIGEST_MISMATCH, f"cannot read the image that skopeo wrote: {type(error).__name__}: {error}"
             ) from None
         image_id = manifest.config.digest
         if promised.media_type == DOCKER_MANIFEST and _digests(manifest) == _digests(promised):
-            image_id = promised.config.digest  # a layout is OCI: skopeo wrote the config anew, having verified Docker's
+            image_id = promised.config.digest  # the layout is OCI: skopeo rewrote the config after verifying Docker's
         return Brought(image_id=image_id, platform=platform, layers=sizes)
 
 

@@ -1,7 +1,7 @@
-"""The engine of kind `docker`: images as a Docker host pulls them, unpacked into its store.
+"""The engine of kind `docker`: a Docker daemon pulls images and unpacks them into its store.
 
-What it may remove is what the run's ledger names: a cold trial takes away images under test that a run brought, by
-their names of ours, and never anything that somebody has named or uses since. Times come from the daemon's events.
+It removes only images in the run's ledger: before a cold trial it removes images under test that a run pulled, by the names
+that the run created. It never removes images that someone has since named or used. Times come from the daemon's events.
 """
 
 import platform
@@ -23,7 +23,7 @@ from pullbench.registry.keychain import Keychain
 
 
 class Watch:
-    """Stops a stream after `limit_s`, or when told to; remembers why and when, the first reason alone."""
+    """Stops a stream after `limit_s`, or on request; remembers the first reason and its time."""
 
     def __init__(self, stream: PullStream, clock: Clock, limit_s: float) -> None:
         self._stream = stream
@@ -32,7 +32,7 @@ class Watch:
         self._timer = threading.Timer(max(0.0, limit_s), self.stop, (ErrorCode.TIMEOUT,))
         self._timer.daemon = True
         self.stopped: tuple[ErrorCode, float] | None = None
-        """The code, and the monotonic second of it."""
+        """The code, and its time in monotonic seconds."""
 
     def stop(self, code: ErrorCode) -> None:
         with self._lock:
@@ -51,7 +51,7 @@ class Watch:
 
 
 class Watches:
-    """The pulls under way, so that all can be stopped at once. Safe for threads, and for a signal's handler."""
+    """All running pulls, to stop them together. Thread-safe, also in a signal handler."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -59,11 +59,11 @@ class Watches:
         self.cancelled = False
 
     def reset(self) -> None:
-        """A new trial begins."""
+        """Start a new trial."""
         self.cancelled = False
 
     def add(self, watch: Watch) -> None:
-        """Take it in; it is stopped at once where all were."""
+        """Add a pull; stop it immediately if all were stopped."""
         with self._lock:
             self._open.add(watch)
             if self.cancelled:
@@ -80,7 +80,7 @@ class Watches:
                 watch.stop(ErrorCode.CANCELLED)
 
 
-_NAP_S = 0.1  # how long a back-off sleeps before it looks whether the run was stopped
+_NAP_S = 0.1  # how often a back-off checks for cancellation
 
 
 class DockerEngine:
@@ -102,7 +102,7 @@ class DockerEngine:
         self._watches = Watches()
 
     def facts(self) -> EngineFacts:
-        """Version and contents of the daemon's store, or why it cannot be used; never raises."""
+        """The daemon's version and its store's content, or why it cannot be used; raises nothing."""
         try:
             unavailable = self._unfit()
             if unavailable is not None:
@@ -120,27 +120,27 @@ class DockerEngine:
         return found
 
     def _is_local(self) -> bool:
-        """Whether the daemon shows that this is its machine: a socket may be forwarded, and a port be anywhere."""
+        """Whether the daemon is known to run on this machine: a socket may be forwarded, and a port may be anywhere."""
         about = self._daemon.info()
         return (about.get("Name"), about.get("KernelVersion")) == (platform.node(), platform.release())
 
     def _unfit(self) -> str | None:
         if not self._daemon.host.startswith(("unix://", "tcp://")):
             return (
-                f"pulls over {self._daemon.host.partition(':')[0]}:// cannot be stopped: forward the daemon's socket "
-                "(`ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST`) and give unix:///tmp/docker.sock"
+                f"pullbench cannot stop pulls over {self._daemon.host.partition(':')[0]}://: forward the daemon's socket "
+                "(`ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST`) and set `host: unix:///tmp/docker.sock`"
             )
         driver = dict(entry for entry in self._daemon.info().get("DriverStatus") or [] if len(entry) == 2)
         if driver.get("driver-type") == "io.containerd.snapshotter.v1":
             return (
-                "the daemon keeps images in containerd's store, whose image IDs are not the config digests that "
-                'pullbench proves cold pulls by: set {"features": {"containerd-snapshotter": false}} in daemon.json, '
-                "or give the `host` of a daemon that has it so"
+                "the daemon uses containerd's image store, whose image IDs are not config digests, so pullbench cannot "
+                'verify that pulls are cold: set {"features": {"containerd-snapshotter": false}} in daemon.json, '
+                "or use the `host` of a daemon without it"
             )
         return None
 
     def open_trial(self, setup: TrialSetup) -> None:
-        """Make the cache state, having told what may be brought; raises RegistryError where the daemon fails."""
+        """Prepare the cache state, after recording the expected images; raises RegistryError if the daemon fails."""
         self._watches.reset()
         self._claims = Claims()
         self._brought |= setup.brought
@@ -162,9 +162,9 @@ class DockerEngine:
         return config | ({"identitytoken": found.identity_token} if found.identity_token else {})
 
     def _name(self, request: PullRequest) -> str:
-        """The name to pull by: the pinned digest, unless that is somebody's name of another platform's image.
+        """The name to pull: the pinned digest, unless it already names another platform's image in the store.
 
-        dockerd would move such a name from their image to ours; the platform's own digest is nobody else's.
+        dockerd would move that name to our image; the platform's own digest is safe.
         """
         repository = f"{request.route.host}/{request.route.repository(request.reference)}"
         name = f"{repository}@{request.reference.digest}"
@@ -174,7 +174,7 @@ class DockerEngine:
         return f"{repository}@{request.expected.digest}"
 
     def _reset(self, setup: TrialSetup) -> None:
-        """Take away what stands in the way of a cold pull and may be removed; what stays shows as cached layers."""
+        """Remove images that prevent a cold pull, as far as allowed; the rest shows as cached layers."""
         under_test = {_image_id(request) for request in setup.requests}
         if setup.cache_reset == "remove":
             for image_id in under_test:
@@ -188,7 +188,7 @@ class DockerEngine:
         return frozenset[str]().union(*(names_of(image) for image in found))
 
     def _may_bring(self, requests: tuple[PullRequest, ...]) -> list[str]:
-        """Names and IDs that the store lacks now, and so will have from this trial alone."""
+        """Names and IDs that the store lacks now, so that only this trial can add them."""
         present = self._daemon.image_ids()
         names: list[str] = []
         for request in requests:
@@ -200,14 +200,14 @@ class DockerEngine:
         return list(dict.fromkeys(names))
 
     def _warm(self, requests: tuple[PullRequest, ...]) -> None:
-        """Pull what is not there yet; where that fails, the pull that is measured fails or shows that it was cold."""
+        """Pull missing images. If that fails, the measured pull fails or shows that it was cold."""
         for request in requests:
             if not self._watches.cancelled:
                 self.pull(request)
         self._claims = Claims()
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """One image with all its attempts; its duration ends with dockerd's last event, before the checks."""
+        """Pull one image with all its attempts; the duration ends with dockerd's last event, before the checks."""
         deadline = self._clock.monotonic() + request.timeout_s
         attempts = [self._attempt(request, 1, deadline)]
         while (
@@ -222,7 +222,7 @@ class DockerEngine:
         return made
 
     def _rest(self, seconds: float, deadline: float) -> bool:
-        """Wait before the next attempt; False where there is no time for one, or the run is stopped."""
+        """Wait before the next attempt; False if there is no time left, or the run is stopped."""
         until = self._clock.monotonic() + seconds
         if until >= deadline:
             return False
@@ -256,7 +256,7 @@ class DockerEngine:
         return attempt
 
     def _consume(self, request: PullRequest, stream: PullStream, attempt: DockerAttempt) -> None:
-        """Read the events to their end, claiming each layer for this pull as it is asked for."""
+        """Read all events, and claim each layer for this pull when it starts."""
         chain_of, timeline = chains(request.expected.manifest), attempt.timeline
         try:
             for event in stream:
@@ -277,46 +277,46 @@ class DockerEngine:
             attempt.end(attempt.ended, ErrorCode.ENGINE_UNAVAILABLE, text)
 
     def _verify(self, request: PullRequest, attempt: DockerAttempt) -> None:
-        """Check platform and content of what dockerd brought: it takes an image that is no index for any platform."""
+        """Check platform and content of the pulled image: dockerd accepts a single image for any platform."""
         try:
             image = self._daemon.inspect(self._names[request.pull])
         except RegistryError as error:
-            attempt.end(attempt.ended, error.code, f"the pulled image cannot be inspected: {error.detail}")
+            attempt.end(attempt.ended, error.code, f"cannot inspect the pulled image: {error.detail}")
             return
         asked = Platform.parse(request.platform)
         found = Platform(
             os=str(image.get("Os") or "unknown"),
             architecture=str(image.get("Architecture") or "unknown"),
-            variant=str(image.get("Variant") or "") or asked.variant,  # many images do not say theirs
+            variant=str(image.get("Variant") or "") or asked.variant,  # many images do not set it
         )
         if not asked.accepts(found):
             attempt.end(
-                attempt.ended, ErrorCode.PLATFORM_MISSING, f"asked for {asked}, dockerd brought an image for {found}"
+                attempt.ended, ErrorCode.PLATFORM_MISSING, f"requested {asked}, but dockerd pulled an image for {found}"
             )
         elif image["Id"] != _image_id(request):
             attempt.end(
                 attempt.ended,
                 ErrorCode.DIGEST_MISMATCH,
-                f"dockerd brought the image {image['Id']}, the manifest promised {_image_id(request)}",
+                f"dockerd pulled the image {image['Id']}, but the manifest has {_image_id(request)}",
             )
 
     def close_trial(self) -> None:
-        """Nothing is left under way: a pull returns when dockerd has given it up, or says that it has not."""
+        """Nothing to do: a pull returns when dockerd has stopped it, or reports that it has not."""
 
     def cancel(self) -> None:
         self._watches.cancel()
 
     def close(self) -> None:
-        """Let go of the daemon; what was brought stays, for `pullbench clean` or the next run."""
+        """Disconnect from the daemon; pulled images stay, for `pullbench clean` or the next run."""
         self._daemon.close()
 
 
 def _image_id(request: PullRequest) -> str:
-    """In Docker's own store an image's ID is the digest of its config."""
+    """In Docker's own store, an image's ID is the digest of its config."""
     return request.expected.manifest.config.digest
 
 
 def _why_stopped(request: PullRequest, code: ErrorCode, timeline: PullTimeline, stream: PullStream) -> str:
-    why = f"no end after {request.timeout_s:g} s" if code is ErrorCode.TIMEOUT else "the run was stopped"
-    doubt = "; dockerd had not given up when it was left, and may still be at work" if stream.abandoned else ""
+    why = f"not finished after {request.timeout_s:g} s" if code is ErrorCode.TIMEOUT else "the run was stopped"
+    doubt = "; dockerd did not confirm the stop, and may still be pulling" if stream.abandoned else ""
     return f"{why}: {timeline.progress()}{doubt}"

@@ -1,8 +1,8 @@
-"""From the events of dockerd's pulls to the figures of a pull: what happened to each layer, and when. Pure: instants are handed in.
+"""Computes a pull's figures from dockerd's events: what happened to each layer, and when. Pure: times are arguments.
 
-Per layer, any of it may be missing: `Pulling fs layer`, `Waiting`, `Downloading`, `Verifying Checksum`,
+Each event of a layer may be missing: `Pulling fs layer`, `Waiting`, `Downloading`, `Verifying Checksum`,
 `Download complete`, `Extracting`, `Pull complete`, or just `Already exists`; then `Digest: …` and `Status: …` for the
-image, or an `errorDetail`. A layer is named by the first 12 digits of its digest (source: moby, distribution/xfer).
+image, or an `errorDetail`. Events name a layer by the first 12 digits of its digest (source: moby, distribution/xfer).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,11 +25,11 @@ def short_id(digest: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class LayerTimeline:
-    """What the events told of one layer so far; instants are monotonic seconds."""
+    """The events of one layer so far; times are monotonic seconds."""
 
     queued: float | None = None
     waited: bool = False
-    """It stood in line, so `queued` is not when its download began."""
+    """Whether it was queued, so `queued` is not the start of its download."""
     download_from: float | None = None
     download_to: float | None = None
     extract_from: float | None = None
@@ -40,12 +40,12 @@ class LayerTimeline:
 
     @property
     def fetched(self) -> bool:
-        """Its download was at least asked for."""
+        """Whether its download was at least requested."""
         return self.queued is not None or self.download_from is not None or self.download_to is not None
 
     @property
     def download(self) -> tuple[float, float] | None:
-        """First byte seen to last; from its start where it was too small for a sign of progress."""
+        """From the first byte seen to the last; from its start if it was too small for progress events."""
         begun = self.download_from
         if begun is None and not self.waited:
             begun = self.queued
@@ -58,19 +58,19 @@ class LayerTimeline:
 
 @dataclass(slots=True, kw_only=True)
 class PullTimeline:
-    """The events of one attempt, gathered by `observe`."""
+    """The events of one attempt, collected by `observe`."""
 
     layer_ids: frozenset[str]
-    """Short IDs of the manifest's layers; events of anything else are no layer's."""
+    """Short IDs of the manifest's layers; events with other IDs do not belong to layers."""
     layers: dict[str, LayerTimeline] = field(default_factory=dict)
     first_layer: float | None = None
-    """When the first layer was named: by then the manifest was there."""
+    """When the first layer was named: the manifest had arrived by then."""
     error: str | None = None
     complete: bool = False
-    """The image's `Status: …` came, which dockerd sends last, and only where the pull succeeded."""
+    """Whether the image's `Status: …` arrived; dockerd sends it last, and only for a successful pull."""
 
     def observe(self, event: Mapping[str, Any], at: float) -> None:
-        """Take in one event that arrived at `at`."""
+        """Add one event that arrived at `at`."""
         if "errorDetail" in event or "error" in event:
             detail = event.get("errorDetail")
             message = detail.get("message") if isinstance(detail, Mapping) else None
@@ -106,7 +106,7 @@ class PullTimeline:
                 layer.existed = True
 
     def progress(self) -> str:
-        """For people: how far it came, such as `1 of 3 layers complete, last seen: 854a4daddb5b Downloading`."""
+        """The progress for display, such as `1 of 3 layers complete, last seen: 854a4daddb5b Downloading`."""
         if not self.layers:
             return "no answer to the manifest request yet"
         done = sum(layer.existed or layer.extract_to is not None for layer in self.layers.values())
@@ -118,7 +118,7 @@ class PullTimeline:
 
 
 def union_s(intervals: Iterable[tuple[float, float]]) -> float | None:
-    """Seconds that at least one interval covers, overlaps counted once; None where there is no interval."""
+    """Seconds covered by at least one interval, overlaps counted once; None without intervals."""
     total, covered_to, seen = 0.0, float("-inf"), False
     for begun, ended in sorted(intervals):
         seen = True
@@ -138,12 +138,12 @@ def _current(event: Mapping[str, Any]) -> int:
 
 
 Chain = tuple[str, ...]
-"""A layer with all layers below it: what dockerd shares between pulls is the chain, not the layer alone."""
+"""A layer with all layers below it: dockerd shares chains between pulls, not single layers."""
 
 
 @dataclass(slots=True, kw_only=True)
 class DockerAttempt:
-    """One attempt of a pull. `started` and `ended` are monotonic seconds; `started_at` is the instant of the first."""
+    """One attempt of a pull. `started` and `ended` are monotonic seconds; `started_at` is the UTC time of the start."""
 
     number: int
     started: float
@@ -154,31 +154,31 @@ class DockerAttempt:
     error: str | None = None
 
     def end(self, at: float, code: ErrorCode | None = None, error: str | None = None) -> None:
-        """Set when it ended and, where it failed, why."""
+        """Set its end and, for a failure, the reason."""
         self.ended, self.code, self.error = at, code, error
 
 
 class Claims:
-    """Which pull of a trial brings which layer: the first that asks for it. Safe for threads."""
+    """Which pull of a trial downloads which layer: the first that requests it. Thread-safe."""
 
     def __init__(self) -> None:
         self._owners: dict[Chain, int] = {}
 
     def claim(self, chain: Chain, pull: int) -> int:
-        """The pull that brings it, which is `pull` where nobody did before."""
+        """The pull that downloads it: `pull`, unless another claimed it before."""
         return self._owners.setdefault(chain, pull)
 
     def owner(self, chain: Chain) -> int | None:
         return self._owners.get(chain)
 
     def release(self, pull: int) -> None:
-        """Forget what a failed pull wanted to bring: dockerd lets go of it, and another pull may bring it."""
+        """Release the claims of a failed pull: dockerd drops its layers, and another pull may download them."""
         for chain in [chain for chain, owner in list(self._owners.items()) if owner == pull]:
             self._owners.pop(chain, None)
 
 
 def chains(manifest: Manifest) -> dict[str, Chain]:
-    """Each layer's chain by its short ID; of a layer that stands there twice, the lower."""
+    """Each layer's chain by its short ID; for a repeated layer, the lower one."""
     digests = [layer.digest for layer in manifest.layers]
     found: dict[str, Chain] = {}
     for index, digest in enumerate(digests):
@@ -187,12 +187,12 @@ def chains(manifest: Manifest) -> dict[str, Chain]:
 
 
 def image_chain(manifest: Manifest) -> Chain:
-    """What stands for the image itself among the claims: its config."""
+    """The claim for the image itself: its config."""
     return (manifest.config.digest,)
 
 
 def outcome(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> PullOutcome:
-    """The figures of a pull that has ended; what the events did not show is None."""
+    """The outcome of an ended pull; values that the events do not show are None."""
     last, manifest = attempts[-1], request.expected.manifest
     cached = shared = None
     if last.code is None:
@@ -224,10 +224,10 @@ def outcome(request: PullRequest, attempts: list[DockerAttempt], claims: Claims)
 
 
 def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, claims: Claims) -> str:
-    """Where a layer of a pull that succeeded came from: `brought` by itself, `shared` or `cached`."""
+    """The origin of a layer of a successful pull: `brought` (downloaded), `shared` or `cached`."""
     manifest = request.expected.manifest
     seen = timeline.layers.get(short_id(layer.digest))
-    # Without an event of any layer the image itself was there, by this name or another.
+    # Without layer events the image itself was already in the store, by this name or another.
     chain = chains(manifest)[short_id(layer.digest)] if timeline.layers else image_chain(manifest)
     if seen is not None and seen.fetched:
         return "brought" if claims.claim(chain, request.pull) == request.pull else "shared"
@@ -238,13 +238,13 @@ def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, cla
 
 
 def _received(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> int | None:
-    """Bytes of config and layers that this pull brought, all attempts; None where it never came so far."""
+    """Bytes of config and layers that this pull downloaded, over all attempts; None if it failed before."""
     if all(not attempt.timeline.layers and attempt.code is not None for attempt in attempts):
         return None
     manifest = request.expected.manifest
     config = sum(
         manifest.config.size_bytes for one in attempts if one.timeline.layers and one.timeline.complete
-    )  # dockerd shows no event of the config; it fetches one for each image that the store lacks
+    )  # dockerd sends no event for the config; it downloads one for each image that the store lacks
     return config + sum(
         size for one in attempts for _, _, size in _fetched(request, one.timeline, chains(manifest), claims)
     )
@@ -253,7 +253,7 @@ def _received(request: PullRequest, attempts: list[DockerAttempt], claims: Claim
 def _fetched(
     request: PullRequest, timeline: PullTimeline, chain_of: dict[str, Chain], claims: Claims
 ) -> Iterator[tuple[Descriptor, LayerTimeline, int]]:
-    """Each layer that was asked for, once, with the bytes that came: none where another pull of the trial brings it."""
+    """Each requested layer, once, with its bytes; 0 if another pull of the trial downloads it."""
     for layer in {layer.digest: layer for layer in request.expected.manifest.layers}.values():
         name = short_id(layer.digest)
         seen = timeline.layers.get(name)

@@ -1,4 +1,4 @@
-"""Where the bytes of an answer go, and whether they are what was promised: size and digest of every one."""
+"""Receives the bytes of an answer, and verifies size and digest of each blob."""
 
 import hashlib
 import os
@@ -19,35 +19,35 @@ if TYPE_CHECKING:
 
 
 class CheckedBody(Protocol):
-    """A body that can say, at its end, whether it is whole and right."""
+    """A body that verifies at its end whether it is complete and correct."""
 
     @property
     def received_bytes(self) -> int: ...
     @property
     def note(self) -> str | None:
-        """What is special about the transfer, for its row."""
+        """A note about the transfer, for its row."""
         ...
 
     @property
     def request_headers(self) -> Mapping[str, str]:
-        """What to ask with, so that just this content comes."""
+        """Headers that request exactly this content."""
         ...
 
     def accepts(self, status: int, headers: Mapping[str, Sequence[str]], /) -> bool: ...
     def update(self, chunk: bytes, /) -> None: ...
     def settle(self) -> None:
-        """Wait for what must come before this content can be verified; no part of the transfer's own time."""
+        """Wait for the parts before this content, which its verification needs; not part of the transfer's time."""
         ...
 
     def finish(self) -> None:
-        """Raises BodyRefusedError for content that is not what was promised, OSError where it cannot be kept."""
+        """Raise BodyRefusedError for wrong content, OSError if it cannot be stored."""
         ...
 
     def close(self) -> None: ...
 
 
 class WholeBody:
-    """A body that is asked for as a whole: a 200 brings it, and it can be verified as soon as it is there."""
+    """A body that is requested as a whole: a 200 has it, and it can be verified when it is complete."""
 
     note: str | None = None
     request_headers: Mapping[str, str] = {}
@@ -56,13 +56,13 @@ class WholeBody:
         return status == 200
 
     def settle(self) -> None:
-        """There is nothing to wait for."""
+        """Nothing to wait for."""
 
 
 class BlobBody(WholeBody):
-    """A config or a layer: hashed as it comes and then dropped, or written to `path` and synced to the disk.
+    """A config or a layer: hashed on arrival and then dropped, or written to `path` and synced to disk.
 
-    Memory does not grow with the blob. More bytes than the descriptor promises end it at once.
+    Memory does not grow with the blob. More bytes than the descriptor's size end it immediately.
     """
 
     def __init__(self, descriptor: Descriptor, path: Path | None = None, note: str | None = None) -> None:
@@ -85,7 +85,7 @@ class BlobBody(WholeBody):
             if self._file is None:
                 self._file = self._path.open("wb", buffering=0)
             left = memoryview(chunk)
-            while left:  # it may take less than it is given, as a disk does that is just full
+            while left:  # a write may be partial, as on a disk that is just full
                 left = left[self._file.write(left) :]
 
     def finish(self) -> None:
@@ -100,7 +100,7 @@ class BlobBody(WholeBody):
 
 
 class DocumentBody(WholeBody):
-    """What is kept to be read, so it is bounded."""
+    """A document that is kept in memory, with a size limit."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.content = bytearray()
@@ -112,15 +112,15 @@ class DocumentBody(WholeBody):
 
     def update(self, chunk: bytes, /) -> None:
         if len(self.content) + len(chunk) > self._limit_bytes:
-            raise BodyRefusedError(ErrorCode.TOO_LARGE, f"more than {self._limit_bytes} bytes")
+            raise BodyRefusedError(ErrorCode.TOO_LARGE, f"the body is larger than {self._limit_bytes} bytes")
         self.content += chunk
 
     def close(self) -> None:
-        """Nothing is held but memory."""
+        """Nothing to close: it uses only memory."""
 
 
 class ManifestBody(DocumentBody):
-    """A manifest or an index; its size is known only where an index names it."""
+    """A manifest or an index; its size is known only from an index."""
 
     request_headers: Mapping[str, str] = {"Accept": ACCEPT}
 
@@ -133,12 +133,12 @@ class ManifestBody(DocumentBody):
         algorithm, _, promised = self._digest.partition(":")
         found = hashlib.new(algorithm, self.content).hexdigest()
         if found != promised and not self.content.lstrip().startswith(b"{"):
-            raise BodyRefusedError(ErrorCode.NOT_A_REGISTRY, f"no manifest but {bytes(self.content[:60])!r}")
+            raise BodyRefusedError(ErrorCode.NOT_A_REGISTRY, f"not a manifest: {bytes(self.content[:60])!r}")
         verify(self._digest, self._size_bytes, found, len(self.content))
 
 
 class TokenBody(DocumentBody):
-    """A token service's answer; `token` is there once it is finished."""
+    """A token service's answer; `token` is set when it is finished."""
 
     token: Token
 
@@ -146,37 +146,37 @@ class TokenBody(DocumentBody):
         super().__init__(MAX_TOKEN_BYTES)
 
     def finish(self) -> None:
-        """Raises RegistryError for what holds no token."""
+        """Raise RegistryError if it contains no token."""
         self.token = read_token(bytes(self.content))
 
 
 def verify(digest: str, size_bytes: int | None, found: str, received_bytes: int) -> None:
-    """Raise BodyRefusedError where length or digest (`found`, hexadecimal) is not what was promised."""
+    """Raise BodyRefusedError if length or digest (`found`, hexadecimal) is wrong."""
     algorithm, _, promised = digest.partition(":")
     if size_bytes is not None and received_bytes < size_bytes:
-        raise BodyRefusedError(ErrorCode.TRUNCATED, f"{received_bytes} of {size_bytes} bytes of {digest}")
+        raise BodyRefusedError(ErrorCode.TRUNCATED, f"received {received_bytes} of {size_bytes} bytes of {digest}")
     if found != promised or (size_bytes is not None and received_bytes != size_bytes):
         raise BodyRefusedError(
-            ErrorCode.DIGEST_MISMATCH, f"{received_bytes} bytes of {algorithm}:{found} where {digest} was asked"
+            ErrorCode.DIGEST_MISMATCH, f"received {received_bytes} bytes of {algorithm}:{found} instead of {digest}"
         )
 
 
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)", re.ASCII | re.IGNORECASE)  # RFC 9110, section 14.4
-_SLICE_S = 0.05  # how soon a part that waits for its turn sees that the pull was stopped
+_SLICE_S = 0.05  # how often a waiting part checks for cancellation
 
 REFUSALS = (416, 501)
-"""How a server says that it has no ranges, where it does not just send the whole."""
+"""Statuses of a server that does not support ranges and does not send the whole blob instead."""
 
 
 class ChunkedBlob:
-    """A layer in parts, and what they share: the hash, whose turn it is, and the file.
+    """A layer in parts, with their shared state: the hash, the current part, and the file.
 
-    Ranges of it come in parallel, and are hashed in order as if it had come whole. The part whose turn it is goes through the
-    hash as it comes. A later one is held in memory until its turn, and its worker takes nothing else before. So a pull holds at
-    most its number of workers times the size of a part.
+    Parts download in parallel, and are hashed in order, as if the layer came as a whole. The current part is hashed on arrival.
+    A later part is kept in memory until its turn, and its worker waits. So a pull holds at most its number of workers times
+    the size of a part.
 
-    The first part goes alone. When the server shows by its answer that it serves ranges, `granted` is called, once, and
-    the other parts may be asked for; when it sends the whole instead, the first part takes it all.
+    The first part starts alone. If the answer shows that the server supports ranges, `granted` is called once, and the other
+    parts may be requested. If the server sends the whole layer, the first part receives all of it.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class ChunkedBlob:
         self.turn = 0
         self.is_granted = False
         self.is_complete = False
-        """Every byte is here and verified."""
+        """Every byte has arrived and is verified."""
         self._part_bytes = part_bytes
         self._stopped = stopped
         self._granted = granted
@@ -202,7 +202,7 @@ class ChunkedBlob:
         self._file: int | None = None
 
     def __len__(self) -> int:
-        """How many parts there are."""
+        """The number of parts."""
         return -(-self.descriptor.size_bytes // self._part_bytes)
 
     def part(self, index: int) -> "PartBody":
@@ -216,11 +216,11 @@ class ChunkedBlob:
             self._granted()
 
     def hash_so_far(self) -> "_Hash":
-        """A copy, so that an attempt that fails half-way leaves nothing behind."""
+        """A copy of the hash, so that a failed attempt does not change it."""
         return self._hash.copy()
 
     def write(self, chunk: bytes, offset: int) -> None:
-        """Put bytes where they belong in the file; nothing where there is none. Raises OSError."""
+        """Write bytes at their position in the file, if there is one. Raises OSError."""
         if self._path is None:
             return
         with self._changed:
@@ -233,14 +233,14 @@ class ChunkedBlob:
             view, offset = view[written:], offset + written
 
     def wait_for(self, index: int) -> bool:
-        """Until it is the part's turn; False where the pull was stopped before."""
+        """Wait until it is the part's turn; False if the pull was stopped before."""
         with self._changed:
             while self.turn != index and not self._stopped():
                 self._changed.wait(_SLICE_S)
             return self.turn == index
 
     def commit(self, hashed: "_Hash", end: int) -> None:
-        """Take what the part whose turn it is has hashed; with the last byte the whole is synced and verified."""
+        """Accept the hash of the current part; after the last byte, sync the file and verify the layer."""
         size = self.descriptor.size_bytes
         if end == size:
             if self._file is not None:
@@ -253,14 +253,14 @@ class ChunkedBlob:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Close the file; no part may be under way."""
+        """Close the file; no part may be running."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
 class PartBody:
-    """One attempt at a part: bytes `first` to `end`, the latter not included."""
+    """One attempt at a part: bytes from `first` up to but not including `end`."""
 
     def __init__(self, blob: ChunkedBlob, index: int, first: int, end: int) -> None:
         self.received_bytes = 0
@@ -283,7 +283,7 @@ class PartBody:
         return f"bytes {self._first}-{self._end - 1}/{self._blob.descriptor.size_bytes}"
 
     def accepts(self, status: int, headers: Mapping[str, Sequence[str]], /) -> bool:
-        """A 206 of just these bytes; a 200 only for the first part, which then takes the whole."""
+        """Accept a 206 with exactly these bytes; a 200 only for the first part, which then receives the whole layer."""
         if status == 206:
             self._check(", ".join(headers.get("content-range", ())))
             self._blob.grant()
@@ -293,8 +293,7 @@ class PartBody:
         if self._blob.is_granted:
             raise BodyRefusedError(
                 ErrorCode.NOT_A_REGISTRY,
-                f"200 where {self.note} was asked, though other parts came as ranges: the servers behind this "
-                "name differ",
+                f"200 instead of {self.note}, although other parts came as ranges: the servers behind this name differ",
             )
         self._is_whole, self._end = True, self._blob.descriptor.size_bytes
         return True
@@ -304,7 +303,7 @@ class PartBody:
         if found is None:
             raise BodyRefusedError(ErrorCode.NOT_A_REGISTRY, f"206 with Content-Range {said[:80]!r}")
         if (int(found[1]), int(found[2])) != (self._first, self._end - 1) or found[3] not in ("*", str(size)):
-            raise BodyRefusedError(ErrorCode.DIGEST_MISMATCH, f"{said[:80]} where {self.note} was asked")
+            raise BodyRefusedError(ErrorCode.DIGEST_MISMATCH, f"{said[:80]} instead of {self.note}")
 
     def update(self, chunk: bytes, /) -> None:
         at = self._first + self.received_bytes
@@ -323,7 +322,7 @@ class PartBody:
             self._hash = self._caught_up()
 
     def _caught_up(self) -> "_Hash":
-        """The layer's hash up to what has come of this part; nothing is held any more."""
+        """The layer's hash including the received bytes of this part; afterwards none are kept in memory."""
         hashed = self._blob.hash_so_far()
         for chunk in self._held:
             hashed.update(chunk)
@@ -340,10 +339,10 @@ class PartBody:
         if self.received_bytes < wanted:
             raise BodyRefusedError(
                 ErrorCode.TRUNCATED,
-                f"{self.received_bytes} of the {wanted} bytes of {self.note} of {self._blob.descriptor.digest}",
+                f"received {self.received_bytes} of the {wanted} bytes of {self.note} of {self._blob.descriptor.digest}",
             )
         if self._blob.turn != self._index:
-            raise BodyRefusedError(ErrorCode.CANCELLED, "stopped before the parts before this one were there")
+            raise BodyRefusedError(ErrorCode.CANCELLED, "stopped before the earlier parts had arrived")
         self._blob.commit(self._hash or self._caught_up(), self._end)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""One route's registry over libcurl: its kept connections, its tokens, and requests that follow redirects.
+"""One route's registry over libcurl: kept connections, tokens, and requests that follow redirects.
 
-What an answer means (a token is needed, a redirect is allowed, which error it is) is decided in `pullbench/registry/`. A client
+`pullbench/registry/` interprets the answers: whether a token is needed, a redirect is allowed, which error it is. A client
 lives for a trial (auth: persisted) or for one pull (per-pull). Threads share it.
 """
 
@@ -32,7 +32,7 @@ _URL_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # what stands in a URL as it is (RFC 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """PEM files of the roots to trust: for the registry itself, and for the hosts that it sends a client to."""
+    """PEM files of the trusted roots: for the registry itself, and for hosts that it redirects to."""
 
     endpoint_file: str
     elsewhere_file: str
@@ -41,10 +41,10 @@ class Trust:
 class WireClient:
     """Connections and tokens of one route.
 
-    With HTTP/1.1 a connection serves whoever comes next. With HTTP/2 each pull under way has one for itself, and all its
-    exchanges share it. `drivers` has the threads of multiplexers, where exchanges are made by those: one for each pull
-    under way, or `shared` of them for all. Shared ones are for HTTP/1.1, and for so many exchanges at once that a thread
-    in libcurl for each would keep the others from the interpreter's lock.
+    With HTTP/1.1 any pull may use a free connection. With HTTP/2 each running pull has its own connection, which all its
+    exchanges share. `drivers` has the threads of multiplexers, if these make the exchanges: one per running pull, or `shared`
+    multiplexers for all. Shared ones are for HTTP/1.1 with so many concurrent exchanges that one libcurl thread for each would
+    block the others at the interpreter's lock.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class WireClient:
 
     @contextmanager
     def connections(self) -> Iterator[Handles]:
-        """What one pull makes its exchanges by."""
+        """The handles for one pull's exchanges."""
         if self._drivers is None:
             yield self._handles
             return
@@ -95,7 +95,7 @@ class WireClient:
                 self._idle.append(multiplexer)
 
     def _of_all(self, drivers: Executor) -> Multiplexer:
-        """One of those that all pulls share, in turn."""
+        """The next of the shared multiplexers, round robin."""
         with self._lock:
             while len(self._idle) < self._shared:
                 self._idle.append(Multiplexer(drivers, self._clock.monotonic, self._crowd))
@@ -112,7 +112,7 @@ class WireClient:
     ) -> None:
         """GET `/v2/REPOSITORY/path` into the body and verify it; a 401 leads to one token exchange.
 
-        Adds a row an exchange to the attempt's log. Raises RegistryError.
+        Adds one row per exchange to the attempt's log. Raises RegistryError.
         """
         url, authorizer = f"{self._route.url}/v2/{attempt.repository}/{path}", self._authorizer
         with attempt.handles.one() as handle:
@@ -130,7 +130,7 @@ class WireClient:
         self._conclude(trail, body, attempt, kind, digest)
 
     def close(self) -> None:
-        """Close every connection; no request may be under way."""
+        """Close all connections; no request may be running."""
         self._handles.close()
         with self._lock:
             while self._idle:
@@ -139,7 +139,7 @@ class WireClient:
     def _renew(
         self, handle: Handle, attempt: PullAttempt, sent: str | None, challenges: Sequence[Challenge]
     ) -> str | None:
-        """Another Authorization value; its time, waiting for another thread's exchange included, is the attempt's auth_s."""
+        """A new Authorization value; the time, including waits for other threads' exchanges, is the attempt's auth_s."""
         started_s = self._clock.monotonic()
         try:
             return self._authorizer.renew(
@@ -155,7 +155,7 @@ class WireClient:
     def _conclude(
         self, trail: Trail, body: CheckedBody, attempt: PullAttempt, kind: TransferKind, digest: str | None
     ) -> None:
-        """Verify what came, add its row, and raise what was wrong with it."""
+        """Verify the content, add its row, and raise its error."""
         failure = trail.failure(self._authorizer)
         if failure is None:
             body.settle()
@@ -187,7 +187,7 @@ class WireClient:
         authorization: str | None,
         request: TokenRequest | None = None,
     ) -> Trail:
-        """GET, or the exchange with a token service, and follow redirects; headers go where `Redirects` lets them."""
+        """GET, or a token exchange, and follow redirects; `Redirects` decides where headers go."""
         method = "GET" if request is None else request.method
         content = None if request is None else request.body
         given = body.request_headers if request is None else {**body.request_headers, **request.headers}
@@ -247,7 +247,7 @@ class WireClient:
         return body.token
 
     def _verified(self, trail: Trail, body: CheckedBody) -> RegistryError | None:
-        """Why the content is not what was promised; None for what is."""
+        """The error of wrong content; None if it is correct."""
         try:
             body.finish()
         except BodyRefusedError as refused:
@@ -261,18 +261,18 @@ class WireClient:
 
 
 def _location(hop: HttpResult) -> str | None:
-    """The Location in ASCII, as libcurl must be given it; None where there is none."""
+    """The Location in ASCII, as libcurl requires; None if there is none."""
     found = hop.header("location")
     return quote(found, safe=_URL_CHARACTERS, encoding="latin-1") if "location" in hop.headers else None
 
 
 def proxy_url(url: str | None) -> str:
-    """With its port, for libcurl would take 1080 where none is named, and every other client the scheme's own."""
+    """The URL with its port: libcurl defaults to 1080, other clients to the scheme's port."""
     return "{}://{}:{}".format(urlsplit(url).scheme, *_host_and_port(url)) if url else ""
 
 
 def pins(resolve: Mapping[str, str], url: str) -> Sequence[str]:
-    """libcurl's HOST:PORT:ADDRESS for the host that is about to be looked up, where the engine pins it."""
+    """libcurl's HOST:PORT:ADDRESS for a URL's host, if the engine pins it."""
     if not resolve:
         return ()
     host, port = _host_and_port(url)
@@ -283,7 +283,7 @@ def pins(resolve: Mapping[str, str], url: str) -> Sequence[str]:
 
 
 def _host_and_port(url: str) -> tuple[str, int]:
-    """As they stand in a URL; an IPv6 address in brackets."""
+    """Host and port of a URL; an IPv6 address has brackets."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return f"[{host}]" if ":" in host else host, parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,7 +1,7 @@
-"""One HTTP exchange by libcurl: the body goes through a callback and is never held, the phases are timed in C.
+"""One HTTP exchange by libcurl: a callback receives the body in pieces, and C code times the phases.
 
-libcurl receives outside the interpreter's lock, and hashing large chunks lets go of it too, so threads scale.
-Redirects, tokens and retries are not followed here: each would hide an exchange inside another's time.
+libcurl receives without the interpreter's lock, and hashing large chunks releases it too, so threads scale. This module
+follows no redirects, tokens or retries: each would hide an exchange inside another's time.
 """
 
 import errno
@@ -16,7 +16,7 @@ import pycurl
 from pullbench.errors import ErrorCode, classify
 from pullbench.registry.auth import Credentials
 
-# Numbers of libcurl that pycurl has no name for.
+# Constants of libcurl that pycurl does not define.
 _HTTP2_STREAM = 92
 _PROXY_HANDSHAKE = 97
 _HEAD_TOO_LARGE = 100
@@ -34,7 +34,7 @@ _PLAIN: dict[int, ErrorCode] = {
     _HEAD_TOO_LARGE: ErrorCode.TOO_LARGE,
     pycurl.E_SSL_CACERT_BADFILE: ErrorCode.TLS_UNTRUSTED,
     pycurl.E_PEER_FAILED_VERIFICATION: ErrorCode.TLS_UNTRUSTED,
-    pycurl.E_FTP_WEIRD_SERVER_REPLY: ErrorCode.NOT_A_REGISTRY,  # 8: an answer that is no HTTP
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: ErrorCode.NOT_A_REGISTRY,  # 8: the answer is not HTTP
     pycurl.E_UNSUPPORTED_PROTOCOL: ErrorCode.NOT_A_REGISTRY,  # 1: also an HTTP/0.9 answer
     pycurl.E_URL_MALFORMAT: ErrorCode.NOT_A_REGISTRY,
 }
@@ -49,22 +49,22 @@ _SOCKET: dict[int, ErrorCode] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurlProgress:
-    """How far an exchange had come when it failed."""
+    """The progress of an exchange when it failed."""
 
     resolved: bool
     connected: bool
     secured: bool
-    """The TLS handshake is done, or there is none."""
+    """Whether the TLS handshake is complete, or not needed."""
     out_of_time: bool
-    """The whole time that was left for it is used up."""
+    """Whether the exchange has used all its time."""
     by_proxy: bool
     connect_status: int = 0
-    """What a forward proxy answered to CONNECT; 0 where it was not asked."""
+    """The forward proxy's status for CONNECT; 0 without one."""
     os_errno: int = 0
 
 
 def code_of_curl(number: int, message: str, at: CurlProgress) -> ErrorCode:
-    """The code of a failed `perform`, by its number, its message and how far it had come."""
+    """The code of a failed `perform`, from its number, its message and the progress."""
     if number == pycurl.E_OPERATION_TIMEDOUT:
         return _timed_out(at)
     if at.by_proxy and (number == pycurl.E_COULDNT_CONNECT or at.connect_status >= 300):
@@ -74,7 +74,7 @@ def code_of_curl(number: int, message: str, at: CurlProgress) -> ErrorCode:
         return ErrorCode.CONNECT_REFUSED if found is ErrorCode.UNKNOWN else found
     if number in (pycurl.E_SSL_CONNECT_ERROR, pycurl.E_PEER_FAILED_VERIFICATION):
         found = classify(message)
-        if found is ErrorCode.TRUNCATED:  # a handshake cut short has no content that could be
+        if found is ErrorCode.TRUNCATED:  # a handshake that was cut short has no content to truncate
             return ErrorCode.RESET
         return _PLAIN.get(number, ErrorCode.UNKNOWN) if found is ErrorCode.UNKNOWN else found
     return _PLAIN.get(number) or classify(message)
@@ -91,13 +91,13 @@ def _timed_out(at: CurlProgress) -> ErrorCode:
 
 
 MAX_ANSWER_BYTES = 16 * 1024
-"""What is kept of an answer that is no content: a registry's error document."""
-_MAX_UNWANTED_BYTES = 1024 * 1024  # beyond it a new connection is cheaper than reading on
+"""The kept part of an answer that is no content, such as a registry's error document."""
+_MAX_UNWANTED_BYTES = 1024 * 1024  # beyond this a new connection is cheaper than reading the rest
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BodyRefusedError(Exception):
-    """A body takes no more: too long, nowhere to put it, or not what was asked for."""
+    """A body accepts no more: too long, no space, or not the requested content."""
 
     def __init__(self, code: ErrorCode, detail: str) -> None:
         super().__init__(detail)
@@ -106,10 +106,10 @@ class BodyRefusedError(Exception):
 
 
 class Body(Protocol):
-    """Where content goes; both methods raise BodyRefusedError, and `update` OSError, to end the exchange."""
+    """Receives content. Both methods may raise BodyRefusedError to end the exchange, and `update` also OSError."""
 
     def accepts(self, status: int, headers: Mapping[str, Sequence[str]], /) -> bool:
-        """Whether an answer is the content that was asked for; header names are in lower case."""
+        """Whether an answer is the requested content; header names are in lower case."""
         ...
 
     def update(self, chunk: bytes, /) -> None: ...
@@ -117,32 +117,32 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """One exchange to make, and within which bounds."""
+    """One exchange and its limits."""
 
     method: str = "GET"
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     proxy_url: str = ""
-    """A forward proxy; empty for a direct connection, whatever the environment says."""
+    """A forward proxy; empty for none. The environment's proxy variables are ignored."""
     proxy_login: Credentials | None = None
-    """For the forward proxy alone, as Basic: with every request for http, with CONNECT for https."""
+    """The login for the forward proxy, as Basic: with every request for http, with CONNECT for https."""
     ca_file: str
     http_version: str
     resolve: Sequence[str] = ()
-    """HOST:PORT:ADDRESS, to be believed before DNS."""
+    """HOST:PORT:ADDRESS, used instead of DNS."""
     connect_timeout_s: float
-    """DNS, TCP and TLS together."""
+    """The limit for DNS, TCP and TLS together."""
     stall_timeout_s: float
-    """Without a byte, once the request is on its way."""
+    """The limit without any byte after the request was sent."""
     timeout_s: float
-    """For the whole exchange; more than zero."""
+    """The limit for the whole exchange; more than zero."""
     stopped: Callable[[], bool]
-    """Asked while bytes flow and at least once a second while none do; True ends the exchange as `cancelled`."""
+    """Called while bytes arrive, and at least once a second otherwise; True ends the exchange as `cancelled`."""
 
 
 class Receiver:
-    """libcurl's callbacks for one exchange. None of them may raise: pycurl would print it and go on."""
+    """libcurl's callbacks for one exchange. They must not raise: pycurl would print the error and continue."""
 
     def __init__(self, request: HttpRequest, body: Body, monotonic: Callable[[], float]) -> None:
         self.status: int | None = None
@@ -151,7 +151,7 @@ class Receiver:
         self.failure: tuple[ErrorCode, str] | None = None
         self.is_connected = False
         self.is_content: bool | None = None
-        """Whether the body accepts the answer; None before it was asked."""
+        """Whether the body accepts the answer; None before the decision."""
         self.received_bytes = 0
         self._request = request
         self._body = body
@@ -163,7 +163,7 @@ class Receiver:
 
     def header(self, line: bytes) -> None:
         text = line.decode("latin-1").strip()
-        if text.startswith("HTTP/"):  # a new head: the final one follows any 1xx
+        if text.startswith("HTTP/"):  # a new header block: the final one follows any 1xx
             self.headers = {}
             word = text.split(None, 2)[1:2]
             self.status = int(word[0]) if word and word[0].isdecimal() else None
@@ -178,7 +178,7 @@ class Receiver:
         return int(pycurl.PREREQFUNC_OK)
 
     def judge(self) -> bool:
-        """Ask the body, once an answer, whether it is content; a refusal is the exchange's failure."""
+        """Let the body decide, once per answer, whether it is content; a refusal fails the exchange."""
         if self.is_content is None:
             try:
                 self.is_content = self._body.accepts(self.status or 0, self.headers)
@@ -206,13 +206,13 @@ class Receiver:
         return None if self._unwanted_bytes <= _MAX_UNWANTED_BYTES else 0
 
     def progress(self, _total: float, received: float, _up_total: float, _up: float) -> int:
-        """libcurl's progress callback: not 0 ends the exchange."""
+        """libcurl's progress callback: a value other than 0 ends the exchange."""
         return 0 if self.may_go_on(received) else 1
 
     def may_go_on(self, received: float) -> bool:
-        """Whether nothing stops it; `received` tells by its change that bytes still come."""
+        """Whether the exchange may continue; a changed `received` shows that bytes still arrive."""
         if self._request.stopped():
-            self.failure = ErrorCode.CANCELLED, "stopped while under way"
+            self.failure = ErrorCode.CANCELLED, "stopped during the transfer"
             return False
         if not self.is_connected:
             return True
@@ -220,7 +220,7 @@ class Receiver:
         if received != self._seen_bytes:
             self._seen_bytes, self._seen_s = received, now
         elif now - self._seen_s >= self._request.stall_timeout_s:
-            self.failure = ErrorCode.STALLED, f"no byte for {self._request.stall_timeout_s:g} s"
+            self.failure = ErrorCode.STALLED, f"no data for {self._request.stall_timeout_s:g} s"
             return False
         return True
 
@@ -231,8 +231,8 @@ def code_of_os_error(error: OSError) -> ErrorCode:
 
 
 BUFFER_BYTES = 512 * 1024
-"""What libcurl reads at once: fewer calls of the system. It hands on 16 kB at a time, however much it read; to hash several
-of those together gains nothing, for joining them costs what the fewer turns of the interpreter save."""
+"""The size of libcurl's reads: larger means fewer system calls. It passes on 16 kB at a time in any case; hashing several
+of these together gains nothing, because joining them costs as much as it saves."""
 _VERSIONS = {"1.1": pycurl.CURL_HTTP_VERSION_1_1, "2": pycurl.CURL_HTTP_VERSION_2TLS}
 _VERSION_NAMES = {
     pycurl.CURL_HTTP_VERSION_1_0: "1.0",
@@ -244,7 +244,7 @@ _VERSION_NAMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """Seconds of each phase that was begun; None for what was never reached. A kept connection costs 0.0."""
+    """Seconds of each phase that began; None for phases that were not reached. A kept connection costs 0.0."""
 
     dns_s: float | None = None
     connect_s: float | None = None
@@ -255,38 +255,38 @@ class Phases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResult:
-    """What came of one exchange: an answer with its status, or a failure, or both when the body broke off."""
+    """The result of an exchange: an answer with its status, a failure, or both if the body broke off."""
 
     status: int | None
     headers: Mapping[str, tuple[str, ...]]
     """By lower-case name."""
     is_content: bool
-    """The body took it for what was asked for."""
+    """Whether the body accepted it as the requested content."""
     answer: bytes
-    """The start of a body that is no content, such as a registry's error document."""
+    """The beginning of a body that is no content, such as a registry's error document."""
     phases: Phases
     reused: bool | None
     http_version: str | None
     remote_ip: str | None
     address: str | None
-    """IP and port that answered."""
+    """IP and port of the server that answered."""
     error_code: ErrorCode | None = None
     error: str = ""
 
     def header(self, name: str) -> str:
-        """All values of a header, comma-separated; empty where it is absent."""
+        """All values of a header, separated by commas; empty if it is missing."""
         return ", ".join(self.headers.get(name, ()))
 
 
 class Handle:
-    """One libcurl handle with the connections that it keeps; for one thread at a time."""
+    """One libcurl handle with its kept connections; for one thread at a time."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._curl = pycurl.Curl()
         self._monotonic = monotonic
 
     def exchange(self, request: HttpRequest, body: Body) -> HttpResult:
-        """Make one exchange; what `body` accepts goes to it. Never raises for what a server does."""
+        """Make one exchange; accepted content goes to `body`. Raises nothing for failures of a server."""
         receiver = Receiver(request, body, self._monotonic)
         self._set(request, receiver)
         number, message = self._perform(receiver)
@@ -309,7 +309,7 @@ class Handle:
 
     def _set(self, request: HttpRequest, receiver: Receiver) -> None:
         curl = self._curl
-        curl.reset()  # options only: connections, DNS answers and TLS sessions stay
+        curl.reset()  # resets only options: connections, DNS answers and TLS sessions stay
         options: dict[int, Any] = {
             pycurl.URL: request.url,
             pycurl.CUSTOMREQUEST: request.method,
@@ -346,7 +346,7 @@ class Handle:
         if receiver.failure is not None:
             return receiver.failure
         if number == 0 or (number == pycurl.E_WRITE_ERROR and not receiver.is_content):
-            return None, ""  # an unwanted body was cut short; its status says what happened
+            return None, ""  # the body was cut short on purpose; the status has the reason
         info = self._curl.getinfo
         secure = request.url.startswith("https:")
         at = CurlProgress(
@@ -364,7 +364,7 @@ class Handle:
         info = self._curl.getinfo
         remote_ip = info(pycurl.PRIMARY_IP) or None
         host = f"[{remote_ip}]" if remote_ip and ":" in remote_ip else remote_ip
-        status = info(pycurl.RESPONSE_CODE) or None  # not the receiver's, which sees a proxy's answer to CONNECT too
+        status = info(pycurl.RESPONSE_CODE) or None  # the receiver's status may be a proxy's answer to CONNECT
         reused = info(pycurl.NUM_CONNECTS) == 0 if status or receiver.is_connected else None
         return HttpResult(
             status=status,
@@ -381,7 +381,7 @@ class Handle:
         )
 
     def _phases(self, secure: bool, reused: bool) -> Phases:
-        """libcurl's marks count from the start; a mark of zero was not reached, and its phase lasted to the end."""
+        """libcurl measures from the start. A phase with time zero was not reached, so the phase before it lasted to the end."""
         info = self._curl.getinfo
         resolved, connected, secured, sent, first, end = (
             info(mark) / 1e6
@@ -396,7 +396,7 @@ class Handle:
         )
         wait_s = max(0.0, (first or end) - max(sent, secured, connected))
         transfer_s = max(0.0, end - first) if first else None
-        if reused:  # libcurl leaves the marks of a kept connection at zero
+        if reused:  # libcurl leaves the times of a kept connection at zero
             return Phases(dns_s=0.0, connect_s=0.0, tls_s=0.0, wait_s=wait_s, transfer_s=transfer_s)
         if not resolved:
             return Phases(dns_s=end)
@@ -414,11 +414,11 @@ class Handle:
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))  # zero would mean without end
+    return max(1, round(seconds * 1000))  # zero would mean no limit
 
 
 class Handles:
-    """Handles with their kept connections; safe for threads."""
+    """Handles with their kept connections; thread-safe."""
 
     def __init__(self, make: Callable[[], Handle]) -> None:
         self._make = make
@@ -427,7 +427,7 @@ class Handles:
 
     @contextmanager
     def one(self) -> Iterator[Handle]:
-        """The handle that was used last, for its connection is the least likely to have been closed meanwhile."""
+        """The most recently used handle: its connection is least likely to have been closed."""
         with self._lock:
             handle = self._idle.pop() if self._idle else None
         handle = handle or self._make()
@@ -438,7 +438,7 @@ class Handles:
                 self._idle.append(handle)
 
     def close(self) -> None:
-        """Close every connection; no exchange may be under way."""
+        """Close all connections; no exchange may be running."""
         with self._lock:
             while self._idle:
                 self._idle.pop().close()

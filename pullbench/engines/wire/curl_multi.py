@@ -1,7 +1,7 @@
-"""Many exchanges in one thread: libcurl's multi interface, driven by a thread of its own.
+"""Many exchanges in one thread: libcurl's multi interface, driven by its own thread.
 
-With HTTP/2 every exchange is a stream of the one connection to its host. With HTTP/1.1, or where a server turns out to
-speak nothing else, libcurl opens a connection for each exchange under way, as handles of their own would.
+With HTTP/2 every exchange is a stream on one connection per host. With HTTP/1.1, or if a server supports only that, libcurl
+opens one connection per running exchange, as separate handles would.
 """
 
 import os
@@ -18,9 +18,9 @@ import pycurl
 
 from pullbench.engines.wire.curl import Handle, Handles, HttpRequest, Receiver
 
-_LOOK_S = 0.05  # how soon a stop or a stall is seen while no byte comes
-_LOOK_EACH_S = 0.00025  # of a thousand under way once in a quarter of a second, for a look costs a call for each
-_KEPT_EACH = 4  # as libcurl has it: an exchange may lead over several hosts
+_LOOK_S = 0.05  # how often to check for a stop or a stall while no data arrives
+_LOOK_EACH_S = 0.00025  # per exchange: a thousand are checked every quarter of a second, because each check is a call
+_KEPT_EACH = 4  # libcurl's default: an exchange may use several hosts
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
     pycurl.POLL_OUT: selectors.EVENT_WRITE,
@@ -30,7 +30,7 @@ _EVENTS = {
 
 @dataclass(slots=True, eq=False)
 class _PendingExchange:
-    """One exchange under way, and what came of it."""
+    """One running exchange, and its result."""
 
     curl: pycurl.Curl
     receiver: Receiver
@@ -49,18 +49,18 @@ class Stream(Handle):
     def _set(self, request: HttpRequest, receiver: Receiver) -> None:
         super()._set(request, receiver)
         if request.http_version == "2":
-            self._curl.setopt(pycurl.PIPEWAIT, 1)  # rather wait for the connection than open another
-        self._curl.setopt(pycurl.NOPROGRESS, 1)  # the multiplexer looks by itself
+            self._curl.setopt(pycurl.PIPEWAIT, 1)  # wait for the connection instead of opening another
+        self._curl.setopt(pycurl.NOPROGRESS, 1)  # the multiplexer checks the progress itself
 
     def _perform(self, receiver: Receiver) -> tuple[int, str]:
         return self._multiplexer.run(self._curl, receiver)
 
 
 class Multiplexer:
-    """Drives exchanges that share their connections; `run` may be called by many threads. `close` ends its thread.
+    """Drives exchanges that share connections; many threads may call `run`. `close` ends its thread.
 
-    `crowd` says how many exchanges may be under way in this process. It bounds the connections that are kept, for libcurl's
-    own bound would fall with what is under way; and the more there are, the less often all are looked at.
+    `crowd` is the number of concurrent exchanges in this process. It limits the kept connections, because libcurl's own limit
+    would shrink with the running ones; and the more there are, the less often each is checked.
     """
 
     def __init__(self, executor: Executor, monotonic: Callable[[], float], crowd: int = 1) -> None:
@@ -88,17 +88,17 @@ class Multiplexer:
         exchange = _PendingExchange(curl, receiver)
         self._joining.append(exchange)
         if self._is_closing:
-            raise RuntimeError("run() after the multiplexer's end")
+            raise RuntimeError("run() after the multiplexer was closed")
         self._wake_up()
         exchange.done.wait()
         return exchange.number, exchange.message
 
     def close(self) -> None:
-        """End the thread and the connections; no exchange may be under way."""
+        """End the thread and the connections; no exchange may be running."""
         self._is_closing = True
         self._wake_up()
         try:
-            self._thread.result()  # an error in it is a bug, and must be seen
+            self._thread.result()  # an error in the thread is a bug and must be visible
         finally:
             self.handles.close()
             self._multi.close()
@@ -107,10 +107,10 @@ class Multiplexer:
             os.close(self._wake)
 
     def _wake_up(self) -> None:
-        with suppress(BlockingIOError):  # as many wake-ups as a pipe holds wait to be read
+        with suppress(BlockingIOError):  # the pipe is full of wake-ups already
             os.write(self._wake, b".")
 
-    # All below runs in the multiplexer's own thread.
+    # The methods below run in the multiplexer's own thread.
 
     def _drive(self) -> None:
         try:
@@ -118,7 +118,7 @@ class Multiplexer:
                 self._turn()
         finally:
             self._is_closing = True
-            for exchange in (*self._running.values(), *self._joining):  # there are some only where a turn failed
+            for exchange in (*self._running.values(), *self._joining):  # empty unless a turn failed
                 self._end(exchange, pycurl.E_ABORTED_BY_CALLBACK, "the multiplexer ended")
 
     def _turn(self) -> None:
@@ -148,7 +148,7 @@ class Multiplexer:
         return max(0.0, min(self._look_s if self._due_s is None else self._due_s, self._look_s) - now)
 
     def _collect(self) -> None:
-        """End what libcurl is done with."""
+        """End the exchanges that libcurl has finished."""
         left = 1
         while left:
             left, succeeded, failed = self._multi.info_read()
@@ -158,7 +158,7 @@ class Multiplexer:
                 self._end(self._running[curl], number, message)
 
     def _look(self) -> None:
-        """End what is stopped or stalled; its stream alone, the others' connection stays."""
+        """End stopped or stalled exchanges; only their streams, the shared connection stays."""
         for exchange in list(self._running.values()):
             if not exchange.receiver.may_go_on(exchange.receiver.received_bytes):
                 self._end(exchange, pycurl.E_ABORTED_BY_CALLBACK, "")
@@ -170,7 +170,7 @@ class Multiplexer:
         exchange.done.set()
 
     def _watch(self, event: int, socket: int, _multi: object, _data: Any) -> None:
-        """libcurl tells which socket to look at, and for what."""
+        """libcurl's socket callback: the socket to watch, and the event."""
         known = socket in self._selector.get_map()
         if event == pycurl.POLL_REMOVE:
             if known:
@@ -181,5 +181,5 @@ class Multiplexer:
             self._selector.register(socket, _EVENTS[event])
 
     def _set_timer(self, timeout_ms: int) -> None:
-        """libcurl tells when it wants to be called though no socket is ready; -1 for not at all."""
+        """libcurl's timer callback: when to call it without a ready socket; -1 for never."""
         self._due_s = None if timeout_ms < 0 else self._monotonic() + timeout_ms / 1000

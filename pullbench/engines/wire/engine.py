@@ -1,10 +1,11 @@
-"""The wire engine: pulls over libcurl, verifies every byte and unpacks nothing, so registry and network are all it sees.
+"""The wire engine: pulls over libcurl, verifies every byte, unpacks nothing, so it measures only registry and network.
 
-Each trial starts alike: without connections, without tokens, with its threads already there. Within it, auth
-`persisted` keeps connections and tokens between pulls; `per-pull` makes them anew for each.
+Every trial starts equal: without connections and tokens, with its threads already running. Within a trial, auth
+`persisted` keeps connections and tokens between pulls; `per-pull` creates them for each pull.
 
-With `strategy: base-first` a pull is what `docker pull BASE; docker pull IMAGE` brings: the base images' manifests, configs
-and layers first, then what the image has more, each digest once, all of it inside the clock and in `bytes`.
+With `strategy: base-first` a pull downloads what `docker pull BASE; docker pull IMAGE` downloads: first the manifests,
+configs and layers of the base images, then the rest of the image. Each digest comes once; all of it is in the time and in
+`bytes`.
 """
 
 import os
@@ -31,39 +32,39 @@ from pullbench.registry.keychain import Keychain
 from pullbench.registry.trust import public_roots
 
 MOST_PULLS = 4096
-"""Multiplexers at once, far above what a trial has; a pull beyond it would wait for another's end."""
+"""The limit for multiplexers, far above the pulls of a trial; a pull beyond it would wait for another's end."""
 MOST_IN_LIBCURL = 128
-"""Exchanges at once that have a thread each in libcurl. Beyond it the threads wait for the interpreter's lock, not for the
-registry, and a pull that got it too late would time out for that; so a few multiplexers make the exchanges of all."""
+"""The limit for exchanges with one libcurl thread each. Beyond it the threads wait for the interpreter's lock, not for the
+registry, and late pulls would time out for that reason. So a few multiplexers make all exchanges."""
 _OF_THE_REST = 128
-"""Files that are no exchange's: results, logs, what is open already."""
+"""Files outside the exchanges: results, logs, files that are already open."""
 _EACH = 4
-"""Asked for each connection, where there are so many to be had: for kept ones to other hosts."""
+"""Wanted per connection if the system allows it: for kept connections to other hosts."""
 OF_A_HANDLE = 2
-"""Files that libcurl opens for a handle that performs by itself, beside its connection: it wakes itself by them."""
+"""Files that libcurl opens for a handle that performs by itself, in addition to its connection: its wake-up pair."""
 OF_A_MULTIPLEXER = 5
-"""Its selector, a pipe, and what libcurl wakes itself by."""
+"""A multiplexer's selector, pipe, and libcurl's wake-up pair."""
 
 
 @dataclass(slots=True)
 class _WireTrial:
-    """What one trial holds, to be given back at its end."""
+    """The resources of one trial, released at its end."""
 
     folder: Path
     lock: int
-    """Of the folder: `pullbench clean` takes what nobody holds any more."""
+    """The directory's lock: `pullbench clean` removes directories without a lock."""
     executor: ThreadPoolExecutor | None = None
     drivers: ThreadPoolExecutor | None = None
-    """Threads of multiplexers, where exchanges are made by those."""
+    """Threads of multiplexers, if these make the exchanges."""
     crowd: int = 1
-    """Exchanges at once, all pulls together."""
+    """Concurrent exchanges of all pulls together."""
     trusts: dict[str | None, Trust] = field(default_factory=dict)
     clients: dict[tuple[str, str], WireClient] = field(default_factory=dict)
-    """Kept ones, by registry and proxy."""
+    """Kept clients, by registry and proxy."""
 
 
 class WireEngine:
-    """Pulls over libcurl in threads: `layer_concurrency` of them a pull. Keeps nothing, so every pull is cold."""
+    """Pulls over libcurl with `layer_concurrency` threads per pull. Stores nothing, so every pull is cold."""
 
     kind = "wire"
 
@@ -80,9 +81,9 @@ class WireEngine:
         return EngineFacts(name=self.name, kind=self.kind, version=pycurl.version)
 
     def open_trial(self, setup: TrialSetup) -> None:
-        """Start the threads, look up credentials, make the folder; nothing of it is measured.
+        """Start the threads, read credentials, create the directory; not timed.
 
-        Raises UsageError where credentials cannot be read, IncompleteError where the system allows too few connections.
+        Raises UsageError if credentials cannot be read, IncompleteError if the system allows too few connections.
         """
         self.close_trial()
         pulls, workers = min(setup.concurrency, len(setup.requests)), self._workers(setup)
@@ -105,7 +106,7 @@ class WireEngine:
         trial.executor = _started(pulls * (workers - 1))
 
     def pull(self, request: PullRequest) -> PullOutcome:
-        """Pull one image; `open_trial` must have named its route."""
+        """Pull one image; `open_trial` must have had its route."""
         trial = self._trial
         if trial is None:
             raise RuntimeError("pull() before open_trial()")
@@ -126,7 +127,7 @@ class WireEngine:
             client.close()
 
     def close_trial(self) -> None:
-        """Close connections and threads, remove what was written."""
+        """Close connections and threads, and remove written files."""
         trial, self._trial = self._trial, None
         if trial is None:
             return
@@ -140,15 +141,15 @@ class WireEngine:
         os.close(trial.lock)
 
     def cancel(self) -> None:
-        """End what is under way within about a second, as `cancelled`; for good. Safe in a signal handler."""
+        """End running pulls within about a second, as `cancelled`; permanently. Safe in a signal handler."""
         self._cancelled = True
 
     def close(self) -> None:
-        """Give back whatever an open trial still holds."""
+        """Release the resources of an open trial."""
         self.close_trial()
 
     def _workers(self, setup: TrialSetup) -> int:
-        """How many blobs of a pull can be under way at once."""
+        """The number of concurrent blobs per pull."""
         most = self._entry.layer_concurrency
         if self._entry.chunk_bytes is not None or any(request.bases for request in setup.requests):
             return most
@@ -174,21 +175,21 @@ def _key(route: Route) -> tuple[str, str]:
 
 
 def _trust(ca_file: str | None, bundle: Path) -> Trust:
-    """The named CA alone for the registry; it and the public roots for hosts that the registry redirects to."""
+    """For the registry, only the named CA; for hosts that the registry redirects to, the CA and the public roots."""
     public = public_roots()
     if ca_file is None:
         return Trust(endpoint_file=public, elsewhere_file=public)
     try:
         bundle.write_bytes(Path(public).read_bytes() + b"\n" + Path(ca_file).read_bytes())
     except OSError:
-        return Trust(endpoint_file=ca_file, elsewhere_file=public)  # libcurl names the file that it cannot read
+        return Trust(endpoint_file=ca_file, elsewhere_file=public)  # libcurl reports a file that it cannot read
     return Trust(endpoint_file=ca_file, elsewhere_file=str(bundle))
 
 
 def _started(threads: int, most: int = 0) -> ThreadPoolExecutor | None:
-    """An executor whose threads all run already: none is created inside the clock. None where none is needed.
+    """An executor with running threads, so that none is started inside the clock. None if no thread is needed.
 
-    Above `threads` it makes more when they are asked for, up to `most`.
+    It starts more threads than `threads` on demand, up to `most`.
     """
     if threads < 1:
         return None
@@ -196,41 +197,41 @@ def _started(threads: int, most: int = 0) -> ThreadPoolExecutor | None:
     everyone = threading.Barrier(threads + 1)
     begun = [executor.submit(everyone.wait) for _ in range(threads)]
     everyone.wait()
-    wait(begun)  # one that is not back yet counts as busy, and the next task would start another
+    wait(begun)  # a thread that has not returned counts as busy, and the next task would start another
     return executor
 
 
-# Open files. Each connection is one. libcurl says of a socket that the system denied it what it says of a connection that was
-# refused, which would blame the registry; so what a trial may need is looked at before it.
+# Open files. Each connection is one. If the system denies a socket, libcurl reports a refused connection, which would blame
+# the registry. So the trial's needs are checked before it starts.
 
 
 def files_beside(exchanges: int, *, multiplexers: int, to_disk: bool) -> int:
-    """Files that so many exchanges at once hold open beside their connections; without multiplexers each has a handle."""
+    """Files that this many concurrent exchanges need in addition to their connections; without multiplexers each has a handle."""
     drivers = OF_A_MULTIPLEXER * multiplexers if multiplexers else OF_A_HANDLE * exchanges
     return drivers + (exchanges if to_disk else 0)
 
 
 def allow_connections(connections: int, *, engine: str, beside: int = 0) -> None:
-    """Raise this process's own limit as far as so many connections want it, and what they need `beside`, for good.
+    """Raise this process's limit of open files, permanently, for this many connections and the files `beside` them.
 
-    Raises IncompleteError where the system's limit on it is below what they need.
+    Raises IncompleteError if the system's limit is too low.
     """
     needed = connections + beside + _OF_THE_REST
     most = _raised(needed, wanted=needed + (_EACH - 1) * connections)
     if most < needed:
         raise IncompleteError(
-            f"engine '{engine}': {connections:,} connections at once (concurrency × layer_concurrency) need {needed:,} open files, "
-            f"and this process may have {most:,}; raise its limit (ulimit -Hn), or lower one of the two"
+            f"engine '{engine}': {connections:,} concurrent connections (concurrency × layer_concurrency) need {needed:,} open "
+            f"files, but the limit is {most:,}; raise the limit (ulimit -Hn), or lower one of the two"
         )
 
 
 def _raised(needed: int, *, wanted: int) -> int:
-    """The limit after it was raised to what is wanted, else to what is needed, where the system allows either."""
+    """The limit after raising it to the wanted number, else to the needed one, if the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     now, most = _number(soft), _number(hard)
     for limit in (min(wanted, most), needed):
         if now < limit <= most:
-            with suppress(OSError, ValueError):  # macOS refuses more than its kernel has, whatever it said before
+            with suppress(OSError, ValueError):  # macOS refuses more than its kernel's limit, whatever it reported
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
                 return limit
     return min(now, most)

@@ -1,6 +1,6 @@
-"""One pull by the wire engine: its manifest, then config and layers by parallel workers, each tried as often as allowed.
+"""One pull by the wire engine: its manifest, then config and layers by parallel workers, with retries.
 
-A staged pull gets its base images first.
+A staged pull downloads its base images first.
 """
 
 import threading
@@ -27,14 +27,14 @@ from pullbench.model.reference import Reference
 from pullbench.registry.answer import backoff_s, may_pass
 
 Task = Callable[[], None]
-_SLICE_S = 0.05  # how soon an idle worker, or a pull that waits to retry, sees that it was stopped
+_SLICE_S = 0.05  # how often an idle worker, or a pull that waits to retry, checks for cancellation
 
 
 class BlobQueue:
-    """The blobs and parts of blobs of one pull, in order, and the workers that get them.
+    """The queue of one pull's blobs and parts of blobs, and its workers.
 
-    With `grows` a task may put others before those that wait. A worker that finds nothing to do waits only where something may
-    still come: of a thousand pulls at once the idle workers alone would keep the machine busy.
+    With `grows` a task may insert others at the front. An idle worker waits only if more tasks can still come: with a thousand
+    concurrent pulls, waiting workers alone would keep the machine busy.
     """
 
     def __init__(self, stopped: Callable[[], bool], *, grows: bool) -> None:
@@ -45,13 +45,13 @@ class BlobQueue:
         self._changed = Condition()
 
     def put_first(self, tasks: Iterable[Task]) -> None:
-        """More to do, in order, before all that waits; by a task, or before `run`."""
+        """Insert tasks, in order, before all waiting ones; called by a task, or before `run`."""
         with self._changed:
             self._todo.extendleft(reversed(list(tasks)))
             self._changed.notify_all()
 
     def run(self, workers: int, executor: Executor | None) -> None:
-        """Do all; this thread is the first of the workers, the executor's are the others."""
+        """Run all tasks; this thread is the first worker, the executor has the others."""
         others = [executor.submit(self._work) for _ in range(workers - 1)] if executor else []
         try:
             self._work()
@@ -59,7 +59,7 @@ class BlobQueue:
             wait([worker for worker in others if not worker.cancel()])
         for worker in others:
             if not worker.cancelled():
-                worker.result()  # an error here is a bug, and must be seen
+                worker.result()  # an error here is a bug and must be visible
 
     def _work(self) -> None:
         while (task := self._next()) is not None:
@@ -72,7 +72,7 @@ class BlobQueue:
                         self._changed.notify_all()
 
     def _next(self) -> Task | None:
-        """The next task; waits while there is none but a running one may still bring some."""
+        """The next task; waits while a running task may still add some."""
         with self._changed:
             while not self._stopped():
                 if self._todo:
@@ -89,29 +89,29 @@ BodyT = TypeVar("BodyT", bound=CheckedBody)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullContext:
-    """What a pull works with: the engine's clock, the trial's threads, and where bytes go."""
+    """The context of a pull: the engine's clock, the trial's threads, and where bytes are written."""
 
     clock: Clock
     workers: int
-    """Blobs of one pull at once."""
+    """The number of concurrent blobs of one pull."""
     executor: Executor | None
-    """Runs the workers beside the pull's own thread; None where there is but one."""
+    """Runs the workers other than the pull's own thread; None if there is only one worker."""
     chunk_bytes: int | None
-    """Layers above it come in parts of it."""
+    """Layers above this size are downloaded in parts of this size."""
     new_path: Callable[[], Path] | None
-    """A fresh file for each blob; None to drop what was verified."""
+    """Returns a new file for each blob; None to drop verified content."""
     cancelled: Callable[[], bool]
 
 
 class Fetcher:
-    """Gets manifests, blobs and parts of blobs for one pull until it fails; safe for the pull's threads."""
+    """Downloads manifests, blobs and parts of blobs for one pull until it fails; safe for the pull's threads."""
 
     def __init__(self, request: PullRequest, context: PullContext, client: WireClient, handles: Handles) -> None:
         self.log = PullLog(request.pull)
         self.failure: RegistryError | None = None
-        """The first; what it stops has none of its own."""
+        """The first failure; the downloads that it stops have none of their own."""
         self.fetched: set[str] = set()
-        """Digests of what is here whole and verified."""
+        """Digests of complete and verified content."""
         self._request = request
         self._context = context
         self._client = client
@@ -125,13 +125,13 @@ class Fetcher:
         return self.failure is not None or self._context.cancelled()
 
     def fail(self, error: RegistryError) -> None:
-        """End the pull by this error, where nothing ended it before."""
+        """End the pull with this error, unless it has ended already."""
         with self._lock:
             if self.failure is None:
                 self.failure = error
 
     def error(self, code: ErrorCode, reference: Reference, detail: str) -> RegistryError:
-        """An error about an image as a whole."""
+        """An error of a whole image."""
         route = self._request.route
         where = f"GET {route.url}/v2/{route.repository(reference)}/manifests/{reference.locator}"
         return RegistryError(code, where, detail)
@@ -139,7 +139,7 @@ class Fetcher:
     # Manifests
 
     def manifest(self, reference: Reference) -> Manifest:
-        """The pull's platform of an image, by its index where there is one. Raises RegistryError."""
+        """The manifest for the pull's platform, through the index if there is one. Raises RegistryError."""
         found = self._document(reference, reference.locator, None)
         if isinstance(found, Index):
             chosen = found.select(Platform.parse(self._request.platform))
@@ -168,7 +168,7 @@ class Fetcher:
     # Blobs
 
     def blobs(self, reference: Reference, manifest: Manifest, queue: BlobQueue) -> list[Task]:
-        """Tasks for the queue: config and layers in the manifest's order, without what is here already."""
+        """Tasks for the queue: config and layers in the manifest's order, without those already downloaded."""
         repository = self._request.route.repository(reference)
         tasks: list[Task] = []
         for blob in manifest.blobs:
@@ -182,7 +182,7 @@ class Fetcher:
         return tasks
 
     def close(self) -> None:
-        """Close what a failed pull left open; nothing may be under way."""
+        """Close the open files of a failed pull; nothing may be running."""
         for blob in self._chunked:
             blob.close()
 
@@ -202,7 +202,7 @@ class Fetcher:
             self.fetched.add(blob.digest)
 
     def _in_parts(self, repository: str, layer: Descriptor, chunk_bytes: int, queue: BlobQueue) -> None:
-        """The first part of a layer; the others are put first when the server shows that it has ranges."""
+        """Download the first part of a layer; the others go to the front when the server shows that it supports ranges."""
 
         def others() -> None:
             queue.put_first(partial(self._later_part, repository, blob, index) for index in range(1, len(blob)))
@@ -270,7 +270,7 @@ class Fetcher:
         raise AssertionError("unreachable")
 
     def _wait_to_retry(self, error: RegistryError, number: int) -> bool:
-        """Wait as long as the server asks, else as `backoff_s` says; False where another try is not due."""
+        """Wait for the server's time, else for `backoff_s`; False if there is no further attempt."""
         if not may_pass(error) or number > self._request.retries:
             return False
         until_s = self._clock.monotonic() + backoff_s(number, error.retry_after_s)
@@ -285,9 +285,9 @@ class Fetcher:
 
 
 class WirePull:
-    """The state of one pull. `run` is called once; it raises nothing for what a server does.
+    """The state of one pull. `run` is called once; it raises nothing for failures of a server.
 
-    The request's bases are pulled whole before its own image, which then brings what they have not.
+    The request's base images are pulled first; the image itself then downloads only the rest.
     """
 
     def __init__(self, request: PullRequest, client: WireClient, context: PullContext) -> None:
@@ -301,7 +301,7 @@ class WirePull:
         self._download_s: float | None = None
 
     def run(self) -> PullOutcome:
-        """Pull, and tell what came of it; the duration ends before connections that are this pull's alone are closed."""
+        """Pull, and return the outcome; the duration ends before this pull's own connections are closed."""
         started_s = self._clock.monotonic()
         with self._client.connections() as handles:
             fetcher = Fetcher(self._request, self._context, self._client, handles)
@@ -317,7 +317,7 @@ class WirePull:
         return self._outcome(fetcher, ended_s - started_s)
 
     def _stage(self, reference: Reference, fetcher: Fetcher) -> None:
-        """One image, without what an earlier stage brought."""
+        """Pull one image, without the content of earlier stages."""
         started_s, authorized_s = self._clock.monotonic(), fetcher.log.auth_s
         try:
             manifest = fetcher.manifest(reference)
@@ -340,7 +340,7 @@ class WirePull:
         rows = sorted(fetcher.log.rows, key=lambda row: row.started_at)
         failure, manifest = fetcher.failure, self._manifest
         if failure is None and (manifest is None or any(blob.digest not in fetcher.fetched for blob in manifest.blobs)):
-            detail = "stopped before every layer was there"
+            detail = "stopped before all layers had arrived"
             failure = fetcher.error(ErrorCode.CANCELLED, self._request.reference, detail)
         content = [row for row in rows if row.kind in ("config", "layer")]
         return PullOutcome(
@@ -360,6 +360,6 @@ class WirePull:
 
 
 def _main_source(rows: list[Transfer]) -> str | None:
-    """Who served the largest part."""
+    """The server of the largest part."""
     known = [row for row in rows if row.served_by is not None]
     return max(known, key=lambda row: row.bytes or 0).served_by if known else None

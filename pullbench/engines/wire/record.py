@@ -1,4 +1,4 @@
-"""From exchanges to what is stored of them: the Transfer row, who served it, and the error that a pull ends with."""
+"""Turns exchanges into stored records: the Transfer row, its server, and the error of a pull."""
 
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -19,11 +19,11 @@ _CACHE_HEADERS = (
     *("x-dragonfly-task-id", "x-dragonfly-task-download-finished", "x-dragonfly-server-ip", "x-dragonfly-error-type"),
 )
 RANGE_REFUSED = "range refused"
-"""The note of a transfer whose layer was to come in parts, and comes whole."""
+"""The note of a transfer whose layer was requested in parts, but came as a whole."""
 
 
 class PullLog:
-    """What a pull's threads did: one row an exchange, and the time that its own thread spent on authentication."""
+    """The record of a pull's threads: one row per exchange, and the time that its own thread spent on authentication."""
 
     def __init__(self, pull: int) -> None:
         self.pull = pull
@@ -42,35 +42,35 @@ class PullLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullAttempt:
-    """One try to get one thing, on behalf of a pull."""
+    """One attempt to download one thing for a pull."""
 
     log: PullLog
     number: int
     repository: str
     deadline_s: float
-    """On the engine's monotonic clock: when the pull's time is up."""
+    """When the pull's time ends, on the engine's monotonic clock."""
     stopped: Callable[[], bool]
     handles: Handles
     forgiven: Collection[int] = ()
-    """Statuses that are no failure of the pull, for it goes on by another way: a refused range."""
+    """Statuses that do not fail the pull, because it has an alternative: a refused range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trail:
-    """One request and the redirects that it led through, to its last answer or its failure."""
+    """One request with its redirects, up to the last answer or the failure."""
 
     method: str
     url: str
-    """The last one asked."""
+    """The last requested URL."""
     hops: tuple[HttpResult, ...]
     started_at: datetime
     total_s: float
     asked: Responder = Responder.REGISTRY
-    """Whom the first URL belongs to."""
+    """The server of the first URL."""
     at_home: bool = True
-    """No redirect led away from the first URL's origin."""
+    """Whether no redirect led away from the first URL's origin."""
     sent: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets that the forward proxy was sent."""
+    """Secrets sent to the forward proxy."""
     error_code: ErrorCode | None = None
     error: str = ""
 
@@ -80,11 +80,11 @@ class Trail:
 
     @property
     def is_refused(self) -> bool:
-        """It ended with a 401."""
+        """Whether it ended with a 401."""
         return self.last.status == 401 and self.error_code is None
 
     def answer(self) -> Answer:
-        """The last answer, for `pullbench/registry/` to say what it means."""
+        """The last answer, for interpretation by `pullbench/registry/`."""
         last = self.last
         return Answer(
             method=self.method,
@@ -100,13 +100,13 @@ class Trail:
         )
 
     def failure(self, authorizer: Authorizer) -> RegistryError | None:
-        """Why there is no content; None for content that came to its end."""
+        """Why there is no content; None for complete content."""
         if self.error_code is not None:
             return self.error_of(self.error_code, authorizer.cleaned(self.error))
         return None if self.last.is_content else authorizer.fault(self.answer())
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
-        """An error of this request that is not what an answer says."""
+        """An error of this request that no answer shows."""
         if self.last.status is not None and code is not ErrorCode.PROXY:
             return self.answer().error_of(code, detail)
         where = f"{self.method} {redact_url(self.url)}"
@@ -154,14 +154,14 @@ def transfer_row(
 
 
 def served_by(exchange: HttpResult) -> str | None:
-    """Who answered an exchange; None where nobody did."""
+    """The server that answered an exchange; None without an answer."""
     if exchange.address is None or exchange.status is None:
         return None
     return server_text(exchange.address, {name: exchange.header(name) for name in exchange.headers})
 
 
 def server_text(address: str, headers: Mapping[str, str]) -> str:
-    """The address, and what caches on the way say of themselves; names of headers are lower case.
+    """The address, and the headers of caches on the route; header names are in lower case.
 
     Via and Age (RFC 9110, 9111), the X-Cache headers of squid, nginx, Nexus, Harbor and CDNs, and Dragonfly's.
     """
@@ -175,7 +175,7 @@ def server_text(address: str, headers: Mapping[str, str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A header's value that cannot seem to end a quotation."""
+    """A header's value without characters that could end a quotation."""
     return clean(text.replace('"', "'"), _MAX_HEADER_CHARS)
 
 

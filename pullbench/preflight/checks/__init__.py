@@ -1,4 +1,4 @@
-"""Every check there is, in the order in which findings are shown."""
+"""All checks, in the order in which findings are shown."""
 
 from typing import Any
 

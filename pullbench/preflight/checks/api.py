@@ -1,4 +1,4 @@
-"""`api`: GET /v2/ is answered, and by a registry."""
+"""`api`: GET /v2/ is answered by a registry."""
 
 import json
 import time
@@ -13,12 +13,12 @@ from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
 
 ID = "api"
-EXPECTED = "GET /v2/ answers 200 or 401, as a registry does"
+EXPECTED = "a registry answers GET /v2/ with 200 or 401"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiAnswer:
-    """The answer to GET /v2/ without credentials, or why there was none."""
+    """The answer to GET /v2/ without credentials, or the fault."""
 
     ping: Ping | None = None
     fault: ObservedFault | None = None
@@ -31,15 +31,15 @@ def probe(context: CheckContext, target: Target) -> ApiAnswer:
     try:
         ping = client.ping(authenticate=False)
     except RegistryError as error:
-        return ApiAnswer(fault=_told(ObservedFault.of(error)))
+        return ApiAnswer(fault=_as_no_registry(ObservedFault.of(error)))
     return ApiAnswer(ping=ping, total_s=time.monotonic() - started)
 
 
-def _told(fault: ObservedFault) -> ObservedFault:
-    """Here, where every registry has its API, a 404 means that this is none."""
+def _as_no_registry(fault: ObservedFault) -> ObservedFault:
+    """Every registry has /v2/, so a 404 here means `not_a_registry`."""
     if fault.code is not ErrorCode.NOT_FOUND:
         return fault
-    return replace(fault, code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: there is no /v2/")
+    return replace(fault, code=ErrorCode.NOT_A_REGISTRY, text=f"{fault.text}: this server has no /v2/")
 
 
 def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
@@ -47,16 +47,16 @@ def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
     if ping is not None:
         fault = _not_a_registry(ping)
     if fault is not None or ping is None:
-        told = fault or ObservedFault(code=ErrorCode.UNKNOWN, text="no answer")
-        cure = of_handshake(told.text, target.route) or remedy(told.code, target.route)
-        return [failed(ID, target, told, EXPECTED, cure)]
-    version = ping.api_version or "no Docker-Distribution-API-Version, which OCI does not ask for"
+        fault = fault or ObservedFault(code=ErrorCode.UNKNOWN, text="no answer")
+        cure = of_handshake(fault.text, target.route) or remedy(fault.code, target.route)
+        return [failed(ID, target, fault, EXPECTED, cure)]
+    version = ping.api_version or "no Docker-Distribution-API-Version (OCI does not require it)"
     server = f", {ping.server}" if ping.server else ""
     return [passed(ID, target, f"{ping.status} in {evidence.total_s * 1000:.0f} ms, {version}{server}", EXPECTED)]
 
 
 def _not_a_registry(ping: Ping) -> ObservedFault | None:
-    """A captive portal or a proxy's page answers 200 or 401 too: a registry challenges, or says JSON or nothing."""
+    """The fault if another server answers: captive portals send 200 or 401 too, but no challenge and no JSON."""
     where = f"GET {redact_url(ping.url)}: {ping.status}"
     if ping.status == 401:
         if ping.challenges:
@@ -80,12 +80,12 @@ def _is_json_or_empty(body: bytes) -> bool:
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="`GET /v2/` without credentials: its status, challenge, body, version and server headers.",
+    looks_at="Sends `GET /v2/` without credentials and checks the status, challenge, body, version and server headers.",
     statuses={
-        Status.PASS: "200, or 401 with a challenge",
-        Status.FAIL: "no answer, another status, or an answer that no registry gives, such as a captive portal's page",
+        Status.PASS: "the status is 200, or 401 with a challenge",
+        Status.FAIL: "there is no answer, another status, or an answer that no registry sends, such as a captive portal's page",
     },
-    advice="See what answers there: `curl -i URL/v2/`.",
+    advice="Check which server answers: `curl -i URL/v2/`.",
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -1,4 +1,4 @@
-"""`catalog`: the registry's list of repositories can be read to its end, page by page, without loop or loss."""
+"""`catalog`: the registry's list of repositories can be read page by page to the end, without loops or gaps."""
 
 import itertools
 import time
@@ -20,35 +20,35 @@ ID = "catalog"
 PAGE_SIZE = 100
 MOST_PAGES = 20
 MOST_NAMES = 20_000
-"""Of a registry that ignores `n`."""
+"""The limit for registries that ignore `n`."""
 MOST_S = 10.0
 SHOWN = 3
-EXPECTED = "GET /v2/_catalog leads by Link from page to page to the end, each repository once"
+EXPECTED = "the Link headers of GET /v2/_catalog lead through all pages, and each repository is listed once"
 _NOT_OFFERED = frozenset({400, 401, 403, 404, 405, 501})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogListing:
-    """What was read of the catalog."""
+    """The part of the catalog that was read."""
 
     page_sizes: tuple[int, ...] = ()
     repositories: int = 0
-    """Different names."""
+    """The number of distinct names."""
     repeated: tuple[str, ...] = ()
-    """Names that came again."""
+    """Names that were listed more than once."""
     unsorted_at: str | None = None
-    """The first name that stands before the one that it follows."""
+    """The first name that is out of order."""
     after_the_end: tuple[str, ...] = ()
-    """What `last=` still finds behind a last page without Link: names that a client which follows Link never sees."""
+    """Names that `last=` finds after a last page without Link; a client that follows Link never sees them."""
     unlisted: tuple[str, ...] = ()
-    """Repositories of the spec that are there, and that a catalog read to its end does not have."""
+    """Repositories of the spec that exist but are missing from the complete catalog."""
     ended: bool = False
-    """The last page was read; else there is more than is read here, or `fault` came before."""
+    """Whether the last page was read; else a limit was reached, or `fault` ended the reading."""
     fault: ObservedFault | None = None
 
 
 def probe(context: CheckContext, target: Target) -> CatalogListing:
-    """At most MOST_PAGES pages, and no more after MOST_S: a large registry's catalog is not read whole."""
+    """Read at most MOST_PAGES pages for at most MOST_S: a large catalog is not read completely."""
     client, names, sizes = context.client(target.route), list[str](), list[int]()
     try:
         ended = _read(client.catalog_pages(PAGE_SIZE), names, sizes)
@@ -60,7 +60,7 @@ def probe(context: CheckContext, target: Target) -> CatalogListing:
 
 
 def _read(pages: Iterator[Page], names: list[str], sizes: list[int]) -> bool:
-    """Whether the last page was reached within the bounds."""
+    """Read pages up to the limits; return whether the last page was reached."""
     until = time.monotonic() + MOST_S
     for page in pages:
         names += page.entries
@@ -72,7 +72,7 @@ def _read(pages: Iterator[Page], names: list[str], sizes: list[int]) -> bool:
 
 
 def _behind(client: RegistryClient, names: Sequence[str]) -> tuple[str, ...]:
-    """A full page without Link may be the last by chance, or its Link was lost on the way."""
+    """Names after a full page without Link: the page may be the last, or a proxy may have removed its Link."""
     known = frozenset(names)
     first = next(client.catalog_pages(PAGE_SIZE, after=names[-1]))
     return tuple(name for name in first.entries if name not in known)
@@ -124,40 +124,40 @@ def judge(evidence: CatalogListing, target: Target) -> list[Finding]:
     route, fault = target.route, evidence.fault
     see = f"`{look(f'_catalog?n={PAGE_SIZE}', route)}`"
     if fault is not None and not evidence.page_sizes and fault.status in _NOT_OFFERED:
-        reason = f"the registry does not offer its catalog, as many do not: {fault.text}"
+        reason = f"the registry does not offer its catalog (many do not): {fault.text}"
         return [skipped(ID, target, reason)]
     if fault is not None and (fault.code is ErrorCode.NOT_A_REGISTRY or evidence.page_sizes):
-        told = replace(fault, text=f"{fault.text}, after {_count(evidence)}")
-        cure = f"mend the catalog's paging, or the proxy before {route.host} that rewrites it: {see}"
-        return [failed(ID, target, told, EXPECTED, cure)]
+        fault = replace(fault, text=f"{fault.text}, after {_count(evidence)}")
+        cure = f"fix the catalog's paging, or the proxy in front of {route.host} that changes it: {see}"
+        return [failed(ID, target, fault, EXPECTED, cure)]
     if fault is not None:
         return [warned(ID, target, fault, EXPECTED, f"{remedy(fault.code, route)}; {see}")]
     if evidence.after_the_end:
         text = f"{_count(evidence)} and no Link, but `last=` finds more, such as {_some(evidence.after_the_end)}"
-        told = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog loses repositories: {text}")
-        cure = f"let the Link header through where a proxy stands before {route.host}, on its pages too: {see}"
-        return [failed(ID, target, told, EXPECTED, cure)]
+        fault = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog is incomplete: {text}")
+        cure = f"pass the Link header through the proxy in front of {route.host}, on every page: {see}"
+        return [failed(ID, target, fault, EXPECTED, cure)]
     return [_of_names(evidence, target, see)]
 
 
 def _of_names(evidence: CatalogListing, target: Target, see: str) -> Finding:
     route = target.route
     if evidence.repeated:
-        text = f"{_count(evidence)}; {len(evidence.repeated)} came more than once, such as {_some(evidence.repeated)}"
-        cure = f"whoever reads the catalog must drop what comes twice, or mend its paging: {see}"
+        text = f"{_count(evidence)}; {len(evidence.repeated)} listed more than once, such as {_some(evidence.repeated)}"
+        cure = f"fix the catalog's paging, or remove duplicates where you read it: {see}"
         return warned(ID, target, text, EXPECTED, cure)
     if evidence.unlisted and route.proxy == DIRECT:
-        text = f"{_count(evidence)}; not among them, and yet there: {_some(evidence.unlisted)}"
+        text = f"{_count(evidence)}; these exist but are not listed: {_some(evidence.unlisted)}"
         cure = (
-            f"do not take the catalog for all that is there: {route.host} shows it by the rights of '{route.credentials}', "
-            f"or late after a push; see its tags with `{skopeo('list-tags', route)} docker://{route.host}/{evidence.unlisted[0]}`"
+            f"do not rely on the catalog of {route.host}: it may depend on the permissions of '{route.credentials}', or lag "
+            f"after a push; list the tags with `{skopeo('list-tags', route)} docker://{route.host}/{evidence.unlisted[0]}`"
         )
         return warned(ID, target, text, EXPECTED, cure)
     if evidence.unsorted_at is not None and len(evidence.page_sizes) > 1:
-        text = f"{_count(evidence)}, not in order: '{clean(evidence.unsorted_at, 120)}' stands behind a later name"
-        cure = f"read the catalog by Link alone, never by `last=` of your own: {see}"
+        text = f"{_count(evidence)}, not sorted: '{clean(evidence.unsorted_at, 120)}' follows a later name"
+        cure = f"read the catalog only by its Link headers, not with your own `last=`: {see}"
         return warned(ID, target, text, EXPECTED, cure)
-    more = "" if evidence.ended else f"; more follow, and were not read ({MOST_PAGES} pages, {MOST_S:g} s at most)"
+    more = "" if evidence.ended else f"; there are more, not read (the limit is {MOST_PAGES} pages or {MOST_S:g} s)"
     return passed(ID, target, f"{_count(evidence)}{more}", EXPECTED)
 
 
@@ -176,16 +176,16 @@ def _some(names: Sequence[str]) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at=f"`GET /v2/_catalog?n={PAGE_SIZE}` and its pages by `Link`, {MOST_PAGES} at most; where a full last page "
-    "has no `Link`, also what `last=` finds behind it.",
+    looks_at=f"Reads `GET /v2/_catalog?n={PAGE_SIZE}` and follows `Link` for at most {MOST_PAGES} pages. If a full last page "
+    "has no `Link`, it also looks for more names with `last=`.",
     statuses={
-        Status.PASS: "it was read to its end, or as far as is read here, each repository once and in order",
-        Status.WARN: "a repository comes twice or out of order, one of the spec is not listed though it is there, or the "
+        Status.PASS: "the catalog was read to its end or to the limit, with each repository once and in order",
+        Status.WARN: "a repository is listed twice or out of order, a repository of the spec exists but is not listed, or the "
         "catalog does not answer",
-        Status.FAIL: "its pages lead back, are no lists, break off, or end without `Link` before the list does",
-        Status.SKIP: "the registry does not offer it (401, 403, 404, 405 …), as Docker Hub and many others do not",
+        Status.FAIL: "the pages form a loop, are no lists, break off, or end without `Link` before the list ends",
+        Status.SKIP: "the registry does not offer its catalog (401, 403, 404, 405 …), as Docker Hub and many others",
     },
-    advice="Let `Link` through where a proxy stands before the registry: `curl -sSi 'URL/v2/_catalog?n=100'`.",
+    advice="Pass `Link` through the proxy in front of the registry: `curl -sSi 'URL/v2/_catalog?n=100'`.",
     targets=every_route,
     probe=probe,
     judge=judge,

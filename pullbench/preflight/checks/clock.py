@@ -1,4 +1,4 @@
-"""`clock`: this machine and the registry agree on the time, which tokens and certificates need."""
+"""`clock`: the clocks of this machine and the registry agree; tokens and certificates depend on it."""
 
 import email.utils
 import re
@@ -20,28 +20,28 @@ EXPECTED = f"this machine's clock and the registry's are at most {WARN_FROM_S:g}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerDate:
-    """What Date said of an answer, and this machine's clock just before the request and just after the answer."""
+    """The Date header of an answer, and this machine's clock just before the request and just after the answer."""
 
     asked_at: datetime
     answered_at: datetime
     date: str = ""
-    """As it was sent; empty where it was not (RFC 9110, section 6.6.1)."""
+    """As sent; empty if missing (RFC 9110, section 6.6.1)."""
     age_s: int = 0
-    """How long a cache had kept the answer (RFC 9111, section 5.1)."""
+    """The answer's age in a cache (RFC 9111, section 5.1)."""
     fault: ObservedFault | None = None
 
 
 def probe(context: CheckContext, target: Target) -> AnswerDate:
     client = context.client(target.route)
-    asked_at = context.now()
+    requested_at = context.now()
     try:
         ping = client.ping(authenticate=False)
     except RegistryError as error:
-        return AnswerDate(asked_at=asked_at, answered_at=context.now(), fault=ObservedFault.of(error))
+        return AnswerDate(asked_at=requested_at, answered_at=context.now(), fault=ObservedFault.of(error))
     answered_at = context.now()
     age = ping.headers.get("age", "")
     return AnswerDate(
-        asked_at=asked_at,
+        asked_at=requested_at,
         answered_at=answered_at,
         date=clean(ping.headers.get("date", ""), 80),
         age_s=int(age) if re.fullmatch(r"[0-9]{1,9}", age) else 0,
@@ -49,12 +49,14 @@ def probe(context: CheckContext, target: Target) -> AnswerDate:
 
 
 def judge(evidence: AnswerDate, target: Target) -> list[Finding]:
-    """Judged by the least difference that the evidence allows: Date has whole seconds, and the way takes its time."""
+    """Judge the smallest difference that the evidence allows: Date has whole seconds, and the round trip takes time."""
     if evidence.fault is not None:
-        return [skipped(ID, target, f"GET /v2/ was not answered: {evidence.fault}")]
+        return [skipped(ID, target, f"no answer to GET /v2/: {evidence.fault}")]
     theirs = _read(evidence.date)
     if theirs is None:
-        shown = f"'{evidence.date}' is no date" if evidence.date else "the registry's answers have no Date"
+        shown = (
+            f"the Date header '{evidence.date}' is not a date" if evidence.date else "the answers have no Date header"
+        )
         return [skipped(ID, target, shown)]
     # The registry's clock was in [Date, Date + 1 s) at some moment between request and answer.
     most_s = (evidence.answered_at - theirs).total_seconds() - evidence.age_s
@@ -67,11 +69,11 @@ def judge(evidence: AnswerDate, target: Target) -> list[Finding]:
         agreed = f"less than {max(abs(least_s), abs(most_s)):.1f} s apart" if surely_s == 0 else observed
         return [passed(ID, target, agreed, EXPECTED)]
     cure = (
-        "let both follow a time server; here: `timedatectl status` and `chronyc tracking` say whether this one does, "
-        f"and the same on the machine of {target.route.host}, whose clock is told by `{curl(target.route)} -sI {target.route.url}/v2/`"
+        "synchronize both machines with a time server: check `timedatectl status` and `chronyc tracking` here and on "
+        f"{target.route.host}; show its clock with `{curl(target.route)} -sI {target.route.url}/v2/`"
     )
     if surely_s > FAIL_FROM_S:
-        observed += ": tokens and certificates are taken for expired, or for not yet valid"
+        observed += ": tokens and certificates may count as expired or not yet valid"
         return [failed(ID, target, observed, EXPECTED, cure)]
     return [warned(ID, target, observed, EXPECTED, cure)]
 
@@ -93,15 +95,15 @@ def _in_words(seconds: float) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CLIENT,
-    looks_at="Compares this machine's clock with the Date of an answer to `GET /v2/`, as exactly as whole seconds and the "
-    "round trip allow.",
+    looks_at="Compares this machine's clock with the Date header of an answer to `GET /v2/`, as exactly as whole seconds and "
+    "the round trip allow.",
     statuses={
-        Status.PASS: f"they are {WARN_FROM_S:g} s apart at most, or nothing shows that they are not",
-        Status.WARN: f"more than {WARN_FROM_S:g} s apart",
-        Status.FAIL: f"more than {FAIL_FROM_S / 60:g} minutes apart: tokens and certificates are taken for expired",
-        Status.SKIP: "the answers have no Date",
+        Status.PASS: f"the clocks are at most {WARN_FROM_S:g} s apart, as far as can be measured",
+        Status.WARN: f"they are more than {WARN_FROM_S:g} s apart",
+        Status.FAIL: f"they are more than {FAIL_FROM_S / 60:g} minutes apart: tokens and certificates may count as expired",
+        Status.SKIP: "the answers have no Date header",
     },
-    advice="Let both machines follow a time server: `timedatectl status`, `chronyc tracking`.",
+    advice="Synchronize both machines with a time server: `timedatectl status`, `chronyc tracking`.",
     targets=every_route,
     probe=probe,
     judge=judge,

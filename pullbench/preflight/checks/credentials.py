@@ -1,4 +1,4 @@
-"""`credentials`: what the spec's source holds for this registry, and where it comes from; never the secret itself."""
+"""`credentials`: the user that the spec's source has for this registry, and the source; never the secret."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,16 @@ ID = "credentials"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialLookup:
-    """Where a route's credentials are kept, and as whom they log in."""
+    """The source of a route's credentials, and their user."""
 
     origin: Origin
     user: str | None = None
-    """For people; None where the source holds nothing for this registry."""
+    """The user name for display; None if the source has no entry for this registry."""
     fault: ObservedFault | None = None
 
 
 def probe(context: CheckContext, target: Target) -> CredentialLookup:
-    """Look them up as the run would; nothing is sent to the registry."""
+    """Look the credentials up as a run does; send nothing to the registry."""
     route = target.route
     origin = context.keychain.origin(route.credentials, route.host)
     try:
@@ -33,25 +33,25 @@ def probe(context: CheckContext, target: Target) -> CredentialLookup:
     except UsageError as error:
         return CredentialLookup(origin=origin, fault=ObservedFault.of(error))
     if found is not None and not route.may_send(route.url):
-        told = "over plain http anybody on the way would read them, so they are not sent"
-        return CredentialLookup(origin=origin, fault=ObservedFault(code=ErrorCode.PLAIN_HTTP, text=told))
+        text = "the URL is plain http, so others could read the credentials: pullbench does not send them"
+        return CredentialLookup(origin=origin, fault=ObservedFault(code=ErrorCode.PLAIN_HTTP, text=text))
     return CredentialLookup(origin=origin, user=clean(shown_user(found.username), 120) if found else None)
 
 
 def judge(evidence: CredentialLookup, target: Target) -> list[Finding]:
-    """A source that fails or lacks a part fails; one that has no entry is fine, unless one for nearly this host is there."""
+    """A broken source fails. A source without an entry passes, unless it has one for the same host with another port."""
     route, origin = target.route, evidence.origin
-    expected = f"'{route.credentials}' gives what it holds for {route.host}"
+    expected = f"the source '{route.credentials}' can be read for {route.host}"
     if evidence.fault is not None:
         return [failed(ID, target, evidence.fault, expected, _cure(evidence.fault, origin, route))]
     if evidence.user is not None:
         return [passed(ID, target, f"{evidence.user}, {_where(origin)}", expected)]
     if origin.source == "anonymous":
-        return [passed(ID, target, "none are used, as the spec says", expected)]
+        return [passed(ID, target, "the spec uses no credentials (anonymous)", expected)]
     observed = f"{_nothing_in(origin, route)}: pulls are anonymous"
     if origin.near:
-        observed += f", though there is one for {', '.join(clean(key, 80) for key in origin.near)}"
-        cure = f"`docker login {login_host(route)}`, with the port as it stands in the URL; or `credentials: anonymous`"
+        observed += f", but it has one for {', '.join(clean(key, 80) for key in origin.near)}"
+        cure = f"run `docker login {login_host(route)}`, with the port from the URL; or set `credentials: anonymous`"
         return [warned(ID, target, observed, expected, cure)]
     return [passed(ID, target, observed, expected)]
 
@@ -60,7 +60,7 @@ def _where(origin: Origin) -> str:
     if origin.helper and origin.entry:
         return f"from {origin.helper}, else from {origin.config_path}"
     if origin.helper:
-        return f"from {origin.helper}, which {origin.config_path} names"
+        return f"from {origin.helper}, set in {origin.config_path}"
     if origin.config_path:
         return f"from {origin.config_path}"
     if origin.variables:
@@ -71,52 +71,51 @@ def _where(origin: Origin) -> str:
 
 def _nothing_in(origin: Origin, route: Route) -> str:
     if origin.config_path is None:
-        return "no home folder is known, so no config.json"
+        return "there is no home directory, so no config.json"
     if not origin.config_exists:
-        return f"there is no {origin.config_path}"
-    asked = f", nor has {origin.helper}" if origin.helper else ""
-    return f"{origin.config_path} has no entry for {route.host}{asked}"
+        return f"{origin.config_path} does not exist"
+    helper = f", nor does {origin.helper}" if origin.helper else ""
+    return f"{origin.config_path} has no entry for {route.host}{helper}"
 
 
 def _cure(fault: ObservedFault, origin: Origin, route: Route) -> str:
     host = login_host(route)
     if fault.code is ErrorCode.PLAIN_HTTP:
         return (
-            f"serve {host} over TLS and write https:// in its url; or `credentials: anonymous`; or allow it with "
+            f"serve {host} over TLS and write https:// in its url; or set `credentials: anonymous`; or allow it: "
             "`plain_http_credentials: send`"
         )
     if origin.helper and origin.helper_path is None:
         return (
-            f"install {origin.helper} where PATH finds it (`command -v {origin.helper}`), or take it out of "
-            f"{origin.config_path} (credsStore, credHelpers) and `docker login {host}`"
+            f"install {origin.helper} in PATH (`command -v {origin.helper}`); or remove it from "
+            f"{origin.config_path} (credsStore, credHelpers) and run `docker login {host}`"
         )
     if origin.helper:
         return (
-            f"see what the helper says: `{origin.helper} list` (unlock its store, start its agent), "
+            f"run the helper: `{origin.helper} list` (unlock its store or start its agent if needed), "
             f"then `docker logout {host} && docker login {host}`"
         )
     if origin.source == "docker":
-        return f"mend {origin.config_path} (`python3 -m json.tool {origin.config_path} >/dev/null`), or `docker login {host}`"
+        return f"fix {origin.config_path} (`python3 -m json.tool {origin.config_path} >/dev/null`), or run `docker login {host}`"
     kind, _, name = origin.source.partition(":")
     if kind == "env":
-        return (
-            f"`export {name}_USERNAME=… {name}_PASSWORD=…` (or {name}_TOKEN) where pullbench runs: a CI job's secrets"
-        )
-    return f"see `prefect block inspect secret/{name}`: a Secret of " + '{"username": …, "password": …}'
+        return f"set them where pullbench runs: `export {name}_USERNAME=… {name}_PASSWORD=…` (or {name}_TOKEN); in CI, as secrets"
+    return f"check `prefect block inspect secret/{name}`: its value must be " + '{"username": …, "password": …}'
 
 
 CHECK = Check(
     id=ID,
     room=Room.ACCESS,
-    looks_at="Looks up what `credentials` names for the host, as the run does: Docker's config.json and its helpers, variables, a "
-    "Prefect Secret. Tells the user and the place, never the secret.",
+    looks_at="Looks up the host's `credentials` as a run does: in Docker's config.json and its helpers, in variables, or in a "
+    "Prefect Secret. Reports the user and the source, never the secret.",
     statuses={
-        Status.PASS: "the source answers: with credentials, or that it has none for this host",
-        Status.WARN: "it has none for this host, but some for the same name with another port",
-        Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set; or they would go over plain "
-        "`http://` to another machine, and the spec does not allow that",
+        Status.PASS: "the source can be read, and it has credentials for this host or none",
+        Status.WARN: "it has none for this host, but has some for the same name with another port",
+        Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set; or the credentials would go over "
+        "plain `http://` to another machine, and the spec does not allow that",
     },
-    advice="`docker login HOST`, install or unlock the helper (`docker-credential-NAME list`), or set what `credentials` names.",
+    advice="Run `docker login HOST`, install or unlock the helper (`docker-credential-NAME list`), or fix the source in "
+    "`credentials`.",
     targets=every_route,
     probe=probe,
     judge=judge,

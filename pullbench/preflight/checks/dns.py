@@ -1,4 +1,4 @@
-"""`dns`: the host's name leads to an address, and soon."""
+"""`dns`: the host name resolves to an address, and quickly."""
 
 import ipaddress
 import socket
@@ -16,24 +16,24 @@ from pullbench.registry import faults
 
 ID = "dns"
 WARN_FROM_S = 1.0
-"""Longer than any name server takes that answers at once: one was asked in vain."""
+"""Longer than any working name server takes: one name server did not answer."""
 _MOST_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What the system's resolver said of a name; `addresses` in the order in which a client tries them."""
+    """The system resolver's answer for a name; `addresses` in the order in which a client tries them."""
 
     host: str
     addresses: tuple[str, ...] = ()
     lookup_s: float = 0.0
     options: tuple[str, ...] = ()
-    """The resolver's, as in resolv.conf."""
+    """The options in resolv.conf."""
     fault: ObservedFault | None = None
 
 
 def probe(_context: CheckContext, target: Target) -> Resolution:
-    """Ask the system's resolver, as every client here does."""
+    """Query the system's resolver, as every client does."""
     connected = connected_endpoint(target.route)
     settings = resolv_conf.read()
     options = settings.options if settings else ()
@@ -44,7 +44,7 @@ def probe(_context: CheckContext, target: Target) -> Resolution:
         answers = socket.getaddrinfo(connected.host, connected.port, type=socket.SOCK_STREAM)
         addresses = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
     except UnicodeError:
-        detail = f"resolve {connected.host}: no host name: a part is empty or longer than 63 characters"
+        detail = f"resolve {connected.host}: not a host name: a part is empty or longer than 63 characters"
         fault = ObservedFault(code=ErrorCode.DNS, text=detail)
     except OSError as error:
         fault = ObservedFault.of(faults.of_exception(f"resolve {connected.host}", error))
@@ -53,7 +53,7 @@ def probe(_context: CheckContext, target: Target) -> Resolution:
 
 
 def judge(evidence: Resolution, target: Target) -> list[Finding]:
-    """No address: fail. One that took long: warn, for every new connection may wait so."""
+    """No address: fail. A slow lookup: warn, because every new connection may wait as long."""
     expected = f"{evidence.host} has an address"
     if evidence.fault is not None:
         took = f" (after {evidence.lookup_s:.1f} s)" if evidence.lookup_s >= WARN_FROM_S else ""
@@ -64,8 +64,8 @@ def judge(evidence: Resolution, target: Target) -> list[Finding]:
         observed += " (the forward proxy, which looks up the registry itself)"
     if evidence.lookup_s >= WARN_FROM_S:
         cure = (
-            f"find the name server that is asked in vain (`pullbench preflight SPEC --only resolver`, `dig {evidence.host}`), "
-            "and wait less for it: `options timeout:2` in /etc/resolv.conf"
+            f"find the name server that does not answer (`pullbench preflight SPEC --only resolver`, `dig {evidence.host}`), "
+            "and shorten the wait for it: `options timeout:2` in /etc/resolv.conf"
         )
         return [warned(ID, target, observed, f"{expected}, found within {WARN_FROM_S:g} s", cure)]
     return [passed(ID, target, observed, expected)]
@@ -83,7 +83,7 @@ def _shown(evidence: Resolution) -> str:
 
 
 def _version(host: str) -> int | None:
-    """4 or 6; None for what is no address."""
+    """4 or 6; None if the text is no address."""
     try:
         return ipaddress.ip_address(host).version
     except ValueError:
@@ -93,12 +93,12 @@ def _version(host: str) -> int | None:
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="Asks the system's resolver, as clients do, for the addresses of the host that is connected to (the "
-    "registry, the mirror, or the forward proxy), of both kinds, and how long the answer takes.",
+    looks_at="Queries the system's resolver, as clients do, for the IPv4 and IPv6 addresses of the host that clients connect to "
+    "(the registry, the mirror or the forward proxy), and measures the time.",
     statuses={
         Status.PASS: "the name has an address, or is one",
         Status.WARN: f"the answer took {WARN_FROM_S:g} s or more",
-        Status.FAIL: "it has none, or the resolver does not answer",
+        Status.FAIL: "the name has no address, or the resolver does not answer",
     },
     advice="Check the name and the resolver: `getent hosts HOST`; `options timeout:2` in `/etc/resolv.conf`.",
     targets=every_route,

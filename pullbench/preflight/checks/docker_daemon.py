@@ -1,4 +1,4 @@
-"""`docker-daemon`: the Docker daemon answers, and is set up to pull from these registries, and quickly."""
+"""`docker-daemon`: the Docker daemon answers and its settings allow fast pulls from the spec's registries."""
 
 import contextlib
 import ipaddress
@@ -38,37 +38,37 @@ DEFAULT_DOWNLOADS = 3
 DEFAULT_SHUTDOWN_S = 15
 _SLOW_DRIVERS = {
     "vfs": "it copies every layer whole",
-    "devicemapper": "it is slow, and gone from newer versions",
-    "aufs": "it is gone from newer versions",
-    "overlay": "it runs out of inodes, and is gone from newer versions",
+    "devicemapper": "it is slow, and newer Docker versions do not have it",
+    "aufs": "newer Docker versions do not have it",
+    "overlay": "it runs out of inodes, and newer Docker versions do not have it",
 }
 EXPECTED = (
-    f"it answers, may download {ADVISED_DOWNLOADS} layers at once, and goes to the spec's registries as the spec says"
+    f"the daemon answers, downloads up to {ADVISED_DOWNLOADS} layers concurrently, and uses the routes of the spec"
 )
 CERTIFICATES = Path("/etc/docker/certs.d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonRegistry:
-    """A registry that the daemon is to pull from, and what its settings make of it."""
+    """A registry of the spec, and the daemon's settings for it."""
 
     host: str
     plain_http: bool = False
     insecure: bool = False
-    """The daemon takes any certificate, or none."""
+    """The daemon accepts any certificate, or plain HTTP."""
     loopback: bool = False
-    """Always insecure and never by a proxy; no setting changes that."""
+    """Docker always treats loopback addresses as insecure and never uses a proxy for them."""
     ca_file: str | None = None
-    """The spec's."""
+    """The spec's `ca_file`."""
     distrust: ObservedFault | None = None
-    """Why the daemon, which knows no `ca_file`, refuses the certificate; None where it does not, or it cannot be told."""
+    """Why the daemon, which does not know `ca_file`, rejects the certificate; None if it accepts it or this is unknown."""
     by_proxy: str | None = None
-    """The daemon's own proxy, through which it would go."""
+    """The daemon's own proxy for this registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonState:
-    """What `docker info` shows, and what the daemon's own settings say where they can be read."""
+    """The output of `docker info`, and the daemon's own settings if they can be read."""
 
     host: str
     fault: ObservedFault | None = None
@@ -95,12 +95,12 @@ def probe(context: CheckContext, target: Local) -> DaemonState:
         driver=str(info.get("Driver") or ""),
         log_driver=str(info.get("LoggingDriver") or ""),
         mirrors=tuple(redact_url(str(url)) for url in config.get("Mirrors") or []),
-        registries=tuple(_asked(route, config, info, here=here) for route in routes.values()),
+        registries=tuple(_registry(route, config, info, here=here) for route in routes.values()),
         settings=read_settings(daemon.host),
     )
 
 
-def _asked(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, here: bool) -> DaemonRegistry:
+def _registry(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, here: bool) -> DaemonRegistry:
     name = urlsplit(route.url).hostname or ""
     addresses = _addresses(name)
     index = (config.get("IndexConfigs") or {}).get(route.host) or {}
@@ -120,7 +120,7 @@ def _asked(route: Route, config: Mapping[str, Any], info: Mapping[str, Any], *, 
 
 
 def _addresses(name: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """Of a name as of an address: dockerd, too, looks a name up to see whether it is in an insecure range."""
+    """The addresses of a name or an address: dockerd also resolves names to compare them with its insecure ranges."""
     try:
         return [
             ipaddress.ip_address(str(found[4][0])) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
@@ -137,7 +137,7 @@ def _proxy_of(route: Route, name: str, info: Mapping[str, Any]) -> str | None:
 
 
 def _excepts(entry: str, name: str) -> bool:
-    """Whether an entry of NO_PROXY is about a host, as Go reads it: a name with all below it, an address, a range, `*`."""
+    """Whether an entry of NO_PROXY matches a host, as in Go: a name and its subdomains, an address, a range, or `*`."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(name) in ipaddress.ip_network(entry, strict=False)
     domain = entry.partition(":")[0].removeprefix("*").removeprefix(".").lower()
@@ -147,63 +147,63 @@ def _excepts(entry: str, name: str) -> bool:
 def judge(evidence: DaemonState, target: Local) -> list[Finding]:
     if evidence.fault is not None:
         cure = (
-            f"start it: `sudo systemctl start docker`, and see that `docker -H {evidence.host} info` answers; or take "
-            "the engine out of the spec's `matrix.engines`"
+            f"start it with `sudo systemctl start docker`; `docker -H {evidence.host} info` must answer; or remove "
+            "the engine from `matrix.engines` in the spec"
         )
         if evidence.fault.code is not ErrorCode.ENGINE_UNAVAILABLE or "Permission denied" in evidence.fault.text:
-            cure = f"see what `docker -H {evidence.host} info` says; `sudo usermod -aG docker $USER` gives the right to ask"
+            cure = f"run `docker -H {evidence.host} info`; if permission is denied: `sudo usermod -aG docker $USER`, then log in again"
         return [failed(ID, target, replace(evidence.fault, parameters={"daemon": evidence.host}), EXPECTED, cure)]
-    problems = [*_ways(evidence, target), *_speed(evidence, target)]
-    return problems or [passed(ID, target, _told(evidence), EXPECTED)]
+    problems = [*_routes(evidence, target), *_speed(evidence, target)]
+    return problems or [passed(ID, target, _shown(evidence), EXPECTED)]
 
 
-def _ways(evidence: DaemonState, target: Local) -> Iterator[Finding]:
-    """What stands between the daemon and the registries of the spec."""
-    for asked in evidence.registries:
-        if asked.plain_http and not asked.insecure:
-            text = f"http://{asked.host} is plain HTTP, and the daemon speaks only https to it"
-            cure = _change(evidence, f'."insecure-registries" += ["{asked.host}"]')
-            fault = ObservedFault(code=ErrorCode.PLAIN_HTTP, text=text, parameters={"host": asked.host})
+def _routes(evidence: DaemonState, target: Local) -> Iterator[Finding]:
+    """Settings that block or change the daemon's route to a registry of the spec."""
+    for registry in evidence.registries:
+        if registry.plain_http and not registry.insecure:
+            text = f"http://{registry.host} is plain HTTP, but the daemon uses only https for it"
+            cure = _change(evidence, f'."insecure-registries" += ["{registry.host}"]')
+            fault = ObservedFault(code=ErrorCode.PLAIN_HTTP, text=text, parameters={"host": registry.host})
             yield failed(ID, target, fault, EXPECTED, cure)
-        if not asked.plain_http and asked.insecure and not asked.loopback:
-            text = f"the daemon takes any certificate of {asked.host} (insecure-registries): TLS protects nothing"
-            cure = _change(evidence, f'."insecure-registries" -= ["{asked.host}"]')
+        if not registry.plain_http and registry.insecure and not registry.loopback:
+            text = f"{registry.host} is in insecure-registries: the daemon accepts any certificate, so TLS protects nothing"
+            cure = _change(evidence, f'."insecure-registries" -= ["{registry.host}"]')
             yield warned(
-                ID, target, text, EXPECTED, f"give it the CA in {CERTIFICATES / asked.host}/ca.crt, and {cure}"
+                ID, target, text, EXPECTED, f"install the CA as {CERTIFICATES / registry.host}/ca.crt, then {cure}"
             )
-        elif asked.distrust is not None and not asked.insecure:
-            text = f"the daemon does not trust {asked.host}, by this machine's roots and {CERTIFICATES / asked.host}"
-            cure = (
-                f"`sudo install -D -m 644 {shlex.quote(asked.ca_file or 'ca.pem')} {CERTIFICATES / asked.host}/ca.crt`"
-            )
+        elif registry.distrust is not None and not registry.insecure:
+            text = f"the daemon does not trust {registry.host}: its CA is not in this machine's roots or {CERTIFICATES / registry.host}"
+            cure = f"run `sudo install -D -m 644 {shlex.quote(registry.ca_file or 'ca.pem')} {CERTIFICATES / registry.host}/ca.crt`"
             fault = ObservedFault(
-                code=asked.distrust.code, text=f"{text}: {asked.distrust.text}", parameters={"host": asked.host}
+                code=registry.distrust.code,
+                text=f"{text}: {registry.distrust.text}",
+                parameters={"host": registry.host},
             )
             yield failed(ID, target, fault, EXPECTED, f"{cure} (no restart needed)")
-        if asked.by_proxy is not None and not asked.loopback:
-            text = f"the daemon goes to {asked.host} by the proxy {asked.by_proxy}, whatever the spec says"
-            cure = f"add {asked.host} to NO_PROXY of dockerd: `sudo systemctl edit docker` (Environment=NO_PROXY=…), "
-            yield warned(ID, target, text, EXPECTED, f"{cure}`sudo systemctl restart docker`")
-        if evidence.mirrors and asked.host in DOCKER_HUB_HOSTS:
-            text = f"the daemon asks its mirrors before Docker Hub: {', '.join(evidence.mirrors)}"
+        if registry.by_proxy is not None and not registry.loopback:
+            text = f"the daemon pulls from {registry.host} through its own proxy {registry.by_proxy}, not on the route of the spec"
+            cure = f"add {registry.host} to dockerd's NO_PROXY: `sudo systemctl edit docker` (Environment=NO_PROXY=…), "
+            yield warned(ID, target, text, EXPECTED, f"{cure}then `sudo systemctl restart docker`")
+        if evidence.mirrors and registry.host in DOCKER_HUB_HOSTS:
+            text = f"the daemon uses its mirrors before Docker Hub: {', '.join(evidence.mirrors)}"
             cure = _change(evidence, 'del(."registry-mirrors")')
-            yield warned(ID, target, text, EXPECTED, f"name the mirror as a proxy of the spec, or {cure}")
+            yield warned(ID, target, text, EXPECTED, f"add the mirror to `proxies` in the spec, or remove it: {cure}")
 
 
 def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
-    downloads = downloads_at_once(evidence.settings)
+    downloads = layer_concurrency(evidence.settings)
     if downloads is not None and downloads < ADVISED_DOWNLOADS:
-        text = f"max-concurrent-downloads is {downloads}: an image of more layers waits"
+        text = f"max-concurrent-downloads is {downloads}: further layers wait"
         cure = _change(evidence, f'."max-concurrent-downloads" = {ADVISED_DOWNLOADS}')
-        yield warned(ID, target, f"{_told(evidence)}; {text}", EXPECTED, cure)
+        yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure)
     if evidence.driver in _SLOW_DRIVERS:
         text = f"the storage driver is {evidence.driver}: {_SLOW_DRIVERS[evidence.driver]}"
         cure = _change(evidence, '."storage-driver" = "overlay2"', verb="restart")
-        yield warned(ID, target, text, EXPECTED, f"{cure}; images have to be pulled again")
+        yield warned(ID, target, text, EXPECTED, f"{cure}; then pull the images again")
 
 
-def downloads_at_once(settings: Settings | None) -> int | None:
-    """Layers that the daemon fetches at once for all pulls together; None where its settings cannot be read."""
+def layer_concurrency(settings: Settings | None) -> int | None:
+    """The layers that the daemon downloads concurrently, over all pulls; None if its settings cannot be read."""
     if settings is None or settings.unreadable:
         return None
     value = settings.value("max-concurrent-downloads", DEFAULT_DOWNLOADS)
@@ -214,33 +214,31 @@ def downloads_at_once(settings: Settings | None) -> int | None:
 
 
 def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
-    """The command that changes daemon.json and has dockerd read it: SIGHUP does for what `reload` is said of."""
+    """The command that changes daemon.json and applies it; `reload` (SIGHUP) is enough for the options that support it."""
     settings = evidence.settings or Settings()
     option = edit.split('"')[1]
     if option in settings.flags:
         flag = f"`--{option}={settings.flags[option]}`"
-        return (
-            f"change {flag} on dockerd's command line (`sudo systemctl edit docker`), `sudo systemctl restart docker`"
-        )
+        return f"change {flag} on dockerd's command line (`sudo systemctl edit docker`), then `sudo systemctl restart docker`"
     file = settings.file
     started = f"test -s {file} || echo {{}} > {file}"
     command = f"{started}; jq {json.dumps(edit)} {file} > {file}.new && mv {file}.new {file} && systemctl {verb} docker"
-    return f"`sudo sh -c '{command}'`"
+    return f"run `sudo sh -c '{command}'`"
 
 
-def _told(evidence: DaemonState) -> str:
+def _shown(evidence: DaemonState) -> str:
     settings = evidence.settings
-    downloads = downloads_at_once(settings)
-    parts = [f"Docker {evidence.version}", evidence.driver, f"logs by {evidence.log_driver}"]
+    downloads = layer_concurrency(settings)
+    parts = [f"Docker {evidence.version}", evidence.driver, f"log driver {evidence.log_driver}"]
     if settings is None or downloads is None:
         why = f": {settings.unreadable}" if settings is not None else ""
-        parts.append(f"its max-concurrent-downloads cannot be seen from here{why}")
+        parts.append(f"max-concurrent-downloads is unknown{why}")
     else:
         parts.append(f"max-concurrent-downloads {downloads}")
         parts.append(f"shutdown-timeout {settings.value('shutdown-timeout', DEFAULT_SHUTDOWN_S)} s")
     if evidence.mirrors:
         parts.append(f"mirrors of Docker Hub: {', '.join(evidence.mirrors)}")
-    insecure = [asked.host for asked in evidence.registries if asked.insecure]
+    insecure = [registry.host for registry in evidence.registries if registry.insecure]
     if insecure:
         parts.append(f"insecure: {', '.join(insecure)}")
     return ", ".join(parts)
@@ -249,21 +247,21 @@ def _told(evidence: DaemonState) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CLIENT,
-    looks_at="The daemon of each docker engine: whether it answers, its version, storage and log driver, mirrors, "
-    "insecure registries and proxies (`docker info`); max-concurrent-downloads and shutdown-timeout, which that hides, "
-    "from dockerd's command line and daemon.json where they can be read; and, for a registry with a `ca_file`, whether the "
-    "certificate is trusted by this machine's roots and what is in /etc/docker/certs.d.",
+    looks_at="Checks the daemon of each docker engine. `docker info` gives its version, storage and log driver, mirrors, "
+    "insecure registries and proxies. dockerd's command line and daemon.json give max-concurrent-downloads and "
+    "shutdown-timeout, if they can be read. For a registry with a `ca_file`, it checks whether this machine's roots and "
+    "/etc/docker/certs.d trust the certificate.",
     statuses={
-        Status.PASS: "it answers, and nothing below is the case",
+        Status.PASS: "the daemon answers, and none of the problems below exists",
         Status.WARN: f"max-concurrent-downloads is under {ADVISED_DOWNLOADS} (Docker's default is "
-        f"{DEFAULT_DOWNLOADS}); the storage driver is vfs, aufs, overlay or devicemapper; a mirror or a proxy stands "
-        "before a registry that the spec goes to directly; or TLS of a registry is not verified",
-        Status.FAIL: "it does not answer; a registry of the spec is plain HTTP and not in insecure-registries; or its certificate "
-        "is signed by the spec's `ca_file`, and the daemon knows no CA that it can be traced to",
-        Status.SKIP: "the spec uses no engine of kind docker",
+        f"{DEFAULT_DOWNLOADS}); the storage driver is vfs, aufs, overlay or devicemapper; the daemon uses a mirror or a proxy "
+        "for a registry that the spec measures without one; or the daemon does not verify a registry's TLS certificate",
+        Status.FAIL: "the daemon does not answer; a registry of the spec is plain HTTP and not in insecure-registries; or the "
+        "spec's `ca_file` signs its certificate, and the daemon does not know this CA",
+        Status.SKIP: "the spec uses no docker engine",
     },
-    advice="Start it (`sudo systemctl start docker`), or make the change in daemon.json with the command that is given: "
-    "`jq` edits the file, `systemctl reload docker` has it read.",
+    advice="Start it (`sudo systemctl start docker`), or change daemon.json with the given command: "
+    "`jq` edits the file, `systemctl reload docker` applies it.",
     targets=every_docker,
     probe=probe,
     judge=judge,

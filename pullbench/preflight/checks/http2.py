@@ -1,4 +1,4 @@
-"""`http2`: the registry offers HTTP/2, over which a pull's layers share one connection and one handshake."""
+"""`http2`: the registry supports HTTP/2, which lets a pull's layers share one connection and one handshake."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,17 @@ from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_
 from pullbench.preflight.context import CheckContext
 
 ID = "http2"
-EXPECTED = "h2 is chosen by ALPN (RFC 7301)"
+EXPECTED = "the registry chooses h2 by ALPN (RFC 7301)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlpnNegotiation:
-    """The protocol that the registry chose of those offered, or why there was no answer."""
+    """The protocol that the registry chose, or why there was no answer."""
 
     protocol: str | None = None
     fault: ObservedFault | None = None
     wanted_by: tuple[str, ...] = ()
-    """The matrix's engines that are set to HTTP/2."""
+    """The engines of the matrix that use HTTP/2."""
 
 
 def probe(context: CheckContext, target: Target) -> AlpnNegotiation:
@@ -34,41 +34,42 @@ def _wanted_by(spec: Spec) -> tuple[str, ...]:
 
 
 def judge(evidence: AlpnNegotiation, target: Target) -> list[Finding]:
-    """Without h2 a pull works, and each of its layers at once takes a connection and a handshake of its own: warn."""
+    """Without h2 pulls work, but each concurrent layer needs its own connection and handshake: warn."""
     if evidence.fault is not None:
         return [failed(ID, target, evidence.fault, EXPECTED, remedy(evidence.fault.code, target.route))]
     if evidence.protocol == "h2":
-        hint = "" if evidence.wanted_by else '; a wire engine with `http_version: "2"` measures what it brings'
+        hint = "" if evidence.wanted_by else '; to measure its benefit, use a wire engine with `http_version: "2"`'
         return [passed(ID, target, f"h2{hint}", EXPECTED)]
-    chosen = f"{clean(evidence.protocol, 20)} is chosen" if evidence.protocol else "nothing is chosen: HTTP/1.1"
-    observed = f"{chosen}; layers that are pulled at once take a connection and a handshake each"
-    cure = (
-        f"switch HTTP/2 on where TLS ends before {target.route.host} (nginx: `http2 on;`, HAProxy: `alpn h2,http/1.1`)"
-    )
+    chosen = f"the registry chooses {clean(evidence.protocol, 20)}" if evidence.protocol else "no ALPN: HTTP/1.1"
+    observed = f"{chosen}; each concurrent layer needs its own connection and TLS handshake"
+    cure = f"enable HTTP/2 where TLS ends for {target.route.host} (nginx: `http2 on;`, HAProxy: `alpn h2,http/1.1`)"
     if evidence.wanted_by:
-        observed += f", also for {', '.join(evidence.wanted_by)}, set to HTTP/2"
-        cure += f", or take {', '.join(evidence.wanted_by)} out of the matrix: HTTP/1.1 would be measured"
-    cure += f"; see it with `{curl(target.route)} -sI --http2 -o /dev/null -w '%{{http_version}}\\n' {target.route.url}/v2/`"
+        wanted = ", ".join(evidence.wanted_by)
+        observed += f"; {wanted} asks for HTTP/2 and would get HTTP/1.1"
+        cure += f", or remove {wanted} from the matrix"
+    cure += (
+        f"; check with `{curl(target.route)} -sI --http2 -o /dev/null -w '%{{http_version}}\\n' {target.route.url}/v2/`"
+    )
     return [warned(ID, target, observed, EXPECTED, cure)]
 
 
 def skips(target: Target) -> str | None:
     if target.route.plain_http:
-        return "the URL says http://: clients speak HTTP/2 over TLS alone"
+        return "the URL starts with http://: clients use HTTP/2 only over TLS"
     return handshake.skips(target.route)
 
 
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="Shakes hands and offers `h2` and `http/1.1` by ALPN.",
+    looks_at="Makes a TLS handshake that offers `h2` and `http/1.1` by ALPN.",
     statuses={
         Status.PASS: "the registry chooses `h2`",
-        Status.WARN: "it chooses another, or none: layers that are pulled at once take a connection and a handshake each",
+        Status.WARN: "it chooses another protocol or none: each concurrent layer needs its own connection and handshake",
         Status.FAIL: "the handshake failed",
-        Status.SKIP: "the URL says `http://`, or the way leads through an `https://` forward proxy",
+        Status.SKIP: "the URL starts with `http://`, or the route uses an `https://` forward proxy",
     },
-    advice="Switch HTTP/2 on where TLS ends before the registry (nginx: `http2 on;`, HAProxy: `alpn h2,http/1.1`).",
+    advice="Enable HTTP/2 where TLS ends for the registry (nginx: `http2 on;`, HAProxy: `alpn h2,http/1.1`).",
     targets=every_route,
     probe=probe,
     judge=judge,

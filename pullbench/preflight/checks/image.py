@@ -1,4 +1,4 @@
-"""`image`: the image is there, under the very name that the spec gives it, for the credentials that will pull it."""
+"""`image`: the image exists under the spec's name, and the run's credentials can see it."""
 
 import difflib
 from dataclasses import dataclass, replace
@@ -19,21 +19,21 @@ TAGS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLookup:
-    """What the registry says of the reference; `tags` are those that come closest where it is not there."""
+    """The registry's answer for the reference; `tags` are the closest ones if the reference does not exist."""
 
     reference: Reference
     digest: str | None = None
     by_get: bool = False
-    """The registry refuses HEAD, so that every look at a tag is a GET, which counts against rate limits."""
+    """The registry refuses HEAD, so every lookup of a tag is a GET, which counts against rate limits."""
     tag_digest: str | None = None
-    """What the tag holds today, where the reference has a tag and is held to a digest."""
+    """The tag's current digest, if the reference has both a tag and a digest."""
     fault: ObservedFault | None = None
     tags: tuple[str, ...] | None = None
-    """None where the registry would not list them, as for a repository that it does not have."""
+    """None if the registry did not list them, as for a repository that does not exist."""
 
 
 def probe(context: CheckContext, target: Target) -> ImageLookup:
-    """HEAD, for that costs nothing of a rate limit; GET where a registry refuses HEAD."""
+    """Send HEAD, which does not count against rate limits; GET if the registry refuses HEAD."""
     client, reference = context.client(target.route), Reference.parse(target.image or "")
     try:
         head = context.head(target.route, target.image or "")
@@ -68,36 +68,37 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
     name = f"{route.host}/{route.repository(reference)}"
     expected = f"{name} has '{reference.locator}'"
     if fault is None and evidence.digest not in (None, reference.digest) and reference.digest is not None:
-        text = f"{name}: asked for {reference.digest}, got {evidence.digest}"
+        text = f"{name}: requested {reference.digest}, received {evidence.digest}"
         fault = ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     if fault is None:
         return [passed(ID, target, _seen(evidence), expected)]
     if fault.code is ErrorCode.NOT_FOUND:
-        there = f"tags that are there: {', '.join(evidence.tags)}" if evidence.tags else "no tag is there at all"
-        there = "the repository is not there, or not shown to us" if evidence.tags is None else there
-        fault = replace(fault, text=f"{fault.text}; {there}")
+        tags = f"existing tags: {', '.join(evidence.tags)}" if evidence.tags else "the repository has no tags"
+        tags = "the repository does not exist, or these credentials may not see it" if evidence.tags is None else tags
+        fault = replace(fault, text=f"{fault.text}; {tags}")
     return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
 
 
 def _seen(evidence: ImageLookup) -> str:
-    seen = evidence.digest or "there (the registry states no digest)"
+    seen = evidence.digest or "it exists (the registry sends no digest)"
     if evidence.tag_digest not in (None, evidence.reference.digest):
-        seen += f"; the tag '{evidence.reference.tag}' has moved on to {evidence.tag_digest}"
+        seen += f"; the tag '{evidence.reference.tag}' now points to {evidence.tag_digest}"
     return (
-        f"{seen}; HEAD is refused, so each look at a tag is a GET, which rate limits count" if evidence.by_get else seen
+        f"{seen}; the registry refuses HEAD, so each lookup is a GET and counts against rate limits"
+        if evidence.by_get
+        else seen
     )
 
 
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="`HEAD` of the very reference that the spec names, with the credentials that will pull it; `GET` where "
-    "`HEAD` is refused.",
+    looks_at="Sends `HEAD` for the spec's reference with the run's credentials; `GET` if the registry refuses `HEAD`.",
     statuses={
-        Status.PASS: "it is there",
-        Status.FAIL: "it is not (with the tags that come closest), may not be read, or has another digest than the spec's",
+        Status.PASS: "the image exists",
+        Status.FAIL: "the image does not exist (the closest tags are listed), may not be read, or has a digest other than the spec's",
     },
-    advice="Push it, or correct the name: `skopeo list-tags docker://HOST/REPOSITORY`.",
+    advice="Push the image, or fix its name: `skopeo list-tags docker://HOST/REPOSITORY`.",
     targets=every_image,
     probe=probe,
     judge=judge,

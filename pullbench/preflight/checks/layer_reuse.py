@@ -1,4 +1,4 @@
-"""`layer-reuse`: how much of what the images bring is shared between them, and what is downloaded twice."""
+"""`layer-reuse`: how many bytes the images share, and how many bytes are downloaded twice."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from pullbench.preflight.check import Check, Room, Target, passed, skipped, warn
 from pullbench.preflight.context import CheckContext
 
 ID = "layer-reuse"
-EXPECTED = "what images have in common is stored, and so downloaded, once"
-WORTH_SAYING = 0.1
-"""Of all unique bytes: what is downloaded twice beyond this is worth a change of how images are built."""
+EXPECTED = "content that the images share is stored and downloaded once"
+WORTH_A_WARNING = 0.1
+"""Share of the unique bytes: if more is downloaded twice, changing the image builds is worth it."""
 MOST_CONFIGS = 200
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLayer:
-    """A layer as stored; `diff_id` is the digest of its content as tar, None where the config does not tell."""
+    """A stored layer; `diff_id` is the digest of its uncompressed tar, None if the config does not have it."""
 
     digest: str
     size_bytes: int
@@ -33,7 +33,7 @@ class StoredLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLayers:
-    """One platform of an image: its layers, base first, and what its first layer was made by."""
+    """One platform of an image: its layers, base first, and the build step of its first layer."""
 
     image: str
     platform: str
@@ -44,7 +44,7 @@ class ImageLayers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateBytes:
-    """Bytes that come twice without need: under different digests, or as two versions of one base."""
+    """Bytes that are downloaded twice without need: under different digests, or as two versions of one base."""
 
     size_bytes: int
     images: tuple[str, ...]
@@ -53,7 +53,7 @@ class DuplicateBytes:
 
 
 def targets(context: CheckContext) -> list[Target]:
-    """Each registry, on the most direct way that there is."""
+    """Each registry, without a proxy if the matrix has such a route."""
     chosen: dict[str, Target] = {}
     for route in context.routes:
         if route.registry not in chosen or route.proxy == DIRECT:
@@ -62,7 +62,7 @@ def targets(context: CheckContext) -> list[Target]:
 
 
 def probe(context: CheckContext, target: Target) -> tuple[ImageLayers, ...]:
-    """Of the images that are there, from the facts where they have them; at most MOST_CONFIGS configs are read."""
+    """The layers of the images that exist, from the facts if possible; reads at most MOST_CONFIGS configs."""
     found: list[ImageLayers] = []
     for image in context.spec.images:
         for platform in context.platforms:
@@ -100,7 +100,7 @@ def _built(image: str, platform: str, offer: PlatformImage, config: ImageConfig)
 
 def judge(evidence: tuple[ImageLayers, ...], target: Target) -> list[Finding]:
     if not evidence:
-        return [skipped(ID, target, "not run: no image of the spec is there")]
+        return [skipped(ID, target, "not run: the registry has no image of the spec")]
     unique = {layer.digest: layer.size_bytes for built in evidence for layer in built.layers}
     unique_bytes, all_bytes = (
         sum(unique.values()),
@@ -110,10 +110,10 @@ def judge(evidence: tuple[ImageLayers, ...], target: Target) -> list[Finding]:
     twice = sorted(_twice(evidence), key=lambda each: -each.size_bytes)
     wasted = sum(each.size_bytes for each in twice)
     for each in twice[:SHOWN]:
-        observed += f"; {format_bytes(each.size_bytes)} twice for {' and '.join(each.images)}: {each.why}"
+        observed += f"; {format_bytes(each.size_bytes)} downloaded twice for {' and '.join(each.images)}: {each.why}"
     if len(twice) > SHOWN:
-        observed += f"; and {len(twice) - SHOWN} more such"
-    if wasted <= WORTH_SAYING * unique_bytes:
+        observed += f"; and {len(twice) - SHOWN} more duplicates"
+    if wasted <= WORTH_A_WARNING * unique_bytes:
         return [passed(ID, target, observed, EXPECTED)]
     return [warned(ID, target, observed, EXPECTED, _cure(twice[0], target))]
 
@@ -127,7 +127,7 @@ def _sums(evidence: Sequence[ImageLayers], all_bytes: int, unique_bytes: int) ->
     by_platform = _bytes_by_platform(evidence)
     if len(by_platform) > 1:
         each = ", ".join(f"{platform} {format_bytes(size)}" for platform, size in by_platform.items())
-        text += f"; {each}: a client that names its `--platform` brings one of them"
+        text += f"; {each} (a pull downloads one platform)"
     return text
 
 
@@ -139,7 +139,7 @@ def _bytes_by_platform(evidence: Sequence[ImageLayers]) -> Mapping[str, int]:
 
 
 def _shared_base(evidence: Sequence[ImageLayers]) -> str:
-    """The first layers that the most images of one platform begin with."""
+    """The base layers that most images of one platform share."""
     starts: dict[str, list[ImageLayers]] = {}
     for built in evidence:
         if built.layers:
@@ -147,7 +147,7 @@ def _shared_base(evidence: Sequence[ImageLayers]) -> str:
     most = max(starts.values(), key=lambda group: len({built.image for built in group}), default=[])
     images = list(dict.fromkeys(built.image for built in most))
     if len(images) < 2:
-        return "" if len({built.image for built in evidence}) < 2 else "; no two images begin with the same layer"
+        return "" if len({built.image for built in evidence}) < 2 else "; no two images share a base layer"
     common = 0
     for layers in zip(*(built.layers for built in most), strict=False):
         if len({layer.digest for layer in layers}) > 1:
@@ -163,7 +163,7 @@ def _twice(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
 
 
 def _recompressed(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
-    """Equal content (diff_id) under several digests: compressed by another program, level or format."""
+    """Equal content (diff_id) under several digests: compressed with different programs, levels or formats."""
     stored: dict[str, dict[str, tuple[int, str]]] = {}
     for built in evidence:
         for layer in built.layers:
@@ -176,12 +176,12 @@ def _recompressed(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
             sizes = [size for size, _ in copies.values()]
             groups.setdefault(images, []).append(sum(sizes) - max(sizes))
     for images, wasted in groups.items():
-        why = f"{len(wasted)} {'layer has' if len(wasted) == 1 else 'layers have'} the same content, compressed differently"
+        why = f"{len(wasted)} {'layer has' if len(wasted) == 1 else 'layers have'} the same content with different compression"
         yield DuplicateBytes(size_bytes=sum(wasted), images=images, why=why)
 
 
 def _other_bases(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
-    """First layers of one platform that were made alike and have other content: versions of a base image."""
+    """First layers of one platform with equal build steps and different content: versions of one base image."""
     bases: dict[tuple[str, str], dict[str, ImageLayers]] = {}
     for built in evidence:
         if built.layers and built.base_steps:
@@ -195,7 +195,7 @@ def _other_bases(evidence: Sequence[ImageLayers]) -> Iterator[DuplicateBytes]:
             yield DuplicateBytes(
                 size_bytes=sum(sizes) - max(sizes),
                 images=tuple(dict.fromkeys(built.image for built in versions.values())),
-                why=f"{len(versions)} versions{of} of one base, by how they were built (`{steps[:60].strip()}`)",
+                why=f"{len(versions)} versions{of} of one base image (build step `{steps[:60].strip()}`)",
                 is_base=True,
             )
 
@@ -205,12 +205,12 @@ def _cure(worst: DuplicateBytes, target: Target) -> str:
     looks = " and ".join(f"`docker manifest inspect -v {host}/{image}`" for image in worst.images[:2])
     if worst.is_base:
         return (
-            f"build {_some(worst.images)} on one base, held by its digest (`FROM base@sha256:…`), and together when it changes: "
+            f"build {_some(worst.images)} on one base with a fixed digest (`FROM base@sha256:…`), and rebuild all when it changes: "
             f"`docker buildx build --pull`; compare their layers: {looks}"
         )
     return (
-        f"push {_some(worst.images)} with one builder and one compression (`docker buildx build --output "
-        f"type=registry,compression=gzip,force-compression=true`), for a client knows layers by their digest; compare: {looks}"
+        f"build {_some(worst.images)} with the same builder and compression: `docker buildx build --output "
+        f"type=registry,compression=gzip,force-compression=true`; compare their layers: {looks}"
     )
 
 
@@ -221,15 +221,15 @@ def _some(names: Sequence[str]) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="The layers of all images and platforms at a registry, and in the configs the digests of their content before "
-    "compression and the step that made each base.",
+    looks_at="Compares the layers of all images and platforms at a registry: their digests, the digests of their uncompressed "
+    "content, and the build step of each base.",
     statuses={
-        Status.PASS: "what was found, in bytes: all, unique, by platform, and the base that is shared",
-        Status.WARN: f"more than {WORTH_SAYING:.0%} of the unique bytes come twice: two versions of one base, or the same "
-        "content compressed differently",
-        Status.SKIP: "no image of the spec is there",
+        Status.PASS: "few bytes are downloaded twice; the finding lists all bytes, unique bytes, bytes by platform and the shared base",
+        Status.WARN: f"more than {WORTH_A_WARNING:.0%} of the unique bytes are downloaded twice: two versions of one base, or the "
+        "same content with different compression",
+        Status.SKIP: "the registry has no image of the spec",
     },
-    advice="Build images on one base, held by its digest (`FROM base@sha256:…`), with one builder and one compression.",
+    advice="Build images on one base with a fixed digest (`FROM base@sha256:…`), with the same builder and compression.",
     targets=targets,
     probe=probe,
     judge=judge,

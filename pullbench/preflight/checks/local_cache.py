@@ -1,4 +1,4 @@
-"""`local-cache`: the images that the Docker daemon keeps, and how much of that nobody uses."""
+"""`local-cache`: the images in the Docker daemon's store, and how much of them no container uses."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from pullbench.preflight.context import CheckContext
 ID = "local-cache"
 MUCH_BYTES = 10 * 10**9
 MUCH_SHARE = 0.5
-EXPECTED = "under 10 GB, or under half of the images' bytes, can be reclaimed"
+EXPECTED = "under 10 GB, or under half of the images' bytes, are reclaimable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +47,21 @@ def judge(evidence: ImageStoreUsage, target: Local) -> list[Finding]:
     if free < MUCH_BYTES or free < MUCH_SHARE * total:
         return [passed(ID, target, text, EXPECTED)]
     host = f" --host {evidence.host}" if evidence.host else ""
-    see = f"see what would go with `pullbench prune{host} --keep 'PATTERN'`, then remove it with `--apply`"
-    return [warned(ID, target, text, EXPECTED, f"{see}; layers to keep are those of images in use or kept")]
+    cure = f"list the unused images with `pullbench prune{host} --keep 'PATTERN'`, then remove them with `--apply`"
+    return [warned(ID, target, text, EXPECTED, cure)]
 
 
 CHECK = Check(
     id=ID,
     room=Room.CLIENT,
-    looks_at="The images of the Docker daemon (the Engine API's /system/df): how many, their bytes on disk, how many no "
-    "container uses, which have no name left, and what removing them would free.",
+    looks_at="Counts the images in the Docker daemon's store (the Engine API's /system/df): their bytes on disk, unused and "
+    "untagged images, and the bytes that removing them would free.",
     statuses={
-        Status.PASS: "under 10 GB, or under half of the images' bytes, can be reclaimed",
+        Status.PASS: "under 10 GB, or under half of the images' bytes, are reclaimable",
         Status.WARN: "10 GB or more, and at least half of the images' bytes, belong to images that no container uses",
-        Status.SKIP: "the spec uses no engine of kind docker",
+        Status.SKIP: "the spec uses no docker engine",
     },
-    advice="`pullbench prune --keep PATTERN` lists what would go; `--apply` removes it.",
+    advice="List the unused images with `pullbench prune --keep PATTERN`; remove them with `--apply`.",
     targets=every_docker,
     probe=probe,
     judge=judge,

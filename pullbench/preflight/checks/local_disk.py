@@ -1,4 +1,4 @@
-"""`local-disk`: what the run writes on this machine fits at its worst moment."""
+"""`local-disk`: this machine's disks have room for the run at its peak."""
 
 import os
 import tempfile
@@ -23,23 +23,23 @@ from pullbench.preflight.check import (
 from pullbench.preflight.context import CheckContext
 
 ID = "local-disk"
-EXPECTED = "it holds the run's worst moment, and a fifth of it stays free"
+EXPECTED = "the disk has room for the run's peak, and a fifth of it stays free"
 UNPACKED = 3.5
-"""Bytes on disk for a byte of a layer. All of Docker Hub's public images were 167 TB of files in 47 TB of layers
+"""Bytes on disk per byte of a layer. All public images of Docker Hub were 167 TB of files in 47 TB of layers
 (Zhao and others, "Large-Scale Analysis of the Docker Hub Dataset", IEEE CLUSTER 2019)."""
 LOW_SHARE = 0.2
 ROOMY_BYTES = 100 * 10**9
-"""So much is room enough, however large the disk is."""
+"""This much free space is enough on any disk."""
 FEW_INODES = 50_000
-"""Less than the files of a few images (Debian's base has 10,000)."""
-RESULTS = Local(name="working folder")
+"""Fewer than a few images need (Debian's base has 10,000 files)."""
+RESULTS = Local(name="working directory")
 RESULTS_BYTES = 100 * 10**6
-"""Results and reports of a long run; a trial's part takes some 30 kB, a report 5 MB."""
+"""Results and reports of a long run; a trial's part takes about 30 kB, a report 5 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """The file system under a folder, and what is to come. `need_bytes` is None where sizes are not known."""
+    """The file system of a directory, and the bytes that the run needs there; None if sizes are unknown."""
 
     path: str
     what: str
@@ -48,14 +48,14 @@ class Disk:
     total_bytes: int = 0
     free_bytes: int = 0
     total_inodes: int = 0
-    """0 on file systems that make them as needed (btrfs)."""
+    """0 on file systems that create inodes on demand (btrfs)."""
     free_inodes: int = 0
     elsewhere: str = ""
-    """Why the disk cannot be seen from here."""
+    """Why the disk cannot be checked from this machine."""
 
 
 def every_disk(context: CheckContext) -> list[Local]:
-    """Each engine that writes and is measured, and the folder that results go to."""
+    """Each measured engine that writes to disk, and the directory for results."""
     measured = None if context.plan is None else {cell.engine for cell in context.plan.cells}
     engines = [entry for entry in context.engines if measured is None or entry.name in measured]
     return [*(engine_target(entry) for entry in engines if _writes(entry)), RESULTS]
@@ -67,22 +67,24 @@ def _writes(entry: EngineEntry) -> bool:
 
 def probe(context: CheckContext, target: Local) -> Disk:
     if target == RESULTS:
-        return disk_under(Path.cwd(), what="results/ and reports/, unless told otherwise", need_bytes=RESULTS_BYTES)
+        return disk_under(Path.cwd(), what="results/ and reports/ by default", need_bytes=RESULTS_BYTES)
     entry = engine_of(context, target)
     need, unpacks = need_bytes(context, entry), entry.kind not in ("wire", "skopeo")
     if entry.kind != "docker":
-        folder, what = Path(tempfile.gettempdir()), "the folder for temporary files (TMPDIR), where its pulls go"
-        return disk_under(folder, what=what, need_bytes=need, unpacks=unpacks)
+        directory, what = Path(tempfile.gettempdir()), "the directory for temporary files (TMPDIR), where it pulls to"
+        return disk_under(directory, what=what, need_bytes=need, unpacks=unpacks)
     daemon = context.daemon(entry.host)
     root = _docker_root(daemon.info())
     if not daemon.host.startswith("unix://") or not root.is_dir():
-        where = f"{root} of the daemon at {daemon.host} is not on this machine: run `df -h {root}` where it is"
+        where = (
+            f"{root} of the daemon at {daemon.host} is not on this machine: run `df -h {root}` on the daemon's machine"
+        )
         return Disk(path=str(root), what="the daemon's images", need_bytes=need, elsewhere=where)
     return disk_under(root, what="the daemon's images", need_bytes=need, unpacks=unpacks)
 
 
 def _docker_root(info: object) -> Path:
-    """Where layers go: containerd's own folder with its image store, which `docker info` does not name."""
+    """Docker's data root; with the containerd image store its directory, which `docker info` does not report."""
     known = info if isinstance(info, dict) else {}
     containerd = any("io.containerd" in str(pair) for pair in known.get("DriverStatus") or [])
     default = Path("/var/lib/containerd")
@@ -90,7 +92,7 @@ def _docker_root(info: object) -> Path:
 
 
 def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool = False) -> Disk:
-    """What statvfs says of a folder, as `df` shows it: root's reserve is not free."""
+    """The result of statvfs for a directory, as `df` shows it: space reserved for root is not free."""
     found = os.statvfs(path)
     return Disk(
         path=str(path),
@@ -105,10 +107,10 @@ def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool =
 
 
 def need_bytes(context: CheckContext, entry: EngineEntry) -> int | None:
-    """The most that an engine's pulls take at once; None where the facts lack an image.
+    """The peak disk use of an engine's pulls; None if the facts lack an image.
 
-    Docker keeps a layer once, for all of the run's cells; the others give every pull of a trial a store of its own. What
-    unpacks holds a layer as it came beside its files.
+    Docker stores a layer once for the whole run. Other engines use a separate store for every pull of a trial. Engines
+    that unpack store a layer both compressed and as files.
     """
     factor = 1.0 if entry.kind in ("wire", "skopeo") else 1.0 + UNPACKED
     stored: dict[str, int] = {}
@@ -127,7 +129,7 @@ def need_bytes(context: CheckContext, entry: EngineEntry) -> int | None:
 
 
 def _trials(context: CheckContext, entry: EngineEntry) -> set[tuple[str, str, tuple[str, ...]]]:
-    """Registry, platform and images of the engine's trials; without a plan, every image once."""
+    """The registry, platform and images of the engine's trials; every image once without a plan."""
     if context.plan is not None:
         trials = (trial for trial in context.plan.trials if trial.cell.engine == entry.name)
         return {(trial.cell.registry, trial.cell.platform, trial.images) for trial in trials}
@@ -140,8 +142,8 @@ def judge(evidence: Disk, target: Local) -> list[Finding]:
         return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=evidence.elsewhere)]
     need, left = evidence.need_bytes, evidence.free_bytes - (evidence.need_bytes or 0)
     text = f"{evidence.path}: {format_bytes(evidence.free_bytes)} of {format_bytes(evidence.total_bytes)} free"
-    estimated = f" (layers, and {UNPACKED:g} times as much unpacked)" if evidence.unpacks else ""
-    text += ", the need is not known" if need is None else f", up to {format_bytes(need)} needed{estimated}"
+    estimated = f" (layers, plus {UNPACKED:g} times as much unpacked)" if evidence.unpacks else ""
+    text += ", the run's need is unknown" if need is None else f", the run needs up to {format_bytes(need)}{estimated}"
     cure = _cure(evidence, target)
     if evidence.total_inodes and evidence.free_inodes == 0:
         return [failed(ID, target, _full(evidence, f"{text}; no inode is free"), EXPECTED, cure)]
@@ -160,30 +162,32 @@ def _full(evidence: Disk, text: str) -> ObservedFault:
 
 
 def _cure(evidence: Disk, target: Local) -> str:
-    see = f"see what fills it: `du -xh -d1 {evidence.path} | sort -h | tail`, `df -hi {evidence.path}`"
+    see = f"find what fills it: `du -xh -d1 {evidence.path} | sort -h | tail`, `df -hi {evidence.path}`"
     if target == RESULTS:
-        return f"{see}; or put results elsewhere: `pullbench run SPEC --results DIR --reports DIR`"
+        return f"{see}; or write results to another disk: `pullbench run SPEC --results DIR --reports DIR`"
     if evidence.what == "the daemon's images":
-        free = "free it with `pullbench prune --keep PATTERN` (then `--apply`), or `docker system df` and `docker system prune`"
-        return f'{free}; or move it: `"data-root": "/larger/disk"` in /etc/docker/daemon.json; or take fewer images'
-    return f"{see}; or give pulls a larger disk: `TMPDIR=/larger/disk pullbench run SPEC`; or lower `pulls_per_trial`"
+        free = "free space with `pullbench prune --keep PATTERN` (then `--apply`) or `docker system prune`"
+        return (
+            f'{free}; or move the data: `"data-root": "/larger/disk"` in /etc/docker/daemon.json; or use fewer images'
+        )
+    return f"{see}; or use a larger disk: `TMPDIR=/larger/disk pullbench run SPEC`; or lower `pulls_per_trial`"
 
 
 CHECK = Check(
     id=ID,
     room=Room.STORAGE,
-    looks_at="Free bytes and inodes of the file systems that the run writes to: Docker's data root, the folder for "
-    "temporary files (where podman, skopeo, containerd and wire with `sink: disk` pull to) and the working folder, "
-    f"against the run's worst moment. What is unpacked is counted with {UNPACKED:g} bytes for a byte of a layer, the "
-    "ratio over all of Docker Hub (Zhao and others, IEEE CLUSTER 2019), beside the layer itself.",
+    looks_at="Compares the free bytes and inodes with the run's peak on every file system that the run writes to: Docker's data "
+    "root, the directory for temporary files (podman, skopeo, containerd and wire with `sink: disk` pull there) and the "
+    f"working directory. A byte of an unpacked layer counts {UNPACKED:g} bytes, the ratio of all Docker Hub images (Zhao and "
+    "others, IEEE CLUSTER 2019), plus the layer itself.",
     statuses={
-        Status.PASS: "it fits, and a fifth of the disk (or 100 GB) stays free",
-        Status.WARN: f"it fits, but less than that stays free, or under {FEW_INODES} inodes are free",
-        Status.FAIL: "it cannot fit, or no byte or inode is free",
+        Status.PASS: "the run fits, and a fifth of the disk (or 100 GB) stays free",
+        Status.WARN: f"the run fits, but less than that stays free, or under {FEW_INODES} inodes are free",
+        Status.FAIL: "the run does not fit, or no byte or inode is free",
         Status.SKIP: "the daemon's disk is on another machine",
     },
-    advice="Free room (`pullbench prune --keep PATTERN --apply`, `docker system prune`), give pulls another disk "
-    "(`TMPDIR`, Docker's `data-root`), or lower `pulls_per_trial`.",
+    advice="Free space (`pullbench prune --keep PATTERN --apply`, `docker system prune`), use another disk (`TMPDIR`, Docker's "
+    "`data-root`), or lower `pulls_per_trial`.",
     targets=every_disk,
     probe=probe,
     judge=judge,

@@ -1,4 +1,4 @@
-"""`platform`: the image has a manifest for each platform of the matrix, and the blobs that it names."""
+"""`platform`: the image has a manifest for each platform of the matrix, and all the blobs in it."""
 
 import re
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from pullbench.preflight.context import CheckContext
 ID = "platform"
 PLATFORMS_SHOWN = 12
 _ELSEWHERE = re.compile(r"foreign|nondistributable")
-"""Layers that no registry has to hold, such as those of Windows (OCI image spec, "Non-Distributable Layers")."""
+"""Layers that a registry need not store, such as those of Windows (OCI image spec, "Non-Distributable Layers")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformOffer:
-    """The platform's image, or the platforms that there are instead."""
+    """The platform's image, or the platforms that exist instead."""
 
     image: PlatformImage | None = None
     lost: str | None = None
-    """The first of its blobs that the registry says it does not have."""
+    """The first of its blobs for which the registry answers 404."""
     offered: tuple[str, ...] = ()
     fault: ObservedFault | None = None
 
 
 def probe(context: CheckContext, target: Target) -> PlatformOffer:
-    """From the facts where they hold it; else the index is fetched, once for all its platforms."""
+    """Use the facts if they have the image; else fetch the index, once for all its platforms."""
     route, image = target.route, target.image or ""
     try:
         found = context.platform_image(route, image, target.platform or "")
@@ -44,7 +44,7 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
 
 
 def _lost(context: CheckContext, target: Target, found: PlatformImage) -> str | None:
-    """By HEAD of each blob, each once; never of a mirror's, which would fetch them (`proxy` looks at what it has kept)."""
+    """Send HEAD for each blob once, but not to a mirror, which would fetch them (the `proxy` check covers mirrors)."""
     route = target.route
     if route.proxy != DIRECT:
         return None
@@ -54,7 +54,7 @@ def _lost(context: CheckContext, target: Target, found: PlatformImage) -> str | 
 
 
 def _offered(context: CheckContext, target: Target) -> tuple[str, ...]:
-    """What there is instead; an index's attestations, of platform unknown/unknown, are no images."""
+    """The existing platforms, without attestations (platform unknown/unknown), which are no images."""
     route, image = target.route, target.image or ""
     document = context.manifest(route, image).document
     if isinstance(document, Manifest):
@@ -73,8 +73,8 @@ def judge(evidence: PlatformOffer, target: Target) -> list[Finding]:
         size = format_bytes(manifest.size_bytes)
         return [passed(ID, target, f"{evidence.image.digest}, {layers}, {size}", expected)]
     if fault is None:
-        there = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "none that it states"
-        text = f"{target.image} lacks {target.platform}; it has {there}"
+        existing = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "no platform listed"
+        text = f"{target.image} has no {target.platform}; it has {existing}"
         fault = ObservedFault(code=ErrorCode.PLATFORM_MISSING, text=text)
     reference = Reference.parse(target.image or "")
     cure = remedy(fault.code, target.route, reference=reference, platform=target.platform)
@@ -85,27 +85,26 @@ def _of_lost(digest: str, target: Target, expected: str) -> Finding:
     route, reference = target.route, Reference.parse(target.image or "")
     see = look(f"{route.repository(reference)}/blobs/{digest}", route, "-sSI")
     cure = (
-        f"push the image again from where it is whole, and see why {route.host} lost it (garbage collection during a push, a "
+        f"push the complete image again, and find why {route.host} lost the blob (garbage collection during a push, or a "
         f"bucket's lifecycle rule): `{see}`"
     )
     fault = ObservedFault(
-        code=ErrorCode.NOT_FOUND, text=f"the manifest is there, and {digest} of it is not: no pull can end"
+        code=ErrorCode.NOT_FOUND, text=f"the manifest exists, but its blob {digest} is missing: every pull fails"
     )
-    return failed(ID, target, fault, f"{expected}, whole", cure)
+    return failed(ID, target, fault, f"{expected}, with all its blobs", cure)
 
 
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="The image's index, or the configuration of an image without one, for each platform of the matrix; and, "
-    "at a registry that is asked directly, `HEAD` of each blob that the manifest names.",
+    looks_at="Reads the image's index (or its config if there is no index) for each platform of the matrix. Without a proxy, it "
+    "also sends `HEAD` for each blob in the manifest.",
     statuses={
-        Status.PASS: "there is a manifest for the platform, and all that it names",
-        Status.FAIL: "there is none (with the platforms that there are), it could not be read, or the registry has lost one of its "
-        "blobs",
+        Status.PASS: "the image has a manifest for the platform, and all the blobs in it",
+        Status.FAIL: "the image lacks the platform (the existing ones are listed), could not be read, or has lost a blob",
     },
-    advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or take the "
-    "platform out of the spec; push an image again that is not whole.",
+    advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or remove the platform "
+    "from the spec. Push an incomplete image again.",
     targets=every_platform,
     probe=probe,
     judge=judge,

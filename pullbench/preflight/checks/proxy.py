@@ -1,4 +1,4 @@
-"""`proxy`: a mirror or forward proxy serves the images, has its upstream's digests, and keeps what it fetched."""
+"""`proxy`: a mirror or forward proxy serves the images with its upstream's digests, and caches them."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pullbench.errors import NO_WAY_THERE, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.addresses import image_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import route_of
@@ -20,12 +20,12 @@ from pullbench.preflight.context import CheckContext
 
 ID = "proxy"
 SHOWN = 3
-EXPECTED = "it serves the images with the digests of its upstream, and the second request from its cache"
-FETCHES = "it fetches from its upstream what it has not kept"
+EXPECTED = "the proxy serves the images with its upstream's digests, and the second request from its cache"
+FETCHES = "the mirror fetches from its upstream what it does not have"
 MOST_BLOBS = 500
 _CANNOT_FETCH = SILENT | {ErrorCode.SERVER_ERROR, ErrorCode.RESET, ErrorCode.TRUNCATED}
 # nginx, squid, Varnish, Artifactory, CloudFront and Fastly, Cloudflare, Dragonfly; Via and Age are RFC 9110 and 9111.
-TELLING = (
+CACHE_HEADERS = (
     *(
         "x-cache",
         "x-cache-status",
@@ -44,7 +44,7 @@ _MISS = re.compile(r"\b(miss|bypass|expired|dynamic)\b|fwd=", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedImage:
-    """One image by the proxy, and at its upstream."""
+    """One image at the proxy and at its upstream."""
 
     image: str
     digest: str | None = None
@@ -52,13 +52,13 @@ class ServedImage:
     upstream_digest: str | None = None
     upstream_fault: ObservedFault | None = None
     created: datetime | None = None
-    """As its config states it; looked up only where the digests differ."""
+    """The creation time in its config; read only if the digests differ."""
     upstream_created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingBlob:
-    """A blob of an image that the mirror does not give."""
+    """A blob of an image that the mirror does not have."""
 
     image: str
     repository: str
@@ -67,43 +67,43 @@ class MissingBlob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedBlobs:
-    """What came of a request for a blob that nobody has, and which blobs of the spec's images are there."""
+    """The answer for a blob that does not exist, and the blobs of the spec's images that the mirror has."""
 
     fault: ObservedFault | None = None
-    """What kept the mirror from asking its upstream; None where it says, as it should, that there is no such blob."""
+    """Why the mirror could not reach its upstream; None if it answers 404, as it should."""
     there: int = 0
-    """Blobs of the images that it has; they are asked for only where it cannot fetch, for it would fetch them."""
+    """The number of the images' blobs that it has. Counted only if it cannot fetch; else the request would fetch them."""
     lost: MissingBlob | None = None
-    """The first that it lacks."""
+    """The first blob that it lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyObservation:
-    """What the proxy served, and what the headers of a blob that was asked for twice say of its cache."""
+    """The images that the proxy served, and the cache headers of a blob that was requested twice."""
 
     images: tuple[ServedImage, ...]
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Of the second answer: those that speak of caches."""
+    """The cache headers of the second answer."""
     same_bytes: bool | None = None
-    """Whether both answers had the content that the digest names; None where no blob was asked for."""
+    """Whether both answers match the digest; None if no blob was requested."""
     blob_fault: ObservedFault | None = None
     upstream_answers: bool = False
-    """Something at the upstream answered from here: an image, or a refusal."""
+    """Whether the upstream answered from here, with an image or a refusal."""
     kept: CachedBlobs = field(default_factory=CachedBlobs)
-    """Of a mirror that serves the images' manifests."""
+    """The cached blobs of a mirror that serves the images' manifests."""
 
 
 def targets(context: CheckContext) -> list[Target]:
-    """Each way that leads by a proxy."""
+    """Each route through a proxy."""
     return [Target(route=route) for route in context.routes if route.proxy != DIRECT]
 
 
 def probe(context: CheckContext, target: Target) -> ProxyObservation:
-    """HEAD of each image on both ways, and the config of the first one twice; and whether a mirror can fetch more."""
+    """Send HEAD for each image on both routes, request the first config twice, and test whether a mirror can fetch."""
     route, upstream = target.route, upstream_of(context, target.route)
     seen = ProxyObservation(images=tuple(_served(context, route, upstream, image) for image in context.spec.images))
     faults = [each.upstream_fault for each in seen.images]
-    answers = any(fault is None or fault.code not in NO_WAY_THERE for fault in faults)
+    answers = any(fault is None or fault.code not in ROUTE_FAILURES for fault in faults)
     seen = replace(seen, upstream_answers=answers)
     if any(each.fault is not None for each in seen.images):
         return seen
@@ -113,7 +113,7 @@ def probe(context: CheckContext, target: Target) -> ProxyObservation:
 
 
 def upstream_of(context: CheckContext, route: Route) -> Route:
-    """The registry that the way leads to, asked directly with its own credentials."""
+    """The route to the same registry without a proxy, with the registry's own credentials."""
     return route_of(next(entry for entry in context.spec.registries if entry.name == route.registry), None)
 
 
@@ -137,7 +137,7 @@ def _served(context: CheckContext, route: Route, upstream: Route, image: str) ->
 
 
 def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> ProxyObservation:
-    """A config by its digest: what never changes is what a cache may keep."""
+    """Request a config by its digest twice: a cache may keep content that never changes."""
     image = seen.images[0].image
     client, repository = context.client(route), route.repository(Reference.parse(image))
     try:
@@ -152,12 +152,12 @@ def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> Proxy
     except RegistryError as error:
         return replace(seen, blob_fault=ObservedFault.of(error), same_bytes=False)
     algorithm, _, digest = config.digest.partition(":")
-    told = {name: clean(answer.headers[name], 120) for name in TELLING if name in answer.headers}
-    return replace(seen, headers=told, same_bytes=hashlib.new(algorithm, answer.body).hexdigest() == digest)
+    headers = {name: clean(answer.headers[name], 120) for name in CACHE_HEADERS if name in answer.headers}
+    return replace(seen, headers=headers, same_bytes=hashlib.new(algorithm, answer.body).hexdigest() == digest)
 
 
 def _cached_blobs(context: CheckContext, route: Route) -> CachedBlobs:
-    """One HEAD for a blob that no registry has: who can ask its upstream answers 404, and nothing is fetched."""
+    """Send HEAD for a blob that does not exist: a mirror that can reach its upstream answers 404 and fetches nothing."""
     repository = route.repository(Reference.parse(context.spec.images[0]))
     fault = _blob_fault(context, route, repository, f"sha256:{secrets.token_hex(32)}")
     if fault is None or fault.code not in _CANNOT_FETCH:
@@ -181,7 +181,7 @@ def _blob_fault(context: CheckContext, route: Route, repository: str, digest: st
 
 
 def _blobs(context: CheckContext, route: Route) -> Iterator[MissingBlob]:
-    """The config and layers of each image and platform that the way shows; each once."""
+    """The config and layers of each image and platform on the route; each once."""
     seen: set[tuple[str, str]] = set()
     for image in context.spec.every_image:
         repository = route.repository(Reference.parse(image))
@@ -206,11 +206,11 @@ def judge(evidence: ProxyObservation, target: Target) -> list[Finding]:
         return [stranded]
     if evidence.blob_fault is not None or evidence.same_bytes is False:
         default = ObservedFault(
-            code=ErrorCode.DIGEST_MISMATCH, text="the second answer has other bytes than its digest names"
+            code=ErrorCode.DIGEST_MISMATCH, text="the content of the second answer does not match its digest"
         )
-        told = evidence.blob_fault or default
-        cure = f"{remedy(told.code, target.route)}; empty the cache at {target.route.host}, or go past it"
-        return [failed(ID, target, told, EXPECTED, cure)]
+        fault = evidence.blob_fault or default
+        cure = f"{remedy(fault.code, target.route)}; empty the cache at {target.route.host}, or pull without the proxy"
+        return [failed(ID, target, fault, EXPECTED, cure)]
     drifted = [each for each in evidence.images if each.upstream_digest not in (None, each.digest)]
     if drifted:
         return [_of_drift(drifted, target)]
@@ -220,20 +220,20 @@ def judge(evidence: ProxyObservation, target: Target) -> list[Finding]:
 
 
 def _of_outage(kept: CachedBlobs, target: Target) -> Finding | None:
-    """None where the mirror can fetch. It fails where a pull would: a blob is neither kept nor to be had."""
+    """The finding of a mirror that cannot fetch: fail if it lacks a blob of the images, else warn. None if it can fetch."""
     if kept.fault is None:
         return None
     route, lost = target.route, kept.lost
     cure = (
-        f"bring the upstream '{route.registry}' back, or let {route.host} reach it: its network, its proxy, its credentials "
-        "there; the mirror's log says why"
+        f"restore the upstream '{route.registry}', or fix how {route.host} reaches it: its network, proxy and credentials; "
+        "the mirror's log has the reason"
     )
     if lost is None:
-        text = f"it cannot fetch from its upstream ({kept.fault}); it has all {kept.there} blobs of the images"
+        text = f"the mirror cannot fetch from its upstream ({kept.fault}); it has all {kept.there} blobs of the images"
         return warned(ID, target, text, FETCHES, cure, cause=kept.fault)
     text = (
-        f"it cannot fetch from its upstream, and does not have all of the images: {lost.image} lacks {lost.digest}; "
-        f"asked for what nobody has: {kept.fault.text}"
+        f"the mirror cannot fetch from its upstream, and its copies are incomplete: {lost.image} lacks {lost.digest}; "
+        f"answer for a blob that does not exist: {kept.fault.text}"
     )
     see = f"`{look(f'{lost.repository}/blobs/{lost.digest}', route, '-sSI')}`"
     return failed(
@@ -241,26 +241,26 @@ def _of_outage(kept: CachedBlobs, target: Target) -> Finding | None:
         target,
         replace(kept.fault, text=text, parameters={**kept.fault.parameters, "image": lost.image}),
         FETCHES,
-        f"{cure}; see it: {see}",
+        f"{cure}; check with {see}",
     )
 
 
 def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, target: Target) -> Finding:
-    """Whose fault it is: the proxy's own, its upstream's, or the image's, which neither has."""
+    """The finding for images that are not served, with the cause: the proxy, its upstream, or a missing image."""
     route, fault, upstream = target.route, first.fault, first.upstream_fault
     assert fault is not None
-    text = f"{count} of {len(evidence.images)} images are not served, such as {first.image}: {fault.text}"
-    answered = fault.code not in NO_WAY_THERE
+    text = f"{count} of {len(evidence.images)} images fail, such as {first.image}: {fault.text}"
+    answered = fault.code not in ROUTE_FAILURES
     if not answered:
-        why, cure = "the proxy itself cannot be reached", remedy(fault.code, route)
+        why, cure = "the proxy itself is unreachable", remedy(fault.code, route)
     elif upstream is None:
-        why = "the upstream has it, and the proxy does not pass it on"
-        cure = f"check the proxy's own upstream, its credentials there and its rules, then its log: {_see(route, first.image)}"
+        why = "the upstream has the image, but the proxy does not serve it"
+        cure = f"check the proxy's upstream URL, credentials and rules, then its log: {_see(route, first.image)}"
     elif not evidence.upstream_answers:
-        why = f"the proxy answers, but its upstream '{route.registry}' does not (from here: {upstream}), and it has no copy"
-        cure = f"bring the upstream back, or pull what is needed while it is up: {_see(route, first.image)}"
+        why = f"the proxy answers, but its upstream '{route.registry}' does not (from here: {upstream}), and the proxy has no copy"
+        cure = f"restore the upstream, or pull the images once while it is up: {_see(route, first.image)}"
     else:
-        why = f"the upstream does not have it either ({upstream})"
+        why = f"the upstream does not have the image either ({upstream})"
         cure = remedy(fault.code, route, reference=Reference.parse(first.image))
     return failed(
         ID,
@@ -278,21 +278,21 @@ def _see(route: Route, image: str) -> str:
 
 def _of_drift(drifted: list[ServedImage], target: Target) -> Finding:
     route, first = target.route, drifted[0]
-    told = "; ".join(
-        f"{each.image} is {each.digest}{_dated(each.created)} there, {each.upstream_digest}{_dated(each.upstream_created)} upstream"
+    shown = "; ".join(
+        f"{each.image} is {each.digest}{_dated(each.created)} at the proxy, {each.upstream_digest}{_dated(each.upstream_created)} upstream"
         for each in drifted[:SHOWN]
     )
     more = f"; and {len(drifted) - SHOWN} more" if len(drifted) > SHOWN else ""
     dates = [(each.created, each.upstream_created) for each in drifted]
     older = all(here is not None and there is not None and here < there for here, there in dates)
-    word = "is older than" if older else "differs from"
+    word = "is older than at" if older else "differs from"
     name = image_name(route, Reference.parse(first.image))
     cure = (
-        f"have {route.host} ask its upstream again: shorten how long it trusts a tag (docker-registry `proxy.ttl`, Nexus "
-        f"`Maximum metadata age`, nginx `proxy_cache_valid` for manifests), or delete {name} there; or hold the spec's image "
-        f"to a digest: `{Reference.parse(first.image).pinned(first.upstream_digest or '')}`"
+        f"shorten how long {route.host} caches tags (docker-registry `proxy.ttl`, Nexus `Maximum metadata age`, nginx "
+        f"`proxy_cache_valid` for manifests), or delete {name} there; or use a digest in the spec: "
+        f"`{Reference.parse(first.image).pinned(first.upstream_digest or '')}`"
     )
-    return warned(ID, target, f"what it serves {word} its upstream's: {told}{more}", EXPECTED, cure)
+    return warned(ID, target, f"the proxy's image {word} its upstream: {shown}{more}", EXPECTED, cure)
 
 
 def _dated(created: datetime | None) -> str:
@@ -302,21 +302,21 @@ def _dated(created: datetime | None) -> str:
 def _of_cache(evidence: ProxyObservation, target: Target) -> Finding:
     route = target.route
     alike = sum(1 for each in evidence.images if each.upstream_digest is not None)
-    served = f"{len(evidence.images)} of {len(evidence.images)} images served"
+    served = f"the proxy serves {len(evidence.images)} of {len(evidence.images)} images"
     compared = f"{alike} with the upstream's digest" if alike else f"not compared: {_unseen(evidence)}"
     words = ", ".join(f"{name}: {value}" for name, value in evidence.headers.items())
     hit = _is_hit(evidence.headers)
     if hit is False:
         cure = (
-            f"have the cache at {route.forward_url or route.host} keep blobs: squid `maximum_object_size` above the largest "
-            "layer, nginx `proxy_cache` with `proxy_cache_valid 200` and no `proxy_no_cache`, and no answer with "
-            f"`Cache-Control: no-store`; see it twice: {_see(route, evidence.images[0].image)}"
+            f"make the cache at {route.forward_url or route.host} keep blobs: squid `maximum_object_size` above the largest "
+            "layer; nginx `proxy_cache` with `proxy_cache_valid 200` and no `proxy_no_cache`; no answer with "
+            f"`Cache-Control: no-store`; check by running this twice: {_see(route, evidence.images[0].image)}"
         )
-        text = f"{served}, {compared}; a blob asked for again was fetched again ({words})"
+        text = f"{served}, {compared}; the second request for a blob was not a cache hit ({words})"
         return warned(ID, target, text, EXPECTED, cure)
-    cached = f"the second request was a hit ({words})" if hit else "its headers do not say whether it was a hit"
+    cached = f"the second request was a hit ({words})" if hit else "its headers do not show whether it was a hit"
     if hit is None and route.forward_url and not route.plain_http:
-        cached = "through its tunnel nothing is cached, for https is not its to read"
+        cached = "it cannot cache https, which it passes through a tunnel"
     return passed(ID, target, f"{served}, {compared}; {cached}", EXPECTED)
 
 
@@ -326,7 +326,7 @@ def _unseen(evidence: ProxyObservation) -> str:
 
 
 def _is_hit(headers: Mapping[str, str]) -> bool | None:
-    """None where nothing is said; several caches in a row say one after the other, and one hit is enough."""
+    """Whether any cache on the route reports a hit; None if the headers do not show it."""
     if headers.get("x-dragonfly-task-download-finished", "").lower() == "true":
         return True
     spoken = [value for name, value in headers.items() if name not in ("age", "via")]
@@ -340,21 +340,18 @@ def _is_hit(headers: Mapping[str, str]) -> bool | None:
 CHECK = Check(
     id=ID,
     room=Room.ROUTE,
-    looks_at="`HEAD` of each image by the mirror or forward proxy and at its upstream, and an image's config asked for "
-    "twice by its digest: what its headers say of the cache (`X-Cache`, `Cache-Status`, `Age` …). Where digests differ, the "
-    "creation dates. A mirror is asked for a blob that nobody has, which shows whether it can fetch; where it cannot, `HEAD` of "
-    "each blob of the images shows what it has kept.",
+    looks_at="Sends `HEAD` for each image to the mirror or forward proxy and to its upstream. Requests one config twice and "
+    "reads the cache headers (`X-Cache`, `Cache-Status`, `Age` …). If digests differ, it compares creation dates. A request for "
+    "a blob that does not exist shows whether a mirror can fetch; if it cannot, `HEAD` for each blob shows what it has.",
     statuses={
-        Status.PASS: "every image is served with the upstream's digest, and the second request was a hit or nothing says "
-        "that it was none",
-        Status.WARN: "a tag is older than its upstream's (mirror drift), the second request was no hit, or a mirror cannot fetch, "
-        "and has kept all of the images",
-        Status.FAIL: "an image is not served, with whose fault it is: the proxy's, its upstream's that does not answer, or "
-        "neither has the image; a mirror has the manifests, not all of the layers, and cannot fetch them; or other bytes come than "
-        "the digest names",
+        Status.PASS: "the proxy serves every image with the upstream's digest, and no header reports a miss for the second request",
+        Status.WARN: "a tag is older than its upstream's (mirror drift); the second request was not a hit; or a mirror cannot "
+        "fetch, but has all blobs of the images",
+        Status.FAIL: "the proxy does not serve an image (the finding names the cause: the proxy, its upstream, or a missing "
+        "image); a mirror lacks layers and cannot fetch them; or content does not match its digest",
     },
-    advice="Bring the upstream back, correct the proxy's credentials and rules for it, shorten the time that it trusts a "
-    "tag, or let it keep large objects: `curl -sSI URL/v2/REPOSITORY/manifests/TAG` twice.",
+    advice="Restore the upstream, fix the proxy's credentials and rules for it, shorten how long it caches tags, or let it cache "
+    "large objects. Run this twice: `curl -sSI URL/v2/REPOSITORY/manifests/TAG`.",
     targets=targets,
     probe=probe,
     judge=judge,

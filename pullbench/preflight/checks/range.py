@@ -1,4 +1,4 @@
-"""`range`: a part of a blob can be had, as chunked pulls and resumed downloads ask for it."""
+"""`range`: the registry serves parts of a blob, which chunked pulls and resumed downloads need."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -15,13 +15,13 @@ from pullbench.registry.client import RegistryClient
 
 ID = "range"
 FIRST, LAST = 1, 16
-EXPECTED = "206 with Content-Range and just the bytes that were asked for (RFC 9110, section 14)"
+EXPECTED = "206 with Content-Range and exactly the requested bytes (RFC 9110, section 14)"
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeAnswer:
-    """What came of a request for bytes FIRST to LAST of an image's config, and what should have."""
+    """The answer to a request for bytes FIRST to LAST of an image's config, and the correct bytes."""
 
     repository: str = ""
     digest: str = ""
@@ -31,14 +31,14 @@ class RangeAnswer:
     body: bytes = field(default=b"", repr=False)
     promised: bytes = field(default=b"", repr=False)
     fault: ObservedFault | None = None
-    """The blob cannot be had at all, or the request for a part of it broke."""
+    """The fault if the blob, or a part of it, could not be fetched."""
 
 
 def probe(context: CheckContext, target: Target) -> RangeAnswer | None:
-    """Of the first image that is there; None where none is.
+    """Request a part of the first existing image's config; None if there is no image.
 
-    The config is asked for, never a layer: its bytes are known, so what comes can be compared, and a pull-through
-    mirror is not made to fetch a layer that a benchmark will want cold.
+    A config is used, not a layer: its bytes are known and can be compared, and a pull-through mirror does not fetch a layer
+    that a benchmark needs to be cold.
     """
     client = context.client(target.route)
     for image in context.spec.images:
@@ -74,17 +74,17 @@ def _ask(client: RegistryClient, repository: str, config: Descriptor) -> RangeAn
 
 def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
     if evidence is None:
-        return [skipped(ID, target, "not run: no image of the spec is there to ask for a part of")]
+        return [skipped(ID, target, "not run: the registry has no image of the spec")]
     route, fault = target.route, evidence.fault
     if fault is not None and fault.status != 416:
-        return [failed(ID, target, fault, "a blob of an image can be had", remedy(fault.code, route))]
+        return [failed(ID, target, fault, "the registry serves a blob of an image", remedy(fault.code, route))]
     wrong = f"416: {fault.text}" if fault is not None else _wrong(evidence)
     if wrong is None:
         return [passed(ID, target, f"206, {evidence.content_range}", EXPECTED)]
     path, options = f"{evidence.repository}/blobs/{evidence.digest}", f"-sSL -o /dev/null -D - -r {FIRST}-{LAST}"
     cure = (
-        f"let Range and Content-Range through where a proxy or cache stands before {route.host}, or leave chunked pulls "
-        f"off (`chunk_bytes` in the spec); see it: `{look(path, route, options)}`"
+        f"pass Range and Content-Range through the proxy or cache in front of {route.host}, or turn chunked pulls off "
+        f"(`chunk_bytes` in the spec); check with `{look(path, route, options)}`"
     )
     costs = "chunked pulls and resumed downloads fetch the whole layer"
     if isinstance(wrong, ObservedFault):
@@ -93,7 +93,7 @@ def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
 
 
 def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
-    """Other bytes under the right range are a fault of their own."""
+    """What is wrong with the answer; None if it is right. Wrong bytes in the right range are a fault with a code."""
     if part.status != 206:
         return f"{part.status} with {len(part.body)} bytes"
     found = _CONTENT_RANGE.fullmatch(part.content_range.strip())
@@ -101,9 +101,9 @@ def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
         return f"206 with the Content-Range '{part.content_range}'"
     first, last, total = found.groups()
     if (int(first), int(last)) != (FIRST, LAST) or total not in ("*", str(part.size_bytes)):
-        return f"206 with {part.content_range} where {FIRST}-{LAST}/{part.size_bytes} was asked for"
+        return f"206 with {part.content_range} instead of {FIRST}-{LAST}/{part.size_bytes}"
     if part.body != part.promised:
-        text = f"206 with {part.content_range}, and other bytes than the blob has there"
+        text = f"206 with {part.content_range}, but with wrong bytes"
         return ObservedFault(code=ErrorCode.DIGEST_MISMATCH, text=text)
     return None
 
@@ -111,15 +111,15 @@ def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at=f"`GET` of bytes {FIRST} to {LAST} of an image's config, whose bytes are known; never of a layer, which a "
-    "pull-through mirror would have to fetch.",
+    looks_at=f"Requests bytes {FIRST} to {LAST} of an image's config, whose bytes are known. It requests no layer, because a "
+    "pull-through mirror would have to fetch it.",
     statuses={
-        Status.PASS: "206, and just these bytes",
-        Status.WARN: "the whole blob comes, or another part: chunked pulls and resumed downloads fetch everything again",
-        Status.FAIL: "the blob cannot be had at all, such as where the storage that it is redirected to does not answer",
-        Status.SKIP: "no image of the spec is there",
+        Status.PASS: "the answer is 206 with exactly these bytes",
+        Status.WARN: "the answer is the whole blob or another part: chunked pulls and resumed downloads fetch everything again",
+        Status.FAIL: "the blob cannot be fetched at all, for example because the storage behind a redirect does not answer",
+        Status.SKIP: "the registry has no image of the spec",
     },
-    advice="Let `Range` through where a proxy stands before the registry, or leave chunked pulls off: "
+    advice="Pass `Range` through the proxy in front of the registry, or turn chunked pulls off: "
     f"`curl -sSL -o /dev/null -D - -r {FIRST}-{LAST} URL/v2/REPOSITORY/blobs/DIGEST`.",
     targets=every_route,
     probe=probe,

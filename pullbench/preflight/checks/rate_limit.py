@@ -1,6 +1,6 @@
-"""`rate-limit`: what is left of the registry's rate limit holds what the plan will ask for.
+"""`rate-limit`: the rest of the registry's rate limit is enough for the plan.
 
-Headers state a limit in three dialects: Docker Hub's `ratelimit-limit: 100;w=21600` (Docker's page "Pull usage and
+Headers report a limit in three dialects: Docker Hub's `ratelimit-limit: 100;w=21600` (Docker's page "Pull usage and
 limits"), `x-ratelimit-*` of many gateways, and the IETF's `RateLimit: "name";r=50;t=30` with `RateLimit-Policy:
 "name";q=100;w=60` (draft-ietf-httpapi-ratelimit-headers).
 """
@@ -23,11 +23,11 @@ from pullbench.registry.answer import retry_after_s
 
 ID = "rate-limit"
 NEAR = 0.8
-"""Of what is left: a plan that takes more is near the limit, for others pull too, and retries count."""
+"""A plan that needs more than this share of the rest is near the limit: other clients pull too, and retries count."""
 
 
 SHORT_S = 600.0
-"""A window that passes while the plan is under way: what is left in it now says little about the whole."""
+"""A window this short renews during the run, so its current rest says little about the whole plan."""
 _NUMBER = re.compile(r"\s*(\d{1,12})(?!\d)")
 _WINDOW = re.compile(r";\s*w=(\d{1,9})(?!\d)")
 _MAX_RESET_S = 7 * 86_400
@@ -41,36 +41,36 @@ HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """What is allowed in a window, and what is left of it; None where it is not said."""
+    """The requests allowed in a window, and the rest; None for values that the headers do not have."""
 
     limit: int | None = None
     remaining: int | None = None
     window_s: float | None = None
     reset_s: float | None = None
-    """Until what is left is counted anew."""
+    """Seconds until the window renews."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What the registry allows, and what the plan needs of it."""
+    """The registry's limit, and the requests of the plan."""
 
     limit: RateLimit | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Those that speak of limits, as they came."""
+    """The rate limit headers, as sent."""
     cost: int | None = None
-    """Manifest requests of the plan by this route and those that share its limit; None where there is no plan."""
+    """The plan's manifest requests on this route and on routes that share its limit; None without a plan."""
     blocks: int = 1
-    """Warm-up and repetitions, among which the cost is spread evenly."""
+    """Warm-up and repetitions; the cost is spread evenly over them."""
     warmup: int = 0
     authenticated: bool = False
     image: str | None = None
-    """Whose manifest was asked for; None where none could be."""
+    """The image whose manifest was requested; None if no image exists."""
     fault: ObservedFault | None = None
     retry_after_s: float | None = None
 
 
 def probe(context: CheckContext, target: Target) -> Allowance:
-    """By HEAD, which Docker Hub answers with its limits and does not count."""
+    """Send HEAD, which Docker Hub answers with its limits and does not count."""
     route, spec = target.route, context.spec
     authenticated = context.keychain.login(route) is not None
     known = Allowance(
@@ -86,15 +86,15 @@ def probe(context: CheckContext, target: Target) -> Allowance:
             if error.code is ErrorCode.RATE_LIMITED:
                 return replace(known, image=image, fault=ObservedFault.of(error), retry_after_s=error.retry_after_s)
             continue
-        told = {name: clean(value, 120) for name, value in sorted(head.headers.items()) if name in HEADERS}
-        return replace(known, image=image, limit=read_rate_limit(told, context.now()), headers=told)
+        headers = {name: clean(value, 120) for name, value in sorted(head.headers.items()) if name in HEADERS}
+        return replace(known, image=image, limit=read_rate_limit(headers, context.now()), headers=headers)
     return known
 
 
 def cost_of(context: CheckContext, route: Route, *, authenticated: bool) -> int | None:
-    """Manifest requests of the plan by all ways that share the route's limit; None where there is no plan.
+    """The plan's manifest requests on all routes that share the route's limit; None without a plan.
 
-    Who is known has one limit wherever the requests come from; who is not, one for each address that is seen.
+    An account has one limit for all addresses. Anonymous clients have one limit per address.
     """
     if context.plan is None:
         return None
@@ -109,7 +109,7 @@ def cost_of(context: CheckContext, route: Route, *, authenticated: bool) -> int 
 
 
 def read_rate_limit(headers: Mapping[str, str], now: datetime) -> RateLimit | None:
-    """The limit that an answer's headers (lower-case names) state; None where they state none."""
+    """The limit in an answer's headers (lower-case names); None if there is none."""
     policy = headers.get("ratelimit-policy", "")
     fields = headers.get("ratelimit", "")
     limit_text = headers.get("ratelimit-limit") or headers.get("x-ratelimit-limit") or ""
@@ -139,7 +139,7 @@ def _parameter(text: str, name: str) -> int | None:
 
 
 def _reset_s(headers: Mapping[str, str], fields: str, now: datetime) -> float | None:
-    """Seconds, or the instant since 1970 as some gateways have it."""
+    """Seconds until the reset; some gateways send a Unix time instead."""
     text = headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset") or ""
     stated = _first(_number(text), _parameter(fields, "t"), _parameter(fields, "reset"))
     if stated is None:
@@ -153,28 +153,27 @@ def _reset_s(headers: Mapping[str, str], fields: str, now: datetime) -> float | 
 def judge(evidence: Allowance, target: Target) -> list[Finding]:
     cost, limit, route = evidence.cost, evidence.limit, target.route
     needs = "the next pulls" if cost is None else f"the plan's {_manifests(cost)}"
-    expected = f"what is left holds {needs}"
+    expected = f"the remaining requests are enough for {needs}"
     if evidence.fault is not None:
-        told = evidence.fault
         wait = "" if evidence.retry_after_s is None else f"wait {_in_words(evidence.retry_after_s)}, or "
-        return [failed(ID, target, told, expected, f"{wait}{_cure(evidence, route)}")]
+        return [failed(ID, target, evidence.fault, expected, f"{wait}{_cure(evidence, route)}")]
     if evidence.image is None:
-        return [skipped(ID, target, "not run: no image of the spec is there to ask about")]
+        return [skipped(ID, target, "not run: the registry has no image of the spec")]
     if limit is None:
-        return [passed(ID, target, f"no rate limit is stated, for {needs} or others", expected)]
+        return [passed(ID, target, f"the registry reports no rate limit ({needs})", expected)]
     observed = _observed(limit, evidence)
     left = limit.limit if limit.remaining is None else limit.remaining
     if left and cost and cost > left and _passes_soon(limit):
         window = _in_words(limit.window_s or limit.reset_s or 0)
-        observed += f"; {needs} take several such windows, and more than that in {window} is refused"
+        observed += f"; {needs} need several windows of {window}, and requests beyond the limit fail"
         return [warned(ID, target, observed, expected, f"{_slower(limit)}; or {_cure(evidence, route)}")]
     if left is not None and left < max(1, cost or 0):
         if cost is not None and left >= 1:
             observed += f": {cost - left} too few for {needs}"
-        told = ObservedFault(code=ErrorCode.RATE_LIMITED, text=observed)
-        return [failed(ID, target, told, expected, _cure(evidence, route))]
+        fault = ObservedFault(code=ErrorCode.RATE_LIMITED, text=observed)
+        return [failed(ID, target, fault, expected, _cure(evidence, route))]
     if cost is not None and left is not None and cost > NEAR * left:
-        observed += f"; {needs} take {cost / left:.0%} of that, and retries and others' pulls count too"
+        observed += f"; {needs} use {cost / left:.0%} of them; retries and other clients' pulls count too"
         return [warned(ID, target, observed, expected, _cure(evidence, route))]
     return [passed(ID, target, observed, expected)]
 
@@ -185,48 +184,49 @@ def _passes_soon(limit: RateLimit) -> bool:
 
 
 def _slower(limit: RateLimit) -> str:
-    """Two manifest requests a pull of an index; a limit that is not said is taken for what is left."""
+    """A load below the limit: pulling an index takes two manifest requests. Without a limit, the rest counts."""
     allowed, length_s = limit.limit or limit.remaining or 1, limit.window_s or limit.reset_s or 1.0
-    return f"offer pulls below that rate: `load: {{mode: open, rate: {NEAR * allowed / length_s / 2:.2g}}}`"
+    return f"pull below that rate: `load: {{mode: open, rate: {NEAR * allowed / length_s / 2:.2g}}}`"
 
 
 def _observed(limit: RateLimit, evidence: Allowance) -> str:
-    """`76 of 100 in 6 h are left, counted for this address`."""
+    """`76 of 100 requests in 6 h remain; counted for this address`."""
     most = "" if limit.limit is None else f" of {limit.limit}"
     window = "" if limit.window_s is None else f" in {_in_words(limit.window_s)}"
     if limit.remaining is None:
-        text = f"{limit.limit} requests{window} are allowed; how many are left is not said"
+        text = f"the limit is {limit.limit} requests{window}; the registry does not report how many remain"
     else:
-        text = f"{limit.remaining}{most} requests{window} are left"
+        text = f"{limit.remaining}{most} requests{window} remain"
     if limit.reset_s is not None:
-        text += f"; counted anew in {_in_words(limit.reset_s)}"
+        text += f"; the limit renews in {_in_words(limit.reset_s)}"
     if source := evidence.headers.get("docker-ratelimit-source"):
         text += f"; counted for {source}"
     return text
 
 
 def _cure(evidence: Allowance, route: Route) -> str:
-    """What costs least first: log in, repeat less, pull through a mirror."""
-    ways = []
+    """The options, cheapest first: log in, use fewer repetitions, pull through a mirror."""
+    options = []
     if not evidence.authenticated:
-        ways.append(f"log in for a higher limit: `docker login {login_host(route)}`")
+        options.append(f"log in for a higher limit: `docker login {login_host(route)}`")
         if route.credentials == "anonymous":
-            ways[0] += f" and give '{route.registry}' `credentials: docker`"
+            options[0] += f", and set `credentials: docker` for '{route.registry}'"
     if (fewer := _repetitions_that_fit(evidence)) is not None:
-        ways.append(f"repeat less: `--set repetitions={fewer}`" if fewer else "pull fewer images, or fewer cells")
+        fits = f"use fewer repetitions: `--set repetitions={fewer}`"
+        options.append(fits if fewer else "use fewer images or configurations")
     if route.proxy == DIRECT or route.forward_url is not None:
         mirrored = "https://registry-1.docker.io" if route.host in DOCKER_HUB_HOSTS else route.url
-        ways.append(
-            f"pull through a mirror: a docker-registry with `proxy: {{remoteurl: {mirrored}}}`, in the spec as "
+        options.append(
+            f"pull through a mirror: run a docker-registry with `proxy: {{remoteurl: {mirrored}}}`, and add to the spec "
             f"`proxies: [{{name: cache, kind: mirror, upstream: {route.registry}, url: …}}]`"
         )
     else:
-        ways.append(f"give the mirror at {route.host} credentials of its own for its upstream")
-    return "; or ".join(ways)
+        options.append(f"give the mirror at {route.host} credentials for its upstream")
+    return "; or ".join(options)
 
 
 def _repetitions_that_fit(evidence: Allowance) -> int | None:
-    """How many blocks after the warm-up stay well within what is left; 0 where not even one, None where it is not known."""
+    """The repetitions that stay well within the rest, after the warm-up; 0 if none fits, None if the rest is unknown."""
     limit, cost = evidence.limit, evidence.cost
     left = None if limit is None else (limit.limit if limit.remaining is None else limit.remaining)
     if left is None or not cost:
@@ -248,17 +248,17 @@ def _in_words(seconds: float) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="`HEAD` of the first image that is there, which Docker Hub answers with its limits and does not count: "
-    "`ratelimit-limit`, `ratelimit-remaining`, `x-ratelimit-*`, the IETF's `ratelimit`, `retry-after`. Against it stand the "
-    "manifest requests of the plan by this way and others with the same account, or the same address, at this host.",
+    looks_at="Sends `HEAD` for the first existing image and reads the rate limit headers: `ratelimit-limit`, "
+    "`ratelimit-remaining`, `x-ratelimit-*`, the IETF's `ratelimit`, `retry-after`. Docker Hub does not count this request. "
+    "The check compares the rest with the plan's manifest requests on all routes that share the account or address.",
     statuses={
-        Status.PASS: "what is left holds the plan, or no limit is stated",
-        Status.WARN: f"the plan takes more than {NEAR:.0%} of what is left, or more than is left in a window of minutes",
-        Status.FAIL: "the plan asks for more than is left, nothing is left, or the answer is 429 already",
-        Status.SKIP: "no image of the spec is there",
+        Status.PASS: "the remaining requests are enough for the plan, or the registry reports no limit",
+        Status.WARN: f"the plan needs more than {NEAR:.0%} of the remaining requests, or more than remain in a window of minutes",
+        Status.FAIL: "the plan needs more requests than remain, none remain, or the answer is already 429",
+        Status.SKIP: "the registry has no image of the spec",
     },
-    advice="Log in (`docker login HOST`), repeat less (`--set repetitions=N`, with the number that fits), or pull "
-    "through a mirror.",
+    advice="Log in (`docker login HOST`), use fewer repetitions (`--set repetitions=N`; the finding computes N), or pull through "
+    "a mirror.",
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -1,4 +1,4 @@
-"""`resolver`: this machine's resolver: its name servers answer, and one that is silent costs little."""
+"""`resolver`: this machine's name servers answer, and a lost packet costs little time."""
 
 import ipaddress
 import os
@@ -26,7 +26,7 @@ PORT = 53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameServerReply:
-    """One name server, asked once for a name: how long it took, or what was wrong."""
+    """One name server's reply to one query: the time, or the problem."""
 
     server: str
     answered_s: float | None = None
@@ -35,16 +35,16 @@ class NameServerReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolverState:
-    """The machine's settings, the names that its registries have, and what each name server did."""
+    """The machine's settings, the registries' names, and each name server's reply."""
 
     settings: ResolvConf | None = None
     hosts: tuple[str, ...] = ()
-    """Hosts of the routes that are names, in the spec's order."""
+    """Host names of the routes (no addresses), in the spec's order."""
     asked: tuple[NameServerReply, ...] = ()
 
 
 def probe(context: CheckContext, _target: Local) -> ResolverState:
-    """Read the settings, and ask each name server for the first registry's name, side by side."""
+    """Read the settings, and query all name servers concurrently for the first registry's name."""
     settings = resolv_conf.read()
     hosts = _names(context)
     if settings is None or not hosts:
@@ -68,7 +68,7 @@ def _is_address(host: str) -> bool:
 
 
 def ask(server: str, host: str, *, port: int) -> NameServerReply:
-    """One query for an A record by UDP (RFC 1035, section 4), as the C library sends it; any answer to it is one."""
+    """Send one query for an A record by UDP (RFC 1035, section 4), as the C library does. Any reply counts."""
     number = os.urandom(2)
     try:
         labels = b"".join(bytes([len(part)]) + part for part in host.encode("idna").split(b".") if part)
@@ -91,44 +91,44 @@ def ask(server: str, host: str, *, port: int) -> NameServerReply:
 
 
 def _read(server: str, code: int, answered_s: float) -> NameServerReply:
-    """A server that answers NXDOMAIN works; one that fails or refuses is passed over by the C library."""
+    """NXDOMAIN is a working answer. After SERVFAIL or REFUSED the C library tries the next server."""
     problem = {2: "it answers SERVFAIL", 5: "it answers REFUSED"}.get(code, "")
     return NameServerReply(server=server, answered_s=round(answered_s, 6), problem=problem)
 
 
 def judge(evidence: ResolverState, target: Local) -> list[Finding]:
-    """What makes lookups slow now or when a packet is lost; that a name has no address is `dns`' to fail."""
+    """Warn about settings that make lookups slow. The `dns` check fails if a name has no address."""
     settings, expected = (
         evidence.settings,
-        f"every name server answers; at most {ADVISED_TIMEOUT_S} s for a lost packet",
+        f"every name server answers, and a lost packet costs at most {ADVISED_TIMEOUT_S} s",
     )
     if settings is None:
         return [skipped(ID, target, f"{PATH} cannot be read")]
     if not evidence.hosts:
-        return [skipped(ID, target, "no name is looked up: every registry is given by its address")]
-    told = _problems(settings, evidence)
+        return [skipped(ID, target, "the spec has only addresses, so no name is looked up")]
+    problems = _problems(settings, evidence)
     observed = _shown(settings, evidence.asked)
-    if not told:
+    if not problems:
         return [passed(ID, target, observed, expected)]
-    seen, cures = zip(*told, strict=True)
+    seen, cures = zip(*problems, strict=True)
     return [warned(ID, target, f"{observed}; {'; '.join(seen)}", expected, "; ".join(cures))]
 
 
 def _problems(settings: ResolvConf, evidence: ResolverState) -> list[tuple[str, str]]:
-    """Each with what to do about it."""
+    """The problems, each with its remedy."""
     host, found = evidence.hosts[0], []
     for each in (entry for entry in evidence.asked if entry.problem):
-        cost = f"every lookup that begins with it waits {settings.timeout_s} s" if each.answered_s is None else "no use"
-        cure = f"mend {each.server} or take it out of {PATH}: `dig @{each.server} {host}`"
+        cost = f"lookups that start with it wait {settings.timeout_s} s" if each.answered_s is None else "it is useless"
+        cure = f"fix {each.server} or remove it from {PATH}: `dig @{each.server} {host}`"
         found.append((f"{each.server}: {each.problem} ({cost})", cure))
     remote = [server for server in settings.used_servers if not _is_loopback(server)]
     if remote and settings.timeout_s > ADVISED_TIMEOUT_S:
-        seen = f"one lost packet costs a lookup {settings.timeout_s} s (timeout:{settings.timeout_s})"
-        found.append((seen, f"add `options timeout:{ADVISED_TIMEOUT_S}` to {PATH}, by what writes it"))
+        seen = f"a lost packet delays a lookup by {settings.timeout_s} s (timeout:{settings.timeout_s})"
+        found.append((seen, f"add `options timeout:{ADVISED_TIMEOUT_S}` to {PATH}, in the tool that generates it"))
     searched = [name for name in evidence.hosts if name.count(".") < settings.ndots]
     if searched and settings.search and settings.ndots > 1:
         seen = (
-            f"ndots:{settings.ndots} has {searched[0]} looked up in {len(settings.search)} search "
+            f"ndots:{settings.ndots}: {searched[0]} is looked up in {len(settings.search)} search "
             f"domain{'s' if len(settings.search) > 1 else ''} first"
         )
         cure = f"set `options ndots:{searched[0].count('.') or 1}` (Kubernetes: the pod's `dnsConfig.options`)"
@@ -142,27 +142,27 @@ def _shown(settings: ResolvConf, asked: tuple[NameServerReply, ...]) -> str:
         f"{server} in {took[server] * 1000:.1f} ms" if server in took else server for server in settings.used_servers
     ]
     unused = len(settings.name_servers) - len(servers)
-    more = f" (and {unused} that the C library does not ask)" if unused > 0 else ""
+    more = f" (and {unused} that the C library does not use)" if unused > 0 else ""
     return f"name servers {', '.join(servers) or '127.0.0.1'}{more}; options {' '.join(settings.options) or '(none)'}"
 
 
 def _is_loopback(server: str) -> bool:
-    """A resolver on this machine loses no packet, and has time-outs of its own."""
+    """A resolver on this machine loses no packets and has its own timeouts."""
     return _is_address(server) and ipaddress.ip_address(server).is_loopback
 
 
 CHECK = Check(
     id=ID,
     room=Room.CLIENT,
-    looks_at=f"Reads `{PATH}`, and asks each name server in it for the first registry's name.",
+    looks_at=f"Reads `{PATH}`, and queries each name server in it for the first registry's name.",
     statuses={
-        Status.PASS: "every name server answers, and a lost packet costs a lookup 2 s at most",
-        Status.WARN: "a name server is silent, fails or refuses; `timeout:` is over 2 with a server that is not on this "
-        "machine; or `ndots:` has names looked up in search domains first",
-        Status.SKIP: "there is no such file, or every registry is given by its address",
+        Status.PASS: "every name server answers, and a lost packet costs a lookup at most 2 s",
+        Status.WARN: "a name server is silent, fails or refuses; `timeout:` is over 2 with a name server on another machine; or "
+        "`ndots:` makes lookups try the search domains first",
+        Status.SKIP: "there is no such file, or the spec has only addresses",
     },
-    advice="Take the silent name server out, or mend it (`dig @SERVER HOST`); `options timeout:2` in `/etc/resolv.conf`, and "
-    "`options ndots:1`.",
+    advice="Fix the silent name server or remove it (`dig @SERVER HOST`); set `options timeout:2` and `options ndots:1` in "
+    "`/etc/resolv.conf`.",
     targets=lambda _context: [HERE],
     probe=probe,
     judge=judge,

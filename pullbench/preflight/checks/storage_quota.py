@@ -1,4 +1,4 @@
-"""`storage-quota`: the registry has room for what comes next, by what its product's own API tells."""
+"""`storage-quota`: the registry has free storage, as its product's own API reports."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,30 +18,30 @@ from pullbench.registry.products.api import Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
 
 ID = "storage-quota"
-EXPECTED = "its parts are well, it takes writes, and under 80% of its room is used"
+EXPECTED = "the registry is healthy, accepts writes, and uses under 80% of its storage"
 WARN_SHARE, FULL_SHARE = 0.8, 0.95
 _NO_API = {
-    "distribution": "this registry has no API that tells its storage (CNCF distribution and hosted services have "
-    "none): look at its disk (`df -h` there), its bucket or its console",
-    "none": "no product with an API for its storage was found; where it is one, set `product: harbor` or `nexus`",
+    "distribution": "this registry has no API for its storage (CNCF distribution and hosted services have none): "
+    "check its disk (`df -h` there), its bucket or its console",
+    "none": "found no product with an API for its storage; if it is Harbor or Nexus, set `product: harbor` or `nexus`",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageReport:
-    """Which product it is and what it tells. `fills_bytes` is what the run's pulls leave in it; None where not known."""
+    """The registry's product and storage. `fills_bytes` is what the run's pulls add to it; None if unknown."""
 
     product: Product
     storage: Storage | None = None
     silent: str = ""
-    """Why the product's API could not be asked."""
+    """Why the product's API did not answer."""
     is_cache: bool = False
-    """Whether pulls write to it: a pull-through."""
+    """Whether pulls write to it, as to a pull-through cache."""
     fills_bytes: int | None = None
 
 
 def every_storage(context: CheckContext) -> list[Target]:
-    """Each endpoint once: a forward proxy leads to the same storage."""
+    """Each endpoint once: routes through forward proxies use the same storage."""
     found: dict[tuple[str, str], Route] = {}
     for route in context.routes:
         kept = found.get((route.url, route.prefix))
@@ -75,7 +75,7 @@ def probe(context: CheckContext, target: Target) -> StorageReport:
 
 
 def _named(context: CheckContext, route: Route) -> tuple[ProductName, str | None]:
-    """What the spec says of the endpoint: the product, and where its API is."""
+    """The product and the URL of its API in the spec."""
     mirror = next(
         (entry for entry in context.spec.proxies if entry.name == route.proxy and entry.kind == "mirror"), None
     )
@@ -84,13 +84,13 @@ def _named(context: CheckContext, route: Route) -> tuple[ProductName, str | None
 
 
 def _for(url: str, route: Route) -> str:
-    """The credentials for an API at another address: what Docker holds for that very host, else only the same host's."""
+    """The credentials for an API at another URL: Docker's for that host; others only if the host is the same."""
     same = urlsplit(url).hostname == urlsplit(route.url).hostname
     return route.credentials if same or route.credentials == "docker" else "anonymous"
 
 
 def fills_bytes(facts: Facts, route: Route, images: list[str], platforms: tuple[str, ...]) -> int | None:
-    """The bytes of all images for all platforms, a shared layer counted once; None where one of them is not known."""
+    """The bytes of all images for all platforms, shared layers counted once; None if one image is unknown."""
     blobs: dict[str, int] = {}
     for image in images:
         for platform in platforms:
@@ -107,18 +107,18 @@ def judge(evidence: StorageReport, target: Target) -> list[Finding]:
         return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=_why_not(evidence))]
     found = [*_parts(storage, target)]
     found += [finding for space in storage.spaces for finding in _room(space, storage, evidence, target)]
-    told = "; ".join(_told(space) for space in storage.spaces)
-    unknown = f"; not known: {'; '.join(storage.hidden)}" if storage.hidden else ""
+    shown = "; ".join(_shown(space) for space in storage.spaces)
+    unknown = f"; unknown: {'; '.join(storage.hidden)}" if storage.hidden else ""
     if not found and not storage.spaces:
-        observed = f"{storage.name} does not tell its room{unknown}"
+        observed = f"{storage.name} does not report its storage{unknown}"
         return [Finding(check=ID, target=target.name, status=Status.SKIP, observed=observed, expected=EXPECTED)]
-    return found or [passed(ID, target, f"{storage.name}: {told}{unknown}", EXPECTED)]
+    return found or [passed(ID, target, f"{storage.name}: {shown}{unknown}", EXPECTED)]
 
 
 def _why_not(evidence: StorageReport) -> str:
     if evidence.silent:
-        where = "set `product_url` to where its UI and REST API are, or `product: none`"
-        return f"{evidence.product.capitalize()}'s own API does not answer ({evidence.silent}); {where}"
+        cure = "set `product_url` to the URL of its UI and REST API, or `product: none`"
+        return f"the API of {evidence.product.capitalize()} does not answer ({evidence.silent}); {cure}"
     return _NO_API[evidence.product]
 
 
@@ -127,32 +127,32 @@ def _parts(storage: Storage, target: Target) -> Iterator[Finding]:
         text = f"{storage.name}: {ailment.name} is not healthy: {ailment.text}"
         yield failed(ID, target, text, EXPECTED, ailment.remedy)
     if storage.read_only:
-        text = f"{storage.name} is in read-only mode: pushes are refused, and a pull-through keeps nothing"
+        text = f"{storage.name} is in read-only mode: it refuses pushes, and a pull-through cache stores nothing"
         yield warned(ID, target, text, EXPECTED, storage.read_only_remedy)
 
 
 def _room(space: Space, storage: Storage, evidence: StorageReport, target: Target) -> Iterator[Finding]:
-    """Pulls write to a cache, so a cache that cannot take them fails; elsewhere the next push is what is in danger."""
-    share, text = space.used_share, f"{storage.name}: {_told(space)}"
+    """Fail if a cache cannot store the run's images, because pulls write to it; elsewhere only pushes are at risk."""
+    share, text = space.used_share, f"{storage.name}: {_shown(space)}"
     need = evidence.fills_bytes or 0
     if space.over_quota:
         yield warned(ID, target, f"{storage.name}: {space.over_quota}", EXPECTED, space.remedy)
     if space.free_bytes is None or share is None:
         return
     if space.free_bytes == 0:
-        yield failed(ID, target, f"{text}: nothing more can be stored", EXPECTED, space.remedy)
+        yield failed(ID, target, f"{text}: it is full", EXPECTED, space.remedy)
     elif evidence.is_cache and need > space.free_bytes:
         text = f"{text}: the run's images need {format_bytes(need)} in this cache"
         yield failed(ID, target, text, EXPECTED, space.remedy)
     elif share > FULL_SHARE and evidence.is_cache:
-        yield failed(ID, target, f"{text}: a cache this full evicts or refuses", EXPECTED, space.remedy)
+        yield failed(ID, target, f"{text}: a cache this full evicts or refuses images", EXPECTED, space.remedy)
     elif share > FULL_SHARE:
-        yield warned(ID, target, f"{text}: pulls go on, but one of the next pushes is refused", EXPECTED, space.remedy)
+        yield warned(ID, target, f"{text}: pulls work, but pushes will soon fail", EXPECTED, space.remedy)
     elif share > WARN_SHARE:
         yield warned(ID, target, text, EXPECTED, space.remedy)
 
 
-def _told(space: Space) -> str:
+def _shown(space: Space) -> str:
     used = "" if space.used_bytes is None else f"{format_bytes(space.used_bytes)} used"
     if space.free_bytes is None:
         return f"{space.name}: {used}, no limit".replace(": ,", ":")
@@ -164,20 +164,20 @@ def _told(space: Space) -> str:
 CHECK = Check(
     id=ID,
     room=Room.STORAGE,
-    looks_at="Finds out which product the registry or mirror is (or takes it from `product`), and asks its own API: "
-    "Harbor's health, read-only mode, volumes and the quota of each project in the spec; Nexus's blob stores, their "
-    "soft quotas and whether it can be written to. The spec's credentials go with it, over https or to this machine "
-    "only; what they may not see is listed with the right that is missing.",
+    looks_at="Detects the product of the registry or mirror (or takes it from `product`), and queries its own API: Harbor's "
+    "health, read-only mode, volumes and the quota of each project in the spec; Nexus's blob stores, their soft quotas and "
+    "whether it accepts writes. It sends the spec's credentials, only over https or to this machine. Values that they may not "
+    "see are listed with the missing permission.",
     statuses={
-        Status.PASS: "all that could be seen is well, and at most 80% is used or there is no limit",
-        Status.WARN: "over 80% is used (of a cache: up to 95%), a soft quota is exceeded, or it is read-only",
-        Status.FAIL: "a part is not healthy; nothing is left; or, in a cache, over 95% is used or the run's images do "
-        "not fit in what is left",
-        Status.SKIP: "the product has no such API (CNCF distribution, hosted services), or does not show its room to "
-        "these credentials",
+        Status.PASS: "everything visible is healthy, and at most 80% is used or there is no limit",
+        Status.WARN: "over 80% is used (of a cache: up to 95%), a soft quota is exceeded, or the registry is read-only",
+        Status.FAIL: "a component is not healthy; no storage is free; or, in a cache, over 95% is used or the run's images do not "
+        "fit",
+        Status.SKIP: "the product has no such API (CNCF distribution, hosted services), or does not show its storage to these "
+        "credentials",
     },
-    advice="Raise the quota or collect garbage, with the path in the product's UI and the `curl` for it; credentials "
-    "that may look are those of a system administrator or a robot account with the right that is named.",
+    advice="Raise the quota or run garbage collection; the finding gives the path in the product's UI and the `curl` command. Use "
+    "credentials of a system administrator, or a robot account with the listed permission.",
     targets=every_storage,
     probe=probe,
     judge=judge,

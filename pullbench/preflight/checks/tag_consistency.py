@@ -1,4 +1,4 @@
-"""`tag-consistency`: a tag means the same image at every registry and mirror, and in the local Docker daemon."""
+"""`tag-consistency`: a tag points to the same image at every registry and mirror, and in the local Docker daemon."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,49 +17,49 @@ from pullbench.preflight.check import Check, Local, ObservedFault, Room, failed,
 from pullbench.preflight.context import CheckContext
 
 ID = "tag-consistency"
-EXPECTED = "the tag has one digest wherever it is"
+EXPECTED = "the tag has the same digest everywhere"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagLocation:
-    """One place of a tag, and what it holds."""
+    """One location of a tag, and the image there."""
 
     name: str
-    """For people: `eu`, `eu via cache`, `the Docker daemon`."""
+    """The name in findings: `eu`, `eu via cache`, `the Docker daemon`."""
     kind: Literal["registry", "mirror", "daemon"]
     reference: str
-    """As Docker and skopeo take it."""
+    """The image name for Docker and skopeo."""
     plain_http: bool = False
     digest: str | None = None
-    """None where the place could not be asked, and of a daemon's image that came from no registry."""
+    """None if the request failed, and for a daemon's image that did not come from a registry."""
     manifests: Mapping[str, str] = field(default_factory=dict)
-    """Digest by platform of the matrix; looked up only where the digests of places differ."""
+    """Digest by platform of the matrix; read only if the locations' digests differ."""
     configs: Mapping[str, str] = field(default_factory=dict)
-    """Config digest by platform: equal for equal content, whatever manifest or compression it is stored under."""
+    """Config digest by platform: equal for equal content, regardless of manifest and compression."""
     created: datetime | None = None
-    """The newest of its platforms, as their configs state it."""
+    """The latest creation time in its platforms' configs."""
     is_current: bool = False
-    """Of a daemon: what it holds is what the registry of this name has under the tag."""
+    """For a daemon: whether it has the image that the registry has under the tag."""
     fault: ObservedFault | None = None
 
     @property
     def is_index(self) -> bool:
-        """Whether several platforms stand behind the digest, as far as was looked."""
+        """Whether the digest is an index, as far as its platforms were read."""
         return bool(self.manifests) and self.digest not in self.manifests.values()
 
     def is_part_of(self, other: "TagLocation") -> bool:
-        """Whether all that this holds is held there too, and there is more there or in another form."""
+        """Whether `other` has all the content of this location."""
         return bool(self.configs) and self.configs.items() <= other.configs.items()
 
 
 def targets(context: CheckContext) -> list[Local]:
-    """Each image, over all places."""
+    """Each image, over all locations."""
     return [Local(name=image) for image in context.spec.images]
 
 
 def skips(target: Local) -> str | None:
     if Reference.parse(target.name).digest is not None:
-        return "the spec holds it to a digest, which means the same everywhere"
+        return "the spec gives the digest, which is the same everywhere"
     return None
 
 
@@ -68,7 +68,7 @@ def probe(context: CheckContext, target: Local) -> tuple[TagLocation, ...]:
 
 
 def registry_locations(context: CheckContext, image: str) -> list[TagLocation]:
-    """Each way's answer; where these differ, also what is behind each of them."""
+    """The digest on each route; if they differ, also the platforms behind each."""
     found = [(route, _location_of(context, route, image)) for route in context.routes]
     different = {place.digest for _, place in found if place.fault is None}
     if len(different) < 2:
@@ -90,7 +90,7 @@ def _location_of(context: CheckContext, route: Route, image: str) -> TagLocation
 
 
 def described(context: CheckContext, route: Route, image: str, place: TagLocation) -> TagLocation:
-    """With its platforms' digests and the date; without what cannot be had."""
+    """The location with its platforms' digests and the creation date, as far as they can be read."""
     manifests, configs = dict[str, str](), dict[str, str]()
     for platform in context.platforms:
         try:
@@ -104,7 +104,7 @@ def described(context: CheckContext, route: Route, image: str, place: TagLocatio
 
 
 def daemon_locations(context: CheckContext, image: str) -> Iterator[TagLocation]:
-    """What the local daemons hold under the name that each registry or mirror has there; nothing where they hold none."""
+    """The local daemons' images under each registry's and mirror's image name; nothing if they have none."""
     names = {image_name(route, Reference.parse(image)): route for route in reversed(context.routes)}
     for host in _hosts(context):
         daemon = context.daemon(host)
@@ -128,14 +128,14 @@ def daemon_locations(context: CheckContext, image: str) -> Iterator[TagLocation]
 
 
 def _hosts(context: CheckContext) -> list[str | None]:
-    """The daemons of the spec's engines; else the one of this machine, if it answers at once."""
+    """The daemons of the spec's engines; else this machine's, if it answers quickly."""
     entries = [context.spec.engine(name) for name in context.spec.matrix.engines]
     named = list(dict.fromkeys(entry.host for entry in entries if entry.kind == "docker"))
     return named or ([None] if answers_quickly(context.daemon(None).host) else [])
 
 
 def _is_current(context: CheckContext, route: Route, image: str, digests: frozenset[str], image_id: str) -> bool:
-    """By the tag's own digest, by one of its index's, or by the config: Docker's own store has that as the image's ID."""
+    """Compare the tag's digest, the digests in its index, and the config digest, which is the image ID in Docker's store."""
     try:
         if context.digest(route, image) in digests:
             return True
@@ -144,16 +144,16 @@ def _is_current(context: CheckContext, route: Route, image: str, digests: frozen
             return True
         found = [context.platform_image(route, image, platform) for platform in context.platforms]
     except PullbenchError:
-        return True  # what cannot be compared is not called stale: the registry's place has the fault
+        return True  # without a comparison it does not count as stale; the registry's location has the fault
     return image_id in {each.manifest.config.digest for each in found if each is not None}
 
 
 def judge(evidence: tuple[TagLocation, ...], target: Local) -> list[Finding]:
     there = [place for place in evidence if place.fault is None and place.kind != "daemon"]
     held = [place for place in evidence if place.fault is None and place.kind == "daemon"]
-    absent = "".join(f"; {place.name} could not be asked: {place.fault}" for place in evidence if place.fault)
+    absent = "".join(f"; {place.name} is unknown: {place.fault}" for place in evidence if place.fault)
     if not there:
-        return [skipped(ID, target, f"not run: no registry shows it{absent}")]
+        return [skipped(ID, target, f"not run: no registry has the tag{absent}")]
     digests = {place.digest for place in there}
     if len(digests) > 1:
         return [_of_different(there, target, absent)]
@@ -161,22 +161,22 @@ def judge(evidence: tuple[TagLocation, ...], target: Local) -> list[Finding]:
     if stale:
         return [_of_stale_daemon(stale[0], there[0], target, absent)]
     if len(there) + len(held) < 2:
-        return [skipped(ID, target, f"one place alone has it, {there[0].name}: nothing to compare it with{absent}")]
+        return [skipped(ID, target, f"only {there[0].name} has the tag: there is nothing to compare{absent}")]
     names = ", ".join(place.name for place in (*there, *held))
     return [passed(ID, target, f"{there[0].digest} at {names}{absent}", EXPECTED)]
 
 
 def _of_different(there: Sequence[TagLocation], target: Local, absent: str) -> Finding:
-    """Registries differ, or mirrors do: by form alone, by platforms that are missing, by a mirror's delay, or truly."""
+    """The finding for different digests: another form, missing platforms, a stale mirror, or different images."""
     held = _by_digest(there) + absent
     whole = max(there, key=lambda place: (len(place.configs), place.is_index, place.kind == "registry"))
     parts = [place for place in there if place.digest != whole.digest]
     if all(part.is_part_of(whole) for part in parts):
         if all(part.configs == whole.configs for part in parts):
-            why = "the same content in another form, such as a copy without its index"
+            why = "the same content under different manifests, such as a copy without its index"
             return warned(ID, target, f"{why}: {held}", EXPECTED, _copies(whole, parts))
         lacking = "; ".join(
-            f"{part.name} has only {', '.join(part.configs)} of what {whole.name} has" for part in parts
+            f"{part.name} has only {', '.join(part.configs)}; {whole.name} has more platforms" for part in parts
         )
         fault = ObservedFault(
             code=ErrorCode.PLATFORM_MISSING, text=f"{lacking}: {held}", parameters={"image": target.name}
@@ -220,7 +220,7 @@ def _date(place: TagLocation) -> datetime:
 
 def _who_is_stale(newest: TagLocation | None, others: Sequence[TagLocation]) -> str:
     if newest is None:
-        return "different images under one tag, and their creation dates do not tell which is older"
+        return "the tag points to different images, and their creation dates do not show which is older"
     names = ", ".join(dict.fromkeys(place.name for place in others))
     return f"{names} {'is' if len(others) == 1 else 'are'} stale: the image at {newest.name} is newer"
 
@@ -231,28 +231,28 @@ def _dated(created: datetime | None) -> str:
 
 def _choice(one: TagLocation, others: Sequence[TagLocation]) -> str:
     looks = " and ".join(f"`{_skopeo('inspect', place)}`" for place in (one, others[0]))
-    return f"see which is meant ({looks}), and have that one everywhere: {_copies(one, others)}"
+    return f"decide which image is right ({looks}), then use it everywhere: {_copies(one, others)}"
 
 
 def _copies(source: TagLocation, others: Sequence[TagLocation]) -> str:
     copied = [place for place in others if place.kind == "registry"]
-    ways = []
+    options = []
     if copied:
         commands = "; ".join(dict.fromkeys(f"`{_skopeo('copy --all', source, place)}`" for place in copied))
-        ways.append(f"copy it with all its platforms: {commands}")
+        options.append(f"copy it with all its platforms: {commands}")
     mirrors = [place for place in others if place.kind == "mirror"]
     if mirrors:
-        ways.append(_refreshed(mirrors))
-    return "; ".join(ways) + "; or hold the spec's image to one digest (`REPOSITORY@sha256:…`)"
+        options.append(_refreshed(mirrors))
+    return "; ".join(options) + "; or use a digest in the spec (`REPOSITORY@sha256:…`)"
 
 
 def _refreshed(mirrors: Sequence[TagLocation]) -> str:
     names = ", ".join(dict.fromkeys(place.reference for place in mirrors))
-    return f"let the mirror forget the tag sooner (its TTL for manifests), or delete {names} there so that it is fetched anew"
+    return f"shorten the mirror's TTL for manifests, or delete {names} there so that the mirror fetches it again"
 
 
 def _skopeo(command: str, source: TagLocation, destination: TagLocation | None = None) -> str:
-    """A command that works: over plain HTTP skopeo wants to be told."""
+    """A skopeo command that also works over plain HTTP."""
     if destination is None:
         return f"skopeo {command} {'--tls-verify=false ' if source.plain_http else ''}docker://{source.reference}"
     options = ("--src-tls-verify=false " if source.plain_http else "") + (
@@ -262,29 +262,29 @@ def _skopeo(command: str, source: TagLocation, destination: TagLocation | None =
 
 
 def _of_stale_daemon(held: TagLocation, registry: TagLocation, target: Local, absent: str) -> Finding:
-    has = f"{held.digest or 'an image that came from no registry'}{_dated(held.created)}"
+    has = f"{held.digest or 'an image from no registry'}{_dated(held.created)}"
     observed = (
-        f"{held.name} holds another image under {held.reference}: {has}; {registry.name} has {registry.digest}{absent}"
+        f"{held.name} has another image as {held.reference}: {has}; {registry.name} has {registry.digest}{absent}"
     )
-    cure = f"`docker pull {held.reference}`: whoever runs it without pulling (`imagePullPolicy: IfNotPresent`) gets the local one"
+    cure = f"run `docker pull {held.reference}`; until then, containers with `imagePullPolicy: IfNotPresent` use the local image"
     return warned(ID, target, observed, EXPECTED, cure)
 
 
 CHECK = Check(
     id=ID,
     room=Room.CONTENT,
-    looks_at="The digest of each tag by every way (`HEAD`), and of what the local Docker daemons hold under the same "
-    "name: those of the spec's docker engines, else this machine's if it answers at once. Where they differ, the "
-    "platforms' manifests, and the creation dates in the configs.",
+    looks_at="Compares the digest of each tag on every route (`HEAD`), and in the local Docker daemons: those of the spec's "
+    "docker engines, else this machine's if it answers quickly. If digests differ, it compares the platforms' manifests and "
+    "the creation dates in the configs.",
     statuses={
-        Status.PASS: "one digest everywhere",
-        Status.WARN: "the same content under different manifests (a copy without its index), a mirror behind its upstream, or "
-        "another image in the daemon",
-        Status.FAIL: "registries hold different images under the tag, so that a benchmark would compare different things; the "
-        "older one is named by its creation date",
-        Status.SKIP: "the spec holds the image to a digest, or one place alone has it",
+        Status.PASS: "the tag has the same digest everywhere",
+        Status.WARN: "the content is the same under different manifests (a copy without its index), a mirror is behind its "
+        "upstream, or the daemon has another image",
+        Status.FAIL: "registries have different images under the tag, so a benchmark would compare different content; the "
+        "creation date shows the older one",
+        Status.SKIP: "the spec gives the digest, or only one location has the tag",
     },
-    advice="Copy the image that is meant: `skopeo copy --all docker://NEWER docker://OLDER`; or `docker pull` it.",
+    advice="Copy the right image: `skopeo copy --all docker://NEWER docker://OLDER`; or run `docker pull`.",
     targets=targets,
     probe=probe,
     judge=judge,

@@ -1,4 +1,4 @@
-"""`tcp`: the port takes connections, at every address that the name has."""
+"""`tcp`: the port accepts connections at every address of the name."""
 
 import socket
 import time
@@ -21,7 +21,7 @@ MAX_ADDRESSES = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionAttempt:
-    """One connection attempt: taken after `connect_s`, or refused with a fault."""
+    """One connection attempt: accepted after `connect_s`, or failed with a fault."""
 
     address: Endpoint
     connect_s: float
@@ -29,11 +29,11 @@ class ConnectionAttempt:
 
 
 def probe(_context: CheckContext, target: Target) -> tuple[ConnectionAttempt, ...]:
-    """Connect to each address, at most MAX_ADDRESSES, side by side: silent ones are waited for once."""
+    """Connect to up to MAX_ADDRESSES addresses concurrently, so that several silent ones cost one timeout."""
     connected = connected_endpoint(target.route)
     try:
         answers = socket.getaddrinfo(connected.host, connected.port, type=socket.SOCK_STREAM)
-    except OSError as error:  # dns says so too, but may be left out
+    except OSError as error:  # the dns check reports this too, but it may be skipped
         fault = ObservedFault.of(faults.of_exception(f"resolve {connected.host}", error))
         return (ConnectionAttempt(address=connected, connect_s=0.0, fault=fault),)
     addresses = dict.fromkeys(Endpoint(host=str(answer[4][0]), port=connected.port) for answer in answers)
@@ -52,27 +52,27 @@ def _attempt(address: Endpoint) -> ConnectionAttempt:
 
 
 def judge(evidence: tuple[ConnectionAttempt, ...], target: Target) -> list[Finding]:
-    """No address answers: fail. One that swallows packets, or is down beside others of its kind: warn."""
-    expected = f"{connected_endpoint(target.route)} takes connections"
+    """Fail if no address answers. Warn if one drops packets, or is down while others of its kind answer."""
+    expected = f"{connected_endpoint(target.route)} accepts connections"
     taken = [attempt for attempt in evidence if attempt.fault is None]
     missed = [(attempt, attempt.fault) for attempt in evidence if attempt.fault is not None]
     if not taken:
         attempt, fault = missed[0]
-        told = ObservedFault(
+        combined = ObservedFault(
             code=fault.code,
             text="; ".join(each.text for _, each in missed),
             parameters={"address": attempt.address.host},
         )
-        return [failed(ID, target, told, expected, remedy(fault.code, target.route, address=attempt.address.host))]
+        return [failed(ID, target, combined, expected, remedy(fault.code, target.route, address=attempt.address.host))]
     observed = ", ".join(f"{attempt.address} in {attempt.connect_s * 1000:.1f} ms" for attempt in taken)
     if missed:
         observed += f", but {'; '.join(str(fault) for _, fault in missed)}"
     kinds = {_is_ipv6(attempt) for attempt in taken}
-    # A client that fails at once at an address of the other kind goes on: that costs it nothing.
+    # An immediate failure at an address of the other kind costs a client nothing: it tries the next.
     harmful = [(attempt, fault) for attempt, fault in missed if _is_silent(fault) or _is_ipv6(attempt) in kinds]
     if harmful:
         attempt, fault = min(harmful, key=lambda each: not _is_silent(each[1]))
-        cure = f"take {attempt.address.host} out of the DNS answer, or mend it; " + remedy(
+        cure = f"fix {attempt.address.host}, or remove it from the DNS record; " + remedy(
             fault.code, target.route, address=attempt.address.host
         )
         cause = replace(fault, parameters={"address": attempt.address.host})
@@ -91,14 +91,14 @@ def _is_ipv6(attempt: ConnectionAttempt) -> bool:
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="Opens a connection to each address of the name, with 5 s for each.",
+    looks_at="Opens a connection to each address of the name, with a timeout of 5 s.",
     statuses={
-        Status.PASS: "an address takes connections",
-        Status.WARN: "one does, and another swallows packets, so that who tries it first waits, or is down beside others of "
-        "its kind (IPv4, IPv6)",
-        Status.FAIL: "none does",
+        Status.PASS: "the addresses accept connections",
+        Status.WARN: "one address works, but another drops packets, so clients that try it first wait; or another is down while "
+        "others of its kind (IPv4, IPv6) answer",
+        Status.FAIL: "no address accepts connections",
     },
-    advice="Start the registry or open the port, and see that it is open: `nc -vz HOST PORT`.",
+    advice="Start the registry or open the port, then check it: `nc -vz HOST PORT`.",
     targets=every_route,
     probe=probe,
     judge=judge,

@@ -1,4 +1,4 @@
-"""`tls`: the certificate is trusted, is for this host, and will hold for a while, and so will those above it."""
+"""`tls`: the certificate is trusted, is for this host, and does not expire soon; nor do those that issued it."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ _FUTURE = "is not yet valid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatedHandshake:
-    """A handshake and when it was made."""
+    """A handshake and its time."""
 
     checked_at: datetime
     handshake: Handshake
@@ -39,7 +39,7 @@ def probe(context: CheckContext, target: Target) -> DatedHandshake:
 
 
 def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
-    """Under 30 days left on the verified path: warn. Under 1: fail, for a run may outlast it."""
+    """Warn if a certificate of the verified chain expires in under 30 days; fail under 1 day, as a run may outlast it."""
     expected = f"a trusted certificate for {registry_endpoint(target.route).host}, valid for 30 days or more"
     seen = evidence.handshake
     if seen.fault is not None:
@@ -50,7 +50,7 @@ def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
     left = ends_first.ends_at - evidence.checked_at
     observed = f"{seen.protocol}, {_alpn(seen)}, {_describe(seen)}, {_in_words(left)} left"
     if ends_first is not (seen.path or seen.chain)[0]:
-        observed += f" on '{ends_first.subject}', which issues it"
+        observed += f" for '{ends_first.subject}', which issued it"
     if left <= timedelta(0):
         fault = ObservedFault(code=ErrorCode.TLS_EXPIRED, text=observed)
         return [failed(ID, target, fault, expected, remedy(fault.code, target.route))]
@@ -63,23 +63,23 @@ def judge(evidence: DatedHandshake, target: Target) -> list[Finding]:
 
 def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: str) -> Finding:
     route = target.route
-    told, cure = fault.text, remedy(fault.code, route)
+    text, cure = fault.text, remedy(fault.code, route)
     if fault.code is ErrorCode.TLS_EXPIRED and _FUTURE in fault.text:
-        cure = f"set this machine's clock (`timedatectl status`), if it is not the registry's that was wrong; {cure}"
+        cure = f"check this machine's clock first (`timedatectl status`); {cure}"
     if fault.code is ErrorCode.TLS_UNTRUSTED and seen.chain:
         last = seen.chain[-1]
         if seen.chain[0].self_signed:
-            told += ": it is self-signed"
-            cure = f"give the certificate itself as `ca_file`, if it is the right one; {cure}"
+            text += ": it is self-signed"
+            cure = f"if it is the right certificate, set `ca_file` to it; {cure}"
         elif not last.self_signed:
             count = "1 certificate" if len(seen.chain) == 1 else f"{len(seen.chain)} certificates"
-            told += f": the server sends {count}, and '{last.issuer}', which issued the last, is not known here"
+            text += f": the server sends {count}, and this machine does not know '{last.issuer}', which issued the last"
             cure = (
-                f"have the server send the certificate of '{last.issuer}' too, if that is an intermediate; else {cure}"
+                f"if '{last.issuer}' is an intermediate, configure the server to send its certificate too; else {cure}"
             )
     cure = of_handshake(fault.text, route) or cure
     shown = f" (the certificate: {_describe(seen)})" if seen.chain else ""
-    return failed(ID, target, replace(fault, text=clean(told, 600) + shown), expected, cure)
+    return failed(ID, target, replace(fault, text=clean(text, 600) + shown), expected, cure)
 
 
 def _alpn(seen: Handshake) -> str:
@@ -87,12 +87,12 @@ def _alpn(seen: Handshake) -> str:
 
 
 def _describe(seen: Handshake) -> str:
-    """The server's own certificate, and the names of those above it that it presents."""
+    """The server's certificate, and the names of the certificates sent with it."""
     own, above = seen.chain[0], seen.chain[1:]
     names = ", ".join(own.names[:5]) or "no name"
     more = f" and {len(own.names) - 5} more" if len(own.names) > 5 else ""
     sent = f", sent with {_subjects(above)}" if above else ""
-    return f"for {names}{more}, issued by {own.issuer}{sent}, ends {own.ends_at:%Y-%m-%d %H:%M} UTC"
+    return f"for {names}{more}, issued by {own.issuer}{sent}, expires {own.ends_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _subjects(certificates: tuple[Certificate, ...]) -> str:
@@ -112,16 +112,16 @@ def skips(target: Target) -> str | None:
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at="Shakes hands as strictly as a client does, with the spec's `ca_file` where there is one, and reads the chain "
-    "as presented and as verified, the version of TLS, and the protocol that is chosen by ALPN.",
+    looks_at="Makes a TLS handshake as strict as a client's, with the spec's `ca_file` if it has one. Reads the chain as sent and "
+    "as verified, the TLS version, and the protocol chosen by ALPN.",
     statuses={
-        Status.PASS: "the chain is trusted, is for this host, and holds for 30 days or more, every certificate of it",
-        Status.WARN: "under 30 days are left on one",
-        Status.FAIL: "it is not trusted, is for another host, has expired, or has under a day left; or the handshake failed",
-        Status.SKIP: "the URL says `http://`, or the way leads through an `https://` forward proxy",
+        Status.PASS: "the chain is trusted, is for this host, and every certificate is valid for 30 days or more",
+        Status.WARN: "a certificate expires in under 30 days",
+        Status.FAIL: "the chain is not trusted, is for another host, has expired, or expires in under a day; or the handshake failed",
+        Status.SKIP: "the URL starts with `http://`, or the route uses an `https://` forward proxy",
     },
-    advice="Give the CA as `ca_file` and to Docker, have the server send its intermediates, or have the certificate renewed "
-    "or issued for this name: `openssl s_client -showcerts -connect HOST:PORT`.",
+    advice="Set `ca_file` to the CA and install it for Docker, configure the server to send its intermediates, or renew or "
+    "reissue the certificate: `openssl s_client -showcerts -connect HOST:PORT`.",
     targets=every_route,
     probe=probe,
     judge=judge,

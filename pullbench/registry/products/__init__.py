@@ -1,1 +1,1 @@
-"""The APIs that registries' products have beside the OCI one: what each tells of its storage."""
+"""The storage APIs of registry products, in addition to the OCI API."""

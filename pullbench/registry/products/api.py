@@ -1,4 +1,4 @@
-"""Asks a product's own API: JSON, with the credentials sent unasked, for these APIs answer strangers without a challenge."""
+"""Queries a product's own JSON API. Credentials are sent without a challenge, because these APIs send none."""
 
 import json
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ _EXCHANGE_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """An answer: its JSON where the status is 200, None where it was refused or is not there (401, 403, 404)."""
+    """An answer: its JSON for status 200; None if it was refused or does not exist (401, 403, 404)."""
 
     status: int
     document: Any = field(default=None, repr=False)
 
 
 class ProductApi:
-    """One registry's product. Safe for threads; close it when done.
+    """The API of one registry's product. Thread-safe; close it when done.
 
-    Credentials go to the route's own host alone, in clear only where the spec allows it, and never after a redirect elsewhere.
-    Raises UsageError where the `ca_file` or the source of credentials fails.
+    Credentials go only to the route's own host, in clear text only if the spec allows it, and never after a redirect to
+    another host. Raises UsageError if the `ca_file` or the credentials source fails.
     """
 
     def __init__(self, route: Route, keychain: Keychain, *, timeout_s: float = 10.0) -> None:
@@ -47,11 +47,11 @@ class ProductApi:
 
     @property
     def who(self) -> str:
-        """Whom the product sees, for people."""
+        """The user that the product sees, for display."""
         return "nobody" if self._credentials is None else f"user '{self._credentials.username}'"
 
     def answer(self, path: str, *, headers: Mapping[str, str] | None = None) -> Answer:
-        """GET, whatever the status; RegistryError for what is no HTTP answer."""
+        """GET with any status; RegistryError if there is no HTTP answer."""
         return self._exchanger.send(
             "GET",
             f"{self.url}{path}",
@@ -61,7 +61,7 @@ class ProductApi:
         )
 
     def read(self, path: str, *, headers: Mapping[str, str] | None = None) -> Told:
-        """GET of a JSON document. Raises RegistryError for a status that is no answer, and for what is no JSON."""
+        """GET a JSON document. Raises RegistryError for an unexpected status, and for an answer that is not JSON."""
         answer = self.answer(path, headers=headers)
         if answer.status in (401, 403, 404):
             return Told(status=answer.status)
@@ -70,7 +70,7 @@ class ProductApi:
         try:
             return Told(status=answer.status, document=json.loads(answer.body))
         except (ValueError, RecursionError):
-            detail = "the answer is no JSON"
+            detail = "the answer is not JSON"
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail) from None
 
     def close(self) -> None:
@@ -86,12 +86,12 @@ class ProductApi:
 
 
 def _is_password(found: Credentials | None) -> bool:
-    """An identity token is for the token service; no product's API takes it."""
+    """Whether it is a password: an identity token works only at the token service, not at a product's API."""
     return found is not None and found.username != TOKEN_USERNAME and bool(found.password)
 
 
 def part(document: Any, *names: str) -> Any:
-    """What stands under these names of a stranger's JSON; None where anything on the way is missing or no object."""
+    """The value under these names in foreign JSON; None if a part of the path is missing or not an object."""
     for name in names:
         if not isinstance(document, dict):
             return None
@@ -100,12 +100,12 @@ def part(document: Any, *names: str) -> Any:
 
 
 def whole(value: Any) -> int | None:
-    """A number of bytes in a stranger's JSON; None for what is none."""
+    """A number of bytes in foreign JSON; None if it is not one."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of a stranger's JSON list; none for what is no list."""
+    """The objects in a foreign JSON list; empty if it is not a list."""
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
@@ -113,16 +113,16 @@ Product = Literal["harbor", "nexus", "distribution", "none"]
 
 
 def product_of(api: ProductApi, ping: Ping) -> Product:
-    """Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus names itself in `Server: Nexus/…`.
+    """Detect the product: Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus sends `Server: Nexus/…`.
 
-    `distribution` is what speaks Docker's protocol (Docker-Distribution-Api-Version) and is none of these: CNCF
-    distribution, and hosted services, neither of which tells its storage. Raises RegistryError where nothing answers.
+    `distribution` means Docker's protocol (Docker-Distribution-Api-Version) without a known product: CNCF distribution and
+    hosted services, which do not report their storage. Raises RegistryError if nothing answers.
     """
     if ping.server.startswith("Nexus/"):
         return "nexus"
     pong = api.answer("/api/v2.0/ping")
     if pong.status == 200 and pong.body.strip().strip(b'"').lower() == b"pong":
         return "harbor"
-    if pong.headers.get("server", "").startswith("Nexus/"):  # a proxy before it may rewrite /v2/ alone
+    if pong.headers.get("server", "").startswith("Nexus/"):  # a proxy in front of it may rewrite only /v2/
         return "nexus"
     return "distribution" if ping.api_version.startswith("registry/") else "none"

@@ -1,4 +1,4 @@
-"""How many bytes of blobs a registry says that it has served, to hold a mirror's word against."""
+"""The bytes of blobs that a registry reports as served, to verify a mirror's cache headers."""
 
 import json
 import re
@@ -15,12 +15,12 @@ _SUM = re.compile(r"^registry_http_response_size_bytes_sum\{([^}]*)\}\s+([0-9.eE
 
 
 def served_blob_bytes(url: str, ca_file: str | None = None) -> int:
-    """Read the Prometheus page of CNCF distribution, or `/lab/counters` of the embedded lab. Raises RegistryError."""
+    """Read the metrics page of CNCF distribution, or `/lab/counters` of the embedded lab. Raises RegistryError."""
     return _read(_page(url, ca_file))
 
 
 def blobs_under_way(url: str, ca_file: str | None = None) -> int | None:
-    """How many requests for blobs it is answering just now, by the same page; None where it does not say."""
+    """The number of blob requests in progress, from the same page; None if it does not report it."""
     found = _IN_FLIGHT.findall(_page(url, ca_file).body.decode("utf-8", "replace"))
     return int(sum(float(value) for labels, value in found if 'handler="blob"' in labels)) if found else None
 
@@ -44,6 +44,6 @@ def _read(answer: Answer) -> int:
     except (ValueError, KeyError, TypeError, RecursionError):
         found = []
     if not found and "registry_http_" not in text:
-        detail = "tells no bytes of blobs served (registry_http_response_size_bytes_sum): is it the metrics page?"
+        detail = "reports no served blob bytes (registry_http_response_size_bytes_sum): is it the metrics page?"
         raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
-    return int(sum(found))  # a registry that has served no blob yet has no such line
+    return int(sum(found))  # the line is missing until the registry has served a blob

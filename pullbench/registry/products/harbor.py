@@ -1,7 +1,7 @@
 """Harbor's API v2.0: health, read-only mode, volumes and the projects' quotas.
 
-Source: api/v2.0/swagger.yaml of goharbor/harbor, 2.16. Sizes are bytes; a hard limit of -1 means none. The volumes are
-those of a local disk: with an object store, or a disk that Harbor's core cannot see, total and free are 0.
+Source: api/v2.0/swagger.yaml of goharbor/harbor, 2.16. Sizes are bytes; a hard limit of -1 means none. Volumes exist only for
+a local disk: with an object store, or a disk that Harbor's core cannot see, total and free are 0.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from pullbench.registry.products.api import ProductApi, objects, part, whole
 from pullbench.registry.products.storage import Ailment, Space, Storage
 
 _API = "/api/v2.0"
-_BY_NAME = {"X-Is-Resource-Name": "true"}  # else a project named 42 is taken for the one of that ID
+_BY_NAME = {"X-Is-Resource-Name": "true"}  # else Harbor treats a project named 42 as project ID 42
 
 
 def read_storage(api: ProductApi, projects: Sequence[str]) -> Storage:
-    """What Harbor tells of itself and of these projects. Raises RegistryError where it does not answer."""
+    """Harbor's storage, and the quotas of these projects. Raises RegistryError if it does not answer."""
     path = f"{_API}/systeminfo"
     told = api.read(path)
-    if told.status == 404:  # anybody may read it
-        detail = "404: no API of Harbor is here"
+    if told.status == 404:  # the endpoint needs no login
+        detail = "404: this is no Harbor API"
         raise RegistryError(ErrorCode.NOT_FOUND, f"GET {api.url}{path}", detail, status=404)
     info = told.document
     health = api.read(f"{_API}/health").document
@@ -41,7 +41,7 @@ def read_storage(api: ProductApi, projects: Sequence[str]) -> Storage:
         spaces=tuple(spaces),
         ailments=tuple(_ailments(api, health)),
         read_only=read_only if isinstance(read_only, bool) else None,
-        read_only_remedy="end it under Administration → Configuration → System Settings → Repository Read Only, or by "
+        read_only_remedy="turn it off under Administration → Configuration → System Settings → Repository Read Only, or with "
         f"`curl -u ADMIN -X PUT -H 'Content-Type: application/json' -d '{{\"read_only\": false}}' "
         f"{api.url}{_API}/configurations`",
         fills_by_pulls=is_cache,
@@ -55,16 +55,16 @@ def _ailments(api: ProductApi, health: Any) -> list[Ailment]:
         if entry.get("status") != "healthy":
             name = clean(entry.get("name") or "a component", 60)
             text = clean(entry.get("error") or entry.get("status") or "no status")
-            remedy = f"see `curl {api.url}{_API}/health`, and the component's log on Harbor's host: `docker logs {_container(name)}`"
+            remedy = f"run `curl {api.url}{_API}/health`, and read the component's log on Harbor's host: `docker logs {_container(name)}`"
             found.append(Ailment(name=f"component {name}", text=text, remedy=remedy))
     if not found and part(health, "status") not in (None, "healthy"):
-        remedy = f"see `curl {api.url}{_API}/health`"
+        remedy = f"run `curl {api.url}{_API}/health`"
         found.append(Ailment(name="Harbor", text=clean(part(health, "status")), remedy=remedy))
     return found
 
 
 def _container(component: str) -> str:
-    """The container of a component in Harbor's own compose file."""
+    """The component's container in Harbor's compose file."""
     named = {"portal": "harbor-portal", "core": "harbor-core", "jobservice": "harbor-jobservice"}
     named |= {"database": "harbor-db", "trivy": "trivy-adapter"}
     return named.get(component, component)
@@ -74,17 +74,17 @@ def _volumes(api: ProductApi, hidden: list[str]) -> list[Space]:
     path = f"{_API}/systeminfo/volumes"
     told = api.read(path)
     if told.document is None:
-        right = "a system administrator, or a robot account that may read `system-volumes`"
-        hidden.append(f"the volumes (GET {path}: {told.status} for {api.who}; it takes {right})")
+        right = "a system administrator, or a robot account with permission to read `system-volumes`"
+        hidden.append(f"the volumes (GET {path}: {told.status} for {api.who}; it needs {right})")
         return []
     spaces = []
     for number, entry in enumerate(objects(part(told.document, "storage"))):
         total, free = whole(entry.get("total")), whole(entry.get("free"))
         if not total or free is None:
-            hidden.append("the volumes (Harbor says 0 of 0 bytes, as it does with an object store)")
+            hidden.append("the volumes (Harbor reports 0 of 0 bytes, as with an object store)")
             continue
         name = "the volume" if number == 0 else f"volume {number + 1}"
-        remedy = f"enlarge the disk under Harbor's data folder, or {_collect(api)}"
+        remedy = f"enlarge the disk of Harbor's data directory, or {_collect(api)}"
         spaces.append(Space(name=name, used_bytes=total - free, free_bytes=free, remedy=remedy))
     return spaces
 
@@ -93,7 +93,7 @@ def _summary(api: ProductApi, project: str, hidden: list[str]) -> Any:
     path = f"{_API}/projects/{quote(project, safe='')}/summary"
     told = api.read(path, headers=_BY_NAME)
     if told.document is None:
-        right = "it takes a member of the project, or a robot account that may read its `quota`"
+        right = "it needs a member of the project, or a robot account with permission to read its `quota`"
         hidden.append(f"the quota of project '{project}' (GET {path}: {told.status} for {api.who}; {right})")
     return told.document
 
@@ -103,17 +103,17 @@ def _quota(api: ProductApi, project: str, summary: Any, hidden: list[str]) -> li
     hard, used = whole(part(quota, "hard", "storage")), whole(part(quota, "used", "storage"))
     if hard is None or used is None:
         hidden.append(
-            f"the quota of project '{project}' (not in its summary for {api.who}; it takes a member of the project, "
-            "or quotas are switched off)"
+            f"the quota of project '{project}' (not in its summary for {api.who}; it needs a member of the project, "
+            "or quotas are turned off)"
         )
         return []
-    remedy = f"raise it under Administration → Project Quotas, or delete artifacts there and {_collect(api)}"
+    remedy = f"raise the quota under Administration → Project Quotas, or delete artifacts and {_collect(api)}"
     free = None if hard < 0 else max(0, hard - used)
     return [Space(name=f"the quota of project '{project}'", used_bytes=used, free_bytes=free, remedy=remedy)]
 
 
 def _listed_quota(api: ProductApi, project: str) -> Any:
-    """From the list of quotas, which only system administrators may read."""
+    """The quota from the list of quotas, which only system administrators may read."""
     number = part(api.read(f"{_API}/projects/{quote(project, safe='')}", headers=_BY_NAME).document, "project_id")
     if whole(number) is None:
         return None
@@ -123,7 +123,7 @@ def _listed_quota(api: ProductApi, project: str) -> Any:
 
 def _collect(api: ProductApi) -> str:
     return (
-        "collect garbage under Administration → Clean Up → Garbage Collection: `curl -u ADMIN -X POST "
+        "run garbage collection under Administration → Clean Up → Garbage Collection: `curl -u ADMIN -X POST "
         '-H \'Content-Type: application/json\' -d \'{"schedule": {"type": "Manual"}, "parameters": '
         f'{{"delete_untagged": true}}}}\' {api.url}{_API}/system/gc/schedule`'
     )

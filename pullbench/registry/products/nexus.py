@@ -1,8 +1,8 @@
-"""Sonatype Nexus Repository 3: blob stores, their soft quotas, and whether the server can be written to.
+"""Sonatype Nexus Repository 3: blob stores, their soft quotas, and whether the server accepts writes.
 
-Source: the OpenAPI description that a server publishes at /service/rest/swagger.json, and GenericBlobStoreApiResponse
-and BlobStoreQuotaResultXO of sonatype/nexus-public. A store without a limit has 2^63-1 bytes available; a server that
-cannot be written to answers 503; a quota is soft: it is reported, and writing goes on.
+Source: the OpenAPI description of a server at /service/rest/swagger.json, and GenericBlobStoreApiResponse and
+BlobStoreQuotaResultXO of sonatype/nexus-public. A store without a limit reports 2^63-1 bytes available. A read-only server
+answers 503. A quota is soft: Nexus reports it, and continues to write.
 """
 
 from typing import Any
@@ -15,17 +15,17 @@ from pullbench.registry.products.storage import Ailment, Space, Storage
 
 _API = "/service/rest/v1"
 _NO_LIMIT_BYTES = 2**62
-"""More than any disk; sums of several stores without a limit are clamped to 2^63-1."""
+"""Larger than any disk; sums of several unlimited stores are capped at 2^63-1."""
 
 
 def read_storage(api: ProductApi) -> Storage:
-    """What Nexus tells of itself and of the blob stores that its Docker repositories use; of all where it does not say.
+    """Nexus's storage, and the blob stores of its Docker repositories; all blob stores if it does not list them.
 
-    Raises RegistryError where it does not answer as Nexus, such as at a port that serves Docker alone.
+    Raises RegistryError if it does not answer as Nexus, such as at a port that serves only Docker.
     """
     status = api.answer(f"{_API}/status")
     if status.status not in (200, 503):
-        detail = f"{status.status}: no REST API of Nexus is here"
+        detail = f"{status.status}: this is no REST API of Nexus"
         raise RegistryError(ErrorCode.NOT_FOUND, status.where, detail, status=status.status)
     ailments = [] if status.status == 200 else [_not_started(api)]
     hidden: list[str] = []
@@ -37,7 +37,7 @@ def read_storage(api: ProductApi) -> Storage:
         name = clean(store.get("name") or "", 80)
         if store.get("unavailable") is True:
             ailments.append(_unavailable(api, name))
-        elif store.get("type") != "Group":  # its members are in the list themselves
+        elif store.get("type") != "Group":  # the list contains its members too
             spaces.append(_space(api, name, store, hidden))
     return Storage(
         product="Nexus",
@@ -45,7 +45,7 @@ def read_storage(api: ProductApi) -> Storage:
         spaces=tuple(spaces),
         ailments=tuple(ailments),
         read_only=api.answer(f"{_API}/status/writable").status == 503,
-        read_only_remedy="release it under Administration → System → Nodes, or by "
+        read_only_remedy="turn it off under Administration → System → Nodes, or with "
         f"`curl -u ADMIN -X POST {api.url}{_API}/read-only/release`",
         hidden=tuple(hidden),
     )
@@ -54,12 +54,12 @@ def read_storage(api: ProductApi) -> Storage:
 def _read(api: ProductApi, path: str, what: str, right: str, hidden: list[str]) -> Any:
     told = api.read(path)
     if told.document is None:
-        hidden.append(f"{what} (GET {path}: {told.status} for {api.who}; it takes the privilege {right})")
+        hidden.append(f"{what} (GET {path}: {told.status} for {api.who}; it needs the privilege {right})")
     return told.document
 
 
 def _used_by_docker(api: ProductApi) -> frozenset[str]:
-    """Names of the blob stores of Docker repositories; none where the settings may not be read."""
+    """The names of the blob stores of Docker repositories; empty if the settings may not be read."""
     settings = objects(api.read(f"{_API}/repositorySettings").document)
     names = (part(entry, "storage", "blobStoreName") for entry in settings if entry.get("format") == "docker")
     return frozenset(name for name in names if isinstance(name, str))
@@ -68,14 +68,14 @@ def _used_by_docker(api: ProductApi) -> frozenset[str]:
 def _space(api: ProductApi, name: str, store: dict[str, Any], hidden: list[str]) -> Space:
     used, free = whole(store.get("totalSizeInBytes")), whole(store.get("availableSpaceInBytes"))
     if free is not None and (free >= _NO_LIMIT_BYTES or (free == 0 and store.get("type") != "File")):
-        free = None  # an object store ends nowhere, and some of them say so by 0
+        free = None  # an object store has no limit, and some report that as 0
     return Space(
         name=f"blob store '{name}'",
         used_bytes=used,
         free_bytes=free,
         over_quota=_violation(api, name, hidden) if store.get("softQuota") else "",
         remedy="enlarge its disk, or run the tasks `Docker - Delete unused manifests and images` and `Admin - Compact "
-        f"blob store` under Administration → System → Tasks; see `curl -u ADMIN {api.url}{_API}/blobstores`",
+        f"blob store` under Administration → System → Tasks; list them with `curl -u ADMIN {api.url}{_API}/blobstores`",
     )
 
 
@@ -86,10 +86,12 @@ def _violation(api: ProductApi, name: str, hidden: list[str]) -> str:
 
 
 def _not_started(api: ProductApi) -> Ailment:
-    remedy = f"see `curl -i {api.url}{_API}/status` and the server's nexus.log"
+    remedy = f"run `curl -i {api.url}{_API}/status`, and read the server's nexus.log"
     return Ailment(name="the server", text="503: it cannot serve reads", remedy=remedy)
 
 
 def _unavailable(api: ProductApi, name: str) -> Ailment:
-    remedy = f"see Administration → Repository → Blob Stores, `curl -u ADMIN {api.url}{_API}/blobstores`, and nexus.log"
+    remedy = (
+        f"check Administration → Repository → Blob Stores, `curl -u ADMIN {api.url}{_API}/blobstores` and nexus.log"
+    )
     return Ailment(name=f"blob store '{name}'", text="unavailable", remedy=remedy)

@@ -1,25 +1,25 @@
-"""What a product tells of the room that it has left. Free of IO."""
+"""The storage that a product reports. Free of IO."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """Something that images fill: a project's quota, a volume, a blob store."""
+    """A limited storage for images: a project's quota, a volume, a blob store."""
 
     name: str
-    """For people: `the quota of project 'library'`."""
+    """The name for display: `the quota of project 'library'`."""
     used_bytes: int | None = None
     free_bytes: int | None = None
-    """None where no limit is set."""
+    """None without a limit."""
     over_quota: str = ""
-    """The product's own words where a soft quota is exceeded: it warns then, and goes on writing."""
+    """The product's own message if a soft quota is exceeded: it warns, and continues to write."""
     remedy: str = field(default="", repr=False)
-    """How to make room."""
+    """How to free space."""
 
     @property
     def used_share(self) -> float | None:
-        """From 0 to 1; None where no limit is set, or the use is not known."""
+        """From 0 to 1; None without a limit, or if the use is unknown."""
         if self.free_bytes is None or self.used_bytes is None:
             return None
         total = self.used_bytes + self.free_bytes
@@ -28,7 +28,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ailment:
-    """A part of the product that is not well."""
+    """A component of the product that is not healthy."""
 
     name: str
     text: str
@@ -37,17 +37,17 @@ class Ailment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """All that a product tells; `hidden` are the things that it would not, each with the right that is missing."""
+    """The storage of a product. `hidden` lists values that it did not report, each with the missing permission."""
 
     product: str
     version: str = ""
     spaces: tuple[Space, ...] = ()
     ailments: tuple[Ailment, ...] = ()
     read_only: bool | None = None
-    """None where it does not say."""
+    """None if it does not report it."""
     read_only_remedy: str = field(default="", repr=False)
     fills_by_pulls: bool = False
-    """Whether what the spec pulls is a cache here, which pulls write to."""
+    """Whether the spec's repositories are a cache here, which pulls write to."""
     hidden: tuple[str, ...] = ()
 
     @property

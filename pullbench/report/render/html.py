@@ -16,15 +16,29 @@ LIMIT = 240
 """Characters of one foreign text that are shown; the whole, up to TITLE_LIMIT, stands in its title."""
 TITLE_LIMIT = 2_000
 _STEERING = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
+_BOX, _BOX_END = '<div class="pb output">', "</div>"
+"""Around an output in a notebook: what the style sheet of `style` applies to."""
 
 
 class Html(str):
-    """Markup that is safe to show; Jupyter shows it as HTML."""
+    """Markup that is safe to show; Jupyter shows it as HTML, in a box that the notebook's style sheet applies to."""
 
     __slots__ = ()
 
     def _repr_html_(self) -> str | None:
-        return str(self) or None
+        return f"{_BOX}{self}{_BOX_END}" if self else None
+
+    def _ipython_display_(self) -> None:
+        """Show nothing, and no `''`, for an empty text; IPython shows any other as HTML after this NotImplementedError."""
+        if self:
+            raise NotImplementedError
+
+
+def unboxed(output: str) -> str:
+    """An output of a notebook without its box: a page is one box as a whole."""
+    if output.startswith(_BOX) and output.endswith(_BOX_END):
+        return output.removeprefix(_BOX).removesuffix(_BOX_END)
+    return output
 
 
 def visible(text: str) -> str:
@@ -146,8 +160,38 @@ def paragraph(*parts: Any, kind: str | None = None) -> Html:
 
 
 def style() -> Html:
-    """The page's style sheet, for a notebook that is opened in Jupyter; the page has it in its head."""
-    return tag("style", Html(css()))
+    """The style sheet for a notebook that is run by hand: JupyterLab, VS Code or a page of nbconvert."""
+    return tag("style", Html(notebook_css(css())))
+
+
+_DARK = re.compile(r"@media \(prefers-color-scheme: dark\) \{\s*:root, \.pb \{(?P<colours>[^}]*)\}\s*\}")
+_OWN = ":is(.pb, #pb)"
+"""Selects what `.pb` selects, before any rule of Jupyter, as if it were an id."""
+
+
+def notebook_css(sheet: str) -> str:
+    """The style sheet of a page for outputs in a notebook, which has styles, a width and a theme of its own.
+
+    It styles our outputs only, wins over Jupyter's rules for tables and lists, and is dark where the notebook's theme is dark.
+    """
+    dark = _DARK.search(sheet)
+    colours = "" if dark is None else " ".join(dark["colours"].split())
+    sheet = _DARK.sub("", sheet)
+    sheet = re.sub(r"^\s*body \{[^}]*\}\n", "", sheet, flags=re.MULTILINE).replace(":root, .pb", ".pb")
+    sheet = re.sub(r"\.pb(?![\w-])", _OWN, sheet)
+    themed = "[data-jp-theme-light], .vscode-light, .vscode-dark"
+    return f"""{sheet}
+@media (prefers-color-scheme: dark) {{ body:not({themed}) {_OWN} {{ {colours} }} }}
+:is(body[data-jp-theme-light="false"], body.vscode-dark) {_OWN} {{ {colours} }}
+{_OWN}.output {{ max-width: none; margin: 0; padding: .25rem .25rem .75rem; background: var(--pb-ground); }}
+:is({themed}) {_OWN}.output {{ background: none; }}
+{_OWN} :is(h1, h2, h3) {{ font-weight: 700; }}
+{_OWN} tr, {_OWN} tr:hover {{ background: none; }}
+{_OWN} code {{ padding: 0; color: inherit; background: none; }}
+{_OWN} :is(dt, dd) {{ float: none; width: auto; }}
+{_OWN} dt {{ font-weight: 400; }}
+{_OWN} .method dt {{ font-weight: 600; }}
+"""
 
 
 def css() -> str:

@@ -31,7 +31,7 @@ from traitlets.config import Config
 
 import pullbench.report.run.page  # noqa: F401
 from pullbench.report.render.home_link import HIDDEN
-from pullbench.report.render.html import css
+from pullbench.report.render.html import css, unboxed
 
 KERNEL = "pullbench"
 CELL_TIMEOUT_S = 300
@@ -177,11 +177,12 @@ def page_of(notebook: Any, title: str) -> str:
     cells = [cell for cell in notebook.cells if not _HIDDEN & set(cell.metadata.get("tags", []))]
     notebook.cells = _with_content(cells)
     contents = _contents(notebook.cells)
-    # Not HTMLExporter: it parses and rewrites the whole page to mend images that this one does not have.
+    # Not HTMLExporter: it parses and rewrites the whole page for images that this one does not have.
     make: Any = TemplateExporter
     exporter = make(template_name="template", extra_template_basedirs=[str(_HERE)], template_extension=".html.j2")
     markdown = MarkdownWithMath(renderer=IPythonRenderer(escape=True, exclude_anchor_links=True))
     exporter.register_filter("markdown", markdown)
+    exporter.register_filter("unboxed", unboxed)
     first = next((index for index, cell in enumerate(notebook.cells) if cell.cell_type == "markdown"), -1)
     resources = {"title": title, "css": css(), "contents": contents, "contents_before": first, "home_link": HIDDEN}
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
