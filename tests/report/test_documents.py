@@ -24,6 +24,8 @@ def test_the_document_is_strict_json_with_the_keys_relied_upon(document: dict[st
     assert {"name", "target", "measured", "verdict", "settings", "missed_by"} <= set(document["slo"][0])
     wanted = {"engine", "registry", "proxy", "platform", "concurrency", "cache", "pulls", "succeeded", "median_s"}
     wanted |= {"median_low_s", "median_high_s", "p95_s", "throughput_bytes_per_s"}
+    wanted |= {"images_per_s", "images_per_s_low", "images_per_s_high"}
+    wanted |= {"auth_share", "resolve_share", "download_share", "extract_share"}
     assert wanted <= set(document["cells"][0])
 
 
@@ -64,4 +66,30 @@ def test_an_unknown_run_is_refused_by_name(store: ResultStore) -> None:
 def test_a_headline_is_a_list_of_clauses_and_the_same_as_one_text(document: dict[str, Any]) -> None:
     said = document["headline"]
     assert len(said["clauses"]) > 1
-    assert said["sentence"] == "; ".join(said["clauses"]) + "."
+    assert all(clause.endswith(".") for clause in said["clauses"])
+    assert said["sentence"] == " ".join(said["clauses"])
+
+
+def test_the_document_has_the_summary_in_lists_of_sentences(document: dict[str, Any]) -> None:
+    said = document["summary"]
+    assert list(said) == ["cause", "best", "slo", "notes"]
+    assert all(sentence.endswith(".") for sentences in said.values() for sentence in sentences)
+    clauses = document["headline"]["clauses"]
+    assert clauses[0] == said["cause"][0] and clauses[-1] == said["slo"][0]
+    assert clauses[1].endswith(said["best"][0])
+
+
+def test_the_document_has_the_phases_of_each_engine(document: dict[str, Any]) -> None:
+    assert [found["engine"] for found in document["phases"]] == ["docker", "wire"]
+    assert [each["name"] for each in document["phases"][0]["phases"]] == ["auth", "resolve", "download", "extract"]
+    assert {"pulls", "median_s", "concurrency", "registry", "proxy"} <= set(document["phases"][0])
+    for found in document["phases"]:
+        (cell,) = [
+            cell
+            for cell in document["cells"]
+            if all(cell[name] == found[name] for name in ("engine", "registry", "proxy", "platform", "concurrency"))
+        ]
+        assert {each["name"]: each["share"] for each in found["phases"]} == {
+            each["name"]: cell[f"{each['name']}_share"] for each in found["phases"]
+        }
+        assert cell["median_s"] == found["median_s"]

@@ -222,8 +222,10 @@ def test_the_document_of_a_fleets_run_has_its_times() -> None:
 def test_the_headline_of_a_fleet_run_is_that_of_its_page() -> None:
     run = stored({"direct": [[1.0, 4.0]]})
 
-    clauses = document_of(run)["headline"]["clauses"]
-    assert clauses[: len(times.cells(run))] == times.summary(times.cells(run))
+    found, said = document_of(run), [f"{clause}." for clause in times.summary(times.cells(run))]
+    assert found["summary"]["best"] == said and found["summary"]["cause"] == []
+    assert found["headline"]["clauses"][: len(said)] == said
+    assert found["headline"]["sentence"] == " ".join(found["headline"]["clauses"])
 
 
 def test_its_notebook_takes_the_parameters_of_any_runs() -> None:

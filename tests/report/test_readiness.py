@@ -23,8 +23,8 @@ def test_what_passed_at_many_places_is_one_row_and_each_finding_is_folded(full: 
     made = preflight(many(full))
     shown, _, folded = made.partition("<details>")
     assert shown.count("<tr") == 2
-    assert "30 targets, such as registry-0" in shown
-    assert "What to do" not in made and "To be mended" not in made
+    assert "30 targets" in shown and "registry-0" in shown and "registry-1" not in shown
+    assert "What to do" not in made and "To fix" not in made
     assert folded.count("<tr") == 31
 
 
@@ -33,7 +33,7 @@ def test_a_place_has_its_images_in_its_row(full: StoredRun) -> None:
     places = many(full, 2).assign(target=["eu", "eu via cache"])
     shown = preflight(pd.concat([places, images], ignore_index=True)).partition("<details>")[0]
     assert shown.count("<tr") == 3
-    assert "dns, image ×2" in shown
+    assert shown.count("dns, image") == 2 and "dns, image (2)" in shown
 
 
 def test_every_failed_finding_has_a_row_of_its_own(full: StoredRun) -> None:
@@ -50,7 +50,8 @@ def test_what_a_failed_check_saw_is_folded_beside_it_and_bounded(full: StoredRun
 
 
 def test_a_run_without_preflight_says_so(full: StoredRun) -> None:
-    assert "Preflight was skipped" in preflight(full.checks.iloc[:0])
+    made = preflight(full.checks.iloc[:0])
+    assert "skipped" in made and "<table>" not in made
 
 
 def test_digests_in_findings_are_short(full: StoredRun) -> None:

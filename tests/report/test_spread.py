@@ -1,4 +1,4 @@
-"""The spread of a setting's pulls: exact where they are few, bounded where they are many, failures in no curve."""
+"""The spread of a configuration's pulls: exact where they are few, bounded where they are many, failures in no curve."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def drawn(full: StoredRun) -> tuple[list[Spread], list[str]]:
     return spreads(full, tables.cells(full.pulls, full.trials))
 
 
-def test_the_settings_stand_evenly_from_the_shortest_median_to_the_longest(
+def test_the_configurations_are_spread_evenly_from_the_shortest_median_to_the_longest(
     full: StoredRun, drawn: tuple[list[Spread], list[str]]
 ) -> None:
     shown, left_out = drawn
@@ -59,5 +59,5 @@ def test_the_figure_names_every_n_and_what_is_left_out(drawn: tuple[list[Spread]
     made = pulls.ecdf(shown, left_out)
     for each in shown:
         assert f"{each.name} (n = {each.n})" in made
-    assert f"not drawn: {left_out[0]}" in made and "Failed pulls are in no curve." in made
+    assert f"Not drawn: {left_out[0]}" in made and "Failed pulls" in made
     assert pulls.ecdf([], []) == ""

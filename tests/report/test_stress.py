@@ -245,7 +245,7 @@ def test_a_test_that_came_to_nothing_has_a_document_and_a_page() -> None:
     stored = synthetic_stress.stored(Service(only_warm_up=True, end="incomplete"))
     page = StressPage(stored)
     assert document["headline"]["title"] in page.header()
-    assert not page.findings() and not page.steps() and not page.objectives()
+    assert not page.findings() and not page.steps() and not page.slos()
     assert not page.load_curve() and not page.over_time()
 
 
@@ -262,7 +262,7 @@ def test_the_sections_show_limit_knee_recovery_and_every_step(broken: StoredRun,
     assert steps.count("<tr") == 1 + len(found.steps)
     assert 'class="best"' in steps and steps.count('class="failed"') == 2
     assert "missed: mean pull time" in steps
-    assert "concurrency 8" in page.objectives()
+    assert "concurrency 8" in page.slos()
 
 
 def test_the_card_of_a_service_that_meets_the_slo_again_and_is_slower_is_bad() -> None:

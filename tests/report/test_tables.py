@@ -61,6 +61,39 @@ def test_throughput_agrees_with_duckdb(store: ResultStore, cells: pd.DataFrame) 
     assert [row[0] for row in rows] == pytest.approx(cells["throughput_bytes_per_s"].tolist(), rel=1e-14)
 
 
+def test_images_per_s_is_the_inverse_of_the_wall_time_of_a_pull_with_its_interval_turned_round(
+    cells: pd.DataFrame,
+) -> None:
+    for end, other in (("", ""), ("_low", "_high"), ("_high", "_low")):
+        assert cells[f"images_per_s{end}"].tolist() == (1 / cells[f"wall_per_pull{other}_s"]).tolist()
+    assert (cells["images_per_s_low"] < cells["images_per_s"]).all()
+    assert (cells["images_per_s"] < cells["images_per_s_high"]).all()
+
+
+def test_images_per_s_of_trials_without_failures_agrees_with_duckdb(store: ResultStore, cells: pd.DataFrame) -> None:
+    rows = query(
+        store,
+        f"""SELECT exp(avg(ln(pulls / wall_s))) FROM {{trials}} WHERE NOT warmup AND succeeded = pulls
+            GROUP BY {KEY} ORDER BY {KEY}""",
+    )
+    assert [row[0] for row in rows] == pytest.approx(cells["images_per_s"].tolist(), rel=1e-12)
+
+
+def test_shares_of_phases_agree_with_duckdb_and_what_is_not_reported_is_nan(
+    store: ResultStore, cells: pd.DataFrame
+) -> None:
+    for phase in tables.PHASES:
+        rows = query(
+            store,
+            f"""SELECT median({phase}_s / duration_s) FILTER (ok) FROM {{pulls}} WHERE NOT warmup
+                GROUP BY {KEY} ORDER BY {KEY}""",
+        )
+        known = [math.nan if row[0] is None else row[0] for row in rows]
+        assert known == pytest.approx(cells[f"{phase}_share"].tolist(), rel=1e-14, nan_ok=True)
+    assert cells.loc[cells["engine"] == "wire", "extract_share"].isna().all()
+    assert cells.loc[cells["engine"] == "docker", "extract_share"].notna().all()
+
+
 def test_warm_up_is_in_no_number(full: StoredRun, cells: pd.DataFrame) -> None:
     assert full.pulls["warmup"].any()
     counted = full.pulls[~full.pulls["warmup"]], full.trials[~full.trials["warmup"]]

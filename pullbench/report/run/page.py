@@ -143,10 +143,6 @@ class RunPage:
         """Title, verdict, and what the run was."""
         return header_of(self.stored, self.cells, self.scores)
 
-    def to_do(self) -> Html:
-        """What to fix, what to set and what to measure again, the most pressing first."""
-        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid, self.phases))
-
     def slo(self) -> Html:
         """A card for each SLO."""
         return scorecard(verdict_rows(self.scores))
@@ -154,6 +150,10 @@ class RunPage:
     def where_the_time_goes(self) -> Html:
         """Download, unpacking, authentication: the shares of a pull, for each engine."""
         return phases_section(self.phases)
+
+    def to_do(self) -> Html:
+        """What to fix, what to set and what to measure again, the most pressing first."""
+        return to_do_list(advice(self.stored, self.cells, self.curves, self.warnings, self.paid, self.phases))
 
     def overview(self) -> Html:
         """The median pull of each configuration, drawn."""

@@ -68,12 +68,12 @@ def summary(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Sum
         )
         return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=tuple(_incomplete(stored)))
     of_nodes = stored.run.kind == "fleet"
-    answer = fleet_times.summary(fleet_times.cells(stored)) if of_nodes else best(stored, cells)
+    nodes = [f"{clause}." for clause in fleet_times.summary(fleet_times.cells(stored))] if of_nodes else []
     notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(stored, cells)]
     limited = limit_notice(records(cells))
     return Summary(
         cause=() if of_nodes else tuple(cause(pull_phases(stored, cells))),
-        best=tuple(answer),
+        best=tuple(nodes if of_nodes else best(stored, cells)),
         slo=_slo(scores).clauses,
         notes=(*notes, *([limited] if limited else []), *_excluded(stored)),
     )

@@ -112,7 +112,7 @@ class StressPage:
         """Pulls per second and mean pull time at each load."""
         return load_curve(self.result, self._mean_target_s)
 
-    def objectives(self) -> Html:
+    def slos(self) -> Html:
         """The SLO at the highest load that meets it, or at the first step where none does."""
         judged = judged_step(self.result)
         if judged is None:
