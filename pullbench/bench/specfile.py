@@ -101,7 +101,7 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if isinstance(key, str) and key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is there twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", key_node.start_mark)
         if isinstance(key, str):
             seen.add(key)
     loader.flatten_mapping(node)
@@ -129,7 +129,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UsageError(f"{path}{where}: is not YAML: {problem}") from error
     if not isinstance(data, dict):
-        raise UsageError(f"{path}: the spec is no mapping: it starts with `name:`, `registries:` and `images:`")
+        raise UsageError(f"{path}: this is not a spec: a spec has at least `name:`, `registries:` and `images:`")
     return data
 
 

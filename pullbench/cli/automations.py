@@ -8,38 +8,41 @@ import typer
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    help="What Prefect tells, and to whom: missed SLOs, failures in a row, regressions.",
+    help="Install alerts in Prefect: missed SLOs, failures, regressions.",
 )
 
 
 @app.callback()
 def _group() -> None:
-    """Keeps `install` a sub-command although it is the only one."""
+    """Keeps `install` a sub-command: it is the only one."""
 
 
 @app.command()
 def install(
     notify: Annotated[
         str | None,
-        typer.Option(
-            metavar="TYPE/NAME", help="The notification block that carries them, such as slack-webhook/on-call."
-        ),
+        typer.Option(metavar="TYPE/NAME", help="The notification block to use, such as slack-webhook/on-call."),
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Their files. Default: the project's monitoring/prefect."),
+        typer.Option(
+            "--from", metavar="DIR", help="The directory of their files. Default: monitoring/prefect of the project."
+        ),
     ] = None,
 ) -> int:
-    """Bring the automations of monitoring/prefect to the server that PREFECT_API_URL names; none is made twice."""
+    """Install the alerts of monitoring/prefect.
+
+    The server is that of PREFECT_API_URL. An alert that exists is updated.
+    """
     from pullbench.cli.terminal.safe_text import print_line
     from pullbench.serving.automations import install_on_server
 
     done = install_on_server(folder=folder, notify=notify)
-    for word, names in (("made", done.made), ("changed", done.changed), ("as it was", done.unchanged)):
+    for word, names in (("created", done.made), ("updated", done.changed), ("unchanged", done.unchanged)):
         for name in names:
             print_line(f"{word:9}  {name}")
     if notify is None and done.made:
         print_line(
-            "they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call"
+            "they are visible only in the event feed of the UI; send them with --notify TYPE/NAME, such as slack-webhook/on-call"
         )
     return 0

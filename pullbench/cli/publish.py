@@ -1,4 +1,4 @@
-"""`publish`: the reports site."""
+"""`publish`: builds the reports site."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +16,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def publish(
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the reports will be served: makes the feed's links whole.")
+        str | None, typer.Option(metavar="URL", help="Where the site will be served: the feed then has absolute links.")
     ] = None,
     render: Annotated[
-        bool, typer.Option("--render/--no-render", help="Make the reports that complete runs do not have yet.")
+        bool, typer.Option("--render/--no-render", help="Write the missing reports of complete runs.")
     ] = True,
     results: Results = "results",
     reports: Reports = Path("reports"),
 ) -> int:
-    """Build the reports site: a page of all runs, with their verdicts and a feed; static files."""
+    """Build a static site of all reports, with a feed.
+
+    Its first page lists all runs with their verdicts. Serve the directory with any web server.
+    """
     from pullbench.app.publish import publish as publish_reports
     from pullbench.app.steps import DirectSteps
 
@@ -35,7 +38,7 @@ def publish(
 
     done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
     if not done.site.entries:  # the results of another folder may have been meant
-        note(f"no runs in {results}; the site lists none")
+        note(f"no runs in {results}: the site is empty")
     print_line(done.site.page)
     if done.failures:
         for failure in done.failures[1:]:

@@ -8,8 +8,8 @@ import typer
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _PROJECT_HELP = (
-    "A checkout of pullbench, or what `pullbench init --project` wrote. Default: the current folder if it is one, else what "
-    "is installed, with results and reports in the current folder."
+    "A directory that `pullbench init --project` wrote, or a checkout. Default: the current directory if it is one, else "
+    "the installed project; results and reports are in the current directory."
 )
 
 
@@ -17,13 +17,14 @@ _PROJECT_HELP = (
 def serve(
     project: Annotated[Path | None, typer.Option("--project", "--checkout", metavar="DIR", help=_PROJECT_HELP)] = None,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen. Prefect asks for no login: keep it to loopback.")
+        str,
+        typer.Option(metavar="ADDRESS", help="The address to listen on. Prefect has no login: keep it on loopback."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Of server and UI; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port of the UI; 0 is any free port.")
     ] = 4200,
     reports_port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Of the reports; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port of the reports; 0 is any free port.")
     ] = 4201,
     database: Annotated[
         str | None,
@@ -35,10 +36,13 @@ def serve(
     ] = None,
     pool: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A work pool to work for; may be given again. Default: local."),
+        typer.Option(metavar="NAME", help="A work pool of the worker; repeatable. Default: local."),
     ] = None,
 ) -> int:
-    """Serve Prefect's UI, the deployments of prefect.yaml, a worker and the reports, until Ctrl-C."""
+    """Serve Prefect's UI, a worker and the reports until Ctrl-C.
+
+    The deployments are those of prefect.yaml: benchmarks from a form, or on a schedule.
+    """
     from pullbench.cli.terminal.safe_text import print_line
     from pullbench.serving.serve import serve as serve_until_interrupted
 

@@ -45,18 +45,18 @@ def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_a_key_given_twice_is_refused_where_yaml_would_take_the_last(tmp_path: Path) -> None:
-    assert "the key 'name' is there twice" in refusal(write(tmp_path, "name: a\nname: b\n"))
+    assert "the key 'name' is given twice" in refusal(write(tmp_path, "name: a\nname: b\n"))
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just text", "42"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    assert "no mapping" in refusal(write(tmp_path, text))
+    assert "`registries:`" in refusal(write(tmp_path, text))
 
 
 def test_binary_content_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_bytes(b"\xff\xfe\x00\x80")
-    assert "no mapping" in refusal(path) or "is not YAML" in refusal(path)
+    assert "`registries:`" in refusal(path) or "is not YAML" in refusal(path)
 
 
 @pytest.mark.parametrize(

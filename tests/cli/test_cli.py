@@ -44,10 +44,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
     "unknown key": ({"imagez": ["a:1"]}, "imagez: unknown key; did you mean 'images'?"),
-    "bad reference": ({"images": ["Not A Reference"]}, "images[0]: 'Not A Reference' is no repository name"),
+    "bad reference": ({"images": ["Not A Reference"]}, "images[0]: 'Not A Reference' is not a repository name"),
     "unknown engine": ({"matrix": {"engines": ["crane"]}}, "matrix.engines[0]: 'crane' is not known; there are:"),
     "concurrency 0": ({"matrix": {"concurrency": [0]}}, "matrix.concurrency[0]:"),
-    "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is there twice"),
+    "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is listed twice"),
     "an empty matrix": ({"matrix": {"engines": []}}, "matrix.engines:"),
     "nothing left to measure": ({"matrix": {"engines": ["wire"], "cache": ["warm"]}}, "no cell is left to measure"),
     "a matrix that is a list": ({"matrix": ["wire"]}, "matrix:"),
@@ -87,7 +87,10 @@ def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
         (["show", "latest"], "no run is stored"),
         (["init"], "--from"),
         (["init", "--from", "nowhere.yaml"], "nowhere.yaml"),
-        (["init", "--registry", "https://r.io", "--image", "Bad Image"], "--image: 'Bad Image' is no repository name"),
+        (
+            ["init", "--registry", "https://r.io", "--image", "Bad Image"],
+            "--image: 'Bad Image' is not a repository name",
+        ),
         (["init", "--registry", "https://r.io", "--image", "other.io/x:1"], "names the host 'other.io'"),
         (["runs", "--results", "sftp://me:hunter2@host/x"], "holds credentials: take them out"),
     ],

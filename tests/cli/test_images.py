@@ -139,7 +139,7 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
     ("arguments", "message"),
     [
         (["--preset", "harbor"], "--preset: 'harbor' is none of zb, spegel, realistic"),
-        (["--size", "much"], "--size: 'much' is no size"),
+        (["--size", "much"], "--size: 'much' is not a size"),
         (["--size", "1kB"], "--size: "),
         (["--count", "0"], "--count: 0 is not between 1 and 10000"),
         (["--share", "2"], "--share: 2.0 is not between 0 and 1"),
@@ -147,11 +147,11 @@ def test_another_seeds_tag_wants_replace(push: Shell, registry: PushRegistry) ->
         (["--seed", "-1"], "--seed: -1 is not between 0 and"),
         (["--seed", "1", "--fresh"], "--fresh: draws a seed of its own"),
         (["--workers", "0"], "--workers: 0 is not between 1 and 64"),
-        (["--platform", "amd64"], "--platform: 'amd64' is no platform"),
-        (["--platform", "linux/arm64", "--platform", "linux/arm64"], "--platform: linux/arm64 is there twice"),
-        (["--repository", "Team/App"], "--repository, --tag: 'Team/App/realistic-1' is no repository name"),
+        (["--platform", "amd64"], "--platform: 'amd64' is not a platform"),
+        (["--platform", "linux/arm64", "--platform", "linux/arm64"], "--platform: linux/arm64 is listed twice"),
+        (["--repository", "Team/App"], "--repository, --tag: 'Team/App/realistic-1' is not a repository name"),
         (["--tag", ""], "--repository, --tag: 'pullbench/realistic-1:' ends in ':' without a tag"),
-        (["--tag", "a tag"], "--repository, --tag: 'a tag' is no tag"),
+        (["--tag", "a tag"], "--repository, --tag: 'a tag' is not a tag"),
         (["--credentials", "hunter2"], "--credentials: is none of: docker"),
         (["--ca-file", "nowhere.pem"], "--ca-file nowhere.pem: no such file"),
         (["--spec-out", "no/such/spec.yaml"], "--spec-out no/such/spec.yaml: there is no folder no/such"),
@@ -173,7 +173,7 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_is_contacted(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("registry.example.com", "REGISTRY: 'registry.example.com' is no URL: https://HOST[:PORT]"),
+        ("registry.example.com", "REGISTRY: 'registry.example.com' is not a URL: https://HOST[:PORT]"),
         ("https://ann:hunter2@registry.example.com", "REGISTRY: holds credentials"),
         ("https://registry.example.com/project", "REGISTRY: has a path or a query"),
     ],
