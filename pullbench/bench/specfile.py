@@ -120,7 +120,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > _MAX_SPEC_BYTES:
-        raise UsageError(f"{path}: is larger than 1 MB, so it is no spec")
+        raise UsageError(f"{path}: is larger than 1 MB, so it is not a spec")
     try:
         data = yaml.load(content, Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -159,7 +159,7 @@ def _steps(key: str) -> list[str | int]:
     for part in key.strip().split("."):
         found = _STEP.fullmatch(part)
         if found is None:
-            raise UsageError(f"--set {key}: is no key path such as matrix.concurrency or registries[0].url")
+            raise UsageError(f"--set {key}: is not a key path, such as matrix.concurrency or registries[0].url")
         steps.append(found[1])
         steps.extend(int(index) for index in re.findall(r"\d+", found[2]))
     return steps
@@ -168,7 +168,7 @@ def _steps(key: str) -> list[str | int]:
 def _descend(place: Any, step: str | int, following: str | int, key: str) -> Any:
     if isinstance(step, int):
         if not isinstance(place, list) or step >= len(place):
-            raise UsageError(f"--set {key}: the spec has no entry [{step}] there")
+            raise UsageError(f"--set {key}: the spec has no entry [{step}] here")
         return place[step]
     if not isinstance(place, dict):
         raise UsageError(f"--set {key}: '{step}' is not inside a mapping")
@@ -180,7 +180,7 @@ def _descend(place: Any, step: str | int, following: str | int, key: str) -> Any
 def _put(place: Any, step: str | int, value: Any, key: str) -> None:
     fits = step < len(place) if isinstance(step, int) and isinstance(place, list) else isinstance(place, dict)
     if not fits or (isinstance(place, dict) and not isinstance(step, str)):
-        raise UsageError(f"--set {key}: the spec has no such place")
+        raise UsageError(f"--set {key}: the spec has no such key")
     place[step] = value
 
 

@@ -1,6 +1,5 @@
 """`completion`: the script that teaches a shell the commands and options."""
 
-from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ def completion(
     """
     if shell not in _SHELLS:
         raise UsageError(f"completion: '{shell}' is not known; {did_you_mean(shell, _SHELLS)}")
-    make_script = import_module("typer.completion").get_completion_script
-    print_lines(make_script(prog_name="pullbench", complete_var="_PULLBENCH_COMPLETE", shell=shell))
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    print_lines(get_completion_script(prog_name="pullbench", complete_var="_PULLBENCH_COMPLETE", shell=shell))
     return 0

@@ -125,7 +125,9 @@ def main() -> NoReturn:
 
 def _complete() -> NoReturn:
     """Answer a shell that asks what may follow; a line that no command understands has no answer."""
-    import_module("typer.completion").completion_init()
+    from typer.completion import completion_init  # type: ignore[attr-defined]
+
+    completion_init()
     with contextlib.suppress(Exception):
         typer.main.get_command(app).main(prog_name="pullbench", standalone_mode=False)
     sys.exit(0)

@@ -86,11 +86,11 @@ def test_set_changes_a_value_by_its_key_path(path: Path, sets: list[str], expect
     [
         ("repetitions", "write KEY=VALUE"),
         ("=3", "write KEY=VALUE"),
-        ("images[9]=a:1", "has no entry [9]|no such place"),
+        ("images[9]=a:1", "has no entry [9]|no such key"),
         ("matrix.concurrency=[1", "is not YAML"),
         ("foo=1", "foo: unknown key"),
-        ("matrix..x=1", "no key path"),
-        ("name.first=x", "no such place|not inside a mapping"),
+        ("matrix..x=1", "is not a key path"),
+        ("name.first=x", "no such key|not inside a mapping"),
     ],
 )
 def test_a_set_that_makes_no_sense_is_refused(path: Path, assignment: str, message: str) -> None:

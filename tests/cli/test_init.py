@@ -48,13 +48,13 @@ def test_the_images_of_the_registry_that_has_most_make_the_spec(capsys: pytest.C
     out = capsys.readouterr().out
     assert "pullbench.yaml: 3 images of https://ghcr.io" in out
     assert "left out: service lost: ${TEMPLATE}: the variable TEMPLATE is not set" in out
-    assert "left out: service built: it is built, and names no image to pull" in out
+    assert "left out: service built: " in out
     assert "next: pullbench preflight pullbench.yaml" in out
 
 
 def test_what_is_written_is_a_valid_spec_and_says_where_each_image_was_found(folder: Path) -> None:
     init("compose.yaml")
-    assert load_spec(folder / "pullbench.yaml").spec.name == "first-look"
+    assert load_spec(folder / "pullbench.yaml").spec.name == "ghcr"
     text = (folder / "pullbench.yaml").read_text()
     assert "- team/app:1  # service app" in text
 
@@ -70,7 +70,7 @@ def test_the_command_for_the_images_of_another_registry_is_told_and_works(capsys
 
 
 def test_a_registry_of_which_nothing_was_found_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no image of it is there; there are: ghcr\.io, registry-1\.docker\.io"):
+    with pytest.raises(UsageError, match=r"there are: ghcr\.io, registry-1\.docker\.io"):
         init("compose.yaml", registry="quay.io")
 
 
@@ -83,7 +83,7 @@ def test_credentials_are_docker_where_its_configuration_has_them(folder: Path) -
     (folder / "docker").mkdir()
     (folder / "docker" / "config.json").write_text(json.dumps({"auths": {"ghcr.io": {"auth": "YW5uOnNlY3JldA=="}}}))
     assert init("compose.yaml")["registries"][0]["credentials"] == "docker"
-    assert "secret" not in (folder / "pullbench.yaml").read_text().replace("no secret", "")
+    assert "secret" not in (folder / "pullbench.yaml").read_text()
 
 
 def test_images_beyond_the_first_few_are_there_as_comments(folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_file_that_is_there_is_never_written_over(folder: Path) -> None:
     (folder / "pullbench.yaml").write_text("mine")
     (folder / "dangling.yaml").symlink_to(folder / "elsewhere")
     for name in ("pullbench.yaml", "dangling.yaml"):
-        with pytest.raises(UsageError, match="is there already"):
+        with pytest.raises(UsageError, match="exists"):
             init("compose.yaml", out=name)
     assert (folder / "pullbench.yaml").read_text() == "mine"
 
@@ -106,9 +106,9 @@ def test_a_file_that_is_there_is_never_written_over(folder: Path) -> None:
     ("content", "said"),
     [
         ("a: [", "--from bad.yaml: is not YAML in line"),
-        ("services: {a: {build: .}}", "no image is named there (left out: service a: it is built"),
-        ("just text", "no image is named there"),
-        ("", "no image is named there"),
+        ("services: {a: {build: .}}", "(left out: service a: "),
+        ("just text", "no image found"),
+        ("", "no image found"),
         ('{{ include "x" }}: {{ y }}', "helm template"),
     ],
 )
@@ -157,5 +157,5 @@ def test_an_image_may_be_given_as_it_is_pulled(registry: str | None, image: str,
 
 
 def test_sources_and_images_together_are_refused() -> None:
-    with pytest.raises(UsageError, match="leave out --image, or --from"):
+    with pytest.raises(UsageError, match="leave out --image or --from"):
         init("compose.yaml", images=("a:1",))

@@ -50,11 +50,11 @@ def test_an_empty_store_has_no_runs_and_no_rows(store: ResultStore) -> None:
 
 
 def test_an_absent_run_is_named_with_what_there_is(store: ResultStore) -> None:
-    with pytest.raises(UsageError, match=r"run 'nope' is not in .*: there are no runs yet"):
+    with pytest.raises(UsageError, match=r"run 'nope' is not in .*; there are no runs yet"):
         store.run("nope")
     for number in range(7):
         store.write_run(sample.run(f"r{number}", started_at=sample.START + timedelta(days=number)))
-    with pytest.raises(UsageError, match="there are r6, r5, r4, r3, r2 and 2 more"):
+    with pytest.raises(UsageError, match="there are: r6, r5, r4, r3, r2 …"):
         store.run("nope")
 
 
