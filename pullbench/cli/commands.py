@@ -116,7 +116,7 @@ COMMANDS: dict[str, Listed] = {
     "baseline": Listed(
         group="Inspect",
         line="Choose the run that later runs are compared with.",
-        examples=("pullbench baseline set latest", "pullbench baseline list"),
+        examples=("pullbench baseline set latest", "pullbench baseline list", "pullbench baseline remove nightly"),
     ),
     "trend": Listed(
         group="Inspect",
@@ -172,7 +172,7 @@ COMMANDS: dict[str, Listed] = {
         line="Print the completion script of a shell: bash, zsh or fish.",
         examples=(
             'eval "$(pullbench completion bash)"',
-            "pullbench completion fish > ~/.config/fish/completions/pullbench.fish",
+            "pullbench completion fish | source",
         ),
     ),
     "schema": Listed(

@@ -22,7 +22,8 @@ def completion(
 ) -> int:
     """Print the completion script of a shell: bash, zsh or fish.
 
-    Put the first example into ~/.bashrc, or the same with zsh into ~/.zshrc after compinit. Then Tab completes commands,
+    Put the first example into ~/.bashrc, the second into ~/.config/fish/config.fish, or the first with zsh into ~/.zshrc
+    after compinit. Then Tab completes commands,
     options, files and stored runs.
     """
     if shell not in _SHELLS:

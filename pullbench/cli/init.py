@@ -107,8 +107,8 @@ def init(
     """Write a first spec from what is deployed, or a project.
 
     It finds images in compose files, Kubernetes manifests or the local Docker daemon. The spec is for the registry with most
-    of them. Beside it, the JSON Schema is for editors. --project writes a directory for `pullbench serve` in place of a
-    spec.
+    of them. The JSON Schema of specs is written beside it, for editors. --project writes a directory for `pullbench serve`
+    in place of a spec.
     """
     from pullbench.app.project import write_project
     from pullbench.model.spec import read_spec

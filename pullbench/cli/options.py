@@ -40,7 +40,7 @@ LogJson = Annotated[
 ]
 Resume = Annotated[str | None, typer.Option(metavar="RUN_ID", help="Continue an incomplete run; or 'latest'.")]
 Vantage = Annotated[str, typer.Option(metavar="NAME", help="A label for where the client runs.")]
-SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Send load without checks before it.")]
+SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Store the results, write no report.")]
 RunId = Annotated[
     str,

@@ -44,9 +44,12 @@ def pull(
 ) -> int:
     """Measure the pulls of one image, without a spec.
 
-    wire measures the registry and the network alone. docker pulls as a node does, and unpacks. One repetition more is the
-    warm-up, which does not count. The run is stored, see `pullbench runs`. Logins are those of `docker login`. A registry
-    on this machine, or a REF that starts with http://, is asked over plain HTTP.
+    The engine wire measures the registry and the network alone. docker pulls and unpacks as a node does; its daemon is that
+    of DOCKER_HOST or of the current Docker context. A warm-up comes first and does not count. The run is stored, see
+    `pullbench runs`.
+
+    Logins are those of `docker login`. Registries on this machine are reached over plain HTTP; for others, write
+    http://HOST/IMAGE.
     """
     from rich.console import Console
 
@@ -105,7 +108,10 @@ def _image(ref: str) -> tuple[str, str, str]:
     try:
         found = read_image(rest)
     except ValueError as error:
-        raise UsageError(f"REF: {error}") from None
+        own = (
+            str(error) if "library/" in rest else str(error).replace("'library/", "'", 1)
+        )  # Docker Hub's default owner
+        raise UsageError(f"REF: {own}") from None
     url = f"{scheme}://{found.host}" if scheme else found.url
     return url, found.host, str(found.reference)
 

@@ -37,7 +37,7 @@ def run(
 ) -> int:
     """Measure a spec: checks, pulls, results, report.
 
-    It checks the registries first and stops if a check fails. Each pull is stored as it ends, so an interrupted run can
+    It checks the registries first and stops if a check fails. Each trial is stored as it ends, so an interrupted run can
     continue with --resume. Exit code 1: an SLO was missed or a check failed; 3: the run is incomplete.
     """
     from pullbench.app.run import RunRequest

@@ -11,7 +11,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def schema() -> int:
     """Print the JSON Schema of a spec, for editors and CI.
 
-    An editor with a YAML language server reads it if the first line of a spec is:
+    An editor with a YAML language server reads it if a spec begins with this line; `pullbench init` writes it:
+
+    \b
     # yaml-language-server: $schema=spec.schema.json
     """
     from pullbench.model.spec_schema import spec_schema

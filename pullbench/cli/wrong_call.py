@@ -27,7 +27,7 @@ def wording(error: Any) -> str:
         hint = did_you_mean(found[1], list(getattr(context.command, "commands", {})), most=0)
         return f"unknown command '{found[1]}'; {hint if 'did you mean' in hint else more}"
     if found := re.fullmatch(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", text, re.DOTALL):
-        return f"unexpected argument {found[1]}; {more}"
+        return f"unexpected argument '{found[1]}'; {more}"
     if found := re.fullmatch(r"Option '(.+)' requires an argument\.", text):
         return f"{found[1]} needs a value"
     if found := re.fullmatch(r"Option '(.+)' does not take a value\.", text):

@@ -163,7 +163,7 @@ def new_run_id(now: datetime, entropy: bytes) -> str:
 def check_run_id(run_id: str) -> str:
     """The run_id itself; raises UsageError for what could not be a folder's plain name."""
     if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(f"'{run_id[:80]}' is no run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
+        raise UsageError(f"'{run_id[:80]}' is not a run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
     return run_id
 
 

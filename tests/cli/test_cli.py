@@ -10,8 +10,13 @@ from typing import NoReturn
 import pytest
 import yaml
 
+from pullbench.bench.facts import offline_facts
 from pullbench.cli import main as cli
-from tests.bench.samples import spec_data
+from pullbench.model.plan import plan as make_plan
+from pullbench.model.spec_schema import spec_schema
+from pullbench.store.dataset import ResultStore
+from tests.app.test_duration import measured, stored
+from tests.bench.samples import make_spec, spec_data
 
 Shell = Callable[..., tuple[int, str, str]]
 
@@ -144,6 +149,34 @@ def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> N
     assert document["bytes"] is None
     assert len(document["trials"]) == 2 * (1 + 3)
     assert {"cells", "trials", "planned_out", "bytes", "manifest_requests"} <= document.keys()
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_plan_says_how_long_a_run_will_take_where_an_earlier_run_shows_it(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
+    call = ("plan", "spec.yaml", "--offline")
+    assert json.loads(shell(*call, "--json")[1])["duration_s"] is None
+    assert "`pullbench run spec.yaml`" in shell(*call)[1]
+    made = make_plan(make_spec(), offline_facts())
+    measured(ResultStore(str(tmp_path / "results")), made, stored())
+    duration = json.loads(shell(*call, "--json")[1])["duration_s"]
+    assert duration["low"] <= duration["expected"] <= duration["high"]
+    assert duration["from"] == "run-1"
+    assert "run-1" in shell(*call)[1].splitlines()[-1]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_schema_is_printed(shell: Shell) -> None:
+    code, out, err = shell("schema")
+    assert (code, err) == (0, "")
+    assert out == spec_schema()
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(shell: Shell, name: str) -> None:
+    code, out, err = shell("completion", name)
+    assert (code, err) == (0, "")
+    assert "_PULLBENCH_COMPLETE" in out and "pullbench" in out
 
 
 @pytest.mark.usefixtures("no_network")

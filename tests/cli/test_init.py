@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from pullbench.bench.specfile import load_spec
 from pullbench.cli import init as command
 from pullbench.errors import ErrorCode, RegistryError, UsageError
+from pullbench.model.spec_schema import spec_schema
 
 COMPOSE = {
     "services": {
@@ -28,8 +30,9 @@ POD = "kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: 'doc
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the test's own, without any configuration of Docker."""
+    """A folder of the test's own, without any configuration of Docker, and no daemon."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "docker_answers", lambda: False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     (tmp_path / "compose.yaml").write_text(yaml.safe_dump(COMPOSE, sort_keys=False))
     (tmp_path / "pod.yaml").write_text(POD)
@@ -159,3 +162,72 @@ def test_an_image_may_be_given_as_it_is_pulled(registry: str | None, image: str,
 def test_sources_and_images_together_are_refused() -> None:
     with pytest.raises(UsageError, match="leave out --image or --from"):
         init("compose.yaml", images=("a:1",))
+
+
+def test_an_editor_finds_the_schema_beside_the_spec(folder: Path) -> None:
+    init("compose.yaml")
+    first = (folder / "pullbench.yaml").read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=pullbench.schema.json"
+    assert (folder / "pullbench.schema.json").read_text() == spec_schema()
+
+
+def test_in_a_project_the_spec_names_the_schema_of_the_project(folder: Path) -> None:
+    (folder / "specs").mkdir()
+    (folder / "specs" / "spec.schema.json").write_text("{}")
+    init("compose.yaml")
+    init("compose.yaml", out="specs/mine.yaml")
+    assert "$schema=specs/spec.schema.json" in (folder / "pullbench.yaml").read_text()
+    assert "$schema=spec.schema.json" in (folder / "specs" / "mine.yaml").read_text()
+    assert not (folder / "pullbench.schema.json").exists()
+
+
+def test_a_schema_of_ours_is_brought_up_to_date_and_another_file_stays(folder: Path) -> None:
+    schema = folder / "pullbench.schema.json"
+    schema.write_text('{"title": "pullbench spec", "old": true}')
+    init("compose.yaml")
+    assert schema.read_text() == spec_schema()
+    schema.write_text("mine")
+    init("compose.yaml", out="second.yaml")
+    assert schema.read_text() == "mine"
+
+
+def test_the_slo_is_there_as_a_comment(folder: Path) -> None:
+    init("compose.yaml")
+    text = (folder / "pullbench.yaml").read_text()
+    _, _, section = text.partition("# slo:\n")
+    uncommented = yaml.safe_load("slo:\n" + section.replace("#   ", "  "))
+    assert yaml.safe_load(text).get("slo") is None
+    assert set(uncommented["slo"]) == {"success_rate", "p95_pull_s", "consecutive_failures"}
+
+
+def test_docker_is_measured_beside_wire_where_a_daemon_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert init("compose.yaml")["matrix"]["engines"] == ["wire"]
+    monkeypatch.setattr(command, "docker_answers", lambda: True)
+    assert init("compose.yaml", out="both.yaml")["matrix"]["engines"] == ["docker", "wire"]
+
+
+def test_images_of_the_local_daemon_are_measured_by_wire_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "docker_answers", lambda: True)
+    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.pulled_tags", lambda _: frozenset({"ghcr.io/a:1"}))
+    assert init("docker")["matrix"]["engines"] == ["wire"]
+
+
+def test_a_service_that_is_built_is_left_out_even_with_an_image(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services = {"own": {"build": ".", "image": "ghcr.io/team/own:dev"}, "app": {"image": "ghcr.io/team/app:1"}}
+    (folder / "built.yaml").write_text(yaml.safe_dump({"services": services}))
+    assert init("built.yaml")["images"] == ["team/app:1"]
+    assert "left out: service own: " in capsys.readouterr().out
+
+
+def test_the_first_spec_is_golden(golden: Callable[[str, str], None], folder: Path) -> None:
+    init("compose.yaml", "pod.yaml")
+    golden("first-spec.yaml", (folder / "pullbench.yaml").read_text())
+
+
+def test_a_project_says_what_comes_next(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.init(project=Path("bench")) == 0
+    assert {"prefect.yaml", "specs", "notebooks"} <= {path.name for path in Path("bench").iterdir()}
+    out = capsys.readouterr().out
+    assert "cd bench && pullbench serve" in out and "specs/first.yaml" in out

@@ -123,7 +123,7 @@ def test_the_newest_runs_alone_can_be_taken_and_unfinished_ones_never_are(store:
     calibration = replace(store.runs()[0], run_id="calibrated", name="calibration", kind="calibration")
     store.write_run(calibration)
     for name in ("nope", "calibration"):
-        with pytest.raises(UsageError, match=f"'{name}': no complete benchmark of that name .*: {NAME}$"):
+        with pytest.raises(UsageError, match=f"'{name}': .*: {NAME}$"):
             trend_of(store, name)
 
 

@@ -72,7 +72,7 @@ def test_check_run_id_lets_no_run_id_become_another_path(disk: ResultStore, bad:
         lambda: write(disk, 1, run_id=bad),
     )
     for call in calls:
-        with pytest.raises(UsageError, match="is no run_id"):
+        with pytest.raises(UsageError, match="is not a run_id"):
             call()
     assert disk.files.names("") == []
 
