@@ -22,13 +22,12 @@ def completion(
 ) -> int:
     """Print the completion script of a shell: bash, zsh or fish.
 
-    Put the first example into ~/.bashrc, the second into ~/.config/fish/config.fish, or the first with zsh into ~/.zshrc
-    after compinit. Then Tab completes commands,
-    options, files and stored runs.
+    Put the first example into ~/.bashrc, and the second into ~/.config/fish/config.fish. For zsh, put the first with zsh
+    into ~/.zshrc, after compinit. Then Tab completes commands, options, files and stored runs.
     """
-    if shell not in _SHELLS:
-        raise UsageError(f"completion: '{shell}' is not known; {did_you_mean(shell, _SHELLS)}")
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
+    if shell not in _SHELLS:
+        raise UsageError(f"completion: '{shell}' is not known; {did_you_mean(shell, _SHELLS)}")
     print_lines(get_completion_script(prog_name="pullbench", complete_var="_PULLBENCH_COMPLETE", shell=shell))
     return 0
