@@ -21,12 +21,14 @@ def _group() -> None:
 def install(
     notify: Annotated[
         str | None,
-        typer.Option(metavar="TYPE/NAME", help="The notification block to use, such as slack-webhook/on-call."),
+        typer.Option(
+            metavar="TYPE/NAME", help="The notification block that sends them, such as slack-webhook/on-call."
+        ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="DIR", help="The directory of their files. Default: monitoring/prefect of the project."
+            "--from", metavar="DIR", help="Directory of their files. Default: the project's monitoring/prefect."
         ),
     ] = None,
 ) -> int:
@@ -38,11 +40,11 @@ def install(
     from pullbench.serving.automations import install_on_server
 
     done = install_on_server(folder=folder, notify=notify)
-    for word, names in (("created", done.made), ("updated", done.changed), ("unchanged", done.unchanged)):
+    for word, names in (("created", done.made), ("changed", done.changed), ("unchanged", done.unchanged)):
         for name in names:
             print_line(f"{word:9}  {name}")
     if notify is None and done.made:
         print_line(
-            "they are visible only in the event feed of the UI; send them with --notify TYPE/NAME, such as slack-webhook/on-call"
+            "they show in the UI's event feed only; --notify TYPE/NAME sends them, such as slack-webhook/on-call"
         )
     return 0

@@ -1,4 +1,4 @@
-"""`publish`: builds the reports site."""
+"""`publish`: the page of all reports."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +16,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def publish(
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the site will be served: the feed then has absolute links.")
+        str | None, typer.Option(metavar="URL", help="Where the reports will be served, for the links of the feed.")
     ] = None,
     render: Annotated[
-        bool, typer.Option("--render/--no-render", help="Write the missing reports of complete runs.")
+        bool, typer.Option("--render/--no-render", help="Render the reports that complete runs lack.")
     ] = True,
     results: Results = "results",
     reports: Reports = Path("reports"),
@@ -37,8 +37,8 @@ def publish(
         progress.print(literal(what), soft_wrap=True)
 
     done = publish_reports(results=results, reports=reports, url=url, render=render, steps=DirectSteps(), note=note)
-    if not done.site.entries:  # the results of another folder may have been meant
-        note(f"no runs in {results}: the site is empty")
+    if not done.site.entries:  # the results of another directory may have been meant
+        note(f"no runs in {results}: the page lists none")
     print_line(done.site.page)
     if done.failures:
         for failure in done.failures[1:]:

@@ -8,8 +8,8 @@ import typer
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _PROJECT_HELP = (
-    "A directory that `pullbench init --project` wrote, or a checkout. Default: the current directory if it is one, else "
-    "the installed project; results and reports are in the current directory."
+    "A checkout of pullbench, or what `pullbench init --project` wrote. Default: the current directory if it is one; "
+    "otherwise the installed project, with results and reports in the current directory."
 )
 
 
@@ -17,14 +17,13 @@ _PROJECT_HELP = (
 def serve(
     project: Annotated[Path | None, typer.Option("--project", "--checkout", metavar="DIR", help=_PROJECT_HELP)] = None,
     host: Annotated[
-        str,
-        typer.Option(metavar="ADDRESS", help="The address to listen on. Prefect has no login: keep it on loopback."),
+        str, typer.Option(metavar="ADDRESS", help="Where to listen. Prefect has no login, so keep it on loopback.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port of the UI; 0 is any free port.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of server and UI; 0 takes a free one.")
     ] = 4200,
     reports_port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port of the reports; 0 is any free port.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the reports; 0 takes a free one.")
     ] = 4201,
     database: Annotated[
         str | None,
@@ -36,7 +35,7 @@ def serve(
     ] = None,
     pool: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A work pool of the worker; repeatable. Default: local."),
+        typer.Option(metavar="NAME", help="Start a worker for this work pool; repeatable. Default: local."),
     ] = None,
 ) -> int:
     """Serve Prefect's UI, a worker and the reports until Ctrl-C.

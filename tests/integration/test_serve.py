@@ -179,7 +179,7 @@ def test_missed_objectives_failures_in_a_row_and_regressions_are_told_through_a_
         environment = {"PREFECT_API_URL": f"{served.ui}/api"}
         done = served.shell.run("automations", "install", "--notify", "custom-webhook/on-call", **environment)
         assert done.code == 0, done.err
-        assert [line.split("  ")[0] for line in done.out.splitlines()] == ["updated"] * AUTOMATIONS, done.out
+        assert [line.split("  ")[0] for line in done.out.splitlines()] == ["changed"] * AUTOMATIONS, done.out
         spec = write_spec(served, lab, "told", **small, timeout_s=0.001)
         run = served.begin(BENCHMARK, spec=spec, **QUICK)
         assert served.wait(run)["message"].endswith("complete, SLO missed: success_rate, consecutive_failures")
