@@ -1,10 +1,10 @@
 """Writes all pages and schemas that are generated from the code: `python -m tools`, or `make docs`."""
 
+from pullbench.model.spec_schema import spec_schema
 from tools import promises
 from tools.checks_page import checks_page
 from tools.factors_page import factors_page
 from tools.preflight_schema import preflight_schema
-from tools.spec_schema import spec_schema
 
 MADE = {
     "docs/checks.md": checks_page,

@@ -1,4 +1,4 @@
-"""Writes the project template into a folder, as a project of a person's own: deployments, flows, notebooks, specs, alerts."""
+"""Writes the project template into a directory: deployments, flows, notebooks, specs, alerts."""
 
 import shutil
 from pathlib import Path
@@ -10,17 +10,14 @@ _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints
 
 
 def write_project(folder: Path) -> list[str]:
-    """Write it, and give what was written, such as `flows`; the folder is made if need be, and may hold other files.
+    """Write the project, and return its parts, such as `flows`. The directory may have other files.
 
-    Raises UsageError, before anything is written, where a part of it is there already; IncompleteError where it cannot be
-    written as a whole.
+    Raises UsageError, before it writes anything, where a part exists; IncompleteError where it cannot write all parts.
     """
     source = source_project()
     tops = list(dict.fromkeys(part.partition("/")[0] for part in PARTS))
     if there := [top for top in tops if (folder / top).exists() or (folder / top).is_symlink()]:
-        raise UsageError(
-            f"{folder}: {', '.join(there)} is there already, and nothing is overwritten; name another folder"
-        )
+        raise UsageError(f"{folder}: {', '.join(there)} exists, and nothing is overwritten; name another directory")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
@@ -30,6 +27,6 @@ def write_project(folder: Path) -> list[str]:
                 (folder / part).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / part, folder / part)
     except (OSError, shutil.Error) as error:
-        said = getattr(error, "strerror", None) or error
-        raise IncompleteError(f"{folder}: the project could not be written there: {said}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise IncompleteError(f"{folder}: the project could not be written: {reason}") from error
     return tops

@@ -86,7 +86,7 @@ def _value(found: re.Match[str], environ: Mapping[str, str]) -> str:
         return value or ""
     if how.endswith("-"):
         return word
-    raise ValueError(f"the variable {name} is not set and has no default: set it, and run init again")
+    raise ValueError(f"the variable {name} is not set and has no default; set it and run init again")
 
 
 def images_in(documents: Iterable[Any], environ: Mapping[str, str]) -> Iterator[Mention]:
@@ -107,13 +107,13 @@ def _of_services(services: Mapping[Any, Any], environ: Mapping[str, str]) -> Ite
     for name, service in services.items():
         where = f"service {name}"
         image = service.get("image") if isinstance(service, Mapping) else None
-        if isinstance(image, str):
+        if isinstance(service, Mapping) and "build" in service:
+            yield Mention(where=where, why_not="it has `build:`, so no registry may have its image")
+        elif isinstance(image, str):
             try:
                 yield Mention(where=where, image=interpolated(image, environ))
             except ValueError as error:
                 yield Mention(where=where, why_not=f"{image}: {error}")
-        elif isinstance(service, Mapping) and "build" in service:
-            yield Mention(where=where, why_not="it is built, and names no image to pull")
 
 
 def _walk(node: Any, where: str, seen: set[int]) -> Iterator[Mention]:

@@ -101,7 +101,7 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if isinstance(key, str) and key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is there twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", key_node.start_mark)
         if isinstance(key, str):
             seen.add(key)
     loader.flatten_mapping(node)
@@ -120,7 +120,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > _MAX_SPEC_BYTES:
-        raise UsageError(f"{path}: is larger than 1 MB, so it is no spec")
+        raise UsageError(f"{path}: is larger than 1 MB, so it is not a spec")
     try:
         data = yaml.load(content, Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -129,7 +129,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UsageError(f"{path}{where}: is not YAML: {problem}") from error
     if not isinstance(data, dict):
-        raise UsageError(f"{path}: the spec is no mapping: it starts with `name:`, `registries:` and `images:`")
+        raise UsageError(f"{path}: this is not a spec: a spec has at least `name:`, `registries:` and `images:`")
     return data
 
 
@@ -159,7 +159,7 @@ def _steps(key: str) -> list[str | int]:
     for part in key.strip().split("."):
         found = _STEP.fullmatch(part)
         if found is None:
-            raise UsageError(f"--set {key}: is no key path such as matrix.concurrency or registries[0].url")
+            raise UsageError(f"--set {key}: is not a key path, such as matrix.concurrency or registries[0].url")
         steps.append(found[1])
         steps.extend(int(index) for index in re.findall(r"\d+", found[2]))
     return steps
@@ -168,7 +168,7 @@ def _steps(key: str) -> list[str | int]:
 def _descend(place: Any, step: str | int, following: str | int, key: str) -> Any:
     if isinstance(step, int):
         if not isinstance(place, list) or step >= len(place):
-            raise UsageError(f"--set {key}: the spec has no entry [{step}] there")
+            raise UsageError(f"--set {key}: the spec has no entry [{step}] here")
         return place[step]
     if not isinstance(place, dict):
         raise UsageError(f"--set {key}: '{step}' is not inside a mapping")
@@ -180,7 +180,7 @@ def _descend(place: Any, step: str | int, following: str | int, key: str) -> Any
 def _put(place: Any, step: str | int, value: Any, key: str) -> None:
     fits = step < len(place) if isinstance(step, int) and isinstance(place, list) else isinstance(place, dict)
     if not fits or (isinstance(place, dict) and not isinstance(step, str)):
-        raise UsageError(f"--set {key}: the spec has no such place")
+        raise UsageError(f"--set {key}: the spec has no such key")
     place[step] = value
 
 

@@ -8,13 +8,13 @@ import typer
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    help="Prefect notifications: missed SLOs, consecutive failures, regressions, failed runs.",
+    help="Install alerts in Prefect: missed SLOs, failures, regressions.",
 )
 
 
 @app.callback()
 def _group() -> None:
-    """Keeps `install` a sub-command although it is the only one."""
+    """Keeps `install` a sub-command: it is the only one."""
 
 
 @app.command()
@@ -32,7 +32,10 @@ def install(
         ),
     ] = None,
 ) -> int:
-    """Install the automations of monitoring/prefect on the server that PREFECT_API_URL names; none is installed twice."""
+    """Install the alerts of monitoring/prefect.
+
+    The server is that of PREFECT_API_URL. An alert that exists is updated.
+    """
     from pullbench.cli.terminal.safe_text import print_line
     from pullbench.serving.automations import install_on_server
 

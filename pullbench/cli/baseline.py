@@ -1,4 +1,4 @@
-"""`baseline set`, `list` and `remove`: which run others of its name are compared with."""
+"""`baseline set`, `list` and `remove`: the run that later runs of its name are compared with."""
 
 import json
 from datetime import UTC, datetime
@@ -17,26 +17,28 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Which run others of its name are compared with.",
+    help="Choose the run that later runs are compared with.",
 )
 
 
 @app.command("set")
 def set_baseline(run_id: RunId, results: Results = "results") -> int:
-    """Compare later runs of the same name with this one."""
+    """Compare later runs of the same name with this run."""
     from pullbench.report.core.run_selection import choose_candidate
     from pullbench.store.baselines import Baselines
     from pullbench.store.dataset import ResultStore
 
     store = ResultStore(results)
     made = Baselines(store).set(choose_candidate(store, run_id).run_id, datetime.now(UTC))
-    print_line(f"{made.run_id} is the baseline of '{made.name}' now: pullbench compare baseline RUN_ID")
+    print_line(
+        f"{made.run_id} is now the baseline of '{made.name}'; compare a run with it: pullbench compare baseline RUN_ID"
+    )
     return 0
 
 
 @app.command("list")
 def list_baselines(results: Results = "results", as_json: Json = False) -> int:
-    """List the baselines, by name."""
+    """List the baselines by name."""
     from pullbench.store.baselines import Baselines
     from pullbench.store.dataset import ResultStore
 
@@ -46,8 +48,8 @@ def list_baselines(results: Results = "results", as_json: Json = False) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     if not found:
-        told = f"no baseline is set in {results}: pullbench baseline set RUN_ID"
-        Console(stderr=True).print(literal(told), soft_wrap=True)
+        text = f"no baseline is set in {results}; set one: pullbench baseline set RUN_ID"
+        Console(stderr=True).print(literal(text), soft_wrap=True)
         return 0
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "run", "set (UTC)"):
@@ -60,13 +62,13 @@ def list_baselines(results: Results = "results", as_json: Json = False) -> int:
 
 @app.command("remove")
 def remove_baseline(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as the spec has it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a benchmark, as in its spec.")],
     results: Results = "results",
 ) -> int:
-    """Forget the baseline of a name; its run stays."""
+    """Remove the baseline of a name; the run stays."""
     from pullbench.store.baselines import Baselines
     from pullbench.store.dataset import ResultStore
 
     Baselines(ResultStore(results)).remove(name)
-    print_line(f"'{name}' has no baseline any more; its runs stay")
+    print_line(f"removed the baseline of '{name}'; its runs stay")
     return 0

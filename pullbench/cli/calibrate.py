@@ -1,4 +1,4 @@
-"""`calibrate`: pullbench compared with known truth."""
+"""`calibrate`: compares what pullbench measures with known values."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,20 +14,24 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def calibrate(
     seed: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The seed of the truth. Default: a new one each time.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="The seed of the known values. Default: another one each time."),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer lines and repetitions: half the time.")] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, make no report.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer measurements and repetitions: half the time.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Store the results, write no report.")] = False,
     markdown: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the table to this file as Markdown, such as docs/calibration.md."),
+        typer.Option(metavar="FILE", help="Also write the table as Markdown."),
     ] = None,
     results: Results = "results",
     reports: Reports = Path("reports"),
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Compare pullbench itself with links and servers of known truth: how large are its errors?"""
+    """Test pullbench itself: how far off are its results?
+
+    It measures links and servers of known speed, and reports by how much each result differs.
+    """
     from rich.console import Console
 
     from pullbench.app.calibrate import CalibrationRequest, prepared_lab

@@ -1,4 +1,4 @@
-"""`clean`: what killed runs left behind, in folders of their own, at registries and in a Docker daemon."""
+"""`clean`: removes what interrupted runs left in directories, registries and a Docker daemon."""
 
 import os
 from dataclasses import replace
@@ -26,13 +26,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def clean(
     results: Results = "results",
     host: Annotated[
-        str | None, typer.Option(metavar="SOCKET", help="Another daemon's, such as unix:///run/docker-2.sock.")
+        str | None,
+        typer.Option(
+            metavar="SOCKET",
+            help="The Docker daemon, such as unix:///run/docker-2.sock. Default: DOCKER_HOST, else the Docker context.",
+        ),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove. Without it, only list.")] = False,
 ) -> int:
-    """Remove what killed runs left: images in a daemon and at registries, folders of engines; nothing else.
+    """Remove what interrupted runs left behind.
 
-    Not while a run is on: what that has brought goes, too.
+    These are images that runs pulled into a Docker daemon or pushed to registries, and the directories of engines. Do not
+    use it during a run: it would remove the images of that run too.
     """
     from pullbench.store.dataset import ResultStore
     from pullbench.store.ledger import Ledger, PushedImages
@@ -42,14 +47,12 @@ def clean(
     _images(Ledger(store), results, host, apply=apply)
     if kept:
         names = ", ".join(str(path) for path in kept)
-        raise IncompleteError(
-            f"not removed: {names}: something is still mounted there or in use; see `findmnt` and `lsof`"
-        )
+        raise IncompleteError(f"not removed: {names}: something is mounted there or in use; see `findmnt` and `lsof`")
     return 0
 
 
 def _folders(*, apply: bool) -> list[Path]:
-    """What killed runs of wire, podman, skopeo and containerd left; gives what cannot be removed."""
+    """What interrupted runs of wire, podman, skopeo and containerd left; returns what cannot be removed."""
     from pullbench.bench.cleaning import clean_folders, left_folders
 
     found = left_folders()
@@ -57,11 +60,11 @@ def _folders(*, apply: bool) -> list[Path]:
         for path in found:
             print_line(path)
         if found:
-            print_line(f"{count(len(found), 'folder')} of killed runs; remove with: {_APPLY}")
+            print_line(f"{count(len(found), 'directory', 'directories')} of interrupted runs; remove: {_APPLY}")
         return []
     removed = clean_folders()
     for path in removed:
-        print_line(f"removed {path}, left by a killed run")
+        print_line(f"removed {path}, left by an interrupted run")
     return [path for path in found if path not in removed]
 
 
@@ -85,7 +88,7 @@ def _upstream(pushed: "PushedImages", *, apply: bool) -> None:
     for line in left_lines(entries.values()):
         print_line(line)
     if entries and not apply:
-        print_line(f"have them deleted where the registry does that with: {_APPLY}")
+        print_line(f"delete them, if the registry allows it: {_APPLY}")
 
 
 def _images(ledger: "Ledger", results: str, host: str | None, *, apply: bool) -> None:
@@ -94,19 +97,19 @@ def _images(ledger: "Ledger", results: str, host: str | None, *, apply: bool) ->
     from pullbench.daemon.docker import DockerDaemon
 
     if not ledger.entries():
-        print_line(f"{results}: nothing is recorded there that runs left in a Docker daemon")
+        print_line(f"{results}: no run left an image in a Docker daemon")
         return
     daemon = DockerDaemon(host)
     try:
         found = left_behind(ledger, daemon)
         names = {name for entry in found.here for name in entry.references}
         for other in found.elsewhere:
-            print_line(f"another daemon ({other}) may hold images of runs too: name it with --host")
+            print_line(f"another daemon ({other}) may have images of runs too: give it with --host")
         if not names:
-            print_line(f"{results}: nothing is recorded there that runs left in this daemon")
+            print_line(f"{results}: no run left an image in this daemon")
         elif not apply:
             print_lines("\n".join(sorted(names)))
-            print_line(f"{count(len(names), 'image')} may be left by runs; remove them with: {_APPLY}")
+            print_line(f"{count(len(names), 'image')} may be left by runs; remove: {_APPLY}")
         else:
             cleaned = remove_images(ledger, daemon)
             print_line(f"removed {count(len(cleaned.removed), 'image')}, {format_bytes(cleaned.bytes)}")

@@ -1,4 +1,4 @@
-"""`compare`: two stored runs compared."""
+"""`compare`: two stored runs, configuration by configuration."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def compare(
         str,
         typer.Argument(
             metavar="BASELINE",
-            help="A run_id; 'baseline', as `pullbench baseline set` named it; 'latest', the one before of the same name; "
+            help="A run_id; 'baseline' (see `pullbench baseline`); 'latest', the previous run of the same name; "
             "a label such as commit=3f4ff3c; or a name.",
         ),
     ],
@@ -35,18 +35,18 @@ def compare(
         str | None,
         typer.Option(
             metavar="regression[:PERCENT]",
-            help="Exit 1 where a configuration is significantly slower (by so much), or fails more.",
+            help="Exit 1 if a configuration is significantly slower (by PERCENT), or fails more.",
         ),
     ] = None,
     any_machine: Annotated[
-        bool, typer.Option("--any-machine", help="Let --fail-on fail across different machines or vantages too.")
+        bool, typer.Option("--any-machine", help="Apply --fail-on to runs from different machines or vantages too.")
     ] = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Print only, make no report.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print only, write no report.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> int:
-    """Compare two stored runs, configuration by configuration: did it get worse?"""
+    """Compare two stored runs: did it get worse?"""
     from pullbench.app.compare import compare as compare_stored
     from pullbench.app.steps import DirectSteps
     from pullbench.report.compare.verdict import comparison_document

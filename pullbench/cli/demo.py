@@ -1,4 +1,4 @@
-"""`demo`: the embedded lab measured."""
+"""`demo`: measures the embedded lab."""
 
 import tempfile
 from pathlib import Path
@@ -14,14 +14,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def demo(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer settings and repetitions: a look in half a minute.")
+        bool, typer.Option("--quick", help="Fewer configurations and repetitions: half a minute.")
     ] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Measure an embedded lab: two regions, a proxy, the whole pipeline, a report. No network, Docker or root."""
+    """Measure a built-in lab and report. No network, no Docker.
+
+    The lab has registries in two regions and a proxy, all on this machine. The demo checks them, pulls, stores the results
+    and writes a report: all that `pullbench run` does with a spec of yours.
+    """
     from pullbench.app.run import RunRequest
     from pullbench.bench.specfile import as_yaml
     from pullbench.cli.measuring import measure_spec

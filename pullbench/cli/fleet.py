@@ -1,4 +1,4 @@
-"""`fleet`: many nodes of a Dask cluster pull one image at the same moment."""
+"""`fleet`: many nodes of a Dask cluster pull one image at the same time."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,19 +26,21 @@ def fleet(
     spec: SpecFile,
     scheduler: Annotated[
         str,
-        typer.Option(metavar="ADDRESS", help="The Dask scheduler of the workers on the nodes: tcp://HOST:8786."),
+        typer.Option(metavar="ADDRESS", help="The Dask scheduler whose workers run on the nodes: tcp://HOST:8786."),
     ],
     nodes: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="Nodes that pull at the same moment; with fewer workers, each runs several."
+            min=1,
+            metavar="N",
+            help="Nodes that pull at the same time; a worker acts as several if there are fewer workers.",
         ),
     ] = 100,
     image: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="The image that all pull. Default: the first of the spec.")
+        str | None, typer.Option(metavar="IMAGE", help="The image to pull. Default: the first image of the spec.")
     ] = None,
     sets: Sets = None,
-    vantage: Annotated[str, typer.Option(help="Label of the fleet's place.")] = "fleet",
+    vantage: Annotated[str, typer.Option(metavar="NAME", help="A label for where the fleet runs.")] = "fleet",
     resume: Resume = None,
     skip_preflight: SkipPreflight = False,
     no_report: NoReport = False,
@@ -48,7 +50,10 @@ def fleet(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Measure a fleet: many nodes of a Dask cluster pull one image at the same moment, with and without a mirror."""
+    """Measure many nodes that pull one image at the same time.
+
+    The nodes are workers of a Dask cluster. They pull with and without the mirrors of the spec.
+    """
     from rich.console import Console
 
     from pullbench.app.fleet import fleet_settings, prepared_fleet

@@ -1,4 +1,4 @@
-"""`images push`: a synthetic workload on a registry that takes pushes, and the spec that pulls it."""
+"""`images push`: pushes synthetic images to a registry, and writes the spec that pulls them."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from pullbench.cli.terminal.safe_text import literal, print_line, print_lines
 from pullbench.errors import ErrorCode, IncompleteError, RegistryError, UsageError
 from pullbench.model.platform import Platform
 from pullbench.model.route import Route
-from pullbench.model.text import count, format_bytes, parse_bytes
+from pullbench.model.text import count, did_you_mean, format_bytes, parse_bytes
 from pullbench.model.upload import SyntheticImage
 from pullbench.model.workload import PRESETS, Workload, make_workload
 from pullbench.registry.keychain import Keychain
@@ -28,16 +28,15 @@ if TYPE_CHECKING:
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
 MAX_WORKERS = 64
 _HEADER = """\
-# Pulls the images that `pullbench images push` brought: {label}.
-# Check it with `pullbench preflight {out}`, measure with `pullbench run {out}`.
-# yaml-language-server: $schema=specs/spec.schema.json
+# Pulls the images that `pullbench images push` pushed: {label}.
+# Check it: pullbench preflight {out}     Measure it: pullbench run {out}
 """
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Synthetic images for registries that take pushes.",
+    help="Push synthetic images to a registry.",
 )
 
 
@@ -67,72 +66,80 @@ class PushOptions:
 
 @app.callback()
 def _group() -> None:
-    """Keeps `push` a sub-command although it is the only one."""
+    """Keeps `push` a sub-command: it is the only one."""
 
 
 @app.command("push")
 def push_images(
-    registry: Annotated[str, typer.Argument(metavar="REGISTRY", help="Its URL: scheme, host and port.")],
-    repository: Annotated[
-        str, typer.Option(metavar="PREFIX", help="What the images' repositories start with.")
-    ] = "pullbench",
+    registry: Annotated[
+        str, typer.Argument(metavar="REGISTRY", help="The URL of the registry: scheme, host and port.")
+    ],
+    repository: Annotated[str, typer.Option(metavar="PREFIX", help="The prefix of the repositories.")] = "pullbench",
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="Default: seed-SEED.")] = None,
     preset: Annotated[
         str,
         typer.Option(
             metavar="zb|spegel|realistic",
-            help="zb: 1, 10 and 100 MB in one layer; spegel: 10 MB, 100 MB and 1 GB in one or four; "
-            "realistic: layers as a large crawl found them.",
+            help="zb: 1, 10 and 100 MB in one layer; spegel: 10 MB, 100 MB and 1 GB in one or four layers; "
+            "realistic: layers as in a large crawl of registries.",
         ),
     ] = "realistic",
     count: Annotated[
-        int | None, typer.Option(metavar="N", help="Images. Default: zb 10, spegel 6, realistic 8.")
+        int | None, typer.Option(metavar="N", help="The number of images. Default: zb 10, spegel 6, realistic 8.")
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="At most so much in all, such as 2GB; zb and spegel: as many images as fit."),
+        typer.Option(
+            metavar="SIZE", help="The most bytes in total, such as 2GB; zb and spegel: as many images as fit."
+        ),
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(metavar="N", help="Layers of each image; realistic: at most so many.")
+        int | None, typer.Option(metavar="N", help="Layers of each image; realistic: the most layers.")
     ] = None,
     share: Annotated[
         float | None,
         typer.Option(
-            metavar="0..1", help="Part of each image's layers that others have too. Default: realistic 0.2, else 0."
+            metavar="0..1", help="The share of layers that images have in common. Default: realistic 0.2, else 0."
         ),
     ] = None,
     platform: Annotated[
         list[str] | None,
-        typer.Option(metavar="OS/ARCH", help="May be given again. Default: this machine's."),
+        typer.Option(metavar="OS/ARCH", help="The platform of the images; repeatable. Default: this machine's."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="The same seed, the same bytes. Default: 1.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The same seed makes the same bytes. Default: 1.")
+    ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", "--unique", help="A random seed: images that no cache has ever seen.")
+        bool, typer.Option("--fresh", "--unique", help="A random seed: no cache has these images.")
     ] = False,
     credentials: Annotated[
-        str, typer.Option(metavar="SOURCE", help="docker, env:PREFIX, block:NAME or anonymous, as in a spec.")
+        str, typer.Option(metavar="SOURCE", help="docker, env:PREFIX, block:NAME or anonymous.")
     ] = "docker",
     plain_http_credentials: Annotated[
         bool,
         typer.Option(
-            "--plain-http-credentials", help="Send them over plain http to another machine too: readable by all."
+            "--plain-http-credentials",
+            help="Send credentials over plain http to another machine, readable by all on the route.",
         ),
     ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM file of the CA that signed its certificate.")
+        Path | None, typer.Option(metavar="FILE", help="A PEM file: the CA of the registry's certificate.")
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", help="Images pushed at once.")] = 4,
+    workers: Annotated[int, typer.Option(metavar="N", help="Images to push concurrently.")] = 4,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite tags of another synthetic workload; never other images.")
+        bool, typer.Option("--replace", help="Overwrite tags of other synthetic images; never other tags.")
     ] = False,
     spec_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the spec that pulls them here, not to stdout.")
+        Path | None, typer.Option(metavar="FILE", help="The file for the spec that pulls them. Default: stdout.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")
+        bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
     ] = False,
 ) -> int:
-    """Push seeded synthetic images; what is there already is left alone, and so is every tag that is not ours."""
+    """Push synthetic images, made from a seed.
+
+    It pushes only what the registry lacks, and overwrites no tag of other images. It prints the spec that pulls them.
+    """
     return _execute(
         PushOptions(
             registry=registry,
@@ -166,7 +173,7 @@ def _execute(options: PushOptions) -> int:
     spec = _spec_text(route, workload, images, options.spec_out)
     console = Console(stderr=True)
     if options.fresh:
-        console.print(literal(f"fresh: --seed {workload.seed} makes these images again"))
+        console.print(literal(f"--seed {workload.seed} makes these images again"))
     console.print(
         literal(f"pushing {count(len(images), 'image')}, {format_bytes(workload.size_bytes)}, to {route.host}")
     )
@@ -178,7 +185,9 @@ def _execute(options: PushOptions) -> int:
     if options.as_json:
         print(json.dumps(_document(options, route, workload, report), indent=2))
     elif options.spec_out is not None:
-        print_line(f"{options.spec_out}: pulls these images; measure with: pullbench run {options.spec_out}")
+        print_line(
+            f"{options.spec_out}: the spec that pulls these images; measure it: pullbench run {options.spec_out}"
+        )
     else:
         print_lines(spec)
     return 0
@@ -206,7 +215,7 @@ def _push(
 
 def _how_to_go_on(options: PushOptions, images: int, progress: "PushProgress") -> str:
     again = "the printed --seed in place of --fresh" if options.fresh else "the same command"
-    return f"{progress.pushed} of {images} images were pushed and stay, {again} goes on from there"
+    return f"{progress.pushed} of {images} images were pushed and stay; {again} continues"
 
 
 def _route(options: PushOptions) -> Route:
@@ -241,9 +250,9 @@ def _workload(options: PushOptions) -> Workload:
     from pullbench.bench.facts import host_platform
 
     if options.preset not in PRESETS:
-        raise UsageError(f"--preset: '{options.preset}' is none of {', '.join(PRESETS)}")
+        raise UsageError(f"--preset: '{options.preset}' is not known; {did_you_mean(options.preset, PRESETS)}")
     if options.fresh and options.seed is not None:
-        raise UsageError("--fresh: draws a seed of its own; leave out --seed, or --fresh")
+        raise UsageError("--fresh: uses a random seed; leave out --seed or --fresh")
     if not 1 <= options.workers <= MAX_WORKERS:
         raise UsageError(f"--workers: {options.workers} is not between 1 and {MAX_WORKERS}")
     seed = secrets.randbits(48) if options.fresh else 1 if options.seed is None else options.seed
@@ -308,9 +317,9 @@ def _spec_text(route: Route, workload: Workload, images: Sequence[SyntheticImage
         return text
     try:
         if out.exists() and out.read_text(encoding="utf-8") != text:
-            raise UsageError(f"--spec-out {out}: is there already, with something else in it; name another file")
+            raise UsageError(f"--spec-out {out}: exists with other content; name another file")
         if not out.parent.is_dir():
-            raise UsageError(f"--spec-out {out}: there is no folder {out.parent}")
+            raise UsageError(f"--spec-out {out}: there is no directory {out.parent}")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--spec-out {out}: cannot be used ({type(error).__name__}); name another file") from None
     return text
@@ -327,9 +336,9 @@ def _summary(report: "PushReport") -> str:
     pushed = sum(image.outcome == "pushed" for image in report.images)
     there = len(report.images) - pushed
     if not pushed:
-        return f"nothing was sent: all {there} images are there already"
-    blobs = f"{report.blobs_sent} blobs sent, {report.blobs_mounted} mounted, {report.blobs_there} there already"
-    skipped = f", {there} were there already" if there else ""
+        return f"nothing was pushed: the registry has all {there} images already"
+    blobs = f"{report.blobs_sent} blobs sent, {report.blobs_mounted} mounted, {report.blobs_there} present before"
+    skipped = f", {there} were present before" if there else ""
     return f"pushed {count(pushed, 'image')}{skipped}: {format_bytes(report.bytes_sent)} ({blobs})"
 
 

@@ -1,7 +1,6 @@
-"""`init`: a first spec from what is already deployed."""
+"""`init`: writes a first spec from what is deployed, or a project."""
 
 import os
-import re
 import shlex
 import sys
 from collections import Counter
@@ -16,42 +15,58 @@ import typer
 import yaml
 
 from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
-from pullbench.cli.terminal.safe_text import print_line
+from pullbench.bench.first_spec import docker_answers, name_of_host
+from pullbench.cli.terminal.safe_text import print_line, print_notice
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.reference import Reference
-from pullbench.model.text import count, printable
+from pullbench.model.text import count, did_you_mean, printable
 from pullbench.registry.keychain import Keychain
 
 _MOST_BYTES = 50_000_000
 _HUB_NAMES = (DOCKER_HUB, "docker.io", "index.docker.io", "hub.docker.com")
 IMAGES_AT_MOST = 8
 _SPEC = """\
-# A first spec of pullbench, from {source}. Check it:       pullbench preflight {out}
-# See what a run would do:  pullbench plan {out}        Measure:  pullbench run {out}
-# Every key: specs/spec.schema.json.
-name: first-look
+# yaml-language-server: $schema={schema}
+# A first spec, written by `pullbench init` from {source}.
+#   pullbench preflight {out}     is the registry ready?
+#   pullbench plan {out}          what will a run do, and how long will it take?
+#   pullbench run {out}           measure, store, report
+name: {name}
 
 registries:
   - name: {name}
     url: {url}
     credentials: {credentials}
     # region: eu-west      # a label for the report
-    # ca_file: ca.pem      # where a CA of your own signed its certificate
+    # ca_file: ca.pem      # the CA of its certificate, if it is your own
 
-# Every image is pulled from every registry above.
+# A run pulls every image from every registry above.
 images:
 {images}
 matrix:
-  engines: [wire]          # registry and network alone; docker, podman, skopeo and containerd unpack or store, too
-  concurrency: [1, 2, 4]   # docker pulls an image at most once a trial: give as many images as pulls at once
-  # platforms: [linux/amd64, linux/arm64]     # default: this machine's
+  engines: {engines}
+  concurrency: [1, 2, 4]   # docker needs at least as many images as concurrent pulls
+  # platforms: [linux/amd64, linux/arm64]     # default: that of this machine
 
-repetitions: 5             # passes over all settings; 5 or more for a verdict
-budget: {{bytes: 20GB, manifest_requests: 500, minutes: 30}}   # the run stops here, with what it measured stored
+repetitions: 5             # 5 or more for a verdict
+budget: {{bytes: 20GB, manifest_requests: 500, minutes: 30}}   # the run stops here and keeps its results
+
+# With an SLO, a run that misses it has exit code 1. Remove the # to set one.
+# slo:
+#   success_rate: 0.999        # the share of pulls that succeed
+#   p95_pull_s: 10             # 95% of pulls take at most 10 s
+#   consecutive_failures: 3    # fewer than 3 pulls in a row fail
 """
+_ENGINES = {
+    "both": "[docker, wire]  # docker pulls as a node does; wire measures the registry and the network alone",
+    "wire": "[wire]          # the registry and the network alone; docker, podman, skopeo and containerd are known too",
+    "stored": "[wire]          # the registry and the network alone; docker has these images already, so they are not cold",
+}
+SCHEMA_FILE = "pullbench.schema.json"
+_SCHEMAS = ("spec.schema.json", "specs/spec.schema.json")
 _CREDENTIALS = {
-    "docker": "docker    # from ~/.docker/config.json and its helpers; no secret stands in a spec",
-    "anonymous": "anonymous # config.json has none: `docker login {host}`, then write docker; or env:PREFIX",
+    "docker": "docker    # the login of `docker login`, which stays out of the spec",
+    "anonymous": "anonymous # no login found: run `docker login {host}` and write docker; or env:PREFIX",
 }
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -72,18 +87,29 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE|docker|-",
-            help="A compose file, Kubernetes manifests, the local daemon, or stdin; may be given again.",
+            help="A compose file, Kubernetes manifests, the local Docker daemon, or stdin; repeatable.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The spec file to write.")] = Path("pullbench.yaml"),
-    registry: Annotated[str | None, typer.Option(metavar="URL", help="The registry to measure.")] = None,
-    image: Annotated[list[str] | None, typer.Option(metavar="REF", help="An image there; may be given again.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The spec file to write.")] = Path("pullbench.yaml"),
+    registry: Annotated[
+        str | None, typer.Option(metavar="URL", help="The registry, if --from has several; or with --image.")
+    ] = None,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="REF", help="An image of the registry; repeatable.")
+    ] = None,
     project: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a project there instead: deployments, flows, notebooks, ready specs."),
+        typer.Option(
+            metavar="DIR", help="Write a project into this directory: deployments, flows, notebooks, ready specs."
+        ),
     ] = None,
 ) -> int:
-    """Write a first spec: the images found, the registries that they come from."""
+    """Write a first spec from what is deployed, or a project.
+
+    It finds images in compose files, Kubernetes manifests or the local Docker daemon. The spec is for the registry with most
+    of them. The JSON Schema of specs is written beside it, for editors. --project writes a directory for `pullbench serve`
+    in place of a spec.
+    """
     from pullbench.app.project import write_project
     from pullbench.model.spec import read_spec
 
@@ -91,19 +117,20 @@ def init(
         if source or image or registry is not None:
             raise UsageError("init: --project writes a project; leave out --from, --registry and --image")
         print_line(f"{project}: wrote {', '.join(write_project(project))}")
+        print_line("specs/first.yaml is the first spec: write your registry and images into it")
         print_line(f"next: cd {shlex.quote(str(project))} && pullbench serve")
         return 0
 
     sources = source or []
     if source and image:
-        raise UsageError("init: --from finds the images itself; leave out --image, or --from")
-    if out.exists() or out.is_symlink():
-        raise UsageError(f"{out}: is there already; name another file with --out")
+        raise UsageError("init: --from finds the images; leave out --image or --from")
     host = None if registry is None else _host(registry)
     found = _found(sources, os.environ) if sources else _named(host, image or [])
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"{out}: exists; name another file with --out")
     chosen = next(iter(found.images)) if host is None else host
     if chosen not in found.images:
-        raise UsageError(f"--registry {registry}: no image of it is there; there are: {', '.join(found.images)}")
+        raise UsageError(f"--registry {registry}: no image of it was found; {did_you_mean(chosen, found.images)}")
     url = registry if registry and "://" in registry else next(iter(found.images[chosen])).url
     mentions = {str(image.reference): where for image, where in found.images[chosen].items()}
     others = {other: _again(sources, other, out) for other in found.images if other != chosen}
@@ -115,9 +142,12 @@ def init(
         credentials=_credentials(chosen),
         images=mentions,
         others=others,
+        engines="stored" if "docker" in sources else "both" if docker_answers() else "wire",
+        schema=schema_of(out),
     )
     read_spec(yaml.safe_load(text))
     _write(out, text)
+    _write_schema(out)
     for line in found.left_out:
         print_line(f"left out: {line}")
     print_line(f"{out}: {count(len(mentions), 'image')} of {url}")
@@ -125,6 +155,25 @@ def init(
         print_line(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
     print_line(f"next: pullbench preflight {shlex.quote(str(out))}")
     return 0
+
+
+def schema_of(out: Path) -> str:
+    """The schema for a spec file, relative to it: a project has one, else `init` writes one beside it."""
+    return next((name for name in _SCHEMAS if (out.parent / name).is_file()), SCHEMA_FILE)
+
+
+def _write_schema(out: Path) -> None:
+    """Write the schema that the spec names; one of ours is brought up to date, and another file stays."""
+    from pullbench.model.spec_schema import TITLE, spec_schema
+
+    file = out.parent / SCHEMA_FILE
+    if schema_of(out) != SCHEMA_FILE:
+        return
+    try:
+        if not file.exists() or f'"title": "{TITLE}"' in file.read_text(encoding="utf-8", errors="replace"):
+            file.write_text(spec_schema(), encoding="utf-8")
+    except OSError as error:
+        print_notice(f"{file}: cannot be written: {error.strerror}; editors do not check the spec without it")
 
 
 def _write(out: Path, text: str) -> None:
@@ -154,7 +203,7 @@ def _credentials(host: str) -> str:
 def _named(host: str | None, images: Sequence[str]) -> _Found:
     if not images:
         raise UsageError(
-            "init: name --from FILE (compose, Kubernetes; - is stdin) or --from docker, or --registry URL and --image REF"
+            "init: give --from FILE (compose, Kubernetes; - is stdin), --from docker, or --registry URL and --image REF"
         )
     try:
         found = [read_image(image) if host is None else _at(host, image) for image in images]
@@ -167,7 +216,7 @@ def _host(registry: str) -> str:
     parts = urlsplit(registry if "://" in registry else f"//{registry}")
     if not parts.netloc or parts.path.strip("/") or parts.query or "@" in parts.netloc:
         raise UsageError(
-            f"--registry {parts.hostname or registry}: give scheme, host and port alone: https://HOST[:PORT]"
+            f"--registry {parts.hostname or registry}: give only scheme, host and port: https://HOST[:PORT]"
         )
     return DOCKER_HUB if parts.netloc in _HUB_NAMES else parts.netloc
 
@@ -195,7 +244,7 @@ def _found(sources: Sequence[str], environ: Mapping[str, str]) -> _Found:
     if not found:
         why = f" (left out: {left_out[0]})" if left_out else ""
         raise UsageError(
-            f"--from {', '.join(sources)}: no image is named there{why}; give --registry URL and --image REF instead"
+            f"--from {', '.join(sources)}: no image found{why}; give --registry URL and --image REF instead"
         )
     return _Found(images=_by_host(found), left_out=left_out)
 
@@ -254,32 +303,28 @@ def spec_text(
     credentials: str,
     images: Mapping[str, str],
     others: Mapping[str, str],
+    engines: str,
+    schema: str,
 ) -> str:
     """A commented spec; `images` are references with where each was found, `others` the commands for other registries."""
     lines = [_entry(image, where) for image, where in images.items()]
     listed = [f"  {line}" for line in lines[:IMAGES_AT_MOST]]
     if len(lines) > IMAGES_AT_MOST:
-        listed.append("  # Found, too; a run takes longer with each:")
+        listed.append("  # Found too; each makes a run longer:")
         listed += [f"  # {line}" for line in lines[IMAGES_AT_MOST:]]
     if others:
-        listed.append("# Images of other registries want a spec of their own:")
+        listed.append("# Images of other registries need a spec of their own:")
         listed += [f"#   {_comment(command)}" for command in islice(others.values(), 20)]
     return _SPEC.format(
         source=_comment(source),
         out=_comment(str(out)),
+        engines=_ENGINES[engines],
+        schema=schema,
         name=_scalar(name_of_host(host)),
         url=_scalar(url),
-        credentials=_CREDENTIALS[credentials].format(host=host),
+        credentials=_CREDENTIALS[credentials].format(host="docker.io" if host == DOCKER_HUB else host),
         images="".join(f"{line}\n" for line in listed),
     )
-
-
-def name_of_host(host: str) -> str:
-    """A registry's name in a spec: the first label of its host that says something."""
-    if host == "registry-1.docker.io":
-        return "docker-hub"
-    name = re.sub(r"[^A-Za-z0-9.-].*", "", host).partition(".")[0]
-    return name if name and not name.isdigit() else "registry"
 
 
 def _entry(image: str, where: str) -> str:

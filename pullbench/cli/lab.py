@@ -1,4 +1,4 @@
-"""`lab`: the embedded registries, until Ctrl-C."""
+"""`lab`: serves the embedded registries until Ctrl-C."""
 
 import signal
 from pathlib import Path
@@ -16,13 +16,17 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def lab(
     spec_out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a spec that measures the lab.")] = None,
     slots: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Requests that a registry serves at once: a known capacity.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Requests that a registry serves concurrently: a known capacity."),
     ] = None,
     service_ms: Annotated[
-        float, typer.Option(metavar="MS", min=0, max=10_000, help="How long each of them takes there.")
+        float, typer.Option(metavar="MS", min=0, max=10_000, help="How long a registry takes for each request.")
     ] = 0.0,
 ) -> int:
-    """Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images."""
+    """Serve a lab until Ctrl-C: registries, a proxy, images.
+
+    Its registries are in two regions, on this machine. The lab prints a spec that measures it.
+    """
     from pullbench.bench.specfile import as_yaml
     from pullbench.lab.embedded import EmbeddedLab
 
@@ -35,8 +39,8 @@ def lab(
                 spec_out.write_text(text, encoding="utf-8")
             except OSError as error:
                 raise UsageError(f"--spec-out {spec_out}: {error.strerror}") from error
-            print_line(f"the lab is up; measure it with: pullbench run {spec_out}")
-        print_notice("Ctrl-C ends it")
+            print_line(f"the lab is up; measure it: pullbench run {spec_out}")
+        print_notice("Ctrl-C stops the lab")
         try:
             signal.pause()
         except KeyboardInterrupt:

@@ -5,9 +5,12 @@ Exit codes: 0 done; 1 a check failed or an SLO was missed; 2 usage or spec; 3 in
 and the body, which returns the exit code. What its --help need not wait for, such as pandas, it imports in its functions.
 """
 
+import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
@@ -15,39 +18,16 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pullbench import __version__
+from pullbench.cli.commands import COMMANDS, FIRST_EXAMPLES, GROUPS, examples_of
 from pullbench.cli.terminal import interruption, streams
 from pullbench.cli.terminal.safe_text import print_notice
+from pullbench.cli.wrong_call import wording
 from pullbench.errors import IncompleteError, InterruptedRunError, PullbenchError, UsageError
-
-COMMANDS = {
-    "demo": "Measure an embedded lab: two regions, a proxy, the whole pipeline, a report. No network, Docker or root.",
-    "init": "Write a first spec: the images found, the registries that they come from.",
-    "preflight": "Check every registry, proxy, image and client of a spec, without any load.",
-    "plan": "Show the cells and trials, what is planned out and why, bytes and requests.",
-    "run": "Measure: facts, plan, preflight, trials, Parquet, report.",
-    "stress": "Raise the load until an SLO is missed: how much load meets it, where it breaks, how it recovers.",
-    "runs": "List the stored runs, newest first; `runs prune` removes old ones.",
-    "show": "Show what a stored run measured.",
-    "report": "Render the report of a stored run.",
-    "compare": "Compare two stored runs, configuration by configuration: did it get worse?",
-    "baseline": "Which run others of its name are compared with.",
-    "trend": "Show a benchmark over its runs: since when is it slower or faster?",
-    "publish": "Build the reports site: a page of all runs, with their verdicts and a feed; static files.",
-    "regional": "Measure a spec from every vantage that a Prefect server has workers at; one report, region × region.",
-    "fleet": "Measure a fleet: many nodes of a Dask cluster pull one image at the same moment, with and without a mirror.",
-    "lab": "Serve the embedded lab until Ctrl-C: registries in two regions, a proxy, images.",
-    "calibrate": "Compare pullbench itself with links and servers of known truth: how large are its errors?",
-    "images": "Synthetic images for registries that take pushes.",
-    "serve": "Serve Prefect's UI, the deployments of prefect.yaml, a worker and the reports, until Ctrl-C.",
-    "automations": "What Prefect tells, and to whom: missed SLOs, failures in a row, regressions.",
-    "clean": "Remove what killed runs left: images in a daemon and at registries, folders of engines; nothing else.",
-    "prune": "Remove images that no container uses from a Docker daemon; without --apply, list what would go.",
-    "metrics": "What stored runs measured, for Prometheus: the newest run of each benchmark and vantage.",
-}
-"""What help lists, in the order in which a newcomer meets them and README.md tells of them: each command's own first line."""
 
 _WRONG_CALL: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a missing argument, an unknown option or command; it has no public name."""
+COMPLETE = "_PULLBENCH_COMPLETE"
+"""The variable by which the script of `pullbench completion` asks; typer names it so."""
 _NO_ARGUMENTS = "NoArgsIsHelpError"
 _TYPER_INTERRUPTED = 130
 _exit = os._exit
@@ -58,16 +38,39 @@ class LazyCommands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands.update({name: TyperCommand(name, help=line) for name, line in COMMANDS.items()})
+        self.commands.update(
+            {name: TyperCommand(name, help=listed.line, short_help=listed.line) for name, listed in COMMANDS.items()}
+        )
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, listed, rest = super().resolve_command(ctx, args)
         return name, listed if name is None else self.load(name), rest
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        width = max(len(name) for name in COMMANDS)
+        for group in GROUPS:
+            with formatter.section(group):
+                rows = [(name.ljust(width), each.line) for name, each in COMMANDS.items() if each.group == group]
+                formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(FIRST_EXAMPLES, ctx, formatter)
+        formatter.write("\nHelp for one command: pullbench COMMAND --help\n")
+
     @staticmethod
     def load(name: str) -> Any:
-        """The command with its options, or the group of commands."""
-        return typer.main.get_command(import_module(f"pullbench.cli.{name}").app)
+        """The command with its options, or the group of commands; its help ends with its examples."""
+        command: Any = typer.main.get_command(import_module(f"pullbench.cli.{name}").app)
+        command.format_epilog = partial(_write_examples, examples_of([name]))
+        for word, each in getattr(command, "commands", {}).items():
+            each.format_epilog = partial(_write_examples, examples_of([name, word]))
+        return command
+
+
+def _write_examples(examples: Sequence[str], _context: Any, formatter: Any) -> None:
+    if examples:
+        formatter.write("\nExamples:\n")
+        formatter.write("".join(f"  {example}\n" for example in examples))
 
 
 app = typer.Typer(
@@ -84,7 +87,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         typer.echo(f"pullbench {__version__}")
@@ -93,29 +96,41 @@ def _options(
 
 def main() -> NoReturn:
     """Run a command; never a traceback for a user's mistake."""
+    if os.environ.get(COMPLETE):
+        _complete()
     interruption.listen()
     streams.guard()
     try:
         with interruption.as_keyboard_interrupt():
-            code = typer.main.get_command(app).main(standalone_mode=False)
+            code = typer.main.get_command(app).main(prog_name="pullbench", standalone_mode=False)
     except _WRONG_CALL as error:
         if type(error).__name__ == _NO_ARGUMENTS:  # its text is the help
             typer.echo(str(error), err=True)
             _leave(UsageError.exit_code)
-        _fail(getattr(error, "format_message", error.__str__)(), UsageError.exit_code)
+        _fail(wording(error), UsageError.exit_code)
     except InterruptedRunError as error:
         _end_at_once(str(error))
     except PullbenchError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         _end_at_once("interrupted")
-    except Exception as error:  # noqa: BLE001  (the last line of defence: a bug is told as one)
+    except Exception as error:  # noqa: BLE001  (the last line of defence)
         if os.environ.get("PULLBENCH_DEBUG"):
             traceback.print_exc()
-        _fail(f"a bug of pullbench: {type(error).__name__}: {error}; PULLBENCH_DEBUG=1 shows where", 70)
+        _fail(f"a bug of pullbench: {type(error).__name__}: {error}; PULLBENCH_DEBUG=1 shows where it happened", 70)
     if code == _TYPER_INTERRUPTED:
         _end_at_once("interrupted")
     _leave(code if isinstance(code, int) else 0)
+
+
+def _complete() -> NoReturn:
+    """Answer a shell that asks what may follow; a line that no command understands has no answer."""
+    from typer.completion import completion_init  # type: ignore[attr-defined]
+
+    completion_init()
+    with contextlib.suppress(Exception):
+        typer.main.get_command(app).main(prog_name="pullbench", standalone_mode=False)
+    sys.exit(0)
 
 
 def _end_at_once(text: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""`metrics textfile`, `serve` and `push`: what stored runs measured, for Prometheus."""
+"""`metrics textfile`, `serve` and `push`: the newest results for Prometheus."""
 
 import os
 import signal
@@ -22,28 +22,28 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="What stored runs measured, for Prometheus: the newest run of each benchmark and vantage.",
+    help="Export the newest results to Prometheus.",
 )
 
 
 Names = Annotated[
     list[str] | None,
-    typer.Option("--name", metavar="GLOB", help="Only benchmarks so named, such as 'prod-*'; may be given again."),
+    typer.Option("--name", metavar="GLOB", help="Only benchmarks with this name, such as 'prod-*'; repeatable."),
 ]
 MostSeries = Annotated[
-    int, typer.Option(min=1, metavar="N", help="The limit on series; what it leaves out is told and counted.")
+    int, typer.Option(min=1, metavar="N", help="The most series to export; it reports how many it leaves out.")
 ]
 _MOST_SERIES = 10_000
 
 
 @app.command()
 def textfile(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A .prom file that node_exporter reads; - is stdout.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The .prom file that node_exporter reads; - is stdout.")],
     name: Names = None,
     most_series: MostSeries = _MOST_SERIES,
     results: Results = "results",
 ) -> int:
-    """Write the metrics as a file for node_exporter's textfile collector, replaced as a whole."""
+    """Write a file for node_exporter's textfile collector."""
     from pullbench.monitor import export
 
     file = None if path == "-" else export.textfile(Path(path))
@@ -59,16 +59,14 @@ def textfile(
 @app.command()
 def serve(
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where Prometheus scrapes; port 0 is any free one.")
+        str, typer.Option(metavar="HOST:PORT", help="The address to scrape; port 0 is any free port.")
     ] = "127.0.0.1:9464",
-    every: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How often to look for runs that ended.")
-    ] = 30.0,
+    every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How often to look for new runs.")] = 30.0,
     name: Names = None,
     most_series: MostSeries = _MOST_SERIES,
     results: Results = "results",
 ) -> int:
-    """Serve the metrics to Prometheus until Ctrl-C; prints the URL to scrape."""
+    """Serve the metrics until Ctrl-C; print the URL to scrape."""
     from pullbench.monitor import export
 
     host, port = export.listen_address(listen)
@@ -76,7 +74,7 @@ def serve(
     try:
         url = exporter.start(host, port)
         print_line(url)
-        print_notice(f"metrics of {results}, looked at again every {every:g} s; Ctrl-C ends it")
+        print_notice(f"serving the metrics of {results}, refreshed every {every:g} s; Ctrl-C stops it")
         signal.pause()
     except KeyboardInterrupt:
         exporter.stop()
@@ -87,22 +85,26 @@ def serve(
 def push(
     url: Annotated[str, typer.Argument(metavar="URL", help="A Pushgateway, such as http://127.0.0.1:9091.")],
     credentials: Annotated[
-        str, typer.Option(metavar="SOURCE", help="anonymous, or env:PREFIX for Basic authentication, as in a spec.")
+        str, typer.Option(metavar="SOURCE", help="anonymous, or env:PREFIX for Basic authentication.")
     ] = "anonymous",
     plain_http_credentials: Annotated[
         bool,
         typer.Option(
-            "--plain-http-credentials", help="Send them over plain http to another machine too: readable by all."
+            "--plain-http-credentials",
+            help="Send credentials over plain http to another machine, readable by all on the route.",
         ),
     ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="PEM file of the CA that signed its certificate.")
+        Path | None, typer.Option(metavar="FILE", help="A PEM file: the CA of the gateway's certificate.")
     ] = None,
     name: Names = None,
     most_series: MostSeries = _MOST_SERIES,
     results: Results = "results",
 ) -> int:
-    """Push the metrics to a Pushgateway, a group for each benchmark at each vantage."""
+    """Push the metrics to a Pushgateway.
+
+    It pushes one group for each benchmark and vantage.
+    """
     from pullbench.monitor import export
 
     gateway = _gateway(url)
@@ -136,10 +138,10 @@ def _readings(results: str, names: list[str] | None, most_series: int) -> "Readi
 
 def _gateway(url: str) -> str:
     if "@" in url:
-        raise UsageError("URL: holds credentials: take them out, and name where they are with --credentials env:PREFIX")
+        raise UsageError("URL: has credentials in it; remove them and name their source: --credentials env:PREFIX")
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"URL: '{url}' is no Pushgateway's address, such as http://pushgateway.example.com:9091")
+        raise UsageError(f"URL: '{url}' is not the URL of a Pushgateway, such as http://pushgateway.example.com:9091")
     return url.rstrip("/")
 
 

@@ -9,31 +9,46 @@ import typer
 
 from pullbench.errors import UsageError
 
+
+def complete_runs(incomplete: str) -> list[str]:
+    """For a shell's completion: the runs stored in ./results that start so, and `latest`."""
+    try:
+        stored = sorted((path.name for path in Path("results/runs").iterdir()), reverse=True)
+    except OSError:
+        stored = []
+    return [name for name in ("latest", *stored) if name.startswith(incomplete)]
+
+
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (YAML).")]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change the spec, such as matrix.concurrency=[1,4]; may be given again."
+        "--set", metavar="KEY=VALUE", help="Change one value of the spec, such as matrix.concurrency=[1,4]; repeatable."
     ),
 ]
-Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a folder or an fsspec URL.")]
-Reports = Annotated[Path, typer.Option(metavar="DIR", help="Where HTML reports go.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else goes to stderr.")]
+Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a directory or an fsspec URL.")]
+Reports = Annotated[Path, typer.Option(metavar="DIR", help="The directory for HTML reports.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")]
 LogJson = Annotated[
     Path | None,
     typer.Option(
         "--log-json",
         metavar="FILE",
         envvar="PULLBENCH_LOG_JSON",
-        help="Append log lines (ECS JSON), a line a failed pull.",
+        help="Append log lines in ECS JSON, one for each failed pull.",
     ),
 ]
-Resume = Annotated[str | None, typer.Option(metavar="RUN_ID", help="Go on with an incomplete run.")]
-Vantage = Annotated[str, typer.Option(help="Label of the place where this client stands.")]
+Resume = Annotated[str | None, typer.Option(metavar="RUN_ID", help="Continue an incomplete run; or 'latest'.")]
+Vantage = Annotated[str, typer.Option(metavar="NAME", help="A label for where the client runs.")]
 SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")]
-NoReport = Annotated[bool, typer.Option("--no-report", help="Store the results, render nothing.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Store the results, write no report.")]
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN_ID", help="A run, as `pullbench runs` lists it; 'latest'; a label; or a name.")
+    str,
+    typer.Argument(
+        autocompletion=complete_runs,
+        metavar="RUN_ID",
+        help="A run_id from `pullbench runs`, 'latest', a label such as commit=3f4ff3c, or a name.",
+    ),
 ]
 
 _AGE_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -43,13 +58,13 @@ def read_age(text: str) -> timedelta:
     """`90m`, `24h`, `7d` or `2w`; raises UsageError with what would be right."""
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
     if found is None:
-        raise UsageError(f"--older-than: '{text}' is no age: a whole number with m, h, d or w, such as 7d")
+        raise UsageError(f"--older-than: '{text}' is not an age: give a whole number with m, h, d or w, such as 7d")
     return timedelta(**{_AGE_UNITS[found[2]]: int(found[1])})
 
 
 Prefect = Annotated[
     bool,
     typer.Option(
-        "--prefect", help="Run through the Prefect flow, shown in the UI. Default: only where PREFECT_API_URL is set."
+        "--prefect", help="Run through the Prefect flow, visible in its UI. Default: if PREFECT_API_URL is set."
     ),
 ]

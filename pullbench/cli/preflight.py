@@ -1,4 +1,4 @@
-"""`preflight`: every check of every target, without any load."""
+"""`preflight`: all checks of all targets, without load."""
 
 import json
 import os
@@ -25,21 +25,25 @@ def preflight(
     spec: SpecFile,
     as_json: Json = False,
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML too, for Jenkins, GitLab and the like.")
+        Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML, for Jenkins or GitLab.")
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="Run this check, or this room of checks, alone; may be given again."),
+        typer.Option(metavar="ID", help="Run only this check or group of checks; repeatable."),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Leave this check or room out; may be given again.")
+        list[str] | None, typer.Option(metavar="ID", help="Skip this check or group of checks; repeatable.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Show each finding in full, also of what passed or was skipped.")
+        bool, typer.Option("--all", help="Show every finding in full, also passed and skipped checks.")
     ] = False,
     sets: Sets = None,
 ) -> int:
-    """Check every registry, proxy, image and client of a spec, without any load."""
+    """Check registries, proxies, images and clients. No load.
+
+    Checks that fail say what was found, what was expected and what to do. Exit code 1: a check failed; 3: a check could not
+    run.
+    """
     from pullbench.app.preflight import check, exit_code, verdict
     from pullbench.preflight.junit import junit_xml
 
@@ -70,15 +74,15 @@ def _print(checked: "Checked", *, everything: bool, as_json: bool) -> None:
         stdout.print(literal(line))
     if not everything:
         stdout.print()
-        sentence += "; --all shows each in full"
+        sentence += "; --all shows every finding in full"
     stdout.print(literal(sentence, style=STATUS_STYLES[status]))
 
 
 def _refuse_unwritable(file: Path) -> None:
     if file.is_dir():
-        raise UsageError(f"--junit {file}: is a folder; name a file in it")
+        raise UsageError(f"--junit {file}: is a directory; name a file in it")
     if file.parent.exists() and not os.access(file.parent, os.W_OK):
-        raise UsageError(f"--junit {file}: no file may be written there")
+        raise UsageError(f"--junit {file}: the directory is not writable")
 
 
 def _write_junit(file: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`prune`: removes images that no container uses from a Docker daemon; tells what it would do unless it is told to."""
+"""`prune`: removes images that no container uses from a Docker daemon; without --apply, it only lists them."""
 
 import json
 from collections.abc import Sequence
@@ -28,18 +28,25 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def prune(
     keep: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="A glob over image names to keep, such as 'nginx:*'; may be given again."),
+        typer.Option(metavar="PATTERN", help="Keep images of these names, such as 'nginx:*'; repeatable."),
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="AGE", help="Only images made so long ago: 24h, 7d, 2w.")
+        str | None, typer.Option("--older-than", metavar="AGE", help="Only images older than this: 24h, 7d, 2w.")
     ] = None,
     host: Annotated[
-        str | None, typer.Option(metavar="SOCKET", help="Another daemon's, such as unix:///run/docker-2.sock.")
+        str | None,
+        typer.Option(
+            metavar="SOCKET",
+            help="The Docker daemon, such as unix:///run/docker-2.sock. Default: DOCKER_HOST, else the Docker context.",
+        ),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove. Without it, only list.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Remove images that no container uses from a Docker daemon; without --apply, list what would go."""
+    """Remove unused images from a Docker daemon.
+
+    Images that a container uses always stay. Without --apply, it lists what it would remove.
+    """
     return prune_images(
         keep=keep or [], older_than=older_than, host=host, apply=apply, as_json=as_json, now=datetime.now(UTC)
     )
@@ -151,14 +158,14 @@ def _show(chosen: "Sequence[PruneDecision]", done: "Sequence[Pruned]", freed: in
         return
     if kept == len(chosen):
         verb = "is" if kept == 1 else "are"
-        stdout.print(literal(f"nothing to remove: {count(kept, 'image')} {verb} kept, in use or too young"))
+        stdout.print(literal(f"nothing to remove: {count(kept, 'image')} {verb} kept, in use or too new"))
         return
     if not applied:
         stdout.print(_table(chosen))
         stdout.print()
         going = count(len(chosen) - kept, "image")
-        stdout.print(literal(f"{going} would go and free about {format_bytes(freed)}; {kept} would stay"))
-        stdout.print(literal("remove them with the same command and --apply"))
+        stdout.print(literal(f"{going} would be removed, about {format_bytes(freed)}; {kept} would stay"))
+        stdout.print(literal("remove them: the same command with --apply"))
         return
     failures = [one for one in done if one.refused is not None]
     removed = count(len(done) - len(failures), "image")
@@ -169,12 +176,12 @@ def _show(chosen: "Sequence[PruneDecision]", done: "Sequence[Pruned]", freed: in
 
 def _table(chosen: "Sequence[PruneDecision]") -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("image", "made (UTC)", "size", "what"):
+    for column in ("image", "created (UTC)", "size", "action"):
         table.add_column(column, justify="right" if column == "size" else "left")
     for choice in chosen:
         image = choice.image
         more = f" (and {len(image.names) - _SHOWN_NAMES} more names)" if len(image.names) > _SHOWN_NAMES else ""
         names = ", ".join(image.names[:_SHOWN_NAMES]) + more if image.names else image.label
-        what = choice.kept or "would go"
+        what = choice.kept or "would be removed"
         table.add_row(literal(names), f"{image.created_at:%Y-%m-%d}", format_bytes(image.bytes), literal(what))
     return table

@@ -24,7 +24,10 @@ def publish(
     results: Results = "results",
     reports: Reports = Path("reports"),
 ) -> int:
-    """Build the page of all runs, with their verdicts, reports and a feed; static files."""
+    """Build a static site of all reports, with a feed.
+
+    Its first page lists all runs with their verdicts. Serve the directory with any web server.
+    """
     from pullbench.app.publish import publish as publish_reports
     from pullbench.app.steps import DirectSteps
 

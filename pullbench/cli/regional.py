@@ -1,4 +1,4 @@
-"""`regional`: one spec from every vantage."""
+"""`regional`: one spec from several vantages."""
 
 import json
 from pathlib import Path
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from pullbench.app.regional import RegionalOutcome
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-_INTERRUPTED = "interrupted; the vantages' runs are cancelled, and their results so far are stored"
+_INTERRUPTED = "interrupted; the runs of the vantages are cancelled, what they measured is stored"
 _STORED = (
-    "vantages that have started go on, and their results are stored: see `pullbench runs`; "
-    "when the server is back, repeat this command"
+    "vantages that have started continue and store what they measure, see `pullbench runs`; "
+    "run the same command again when the server is back"
 )
 
 
@@ -32,24 +32,28 @@ def regional(
         typer.Option(
             "--vantage",
             metavar="NAME",
-            help="A deployment of pull-benchmark to use; may be repeated. Default: each with the tag 'vantage'.",
+            help="A deployment of pull-benchmark; repeatable. Default: all that have the tag 'vantage'.",
         ),
     ] = None,
     sets: Sets = None,
     in_turn: Annotated[
-        bool, typer.Option("--in-turn", help="One vantage after the other, so that their loads do not add up.")
+        bool, typer.Option("--in-turn", help="One vantage after the other, so that their loads do not overlap.")
     ] = False,
     start_within: Annotated[
-        float, typer.Option(min=0.05, metavar="MINUTES", help="How long a vantage may take to start.")
+        float, typer.Option(min=0.05, metavar="MINUTES", help="How long to wait for a vantage to start.")
     ] = 10.0,
     finish_within: Annotated[
-        float, typer.Option(min=0.05, metavar="MINUTES", help="How long a vantage may take in all.")
+        float, typer.Option(min=0.05, metavar="MINUTES", help="How long to wait for a vantage to finish.")
     ] = 240.0,
     results: Results = "results",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> int:
-    """Measure a spec from every vantage that a Prefect server has workers at; one report, region × region."""
+    """Measure a spec from several vantages; write one report.
+
+    A vantage is where a client runs: a Prefect worker with a deployment of pull-benchmark. The report compares region by
+    region.
+    """
     from rich.console import Console
 
     from pullbench.app.progress import watching

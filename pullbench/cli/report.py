@@ -1,4 +1,4 @@
-"""`report`: the report of a stored run."""
+"""`report`: writes the report of a stored run."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from pullbench.cli.options import Reports, Results, RunId
 from pullbench.cli.terminal.safe_text import print_line, print_lines
 from pullbench.errors import UsageError
+from pullbench.model.text import did_you_mean
 
 _FORMATS = ("html", "md", "json")
 
@@ -19,12 +20,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def report(
     run_id: RunId,
     form: Annotated[
-        str, typer.Option("--format", metavar="html|md|json", help="html writes a page; md and json go to stdout.")
+        str, typer.Option("--format", metavar="html|md|json", help="html writes a page; md and json print on stdout.")
     ] = "html",
     results: Results = "results",
     reports: Reports = Path("reports"),
 ) -> int:
-    """Render the report of a stored run."""
+    """Write the report of a stored run: HTML, Markdown or JSON."""
     from pullbench.report.core.run_selection import choose_run
     from pullbench.report.render.render import REGIONAL_PREFIX, find_report, render_run_report
     from pullbench.report.run.documents import run_document
@@ -32,7 +33,7 @@ def report(
     from pullbench.store.dataset import ResultStore
 
     if form not in _FORMATS:
-        raise UsageError(f"--format: '{form}' is none of {', '.join(_FORMATS)}")
+        raise UsageError(f"--format: '{form}' is not known; {did_you_mean(form, _FORMATS)}")
     store = ResultStore(results)
     if run_id.startswith(REGIONAL_PREFIX):
         return _render_regional(run_id.removeprefix(REGIONAL_PREFIX), form=form, results=results, reports=reports)
@@ -55,7 +56,7 @@ def _render_regional(regional_id: str, *, form: str, results: str, reports: Path
     from pullbench.store.dataset import ResultStore
 
     if form == "md":
-        raise UsageError("--format: a regional benchmark has html and json")
+        raise UsageError("--format md: a regional benchmark has html and json only")
     if form == "html":
         print_line(render_regional(results, regional_id, reports))
     else:

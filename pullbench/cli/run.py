@@ -1,4 +1,4 @@
-"""`run`: a spec measured."""
+"""`run`: measures a spec."""
 
 from pathlib import Path
 
@@ -35,7 +35,11 @@ def run(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Measure: facts, plan, preflight, trials, Parquet, report."""
+    """Measure a spec: checks, pulls, results, report.
+
+    It checks the registries first and stops if a check fails. Each trial is stored as it ends, so an interrupted run can
+    continue with --resume. Exit code 1: an SLO was missed or a check failed; 3: the run is incomplete.
+    """
     from pullbench.app.run import RunRequest
     from pullbench.cli.measuring import measure_spec
 

@@ -1,4 +1,4 @@
-"""`runs` and `runs prune`: the stored runs, and which of them to keep."""
+"""`runs` and `runs prune`: lists the stored runs, and removes old ones."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_co
 
 @app.callback()
 def runs(context: typer.Context, results: Results = "results", as_json: Json = False) -> int:
-    """List the stored runs, newest first; `runs prune` removes old ones."""
+    """List the stored runs, newest first, or remove old ones."""
     from pullbench.store.dataset import ResultStore
 
     if context.invoked_subcommand is not None:
@@ -85,25 +85,26 @@ def _runs_table(found: "Sequence[RunRecord]", columns: Sequence[str]) -> Table:
 def prune(
     keep: Annotated[
         int | None,
-        typer.Option(
-            min=0, metavar="N", help="Keep the newest N complete runs of each benchmark and vantage; 0 keeps none."
-        ),
+        typer.Option(min=0, metavar="N", help="Keep the newest N complete runs of each benchmark and vantage."),
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="AGE", help="Only runs started so long ago: 24h, 90d, 52w.")
+        str | None, typer.Option("--older-than", metavar="AGE", help="Only runs older than this: 24h, 90d, 52w.")
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option("--name", metavar="GLOB", help="Only benchmarks so named, such as 'try-*'; may be given again."),
+        typer.Option("--name", metavar="GLOB", help="Only benchmarks with this name, such as 'try-*'; repeatable."),
     ] = None,
     reports: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Remove their reports from this folder too.")
+        Path | None, typer.Option(metavar="DIR", help="Also remove their reports from this directory.")
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only tell.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove. Without it, only list.")] = False,
     results: Results = "results",
     as_json: Json = False,
 ) -> int:
-    """Remove stored runs; without --apply, list what would go. Baselines and the newest of each name stay."""
+    """Remove old runs. Without --apply, list them.
+
+    Baselines and the newest run of each name always stay.
+    """
     return prune_runs(
         results=results,
         reports=reports,
@@ -137,7 +138,7 @@ def prune_runs(
     from pullbench.store.retention import decide_retention, half_removed, run_bytes
 
     if keep is None and older_than is None:
-        raise UsageError("runs prune: say what may go, --keep 10 (of each benchmark) or --older-than 400d, or both")
+        raise UsageError("runs prune: give --keep 10 (of each benchmark), --older-than 400d, or both")
     started_before = None if older_than is None else now - read_age(older_than)
     store = ResultStore(results)
     runs = [run for run in store.runs() if not names or any(fnmatchcase(run.name, glob) for glob in names)]
@@ -166,7 +167,7 @@ def _remove(store: "ResultStore", run_ids: Sequence[str], reports: Path | None) 
         except OSError as error:
             raise IncompleteError(f"{reports}/{run_id}: {error.strerror}; {count(done, 'run')} removed") from error
         except IncompleteError as error:
-            raise IncompleteError(f"{error}; {count(done, 'run')} removed, call it again for the others") from error
+            raise IncompleteError(f"{error}; {count(done, 'run')} removed, run it again for the others") from error
 
 
 def _document(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], *, applied: bool) -> dict[str, Any]:
@@ -196,11 +197,14 @@ def _show(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], *, ap
     if applied:
         stdout.print(literal(f"removed {count(len(sizes), 'run')}, {freed} freed; {kept} kept"))
         return
-    every, few = ("run", "name", "vantage", "started (UTC)", "status", "size", "what"), ("run", "name", "size", "what")
+    every, few = (
+        ("run", "name", "vantage", "started (UTC)", "status", "size", "action"),
+        ("run", "name", "size", "action"),
+    )
     stdout.print(ResponsiveTable(_table(chosen, sizes, every), lambda: _table(chosen, sizes, few), room=30))
     stdout.print()
-    stdout.print(literal(f"{count(len(sizes), 'run')} would go and free {freed}; {kept} would stay"))
-    stdout.print(literal("remove them with the same command and --apply"))
+    stdout.print(literal(f"{count(len(sizes), 'run')} would be removed, {freed}; {kept} would stay"))
+    stdout.print(literal("remove them: the same command with --apply"))
 
 
 def _table(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], columns: Sequence[str]) -> Table:
@@ -217,7 +221,7 @@ def _table(chosen: "Sequence[RetentionDecision]", sizes: Mapping[str, int], colu
             "started (UTC)": f"{run.started_at:%Y-%m-%d %H:%M}",
             "status": run.status,
             "size": format_bytes(sizes[run.run_id]) if run.run_id in sizes else "",
-            "what": "would go" if choice.kept is None else f"stays: {choice.kept}",
+            "action": "would be removed" if choice.kept is None else f"stays: {choice.kept}",
         }
         table.add_row(*(literal(told[column]) for column in columns))
     return table

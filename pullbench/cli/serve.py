@@ -38,7 +38,10 @@ def serve(
         typer.Option(metavar="NAME", help="Start a worker for this work pool; repeatable. Default: local."),
     ] = None,
 ) -> int:
-    """Serve Prefect's UI, the deployments of prefect.yaml, a worker and the reports, until Ctrl-C."""
+    """Serve Prefect's UI, a worker and the reports until Ctrl-C.
+
+    The deployments are those of prefect.yaml: benchmarks from a form, or on a schedule.
+    """
     from pullbench.cli.terminal.safe_text import print_line
     from pullbench.serving.serve import serve as serve_until_interrupted
 

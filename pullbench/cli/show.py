@@ -1,4 +1,4 @@
-"""`show`: what a stored run measured."""
+"""`show`: the results of a stored run."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def show(run_id: RunId, results: Results = "results", reports: Reports = Path("reports"), as_json: Json = False) -> int:
-    """Show what a stored run measured."""
+    """Show the results of a stored run."""
     from pullbench.report.core.run_selection import choose_run
     from pullbench.report.render.render import find_report
     from pullbench.report.run.documents import run_document

@@ -1,4 +1,4 @@
-"""`stress`: the load raised until an SLO is missed."""
+"""`stress`: raises the load until an SLO is missed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,13 +29,13 @@ def stress(
     sets: Sets = None,
     ramp: Annotated[
         str | None,
-        typer.Option(metavar="concurrency|rate", help="What is raised: pulls at once, or pulls a second."),
+        typer.Option(metavar="concurrency|rate", help="What to raise: concurrent pulls, or pulls per second."),
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(metavar="LOADS", help="The loads on the way up, such as 1,2,4,8,16.")
+        str | None, typer.Option(metavar="LOADS", help="The loads to try, ascending, such as 1,2,4,8,16.")
     ] = None,
     hold: Annotated[
-        int | None, typer.Option(metavar="TRIALS", help="Trials at the highest load reached, before the way down.")
+        int | None, typer.Option(metavar="TRIALS", help="Trials at the highest load, before it is lowered again.")
     ] = None,
     keep_going: Annotated[
         bool,
@@ -54,7 +54,10 @@ def stress(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Raise the load until an SLO is missed: the highest load that meets it, the saturation point, the recovery."""
+    """Raise the load until an SLO is missed: how much is too much?
+
+    It reports the highest load that meets the SLO, the load that does not, and how the registry recovers.
+    """
     from pullbench.app.run import RunRequest
     from pullbench.cli.measuring import measure_spec
 

@@ -1,4 +1,4 @@
-"""`trend`: a benchmark over its runs."""
+"""`trend`: one benchmark over its stored runs."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,17 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def trend(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A benchmark's name, as `pullbench runs` lists it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a benchmark, as in `pullbench runs`.")],
     last: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the newest N runs.")] = None,
     vantage: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where they were measured. Default: the newest run's vantage.")
+        str | None, typer.Option(metavar="NAME", help="Only runs from this vantage. Default: that of the newest run.")
     ] = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Print only, make no report.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Print only, write no report.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> int:
-    """Show a benchmark over its runs: since when is it slower or faster?"""
+    """Show a benchmark over time: when did it change?"""
     from pullbench.report.render.render import check_out_dir, render_trend
     from pullbench.report.trend.changes import headline, trend_document, trend_of
     from pullbench.store.dataset import ResultStore

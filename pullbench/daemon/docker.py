@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pullbench.daemon.context import DaemonEndpoint, endpoint_of
 from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
 
 if TYPE_CHECKING:  # the SDK takes 0.1 s to import; a run without a daemon does not need it
@@ -19,7 +20,6 @@ if TYPE_CHECKING:  # the SDK takes 0.1 s to import; a run without a daemon does 
 
     from pullbench.daemon.pull_stream import PullStream
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 _CONTROL_TIMEOUT_S = 120  # removing a large image on a slow disk takes long; nothing else does
 _TELLING_STATUS = frozenset({401, 403, 404, 429})
 
@@ -27,14 +27,14 @@ _TELLING_STATUS = frozenset({401, 403, 404, 429})
 class DockerDaemon:
     """One daemon, contacted on first use; thread-safe.
 
-    `host` is the daemon's socket (unix:// or tcp://); None means DOCKER_HOST with its TLS variables, else the default.
+    `host` is the daemon's socket (unix:// or tcp://). None means the daemon of the `docker` command: DOCKER_HOST with its TLS
+    variables, else the current Docker context, else the default socket.
     Every method raises RegistryError: `engine_unavailable` where no daemon answers.
     """
 
     def __init__(self, host: str | None = None) -> None:
-        environment = dict(os.environ) if host is None else {**os.environ, "DOCKER_HOST": host}
-        self.host = environment.get("DOCKER_HOST") or DEFAULT_HOST
-        self._environment = environment
+        self._endpoint = endpoint_of(host, os.environ)
+        self.host = self._endpoint.host
         self._lock = threading.Lock()
         self._client: APIClient | None = None
 
@@ -127,17 +127,14 @@ class DockerDaemon:
             return self._client
 
     def _new_client(self, version: str | None = None) -> "APIClient":
-        from docker.utils import kwargs_from_env
-
         from pullbench.daemon.pull_stream import DirectClient
 
+        if self._endpoint.problem:
+            raise RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker", self._endpoint.problem)
         if self.host.startswith("unix://"):
             with socket.socket(socket.AF_UNIX) as probe:  # the SDK leaks the socket of a failed connect
                 probe.connect(self.host.removeprefix("unix://"))
-        settings = kwargs_from_env(environment=self._environment)
-        if not self.host.startswith(("tcp://", "https://")):
-            settings.pop("tls", None)
-        return DirectClient(**settings, version=version, timeout=_CONTROL_TIMEOUT_S)
+        return DirectClient(**_connection(self._endpoint), version=version, timeout=_CONTROL_TIMEOUT_S)
 
     @contextlib.contextmanager
     def _translated(self, what: str = "") -> Iterator[None]:
@@ -164,6 +161,28 @@ class DockerDaemon:
         if isinstance(cause, PermissionError):
             reason += " (add this user to the group `docker`, or run as root)"
         return RegistryError(ErrorCode.ENGINE_UNAVAILABLE, where, f"no answer from the daemon: {one_line(reason)}")
+
+
+def _connection(endpoint: DaemonEndpoint) -> dict[str, Any]:
+    """What the SDK takes: the address, and TLS by the context's files or by the environment's variables."""
+    from docker.tls import TLSConfig
+    from docker.utils import kwargs_from_env
+
+    if endpoint.context is None:
+        found: dict[str, Any] = {**kwargs_from_env(environment={**os.environ, "DOCKER_HOST": endpoint.host})}
+        if not endpoint.host.startswith(("tcp://", "https://")):
+            found.pop("tls", None)
+        return found
+    directory = endpoint.tls_directory
+    if directory is None or not endpoint.host.startswith(("tcp://", "https://")):
+        return {"base_url": endpoint.host}
+    ca, certificate, key = (directory / f"{name}.pem" for name in ("ca", "cert", "key"))
+    tls = TLSConfig(
+        client_cert=(str(certificate), str(key)) if certificate.is_file() and key.is_file() else None,
+        ca_cert=str(ca) if ca.is_file() else None,
+        verify=not endpoint.skips_verification,
+    )
+    return {"base_url": endpoint.host.replace("tcp://", "https://", 1), "tls": tls}
 
 
 def one_line(text: str) -> str:

@@ -209,7 +209,7 @@ class NoCellLeft(UsageError):  # noqa: N818  (it is a verdict, not an error)
 
     def __init__(self, planned_out: tuple[PlannedOut, ...]) -> None:
         self.planned_out = planned_out
-        super().__init__(f"matrix: no cell is left to measure: {'; '.join(group_reasons(planned_out))}")
+        super().__init__(f"matrix: no configuration is left to measure: {'; '.join(group_reasons(planned_out))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

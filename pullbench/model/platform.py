@@ -28,7 +28,7 @@ class Platform:
         """Read `linux/amd64` or `linux/arm/v7`; raises ValueError with the accepted form."""
         parts = text.split("/")
         if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
-            raise ValueError(f"'{text}' is no platform: os/architecture[/variant], such as linux/amd64")
+            raise ValueError(f"'{text}' is not a platform: os/architecture[/variant], such as linux/amd64")
         return cls(os=parts[0], architecture=parts[1], variant=parts[2] if len(parts) == 3 else None)
 
     @classmethod

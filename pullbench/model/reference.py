@@ -26,12 +26,12 @@ class Reference:
     def __post_init__(self) -> None:
         if len(self.repository) > 255 or not _REPOSITORY.fullmatch(self.repository):
             raise ValueError(
-                f"'{self.repository}' is no repository name: lower case, digits, . _ - and / between parts"
+                f"'{self.repository}' is not a repository name: use lower case letters, digits, . _ - and / between parts"
             )
         if self.tag is not None and not _TAG.fullmatch(self.tag):
-            raise ValueError(f"'{self.tag}' is no tag: letters, digits, . _ -, at most 128 characters")
+            raise ValueError(f"'{self.tag}' is not a tag: use letters, digits, . _ - and at most 128 characters")
         if self.digest is not None and not is_digest(self.digest):
-            raise ValueError(f"'{self.digest}' is no digest: sha256: and 64 hexadecimal digits")
+            raise ValueError(f"'{self.digest}' is not a digest: sha256: and 64 hexadecimal digits")
         if self.tag is None and self.digest is None:
             raise ValueError(f"'{self.repository}' has neither a tag nor a digest")
 
@@ -46,9 +46,7 @@ class Reference:
             raise ValueError(f"'{text}' ends in @ without a digest")
         head, slash, _rest = name.partition("/")
         if slash and ("." in head or ":" in head or head == "localhost"):
-            raise ValueError(
-                f"'{text}' names the host '{head}': give the repository alone, hosts stand in `registries`"
-            )
+            raise ValueError(f"'{text}' names the host '{head}': leave it out, hosts belong in `registries`")
         repository, colon, tag = name.partition(":")
         if colon and not tag:
             raise ValueError(f"'{text}' ends in ':' without a tag")

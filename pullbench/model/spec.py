@@ -1,9 +1,8 @@
 """What the user asks for: the benchmark spec, as a pydantic model whose JSON Schema ships for editors.
 
-`read_spec(mapping)` is the way in: it raises UsageError with one line that names the key path.
+`read_spec(mapping)` reads one: it raises UsageError with one line that names the key path.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import (
@@ -24,59 +23,75 @@ from pullbench.model.capability import (
     engines_to_judge,
 )
 from pullbench.model.route import DIRECT
+from pullbench.model.schema_rules import (
+    COLD_RULES,
+    LOAD_RULES,
+    PROXY_RULES,
+    UNIQUE,
+    engine_names,
+    engine_rules,
+    spec_rules,
+)
+from pullbench.model.spec_errors import explain
 from pullbench.model.spec_fields import (
     AddressText,
     ChunkBytes,
     CountersUrl,
     Credentials,
     CredentialSource,
+    DaemonHost,
     ImageText,
     Name,
     PinnedHost,
     PlainHttpCredentials,
     PlatformText,
+    Prefix,
     ProductName,
     RepositoryText,
     SizeBytes,
     Strict,
     Url,
 )
+from pullbench.model.text import did_you_mean
 
 
 class EngineEntry(Strict):
     """A client that pulls, with its options."""
 
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(engine_rules(_option_defaults())))
+
     name: Name
     kind: EngineKind
+    """The client: wire (registry and network alone), docker, podman, skopeo, containerd, or fake (pulls nothing)."""
     layer_concurrency: int = Field(default=3, ge=1, le=64)
-    """wire: layers of one pull fetched at once (Docker's max-concurrent-downloads)."""
+    """wire: layers of one pull to download concurrently, as Docker's max-concurrent-downloads."""
     http_version: Literal["1.1", "2"] = "1.1"
-    """wire: the version offered; what was used is stored."""
+    """wire: the HTTP version to offer; the version in use is stored."""
     sink: Literal["discard", "disk"] = "discard"
-    """wire: where verified bytes go; disk counts writing and fsync."""
+    """wire: what to do with verified bytes; disk includes writing and fsync in the time."""
     chunk_bytes: ChunkBytes = None
-    """wire: layers above this size come in parts of it, a Range request each, as many at once as `layer_concurrency`.
-    The digest is verified over the whole, so up to layer_concurrency × chunk_bytes of a pull are held in memory.
-    A server that refuses ranges sends the layer whole, and its transfer's `note` says so. Such as 32MiB; default: off."""
+    """wire: download larger layers in parts of this size, such as 32MiB. Each part is a Range request, and `layer_concurrency`
+    of them run concurrently. A pull keeps up to layer_concurrency × chunk_bytes in memory. A server without ranges sends the
+    whole layer, and the transfer's `note` says so. Default: off."""
     strategy: Literal["all-at-once", "base-first"] = "all-at-once"
-    """wire: base-first pulls `base_images` whole, and then what the image has more: a staged pull, all of it timed."""
+    """wire: base-first pulls `base_images` first, then the other layers of the image; the time includes both."""
     base_images: list[ImageText] = Field(default_factory=list, max_length=16)
-    """wire: what base-first pulls first, by the same route; a tag is pinned to its digest once a run, untimed."""
+    """wire: the images that base-first pulls first, by the same route. A run resolves their tags once, outside the time."""
     resolve: dict[PinnedHost, AddressText] = Field(default_factory=dict)
-    """wire: HOST or HOST:PORT → the IP address to go to, whatever DNS says: a certain replica or CDN edge."""
+    """wire: the IP address for a HOST or HOST:PORT, in place of DNS: one replica or one CDN edge."""
     connect_timeout_s: float = Field(default=10.0, gt=0, le=300)
-    """wire: to connect, TLS handshake included."""
+    """wire: how long connecting may take, including the TLS handshake."""
     stall_timeout_s: float = Field(default=30.0, gt=0, le=3600)
-    """wire: without a byte."""
-    host: str | None = Field(default=None, pattern=r"^(unix|tcp|npipe|ssh)://.+")
-    """docker: the daemon's socket, such as unix:///run/docker-2.sock."""
+    """wire: how long a transfer may receive nothing."""
+    host: DaemonHost | None = None
+    """docker: the daemon's socket, such as unix:///run/docker-2.sock. Default: DOCKER_HOST, else the current Docker context."""
     script: list[float | str] = Field(default_factory=list)
-    """fake: what each pull does in turn: seconds that it takes, or an error code."""
+    """fake: what each pull does in turn: its duration in seconds, or an error code."""
 
     @model_validator(mode="after")
     def _options_belong_to_the_kind(self) -> Self:
         if self.name in get_args(EngineKind) and self.name != self.kind:
-            raise ValueError(f"'{self.name}' is the name of another kind than '{self.kind}'; give this engine another")
+            raise ValueError(f"'{self.name}' is another kind of engine than '{self.kind}'; choose another name")
         for option, kind in _OPTION_OF.items():
             default = type(self).model_fields[option].get_default(call_default_factory=True)
             if kind != self.kind and getattr(self, option) != default:
@@ -97,9 +112,7 @@ class EngineEntry(Strict):
         """Why what is pinned here would do nothing behind a proxy; None where it does what it says."""
         own = (urlsplit(url).netloc.lower(), (urlsplit(url).hostname or "").lower())
         if kind == "forward" and any(host not in own for host in self.resolve):
-            return (
-                "a forward proxy looks names up by itself, whatever `resolve` says here: pin them where the proxy runs"
-            )
+            return "a forward proxy resolves names itself and ignores `resolve`: pin them where the proxy runs"
         return None
 
 
@@ -124,26 +137,37 @@ _OPTION_OF: dict[str, EngineKind] = {
 }
 
 
+def _option_defaults() -> dict[str, dict[str, Any]]:
+    """Kind → its options, with the default that every other kind has."""
+    found: dict[str, dict[str, Any]] = {}
+    for option, kind in _OPTION_OF.items():
+        default = EngineEntry.model_fields[option].get_default(call_default_factory=True)
+        found.setdefault(kind, {})[option] = default
+    return found
+
+
 class ColdCache(Strict):
-    """How a trial finds a mirror cold: by images that it has never seen, or by a command that empties it."""
+    """How to make a mirror cold before a trial: images that it has never had, or a command that empties it."""
+
+    model_config = ConfigDict(json_schema_extra=COLD_RULES)
 
     push: RepositoryText | None = None
-    """A repository at the mirror's upstream, such as pullbench/cold, into which a run may push: before each cold trial
-    synthetic images that nobody has seen, with as many layers of the same sizes as the spec's. They are deleted again
-    where the registry allows that; a run says what it left."""
+    """A repository at the mirror's upstream that a run may push to, such as pullbench/cold. Before each cold trial, it pushes
+    new synthetic images with layers of the same number and sizes as the images of the spec. It deletes them afterwards if
+    the registry allows that, and reports what it left."""
     credentials: Credentials | None = None
-    """Of one who may push there; default: the upstream's."""
+    """The source of credentials that may push there. Default: that of the upstream."""
     reset: list[Annotated[str, Field(min_length=1)]] | None = Field(default=None, min_length=1)
-    """A command and its arguments, run without a shell before each cold trial; it has emptied the mirror when it ends
-    with 0. A program with a slash in its name is looked for beside the spec."""
+    """A command and its arguments that empty the mirror, run without a shell before each cold trial. Exit code 0 means done.
+    A program with a slash in its name is relative to the spec."""
     timeout_s: float = Field(default=60.0, gt=0, le=3600)
-    """How long `reset` may take."""
+    """How long `reset` may take, in seconds."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.push is None) == (self.reset is None):
             raise ValueError(
-                "give one way: `push: REPOSITORY` (synthetic images, pushed upstream) or `reset: [COMMAND, ARGUMENT]`"
+                "give either `push: REPOSITORY` (synthetic images, pushed upstream) or `reset: [COMMAND, ARGUMENT]`"
             )
         if self.push is None and self.credentials is not None:
             raise ValueError("`credentials` are for `push`")
@@ -153,36 +177,41 @@ class ColdCache(Strict):
 
 
 class ProxyEntry(Strict):
-    """A way to reach a registry: a pull-through mirror, or a forward HTTP proxy."""
+    """A route to a registry: a mirror (pull-through cache), or a forward HTTP proxy."""
+
+    model_config = ConfigDict(json_schema_extra=PROXY_RULES)
 
     name: Name
     kind: ProxyKind
+    """mirror: a pull-through cache in place of the registry. forward: an HTTP proxy."""
     url: Url
+    """scheme://host[:port]"""
     upstream: Name | None = None
-    """The registry that a mirror mirrors; a forward proxy without one serves every registry."""
-    prefix: str = Field(default="", pattern=r"^[a-z0-9._/-]*$")
-    """What the mirror puts before the repository's name, such as a Harbor proxy project."""
+    """mirror: the registry that it mirrors. forward: the only registry to use it for; default: all."""
+    prefix: Prefix = ""
+    """mirror: what it adds before the repository, such as the proxy project of Harbor."""
     credentials: CredentialSource = "docker"
-    """Where they are kept: docker (config.json, helpers), env:PREFIX, block:NAME, anonymous. A forward proxy's are a user
-    name and a password from env:PREFIX or block:NAME; docker keeps logins to registries alone, so it means none there."""
+    """The source of the credentials: docker (config.json and helpers), env:PREFIX, block:NAME or anonymous. A forward proxy
+    needs env:PREFIX or block:NAME; docker means none there."""
     plain_http_credentials: PlainHttpCredentials = "refuse"
-    """Whether they may go over plain http to another machine, where anybody on the way can read them: refuse or send."""
+    """Whether to send credentials over plain http to another machine. Everyone on the route can read them."""
     ca_file: str | None = None
+    """mirror: a PEM file, the CA of its certificate. Relative to the spec."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """Extra request headers, such as X-Dragonfly-Registry."""
+    """mirror: extra request headers, such as X-Dragonfly-Registry."""
     product: ProductName = "auto"
-    """mirror: whose own API tells its storage: auto finds out by itself; none: do not ask."""
+    """mirror: the product, for checks of its storage. auto: detect it; none: skip these checks."""
     product_url: Url | None = None
-    """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
+    """The URL of the product's own API, if it is not `url`: scheme://host[:port], such as that of the UI of Nexus."""
     cold: ColdCache | None = None
-    """How a mirror's store is made cold, for `proxy_cache: [cold]`."""
+    """mirror: how to make it cold, for `proxy_cache: [cold]`."""
 
     @model_validator(mode="after")
     def _mirror_names_its_upstream(self) -> Self:
         if self.name == DIRECT:
-            raise ValueError("'direct' is the name of no proxy; give this one another")
+            raise ValueError("'direct' means no proxy; choose another name")
         if self.kind == "mirror" and self.upstream is None:
-            raise ValueError("a mirror needs `upstream`: the name of the registry that it mirrors")
+            raise ValueError("a mirror needs `upstream`: the name of its registry")
         if self.kind == "forward" and (self.prefix or self.headers or self.ca_file or self.cold):
             raise ValueError("`prefix`, `headers`, `ca_file` and `cold` belong to a mirror, not to a forward proxy")
         if self.kind == "forward" and (self.product_url or self.product != "auto"):
@@ -196,26 +225,26 @@ MOST_AT_ONCE = 1024
 
 
 class Stress(Strict):
-    """How `pullbench stress` raises the load until an SLO is missed, keeps it there, and lowers it again."""
+    """How `pullbench stress` raises the load until the SLO is missed, and lowers it again."""
 
     ramp: RampKind = "concurrency"
-    """concurrency: pulls at once, each worker starting its next when its last ended (closed loop). rate: pulls a second,
-    which arrive whatever the registry does (open loop); latency counts from the arrival."""
+    """What to raise. concurrency: concurrent pulls; each worker starts its next pull when the last one ends (closed loop).
+    rate: pulls per second, independent of the registry (open loop); latency counts from the planned start."""
     steps: list[LoadValue] = Field(default=[1, 2, 4, 8, 16, 32, 64], min_length=1, max_length=100)
-    """The loads on the way up, ascending: pulls at once, or pulls a second. The last is the top."""
+    """The loads to try, ascending: concurrent pulls, or pulls per second."""
     trials: int = Field(default=3, ge=3, le=100)
-    """Trials of each step: the replicates behind its intervals, without which no mean can be shown to be missed."""
+    """Trials of each step: its intervals come from them."""
     pulls_per_worker: int = Field(default=3, ge=1, le=1000)
-    """concurrency: pulls that each worker makes in a trial, rounded up so that every image is pulled equally often."""
+    """concurrency: pulls of each worker in a trial, rounded up so that it pulls all images equally often."""
     trial_s: float = Field(default=10.0, gt=0, le=3600)
-    """rate: for how long pulls arrive in a trial."""
+    """rate: how long pulls start in a trial, in seconds."""
     in_flight: int = Field(default=64, ge=1, le=MOST_AT_ONCE)
-    """rate: the most pulls under way at once; what arrives beyond it waits in the client, and that counts."""
+    """rate: the most concurrent pulls. Further pulls wait in the client, and their latency includes the wait."""
     hold: int = Field(default=3, ge=0, le=1000)
-    """Trials at the highest load reached, before the way down: does it get worse if it lasts? 0 leaves it out."""
+    """Trials at the highest load before it is lowered: does it get worse over time? 0: none."""
     down: list[LoadValue] | None = Field(default=None, max_length=100)
-    """The loads on the way down, descending, of which those under the highest load reached are taken. Default: the steps of
-    the way up in reverse. [] leaves the way down out, and with it recovery."""
+    """The loads after the highest, descending; those below the highest load are used. Default: `steps` in reverse. []: none, and
+    no result on recovery."""
     at_client_limit: Literal["stop", "continue"] = "stop"
     """What to do where this client, not the registry, is the limit: stop there, or raise the load further. The report says
     from which load on the client was the limit."""
@@ -229,7 +258,7 @@ class Stress(Strict):
         if self.ramp == "concurrency":
             for load in (*self.steps, *(self.down or [])):
                 if load != int(load) or load > MOST_AT_ONCE:
-                    raise ValueError(f"{load:g} is no number of pulls at once: whole, and at most {MOST_AT_ONCE}")
+                    raise ValueError(f"{load:g} is not a concurrency: give whole numbers up to {MOST_AT_ONCE}")
         return self
 
 
@@ -269,72 +298,79 @@ class RegistryEntry(Strict):
     url: Url
     """scheme://host[:port]"""
     region: str = Field(default="", max_length=63)
-    """Where it stands; a label."""
+    """The region of the registry: a label for the report."""
     credentials: Credentials = "docker"
     plain_http_credentials: PlainHttpCredentials = "refuse"
-    """Whether they may go over plain http to another machine, where anybody on the way can read them: refuse or send."""
+    """Whether to send credentials over plain http to another machine. Everyone on the route can read them."""
     ca_file: str | None = None
-    """PEM file of the CA that signed its certificate; relative to the spec."""
+    """A PEM file: the CA of its certificate. Relative to the spec."""
     product: ProductName = "auto"
-    """Whose own API tells its storage: auto finds out by itself; none: do not ask."""
+    """The product, for checks of its storage. auto: detect it; none: skip these checks."""
     product_url: Url | None = None
-    """Where that API is, if not at `url`: scheme://host[:port] of Nexus's UI, which serves Docker at ports of their own."""
+    """The URL of the product's own API, if it is not `url`: scheme://host[:port], such as that of the UI of Nexus."""
     counters: CountersUrl | None = None
-    """Where it tells how many bytes of blobs it has served, to prove what a mirror fetched from it: the Prometheus page of
-    CNCF distribution (http://HOST:PORT/metrics). It counts every client, so let no other pull meanwhile."""
+    """The Prometheus page of CNCF distribution (http://HOST:PORT/metrics). It shows how many bytes a mirror downloaded from the
+    registry. It counts all clients, so no other client may pull during the run."""
+
+
+EngineName = Annotated[Name, WithJsonSchema(engine_names(get_args(EngineKind)))]
 
 
 class Matrix(Strict):
-    """The factors; every combination is a cell."""
+    """The factors. Every combination of their values is a configuration."""
 
-    engines: list[Name] = Field(default=["wire"], min_length=1)
-    """Names of `engines`, or a kind's bare name for its defaults."""
-    registries: list[Name] | None = Field(default=None, min_length=1)
-    """Default: all."""
-    proxies: list[Name] = Field(default=[DIRECT], min_length=1)
-    """`direct` is always there."""
-    platforms: list[PlatformText] | None = Field(default=None, min_length=1)
-    """Default: this machine's."""
-    concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[1], min_length=1)
-    """Pulls at once."""
-    cache: list[CacheState] = Field(default=["cold"], min_length=1)
-    """The client's store before a pull."""
-    proxy_cache: list[ProxyCacheState] = Field(default=["any"], min_length=1)
-    """A mirror's store before a trial. any: as it is; cold: without the images, by what the mirror's `cold` says; warm: with
-    them, for each was pulled through it in set-up."""
-    auth: list[AuthMode] = Field(default=["persisted"], min_length=1)
-    """persisted: token and connections are kept between pulls; per-pull: fresh ones."""
+    engines: list[EngineName] = Field(default=["wire"], min_length=1, json_schema_extra=UNIQUE)
+    """The clients: wire, docker, podman, skopeo, containerd, or names from `engines`."""
+    registries: list[Name] | None = Field(default=None, min_length=1, json_schema_extra=UNIQUE)
+    """Names from `registries`. Default: all."""
+    proxies: list[Name] = Field(default=[DIRECT], min_length=1, json_schema_extra=UNIQUE)
+    """The routes: direct (no proxy), or names from `proxies`."""
+    platforms: list[PlatformText] | None = Field(default=None, min_length=1, json_schema_extra=UNIQUE)
+    """The platforms, such as linux/amd64. Default: that of this machine."""
+    concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[1], min_length=1, json_schema_extra=UNIQUE)
+    """The numbers of concurrent pulls."""
+    cache: list[CacheState] = Field(default=["cold"], min_length=1, json_schema_extra=UNIQUE)
+    """The store of the client before a pull: cold (without the image) or warm (with it)."""
+    proxy_cache: list[ProxyCacheState] = Field(default=["any"], min_length=1, json_schema_extra=UNIQUE)
+    """The store of a mirror before a trial. any: as it is; cold: without the images, see `cold` of the proxy; warm: with the
+    images, which setup pulls through it."""
+    auth: list[AuthMode] = Field(default=["persisted"], min_length=1, json_schema_extra=UNIQUE)
+    """persisted: pulls share token and connections; per-pull: each pull has new ones."""
 
 
 class Load(Strict):
-    """How pulls are offered."""
+    """When pulls start."""
+
+    model_config = ConfigDict(json_schema_extra=LOAD_RULES)
 
     mode: Literal["closed", "open"] = "closed"
-    """closed: each worker starts its next pull when its last ended. open: pulls arrive at a rate, whatever the registry
-    does; latency counts from the intended start, and a cell's concurrency is the most that may be under way."""
+    """closed: each worker starts its next pull when the last one ends. open: pulls start at a rate, independent of the
+    registry; latency counts from the planned start, and `concurrency` is the most concurrent pulls."""
     rate: Annotated[float | None, Field(gt=0, le=10_000)] = None
-    """open: pulls a second."""
+    """open: pulls per second."""
     arrivals: Literal["poisson", "uniform"] = "poisson"
-    """open: as independent users arrive, or evenly."""
+    """open: the intervals between starts: poisson (random, as independent users) or uniform."""
 
     @model_validator(mode="after")
     def _rate_belongs_to_open(self) -> Self:
         if self.mode == "open" and self.rate is None:
-            raise ValueError("an open loop needs `rate`: pulls a second")
+            raise ValueError("`mode: open` needs `rate`: pulls per second")
         if self.mode == "closed" and self.rate is not None:
-            raise ValueError("`rate` belongs to an open loop: add `mode: open`")
+            raise ValueError("`rate` needs `mode: open`")
         return self
 
 
 class Budget(Strict):
-    """The run stops after the trial that reaches one of these; what was measured is stored (exit 3)."""
+    """The run stops after the trial that reaches one of these limits. Its results are stored (exit code 3)."""
 
     bytes: SizeBytes = None
-    """A number, or a size such as 50GB: of what is pulled, and of what set-up pushes and pulls to make caches cold or warm."""
+    """Bytes that pulls and setup transfer: a number, or a size such as 50GB."""
     manifest_requests: Annotated[int | None, Field(ge=1)] = None
+    """Requests for manifests: registries limit them."""
     minutes: Annotated[float | None, Field(gt=0)] = None
+    """Minutes that the run may take."""
     server_errors: Annotated[int | None, Field(ge=1)] = None
-    """Pulls in a row that a failing or overloaded registry answered with 5xx or 429: stop before it gets worse."""
+    """Consecutive pulls that fail with 5xx or 429: the registry is overloaded."""
 
 
 class Slo(Strict):
@@ -355,7 +391,7 @@ class Slo(Strict):
     uses it too."""
     consecutive_failures: Annotated[int | None, Field(ge=1)] = None
     """Fewer pulls than this may fail one after the other."""
-    engines: Annotated[list[Name] | None, Field(min_length=1)] = None
+    engines: Annotated[list[Name] | None, Field(min_length=1, json_schema_extra=UNIQUE)] = None
     """Engines of the matrix whose pulls are scored. Default: those that unpack images (docker, podman, containerd), else
     all of the matrix. `p99_api_s` is scored for every engine that reports API answers."""
     per_configuration: bool = False
@@ -376,41 +412,52 @@ def slo_targets(slo: Mapping[str, Any] | None) -> dict[str, float]:
 
 
 class Spec(Strict):
-    """A benchmark: what is pulled, from where, by what, under which settings, how often."""
+    """A benchmark: which images, from which registries, by which clients, in which configurations, how often."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, title="pullbench spec")
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        title="pullbench spec",
+        json_schema_extra=spec_rules(get_args(EngineKind)),
+    )
 
     name: Name
     labels: dict[Name, str] = Field(default_factory=dict)
-    """Kept with the run; a baseline is found by them."""
+    """Labels of the run, such as commit: 3f4ff3c. `compare` finds runs by them."""
     registries: list[RegistryEntry] = Field(min_length=1)
+    """The registries to measure."""
     proxies: list[ProxyEntry] = Field(default_factory=list)
+    """Mirrors and HTTP proxies on the route to a registry."""
     engines: list[EngineEntry] = Field(default_factory=list)
-    images: list[ImageText] = Field(min_length=1)
-    """repository[:tag][@digest], without a host."""
-    matrix: Matrix = Matrix()
+    """Clients with options of their own. Without options, name the kind in `matrix.engines`."""
+    images: list[ImageText] = Field(min_length=1, json_schema_extra=UNIQUE)
+    """The images: repository[:tag][@digest], without a host."""
+    matrix: Matrix = Field(default=Matrix(), description="The factors, such as concurrency: what to vary.")
     repetitions: int = Field(default=5, ge=1, le=10_000)
-    """Blocks: passes over all cells; the replicates of the statistics."""
+    """Passes over all configurations; give 5 or more for a verdict."""
     warmup: int = Field(default=1, ge=0, le=100)
-    """Blocks run first and stored, but in no statistic."""
+    """Repetitions before the others; they are stored, and excluded from the statistics."""
     pulls_per_trial: int | None = Field(default=None, ge=1, le=100_000)
-    """Cycles through the images. Default: the greater of the number of images and the highest concurrency."""
-    load: Load = Load()
+    """Pulls of a trial, one image after the other. Default: the number of images, or the highest concurrency if that is more."""
+    load: Load = Field(default=Load(), description="When pulls start: closed loop, or at a rate.")
     timeout_s: float = Field(default=300.0, gt=0, le=86_400)
-    """One pull, all its attempts."""
+    """How long a pull may take in seconds, including all attempts."""
     retries: int = Field(default=0, ge=0, le=20)
+    """How often a failed pull is tried again."""
     cache_reset: Literal["own", "remove"] = "own"
-    """own: only images that a run brought are removed; remove: any image under test."""
-    budget: Budget = Budget()
+    """own: remove only images that a run pulled; remove: remove every image under test."""
+    budget: Budget = Field(default=Budget(), description="Limits that stop the run.")
     seed: int = Field(default=1, ge=0, lt=2**63)
+    """The seed of the random order of configurations."""
     slo: Slo | None = None
     """The service level to reach. Absent: not configured, and nothing is judged."""
     stress: Stress | None = None
-    """What `pullbench stress` does; `pullbench run` does not look at it."""
+    """For `pullbench stress` only."""
     dockerfiles: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
-    """Globs of Dockerfiles that preflight lints with hadolint, such as services/**/Dockerfile; relative to the spec."""
+    """Dockerfiles that preflight checks with hadolint, such as services/**/Dockerfile. Relative to the spec."""
     dockerfile_threshold: Literal["error", "warning", "info", "style"] = "error"
-    """The severity of hadolint from which on a Dockerfile fails preflight."""
+    """The lowest severity of hadolint that fails preflight."""
 
     @model_validator(mode="after")
     def _names_exist_and_are_unique(self) -> Self:
@@ -513,68 +560,28 @@ class Overrides(Strict):
         return {**data, **top, "matrix": {**matrix, **given}}
 
 
-_TOLD_AT_ONCE = 6
+_SHOWN_AT_MOST = 6
 
 
 def read_spec(data: object) -> Spec:
     """Validate a mapping as it comes from YAML; raises UsageError: one line, the key path, what would be right."""
     if not isinstance(data, Mapping):
-        raise UsageError("the spec is no mapping: it starts with `name:`, `registries:` and `images:`")
+        raise UsageError("this is not a spec: a spec has at least `name:`, `registries:` and `images:`")
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
-        told = [_explain(entry) for entry in error.errors()]
-        more = [f"and {len(told) - _TOLD_AT_ONCE} more"] if len(told) > _TOLD_AT_ONCE else []
-        raise UsageError("; ".join([*told[:_TOLD_AT_ONCE], *more])) from error
-
-
-def _explain(entry: Any) -> str:
-    path = ""
-    for part in entry["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    message, given = str(entry["msg"]).removeprefix("Value error, "), entry.get("input")
-    if entry["type"] == "extra_forbidden":
-        message = _unknown_key(str(entry["loc"][-1]))
-    elif entry["type"] == "missing":
-        message = "missing"
-    elif entry["type"] == "list_type":
-        message = f"a list is expected: [{given}]" if isinstance(given, str | int | float) else "a list is expected"
-    elif entry["type"] in ("int_parsing", "int_type", "int_from_float"):
-        message = f"a whole number is expected, not {given!r}"
-    elif entry["type"] == "string_type" and isinstance(given, int | float):
-        message = "put the value in quotes: text is expected, and YAML reads it as something else"
-    elif entry["type"] != "value_error" and isinstance(given, str | int | float):
-        message = f"{message}, not {given!r}"
-    elif message.startswith("is no ") and isinstance(given, str):
-        message = f"'{given}' {message}"
-    message = " ".join(message.split())
-    return f"{path}: {message}" if path else message
-
-
-def _unknown_key(key: str) -> str:
-    if key.lower() in ("username", "user", "password", "token", "secret"):
-        return (
-            "secrets never stand in a spec: say in `credentials` where they are kept (docker, env:PREFIX, block:NAME)"
-        )
-    parts: dict[str, type[Strict]] = {"registries": RegistryEntry, "proxies": ProxyEntry, "a proxy's cold": ColdCache}
-    parts |= {"engines": EngineEntry, "matrix": Matrix, "load": Load, "budget": Budget, "slo": Slo, "stress": Stress}
-    parts |= {"the top": Spec}
-    if there := [part for part, model in parts.items() if key in model.model_fields]:
-        return f"unknown key here; it belongs to {' or '.join(there)}"
-    known = sorted({name for model in parts.values() for name in model.model_fields})
-    close = difflib.get_close_matches(key, known, n=1)
-    return "unknown key; " + (f"did you mean '{close[0]}'?" if close else "specs/spec.schema.json lists what there is")
+        lines = explain(error.errors(), Spec)
+        more = [f"and {len(lines) - _SHOWN_AT_MOST} more"] if len(lines) > _SHOWN_AT_MOST else []
+        raise UsageError("; ".join([*lines[:_SHOWN_AT_MOST], *more])) from error
 
 
 def _unique(path: str, names: list[Any]) -> list[Any]:
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise ValueError(f"{path}[{index}]: '{name}' is there twice")
+            raise ValueError(f"{path}[{index}]: '{name}' is listed twice")
     return names
 
 
 def _known(path: str, name: str, known: list[str], what: str = "known") -> None:
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(dict.fromkeys(known))}"
-        raise ValueError(f"{path}: '{name}' is not {what}; {hint}")
+        raise ValueError(f"{path}: '{name}' is not {what}; {did_you_mean(name, known)}")

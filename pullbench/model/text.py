@@ -1,6 +1,8 @@
-"""Text for people: foreign text that steers no terminal, and sizes in bytes."""
+"""Text for people: foreign text that steers no terminal, sizes in bytes, and what a misspelt name may mean."""
 
+import difflib
 import re
+from collections.abc import Iterable
 
 MAX_TEXT = 300
 
@@ -12,7 +14,7 @@ def parse_bytes(text: str) -> int:
     """Read `50GB`, `64 MiB` or `1000`; raises ValueError with the accepted form."""
     found = _SIZE.fullmatch(text)
     if found is None:
-        raise ValueError(f"'{text}' is no size: a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
+        raise ValueError(f"'{text}' is not a size: a number with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB")
     return round(float(found[1]) * _UNITS[(found[2] or "").upper()])
 
 
@@ -40,6 +42,17 @@ def clean(text: object, limit: int = MAX_TEXT) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 image`, `2 images`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 8) -> str:
+    """`did you mean 'docker'?` where one of the known names is close, else what there is: `there are: eu, us`."""
+    names = list(dict.fromkeys(known))
+    by_lower_case = {each.lower(): each for each in reversed(names)}
+    if close := difflib.get_close_matches(name.lower(), by_lower_case, n=1):
+        return f"did you mean '{by_lower_case[close[0]]}'?"
+    if not names:
+        return "there is none"
+    return f"there are: {', '.join(names[:most])}{' …' if len(names) > most else ''}"

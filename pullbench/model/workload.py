@@ -212,7 +212,7 @@ def _check_bounds(
             raise UsageError(f"{name}: {value} is not between {low} and {high}")
     twice = [platform for platform in platforms if list(platforms).count(platform) > 1]
     if twice or not platforms:
-        raise UsageError(f"platform: {twice[0] + ' is there twice' if twice else 'none is given'}")
+        raise UsageError(f"platform: {twice[0] + ' is listed twice' if twice else 'none is given'}")
 
 
 def _fixed_images(

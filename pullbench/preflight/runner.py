@@ -67,12 +67,12 @@ def select(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: fro
     """The checks selected by id or by room. Raises UsageError, with the valid names, if a name is unknown or none is left."""
     known = [check.id for check in checks]
     rooms = list(dict.fromkeys(check.room.value for check in checks))
-    there = f"there are: {', '.join(known)}; or by room: {', '.join(rooms)}"
+    there = f"there are: {', '.join(known)}; or by group: {', '.join(rooms)}"
     for option, names in (("only", only), ("skip", skip)):
         for unknown in sorted(names - {*known, *rooms}):
             close = difflib.get_close_matches(unknown, [*known, *rooms], n=1)
-            hint = f"did you mean '{close[0]}'? " if close else ""
-            raise UsageError(f"{option}: '{unknown}' is no check; {hint}{there}")
+            hint = f"did you mean '{close[0]}'?" if close else ""
+            raise UsageError(f"{option}: '{unknown}' is not a check; {hint or there}")
     asked = [check for check in checks if not only or {check.id, check.room.value} & only]
     chosen = [check for check in asked if not {check.id, check.room.value} & skip]
     if not chosen:

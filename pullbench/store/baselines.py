@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pullbench.errors import UsageError
+from pullbench.model.text import did_you_mean
 from pullbench.store.dataset import ResultStore, check_run_id
 
 _FOLDER = "baselines"
@@ -51,8 +52,8 @@ class Baselines:
     def remove(self, name: str) -> None:
         """Remove the baseline of a name; the run stays. UsageError if there is none."""
         if self.of(name) is None:
-            known = ", ".join(baseline.name for baseline in self.all()) or "none"
-            raise UsageError(f"'{name}' has no baseline; there are baselines of: {known}")
+            known = [baseline.name for baseline in self.all()]
+            raise UsageError(f"'{name}' has no baseline; {did_you_mean(name, known)}")
         self._store.files.remove(_path(name))
 
     def _read(self, paths: list[str]) -> list[Baseline]:

@@ -28,6 +28,7 @@ from pullbench.errors import IncompleteError, UsageError
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Trial
 from pullbench.model.record import RunRecord, TrialResult
+from pullbench.model.text import did_you_mean
 from pullbench.store import schema
 from pullbench.store.files import Files
 from pullbench.store.schema import TableName
@@ -161,7 +162,7 @@ def new_run_id(now: datetime, entropy: bytes) -> str:
 def check_run_id(run_id: str) -> str:
     """Return the run_id; raises UsageError if it is not a plain directory name."""
     if not _RUN_ID.fullmatch(run_id):
-        raise UsageError(f"'{run_id[:80]}' is no run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
+        raise UsageError(f"'{run_id[:80]}' is not a run_id: letters, digits, - and _, such as 20261123T161500Z-3fa2")
     return run_id
 
 
@@ -226,7 +227,7 @@ class ResultStore:
         path = f"runs/{check_run_id(run_id)}/{_SINGLE['runs']}"
         content = self.files.read([path]).get(path)
         if content is None:
-            raise UsageError(f"run '{run_id}' is not in {self.files.where()}: {self._what_there_is()}")
+            raise UsageError(f"run '{run_id}' is not in {self.files.where()}; {self._what_there_is(run_id)}")
         return self._run_of(path, content)
 
     def table(self, name: TableName, run_id: str, selection: Selection = EVERYTHING) -> pa.Table:
@@ -327,12 +328,9 @@ class ResultStore:
             )
         return run
 
-    def _what_there_is(self) -> str:
+    def _what_there_is(self, run_id: str) -> str:
         names = [run.run_id for run in self.runs()]
-        if not names:
-            return "there are no runs yet"
-        more = f" and {len(names) - 5} more (`pullbench runs`)" if len(names) > 5 else ""
-        return f"there are {', '.join(names[:5])}{more}"
+        return did_you_mean(run_id, names, most=5) if names else "there are no runs yet"
 
 
 def _written(table: pa.Table, compression: str) -> bytes:

@@ -33,14 +33,14 @@ def test_a_folder_with_other_files_in_it_may_be_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("there", ["specs", "prefect.yaml"])
 def test_nothing_is_written_where_a_part_of_it_is_there_already(there: str, tmp_path: Path) -> None:
     (tmp_path / there).write_text("mine")
-    with pytest.raises(UsageError, match=f"{there} is there already"):
+    with pytest.raises(UsageError, match=f"{there} exists"):
         write_project(tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {there: "mine"}
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(IncompleteError, match="could not be written there") as told:
+    with pytest.raises(IncompleteError, match="could not be written") as told:
         write_project(tmp_path / "file" / "project")
     assert "\n" not in str(told.value)
 

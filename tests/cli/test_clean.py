@@ -1,4 +1,4 @@
-"""`pullbench clean`: what killed runs left is told, and removed only when that is asked for."""
+"""`pullbench clean`: lists what interrupted runs left, and removes it only with --apply."""
 
 import fcntl
 import os
@@ -39,7 +39,7 @@ def test_folders_of_killed_runs_are_told_and_stay(
     first, second = left("a"), left("b")
     assert clean(results="results", host=NO_DAEMON, apply=False) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[:3] == [str(first), str(second), "2 folders of killed runs; remove with: pullbench clean --apply"]
+    assert said[:3] == [str(first), str(second), "2 directories of interrupted runs; remove: pullbench clean --apply"]
     assert first.exists() and second.exists()
 
 
@@ -51,7 +51,7 @@ def test_with_apply_they_are_removed_and_named_and_what_a_run_uses_stays(
     fcntl.flock(lock, fcntl.LOCK_EX)
     assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     os.close(lock)
-    assert capsys.readouterr().out.splitlines()[0] == f"removed {dead}, left by a killed run"
+    assert capsys.readouterr().out.splitlines()[0] == f"removed {dead}, left by an interrupted run"
     assert not dead.exists() and used.exists()
 
 
@@ -68,7 +68,7 @@ def test_without_a_record_of_images_no_daemon_is_asked(
     left: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert clean(results="results", host=NO_DAEMON, apply=True) == 0
-    assert capsys.readouterr().out == "results: nothing is recorded there that runs left in a Docker daemon\n"
+    assert capsys.readouterr().out == "results: no run left an image in a Docker daemon\n"
 
 
 def pushed(folder: Path) -> PushedImages:

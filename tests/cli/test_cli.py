@@ -10,8 +10,13 @@ from typing import NoReturn
 import pytest
 import yaml
 
+from pullbench.bench.facts import offline_facts
 from pullbench.cli import main as cli
-from tests.bench.samples import spec_data
+from pullbench.model.plan import plan as make_plan
+from pullbench.model.spec_schema import spec_schema
+from pullbench.store.dataset import ResultStore
+from tests.app.test_duration import measured, stored
+from tests.bench.samples import make_spec, spec_data
 
 Shell = Callable[..., tuple[int, str, str]]
 
@@ -43,13 +48,16 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
-    "unknown key": ({"imagez": ["a:1"]}, "imagez: unknown key; did you mean 'images'?"),
-    "bad reference": ({"images": ["Not A Reference"]}, "images[0]: 'Not A Reference' is no repository name"),
-    "unknown engine": ({"matrix": {"engines": ["crane"]}}, "matrix.engines[0]: 'crane' is not known; there are:"),
+    "unknown key": ({"imagez": ["a:1"]}, "imagez: "),
+    "bad reference": ({"images": ["Not A Reference"]}, "images[0]: "),
+    "unknown engine": ({"matrix": {"engines": ["crane"]}}, "matrix.engines[0]: "),
     "concurrency 0": ({"matrix": {"concurrency": [0]}}, "matrix.concurrency[0]:"),
-    "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is there twice"),
+    "duplicate names": ({"registries": spec_data()["registries"] * 2}, "registries[1]: 'eu' is listed twice"),
     "an empty matrix": ({"matrix": {"engines": []}}, "matrix.engines:"),
-    "nothing left to measure": ({"matrix": {"engines": ["wire"], "cache": ["warm"]}}, "no cell is left to measure"),
+    "nothing left to measure": (
+        {"matrix": {"engines": ["wire"], "cache": ["warm"]}},
+        "no configuration is left to measure",
+    ),
     "a matrix that is a list": ({"matrix": ["wire"]}, "matrix:"),
     "credentials in a URL": (
         {"registries": [{"name": "eu", "url": "http://me:hunter2@127.0.0.1:1"}]},
@@ -79,15 +87,18 @@ def test_a_bad_spec_is_one_line_and_exit_2_and_nothing_is_contacted(
     ("arguments", "message"),
     [
         (["run", "nowhere.yaml"], "nowhere.yaml: no such file"),
-        (["run"], "Missing argument"),
-        (["run", "--frob", "x"], "No such option"),
-        (["frobnicate"], "No such command"),
+        (["run"], "SPEC is missing"),
+        (["run", "--frob", "x"], "unknown option --frob"),
+        (["frobnicate"], "unknown command 'frobnicate'"),
         (["show", "20260101T000000Z-ffff"], "20260101T000000Z-ffff"),
         (["show", "../../etc/passwd"], "passwd"),
         (["show", "latest"], "no run is stored"),
         (["init"], "--from"),
         (["init", "--from", "nowhere.yaml"], "nowhere.yaml"),
-        (["init", "--registry", "https://r.io", "--image", "Bad Image"], "--image: 'Bad Image' is no repository name"),
+        (
+            ["init", "--registry", "https://r.io", "--image", "Bad Image"],
+            "--image: 'Bad Image' is not a repository name",
+        ),
         (["init", "--registry", "https://r.io", "--image", "other.io/x:1"], "names the host 'other.io'"),
         (["runs", "--results", "sftp://me:hunter2@host/x"], "contains credentials: remove them"),
     ],
@@ -107,7 +118,7 @@ def test_a_check_that_there_is_not_is_exit_2_before_anything_is_contacted(
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
     code, out, err = shell("preflight", "spec.yaml", option, "netwrok")
     assert (code, out) == (2, "")
-    assert "'netwrok' is no check; did you mean 'network'?" in err
+    assert "'netwrok'" in err and "'network'" in err
 
 
 def test_a_bug_is_told_as_one_with_exit_70_and_no_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +152,34 @@ def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("no_network")
+def test_a_plan_says_how_long_a_run_will_take_where_an_earlier_run_shows_it(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
+    call = ("plan", "spec.yaml", "--offline")
+    assert json.loads(shell(*call, "--json")[1])["duration_s"] is None
+    assert "`pullbench run spec.yaml`" in shell(*call)[1]
+    made = make_plan(make_spec(), offline_facts())
+    measured(ResultStore(str(tmp_path / "results")), made, stored())
+    duration = json.loads(shell(*call, "--json")[1])["duration_s"]
+    assert duration["low"] <= duration["expected"] <= duration["high"]
+    assert duration["from"] == "run-1"
+    assert "run-1" in shell(*call)[1].splitlines()[-1]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_schema_is_printed(shell: Shell) -> None:
+    code, out, err = shell("schema")
+    assert (code, err) == (0, "")
+    assert out == spec_schema()
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(shell: Shell, name: str) -> None:
+    code, out, err = shell("completion", name)
+    assert (code, err) == (0, "")
+    assert "_PULLBENCH_COMPLETE" in out and "pullbench" in out
+
+
+@pytest.mark.usefixtures("no_network")
 def test_the_same_seed_gives_the_same_plan_and_another_seed_another_order(shell: Shell, tmp_path: Path) -> None:
     data = spec_data(matrix={"engines": ["scripted"], "concurrency": [1, 2, 3, 4, 5, 6, 7, 8]})
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(data))
@@ -164,9 +203,9 @@ def test_yaml_that_names_what_cannot_be_is_exit_2(shell: Shell, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"registries": [{"name": "a", "url": "https://r", "password": "hunter2"}]}, "secrets never stand in a spec"),
-        ({"matrix": {"concurrency": 1}}, "matrix.concurrency: a list is expected: [1]"),
-        ({"repetitions": "abc"}, "repetitions: a whole number is expected, not 'abc'"),
+        ({"registries": [{"name": "a", "url": "https://r", "password": "hunter2"}]}, "registries[0].password: "),
+        ({"matrix": {"concurrency": 1}}, "matrix.concurrency: "),
+        ({"repetitions": "abc"}, "repetitions: "),
     ],
 )
 def test_common_slips_are_told_with_what_would_be_right(
@@ -181,12 +220,12 @@ def test_common_slips_are_told_with_what_would_be_right(
 
 def test_a_call_without_a_command_shows_the_help_and_no_empty_line_of_ours(shell: Shell) -> None:
     code, out, err = shell()
-    assert code == 2 and "Commands" in out + err and "pullbench: " not in err
+    assert code == 2 and "Start:" in out + err and "pullbench: " not in err
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_what_help_lists_of_a_command_is_the_first_line_of_its_own_help(name: str) -> None:
-    assert cli.LazyCommands.load(name).help.splitlines()[0] == cli.COMMANDS[name]
+    assert cli.LazyCommands.load(name).help.splitlines()[0] == cli.COMMANDS[name].line
 
 
 def test_every_module_of_a_command_is_listed() -> None:
@@ -197,4 +236,4 @@ def test_every_module_of_a_command_is_listed() -> None:
 def test_a_misspelt_command_is_told_what_it_may_have_been(shell: Shell) -> None:
     code, out, err = shell("compair")
     assert (code, out) == (2, "")
-    assert "Did you mean 'compare'" in err
+    assert "did you mean 'compare'" in err

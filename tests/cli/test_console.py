@@ -171,4 +171,4 @@ def test_a_site_of_no_runs_says_where_it_looked(tmp_path: Path, capsys: pytest.C
     where = tmp_path / "resluts"
     assert publish.publish(results=str(where), reports=tmp_path / "reports", url=None, render=False) == 0
     told = capsys.readouterr()
-    assert told.out.strip().endswith("index.html") and "resluts; the site lists none" in told.err
+    assert told.out.strip().endswith("index.html") and "resluts: the page lists none" in told.err

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pullbench.cli.main import COMMANDS, LazyCommands
+from pullbench.cli.commands import COMMANDS, FIRST_EXAMPLES, GROUPS
+from pullbench.cli.main import LazyCommands
 from tests.cli.command_lines import commands_in, parsed, program
 
 ROOT = Path(__file__).parents[2]
@@ -89,3 +90,22 @@ def test_the_index_of_docs_links_every_page() -> None:
     linked = {target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", index)}
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert pages <= linked
+
+
+def test_help_lists_every_command_group_by_group() -> None:
+    assert program().list_commands(None) == list(COMMANDS)
+    assert [each.group for each in COMMANDS.values()] == sorted(
+        (each.group for each in COMMANDS.values()), key=GROUPS.index
+    )
+
+
+def examples() -> list[str]:
+    return [example for each in COMMANDS.values() for example in each.examples] + list(FIRST_EXAMPLES)
+
+
+@pytest.mark.parametrize("example", examples())
+def test_every_example_of_the_help_is_a_call_that_there_is(example: str) -> None:
+    found = re.findall(r"pullbench [^|)>]*", example)
+    for call in found:
+        parsed(commands_in([re.sub(r" {3,}.*", "", call).strip('" ')], {})[0])
+    assert found

@@ -249,7 +249,7 @@ def test_regional_says_in_one_line_that_the_server_is_gone_and_how_to_go_on(
     monkeypatch.setattr(regional, "call_flow", gone)
     monkeypatch.setattr(regional, "server_address", lambda: "http://127.0.0.1:1/api")
     with pytest.raises(
-        IncompleteError, match=r"^Prefect's server is gone .*vantages that have started go on"
+        IncompleteError, match=r"^Prefect's server is gone .*vantages that have started continue"
     ) as raised:
         regional.regional(spec, results=str(tmp_path), reports=tmp_path, as_json=True)
     assert "\n" not in str(raised.value)

@@ -231,10 +231,10 @@ def test_pushing_from_a_folder_without_runs_contacts_nobody_and_says_so(
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://me:hunter2@gateway:9091", "holds credentials"),
-        ("gateway:9091", "is no Pushgateway's address"),
-        ("ftp://gateway", "is no Pushgateway's address"),
-        ("http://gateway/?x=1", "is no Pushgateway's address"),
+        ("http://me:hunter2@gateway:9091", "has credentials"),
+        ("gateway:9091", "is not the URL of a Pushgateway"),
+        ("ftp://gateway", "is not the URL of a Pushgateway"),
+        ("http://gateway/?x=1", "is not the URL of a Pushgateway"),
     ],
 )
 def test_what_is_no_gateways_url_is_refused_without_showing_a_password(results: str, url: str, said: str) -> None:
@@ -246,7 +246,7 @@ def test_what_is_no_gateways_url_is_refused_without_showing_a_password(results: 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["push", "gateway"], 2, "is no Pushgateway's address"),
+        (["push", "gateway"], 2, "is not the URL of a Pushgateway"),
         (["push", "http://gateway", "--ca-file", "no.pem"], 2, "--ca-file no.pem: no such file"),
         (["textfile", "out.txt"], 2, "name it out.txt.prom"),
         (["textfile", "-", "--most-series", "0"], 2, "--most-series"),

@@ -35,7 +35,7 @@ def test_without_apply_nothing_is_removed_and_all_is_told(
     assert store.removed == []
     assert "kept by 'nginx'" in told
     assert "in use by 1 container" in told
-    assert "1 image would go and free about 30.0 MB; 2 would stay" in told
+    assert "1 image would be removed, about 30.0 MB; 2 would stay" in told
     assert "--apply" in told
 
 
@@ -88,7 +88,7 @@ def test_the_json_document_says_of_each_image_what_was_done(
 
 def test_a_daemon_with_nothing_to_remove_says_so(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert pruned(keep=("*",), apply=True) == 0
-    assert capsys.readouterr().out == "nothing to remove: 3 images are kept, in use or too young\n"
+    assert capsys.readouterr().out == "nothing to remove: 3 images are kept, in use or too new\n"
     assert store.removed == []
 
 

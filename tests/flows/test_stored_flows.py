@@ -71,7 +71,7 @@ def test_a_regression_that_nobody_asked_for_is_reported_and_fails_nothing(
 
 def test_a_run_that_is_not_there_fails_the_flow_with_what_there_is(results: str, sent: Sent) -> None:
     state = compare_runs.fn("commit=abc", "slow", results=results, report=False)
-    assert state.is_failed() and "labels there are: commit=3f4ff3c" in state.message
+    assert state.is_failed() and "there are: commit=3f4ff3c" in state.message
     assert sent == {}
 
 

@@ -129,7 +129,7 @@ def test_a_daemon_that_is_not_there_is_told_where_it_is_the_only_engine_and_the_
     assert statuses["tcp", "eu"] is Status.PASS
     assert [reason.startswith("engine 'absent': unix://") for reason in found.planned_out] == [True]
     # Where what was asked for is well, that nothing can be measured is still told.
-    with pytest.raises(UsageError, match="no cell is left to measure: engine 'absent'"):
+    with pytest.raises(UsageError, match="no configuration is left to measure: engine 'absent'"):
         check(path, only=("tcp",), environ={})
 
 

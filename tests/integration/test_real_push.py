@@ -93,7 +93,7 @@ def test_a_workload_is_pushed_once_and_a_second_push_uploads_nothing(
     assert second.code == 0, second.err
     assert target.changes() == granted
     assert [entry["outcome"] for entry in second.document["images"]] == ["there", "there"]
-    assert second.err.endswith("nothing was sent: all 2 images are there already\n")
+    assert second.err.endswith("nothing was pushed: the registry has all 2 images already\n")
     assert PASSWORD not in first.err + first.out + (shell.folder / "spec.yaml").read_text()
 
 

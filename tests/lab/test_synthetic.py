@@ -109,5 +109,5 @@ def test_no_layer_is_ever_whole_in_memory() -> None:
 
 def test_repository_and_tag_are_refused_before_anything_is_made() -> None:
     workload = make_workload("zb", seed=1, platforms=["linux/amd64"], count=1)
-    with pytest.raises(UsageError, match="'Not A Name/zb-1-10mb' is no repository name"):
+    with pytest.raises(UsageError, match="'Not A Name/zb-1-10mb' is not a repository name"):
         workload_images(workload, repository="Not A Name", tag="v1")

@@ -93,7 +93,7 @@ def test_every_combination_is_run_in_every_block_or_planned_out_with_its_reason(
     try:
         made = plan(asked, facts())
     except UsageError as error:
-        assert str(error).startswith("matrix: no cell is left to measure: ")
+        assert str(error).startswith("matrix: no configuration is left to measure: ")
         return
     assert made == plan(asked, facts())
     cells = [*made.cells, *(entry.cell for entry in made.planned_out)]

@@ -29,7 +29,7 @@ def test_a_platform_serves_itself(any_platform: Platform) -> None:
     "text", ["", "linux", "linux/", "/amd64", "linux/amd64/v2/x", "Linux/amd64", "linux/amd 64", "a//b"]
 )
 def test_what_is_no_platform_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no platform: .* such as linux/amd64"):
+    with pytest.raises(ValueError, match=r"is not a platform: .* such as linux/amd64"):
         platform(text)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pullbench.model.text import clean, format_bytes, parse_bytes, printable
+from pullbench.model.text import clean, did_you_mean, format_bytes, parse_bytes, printable
 
 
 @given(st.text())
@@ -47,7 +47,7 @@ def test_a_size_is_read(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "1,5 GB", "5 Gb/s", "5 PB", "1..5", "0x10", "nan", "5 G B"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no size: a number with"):
+    with pytest.raises(ValueError, match="is not a size: a number with"):
         parse_bytes(text)
 
 
@@ -73,3 +73,19 @@ def test_a_size_is_written_with_three_digits(size: float, text: str) -> None:
 @given(st.integers(0, 10**15))
 def test_what_is_written_reads_as_nearly_the_same(size: int) -> None:
     assert parse_bytes(format_bytes(size)) == pytest.approx(size, rel=0.006, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("dokcer", ["wire", "docker"], "did you mean 'docker'?"),
+        ("DOCKER", ["wire", "docker"], "did you mean 'docker'?"),
+        ("crane", ["wire", "docker", "wire"], "there are: wire, docker"),
+        ("x", [], "there is none"),
+        ("zzz", [str(number) for number in range(20)], "there are: 0, 1, 2, 3, 4, 5, 6, 7 …"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_a_close_one_or_with_what_there_is(
+    name: str, known: list[str], hint: str
+) -> None:
+    assert did_you_mean(name, known) == hint

@@ -160,7 +160,7 @@ def test_realistic_takes_no_more_layers_than_asked() -> None:
         ({"layers": 121}, "layers: 121 is not between 1 and 120"),
         ({"share": 1.5}, "share: 1.5 is not between 0 and 1"),
         ({"platforms": []}, "platform: none is given"),
-        ({"platforms": ["linux/amd64"] * 2}, "platform: linux/amd64 is there twice"),
+        ({"platforms": ["linux/amd64"] * 2}, "platform: linux/amd64 is listed twice"),
         ({"total_bytes": 5 * MB}, "size: 1 images of zb take more than 5.00 MB a platform; 0 fit"),
         ({"total_bytes": 15 * MB, "count": 3}, "size: 3 images of zb take more than 15.0 MB a platform; 2 fit"),
     ],

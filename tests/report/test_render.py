@@ -154,7 +154,7 @@ def test_a_stored_runs_report_is_found_where_there_is_one(
     assert find_report(tmp_path, RUN_ID) == page
     page.unlink()
     assert find_report(tmp_path, RUN_ID) is None
-    with pytest.raises(UsageError, match="is no run_id"):
+    with pytest.raises(UsageError, match="is not a run_id"):
         find_report(tmp_path, "../x")
 
 

@@ -59,7 +59,7 @@ def test_a_removed_baseline_is_gone_and_one_that_is_not_there_is_told_with_those
     baselines = Baselines(stored(tmp_path, "run-1", "sweep"))
     baselines.set("run-1", NOW)
 
-    with pytest.raises(UsageError, match="'other' has no baseline; there are baselines of: sweep"):
+    with pytest.raises(UsageError, match="'other' has no baseline; there are: sweep"):
         baselines.remove("other")
     baselines.remove("sweep")
 

@@ -50,11 +50,11 @@ def test_an_empty_store_has_no_runs_and_no_rows(store: ResultStore) -> None:
 
 
 def test_an_absent_run_is_named_with_what_there_is(store: ResultStore) -> None:
-    with pytest.raises(UsageError, match=r"run 'nope' is not in .*: there are no runs yet"):
+    with pytest.raises(UsageError, match=r"run 'nope' is not in .*; there are no runs yet"):
         store.run("nope")
     for number in range(7):
         store.write_run(sample.run(f"r{number}", started_at=sample.START + timedelta(days=number)))
-    with pytest.raises(UsageError, match="there are r6, r5, r4, r3, r2 and 2 more"):
+    with pytest.raises(UsageError, match="there are: r6, r5, r4, r3, r2 …"):
         store.run("nope")
 
 
@@ -72,7 +72,7 @@ def test_check_run_id_lets_no_run_id_become_another_path(disk: ResultStore, bad:
         lambda: write(disk, 1, run_id=bad),
     )
     for call in calls:
-        with pytest.raises(UsageError, match="is no run_id"):
+        with pytest.raises(UsageError, match="is not a run_id"):
             call()
     assert disk.files.names("") == []
 

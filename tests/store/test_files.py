@@ -220,7 +220,7 @@ def test_what_cannot_be_recorded_stops_the_pull(disk: ResultStore, monkeypatch: 
 
 
 def test_the_ledger_takes_no_path_for_a_run(disk: ResultStore) -> None:
-    with pytest.raises(UsageError, match="is no run_id"):
+    with pytest.raises(UsageError, match="is not a run_id"):
         Ledger(disk).record("../x", 0, "one", [])
-    with pytest.raises(UsageError, match="is no run_id"):
+    with pytest.raises(UsageError, match="is not a run_id"):
         Ledger(disk).forget("../x")

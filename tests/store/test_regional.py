@@ -45,5 +45,5 @@ def test_a_file_of_another_shape_is_told_in_one_line(records: RegionalRecords) -
 
 
 def test_a_name_that_is_a_path_is_refused(records: RegionalRecords) -> None:
-    with pytest.raises(UsageError, match="is no run_id"):
+    with pytest.raises(UsageError, match="is not a run_id"):
         records.read("../../etc/passwd")

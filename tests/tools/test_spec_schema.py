@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from pullbench.model.spec import read_spec
-from tools.spec_schema import spec_schema
+from pullbench.model.spec_schema import spec_schema
+from tests.model.mistakes import LEAST, MIRROR, MISTAKES
 
 SHIPPED = Path(__file__).parents[2] / "specs" / "spec.schema.json"
 
@@ -69,7 +70,7 @@ def test_the_shipped_schema_is_a_schema() -> None:
 
 
 def test_the_shipped_schema_is_the_models() -> None:
-    assert SHIPPED.read_text() == spec_schema(), "python -m tools.spec_schema > specs/spec.schema.json"
+    assert SHIPPED.read_text() == spec_schema(), "make docs writes it anew"
 
 
 def test_what_the_schema_accepts_the_model_reads() -> None:
@@ -85,16 +86,45 @@ def test_a_spec_as_it_is_stored_is_read_and_accepted_again() -> None:
     assert read_spec(stored).hash() == spec.hash()
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"repetition": 5}, {"repetitions": 0}, {"matrix": {"cache": ["hot"]}}, {"images": []}, {"budget": {"bytes": 0}}],
-)
-def test_an_editor_sees_a_mistake(wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize("case", [case for case, each in MISTAKES.items() if each.schema_sees_it])
+def test_an_editor_sees_what_the_command_line_refuses(case: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        validate({**example(), **wrong})
+        validate(MISTAKES[case].spec)
 
 
-def test_every_key_of_a_spec_is_described_or_plain() -> None:
+@pytest.mark.parametrize("case", [case for case, each in MISTAKES.items() if not each.schema_sees_it])
+def test_what_an_editor_cannot_see_is_known(case: str) -> None:
+    validate(MISTAKES[case].spec)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"matrix": {"engines": ["wire", "docker"], "proxies": ["direct"]}},
+        {"engines": [{"name": "mine", "kind": "wire"}], "matrix": {"engines": ["mine", "docker"]}},
+        {"proxies": [MIRROR], "matrix": {"proxies": ["direct", "cache"]}},
+        {"proxies": [{**MIRROR, "cold": {"push": "a/b"}}]},
+        {"images": ["team/app", "12:34", "a/b@sha256:" + 64 * "0", "a:1@sha256:" + 64 * "0"]},
+        {"registries": [{"name": "eu", "url": "http://[::1]:5000/", "credentials": "env:EU"}]},
+        {"budget": {"bytes": "1.5 GiB"}},
+        {"load": {"mode": "open", "rate": 5}},
+        {"engines": [{"name": "w", "kind": "wire", "strategy": "base-first", "base_images": ["debian:12"]}]},
+        {"engines": [{"name": "f", "kind": "fake", "script": [0.1, "timeout"]}]},
+    ],
+)
+def test_what_the_command_line_reads_an_editor_accepts(right: dict[str, Any]) -> None:
+    data = {**LEAST, **right}
+    read_spec(data)
+    validate(data)
+
+
+def test_every_key_of_a_spec_is_described() -> None:
     document = json.loads(spec_schema())
-    assert document["description"]
-    assert all(entry.get("description") for entry in document["$defs"].values())
+    sections = {"spec": document, **document["$defs"]}
+    assert all(section["description"] for section in sections.values())
+    assert not [
+        f"{section}.{key}"
+        for section, entry in sections.items()
+        for key, value in entry["properties"].items()
+        if not value.get("description") and "slo" not in (section.lower(), key)
+    ]

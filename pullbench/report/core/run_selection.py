@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from pullbench.errors import UsageError
 from pullbench.model.record import RunRecord
+from pullbench.model.text import did_you_mean
 from pullbench.store.baselines import Baselines
 from pullbench.store.dataset import ResultStore
 
@@ -48,7 +49,7 @@ def _chosen(store: ResultStore, text: str, runs: Sequence[RunRecord]) -> RunReco
     if by_id is not None:
         return by_id
     if text == BASELINE:
-        raise UsageError("baseline: of which name? `pullbench baseline list` shows them with their run_ids")
+        raise UsageError("baseline: give the run_id of a baseline; `pullbench baseline list` shows them")
     if text == LATEST:
         return _first(runs, f"'{LATEST}': no run is stored in {store.files.where()}; `pullbench demo` makes one")
     fits = _fitting(text)
@@ -98,11 +99,9 @@ def _first(runs: Sequence[RunRecord], otherwise: str) -> RunRecord:
 
 def _nothing(store: ResultStore, text: str, runs: Sequence[RunRecord]) -> str:
     if "=" in text:
-        labels = sorted({f"{key}={value}" for run in runs for key, value in run.labels.items()})
-        there = f"labels there are: {', '.join(labels[:8])}" if labels else "no run has a label"
-        return f"'{text}': no complete run in {store.files.where()} has that label; {there}"
-    names = ", ".join(dict.fromkeys(run.name for run in runs)) or "none"
-    ids = ", ".join(run.run_id for run in runs[:5]) or "none"
-    return (
-        f"'{text}' is no run_id, label or name of a complete run in {store.files.where()}; runs: {ids}; names: {names}"
-    )
+        complete = [run for run in runs if run.status == _COMPLETE]
+        labels = sorted({f"{key}={value}" for run in complete for key, value in run.labels.items()})
+        there = f"there are: {', '.join(labels[:8])}" if labels else "no run has a label"
+        return f"'{text}': no complete run in {store.files.where()} has this label; {there}"
+    known = [*dict.fromkeys(run.name for run in runs), *(run.run_id for run in runs)]
+    return f"'{text}' is not a run_id, label or name of a complete run in {store.files.where()}; {did_you_mean(text, known)}"

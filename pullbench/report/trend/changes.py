@@ -18,6 +18,7 @@ import pandas as pd
 from pullbench.errors import UsageError
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import RunRecord
+from pullbench.model.text import did_you_mean
 from pullbench.report.compare.runs import Difference, differences
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import json_records, measured, records, without_tables
@@ -72,8 +73,8 @@ def trend_of(store: ResultStore, name: str, *, last: int | None = None, vantage:
     runs = [run for run in every if run.name == name and run.status == "complete" and run.kind == "benchmark"]
     if not runs:
         there = [run.name for run in every if run.status == "complete" and run.kind == "benchmark"]
-        names = ", ".join(dict.fromkeys(there)) or "none"
-        raise UsageError(f"'{name}': no complete benchmark of that name in {store.files.where()}; it has: {names}")
+        hint = did_you_mean(name, there)
+        raise UsageError(f"'{name}': no complete benchmark of this name in {store.files.where()}; {hint}")
     vantage = vantage or runs[0].vantage
     here = [run for run in runs if run.vantage == vantage][:last]
     elsewhere = Counter(run.vantage for run in runs if run.vantage != vantage)
