@@ -113,7 +113,8 @@ def open_artifact(browser: Browser, key: str) -> None:
     page = browser.page
     page.get_by_text("Artifacts", exact=True).first.click()
     picture(browser, "artifacts")
-    page.locator(f'a[href*="/artifacts/artifact/"]:text-is("{key}")').first.click()
+    card = page.locator('a[href*="/artifacts/artifact/"]').filter(has=page.get_by_text(key, exact=True))
+    card.first.click()
     page.get_by_role("link", name="Open the HTML report").first.wait_for()
     picture(browser, f"artifact-{key}")
 
