@@ -29,13 +29,13 @@ def stress(
     sets: Sets = None,
     ramp: Annotated[
         str | None,
-        typer.Option(metavar="concurrency|rate", help="What is raised: pulls at once, or pulls a second."),
+        typer.Option(metavar="concurrency|rate", help="What is raised: concurrency, or pulls per second."),
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(metavar="LOADS", help="The loads on the way up, such as 1,2,4,8,16.")
+        str | None, typer.Option(metavar="LOADS", help="The loads of the ramp up, such as 1,2,4,8,16.")
     ] = None,
     hold: Annotated[
-        int | None, typer.Option(metavar="TRIALS", help="Trials at the highest load reached, before the way down.")
+        int | None, typer.Option(metavar="TRIALS", help="Trials at the highest load reached, before the ramp down.")
     ] = None,
     keep_going: Annotated[
         bool,
