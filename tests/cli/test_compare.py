@@ -1,15 +1,23 @@
 """`compare` and `baseline` from the shell: what is printed, and when a build fails."""
 
+import io
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pullbench.cli.baseline import list_baselines, remove_baseline, set_baseline
 from pullbench.cli.compare import compare
+from pullbench.cli.terminal.tables import comparison_table, trend_table
 from pullbench.errors import UsageError
+from pullbench.report.compare.runs import compare_runs
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import read_run
+from pullbench.report.trend.changes import trend_of
 from pullbench.store.dataset import ResultStore
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, STARTED_AT, Recipe
@@ -66,6 +74,26 @@ def test_what_is_printed_names_both_runs_the_ratio_and_the_verdict(
     assert f"baseline   {RUN_ID}" in shown
     assert "slower" in shown
     assert "1 of 1" in shown
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+def test_no_cell_of_the_tables_is_cut(tmp_path: Path, width: int) -> None:
+    many = Recipe(concurrency=(1, 4), blocks=3, noise=0.1, failure_rate=0.1)
+    synthetic.make(tmp_path, many)
+    later = replace(many, run_id="20270221T161500Z-9b1c", seed=8, started_at=STARTED_AT + timedelta(days=90))
+    store = synthetic.make(tmp_path, later)
+    found = compare_runs(read_run(store, RUN_ID), read_run(store, later.run_id))
+    console = Console(width=width, file=io.StringIO())
+    console.print(comparison_table(found.cells))
+    console.print(trend_table(trend_of(store, many.name)))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    for row in found.cells.to_dict("records"):
+        assert numbers.ratio_range(row["low"], row["high"]) in shown
+        assert numbers.seconds(row["candidate_s"]) in shown
+    assert len(re.findall(r"\b(inconclusive|slower|faster|no difference)\b", shown)) == len(found.cells)
+    assert later.run_id in shown
 
 
 def test_with_json_stdout_is_one_document(results: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return found
 
 
-def test_a_regression_fails_the_flow_with_one_line_that_names_the_worst_setting(results: str, sent: Sent) -> None:
+def test_a_regression_fails_the_flow_with_one_line_that_names_the_worst_configuration(results: str, sent: Sent) -> None:
     state = compare_runs.fn(RUN_ID, "slow", fail_on="regression", results=results, report=False)
     assert state.is_failed()
     assert RUN_ID in state.message and "wire from eu" in state.message
@@ -61,7 +61,7 @@ def test_a_regression_fails_the_flow_with_one_line_that_names_the_worst_setting(
 @pytest.mark.parametrize(
     "asked", [{"fail_on": "nothing"}, {"fail_on": "regression", "fail_from_percent": 90.0}], ids=["nothing", "90%"]
 )
-def test_a_regression_that_nobody_asked_for_is_reported_and_fails_nothing(
+def test_a_regression_without_fail_on_is_shown_and_fails_nothing(
     results: str, sent: Sent, asked: dict[str, Any]
 ) -> None:
     state = compare_runs.fn("latest", "slow", results=results, report=False, **asked)

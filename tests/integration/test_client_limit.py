@@ -1,4 +1,4 @@
-"""A client that has no core left is told from a registry that is full: a stress test stops there and names it."""
+"""A client without a free core is not a registry at its capacity: a stress test stops there and names the client."""
 
 import json
 import multiprocessing
@@ -15,6 +15,7 @@ from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.lab.contents import Contents
 from pullbench.lab.images import make_images
 from pullbench.lab.registry import Registry
+from pullbench.report.stress.verdict import CLIENT_IS_THE_LIMIT
 from tests.app.test_run import Calls
 
 pytestmark = [pytest.mark.integration]
@@ -54,7 +55,7 @@ def url_and_image(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 
 def measured(folder: Path, url: str, image: str) -> dict[str, Any]:
-    """What a stress test on one core says, beside a process that wants it too."""
+    """The result of a stress test on one core, which another process uses too."""
     spec, told, core = folder / "spec.yaml", folder / "told.json", min(os.sched_getaffinity(0))
     data = {
         "name": "client",
@@ -91,10 +92,10 @@ def test_guard_client_busy_a_client_whose_core_another_takes_ends_the_stress_tes
     said, test = found["document"]["headline"], found["document"]["stress"]
     assert test["end"] == "client"
     assert found["exit_code"] == 0
-    assert "then this client was the limit" in said["title"]
-    assert "of its own ceiling (by its cores), so the ramp stopped" in said["sentence"]
+    assert said["title"] == CLIENT_IS_THE_LIMIT
+    assert (test["client_limited_at"], test["client_limit"]) == (test["steps"][-1]["load"], "cores")
     assert [step["load"] for step in test["steps"]] < STEPS, "no higher load was put on the registry"
     first, last = test["steps"][0], test["steps"][-1]
     assert first["client_busy"] < 0.8 <= last["client_busy"]
-    assert any("this client was at" in note for note in found["notes"]), "whoever watches is told at once"
+    assert any("client-limited" in note for note in found["notes"]), "the progress shows it immediately"
     assert any(trial["run_delay_share"] > 0.2 for trial in found["trials"]), "it waited for its core"

@@ -96,7 +96,12 @@ def test_a_known_capacity_is_found_within_one_step_and_recovery_is_seen(
     run = next(run for run in ResultStore(str(tmp_path / "results")).runs() if run.run_id == done.document["run_id"])
     assert (run.kind, run.status) == ("stress", "complete")
     page = Path(done.document["report"]).read_text(encoding="utf-8")
-    for words in (done.document["headline"]["title"], "What each load gives", "The test over time", "Recovery"):
+    for words in (
+        done.document["headline"]["title"],
+        "Pulls/s and pull time by load",
+        "The test over time",
+        "Recovery",
+    ):
         assert words in page, words
     answer = httpx.post(f"{prefect_server.api}/artifacts/filter", json={}, trust_env=False, timeout=60)
     keys = [entry["key"] for entry in answer.json() if run.run_id in str(entry["data"]) + str(entry["description"])]

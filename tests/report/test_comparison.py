@@ -89,7 +89,7 @@ def test_an_inconclusive_configuration_says_how_many_more_repetitions_it_needs(m
 
     unsure = found.cells[found.cells["verdict"] == "inconclusive"]
     more = int(unsure["more_repetitions"].dropna().iloc[0])
-    assert f"needs about {more} more repetition" in ComparisonPage(found).side_by_side()
+    assert f"needs about {more} more" in ComparisonPage(found).side_by_side()
     assert more in [cell["more_repetitions"] for cell in comparison_document(found)["cells"]]
     assert found.cells.loc[found.cells["verdict"] != "inconclusive", "more_repetitions"].isna().all()
 

@@ -47,10 +47,13 @@ class ResponsiveTable:
     table: Table
     narrow: Callable[[], RenderableType]
     room: int = 0
+    whole: bool = False
+    """Whether no cell may wrap."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        needed = self.table.__rich_measure__(console, options.update(width=_UNBOUNDED)).minimum
-        yield self.table if needed + self.room <= options.max_width else self.narrow()
+        measured = self.table.__rich_measure__(console, options.update(width=_UNBOUNDED))
+        needed = measured.maximum if self.whole else measured.minimum + self.room
+        yield self.table if needed <= options.max_width else self.narrow()
 
 
 def result_table(document: dict[str, Any]) -> RenderableType | None:
@@ -226,34 +229,44 @@ def calibration_table(part: dict[str, Any]) -> Table:
 def comparison_table(cells: "pd.DataFrame") -> ResponsiveTable:
     """The configurations that both runs have: times, ratio, interval, failures, verdict.
 
-    On a narrow terminal the factors share one column, which wraps.
+    On a narrow terminal the factors share one column; on a narrower one an inconclusive row has no advice.
     """
     from pullbench.report.core.tables import varying
 
     factors = varying(cells) or ["engine"]
-    return ResponsiveTable(_compared(cells, factors, narrow=False), lambda: _compared(cells, factors, narrow=True))
+
+    def together() -> ResponsiveTable:
+        made = (_compared(cells, factors, together=True, advice=advice) for advice in (True, False))
+        return ResponsiveTable(next(made), lambda: next(made), whole=True)
+
+    return ResponsiveTable(_compared(cells, factors, together=False, advice=True), together, whole=True)
 
 
-def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, narrow: bool) -> Table:
+def _compared(cells: "pd.DataFrame", factors: Sequence[str], *, together: bool, advice: bool) -> Table:
     from pullbench.report.core.stored import records
 
     rows = records(cells)
     failed = any(row[f"{side}_succeeded"] < row[f"{side}_pulls"] for row in rows for side in ("baseline", "candidate"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ["configuration"] if narrow else factors:
-        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left", overflow="fold")
-    for title in ("baseline", "candidate", "ratio", "95% CI", *(["failed pulls"] if failed else [])):
-        table.add_column(title, justify="right", no_wrap=title != "failed pulls")
-    table.add_column("verdict", no_wrap=not narrow)
+    for name in ["configuration"] if together else factors:
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if name == "concurrency" else "left",
+            overflow="fold",
+            min_width=13 if together else None,
+        )
+    for title in ("baseline", "candidate", "ratio", "95% CI", *(["failed"] if failed else [])):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict", min_width=len("inconclusive"))
     for row in rows:
         table.add_row(
-            *map(literal, [_factors_in_words(row, factors)] if narrow else [str(row[name]) for name in factors]),
+            *map(literal, [_factors_in_words(row, factors)] if together else [str(row[name]) for name in factors]),
             numbers.seconds(row["baseline_s"]),
             numbers.seconds(row["candidate_s"]),
             numbers.ratio(row["ratio"]),
             numbers.ratio_range(row["low"], row["high"]),
             *([_failed_on_both_sides(row)] if failed else []),
-            _compared_verdict(row),
+            _compared_verdict(row, advice=advice),
         )
     return table
 
@@ -269,7 +282,9 @@ def _failed_on_both_sides(row: dict[str, Any]) -> str:
 
 def trend_table(found: "Trend") -> ResponsiveTable:
     """A benchmark's runs, the oldest first, with the change points of the whole; on a narrow terminal without quarters."""
-    return ResponsiveTable(_runs_over_time(found, narrow=False), lambda: _runs_over_time(found, narrow=True))
+    return ResponsiveTable(
+        _runs_over_time(found, narrow=False), lambda: _runs_over_time(found, narrow=True), whole=True
+    )
 
 
 def _runs_over_time(found: "Trend", *, narrow: bool) -> Table:
@@ -283,7 +298,7 @@ def _runs_over_time(found: "Trend", *, narrow: bool) -> Table:
         table.add_column(title, no_wrap=True)
     for title in ("median", "95% CI", *(["succeeded"] if failed or not narrow else [])):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("change point", no_wrap=not narrow)
+    table.add_column("change point", no_wrap=True)
     whole = found.steps[found.steps["setting"] == ""]
     changes = {row["run_id"]: row for row in records(whole)}
     for row in rows:
@@ -304,13 +319,13 @@ def _change_point(change: dict[str, Any] | None) -> Text:
     return Text(f"{change['verdict']}: {numbers.ratio(change['ratio'])}", style=_COMPARED_STYLES[change["verdict"]])
 
 
-def _compared_verdict(row: dict[str, Any]) -> Text:
+def _compared_verdict(row: dict[str, Any], *, advice: bool) -> Text:
     from pullbench.report.compare.verdict import needs_more
 
     words = [str(row["verdict"])] + ([row["success_verdict"]] if row["success_verdict"] != "alike" else [])
     style = next((_COMPARED_STYLES[word] for word in reversed(words) if word in _COMPARED_STYLES), "dim")
     said = ", ".join(word.replace("_", " ") for word in words)
-    return Text(f"{said} ({more})" if (more := needs_more(row)) else said, style=style)
+    return Text(f"{said} ({more})" if advice and (more := needs_more(row)) else said, style=style)
 
 
 def slo_table(rows: Sequence[dict[str, Any]]) -> ResponsiveTable:

@@ -117,7 +117,10 @@ class ComparisonPage:
             Column(title="95% CI", number=True, hint="Welch's interval over the repetitions' log-medians"),
             Column(title="p", number=True, hint=P_HINT),
             Column(title="Succeeded", number=True, hint="baseline → candidate"),
-            Column(title="Verdict", hint="significant at p < 0.03 and above 5%"),
+            Column(
+                title="Verdict",
+                hint="significant: p < 0.03 and a difference above 5%; inconclusive: with the repetitions that each run still needs",
+            ),
         ]
         shown = cells.head(MOST_CELLS)
         rows = [_cell_row(row, factors) for row in records(shown)]

@@ -43,7 +43,7 @@ def headline(found: RunsCompared) -> Headline:
         ComparisonVerdict.NO_DIFFERENCE: f"No difference above {MARGIN:.0%}",
         ComparisonVerdict.TOO_FEW_SAMPLES: "Too few repetitions to compare",
     }
-    title = titles.get(found.whole.verdict, "No significant difference")
+    title = titles.get(found.whole.verdict, "No configuration changed significantly")
     return Headline(status=str(found.whole.verdict), title=title, clauses=(whole, counts))
 
 
@@ -75,9 +75,9 @@ def cell_sentence(row: Mapping[str, Any]) -> str:
 
 
 def needs_more(row: Mapping[str, Any]) -> str:
-    """`needs about 7 more repetitions`, where that can be computed; else nothing."""
+    """`needs about 7 more`, of repetitions in each run, where that can be computed; else nothing."""
     more = row["more_repetitions"]
-    return f"needs about {numbers.count(int(more), 'more repetition')}" if numbers.known(more) else ""
+    return f"needs about {int(more)} more" if numbers.known(more) else ""
 
 
 def warnings(found: RunsCompared) -> list[str]:

@@ -13,6 +13,7 @@ from pullbench.report.stress import verdict
 from pullbench.report.stress.steps import Stressed, course, judged_step, step_scores, stressed
 from pullbench.report.stress.verdict import load
 
+_LINE_END = Html("<br>")
 _KINDS = {"held": "good", "open": "open", "missed": "bad"}
 _NOTES = (
     (
@@ -133,17 +134,23 @@ class StressPage:
         columns = [
             Column(title="Step", number=True),
             Column(title="Phase"),
-            Column(title="Concurrency" if found.stress.ramp == "concurrency" else "Offered pulls/s", number=True),
+            Column(title="Concurrency" if found.stress.ramp == "concurrency" else "Offered/s", number=True),
             Column(title="SLO"),
-            Column(title="Started at", number=True, hint="since the start of the first step"),
+            Column(title="Start", number=True, hint="since the start of the first step"),
             Column(title="Pulls", number=True, hint="successful pulls / all pulls"),
-            Column(title="Mean pull", number=True, hint="mean of the trials' means, successful pulls"),
-            Column(title="95% CI", number=True, hint="Student's t over trials"),
+            Column(
+                title="Mean pull",
+                number=True,
+                hint="mean of the trials' means, successful pulls; below it the 95% CI, Student's t over trials",
+            ),
             *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
-            Column(title="Pulls/s", number=True, hint="successful pulls per second, geometric mean over trials"),
-            Column(title="95% CI", number=True, hint="Student's t over trials"),
+            Column(
+                title="Pulls/s",
+                number=True,
+                hint="successful pulls per second, geometric mean over trials; below it the 95% CI, Student's t over trials",
+            ),
             Column(title="Throughput", number=True),
-            Column(title="Client load", number=True, hint="share of this client's own ceiling, median over trials"),
+            Column(title="Client", number=True, hint="share of this client's own ceiling, median over trials"),
         ]
         rows = [_step_row(row, percentiles, limit=row["load"] == found.held) for row in records(found.steps)]
         return table(
@@ -243,16 +250,24 @@ def _step_row(row: dict[str, object], percentiles: list[int], *, limit: bool) ->
         _outcome(row),
         numbers.seconds(number["at_s"]) if number["at_s"] else "0",
         f"{number['succeeded']:,}/{number['pulls']:,}",
-        numbers.seconds(number["mean_s"]),
-        numbers.seconds_range(number["mean_low_s"], number["mean_high_s"]),
+        _with_interval(
+            numbers.seconds(number["mean_s"]), numbers.seconds_range(number["mean_low_s"], number["mean_high_s"])
+        ),
         *(numbers.seconds(number[f"p{q}_s"]) for q in percentiles),
-        verdict.rate(number["rate"]),
-        verdict.rate_range(number["rate_low"], number["rate_high"]),
+        _with_interval(
+            numbers.significant(number["rate"]) if numbers.known(number["rate"]) else numbers.NOT_KNOWN,
+            numbers.ratio_range(number["rate_low"], number["rate_high"]),
+        ),
         numbers.rate(number["throughput_bytes_per_s"]),
         numbers.percent(number["client_busy"]),
     ]
     missed = row["verdict"] == "missed"
     return Row(contents=contents, kind="failed" if missed else "best" if limit and row["phase"] == "up" else None)
+
+
+def _with_interval(value: str, interval: str) -> Html:
+    """A number over its interval, where there is one."""
+    return join([value] if interval == numbers.NOT_KNOWN else [value, _LINE_END, interval])
 
 
 def _outcome(row: dict[str, object]) -> Html:
