@@ -55,7 +55,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "proxy:direct": Meaning(
         most="no proxy; proxy variables of the environment are ignored",
-        own={"docker": "dockerd's own settings: make sure that it has no proxy and no mirror", "fake": _FAKE},
+        own={"docker": "dockerd's own configuration: make sure that it has no proxy and no mirror", "fake": _FAKE},
     ),
     "proxy:mirror": Meaning(
         most="pulls the image by its name at the mirror: host, `prefix`, repository", own={"fake": _FAKE}

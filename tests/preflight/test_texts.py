@@ -88,7 +88,7 @@ def of_network() -> list[Finding]:
     untrusted = fault(ErrorCode.TLS_UNTRUSTED, "TLS to registry.example.com:443: certificate verify failed")
     found = dns.Resolution(host="registry.example.com", addresses=("192.0.2.1", "2001:db8::1"), lookup_s=0.0123)
     ping = Ping(url="https://registry.example.com/v2/", status=200, api_version="registry/2.0")
-    slow = latency.ApiLatencies(answered_s=(0.05,) * 190 + (2.5,) * 10, objective_s=2.0)
+    slow = latency.ApiLatencies(answered_s=(0.05,) * 190 + (2.5,) * 10, target_s=2.0)
     return [
         *dns.judge(found, EU),
         *dns.judge(replace(found, lookup_s=2.5), EU),

@@ -47,7 +47,7 @@ class ApiLatencies:
 
 
 def probe(context: CheckContext, target: Target) -> ApiLatencies:
-    """Ask without credentials, so that only the API is timed; stop early on a slow way, or where it fails."""
+    """Send requests without credentials, so that only the API is timed; stop early on a slow route, or after failures."""
     client = context.client(target.route)
     answered: list[float] = []
     faults: list[ObservedFault] = []
@@ -133,8 +133,8 @@ def _cure(evidence: ApiLatencies, target: Target) -> str:
 CHECK = Check(
     id=ID,
     room=Room.NETWORK,
-    looks_at=f"Asks `GET /v2/` {PROBES} times over a kept connection, without credentials; on a slow way it stops after "
-    f"{ENOUGH_S:g} s and says how many there were. Percentiles are shown where there are enough for them.",
+    looks_at=f"Sends `GET /v2/` {PROBES} times over a kept connection, without credentials. On a slow route it stops after "
+    f"{ENOUGH_S:g} s and reports the number. Percentiles are shown if there are enough requests.",
     statuses={
         Status.PASS: "at most 1% of the probes take longer than `slo.p99_api_s`; without that SLO the latency is reported and not "
         "judged",
