@@ -99,6 +99,7 @@ def test_a_break_above_the_first_step_is_no_bad_verdict(tmp_path: Path) -> None:
 
 def test_a_rate_limit_stops_at_once_and_a_resume_measures_that_step_again(tmp_path: Path) -> None:
     outcome = run(prepare(tmp_path, script(OK, "rate_limited")))
+    assert outcome.exit_code == 3
     assert "(429)" in outcome.message and f"--resume {outcome.run_id}" in outcome.message
     assert trials_of(tmp_path, outcome.run_id) == [(0, "up")] * 3 + [(1, "up")]
     # The script begins anew with the engine: the step that is measured again finds its first six answers.
