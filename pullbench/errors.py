@@ -82,7 +82,7 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path and the port, and look for a captive portal",
     ErrorCode.REDIRECT_LOOP: "the redirects never end: check the registry's external URL and the reverse proxy in front of it",
     ErrorCode.TOO_LARGE: "the answer is larger than a registry may send: check which server answers at this URL",
-    ErrorCode.RESET: "the connection was closed early: check load balancers and idle timeouts between client and registry",
+    ErrorCode.RESET: "the connection was cut: check load balancers and idle timeouts between client and registry",
     ErrorCode.TRUNCATED: "the body ended early: check the buffer and size limits of proxies, and the registry's storage",
     ErrorCode.STALLED: "no data arrived for too long: check bandwidth, storage and proxies, or raise the engine's `stall_timeout_s`",
     ErrorCode.TIMEOUT: "the pull took longer than `timeout_s`: raise it, or find the slowest layer in the report",

@@ -14,19 +14,19 @@ _SERVER_ERRORS = frozenset({ErrorCode.SERVER_ERROR, ErrorCode.RATE_LIMITED})
 
 def shortfalls(budget: Budget, plan: Plan) -> list[str]:
     """The parts of the budget that are too small for the plan, one sentence each; minutes are unknown before the run."""
-    said = []
+    lines = []
     setup = plan.setup_bytes
     if budget.bytes is not None and plan.bytes is not None and setup is not None:
         needed, what = plan.bytes + setup, ", including setup" if setup else ""
         if needed > budget.bytes:
-            said.append(
+            lines.append(
                 f"budget.bytes: the plan needs {format_bytes(needed)}{what}, but the budget is {format_bytes(budget.bytes)}"
             )
     if budget.manifest_requests is not None and plan.manifest_requests > budget.manifest_requests:
-        said.append(
+        lines.append(
             f"budget.manifest_requests: the plan needs {plan.manifest_requests}, but the budget is {budget.manifest_requests}"
         )
-    return said
+    return lines
 
 
 class BudgetMeter:

@@ -24,10 +24,10 @@ class LeftBehind:
 
 def drop(host: str | None, names: Iterable[str]) -> None:
     """Remove a trial's images from a daemon; images that cannot be removed now are left to `clean`."""
-    daemon, said = DockerDaemon(host), list(names)
+    daemon, known = DockerDaemon(host), list(names)
     with contextlib.suppress(PullbenchError):
         remove_brought(
-            daemon, [name for name in said if is_digest(name)], [name for name in said if not is_digest(name)]
+            daemon, [name for name in known if is_digest(name)], [name for name in known if not is_digest(name)]
         )
     daemon.close()
 

@@ -36,19 +36,19 @@ class DaskFleet:
     def members(self) -> list[Member]:
         """All workers by address, with their clock offsets; UsageError for a worker without this version of pullbench."""
         try:
-            told: dict[str, Machine] = self._client.run(machine)
+            machines: dict[str, Machine] = self._client.run(machine)
         except Exception as error:
             raise UsageError(
                 f"a Dask worker cannot run pullbench ({type(error).__name__}: {error}): install pullbench {__version__} on every worker"
             ) from error
-        if not told:
+        if not machines:
             raise UsageError("the Dask cluster has no worker: start one (`dask worker ADDRESS`)")
-        other = {address: found.version for address, found in told.items() if found.version != __version__}
+        other = {address: found.version for address, found in machines.items() if found.version != __version__}
         for address, version in other.items():
             raise UsageError(
                 f"Dask worker {address} has pullbench {version}, but this is {__version__}: install the same version"
             )
-        members = [self._member(address, told[address]) for address in sorted(told)]
+        members = [self._member(address, machines[address]) for address in sorted(machines)]
         self._offsets_s = {member.address: member.offset_s for member in members}
         self._compared_s = time.monotonic()
         return members

@@ -40,10 +40,10 @@ def gather_facts(
     count as present.
     """
     platforms = spec.matrix.platforms or [host_platform()]
-    ways = list(_first_routes(spec).values())
+    routes = list(_first_routes(spec).values())
     asked: list[Callable[[], EngineFacts | list[ImageFacts]]] = [
         *(partial(_engine_facts, engine, brought) for engine in engines.values()),
-        *(partial(_images_of, route, spec.every_image, platforms, keychain) for route in ways),
+        *(partial(_images_of, route, spec.every_image, platforms, keychain) for route in routes),
     ]
     found = in_parallel(asked, limit=_LOOKUPS_AT_ONCE, name="facts")
     return Facts(
@@ -65,7 +65,7 @@ def _first_routes(spec: Spec) -> dict[str, Route]:
 def _images_of(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """The images within REGISTRY_S: a registry that answers very slowly must not block everything."""
     try:
-        return with_timeout(partial(_asked, route, images, platforms, keychain), REGISTRY_S, name="facts")
+        return with_timeout(partial(_gathered, route, images, platforms, keychain), REGISTRY_S, name="facts")
     except TimeoutError:
         untold = ImageFacts(
             registry=route.registry,
@@ -73,10 +73,10 @@ def _images_of(route: Route, images: Sequence[str], platforms: list[str], keycha
             error_code=ErrorCode.STALLED,
             error=f"{route.url}: its images could not be read within {REGISTRY_S:g} s",
         )
-        return _alike(untold, images)
+        return _copies(untold, images)
 
 
-def _asked(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
+def _gathered(route: Route, images: Sequence[str], platforms: list[str], keychain: Keychain) -> list[ImageFacts]:
     """The first images show whether the registry can be reached and answers; then the others follow concurrently."""
     with quick_client(route, keychain) as client:
 
@@ -90,17 +90,17 @@ def _asked(route: Route, images: Sequence[str], platforms: list[str], keychain: 
 
         first = [ask(images[0])]
         if first[0].error_code in ROUTE_FAILURES:
-            return _alike(first[0], images)
+            return _copies(first[0], images)
         if first[0].error_code in SILENT and len(images) > 1:
             first.append(ask(images[1]))
             if first[1].error_code in SILENT:
-                return [first[0], *_alike(first[1], images[1:])]
+                return [first[0], *_copies(first[1], images[1:])]
         rest = [partial(ask, image) for image in images[len(first) :]]
         return [*first, *in_parallel(rest, limit=_LOOKUPS_AT_ONCE, name="images")]
 
 
-def _alike(told: ImageFacts, images: Sequence[str]) -> list[ImageFacts]:
-    return [dataclasses.replace(told, image=image) for image in images]
+def _copies(found: ImageFacts, images: Sequence[str]) -> list[ImageFacts]:
+    return [dataclasses.replace(found, image=image) for image in images]
 
 
 def _engine_facts(engine: Engine, brought: Callable[[str], frozenset[str]]) -> EngineFacts:

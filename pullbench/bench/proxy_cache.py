@@ -75,8 +75,8 @@ class Probe:
 
 def served_by_text(before: Sequence[Sighting], after: Sequence[Sighting]) -> str | None:
     """The column `served_by` for a probed route, marked as probed; None without an answer."""
-    told = [f"{when} {seen[0].served_by}" for when, seen in (("before:", before), ("after:", after)) if seen]
-    return f"probe {'; '.join(told)}" if told else None
+    parts = [f"{when} {seen[0].served_by}" for when, seen in (("before:", before), ("after:", after)) if seen]
+    return f"probe {'; '.join(parts)}" if parts else None
 
 
 _MAX_OUTPUT = 300
@@ -109,13 +109,13 @@ def reset_proxy(proxy: str, cold: ColdCache, *, environ: Mapping[str, str], cloc
             f"{where}: not finished after {cold.timeout_s:g} s; raise its `timeout_s`, or fix it: {_NEXT}"
         )
     if ended.returncode != 0:
-        raise IncompleteError(f"{where}: exited with {ended.returncode}{_said(ended, environ)}; {_NEXT}")
+        raise IncompleteError(f"{where}: exited with {ended.returncode}{_output(ended, environ)}; {_NEXT}")
 
 
 _NEXT = "run it by hand until it exits with 0, then continue with --resume"
 
 
-def _said(ended: Ended, environ: Mapping[str, str]) -> str:
+def _output(ended: Ended, environ: Mapping[str, str]) -> str:
     """The end of its output, without known secrets."""
     text = ended.stderr.strip() or ended.stdout.strip()
     for name, value in environ.items():

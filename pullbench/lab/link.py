@@ -183,7 +183,7 @@ class _Link:
                     # Out of file descriptors, or the client has gone: try the next one.
                     await asyncio.sleep(_ACCEPT_PAUSE_S)
                     continue
-                task = asyncio.create_task(self._carry(client))
+                task = asyncio.create_task(self._serve_connection(client))
                 self._open.add(task)
                 task.add_done_callback(self._open.discard)
                 # A task that is cancelled before it starts closes nothing itself.
@@ -194,7 +194,7 @@ class _Link:
                 task.cancel()
             await asyncio.gather(*self._open, return_exceptions=True)
 
-    async def _carry(self, client: socket.socket) -> None:
+    async def _serve_connection(self, client: socket.socket) -> None:
         """One connection, until both directions have ended, or one failed: then both sides are reset."""
         server = socket.socket(self._ends.listener.family, socket.SOCK_STREAM)
         with client, server:
@@ -207,15 +207,17 @@ class _Link:
                 await asyncio.get_running_loop().sock_connect(server, self._ends.target)
                 async with asyncio.TaskGroup() as group:
                     for journey in (
-                        *self._way(client, server, self._to_server),
-                        *self._way(server, client, self._to_client),
+                        *self._direction(client, server, self._to_server),
+                        *self._direction(server, client, self._to_client),
                     ):
                         group.create_task(journey)
             except* OSError:
                 for end in (client, server):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
-    def _way(self, source: socket.socket, sink: socket.socket, line: _Line) -> Sequence[Coroutine[Any, Any, None]]:
+    def _direction(
+        self, source: socket.socket, sink: socket.socket, line: _Line
+    ) -> Sequence[Coroutine[Any, Any, None]]:
         """Both ends of one direction; the queue between them is the link's length, so a slow reader slows the sender."""
         shape = self._ends.shape
         on_the_way_bytes = 4 * shape.delay_s * (shape.rate_bytes_per_s or 0)

@@ -138,9 +138,9 @@ def push(
 
 def _check(response: httpx.Response) -> None:
     if not response.is_success:
-        said = " ".join(response.text.split())[:200]
+        reason = " ".join(response.text.split())[:200]
         raise IncompleteError(
-            f"PUT {response.url}: {response.status_code} {response.reason_phrase}{': ' if said else ''}{said}; "
+            f"PUT {response.url}: {response.status_code} {response.reason_phrase}{': ' if reason else ''}{reason}; "
             "is this a Pushgateway, and may this user push?"
         )
 

@@ -136,13 +136,13 @@ class Answer:
         headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
         text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
         problems, by = read_problems(text), self.answered_by
-        said = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _said(problems, headers, text)
+        message = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _message(problems, headers, text)
         wait_s = retry_after_s(headers.get("retry-after"))
         waiting = f" (Retry-After {wait_s:.0f} s)" if wait_s is not None else ""
         return AnswerError(
             _code(self.status, by, problems, text),
             self.where,
-            f"{self.status} {said}".strip() + waiting,
+            f"{self.status} {message}".strip() + waiting,
             status=self.status,
             problems=problems,
             retry_after_s=wait_s,
@@ -170,7 +170,7 @@ def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) 
     return code
 
 
-def _said(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) -> str:
+def _message(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) -> str:
     """The server's message."""
     if problems:
         return "; ".join(str(problem) for problem in problems[:3])

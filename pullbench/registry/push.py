@@ -229,13 +229,13 @@ def _post(client: RegistryClient, repository: str, path: str) -> Answer:
 
 def _refused(error: RegistryError) -> RegistryError:
     """The same failure with a remedy for pushes; failures unrelated to pushing are unchanged."""
-    said = " ".join(f"{one.message} {one.detail}" for one in getattr(error, "problems", ())).lower()
-    full = error.status == 507 or "no space left" in said or f"'err': {_ENOSPC}" in said
+    message = " ".join(f"{one.message} {one.detail}" for one in getattr(error, "problems", ())).lower()
+    full = error.status == 507 or "no space left" in message or f"'err': {_ENOSPC}" in message
     if full and isinstance(error, AnswerError):
         return PushError(
             ErrorCode.DISK_FULL, error, "the registry's disk is full: free space there, or push fewer or smaller images"
         )
-    if error.status == 403 and ("quota" in said or "exceed" in said):  # Harbor's message
+    if error.status == 403 and ("quota" in message or "exceed" in message):  # Harbor's message
         return PushError(ErrorCode.DISK_FULL, error, "the project's quota is used up: raise the quota, or push less")
     found = _REFUSALS.get(error.status or 0)
     if found is None and error.code is ErrorCode.NOT_A_REGISTRY and 400 <= (error.status or 0) < 500:

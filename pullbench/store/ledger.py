@@ -53,11 +53,11 @@ class Ledger:
         Raises IncompleteError if it cannot be written: then nothing may be pulled.
         """
         path = f"{_BROUGHT}/{check_run_id(run_id)}/trial-{trial:05d}-{_short(daemon)}.json"
-        said = {name for entry in self._read([path]) for name in entry.names} | set(names)
+        recorded = {name for entry in self._read([path]) for name in entry.names} | set(names)
         content = {
             "daemon": daemon,
-            "image_ids": sorted(name for name in said if is_digest(name)),
-            "references": sorted(name for name in said if not is_digest(name)),
+            "image_ids": sorted(name for name in recorded if is_digest(name)),
+            "references": sorted(name for name in recorded if not is_digest(name)),
         }
         self._files.put(path, json.dumps(content).encode())
 

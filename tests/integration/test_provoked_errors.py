@@ -248,7 +248,7 @@ PROVOKED: dict[str, tuple[ErrorCode, Words]] = {
             ("wire",): "404 BLOB_UNKNOWN: blob unknown to registry",
         },
     ),
-    "stalled": (ErrorCode.STALLED, {("wire",): "no byte for 0.5 s"}),
+    "stalled": (ErrorCode.STALLED, {("wire",): "for 0.5 s"}),
     "full_disk": (
         ErrorCode.DISK_FULL,
         {

@@ -298,7 +298,7 @@ def test_a_stalled_pull_ends_in_time_with_every_process_of_it(
             outcome = bench.engine.pull(asked)
             assert processes_of(bench.folder, PROGRAMS[bench.kind]) == []
     assert (outcome.error_code, outcome.attempts) == (ErrorCode.TIMEOUT, 1)
-    assert "no end after 0.7 s" in (outcome.error or "")
+    assert "not finished after 0.7 s" in (outcome.error or "")
     assert outcome.duration_s is not None and outcome.duration_s >= 0.7
 
 

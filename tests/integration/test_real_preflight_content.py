@@ -131,9 +131,10 @@ def test_the_command_names_the_missing_tag_the_missing_platform_and_the_stale_re
     found = {(entry["check"], entry["target"]): entry for entry in done.document["findings"]}
     assert found["image", f"eu {fine}"]["status"] == "pass"
     lost = found["image", f"eu {word}/fine:1.O"]
-    assert (lost["status"], "tags that are there: 1.0" in lost["observed"]) == ("fail", True)
+    assert (lost["status"], "existing tags: 1.0" in lost["observed"]) == ("fail", True)
     lacking = found["platform", f"us {single} linux/arm64"]
-    assert lacking["observed"] == f"[platform_missing] {single} lacks linux/arm64; it has linux/amd64"
+    assert lacking["code"] == "platform_missing"
+    assert lacking["observed"].endswith("it has linux/amd64")
     assert found["platform", f"us {fine} linux/arm64"]["status"] == "pass"
     told = found["tag-consistency", stale]
     assert told["status"] == "fail"
@@ -158,7 +159,7 @@ def test_an_image_of_which_the_registry_has_lost_a_layer_fails(docker_registry: 
         ("image", "lost:1.0", "pass"),
         ("platform", "lost:1.0 linux/amd64", "fail"),
     ]
-    assert f"sha256:{layer} of it is not" in found[-1].observed
+    assert f"sha256:{layer}" in found[-1].observed
 
 
 def test_a_pull_through_whose_upstream_is_down_serves_what_it_has_and_says_what_it_lacks(
@@ -184,21 +185,21 @@ def test_a_pull_through_whose_upstream_is_down_serves_what_it_has_and_says_what_
 
     down = of_mirror("kept:1.0")
     assert down.status is Status.WARN, down.observed
-    assert down.observed.startswith("it cannot fetch from its upstream ([server_error]")
-    assert "it has all 2 blobs of the images" in down.observed
+    assert "([server_error]" in down.observed
+    assert "all 2 blobs" in down.observed
     half = of_mirror("kept:1.0", "seen:1.0")  # looking at it had the mirror fetch its manifest, and no layer
     assert half.status is Status.FAIL, half.observed
-    assert half.observed.startswith("[server_error] it cannot fetch from its upstream")
-    assert "does not have all of the images: seen:1.0 lacks sha256:" in half.observed
+    assert half.code == "server_error"
+    assert "seen:1.0 lacks sha256:" in half.observed
     lost = of_mirror("kept:1.0", "never:1.0")
     assert lost.status is Status.FAIL
-    assert lost.observed.startswith("[not_found] the proxy answers, but its upstream 'eu' does not")
-    assert "1 of 2 images are not served, such as never:1.0" in lost.observed
+    assert lost.code == "not_found"
+    assert "1 of 2 images" in lost.observed
 
     mirror.stop()
 
     broken = of_mirror("kept:1.0")
-    assert broken.observed.startswith("[connect_refused] the proxy itself cannot be reached")
+    assert broken.code == "connect_refused"
 
 
 def test_a_caching_mirror_tells_its_hits_its_misses_and_its_drift(
@@ -227,10 +228,8 @@ def test_a_caching_mirror_tells_its_hits_its_misses_and_its_drift(
     assert (hit.status, "was a hit (x-cache-status: HIT)" in hit.observed) == (Status.PASS, True), hit.observed
     assert (miss.status, "x-cache-status: MISS" in miss.observed) == (Status.WARN, True), miss.observed
     assert drift.status is Status.WARN
-    assert drift.observed == (
-        f"what it serves is older than its upstream's: app:1.0 is {old} of 2026-01-01 10:00:00Z there, "
-        f"{new} of 2026-11-01 10:00:00Z upstream"
-    )
+    assert f"{old} of 2026-01-01 10:00:00Z" in drift.observed
+    assert f"{new} of 2026-11-01 10:00:00Z upstream" in drift.observed
 
 
 def test_a_catalog_of_250_repositories_is_read_on_three_pages_and_without_link_it_loses_some(
@@ -275,13 +274,11 @@ def test_a_hostile_catalog_ranges_that_are_ignored_and_a_rate_limit_that_is_near
         loop, part, limit = found_of(spec, "catalog", "range", "rate-limit")
     assert (loop.check, loop.status) == ("catalog", Status.FAIL)
     assert loop.observed.startswith("[not_a_registry] ")
-    assert "its next page leads back" in loop.observed
+    assert "leads back" in loop.observed
     assert (part.status, part.observed[:8]) == (Status.WARN, "200 with")
     # 6 blocks of 4 pulls of an image without an index.
     assert limit.status is Status.FAIL
-    assert limit.observed == (
-        "[rate_limited] 20 of 100 requests in 6 h are left: 4 too few for the plan's 24 manifest requests"
-    )
+    assert "4 too few for the plan's 24 manifest requests" in limit.observed
     assert "--set repetitions=3" in limit.remedy
 
 

@@ -91,7 +91,7 @@ def test_what_a_fault_knows_itself_goes_before_what_the_target_says() -> None:
     fault = ObservedFault(code=ErrorCode.UNREACHABLE, text="x", parameters={"address": "192.0.2.1"})
     assert of_target(fault, Target(route=ROUTE)).parameters["address"] == "192.0.2.1"
     disk = ObservedFault(code=ErrorCode.DISK_FULL, text="x", parameters={"path": "/var"})
-    assert of_target(disk, Local(name="working folder")).parameters == {"path": "/var"}
+    assert of_target(disk, Local(name="working directory")).parameters == {"path": "/var"}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)

@@ -64,13 +64,13 @@ class ContainerdEngine(CommandEngine):
         return None
 
     def _version(self, folder: Path) -> str:
-        said = self._ask(Command(arguments=("containerd", "--version"), environment=environment(folder)))
+        output = self._output(Command(arguments=("containerd", "--version"), environment=environment(folder)))
         try:
             self._start(folder)
         finally:
             self._close()
-        version = re.search(r"\bv?(\d+\.\d[^\s]*)", said)
-        return f"{version[1] if version else said.strip()} ({self._snapshotter})"
+        version = re.search(r"\bv?(\d+\.\d[^\s]*)", output)
+        return f"{version[1] if version else output.strip()} ({self._snapshotter})"
 
     def _open(self, folder: Path, setup: TrialSetup) -> None:
         for route in {request.route.host: request.route for request in setup.requests}.values():
@@ -100,10 +100,10 @@ class ContainerdEngine(CommandEngine):
                 start_new_session=True,
             )
         self._wait_until_it_answers(folder)
-        plugins = self._ask(self._ctr(folder, "plugins", "ls"))
+        plugins = self._output(self._ctr(folder, "plugins", "ls"))
         overlay = re.search(r"^\S+snapshotter\.v1\s+overlayfs\s.*\bok\s*$", plugins, re.MULTILINE)
         self._snapshotter = "overlayfs" if overlay else "native"
-        help_text = self._ask(self._ctr(folder, "images", "pull", "--help"))
+        help_text = self._output(self._ctr(folder, "images", "pull", "--help"))
         # By default newer versions let the daemon download, which ignores this client's proxy.
         self._options = ("--local",) if re.search(r"--local\b", help_text) else ()
 
@@ -112,11 +112,11 @@ class ContainerdEngine(CommandEngine):
         until = self._clock.monotonic() + SETUP_S
         while True:
             with contextlib.suppress(CommandFailed):
-                self._ask(self._ctr(folder, "version"))
+                self._output(self._ctr(folder, "version"))
                 return
             if self._daemon.poll() is not None or self._clock.monotonic() > until:
-                said = last_words((folder / "log").read_text(errors="replace")) or "no output"
-                raise CommandFailed(ErrorCode.ENGINE_UNAVAILABLE, f"containerd does not start: {said}")
+                output = last_words((folder / "log").read_text(errors="replace")) or "no output"
+                raise CommandFailed(ErrorCode.ENGINE_UNAVAILABLE, f"containerd does not start: {output}")
             self._clock.sleep(_NAP_S)
 
     def _close(self) -> None:
@@ -134,7 +134,7 @@ class ContainerdEngine(CommandEngine):
         """Nothing to do: a namespace exists from its first content."""
 
     def _held(self, store: Path) -> frozenset[str]:
-        listed = self._ask(self._ctr(store.parent, f"--namespace={store.name}", "content", "ls", "--quiet"))
+        listed = self._output(self._ctr(store.parent, f"--namespace={store.name}", "content", "ls", "--quiet"))
         return frozenset(listed.split())
 
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:  # noqa: ARG002

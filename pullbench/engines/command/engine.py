@@ -309,7 +309,7 @@ class CommandEngine(ABC):
         return CommandAttempt(ended=ended.ended, store=store, extract_s=self._extract_s(ended.stdout))
 
     def _failure(self, ended: Ended, request: PullRequest) -> tuple[ErrorCode | None, str]:
-        said = last_words(ended.stderr)
+        output = last_words(ended.stderr)
         if ended.stopped is not None:
             why = (
                 "the run was stopped"
@@ -317,13 +317,16 @@ class CommandEngine(ABC):
                 else f"not finished after {request.timeout_s:g} s"
             )
             doubt = "" if ended.returncode is not None else f"; {self.program} did not end even after SIGKILL"
-            return ended.stopped, f"{why}{doubt}; last output of {self.program}: {said}" if said else f"{why}{doubt}"
+            return (
+                ended.stopped,
+                f"{why}{doubt}; last output of {self.program}: {output}" if output else f"{why}{doubt}",
+            )
         if ended.was_trying_again:
-            return classify(said), said
+            return classify(output), output
         if ended.returncode is not None and ended.returncode < 0:
             return ErrorCode.ENGINE_UNAVAILABLE, f"{self.program} was killed by signal {-ended.returncode}"
         if ended.returncode != 0:
-            return classify(said), said or f"{self.program} exited with {ended.returncode} and no output"
+            return classify(output), output or f"{self.program} exited with {ended.returncode} and no output"
         return None, ""
 
     def close_trial(self) -> None:
@@ -343,11 +346,11 @@ class CommandEngine(ABC):
         self.close_trial()
         self._stop.close()
 
-    def _ask(self, command: Command) -> str:
+    def _output(self, command: Command) -> str:
         """The output of a command outside the pulls; raises CommandFailed with its message if it fails."""
         deadline = self._clock.monotonic() + SETUP_S
         ended = run(command, clock=self._clock, deadline=deadline)
         if ended.returncode != 0 or ended.stopped is not None:
-            said = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed without output"
-            raise CommandFailed(classify(said), said)
+            output = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed without output"
+            raise CommandFailed(classify(output), output)
         return ended.stdout

@@ -54,15 +54,15 @@ class PodmanEngine(CommandEngine):
         return None
 
     def _version(self, folder: Path) -> str:
-        said = self._ask(Command(arguments=("podman", "--version"), environment=environment(folder)))
+        output = self._output(Command(arguments=("podman", "--version"), environment=environment(folder)))
         (folder / "containers.conf").write_text(_CONTAINERS_CONF)
         driver = self._working_driver(folder)
-        return f"{re.sub(r'^podman version ', '', said.strip())} ({driver})"
+        return f"{re.sub(r'^podman version ', '', output.strip())} ({driver})"
 
     def _working_driver(self, folder: Path) -> str:
         """The first storage driver that works here; tested once."""
         if self._driver is None:
-            help_text = self._ask(Command(arguments=("podman", "pull", "--help"), environment=environment(folder)))
+            help_text = self._output(Command(arguments=("podman", "pull", "--help"), environment=environment(folder)))
             self._own_retries = ("--retry=0",) if re.search(r"--retry\b", help_text) else ()
             for driver in _DRIVERS:
                 self._driver = driver
@@ -87,7 +87,7 @@ class PodmanEngine(CommandEngine):
         (store / "storage.conf").write_text(
             f'[storage]\ndriver = "{self._driver}"\ngraphroot = "{store / "root"}"\nrunroot = "{store / "r"}"\n'
         )
-        self._ask(self._podman(store, "images", "--quiet"))
+        self._output(self._podman(store, "images", "--quiet"))
 
     def _held(self, store: Path) -> frozenset[str]:
         return frozenset(self._sizes(store))
@@ -149,9 +149,9 @@ class PodmanEngine(CommandEngine):
         )
 
     def _brought(self, request: PullRequest, store: Path) -> Brought:
-        said = self._ask(self._podman(store, "image", "inspect", image_name(request)))
+        output = self._output(self._podman(store, "image", "inspect", image_name(request)))
         try:
-            (image,) = json.loads(said)
+            (image,) = json.loads(output)
             platform = Platform(
                 os=image["Os"], architecture=image["Architecture"], variant=image.get("Variant") or None
             )

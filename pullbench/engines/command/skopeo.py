@@ -30,8 +30,8 @@ class SkopeoEngine(CommandEngine):
     reads_config_again = True
 
     def _version(self, folder: Path) -> str:
-        said = self._ask(Command(arguments=("skopeo", "--version"), environment=environment(folder)))
-        return re.sub(r"^skopeo version ", "", said.strip())
+        output = self._output(Command(arguments=("skopeo", "--version"), environment=environment(folder)))
+        return re.sub(r"^skopeo version ", "", output.strip())
 
     def _open(self, folder: Path, setup: TrialSetup) -> None:
         write_configuration(folder, setup.requests, self._keychain)

@@ -113,8 +113,8 @@ class PullTimeline:
         unfinished = [
             f"{name} {layer.last}" for name, layer in self.layers.items() if not layer.existed and not layer.extract_to
         ]
-        told = f"{done} of {len(self.layer_ids)} layers complete"
-        return f"{told}, unfinished: {', '.join(unfinished[:3])}" if unfinished else told
+        shown = f"{done} of {len(self.layer_ids)} layers complete"
+        return f"{shown}, unfinished: {', '.join(unfinished[:3])}" if unfinished else shown
 
 
 def union_s(intervals: Iterable[tuple[float, float]]) -> float | None:

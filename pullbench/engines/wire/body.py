@@ -298,12 +298,12 @@ class PartBody:
         self._is_whole, self._end = True, self._blob.descriptor.size_bytes
         return True
 
-    def _check(self, said: str) -> None:
-        found, size = _CONTENT_RANGE.fullmatch(said.strip()), self._blob.descriptor.size_bytes
+    def _check(self, header: str) -> None:
+        found, size = _CONTENT_RANGE.fullmatch(header.strip()), self._blob.descriptor.size_bytes
         if found is None:
-            raise BodyRefusedError(ErrorCode.NOT_A_REGISTRY, f"206 with Content-Range {said[:80]!r}")
+            raise BodyRefusedError(ErrorCode.NOT_A_REGISTRY, f"206 with Content-Range {header[:80]!r}")
         if (int(found[1]), int(found[2])) != (self._first, self._end - 1) or found[3] not in ("*", str(size)):
-            raise BodyRefusedError(ErrorCode.DIGEST_MISMATCH, f"{said[:80]} instead of {self.note}")
+            raise BodyRefusedError(ErrorCode.DIGEST_MISMATCH, f"{header[:80]} instead of {self.note}")
 
     def update(self, chunk: bytes, /) -> None:
         at = self._first + self.received_bytes

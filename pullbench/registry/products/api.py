@@ -19,7 +19,7 @@ _EXCHANGE_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ProductAnswer:
     """An answer: its JSON for status 200; None if it was refused or does not exist (401, 403, 404)."""
 
     status: int
@@ -60,15 +60,15 @@ class ProductApi:
             authorization=None if self._credentials is None else basic_header(self._credentials),
         )
 
-    def read(self, path: str, *, headers: Mapping[str, str] | None = None) -> Told:
+    def read(self, path: str, *, headers: Mapping[str, str] | None = None) -> ProductAnswer:
         """GET a JSON document. Raises RegistryError for an unexpected status, and for an answer that is not JSON."""
         answer = self.answer(path, headers=headers)
         if answer.status in (401, 403, 404):
-            return Told(status=answer.status)
+            return ProductAnswer(status=answer.status)
         if answer.status != 200:
             raise answer.fault()
         try:
-            return Told(status=answer.status, document=json.loads(answer.body))
+            return ProductAnswer(status=answer.status, document=json.loads(answer.body))
         except (ValueError, RecursionError):
             detail = "the answer is not JSON"
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail) from None

@@ -20,11 +20,11 @@ _BY_NAME = {"X-Is-Resource-Name": "true"}  # else Harbor treats a project named 
 def read_storage(api: ProductApi, projects: Sequence[str]) -> Storage:
     """Harbor's storage, and the quotas of these projects. Raises RegistryError if it does not answer."""
     path = f"{_API}/systeminfo"
-    told = api.read(path)
-    if told.status == 404:  # the endpoint needs no login
+    answer = api.read(path)
+    if answer.status == 404:  # the endpoint needs no login
         detail = "404: this is no Harbor API"
         raise RegistryError(ErrorCode.NOT_FOUND, f"GET {api.url}{path}", detail, status=404)
-    info = told.document
+    info = answer.document
     health = api.read(f"{_API}/health").document
     hidden: list[str] = []
     spaces = [*_volumes(api, hidden)]
@@ -72,13 +72,13 @@ def _container(component: str) -> str:
 
 def _volumes(api: ProductApi, hidden: list[str]) -> list[Space]:
     path = f"{_API}/systeminfo/volumes"
-    told = api.read(path)
-    if told.document is None:
+    answer = api.read(path)
+    if answer.document is None:
         right = "a system administrator, or a robot account with permission to read `system-volumes`"
-        hidden.append(f"the volumes (GET {path}: {told.status} for {api.who}; it needs {right})")
+        hidden.append(f"the volumes (GET {path}: {answer.status} for {api.who}; it needs {right})")
         return []
     spaces = []
-    for number, entry in enumerate(objects(part(told.document, "storage"))):
+    for number, entry in enumerate(objects(part(answer.document, "storage"))):
         total, free = whole(entry.get("total")), whole(entry.get("free"))
         if not total or free is None:
             hidden.append("the volumes (Harbor reports 0 of 0 bytes, as with an object store)")
@@ -91,11 +91,11 @@ def _volumes(api: ProductApi, hidden: list[str]) -> list[Space]:
 
 def _summary(api: ProductApi, project: str, hidden: list[str]) -> Any:
     path = f"{_API}/projects/{quote(project, safe='')}/summary"
-    told = api.read(path, headers=_BY_NAME)
-    if told.document is None:
+    answer = api.read(path, headers=_BY_NAME)
+    if answer.document is None:
         right = "it needs a member of the project, or a robot account with permission to read its `quota`"
-        hidden.append(f"the quota of project '{project}' (GET {path}: {told.status} for {api.who}; {right})")
-    return told.document
+        hidden.append(f"the quota of project '{project}' (GET {path}: {answer.status} for {api.who}; {right})")
+    return answer.document
 
 
 def _quota(api: ProductApi, project: str, summary: Any, hidden: list[str]) -> list[Space]:

@@ -52,10 +52,10 @@ def read_storage(api: ProductApi) -> Storage:
 
 
 def _read(api: ProductApi, path: str, what: str, right: str, hidden: list[str]) -> Any:
-    told = api.read(path)
-    if told.document is None:
-        hidden.append(f"{what} (GET {path}: {told.status} for {api.who}; it needs the privilege {right})")
-    return told.document
+    answer = api.read(path)
+    if answer.document is None:
+        hidden.append(f"{what} (GET {path}: {answer.status} for {api.who}; it needs the privilege {right})")
+    return answer.document
 
 
 def _used_by_docker(api: ProductApi) -> frozenset[str]:
