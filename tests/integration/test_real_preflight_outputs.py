@@ -143,5 +143,5 @@ def test_a_first_spec_from_a_compose_file_is_ready_for_preflight(
         "preflight", "pullbench.yaml", "--json", "--only", "content", "--set", "matrix.platforms=[linux/amd64]"
     ).document
     passed = {(each["check"], each["target"]) for each in document["findings"] if each["status"] == "pass"}
-    assert {("platform", f"registry {name}:1.0 linux/amd64") for name in names} <= passed
+    assert {("platform", f"local {name}:1.0 linux/amd64") for name in names} <= passed
     assert document["status"] in ("pass", "warn")
