@@ -178,7 +178,7 @@ def test_a_registry_that_no_spec_names_is_measured_from_the_form_cancelled_and_r
     browser.field("Registry URL").locator("textarea").fill(data["registries"][0]["url"])
     browser.add("Images", *data["images"][:2])
     browser.field("Benchmark name").locator("textarea").fill("no-spec")
-    browser.add("settings", "repetitions=60")
+    browser.add("settings", "repetitions=50")
     run = start_in_the_form(served, browser, "a registry alone")
     run_id = finished(store, "no-spec", 2, served, run)
     cancel_in_the_ui(browser)
@@ -196,7 +196,7 @@ def test_a_registry_that_no_spec_names_is_measured_from_the_form_cancelled_and_r
 
     open_form(served, browser)
     browser.field("resume").locator("textarea").fill(run_id)
-    browser.add("settings", "budget.minutes=60")
+    browser.add("settings", "budget.manifest_requests=9000")
     resumed = start_in_the_form(served, browser, "the rest of it")
     state = served.wait(resumed)
     assert state["type"] == "COMPLETED" and run_id in state["message"]
