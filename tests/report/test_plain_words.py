@@ -52,6 +52,7 @@ STRESS = {
     "past the client's limit": Service(
         busy=busy_from(4), stress=SHORT.model_copy(update={"at_client_limit": "continue"})
     ),
+    "the client's limit after the ramp up": Service(busy=lambda stage: 0.2 if stage.phase == "up" else 0.9),
     "a rate": Service(stress=RATE),
     "stopped": Service(stop_after=2, end="incomplete", stopped="interrupted"),
 }

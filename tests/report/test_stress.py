@@ -166,6 +166,13 @@ def test_a_test_that_goes_past_the_client_s_limit_still_names_the_client_first()
     assert "--keep-going" not in said.sentence
 
 
+def test_a_client_that_is_the_limit_only_after_the_ramp_up_is_named_in_the_details() -> None:
+    service = Service(stress=LONG, busy=lambda stage: 0.2 if stage.phase == "up" else 0.9)
+    said = headline(service)
+    assert said.status == "met" and document(service)["client_limited_at"] is None
+    assert "steps 5, 6, 7, 8 and 9" in said.clauses[-1]
+
+
 def test_a_client_that_is_not_the_limit_is_not_named(found: Stressed, broken: StoredRun) -> None:
     assert verdict.client_limited_step(found) is None
     part = document_of(broken)["stress"]

@@ -54,6 +54,7 @@ def headline(found: Stressed, stored: StoredRun) -> Headline:
         _success_rate(found, stored),
         knee(found),
         *recovery(found),
+        _client_limited_later(found),
         "" if client_limited_step(found) is None else _MAY_HANDLE_MORE,
         _KEEP_GOING if found.end is EndReason.CLIENT else "",
     ]
@@ -163,6 +164,14 @@ def _client_limited(found: Stressed) -> str:
         return ""
     then = "so the ramp stopped" if found.end is EndReason.CLIENT else "so higher loads measure this client"
     return f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}, {then}."
+
+
+def _client_limited_later(found: Stressed) -> str:
+    """The steps after the ramp up whose bottleneck was this client: they show its recovery, not only the registry's."""
+    steps = [str(row["step"]) for row in records(found.steps[found.steps["phase"] != "up"]) if is_limited(row)]
+    if not steps:
+        return ""
+    return f"Client-limited in {'step' if len(steps) == 1 else 'steps'} {numbers.listed(steps)}: the registry may recover faster."
 
 
 def _met(found: Stressed) -> str:
