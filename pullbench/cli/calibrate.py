@@ -27,7 +27,10 @@ def calibrate(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Compare pullbench itself with links and servers of known truth: how large are its errors?"""
+    """Test pullbench itself: how far off are its results?
+
+    It measures links and servers of known speed, and reports by how much each result differs.
+    """
     from rich.console import Console
 
     from pullbench.app.calibrate import CalibrationRequest, prepared_lab

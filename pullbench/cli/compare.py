@@ -46,7 +46,7 @@ def compare(
     reports: Reports = Path("reports"),
     as_json: Json = False,
 ) -> int:
-    """Compare two stored runs, configuration by configuration: did it get worse?"""
+    """Compare two stored runs: did it get worse?"""
     from pullbench.app.compare import compare as compare_stored
     from pullbench.app.steps import DirectSteps
     from pullbench.report.compare.verdict import comparison_document

@@ -54,7 +54,10 @@ def stress(
     prefect: Prefect = False,
     as_json: Json = False,
 ) -> int:
-    """Raise the load until an SLO is missed: the highest load that meets it, the saturation point, the recovery."""
+    """Raise the load until an SLO is missed: how much is too much?
+
+    It reports the highest load that meets the SLO, the load that does not, and how the registry recovers.
+    """
     from pullbench.app.run import RunRequest
     from pullbench.cli.measuring import measure_spec
 
