@@ -119,6 +119,7 @@ _WORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
         _expected("a whole number"),
     ),
     **dict.fromkeys(("float_type", "float_parsing", "finite_number"), _expected("a number")),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _expected("true or false")),
     **dict.fromkeys(
         ("dict_type", "model_type", "model_attributes_type", "mapping_type"),
         _expected("a mapping (key: value)"),

@@ -16,7 +16,7 @@ from pullbench.cli.terminal.tables import cells_table, slo_table
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
-from pullbench.report.core.client_limit import limit_notice
+from pullbench.report.core.client_limit import limit_notices
 from pullbench.report.run.documents import run_document
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
@@ -58,9 +58,16 @@ def test_long_times_read_as_in_the_report() -> None:
 
 def test_a_client_limit_is_said_with_its_share_and_how_many_configurations_have_it() -> None:
     calm = [cell(client_busy=0.4, engine_kind="wire") for _ in range(3)]
-    assert limit_notice([calm[0] | {"client_busy": None}, *calm[1:]]) is None
-    said = limit_notice([calm[0] | {"client_busy": 0.85}, calm[1] | {"client_busy": 0.97}, *calm[2:]])
-    assert said is not None and "in 2 of 3 configurations" in said and "97%" in said
+    assert limit_notices([calm[0] | {"client_busy": None}, *calm[1:]]) == []
+    (said,) = limit_notices([calm[0] | {"client_busy": 0.85}, calm[1] | {"client_busy": 0.97}, *calm[2:]])
+    assert "in 2 of 3 configurations" in said and "97%" in said
+
+
+def test_a_machine_that_a_daemon_keeps_busy_is_no_client_limit_of_the_registry() -> None:
+    busy = {"client_busy": 1.0}
+    wire, docker = cell(engine_kind="wire", **busy), cell(engine_kind="docker", **busy)
+    ours, theirs = limit_notices([docker, wire])
+    assert "registry may be faster" in ours and "docker" in theirs and "registry" not in theirs
 
 
 def test_what_is_not_known_is_a_dash_and_times_are_aligned() -> None:

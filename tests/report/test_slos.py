@@ -100,7 +100,7 @@ def test_a_configuration_that_misses_is_named_and_a_verdict_of_its_own_only_on_r
     assert (row["verdict"], row["missed_by"]) == ("not_shown", ["docker · concurrency 4"])
     rows = scored(with_slo(stored, p50_pull_s=8.0, per_configuration=True))
     assert [(row["configuration"], row["verdict"]) for row in rows[1:]] == [
-        ("docker · ×1", "met"),
+        ("docker · concurrency 1", "met"),
         ("docker · concurrency 4", "missed"),
     ]
     assert all((row["settings"], row["missed_by"]) == (1, []) for row in rows[1:])

@@ -23,7 +23,7 @@ from pullbench.cli.terminal.console import excluded_lines
 from pullbench.cli.terminal.findings import findings_view
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.model.finding import Finding, Status
-from pullbench.model.plan import Cell, Plan, Trial, group_reasons
+from pullbench.model.plan import FACTORS, Cell, Plan, Trial, group_reasons
 from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import count, format_bytes, printable
 from pullbench.registry.push import PushedImage
@@ -44,12 +44,15 @@ class ShellProgress(RunProgress):
         self._pulls = self._failed = 0
         self._times: dict[Cell, list[float]] = {}
         """The pull times so far of each configuration, in seconds."""
+        self._varying: list[str] = ["engine"]
+        """The factors that name a configuration of this run."""
         self._lines = Pace()
 
     def note(self, text: str) -> None:
         self._console.print(literal(text), soft_wrap=not self._console.is_terminal)  # a line of a log stays one
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
+        self._vary(plan)
         self._done, self._total = done, len(plan.trials)
         if done == self._total:
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
@@ -61,9 +64,13 @@ class ShellProgress(RunProgress):
             self.note(
                 f"run {run.run_id}: {count(len(plan.cells), 'configuration')}, {count(self._total, 'trial')}, {size}"
             )
-        self._note_planned_out(plan)
+        self._note_excluded(plan)
 
-    def _note_planned_out(self, plan: Plan) -> None:
+    def _vary(self, plan: Plan) -> None:
+        several = [name for name in FACTORS if len({getattr(cell, name) for cell in plan.cells}) > 1]
+        self._varying = several or ["engine"]
+
+    def _note_excluded(self, plan: Plan) -> None:
         for line in excluded_lines(group_reasons(plan.planned_out)):
             self.note(line)
 
@@ -107,10 +114,10 @@ class ShellProgress(RunProgress):
         """The configuration that runs, its median so far, and the pulls of the run."""
         times = self._times.get(trial.cell)
         so_far = [
-            str(trial.cell),
-            *([f"p50 {seconds(statistics.median(times))}"] if times else []),
             count(self._pulls, "pull"),
             *([f"{self._failed:,} failed"] if self._failed else []),
+            *([f"p50 {seconds(statistics.median(times))}"] if times else []),
+            " · ".join(_factor(trial.cell, name) for name in self._varying),
         ]
         return ", ".join(so_far)
 
@@ -125,6 +132,11 @@ class ShellProgress(RunProgress):
             self._bar.start()
         self._bar.update(self._task, completed=self._done, description=printable(self._said(trial)))
         self._bar.refresh()
+
+
+def _factor(cell: Cell, name: str) -> str:
+    value = getattr(cell, name)
+    return f"concurrency {value}" if name == "concurrency" else str(value)
 
 
 class Pace:
@@ -161,11 +173,12 @@ class StressProgress(ShellProgress):
         if run.status == "complete":
             self.note(f"run {run.run_id}: complete, nothing is left to measure")
             return
+        self._vary(plan)
         self._total = sum(len(trial.images) for trial in plan.trials)
         if done:
             self.note(f"run {run.run_id}: continues, {count(done, 'trial')} are stored")
         self.note(f"run {run.run_id}: {stress_line(plan)}")
-        self._note_planned_out(plan)
+        self._note_excluded(plan)
 
     def _count(self, result: TrialResult) -> None:
         super()._count(result)

@@ -14,7 +14,7 @@ LIMITED_FROM = 0.8
 """From this share of the client's own ceiling on, a configuration may measure the client rather than the registry."""
 LIMIT_REMEDIES = {
     "client_busy": "The registry may be faster than measured; lower the concurrency or repeat from a larger machine.",
-    "machine_busy": "The result is true for such a machine; the engine wire or a larger machine shows what the registry can do.",
+    "machine_busy": "The result is true for such a machine; a larger one pulls faster.",
 }
 _LIMITS = {
     "bytes": "the bytes that it can receive and verify",
@@ -37,19 +37,21 @@ def limit_kind(row: Mapping[str, Any]) -> str:
 def limit_says(row: Mapping[str, Any]) -> str:
     """`This machine was the bottleneck (93% of its capacity used)`."""
     used = f"{row['client_busy']:.0%} of its capacity used"
-    if limit_kind(row) == "client_busy":
-        return f"This machine was the bottleneck ({used})"
-    return f"The machine that runs {row['engine_kind']} was the bottleneck ({used})"
+    who = "This machine" if limit_kind(row) == "client_busy" else f"The machine that runs {row['engine_kind']}"
+    return f"{who} was the bottleneck ({used})"
 
 
-def limit_notice(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """Two sentences on the client-limited configurations; None where there is none."""
-    found = sorted(filter(is_limited, rows), key=lambda row: row["client_busy"], reverse=True)
-    if not found:
-        return None
-    where = "" if len(rows) == 1 else f" in {len(found)} of {len(rows)} configurations"
-    said = limit_says(found[0]).replace("bottleneck (", f"bottleneck{where} (" + ("up to " if len(found) > 1 else ""))
-    return f"{said}. {LIMIT_REMEDIES[limit_kind(found[0])]}"
+def limit_notices(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Two sentences on the client-limited configurations, for each kind of limit; nothing where there is none."""
+    notices = []
+    for kind, remedy in LIMIT_REMEDIES.items():
+        same = [row for row in rows if limit_kind(row) == kind]
+        found = sorted(filter(is_limited, same), key=lambda row: row["client_busy"], reverse=True)
+        if found:
+            where = "" if len(same) == 1 else f" in {len(found)} of {len(same)} configurations"
+            said = limit_says(found[0]).replace(" (", f"{where} (" + ("up to " if len(found) > 1 else ""))
+            notices.append(f"{said}. {remedy}")
+    return notices
 
 
 def of_its_ceiling(row: Mapping[str, Any]) -> str:

@@ -236,7 +236,7 @@ def ratios(cells: pd.DataFrame) -> Html:
     caption = (
         f"Right of 1× the candidate takes longer. Mark: ratio of the medians; line: its 95% interval; band: the "
         f"{MARGIN:.0%} within which a difference does not count. {slower} significantly slower and {faster} faster of "
-        f"{numbers.count(len(known), 'setting')}."
+        f"{numbers.count(len(known), 'configuration')}."
     )
     if len(shown) < len(known):
         caption += f" The {ends} highest and the {ends} lowest are drawn; the table has all."
@@ -267,7 +267,7 @@ def calibrated(found: Calibration) -> Html:
     caption = (
         "Mark: the error by what the goal allows; line: its 95% interval; band: the goal. Round mark: met, diamond: inconclusive, "
         "square: missed. Cross: what plain sockets saw of the same line, where they looked. What is further off than three times "
-        "the goal stands at the edge; the table has the numbers."
+        "the goal is drawn at the edge; the table has the numbers."
     )
     listed = ". ".join(f"{words.quantity(row['quantity'])} of {row['line']} {words.error(row)}" for row in rows)
     return drawn(

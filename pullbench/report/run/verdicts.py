@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.client_limit import limit_notice
+from pullbench.report.core.client_limit import limit_notices
 from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
@@ -70,12 +70,11 @@ def summary(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Sum
     of_nodes = stored.run.kind == "fleet"
     nodes = [f"{clause}." for clause in fleet_times.summary(fleet_times.cells(stored))] if of_nodes else []
     notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(stored, cells)]
-    limited = limit_notice(records(cells))
     return Summary(
         cause=() if of_nodes else tuple(cause(pull_phases(stored, cells))),
         best=tuple(nodes if of_nodes else best(stored, cells)),
         slo=_slo(scores).clauses,
-        notes=(*notes, *([limited] if limited else []), *_excluded(stored)),
+        notes=(*notes, *limit_notices(records(cells)), *_excluded(stored)),
     )
 
 
