@@ -85,6 +85,13 @@ def test_the_verdict_is_told_clause_by_clause(full: StoredRun) -> None:
     assert clauses == [str(escape(clause)) for clause in headline(full, cells, slos(full, cells)).clauses]
 
 
+def test_a_run_without_a_pull_has_no_rules_of_thumb_and_says_that_none_was_made(full: StoredRun) -> None:
+    nothing = dataclasses.replace(full, trials=full.trials.iloc[:0], pulls=full.pulls.iloc[:0])
+    made = page.RunPage(nothing)
+    assert made.rules_of_thumb() == "" and made.errors() == '<p class="note">No pull was made.</p>'
+    assert page.RunPage(full).rules_of_thumb() != ""
+
+
 def test_a_name_of_ten_thousand_characters_is_cut_in_the_head(full: StoredRun) -> None:
     long = dataclasses.replace(full.run, name="n" * 10_000, vantage="v" * 10_000, labels={"l" * 5_000: "x" * 5_000})
     stored = dataclasses.replace(full, run=long)

@@ -193,6 +193,8 @@ class RunPage:
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
+        if self.stored.pulls.empty:
+            return paragraph("No pull was made.", kind="note")
         return sections.errors(tables.errors(self.stored))
 
     def stability(self) -> Html:
@@ -213,7 +215,7 @@ class RunPage:
 
     def rules_of_thumb(self) -> Html:
         """Rules of thumb about registries, compared with this run."""
-        return claimed(claims(self.differences, self.stored), self.stored)
+        return Html() if self.stored.pulls.empty else claimed(claims(self.differences, self.stored), self.stored)
 
     def checks(self) -> Html:
         """The checks of each target by status, drawn."""
