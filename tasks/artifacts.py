@@ -87,7 +87,7 @@ class Artifacts:
             create_table_artifact,
             table=[_step_row(step) for step in document["stress"]["steps"]],
             key=artifact_key(document["name"], "steps"),
-            description=f"Run {document['run_id']}: one row a step. Times in seconds, rates in pulls a second",
+            description=f"Run {document['run_id']}: one row a step. Times in seconds, rates in pulls/s",
         )
 
     def vantages(self, name: str, document: Mapping[str, Any], report: Path, picture: Picture | None) -> None:
@@ -125,7 +125,7 @@ class Artifacts:
 
     def published(self, site: Site, summary: str) -> None:
         """The newest runs as the reports page lists them, and what was rendered."""
-        self._page("reports", "", [summary, *self._link(site.page)], "What was published")
+        self._page("pullbench", "reports", [summary, *self._link(site.page)], "What was published")
         self._send(
             create_table_artifact,
             table=[
@@ -140,7 +140,7 @@ class Artifacts:
                 }
                 for entry in site.entries[:_MOST_RUNS]
             ],
-            key="reports-runs",
+            key="pullbench-runs",
             description="The stored runs, newest first",
         )
 

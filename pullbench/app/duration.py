@@ -56,17 +56,23 @@ def _duration(run: RunRecord, trials: "pd.DataFrame", plan: Plan) -> ExpectedDur
     for key, number in pulls.items():
         least, typical, most = known.get(key, anywhere)
         low, expected, high = low + number * least, expected + number * typical, high + number * most
-    beside = _beside_trials(run, trials.sort_values("started_at"), len(plan.trials))
+    beside = _around_trials(run, trials.sort_values("started_at"), len(plan.trials))
     return ExpectedDuration(low_s=low + beside, expected_s=expected + beside, high_s=high + beside, run_id=run.run_id)
 
 
-def _beside_trials(run: RunRecord, trials: "pd.DataFrame", number: int) -> float:
+_LONGEST_PREFLIGHT_S = 600.0
+"""More than this before the first trial is not preflight: the run was resumed later."""
+
+
+def _around_trials(run: RunRecord, trials: "pd.DataFrame", number: int) -> float:
     """Preflight, and the pauses between trials. A pause is a median, so that a night between two resumes is none."""
     setup = trials["setup_s"].fillna(0.0)
     before = (trials["started_at"].iloc[0] - run.started_at).total_seconds() - setup.iloc[0]
     starts = trials["started_at"].diff().dt.total_seconds()
     pauses = (starts - trials["wall_s"].shift() - setup).dropna().clip(lower=0.0)
-    return max(float(before), 0.0) + (number - 1) * float(pauses.median() if len(pauses) else 0.0)
+    return min(max(float(before), 0.0), _LONGEST_PREFLIGHT_S) + (number - 1) * float(
+        pauses.median() if len(pauses) else 0.0
+    )
 
 
 def _typical(times: list[float]) -> tuple[float, float, float]:

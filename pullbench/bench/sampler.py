@@ -105,7 +105,7 @@ class Sampler:
         self._read = read
         self._monotonic = monotonic
         self._under_way = threading.Lock()
-        """Held from `begin` to `end`; waiting for it is the cheapest interruptible sleep."""
+        """Locked from `begin` to `end`; waiting for it is the cheapest interruptible sleep."""
         self._thread = threading.Thread(target=self._watch, name="sampler", daemon=True)
         self._lags: list[float] = []
         self._seen_lags = 0

@@ -45,7 +45,7 @@ images:
 {images}
 matrix:
   engines: {engines}
-  concurrency: [1, 2, 4]   # docker needs at least as many images as concurrent pulls
+  concurrency: {concurrency}   # docker needs at least as many images as concurrent pulls
   # platforms: [linux/amd64, linux/arm64]     # default: that of this machine
 
 repetitions: 5             # 5 or more for a verdict
@@ -133,7 +133,11 @@ def init(
         raise UsageError(f"--registry {registry}: no image of it was found; {did_you_mean(chosen, found.images)}")
     url = registry if registry and "://" in registry else next(iter(found.images[chosen])).url
     mentions = {str(image.reference): where for image, where in found.images[chosen].items()}
-    others = {other: _again(sources, other, out) for other in found.images if other != chosen}
+    others = {
+        other: _again(sources, image or [], other, out, list(found.images[other]))
+        for other in found.images
+        if other != chosen
+    }
     text = spec_text(
         out=out,
         source=", ".join("stdin" if source == "-" else source for source in sources) or "the command line",
@@ -184,11 +188,12 @@ def _write(out: Path, text: str) -> None:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def _again(sources: Sequence[str], host: str, out: Path) -> str:
-    """The command for the images of another registry."""
+def _again(sources: Sequence[str], named: Sequence[str], host: str, out: Path, images: Sequence[FoundImage]) -> str:
+    """The command for the images of another registry; images that were named are named again."""
     other = out.with_name(f"{out.stem}-{name_of_host(host)}{out.suffix}")
     files = [argument for source in sources for argument in ("--from", source)]
-    return shlex.join(["pullbench", "init", *files, "--registry", host, "--out", str(other)])
+    again = [argument for found in images for argument in ("--image", str(found.reference))] if named else []
+    return shlex.join(["pullbench", "init", *files, *again, "--registry", host, "--out", str(other)])
 
 
 def _credentials(host: str) -> str:
@@ -315,7 +320,9 @@ def spec_text(
     if others:
         listed.append("# Images of other registries need a spec of their own:")
         listed += [f"#   {_comment(command)}" for command in islice(others.values(), 20)]
+    loads = [load for load in (1, 2, 4) if engines != "both" or load <= len(images)]
     return _SPEC.format(
+        concurrency=str(loads),
         source=_comment(source),
         out=_comment(str(out)),
         engines=_ENGINES[engines],

@@ -9,7 +9,8 @@ import typer
 
 from pullbench.cli.options import Json, Reports, Results
 from pullbench.errors import UsageError
-from pullbench.model.capability import EngineKind
+from pullbench.model.addresses import DOCKER_HUB_HOSTS
+from pullbench.model.capability import CAPABILITIES, EngineKind
 from pullbench.model.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -80,10 +81,10 @@ def spec_of_image(
             matrix["platforms"] = [str(Platform.parse(platform))]
         except ValueError as error:
             raise UsageError(f"--platform: {error}") from None
-    matrix["engines"] = list(engines or usual_engines())
+    matrix["engines"] = _able(engines, concurrency) if engines else _able(usual_engines(), concurrency, chosen=False)
     repository = re.split(r"[:@]", image)[0]
     data = {
-        "name": f"pull-{repository.rpartition('/')[2]}"[:63].rstrip("._-"),
+        "name": _run_name(host, repository),
         "labels": {"image": ref},
         "registries": [{"name": name_of_host(host), "url": url}],
         "images": [image],
@@ -94,6 +95,27 @@ def spec_of_image(
         return spec_of(data)
     except UsageError as error:
         raise UsageError(f"{ref}: {str(error).removeprefix('spec: ')}") from None
+
+
+def _able(engines: Sequence[str], concurrency: int, *, chosen: bool = True) -> list[str]:
+    """The engines that can pull one image concurrently: a local store gets an image once. Raises UsageError for chosen ones."""
+    stores = [name for name in engines if CAPABILITIES[name].has_store] if concurrency > 1 else []
+    if stores and chosen:
+        raise UsageError(
+            f"--concurrency {concurrency}: {stores[0]} pulls an image once at a time; use `--engine wire`, or measure a spec "
+            f"of {concurrency} images: `pullbench init`"
+        )
+    return [name for name in engines if name not in stores]
+
+
+def _run_name(host: str, repository: str) -> str:
+    """A name that other images do not have: `pull-nginx`, `pull-ghcr.io-team-app`."""
+    parts = [
+        part
+        for part in ("" if host in DOCKER_HUB_HOSTS else host, *repository.removeprefix("library/").split("/"))
+        if part
+    ]
+    return re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(["pull", *parts]))[-63:].lstrip("._-").rstrip("._-")
 
 
 def _image(ref: str) -> tuple[str, str, str]:

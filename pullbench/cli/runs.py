@@ -56,8 +56,8 @@ def runs(context: typer.Context, results: Results = "results", as_json: Json = F
     if not found:
         Console(stderr=True).print(literal(f"no runs in {results}; `pullbench demo` makes one"))
         return 0
-    telling = "labels" if len({run.kind for run in found}) == 1 else "kind"
-    few = ("run", "name", telling, "started (UTC)", "status")
+    kinds = [] if len({run.kind for run in found}) == 1 else ["kind"]
+    few = ("run", "name", *kinds, "started (UTC)", "status")
     every = ("run", "kind", "name", "started (UTC)", "status", "vantage", "labels")
     stdout_console().print(ResponsiveTable(_runs_table(found, every), lambda: _runs_table(found, few)))
     return 0

@@ -16,6 +16,7 @@ from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.ramp import Stage
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Load, ProxyEntry, RegistryEntry, Spec
+from pullbench.model.text import count
 from pullbench.model.workload import SourceImage, workload_like
 
 FACTORS = ("engine", "registry", "proxy", "platform", "concurrency", "cache", "proxy_cache", "auth")
@@ -145,8 +146,8 @@ def refusal(cell: Cell, spec: Spec, facts: Facts) -> str | None:
     if cell.concurrency > pulls:
         workers = f"cannot keep {cell.concurrency} workers busy"
         if (once := pulls_once(spec, cell)) is not None and pulls == len(spec.images):
-            return f"{once}: {pulls} images {workers}; add images or lower the concurrency"
-        return f"{pulls} pulls per trial {workers}; raise `pulls_per_trial` or lower the concurrency"
+            return f"{once}: {count(pulls, 'image')} {workers}; add images or lower the concurrency"
+        return f"{count(pulls, 'pull')} per trial {workers}; raise `pulls_per_trial` or lower the concurrency"
     return _refused_by_facts(cell, spec, facts)
 
 

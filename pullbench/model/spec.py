@@ -274,9 +274,9 @@ class StressOverrides(Strict):
     platform: str | None = Field(default=None, title="Platform")
     """Such as linux/amd64"""
     ramp: RampKind | None = Field(default=None, title="Ramp")
-    """What is raised: pulls at once, or pulls a second"""
+    """What to raise: concurrency, or pulls per second"""
     steps: list[float] = Field(default=[], title="Steps")
-    """The loads on the way up, such as 1, 2, 4, 8, 16"""
+    """The loads to try, such as 1, 2, 4, 8, 16"""
     hold: int | None = Field(default=None, ge=0, le=1000, title="Hold")
     """Trials at the highest load reached"""
 
@@ -403,6 +403,8 @@ class Slo(Strict):
         return slo_targets(self.model_dump())
 
 
+_FIRST_SLOS = ("success_rate", "mean_pull_s", "p99_api_s", "consecutive_failures")
+"""Those that every spec had, with defaults; stored hashes include them."""
 SLO_NAMES = tuple(name for name in Slo.model_fields if name not in ("engines", "per_configuration"))
 
 
@@ -515,6 +517,12 @@ class Spec(Strict):
         measured = self.model_dump(mode="json", exclude=left_out)
         if self.stress is not None and self.stress.at_client_limit == "stop":
             del measured["stress"]["at_client_limit"]  # stress tests from before this key keep their hash
+        if self.slo is not None:  # specs from before these keys keep their hash
+            measured["slo"] = {
+                name: value
+                for name, value in measured["slo"].items()
+                if name in _FIRST_SLOS or value not in (None, False)
+            }
         for way in (*measured["registries"], *measured["proxies"]):
             del way["plain_http_credentials"]
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
@@ -544,11 +552,11 @@ class Overrides(Strict):
     platforms: list[str] = Field(default=[], title="Platforms")
     """Such as linux/amd64"""
     concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[], title="Concurrency")
-    """Pulls at once, such as 1, 2, 4, 8; at most 1024"""
+    """Concurrent pulls, such as 1, 2, 4, 8; at most 1024"""
     cache: list[CacheState] = Field(default=[], title="Cache")
     """The client's store before a pull"""
     repetitions: int | None = Field(default=None, ge=1, le=10_000, title="Repetitions")
-    """Blocks; 5 or more for a verdict"""
+    """5 or more for a verdict"""
 
     def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The spec's mapping with what is given here in place of its own; a matrix that is none stays, to be refused."""

@@ -35,7 +35,7 @@ class Strict(BaseModel):
                 isinstance(entry, bool) for entry in (value if isinstance(value, list) else [value])
             ):
                 raise ValueError(
-                    f"`{key}` is true or false, which this key does not take (YAML reads yes, no, on and off so)"
+                    f"`{key}` does not take true or false; YAML reads yes, no, on and off as these: put them in quotes"
                 )
         return data
 
@@ -75,7 +75,9 @@ def _platform(text: str) -> str:
 
 def _url(text: str) -> str:
     if "@" in text:  # before all else, so that no message repeats them
-        raise ValueError("holds credentials: remove them and name their source in `credentials` (docker, env:PREFIX)")
+        raise ValueError(
+            "has credentials in it: remove them and name their source in `credentials` (docker, env:PREFIX)"
+        )
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -92,7 +94,7 @@ def _url(text: str) -> str:
 
 def _counters_url(text: str) -> str:
     if "@" in text or "?" in text:  # before all else, so that no message repeats them
-        raise ValueError("holds credentials or a query: give an address that needs neither")
+        raise ValueError("has credentials or a query: give an address that needs neither")
     scheme, _, rest = text.partition("://")
     host, _, path = rest.partition("/")
     if scheme not in ("http", "https") or not re.fullmatch(r"[\w./~-]*", path, re.ASCII):

@@ -17,7 +17,6 @@ import psutil
 from pullbench.serving.lifeline import follow_lifeline
 
 _RUN_ENDS_WITHIN_S = 12.0
-_LEAVES_WITHIN_S = 20.0
 _SETTLED_WITHIN_S = 12.0
 _LOOK_EVERY_S = 0.5
 

@@ -61,7 +61,7 @@ BAD_SPECS: dict[str, tuple[dict[str, object], str]] = {
     "a matrix that is a list": ({"matrix": ["wire"]}, "matrix:"),
     "credentials in a URL": (
         {"registries": [{"name": "eu", "url": "http://me:hunter2@127.0.0.1:1"}]},
-        "registries[0].url: holds credentials",
+        "registries[0].url: has credentials",
     ),
 }
 

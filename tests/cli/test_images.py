@@ -177,7 +177,7 @@ def test_a_mistake_is_one_line_and_exit_2_before_anything_is_contacted(
     ("url", "message"),
     [
         ("registry.example.com", "REGISTRY: 'registry.example.com' is not a URL: https://HOST[:PORT]"),
-        ("https://ann:hunter2@registry.example.com", "REGISTRY: holds credentials"),
+        ("https://ann:hunter2@registry.example.com", "REGISTRY: has credentials"),
         ("https://registry.example.com/project", "REGISTRY: has a path or a query"),
     ],
 )

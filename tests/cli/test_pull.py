@@ -32,11 +32,11 @@ def made(ref: str, **changes: object) -> dict[str, object]:
             "docker-hub",
             "pull-nginx",
         ),
-        ("ghcr.io/team/app:1.4", "https://ghcr.io", "team/app:1.4", "ghcr", "pull-app"),
-        ("localhost:5000/app:1", "http://localhost:5000", "app:1", "local", "pull-app"),
-        ("http://10.0.0.7:5000/app:1", "http://10.0.0.7:5000", "app:1", "registry", "pull-app"),
-        ("https://localhost:5000/app:1", "https://localhost:5000", "app:1", "local", "pull-app"),
-        ("r.io/a@sha256:" + 64 * "0", "https://r.io", "a@sha256:" + 64 * "0", "r", "pull-a"),
+        ("ghcr.io/team/app:1.4", "https://ghcr.io", "team/app:1.4", "ghcr", "pull-ghcr.io-team-app"),
+        ("localhost:5000/app:1", "http://localhost:5000", "app:1", "local", "pull-localhost-5000-app"),
+        ("http://10.0.0.7:5000/app:1", "http://10.0.0.7:5000", "app:1", "registry", "pull-10.0.0.7-5000-app"),
+        ("https://localhost:5000/app:1", "https://localhost:5000", "app:1", "local", "pull-localhost-5000-app"),
+        ("r.io/a@sha256:" + 64 * "0", "https://r.io", "a@sha256:" + 64 * "0", "r", "pull-r.io-a"),
     ],
 )
 def test_an_image_is_read_as_docker_reads_it(ref: str, url: str, image: str, registry: str, name: str) -> None:
@@ -48,11 +48,19 @@ def test_an_image_is_read_as_docker_reads_it(ref: str, url: str, image: str, reg
 
 
 def test_options_become_factors() -> None:
-    spec = made("nginx", engines=["docker", "wire"], repetitions=7, concurrency=4, platform="linux/arm64")
+    spec = made("nginx", engines=["skopeo", "wire"], repetitions=7, concurrency=4, platform="linux/arm64")
     matrix = spec["matrix"]
     assert isinstance(matrix, dict)
-    assert (matrix["engines"], matrix["concurrency"], matrix["platforms"]) == (["docker", "wire"], [4], ["linux/arm64"])
+    assert (matrix["engines"], matrix["concurrency"], matrix["platforms"]) == (["skopeo", "wire"], [4], ["linux/arm64"])
     assert spec["repetitions"] == 7
+
+
+def test_a_concurrency_is_for_engines_without_a_local_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"--concurrency 4: docker .*--engine wire"):
+        made("nginx", engines=["docker", "wire"], concurrency=4)
+    monkeypatch.setattr("pullbench.bench.first_spec.docker_answers", lambda: True)
+    matrix = made("nginx", engines=None, concurrency=4)["matrix"]
+    assert matrix["engines"] == ["wire"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("answers", "engines"), [(True, ["docker", "wire"]), (False, ["wire"])])
@@ -95,7 +103,7 @@ def test_a_pull_is_stored_and_prints_one_document(
     assert pull("r.example.com/app:1", engine="fake", repetitions=2, results=results, as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
     [stored] = ResultStore(results).runs()
-    assert (stored.run_id, stored.name, stored.status) == (document["run_id"], "pull-app", "complete")
+    assert (stored.run_id, stored.name, stored.status) == (document["run_id"], "pull-r.example.com-app", "complete")
     assert stored.labels == {"image": "r.example.com/app:1"}
     assert document["report"] is None
 

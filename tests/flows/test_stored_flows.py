@@ -134,9 +134,9 @@ def test_the_flow_that_publishes_lists_the_runs_and_says_what_was_not_made(
     state = publish_reports.fn(results=results, reports=str(tmp_path), url="https://reports.example.com")
     assert state.is_failed() and state.name == "Incomplete"
     assert state.message == "report 1 of 2: slow: the report failed in cell [3]"
-    assert [row["run"] for row in sent["reports-runs"]["table"]] == ["slow", RUN_ID]
-    assert "report 1 of 2: slow" in sent["reports"]["markdown"]
-    assert "(https://reports.example.com/index.html)" in sent["reports"]["markdown"]
+    assert [row["run"] for row in sent["pullbench-runs"]["table"]] == ["slow", RUN_ID]
+    assert "report 1 of 2: slow" in sent["pullbench-reports"]["markdown"]
+    assert "(https://reports.example.com/index.html)" in sent["pullbench-reports"]["markdown"]
 
 
 def test_the_command_prints_the_page_and_then_says_which_report_failed(

@@ -83,7 +83,7 @@ def test_what_is_no_url_is_refused(url: str, told: str) -> None:
 @pytest.mark.promise("secrets", "A spec with credentials in a URL is refused, and the message does not repeat them")
 def test_the_url_check_refuses_credentials_and_does_not_repeat_them(url: str) -> None:
     text = refusal(registry(url=url))
-    assert "holds credentials" in text
+    assert "has credentials" in text
     assert "hunter2" not in text
 
 
@@ -239,9 +239,9 @@ def test_overrides_take_the_place_of_what_they_give_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"matrix": {"concurrency": [1, True]}}, "matrix: `concurrency` is true or false"),
-        ({"retries": False}, "`retries` is true or false"),
-        ({"budget": {"bytes": True}}, "budget: `bytes` is true or false"),
+        ({"matrix": {"concurrency": [1, True]}}, "matrix: `concurrency` does not take true or false"),
+        ({"retries": False}, "`retries` does not take true or false"),
+        ({"budget": {"bytes": True}}, "budget: `bytes` does not take true or false"),
     ],
 )
 def test_yes_and_no_are_no_numbers(changes: dict[str, Any], told: str) -> None:

@@ -96,7 +96,7 @@ def phases_of(full: StoredRun, engine: str, **shares: float) -> PullPhases:
     cells = tables.cells(full.pulls, full.trials)
     (cell, *_) = records(cells[cells["engine"] == engine])
     phases = tuple(Phase(name=name, seconds=10 * share, share=share) for name, share in shares.items())
-    return PullPhases(cell=cell, pulls=8, median_s=10.0, phases=phases)
+    return PullPhases(place="", cell=cell, pulls=8, median_s=10.0, phases=phases)
 
 
 def of_phases(full: StoredRun, *phases: PullPhases) -> list[Advice]:

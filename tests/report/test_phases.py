@@ -27,7 +27,7 @@ def made(
     """An engine's phases with these shares, by a configuration of the run that is changed so."""
     (first, *_) = [row for row in records(tables.cells(full.pulls, full.trials)) if row["engine"] == engine]
     phases = tuple(Phase(name=name, seconds=share * median_s, share=share) for name, share in shares.items())
-    return PullPhases(cell=first | (cell or {}), pulls=8, median_s=median_s, phases=phases)
+    return PullPhases(place="", cell=first | (cell or {}), pulls=8, median_s=median_s, phases=phases)
 
 
 @pytest.mark.parametrize("engine", ["wire", "docker"])

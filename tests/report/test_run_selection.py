@@ -95,9 +95,9 @@ def test_a_calibration_is_the_latest_to_be_shown_and_none_to_be_compared(store: 
     store.write_run(made)
     assert choose_run(store, "latest").run_id == "calibrated-1"
     assert choose_candidate(store, "latest").run_id == "sweep-3"
-    with pytest.raises(UsageError, match="'calibrated-1': a calibration is held against the truth of its own lab"):
+    with pytest.raises(UsageError, match="'calibrated-1': a calibration is compared with the truth"):
         choose_candidate(store, "calibrated-1")
-    with pytest.raises(UsageError, match="a calibration is held against"):
+    with pytest.raises(UsageError, match="a calibration is compared with"):
         choose_baseline(store, "calibrated-1", store.run("sweep-3"))
     with pytest.raises(UsageError, match=r"there are: sweep, other, "):
         choose_candidate(store, "calibration")

@@ -1,7 +1,6 @@
 """SLOs of a run: scored per engine, per configuration where that is asked for, and never over two engines."""
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -69,16 +68,6 @@ def test_without_an_engine_that_unpacks_all_engines_of_the_matrix_are_scored(mak
     assert judged_engines(dataclasses.replace(wire, spec={**wire.spec, **named})) == ["wire", "serial"]
     second = {"engines": [{"name": "docker-2", "kind": "docker"}], "matrix": {"engines": ["wire", "docker-2"]}}
     assert judged_engines(dataclasses.replace(wire, spec={**wire.spec, **second})) == ["docker-2"]
-
-
-def test_an_engine_that_unpacks_and_was_excluded_leaves_the_engines_that_were_measured(make) -> None:
-    wire = make(Recipe(engines=("wire",), concurrency=(1,), blocks=1, pulls=1))
-    asked = dataclasses.replace(wire, spec={**wire.spec, "matrix": {"engines": ["wire", "docker"]}})
-    none = dataclasses.replace(asked.run, planned_out="[]")
-    assert judged_engines(dataclasses.replace(asked, run=none)) == ["docker"]
-    excluded = json.dumps([{"cell": {"engine": "docker"}, "reason": "no daemon answers"}])
-    run = dataclasses.replace(asked.run, planned_out=excluded)
-    assert judged_engines(dataclasses.replace(asked, run=run)) == ["wire"]
 
 
 def test_api_answers_are_scored_for_the_engines_that_report_them_whatever_the_slo_names(both: StoredRun) -> None:

@@ -16,8 +16,8 @@ from pullbench.model.text import count
 _PIPE_WIDTH = 240
 _UNFOLDED_WIDTH = 100_000
 _INDENT = len("CAUSE   ")
-_BLOCK = (("CAUSE", "cause", 3), ("BEST", "best", 3), ("SLO", "slo", 2), ("NOTES", "notes", 3))
-"""Title, key of a document's `summary`, and the most lines on a terminal: with the report's path they are 12 at most."""
+_BLOCK = (("CAUSE", "cause", 2), ("BEST", "best", 3), ("SLO", "slo", 2), ("NOTES", "notes", 3))
+"""Title, key of a document's `summary`, and the most lines on a terminal: with the lines of the run and its report they are 12 at most."""
 _SLO_STYLES = {"met": "green", "missed": "bold red", "partly": "yellow", "failed": "bold red"}
 
 
@@ -62,11 +62,11 @@ def print_stopping_findings(console: Console, document: dict[str, Any]) -> None:
 def print_verdict(console: Console, document: dict[str, Any], *, evidence: bool = False) -> None:
     """The verdict of a run's document: where the time goes, the best configuration, the SLOs, what limits all that.
 
-    With `evidence`, each SLO of a benchmark has a row too.
+    With `evidence`, no sentence is left out, and each SLO of a benchmark has a row too.
     """
     soft = not console.is_terminal
     if "summary" in document:
-        for line in verdict_block(document, None if soft else console.width):
+        for line in verdict_block(document, None if soft else console.width, in_full=evidence):
             console.print(line, soft_wrap=soft)
         if evidence and document["slo"]:
             console.print()
@@ -79,10 +79,10 @@ def print_verdict(console: Console, document: dict[str, Any], *, evidence: bool 
         console.print(slo_table(document["slo"]))
 
 
-def verdict_block(document: Mapping[str, Any], width: int | None) -> list[Text]:
+def verdict_block(document: Mapping[str, Any], width: int | None, *, in_full: bool = False) -> list[Text]:
     """CAUSE, BEST, SLO and NOTES of a benchmark, as lines of at most `width` characters; None: a line each.
 
-    On a terminal the block has at most 11 lines: what does not fit is in the report.
+    On a terminal the block has at most 10 lines, but `in_full`: `pullbench show` prints what does not fit.
     """
     lines = []
     for title, key, most in _BLOCK:
@@ -90,7 +90,7 @@ def verdict_block(document: Mapping[str, Any], width: int | None) -> list[Text]:
         if not sentences:
             continue
         style = _SLO_STYLES.get(document["headline"]["status"], "") if key == "slo" else ""
-        for number, line in enumerate(_folded(sentences, width, most)):
+        for number, line in enumerate(_folded(sentences, width, 1_000 if in_full else most)):
             start = f"{title if number == 0 else '':<{_INDENT}}"
             lines.append(Text.assemble((start, "bold"), literal(line, style)))
     return lines
@@ -102,7 +102,7 @@ def _folded(sentences: Sequence[str], width: int | None, most: int) -> list[str]
         return [" ".join(sentences)]
     for kept in range(len(sentences), 0, -1):
         left = len(sentences) - kept
-        more = [f"({left} more in the report.)"] if left else []
+        more = [f"({left} more: `pullbench show latest`.)"] if left else []
         lines = textwrap.wrap(
             " ".join([*sentences[:kept], *more]),
             max(20, width - _INDENT),

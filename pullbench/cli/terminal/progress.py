@@ -91,7 +91,7 @@ class ShellProgress(RunProgress):
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._count(result)
         times = self._times.setdefault(trial.cell, [])
-        times += [pull.queued_s + pull.duration_s for pull in result.pulls if pull.ok]
+        times += [pull.queued_s + pull.duration_s for pull in result.pulls if pull.ok and not trial.warmup]
         if self._console.is_terminal:
             self._show(trial)
         elif self._lines.due() or self._done == self._total:
@@ -161,7 +161,8 @@ class Pace:
         since, before = self._first
         if done in (before, total):
             return ""
-        return f", about {(now - since) / (done - before) * (total - done):.0f} s left"
+        left_s = (now - since) / (done - before) * (total - done)
+        return f", about {seconds(float(round(left_s)))} left"
 
 
 class StressProgress(ShellProgress):

@@ -87,27 +87,33 @@ class _Column:
 class CellsTable:
     """A row a configuration, with as many columns as fit; what all have in common is one line above."""
 
-    def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, cells: Sequence[dict[str, Any]], *, measured: bool = True) -> None:
         from pullbench.model.plan import FACTORS
 
+        self._is_measured = measured
         varying = [name for name in FACTORS if len({cell[name] for cell in cells}) > 1] or ["engine"]
         self._factors = varying
         self._rows = sorted(cells, key=lambda entry: [entry[name] for name in varying])
         self._common = [_factor_text(name, cells[0][name]) for name in FACTORS if name not in varying]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if len(self._rows) > 1 and self._common:
-            yield literal(f"All configurations: {', '.join(filter(None, self._common))}.")
-        measured = self._measured()
+        common = ", ".join(filter(None, self._common))
+        if common:
+            yield literal(f"{'All configurations' if len(self._rows) > 1 else 'Configuration'}: {common}.")
+        room = options.max_width
+        measured = self._measured() if self._is_measured else []
         names = [_Column(name.replace("_", " "), [literal(row[name]) for row in self._rows]) for name in self._factors]
-        columns = _fitting([*names, *measured], options.max_width)
-        if _width(columns) <= options.max_width or len(names) == 1:
-            yield self._table(columns, names=len(names))
-            return
+        apart = _fitting([*names, *measured], room)
         joined = [literal(" ".join(_factor_text(name, row[name]) for name in self._factors)) for row in self._rows]
         least = max((len(word) for text in joined for word in text.plain.split()), default=0)
-        room = options.max_width - max(least, len("configuration")) - _GAP
-        yield self._table([_Column("configuration", joined), *_fitting(measured, room)], names=1)
+        together = [
+            _Column("configuration", joined),
+            *_fitting(measured, room - max(least, len("configuration")) - _GAP),
+        ]
+        if len(names) == 1 or _width(apart) <= room:
+            yield self._table(apart, names=len(names))
+        else:
+            yield self._table(together, names=1)
 
     def _table(self, columns: Sequence[_Column], *, names: int) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -215,14 +221,27 @@ def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
     return table
 
 
-def calibration_table(part: dict[str, Any]) -> Table:
-    """The rows of a calibration, as its document has them."""
+_CALIBRATION_NARROW = ("quantity", "line", "truth", "measured", "error", "verdict")
+
+
+def calibration_table(part: dict[str, Any]) -> ResponsiveTable:
+    """The rows of a calibration, as its document has them; on a narrow terminal without the intervals and what sockets saw."""
+    headings = calibration_words.HEADINGS
+    every = range(len(headings))
+    fewer = [place for place in every if headings[place] in _CALIBRATION_NARROW]
+    return ResponsiveTable(_calibrated(part, list(every)), lambda: _calibrated(part, fewer))
+
+
+def _calibrated(part: dict[str, Any], shown: Sequence[int]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in calibration_words.HEADINGS:
-        table.add_column(name, justify="right" if name in calibration_words.HEADINGS[2:7] else "left", no_wrap=True)
+    for place in shown:
+        table.add_column(
+            calibration_words.HEADINGS[place], justify="right" if 2 <= place < 7 else "left", overflow="fold"
+        )
     for row in part["rows"]:
         *texts, verdict = calibration_words.cells(row)
-        table.add_row(*texts, Text(verdict, style=VERDICT_STYLES[row["verdict"]]))
+        cells = [*map(literal, texts), Text(verdict, style=VERDICT_STYLES[row["verdict"]])]
+        table.add_row(*(cells[place] for place in shown))
     return table
 
 
@@ -356,13 +375,6 @@ def _slo_sentence(row: dict[str, Any]) -> Text:
     return Text.assemble(_slo_verdict(row), "  ", Text(slo_title(row["name"]), style="bold"), literal(said))
 
 
-def plan_table(plan: "Plan") -> Table:
-    """The configurations that will be measured."""
-    from pullbench.model.plan import FACTORS
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in FACTORS:
-        table.add_column(name.replace("_", " "), justify="right" if name == "concurrency" else "left")
-    for cell in plan.cells:
-        table.add_row(*(literal(getattr(cell, name)) for name in FACTORS))
-    return table
+def plan_table(plan: "Plan") -> RenderableType:
+    """The configurations that will be measured; nothing for none."""
+    return CellsTable([cell.as_dict() for cell in plan.cells], measured=False) if plan.cells else Group()

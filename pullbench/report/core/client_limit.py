@@ -14,7 +14,7 @@ LIMITED_FROM = 0.8
 """From this share of the client's own ceiling on, a configuration may measure the client rather than the registry."""
 LIMIT_REMEDIES = {
     "client_busy": "The registry may be faster than measured; lower the concurrency or repeat from a larger machine.",
-    "machine_busy": "The result is true for such a machine; a larger one pulls faster.",
+    "machine_busy": "This is the speed of such a machine; a larger one pulls faster.",
 }
 _LIMITS = {
     "bytes": "the bytes that it can receive and verify",
@@ -48,7 +48,10 @@ def limit_notices(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         same = [row for row in rows if limit_kind(row) == kind]
         found = sorted(filter(is_limited, same), key=lambda row: row["client_busy"], reverse=True)
         if found:
-            where = "" if len(same) == 1 else f" in {len(found)} of {len(same)} configurations"
+            engine = f"{found[0]['engine_kind']} " if len(same) < len(rows) else ""
+            where = (
+                "" if len(rows) == 1 else f" in {len(found)} of {numbers.count(len(same), f'{engine}configuration')}"
+            )
             said = limit_says(found[0]).replace(" (", f"{where} (" + ("up to " if len(found) > 1 else ""))
             notices.append(f"{said}. {remedy}")
     return notices

@@ -38,8 +38,8 @@ def _comparable(store: ResultStore, text: str) -> list[RunRecord]:
     found = [run for run in store.runs() if run.run_id == text and run.kind == "calibration"]
     if found:
         raise UsageError(
-            f"'{text}': a calibration is held against the truth of its own lab, and is not to be compared with a run; "
-            "`pullbench show` tells how far off it was"
+            f"'{text}': a calibration is compared with the truth of its own lab, and not with a run; "
+            "`pullbench show` shows its errors"
         )
     return [run for run in store.runs() if run.kind != "calibration"]
 
@@ -103,5 +103,10 @@ def _nothing(store: ResultStore, text: str, runs: Sequence[RunRecord]) -> str:
         labels = sorted({f"{key}={value}" for run in complete for key, value in run.labels.items()})
         there = f"there are: {', '.join(labels[:8])}" if labels else "no run has a label"
         return f"'{text}': no complete run in {store.files.where()} has this label; {there}"
-    known = [*dict.fromkeys(run.name for run in runs), *(run.run_id for run in runs)]
+    if named := [run for run in runs if run.name == text]:
+        newest = f"{named[0].run_id} is {named[0].status}"
+        return (
+            f"'{text}': no complete run in {store.files.where()} has this name; the newest, {newest}: give its run_id"
+        )
+    known = [*dict.fromkeys(run.name for run in runs if run.status == _COMPLETE), *(run.run_id for run in runs)]
     return f"'{text}' is not a run_id, label or name of a complete run in {store.files.where()}; {did_you_mean(text, known)}"

@@ -98,7 +98,7 @@ def overview(table: pd.DataFrame) -> Html:
     caption = (
         f"p50 is {numbers.seconds(first['median_s'])} with {names[0]} and {numbers.seconds(last['median_s'])} with "
         f"{names[-1]}, {numbers.ratio(last['median_s'] / first['median_s'])}. Full mark: p50 with its 95% interval. Hollow mark: "
-        "a trial's wall time per image, without failures; the best configuration has the least of that."
+        "seconds per image with all workers together, 1 / (images/s)."
     )
     if len(shown) > len(rows):
         caption += f" {len(shown) - len(rows)} slower configurations are only in the table."

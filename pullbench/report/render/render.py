@@ -204,7 +204,7 @@ def check_out_dir(out_dir: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(
-            f"{out_dir}: no report can be written there: {error.strerror}; give another folder with `--reports`"
+            f"{out_dir}: no report can be written there: {error.strerror}; name another directory with `--reports`"
         ) from error
 
 

@@ -91,39 +91,38 @@ def _most_often(stored: StoredRun, chosen: pd.DataFrame) -> str:
 
 
 def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> Iterator[str]:
-    """By how much the winner leads the best other route, or the next configuration where there is one route.
+    """By how much the winner leads the next on the same route, and the best other route.
 
     The winner is the best of all, so its p is corrected for every contender that it could have been compared with.
     """
     if len(chosen) == 1:
         return
     cell, rivals = records(chosen.loc[[winner]])[0], chosen.drop(index=winner)
-    same_route = (rivals["registry"] == cell["registry"]) & (rivals["proxy"] == cell["proxy"])
-    others, kind = (rivals, "configuration") if same_route.all() else (rivals[~same_route], "route")
-    second = tables.best(others)
-    if second is None:
-        yield f"No other {kind} was free of failures."
-        return
     mine, *theirs = wall_blocks(stored, [cell, *records(rivals)])
     answers = compare_paired([(blocks, mine) for blocks in theirs])
-    answer = answers[rivals.index.get_loc(second)]
-    yield _lead_over(answer, tables.configuration(records(rivals.loc[[second]])[0], tables.varying(chosen)))
+    same_route = (rivals["registry"] == cell["registry"]) & (rivals["proxy"] == cell["proxy"])
+    for title, others in (("The best other route", rivals[~same_route]), ("The next", rivals[same_route])):
+        second = tables.best(others)
+        if second is not None:
+            name = tables.configuration(records(rivals.loc[[second]])[0], tables.varying(chosen))
+            yield _lead_over(answers[rivals.index.get_loc(second)], f"{title} ({name})")
+        elif len(others):
+            yield f"{title} had failures."
 
 
 def _lead_over(answer: Comparison, second: str) -> str:
+    """How the best compares with another: `The next (concurrency 4) has 88% (82%–95%) of that rate.`"""
     if answer.verdict == ComparisonVerdict.NO_DIFFERENCE:
-        return f"The next ({second}) differs by less than 5%."
+        return f"{second} differs by less than 5%."
     if answer.ratio and answer.ratio < 1:
-        speed = numbers.significant(1 / answer.ratio)
+        share = numbers.percent(answer.ratio)
         if answer.verdict == ComparisonVerdict.FASTER and answer.low and answer.high:
-            span = numbers.ratio_range(1 / answer.high, 1 / answer.low)
-            return f"That is {speed} times ({span}) the rate of the next best ({second})."
-        if answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES:
             return (
-                f"That is {speed} times the rate of the next best ({second}), "
-                f"from {numbers.count(answer.blocks, 'repetition')}."
+                f"{second} reaches {share} of it (95% CI {numbers.percent(answer.low)}–{numbers.percent(answer.high)})."
             )
-    return f"The next ({second}) may be as good: the difference is not significant."
+        if answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES:
+            return f"{second} reaches {share} of it, from {numbers.count(answer.blocks, 'repetition')}."
+    return f"{second} may be as good: the difference is not significant."
 
 
 def reservations(stored: StoredRun, cells: pd.DataFrame) -> list[str]:

@@ -220,8 +220,5 @@ def claimed(found: pd.DataFrame, stored: StoredRun) -> Html:
         "whole 95% interval is within it, and not true where the interval is outside."
     )
     if only_loopback(stored):
-        said += (
-            " All registries of this run are on the client's own machine, and their distances are simulated. This says "
-            "nothing about real regions."
-        )
+        said += " All registries of this run are on the client's own machine. This says nothing about real regions."
     return join([table(columns, rows, caption="Rules of thumb compared with this run"), paragraph(said, kind="note")])

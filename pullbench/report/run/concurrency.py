@@ -131,8 +131,8 @@ def law_says(curve: Curve) -> str:
         return "not known"
     if law is None:
         return {
-            NoLaw.TOO_FEW_LEVELS: "needs 4 concurrencies",
-            NoLaw.TOO_FEW_BLOCKS: f"needs {MIN_BLOCKS} repetitions",
+            NoLaw.TOO_FEW_LEVELS: "not computed: it needs 4 concurrencies",
+            NoLaw.TOO_FEW_BLOCKS: f"not computed: it needs {MIN_BLOCKS} repetitions",
             NoLaw.MISFIT: "does not fit these rates",
         }[found.no_law or NoLaw.TOO_FEW_LEVELS]
     waits = f"{numbers.percent(law.contention)} ({_share_span(law)}) of the work is serial"
@@ -233,7 +233,7 @@ def _row(curve: Curve) -> Row:
         return Row(contents=[curve.name, *empty, law_says(curve), curve_says(curve)])
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     less = found.costs[-1] if found.costs else None
-    lost = numbers.NOT_KNOWN if less is None else f"{less.concurrency}: {_less(less)}"
+    lost = numbers.NOT_KNOWN if less is None else f"concurrency {less.concurrency}: {_less(less)}"
     return Row(
         contents=[
             curve.name,

@@ -11,8 +11,6 @@ from pullbench.report.core.slo_words import measured_text, slo_place, slo_title,
 
 MOST_ROWS = 30
 _SENTENCE = 2_000
-_PLACE = ("engine", "registry", "proxy", "platform", "concurrency", "cache")
-"""What names the configuration of an engine's phases."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#+!|~@-])")
 """Parentheses are no markup without brackets before them, and a chat would show the backslashes."""
 
@@ -50,10 +48,10 @@ def _times(document: Mapping[str, Any]) -> list[str]:
     """A line for each engine: p50 and p95 of the configuration that its phases are of."""
     lines = []
     for phases in document.get("phases", []):
-        same = (cell for cell in document["cells"] if all(cell[name] == phases[name] for name in _PLACE))
+        same = (cell for cell in document["cells"] if all(cell[name] == phases[name] for name in FACTORS))
         if (cell := next(same, None)) is not None:
             times = f"p50 {numbers.seconds(cell['median_s'])}, p95 {_p95(cell)}"
-            lines.append(f"**{escape_markdown(phases['engine'])}: {times}**  ")
+            lines.append(f"**{escape_markdown(phases['engine'])}, concurrency {cell['concurrency']}: {times}**  ")
     return [*lines, ""] if lines else []
 
 

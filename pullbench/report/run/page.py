@@ -261,7 +261,7 @@ def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> H
         tag(
             "div",
             tag("p", tag("strong", said.title)),
-            *(tag("p", clause) for clause in said.clauses),
+            *(tag("p", marked(clause)) for clause in said.clauses),
             class_=f"verdict {PILLS[said.status][0]}",
         ),
         tag("ul", join(tag("li", fact) for fact in facts), tag("li", tag("code", run.run_id)), class_="facts"),
@@ -306,7 +306,7 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     if winner is not None and found["engine_kind"].nunique() > chosen["engine_kind"].nunique():
         note += (
             f" The best configuration is that of {' and '.join(chosen['engine_kind'].unique())}. Other engines do different work "
-            "(wire and skopeo do not unpack), so they are not compared."
+            "(wire and skopeo do not unpack), so none of them can be the best."
         )
     if len(found) > len(shown):
         note += f" {len(found) - len(shown)} more configurations are in the results and in `pullbench show --json`."
@@ -410,6 +410,6 @@ def method_notes(stored: StoredRun) -> Html:
     warmup = numbers.count(int(stored.spec.get("warmup", 0)), "repetition")
     ordered = f"Each of {blocks} runs every configuration once, in a new random order, so that a slow minute hits all."
     if stored.spec.get("warmup", 0):
-        ordered += f" {warmup} of warm-up come first; they are stored, and in no number."
+        ordered += f" Before them, {warmup} of warm-up: stored, but not counted."
     notes = [("Repetitions", ordered), *_NOTES]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in notes), class_="method")

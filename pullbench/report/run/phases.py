@@ -8,18 +8,15 @@ import numpy as np
 import pandas as pd
 
 from pullbench.model.capability import CAPABILITIES
+from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
-from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share
+from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share, varying
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
 
-TITLES = {
-    "auth": "authentication",
-    "resolve": "resolving the image (its manifests)",
-    "download": "downloading layers",
-    "extract": "unpacking layers",
-}
 _VERBS = {"auth": "authentication", "resolve": "reading manifests", "download": "downloading", "extract": "unpacking"}
+_PLACE = ("registry", "proxy", "proxy_cache", "platform", "cache", "auth")
+_MOST_IN_ALL = 1.01
 _MATTERS = 0.05
 """A phase under this share of a pull is left out of a sentence."""
 LARGE = 0.5
@@ -43,6 +40,8 @@ class PullPhases:
     """
 
     cell: Mapping[str, Any]
+    place: str
+    """The configuration by what tells those of the run apart, without its engine."""
     pulls: int
     median_s: float
     phases: tuple[Phase, ...]
@@ -68,19 +67,34 @@ class PullPhases:
     def document(self) -> dict[str, Any]:
         """The phases as JSON values."""
         known = [{"name": each.name, "seconds": each.seconds, "share": each.share} for each in self.phases]
-        place = {name: self.cell[name] for name in ("engine", "registry", "proxy", "platform", "concurrency", "cache")}
+        place = {name: self.cell[name] for name in FACTORS}
         return place | {"pulls": self.pulls, "median_s": self.median_s, "phases": known}
 
 
 def pull_phases(stored: StoredRun, cells: pd.DataFrame) -> list[PullPhases]:
-    """The phases of each engine that had a pull succeed, in the order of `cells`, which is `tables.cells`'s."""
-    found = []
-    for engine in cells["engine"].drop_duplicates():
+    """The phases of each engine that had a pull succeed, engines that unpack first; `cells` is `tables.cells`'s.
+
+    The others are looked at in the same place, if they were measured there: what the registry takes for the same pull.
+    """
+    kinds = cells.drop_duplicates("engine").set_index("engine")["engine_kind"]
+    engines = sorted(kinds.index, key=lambda engine: not CAPABILITIES[kinds[engine]].has_store)
+    factors = [name for name in varying(cells) if name != "engine"]
+    found: list[PullPhases] = []
+    for engine in engines:
         mine = cells[cells["engine"] == engine]
-        cell = _single_pull(mine)
+        there = mine[_same_place(mine, found[0].cell)] if found else mine
+        cell = _single_pull(there if len(there) else mine) or _single_pull(mine)
         if cell is not None:
-            found.append(_phases_of(cell, measured(in_cell(stored.pulls, cell))))
+            place = configuration(cell, factors) if factors else ""
+            found.append(_phases_of(cell, place, measured(in_cell(stored.pulls, cell))))
     return found
+
+
+def _same_place(cells: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.Series:
+    same = pd.Series(True, index=cells.index)
+    for name in _PLACE:
+        same &= cells[name] == chosen[name]
+    return same
 
 
 def _single_pull(cells: pd.DataFrame) -> dict[str, Any] | None:
@@ -91,15 +105,11 @@ def _single_pull(cells: pd.DataFrame) -> dict[str, Any] | None:
         winner = None if tried.empty else tried["success_rate"].idxmax()
     if winner is None:
         return None
-    chosen = cells.loc[winner]
-    same = pd.Series(True, index=cells.index)
-    for name in ("registry", "proxy", "proxy_cache", "platform", "cache", "auth"):
-        same &= cells[name] == chosen[name]
-    there = cells[same & (cells["succeeded"] > 0)]
+    there = cells[_same_place(cells, cells.loc[winner]) & (cells["succeeded"] > 0)]
     return records(there.loc[[there["concurrency"].idxmin()]])[0]
 
 
-def _phases_of(cell: Mapping[str, Any], pulls: pd.DataFrame) -> PullPhases:
+def _phases_of(cell: Mapping[str, Any], place: str, pulls: pd.DataFrame) -> PullPhases:
     fine = pulls[pulls["ok"].astype(bool)]
     duration_s = fine["duration_s"].to_numpy(dtype=np.float64)
     phases = []
@@ -108,7 +118,7 @@ def _phases_of(cell: Mapping[str, Any], pulls: pd.DataFrame) -> PullPhases:
         share = phase_share(seconds, duration_s)
         if share == share:
             phases.append(Phase(name=name, seconds=float(np.nanmedian(seconds)), share=share))
-    return PullPhases(cell=cell, pulls=len(fine), median_s=float(cell["median_s"]), phases=tuple(phases))
+    return PullPhases(cell=cell, place=place, pulls=len(fine), median_s=float(cell["median_s"]), phases=tuple(phases))
 
 
 def cause(found: Sequence[PullPhases]) -> list[str]:
@@ -119,13 +129,15 @@ def cause(found: Sequence[PullPhases]) -> list[str]:
 
 
 def _engine_sentence(found: PullPhases) -> str:
-    took = f"A {found.engine} pull takes {numbers.seconds(found.median_s)} (median)"
+    took = f"A {found.engine} pull takes {numbers.seconds(found.median_s)} (median{found.place and f'; {found.place}'})"
     shown = sorted((each for each in found.phases if each.share >= _MATTERS), key=lambda each: -each.share)
     if not shown:
         return f"{took}. {found.engine} does not report its phases."
     first, *rest = shown
     said = f"{took}: {_share(first.share)} of it is {_VERBS[first.name]}"
-    return said + "".join(f", {_share(each.share)} {_VERBS[each.name]}" for each in rest[:2]) + "."
+    said += "".join(f", {_share(each.share)} {_VERBS[each.name]}" for each in rest[:2])
+    overlap = (found.share("download") or 0.0) + (found.share("extract") or 0.0) > _MOST_IN_ALL
+    return f"{said} (they overlap)." if overlap else f"{said}."
 
 
 def _delivery(unpacking: Sequence[PullPhases], others: Sequence[PullPhases]) -> list[str]:

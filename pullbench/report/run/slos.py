@@ -56,19 +56,14 @@ def engine_scores(
 
 
 def judged_engines(stored: StoredRun) -> list[str]:
-    """The engines whose pulls are scored: those of `slo.engines`, else those of the matrix that unpack, else all of it.
-
-    An engine that was excluded as a whole, such as docker where no daemon answers, is no engine of the run.
-    """
+    """The engines whose pulls are scored: those of `slo.engines`, else those of the matrix that unpack, else all of it."""
     named = (stored.spec.get("slo") or {}).get("engines")
     if named:
         return list(named)
     known = {entry["name"]: entry["kind"] for entry in stored.spec.get("engines") or []}
     in_matrix = (stored.spec.get("matrix") or {}).get("engines") or []
-    measured = measured_engines(stored)
-    excluded = {str(entry["cell"].get("engine")) for entry in stored.planned_out} - set(measured)
-    kinds = {str(name): str(known.get(name, name)) for name in in_matrix if name not in excluded}
-    return engines_to_judge(kinds or measured)
+    kinds = {str(name): str(known.get(name, name)) for name in in_matrix}
+    return engines_to_judge(kinds or measured_engines(stored))
 
 
 def measured_engines(stored: StoredRun) -> dict[str, str]:

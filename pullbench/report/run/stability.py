@@ -113,7 +113,7 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
     if numbers.known(cell["median_low_s"]):
         needed = blocks_needed(list(by_block(times, fine["block"]).values()), 2 * MARGIN)
         if needed is not None and needed > cell["blocks"]:
-            says = f"The median is not known to 10%: that needs about {needed:,} repetitions, and there are {cell['blocks']}"
+            says = f"The median may be off by more than 10%: within that takes about {needed:,} repetitions, and there are {cell['blocks']}"
             yield _row(name, "wide", needed, int(cell["blocks"]), says)
     late = fine["queued_s"][fine["queued_s"] > LATE * fine["duration_s"]]
     if len(late):

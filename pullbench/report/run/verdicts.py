@@ -139,10 +139,7 @@ def _every_pull_failed(stored: StoredRun, cells: pd.DataFrame) -> Headline:
     failures = tables.errors(stored)
     code, remedy = failures.iloc[0]["code"], failures.iloc[0]["remedy"]
     pulls = numbers.count(int(cells["pulls"].sum()), "pull")
-    clauses = (
-        f"None of {pulls} succeeded, so there is no time to report.",
-        f"The most frequent error is {code}: {remedy}.",
-    )
+    clauses = (f"None of {pulls} succeeded. The most frequent error is `{code}`.", *as_sentences(remedy))
     return Headline(status="failed", title="Every pull failed", clauses=clauses)
 
 
@@ -152,7 +149,12 @@ def _failures(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
         return []
     most = tables.errors(stored).iloc[0]
     share = f"{numbers.count(failed, 'pull')} of {pulls:,} failed ({numbers.percent(failed / pulls)})"
-    return [f"{share}, most often with `{most['code']}`: {most['remedy']}."]
+    return [f"{share}, most often with `{most['code']}`.", *as_sentences(most["remedy"])]
+
+
+def as_sentences(remedy: str) -> list[str]:
+    """A remedy, whose parts are separated by semicolons, as sentences."""
+    return [f"{part[:1].upper()}{part[1:]}." for part in remedy.rstrip(".").split("; ") if part]
 
 
 def _excluded(stored: StoredRun) -> list[str]:
@@ -242,14 +244,16 @@ def _of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, list[str]]:
     met, of = len(rows) - len(missed) - len(open_), numbers.count(len(rows), "SLO")
     said = []
     if missed:
+        counted = f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed"
         found = [
             f"{_name(row, several=several)} {measured_text(row)}, target {target_text(row['name'], row['target'])}"
             for row in missed
         ]
-        said.append(f"{len(missed)} of {of} {'is' if len(missed) == 1 else 'are'} missed: {'; '.join(found)}.")
+        said += [f"{counted}: {found[0]}.", *(f"Missed: {each}." for each in found[1:])]
     if open_:
+        counted = f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive"
         found = [f"{_name(row, several=several)}, {what_it_needs(row)}" for row in open_]
-        said.append(f"{len(open_)} of {of} {'is' if len(open_) == 1 else 'are'} inconclusive: {'; '.join(found)}.")
+        said += [f"{counted}: {found[0]}.", *(f"Inconclusive: {each}." for each in found[1:])]
     if missed:
         return "missed", f"Not ready: {len(missed)} of {of} missed", said
     if open_:
