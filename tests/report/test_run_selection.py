@@ -99,5 +99,5 @@ def test_a_calibration_is_the_latest_to_be_shown_and_none_to_be_compared(store: 
         choose_candidate(store, "calibrated-1")
     with pytest.raises(UsageError, match="a calibration is compared with"):
         choose_baseline(store, "calibrated-1", store.run("sweep-3"))
-    with pytest.raises(UsageError, match=r"there are: sweep, other, "):
+    with pytest.raises(UsageError, match=r"there are: other, sweep, "):
         choose_candidate(store, "calibration")

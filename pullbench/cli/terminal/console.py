@@ -16,8 +16,8 @@ from pullbench.model.text import count
 _PIPE_WIDTH = 240
 _UNFOLDED_WIDTH = 100_000
 _INDENT = len("CAUSE   ")
-_BLOCK = (("CAUSE", "cause", 2), ("BEST", "best", 3), ("SLO", "slo", 2), ("NOTES", "notes", 3))
-"""Title, key of a document's `summary`, and the most lines on a terminal: with the lines of the run and its report they are 12 at most."""
+_BLOCK = (("CAUSE", "cause", 3), ("BEST", "best", 3), ("SLO", "slo", 2), ("NOTES", "notes", 2))
+"""Title, key of a document's `summary`, and the most lines on a terminal: with what is left out and the report they are 12 at most."""
 _SLO_STYLES = {"met": "green", "missed": "bold red", "partly": "yellow", "failed": "bold red"}
 
 
@@ -82,33 +82,33 @@ def print_verdict(console: Console, document: dict[str, Any], *, evidence: bool 
 def verdict_block(document: Mapping[str, Any], width: int | None, *, in_full: bool = False) -> list[Text]:
     """CAUSE, BEST, SLO and NOTES of a benchmark, as lines of at most `width` characters; None: a line each.
 
-    On a terminal the block has at most 10 lines, but `in_full`: `pullbench show` prints what does not fit.
+    On a terminal the block has at most 11 lines, but `in_full`: its last line says where what does not fit is.
     """
-    lines = []
+    lines, left_out = [], 0
     for title, key, most in _BLOCK:
         sentences = document["summary"][key]
         if not sentences:
             continue
         style = _SLO_STYLES.get(document["headline"]["status"], "") if key == "slo" else ""
-        for number, line in enumerate(_folded(sentences, width, 1_000 if in_full else most)):
+        shown, left = _folded(sentences, width, 1_000 if in_full else most)
+        left_out += left
+        for number, line in enumerate(shown):
             start = f"{title if number == 0 else '':<{_INDENT}}"
             lines.append(Text.assemble((start, "bold"), literal(line, style)))
+    if left_out:
+        more = count(left_out, "sentence").replace(" ", " more ", 1)
+        lines.append(Text(f"{'':<{_INDENT}}{more}: pullbench show latest", style="dim"))
     return lines
 
 
-def _folded(sentences: Sequence[str], width: int | None, most: int) -> list[str]:
-    """The first sentences that fit in `most` lines, and how many are left out; at least one, in full."""
+def _folded(sentences: Sequence[str], width: int | None, most: int) -> tuple[list[str], int]:
+    """The first sentences that fit in `most` lines, at least one in full, and how many are left out."""
     if width is None:
-        return [" ".join(sentences)]
+        return [" ".join(sentences)], 0
     for kept in range(len(sentences), 0, -1):
-        left = len(sentences) - kept
-        more = [f"({left} more: `pullbench show latest`.)"] if left else []
         lines = textwrap.wrap(
-            " ".join([*sentences[:kept], *more]),
-            max(20, width - _INDENT),
-            break_on_hyphens=False,
-            break_long_words=False,
+            " ".join(sentences[:kept]), max(20, width - _INDENT), break_on_hyphens=False, break_long_words=False
         )
         if len(lines) <= most:
             break
-    return lines
+    return lines, len(sentences) - kept

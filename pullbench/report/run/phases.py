@@ -41,7 +41,7 @@ class PullPhases:
 
     cell: Mapping[str, Any]
     place: str
-    """The configuration by what tells those of the run apart, without its engine."""
+    """Its concurrency, where the run has several."""
     pulls: int
     median_s: float
     phases: tuple[Phase, ...]
@@ -78,14 +78,14 @@ def pull_phases(stored: StoredRun, cells: pd.DataFrame) -> list[PullPhases]:
     """
     kinds = cells.drop_duplicates("engine").set_index("engine")["engine_kind"]
     engines = sorted(kinds.index, key=lambda engine: not CAPABILITIES[kinds[engine]].has_store)
-    factors = [name for name in varying(cells) if name != "engine"]
+    factors = varying(cells)
     found: list[PullPhases] = []
     for engine in engines:
         mine = cells[cells["engine"] == engine]
         there = mine[_same_place(mine, found[0].cell)] if found else mine
         cell = _single_pull(there if len(there) else mine) or _single_pull(mine)
         if cell is not None:
-            place = configuration(cell, factors) if factors else ""
+            place = f"concurrency {cell['concurrency']}" if "concurrency" in factors else ""
             found.append(_phases_of(cell, place, measured(in_cell(stored.pulls, cell))))
     return found
 
@@ -129,7 +129,7 @@ def cause(found: Sequence[PullPhases]) -> list[str]:
 
 
 def _engine_sentence(found: PullPhases) -> str:
-    took = f"A {found.engine} pull takes {numbers.seconds(found.median_s)} (median{found.place and f'; {found.place}'})"
+    took = f"A {found.engine} pull takes {numbers.seconds(found.median_s)} (median{found.place and f', {found.place}'})"
     shown = sorted((each for each in found.phases if each.share >= _MATTERS), key=lambda each: -each.share)
     if not shown:
         return f"{took}. {found.engine} does not report its phases."
