@@ -124,7 +124,8 @@ def test_a_report_that_fails_keeps_no_other_from_being_made_nor_the_site(results
         "site",
     ]
     assert done.made == 2 and done.site.page.is_file()
-    assert list(done.failures) == ["report 1 of 2: slow: the report failed in cell [3]"]
+    (failure,) = done.failures
+    assert failure.startswith("report 1 of 2: ") and "cell [3]" in failure
 
 
 def test_the_flow_that_publishes_lists_the_runs_and_says_what_was_not_made(
@@ -133,7 +134,7 @@ def test_the_flow_that_publishes_lists_the_runs_and_says_what_was_not_made(
     monkeypatch.setattr(stored_module, "TaskSteps", Failing)
     state = publish_reports.fn(results=results, reports=str(tmp_path), url="https://reports.example.com")
     assert state.is_failed() and state.name == "Incomplete"
-    assert state.message == "report 1 of 2: slow: the report failed in cell [3]"
+    assert "slow" in state.message and "cell [3]" in state.message
     assert [row["run"] for row in sent["reports-runs"]["table"]] == ["slow", RUN_ID]
     assert "report 1 of 2: slow" in sent["reports"]["markdown"]
     assert "(https://reports.example.com/index.html)" in sent["reports"]["markdown"]

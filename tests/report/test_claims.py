@@ -176,4 +176,4 @@ def test_a_lab_on_loopback_says_that_it_tells_nothing_of_regions(
     spec = {**full.spec, "registries": [{"name": str(n), "url": url} for n, url in enumerate(urls)]}
     stored = dataclasses.replace(full, spec=spec)
     made = guide.claimed(claims(differences, full), stored)
-    assert ("nothing about real regions" in made) == lab
+    assert ("about real regions" in made) == lab
