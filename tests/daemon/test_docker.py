@@ -81,10 +81,11 @@ def test_credentials_go_in_the_header_of_their_pull(daemon: DockerDaemon, socket
 
 
 def test_an_error_before_the_stream_has_its_code_and_status(tmp_path: Path) -> None:
+    message = "manifest for x not found: manifest unknown"
     with pytest.raises(RegistryError) as raised:
-        pulled(tmp_path, lambda handler: handler.answer(404, {"message": "manifest for x not found: manifest unknown"}))
+        pulled(tmp_path, lambda handler: handler.answer(404, {"message": message}))
     assert (raised.value.code, raised.value.status) == (ErrorCode.NOT_FOUND, 404)
-    assert raised.value.detail == "manifest for x not found: manifest unknown"
+    assert raised.value.detail == message
 
 
 @pytest.mark.parametrize(("status", "code"), [(500, ErrorCode.UNKNOWN), (403, ErrorCode.FORBIDDEN)])
@@ -224,10 +225,11 @@ def test_removal_spares_parents_and_what_is_in_use(daemon: DockerDaemon, socket:
 
 def test_what_the_daemon_refuses_to_remove_is_kept_with_its_reason(daemon: DockerDaemon, socket: DaemonSocket) -> None:
     socket.answers["/json"] = {"Id": IMAGE_ID, "RepoTags": [], "RepoDigests": [NAME], "Size": 5}
-    socket.refuse_deletion(409, "conflict: container 1a2b is using its referenced image")
+    reason = "conflict: container 1a2b is using its referenced image"
+    socket.refuse_deletion(409, reason)
     cleaned = remove_brought(daemon, [IMAGE_ID], [NAME])
     assert (cleaned.removed, cleaned.bytes) == ((), 0)
-    assert cleaned.kept == {IMAGE_ID: "conflict: container 1a2b is using its referenced image"}
+    assert cleaned.kept == {IMAGE_ID: reason}
 
 
 def test_what_is_gone_already_is_passed_over(daemon: DockerDaemon, socket: DaemonSocket) -> None:

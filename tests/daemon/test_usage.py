@@ -107,10 +107,11 @@ def test_what_a_container_has_come_to_use_meanwhile_keeps_all_its_names() -> Non
 
 def test_what_the_daemon_refuses_is_told_and_the_others_go_on() -> None:
     store = ImageStore()
-    store.add("base:1", refused="image has dependent child images")
+    reason = "image has dependent child images"
+    store.add("base:1", refused=reason)
     store.add("app:1")
     done = {one.image.label: one.refused for one in prune(store, usage(store).images)}
-    assert done == {"base:1": "image has dependent child images", "app:1": None}
+    assert done == {"base:1": reason, "app:1": None}
 
 
 def test_an_image_without_a_time_or_a_name_has_a_label_all_the_same() -> None:

@@ -226,13 +226,13 @@ def test_a_client_that_is_not_installed_is_a_fact_that_names_the_package(
     engine = bench.engine("true")
     monkeypatch.setenv("PATH", str(bench.notes))
     found = engine.facts()
-    assert "skopeo is not installed" in (found.unavailable or "")
+    assert "not installed" in (found.unavailable or "")
     assert "apt-get install skopeo" in (found.unavailable or "")
 
 
 def test_a_client_that_does_not_work_is_a_fact_too(bench: Bench) -> None:
     found = bench.engine("echo 'Error: no such library' >&2; exit 127").facts()
-    assert (found.version, found.unavailable) == (None, "skopeo does not work here: no such library")
+    assert found.version is None and (found.unavailable or "").endswith(": no such library")
 
 
 def test_the_version_is_recorded_without_its_ornament(bench: Bench) -> None:

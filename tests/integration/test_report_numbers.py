@@ -65,7 +65,7 @@ def test_every_cell_of_the_settings_table_is_what_duckdb_reckons(report: Report)
                 exp(avg(ln(throughput_bytes_per_s)) FILTER (succeeded > 0)), sum(succeeded)::INT, sum(pulls)::INT
             FROM {{trials}} WHERE NOT warmup GROUP BY {KEY} ORDER BY {KEY}"""
     )
-    shown = report.page.table("cells, in the order of the factors")
+    shown = report.page.table(" configurations")
     assert len(shown.rows) == len(medians) == len(walls) == 32
     assert any(kind == "failed" for kind in shown.kinds)
     for row, times, wall, cell in zip(shown.rows, medians, walls, report.json["cells"], strict=True):
@@ -117,7 +117,7 @@ def test_the_comparisons_are_what_duckdb_reckons(report: Report) -> None:
     )
     told_of = {row["engine"]: row for row in report.json["comparisons"] if row["factor"] == "registry"}
     assert len(rows) == len(told_of) == 2
-    text = " ".join(cell for row in report.page.table("all else equal, paired by block").rows for cell in row)
+    text = " ".join(cell for row in report.page.table("paired by repetition").rows for cell in row)
     for engine, mean, spread, n in rows:
         low, high = interval(mean, spread, n)
         mine = told_of[engine]
@@ -137,19 +137,19 @@ def row_by_row(table: Table, documents: Iterable[Any]) -> list[tuple[list[str], 
 
 def test_the_rows_of_every_other_table_have_the_numbers_of_their_own_json(report: Report) -> None:
     page, document = report.page, report.json
-    assert row_by_row(page.table("all else equal, paired by block"), document["comparisons"]) == []
+    assert row_by_row(page.table("paired by repetition"), document["comparisons"]) == []
     assert row_by_row(page.table("Rules of thumb compared with this run"), document["claims"]) == []
-    assert row_by_row(page.table("failed pulls, by error code"), document["errors"]) == []
+    assert row_by_row(page.table("by error code"), document["errors"]) == []
     asked = [row for row in document["break_even"] if row["verdict"] != "not_measured"]
     assert len(asked) == 8 and row_by_row(page.table("After how many pulls of an image a cache pays"), asked) == []
     curves = document["scaling"]
-    assert len(curves) == 8 and row_by_row(page.table("How many pulls at once, in 8 settings."), curves) == []
+    assert len(curves) == 8 and row_by_row(page.table("concurrency of 8 configurations."), curves) == []
     levels = [
         [level, [cost for cost in curve["costs"] if cost["concurrency"] == level["concurrency"]]]
         for curve in curves
         for level in curve["levels"]
     ]
-    assert row_by_row(page.table("what choosing fewer at once costs"), levels) == []
+    assert row_by_row(page.table("a lower concurrency costs"), levels) == []
 
 
 def test_no_number_of_any_sentence_caption_or_description_is_made_up(report: Report) -> None:

@@ -84,6 +84,6 @@ def test_may_send_keeps_a_login_off_plain_http_to_another_host_until_the_spec_al
         assert any(sent.startswith("Basic ") for sent in registry.asked)
     assert (refused.code, refused.out) == (1, ""), refused.err
     told = refused.err.splitlines()[-1]
-    assert told.startswith("pullbench: preflight failed, no load was sent: credentials of echo: [plain_http]"), told
-    assert "`plain_http_credentials: send`" in told
+    assert told.startswith("pullbench: preflight failed, ") and "credentials of echo: [plain_http]" in told
+    assert "`plain_http_credentials:" in told
     assert allowed.code == 0, allowed.err

@@ -50,7 +50,7 @@ def test_with_prefect_the_run_is_a_flow_run_of_prefects_own_server(shell: Shell)
     assert done.code in (0, 1), done.err
     assert done.document["status"] == "complete"
     assert (shell.folder / "prefect" / "prefect.db").is_file(), "Prefect's server kept the flow run"
-    assert "Prefect: starting its own temporary server" in done.err
+    assert "temporary server" in done.err
 
 
 def test_a_named_server_that_does_not_answer_is_said_in_one_line_and_is_no_bug(shell: Shell) -> None:
@@ -59,4 +59,4 @@ def test_a_named_server_that_does_not_answer_is_said_in_one_line_and_is_no_bug(s
     assert done.code == 3
     said = done.err.strip().splitlines()[-1]
     assert said.startswith(f"pullbench: {api} does not answer: ")
-    assert "start it (`pullbench serve`), or unset PREFECT_API_URL" in said
+    assert "`pullbench serve`" in said and "PREFECT_API_URL" in said

@@ -197,7 +197,7 @@ def test_a_full_disk_is_told_once_and_stops_nothing(
     monkeypatch.setattr(log._handler, "format", full)
     everything(log)
     assert len(told) == 1
-    assert "[Errno 28] No space left on device" in told[0]
+    assert "[Errno 28]" in told[0]
 
 
 def test_a_folder_that_went_away_is_told_once_and_stops_nothing(log: EcsLog, told: list[str], path: Path) -> None:

@@ -23,11 +23,8 @@ def of_target(fault: ObservedFault, target: Target | Local) -> Finding:
 
 def test_a_failure_has_the_code_of_its_fault_and_says_so_in_its_text() -> None:
     found = of_target(REFUSED, Target(route=ROUTE))
-    assert (found.status, found.code, found.observed) == (
-        Status.FAIL,
-        ErrorCode.CONNECT_REFUSED,
-        "[connect_refused] connect: no",
-    )
+    assert (found.status, found.code) == (Status.FAIL, ErrorCode.CONNECT_REFUSED)
+    assert found.observed.startswith("[connect_refused] ")
 
 
 def test_a_check_that_could_not_run_has_the_code_of_what_stopped_it() -> None:
@@ -45,8 +42,9 @@ def test_a_fault_tells_who_answered_where_that_is_known() -> None:
 
 
 def test_a_warning_in_words_of_its_own_has_the_code_of_its_cause() -> None:
-    found = warned("x", Target(route=ROUTE), "one of two is down", "expected", "remedy", cause=REFUSED)
-    assert (found.observed, found.code) == ("one of two is down", ErrorCode.CONNECT_REFUSED)
+    words = "one of two is down"
+    found = warned("x", Target(route=ROUTE), words, "expected", "remedy", cause=REFUSED)
+    assert (found.observed, found.code) == (words, ErrorCode.CONNECT_REFUSED)
 
 
 def test_what_comes_from_no_error_has_no_code_and_no_parameters() -> None:

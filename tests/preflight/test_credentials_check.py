@@ -33,7 +33,7 @@ def test_credentials_that_would_go_in_clear_fail_the_check_before_anything_is_se
     target = Target(route=route)
     (found,) = credentials.judge(credentials.probe(context_over(registry), target), target)
     assert found.status is Status.FAIL and "[plain_http]" in found.observed
-    assert "`plain_http_credentials: send`" in found.remedy
+    assert "`plain_http_credentials:" in found.remedy
     assert SECRET not in str(found) and registry.requests == []
 
 
@@ -90,7 +90,7 @@ def test_an_entry_with_another_port_warns_with_the_login_for_this_one() -> None:
 )
 def test_a_source_that_fails_fails_with_its_own_remedy(origin: Origin, source: str, cure: str) -> None:
     found = judged(CredentialLookup(origin=origin, fault=FAULT), source)
-    assert (found.status, found.observed) == (Status.FAIL, "[unauthorized] credentials 'docker': no")
+    assert (found.status, found.code) == (Status.FAIL, FAULT.code)
     assert cure in found.remedy
 
 
@@ -111,18 +111,19 @@ def test_the_secret_is_in_neither_evidence_nor_finding(tmp_path: Path) -> None:
 
 
 def test_an_identity_token_has_no_name() -> None:
-    assert probed("env:ID", {"ID_TOKEN": SECRET})[1].observed == "an identity token, from ID_TOKEN"
+    observed = probed("env:ID", {"ID_TOKEN": SECRET})[1].observed
+    assert "identity token" in observed and "ID_TOKEN" in observed and "user" not in observed
 
 
 def test_a_missing_helper_and_one_that_fails_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environ = docker_config(tmp_path, {"credsStore": "box"}) | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     missing = probed("docker", environ)[1]
     assert missing.status is Status.FAIL
-    assert "the helper docker-credential-box of" in missing.observed
-    assert "is not on PATH" in missing.observed
+    assert "docker-credential-box" in missing.observed
+    assert "not on PATH" in missing.observed
     helper(tmp_path, "box", f"echo {SECRET} is no JSON; exit 1", monkeypatch)
     failing = probed("docker", environ)[1]
     assert failing.status is Status.FAIL
-    assert "failed for registry.example.com" in failing.observed
+    assert "registry.example.com" in failing.observed and "PATH" not in failing.observed
     assert "`docker-credential-box list`" in failing.remedy
     assert SECRET not in repr(failing)

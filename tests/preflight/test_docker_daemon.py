@@ -41,7 +41,7 @@ def test_a_daemon_that_is_set_up_as_advised_passes_with_what_was_looked_at() -> 
 def test_dockers_default_of_three_downloads_warns_with_the_change_and_the_command() -> None:
     (finding,) = judged(settings=Settings())
     assert finding.status is Status.WARN
-    assert "max-concurrent-downloads is 3" in finding.observed
+    assert "downloads is 3" in finding.observed
     assert '."max-concurrent-downloads" = 10' in finding.remedy.replace("\\", "")
     assert finding.remedy.startswith("run `sudo sh -c 'test -s /etc/docker/daemon.json || echo {}")
     assert finding.remedy.endswith("&& systemctl reload docker'`")
@@ -74,7 +74,7 @@ def test_the_limit_is_the_one_that_holds_and_unknown_where_it_cannot_be_read(
 def test_settings_that_cannot_be_seen_pass_and_say_so() -> None:
     (finding,) = judged(settings=None)
     assert finding.status is Status.PASS
-    assert "max-concurrent-downloads is unknown" in finding.observed
+    assert "downloads is unknown" in finding.observed
 
 
 def test_a_plain_registry_that_the_daemon_would_speak_tls_to_fails_with_the_change() -> None:

@@ -56,7 +56,7 @@ def test_each_file_of_the_globs_has_a_finding_and_a_glob_without_a_file_is_a_war
     }
     by_target = {finding.target: finding for finding in found}
     failed = by_target["services/error/Dockerfile"]
-    assert "line 2 DL4000 MAINTAINER is deprecated" in failed.observed
+    assert "line 2 DL4000 MAINTAINER" in failed.observed
     assert "hadolint services/error/Dockerfile" in failed.remedy
     assert json.loads(failed.evidence or "")["problems"][0]["code"] == "DL4000"
     assert by_target["nowhere/Dockerfile"].status is Status.WARN
@@ -151,5 +151,5 @@ def test_a_severity_is_judged_by_the_threshold(threshold: str, level: str, statu
 def test_many_problems_are_counted_and_the_worst_are_told() -> None:
     problems = (*[problem("info")] * 5, problem("error") | {"code": "DL9", "line": 7})
     (finding,) = dockerfile.judge(LintResult(threshold="error", version="2.12.0", problems=problems), FILE)
-    assert finding.observed.startswith("1 error, 5 info: line 7 DL9 m; ")
+    assert finding.observed.startswith("1 error, 5 info: line 7 DL9")
     assert finding.observed.endswith("; and 3 more")

@@ -46,9 +46,10 @@ def test_exactly_the_slo_is_not_over_it() -> None:
 
 
 def test_percentiles_are_shown_where_there_are_enough_probes_for_them() -> None:
-    assert "p50 1.0 ms, p95 1.0 ms, p99 1.0 ms, slowest 1.0 ms of 200 probes" in judged(200).observed
-    few = judged(39).observed
-    assert few == "p50 1.0 ms, slowest 1.0 ms of 39 probes, stopped after 3 s"
+    many, few = judged(200).observed, judged(39).observed
+    assert all(part in many for part in ("p50 1.0 ms", "p95 1.0 ms", "p99 1.0 ms", "slowest 1.0 ms", "200 probes"))
+    assert all(part in few for part in ("p50 1.0 ms", "slowest 1.0 ms", "39 probes", "3 s"))
+    assert "p95" not in few and "p99" not in few
     assert "p95" in judged(40).observed
 
 

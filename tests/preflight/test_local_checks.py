@@ -168,8 +168,8 @@ def probe_docker(host: str, root: Path | str) -> Disk:
 
 def test_dockers_disk_is_looked_at_where_it_is_on_this_machine(tmp_path: Path) -> None:
     assert probe_docker("unix:///run/docker.sock", tmp_path).path == str(tmp_path)
-    assert "is not on this machine" in probe_docker("tcp://10.0.0.7:2375", tmp_path).elsewhere
-    assert "is not on this machine" in probe_docker("unix:///run/docker.sock", "/in/a/vm").elsewhere
+    assert "tcp://10.0.0.7:2375" in probe_docker("tcp://10.0.0.7:2375", tmp_path).elsewhere
+    assert "/in/a/vm" in probe_docker("unix:///run/docker.sock", "/in/a/vm").elsewhere
 
 
 def cache(total: float, reclaimable: float, host: str | None = None) -> Finding:
@@ -185,7 +185,8 @@ def test_a_cache_that_nobody_uses_warns_from_ten_gigabytes_and_half_of_it_on() -
     assert cache(40, 19).status is Status.PASS
     found = cache(40, 20)
     assert found.status is Status.WARN
-    assert found.observed == "5 images, 40.0 GB; 3 unused (1 dangling), 20.0 GB reclaimable"
+    for part in ("5 images, 40.0 GB", "3 unused", "1 dangling", "20.0 GB"):
+        assert part in found.observed
     assert "`pullbench prune --keep 'PATTERN'`" in found.remedy
     assert "prune --host unix:///run/two.sock --keep" in cache(40, 20, "unix:///run/two.sock").remedy
 

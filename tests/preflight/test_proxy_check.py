@@ -94,7 +94,7 @@ def test_a_pull_through_whose_upstream_is_down_is_told_from_a_broken_one() -> No
     refused = fault(ErrorCode.CONNECT_REFUSED, "HEAD https://eu.example: refused")
     lost = ServedImage(image="app:1.0", fault=fault(ErrorCode.NOT_FOUND), upstream_fault=refused)
     found = judged(lost)
-    assert (found.code, "(from here: [connect_re" in found.observed) == ("not_found", True)
+    assert (found.code, "[connect_refused]" in found.observed) == ("not_found", True)
     assert "restore the upstream" in found.remedy
 
 
@@ -136,13 +136,13 @@ def test_drift_without_dates_does_not_say_which_is_older() -> None:
 def test_a_mirror_that_changes_bytes_fails() -> None:
     assert judged(same_bytes=False).observed.startswith("[digest_mismatch]")
     found = judged(blob_fault=fault(ErrorCode.DIGEST_MISMATCH), same_bytes=False)
-    assert (found.status, found.observed) == (Status.FAIL, "[digest_mismatch] HEAD x: no")
+    assert (found.status, found.code) == (Status.FAIL, ErrorCode.DIGEST_MISMATCH)
 
 
 def test_an_upstream_that_is_out_of_reach_from_here_does_not_spoil_a_mirror_that_serves() -> None:
     found = found_over({"cache": holding("hub/app", "1.0", NEW)})
     assert found.status is Status.PASS
-    assert "from here ([connect_refused]" in found.observed
+    assert "[connect_refused]" in found.observed
 
 
 def test_the_second_answer_is_what_tells() -> None:
@@ -159,7 +159,7 @@ def test_the_second_answer_is_what_tells() -> None:
     found = found_over({"eu": holding("app", "1.0", NEW, ARM, index=True), "cache": cache})
     assert (found.status, "x-cache: HIT" in found.observed) == (Status.PASS, True)
     assert len(asked) == 2
-    assert "1 with the upstream's digest" in found.observed
+    assert "1 with the upstream's" in found.observed
 
 
 def mirror_that_cannot_fetch(*kept: bytes) -> FakeRegistry:

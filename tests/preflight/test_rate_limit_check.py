@@ -62,14 +62,14 @@ def test_what_states_no_limit_is_none(headers: dict[str, str]) -> None:
 
 def test_what_holds_the_plan_passes() -> None:
     found = judged(limit=RateLimit(limit=100, remaining=76, window_s=21600), cost=60)
-    assert (found.status, found.observed) == (Status.PASS, "76 of 100 requests in 6 h remain")
+    assert (found.status, "76 of 100" in found.observed, "6 h" in found.observed) == (Status.PASS, True, True)
     assert "60 manifest requests" in found.expected
 
 
 def test_a_plan_that_takes_most_of_it_is_a_warning_with_the_repetitions_that_fit() -> None:
     found = judged(limit=RateLimit(limit=100, remaining=76), cost=72, headers={"docker-ratelimit-source": "192.0.2.1"})
     assert found.status is Status.WARN
-    assert "counted for 192.0.2.1; the plan's 72 manifest requests use 95%" in found.observed
+    assert all(part in found.observed for part in ("192.0.2.1", "72 manifest requests", "95%"))
     # 12 a block: 80% of 76 holds 5 blocks, one of them the warm-up.
     assert "`--set repetitions=4`" in found.remedy
 
@@ -77,7 +77,8 @@ def test_a_plan_that_takes_most_of_it_is_a_warning_with_the_repetitions_that_fit
 def test_a_plan_that_asks_for_more_than_is_left_fails() -> None:
     found = judged(HUB, limit=RateLimit(limit=100, remaining=76), cost=200)
     assert found.status is Status.FAIL
-    assert (found.code, "124 too few for the plan's 200 manifest requests" in found.observed) == ("rate_limited", True)
+    assert found.code is ErrorCode.RATE_LIMITED
+    assert "124 too few" in found.observed and "200 manifest requests" in found.observed
     assert "`docker login docker.io`" in found.remedy
     assert "remoteurl: https://registry-1.docker.io" in found.remedy
     assert "upstream: hub" in found.remedy
@@ -102,14 +103,14 @@ def test_without_a_plan_something_left_is_enough() -> None:
 
 def test_a_limit_without_what_is_left_is_held_against_the_plan_itself() -> None:
     assert judged(limit=RateLimit(limit=100), cost=101).status is Status.FAIL
-    assert "the limit is 100 requests" in judged(limit=RateLimit(limit=100), cost=1).observed
+    assert "100 requests" in judged(limit=RateLimit(limit=100), cost=1).observed
 
 
 def test_429_fails_with_how_long_to_wait() -> None:
     fault = ObservedFault(code=ErrorCode.RATE_LIMITED, text="HEAD x: 429", status=429)
     found = judged(fault=fault, retry_after_s=7200.0)
-    assert (found.status, found.observed) == (Status.FAIL, "[rate_limited] HEAD x: 429")
-    assert found.remedy.startswith("wait 2 h, or log in")
+    assert (found.status, found.code, found.parameters["status"]) == (Status.FAIL, fault.code, "429")
+    assert found.remedy.startswith("wait 2 h")
 
 
 def test_no_stated_limit_passes_and_no_image_is_not_run() -> None:

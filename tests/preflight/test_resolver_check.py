@@ -45,7 +45,8 @@ def test_name_servers_that_answer_and_a_short_time_out_pass() -> None:
         NameServerReply(server="192.0.2.2", answered_s=0.002),
     )
     assert found.status is Status.PASS
-    assert found.observed == "name servers 192.0.2.1 in 1.2 ms, 192.0.2.2 in 2.0 ms; options timeout:2"
+    for part in ("192.0.2.1 in 1.2 ms", "192.0.2.2 in 2.0 ms", "timeout:2"):
+        assert part in found.observed
 
 
 def test_a_silent_name_server_is_named_with_what_it_costs() -> None:

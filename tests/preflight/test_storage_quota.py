@@ -60,7 +60,7 @@ def test_the_fuller_it_is_the_worse_and_a_cache_fails_before_a_hosted_registry(
 def test_a_cache_that_cannot_hold_the_runs_images_fails_and_a_hosted_registry_does_not_care() -> None:
     (finding,) = judged(space(10, 90), is_cache=True, fills=91)
     assert finding.status is Status.FAIL
-    assert "the run's images need 91.0 GB in this cache" in finding.observed
+    assert "91.0 GB" in finding.observed
     assert judged(space(10, 90), is_cache=True, fills=90)[0].status is Status.PASS
     assert judged(space(10, 90), fills=91)[0].status is Status.PASS
     assert judged(space(10, 90), is_cache=True, fills=None)[0].status is Status.PASS
@@ -70,7 +70,7 @@ def test_a_part_that_is_not_well_fails_whatever_room_there_is() -> None:
     ailment = Ailment(name="component registry", text="refused", remedy="see its log")
     findings = judged(space(10, 90), ailments=(ailment,))
     assert [finding.status for finding in findings] == [Status.FAIL]
-    assert findings[0].observed == "Harbor v2.16.0: component registry is not healthy: refused"
+    assert all(part in findings[0].observed for part in ("Harbor v2.16.0", ailment.name, ailment.text))
     assert judged(ailments=(ailment,))[0].status is Status.FAIL
 
 
@@ -78,7 +78,7 @@ def test_read_only_mode_and_a_soft_quota_warn() -> None:
     (finding,) = judged(space(10, 90), read_only=True, read_only_remedy="end it")
     assert (finding.status, finding.remedy) == (Status.WARN, "end it")
     (finding,) = judged(space(10, 90, over_quota="over by 2 GB"))
-    assert (finding.status, finding.observed) == (Status.WARN, "Harbor v2.16.0: over by 2 GB")
+    assert (finding.status, "over by 2 GB" in finding.observed) == (Status.WARN, True)
 
 
 def test_each_trouble_is_a_finding_of_its_own() -> None:
@@ -91,7 +91,7 @@ def test_what_is_hidden_stands_beside_what_is_known_and_alone_it_is_a_skip() -> 
     hidden = ("the volumes (403; it takes an administrator)",)
     (finding,) = judged(space(10, 90), hidden=hidden)
     assert finding.status is Status.PASS
-    assert finding.observed.endswith("90.0 GB free; unknown: the volumes (403; it takes an administrator)")
+    assert "90.0 GB free" in finding.observed and finding.observed.endswith(hidden[0])
     (finding,) = judged(hidden=hidden)
     assert finding.status is Status.SKIP
     assert (finding.status, "unknown: the volumes" in finding.observed) == (Status.SKIP, True)
@@ -146,17 +146,16 @@ def of_server(answer: Answer, server: str = "nginx", **entry: Any) -> tuple[list
 def test_harbor_is_found_out_and_asked_for_the_projects_of_the_spec() -> None:
     (finding,), served = of_server(h.harbor())
     assert finding.status is Status.PASS
-    assert finding.observed == (
-        "Harbor v2.16.0: the volume: 500 GB used (25%), 1.50 TB free; "
-        "the quota of project 'library': 12.0 GB used (24%), 38.0 GB free"
-    )
+    for part in ("Harbor v2.16.0", "500 GB used (25%), 1.50 TB", "'library': 12.0 GB used (24%), 38.0 GB"):
+        assert part in finding.observed
     assert "/api/v2.0/projects/library/summary" in served.paths
     assert PASSWORD not in repr(finding)
 
 
 def test_nexus_is_found_out_and_a_named_product_is_not_asked_who_it_is() -> None:
     (finding,), _ = of_server(n.nexus(), n.SERVER)
-    assert finding.observed == "Nexus 3.76.1-01: blob store 'default': 100 GB used (25%), 300 GB free"
+    for part in ("Nexus 3.76.1-01", "'default': 100 GB used (25%), 300 GB"):
+        assert part in finding.observed
     _, served = of_server(n.nexus(), "nginx", product="nexus")
     assert "/v2/" not in served.paths
 

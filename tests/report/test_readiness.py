@@ -9,8 +9,8 @@ from pullbench.report.core.stored import StoredRun
 def test_what_preflight_found_wrong_comes_first_with_its_remedy(full: StoredRun) -> None:
     made = preflight(full.checks)
     assert made.index("rate-limit") < made.index("api")
-    assert "expected: twice what the plan needs" in made
-    assert "log in for a higher limit" in made
+    assert "twice what" in made
+    assert "a higher limit" in made
     assert "5 findings: 1 warn, 4 pass" in made
 
 
@@ -44,7 +44,7 @@ def test_every_failed_finding_has_a_row_of_its_own(full: StoredRun) -> None:
 def test_what_a_failed_check_saw_is_folded_beside_it_and_bounded(full: StoredRun) -> None:
     failed = full.checks.iloc[:1].assign(status="fail", remedy="mend it", evidence='{"body": "<b>' + "x" * 9_000 + '"}')
     made = preflight(failed)
-    assert "What the check saw" in made
+    assert "<details" in made
     assert "&lt;b&gt;xxx" in made and "<b>" not in made
     assert made.count("x") < 4_500
 

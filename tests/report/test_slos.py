@@ -79,7 +79,7 @@ def test_where_no_engine_reports_api_answers_one_row_without_an_engine_says_so(m
     docker = make(Recipe(engines=("docker",), routes=(("us", "direct"),), concurrency=(1,)))
     (row,) = scored(with_slo(docker, p99_api_s=2.0))
     assert (row["engine"], row["verdict"], row["n"], row["measured"]) == (None, "not_shown", 0, None)
-    assert row["reason"] == "no engine of this run reports API answers"
+    assert "API answers" in row["reason"]
 
 
 def test_a_configuration_that_misses_is_named_and_a_verdict_of_its_own_only_on_request(both: StoredRun) -> None:

@@ -47,16 +47,18 @@ def of_nexus(answer: Answer, user: str | None = "admin") -> Storage:
 def test_an_administrator_of_harbor_sees_version_volume_and_quota() -> None:
     found = of_harbor(h.harbor())
     assert (found.name, found.read_only, found.hidden, found.ailments) == ("Harbor v2.16.0", False, (), ())
-    assert [(space.name, space.used_bytes, space.free_bytes) for space in found.spaces] == [
-        ("the volume", 500 * h.GB, 1500 * h.GB),
-        ("the quota of project 'library'", 12 * h.GB, 38 * h.GB),
+    assert [(space.used_bytes, space.free_bytes) for space in found.spaces] == [
+        (500 * h.GB, 1500 * h.GB),
+        (12 * h.GB, 38 * h.GB),
     ]
+    assert "volume" in found.spaces[0].name and "'library'" in found.spaces[1].name
     assert [space.used_share for space in found.spaces] == [0.25, 0.24]
 
 
 def test_a_robot_without_the_right_sees_its_quota_and_learns_which_right_the_volumes_take() -> None:
     found = of_harbor(h.harbor(), "robot$ci")
-    assert [space.name for space in found.spaces] == ["the quota of project 'library'"]
+    (quota,) = found.spaces
+    assert "'library'" in quota.name
     (hidden,) = found.hidden
     assert "(GET /api/v2.0/systeminfo/volumes: 403 for user 'robot$ci'" in hidden
     assert "`system-volumes`" in hidden
@@ -65,7 +67,8 @@ def test_a_robot_without_the_right_sees_its_quota_and_learns_which_right_the_vol
 def test_nobody_sees_harbors_health_alone_and_learns_what_the_rest_takes() -> None:
     found = of_harbor(h.harbor(health=h.UNHEALTHY), None)
     assert (found.name, found.read_only, found.spaces) == ("Harbor", None, ())
-    assert [entry.partition(" (")[0] for entry in found.hidden] == ["the volumes", "the quota of project 'library'"]
+    volumes, quota = (entry.partition(" (")[0] for entry in found.hidden)
+    assert "volumes" in volumes and "'library'" in quota
     assert all("401 for nobody" in entry for entry in found.hidden)
     assert [(ailment.name, ailment.text) for ailment in found.ailments] == [
         ("component registry", "failed to check health: Get http://registry:5000: refused")
@@ -74,7 +77,8 @@ def test_nobody_sees_harbors_health_alone_and_learns_what_the_rest_takes() -> No
 
 def test_a_volume_of_zero_bytes_is_not_known_rather_than_full() -> None:
     found = of_harbor(h.harbor(volumes=h.VOLUMES_OF_AN_OBJECT_STORE))
-    assert [space.name for space in found.spaces] == ["the quota of project 'library'"]
+    (quota,) = found.spaces
+    assert "'library'" in quota.name
     (hidden,) = found.hidden
     assert "0 of 0 bytes" in hidden
 
@@ -89,7 +93,7 @@ def test_a_quota_that_the_summary_leaves_out_is_looked_for_in_the_list_by_the_pr
         (_, quota) = harbor.read_storage(api, ["library"]).spaces
     assert (quota.used_bytes, quota.free_bytes) == (19 * h.GB, h.GB)
     assert "/api/v2.0/quotas?reference=project&reference_id=7" in served.paths
-    assert of_harbor(h.harbor(summary=h.SUMMARY_WITHOUT_QUOTA), "ann").hidden[1].startswith("the quota of project")
+    assert of_harbor(h.harbor(summary=h.SUMMARY_WITHOUT_QUOTA), "ann").hidden[1].startswith("the quota ")
 
 
 def test_a_project_is_named_as_one_for_a_number_may_be_a_name() -> None:
