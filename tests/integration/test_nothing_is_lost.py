@@ -174,7 +174,7 @@ def test_a_disk_that_turns_read_only_ends_the_run_and_it_goes_on_when_it_is_writ
 
 def test_a_folder_that_is_removed_in_mid_run_is_told_and_what_it_held_is_measured_again(tmp_path: Path) -> None:
     spec, store = spec_file(tmp_path), ResultStore(str(tmp_path / "results"))
-    with pytest.raises(IncompleteError, match=r"5 of 40 trials.*--resume"):
+    with pytest.raises(IncompleteError, match=r"5 of 40 stored trials.*--resume"):
         run(spec, store.url, None, Between(5, lambda: shutil.rmtree(store.url)))
     (stored,) = store.runs()
     assert stored.status == "incomplete"

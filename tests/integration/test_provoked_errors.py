@@ -222,7 +222,7 @@ PROVOKED: dict[str, tuple[ErrorCode, Words]] = {
             ("docker",): "filesystem layer verification failed for digest sha256:…",
             IMAGE_LIBRARY: "Digest did not match, expected …, got …",
             ("containerd",): "unexpected commit digest …: failed precondition",
-            ("wire",): "bytes of sha256:… where sha256:… was asked",
+            ("wire",): "bytes of sha256:… instead of sha256:…",
         },
     ),
     # dockerd tries a layer again for 75 s where it was not told otherwise at its start.

@@ -133,6 +133,6 @@ def test_forty_nodes_pull_at_once_and_origin_bytes_are_those_of_the_registrys_lo
     assert 0 < told_direct["first_s"] <= told_direct["half_s"] <= told_direct["last_s"]
     assert told_direct["origin_share"] == 1
     page = Path(done.document["report"]).read_text()
-    assert "How the image spreads through the fleet" in page
+    assert "Nodes with the image over time" in page
     logged_actions = [json.loads(line)["event"]["action"] for line in log.read_text().splitlines()]
     assert logged_actions == ["run-started", *["trial-measured"] * 4, "run-ended"]

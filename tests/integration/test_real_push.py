@@ -226,4 +226,4 @@ def test_an_interrupted_push_ends_at_once_and_says_how_to_go_on(shell: Shell, st
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (3, "")
-    assert re.search(r"interrupted; \d of 6 images were pushed and stay, the same command goes on", err), err
+    assert re.search(r"interrupted; \d of 6 images were pushed and stay; the same command continues", err), err

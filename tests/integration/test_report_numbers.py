@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 KEY = ", ".join(FACTORS)
 RECIPE = Recipe(pulls=5, blocks=4, proxy_cache=("cold", "warm"), failure_rate=0.15)
-CONSTANTS = {"95 %", "99", "99.9 %", "1 ×", "5 %", "20", "40", "200"}
+CONSTANTS = {"95 %", "99", "99.9 %", "1 ×", "5 %", "20", "40", "200", "3,838", "1"}
 """What the page's own sentences say of any run: confidence, percentiles and what carries them, the line of no difference."""
 
 
@@ -54,9 +54,10 @@ def interval(mean: float, spread: float, n: int) -> tuple[float, float]:
 
 def test_every_cell_of_the_settings_table_is_what_duckdb_reckons(report: Report) -> None:
     medians = report.query(
-        f"""SELECT {KEY}, avg(ln(m)), stddev_samp(ln(m)), count(*), first(p90) FROM (
+        f"""SELECT {KEY}, avg(ln(m)), stddev_samp(ln(m)), count(*), first(p90), first(unpacks), first(downloads) FROM (
                 SELECT {KEY}, block, median(duration_s) m FROM {{pulls}} WHERE ok AND NOT warmup GROUP BY {KEY}, block)
-            JOIN (SELECT {KEY}, quantile_cont(duration_s, 0.9) p90, count(*) n FROM {{pulls}} WHERE ok AND NOT warmup
+            JOIN (SELECT {KEY}, quantile_cont(duration_s, 0.9) p90, median(extract_s / duration_s) unpacks,
+                  median(download_s / duration_s) downloads FROM {{pulls}} WHERE ok AND NOT warmup
                   GROUP BY {KEY}) USING ({KEY})
             GROUP BY {KEY} ORDER BY {KEY}"""
     )
@@ -72,11 +73,13 @@ def test_every_cell_of_the_settings_table_is_what_duckdb_reckons(report: Report)
         low, high = interval(*times[8:11])
         found = dict(zip(shown.columns, row, strict=True))
         every, rate, succeeded, pulls = wall[8:]
-        assert found["Median pull"] == numbers.seconds(math.exp(times[8]))
-        assert found["95% interval"] == numbers.seconds_range(low, high)
+        assert found["p50"] == numbers.seconds(math.exp(times[8]))
+        assert found["95% CI"] == numbers.seconds_range(low, high)
         assert found["p90"] == (numbers.seconds(times[11]) if succeeded >= 20 else numbers.NOT_KNOWN)
-        assert found["Image every"] == numbers.seconds(every)
-        assert found["Throughput"] == numbers.rate(rate)
+        assert found["images/s"] == numbers.plain(None if every is None else 1 / every)
+        assert found["MB/s"] == numbers.plain(rate / 1e6)
+        assert found["Unpack"] == numbers.whole_percent(times[12])
+        assert found["Download"] == numbers.whole_percent(times[13])
         assert found["Pulls"] == f"{succeeded}/{pulls}"
         told_of = [cell[name] for name in ("median_s", "median_low_s", "median_high_s", "wall_per_pull_s")]
         assert told_of[:3] == pytest.approx([math.exp(times[8]), low, high], rel=1e-9)

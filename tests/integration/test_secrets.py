@@ -29,6 +29,7 @@ def spec_of(url: str, docker_host: str, **more: Any) -> dict[str, Any]:
         "matrix": {"engines": ["wire", "dockerd", "skopeo"], "platforms": ["linux/amd64"]},
         "repetitions": 1,
         "warmup": 0,
+        "slo": {"success_rate": 0.9},
         **more,
     }
 

@@ -31,7 +31,7 @@ DATA = "run.json"
 KEPT = "runs.json"
 _OF_PULLS = (
     *("trial", "pull", "block", "warmup", *tables.CELL_KEY, "started_at", "queued_s", "duration_s", "ok", "attempts"),
-    *("bytes", "layers_cached", "error_code", "error"),
+    *("image", "bytes", "layers_cached", "error_code", "error"),
     *(f"{phase}_s" for phase in tables.PHASES),
 )
 """What a headline is made of."""
