@@ -152,6 +152,13 @@ def test_an_unfinished_run_another_machine_and_other_content_are_warned_of(make:
     assert "--resume later" in warnings(found)[2]
 
 
+def test_an_image_of_a_registry_that_is_not_compared_is_no_other_content(make: Make, before: StoredRun) -> None:
+    other = make(LATER)
+    image = {"registry": "us", "image": "app:1", "platforms": {"linux/amd64": {"digest": "sha256:aa"}}}
+    run = replace(other.run, facts=json.dumps({"images": [image], "engines": []}))
+    assert warnings(compare_runs(before, replace(other, run=run))) == []
+
+
 def test_the_document_is_json_and_has_what_is_relied_upon(slower: RunsCompared) -> None:
     document = json.loads(json.dumps(comparison_document(slower)))
 

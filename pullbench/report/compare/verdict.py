@@ -90,10 +90,11 @@ def warnings(found: RunsCompared) -> list[str]:
             "The runs come from different machines or vantages. A difference may come from the client or its network, "
             "not from the registry. Compare runs of one machine."
         )
-    if any(entry.kind == "images" for entry in found.differences):
+    compared = tuple(f" at {registry}" for registry in found.cells["registry"].unique())
+    if any(entry.kind == "images" and entry.what.endswith(compared) for entry in found.differences):
         said.append(
             "The runs pulled different content: a tag moved, or the specs name other images. The ratios include that. "
-            "Name the images by digest."
+            "Name the images by digest, `repository@sha256:…`."
         )
     for side, stored in (("baseline", found.baseline), ("candidate", found.candidate)):
         if stored.run.status != "complete":

@@ -59,7 +59,7 @@ def concurrency(table: pd.DataFrame, curves: Sequence[Curve] = ()) -> Html:
         "concurrency",
         "Pull time and images/s by concurrency",
         f"Lines over concurrency {', '.join(map(str, sorted(named['concurrency'].unique())))}, "
-        f"for {', '.join(engines)}; one panel each for {', '.join(lines)}. {_knees_told(mine)}The table of configurations has the numbers.",
+        f"for {', '.join(engines)}{'; one panel each for ' if any(lines) else ''}{', '.join(lines)}. {_knees_told(mine)}The table of configurations has the numbers.",
         caption,
         lambda sheet: _draw_concurrency(sheet, drawn_cells, engines, lines, mine),
         legend=legend(keys) if len(engines) > 1 else None,
