@@ -95,7 +95,7 @@ def test_deployed_flows_run_from_any_checkout_and_leave_their_artifacts(
     assert {"concurrency-sweep-verdicts", "concurrency-sweep-comparison"} == artifacts(prefect_server, worse)
     assert states[published]["type"] == "COMPLETED", states[published]
     assert "slow" in (checkout / "site" / "index.html").read_text()
-    assert {"reports-runs", "reports"} == artifacts(prefect_server, published)
+    assert {"pullbench-runs", "pullbench-reports"} == artifacts(prefect_server, published)
 
 
 def stored_flows(server: PrefectServer, checkout: Path) -> tuple[str, str]:
