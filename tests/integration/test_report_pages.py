@@ -154,7 +154,7 @@ def test_every_figure_is_named_and_told_to_a_screen_reader(opened: dict[str, Ope
 def test_the_sites_filter_leaves_the_rows_that_fit(opened: dict[str, Opened]) -> None:
     tab = opened["site"].tab
     wide(tab)
-    rows = tab.locator("tbody tr")
+    rows = tab.locator("#runs tbody tr")
     assert rows.count() == 17
     tab.locator("#name").select_option("nightly")
     assert [row.is_visible() for row in rows.all()].count(True) == 14

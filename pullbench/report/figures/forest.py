@@ -126,7 +126,8 @@ def _draw_overview(sheet: Sheet, rows: pd.DataFrame, names: list[str], engines: 
         _interval(ax, place, row["median_low_s"], row["median_high_s"], colour)
         ax.plot(both[:1], [place], color=colour, marker=marker, markerfacecolor=PAPER, linestyle="none")
         ax.plot(both[1:], [place], color=colour, marker=marker, linestyle="none")
-    _named_rows(ax, names, len(rows))
+    short = [name.replace("concurrency ", "c=") for name in names]  # the axis keeps room for its ticks
+    _named_rows(ax, short if sheet.narrow else names, len(rows))
     _time_axis(ax, sheet, rows[["median_s", "median_low_s", "median_high_s", "wall_per_pull_s"]], "time")
     return figure
 
