@@ -8,7 +8,6 @@ import contextlib
 import json
 import signal
 import socket
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,7 @@ def main() -> None:
     else:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(EOFError), part(arguments.part, read_part()):
-            sys.stdout.write("ready\n")
-            sys.stdout.flush()
-            serve_until_let_go()
+            serve_until_let_go("ready")
 
 
 def _lab(seed: int, folder: Path | None) -> None:
@@ -42,9 +39,7 @@ def _lab(seed: int, folder: Path | None) -> None:
     from pullbench.lab.embedded import EmbeddedLab
 
     with EmbeddedLab.start(seed=seed, folder=folder) as lab, contextlib.suppress(KeyboardInterrupt):
-        sys.stdout.write(json.dumps(lab.addresses()) + "\n")
-        sys.stdout.flush()
-        serve_until_let_go()
+        serve_until_let_go(json.dumps(lab.addresses()))
 
 
 def part(name: str, config: dict[str, Any]) -> AbstractContextManager[object]:

@@ -90,10 +90,15 @@ def read_part() -> dict[str, Any]:
     return dict(json.loads(line))
 
 
-def serve_until_let_go() -> None:
-    """In the child: return when stdin ends, SIGTERM arrives, or the parent has changed since the start."""
+def serve_until_let_go(ready: str) -> None:
+    """In the child: print `ready`, then return when stdin ends, SIGTERM arrives, or the parent has changed since the start.
+
+    SIGTERM is handled before the line is printed: whoever reads it may send one immediately.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     parent = os.getppid()
+    sys.stdout.write(f"{ready}\n")
+    sys.stdout.flush()
     while os.getppid() == parent:
         readable, _, _ = select.select([0], [], [], 1.0)
         if readable and not os.read(0, 4096):
