@@ -1,6 +1,7 @@
 """Where the time of a pull goes: the phases that each engine reports, and what follows from them."""
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,14 @@ def test_the_document_of_phases_has_its_configuration_and_plain_numbers(full: St
     assert {"engine", "registry", "proxy", "platform", "concurrency", "cache"} <= set(document)
     assert (document["pulls"], document["concurrency"]) == (40, 1)
     assert [set(each) for each in document["phases"]] == [{"name", "seconds", "share"}] * 4
+
+
+def test_the_phases_are_those_of_this_machines_platform(make) -> None:
+    stored = make(
+        Recipe(engines=("wire",), platforms=("linux/amd64", "linux/arm64"), concurrency=(1,), blocks=1, pulls=2)
+    )
+    for platform in ("linux/amd64", "linux/arm64"):
+        facts = json.dumps({"host_platform": platform, "engines": [], "images": []})
+        mine = dataclasses.replace(stored, run=dataclasses.replace(stored.run, facts=facts))
+        (found,) = pull_phases(mine, tables.cells(mine.pulls, mine.trials))
+        assert found.cell["platform"] == platform

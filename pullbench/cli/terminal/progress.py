@@ -30,6 +30,7 @@ from pullbench.registry.push import PushedImage
 from pullbench.report.core.numbers import seconds
 
 _LINE_EVERY_S = 10.0
+_MINUTES_FROM_S = 120
 
 
 class ShellProgress(RunProgress):
@@ -162,7 +163,7 @@ class Pace:
         if done in (before, total):
             return ""
         left_s = (now - since) / (done - before) * (total - done)
-        return f", about {seconds(float(round(left_s)))} left"
+        return f", about {seconds(left_s) if left_s >= _MINUTES_FROM_S else f'{left_s:.0f} s'} left"
 
 
 class StressProgress(ShellProgress):

@@ -81,13 +81,21 @@ def pull_phases(stored: StoredRun, cells: pd.DataFrame) -> list[PullPhases]:
     factors = varying(cells)
     found: list[PullPhases] = []
     for engine in engines:
-        mine = cells[cells["engine"] == engine]
+        mine = _usual(cells[cells["engine"] == engine], stored.host_platform)
         there = mine[_same_place(mine, found[0].cell)] if found else mine
         cell = _single_pull(there if len(there) else mine) or _single_pull(mine)
         if cell is not None:
             place = f"concurrency {cell['concurrency']}" if "concurrency" in factors else ""
             found.append(_phases_of(cell, place, measured(in_cell(stored.pulls, cell))))
     return found
+
+
+def _usual(cells: pd.DataFrame, platform: str) -> pd.DataFrame:
+    """The configurations of this machine's platform and of a cold cache, where there are any."""
+    for column, wanted in (("platform", platform), ("cache", "cold")):
+        some = cells[cells[column] == wanted]
+        cells = some if len(some) else cells
+    return cells
 
 
 def _same_place(cells: pd.DataFrame, chosen: Mapping[str, Any]) -> pd.Series:
