@@ -143,7 +143,7 @@ class CellsTable:
             column("95% CI", lambda row: numbers.seconds_range(row["median_low_s"], row["median_high_s"]), 2),
             *(column(f"p{q}", lambda row, q=q: numbers.seconds(row[f"p{q}_s"]), ranks[q]) for q in percentiles),  # type: ignore[misc]
             column("images/s", lambda row: numbers.plain(row["images_per_s"])),
-            column("MB/s", lambda row: numbers.plain(_megabytes(row["throughput_bytes_per_s"])), 3),
+            column("MB/s", lambda row: numbers.megabytes(row["throughput_bytes_per_s"]), 3),
             *(column(title, lambda row, key=key: numbers.whole_percent(row[key]), rank) for title, key, rank in shares),  # type: ignore[misc]
             _Column(
                 "pulls",
@@ -178,10 +178,6 @@ def _factor_text(name: str, value: object) -> str:
     if name == "auth":
         return "" if value == "persisted" else f"auth {value}"
     return {"concurrency": f"concurrency {value}", "cache": f"{value} cache"}.get(name, str(value))
-
-
-def _megabytes(rate: float | None) -> float | None:
-    return None if rate is None else rate / 1e6
 
 
 def _failed_style(cell: dict[str, Any]) -> str:

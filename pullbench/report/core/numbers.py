@@ -70,6 +70,11 @@ def plain(value: float | None) -> str:
     return NOT_KNOWN if value is None or math.isnan(value) else significant(value)
 
 
+def megabytes(rate: float | None) -> str:
+    """Bytes a second as MB/s, without the unit, which the column's title has."""
+    return plain(None if rate is None else rate / 1e6)
+
+
 def whole_percent(share: float | None) -> str:
     """A share in whole percent: `72%`."""
     return NOT_KNOWN if share is None or math.isnan(share) else f"{share:.0%}"

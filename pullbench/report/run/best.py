@@ -1,6 +1,6 @@
 """Which configuration is best, by how much, and what limits that answer.
 
-Best means one thing in headline, tables and console: the most images a second, a trial's pulls by its wall time.
+Best means one thing in headline, tables and console: the most images/s: a trial's pulls divided by its wall time.
 """
 
 from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> Iterator[str]
 
 
 def _lead_over(answer: Comparison, second: str) -> str:
-    """How the best compares with another: `The next (concurrency 4) has 88% (82%–95%) of that rate.`"""
+    """How the best compares with another: `The next (concurrency 4) reaches 88% of it (95% CI 82%–95%).`"""
     if answer.verdict == ComparisonVerdict.NO_DIFFERENCE:
         return f"{second} differs by less than 5%."
     if answer.ratio and answer.ratio < 1:

@@ -123,7 +123,7 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> list[str]:
             numbers.seconds_range(cell["median_low_s"], cell["median_high_s"]),
             numbers.seconds(cell["p95_s"]),
             numbers.plain(cell["images_per_s"]),
-            numbers.plain(_megabytes(cell)),
+            numbers.megabytes(cell["throughput_bytes_per_s"]),
             *(numbers.whole_percent(cell[key]) for _, key in shares),
             f"{cell['succeeded']}/{cell['pulls']}",
         )
@@ -133,11 +133,6 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> list[str]:
         *_table((*factors, "p50", "95% CI", "p95", "images/s", "MB/s", *(title for title, _ in shares), "pulls"), rows),
         *_more(cells),
     ]
-
-
-def _megabytes(cell: Mapping[str, Any]) -> float | None:
-    rate = cell["throughput_bytes_per_s"]
-    return None if rate is None else rate / 1e6
 
 
 def _more(cells: Sequence[object]) -> list[str]:

@@ -341,7 +341,7 @@ def _cell_row(
         numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
         *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
         numbers.plain(row["images_per_s"]),
-        numbers.plain(row["throughput_bytes_per_s"] / 1e6),
+        numbers.megabytes(row["throughput_bytes_per_s"]),
         *(numbers.whole_percent(row[f"{phase}_share"]) for phase in phases),
         f"{row['succeeded']}/{row['pulls']}",
         join(_notes(row, best=best), " "),
