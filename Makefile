@@ -1,11 +1,14 @@
 # make demo   the whole pipeline against an embedded registry; no network, Docker or root
 # make test   unit tests, then the integration tests that this machine can run
+# make test-modern   the unit tests and the clients' tests again, with the clients and the Python of Debian sid
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test unit integration lint bench pictures lock audit docs golden mutants
+RECORDS := build/clients
+
+.PHONY: install demo test test-modern clients unit integration lint bench pictures lock audit docs golden mutants
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -24,7 +27,17 @@ unit: install
 	$(BIN)/python -m pytest --ignore tests/integration --numprocesses auto --dist worksteal
 
 integration: install
-	$(BIN)/python -m pytest tests/integration -m integration --numprocesses 2 --dist loadfile
+	PULLBENCH_CLIENT_RECORD=$(RECORDS)/stable.json $(BIN)/python -m pytest tests/integration -m integration --numprocesses 2 --dist loadfile
+
+# As root. The chroot of Debian sid is made once, and kept in PULLBENCH_MODERN (tests/modern/run.sh).
+test-modern: install
+	$(BIN)/python -m benchmarks.debian_images
+	tests/modern/run.sh
+
+# docs/clients.md from the records of the last `make integration` and `make test-modern`.
+clients: install
+	cp $(RECORDS)/*.json tests/clients/
+	$(BIN)/python -m tools
 
 lint: install
 	$(BIN)/ruff check .

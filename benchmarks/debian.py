@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.debian_images import DebianImages, push
+from benchmarks.debian_images import TEST_CACHE, DebianImages, push
 from pullbench.bench.specfile import as_yaml
 from tests.integration.real_registry import start_registry
 
@@ -17,7 +17,7 @@ IMAGES = 8
 
 def run(rounds: int) -> None:
     """`rounds` repetitions after one of warm-up, through `pullbench run`; the report is in reports/."""
-    images = DebianImages(Path.home() / ".cache" / "pullbench-tests")
+    images = DebianImages(TEST_CACHE)
     with tempfile.TemporaryDirectory(prefix="pullbench-debian-") as folder:
         registry = start_registry(Path(folder) / "registry")
         try:

@@ -28,6 +28,9 @@ import httpx
 from pullbench.model.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from pullbench.model.platform import Platform
 
+TEST_CACHE = Path(os.environ.get("PULLBENCH_TEST_CACHE") or Path.home() / ".cache" / "pullbench-tests")
+"""Where the tests keep the system; `python -m benchmarks.debian_images` makes it."""
+
 _CREATED = "2024-01-01T00:00:00Z"
 _CHUNK_BYTES = 1 << 20
 _GZIP_LEVEL = 1
@@ -224,11 +227,13 @@ def _tar_of(name: str) -> bytes:
 
 def _base_layers(cache: Path) -> list[Path]:
     """The layers' files, base first; made under a lock, for tests may ask from several processes."""
-    suite = _suite()
-    folder = cache / f"debian-{suite}-{os.uname().machine}"
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
-        if not folder.exists():
+        # Any release will do: a chroot of another release shares the cache, and has no network to make its own.
+        kept = sorted(cache.glob(f"debian-*-{os.uname().machine}"))
+        suite = _suite()
+        folder = kept[0] if kept else cache / f"debian-{suite}-{os.uname().machine}"
+        if not kept:
             made = cache / f"{folder.name}.new"
             shutil.rmtree(made, ignore_errors=True)
             _debootstrap(suite, made / "root")
@@ -289,3 +294,7 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    DebianImages(TEST_CACHE).image("first")

@@ -4,6 +4,7 @@ import base64
 import datetime
 import ipaddress
 import ssl
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -301,6 +302,15 @@ def test_an_expired_certificate_and_a_foreign_name_are_told_apart(tmp_path: Path
     for path, code in ((expired, ErrorCode.TLS_EXPIRED), (foreign, ErrorCode.TLS_HOSTNAME)):
         with bench(context=server_context(path), route={"ca_file": str(path)}) as b:
             assert b.pull().error_code is code
+
+
+def test_a_server_of_tls_1_1_is_refused_whatever_openssl_cnf_says(own_ca: Path) -> None:
+    context = server_context(own_ca)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore"):  # these versions are deprecated, which is the point
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with bench(context=context, route={"ca_file": str(own_ca)}) as b:
+        assert b.pull().error_code is ErrorCode.TLS_UNTRUSTED
 
 
 def test_a_ca_file_that_is_not_there_is_untrusted_and_named(tmp_path: Path, own_ca: Path) -> None:

@@ -15,15 +15,28 @@ from typing import Any
 
 import pytest
 
-from benchmarks.debian_images import BuiltIndex, DebianImage, DebianImages, push
+from benchmarks.debian_images import TEST_CACHE, BuiltIndex, DebianImage, DebianImages, push
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
 from pullbench.lab.embedded import EmbeddedLab
+from tests.integration.client_record import write_record
 from tests.integration.real_registry import RealRegistry, start_registry
 from tests.integration.real_squid import RealSquid, running_squid
 from tests.integration.shell import PrefectServer, Shell
 
 _DOCKERD_START_S = 60.0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the record of the clients that were tried, where PULLBENCH_CLIENT_RECORD names its file."""
+    if file := os.environ.get("PULLBENCH_CLIENT_RECORD"):
+        reports = [
+            report
+            for kind in ("passed", "failed", "skipped", "error")
+            for report in terminalreporter.stats.get(kind, ())
+        ]
+        write_record(Path(file), reports)
+
 
 StartRegistry = Callable[..., RealRegistry]
 PushImage = Callable[[RealRegistry, str, str, DebianImage | BuiltIndex], str]
@@ -142,8 +155,7 @@ def debian_image() -> Callable[[str], BuiltIndex]:
     Made once by debootstrap, and kept under PULLBENCH_TEST_CACHE or ~/.cache/pullbench-tests.
     """
     need("debootstrap")
-    cache = Path(os.environ.get("PULLBENCH_TEST_CACHE") or Path.home() / ".cache" / "pullbench-tests")
-    images = DebianImages(cache)
+    images = DebianImages(TEST_CACHE)
 
     def make(marker: str) -> BuiltIndex:
         try:

@@ -319,6 +319,7 @@ class Handle:
             pycurl.PROXY: request.proxy_url,
             pycurl.NOPROXY: "",
             pycurl.CAINFO: request.ca_file,
+            pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,  # the least, as in registry/trust.py
             pycurl.HTTP_VERSION: _VERSIONS[request.http_version],
             pycurl.BUFFERSIZE: BUFFER_BYTES,
             pycurl.CONNECTTIMEOUT_MS: _milliseconds(request.connect_timeout_s),
