@@ -21,6 +21,10 @@ settings.register_profile(
 )
 settings.load_profile("pullbench")
 
+# A test decides whether it has a terminal and colours, not the terminal of the person who runs it.
+os.environ["TERM"] = "xterm-256color"
+for _name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
 
 GOLDEN = Path(__file__).parent / "golden"
 
