@@ -1,6 +1,5 @@
 """The page of a comparison, section by section. It formats the result of `compare_runs`, and computes no number."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import pandas as pd
 from pullbench.report.compare import verdict
 from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
+from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.core.verdict_box import verdict_box
@@ -76,7 +75,7 @@ class ComparisonPage:
             Column(title="Candidate", prose=True),
         ]
         rows = [
-            Row(contents=[_KINDS[entry.kind], entry.what, _shown(entry.baseline), _shown(entry.candidate)])
+            Row(contents=[_KINDS[entry.kind], entry.what, entry.before, entry.after])
             for entry in self.result.differences
         ]
         return table(
@@ -93,7 +92,10 @@ class ComparisonPage:
             if len(frame)
         ]
         if not lists:
-            return paragraph("No configuration changed significantly in its time or its failures.", kind="note")
+            said = "Taken alone, no configuration changed significantly in its time or its failures."
+            if any(entry.is_significant for entry in self.result.pooled):
+                said += " Together they changed: see the verdict."
+            return paragraph(said, kind="note")
         return join([Html(made) for made in lists])
 
     def ratios(self) -> Html:
@@ -150,12 +152,6 @@ def _run(side: str, stored: StoredRun) -> Html:
     return join([f"{side}: ", tag("code", run.run_id), f", {run.started_at:%d %B %Y, %H:%M} UTC{labels}"])
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return numbers.NOT_KNOWN
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
     verdicts: list[object] = [pill(str(row["verdict"]))]
     if row["success_verdict"] != ALIKE:
@@ -168,7 +164,7 @@ def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
         numbers.seconds(row["candidate_s"]),
         numbers.ratio(row["ratio"]),
         numbers.ratio_range(row["low"], row["high"]),
-        p_value(row["p"]),
+        numbers.p_value(row["p"]),
         f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",
         join(verdicts, " "),
     ]

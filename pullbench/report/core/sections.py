@@ -188,13 +188,6 @@ def _by_configuration(rows: Sequence[Mapping[str, Any]]) -> Html:
     return table(columns, made, caption=f"{numbers.count(len(made), 'verdict')} by configuration")
 
 
-def p_value(value: float) -> str:
-    """`0.012`, `< 0.001`; a dash where there is none."""
-    if value != value:
-        return numbers.NOT_KNOWN
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def errors(found: pd.DataFrame) -> Html:
     """The failures by code, each with an example and its remedy."""
     if found.empty:

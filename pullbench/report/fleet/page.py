@@ -9,7 +9,7 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import is_limited
-from pullbench.report.core.sections import p_value, pill
+from pullbench.report.core.sections import pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import pulls
@@ -133,7 +133,7 @@ class FleetPage:
             Column(title="Verdict"),
         ]
         rows = [
-            Row(contents=[_comparison(row), p_value(row["p"]), row["blocks"], pill(row["verdict"])])
+            Row(contents=[_comparison(row), numbers.p_value(row["p"]), row["blocks"], pill(row["verdict"])])
             for row in records(found)
         ]
         return table(columns, rows, caption=f"{numbers.count(len(rows), 'comparison')} of the last node's time")

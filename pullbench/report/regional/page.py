@@ -8,7 +8,7 @@ import pandas as pd
 
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
-from pullbench.report.core.sections import p_value, pill
+from pullbench.report.core.sections import pill
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import forest
@@ -142,7 +142,7 @@ class RegionalPage:
                 contents=[
                     row["vantage"],
                     contrast_sentence(row),
-                    p_value(row["p"]),
+                    numbers.p_value(row["p"]),
                     row["blocks"],
                     pill(row["verdict"]),
                 ]
@@ -155,7 +155,7 @@ class RegionalPage:
         """What differs between the vantages' runs and should be equal."""
         first = next(iter(self.regional.runs), "")
         rows = [
-            Row(contents=[vantage, entry.kind, entry.what, str(entry.baseline), str(entry.candidate)])
+            Row(contents=[vantage, entry.kind, entry.what, entry.before, entry.after])
             for vantage, entries in runs.unequal(self.regional).items()
             for entry in entries[:_MOST_DIFFERENCES]
         ]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pullbench.model.clock_offset import ClockOffset, between
 from pullbench.model.plan import FACTORS
-from pullbench.report.compare.runs import Difference, differences
+from pullbench.report.compare.differences import Difference, differences
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, json_records, read_run, records
 from pullbench.report.run.contrasts import contrasts

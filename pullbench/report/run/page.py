@@ -9,7 +9,7 @@ import pandas as pd
 from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
-from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill, scorecard
+from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, pill, scorecard
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.figures.forest import contrast, overview
 from pullbench.report.figures.grids import heat, panel
@@ -393,7 +393,7 @@ def comparisons_table(found: pd.DataFrame) -> Html:
             contents=[
                 _title(row["factor"]),
                 contrast_sentence(row),
-                p_value(row["p"]),
+                numbers.p_value(row["p"]),
                 row["blocks"],
                 pill(row["verdict"]),
             ]

@@ -19,7 +19,7 @@ from pullbench.errors import UsageError
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import RunRecord
 from pullbench.model.text import did_you_mean
-from pullbench.report.compare.runs import Difference, differences
+from pullbench.report.compare.differences import Difference, differences
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import json_records, measured, records, without_tables
 from pullbench.report.core.tables import latency_s

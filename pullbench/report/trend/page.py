@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from pullbench.report.compare.runs import Difference
+from pullbench.report.compare.differences import Difference
 from pullbench.report.core import numbers
-from pullbench.report.core.sections import MOST_OF_A_NAME, PILLS, p_value, pill
+from pullbench.report.core.sections import MOST_OF_A_NAME, PILLS, pill
 from pullbench.report.core.stored import records
 from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import over_time
@@ -73,7 +73,7 @@ class TrendPage:
                     numbers.seconds(row["before_s"]),
                     numbers.seconds(row["after_s"]),
                     numbers.ratio(row["ratio"]),
-                    p_value(row["p"]),
+                    numbers.p_value(row["p"]),
                     _changes(found.changes.get(row["run_id"], [])),
                     pill(row["verdict"]),
                 ]
@@ -115,6 +115,6 @@ class TrendPage:
 
 
 def _changes(found: Sequence[Difference]) -> str:
-    parts = [f"{entry.what}: {entry.baseline} → {entry.candidate}" for entry in found[:_MOST_CHANGES]]
+    parts = [f"{entry.what}: {entry.before} → {entry.after}" for entry in found[:_MOST_CHANGES]]
     more = [f"and {len(found) - _MOST_CHANGES} more"] if len(found) > _MOST_CHANGES else []
     return "; ".join(parts + more) or "nothing on record"
