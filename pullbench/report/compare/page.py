@@ -8,7 +8,15 @@ import pandas as pd
 from pullbench.report.compare import verdict
 from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, pill
+from pullbench.report.core.sections import (
+    MOST_CELLS,
+    MOST_OF_A_NAME,
+    P_HINT,
+    PILLS,
+    factor_columns,
+    factor_contents,
+    pill,
+)
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.core.verdict_box import verdict_box
@@ -36,7 +44,6 @@ _KINDS = {
     "environment": "Environment",
 }
 _MOST_NAMED = 12
-P_HINT = "how often runs without a difference show one this large; corrected (Holm) for the number of comparisons"
 
 
 class ComparisonPage:
@@ -109,15 +116,12 @@ class ComparisonPage:
             return paragraph("The runs have no configuration in common.", kind="note")
         factors = varying(cells) or ["engine"]
         columns = [
-            *(
-                Column(title=FACTOR_TITLES.get(name, name.capitalize()), number=name == "concurrency")
-                for name in factors
-            ),
+            *factor_columns(factors),
+            Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
             Column(title="Baseline", number=True, hint="median pull: geometric mean of the repetitions' medians"),
             Column(title="Candidate", number=True),
-            Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
             Column(title="95% CI", number=True, hint="Welch's interval over the repetitions' log-medians"),
-            Column(title="p", number=True, hint=P_HINT),
+            Column(title="p", number=True, hint=f"{P_HINT}; corrected (Holm) for the number of comparisons"),
             Column(title="Succeeded", number=True, hint="baseline → candidate"),
             Column(
                 title="Verdict",
@@ -159,10 +163,10 @@ def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
     verdicts += [verdict.needs_more(row)] if verdict.needs_more(row) else []
     failed = row["candidate_succeeded"] < row["candidate_pulls"]
     contents = [
-        *(row[name] for name in factors),
+        *factor_contents(row, factors),
+        numbers.ratio(row["ratio"]),
         numbers.seconds(row["baseline_s"]),
         numbers.seconds(row["candidate_s"]),
-        numbers.ratio(row["ratio"]),
         numbers.ratio_range(row["low"], row["high"]),
         numbers.p_value(row["p"]),
         f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",

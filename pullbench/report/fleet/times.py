@@ -15,6 +15,7 @@ from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, latency_s
+from pullbench.report.run.slos import judged_engines
 from pullbench.stats.compare import Blocks, compare_paired
 from pullbench.stats.summary import median_estimate
 
@@ -165,8 +166,12 @@ def arrivals(stored: StoredRun, cell: Mapping[str, Any]) -> list[float]:
 
 
 def nodes(stored: StoredRun) -> pd.DataFrame:
-    """A row for each node, the slowest first: node, pulls, failed, at_s (median over trials, since the common start)."""
+    """A row for each node, the slowest first: node, pulls, failed, at_s (median over trials, since the common start).
+
+    Over the trials of the engines whose SLOs are judged: engines that do different work have no common time.
+    """
     counted = measured(stored.pulls)
+    counted = counted[counted["engine"].isin(judged_engines(stored))] if len(counted) else counted
     if counted.empty:
         return pd.DataFrame(columns=["node", "pulls", "failed", "at_s"])
     ok = counted["ok"].astype(bool)
