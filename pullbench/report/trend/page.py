@@ -1,6 +1,7 @@
 """The page of a trend, section by section. It formats the result of `trend_of`, and computes no number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -60,9 +61,9 @@ class TrendPage:
         columns = [
             Column(title="Since"),
             Column(title="Configuration"),
+            Column(title="Ratio", number=True),
             Column(title="Before", number=True),
             Column(title="After", number=True),
-            Column(title="Ratio", number=True),
             Column(
                 title="p",
                 number=True,
@@ -74,11 +75,11 @@ class TrendPage:
         rows = [
             Row(
                 contents=[
-                    tag("span", f"{row['started_at']:%Y-%m-%d}, {row['quarter']}", title=row["run_id"]),
+                    tag("span", _date(row), f", {row['quarter']}", title=row["run_id"]),
                     row["setting"] or " ".join(filter(None, ["all", self._engines(each)])),
+                    numbers.ratio(row["ratio"]),
                     numbers.seconds(row["before_s"]),
                     numbers.seconds(row["after_s"]),
-                    numbers.ratio(row["ratio"]),
                     numbers.p_value(row["p"]),
                     _changes(found.changes.get(row["run_id"], [])),
                     pill(row["verdict"]),
@@ -123,6 +124,11 @@ def _runs_table(runs: pd.DataFrame, engines: str) -> Html:
     ]
     caption = numbers.count(len(runs), "run")
     return table(columns, rows, caption=f"{caption} with {engines}" if engines else caption)
+
+
+def _date(row: Mapping[str, Any]) -> Html:
+    """The day of a run, on one line."""
+    return tag("span", f"{row['started_at']:%Y-%m-%d}", class_="date")
 
 
 def _changes(found: Sequence[Difference]) -> str:
