@@ -221,6 +221,7 @@ class Trial:
 
     number: int
     block: int
+    """The repetition: every configuration runs once in it. The column `block` of the results."""
     warmup: bool
     cell: Cell
     images: tuple[str, ...]

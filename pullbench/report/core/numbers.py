@@ -17,7 +17,7 @@ def known(value: float | None) -> bool:
 
 
 def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The percentiles that have a value in some cell: the others have no column."""
+    """The percentiles that have a value in some configuration: the others have no column."""
     rows = list(cells)
     return [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
 

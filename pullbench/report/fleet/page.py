@@ -23,14 +23,14 @@ _LATE_SHARE = 0.1
 
 
 class FleetPage:
-    """The report of many nodes that pull one image at the same moment; `table` is a frame of its cells for your own analysis."""
+    """The report of many nodes that pull one image at the same moment; `table` is a frame of its configurations for your own analysis."""
 
     def __init__(self, stored: StoredRun) -> None:
         self.stored = stored
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Every cell: the times of the first, half and last node, and what the registry served."""
+        """Every configuration: the times of the first, half and last node, and what the registry served."""
         return times.cells(self.stored)
 
     def style(self) -> Html:

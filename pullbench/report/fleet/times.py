@@ -66,9 +66,9 @@ def _times(done: list[float], nodes: int) -> tuple[float, float, float]:
 
 
 def cells(stored: StoredRun) -> pd.DataFrame:
-    """A row for each cell, as COLUMNS, in the order of the factors.
+    """A row for each configuration, as COLUMNS, in the order of the factors.
 
-    Times are geometric means over blocks with a 95% interval. Bytes are means over trials, `origin_share` is their ratio.
+    Times are geometric means over repetitions with a 95% interval. Bytes are means over trials, `origin_share` is their ratio.
     `late_s` and `client_busy` are the worst trial's.
     """
     found = trials(stored)
@@ -108,7 +108,7 @@ def _mean(values: pd.Series) -> float:
 
 
 def comparisons(stored: StoredRun) -> pd.DataFrame:
-    """The time of the last node through each proxy compared with `direct`, all else equal, paired by block.
+    """The time of the last node through each proxy compared with `direct`, all else equal, paired by repetition.
 
     Columns: baseline, candidate, within (what is fixed), ratio, low, high, p (Holm-corrected), blocks, verdict.
     """
@@ -153,7 +153,7 @@ def _last_by_block(group: pd.DataFrame) -> Blocks:
 
 
 def arrivals(stored: StoredRun, cell: Mapping[str, Any]) -> list[float]:
-    """The time of the n-th node, the median over the cell's trials with so many nodes: seconds, ascending."""
+    """The time of the n-th node, the median over the configuration's trials with so many nodes: seconds, ascending."""
     counted = measured(stored.pulls)
     if counted.empty:
         return []

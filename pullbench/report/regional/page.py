@@ -23,14 +23,14 @@ _LINE_END = Html("<br>")
 
 
 class RegionalPage:
-    """The report of one spec from several vantages; `table` is a frame of every cell for your own analysis."""
+    """The report of one spec from several vantages; `table` is a frame of every configuration for your own analysis."""
 
     def __init__(self, regional: RegionalRuns) -> None:
         self.regional = regional
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Every cell of every vantage."""
+        """Every configuration of every vantage."""
         return runs.cells(self.regional)
 
     @cached_property
