@@ -289,14 +289,13 @@ def _of_engines(found: Trend, series: RunSeries) -> str:
 
 
 def _since(change: Mapping[str, Any]) -> str:
-    """`slower since 1 March 2027: 1.51× the time (p = 0.008)`."""
-    since = f"{change['verdict']} since {_day(change['started_at'])}"
-    return f"{since}: {numbers.ratio(change['ratio'])} the time{numbers.sure(None, None, change['p'])}"
+    """`slower since 1 March 2027: 1.51× the time`."""
+    return f"{change['verdict']} since {_day(change['started_at'])}: {numbers.ratio(change['ratio'])} the time"
 
 
 def _times(change: Mapping[str, Any], what: str) -> str:
     times = f"{numbers.seconds(change['before_s'])} before, {numbers.seconds(change['after_s'])} from run {change['run_id']} on"
-    return f"The {what} was {times}."
+    return f"The {what} was {times}{numbers.sure(None, None, change['p'])}."
 
 
 def _newest(found: Trend, series: RunSeries) -> str:
