@@ -81,7 +81,7 @@ def _show(found: "RunsCompared", page: Path | None) -> None:
     for warning in verdict.warnings(found):
         stdout.print(literal(f"warning: {warning}"), style="yellow")
     for entry in found.differences:
-        stdout.print(literal(f"differs: {entry.kind}: {entry.what}: {entry.baseline} → {entry.candidate}"), style="dim")
+        stdout.print(literal(f"differs: {entry.kind}: {entry.what}: {entry.before} → {entry.after}"), style="dim")
     stdout.print()
     if len(found.cells):
         stdout.print(comparison_table(found.cells))

@@ -31,10 +31,18 @@ class Capability:
         return self.cannot.get(f"{factor}:{value}")
 
 
+def engines_by_work(kinds: Mapping[str, str]) -> list[list[str]]:
+    """Of engines by name, with their kind: those that do the same work together; no empty group.
+
+    First those that unpack images into a store, as users' clients do, then those that only download.
+    """
+    unpacking = [name for name, kind in kinds.items() if kind in CAPABILITIES and CAPABILITIES[kind].has_store]
+    return [group for group in (unpacking, [name for name in kinds if name not in unpacking]) if group]
+
+
 def engines_to_judge(kinds: Mapping[str, str]) -> list[str]:
     """Of engines by name, with their kind: those that unpack images into a store, as users' clients do, else all."""
-    unpacking = [name for name, kind in kinds.items() if kind in CAPABILITIES and CAPABILITIES[kind].has_store]
-    return unpacking or list(kinds)
+    return next(iter(engines_by_work(kinds)), [])
 
 
 _NO_STORE = "keeps nothing between pulls, so every pull is cold"

@@ -42,9 +42,11 @@ class Cell:
         return asdict(self)
 
     def __str__(self) -> str:
-        shown = [self.engine, self.registry, self.proxy, self.platform, f"concurrency {self.concurrency}", self.cache]
+        """The configuration as a person reads it; what a factor usually is, is left out."""
+        route = "without a proxy" if self.proxy == DIRECT else self.proxy
+        shown = [self.engine, self.registry, route, self.platform, f"concurrency {self.concurrency}", self.cache]
         if self.proxy_cache != "any":
-            shown.append(f"proxy {self.proxy_cache}")
+            shown.append(f"{self.proxy_cache} proxy cache")
         if self.auth != "persisted":
             shown.append(f"auth {self.auth}")
         return " · ".join(shown)
@@ -219,6 +221,7 @@ class Trial:
 
     number: int
     block: int
+    """The repetition: every configuration runs once in it. The column `block` of the results."""
     warmup: bool
     cell: Cell
     images: tuple[str, ...]

@@ -13,11 +13,11 @@ from pullbench.model.spec import Load, Spec, Stress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ramp:
-    """What a stress test can measure: its loads, each with its cell, and the excluded loads, each with its reason."""
+    """What a stress test can measure: its loads, each with its configuration, and the excluded loads, each with its reason."""
 
     stress: Stress
     cells: Mapping[float, Cell]
-    """By load, ascending. All loads of a rate share one cell."""
+    """By load, ascending. All loads of a rate share one configuration."""
     planned_out: tuple[PlannedOut, ...]
 
     @property
@@ -72,7 +72,7 @@ def stage_trials(spec: Spec, ramp: Ramp, stage: Stage, *, done: int, first: int)
 
 
 def _trial(spec: Spec, ramp: Ramp, load: float, number: int) -> Trial:
-    """Each trial is its own block: trials of a ramp follow each other."""
+    """Each trial is its own repetition: trials of a ramp follow each other."""
     cell, stress = ramp.cells[load], ramp.stress
     wanted = load * (stress.pulls_per_worker if stress.ramp == "concurrency" else stress.trial_s)
     # Whole rounds over the images, so that every step pulls the same mix.

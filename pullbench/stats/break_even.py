@@ -2,10 +2,10 @@
 
 The first pull through the cache costs `cold - warm` more than a later one. Each pull costs `direct - warm` less than a pull
 without the cache. It has paid after (cold - warm) / (direct - warm) pulls. Costs add up, so means are arithmetic. They are
-computed block by block, because the three are measured within the same minutes.
+computed repetition by repetition, because the three are measured within the same minutes.
 
 Source of the interval: Fieller, Some Problems in Interval Estimation (Journal of the Royal Statistical Society B 16, 1954).
-It contains all n for which a t test over the blocks does not separate cost and saving. Without a significant saving that set
+It contains all n for which a t test over the repetitions does not separate cost and saving. Without a significant saving that set
 has no upper end, and there is no interval.
 """
 
@@ -23,7 +23,7 @@ _Values = NDArray[np.float64]
 
 
 class Payback(StrEnum):
-    """Whether a cache pays: after `pulls`, from the first pull on, never, inconclusive, or too few blocks."""
+    """Whether a cache pays: after `pulls`, from the first pull on, never, inconclusive, or too few repetitions."""
 
     AFTER = "after"
     AT_ONCE = "at_once"
@@ -34,7 +34,7 @@ class Payback(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakEven:
-    """Seconds are arithmetic means over blocks that have all three; `pulls` may be a fraction, and is None without a saving.
+    """Seconds are arithmetic means over repetitions that have all three; `pulls` may be a fraction, and is None without a saving.
 
     `low` and `high` bound `pulls` at 95%; they are None without a significant saving.
     """
@@ -50,7 +50,7 @@ class BreakEven:
 
 
 def break_even(cold: Mapping[int, float], warm: Mapping[int, float], direct: Mapping[int, float]) -> BreakEven:
-    """When a cache pays, from one time in seconds per block: a cold pull through it, a warm one, and one without it."""
+    """When a cache pays, from one time in seconds per repetition: a cold pull through it, a warm one, and one without it."""
     blocks = sorted(set(cold) & set(warm) & set(direct))
     cold_s, warm_s, direct_s = (np.array([times[block] for block in blocks]) for times in (cold, warm, direct))
     extra, saving = cold_s - warm_s, direct_s - warm_s

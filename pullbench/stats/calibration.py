@@ -1,6 +1,6 @@
 """Whether a measurement agrees with a truth that is known. Pure.
 
-Times and rates: the block is the replicate, and the goal is a band around the truth. It is met where the whole interval
+Times and rates: the repetition is the replicate, and the goal is a band around the truth. It is met where the whole interval
 is in the band, missed where the whole interval is outside, and else not shown. Shares: the truth must be in Wilson's interval.
 A 95% interval misses the truth one time in twenty, so a share is missed only outside its 99.9% interval. Counts are exact.
 """
@@ -37,7 +37,7 @@ class Agreement:
 
 
 def agree_within(by_block: Sequence[Sequence[float]], truth: float, allowed: float) -> Agreement:
-    """Times or rates by block, compared with a band around the truth."""
+    """Times or rates by repetition, compared with a band around the truth."""
     found = median_estimate(by_block)
     if found.low is None or found.high is None:
         verdict = SloVerdict.NOT_SHOWN

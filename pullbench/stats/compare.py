@@ -1,7 +1,7 @@
-"""Whether one cell is faster than another; the answer may be inconclusive. Pure.
+"""Whether one configuration is faster than another; the answer may be inconclusive. Pure.
 
-Cells of one run are paired by block, which removes what affects a whole block. Two runs have no block in common, so
-their blocks' log-medians are compared by Welch's test, which allows each side its own spread.
+Configurations of one run are paired by repetition, which removes what affects a whole repetition. Two runs have no repetition in common, so
+their repetitions' log-medians are compared by Welch's test, which allows each side its own spread.
 
 Sources: Student's and Welch's tests (Welch, Biometrika 34, 1947); Holm (Scandinavian Journal of Statistics 6, 1979);
 equivalence by an interval inside a margin (Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987), here with the
@@ -20,10 +20,10 @@ from pullbench.stats.summary import CONFIDENCE, MIN_BLOCKS, Interval, mean_inter
 MARGIN = 0.05
 """A difference below this share does not matter in practice."""
 SIGNIFICANCE = 0.03
-"""Faster or slower needs a corrected p below this. At 5%, one in twenty comparisons of equal cells would be called
+"""Faster or slower needs a corrected p below this. At 5%, one in twenty comparisons of equal configurations would be called
 different, and more where tails are heavy."""
 _MOST_BLOCKS = 1_000
-"""More blocks than these are no advice."""
+"""More repetitions than these are no advice."""
 _NO_SPREAD = 1e-9
 """Log-ratios closer together than this are equal but for rounding."""
 
@@ -40,7 +40,7 @@ class ComparisonVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A candidate's time as a share of the baseline's: 0.8 is a fifth less. Under 3 common blocks it has no interval."""
+    """A candidate's time as a share of the baseline's: 0.8 is a fifth less. Under 3 common repetitions it has no interval."""
 
     ratio: float | None
     low: float | None
@@ -48,18 +48,18 @@ class Comparison:
     p: float | None
     """How often runs without a difference show one this large; corrected (Holm) over the comparisons made together."""
     blocks: int
-    """Blocks in which both have a value; between runs, those of the side that has fewer."""
+    """Repetitions in which both have a value; between runs, those of the side that has fewer."""
     verdict: ComparisonVerdict
 
 
 Blocks = Mapping[int, Sequence[float]]
-"""Times of successful pulls by block."""
+"""Times of successful pulls by repetition."""
 
 
 def compare_paired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MARGIN) -> list[Comparison]:
     """Compare each (baseline, candidate) of one question, such as all concurrencies with the first.
 
-    The effect is the geometric mean over common blocks of the ratio of medians, with its own 95% t interval.
+    The effect is the geometric mean over common repetitions of the ratio of medians, with its own 95% t interval.
     `no_difference` needs the interval inside the margin. `faster` and `slower` need a corrected p below 3% and an effect
     beyond the margin. The rest is inconclusive.
     """
@@ -67,20 +67,20 @@ def compare_paired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MARGI
 
 
 def compare_unpaired(pairs: Sequence[tuple[Blocks, Blocks]], margin: float = MARGIN) -> list[Comparison]:
-    """Compare each (baseline, candidate) of two runs, such as all cells that they have in common.
+    """Compare each (baseline, candidate) of two runs, such as all configurations that they have in common.
 
-    The effect is the ratio of the geometric means of the blocks' medians, with Welch's interval; under 3 blocks on either
-    side there is none. Blocks are not matched by number. What differs between the two runs' hours is part of the effect:
+    The effect is the ratio of the geometric means of the repetitions' medians, with Welch's interval; under 3 repetitions on either
+    side there is none. Repetitions are not matched by number. What differs between the two runs' hours is part of the effect:
     one run on each side cannot separate it from what changed. Verdicts as in `compare_paired`.
     """
     return _family([_unpaired(baseline, candidate) for baseline, candidate in pairs], margin)
 
 
 def more_repetitions(found: Comparison, margin: float = MARGIN) -> int | None:
-    """About how many more blocks (on each side) an inconclusive comparison needs, if effect and spread stay as they are.
+    """About how many more repetitions (on each side) an inconclusive comparison needs, if effect and spread stay as they are.
 
     Enough for a corrected p below 3% where the effect is beyond the margin, else for an interval inside the margin. None
-    where the comparison is not inconclusive, and where it needs more than 1,000 blocks.
+    where the comparison is not inconclusive, and where it needs more than 1,000 repetitions.
     """
     if found.verdict is not ComparisonVerdict.INCONCLUSIVE or not (
         found.ratio and found.low and found.high and found.p

@@ -42,9 +42,9 @@ class NoLaw(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyLevel:
-    """One concurrency: its rate (pulls per second, geometric mean over blocks) compared with the lowest concurrency's.
+    """One concurrency: its rate (pulls per second, geometric mean over repetitions) compared with the lowest concurrency's.
 
-    `efficiency` is the speed-up divided by that of perfect scaling. Intervals are paired by block; None under 3 blocks.
+    `efficiency` is the speed-up divided by that of perfect scaling. Intervals are paired by repetition; None under 3 repetitions.
     """
 
     concurrency: int
@@ -84,7 +84,7 @@ class Law:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """The loss of a concurrency below the recommended one: 0.3 is 30% fewer pulls per second; intervals paired by block."""
+    """The loss of a concurrency below the recommended one: 0.3 is 30% fewer pulls per second; intervals paired by repetition."""
 
     concurrency: int
     lost: float
@@ -98,7 +98,7 @@ class Scaling:
 
     levels: tuple[ConcurrencyLevel, ...]
     blocks: int
-    """Blocks that have every level."""
+    """Repetitions that have every level."""
     law: Law | None
     no_law: NoLaw | None
     knee: int | None
@@ -112,10 +112,10 @@ class Scaling:
 
 
 def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) -> Scaling:
-    """The curve of pulls per second by concurrency and block.
+    """The curve of pulls per second by concurrency and repetition.
 
-    Only blocks with every level count, so that all levels are judged by the same minutes. A level that fewer than half of
-    the blocks have (its trials failed) is left out first, because it would remove the other levels' blocks.
+    Only repetitions with every level count, so that all levels are judged by the same minutes. A level that fewer than half of
+    the repetitions have (its trials failed) is left out first, because it would remove the other levels' repetitions.
     """
     concurrencies, table = _whole_blocks(rates)
     if not len(table):
@@ -147,7 +147,7 @@ def scaling(rates: Mapping[int, Mapping[int, float]], margin: float = MARGIN) ->
 
 
 def _whole_blocks(rates: Mapping[int, Mapping[int, float]]) -> tuple[list[int], _Table]:
-    """The concurrencies in order, and the logarithms of their rates: a row for each block that has them all."""
+    """The concurrencies in order, and the logarithms of their rates: a row for each repetition that has them all."""
     fullest = max((len(blocks) for blocks in rates.values()), default=0)
     kept = sorted(level for level, blocks in rates.items() if blocks and 2 * len(blocks) >= fullest)
     common = set.intersection(*(set(rates[level]) for level in kept)) if kept else set()
@@ -186,7 +186,7 @@ def _costs(concurrencies: Sequence[int], table: _Table, recommended: int) -> tup
 def _law(concurrencies: Sequence[int], table: _Table) -> tuple[Law | None, NoLaw | None, _Table]:
     """The law, or why there is none, and the curves of log rates in which to search the knee.
 
-    The first curve is that of this table; the others are resampled blocks. They follow the law where it fits, which removes
+    The first curve is that of this table; the others are resampled repetitions. They follow the law where it fits, which removes
     the noise, and are as measured elsewhere.
     """
     if len(concurrencies) < 2:
@@ -249,17 +249,17 @@ def _knees(curves: _Table, forgiven: float) -> _Table:
 
 
 def _standard_error(table: _Table) -> float:
-    """Of the difference of two levels' mean log rates, without what affects a whole block."""
+    """Of the difference of two levels' mean log rates, without what affects a whole repetition."""
     rows, columns = table.shape
     left = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     return math.sqrt(2 * float((left**2).sum()) / ((rows - 1) * (columns - 1)) / rows)
 
 
 def _other_means(table: _Table) -> _Table:
-    """Mean log rates as other blocks might give them, with a fixed seed: _RESAMPLES rows.
+    """Mean log rates as other repetitions might give them, with a fixed seed: _RESAMPLES rows.
 
-    Student's t around each mean, with the spread that all levels share. Resampling the few whole blocks underestimates the
-    spread: with three blocks it contains the truth in 75% of cases, and this in 95%.
+    Student's t around each mean, with the spread that all levels share. Resampling the few whole repetitions underestimates the
+    spread: with three repetitions it contains the truth in 75% of cases, and this in 95%.
     """
     rows, columns = table.shape
     noise = np.random.default_rng(0).standard_t((rows - 1) * (columns - 1), (_RESAMPLES, columns))

@@ -51,7 +51,7 @@ def score_success_rate(successes: int, n: int, target: float) -> Score:
 
 
 def score_mean(by_block: Sequence[Sequence[float]], target: float) -> Score:
-    """The mean of the blocks' means against an upper limit, by Student's t over the blocks; not shown under 3 blocks.
+    """The mean of the repetitions' means against an upper limit, by Student's t over the repetitions; not shown under 3 repetitions.
 
     The values are times: Student's t knows nothing of that, so a bound below zero is zero.
     """

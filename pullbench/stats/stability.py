@@ -1,11 +1,11 @@
-"""What makes a cell's numbers less certain: drift, outliers, two kinds of pulls, few blocks, a limited client. Pure.
+"""What makes a configuration's numbers less certain: drift, outliers, two kinds of pulls, few repetitions, a limited client. Pure.
 
-Each function tests one thing and returns the evidence. The caller corrects for the number of cells and decides what to do.
-Values are seconds by block. Where pulls of several images are mixed, `centred` removes what an image costs: two sizes of
+Each function tests one thing and returns the evidence. The caller corrects for the number of configurations and decides what to do.
+Values are seconds by repetition. Where pulls of several images are mixed, `centred` removes what an image costs: two sizes of
 images are no instability.
 
 Sources: outlying pulls by the modified z-score (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993). An outlying
-block by Grubbs' test (Technometrics 11, 1969). Two kinds of pulls by the best split in two (Otsu, IEEE Trans. SMC 9, 1979)
+repetition by Grubbs' test (Technometrics 11, 1969). Two kinds of pulls by the best split in two (Otsu, IEEE Trans. SMC 9, 1979)
 and the distance of the halves (Ashman et al., Astronomical Journal 108, 1994). pyperf and hyperfine warn of outliers and of
 few runs, not of drift or of two modes.
 """
@@ -43,13 +43,13 @@ _Sequence = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A trend over the blocks: the last block's time by the first's, on the straight line through the log-medians."""
+    """A trend over the repetitions: the last repetition's time by the first's, on the straight line through the log-medians."""
 
     ratio: float
     low: float
     high: float
     p: float
-    """How often blocks without a trend show one this large; for one cell, not corrected for the number of cells."""
+    """How often repetitions without a trend show one this large; for one configuration, not corrected for the number of configurations."""
     blocks: int
 
 
@@ -69,7 +69,7 @@ class Outliers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddBlock:
-    """One block far from the rest: its number, its ratio to their geometric mean, and Grubbs' p (for one cell)."""
+    """One repetition far from the rest: its number, its ratio to their geometric mean, and Grubbs' p (for one configuration)."""
 
     block: int
     ratio: float
@@ -87,7 +87,7 @@ class Modes:
 
 
 def centred(values: _Sequence, blocks: _Sequence, images: _Sequence) -> _Values:
-    """Logarithms of times without what their image and then their block typically cost (medians); 0 is typical.
+    """Logarithms of times without what their image and then their repetition typically cost (medians); 0 is typical.
 
     Three sequences of one length; times above zero, in seconds.
     """
@@ -100,7 +100,7 @@ def centred(values: _Sequence, blocks: _Sequence, images: _Sequence) -> _Values:
 
 
 def drift(medians: Mapping[int, float]) -> Drift | None:
-    """The trend of a cell's medians (seconds) over its blocks; None under 4 blocks, or without any spread.
+    """The trend of a configuration's medians (seconds) over its repetitions; None under 4 repetitions, or without any spread.
 
     Least squares on the logarithms, with Student's t for slope and interval.
     """
@@ -130,9 +130,9 @@ def outliers(residuals: Sequence[float] | _Values) -> Outliers | None:
 
 
 def odd_block(medians: Mapping[int, float]) -> OddBlock | None:
-    """The block farthest from the others, by Grubbs' two-sided test of the log-medians; None under 4 blocks.
+    """The repetition farthest from the others, by Grubbs' two-sided test of the log-medians; None under 4 repetitions.
 
-    A caller that tests many cells corrects p first.
+    A caller that tests many configurations corrects p first.
     """
     blocks = sorted(block for block, value in medians.items() if value > 0)
     n, logs = len(blocks), np.log([medians[block] for block in blocks])

@@ -1,4 +1,4 @@
-"""Percentiles, medians and rates with their intervals. Pure; the block is the replicate for times and rates.
+"""Percentiles, medians and rates with their intervals. Pure; the repetition is the replicate for times and rates.
 
 Missing values (NaN, None) count as absent, as in pandas and DuckDB. scipy is imported where it is used: its start would
 slow every command that shows no interval.
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 MIN_BLOCKS = 3
-"""Under these, there is no interval over blocks."""
+"""Under these, there is no interval over repetitions."""
 BOOTSTRAP_FROM_BLOCKS = 30
 _RESAMPLES = 4000
 _RESAMPLED_AT_ONCE = 1_000_000
-"""Values drawn at a time, so that memory stays small with many blocks."""
+"""Values drawn at a time, so that memory stays small with many repetitions."""
 _NO_SPREAD = 1e-12
 _MOST_BLOCKS = 10_000
 
@@ -39,13 +39,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A value with its interval. `value` is None without any value; `low` and `high` are None under 3 blocks."""
+    """A value with its interval. `value` is None without any value; `low` and `high` are None under 3 repetitions."""
 
     value: float | None
     low: float | None
     high: float | None
     blocks: int
-    """Blocks with a value."""
+    """Repetitions with a value."""
     n: int
     """Values in all of them."""
 
@@ -70,10 +70,10 @@ def percentile(values: Sequence[float | None], q: float) -> float | None:
 
 
 def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
-    """The typical value of a cell from its values by block: the geometric mean of the blocks' medians.
+    """The typical value of a configuration from its values by repetition: the geometric mean of the repetitions' medians.
 
-    The interval is Student's t over the blocks' log-medians, and an expanded percentile bootstrap with a fixed seed from
-    30 blocks on. Blocks without a value do not count. Where a block's median is zero (a phase without cost) there is no
+    The interval is Student's t over the repetitions' log-medians, and an expanded percentile bootstrap with a fixed seed from
+    30 repetitions on. Repetitions without a value do not count. Where a repetition's median is zero (a phase without cost) there is no
     logarithm: mean and interval are those of the medians themselves, with no bound below zero.
     """
     seen = [block for block in map(_seen, by_block) if len(block)]
@@ -81,9 +81,9 @@ def median_estimate(by_block: Sequence[Sequence[float | None]]) -> Estimate:
 
 
 def blocks_needed(by_block: Sequence[Sequence[float | None]], margin: float) -> int | None:
-    """How many blocks in all give an interval of at most ± `margin` (0.05: 5%), if their spread stays what it was.
+    """How many repetitions in all give an interval of at most ± `margin` (0.05: 5%), if their spread stays what it was.
 
-    None under 3 blocks with a value above zero: their spread is not known. At least 3, and at most 10,000.
+    None under 3 repetitions with a value above zero: their spread is not known. At least 3, and at most 10,000.
     """
     medians = [float(np.median(block)) for block in map(_seen, by_block) if len(block)]
     logs = np.log([median for median in medians if median > 0])
@@ -95,7 +95,7 @@ def blocks_needed(by_block: Sequence[Sequence[float | None]], margin: float) -> 
 
 @functools.cache
 def _halves() -> NDArray[np.float64]:
-    """Half of an interval's width by its number of blocks, MIN_BLOCKS to _MOST_BLOCKS, in standard deviations."""
+    """Half of an interval's width by its number of repetitions, MIN_BLOCKS to _MOST_BLOCKS, in standard deviations."""
     from scipy.special import stdtrit
 
     counts = np.arange(MIN_BLOCKS, _MOST_BLOCKS + 1)
@@ -144,7 +144,7 @@ def _bootstrapped(values: NDArray[np.float64]) -> Interval:
     """The expanded percentile bootstrap of the mean: wider percentiles correct the spread that n values underestimate.
 
     The plain percentile bootstrap is too narrow by Student's factor and by n / (n - 1). BCa corrects skew, but contains the
-    truth even less often with heavy tails, as those of pulls: 90% in place of 95% at 30 blocks.
+    truth even less often with heavy tails, as those of pulls: 90% in place of 95% at 30 repetitions.
     """
     from scipy.special import ndtr, stdtrit
     from scipy.stats import bootstrap

@@ -9,9 +9,10 @@ import pytest
 
 from pullbench.report.compare.page import ComparisonPage
 from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared, compare_runs
-from pullbench.report.compare.verdict import comparison_document, headline, warnings, whole_sentence
+from pullbench.report.compare.verdict import comparison_document, headline, pooled_sentences, warnings
 from pullbench.report.core.stored import StoredRun
 from pullbench.report.figures import forest
+from pullbench.stats.compare import ComparisonVerdict
 from tests.report.conftest import Make
 from tests.report.synthetic import STARTED_AT, Recipe
 from tests.words import text_of
@@ -45,6 +46,50 @@ def test_the_same_runs_exchanged_are_faster(slower: RunsCompared) -> None:
     assert headline(found).status == "faster" and headline(found).title.startswith("2 of 2 ")
 
 
+def scaled(stored: StoredRun, engine: str, factor: float) -> StoredRun:
+    """The run with other times of one engine."""
+    pulls = stored.pulls
+    mine = pulls["engine"] == engine
+    return replace(
+        stored, pulls=pulls.assign(duration_s=pulls["duration_s"].where(~mine, pulls["duration_s"] * factor))
+    )
+
+
+def test_engines_that_do_different_work_have_a_pooled_ratio_each(make: Make) -> None:
+    both = make(replace(BASE, engines=("wire", "docker")))
+    found = compare_runs(both, scaled(both, "docker", 2.0))
+
+    assert [(list(entry.engines), entry.cells) for entry in found.pooled] == [(["docker"], 2), (["wire"], 2)]
+    assert [entry.times.ratio for entry in found.pooled] == pytest.approx([2.0, 1.0])
+    document = comparison_document(found)
+    assert document["whole"] == document["pooled"][0]
+    assert (document["whole"]["engines"], document["whole"]["ratio"]) == (["docker"], pytest.approx(2.0))
+
+
+def test_the_engines_whose_slos_are_judged_come_first(make: Make) -> None:
+    both = make(replace(BASE, engines=("wire", "docker")))
+    found = compare_runs(both, replace(both, spec=dict(both.spec) | {"slo": {"engines": ["wire"]}}))
+    assert [list(entry.engines) for entry in found.pooled] == [["wire"], ["docker"]]
+
+
+def test_what_only_the_configurations_together_show_is_the_verdict_and_contradicts_no_sentence(make: Make) -> None:
+    many = replace(BASE, concurrency=(1, 2, 4, 8), noise=0.08)
+    found = compare_runs(make(many), make(replace(many, run_id="later", seed=9, slower=1.12)))
+    assert set(found.cells["verdict"]) == {"inconclusive"}
+    assert found.whole.verdict == "slower"
+    said = headline(found)
+    assert said.status == "slower" and f"{found.whole.ratio - 1:.0%}" in said.title  # type: ignore[operator]
+    assert f"{found.whole.ratio:.2f}×" in said.clauses[0]
+
+
+def test_another_engine_that_is_slower_is_named_in_the_title(make: Make) -> None:
+    both = make(replace(BASE, engines=("wire", "docker"), blocks=3, noise=0.1))
+    found = compare_runs(both, both)
+    wire = replace(found.pooled[1].times, ratio=1.2, verdict=ComparisonVerdict.SLOWER)
+    said = headline(replace(found, pooled=[found.pooled[0], replace(found.pooled[1], times=wire)]))
+    assert said.status == "slower" and "wire" in said.title
+
+
 def test_configurations_without_a_common_repetition_have_ratios_and_none_over_all(
     before: StoredRun, slower: RunsCompared
 ) -> None:
@@ -55,7 +100,7 @@ def test_configurations_without_a_common_repetition_have_ratios_and_none_over_al
     }
     found = compare_runs(before, replace(slower.candidate, **later))
     assert found.whole.ratio is None and found.cells["ratio"].notna().all()
-    assert whole_sentence(found) not in ("", whole_sentence(compare_runs(before, before)))
+    assert pooled_sentences(found) != pooled_sentences(compare_runs(before, before))
     assert comparison_document(found)["whole"]["ratio"] is None
 
 

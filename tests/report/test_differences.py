@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pullbench.report.compare.runs import Difference, differences, other_machine
+from pullbench.report.compare.differences import Difference, differences, other_machine
 from pullbench.report.core.stored import StoredRun
 
 MACHINE = {"architecture": "x86_64", "cpu": "a processor", "cores": 2, "memory_bytes": 8_000_000_000}
@@ -31,6 +31,33 @@ def test_a_changed_key_of_the_spec_is_named_by_its_path_with_both_values(full: S
     assert differences(full, variant(full, spec={"slo": slo})) == [
         Difference(kind="spec", what="slo.mean_pull_s", baseline=3.0, candidate=5.0)
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "value", "words"),
+    [
+        ("spec", "slo.p95_pull_s", None, "not set"),
+        ("spec", "matrix.proxy_cache", ["any"], "any"),
+        ("spec", "matrix.concurrency", [1, 4], "1, 4"),
+        ("spec", "matrix.exclude", [], "none"),
+        (
+            "spec",
+            "matrix.exclude",
+            [{"engine": "wire", "proxy": None}, {"cache": "warm"}],
+            "engine wire, proxy not set; cache warm",
+        ),
+        ("spec", "slo", {}, "none"),
+        ("spec", "preflight", False, "no"),
+        ("spec", "images", "", "empty"),
+        ("spec", "timeout_s", 30.0, "30.0"),
+        ("images", "app:1 linux/amd64 at eu", None, "not there"),
+        ("machine", "memory_bytes", 8_000_000_000, "8.00 GB"),
+        ("machine", "cpu", None, "not known"),
+    ],
+)
+def test_a_value_is_shown_in_words_and_never_as_python_writes_it(kind: str, what: str, value: Any, words: str) -> None:
+    entry = Difference(kind=kind, what=what, baseline=value, candidate=value)
+    assert entry.before == entry.after == words
 
 
 def test_one_more_registry_does_not_shift_the_others(full: StoredRun) -> None:

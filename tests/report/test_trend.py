@@ -83,6 +83,28 @@ def test_another_vantage_is_no_change_point_of_this_one(tmp_path: Path) -> None:
         trend_of(store, NAME, vantage="nowhere")
 
 
+def test_engines_that_do_different_work_have_a_series_each(tmp_path: Path) -> None:
+    """Neither level has anything of the other's."""
+    store = history(tmp_path, [1.0, 1.0], replace(ONE, engines=("wire", "docker"), concurrency=(1,)))
+    found = trend_of(store, NAME)
+    assert [list(entry.engines) for entry in found.series] == [["docker"], ["wire"]]
+    levels = [entry.runs["level_s"] for entry in found.series]
+    stored = read_run(store, "run-01")
+    cells = tables.cells(stored.pulls, stored.trials).set_index("engine")
+    assert [level.iloc[-1] for level in levels] == pytest.approx(cells.loc[["docker", "wire"], "median_s"].tolist())
+    document = trend_document(found)
+    assert document["engines"] == ["docker"] and document["runs"] == document["series"][0]["runs"]
+    assert [entry["settings"] for entry in document["series"]] == [1, 1]
+    assert "with docker" in TrendPage(found).runs() and "with wire" in TrendPage(found).run_by_run()
+
+
+def test_a_change_point_of_one_configuration_is_in_the_verdict(found: Trend) -> None:
+    alone = found.series[0].steps
+    single = alone[alone["setting"] == "concurrency 4"]
+    said = headline(replace(found, series=[replace(found.series[0], steps=single)]))
+    assert said.status == "slower" and said.title.startswith("1 of 2 ")
+
+
 def test_a_steady_history_has_no_change_point(tmp_path: Path) -> None:
     found = trend_of(history(tmp_path, [1.0] * 8), NAME)
 

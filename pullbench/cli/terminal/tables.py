@@ -5,6 +5,7 @@ Help must not wait for pydantic and pandas, so what needs them is imported where
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pullbench.model.plan import Plan
-    from pullbench.report.trend.changes import Trend
+    from pullbench.report.trend.changes import RunSeries, Trend
 
 VERDICT_STYLES = {"met": "green", "missed": "bold red", "not_shown": "dim"}
 _STEP_STYLES = {"held": "green", "open": "dim", "missed": "bold red"}
@@ -295,14 +296,24 @@ def _failed_on_both_sides(row: dict[str, Any]) -> str:
     return " → ".join(str(row[f"{side}_pulls"] - row[f"{side}_succeeded"]) for side in ("baseline", "candidate"))
 
 
-def trend_table(found: "Trend") -> ResponsiveTable:
-    """A benchmark's runs, the oldest first, with the change points of the whole; on a narrow terminal without quarters."""
-    return ResponsiveTable(
-        _runs_over_time(found, narrow=False), lambda: _runs_over_time(found, narrow=True), whole=True
-    )
+def trend_table(found: "Trend") -> Group:
+    """A benchmark's runs, the oldest first, with the change points of all configurations together; on a narrow terminal
+
+    without quarters. Engines that do different work have a table each.
+    """
+    several = len(found.series) > 1
+    made: list[RenderableType] = []
+    for series in found.series:
+        made += [literal(f"{numbers.listed(series.engines)}:")] if several else []
+        made.append(
+            ResponsiveTable(
+                _runs_over_time(series, narrow=False), partial(_runs_over_time, series, narrow=True), whole=True
+            )
+        )
+    return Group(*made)
 
 
-def _runs_over_time(found: "Trend", *, narrow: bool) -> Table:
+def _runs_over_time(found: "RunSeries", *, narrow: bool) -> Table:
     from pullbench.report.core.stored import records
 
     rows = records(found.runs)
@@ -314,8 +325,7 @@ def _runs_over_time(found: "Trend", *, narrow: bool) -> Table:
     for title in ("median", "95% CI", *(["succeeded"] if failed or not narrow else [])):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("change point", no_wrap=True)
-    whole = found.steps[found.steps["setting"] == ""]
-    changes = {row["run_id"]: row for row in records(whole)}
+    changes = {row["run_id"]: row for row in records(found.whole)}
     for row in rows:
         table.add_row(
             literal(row["run_id"]),

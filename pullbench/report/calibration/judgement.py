@@ -245,7 +245,7 @@ _FIELDS = ("truth", "measured", "error", "low", "high", "allowed", "n")
 
 
 def calibration_part(stored: StoredRun) -> dict[str, Any]:
-    """Verdict, cells and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
+    """Verdict, configurations and `calibration` of a calibration: `{"seed", "verdict", "rows": [{quantity, line, truth, measured, …}]}`.
 
     It has no SLO and no comparisons: its lines are slow and faulty by design.
     """

@@ -1,6 +1,5 @@
 """The page of a comparison, section by section. It formats the result of `compare_runs`, and computes no number."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,15 @@ import pandas as pd
 from pullbench.report.compare import verdict
 from pullbench.report.compare.runs import ALIKE, RunsCompared
 from pullbench.report.core import numbers
-from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill
+from pullbench.report.core.sections import (
+    MOST_CELLS,
+    MOST_OF_A_NAME,
+    P_HINT,
+    PILLS,
+    factor_columns,
+    factor_contents,
+    pill,
+)
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import label, varying
 from pullbench.report.core.verdict_box import verdict_box
@@ -37,7 +44,6 @@ _KINDS = {
     "environment": "Environment",
 }
 _MOST_NAMED = 12
-P_HINT = "how often runs without a difference show one this large; corrected (Holm) for the number of comparisons"
 
 
 class ComparisonPage:
@@ -76,7 +82,7 @@ class ComparisonPage:
             Column(title="Candidate", prose=True),
         ]
         rows = [
-            Row(contents=[_KINDS[entry.kind], entry.what, _shown(entry.baseline), _shown(entry.candidate)])
+            Row(contents=[_KINDS[entry.kind], entry.what, entry.before, entry.after])
             for entry in self.result.differences
         ]
         return table(
@@ -93,7 +99,10 @@ class ComparisonPage:
             if len(frame)
         ]
         if not lists:
-            return paragraph("No configuration changed significantly in its time or its failures.", kind="note")
+            said = "Taken alone, no configuration changed significantly in its time or its failures."
+            if any(entry.is_significant for entry in self.result.pooled):
+                said += " Together they changed: see the verdict."
+            return paragraph(said, kind="note")
         return join([Html(made) for made in lists])
 
     def ratios(self) -> Html:
@@ -107,15 +116,12 @@ class ComparisonPage:
             return paragraph("The runs have no configuration in common.", kind="note")
         factors = varying(cells) or ["engine"]
         columns = [
-            *(
-                Column(title=FACTOR_TITLES.get(name, name.capitalize()), number=name == "concurrency")
-                for name in factors
-            ),
+            *factor_columns(factors),
+            Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
             Column(title="Baseline", number=True, hint="median pull: geometric mean of the repetitions' medians"),
             Column(title="Candidate", number=True),
-            Column(title="Ratio", number=True, hint="candidate's time by the baseline's; below 1 is faster"),
             Column(title="95% CI", number=True, hint="Welch's interval over the repetitions' log-medians"),
-            Column(title="p", number=True, hint=P_HINT),
+            Column(title="p", number=True, hint=f"{P_HINT}; corrected (Holm) for the number of comparisons"),
             Column(title="Succeeded", number=True, hint="baseline → candidate"),
             Column(
                 title="Verdict",
@@ -150,12 +156,6 @@ def _run(side: str, stored: StoredRun) -> Html:
     return join([f"{side}: ", tag("code", run.run_id), f", {run.started_at:%d %B %Y, %H:%M} UTC{labels}"])
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return numbers.NOT_KNOWN
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
     verdicts: list[object] = [pill(str(row["verdict"]))]
     if row["success_verdict"] != ALIKE:
@@ -163,12 +163,12 @@ def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
     verdicts += [verdict.needs_more(row)] if verdict.needs_more(row) else []
     failed = row["candidate_succeeded"] < row["candidate_pulls"]
     contents = [
-        *(row[name] for name in factors),
+        *factor_contents(row, factors),
+        numbers.ratio(row["ratio"]),
         numbers.seconds(row["baseline_s"]),
         numbers.seconds(row["candidate_s"]),
-        numbers.ratio(row["ratio"]),
         numbers.ratio_range(row["low"], row["high"]),
-        p_value(row["p"]),
+        numbers.p_value(row["p"]),
         f"{row['baseline_succeeded']}/{row['baseline_pulls']} → {row['candidate_succeeded']}/{row['candidate_pulls']}",
         join(verdicts, " "),
     ]

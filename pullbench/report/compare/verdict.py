@@ -1,10 +1,13 @@
 """The result of a comparison of two runs, in sentences and as a document."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, RunsCompared
+import pandas as pd
+
+from pullbench.report.compare.runs import FAILS_LESS, FAILS_MORE, PooledRatio, RunsCompared
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, json_records, json_value, records
 from pullbench.report.core.tables import configuration
@@ -23,49 +26,102 @@ _ORDER = (
 
 def headline(found: RunsCompared) -> Headline:
     """Whether it got worse. `status` is slower, failed (more pulls fail), faster, no_difference, inconclusive or
-    too_few_samples; a regression of any cell counts more than the ratio over all."""
+
+    too_few_samples. The worst counts: more failures, then a slower configuration, then configurations that are slower only
+    when taken together. The pooled ratios are evidence in the clauses unless they alone give the verdict.
+    """
     if found.cells.empty:
         sentence = "Two runs are compared where every factor is equal, and here no configuration is."
         return Headline(status="inconclusive", title="No configuration in common", clauses=(sentence,))
     worse, better, total = found.regressions(), found.improvements(), len(found.cells)
-    whole, counts = whole_sentence(found), _counts(found)
+    rest = (*pooled_sentences(found), _counts(found))
     if (worse["success_verdict"] == FAILS_MORE).any():
         fails = worse[worse["success_verdict"] == FAILS_MORE]
         title = f"More pulls fail in {len(fails)} of {numbers.count(total, 'configuration')}"
-        return Headline(status="failed", title=title, clauses=(_extreme("Worst", fails), whole, counts))
+        return Headline(status="failed", title=title, clauses=(_extreme("Worst", fails), *rest))
     if len(worse):
-        title = f"{_of_configurations(len(worse), total)} slower"
-        return Headline(status="slower", title=title, clauses=(whole, _extreme("Worst", worse), counts))
+        title = f"{_of_configurations(len(worse), total)} slower, {_by(worse)}"
+        return Headline(status="slower", title=title, clauses=(_extreme("Worst", worse), *rest))
+    together = _deciding(found, better=len(better) > 0)
+    if together.times.verdict is ComparisonVerdict.SLOWER or (better.empty and together.is_significant):
+        others = tuple(_pooled_sentence(found, entry) for entry in found.pooled if entry is not together)
+        best = (_extreme("Best", better),) if len(better) else ()
+        clauses = (_pooled_sentence(found, together), *best, _counts(found), *others)
+        return Headline(status=str(together.times.verdict), title=_title_together(found, together), clauses=clauses)
     if len(better):
-        title = f"{_of_configurations(len(better), total)} better, none is worse"
-        return Headline(status="faster", title=title, clauses=(whole, _extreme("Best", better), counts))
+        faster = (better["verdict"] == ComparisonVerdict.FASTER).all()
+        word = f"faster, {_by(better)}" if faster else "better"
+        title = f"{_of_configurations(len(better), total)} {word}; none is worse"
+        return Headline(status="faster", title=title, clauses=(_extreme("Best", better), *rest))
     titles = {
-        ComparisonVerdict.NO_DIFFERENCE: f"No difference above {MARGIN:.0%}",
+        ComparisonVerdict.NO_DIFFERENCE: f"No difference above {MARGIN:.0%}{_of_engines(found, together)}",
         ComparisonVerdict.TOO_FEW_SAMPLES: "Too few repetitions to compare",
     }
-    title = titles.get(found.whole.verdict, "No configuration changed significantly")
-    return Headline(status=str(found.whole.verdict), title=title, clauses=(whole, counts))
+    title = titles.get(together.times.verdict, "Inconclusive: no configuration changed significantly")
+    return Headline(status=str(together.times.verdict), title=title, clauses=rest)
 
 
-def whole_sentence(found: RunsCompared) -> str:
-    """The one ratio over all common configurations."""
-    whole = found.whole
-    if whole.ratio is None and found.cells["ratio"].notna().any():
-        return "One of the runs has no repetition with every configuration, so there is no ratio over all of them."
-    if whole.ratio is None:
-        return "No configuration succeeded in both runs, so there is no ratio of times."
-    over = numbers.count(found.whole_cells, "configuration")
-    return f"Over {over}, a pull takes {_times(whole)} the baseline's time: {_said(whole)}."
+def _deciding(found: RunsCompared, *, better: bool) -> PooledRatio:
+    """The pooled ratio that counts: one that is slower, then one that is faster, else that of the judged engines."""
+    wanted = (ComparisonVerdict.SLOWER,) if better else (ComparisonVerdict.SLOWER, ComparisonVerdict.FASTER)
+    for verdict in wanted:
+        for entry in found.pooled:
+            if entry.times.verdict is verdict:
+                return entry
+    return found.pooled[0]
+
+
+def _title_together(found: RunsCompared, pooled: PooledRatio) -> str:
+    """`6% slower over 4 configurations together`; with the engines where others do different work."""
+    change = _share(pooled.times.ratio)
+    word = pooled.times.verdict
+    engines = _of_engines(found, pooled)
+    return f"{change} {word}{engines}, over {numbers.count(pooled.cells, 'configuration')} together"
+
+
+def _of_engines(found: RunsCompared, pooled: PooledRatio) -> str:
+    """` with docker`, where other engines of the comparison do different work."""
+    return f" with {numbers.listed(pooled.engines)}" if len(found.pooled) > 1 else ""
+
+
+def _by(changed: pd.DataFrame) -> str:
+    """`by 59%`, `by up to 59%`: the largest of some significant changes of time."""
+    ratios = changed["ratio"].dropna()
+    largest = float(max(ratios, key=lambda ratio: abs(math.log(ratio))))
+    return f"by {_share(largest)}" if len(changed) == 1 else f"by up to {_share(largest)}"
+
+
+def _share(ratio: float | None) -> str:
+    return "" if ratio is None else f"{abs(ratio - 1):.0%}"
+
+
+def pooled_sentences(found: RunsCompared) -> list[str]:
+    """A sentence for each kind of work: the ratio over its configurations together."""
+    return [_pooled_sentence(found, entry) for entry in found.pooled]
+
+
+def _pooled_sentence(found: RunsCompared, pooled: PooledRatio) -> str:
+    """The ratio over the configurations of engines that do the same work, and how sure it is."""
+    times, engines = pooled.times, numbers.listed(pooled.engines)
+    of_engines = f" of {engines}" if engines else ""
+    mine = found.cells[found.cells["engine"].isin(list(pooled.engines))]
+    if times.ratio is None and mine["ratio"].notna().any():
+        return f"One of the runs has no repetition with every configuration{of_engines}, so there is no ratio over all of them."
+    if times.ratio is None:
+        return f"No configuration{of_engines} succeeded in both runs, so there is no ratio of times."
+    ratio = f"{numbers.ratio(times.ratio)} the baseline's time{numbers.sure(times.low, times.high, times.p)}"
+    if pooled.of == 1:
+        return f"With {engines}, a pull takes {ratio}: {_said(times)}."
+    those = "the" if pooled.cells == pooled.of else f"{pooled.cells} of the"
+    return f"Together, {those} {numbers.count(pooled.of, 'configuration')}{of_engines} take {ratio}: {_said(times)}."
 
 
 def cell_sentence(row: Mapping[str, Any]) -> str:
     """One configuration: how its time and its failures changed."""
     parts = []
     if numbers.known(row["ratio"]):
-        span = numbers.ratio_range(row["low"], row["high"])
-        interval = "" if span == numbers.NOT_KNOWN else f" (95% CI {span})"
         times = f"{numbers.seconds(row['baseline_s'])} → {numbers.seconds(row['candidate_s'])}"
-        parts.append(f"{times}, {numbers.ratio(row['ratio'])}{interval}")
+        parts.append(f"{times}, {numbers.ratio(row['ratio'])}{numbers.sure(row['low'], row['high'], row['p'])}")
     if row["success_verdict"] in (FAILS_MORE, FAILS_LESS) or not numbers.known(row["ratio"]):
         parts.append(
             f"{row['baseline_succeeded']} of {row['baseline_pulls']} → "
@@ -75,9 +131,9 @@ def cell_sentence(row: Mapping[str, Any]) -> str:
 
 
 def needs_more(row: Mapping[str, Any]) -> str:
-    """`needs about 7 more`, of repetitions in each run, where that can be computed; else nothing."""
+    """`needs about 7 more repetitions`, in each run, where that can be computed; else nothing."""
     more = row["more_repetitions"]
-    return f"needs about {int(more)} more" if numbers.known(more) else ""
+    return f"needs about {numbers.count(int(more), 'more repetition')}" if numbers.known(more) else ""
 
 
 def warnings(found: RunsCompared) -> list[str]:
@@ -105,11 +161,6 @@ def warnings(found: RunsCompared) -> list[str]:
     return said
 
 
-def _times(whole: Comparison) -> str:
-    span = numbers.ratio_range(whole.low, whole.high)
-    return numbers.ratio(whole.ratio) + ("" if span == numbers.NOT_KNOWN else f" (95% CI {span})")
-
-
 def _said(whole: Comparison) -> str:
     more = more_repetitions(whole)
     return {
@@ -123,29 +174,30 @@ def _said(whole: Comparison) -> str:
 
 
 def _counts(found: RunsCompared) -> str:
+    """How many configurations have which verdict on their own."""
     counts = Counter(found.cells["verdict"])
-    parts = [f"{counts[verdict]} {words}" for verdict, words in _ORDER if counts[verdict]]
-    return f"By configuration: {', '.join(parts)}."
+    parts = ", ".join(f"{counts[verdict]} {words}" for verdict, words in _ORDER if counts[verdict])
+    changed = len(found.regressions()) + len(found.improvements())
+    if changed or len(found.cells) == 1:
+        return f"Pull times by configuration: {parts}."
+    return f"Taken alone, no configuration changed significantly: {parts}."
 
 
 def _of_configurations(number: int, total: int) -> str:
     return f"{number} of {numbers.count(total, 'configuration')} {'is' if number == 1 else 'are'}"
 
 
-def _extreme(word: str, ordered: Any) -> str:
-    return f"{word}: {cell_sentence(_first(ordered))}."
-
-
-def _first(frame: Any) -> dict[str, Any]:
-    return records(frame.head(1))[0]
+def _extreme(word: str, ordered: pd.DataFrame) -> str:
+    return f"{word}: {cell_sentence(records(ordered.head(1))[0])}."
 
 
 def comparison_document(found: RunsCompared, report: str | None = None) -> dict[str, Any]:
-    """The document of `compare --json`; null for what is not known. `report` is where the HTML is, if any."""
+    """The document of `compare --json`; null for what is not known. `report` is where the HTML is, if any.
+
+    `whole` is the first of `pooled`: the ratio over the engines whose SLOs are judged.
+    """
     said = headline(found)
-    whole = {
-        name: json_value(getattr(found.whole, name)) for name in ("ratio", "low", "high", "p", "blocks", "verdict")
-    }
+    pooled = [_pooled_document(entry) for entry in found.pooled]
     return {
         "baseline": _run(found.baseline),
         "candidate": _run(found.candidate),
@@ -156,9 +208,21 @@ def comparison_document(found: RunsCompared, report: str | None = None) -> dict[
             {"kind": entry.kind, "what": entry.what, "baseline": entry.baseline, "candidate": entry.candidate}
             for entry in found.differences
         ],
-        "whole": whole | {"cells": found.whole_cells, "more_repetitions": more_repetitions(found.whole)},
+        "whole": pooled[0],
+        "pooled": pooled,
         "cells": json_records(found.cells),
         "only_in": {side: [dict(cell) for cell in cells] for side, cells in found.only_in.items()},
+    }
+
+
+def _pooled_document(pooled: PooledRatio) -> dict[str, Any]:
+    times = pooled.times
+    names = ("ratio", "low", "high", "p", "blocks", "verdict")
+    return {
+        **{name: json_value(getattr(times, name)) for name in names},
+        "cells": pooled.cells,
+        "more_repetitions": more_repetitions(times),
+        "engines": list(pooled.engines),
     }
 
 

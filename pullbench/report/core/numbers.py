@@ -17,7 +17,7 @@ def known(value: float | None) -> bool:
 
 
 def percentiles_known(cells: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The percentiles that have a value in some cell: the others have no column."""
+    """The percentiles that have a value in some configuration: the others have no column."""
     rows = list(cells)
     return [q for q in PERCENTILES if any(known(row[f"p{q}_s"]) for row in rows)]
 
@@ -107,6 +107,22 @@ def percent(share: float | None) -> str:
         return f"{significant(100 * share)}%"
     digits = next((d for d in range(1, 16) if 0 < float(f"{share:.{d + 2}f}") < 1), 16)
     return f"{100 * share:.{digits}f}%"
+
+
+def p_value(value: float | None) -> str:
+    """`0.012`, `< 0.001`; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return NOT_KNOWN
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def sure(low: float | None, high: float | None, p: float | None) -> str:
+    """How sure a ratio is: ` (95% CI 1.43–1.60, p < 0.001)`; nothing where neither is known."""
+    span, chance = ratio_range(low, high), p_value(p)
+    parts = [f"95% CI {span}"] if span != NOT_KNOWN else []
+    if chance != NOT_KNOWN:
+        parts.append(f"p {chance if chance.startswith('<') else f'= {chance}'}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def count(number: int, noun: str) -> str:

@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from pullbench.model.calibration import KEY
 from pullbench.model.finding import TROUBLES, Finding, FindingGroup, Status, group_findings, worst_first
+from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.slo_words import (
     VERDICT_WORDS,
@@ -57,13 +58,72 @@ PILLS = {
     "error": ("warn", "could not run"),
     "skip": ("open", "skipped"),
 }
-FACTOR_TITLES = {"proxy_cache": "Proxy cache"}
+P_HINT = "how often runs without a difference show one this large"
 _ORDER = (*TROUBLES, Status.PASS, Status.SKIP)
 _REMEDY_SHOWN = 1_000
 """Longer than any of ours: half a command is none."""
 _EVIDENCE_SHOWN = 4_000
 _ALIKE_SHOWN = 3
 MOST_CELLS = 400
+
+
+def factor_columns(factors: Sequence[str]) -> list[Column]:
+    """The columns that tell configurations apart: one factor has its own, several share one that fits a phone's screen."""
+    if len(factors) == 1:
+        return [Column(title=factor_title(factors[0]), number=factors[0] == "concurrency")]
+    return [Column(title="Configuration", setting=True)]
+
+
+def factor_contents(row: Mapping[str, Any], factors: Sequence[str]) -> list[object]:
+    """What stands in the columns of `factor_columns`."""
+    return [row[factors[0]]] if len(factors) == 1 else [tables.label(row, list(factors))]
+
+
+def factor_title(factor: str) -> str:
+    """A factor at the head of a column: `Proxy cache`."""
+    return factor.replace("_", " ").capitalize()
+
+
+def the_same_in_all(table: pd.DataFrame, *varying: str) -> str:
+    """The factors that have one value in a table, with it: `engine wire, registry up`; nothing where all vary."""
+    same = [name for name in FACTORS if name not in varying]
+    return ", ".join(f"{name.replace('_', ' ')} {table[name].iloc[0]}" for name in same)
+
+
+def comparisons(
+    rows: Sequence[Mapping[str, Any]],
+    said: Callable[[Mapping[str, Any]], str],
+    *,
+    caption: str,
+    corrected: str,
+    first: tuple[str, Callable[[Mapping[str, Any]], object]] | None = None,
+) -> Html:
+    """Each comparison as a sentence with its verdict and p; nothing for none.
+
+    `corrected` is what Holm's correction of p goes over. `first` is the title and content of a column before the sentence.
+    """
+    if not rows:
+        return Html()
+    columns = [
+        *([Column(title=first[0])] if first else []),
+        Column(title="Result", prose=True),
+        Column(title="p", number=True, hint=f"{P_HINT}; corrected (Holm) {corrected}"),
+        Column(title="Repetitions", number=True),
+        Column(title="Verdict"),
+    ]
+    made = [
+        Row(
+            contents=[
+                *([first[1](row)] if first else []),
+                said(row),
+                numbers.p_value(row["p"]),
+                row["blocks"],
+                pill(row["verdict"]),
+            ]
+        )
+        for row in rows
+    ]
+    return table(columns, made, caption=f"{numbers.count(len(made), 'comparison')}{caption}")
 
 
 def excluded(stored: StoredRun) -> Html:
@@ -186,13 +246,6 @@ def _by_configuration(rows: Sequence[Mapping[str, Any]]) -> Html:
         for row in rows
     ]
     return table(columns, made, caption=f"{numbers.count(len(made), 'verdict')} by configuration")
-
-
-def p_value(value: float) -> str:
-    """`0.012`, `< 0.001`; a dash where there is none."""
-    if value != value:
-        return numbers.NOT_KNOWN
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def errors(found: pd.DataFrame) -> Html:

@@ -61,7 +61,7 @@ def rows_of(frame: pd.DataFrame) -> ReadRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
-    """The record of a run and its tables, warm-up blocks included; `spec` is the record's JSON, read.
+    """The record of a run and its tables, warm-up repetitions included; `spec` is the record's JSON, read.
 
     Texts of `pulls` and `transfers` that repeat are categories. A pull has several transfers, so these are read when they
     are asked for, and by `read_transfers` no more of them than is asked for.
@@ -86,7 +86,7 @@ class StoredRun:
 
     @property
     def planned_out(self) -> list[dict[str, Any]]:
-        """The cells that could not be, each with its reason: `[{"cell": {…}, "reason": …}]`."""
+        """The configurations that could not be, each with its reason: `[{"cell": {…}, "reason": …}]`."""
         return list(json.loads(self.run.planned_out))
 
     def route(self, registry: str, proxy: str) -> Route | None:
@@ -135,7 +135,7 @@ def without_tables(run: RunRecord) -> StoredRun:
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the blocks that count: warm-up is stored, and in no statistic."""
+    """The rows of the repetitions that count: warm-up is stored, and in no statistic."""
     return frame if frame.empty else frame[~frame["warmup"].astype(bool)]
 
 

@@ -40,7 +40,7 @@ _OF_PULLS = (
     *(f"{phase}_s" for phase in PHASES),
 )
 _OF_TRIALS = ("block", "wall_s", "pulls", "succeeded", "throughput_bytes_per_s", "client_busy", "proxy_cache_found")
-"""What a cell's numbers need of its pulls and trials."""
+"""What a configuration's numbers need of its pulls and trials."""
 Rows = Mapping[str, NDArray[Any]]
 """Columns by name."""
 CELL_COLUMNS = [
@@ -56,13 +56,13 @@ CELL_COLUMNS = [
 
 
 def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell, in the order of the factors; CELL_COLUMNS names the columns.
+    """One row a configuration, in the order of the factors; CELL_COLUMNS names the columns.
 
-    `median_s` is the geometric mean of the blocks' medians over successful pulls, with a 95% interval over blocks;
+    `median_s` is the geometric mean of the repetitions' medians over successful pulls, with a 95% interval over repetitions;
     `wall_per_pull_s` a trial's wall time by its pulls, over trials in which all succeeded; throughput is over trials in
     which any did. `images_per_s` is its inverse. A phase's share is the median over successful pulls of its part of the
     pull's duration; NaN where the engine does not report it. `found_cached` counts cold pulls that found layers in the client's store; `proxy_other` trials whose mirror
-    was not as the cell says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst trial's.
+    was not as the configuration says, `proxy_unshown` those where nothing showed it. `client_busy` is the worst trial's.
     """
     trials_of, pulls_of = CellRows(trials, _OF_TRIALS), CellRows(pulls, _OF_PULLS)
     rows = [cell | _cell(cell, pulls_of.of(cell), trials_of.of(cell)) for cell in trials_of.cells()]
@@ -71,7 +71,7 @@ def cells(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell(pulls: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
-    """The row of `cells` for rows that are all of one cell; there is at least one trial that counts."""
+    """The row of `cells` for rows that are all of one configuration; there is at least one trial that counts."""
     trials_of = CellRows(trials, _OF_TRIALS)
     (only,) = trials_of.cells()
     return only | _cell(only, CellRows(pulls, _OF_PULLS).of(only), trials_of.of(only))
@@ -112,7 +112,7 @@ def _cell(cell: Mapping[str, Any], pulls: Rows, trials: Rows) -> dict[str, Any]:
 
 
 def _proxy_cache(cell: Mapping[str, Any], found: NDArray[Any]) -> dict[str, int]:
-    """How many trials of a cell found the mirror's cache in another state than the label, and how many could not see it."""
+    """How many trials of a configuration found the mirror's cache in another state than the label, and how many could not see it."""
     if cell["proxy_cache"] == "any":
         return {"proxy_other": 0, "proxy_unshown": 0}
     known = [state for state in found.tolist() if isinstance(state, str)]
@@ -135,7 +135,7 @@ def latency_s(pulls: pd.DataFrame) -> pd.Series:
 
 
 class CellRows:
-    """The counted rows of a table by cell: one pass over the table serves any number of cells."""
+    """The counted rows of a table by configuration: one pass over the table serves any number of configurations."""
 
     def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
         """`columns` are those of the rows, so that no more of a large table is copied; `latency_s` may be one."""
@@ -151,11 +151,11 @@ class CellRows:
         self._columns = {name: _values(frame, name)[order] for name in columns}
 
     def cells(self) -> list[dict[str, Any]]:
-        """The factors of each cell, in the order in which the cells come."""
+        """The factors of each configuration, in the order in which the configurations come."""
         return [dict(zip(CELL_KEY, key, strict=True)) for key in self._slices]
 
     def of(self, cell: Mapping[str, Any]) -> Rows:
-        """The rows of a cell, which is named by the factors of CELL_KEY; none of a cell that is not there."""
+        """The rows of a configuration, which is named by the factors of CELL_KEY; none of a configuration that is not there."""
         place = self._slices.get(tuple(cell[name] for name in CELL_KEY), slice(0, 0))
         return {name: values[place] for name, values in self._columns.items()}
 
@@ -164,7 +164,7 @@ class CellRows:
         return list(dict.fromkeys(str(cell["engine"]) for cell in self.cells()))
 
     def of_engine(self, engine: str) -> Rows:
-        """The rows of every cell of an engine, cell after cell."""
+        """The rows of every configuration of an engine, configuration after configuration."""
         of = CELL_KEY.index("engine")
         places = [place for key, place in self._slices.items() if key[of] == engine] or [slice(0, 0)]
         return {name: np.concatenate([values[place] for place in places]) for name, values in self._columns.items()}
@@ -200,7 +200,7 @@ def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
 
 
 def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of one cell; for more than a few cells there is `CellRows`."""
+    """The rows of one configuration; for more than a few configurations there is `CellRows`."""
     if frame.empty:
         return frame
     same = pd.Series(True, index=frame.index)
@@ -210,7 +210,7 @@ def in_cell(frame: pd.DataFrame, cell: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def by_block(values: pd.Series | NDArray[Any], blocks: pd.Series | NDArray[Any]) -> dict[int, list[float]]:
-    """The known values of each block, in the order of the blocks; a block without any is left out."""
+    """The known values of each repetition, in the order of the repetitions; a repetition without any is left out."""
     seen = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(seen)
     of, seen = np.asarray(blocks, dtype=np.int64)[known], seen[known]
@@ -231,7 +231,7 @@ def _number(value: Any) -> float:
 
 
 def varying(table: pd.DataFrame) -> list[str]:
-    """The factors that have more than one value in a table of cells: what tells its rows apart."""
+    """The factors that have more than one value in a table of configurations: what tells its rows apart."""
     return [factor for factor in FACTORS if factor in table and table[factor].nunique(dropna=False) > 1]
 
 
@@ -268,7 +268,8 @@ def configuration(
 def errors(stored: StoredRun, cells: Sequence[Mapping[str, Any]] | None = None) -> pd.DataFrame:
     """The failures by code, most frequent first: code, count, cells, share, first_at, last_at, example, remedy.
 
-    Of every cell, or of those given. The remedy speaks of the route, image and platform that failed with the code most often.
+    Of every configuration, or of those given. The remedy speaks of the route, image and platform that failed with the code
+    most often.
     """
     pulls = stored.pulls if cells is None else pd.concat([in_cell(stored.pulls, cell) for cell in cells])
     columns = ["code", "count", "cells", "share", "first_at", "last_at", "example", "remedy"]
@@ -319,7 +320,7 @@ def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """One row a trial in the order of start, warm-up included.
 
     at_s (since the first), block, warmup, engine, median_s (of successful pulls), ratio (of that to the median of its
-    cell's counted trials: cells differ by design, so only this shows drift), pulls, failed, code (the error code of most of
+    configuration's counted trials: configurations differ by design, so only this shows drift), pulls, failed, code (the error code of most of
     its failures, NaN without any).
     """
     ok = pulls["ok"].astype(bool)
@@ -336,7 +337,7 @@ def trials_over_time(pulls: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def planned_out(stored: StoredRun) -> pd.DataFrame:
-    """What the plan left out, by reason: reason, count, example (a cell's name)."""
+    """What the plan left out, by reason: reason, count, example (a configuration's name)."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in stored.planned_out:
         groups.setdefault(str(entry["reason"]), []).append(entry["cell"])
@@ -350,8 +351,8 @@ def planned_out(stored: StoredRun) -> pd.DataFrame:
 def best(table: pd.DataFrame) -> Any:
     """The row label of the best configuration (most images/s), of those to be trusted.
 
-    Trusted: every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no cell is free of
-    the last two, they count again; where every cell had failures, the answer is None. A client-limited cell is slower than
+    Trusted: every pull succeeded, no cold pull found layers, and no mirror was other than its label. Where no configuration is free of
+    the last two, they count again; where every configuration had failures, the answer is None. A client-limited configuration is slower than
     the registry and never faster, so the best stays the best.
     """
     whole = table[(table["succeeded"] == table["pulls"]) & table["wall_per_pull_s"].notna()]

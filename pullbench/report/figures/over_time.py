@@ -135,25 +135,27 @@ def _blocks(ax: Axes, rows: pd.DataFrame) -> None:
 _MOST_QUARTERS = 12
 
 
-def trend(runs: pd.DataFrame, steps: pd.DataFrame) -> Html:
-    """A mark for each run over time, a line for each level, a rule at each change point; nothing for one run."""
+def trend(runs: pd.DataFrame, steps: pd.DataFrame, engines: str = "") -> Html:
+    """A mark for each run over time, a line for each level, a rule at each change point; nothing for one run.
+
+    `engines` are named where other engines have a drawing of their own.
+    """
     if len(runs) < 2:
         return Html()
-    whole = steps[steps["setting"] == ""]
     failed = int((runs["succeeded"] < runs["pulls"]).sum())
     caption = (
         f"Mark: geometric mean of the configurations' median pulls; line: its 95% interval over the run's repetitions. "
-        f"{_steps_said(whole)} From {numbers.count(len(runs), 'run')}."
+        f"{_steps_said(steps)} From {numbers.count(len(runs), 'run')}."
     )
     if failed:
         caption += f" Red: {numbers.count(failed, 'run')} with failed pulls, which have no pull time."
     listed = ". ".join(f"{row['started_at']:%Y-%m-%d} {numbers.seconds(row['level_s'])}" for row in records(runs))
     return drawn(
-        "trend",
-        "Median pull time of each run",
+        f"trend{''.join(letter for letter in engines if letter.isalnum())}",
+        f"Median pull time of each run{f' with {engines}' if engines else ''}",
         f"Marks over time. {listed}.",
         caption,
-        lambda sheet: _draw_trend(sheet, runs, whole),
+        lambda sheet: _draw_trend(sheet, runs, steps),
         legend=legend([("run", 0), ("level", 1)]),
     )
 

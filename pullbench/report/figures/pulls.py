@@ -104,7 +104,7 @@ def waterfalls(pulls: Sequence[MedianPull]) -> Html:
 
 
 def waterfall(steps: pd.DataFrame, setting: str, pull: Mapping[str, Any]) -> Html:
-    """The steps of one pull as bars over its time; `setting` names its cell."""
+    """The steps of one pull as bars over its time; `setting` names its configuration."""
     rows = steps.head(_MOST_STEPS)
     names = [_step_name(row) for row in records(rows)]
     took_s = float(pull["duration_s"])
@@ -199,7 +199,7 @@ _MOST_LINES = 6
 
 
 def spread(stored: StoredRun, cells: pd.DataFrame) -> Html:
-    """The share of nodes that have the image over the time since the common start: a line for each cell."""
+    """The share of nodes that have the image over the time since the common start: a line for each configuration."""
     shown = records(cells.head(_MOST_LINES))
     factors = [name for name in tables.varying(cells) if name != "concurrency"] if len(cells) else []
     lines = [(tables.label(row, factors) or str(row["proxy"]), arrivals(stored, row), row["nodes"]) for row in shown]

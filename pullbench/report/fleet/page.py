@@ -6,10 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import is_limited
-from pullbench.report.core.sections import p_value, pill
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import pulls
@@ -25,14 +23,14 @@ _LATE_SHARE = 0.1
 
 
 class FleetPage:
-    """The report of many nodes that pull one image at the same moment; `table` is a frame of its cells for your own analysis."""
+    """The report of many nodes that pull one image at the same moment; `table` is a frame of its configurations for your own analysis."""
 
     def __init__(self, stored: StoredRun) -> None:
         self.stored = stored
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Every cell: the times of the first, half and last node, and what the registry served."""
+        """Every configuration: the times of the first, half and last node, and what the registry served."""
         return times.cells(self.stored)
 
     def style(self) -> Html:
@@ -86,7 +84,7 @@ class FleetPage:
             return Html()
         factors = [name for name in tables.varying(found) if name != "concurrency"] or ["proxy"]
         columns = [
-            *(Column(title=name.replace("_", " ").capitalize()) for name in factors),
+            *sections.factor_columns(factors),
             Column(title="Nodes", number=True),
             Column(title="First node", number=True, hint="since the common start; mean over repetitions"),
             Column(title="Half", number=True),
@@ -103,13 +101,8 @@ class FleetPage:
             Column(title="Notes"),
         ]
         rows = [_cell_row(row, factors) for row in records(found)]
-        same = [
-            f"{name.replace('_', ' ')} {found[name].iloc[0]}"
-            for name in FACTORS
-            if name not in (*factors, "concurrency")
-        ]
-        note = f"The same in all: {', '.join(same)}." if same else ""
-        found = self.table
+        same = sections.the_same_in_all(found, *factors, "concurrency")
+        note = f"The same in all: {same}." if same else ""
         if found["origin_bytes"].isna().any():
             note += " To see what a registry served itself, name its `counters` in the spec."
         return join(
@@ -121,22 +114,8 @@ class FleetPage:
 
     def comparisons(self) -> Html:
         """The last node's time through each proxy compared with no proxy."""
-        found = times.comparisons(self.stored)
-        if found.empty:
-            return Html()
-        columns = [
-            Column(title="Result", prose=True),
-            Column(
-                title="p", number=True, hint="how often runs without a difference show one this large; Holm-corrected"
-            ),
-            Column(title="Repetitions", number=True),
-            Column(title="Verdict"),
-        ]
-        rows = [
-            Row(contents=[_comparison(row), p_value(row["p"]), row["blocks"], pill(row["verdict"])])
-            for row in records(found)
-        ]
-        return table(columns, rows, caption=f"{numbers.count(len(rows), 'comparison')} of the last node's time")
+        found = records(times.comparisons(self.stored))
+        return sections.comparisons(found, _comparison, caption=" of the last node's time", corrected="over all")
 
     def nodes(self) -> Html:
         """The slowest nodes, and their workers with their clocks."""
@@ -171,7 +150,7 @@ def _title(cells: pd.DataFrame, failed: int, *, whole: bool) -> str:
 
 def _cell_row(row: Mapping[str, Any], factors: Sequence[str]) -> Row:
     contents = [
-        *(row[name] for name in factors),
+        *sections.factor_contents(row, factors),
         row["nodes"],
         *(numbers.seconds(row[f"{name}_s"]) for name in times.TIMES),
         numbers.seconds_range(row["last_low_s"], row["last_high_s"]),

@@ -15,6 +15,7 @@ from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import CELL_KEY, latency_s
+from pullbench.report.run.slos import judged_engines
 from pullbench.stats.compare import Blocks, compare_paired
 from pullbench.stats.summary import median_estimate
 
@@ -65,9 +66,9 @@ def _times(done: list[float], nodes: int) -> tuple[float, float, float]:
 
 
 def cells(stored: StoredRun) -> pd.DataFrame:
-    """A row for each cell, as COLUMNS, in the order of the factors.
+    """A row for each configuration, as COLUMNS, in the order of the factors.
 
-    Times are geometric means over blocks with a 95% interval. Bytes are means over trials, `origin_share` is their ratio.
+    Times are geometric means over repetitions with a 95% interval. Bytes are means over trials, `origin_share` is their ratio.
     `late_s` and `client_busy` are the worst trial's.
     """
     found = trials(stored)
@@ -107,7 +108,7 @@ def _mean(values: pd.Series) -> float:
 
 
 def comparisons(stored: StoredRun) -> pd.DataFrame:
-    """The time of the last node through each proxy compared with `direct`, all else equal, paired by block.
+    """The time of the last node through each proxy compared with `direct`, all else equal, paired by repetition.
 
     Columns: baseline, candidate, within (what is fixed), ratio, low, high, p (Holm-corrected), blocks, verdict.
     """
@@ -152,7 +153,7 @@ def _last_by_block(group: pd.DataFrame) -> Blocks:
 
 
 def arrivals(stored: StoredRun, cell: Mapping[str, Any]) -> list[float]:
-    """The time of the n-th node, the median over the cell's trials with so many nodes: seconds, ascending."""
+    """The time of the n-th node, the median over the configuration's trials with so many nodes: seconds, ascending."""
     counted = measured(stored.pulls)
     if counted.empty:
         return []
@@ -165,8 +166,12 @@ def arrivals(stored: StoredRun, cell: Mapping[str, Any]) -> list[float]:
 
 
 def nodes(stored: StoredRun) -> pd.DataFrame:
-    """A row for each node, the slowest first: node, pulls, failed, at_s (median over trials, since the common start)."""
+    """A row for each node, the slowest first: node, pulls, failed, at_s (median over trials, since the common start).
+
+    Over the trials of the engines whose SLOs are judged: engines that do different work have no common time.
+    """
     counted = measured(stored.pulls)
+    counted = counted[counted["engine"].isin(judged_engines(stored))] if len(counted) else counted
     if counted.empty:
         return pd.DataFrame(columns=["node", "pulls", "failed", "at_s"])
     ok = counted["ok"].astype(bool)

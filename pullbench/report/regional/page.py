@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.plan import FACTORS
-from pullbench.report.core import numbers, tables
-from pullbench.report.core.sections import p_value, pill
+from pullbench.model.capability import engines_to_judge
+from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.verdict_box import verdict_box
 from pullbench.report.figures import forest
@@ -24,14 +23,14 @@ _LINE_END = Html("<br>")
 
 
 class RegionalPage:
-    """The report of one spec from several vantages; `table` is a frame of every cell for your own analysis."""
+    """The report of one spec from several vantages; `table` is a frame of every configuration for your own analysis."""
 
     def __init__(self, regional: RegionalRuns) -> None:
         self.regional = regional
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Every cell of every vantage."""
+        """Every configuration of every vantage."""
         return runs.cells(self.regional)
 
     @cached_property
@@ -116,46 +115,24 @@ class RegionalPage:
             _matrix(group, registries, tables.label(records(group)[0], factors) if factors else "")
             for _, group in cells.groupby(list(runs.SETTING), sort=False, dropna=False)
         ]
-        same = [
-            f"{name.replace('_', ' ')} {cells[name].iloc[0]}" for name in FACTORS if name not in (*factors, "registry")
-        ]
-        return join([*made, paragraph(f"The same in all: {', '.join(same)}.", kind="note")])
+        same = sections.the_same_in_all(cells, *factors, "registry")
+        return join([*made, paragraph(f"The same in all: {same}.", kind="note")])
 
     def distances(self) -> Html:
         """One registry compared with another, from each vantage."""
-        found = runs.distances(self.regional)
-        if found.empty:
-            return Html()
-        columns = [
-            Column(title="From"),
-            Column(title="Result", prose=True),
-            Column(
-                title="p",
-                number=True,
-                hint="how often runs without a difference show one this large; corrected (Holm) within the vantage",
-            ),
-            Column(title="Repetitions", number=True),
-            Column(title="Verdict"),
-        ]
-        rows = [
-            Row(
-                contents=[
-                    row["vantage"],
-                    contrast_sentence(row),
-                    p_value(row["p"]),
-                    row["blocks"],
-                    pill(row["verdict"]),
-                ]
-            )
-            for row in records(found)
-        ]
-        return table(columns, rows, caption=f"{numbers.count(len(rows), 'comparison')}, each within one vantage's run")
+        return sections.comparisons(
+            records(runs.distances(self.regional)),
+            contrast_sentence,
+            caption=", each within one vantage's run",
+            corrected="within the vantage",
+            first=("From", lambda row: row["vantage"]),
+        )
 
     def unequal(self) -> Html:
         """What differs between the vantages' runs and should be equal."""
         first = next(iter(self.regional.runs), "")
         rows = [
-            Row(contents=[vantage, entry.kind, entry.what, str(entry.baseline), str(entry.candidate)])
+            Row(contents=[vantage, entry.kind, entry.what, entry.before, entry.after])
             for vantage, entries in runs.unequal(self.regional).items()
             for entry in entries[:_MOST_DIFFERENCES]
         ]
@@ -213,7 +190,9 @@ def _who_answered(vantages: int, lacking: Sequence[str]) -> str:
 
 
 def _ends(cells: pd.DataFrame) -> list[str]:
-    known = cells[cells["median_s"].notna()] if len(cells) else cells
+    """The shortest and the longest median pull of the engines that do the same work."""
+    kinds = dict(zip(cells["engine"], cells["engine_kind"], strict=True))
+    known = cells[cells["median_s"].notna() & cells["engine"].isin(engines_to_judge(kinds))]
     if known.empty:
         return ["No pull succeeded from any vantage, so there is no time to report."]
     ordered = records(known.sort_values("median_s", kind="stable"))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pullbench.model.clock_offset import ClockOffset, between
 from pullbench.model.plan import FACTORS
-from pullbench.report.compare.runs import Difference, differences
+from pullbench.report.compare.differences import Difference, differences
 from pullbench.report.core import tables
 from pullbench.report.core.stored import StoredRun, json_records, read_run, records
 from pullbench.report.run.contrasts import contrasts
@@ -59,7 +59,7 @@ def _by_now(store: ResultStore, entry: VantageResult, run_id: str | None) -> Van
 
 
 def cells(found: RegionalRuns) -> pd.DataFrame:
-    """Every cell of every vantage, in the order of the vantages: `vantage`, and the columns of `tables.cells`."""
+    """Every configuration of every vantage, in the order of the vantages: `vantage`, and the columns of `tables.cells`."""
     frames = [tables.cells(run.pulls, run.trials).assign(vantage=vantage) for vantage, run in found.runs.items()]
     frames = [frame for frame in frames if len(frame)]
     if not frames:

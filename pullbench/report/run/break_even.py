@@ -58,7 +58,7 @@ def _mirrors(stored: StoredRun) -> set[str]:
 
 
 def _times(stored: StoredRun) -> dict[tuple[Any, ...], dict[tuple[str, str], _Blocks]]:
-    """By all other factors, then by proxy and state of its store: each block's median time of a successful pull."""
+    """By all other factors, then by proxy and state of its store: each repetition's median time of a successful pull."""
     if stored.pulls.empty:
         return {}
     pulls = measured(stored.pulls[_COLUMNS])

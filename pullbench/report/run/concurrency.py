@@ -37,7 +37,7 @@ class Curve:
     """The lowest concurrency that was client-limited."""
 
     left_out: tuple[int, ...]
-    """Measured concurrencies that have too few blocks without failures."""
+    """Measured concurrencies that have too few repetitions without failures."""
 
     @property
     def levels(self) -> tuple[ConcurrencyLevel, ...]:
@@ -72,7 +72,7 @@ def _curve(factors: Mapping[str, Any], name: str, trials: pd.DataFrame) -> Curve
 
 
 def curve_of(found: Sequence[Curve], cell: Mapping[str, Any]) -> Curve | None:
-    """The curve that a cell lies on."""
+    """The curve that a configuration lies on."""
     return next((curve for curve in found if all(cell[name] == curve.factors[name] for name in OTHERS)), None)
 
 
@@ -164,7 +164,7 @@ def _gain(level: ConcurrencyLevel) -> str:
 
 
 def undecided(found: Scaling) -> bool:
-    """Whether there are blocks enough, and the knee may still be any of the concurrencies measured."""
+    """Whether there are repetitions enough, and the knee may still be any of the concurrencies measured."""
     return found.recommended is None and found.knee_low is not None
 
 

@@ -1,7 +1,7 @@
 """What one value of a factor does compared with another, all else equal: regions, proxies, platforms, engines, concurrency.
 
-Two cells are compared where they differ in one factor alone. Their blocks are pairs, for a block runs both within
-minutes. Where several such pairs answer one question (a proxy at each concurrency), a block's value is the geometric
+Two configurations are compared where they differ in one factor alone. Their repetitions are pairs, for a repetition runs both within
+minutes. Where several such pairs answer one question (a proxy at each concurrency), a repetition's value is the geometric
 mean over them, so the question has one answer with one interval. `places` compares registries and routes at a glance.
 """
 
@@ -48,8 +48,8 @@ _Coordinates = tuple[Any, ...]
 def contrasts(stored: StoredRun) -> pd.DataFrame:
     """Every comparison that the run can answer, as COLUMNS; `ratio` is the candidate's time by the baseline's.
 
-    `within` names what is held fixed, `pairs` how many pairs of cells answer. p is Holm-corrected within one factor.
-    `baseline_s` and `candidate_s` are geometric means over blocks and pairs. No side wins that failed more often, by over
+    `within` names what is held fixed, `pairs` how many pairs of configurations answer. p is Holm-corrected within one factor.
+    `baseline_s` and `candidate_s` are geometric means over repetitions and pairs. No side wins that failed more often, by over
     5% of its pulls: the slow pulls are those that time out, and what is left is no fair sample.
     """
     rows: list[dict[str, Any]] = []
@@ -87,14 +87,14 @@ def _flattered(
 
 
 def wall_blocks(stored: StoredRun, cells: Sequence[Mapping[str, Any]]) -> list[Blocks]:
-    """Each cell's wall time a pull by block, over trials in which every pull succeeded."""
+    """Each configuration's wall time a pull by repetition, over trials in which every pull succeeded."""
     values = _block_values(stored, "wall_per_pull_s")
     by_cell = {key: by_block(mine["value"], mine["block"]) for key, mine in values.groupby(list(FACTORS), sort=False)}
     return [by_cell.get(tuple(cell[name] for name in FACTORS), {}) for cell in cells]
 
 
 def _block_values(stored: StoredRun, metric: str) -> pd.DataFrame:
-    """One row a cell and block: `value` in seconds."""
+    """One row a configuration and repetition: `value` in seconds."""
     if metric == "median_s":
         pulls = stored.pulls[[*CELL_KEY, "block"]].assign(value=latency_s(stored.pulls))
         fine = pulls[stored.pulls["ok"].astype(bool) & ~stored.pulls["warmup"].astype(bool)]
@@ -157,7 +157,7 @@ def _pairs(factor: str, present: Sequence[Any], group: pd.DataFrame) -> Iterator
 
 
 def _by_level(group: pd.DataFrame, factor: str) -> dict[Any, dict[_Coordinates, dict[int, float]]]:
-    """The blocks' values of the cells at each level, by their other factors."""
+    """The repetitions' values of the configurations at each level, by their other factors."""
     others = [name for name in FACTORS if name != factor]
     found: dict[Any, dict[_Coordinates, dict[int, float]]] = {}
     for level, block, value, *place in zip(
@@ -170,7 +170,7 @@ def _by_level(group: pd.DataFrame, factor: str) -> dict[Any, dict[_Coordinates, 
 def _pooled(
     baseline: Mapping[_Coordinates, Mapping[int, float]], candidate: Mapping[_Coordinates, Mapping[int, float]]
 ) -> dict[str, Any] | None:
-    """Both sides' values by block over the pairs that most blocks have, so that no block pools other pairs than the rest."""
+    """Both sides' values by repetition over the pairs that most repetitions have, so that no repetition pools other pairs than the rest."""
     common = {
         key: {block for block in baseline[key] if block in candidate[key]} for key in baseline if key in candidate
     }

@@ -6,10 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from pullbench.model.plan import FACTORS
 from pullbench.report.core import numbers, sections, tables
 from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
-from pullbench.report.core.sections import FACTOR_TITLES, MOST_CELLS, MOST_OF_A_NAME, PILLS, p_value, pill, scorecard
+from pullbench.report.core.sections import (
+    MOST_CELLS,
+    MOST_OF_A_NAME,
+    PILLS,
+    factor_columns,
+    factor_contents,
+    factor_title,
+    scorecard,
+)
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.figures.forest import contrast, overview
 from pullbench.report.figures.grids import heat, panel
@@ -279,7 +286,7 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     if found.empty:
         return Html()
     factors = tables.varying(found) or ["engine"]
-    same = [f"{_title(name).lower()} {found[name].iloc[0]}" for name in FACTORS if name not in factors]
+    same = sections.the_same_in_all(found, *factors)
     chosen = contenders(stored, found)
     winner = tables.best(chosen) if len(chosen) > 1 else None
     shown = found.head(MOST_CELLS)
@@ -287,11 +294,11 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     percentiles = [q for q in known if q != 90 or 95 not in known]
     phases = [phase for phase in _SHARES if shown[f"{phase}_share"].notna().any()]
     columns = [
-        *(Column(title=_title(name), number=name == "concurrency") for name in factors),
+        *factor_columns(factors),
         Column(title="p50", number=True, hint="geometric mean of the repetitions' medians, successful pulls"),
-        Column(title="95% CI", number=True, hint="Student's t over repetitions"),
-        *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
         Column(title="images/s", number=True, hint="a trial's pulls divided by its wall time: what concurrency raises"),
+        Column(title="95% CI", number=True, hint="of p50; Student's t over repetitions"),
+        *(Column(title=f"p{q}", number=True, hint="over pulls, where there are enough") for q in percentiles),
         Column(title="MB/s", number=True, hint="bytes received in a trial divided by its wall time"),
         *(Column(title=_SHARES[phase], number=True, hint=_SHARE_HINT) for phase in phases),
         Column(title="Pulls", number=True, hint="succeeded of all; warm-up is not counted"),
@@ -302,7 +309,7 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
         _cell_row(row, factors, percentiles, phases, slowest, best=index == winner)
         for index, row in zip(shown.index, records(shown), strict=True)
     ]
-    note = f"All configurations: {', '.join(same)}." if same else ""
+    note = f"All configurations: {same}." if same else ""
     if winner is not None and found["engine_kind"].nunique() > chosen["engine_kind"].nunique():
         note += (
             f" The best configuration is that of {' and '.join(chosen['engine_kind'].unique())}. Other engines do different work "
@@ -310,12 +317,9 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
         )
     if len(found) > len(shown):
         note += f" {len(found) - len(shown)} more configurations are in the results and in `pullbench show --json`."
-    made = table(columns, rows, caption=numbers.count(len(found), "configuration"))
+    ordered = f"Ordered by {numbers.listed([factor_title(name).lower() for name in factors])}"
+    made = table(columns, rows, caption=f"{ordered}: {numbers.count(len(found), 'configuration')}")
     return join([made, paragraph(note.strip(), kind="note")])
-
-
-def _title(factor: str) -> str:
-    return FACTOR_TITLES.get(factor, factor.capitalize())
 
 
 def _cell_row(
@@ -336,11 +340,11 @@ def _cell_row(
         ]
     )
     contents = [
-        *(row[name] for name in factors),
+        *factor_contents(row, factors),
         median,
+        numbers.plain(row["images_per_s"]),
         numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
         *(numbers.seconds(row[f"p{q}_s"]) for q in percentiles),
-        numbers.plain(row["images_per_s"]),
         numbers.megabytes(row["throughput_bytes_per_s"]),
         *(numbers.whole_percent(row[f"{phase}_share"]) for phase in phases),
         f"{row['succeeded']}/{row['pulls']}",
@@ -375,33 +379,13 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
 
 def comparisons_table(found: pd.DataFrame) -> Html:
     """Each comparison as a sentence with its verdict and p."""
-    if found.empty:
-        return Html()
-    columns = [
-        Column(title="Factor"),
-        Column(title="Result", prose=True),
-        Column(
-            title="p",
-            number=True,
-            hint="how often chance alone would show a difference this large; Holm-corrected within the factor",
-        ),
-        Column(title="Repetitions", number=True),
-        Column(title="Verdict"),
-    ]
-    rows = [
-        Row(
-            contents=[
-                _title(row["factor"]),
-                contrast_sentence(row),
-                p_value(row["p"]),
-                row["blocks"],
-                pill(row["verdict"]),
-            ]
-        )
-        for row in records(found)
-    ]
-    caption = f"{numbers.count(len(rows), 'comparison')}, all else equal, paired by repetition"
-    return table(columns, rows, caption=caption)
+    return sections.comparisons(
+        records(found),
+        contrast_sentence,
+        caption=", all else equal, paired by repetition",
+        corrected="within the factor",
+        first=("Factor", lambda row: factor_title(row["factor"])),
+    )
 
 
 def method_notes(stored: StoredRun) -> Html:

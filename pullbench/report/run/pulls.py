@@ -71,7 +71,7 @@ def _spread_of(name: str, times: pd.Series) -> Spread:
 
 
 def median_pull(pulls: pd.DataFrame, cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The successful pull of a cell whose time is nearest to the median of all; None where none succeeded."""
+    """The successful pull of a configuration whose time is nearest to the median of all; None where none succeeded."""
     mine = measured(in_cell(pulls, cell))
     mine = mine[mine["ok"].astype(bool)]
     if mine.empty:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pullbench.model.capability import engines_to_judge
+from pullbench.model.capability import engines_by_work, engines_to_judge
 from pullbench.report.core.slo_words import what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CELL_KEY, CellRows, Rows, by_block, label, varying
@@ -64,6 +64,15 @@ def judged_engines(stored: StoredRun) -> list[str]:
     in_matrix = (stored.spec.get("matrix") or {}).get("engines") or []
     kinds = {str(name): str(known.get(name, name)) for name in in_matrix}
     return engines_to_judge(kinds or measured_engines(stored))
+
+
+def works(stored: StoredRun, kinds: Mapping[str, str]) -> list[list[str]]:
+    """Of engines by name, with their kind: those that do the same work together; first those whose SLOs are judged.
+
+    A figure over configurations is computed within one of these groups.
+    """
+    judged = set(judged_engines(stored))
+    return sorted(engines_by_work(kinds), key=judged.isdisjoint)
 
 
 def measured_engines(stored: StoredRun) -> dict[str, str]:

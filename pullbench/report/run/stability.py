@@ -50,9 +50,9 @@ REMEDIES = {
 def warnings(stored: StoredRun, table: pd.DataFrame) -> pd.DataFrame:
     """One row a warning, those of the whole run (scope `all`) first; COLUMNS. `table` is that of `tables.cells`.
 
-    `value` is what was seen: a ratio for drift, odd_block and two_kinds, a share for outliers, client_busy and machine_busy, blocks for
-    few_blocks and wide (how many would do), a share for late_starts; `n` the blocks or pulls behind it. Of an odd block and a cell's drift, p is
-    Holm-corrected over the cells.
+    `value` is what was seen: a ratio for drift, odd_block and two_kinds, a share for outliers, client_busy and machine_busy, repetitions for
+    few_blocks and wide (how many would do), a share for late_starts; `n` the repetitions or pulls behind it. Of an odd
+    repetition and a configuration's drift, p is Holm-corrected over the configurations.
     """
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)

@@ -215,7 +215,11 @@ def _runs(entries: Sequence[SiteEntry]) -> Html:
         Column(title="Started (UTC)"),
         Column(title="Verdict"),
         Column(title="Result", prose=True),
-        Column(title="Median pull", number=True, hint="geometric mean over the run's configurations"),
+        Column(
+            title="Median pull",
+            number=True,
+            hint="geometric mean over the run's configurations; of the engines that unpack, where the run has others too",
+        ),
         Column(title="History", hint="the runs of this name, vantage and configurations up to this one"),
         Column(title="Vantage, labels"),
     ]
@@ -232,7 +236,9 @@ def _cells(entry: SiteEntry) -> list[object]:
         f"{entry.started_at:%Y-%m-%d %H:%M}",
         _pill(entry),
         entry.title,
-        numbers.seconds(entry.said.level_s),
+        " ".join(
+            filter(None, [numbers.seconds(entry.said.level_s), entry.said.level_of and f"({entry.said.level_of})"])
+        ),
         sparkline(entry.line[-_SPARK_RUNS:]),
         " · ".join(part for part in (entry.vantage, labels) if part),
     ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pullbench import __version__
+from pullbench.model.capability import engines_to_judge
 from pullbench.model.plan import FACTORS
 from pullbench.model.record import RunRecord
 from pullbench.report.calibration.judgement import calibration_part
@@ -47,6 +48,8 @@ class RunVerdict:
     settings: int
     level_s: float | None
     """The geometric mean of the configurations' medians; None where not every configuration has one."""
+    level_of: str
+    """The engines that the level is about, where others of the run do different work."""
     measured: str
     """A digest of the configurations: runs of one digest, name, kind and vantage make one line."""
 
@@ -162,12 +165,15 @@ def _computed(store: ResultStore, run_id: str) -> RunVerdict:
 
 
 def _of(headline: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> RunVerdict:
+    kinds = {str(cell["engine"]): str(cell["engine_kind"]) for cell in cells}
+    judged = engines_to_judge(kinds)
     return RunVerdict(
         verdict=headline["status"],
         title=headline["title"],
         sentence=headline["sentence"],
         settings=len(cells),
-        level_s=_level(cells),
+        level_s=_level(cells, judged),
+        level_of=", ".join(judged) if len(judged) < len(kinds) else "",
         measured=hashlib.sha256("\n".join(sorted(_coordinates(cells))).encode()).hexdigest()[:16],
     )
 
@@ -189,8 +195,9 @@ def _entry(run: RunRecord, said: RunVerdict, line: tuple[float, ...], reports: P
     )
 
 
-def _level(cells: Sequence[Mapping[str, Any]]) -> float | None:
-    medians = [cell["median_s"] for cell in cells]
+def _level(cells: Sequence[Mapping[str, Any]], engines: Sequence[str]) -> float | None:
+    """The geometric mean over the configurations of some engines; None where one of those has no time."""
+    medians = [cell["median_s"] for cell in cells if cell["engine"] in engines]
     if not medians or any(value is None or value <= 0 for value in medians):
         return None
     return math.exp(sum(map(math.log, medians)) / len(medians))

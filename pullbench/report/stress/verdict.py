@@ -291,7 +291,7 @@ def outcome(row: Mapping[str, Any]) -> str:
 
 
 def stress_part(stored: StoredRun) -> dict[str, Any]:
-    """Verdict, cells, SLO and `stress` of a stress test.
+    """Verdict, configurations, SLO and `stress` of a stress test.
 
     `cells` has a row for each load of the ramp up. `slo` is judged at the highest load that meets it
     (`stress.judged_load`), or at the first step where none does.
