@@ -57,7 +57,7 @@ class EmbeddedLab:
     ) -> Self:
         """Create the images and start everything on free ports of 127.0.0.1; everything is ready when it returns.
 
-        Content is in `folder`, or in a temporary directory that is removed with the lab. `links` replaces links by the name of
+        Content is in `folder`, or in a temporary directory that is removed with the lab; only then do eu and us accept pushes. `links` replaces links by the name of
         their target. `slots` and `service_s` limit eu and us, as in `Registry`. Raises PullbenchError if a process does not
         start, UsageError as make_images does.
         """
@@ -75,7 +75,8 @@ class EmbeddedLab:
                 max_layers=max_layers,
             )
             capacity = {"slots": slots, "service_s": service_s}
-            _tell(children, home.path, fronts, backs, {**_LINKS, **(links or {})}, capacity)
+            shapes = {**_LINKS, **(links or {})}
+            _tell(children, home.path, fronts, backs, shapes, capacity, accepts_pushes=folder is None)
             for child in children.values():
                 child.wait_ready()
             urls = {name: url_of(front) for name, front in fronts.items()}
@@ -140,9 +141,13 @@ def _tell(
     backs: Mapping[str, socket.socket],
     links: Mapping[str, LinkShape],
     capacity: Mapping[str, Any],
+    *,
+    accepts_pushes: bool,
 ) -> None:
     for name in ("eu", "us"):
-        children[name].tell({"listener": backs[name].fileno(), "images": str(home / "images"), **capacity})
+        told = {"listener": backs[name].fileno(), "images": str(home / "images"), **capacity}
+        pushes = {"uploads_folder": str(home / f"pushed-{name}")} if accepts_pushes else {}
+        children[name].tell(told | pushes)
     children["cache"].tell(
         {"listener": backs["cache"].fileno(), "upstream": url_of(fronts["us"]), "cache_folder": str(home / "cache")}
     )
