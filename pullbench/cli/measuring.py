@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from pullbench.cli.terminal.progress import ShellProgress, StressProgress
 from pullbench.cli.terminal.safe_text import literal, print_notice
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
+from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan
 from pullbench.model.record import RunRecord
 from pullbench.monitor.logs import VARIABLE
@@ -123,8 +124,10 @@ class Measuring:
         try:
             with interruption.as_keyboard_interrupt():
                 outcome = call()
-        except PreflightFailed:
+        except PreflightFailed as error:
             self._show_what_is_stored()
+            if self._verdict.has_findings:  # they were printed
+                raise PreflightFailed(error.summary) from error
             raise
         except IncompleteError as error:
             self._show_what_is_stored()
@@ -169,11 +172,14 @@ class _Verdict(Progress):
     def __init__(self, run_id: str | None, *, as_json: bool) -> None:
         self.run_id = run_id
         self.outcome: Outcome | None = None
-        self.shown = self.complete = False
+        self.shown = self.complete = self.has_findings = False
         self._as_json = as_json
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:  # noqa: ARG002
         self.run_id = run.run_id
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        self.has_findings = bool(findings)
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
         self.complete = document["status"] == "complete"
