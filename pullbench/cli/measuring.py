@@ -100,18 +100,16 @@ class Measuring:
         from pullbench.serving.flow import ServerGoneError, call_flow, end_own_server
 
         def call() -> Outcome:
-            try:
-                with _log_named(log_json), watching(self._progress):
-                    outcome: Outcome = call_flow(flow, given, note=self._server_gone)
-                    return outcome
-            except ServerGoneError as error:
-                interruption.hurry("Prefect would go on to send its events")
-                if interruption.received():  # a terminal's Ctrl-C ends Prefect's own server too
-                    raise KeyboardInterrupt from error
-                raise
-            except BaseException:
-                end_own_server()
-                raise
+            with server_may_go():
+                try:
+                    with _log_named(log_json), watching(self._progress):
+                        outcome: Outcome = call_flow(flow, given, note=self._server_gone)
+                        return outcome
+                except ServerGoneError:
+                    raise
+                except BaseException:
+                    end_own_server()
+                    raise
 
         return self._ended(call)
 
@@ -195,6 +193,20 @@ class _Verdict(Progress):
 
     def concluded(self, outcome: Outcome, /) -> None:
         self.outcome = outcome
+
+
+@contextlib.contextmanager
+def server_may_go() -> Iterator[None]:
+    """Inside, a server that is gone after Ctrl-C is an interruption: a terminal's Ctrl-C ends Prefect's own server too."""
+    from pullbench.serving.flow import ServerGoneError
+
+    try:
+        yield
+    except ServerGoneError as error:
+        interruption.hurry("Prefect would go on to send its events")
+        if interruption.received():
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextlib.contextmanager
