@@ -276,9 +276,13 @@ class MissingExtraError(UsageError):
 
 
 class PreflightFailed(PullbenchError):  # noqa: N818  (it is a verdict, not an error)
-    """A check failed, so no load was sent."""
+    """A check failed, so no load was sent. `summary` is for a reader who has seen the findings."""
 
     exit_code = 1
+
+    def __init__(self, text: str, summary: str | None = None) -> None:
+        super().__init__(text)
+        self.summary = summary or text
 
 
 class IncompleteError(PullbenchError):

@@ -13,14 +13,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pullbench.app.run import Prepared, RunRequest, preparing
-from pullbench.bench.discover import DOCKER_HUB, read_image
+from pullbench.bench.discover import read_image_at, serving_host
 from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.errors import UsageError
+from pullbench.model.addresses import DOCKER_HUB_API
 from pullbench.model.spec import Spec
 from pullbench.store.dataset import ResultStore
 
 _FORM = Path("the form")
-_HUB_NAMES = ("docker.io", "index.docker.io", "hub.docker.com", DOCKER_HUB)
 _BUDGET = {"bytes": "50GB", "manifest_requests": 1000, "minutes": 30}
 """As in specs/first.yaml."""
 _REDACTED = "(redacted)"
@@ -79,7 +79,7 @@ class RegistryForm(BaseModel):
         return {
             "name": self.name.strip() or _name_of(host),
             "registries": [{"name": "registry", "url": url, "credentials": _source(self.credentials.strip())}],
-            "images": [_image(text.strip(), host) for text in self.images],
+            "images": [_image(text.strip(), host, number) for number, text in enumerate(self.images)],
             "matrix": {"engines": list(self.engines), "concurrency": list(self.concurrency)},
             "budget": dict(_BUDGET),
         }
@@ -148,19 +148,16 @@ def _url(text: str) -> str:
     if "://" not in text:
         text = f"https://{text}"
     parts = urlsplit(text)
-    return f"https://{DOCKER_HUB}" if parts.netloc in _HUB_NAMES else text.rstrip("/")
+    host = serving_host(parts.netloc)
+    return text.rstrip("/") if host == parts.netloc else f"https://{host}"
 
 
-def _image(text: str, host: str) -> str:
+def _image(text: str, host: str, number: int) -> str:
     """The reference without the registry's host, which `docker pull` has before it."""
-    for name in _HUB_NAMES if host == DOCKER_HUB else (host,):
-        text = text.removeprefix(f"{name}/")
-    if host != DOCKER_HUB:
-        return text
     try:
-        return str(read_image(text).reference)
+        return str(read_image_at(host, text).reference)
     except ValueError as error:
-        raise UsageError(f"{_FORM}: images: '{text}': {error}") from error
+        raise UsageError(f"{_FORM}: images[{number}]: {error}") from error
 
 
 def _source(text: str) -> str:
@@ -173,4 +170,4 @@ def _source(text: str) -> str:
 def _name_of(host: str) -> str:
     """A benchmark's name, from its registry's host."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", host).strip("-.")[:63]
-    return "docker-hub" if host == DOCKER_HUB else name or "registry"
+    return "docker-hub" if host == DOCKER_HUB_API else name or "registry"

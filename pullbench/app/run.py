@@ -30,7 +30,7 @@ from pullbench.model.finding import Finding, Status, worst
 from pullbench.model.plan import Plan, Trial, is_pushed
 from pullbench.model.record import RunKind, TrialResult
 from pullbench.model.spec import Overrides, Spec, StressOverrides
-from pullbench.model.text import format_bytes
+from pullbench.model.text import count, format_bytes
 from pullbench.report.core.slo_words import slo_place
 from pullbench.report.render.render import check_out_dir, render_run_report
 from pullbench.report.render.renderer import Renderer
@@ -247,9 +247,10 @@ def _check(findings: list[Finding], progress: Progress, *, resumed: bool) -> Non
         failed = [finding for finding in findings if finding.status is Status.FAIL]
         first = failed[0]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        what = "nothing more was measured" if resumed else "no load was sent"
+        what, short = ("nothing more was measured",) * 2 if resumed else ("no load was sent", "nothing was measured")
         raise PreflightFailed(
-            f"preflight failed, {what}: {first.check} of {first.target}: {first.observed}; {first.remedy}{more}"
+            f"preflight failed, {what}: {first.check} of {first.target}: {first.observed}; {first.remedy}{more}",
+            f"preflight failed, {short}: {count(len(failed), 'check')} failed",
         )
 
 

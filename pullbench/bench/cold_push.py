@@ -2,7 +2,7 @@
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from pullbench.engines.base import PullRequest
@@ -17,7 +17,7 @@ from pullbench.model.upload import BuiltImage
 from pullbench.model.workload import workload_like
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
-from pullbench.registry.push import is_ours, push_workload
+from pullbench.registry.push import PushedImage, Unwatched, is_ours, push_workload
 from pullbench.store.ledger import PushedImages, PushedRecord
 
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
@@ -64,8 +64,16 @@ class ColdPush:
             sends_in_clear=route.sends_in_clear,
         )
         self._record.record(run_id, trial.number, pushed)
-        with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
-            report = push_workload(client, images)
+        settled = _Settled()
+        try:
+            with RegistryClient(route, self._keychain, actions="pull,push", read_timeout_s=_READ_TIMEOUT_S) as client:
+                report = push_workload(client, images, watch=settled)
+        except BaseException as error:
+            left = dataclasses.replace(pushed, images=tuple(name for name in pushed.images if name in settled.names))
+            if isinstance(error, PullbenchError):  # an interruption must not wait for a registry
+                left = _take_back_part(pushed, settled.names, self._keychain)
+            self._keep_record(run_id, trial, pushed, left)
+            raise
         built = [image.build() for image in images]
         found = zip(requests, images, built, strict=True)
         return Batch(
@@ -80,6 +88,13 @@ class ColdPush:
             sent_bytes=report.bytes_sent,
         )
 
+    def _keep_record(self, run_id: str, trial: Trial, pushed: PushedRecord, left: PushedRecord) -> None:
+        """Correct the record of a push that failed: only what the registry has is left there."""
+        if left.images:
+            self._record.record(run_id, trial.number, left)
+        else:
+            self._record.forget(run_id, trial.number, pushed)
+
     def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:
         """Delete the manifests if the registry supports it; else they stay recorded, with its reason."""
         try:
@@ -93,11 +108,48 @@ class ColdPush:
             self._record.forget(run_id, trial.number, batch.pushed)
 
 
+class _Settled(Unwatched):
+    """The names of the images that a push has brought to the registry."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def settled(self, image: PushedImage) -> None:
+        self.names.add(str(image.reference))
+
+
+def _take_back_part(pushed: PushedRecord, settled: Collection[str], keychain: Keychain) -> PushedRecord:
+    """Delete what a failed push has brought to the registry; the record of the images that are still there.
+
+    A tag may be there without being settled: its answer was lost. The first registry error ends the search.
+    """
+    left = [name for name in pushed.images if name in settled]
+    try:
+        with _deleting_client(pushed, keychain) as client:
+            for image in pushed.images:
+                found = _digests_at(client, Reference.parse(image))
+                left = [image, *(name for name in left if name != image)] if found else left
+                for reference in found:
+                    _delete(client, reference)
+                left = [name for name in left if name != image]
+    except PullbenchError as error:
+        detail = error.detail if isinstance(error, RegistryError) else str(error)
+        return dataclasses.replace(pushed, images=tuple(left), reason=detail)
+    return dataclasses.replace(pushed, images=())
+
+
 def take_left(pushed: PushedRecord, keychain: Keychain) -> None:
     """Delete the images that a trial left under its tags; missing ones are skipped.
 
     Raises RegistryError if the registry does not delete, UsageError if a tag has a foreign image.
     """
+    with _deleting_client(pushed, keychain) as client:
+        for image in pushed.images:
+            for reference in _digests_at(client, Reference.parse(image)):
+                _delete(client, reference)
+
+
+def _deleting_client(pushed: PushedRecord, keychain: Keychain) -> RegistryClient:
     route = Route(
         registry="",
         url=pushed.registry,
@@ -105,10 +157,7 @@ def take_left(pushed: PushedRecord, keychain: Keychain) -> None:
         ca_file=pushed.ca_file,
         sends_in_clear=pushed.sends_in_clear,
     )
-    with RegistryClient(route, keychain, actions="pull,delete") as client:
-        for image in pushed.images:
-            for reference in _digests_at(client, Reference.parse(image)):
-                _delete(client, reference)
+    return RegistryClient(route, keychain, actions="pull,delete")
 
 
 def _digests_at(client: RegistryClient, tag: Reference) -> list[Reference]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
 from pullbench.model.reference import Reference
 
-DOCKER_HUB = "registry-1.docker.io"
 # The innermost variable of compose's interpolation: $NAME, ${NAME}, and ${NAME} with :- - :? ? :+ + and a word.
 _VARIABLE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-?+])(?P<word>[^${}]*))?\})")
 _MOST_NESTED = 20
@@ -53,12 +53,25 @@ def read_image(text: str) -> FoundImage:
     if slash and ("." in head or ":" in head or head == "localhost"):
         host, name = head, rest
     else:
-        host, name = "docker.io", text
-    if host in ("docker.io", "index.docker.io"):
-        host = DOCKER_HUB
-    if host == DOCKER_HUB and "/" not in name:
+        host, name = DOCKER_HUB_API, text
+    host = serving_host(host)
+    if host == DOCKER_HUB_API and "/" not in name:
         name = f"library/{name}"
     return FoundImage(host=host, reference=Reference.parse(name))
+
+
+def serving_host(host: str) -> str:
+    """The host that serves a registry's images: one for all names of Docker Hub."""
+    return DOCKER_HUB_API if host in DOCKER_HUB_HOSTS else host
+
+
+def read_image_at(host: str, text: str) -> FoundImage:
+    """An image of the named registry; its host may stand before it, as in `docker pull`. Raises ValueError as read_image."""
+    for name in DOCKER_HUB_HOSTS if host == DOCKER_HUB_API else (host,):
+        text = text.removeprefix(f"{name}/")
+    if host == DOCKER_HUB_API:
+        return read_image(f"{host}/{text}")
+    return FoundImage(host=host, reference=Reference.parse(text))
 
 
 def interpolated(text: str, environ: Mapping[str, str]) -> str:

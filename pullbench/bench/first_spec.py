@@ -2,9 +2,9 @@
 
 import re
 
-from pullbench.bench.discover import DOCKER_HUB
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import RegistryError
+from pullbench.model.addresses import DOCKER_HUB_API
 from pullbench.preflight.parallel import with_timeout
 
 _PATIENCE_S = 2.0
@@ -15,7 +15,7 @@ _ECR = re.compile(r"\d+\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.amazonaws\.com")
 
 def name_of_host(host: str) -> str:
     """A registry's name in a spec: the labels of its host that tell it from others, such as `ghcr` or `eu-example`."""
-    if host == DOCKER_HUB:
+    if host == DOCKER_HUB_API:
         return "docker-hub"
     name = re.sub(r":\d+$", "", host.lower())
     if name == "localhost" or re.fullmatch(r"127\.[\d.]+|\[::1\]", name):

@@ -20,7 +20,7 @@ from pullbench.errors import ErrorCode, IncompleteError, PullbenchError, Registr
 from pullbench.model.cache_evidence import Sighting, found_by_headers, found_by_probe, found_by_upstream
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Trial, route_of
+from pullbench.model.plan import Trial, push_route
 from pullbench.model.record import ProxyCacheFound, Transfer, TrialResult
 from pullbench.model.route import Route
 from pullbench.model.spec import ColdCache, EngineEntry, Spec
@@ -232,11 +232,7 @@ class ProxyCache:
         if proxy.cold.push is None:
             reset_proxy(proxy.name, proxy.cold, environ=self._environ, clock=self._clock)
             return None
-        upstream = next(entry for entry in self._spec.registries if entry.name == proxy.upstream)
-        route = dataclasses.replace(
-            route_of(upstream, None), credentials=proxy.cold.credentials or upstream.credentials
-        )
-        return self._push.push(run_id, trial, requests, facts, route, proxy.cold.push)
+        return self._push.push(run_id, trial, requests, facts, push_route(self._spec, proxy), proxy.cold.push)
 
     def _warm(self, trial: Trial, requests: Sequence[PullRequest]) -> int:
         """Pull each image once, and again unless that showed that the mirror has everything: it may store content

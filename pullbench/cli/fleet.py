@@ -21,26 +21,32 @@ from pullbench.cli.options import (
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+_Scheduler = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="The Dask scheduler whose workers run on the nodes: tcp://HOST:8786."),
+]
+_Nodes = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Nodes that pull at the same time; a worker acts as several if there are fewer workers.",
+    ),
+]
+_Image = Annotated[
+    str | None, typer.Option(metavar="IMAGE", help="The image to pull. Default: the first image of the spec.")
+]
+_Vantage = Annotated[str, typer.Option(metavar="NAME", help="A label for where the fleet runs.")]
+
+
 @app.command()
 def fleet(
     spec: SpecFile,
-    scheduler: Annotated[
-        str,
-        typer.Option(metavar="ADDRESS", help="The Dask scheduler whose workers run on the nodes: tcp://HOST:8786."),
-    ],
-    nodes: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Nodes that pull at the same time; a worker acts as several if there are fewer workers.",
-        ),
-    ] = 100,
-    image: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="The image to pull. Default: the first image of the spec.")
-    ] = None,
+    scheduler: _Scheduler,
+    nodes: _Nodes = 100,
+    image: _Image = None,
     sets: Sets = None,
-    vantage: Annotated[str, typer.Option(metavar="NAME", help="A label for where the fleet runs.")] = "fleet",
+    vantage: _Vantage = "fleet",
     resume: Resume = None,
     skip_preflight: SkipPreflight = False,
     no_report: NoReport = False,

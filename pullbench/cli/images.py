@@ -69,72 +69,76 @@ def _group() -> None:
     """Keeps `push` a sub-command: it is the only one."""
 
 
+_Registry = Annotated[str, typer.Argument(metavar="REGISTRY", help="The URL of the registry: scheme, host and port.")]
+_Repository = Annotated[str, typer.Option(metavar="PREFIX", help="The prefix of the repositories.")]
+_Tag = Annotated[str | None, typer.Option(metavar="TAG", help="Default: seed-SEED.")]
+_Preset = Annotated[
+    str,
+    typer.Option(
+        metavar="zb|spegel|realistic",
+        help="zb: 1, 10 and 100 MB in one layer; spegel: 10 MB, 100 MB and 1 GB in one or four layers; "
+        "realistic: layers as in a large crawl of registries.",
+    ),
+]
+_Count = Annotated[
+    int | None, typer.Option(metavar="N", help="The number of images. Default: zb 10, spegel 6, realistic 8.")
+]
+_Size = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="The most bytes in total, such as 2GB; zb and spegel: as many images as fit."),
+]
+_Layers = Annotated[int | None, typer.Option(metavar="N", help="Layers of each image; realistic: the most layers.")]
+_Share = Annotated[
+    float | None,
+    typer.Option(
+        metavar="0..1", help="The share of layers that images have in common. Default: realistic 0.2, else 0."
+    ),
+]
+_Platform = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OS/ARCH", help="The platform of the images; repeatable. Default: this machine's."),
+]
+_Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed makes the same bytes. Default: 1.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", "--unique", help="A random seed: no cache has these images.")]
+_Credentials = Annotated[str, typer.Option(metavar="SOURCE", help="docker, env:PREFIX, block:NAME or anonymous.")]
+_PlainHttpCredentials = Annotated[
+    bool,
+    typer.Option(
+        "--plain-http-credentials",
+        help="Send credentials over plain http to another machine, readable by all on the route.",
+    ),
+]
+_CaFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A PEM file: the CA of the registry's certificate.")]
+_Workers = Annotated[int, typer.Option(metavar="N", help="Images to push concurrently.")]
+_Replace = Annotated[
+    bool, typer.Option("--replace", help="Overwrite tags of other synthetic images; never other tags.")
+]
+_SpecOut = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The file for the spec that pulls them. Default: stdout.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")]
+
+
 @app.command("push")
 def push_images(
-    registry: Annotated[
-        str, typer.Argument(metavar="REGISTRY", help="The URL of the registry: scheme, host and port.")
-    ],
-    repository: Annotated[str, typer.Option(metavar="PREFIX", help="The prefix of the repositories.")] = "pullbench",
-    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Default: seed-SEED.")] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            metavar="zb|spegel|realistic",
-            help="zb: 1, 10 and 100 MB in one layer; spegel: 10 MB, 100 MB and 1 GB in one or four layers; "
-            "realistic: layers as in a large crawl of registries.",
-        ),
-    ] = "realistic",
-    count: Annotated[
-        int | None, typer.Option(metavar="N", help="The number of images. Default: zb 10, spegel 6, realistic 8.")
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE", help="The most bytes in total, such as 2GB; zb and spegel: as many images as fit."
-        ),
-    ] = None,
-    layers: Annotated[
-        int | None, typer.Option(metavar="N", help="Layers of each image; realistic: the most layers.")
-    ] = None,
-    share: Annotated[
-        float | None,
-        typer.Option(
-            metavar="0..1", help="The share of layers that images have in common. Default: realistic 0.2, else 0."
-        ),
-    ] = None,
-    platform: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OS/ARCH", help="The platform of the images; repeatable. Default: this machine's."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="The same seed makes the same bytes. Default: 1.")
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", "--unique", help="A random seed: no cache has these images.")
-    ] = False,
-    credentials: Annotated[
-        str, typer.Option(metavar="SOURCE", help="docker, env:PREFIX, block:NAME or anonymous.")
-    ] = "docker",
-    plain_http_credentials: Annotated[
-        bool,
-        typer.Option(
-            "--plain-http-credentials",
-            help="Send credentials over plain http to another machine, readable by all on the route.",
-        ),
-    ] = False,
-    ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A PEM file: the CA of the registry's certificate.")
-    ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", help="Images to push concurrently.")] = 4,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite tags of other synthetic images; never other tags.")
-    ] = False,
-    spec_out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file for the spec that pulls them. Default: stdout.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
-    ] = False,
+    registry: _Registry,
+    repository: _Repository = "pullbench",
+    tag: _Tag = None,
+    preset: _Preset = "realistic",
+    count: _Count = None,
+    size: _Size = None,
+    layers: _Layers = None,
+    share: _Share = None,
+    platform: _Platform = None,
+    seed: _Seed = None,
+    fresh: _Fresh = False,
+    credentials: _Credentials = "docker",
+    plain_http_credentials: _PlainHttpCredentials = False,
+    ca_file: _CaFile = None,
+    workers: _Workers = 4,
+    replace: _Replace = False,
+    spec_out: _SpecOut = None,
+    as_json: _AsJson = False,
 ) -> int:
     """Push synthetic images, made from a seed.
 

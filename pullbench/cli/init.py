@@ -14,16 +14,23 @@ from urllib.parse import urlsplit
 import typer
 import yaml
 
-from pullbench.bench.discover import DOCKER_HUB, FoundImage, Mention, documents_of, images_in, read_image
+from pullbench.bench.discover import (
+    FoundImage,
+    Mention,
+    documents_of,
+    images_in,
+    read_image,
+    read_image_at,
+    serving_host,
+)
 from pullbench.bench.first_spec import docker_answers, name_of_host
 from pullbench.cli.terminal.safe_text import print_line, print_notice
 from pullbench.errors import PullbenchError, UsageError
-from pullbench.model.reference import Reference
+from pullbench.model.addresses import DOCKER_HUB, DOCKER_HUB_HOSTS
 from pullbench.model.text import count, did_you_mean, printable
 from pullbench.registry.keychain import Keychain
 
 _MOST_BYTES = 50_000_000
-_HUB_NAMES = (DOCKER_HUB, "docker.io", "index.docker.io", "hub.docker.com")
 IMAGES_AT_MOST = 8
 _SPEC = """\
 # yaml-language-server: $schema={schema}
@@ -110,55 +117,81 @@ def init(
     of them. The JSON Schema of specs is written beside it, for editors. --project writes a directory for `pullbench serve`
     in place of a spec.
     """
-    from pullbench.app.project import write_project
-    from pullbench.model.spec import read_spec
-
     if project is not None:
         if source or image or registry is not None:
             raise UsageError("init: --project writes a project; leave out --from, --registry and --image")
-        print_line(f"{project}: wrote {', '.join(write_project(project))}")
-        print_line("specs/first.yaml is the first spec: write your registry and images into it")
-        print_line(f"next: cd {shlex.quote(str(project))} && pullbench serve")
-        return 0
+        _write_project(project)
+    else:
+        _write_first_spec(_Asked(sources=source or (), registry=registry, images=image or (), out=out))
+    return 0
 
-    sources = source or []
-    if source and image:
-        raise UsageError("init: --from finds the images; leave out --image or --from")
-    host = None if registry is None else _host(registry)
-    found = _found(sources, os.environ) if sources else _named(host, image or [])
-    if out.exists() or out.is_symlink():
-        raise UsageError(f"{out}: exists; name another file with --out")
-    chosen = next(iter(found.images)) if host is None else host
-    if chosen not in found.images:
-        raise UsageError(f"--registry {registry}: no image of it was found; {did_you_mean(chosen, found.images)}")
-    url = registry if registry and "://" in registry else next(iter(found.images[chosen])).url
-    mentions = {str(image.reference): where for image, where in found.images[chosen].items()}
-    others = {
-        other: _again(sources, image or [], other, out, list(found.images[other]))
-        for other in found.images
-        if other != chosen
-    }
-    text = spec_text(
-        out=out,
-        source=", ".join("stdin" if source == "-" else source for source in sources) or "the command line",
-        host=chosen,
-        url=url,
-        credentials=_credentials(chosen),
-        images=mentions,
-        others=others,
-        engines="stored" if "docker" in sources else "both" if docker_answers() else "wire",
-        schema=schema_of(out),
-    )
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the command line said of a spec."""
+
+    sources: Sequence[str]
+    registry: str | None
+    images: Sequence[str]
+    out: Path
+
+
+def _write_project(project: Path) -> None:
+    from pullbench.app.project import write_project
+
+    print_line(f"{project}: wrote {', '.join(write_project(project))}")
+    print_line("specs/first.yaml is the first spec: write your registry and images into it")
+    print_line(f"next: cd {shlex.quote(str(project))} && pullbench serve")
+
+
+def _write_first_spec(asked: _Asked) -> None:
+    """Find the images, write the spec of one registry, and report what is not in it."""
+    from pullbench.model.spec import read_spec
+
+    out, (found, chosen) = asked.out, _chosen(asked)
+    others = {other: _again(asked, other, list(images)) for other, images in found.images.items() if other != chosen}
+    text, url = _text_of(asked, found, chosen, others)
     read_spec(yaml.safe_load(text))
     _write(out, text)
     _write_schema(out)
     for line in found.left_out:
         print_line(f"left out: {line}")
-    print_line(f"{out}: {count(len(mentions), 'image')} of {url}")
+    print_line(f"{out}: {count(len(found.images[chosen]), 'image')} of {url}")
     for other, command in others.items():
         print_line(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
     print_line(f"next: pullbench preflight {shlex.quote(str(out))}")
-    return 0
+
+
+def _chosen(asked: _Asked) -> tuple[_Found, str]:
+    """The images, and the registry that the spec is for."""
+    if asked.sources and asked.images:
+        raise UsageError("init: --from finds the images; leave out --image or --from")
+    host = None if asked.registry is None else _host(asked.registry)
+    found = _found(asked.sources, os.environ) if asked.sources else _named(host, asked.images)
+    if asked.out.exists() or asked.out.is_symlink():
+        raise UsageError(f"{asked.out}: exists; name another file with --out")
+    chosen = next(iter(found.images)) if host is None else host
+    if chosen not in found.images:
+        raise UsageError(f"--registry {asked.registry}: no image of it was found; {did_you_mean(chosen, found.images)}")
+    return found, chosen
+
+
+def _text_of(asked: _Asked, found: _Found, chosen: str, others: Mapping[str, str]) -> tuple[str, str]:
+    """The spec's text, and the URL of its registry."""
+    images, named = found.images[chosen], asked.registry
+    url = named if named and "://" in named else next(iter(images)).url
+    text = spec_text(
+        out=asked.out,
+        source=", ".join("stdin" if source == "-" else source for source in asked.sources) or "the command line",
+        host=chosen,
+        url=url,
+        credentials=_credentials(chosen),
+        images={str(image.reference): where for image, where in images.items()},
+        others=others,
+        engines="stored" if "docker" in asked.sources else "both" if docker_answers() else "wire",
+        schema=schema_of(asked.out),
+    )
+    return text, url
 
 
 def schema_of(out: Path) -> str:
@@ -188,11 +221,11 @@ def _write(out: Path, text: str) -> None:
         raise UsageError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def _again(sources: Sequence[str], named: Sequence[str], host: str, out: Path, images: Sequence[FoundImage]) -> str:
+def _again(asked: _Asked, host: str, images: Sequence[FoundImage]) -> str:
     """The command for the images of another registry; images that were named are named again."""
-    other = out.with_name(f"{out.stem}-{name_of_host(host)}{out.suffix}")
-    files = [argument for source in sources for argument in ("--from", source)]
-    again = [argument for found in images for argument in ("--image", str(found.reference))] if named else []
+    other = asked.out.with_name(f"{asked.out.stem}-{name_of_host(host)}{asked.out.suffix}")
+    files = [argument for source in asked.sources for argument in ("--from", source)]
+    again = [argument for found in images for argument in ("--image", str(found.reference))] if asked.images else []
     return shlex.join(["pullbench", "init", *files, *again, "--registry", host, "--out", str(other)])
 
 
@@ -211,7 +244,7 @@ def _named(host: str | None, images: Sequence[str]) -> _Found:
             "init: give --from FILE (compose, Kubernetes; - is stdin), --from docker, or --registry URL and --image REF"
         )
     try:
-        found = [read_image(image) if host is None else _at(host, image) for image in images]
+        found = [read_image(image) if host is None else read_image_at(host, image) for image in images]
     except ValueError as error:
         raise UsageError(f"--image: {error}") from error
     return _Found(images=_by_host([(image, "") for image in found]))
@@ -223,16 +256,7 @@ def _host(registry: str) -> str:
         raise UsageError(
             f"--registry {parts.hostname or registry}: give only scheme, host and port: https://HOST[:PORT]"
         )
-    return DOCKER_HUB if parts.netloc in _HUB_NAMES else parts.netloc
-
-
-def _at(host: str, image: str) -> FoundImage:
-    """An image of the named registry; its own host may stand before it, as in `docker pull`."""
-    for name in _HUB_NAMES if host == DOCKER_HUB else (host,):
-        image = image.removeprefix(f"{name}/")
-    if host == DOCKER_HUB:
-        return read_image(f"{host}/{image}")
-    return FoundImage(host=host, reference=Reference.parse(image))
+    return serving_host(parts.netloc)
 
 
 def _found(sources: Sequence[str], environ: Mapping[str, str]) -> _Found:
@@ -329,7 +353,7 @@ def spec_text(
         schema=schema,
         name=_scalar(name_of_host(host)),
         url=_scalar(url),
-        credentials=_CREDENTIALS[credentials].format(host="docker.io" if host == DOCKER_HUB else host),
+        credentials=_CREDENTIALS[credentials].format(host=DOCKER_HUB if host in DOCKER_HUB_HOSTS else host),
         images="".join(f"{line}\n" for line in listed),
     )
 

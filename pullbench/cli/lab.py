@@ -9,6 +9,13 @@ import typer
 from pullbench.cli.terminal.safe_text import print_line, print_lines, print_notice
 from pullbench.errors import UsageError
 
+_HEADER = """\
+# Measures the lab that wrote this file; it has other ports at its next start.
+#   pullbench run {spec}
+# A cold mirror compared with a warm one:
+#   pullbench run {spec} --set 'matrix.registries=[us]' --set 'matrix.proxies=[cache]' --set 'matrix.proxy_cache=[cold,warm]'
+"""
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -31,7 +38,7 @@ def lab(
     from pullbench.lab.embedded import EmbeddedLab
 
     with EmbeddedLab.start(slots=slots, service_s=service_ms / 1000) as embedded:
-        text = as_yaml(embedded.spec(False))
+        text = _HEADER.format(spec=spec_out or "FILE") + as_yaml(embedded.spec(False))
         if spec_out is None:
             print_lines(text)
         else:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from pullbench.cli.terminal.progress import ShellProgress, StressProgress
 from pullbench.cli.terminal.safe_text import literal, print_notice
 from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed
+from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan
 from pullbench.model.record import RunRecord
 from pullbench.monitor.logs import VARIABLE
@@ -99,18 +100,16 @@ class Measuring:
         from pullbench.serving.flow import ServerGoneError, call_flow, end_own_server
 
         def call() -> Outcome:
-            try:
-                with _log_named(log_json), watching(self._progress):
-                    outcome: Outcome = call_flow(flow, given, note=self._server_gone)
-                    return outcome
-            except ServerGoneError as error:
-                interruption.hurry("Prefect would go on to send its events")
-                if interruption.received():  # a terminal's Ctrl-C ends Prefect's own server too
-                    raise KeyboardInterrupt from error
-                raise
-            except BaseException:
-                end_own_server()
-                raise
+            with server_may_go():
+                try:
+                    with _log_named(log_json), watching(self._progress):
+                        outcome: Outcome = call_flow(flow, given, note=self._server_gone)
+                        return outcome
+                except ServerGoneError:
+                    raise
+                except BaseException:
+                    end_own_server()
+                    raise
 
         return self._ended(call)
 
@@ -123,8 +122,10 @@ class Measuring:
         try:
             with interruption.as_keyboard_interrupt():
                 outcome = call()
-        except PreflightFailed:
+        except PreflightFailed as error:
             self._show_what_is_stored()
+            if self._verdict.has_findings:  # they were printed
+                raise PreflightFailed(error.summary) from error
             raise
         except IncompleteError as error:
             self._show_what_is_stored()
@@ -169,11 +170,14 @@ class _Verdict(Progress):
     def __init__(self, run_id: str | None, *, as_json: bool) -> None:
         self.run_id = run_id
         self.outcome: Outcome | None = None
-        self.shown = self.complete = False
+        self.shown = self.complete = self.has_findings = False
         self._as_json = as_json
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:  # noqa: ARG002
         self.run_id = run.run_id
+
+    def checked(self, findings: Sequence[Finding]) -> None:
+        self.has_findings = bool(findings)
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
         self.complete = document["status"] == "complete"
@@ -189,6 +193,20 @@ class _Verdict(Progress):
 
     def concluded(self, outcome: Outcome, /) -> None:
         self.outcome = outcome
+
+
+@contextlib.contextmanager
+def server_may_go() -> Iterator[None]:
+    """Inside, a server that is gone after Ctrl-C is an interruption: a terminal's Ctrl-C ends Prefect's own server too."""
+    from pullbench.serving.flow import ServerGoneError
+
+    try:
+        yield
+    except ServerGoneError as error:
+        interruption.hurry("Prefect would go on to send its events")
+        if interruption.received():
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextlib.contextmanager

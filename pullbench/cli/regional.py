@@ -1,8 +1,9 @@
 """`regional`: one spec from several vantages."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,27 +25,33 @@ _STORED = (
 )
 
 
+_Vantages = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vantage",
+        metavar="NAME",
+        help="A deployment of pull-benchmark; repeatable. Default: all that have the tag 'vantage'.",
+    ),
+]
+_InTurn = Annotated[
+    bool, typer.Option("--in-turn", help="One vantage after the other, so that their loads do not overlap.")
+]
+_StartWithin = Annotated[
+    float, typer.Option(min=0.05, metavar="MINUTES", help="How long to wait for a vantage to start.")
+]
+_FinishWithin = Annotated[
+    float, typer.Option(min=0.05, metavar="MINUTES", help="How long to wait for a vantage to finish.")
+]
+
+
 @app.command()
 def regional(
     spec: SpecFile,
-    vantages: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--vantage",
-            metavar="NAME",
-            help="A deployment of pull-benchmark; repeatable. Default: all that have the tag 'vantage'.",
-        ),
-    ] = None,
+    vantages: _Vantages = None,
     sets: Sets = None,
-    in_turn: Annotated[
-        bool, typer.Option("--in-turn", help="One vantage after the other, so that their loads do not overlap.")
-    ] = False,
-    start_within: Annotated[
-        float, typer.Option(min=0.05, metavar="MINUTES", help="How long to wait for a vantage to start.")
-    ] = 10.0,
-    finish_within: Annotated[
-        float, typer.Option(min=0.05, metavar="MINUTES", help="How long to wait for a vantage to finish.")
-    ] = 240.0,
+    in_turn: _InTurn = False,
+    start_within: _StartWithin = 10.0,
+    finish_within: _FinishWithin = 240.0,
     results: Results = "results",
     reports: Reports = Path("reports"),
     as_json: Json = False,
@@ -54,12 +61,8 @@ def regional(
     A vantage is where a client runs: a Prefect worker with a deployment of pull-benchmark. The report compares region by
     region.
     """
-    from rich.console import Console
-
-    from pullbench.app.progress import watching
     from pullbench.app.run import refuse_secrets
     from pullbench.bench.specfile import load_spec
-    from pullbench.cli.terminal.progress import ShellProgress
 
     load_spec(spec, sets=sets or [])
     refuse_secrets(sets or ())
@@ -68,31 +71,41 @@ def regional(
         raise UsageError(
             "regional needs a Prefect server: set PREFECT_API_URL, such as http://127.0.0.1:4200/api (docs/vantages.md)"
         )
+    outcome = _called(
+        {
+            "spec": str(spec),
+            "vantages": vantages or [],
+            "settings": sets or [],
+            "in_turn": in_turn,
+            "start_within_minutes": start_within,
+            "finish_within_minutes": finish_within,
+            "results": results,
+            "reports": str(reports),
+        }
+    )
+    _show(outcome, as_json=as_json)
+    return int(outcome.exit_code)
+
+
+def _called(parameters: Mapping[str, Any]) -> "RegionalOutcome":
+    """Call the flow; an interruption or a server that is gone ends in one line that says how to go on."""
+    from rich.console import Console
+
+    from pullbench.app.progress import watching
+    from pullbench.cli.measuring import server_may_go
+    from pullbench.cli.terminal.progress import ShellProgress
+
     progress = ShellProgress(Console(stderr=True))
-    parameters = {
-        "spec": str(spec),
-        "vantages": vantages or [],
-        "settings": sets or [],
-        "in_turn": in_turn,
-        "start_within_minutes": start_within,
-        "finish_within_minutes": finish_within,
-        "results": results,
-        "reports": str(reports),
-    }
     try:
-        with interruption.as_keyboard_interrupt(), watching(progress):
-            outcome = call_flow("regional_benchmark", parameters, note=progress.note)
+        with interruption.as_keyboard_interrupt(), server_may_go(), watching(progress):
+            outcome: RegionalOutcome = call_flow("regional_benchmark", parameters, note=progress.note)
+            return outcome
     except NoServerError:
         raise
     except ServerGoneError as error:
-        interruption.hurry("Prefect would go on to send its events")
-        if interruption.received():
-            raise InterruptedRunError(_INTERRUPTED) from error
         raise IncompleteError(f"{error}; {_STORED}") from error
-    except KeyboardInterrupt:
-        raise InterruptedRunError(_INTERRUPTED) from None
-    _show(outcome, as_json=as_json)
-    return int(outcome.exit_code)
+    except KeyboardInterrupt as interrupted:
+        raise InterruptedRunError(_INTERRUPTED) from interrupted.__cause__
 
 
 def _show(outcome: "RegionalOutcome", *, as_json: bool) -> None:

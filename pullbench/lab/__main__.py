@@ -60,6 +60,7 @@ def _registry(config: dict[str, Any]) -> Registry:
         Contents(read_images(Path(config["images"])) if "images" in config else ()),
         upstream=config.get("upstream"),
         cache_folder=Path(config["cache_folder"]) if "cache_folder" in config else None,
+        uploads_folder=Path(config["uploads_folder"]) if "uploads_folder" in config else None,
         forgets=config.get("forgets", 0.0),
         faults=Faults(faults, seed=config.get("seed", 1)) if faults else None,
         seed=config.get("seed", 1),

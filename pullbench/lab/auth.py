@@ -15,17 +15,23 @@ SERVICE = "pullbench-lab"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthRules:
-    """One account with pull permission. Bearer tokens live `expires_s` seconds."""
+    """One account, which may pull, and with `may_push` push and delete. Bearer tokens live `expires_s` seconds."""
 
     kind: Literal["basic", "bearer"]
     username: str = field(repr=False)
     password: str = field(repr=False)
     expires_s: float = 300.0
+    may_push: bool = False
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """The actions of a scope that the account gets."""
+        return frozenset({"pull", "*", *(("push", "delete") if self.may_push else ())})
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The content of a 401: the WWW-Authenticate line and the OCI error."""
+    """The content of a 401: the WWW-Authenticate line and the OCI error. Without a line a login does not help: 403."""
 
     challenge: str
     code: str = "UNAUTHORIZED"
@@ -34,7 +40,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    scopes: frozenset[str]
+    scopes: frozenset[tuple[str, str, str]]
     expires_at: float
 
 
@@ -48,11 +54,15 @@ class AccessControl:
         self._lock = threading.Lock()
 
     def refuse(self, authorization: str, *, scope: str, host: str) -> Refusal | None:
-        """None if the request is allowed; `scope` is `repository:NAME:pull`, `registry:catalog:*` or empty."""
+        """None if the request is allowed; `scope` is `repository:NAME:pull,push`, `registry:catalog:*` or empty."""
         if self._rules is None:
             return None
+        wanted = _each_action(scope)
         if self._rules.kind == "basic":
-            return None if self._is_account(authorization) else Refusal(f'Basic realm="{SERVICE}"')
+            if not self._is_account(authorization):
+                return Refusal(f'Basic realm="{SERVICE}"')
+            allowed = all(action in self._rules.actions for _, _, action in wanted)
+            return None if allowed else Refusal("", "DENIED", f"the account may not use {scope}")
         challenge = f'Bearer realm="http://{host}/token",service="{SERVICE}"'
         challenge += f',scope="{scope}"' if scope else ""
         kind, _, token = authorization.partition(" ")
@@ -62,7 +72,7 @@ class AccessControl:
             grant = self._grants.get(token.strip())
         if grant is None or grant.expires_at <= self._monotonic():
             return Refusal(f'{challenge},error="invalid_token"', message="the token is unknown or has expired")
-        if scope and scope not in grant.scopes:
+        if not wanted <= grant.scopes:
             return Refusal(f'{challenge},error="insufficient_scope"', "DENIED", f"the token does not cover {scope}")
         return None
 
@@ -73,11 +83,10 @@ class AccessControl:
         if query.get("service", [SERVICE]) != [SERVICE]:
             return None
         scopes = frozenset(
-            f"{kind}:{name}:{action}"
+            wanted
             for scope in " ".join(query.get("scope", [])).split()
-            for kind, name, actions in [_parts(scope)]
-            for action in actions.split(",")
-            if action in ("pull", "*")
+            for wanted in _each_action(scope)
+            if wanted[2] in self._rules.actions
         )
         token, now = secrets.token_urlsafe(24), self._monotonic()
         with self._lock:
@@ -101,8 +110,8 @@ class AccessControl:
         return kind.lower() == "basic" and hmac.compare_digest(given, wanted)
 
 
-def _parts(scope: str) -> tuple[str, str, str]:
-    """`repository:host:5000/name:pull` → kind, name, actions: a name may contain colons."""
+def _each_action(scope: str) -> frozenset[tuple[str, str, str]]:
+    """`repository:host:5000/name:pull,push` → kind, name, action of each: a name may contain colons."""
     kind, _, rest = scope.partition(":")
     name, _, actions = rest.rpartition(":")
-    return kind, name, actions
+    return frozenset((kind, name, action) for action in actions.split(",") if action)

@@ -149,6 +149,45 @@ class Contents:
             held = self._repositories.get(repository)
             return None if held is None else held.manifests.get(held.tags.get(reference, reference))
 
+    def remove_manifest(self, repository: str, digest: str) -> StoredManifest | None:
+        """Remove a manifest and the tags that point to it; None if there is none."""
+        with self._lock:
+            held = self._repositories.get(repository, _Repository())
+            held.tags = {tag: pointed for tag, pointed in held.tags.items() if pointed != digest}
+            return held.manifests.pop(digest, None)
+
+    def remove_tag(self, repository: str, tag: str) -> bool:
+        """Remove a tag and keep its manifest; False if there is none."""
+        with self._lock:
+            return self._repositories.get(repository, _Repository()).tags.pop(tag, None) is not None
+
+    def remove_blob(self, repository: str, digest: str) -> StoredBlob | None:
+        """Remove a blob from a repository, not its file; None if there is none."""
+        with self._lock:
+            return self._repositories.get(repository, _Repository()).blobs.pop(digest, None)
+
+    def needed_blobs(self, repository: str) -> frozenset[str]:
+        """The configs and layers of a repository's manifests."""
+        documents = [_json_object(held.content) for held in self._manifests(repository)]
+        blobs = [blob for found in documents for blob in (found.get("config", {}), *found.get("layers", ()))]
+        return frozenset(blob["digest"] for blob in blobs if "digest" in blob)
+
+    def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
+        """The descriptors of the manifests whose `subject` is this digest (distribution spec, "Listing Referrers")."""
+        found = []
+        for held in self._manifests(repository):
+            document = _json_object(held.content)
+            if subject_of(held.content) == digest:
+                entry = {"mediaType": held.media_type, "digest": held.digest, "size": len(held.content)}
+                kind = document.get("artifactType") or document.get("config", {}).get("mediaType")
+                more = {"artifactType": kind, "annotations": document.get("annotations")}
+                found.append(entry | {key: value for key, value in more.items() if value})
+        return found
+
+    def _manifests(self, repository: str) -> list[StoredManifest]:
+        with self._lock:
+            return list(self._repositories.get(repository, _Repository()).manifests.values())
+
     def blob(self, repository: str, digest: str) -> StoredBlob | None:
         with self._lock:
             held = self._repositories.get(repository)
@@ -179,6 +218,21 @@ class Contents:
         return self._repositories.setdefault(name, _Repository())
 
 
+def subject_of(manifest: bytes) -> str | None:
+    """The digest of the manifest that a manifest refers to; None without one."""
+    subject = _json_object(manifest).get("subject")
+    return str(subject.get("digest")) if isinstance(subject, dict) else None
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    """A stored document; empty for content of an upstream that is no JSON object."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _layers_of(manifest: bytes) -> set[str]:
     """The digests of a manifest's layers; empty for an index, or any other content of an upstream."""
     try:
@@ -207,10 +261,10 @@ class Counters:
         self._totals: Counter[str] = Counter(
             bytes=0, tokens=0, hits=0, misses=0, upstream_requests=0, upstream_bytes=0, connections=0
         )
-        self._totals.update(layers=0, layer_bytes=0, layer_hits=0, faults=0)
+        self._totals.update(layers=0, layer_bytes=0, layer_hits=0, faults=0, pushed_bytes=0)
 
     def request(self, kind: str) -> None:
-        """`ping`, `manifest_head`, `manifest_get`, `blob_head`, `blob_get`, `tags`, `catalog`, `token` or `other`."""
+        """`ping`, `manifest_get`, `blob_head`, `upload_post` … (with the method), `referrers`, `tags`, `catalog`, `token` or `other`."""
         with self._lock:
             self._requests[kind] += 1
 

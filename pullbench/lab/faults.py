@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pullbench.lab.contents import StoredBlob
-from pullbench.lab.handler import Handler, RegistryState
+from pullbench.lab.handler import RegistryState
+from pullbench.lab.push_handler import PushHandler
 from pullbench.lab.upstream import Fetch
 
 FaultKind = Literal[
@@ -109,7 +110,7 @@ _STATUS: Mapping[FaultKind, tuple[int, str]] = {
 }
 
 
-class FaultyHandler(Handler):
+class FaultyHandler(PushHandler):
     """A handler with faults: only GET, and for the token endpoint every answer."""
 
     def __init__(self, *connection: Any, registry: RegistryState, faults: Faults) -> None:

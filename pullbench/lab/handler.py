@@ -6,13 +6,15 @@ import json
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TextIO
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from pullbench.lab.auth import AccessControl
 from pullbench.lab.contents import Contents, Counters, StoredBlob, StoredManifest, page
+from pullbench.lab.uploads import Uploads
 from pullbench.lab.upstream import Elsewhere, Fetch, PullThrough, UpstreamError
+from pullbench.model.manifest import OCI_INDEX
 from pullbench.model.reference import is_digest
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
@@ -41,7 +43,7 @@ def requested_range(header: str | None, size_bytes: int) -> tuple[int, int] | No
     return first, end
 
 
-_PATH = re.compile(r"/v2/(?P<name>.+)/(?:(?P<kind>manifests|blobs)/(?P<reference>[^/]+)|tags/list)")
+CONTENT_PATH = re.compile(r"/v2/(?P<name>.+)/(?:(?P<kind>manifests|blobs|referrers)/(?P<reference>[^/]+)|tags/list)")
 _JSON = "application/json"
 _VIA = "1.1 pullbench-lab"
 
@@ -56,6 +58,7 @@ class RegistryState:
         access: AccessControl,
         *,
         pull_through: PullThrough | None = None,
+        uploads: Uploads | None = None,
         slots: int | None = None,
         service_s: float = 0.0,
         access_log: TextIO | None = None,
@@ -64,6 +67,8 @@ class RegistryState:
         self.counters = counters
         self.access = access
         self.pull_through = pull_through
+        self.uploads = uploads
+        """None for a registry that accepts no pushes."""
         self.closing = threading.Event()
         """Set when the registry ends, so that a waiting connection ends immediately."""
         self._slots = threading.BoundedSemaphore(slots) if slots is not None else contextlib.nullcontext()
@@ -85,7 +90,7 @@ class RegistryState:
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers GET and HEAD; any other method gets UNSUPPORTED and ends the connection."""
+    """Answers GET and HEAD; any other method gets UNSUPPORTED and ends the connection (`PushHandler` has more)."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -112,14 +117,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.rfile.close()
 
     def do_GET(self) -> None:
-        started = time.monotonic()
-        self._sent = (0, 0)
-        self._of_layer = False
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             # No request here has a useful body; an unread body would be parsed as the next request.
             self.close_connection = True
+        self._exchange(self._answer)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _exchange(self, answer: Callable[[], None]) -> None:
+        """Answer one request; count and log it."""
+        started = time.monotonic()
+        self._sent = (0, 0)
+        self._of_layer = False
         try:
-            self._answer()
+            answer()
         finally:
             status, size = self._sent
             if self._of_layer and status in (200, 206):
@@ -127,12 +138,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             elapsed_s = time.monotonic() - started
             self.registry.log(f"{self.client_address[0]} {self.command} {self.path} {status} {size} {elapsed_s:.6f}")
 
-    do_HEAD = do_GET  # noqa: N815
-
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Errors of the base class (a malformed request, another method) as OCI errors."""
         self.close_connection = True
-        self._refuse(405 if code == 501 else code, "UNSUPPORTED", explain or message or "")
+        status = 405 if code == 501 else code
+        headers = {"Allow": ", ".join(self._allowed())} if status == 405 else {}
+        self._refuse(status, "UNSUPPORTED", explain or message or "", headers)
+
+    def _allowed(self) -> tuple[str, ...]:
+        """The methods for the requested path."""
+        return ("GET", "HEAD")
 
     def version_string(self) -> str:
         return "pullbench-lab"
@@ -143,7 +158,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self) -> None:
         parts = urlsplit(self.path)
         query = parse_qs(parts.query, keep_blank_values=True)
-        found = _PATH.fullmatch(parts.path)
+        found = CONTENT_PATH.fullmatch(parts.path)
         counters = self.registry.counters
         self._counted = parts.path != "/lab/counters"
         if not self._counted:
@@ -160,22 +175,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self._may_pass("registry:catalog:*"):
                 self._names("repositories", self.registry.contents.repositories(), {}, query)
         elif found is None:
-            counters.request("other")
-            self._refuse(404, "NOT_FOUND", "no such path")
+            self._elsewhere(parts.path)
         else:
-            kind = f"{found['kind'][:-1]}_{self.command.lower()}" if found["kind"] else "tags"
-            counters.request(kind)
+            counters.request(self._kind_of(found["kind"]))
             if self._is_layer(found["kind"], found["reference"]):
                 counters.add("layers")
             if self._may_pass(f"repository:{found['name']}:pull"):
                 self._content(found["name"], found["kind"], found["reference"], query)
 
+    def _kind_of(self, kind: str | None) -> str:
+        """The name in the counters: `blob_get`, `manifest_put`, `referrers`, `tags`."""
+        if kind in ("manifests", "blobs"):
+            return f"{kind[:-1]}_{self.command.lower()}"
+        return kind or "tags"
+
+    def _elsewhere(self, _path: str) -> None:
+        """Answer for a path that is none of the content's."""
+        self.registry.counters.request("other")
+        self._refuse(404, "NOT_FOUND", "no such path")
+
     def _content(self, name: str, kind: str | None, reference: str, query: Mapping[str, list[str]]) -> None:
         try:
-            if kind == "manifests":
+            if kind is not None and not is_digest(reference) and (kind != "manifests" or ":" in reference):
+                self._refuse(400, "DIGEST_INVALID", f"'{reference}' is not a digest")
+            elif kind == "manifests":
                 self._manifest(name, reference)
             elif kind == "blobs":
                 self._blob(name, reference)
+            elif kind == "referrers":
+                self._referrers(name, reference, query)
             else:
                 self._tags(name, query)
         except UpstreamError as error:
@@ -192,7 +220,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         refusal = self.registry.access.refuse(self.headers.get("Authorization", ""), scope=scope, host=host)
         if refusal is None:
             return True
-        self._refuse(401, refusal.code, refusal.message, {"WWW-Authenticate": refusal.challenge})
+        headers = {"WWW-Authenticate": refusal.challenge} if refusal.challenge else {}
+        self._refuse(401 if refusal.challenge else 403, refusal.code, refusal.message, headers)
         return False
 
     def _token(self, query: Mapping[str, list[str]]) -> None:
@@ -221,9 +250,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._reply(200, manifest.content, manifest.media_type, headers)
 
     def _blob(self, name: str, digest: str) -> None:
-        if not is_digest(digest):
-            self._refuse(400, "DIGEST_INVALID", f"'{digest}' is not a digest")
-            return
         blob: StoredBlob | Fetch | Elsewhere | None
         headers: dict[str, str] = {}
         self._of_layer = self._is_layer("blobs", digest)
@@ -280,15 +306,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _tags(self, name: str, query: Mapping[str, list[str]]) -> None:
         if self.registry.pull_through is not None:
-            answer = self.registry.pull_through.ask("GET", self.path)
-            link = {"Link": answer.headers["link"]} if "link" in answer.headers else {}
-            self._reply(answer.status, answer.body, answer.headers.get("content-type", _JSON), {"Via": _VIA, **link})
+            self._pass_on(self.registry.pull_through)
             return
         tags = self.registry.contents.tags(name)
         if tags is None:
             self._refuse(404, "NAME_UNKNOWN", f"{name} is not here")
         else:
             self._names("tags", tags, {"name": name}, query)
+
+    def _referrers(self, name: str, digest: str, query: Mapping[str, list[str]]) -> None:
+        """An index, empty for a digest that nothing refers to (distribution spec, "Listing Referrers")."""
+        if self.registry.pull_through is not None:
+            self._pass_on(self.registry.pull_through)
+            return
+        found, kinds = self.registry.contents.referrers(name, digest), query.get("artifactType")
+        if kinds is not None:
+            found = [entry for entry in found if entry.get("artifactType") in kinds]
+        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}
+        filtered = {"OCI-Filters-Applied": "artifactType"} if kinds is not None else {}
+        self._reply(200, json.dumps(document).encode(), OCI_INDEX, filtered)
+
+    def _pass_on(self, upstream: PullThrough) -> None:
+        """Pass on the upstream's answer, which no cache keeps."""
+        answer = upstream.ask("GET", self.path)
+        link = {"Link": answer.headers["link"]} if "link" in answer.headers else {}
+        self._reply(answer.status, answer.body, answer.headers.get("content-type", _JSON), {"Via": _VIA, **link})
 
     def _names(self, key: str, names: list[str], more: Mapping[str, str], query: Mapping[str, list[str]]) -> None:
         given, last = query.get("n", [""])[0], query.get("last", [None])[0]

@@ -1,4 +1,4 @@
-"""A registry on a real socket: the pull half of the OCI distribution spec, from files by sendfile, one thread per connection.
+"""A registry on a real socket (OCI distribution spec): files by sendfile, one thread per connection.
 
 It replaces a remote service with known properties: it counts the bytes it sends, and its capacity can be set (`slots`,
 `service_s`).
@@ -18,7 +18,9 @@ from typing import Any, Self, TextIO
 from pullbench.lab.auth import AccessControl, AuthRules
 from pullbench.lab.contents import Contents, Counters
 from pullbench.lab.faults import Faults, FaultyHandler
-from pullbench.lab.handler import Handler, RegistryState
+from pullbench.lab.handler import RegistryState
+from pullbench.lab.push_handler import PushHandler
+from pullbench.lab.uploads import Uploads
 from pullbench.lab.upstream import PullThrough
 
 _CLOSING_S = 5.0
@@ -42,7 +44,8 @@ class Registry:
     """A running registry; a context manager: it ends with its block.
 
     `upstream` (`http://HOST:PORT`) makes it a pull-through cache that stores blobs in `cache_folder`; a share of them is
-    missing again on a later request (`forgets`, drawn by the `seed`). With `slots`, at most that many requests are served
+    missing again on a later request (`forgets`, drawn by the `seed`). With `uploads_folder` it accepts pushes and stores them
+    there, else it answers them with 405. With `slots`, at most that many requests are served
     concurrently, each for `service_s` seconds before its answer begins: the capacity is slots / service_s requests per second.
     `access_log` receives one line per exchange. `faults` are injected. `tls` is a certificate and its key (PEM) for TLS; each
     connection's own thread makes the handshake.
@@ -55,6 +58,7 @@ class Registry:
         auth: AuthRules | None = None,
         upstream: str | None = None,
         cache_folder: Path | None = None,
+        uploads_folder: Path | None = None,
         forgets: float = 0.0,
         seed: int = 1,
         access_log: Path | None = None,
@@ -66,6 +70,8 @@ class Registry:
     ) -> None:
         if (upstream is None) != (cache_folder is None):
             raise ValueError("a pull-through cache needs both `upstream` and `cache_folder`")
+        if upstream is not None and uploads_folder is not None:
+            raise ValueError("a pull-through cache accepts no pushes")
         contents = contents or Contents()
         self.counters = Counters()
         pull_through: PullThrough | None = None
@@ -79,11 +85,12 @@ class Registry:
             self.counters,
             AccessControl(auth),
             pull_through=pull_through,
+            uploads=None if uploads_folder is None else Uploads(contents, uploads_folder),
             slots=slots,
             service_s=service_s,
             access_log=self._access_log,
         )
-        handler: _HandlerFactory = partial(Handler, registry=self.state)
+        handler: _HandlerFactory = partial(PushHandler, registry=self.state)
         if faults is not None:
             handler = partial(FaultyHandler, registry=self.state, faults=faults)
         self._scheme = "http" if tls is None else "https"

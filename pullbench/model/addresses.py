@@ -7,7 +7,11 @@ from pullbench.model.reference import Reference
 from pullbench.model.route import Route
 
 DOCKER_HUB = "docker.io"
-DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+DOCKER_HUB_API = "registry-1.docker.io"
+"""The host that serves Docker Hub's images."""
+DOCKER_HUB_HOSTS = frozenset(
+    {DOCKER_HUB, DOCKER_HUB_API, "index.docker.io", "registry.hub.docker.com", "hub.docker.com"}
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

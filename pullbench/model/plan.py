@@ -329,6 +329,13 @@ def manifest_requests(trial: Trial, facts: Facts) -> int:
     )
 
 
+def push_route(spec: Spec, proxy: ProxyEntry) -> Route:
+    """The route that pushes a mirror's synthetic images: to its upstream, without a proxy."""
+    upstream = next(entry for entry in spec.registries if entry.name == proxy.upstream)
+    named = None if proxy.cold is None else proxy.cold.credentials
+    return replace(route_of(upstream, None), credentials=named or upstream.credentials)
+
+
 def is_pushed(trial: Trial, spec: Spec) -> bool:
     """Whether a trial pulls synthetic images that are pushed for it."""
     proxy = next((entry for entry in spec.proxies if entry.name == trial.cell.proxy), None)

@@ -15,6 +15,16 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
+def is_tag(text: str) -> bool:
+    """Whether the text is a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def is_repository(text: str) -> bool:
+    """Whether the text is a repository's name."""
+    return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """A repository with a tag, a digest or both; the registry comes from the spec's `registries`."""
@@ -24,11 +34,11 @@ class Reference:
     digest: str | None = None
 
     def __post_init__(self) -> None:
-        if len(self.repository) > 255 or not _REPOSITORY.fullmatch(self.repository):
+        if not is_repository(self.repository):
             raise ValueError(
                 f"'{self.repository}' is not a repository name: use lower case letters, digits, . _ - and / between parts"
             )
-        if self.tag is not None and not _TAG.fullmatch(self.tag):
+        if self.tag is not None and not is_tag(self.tag):
             raise ValueError(f"'{self.tag}' is not a tag: use letters, digits, . _ - and at most 128 characters")
         if self.digest is not None and not is_digest(self.digest):
             raise ValueError(f"'{self.digest}' is not a digest: sha256: and 64 hexadecimal digits")

@@ -46,7 +46,7 @@ class CheckContext:
         pairs: Collection[tuple[str, str]] | None = None,
         plan: Plan | None = None,
         engines: Collection[str] | None = None,
-        client: Callable[[Route, Keychain], RegistryClient] = quick_client,
+        client: Callable[[Route, Keychain, str], RegistryClient] = quick_client,
         daemon: Callable[[str | None], DockerDaemon] = DockerDaemon,
         now: Callable[[], datetime] = system_now,
     ) -> None:
@@ -62,7 +62,7 @@ class CheckContext:
         self._open = client
         self._open_daemon = daemon
         self._daemons: dict[str | None, DockerDaemon] = {}
-        self._clients: dict[str, RegistryClient] = {}
+        self._clients: dict[tuple[str, str, str], RegistryClient] = {}
         self._route_failures: dict[str, RegistryError] = {}
         self._silences = Counter(
             {route.name: 1 for route in self.routes if _was_silent(facts, route.registry) and route.proxy == DIRECT}
@@ -76,12 +76,13 @@ class CheckContext:
         self._lock = threading.Lock()
         self._closing = ExitStack()
 
-    def client(self, route: Route) -> RegistryClient:
+    def client(self, route: Route, actions: str = "pull") -> RegistryClient:
         """The route's client, shared by all checks. Raises UsageError if its `ca_file` cannot be used."""
+        key = (route.name, route.credentials, actions)
         with self._lock:
-            if route.name not in self._clients:
-                self._clients[route.name] = self._closing.enter_context(self._open(route, self.keychain))
-            return self._clients[route.name]
+            if key not in self._clients:
+                self._clients[key] = self._closing.enter_context(self._open(route, self.keychain, actions))
+            return self._clients[key]
 
     def daemon(self, host: str | None) -> DockerDaemon:
         """The Docker daemon at an engine's `host`, shared by all checks; None means the environment's daemon."""

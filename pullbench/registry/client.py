@@ -284,9 +284,9 @@ class RegistryClient:
         self.close()
 
 
-def quick_client(route: Route, keychain: Keychain) -> RegistryClient:
+def quick_client(route: Route, keychain: Keychain, actions: str = "pull") -> RegistryClient:
     """A client with short timeouts for small requests: before a run, a user waits for the answer."""
-    return RegistryClient(route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0)
+    return RegistryClient(route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0, actions=actions)
 
 
 def _manifest_path(route: Route, reference: Reference) -> str:

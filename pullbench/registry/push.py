@@ -152,7 +152,7 @@ def send_blob(
     `on_piece` is called before each piece, and may raise to end the upload. Raises RegistryError.
     """
     digest = blob.descriptor.digest
-    begun = _begin(client, repository, digest, mount_from)
+    begun = _mounted_or_begun(client, repository, digest, mount_from)
     if begun is None:
         return "mounted"
 
@@ -177,6 +177,17 @@ def send_blob(
     return "sent"
 
 
+def try_push(client: RegistryClient, repository: str) -> None:
+    """Open an upload and cancel it: nothing is stored. Raises RegistryError, with a remedy, if pushes are refused.
+
+    Cancelling is best effort, as in `send_blob`. `client` must have `actions="pull,push"`.
+    """
+    with pushing():
+        location = _upload_url(_begin(client, repository))
+    with contextlib.suppress(RegistryError):
+        client.ask("DELETE", location, repository=repository, limit_bytes=MAX_ERROR_BYTES)
+
+
 def put_manifest(client: RegistryClient, reference: Reference, document: Document) -> None:
     """Send a manifest or an index to a tag or a digest, and check that the registry stored exactly these bytes."""
     repository = client.route.repository(reference)
@@ -194,19 +205,22 @@ def put_manifest(client: RegistryClient, reference: Reference, document: Documen
         raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 
-def _begin(client: RegistryClient, repository: str, digest: str, mount_from: str | None) -> Answer | None:
+def _mounted_or_begun(client: RegistryClient, repository: str, digest: str, mount_from: str | None) -> Answer | None:
     """The opened upload; None if the blob was mounted."""
-    path = f"/v2/{repository}/blobs/uploads/"
     if mount_from is not None:
         query = f"?mount={quote(digest, safe=':')}&from={quote(mount_from, safe='/')}"
         try:
-            answer = _post(client, repository, path + query)
+            answer = _post(client, repository, query)
         except RegistryError as error:
             if error.status not in _NO_MOUNT:
                 raise
         else:
             return None if answer.status == 201 else answer
-    answer = _post(client, repository, path)
+    return _begin(client, repository)
+
+
+def _begin(client: RegistryClient, repository: str) -> Answer:
+    answer = _post(client, repository)
     if answer.status != 202:
         raise answer.error_of(ErrorCode.NOT_A_REGISTRY, f"{answer.status} instead of 202 for a new upload")
     return answer
@@ -220,7 +234,8 @@ def _upload_url(begun: Answer) -> str:
         raise begun.error_of(refused.code, text) from refused
 
 
-def _post(client: RegistryClient, repository: str, path: str) -> Answer:
+def _post(client: RegistryClient, repository: str, query: str = "") -> Answer:
+    path = f"/v2/{repository}/blobs/uploads/{query}"
     answer = client.ask("POST", path, repository=repository, limit_bytes=MAX_ERROR_BYTES)
     if answer.status == 202 and "location" not in answer.headers:
         raise answer.error_of(ErrorCode.NOT_A_REGISTRY, "202 without a Location")
@@ -243,6 +258,7 @@ def _refused(error: RegistryError) -> RegistryError:
     return error if found is None else PushError(found[0], error, found[1])
 
 
+_NO_PUSHES = "the registry accepts no pushes (read-only, or a mirror): push to its upstream"
 _REFUSALS = {
     401: (ErrorCode.UNAUTHORIZED, "log in as a user who may push (`docker login HOST`), or set `credentials`"),
     403: (
@@ -250,11 +266,12 @@ _REFUSALS = {
         "this user may not push there: grant the push permission, or use another repository",
     ),
     404: (ErrorCode.NOT_FOUND, "the registry does not create repositories on push: create it (or its project) first"),
-    405: (ErrorCode.FORBIDDEN, "the registry accepts no pushes (read-only, or a mirror): push to its upstream"),
+    405: (ErrorCode.FORBIDDEN, _NO_PUSHES),
+    501: (ErrorCode.FORBIDDEN, _NO_PUSHES),
     412: (ErrorCode.FORBIDDEN, "a rule of the registry forbids it, such as an immutable tag: use another tag"),
     413: (
         ErrorCode.TOO_LARGE,
-        "a proxy in front of the registry limits uploads: raise its limit (nginx: `client_max_body_size 0;`)",
+        "the registry, or a proxy in front of it, limits uploads: raise its limit (nginx: `client_max_body_size 0;`), or push less",
     ),
 }
 

@@ -1,10 +1,12 @@
 """What is pushed for a cold trial, and what takes it back when the run could not."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pullbench.bench import cold_push
@@ -12,8 +14,10 @@ from pullbench.bench.cold_push import Batch, ColdPush, take_left
 from pullbench.bench.trial import pull_requests
 from pullbench.errors import RegistryError, UsageError
 from pullbench.model.plan import plan, routes
+from pullbench.model.reference import Reference
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
+from pullbench.registry.push import PushedImage, PushReport, Unwatched
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import PushedImages
 from tests.bench.samples import PLATFORM, facts_for, make_spec
@@ -92,6 +96,66 @@ def test_a_registry_that_deletes_nothing_keeps_what_is_recorded(
     with pytest.raises(RegistryError, match="405"):
         take_left(entry, Keychain(environ={}))
     assert registry.manifests
+
+
+def test_a_refused_push_leaves_nothing_and_says_so(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages
+) -> None:
+    registry.fault = lambda request: refusal(405, "UNSUPPORTED") if request.method == "POST" else None
+    with pytest.raises(RegistryError, match="405"):
+        push()
+    assert record.left(RUN_ID) == ()
+
+
+def second_tag_refused() -> Callable[[httpx.Request], httpx.Response | None]:
+    tags: set[str] = set()
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        if request.method == "PUT" and re.search(r"/manifests/[^:]+$", request.url.path):
+            tags.add(request.url.path)
+            return refusal(403, "DENIED") if len(tags) > 1 else None
+        return None
+
+    return fault
+
+
+def test_a_push_that_fails_half_way_takes_back_what_it_has_pushed(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages
+) -> None:
+    registry.fault = second_tag_refused()
+    with pytest.raises(RegistryError, match="403"):
+        push()
+    assert record.left(RUN_ID) == ()
+    assert not [name for _, name in registry.manifests if not name.startswith("sha256:")]
+
+
+def test_a_push_that_fails_half_way_records_only_what_is_still_there(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages
+) -> None:
+    refuses = second_tag_refused()
+    registry.fault = lambda request: refusal(405, "UNSUPPORTED") if request.method == "DELETE" else refuses(request)
+    with pytest.raises(RegistryError, match="403"):
+        push()
+    (left,) = record.left(RUN_ID)
+    tags = [f"{repository}:{name}" for repository, name in registry.manifests if not name.startswith("sha256:")]
+    assert (list(left.images), len(tags)) == (tags, 1)
+    assert "405" in left.reason
+
+
+def test_an_interrupted_push_records_what_is_settled_and_asks_the_registry_for_nothing(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, watch: Unwatched, **__: object) -> PushReport:
+        (pushed,) = record.entries().values()
+        reference = Reference.parse(pushed.images[0])
+        watch.settled(PushedImage(reference=reference, digest=f"sha256:{'0' * 64}", outcome="pushed"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cold_push, "push_workload", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        push()
+    assert [len(left.images) for left in record.left(RUN_ID)] == [1]
+    assert registry.asked == []
 
 
 def test_the_record_says_who_may_delete_and_an_older_one_is_read_too(record: PushedImages, tmp_path: Path) -> None:

@@ -4,7 +4,16 @@ from unittest.mock import ANY
 
 import pytest
 
-from pullbench.bench.discover import Mention, documents_of, images_in, interpolated, read_image
+from pullbench.bench.discover import (
+    Mention,
+    documents_of,
+    images_in,
+    interpolated,
+    read_image,
+    read_image_at,
+    serving_host,
+)
+from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
 
 COMPOSE = """
 x-shared: &shared
@@ -143,3 +152,12 @@ def test_an_image_is_read_with_the_defaults_of_docker(text: str, url: str, refer
 def test_a_template_is_no_image() -> None:
     with pytest.raises(ValueError, match="not a repository name"):
         read_image("${IMAGE}")
+
+
+@pytest.mark.parametrize("host", sorted(DOCKER_HUB_HOSTS))
+def test_docker_hub_has_one_host_whatever_name_is_written(host: str) -> None:
+    assert serving_host(host) == DOCKER_HUB_API
+    for text in (f"{host}/nginx:1", "nginx:1"):
+        found = read_image_at(DOCKER_HUB_API, text)
+        assert (found.host, str(found.reference)) == (DOCKER_HUB_API, "library/nginx:1")
+    assert read_image(f"{host}/nginx:1").host == DOCKER_HUB_API

@@ -11,7 +11,7 @@ import yaml
 from pullbench.bench.facts import offline_facts
 from pullbench.bench.specfile import as_stress_spec, load_spec
 from pullbench.model.plan import plan
-from pullbench.model.spec import Spec
+from pullbench.model.spec import Spec, read_spec
 from pullbench.model.stress_plan import plan_stress
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -59,6 +59,13 @@ class TestAReadySpec:
     def test_has_blocks_enough_for_a_verdict_and_a_block_of_warm_up(self, path: Path) -> None:
         assert read(path).repetitions >= 5
         assert read(path).warmup >= 1
+
+    def test_has_an_slo_that_judges_only_where_it_is_the_question(self, path: Path) -> None:
+        assert (read(path).slo is not None) == (path.stem == "stress")
+        lines = path.read_text().splitlines(keepends=True)
+        start = next(number for number, line in enumerate(lines) if line.startswith(("slo:", "# slo:")))
+        uncommented = "".join((*lines[:start], *(line.removeprefix("# ") for line in lines[start:])))
+        assert read_spec(yaml.safe_load(uncommented)).slo is not None
 
     def test_is_what_an_editor_accepts_by_the_schema_that_it_names(self, path: Path) -> None:
         first, _, rest = path.read_text().partition("\n")

@@ -25,6 +25,7 @@ from pullbench.cli.terminal import interruption
 from pullbench.cli.terminal.progress import ShellProgress
 from pullbench.errors import IncompleteError, InterruptedRunError, PreflightFailed, UsageError
 from pullbench.model.facts import Facts
+from pullbench.model.finding import Finding, Status
 from pullbench.serving import flow as flows
 from pullbench.serving.flow import NoServerError, ServerGoneError, call_flow
 from pullbench.store.dataset import ResultStore
@@ -72,6 +73,28 @@ def conducted(request: RunRequest) -> Outcome:
     """What a flow's body does, as far as a command sees it."""
     with preparing(request) as prepared:
         return conduct(prepared, DirectSteps(), Progress())
+
+
+@pytest.mark.parametrize("by_flow", [False, True])
+def test_a_failed_check_is_printed_once(
+    by_flow: bool, request_: RunRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = dataclasses.replace(request_, skip_preflight=False)
+    failed = [
+        Finding(check="tcp", target=name, status=Status.FAIL, observed=f"{name} refused", remedy=f"start {name}")
+        for name in ("eu", "us")
+    ]
+    monkeypatch.setattr(DirectSteps, "preflight", lambda *_: failed)
+    measuring = through_flow(lambda: conducted(request), request, monkeypatch)
+    with pytest.raises(PreflightFailed) as ended:
+        if by_flow:
+            measuring.through_flow("pull_benchmark", {})
+        else:
+            measuring.directly(lambda: preparing(request))
+    said = capsys.readouterr().err
+    assert said.count("start eu") == said.count("start us") == 1
+    assert "2 checks failed" in str(ended.value) and "start" not in str(ended.value)
+    assert "start eu" in str(ended.value.__cause__), "the run is stored with the finding"
 
 
 def test_a_command_runs_without_prefect_unless_it_is_asked_for(

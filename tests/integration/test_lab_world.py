@@ -1,5 +1,6 @@
 """The lab as processes: what serves what, and how all of it ends."""
 
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import yaml
 
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.lab.__main__ import part
@@ -25,7 +27,9 @@ from pullbench.lab.registry import Registry, listen
 from pullbench.model.facts import Facts
 from pullbench.model.plan import plan
 from pullbench.model.spec import read_spec
+from tests.integration.shell import Shell
 from tests.lab.conftest import ask, until
+from tests.lab.test_pushes import send
 
 pytestmark = [pytest.mark.integration]
 
@@ -101,7 +105,7 @@ def test_the_demo_spec_is_valid_and_plans_the_mirror_for_us_alone(world: Embedde
     for trial in made.trials:
         assert len(trial.images) % max(spec.matrix.concurrency) == 0
     assert {cell.platform for cell in made.cells} == set(PLATFORMS[: 1 if quick else 2])
-    assert spec.repetitions >= 3
+    assert spec.repetitions >= 5
 
 
 def test_the_end_of_the_block_ends_every_process_and_removes_the_folder(
@@ -181,3 +185,48 @@ def test_a_registry_in_its_process_serves_no_more_at_once_than_it_was_told() -> 
         took_s = time.monotonic() - began
     assert [answer.status for answer in answers] == [200, 200]
     assert took_s >= 0.2
+
+
+def test_eu_and_us_accept_pushes_and_the_mirror_serves_them(world: EmbeddedLab) -> None:
+    content, digest = b"pushed", f"sha256:{hashlib.sha256(b'pushed').hexdigest()}"
+    for name in ("eu", "us"):
+        begun = send(world.registries[name], "POST", "/v2/team/app/blobs/uploads/")
+        put = send(world.registries[name], "PUT", f"{begun.headers['location']}?digest={digest}", content)
+        assert (begun.status, put.status) == (202, 201)
+    assert ask(world.cache, f"/v2/team/app/blobs/{digest}").body == content
+    refused = send(world.cache, "POST", "/v2/team/app/blobs/uploads/")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_a_lab_in_a_given_folder_accepts_no_push(tmp_path: Path) -> None:
+    with EmbeddedLab.start(folder=tmp_path, total_bytes=300_000, count=2) as running:
+        assert send(running.registries["eu"], "POST", "/v2/team/app/blobs/uploads/").status == 405
+
+
+def test_a_cold_mirror_is_measured_in_the_lab_and_leaves_nothing_at_its_upstream(
+    world: EmbeddedLab, tmp_path: Path
+) -> None:
+    shell = Shell(tmp_path, {"DOCKER_CONFIG": str(tmp_path / "none")})
+    spec = {**world.spec(True), "repetitions": 1, "warmup": 0, "pulls_per_trial": 2}
+    spec["matrix"] |= {"registries": ["us"], "proxies": ["cache"], "concurrency": [1], "proxy_cache": ["cold", "warm"]}
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    done = shell.run("run", "spec.yaml", "--no-report", "--json")
+    assert done.code == 0, done.err
+    assert {cell["proxy_cache"]: cell["succeeded"] for cell in done.document["cells"]} == {"cold": 2, "warm": 2}
+    assert "left at" not in done.err
+    counters = json.loads(ask(world.origins["us"], "/lab/counters").body)
+    assert counters["pushed_bytes"] > 0
+    assert ask(world.registries["us"], "/v2/pullbench/cold/tags/list").body == b'{"name": "pullbench/cold", "tags": []}'
+
+
+def test_images_are_pushed_to_the_lab_and_the_written_spec_pulls_them(world: EmbeddedLab, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, {"DOCKER_CONFIG": str(tmp_path / "none")})
+    push = ("images", "push", world.registries["eu"], "--count", "2", "--size", "200KB", "--spec-out", "spec.yaml")
+    pushed = shell.run(*push, "--credentials", "anonymous", "--json")
+    assert (pushed.code, pushed.document["pushed"]) == (0, 2), pushed.err
+    again = shell.run(*push, "--credentials", "anonymous", "--json")
+    assert (again.code, again.document["there"]) == (0, 2), again.err
+    matrix = ("--set", "matrix.concurrency=[1]", "--set", "repetitions=1", "--set", "warmup=0")
+    done = shell.run("run", "spec.yaml", "--no-report", "--json", *matrix)
+    assert done.code == 0, done.err
+    assert all(cell["succeeded"] == cell["pulls"] > 0 for cell in done.document["cells"])

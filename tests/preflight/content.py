@@ -105,8 +105,8 @@ def context_of(
             raise httpx.ConnectError("connection refused", request=request) from ConnectionRefusedError(111, "refused")
         return registry(request)
 
-    def client(route: Route, keychain: Keychain) -> RegistryClient:
-        return RegistryClient(route, keychain, transport=httpx.MockTransport(answer))
+    def client(route: Route, keychain: Keychain, actions: str = "pull") -> RegistryClient:
+        return RegistryClient(route, keychain, transport=httpx.MockTransport(answer), actions=actions)
 
     daemon = options.pop("daemon", FakeDaemon())
     known = facts or Facts(host_platform="linux/amd64", offline=True)

@@ -38,8 +38,8 @@ def context_over(
 ) -> CheckContext:
     """A context whose clients ask the fake registry, whatever the route."""
 
-    def client(route: Route, keychain: Keychain) -> RegistryClient:
-        return RegistryClient(route, keychain, transport=httpx.MockTransport(registry))
+    def client(route: Route, keychain: Keychain, actions: str = "pull") -> RegistryClient:
+        return RegistryClient(route, keychain, transport=httpx.MockTransport(registry), actions=actions)
 
     known = facts or Facts(host_platform="linux/amd64", offline=True)
     return CheckContext(spec or spec_of(), known, Keychain(environ=environ), client=client, now=lambda: NOW)

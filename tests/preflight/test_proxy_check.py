@@ -214,3 +214,77 @@ def test_a_mirror_that_falls_silent_is_not_waited_for_layer_by_layer() -> None:
     found = found_over({"cache": cache})
     assert (found.status, found.observed.startswith("[stalled]")) == (Status.FAIL, True)
     assert len(waited) == 2
+
+
+COLD: dict[str, Any] = {
+    "proxies": [{**SPEC["proxies"][0], "cold": {"push": "pullbench/cold"}}],
+    "matrix": {**SPEC["matrix"], "proxy_cache": ["cold"]},
+}
+
+
+def taking_pushes(registry: FakeRegistry, status: int = 202) -> FakeRegistry:
+    """The registry answers a new upload with this status."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/blobs/uploads/" not in request.url.path:
+            return registry.serve(request)
+        headers = {"Location": f"{request.url.path}session?state=1"}
+        headers |= {"WWW-Authenticate": 'Basic realm="r"'} if status == 401 else {}
+        return httpx.Response(status, headers=headers) if request.method == "POST" else httpx.Response(204)
+
+    registry.handler = handle
+    return registry
+
+
+def push_findings(upstream: FakeRegistry, **changes: Any) -> list[Finding]:
+    registries = {"eu": upstream, "cache": holding("hub/app", "1.0", NEW)}
+    return findings_of(proxy.CHECK, context_of(registries, spec_over("eu", **{**COLD, **changes})))
+
+
+def changed(registry: FakeRegistry) -> list[str]:
+    return [line for line in registry.asked if line.partition(" ")[0] not in ("GET", "HEAD")]
+
+
+def test_the_push_of_a_cold_mirror_is_tried_with_an_upload_that_is_cancelled() -> None:
+    upstream = taking_pushes(holding("app", "1.0", NEW))
+    assert [found.status for found in push_findings(upstream)] == [Status.PASS]
+    uploads = "https://eu.example/v2/pullbench/cold/blobs/uploads/"
+    assert changed(upstream) == [f"POST {uploads}", f"DELETE {uploads}session?state=1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "unauthorized"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (405, "forbidden"),
+        (501, "forbidden"),
+        (503, "server_error"),
+    ],
+)
+def test_an_upstream_that_refuses_the_pushes_of_a_cold_mirror_fails_the_check(status: int, code: str) -> None:
+    served, refused = push_findings(taking_pushes(holding("app", "1.0", NEW), status))
+    assert served.status is Status.PASS
+    assert (refused.check, refused.target, refused.status, refused.code) == ("proxy", "eu via cache", Status.FAIL, code)
+    assert refused.parameters["status"] == str(status)
+    assert "eu.example" in refused.expected
+
+
+def test_a_push_s_credentials_that_cannot_be_read_fail_the_check() -> None:
+    mirror = {**COLD["proxies"][0], "cold": {"push": "pullbench/cold", "credentials": "env:NOBODY"}}
+    _, refused = push_findings(taking_pushes(holding("app", "1.0", NEW), 401), proxies=[mirror])
+    assert (refused.status, refused.code, "NOBODY_" in refused.observed) == (Status.FAIL, "unauthorized", True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"matrix": {**COLD["matrix"], "proxy_cache": ["any", "warm"]}},
+        {"proxies": [{**COLD["proxies"][0], "cold": {"reset": ["true"]}}]},
+    ],
+)
+def test_nothing_is_pushed_for_a_run_that_pushes_nothing(changes: dict[str, Any]) -> None:
+    upstream = holding("app", "1.0", NEW)
+    assert [found.status for found in push_findings(upstream, **changes)] == [Status.PASS]
+    assert changed(upstream) == []

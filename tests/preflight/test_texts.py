@@ -168,11 +168,17 @@ def of_routes() -> list[Finding]:
     seen = proxy.ProxyObservation(images=(served,), headers={"x-cache": "HIT"}, same_bytes=True, upstream_answers=True)
     stale = replace(served, digest=OLD, created=JANUARY, upstream_created=NOVEMBER)
     unserved = replace(served, digest=None, fault=BUSY)
+    denied = fault(
+        ErrorCode.FORBIDDEN, "POST https://registry.example.com/v2/pullbench/cold/blobs/uploads/: 403 DENIED"
+    )
+    grant = "this user may not push there: grant the push permission, or use another repository"
+    refused = proxy.PushAttempt(route=ROUTE, repository="pullbench/cold", fault=denied, cure=grant)
     return [
         *proxy.judge(seen, VIA_CACHE),
         *proxy.judge(replace(seen, headers={"x-cache": "MISS"}), VIA_CACHE),
         *proxy.judge(replace(seen, images=(stale,)), VIA_CACHE),
         *proxy.judge(replace(seen, images=(unserved,)), VIA_CACHE),
+        *proxy.judge(replace(seen, push=refused), VIA_CACHE)[1:],
         *proxy.judge(replace(seen, kept=proxy.CachedBlobs(fault=BUSY, there=3)), VIA_CACHE),
     ]
 

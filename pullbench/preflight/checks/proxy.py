@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
+from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError, UsageError
 from pullbench.model.addresses import image_name
 from pullbench.model.finding import Finding, Status
-from pullbench.model.plan import route_of
+from pullbench.model.plan import push_route, route_of
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import look, remedy
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.push import try_push
 
 ID = "proxy"
 SHOWN = 3
@@ -78,6 +79,17 @@ class CachedBlobs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushAttempt:
+    """An upload for the synthetic images of cold trials, opened at the mirror's upstream and cancelled."""
+
+    route: Route
+    repository: str
+    fault: ObservedFault | None = None
+    cure: str = ""
+    """The remedy of the fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyObservation:
     """The images that the proxy served, and the cache headers of a blob that was requested twice."""
 
@@ -91,6 +103,8 @@ class ProxyObservation:
     """Whether the upstream answered from here, with an image or a refusal."""
     kept: CachedBlobs = field(default_factory=CachedBlobs)
     """The cached blobs of a mirror that serves the images' manifests."""
+    push: PushAttempt | None = None
+    """None if the run pushes nothing to the mirror's upstream."""
 
 
 def targets(context: CheckContext) -> list[Target]:
@@ -101,7 +115,10 @@ def targets(context: CheckContext) -> list[Target]:
 def probe(context: CheckContext, target: Target) -> ProxyObservation:
     """Send HEAD for each image on both routes, request the first config twice, and test whether a mirror can fetch."""
     route, upstream = target.route, upstream_of(context, target.route)
-    seen = ProxyObservation(images=tuple(_served(context, route, upstream, image) for image in context.spec.images))
+    seen = ProxyObservation(
+        images=tuple(_served(context, route, upstream, image) for image in context.spec.images),
+        push=_pushed(context, route),
+    )
     faults = [each.upstream_fault for each in seen.images]
     answers = any(fault is None or fault.code not in ROUTE_FAILURES for fault in faults)
     seen = replace(seen, upstream_answers=answers)
@@ -110,6 +127,29 @@ def probe(context: CheckContext, target: Target) -> ProxyObservation:
     if route.forward_url is None:
         seen = replace(seen, kept=_cached_blobs(context, route))
     return seen if seen.kept.lost else _twice(context, route, seen)
+
+
+def _pushed(context: CheckContext, route: Route) -> PushAttempt | None:
+    """Open an upload and cancel it, if the run pushes images to make this mirror cold."""
+    spec, plan = context.spec, context.plan
+    proxy = next(entry for entry in spec.proxies if entry.name == route.proxy)
+    if proxy.cold is None or proxy.cold.push is None:
+        return None
+    states = (
+        spec.matrix.proxy_cache
+        if plan is None
+        else {cell.proxy_cache for cell in plan.cells if cell.proxy == proxy.name}
+    )
+    if "cold" not in states:
+        return None
+    attempt = PushAttempt(route=push_route(spec, proxy), repository=proxy.cold.push)
+    try:
+        try_push(context.client(attempt.route, "pull,push"), attempt.repository)
+    except RegistryError as error:
+        return replace(attempt, fault=ObservedFault.of(error), cure=error.remedy)
+    except UsageError as error:
+        return replace(attempt, fault=ObservedFault.of(error), cure="fix `credentials` of `cold`")
+    return attempt
 
 
 def upstream_of(context: CheckContext, route: Route) -> Route:
@@ -197,26 +237,42 @@ def _blobs(context: CheckContext, route: Route) -> Iterator[MissingBlob]:
 
 
 def judge(evidence: ProxyObservation, target: Target) -> list[Finding]:
+    """How the proxy serves the images, and a failure if the pushes that a cold mirror needs are refused."""
+    return [_of_images(evidence, target), *_of_push(evidence.push, target)]
+
+
+def _of_push(push: PushAttempt | None, target: Target) -> list[Finding]:
+    if push is None or push.fault is None:
+        return []
+    place = f"{push.route.registry}/{push.repository}"
+    text = f"cold trials push synthetic images to {place}, with the credentials '{push.route.credentials}': {push.fault.text}"
+    cure = f"{push.cure}; or name another repository or `credentials` in `cold`, or remove `cold` from `matrix.proxy_cache`"
+    expected = f"{push.route.host} accepts pushes to {push.repository}"
+    upstream = replace(target, route=replace(push.route, proxy=target.route.proxy))
+    return [failed(ID, upstream, replace(push.fault, text=text), expected, cure)]
+
+
+def _of_images(evidence: ProxyObservation, target: Target) -> Finding:
     broken = [each for each in evidence.images if each.fault is not None and each.upstream_fault is None]
     unknown = [each for each in evidence.images if each.fault is not None and each.upstream_fault is not None]
     if broken or unknown:
-        return [_of_unserved(evidence, (broken or unknown)[0], len(broken) + len(unknown), target)]
+        return _of_unserved(evidence, (broken or unknown)[0], len(broken) + len(unknown), target)
     stranded = _of_outage(evidence.kept, target)
     if stranded is not None and evidence.kept.lost:
-        return [stranded]
+        return stranded
     if evidence.blob_fault is not None or evidence.same_bytes is False:
         default = ObservedFault(
             code=ErrorCode.DIGEST_MISMATCH, text="the content of the second answer does not match its digest"
         )
         fault = evidence.blob_fault or default
         cure = f"{remedy(fault.code, target.route)}; empty the cache at {target.route.host}, or pull without the proxy"
-        return [failed(ID, target, fault, EXPECTED, cure)]
+        return failed(ID, target, fault, EXPECTED, cure)
     drifted = [each for each in evidence.images if each.upstream_digest not in (None, each.digest)]
     if drifted:
-        return [_of_drift(drifted, target)]
+        return _of_drift(drifted, target)
     if stranded is not None:
-        return [stranded]
-    return [_of_cache(evidence, target)]
+        return stranded
+    return _of_cache(evidence, target)
 
 
 def _of_outage(kept: CachedBlobs, target: Target) -> Finding | None:
@@ -342,16 +398,18 @@ CHECK = Check(
     room=Room.ROUTE,
     looks_at="Sends `HEAD` for each image to the mirror or forward proxy and to its upstream. Requests one config twice and "
     "reads the cache headers (`X-Cache`, `Cache-Status`, `Age` …). If digests differ, it compares creation dates. A request for "
-    "a blob that does not exist shows whether a mirror can fetch; if it cannot, `HEAD` for each blob shows what it has.",
+    "a blob that does not exist shows whether a mirror can fetch; if it cannot, `HEAD` for each blob shows what it has. If cold "
+    "trials push images to the upstream, it opens an upload there and cancels it.",
     statuses={
         Status.PASS: "the proxy serves every image with the upstream's digest, and no header reports a miss for the second request",
         Status.WARN: "a tag is older than its upstream's (mirror drift); the second request was not a hit; or a mirror cannot "
         "fetch, but has all blobs of the images",
         Status.FAIL: "the proxy does not serve an image (the finding names the cause: the proxy, its upstream, or a missing "
-        "image); a mirror lacks layers and cannot fetch them; or content does not match its digest",
+        "image); a mirror lacks layers and cannot fetch them; content does not match its digest; or the upstream refuses the pushes "
+        "of cold trials",
     },
     advice="Restore the upstream, fix the proxy's credentials and rules for it, shorten how long it caches tags, or let it cache "
-    "large objects. Run this twice: `curl -sSI URL/v2/REPOSITORY/manifests/TAG`.",
+    "large objects. Grant the permission to push to the repository of `cold`. Run this twice: `curl -sSI URL/v2/REPOSITORY/manifests/TAG`.",
     targets=targets,
     probe=probe,
     judge=judge,
