@@ -15,7 +15,9 @@ from tests.report.synthetic import Recipe
 from tests.words import text_of
 
 Make = Callable[[Recipe], StoredRun]
-ONE_PLACE = Recipe(engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2, 4), failure_rate=0.0)
+ONE_PLACE = Recipe(
+    engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2, 4), failure_rate=0.0, warmup=0, pulls=4
+)
 NOISY = dataclasses.replace(ONE_PLACE, noise=0.5)
 RECIPES = {
     "clear": ONE_PLACE,
@@ -23,8 +25,8 @@ RECIPES = {
     "two levels": dataclasses.replace(NOISY, concurrency=(2, 4)),
     "one level": dataclasses.replace(ONE_PLACE, concurrency=(1,)),
     "too few": dataclasses.replace(NOISY, blocks=2),
-    "routes": Recipe(concurrency=(1, 2), noise=0.4),
-    "docker": Recipe(engines=("docker",), concurrency=(1, 4)),
+    "routes": Recipe(concurrency=(1, 2), noise=0.4, blocks=3, warmup=0, pulls=2),
+    "docker": Recipe(engines=("docker",), concurrency=(1, 4), blocks=3, warmup=0, pulls=4),
 }
 
 

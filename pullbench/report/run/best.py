@@ -150,12 +150,11 @@ def _tie(choice: Choice, name: str) -> str:
         names, which = numbers.count(len(tied), "configuration"), "simplest"
         if len(tied) == 2:
             names = " and ".join(f"({tables.configuration(row, varying)})" for row in tied)
+    if varying != ["concurrency"] and len(tied) > 2:
+        names = f"the {'' if len(tied) == len(choice.chosen) else 'fastest '}{names}"
     if all(answer.verdict == ComparisonVerdict.NO_DIFFERENCE for answer in choice.unclear):
-        differ = "" if varying == ["concurrency"] or len(tied) == 2 else "The fastest "
-        said = f"{differ}{names} differ by less than 5%"
-        return f"{said[:1].upper()}{said[1:]}: use the {which}, {name}."
-    between = names if varying == ["concurrency"] or len(tied) == 2 else f"the fastest {names}"
-    return f"No difference between {between} is significant: use the {which}, {name}."
+        return f"{names[:1].upper()}{names[1:]} differ by less than 5%: use the {which}, {name}."
+    return f"No difference between {names} is significant: use the {which}, {name}."
 
 
 def _needs(choice: Choice) -> Iterator[str]:
