@@ -41,7 +41,7 @@ class TrialBatch:
         if (stage := first.stage) is not None:
             is_concurrency = first.cell.concurrency == stage.load
             load = f"concurrency {stage.load:g}" if is_concurrency else f"{stage.load:g} pulls/s"
-            return f"step {stage.index} · {stage.phase} · {load}"
+            return f"step {stage.index + 1} · {stage.phase} · {load}"
         if first is last:
             return f"trial {first.number} · {'warm-up' if first.warmup else f'repetition {first.block}'} · {first.cell}"
         return f"trials {first.number} to {last.number}"

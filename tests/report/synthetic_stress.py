@@ -34,6 +34,8 @@ class Service:
     base_s: float = 0.1
     noise: float = 0.02
     mean_pull_s: float = 0.3
+    success_rate: float | None = 0.999
+    """The SLO; a step has too few pulls to show it."""
     fails: Callable[[Stage], ErrorCode | None] = lambda stage: None
     """Of every third pull of a step."""
     slower_after: float = 1.0
@@ -179,7 +181,8 @@ class _Maker:
             "name": "peak",
             "images": ["app:1"],
             "load": Load().model_dump(),
-            "slo": {"success_rate": 0.999, "mean_pull_s": self.service.mean_pull_s},
+            "slo": {"mean_pull_s": self.service.mean_pull_s}
+            | ({} if self.service.success_rate is None else {"success_rate": self.service.success_rate}),
             "stress": self.service.stress.model_dump(),
         }
         return RunRecord(

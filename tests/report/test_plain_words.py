@@ -53,6 +53,7 @@ STRESS = {
     ),
     "the client's limit after the ramp up": Service(busy=lambda stage: 0.2 if stage.phase == "up" else 0.9),
     "a rate": Service(stress=RATE),
+    "every SLO met": Service(mean_pull_s=10, success_rate=None),
     "stopped": Service(stop_after=2, end="incomplete", stopped="interrupted"),
 }
 COMPARED: dict[str, tuple[Recipe, Recipe]] = {

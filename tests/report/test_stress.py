@@ -1,6 +1,7 @@
 """A stress test's numbers and words against a service whose capacity is known."""
 
 import dataclasses
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
+from pullbench.cli.terminal.console import print_verdict
+from pullbench.cli.terminal.tables import result_table
 from pullbench.errors import ErrorCode
 from pullbench.model.ramp import EndReason, Stage
 from pullbench.model.spec import Stress
@@ -100,6 +104,89 @@ def test_the_golden_page_of_a_stress_test(broken: StoredRun, golden: Callable[[s
     golden("report/stress.txt", text_of(page.header() + page.findings() + page.steps() + page.method()))
 
 
+OUTCOMES = {
+    "an SLO is missed, and the service recovers": Service(stress=LONG),
+    "an SLO is missed, and the service does not recover": Service(stress=LONG, slower_after=4, noise=0.005),
+    "the SLO is met again, and pulls are still slower": Service(slower_after=1.4, noise=0.005),
+    "no SLO is missed up to the top": Service(mean_pull_s=10),
+    "every SLO is met up to the top": Service(mean_pull_s=10, success_rate=None),
+    "the first step misses an SLO": Service(mean_pull_s=0.05),
+    "the client is the limit": Service(mean_pull_s=10, busy=lambda stage: 0.9 if stage.load >= 8 else 0.1),
+    "past the client's limit": Service(
+        busy=lambda stage: 0.9 if stage.load >= 8 else 0.1,
+        stress=SHORT.model_copy(update={"at_client_limit": "continue"}),
+    ),
+    "the client was the limit at a lower load alone": Service(
+        busy=lambda stage: 0.9 if stage.load == 8 else 0.1,
+        stress=SHORT.model_copy(update={"at_client_limit": "continue"}),
+    ),
+    "the steps are inconclusive": Service(stress=LONG, noise=0.4, mean_pull_s=0.21),
+    "a rate limit": Service(
+        fails=lambda stage: ErrorCode.RATE_LIMITED if stage.load >= 4 else None,
+        end="incomplete",
+        stopped="rate limited by the registry (429)",
+    ),
+    "interrupted": Service(stress=LONG, stop_after=3, end="incomplete", stopped="interrupted"),
+    "a rate is raised": Service(stress=RATE),
+}
+
+
+def terminal(service: Service, width: int) -> str:
+    """A stress test's table and verdict as a terminal shows them."""
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=True, color_system=None, highlight=False)
+    found = document_of(synthetic_stress.stored(service))
+    console.print(result_table(found))
+    console.print()
+    print_verdict(console, found)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_golden_terminal_of_each_outcome(golden: Callable[[str, str], None], width: int) -> None:
+    pages = [f"=== {name}\n\n{terminal(service, width)}" for name, service in OUTCOMES.items()]
+    golden(f"terminal/stress-{width}.txt", "\n".join(pages))
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_no_line_is_longer_than_the_terminal_and_no_number_is_cut(name: str) -> None:
+    found = document_of(synthetic_stress.stored(OUTCOMES[name]))["stress"]["steps"]
+    said = terminal(OUTCOMES[name], 80)
+    assert max(map(len, said.splitlines())) <= 80 and "…" not in said
+    rows = [line.split() for line in said.splitlines()[1:] if line.split()[1:2] in (["up"], ["hold"], ["down"])]
+    assert [(int(row[0]), float(row[2])) for row in rows] == [(step["step"] + 1, step["load"]) for step in found]
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_a_verdict_is_green_only_where_every_slo_is_met(name: str) -> None:
+    found = document_of(synthetic_stress.stored(OUTCOMES[name]))
+    if found["headline"]["status"] == "met":
+        assert {row["verdict"] for row in found["slo"]} == {"met"}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_an_overload_is_named_only_where_an_slo_was_missed(name: str) -> None:
+    found = document_of(synthetic_stress.stored(OUTCOMES[name]))
+    if found["stress"]["broke"] is None:
+        assert "overload" not in found["headline"]["sentence"]
+        assert "at least" not in StressPage(synthetic_stress.stored(OUTCOMES[name])).findings()
+
+
+def test_a_client_that_is_not_the_limit_at_the_highest_load_does_not_lead_the_verdict() -> None:
+    said = headline(OUTCOMES["the client was the limit at a lower load alone"])
+    assert said.title != verdict.CLIENT_IS_THE_LIMIT
+    assert any("90.0%" in clause for clause in said.clauses)
+
+
+@pytest.mark.parametrize(("target_s", "is_drawn"), [(0.3, True), (10.0, False)])
+def test_a_caption_names_the_line_of_an_slo_only_where_it_is_drawn(target_s: float, is_drawn: bool) -> None:
+    stored = synthetic_stress.stored(Service(mean_pull_s=target_s))
+    page = StressPage(stored)
+    for drawing in (page.load_curve(), page.over_time()):
+        assert ("Dashed" in drawing) is is_drawn
+        assert ("above the figure" in drawing) is not is_drawn
+
+
 def test_a_saturation_point_that_may_be_anywhere_is_inconclusive(found: Stressed) -> None:
     loads = found.up["load"]
     unsure = dataclasses.replace(found, knee_low=float(loads.min()), knee_high=float(loads.max()))
@@ -108,7 +195,7 @@ def test_a_saturation_point_that_may_be_anywhere_is_inconclusive(found: Stressed
 
 
 def test_a_service_that_nothing_breaks_meets_the_slo_to_the_top() -> None:
-    strong = Service(mean_pull_s=10)
+    strong = Service(mean_pull_s=10, success_rate=None)
     found = document(strong)
     assert headline(strong).status == "met"
     assert (found["end"], found["held"], found["broke"], found["recovery"]["held_at"]) == ("top", 16, None, 1)
@@ -169,8 +256,8 @@ def test_a_test_that_goes_past_the_client_s_limit_still_names_the_client_first()
 def test_a_client_that_is_the_limit_only_after_the_ramp_up_is_named_in_the_details() -> None:
     service = Service(stress=LONG, busy=lambda stage: 0.2 if stage.phase == "up" else 0.9)
     said = headline(service)
-    assert said.status == "met" and document(service)["client_limited_at"] is None
-    assert "steps 5, 6, 7, 8 and 9" in said.clauses[-1]
+    assert said.title != verdict.CLIENT_IS_THE_LIMIT and document(service)["client_limited_at"] is None
+    assert "steps 6, 7, 8, 9 and 10" in said.clauses[-1]
 
 
 def test_a_client_that_is_not_the_limit_is_not_named(found: Stressed, broken: StoredRun) -> None:
@@ -304,5 +391,5 @@ def test_a_picture_over_time_marks_trials_with_failures() -> None:
 
 def test_the_line_of_a_step_has_its_load_its_pulls_and_its_verdict(found: Stressed) -> None:
     line = verdict.step_line("concurrency", found.steps.to_dict("records")[4])
-    assert line.startswith("step 4 (up): concurrency 16, ") and "144 of 144 pulls" in line
+    assert line.startswith("step 5 (up): concurrency 16, ") and "144 of 144 pulls" in line
     assert line.endswith(": mean pull time")

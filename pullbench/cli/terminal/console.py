@@ -73,10 +73,20 @@ def print_verdict(console: Console, document: dict[str, Any], *, evidence: bool 
             console.print(slo_table(document["slo"]))
         return
     console.print(literal(document["headline"]["title"]), style="bold")
-    console.print(literal(document["headline"]["sentence"]), soft_wrap=soft)
+    is_stress = "stress" in document
+    for sentence in document["headline"]["clauses"] if is_stress else [document["headline"]["sentence"]]:
+        console.print(literal(sentence), soft_wrap=soft)
     if document["slo"]:
         console.print()
+        if is_stress:
+            console.print(literal(f"SLO at {_load(document['stress'])}:"))
         console.print(slo_table(document["slo"]))
+
+
+def _load(stress: Mapping[str, Any]) -> str:
+    """The load at which the SLOs of a stress test are judged."""
+    value = f"{stress['judged_load']:g}"
+    return f"concurrency {value}" if stress["ramp"] == "concurrency" else f"{value} pulls/s"
 
 
 def verdict_block(document: Mapping[str, Any], width: int | None, *, in_full: bool = False) -> list[Text]:

@@ -31,6 +31,8 @@ from pullbench.report.core.numbers import seconds
 
 _LINE_EVERY_S = 10.0
 _MINUTES_FROM_S = 120
+_BAR_FROM = 100
+"""Columns of characters from which on the text leaves room for a bar."""
 
 
 class ShellProgress(RunProgress):
@@ -127,9 +129,10 @@ class ShellProgress(RunProgress):
             text = TextColumn(
                 "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
             )
-            columns = (text, BarColumn(bar_width=16), MofNCompleteColumn(), TimeRemainingColumn())
+            bar = [BarColumn(bar_width=16)] if self._console.width >= _BAR_FROM else []
+            columns = (text, *bar, MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False, expand=True)
-            self._task = self._bar.add_task("", total=self._total, completed=self._done)
+            self._task = self._bar.add_task(printable(self._said(trial)), total=self._total, completed=self._done)
             self._bar.start()
         self._bar.update(self._task, completed=self._done, description=printable(self._said(trial)))
         self._bar.refresh()

@@ -6,7 +6,7 @@ Help must not wait for pydantic and pandas, so what needs them is imported where
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
@@ -15,6 +15,7 @@ from rich.text import Text
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.report.calibration import words as calibration_words
 from pullbench.report.core import numbers
+from pullbench.report.core.client_limit import LIMITED_FROM
 from pullbench.report.core.slo_words import (
     VERDICT_WORDS,
     evidence_text,
@@ -185,37 +186,70 @@ def _failed_style(cell: dict[str, Any]) -> str:
     return "bold red" if cell["succeeded"] < cell["pulls"] else ""
 
 
-def steps_table(stress: dict[str, Any]) -> ResponsiveTable:
-    """The steps of a stress test, as its document has them; without the intervals on a narrow terminal."""
-    return ResponsiveTable(_steps(stress, intervals=True), lambda: _steps(stress, intervals=False))
+def steps_table(stress: dict[str, Any]) -> "StepsTable":
+    """The steps of a stress test, as its document has them."""
+    return StepsTable(stress)
 
 
-def _steps(stress: dict[str, Any], *, intervals: bool) -> Table:
-    from pullbench.report.stress import verdict
+class StepsTable:
+    """A row a step, with as many columns as fit; what a step says of the SLO folds between words."""
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    span = ["95% CI"] if intervals else []
-    load = "concurrency" if stress["ramp"] == "concurrency" else "offered/s"
-    for name in ("step", "phase", load, "SLO", "succeeded", "mean pull", *span, "pulls/s", *span, "client"):
-        justify: Literal["left", "right"] = "left" if name in ("phase", "SLO") else "right"
-        table.add_column(name, justify=justify, no_wrap=intervals, overflow="fold")
-    for step in stress["steps"]:
-        failed = step["succeeded"] < step["pulls"]
-        mean_range = numbers.seconds_range(step["mean_low_s"], step["mean_high_s"])
-        rate_range = verdict.rate_range(step["rate_low"], step["rate_high"])
-        table.add_row(
-            str(step["step"]),
-            step["phase"],
-            f"{step['load']:g}",
-            Text(verdict.outcome(step), style=_STEP_STYLES[step["verdict"]]),
-            Text(f"{step['succeeded']:,}/{step['pulls']:,}", style="bold red" if failed else ""),
-            numbers.seconds(step["mean_s"]),
-            *([mean_range] if intervals else []),
-            verdict.rate(step["rate"]),
-            *([rate_range] if intervals else []),
-            numbers.percent(step["client_busy"]),
-        )
-    return table
+    def __init__(self, stress: dict[str, Any]) -> None:
+        self._stress = stress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        said = self._said()
+        least = max(len(word) for text in (Text("SLO"), *said) for word in text.plain.split())
+        folded = min(max(text.cell_len for text in said), max(least, _FOLDS_AT))
+        columns = _fitting(self._columns(), options.max_width - folded - _GAP)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column.title, justify="left" if column.title == "phase" else "right", no_wrap=True)
+        table.add_column("SLO")
+        for row in zip(*(column.cells for column in columns), said, strict=True):
+            table.add_row(*row)
+        yield table
+
+    def _said(self) -> list[Text]:
+        from pullbench.report.stress import verdict
+
+        return [
+            Text(verdict.outcome(step), style=_STEP_STYLES["open" if verdict.is_unclear(step) else step["verdict"]])
+            for step in self._stress["steps"]
+        ]
+
+    def _columns(self) -> list[_Column]:
+        from pullbench.report.stress import verdict
+
+        steps = self._stress["steps"]
+        failed = any(step["succeeded"] < step["pulls"] for step in steps)
+        limited = any(numbers.known(step["client_busy"]) and step["client_busy"] >= LIMITED_FROM for step in steps)
+
+        def column(title: str, text: Callable[[dict[str, Any]], str], rank: int = 0) -> _Column:
+            return _Column(title, [Text(text(step)) for step in steps], rank)
+
+        return [
+            column("step", lambda step: str(verdict.step_number(step))),
+            column("phase", lambda step: str(step["phase"])),
+            column(
+                "concurrency" if self._stress["ramp"] == "concurrency" else "offered/s",
+                lambda step: f"{step['load']:g}",
+            ),
+            _Column(
+                "pulls",
+                [Text(f"{step['succeeded']:,}/{step['pulls']:,}", style=_failed_style(step)) for step in steps],
+                0 if failed else 2,
+            ),
+            column("mean pull", lambda step: numbers.seconds(step["mean_s"])),
+            column("95% CI", lambda step: numbers.seconds_range(step["mean_low_s"], step["mean_high_s"]), 3),
+            column("pulls/s", lambda step: numbers.plain(step["rate"])),
+            column("95% CI", lambda step: numbers.ratio_range(step["rate_low"], step["rate_high"]), 4),
+            column("client", lambda step: numbers.whole_percent(step["client_busy"]), 0 if limited else 1),
+        ]
+
+
+_FOLDS_AT = 24
+"""The width from which on what a step says of the SLO is folded."""
 
 
 _CALIBRATION_NARROW = ("quantity", "line", "truth", "measured", "error", "verdict")

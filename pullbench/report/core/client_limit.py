@@ -12,10 +12,10 @@ from pullbench.report.core import numbers
 
 LIMITED_FROM = 0.8
 """From this share of the client's own ceiling on, a configuration may measure the client rather than the registry."""
-LIMIT_REMEDIES = {
-    "client_busy": "The registry may be faster than measured; lower the concurrency or repeat from a larger machine.",
-    "machine_busy": "This is the speed of such a machine; a larger one pulls faster.",
-}
+LIMIT_KINDS = ("client_busy", "machine_busy")
+_LARGER = "The registry may be faster than measured; repeat from a larger machine."
+_LOWER = "The registry may be faster than measured; lower the concurrency or repeat from a larger machine."
+_OF_THE_MACHINE = "This is the speed of such a machine; a larger one pulls faster."
 _LIMITS = {
     "bytes": "the bytes that it can receive and verify",
     "cores": "its CPU cores",
@@ -30,8 +30,15 @@ def is_limited(row: Mapping[str, Any]) -> bool:
 
 
 def limit_kind(row: Mapping[str, Any]) -> str:
-    """Which of the two it is: a key of LIMIT_REMEDIES."""
+    """Which of LIMIT_KINDS it is."""
     return "client_busy" if CAPABILITIES[row["engine_kind"]].in_process else "machine_busy"
+
+
+def limit_remedy(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What to do about client-limited configurations of one kind; a concurrency of 1 cannot be lowered."""
+    if limit_kind(rows[0]) == "machine_busy":
+        return _OF_THE_MACHINE
+    return _LOWER if min(row["concurrency"] for row in rows) > 1 else _LARGER
 
 
 def limit_says(row: Mapping[str, Any]) -> str:
@@ -44,7 +51,7 @@ def limit_says(row: Mapping[str, Any]) -> str:
 def limit_notices(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Two sentences on the client-limited configurations, for each kind of limit; nothing where there is none."""
     notices = []
-    for kind, remedy in LIMIT_REMEDIES.items():
+    for kind in LIMIT_KINDS:
         same = [row for row in rows if limit_kind(row) == kind]
         found = sorted(filter(is_limited, same), key=lambda row: row["client_busy"], reverse=True)
         if found:
@@ -53,7 +60,7 @@ def limit_notices(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 "" if len(rows) == 1 else f" in {len(found)} of {numbers.count(len(same), f'{engine}configuration')}"
             )
             said = limit_says(found[0]).replace(" (", f"{where} (" + ("up to " if len(found) > 1 else ""))
-            notices.append(f"{said}. {remedy}")
+            notices.append(f"{said}. {limit_remedy(found)}")
     return notices
 
 

@@ -70,6 +70,11 @@ def plain(value: float | None) -> str:
     return NOT_KNOWN if value is None or math.isnan(value) else significant(value)
 
 
+def nan_for_none(value: Any) -> float:
+    """A number that may be missing as a float: NaN where it is."""
+    return math.nan if value is None or value != value else float(value)
+
+
 def megabytes(rate: float | None) -> str:
     """Bytes a second as MB/s, without the unit, which the column's title has."""
     return plain(None if rate is None else rate / 1e6)

@@ -210,6 +210,8 @@ def _knee(ax: Axes, curve: Curve | None, index: int) -> None:
 _UP, _DOWN = 0, 1
 _PHASE_NAMES = {"up": "up", "hold": "hold", "down": "down"}
 _MOST_TICKS = {False: 10, True: 6}
+_NEAR_TARGET = 3
+"""An SLO above so many times the largest value is not drawn."""
 
 
 def load_curve(found: Stressed, mean_target_s: float | None) -> Html:
@@ -247,6 +249,7 @@ def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float 
     caption += (
         f"Crosses: trials with failures, {numbers.count(failed, 'pull')} in all." if failed else "No pull failed."
     )
+    caption += _target_says(table["mean_s"], mean_target_s)
     return drawn(
         "course",
         "The test over time",
@@ -259,16 +262,36 @@ def course_over_time(table: pd.DataFrame, found: Stressed, mean_target_s: float 
 def _curve_caption(found: Stressed, mean_target_s: float | None) -> str:
     said = "Marks: geometric mean of pulls/s, and mean of the trials' means; bars: their 95% intervals over trials."
     if found.held is not None and found.broke is not None:
-        said += f" Shaded: the limit lies between {found.held:g} (meets the SLO) and {found.broke:g} (misses it)."
+        said += f" Shaded: the limit lies between {found.held:g} (no SLO missed) and {found.broke:g} (missed)."
     elif found.broke is not None:
-        said += f" Load {found.broke:g} misses the SLO."
+        said += f" Load {found.broke:g} misses an SLO."
     if found.knee is not None:
         said += f" Dotted: the saturation point (knee), {found.knee:g}."
     if found.stress.ramp == "rate":
         said += " Grey line: the offered rate."
-    if mean_target_s is not None:
-        said += f" Dashed: the SLO for the mean pull time, {numbers.seconds(mean_target_s)}."
-    return said
+    return said + _target_says(found.steps["mean_s"], mean_target_s)
+
+
+def _target_is_drawn(values: pd.Series, target_s: float | None) -> bool:
+    """Whether the line of an SLO is near enough to the values that it does not press them flat."""
+    known = values.dropna()
+    return target_s is not None and not known.empty and target_s <= _NEAR_TARGET * float(known.max())
+
+
+def _target_says(values: pd.Series, target_s: float | None) -> str:
+    """What the figure shows of the SLO for the mean pull time."""
+    if target_s is None:
+        return ""
+    named = f"the SLO for the mean pull time, {numbers.seconds(target_s)}"
+    return f" Dashed: {named}." if _target_is_drawn(values, target_s) else f" {_begin(named)}, is above the figure."
+
+
+def _begin(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _target_line(ax: Axes, target_s: float) -> None:
+    ax.axhline(target_s, color=BAD, linewidth=1.1, linestyle=(0, (5, 3)))
 
 
 def _draw_curve(
@@ -276,14 +299,13 @@ def _draw_curve(
 ) -> Figure:
     figure = sheet.figure(4.6 if sheet.narrow else 3.0)
     panels = figure.subplots(2, 1) if sheet.narrow else figure.subplots(1, 2)
-    _load_panel(panels[0], found, up, down, "rate{}", lambda value: f"{value:g}/s", sheet)
+    _load_panel(panels[0], found, up, down, "rate{}", lambda value: f"{value:g}/s", sheet, target=None)
     panels[0].set_title("successful pulls/s")
     if found.stress.ramp == "rate":
         panels[0].plot(up["load"], up["load"], color=GRID, linewidth=1.4, zorder=1)
-    _load_panel(panels[1], found, up, down, "mean{}_s", axes.seconds_tick, sheet)
+    target = mean_target_s if _target_is_drawn(found.steps["mean_s"], mean_target_s) else None
+    _load_panel(panels[1], found, up, down, "mean{}_s", axes.seconds_tick, sheet, target=target)
     panels[1].set_title("mean pull time")
-    if mean_target_s is not None:
-        panels[1].axhline(mean_target_s, color=BAD, linewidth=1.1, linestyle=(0, (5, 3)))
     return figure
 
 
@@ -295,6 +317,8 @@ def _load_panel(
     column: str,
     text: Callable[[float], str],
     sheet: Sheet,
+    *,
+    target: float | None,
 ) -> None:
     value, low, high = (column.format(part) for part in ("", "_low", "_high"))
     if found.held is not None and found.broke is not None:
@@ -324,8 +348,15 @@ def _load_panel(
     axes.doubling(ax.xaxis, loads[::-1][::every][::-1])
     ax.set_xlim(loads[0] * 0.88, loads[-1] * 1.14)
     ax.set_xlabel("concurrency" if found.stress.ramp == "concurrency" else "offered pulls/s")
-    _height(ax, pd.concat([up[value], down[value], up[high], down[high]]), text)
+    if target is not None:
+        _target_line(ax, target)
+    _height(ax, pd.concat([up[value], down[value], up[high], down[high], _also(target)]), text)
     bare(ax, grid_axis="y")
+
+
+def _also(target: float | None) -> "pd.Series[float]":
+    """A drawn SLO, as one more value that the axis has to reach."""
+    return pd.Series([] if target is None else [target], dtype="float64")
 
 
 def _height(ax: Axes, values: pd.Series, text: Callable[[float], str]) -> None:
@@ -371,9 +402,10 @@ def _draw_course(sheet: Sheet, table: pd.DataFrame, found: Stressed, mean_target
     above.set_title("load: " + ("concurrency" if found.stress.ramp == "concurrency" else "offered pulls/s"))
     middle = (table["at_s"] + table["ends_s"]) / 2
     below.plot(middle, table["mean_s"], color=SERIES[_UP], marker="o", markersize=3.6, linestyle="none")
-    if mean_target_s is not None:
-        below.axhline(mean_target_s, color=BAD, linewidth=1.1, linestyle=(0, (5, 3)))
-    _height(below, table["mean_s"], axes.seconds_tick)
+    target = mean_target_s if _target_is_drawn(table["mean_s"], mean_target_s) else None
+    if target is not None:
+        _target_line(below, target)
+    _height(below, pd.concat([table["mean_s"], _also(target)]), axes.seconds_tick)
     _failures(below, table, middle)
     below.set_title("mean pull of each trial")
     for ax in (above, below):

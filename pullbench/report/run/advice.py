@@ -7,7 +7,7 @@ import pandas as pd
 
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.stored import StoredRun, records
-from pullbench.report.run.best import contenders
+from pullbench.report.run.best import choose, said_of_a_tie
 from pullbench.report.run.break_even import configuration_name
 from pullbench.report.run.concurrency import Curve, curve_of, curve_says, undecided
 from pullbench.report.run.phases import LARGE, PullPhases
@@ -109,19 +109,22 @@ def _phase(phases: Sequence[PullPhases]) -> Iterator[Advice]:
 
 
 def _concurrency(stored: StoredRun, table: pd.DataFrame, curves: Sequence[Curve]) -> Iterator[Advice]:
-    """Which concurrency is enough at the best place; how sure that place is, the headline says."""
-    chosen = contenders(stored, table) if len(table) else table
-    winner = tables.best(chosen) if len(table) else None
-    if winner is None:
+    """Which concurrency is enough where the verdict's configuration is; how sure that is, the verdict says."""
+    choice = choose(stored, table)
+    curve = None if choice is None else curve_of(curves, choice.cell)
+    if choice is None or curve is None:
         return
-    cell = records(chosen.loc[[winner]])[0]
-    curve = curve_of(curves, cell)
-    if curve is not None and undecided(curve.scaling):
-        yield Advice(what="Measure again to choose a concurrency", why=curve_says(curve))
-    if curve is not None and curve.scaling.recommended is not None:
-        place = tables.label(cell, [name for name in tables.varying(chosen) if name != "concurrency"])
-        what = f"Use concurrency {curve.scaling.recommended}"
-        yield Advice(what=f"{what} ({place})" if place else what, why=curve_says(curve))
+    if undecided(curve.scaling):
+        yield Advice(
+            what="Measure again to choose a concurrency",
+            why=curve_says(curve) if choice.is_clear else said_of_a_tie(choice),
+        )
+    if curve.scaling.recommended is not None:
+        place = tables.label(choice.cell, [name for name in tables.varying(choice.chosen) if name != "concurrency"])
+        agrees = curve.scaling.recommended == choice.cell["concurrency"]
+        what = f"Use concurrency {choice.cell['concurrency']}"
+        why = curve_says(curve) if agrees or choice.is_clear else said_of_a_tie(choice)
+        yield Advice(what=f"{what} ({place})" if place else what, why=why)
 
 
 def _cache(paid: pd.DataFrame) -> Iterator[Advice]:

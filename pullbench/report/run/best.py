@@ -3,17 +3,20 @@
 Best means one thing in headline, tables and console: the most images/s: a trial's pulls divided by its wall time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from pullbench.model.capability import CAPABILITIES
+from pullbench.model.route import DIRECT
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import is_limited, limit_kind
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.run.contrasts import wall_blocks
-from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired
+from pullbench.stats.compare import Comparison, ComparisonVerdict, compare_paired, more_repetitions
+from pullbench.stats.summary import MIN_BLOCKS
 
 ENOUGH_BLOCKS = 5
 _SHARED = ("engine_kind", "platform", "cache")
@@ -35,7 +38,7 @@ def contenders(stored: StoredRun, cells: pd.DataFrame) -> pd.DataFrame:
     return chosen
 
 
-def images_per_s(row: dict[str, Any]) -> str:
+def images_per_s(row: Mapping[str, Any]) -> str:
     """A configuration's rate with its interval: `82.1 images/s (95% CI 72.0–95.4)`."""
     said = f"{numbers.significant(row['images_per_s'])} images/s"
     if numbers.known(row["images_per_s_low"]):
@@ -43,27 +46,126 @@ def images_per_s(row: dict[str, Any]) -> str:
     return said
 
 
-def best_title(stored: StoredRun, cells: pd.DataFrame) -> str:
-    """The best configuration in a few words, or that there is none."""
-    chosen = contenders(stored, cells)
-    winner = tables.best(chosen)
-    if winner is None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The configuration to use: the one with the most images/s, or the simplest of those that are as good."""
+
+    cell: Mapping[str, Any]
+    place: Any
+    """Its row label in the table of contenders."""
+    tied: pd.DataFrame
+    """The contenders that are not significantly slower than the fastest, which is one of them."""
+    chosen: pd.DataFrame
+    """All contenders."""
+    answers: Mapping[Any, Comparison]
+    """How each other contender compares with the fastest, by row label."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether every other contender is significantly slower."""
+        return len(self.tied) == 1
+
+    @property
+    def unclear(self) -> list[Comparison]:
+        """The comparisons of the tied contenders with the fastest."""
+        return [self.answers[place] for place in self.tied.index if place in self.answers]
+
+
+def choose(stored: StoredRun, cells: pd.DataFrame) -> Choice | None:
+    """Which configuration to use; None where none was free of failures.
+
+    The fastest is the best of all, so its p is corrected for every contender that it could have been compared with. Among
+    those that are not significantly slower, the lowest concurrency without a proxy is the simplest.
+    """
+    chosen = contenders(stored, cells) if len(cells) else cells
+    fastest = tables.best(chosen) if len(chosen) else None
+    if fastest is None:
+        return None
+    rivals = chosen.drop(index=fastest)
+    mine, *theirs = wall_blocks(stored, [records(chosen.loc[[fastest]])[0], *records(rivals)])
+    answers = dict(zip(rivals.index, compare_paired([(blocks, mine) for blocks in theirs]), strict=True))
+    same = [place for place in rivals.index if _may_be_as_good(rivals.loc[place], answers[place])]
+    tied = chosen.loc[[place for place in chosen.index if place == fastest or place in same]]
+    too_few = any(answers[place].verdict == ComparisonVerdict.TOO_FEW_SAMPLES for place in same)
+    place = fastest if too_few else _simplest(tied)
+    return Choice(cell=records(chosen.loc[[place]])[0], place=place, tied=tied, chosen=chosen, answers=answers)
+
+
+def _may_be_as_good(rival: pd.Series, answer: Comparison) -> bool:
+    """Whether a rival without failures is not significantly slower than the fastest."""
+    return bool(rival["succeeded"] == rival["pulls"]) and answer.verdict != ComparisonVerdict.FASTER
+
+
+def _simplest(tied: pd.DataFrame) -> Any:
+    """The row label of the lowest concurrency, without a proxy where there is such a one."""
+    effort = [(row["concurrency"], row["proxy"] != DIRECT) for row in records(tied)]
+    return tied.index[effort.index(min(effort))]
+
+
+def best_title(cells: pd.DataFrame, choice: Choice | None) -> str:
+    """The configuration to use in a few words, or that there is none."""
+    if choice is None:
         return "No configuration was free of failures"
-    cell = records(chosen.loc[[winner]])[0]
-    return f"{numbers.significant(cell['images_per_s'])} images/s with {tables.configuration(cell, _factors(cells, chosen))}"
+    name = tables.configuration(choice.cell, _factors(cells, choice.chosen))
+    return f"{numbers.significant(choice.cell['images_per_s'])} images/s with {name}"
 
 
-def best(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
-    """The best configuration with its rate, and how it compares with the next; or why there is none."""
-    chosen = contenders(stored, cells)
-    winner = tables.best(chosen)
-    if winner is None:
+def said_of_a_tie(choice: Choice) -> str:
+    """Why the configuration to use is one of several, and what would tell; of a choice that is not clear."""
+    name = tables.configuration(choice.cell, tables.varying(choice.tied))
+    return " ".join([_tie(choice, name), *_needs(choice)])
+
+
+def best(stored: StoredRun, cells: pd.DataFrame, choice: Choice | None) -> list[str]:
+    """The configuration to use with its rate, and how sure that is; or why there is none."""
+    if choice is None:
+        chosen = contenders(stored, cells)
         return [
             f"No configuration{_shared(cells, chosen)} was free of failures{_most_often(stored, chosen)}. None can be recommended."
         ]
-    cell = records(chosen.loc[[winner]])[0]
-    name = tables.configuration(cell, _factors(cells, chosen))
-    return [f"{name}: {images_per_s(cell)}, p50 {numbers.seconds(cell['median_s'])}.", *_lead(stored, chosen, winner)]
+    name = tables.configuration(choice.cell, _factors(cells, choice.chosen))
+    rate = f"{images_per_s(choice.cell)}, p50 {numbers.seconds(choice.cell['median_s'])}."
+    if choice.is_clear:
+        return [f"{name}: {rate}", *_lead(choice)]
+    few = [answer.blocks for answer in choice.unclear if answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES]
+    if few:
+        return [
+            f"{name[:1].upper()}{name[1:]} has the highest rate so far: {rate}",
+            f"No difference can be shown yet: a comparison needs {MIN_BLOCKS} repetitions, and has {min(few)}.",
+        ]
+    return [_tie(choice, name), f"It gives {rate}", *_needs(choice)]
+
+
+def _tie(choice: Choice, name: str) -> str:
+    """`No difference between concurrency 1, 2 and 4 is significant: use the lowest, concurrency 1.`"""
+    tied, varying = records(choice.tied), tables.varying(choice.tied)
+    if varying == ["concurrency"]:
+        levels = sorted(int(row["concurrency"]) for row in tied)
+        names, which = (
+            f"concurrency {numbers.listed([str(each) for each in levels])}",
+            "lowest" if levels[2:] else "lower",
+        )
+        name = f"concurrency {choice.cell['concurrency']}"
+    else:
+        names, which = numbers.count(len(tied), "configuration"), "simplest"
+        if len(tied) == 2:
+            names = " and ".join(f"({tables.configuration(row, varying)})" for row in tied)
+    if varying != ["concurrency"] and len(tied) > 2:
+        names = f"the {'' if len(tied) == len(choice.chosen) else 'fastest '}{names}"
+    if all(answer.verdict == ComparisonVerdict.NO_DIFFERENCE for answer in choice.unclear):
+        return f"{names[:1].upper()}{names[1:]} differ by less than 5%: use the {which}, {name}."
+    return f"No difference between {names} is significant: use the {which}, {name}."
+
+
+def _needs(choice: Choice) -> Iterator[str]:
+    """How many more repetitions would tell the inconclusive ones apart."""
+    unclear = [answer for answer in choice.unclear if answer.verdict == ComparisonVerdict.INCONCLUSIVE]
+    more = [more_repetitions(answer) for answer in unclear]
+    known = [each for each in more if each is not None]
+    if unclear and len(known) == len(more):
+        yield f"About {numbers.count(max(known), 'more repetition')} would tell."
+    elif unclear:
+        yield "More than 1,000 more repetitions would be needed to tell."
 
 
 def _factors(cells: pd.DataFrame, chosen: pd.DataFrame) -> list[str]:
@@ -90,56 +192,40 @@ def _most_often(stored: StoredRun, chosen: pd.DataFrame) -> str:
     return f" (most often {failures.iloc[0]['code']})" if len(failures) else ""
 
 
-def _lead(stored: StoredRun, chosen: pd.DataFrame, winner: Any) -> Iterator[str]:
-    """By how much the winner leads the next on the same route, and the best other route.
-
-    The winner is the best of all, so its p is corrected for every contender that it could have been compared with.
-    """
-    if len(chosen) == 1:
-        return
-    cell, rivals = records(chosen.loc[[winner]])[0], chosen.drop(index=winner)
-    mine, *theirs = wall_blocks(stored, [cell, *records(rivals)])
-    answers = compare_paired([(blocks, mine) for blocks in theirs])
+def _lead(choice: Choice) -> Iterator[str]:
+    """By how much the best leads the next on the same route, and the best other route."""
+    cell, rivals = choice.cell, choice.chosen.drop(index=choice.place)
     same_route = (rivals["registry"] == cell["registry"]) & (rivals["proxy"] == cell["proxy"])
     for title, others in (("The best other route", rivals[~same_route]), ("The next", rivals[same_route])):
         second = tables.best(others)
         if second is not None:
-            name = tables.configuration(records(rivals.loc[[second]])[0], tables.varying(chosen))
-            yield _lead_over(answers[rivals.index.get_loc(second)], f"{title} ({name})")
+            name = tables.configuration(records(rivals.loc[[second]])[0], tables.varying(choice.chosen))
+            yield from _lead_over(choice.answers[second], f"{title} ({name})")
         elif len(others):
             yield f"{title} had failures."
 
 
-def _lead_over(answer: Comparison, second: str) -> str:
-    """How the best compares with another: `The next (concurrency 4) reaches 88% of it (95% CI 82%–95%).`"""
-    if answer.verdict == ComparisonVerdict.NO_DIFFERENCE:
-        return f"{second} differs by less than 5%."
-    if answer.ratio and answer.ratio < 1:
-        share = numbers.percent(answer.ratio)
-        if answer.verdict == ComparisonVerdict.FASTER and answer.low and answer.high:
-            return (
-                f"{second} reaches {share} of it (95% CI {numbers.percent(answer.low)}–{numbers.percent(answer.high)})."
-            )
-        if answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES:
-            return f"{second} reaches {share} of it, from {numbers.count(answer.blocks, 'repetition')}."
-    return f"{second} may be as good: the difference is not significant."
+def _lead_over(answer: Comparison, second: str) -> Iterator[str]:
+    """How another compares with the best: `The next (concurrency 4) reaches 88% of it (95% CI 82%–95%).`"""
+    if answer.ratio and answer.low and answer.high:
+        share, low, high = map(numbers.percent, (answer.ratio, answer.low, answer.high))
+        yield f"{second} reaches {share} of it (95% CI {low}–{high})."
 
 
-def reservations(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
+def reservations(choice: Choice | None) -> list[str]:
     """What limits the answer of `best`: each one sentence, or two with what to do."""
-    chosen = contenders(stored, cells)
-    winner = tables.best(chosen)
-    if winner is None:
+    if choice is None:
         return []
-    cell = records(chosen.loc[[winner]])[0]
+    chosen, cell = choice.chosen, choice.cell
+    fastest = choice.tied["wall_per_pull_s"].min()
     return [
         *_of_the_best(cell),
-        *_left_out(chosen[chosen["wall_per_pull_s"] < cell["wall_per_pull_s"]]),
+        *_left_out(chosen[chosen["wall_per_pull_s"] < fastest]),
         *_limited(chosen, cell),
     ]
 
 
-def _of_the_best(cell: dict[str, Any]) -> Iterator[str]:
+def _of_the_best(cell: Mapping[str, Any]) -> Iterator[str]:
     if not numbers.known(cell["wall_per_pull_low_s"]):
         verb = "gives" if cell["blocks"] == 1 else "give"
         measured = numbers.count(int(cell["blocks"]), "repetition")
@@ -163,7 +249,7 @@ def _left_out(faster: pd.DataFrame) -> Iterator[str]:
     yield f"{numbers.count(len(faster), 'faster configuration')} cannot be the best: {they} {reasons}."
 
 
-def _limited(chosen: pd.DataFrame, cell: dict[str, Any]) -> Iterator[str]:
+def _limited(chosen: pd.DataFrame, cell: Mapping[str, Any]) -> Iterator[str]:
     """That other contenders may be faster than measured, where the best is not client-limited itself."""
     limited = [row for row in records(chosen) if is_limited(row) and limit_kind(row) == "client_busy"]
     if limited and not is_limited(cell):

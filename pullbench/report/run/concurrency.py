@@ -95,7 +95,7 @@ def curve_says(curve: Curve) -> str:
     """Which concurrency to choose, how sure that is, and what a lower one would cost: a few short sentences."""
     found = curve.scaling
     if found.recommended is None:
-        return f"No concurrency can be recommended: {_why_none(found)}."
+        return f"The saturation point is not known: {_why_none(found)}."
     at = next(level for level in found.levels if level.concurrency == found.recommended)
     lowest = found.levels[0].concurrency
     chosen = f"Concurrency {at.concurrency}"
@@ -154,7 +154,7 @@ def _why_none(found: Scaling) -> str:
     if not found.levels:
         return "no repetition measured every concurrency without a failure"
     if undecided(found):
-        return f"any from {found.knee_low} to {found.knee_high} may be the saturation point (95% CI); more repetitions narrow it"
+        return f"it may be any from {found.knee_low} to {found.knee_high} (95% CI); more repetitions narrow it"
     return f"{found.blocks} of the {MIN_BLOCKS} complete repetitions needed"
 
 

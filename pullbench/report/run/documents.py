@@ -65,11 +65,13 @@ def _benchmark_part(stored: StoredRun) -> dict[str, Any]:
     table = tables.cells(stored.pulls, stored.trials)
     scores, differences, unsure = slos(stored, table), contrasts(stored), warnings(stored, table)
     phases = pull_phases(stored, table)
+    said = summary(stored, table, scores, phases)
     return {
-        "headline": headline(stored, table, scores).document(),
-        "summary": summary(stored, table, scores).document(),
+        "headline": headline(stored, table, scores, said).document(),
+        "summary": said.document(),
         "cells": json_records(table),
         "phases": [each.document() for each in phases],
+        "images": [json_row(row) for each in phases for row in each.images],
         **_choices(stored, table, unsure, phases),
         "comparisons": json_records(differences),
         "claims": json_records(claims(differences, stored)),

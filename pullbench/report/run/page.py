@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pullbench.report.core import numbers, sections, tables
-from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind
+from pullbench.report.core.client_limit import is_limited, limit_remedy
 from pullbench.report.core.sections import (
     MOST_CELLS,
     MOST_OF_A_NAME,
@@ -38,7 +38,7 @@ from pullbench.report.render.html import (
     tag,
 )
 from pullbench.report.run.advice import Advice, advice
-from pullbench.report.run.best import contenders
+from pullbench.report.run.best import Choice, choose, contenders
 from pullbench.report.run.break_even import break_evens, payback
 from pullbench.report.run.claims import claimed, claims
 from pullbench.report.run.concurrency import Curve, curves, recommendations
@@ -47,7 +47,8 @@ from pullbench.report.run.phases import PullPhases, phases_section, pull_phases
 from pullbench.report.run.pulls import spreads, waterfalls
 from pullbench.report.run.slos import slos, verdict_rows
 from pullbench.report.run.stability import stability_section, warnings
-from pullbench.report.run.verdicts import contrast_sentence, headline
+from pullbench.report.run.verdicts import Summary, contrast_sentence, headline, summary
+from pullbench.stats.compare import ComparisonVerdict
 
 _NOTES = (
     (
@@ -148,7 +149,8 @@ class RunPage:
 
     def header(self) -> Html:
         """Title, verdict, and what the run was."""
-        return header_of(self.stored, self.cells, self.scores)
+        said = summary(self.stored, self.cells, self.scores, self.phases)
+        return header_of(self.stored, self.cells, self.scores, said)
 
     def slo(self) -> Html:
         """A card for each SLO."""
@@ -245,9 +247,9 @@ class RunPage:
         return method_notes(self.stored)
 
 
-def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Html:
-    """Title, verdict and what the run was."""
-    run, said = stored.run, headline(stored, cells, scores)
+def header_of(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, summed: Summary | None = None) -> Html:
+    """Title, verdict and what the run was; `summed` is the run's `summary`, where that is known already."""
+    run, said = stored.run, headline(stored, cells, scores, summed)
     pulls = measured(stored.pulls[["warmup", "block", "bytes"]])
     facts = [f"{run.started_at:%d %B %Y, %H:%M} UTC".lstrip("0")]
     if run.finished_at is not None:
@@ -288,7 +290,8 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     factors = tables.varying(found) or ["engine"]
     same = sections.the_same_in_all(found, *factors)
     chosen = contenders(stored, found)
-    winner = tables.best(chosen) if len(chosen) > 1 else None
+    choice = choose(stored, found) if len(chosen) > 1 else None
+    winner, word = (None, "") if choice is None else (choice.place, _word(choice))
     shown = found.head(MOST_CELLS)
     known = numbers.percentiles_known(records(shown))
     percentiles = [q for q in known if q != 90 or 95 not in known]
@@ -306,7 +309,7 @@ def settings_table(stored: StoredRun, found: pd.DataFrame) -> Html:
     ]
     slowest = float(shown["median_s"].max())
     rows = [
-        _cell_row(row, factors, percentiles, phases, slowest, best=index == winner)
+        _cell_row(row, factors, percentiles, phases, slowest, word=word if index == winner else "")
         for index, row in zip(shown.index, records(shown), strict=True)
     ]
     note = f"All configurations: {same}." if same else ""
@@ -329,7 +332,7 @@ def _cell_row(
     phases: Sequence[str],
     slowest: float,
     *,
-    best: bool,
+    word: str,
 ) -> Row:
     failed = row["succeeded"] < row["pulls"]
     share = 100 * row["median_s"] / slowest if row["median_s"] == row["median_s"] and slowest else 0
@@ -348,13 +351,28 @@ def _cell_row(
         numbers.megabytes(row["throughput_bytes_per_s"]),
         *(numbers.whole_percent(row[f"{phase}_share"]) for phase in phases),
         f"{row['succeeded']}/{row['pulls']}",
-        join(_notes(row, best=best), " "),
+        join(_notes(row, word), " "),
     ]
-    return Row(contents=contents, kind="best" if best else "failed" if failed else None)
+    return Row(contents=contents, kind="best" if word else "failed" if failed else None)
 
 
-def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
-    notes = [tag("span", "best", class_="pill good", title="most images/s")] if best else []
+_CHOSEN = {
+    "best": "most images/s",
+    "as good": "no other is significantly faster, and this is the simplest",
+    "highest so far": "too few repetitions to compare",
+}
+"""What marks the configuration that the verdict names, and why."""
+
+
+def _word(choice: Choice) -> str:
+    if choice.is_clear:
+        return "best"
+    few = any(answer.verdict == ComparisonVerdict.TOO_FEW_SAMPLES for answer in choice.unclear)
+    return "highest so far" if few else "as good"
+
+
+def _notes(row: Mapping[str, Any], word: str) -> list[Html]:
+    notes = [tag("span", word, class_="pill good", title=_CHOSEN[word])] if word else []
     failed = row["pulls"] - row["succeeded"]
     if failed:
         notes.append(tag("span", f"{failed} failed", class_="pill bad"))
@@ -373,7 +391,7 @@ def _notes(row: Mapping[str, Any], *, best: bool) -> list[Html]:
         notes.append(tag("span", words, class_="pill open", title=title))
     if is_limited(row):
         words = f"client-limited ({row['client_busy']:.0%})"
-        notes.append(tag("span", words, class_="pill warn", title=LIMIT_REMEDIES[limit_kind(row)]))
+        notes.append(tag("span", words, class_="pill warn", title=limit_remedy([row])))
     return notes
 
 

@@ -13,6 +13,7 @@ from pullbench.report.core import numbers
 from pullbench.report.core.stored import StoredRun, measured, records
 from pullbench.report.core.tables import PHASES, best, configuration, in_cell, phase_share, varying
 from pullbench.report.render.html import Column, Html, Row, join, paragraph, table
+from pullbench.report.run.images import image_rows, images_say, images_table
 
 _VERBS = {"auth": "authentication", "resolve": "reading manifests", "download": "downloading", "extract": "unpacking"}
 _PLACE = ("registry", "proxy", "proxy_cache", "platform", "cache", "auth")
@@ -45,6 +46,8 @@ class PullPhases:
     pulls: int
     median_s: float
     phases: tuple[Phase, ...]
+    images: tuple[Mapping[str, Any], ...] = ()
+    """A row for each image of the configuration, as `images.COLUMNS`."""
 
     @property
     def engine(self) -> str:
@@ -118,6 +121,7 @@ def _single_pull(cells: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _phases_of(cell: Mapping[str, Any], place: str, pulls: pd.DataFrame) -> PullPhases:
+    images = tuple(image_rows(cell, pulls))
     fine = pulls[pulls["ok"].astype(bool)]
     duration_s = fine["duration_s"].to_numpy(dtype=np.float64)
     phases = []
@@ -126,7 +130,14 @@ def _phases_of(cell: Mapping[str, Any], place: str, pulls: pd.DataFrame) -> Pull
         share = phase_share(seconds, duration_s)
         if share == share:
             phases.append(Phase(name=name, seconds=float(np.nanmedian(seconds)), share=share))
-    return PullPhases(cell=cell, place=place, pulls=len(fine), median_s=float(cell["median_s"]), phases=tuple(phases))
+    return PullPhases(
+        cell=cell,
+        place=place,
+        pulls=len(fine),
+        median_s=float(cell["median_s"]),
+        phases=tuple(phases),
+        images=images,
+    )
 
 
 def cause(found: Sequence[PullPhases]) -> list[str]:
@@ -137,7 +148,10 @@ def cause(found: Sequence[PullPhases]) -> list[str]:
 
 
 def _engine_sentence(found: PullPhases) -> str:
-    took = f"A {found.engine} pull takes {numbers.seconds(found.median_s)} (median{found.place and f', {found.place}'})"
+    over = images_say(found.images)
+    median = ", ".join(filter(None, [f"median {over}".strip(), found.place]))
+    of = f" of {found.images[0]['image']}" if len(found.images) == 1 else ""
+    took = f"A {found.engine} pull{of} takes {numbers.seconds(found.median_s)} ({median})"
     shown = sorted((each for each in found.phases if each.share >= _MATTERS), key=lambda each: -each.share)
     if not shown:
         return f"{took}. {found.engine} does not report its phases."
@@ -195,4 +209,5 @@ def phases_section(found: Sequence[PullPhases]) -> Html:
         "can add up to more than 100%. A dash means that the engine does not report the phase."
     )
     made = table(columns, rows, caption="Where the time of a pull goes")
-    return join([*(paragraph(sentence) for sentence in cause(found)), made, paragraph(note, kind="note")])
+    images = images_table([row for each in found for row in each.images])
+    return join([*(paragraph(sentence) for sentence in cause(found)), made, paragraph(note, kind="note"), images])

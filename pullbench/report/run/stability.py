@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pullbench.report.core import numbers
-from pullbench.report.core.client_limit import LIMIT_REMEDIES, is_limited, limit_kind, limit_says
+from pullbench.report.core.client_limit import is_limited, limit_kind, limit_remedy, limit_says
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.core.tables import CellRows, Rows, by_block, label, trials_over_time, varying
 from pullbench.report.render.html import (
@@ -43,7 +43,6 @@ REMEDIES = {
     "wide": "Differences under 10% may not be seen. Set `repetitions` to that number, or accept this.",
     "late_starts": "The time counts from the intended start. Raise `concurrency` if the registry keeps up; otherwise "
     "the offered `rate` is more than it can handle.",
-    **LIMIT_REMEDIES,
 }
 
 
@@ -123,7 +122,8 @@ def _of_a_cell(name: str, cell: Mapping[str, Any], fine: Rows) -> Iterator[dict[
         )
         yield _row(name, "late_starts", len(late) / len(times), len(times), says)
     if is_limited(cell):
-        yield _row(name, limit_kind(cell), cell["client_busy"], int(cell["pulls"]), limit_says(cell))
+        said = (cell["client_busy"], int(cell["pulls"]), limit_says(cell))
+        yield _row(name, limit_kind(cell), *said, remedy=limit_remedy([cell]))
 
 
 def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
@@ -143,8 +143,8 @@ def _of_pulls(name: str, left: Any) -> Iterator[dict[str, Any]]:
         yield _row(name, "outliers", far.count / far.n, far.n, says)
 
 
-def _row(scope: str, kind: str, value: float, n: int, says: str) -> dict[str, Any]:
-    return dict(zip(COLUMNS, (scope, kind, value, n, says, REMEDIES[kind]), strict=True))
+def _row(scope: str, kind: str, value: float, n: int, says: str, remedy: str = "") -> dict[str, Any]:
+    return dict(zip(COLUMNS, (scope, kind, value, n, says, remedy or REMEDIES[kind]), strict=True))
 
 
 def stability_section(found: pd.DataFrame) -> Html:

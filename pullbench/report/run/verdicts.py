@@ -1,7 +1,7 @@
 """The verdict over a run in plain sentences: where the time goes, which configuration is best, whether the SLOs are met."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,8 @@ from pullbench.report.core.client_limit import limit_notices
 from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
 from pullbench.report.core.stored import StoredRun, records
 from pullbench.report.fleet import times as fleet_times
-from pullbench.report.run.best import best, best_title, contenders, reservations
-from pullbench.report.run.phases import cause, pull_phases
+from pullbench.report.run.best import Choice, best, best_title, choose, reservations
+from pullbench.report.run.phases import PullPhases, cause, pull_phases
 from pullbench.report.run.slos import each_shown, slos, verdict_rows
 from pullbench.stats.compare import ComparisonVerdict
 from pullbench.stats.summary import MIN_BLOCKS
@@ -54,14 +54,21 @@ class Summary:
     slo: tuple[str, ...]
     notes: tuple[str, ...]
     """What limits the above, each with what to do."""
+    choice: Choice | None = None
+    """What `best` is about; None where no configuration can be chosen."""
 
     def document(self) -> dict[str, list[str]]:
         """The lists by name."""
-        return {name: list(sentences) for name, sentences in asdict(self).items()}
+        return {name: list(getattr(self, name)) for name in ("cause", "best", "slo", "notes")}
 
 
-def summary(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Summary:
-    """The sentences of a benchmark run; those of a run without a successful pull say why there is none."""
+def summary(
+    stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, phases: Sequence[PullPhases] | None = None
+) -> Summary:
+    """The sentences of a benchmark run; those of a run without a successful pull say why there is none.
+
+    `phases` are those of `pull_phases`, where they are known already.
+    """
     if cells.empty or not cells["succeeded"].sum():
         found = (
             _nothing_measured(stored) if cells.empty or not cells["pulls"].sum() else _every_pull_failed(stored, cells)
@@ -69,43 +76,48 @@ def summary(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Sum
         return Summary(cause=found.clauses, best=(), slo=_slo(scores).clauses, notes=tuple(_incomplete(stored)))
     of_nodes = stored.run.kind == "fleet"
     nodes = [f"{clause}." for clause in fleet_times.summary(fleet_times.cells(stored))] if of_nodes else []
-    notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(stored, cells)]
+    chosen = choose(stored, cells)
+    notes = [*_incomplete(stored), *_failures(stored, cells), *reservations(chosen)]
+    known = () if of_nodes else pull_phases(stored, cells) if phases is None else phases
     return Summary(
-        cause=() if of_nodes else tuple(cause(pull_phases(stored, cells))),
-        best=tuple(nodes if of_nodes else best(stored, cells)),
+        cause=tuple(cause(known)),
+        best=tuple(nodes if of_nodes else best(stored, cells, chosen)),
+        choice=chosen,
         slo=_slo(scores).clauses,
         notes=(*notes, *limit_notices(records(cells)), *_excluded(stored)),
     )
 
 
-def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame) -> Headline:
+def headline(stored: StoredRun, cells: pd.DataFrame, scores: pd.DataFrame, said: Summary | None = None) -> Headline:
     """Where the time goes, which configuration is best, and whether the SLOs are met: three sentences or so.
 
-    A run that lacks trials says so, whatever its status.
+    A run that lacks trials says so, whatever its status. `said` is its `summary`, where that is known already.
     """
     if cells.empty or not cells["pulls"].sum():
         return _nothing_measured(stored)
     if not cells["succeeded"].sum():
         return _so_far(_every_pull_failed(stored, cells), stored)
-    judged, said = _slo(scores), summary(stored, cells, scores)
-    title = judged.title if scores.shape[0] else f"{_best_title(stored, cells, judged)}; no SLO is configured"
+    judged, said = _slo(scores), said or summary(stored, cells, scores)
+    title = judged.title if scores.shape[0] else f"{_best_title(stored, cells, said, judged)}; no SLO is configured"
     return _so_far(
         Headline(
             status=judged.status,
             title=title,
-            clauses=(*said.cause[:1], *_best_clause(stored, cells, said), *said.slo[:1]),
+            clauses=(*said.cause[:1], *_best_clause(stored, said), *said.slo[:1]),
         ),
         stored,
     )
 
 
-def _best_clause(stored: StoredRun, cells: pd.DataFrame, said: Summary) -> list[str]:
-    there_is_one = stored.run.kind != "fleet" and tables.best(contenders(stored, cells)) is not None
+def _best_clause(stored: StoredRun, said: Summary) -> list[str]:
+    there_is_one = (
+        stored.run.kind != "fleet" and said.choice is not None and said.choice.is_clear and len(said.choice.chosen) > 1
+    )
     return [f"Best: {said.best[0]}"] if there_is_one else list(said.best[:2])
 
 
-def _best_title(stored: StoredRun, cells: pd.DataFrame, judged: Headline) -> str:
-    return judged.title if stored.run.kind == "fleet" else best_title(stored, cells)
+def _best_title(stored: StoredRun, cells: pd.DataFrame, said: Summary, judged: Headline) -> str:
+    return judged.title if stored.run.kind == "fleet" else best_title(cells, said.choice)
 
 
 def judged(stored: StoredRun) -> Headline | None:

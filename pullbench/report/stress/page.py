@@ -24,9 +24,9 @@ _NOTES = (
     ),
     (
         "Limit",
-        "A step meets the SLO where no SLO is missed and the mean pull time is met. It misses the SLO where the whole 95% "
-        "interval of one SLO is beyond its target. Else it is inconclusive. The limit lies between the highest load that "
-        "meets the SLO and the lowest load that misses it; finer steps narrow it.",
+        "A step misses an SLO where the whole 95% interval is beyond the target. It is `met` where every SLO is met, and `not "
+        "missed` where the pull times are met and others, mostly the success rate, have too few pulls. Else it is inconclusive. "
+        "The limit lies between the highest load without a missed SLO and the lowest load with one; finer steps narrow it.",
     ),
     (
         "Pulls/s",
@@ -45,7 +45,7 @@ _NOTES = (
     ),
     (
         "Recovery",
-        "The first step of the ramp down that meets the SLO again, and when it started. Then the lowest load, compared with "
+        "The first step of the ramp down that misses no SLO, and when it started. Then the lowest load, compared with "
         "the same load on the ramp up (Welch's test over trials). There is no load between trials.",
     ),
     (
@@ -114,7 +114,7 @@ class StressPage:
         return load_curve(self.result, self._mean_target_s)
 
     def slos(self) -> Html:
-        """The SLO at the highest load that meets it, or at the first step where none does."""
+        """The SLOs at the highest load that misses none, or at the first step where each misses one."""
         judged = judged_step(self.result)
         if judged is None:
             return Html()
@@ -153,9 +153,7 @@ class StressPage:
             Column(title="Client", number=True, hint="share of this client's own ceiling, median over trials"),
         ]
         rows = [_step_row(row, percentiles, limit=row["load"] == found.held) for row in records(found.steps)]
-        return table(
-            columns, rows, caption=f"{numbers.count(len(rows), 'step')}; the highest load that meets the SLO is marked"
-        )
+        return table(columns, rows, caption=_steps_caption(found))
 
     def errors(self) -> Html:
         """Why pulls failed, by error code."""
@@ -203,16 +201,25 @@ def _card(name: str, kind: str, word: str, value: str, below: str, text: str) ->
     )
 
 
+def _steps_caption(found: Stressed) -> str:
+    marked_row = "" if found.held is None else "; the highest load without a missed SLO is marked"
+    return f"{numbers.count(len(found.steps), 'step')}{marked_row}"
+
+
 def _limit_card(found: Stressed) -> Html:
-    kind, word = ("good", "found") if found.held is not None else ("bad", "none")
     rows = records(found.up[found.up["load"] == found.held])
-    said = "No load is shown to meet the SLO."
+    kind, word, said = (
+        "bad" if verdict.first_step_missed(found) else "open",
+        "none",
+        "No load is shown to meet the SLO.",
+    )
     if rows:
+        kind, word = ("open", "not missed") if rows[0]["inconclusive"] else ("good", "met")
         interval = verdict.rate_range(rows[0]["rate_low"], rows[0]["rate_high"])
         said = f"{verdict.rate(rows[0]['rate'])} (95% CI {interval}); mean pull {numbers.seconds(rows[0]['mean_s'])}"
     value = numbers.NOT_KNOWN if found.held is None else f"{found.held:g}"
     below = f"{_unit(found)}; limit: {verdict.bracket(found)}"
-    return _card("Highest load that meets the SLO", kind, word, value, below, said)
+    return _card("Highest load without a missed SLO", kind, word, value, below, said)
 
 
 def _knee_card(found: Stressed) -> Html:
@@ -226,15 +233,22 @@ def _knee_card(found: Stressed) -> Html:
 
 def _recovery_card(found: Stressed) -> Html:
     seen, back = found.recovery, verdict.recovered(found)
-    kind, word = {True: ("good", "recovered"), False: ("bad", "not recovered"), None: ("open", "not measured")}[back]
     if seen is None:
-        return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", "No step of the ramp down was measured.")
-    if back is False and seen.held_at is not None:
+        return _card(
+            "Recovery", "open", "not measured", numbers.NOT_KNOWN, "", "No step of the ramp down was measured."
+        )
+    said = " ".join(verdict.recovery(found))
+    if found.broke is None:
+        kind, word = ("bad", "slower") if back is False else ("open", "no overload")
+        said = f"The ramp up missed no SLO, so there was no overload. {said}"
+        return _card("Recovery", kind, word, numbers.NOT_KNOWN, "", said.strip())
+    kind, word = ("good", "recovered") if back else ("bad", "not recovered")
+    if not back and seen.held_at is not None:
         word = "met, still slower"  # the time on the card is the one until the SLO was met
     value = numbers.seconds(seen.after_s)
     value = value if seen.after_s is None else f"≤ {value}"
-    met = "" if seen.held_at is None else f"until {load(found.stress.ramp, seen.held_at)} met the SLO"
-    return _card("Recovery", kind, word, value, met, " ".join(verdict.recovery(found)))
+    met = "" if seen.held_at is None else f"until {load(found.stress.ramp, seen.held_at)} missed no SLO"
+    return _card("Recovery", kind, word, value, met, said)
 
 
 def _unit(found: Stressed) -> str:
@@ -244,7 +258,7 @@ def _unit(found: Stressed) -> str:
 def _step_row(row: dict[str, object], percentiles: list[int], *, limit: bool) -> Row:
     number: dict[str, float] = {name: value for name, value in row.items() if isinstance(value, int | float)}
     contents = [
-        row["step"],
+        verdict.step_number(row),
         row["phase"],
         f"{number['load']:g}",
         _outcome(row),
@@ -273,5 +287,5 @@ def _with_interval(value: str, interval: str) -> Html:
 def _outcome(row: dict[str, object]) -> Html:
     if row["rate_limited"]:
         return pill("rate limited")
-    kind = _KINDS[str(row["verdict"])]
+    kind = "open" if verdict.is_unclear(row) else _KINDS[str(row["verdict"])]
     return tag("span", verdict.outcome(row), class_=f"pill {kind}")

@@ -30,7 +30,7 @@ STEP_COLUMNS = [
     *("success_rate", "success_low", "success_high", "mean_s", "mean_low_s", "mean_high_s"),
     *("median_s", "median_low_s", "median_high_s", "p90_s", "p95_s", "p99_s"),
     *("rate", "rate_low", "rate_high", "throughput_bytes_per_s", "bytes", "client_busy", "rate_limited"),
-    *("client_limit", "verdict", "missed"),
+    *("client_limit", "verdict", "missed", "inconclusive"),
 ]
 TRIAL_COLUMNS = ["trial", "step", "phase", "load", "at_s", "ends_s", "mean_s", "pulls", "failed"]
 _LIKE_A_CELL = ("success_rate", "success_low", "success_high", "throughput_bytes_per_s", "bytes")
@@ -65,7 +65,7 @@ class Stressed:
     end: EndReason | None
     """None: it did not reach its end."""
     held: float | None
-    """The highest load of the ramp up that meets every SLO, below the first load that misses one."""
+    """The highest load of the ramp up that misses no SLO, below the first load that misses one."""
     broke: float | None
     """The lowest load of the ramp up that misses an SLO."""
     knee: float | None
@@ -105,7 +105,7 @@ def steps(stored: StoredRun, *, since: int = 0) -> pd.DataFrame:
 
     Each trial is a replicate. `mean_s` is the mean of the trials' means of successful pulls; `rate` is the geometric mean of
     successful pulls per second; both have a 95% interval over trials. `client_busy` is the median trial's. `client_limit` is
-    what was nearest to its ceiling most often. `rate_limited` counts answers of 429; `missed` names the SLOs.
+    what was nearest to its ceiling most often. `rate_limited` counts answers of 429; `missed` and `inconclusive` name SLOs.
     """
     trials = stored.trials
     if trials.empty or trials["step"].isna().all():
@@ -180,7 +180,8 @@ def _step(stored: StoredRun, trials: pd.DataFrame, begin: pd.Timestamp) -> dict[
     rates = _rates(trials)
     rate = median_estimate([[value] for value in rates.values()])
     ended_at = (trials["started_at"] + pd.to_timedelta(trials["wall_s"], unit="s")).max()
-    verdict, missed = _verdict(_scores(mine))
+    scored = _scores(mine)
+    verdict, missed = _verdict(scored)
     return {
         "step": int(first["step"]),
         "phase": first["phase"],
@@ -204,6 +205,7 @@ def _step(stored: StoredRun, trials: pd.DataFrame, begin: pd.Timestamp) -> dict[
         "rate_limited": _rate_limited(mine),
         "verdict": verdict.value,
         "missed": missed,
+        "inconclusive": [row["name"] for row in scored if row["verdict"] == slo.SloVerdict.NOT_SHOWN],
     }
 
 

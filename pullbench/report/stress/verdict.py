@@ -1,4 +1,4 @@
-"""What a stress test found, in sentences and as a document: the highest load that meets the SLO, the saturation point, the recovery."""
+"""What a stress test found, in sentences and as a document: the highest load without a missed SLO, the saturation point, the recovery."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,24 +46,21 @@ def headline(found: Stressed, stored: StoredRun) -> Headline:
         return nothing_measured(stored, found.steps, found.steps)
     status, title = _title(found)
     sentences = [
-        _client_limited(found),
+        _client_limited(found) if client_is_the_limit(found) else "",
         _why(found, stored),
         _met(found),
         _missed(found, stored),
         *_between(found),
-        _success_rate(found, stored),
+        _inconclusive(found, stored),
         knee(found),
         *recovery(found),
+        "" if client_is_the_limit(found) else _client_limited(found),
         _client_limited_later(found),
-        "" if client_limited_step(found) is None else _MAY_HANDLE_MORE,
+        _MAY_HANDLE_MORE if client_is_the_limit(found) else "",
         _KEEP_GOING if found.end is EndReason.CLIENT else "",
+        _lower_first_step(found) if first_step_missed(found) else "",
     ]
     return Headline(status=status, title=title, clauses=tuple(filter(None, sentences)))
-
-
-def judgement(found: Stressed) -> str:
-    """How a test ended, in a few words for a shell's last line."""
-    return _title(found)[1]
 
 
 def first_step_missed(found: Stressed) -> bool:
@@ -74,6 +71,11 @@ def first_step_missed(found: Stressed) -> bool:
 def client_limited_step(found: Stressed) -> dict[str, Any] | None:
     """The lowest step of the ramp up whose bottleneck was this client; None where there is none."""
     return next((row for row in records(found.up) if is_limited(row)), None)
+
+
+def client_is_the_limit(found: Stressed) -> bool:
+    """Whether the rate of the highest load is this client's, not the registry's."""
+    return not found.up.empty and is_limited(records(found.up.tail(1))[0])
 
 
 def knee(found: Stressed) -> str:
@@ -89,7 +91,8 @@ def knee(found: Stressed) -> str:
         if found.knee_low is not None and found.knee_high is not None and found.knee_low != found.knee_high:
             interval = f" (95% CI {found.knee_low:g}–{found.knee_high:g})"
         at = load(found.stress.ramp, found.knee)
-        return f"The saturation point (knee) is {at}{interval}: more load adds no pulls/s."
+        whose = " from this client" if client_is_the_limit(found) else ""
+        return f"The saturation point (knee) is {at}{interval}: more load adds no pulls/s{whose}."
     if len(up) < 2 or found.end not in (EndReason.TOP, EndReason.CLIENT, EndReason.BROKE):
         return ""
     last = records(up.tail(1))[0]
@@ -105,18 +108,31 @@ def knee_undecided(found: Stressed) -> bool:
 
 
 def recovery(found: Stressed) -> list[str]:
-    """What happened when the load was lowered again, a sentence each."""
+    """What happened when the load was lowered again, a sentence each. Where no SLO was missed there was no overload."""
     seen = found.recovery
     if seen is None:
         return []
-    if seen.held_at is None:
-        said = "On the ramp down, no step met the SLO again."
-    elif found.broke is None:
-        said = f"On the ramp down, the SLO was met from {load(found.stress.ramp, seen.held_at)} on."
-    else:
-        again = load(found.stress.ramp, seen.held_at)
-        said = f"After the overload, {again} met the SLO again within {numbers.seconds(seen.after_s)}."
-    return [said, *_against_before(found, seen)]
+    ramp, said = found.stress.ramp, []
+    if found.broke is not None and seen.held_at is None:
+        said = [f"After the overload, {_unrecovered(found)}."]
+    elif found.broke is not None and seen.held_at is not None:
+        again = load(ramp, seen.held_at)
+        said = [f"After the overload, {again} missed no SLO; that step began {numbers.seconds(seen.after_s)} later."]
+    elif any(row["verdict"] == StepVerdict.MISSED for row in _down(found)):
+        said = ["On the ramp down, an SLO was missed at a load that missed none on the ramp up."]
+    return [*said, *_against_before(found, seen)]
+
+
+def _down(found: Stressed) -> list[dict[str, Any]]:
+    """The steps of the ramp down."""
+    return records(found.steps[found.steps["phase"] == "down"])
+
+
+def _unrecovered(found: Stressed) -> str:
+    """What the steps of the ramp down did, where none of them met the SLO again."""
+    if all(row["verdict"] == StepVerdict.MISSED for row in _down(found)):
+        return "every lower load missed an SLO too"
+    return "no lower load is shown to meet the SLO again"
 
 
 def recovered(found: Stressed) -> bool | None:
@@ -129,32 +145,59 @@ def recovered(found: Stressed) -> bool | None:
 
 
 def bracket(found: Stressed) -> str:
-    """Between which loads the limit is."""
-    if found.held is None:
-        return f"below {found.broke:g}" if found.broke is not None else numbers.NOT_KNOWN
-    return f"at least {found.held:g}" if found.broke is None else f"{found.held:g} to under {found.broke:g}"
+    """Between which loads the limit is, as far as the ramp went."""
+    highest = found.up["load"].max()
+    if found.broke is not None:
+        return f"under {found.broke:g}" if found.held is None else f"{found.held:g} to under {found.broke:g}"
+    return numbers.NOT_KNOWN if found.held is None else f"not reached (highest load tested: {highest:g})"
 
 
 def _title(found: Stressed) -> tuple[str, str]:
-    """The status of the headline, and its title."""
+    """The status of the headline, and its title. Only where every SLO is met is it green."""
     if first_step_missed(found):
         first = load(found.stress.ramp, float(found.up.iloc[0]["load"]))
-        return "missed", f"Misses the SLO at the first step: {first}"
-    if client_limited_step(found) is not None and found.end in (EndReason.CLIENT, EndReason.BROKE, EndReason.TOP):
+        return "missed", f"The first step misses an SLO: {first}"
+    if client_is_the_limit(found) and found.end in (EndReason.CLIENT, EndReason.BROKE, EndReason.TOP):
         return "not_shown", CLIENT_IS_THE_LIMIT
-    up_to = "No load is shown to meet the SLO"
-    if found.held is not None:
-        up_to = f"Meets the SLO up to {load(found.stress.ramp, found.held)}"
+    highest, up_to = _limit_row(found), _up_to(found)
+    status = "met" if highest is not None and not highest["inconclusive"] else "not_shown"
+    status = "partly" if highest is not None and recovered(found) is False else status
     match found.end:
         case EndReason.BROKE:
-            status = "partly" if recovered(found) is False or found.held is None else "met"
-            return status, f"{up_to}; misses it at {found.broke:g}"
+            return status, f"{up_to}; missed at {found.broke:g}"
         case EndReason.TOP:
-            status = "not_shown" if found.held is None else "partly" if recovered(found) is False else "met"
-            return status, f"{up_to}, the highest load tested" if found.held == max(found.up["load"]) else up_to
+            top = float(found.up["load"].max())
+            if found.held is not None and found.held < top:
+                return "not_shown", f"{up_to}; inconclusive at {top:g}"
+            return status, f"{up_to}, the highest load tested"
         case EndReason.RATE_LIMITED:
             return "not_shown", f"{up_to}; then a rate limit stopped the test"
-    return "not_shown", f"{up_to} (test incomplete)"
+    return "not_shown", f"{up_to} so far; the test is incomplete"
+
+
+def _limit_row(found: Stressed) -> dict[str, Any] | None:
+    """The step at the highest load without a missed SLO."""
+    rows = records(found.up[found.up["load"] == found.held])
+    return rows[0] if rows else None
+
+
+def _up_to(found: Stressed) -> str:
+    """Up to which load no SLO is missed: `Every SLO met up to concurrency 8`."""
+    row = _limit_row(found)
+    if row is not None:
+        word = "No SLO missed" if row["inconclusive"] else "Every SLO met"
+        return f"{word} up to {load(found.stress.ramp, row['load'])}"
+    unclear = found.up[found.up["verdict"] == StepVerdict.OPEN]["load"]
+    if unclear.empty:
+        return "No load was judged"
+    return f"SLO inconclusive up to {load(found.stress.ramp, float(unclear.max()))}"
+
+
+def _lower_first_step(found: Stressed) -> str:
+    """What to do where the first step misses an SLO: start lower, where there is a lower load."""
+    if found.stress.ramp == "rate" or float(found.up.iloc[0]["load"]) > 1:
+        return "Start with a lower load to find the limit: `--steps`."
+    return "No lower concurrency is left: `pullbench run` shows where the time of a single pull goes."
 
 
 def _client_limited(found: Stressed) -> str:
@@ -162,40 +205,46 @@ def _client_limited(found: Stressed) -> str:
     row = client_limited_step(found)
     if row is None:
         return ""
-    then = "so the ramp stopped" if found.end is EndReason.CLIENT else "so higher loads measure this client"
-    return f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}, {then}."
+    at = f"At {load(found.stress.ramp, row['load'])} this client was {of_its_ceiling(row)}"
+    if found.end is EndReason.CLIENT:
+        return f"{at}, so the ramp stopped."
+    if not client_is_the_limit(found):
+        return f"{at}; at the highest load it was not."
+    higher = row["load"] < found.up["load"].max()
+    return f"{at}, so the rates from there on are this client's." if higher else f"{at}, so that rate is this client's."
 
 
 def _client_limited_later(found: Stressed) -> str:
     """The steps after the ramp up whose bottleneck was this client: they show its recovery, not only the registry's."""
-    steps = [str(row["step"]) for row in records(found.steps[found.steps["phase"] != "up"]) if is_limited(row)]
+    steps = [str(step_number(row)) for row in records(found.steps[found.steps["phase"] != "up"]) if is_limited(row)]
     if not steps:
         return ""
     return f"Client-limited in {'step' if len(steps) == 1 else 'steps'} {numbers.listed(steps)}: the registry may recover faster."
 
 
 def _met(found: Stressed) -> str:
-    if found.held is None:
+    row = _limit_row(found)
+    if row is None:
         return ""
-    row = records(found.up[found.up["load"] == found.held])[0]
-    return (
-        f"At {load(found.stress.ramp, found.held)}: {_pulls_per_s(row['rate'])} "
-        f"(95% CI {numbers.ratio_range(row['rate_low'], row['rate_high'])}), mean pull {numbers.seconds(row['mean_s'])}."
-    )
+    interval = numbers.ratio_range(row["rate_low"], row["rate_high"])
+    rate_and_time = f"{_pulls_per_s(row['rate'])} (95% CI {interval})"
+    if found.stress.ramp == "rate":
+        return f"Of {load('rate', row['load'])} offered, {rate_and_time} completed; mean pull {numbers.seconds(row['mean_s'])}."
+    return f"{_at_start(load('concurrency', row['load']))} gives {rate_and_time}; mean pull {numbers.seconds(row['mean_s'])}."
 
 
 def _missed(found: Stressed, stored: StoredRun) -> str:
     if found.broke is None:
         return ""
     row = records(found.up[found.up["load"] == found.broke])[0]
-    return f"At {load(found.stress.ramp, found.broke)}: {missed(stored, row)}."
+    return f"{_at_start(load(found.stress.ramp, found.broke))} misses {missed(stored, row)}."
 
 
 def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
     """Which SLOs a step missed, each with what was measured and its target."""
     return numbers.listed(
         [
-            f"{slo_name(entry['name'])} {measured_text(entry)} (SLO: {target_text(entry['name'], entry['target'])})"
+            f"the SLO of the {slo_name(entry['name'])}: {measured_text(entry)}, target {target_text(entry['name'], entry['target'])}"
             for entry in step_scores(stored, int(row["step"]))
             if entry["verdict"] == "missed"
         ]
@@ -203,27 +252,33 @@ def missed(stored: StoredRun, row: Mapping[str, Any]) -> str:
 
 
 def _between(found: Stressed) -> list[str]:
-    """The loads between the highest that meets the SLO and the lowest that misses it: they show neither."""
+    """The loads between the highest that misses no SLO and the lowest that misses one: they show neither."""
     if found.held is None or found.broke is None:
         return []
     loads = found.up["load"]
     between = [f"{value:g}" for value in loads[(loads > found.held) & (loads < found.broke)]]
-    return (
-        [f"Between them, {numbers.listed(between)} {'is' if len(between) == 1 else 'are'} inconclusive."]
-        if between
-        else []
-    )
+    if not between:
+        return []
+    verb = "is" if len(between) == 1 else "are"
+    return [f"The SLO at {numbers.listed(between)}, between the two, {verb} inconclusive; more trials per step decide."]
 
 
-def _success_rate(found: Stressed, stored: StoredRun) -> str:
-    """How many pulls the success rate still needs, where the step has too few."""
-    if found.held is None:
+def _inconclusive(found: Stressed, stored: StoredRun) -> str:
+    """Which SLOs are inconclusive at the highest load that misses none, and what they need."""
+    row = _limit_row(found)
+    if row is None:
         return ""
-    row = records(found.up[found.up["load"] == found.held])[0]
-    for entry in step_scores(stored, int(row["step"])):
-        if entry["name"] == "success_rate" and entry["verdict"] == "not_shown" and entry["target"] < 1:
-            return f"The success rate is inconclusive after {row['pulls']:,} pulls: {what_it_needs(entry)}."
-    return ""
+    unclear = [
+        f"{slo_name(entry['name'])} {what_it_needs(entry)}"
+        for entry in step_scores(stored, int(row["step"]))
+        if entry["verdict"] == "not_shown"
+    ]
+    at = load(found.stress.ramp, row["load"])
+    return (
+        f"Inconclusive at {at} after {numbers.count(int(row['pulls']), 'pull')}: {numbers.listed(unclear)}."
+        if unclear
+        else ""
+    )
 
 
 def _why(found: Stressed, stored: StoredRun) -> str:
@@ -246,18 +301,18 @@ def _against_before(found: Stressed, seen: Recovery) -> list[str]:
     if seen.load is None or before is None or before.ratio is None:
         return []
     words = {
-        ComparisonVerdict.SLOWER: "is still significantly slower than before the overload",
-        ComparisonVerdict.FASTER: "is significantly faster than before the overload",
-        ComparisonVerdict.NO_DIFFERENCE: "is as fast as before the overload",
-        ComparisonVerdict.INCONCLUSIVE: "compared with before the overload is inconclusive",
-        ComparisonVerdict.TOO_FEW_SAMPLES: "has too few trials to compare",
+        ComparisonVerdict.SLOWER: "is significantly slower than on the ramp up",
+        ComparisonVerdict.FASTER: "is significantly faster than on the ramp up",
+        ComparisonVerdict.NO_DIFFERENCE: "is as fast as on the ramp up",
+        ComparisonVerdict.INCONCLUSIVE: "compared with the ramp up is inconclusive",
+        ComparisonVerdict.TOO_FEW_SAMPLES: "has too few trials to compare it with the ramp up",
     }
     span = numbers.ratio_range(before.low, before.high)
     interval = "" if span == numbers.NOT_KNOWN else f", 95% CI {span}"
     said = f"{numbers.ratio(before.ratio)} the time{interval}"
     if before.verdict is ComparisonVerdict.INCONCLUSIVE and (more := more_repetitions(before)):
         said += f"; needs about {numbers.count(more, 'more trial')} per step"
-    return [f"{_at_start(load(found.stress.ramp, seen.load))} {words[before.verdict]} ({said})."]
+    return [f"On the ramp down, {load(found.stress.ramp, seen.load)} {words[before.verdict]} ({said})."]
 
 
 def _pulls_per_s(value: float | None) -> str:
@@ -275,18 +330,30 @@ def _at_start(words: str) -> str:
 def step_line(ramp: RampKind, row: Mapping[str, Any]) -> str:
     """A step in one line, for whoever watches."""
     said = (
-        f"step {row['step']} ({PHASES[row['phase']]}): {load(ramp, row['load'])}, mean pull {numbers.seconds(row['mean_s'])}, "
+        f"step {step_number(row)} ({PHASES[row['phase']]}): {load(ramp, row['load'])}, mean pull {numbers.seconds(row['mean_s'])}, "
         f"{_pulls_per_s(row['rate'])}, {row['succeeded']:,} of {numbers.count(int(row['pulls']), 'pull')} succeeded"
     )
     near = f"; client-limited: this client was {of_its_ceiling(row)}" if is_limited(row) else ""
     return f"{said}; SLO {outcome(row)}{near}"
 
 
+def step_number(row: Mapping[str, Any]) -> int:
+    """A step as people count, from 1; the stored numbers count from 0."""
+    return int(row["step"]) + 1
+
+
+def is_unclear(row: Mapping[str, Any]) -> bool:
+    """Whether a step misses no SLO, and some are inconclusive."""
+    return row["verdict"] == StepVerdict.HELD and bool(row["inconclusive"])
+
+
 def outcome(row: Mapping[str, Any]) -> str:
-    """What a step says of the SLO: `met`, `missed: mean pull time`."""
+    """What a step says of the SLO: `met`, `not missed` where some SLOs are inconclusive, `missed: mean pull time`."""
     if row["rate_limited"]:
         return f"not judged: {numbers.count(int(row['rate_limited']), 'answer')} of 429 (rate limit)"
     names = numbers.listed([slo_name(name) for name in row["missed"]])
+    if is_unclear(row):
+        return "not missed"
     return f"{STEP_VERDICTS[row['verdict']]}{f': {names}' if names else ''}"
 
 

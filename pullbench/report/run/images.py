@@ -1,0 +1,92 @@
+"""The pulls of one configuration by image: a median over images of different sizes describes none of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pullbench.model.plan import FACTORS
+from pullbench.report.core import numbers
+from pullbench.report.core.stored import records
+from pullbench.report.core.tables import by_block, latency_s
+from pullbench.report.render.html import Column, Html, Row, clipped, join, paragraph, table
+from pullbench.stats.summary import median_estimate
+
+COLUMNS = [*FACTORS, "image", "size_bytes", "median_s", "median_low_s", "median_high_s", "blocks", "pulls", "failed"]
+_ALIKE = 1.5
+"""Images whose sizes differ by no more than this factor are of one size."""
+
+
+def image_rows(cell: Mapping[str, Any], pulls: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row an image of one configuration, as COLUMNS; `pulls` are its counted pulls.
+
+    `median_s` is as that of the configuration, with a 95% interval from 3 repetitions on; `size_bytes` is the most that one
+    pull of the image received. Both are NaN where no pull succeeded.
+    """
+    rows = []
+    for image, mine in pulls.groupby("image", observed=True, sort=True):
+        fine = mine[mine["ok"].astype(bool)]
+        found = median_estimate(list(by_block(latency_s(fine), fine["block"]).values()))
+        rows.append(
+            {
+                **{name: cell[name] for name in FACTORS},
+                "image": str(image),
+                "size_bytes": numbers.nan_for_none(fine["bytes"].max()),
+                "median_s": numbers.nan_for_none(found.value),
+                "median_low_s": numbers.nan_for_none(found.low),
+                "median_high_s": numbers.nan_for_none(found.high),
+                "blocks": int(mine["block"].nunique()),
+                "pulls": len(mine),
+                "failed": len(mine) - len(fine),
+            }
+        )
+    return rows
+
+
+def images_say(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a median is over, where the images are not of one size: `over 4 images of 12–950 MB`; else nothing."""
+    sizes = [row["size_bytes"] for row in rows if numbers.known(row["size_bytes"]) and row["size_bytes"] > 0]
+    if len(sizes) < 2 or max(sizes) <= _ALIKE * min(sizes):
+        return ""
+    low, high = (numbers.significant(value / 1e6) for value in (min(sizes), max(sizes)))
+    return f"over {numbers.count(len(rows), 'image')} of {low}–{high} MB"
+
+
+def images_table(rows: Sequence[Mapping[str, Any]]) -> Html:
+    """A row an engine and image, the slowest first; nothing where there is one image."""
+    if len({row["image"] for row in rows}) < 2:
+        return Html()
+    several = len({row["engine"] for row in rows}) > 1
+    columns = [
+        *([Column(title="Engine")] if several else []),
+        Column(title="Image", setting=True),
+        Column(title="MB", number=True, hint="the most that one pull received"),
+        Column(title="p50", number=True, hint="geometric mean of the repetitions' medians, successful pulls"),
+        Column(title="95% CI", number=True, hint="Student's t over repetitions, from 3 on"),
+        Column(title="Pulls", number=True),
+        Column(title="Failed", number=True),
+    ]
+    made = [
+        Row(
+            contents=[
+                *([row["engine"]] if several else []),
+                clipped(row["image"]),
+                numbers.megabytes(row["size_bytes"]),
+                numbers.seconds(row["median_s"]),
+                numbers.seconds_range(row["median_low_s"], row["median_high_s"]),
+                row["pulls"],
+                row["failed"],
+            ],
+            kind="failed" if row["failed"] else None,
+        )
+        for row in _slowest_first(rows)
+    ]
+    note = "The same configurations as in the table above. A pull of a large image takes longer, whatever the registry does."
+    return join([table(columns, made, caption="Pulls by image"), paragraph(note, kind="note")])
+
+
+def _slowest_first(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By engine as they come, and in each the slowest image first."""
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    order = frame.assign(place=pd.factorize(frame["engine"])[0])
+    return records(order.sort_values(["place", "median_s"], ascending=[True, False], kind="stable")[COLUMNS])

@@ -1,0 +1,93 @@
+"""Which configuration a run names, where several are as good, and that verdict, page and advice agree."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pullbench.report.core import tables
+from pullbench.report.core.stored import StoredRun
+from pullbench.report.run.best import choose
+from pullbench.report.run.documents import document_of
+from pullbench.report.run.page import RunPage
+from tests.report.synthetic import Recipe
+from tests.words import text_of
+
+Make = Callable[[Recipe], StoredRun]
+ONE_PLACE = Recipe(
+    engines=("wire",), routes=(("eu", "direct"),), concurrency=(1, 2, 4), failure_rate=0.0, warmup=0, pulls=4
+)
+NOISY = dataclasses.replace(ONE_PLACE, noise=0.5)
+RECIPES = {
+    "clear": ONE_PLACE,
+    "noisy": NOISY,
+    "two levels": dataclasses.replace(NOISY, concurrency=(2, 4)),
+    "one level": dataclasses.replace(ONE_PLACE, concurrency=(1,)),
+    "too few": dataclasses.replace(NOISY, blocks=2),
+    "routes": Recipe(concurrency=(1, 2), noise=0.4, blocks=3, warmup=0, pulls=2),
+    "docker": Recipe(engines=("docker",), concurrency=(1, 4), blocks=3, warmup=0, pulls=4),
+}
+
+
+def choice_of(stored: StoredRun):  # type: ignore[no-untyped-def]
+    return choose(stored, tables.cells(stored.pulls, stored.trials))
+
+
+def test_a_clear_lead_names_the_fastest(make: Make) -> None:
+    choice = choice_of(make(ONE_PLACE))
+    assert choice.is_clear and choice.cell["concurrency"] == 4
+
+
+def test_where_no_difference_is_significant_the_lowest_concurrency_is_named_and_none_is_called_the_best(
+    make: Make,
+) -> None:
+    stored = make(NOISY)
+    choice, document = choice_of(stored), document_of(stored)
+    assert list(choice.tied["concurrency"]) == [1, 2, 4] and choice.cell["concurrency"] == 1
+    said = " ".join(document["summary"]["best"])
+    assert "concurrency 1, 2 and 4" in said and re.search(r"\d+ more repetitions", said)
+    assert not [clause for clause in document["headline"]["clauses"] if clause.startswith("Best")]
+    assert ">best<" not in RunPage(stored).configurations()
+
+
+def test_too_few_repetitions_are_no_tie(make: Make) -> None:
+    stored = make(RECIPES["too few"])
+    assert choice_of(stored).place == tables.best(tables.cells(stored.pulls, stored.trials))
+    assert "needs 3 repetitions, and has 2" in " ".join(document_of(stored)["summary"]["best"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_page_console_and_advice_name_the_same_configuration(make: Make, name: str) -> None:
+    stored = make(RECIPES[name])
+    choice, document = choice_of(stored), document_of(stored)
+    header = text_of(RunPage(stored).header())
+    assert all(clause in header for clause in document["headline"]["clauses"])
+    used = [re.match(r"Use concurrency (\d+)", entry["what"]) for entry in document["advice"]]
+    assert {int(found[1]) for found in used if found} <= {choice.cell["concurrency"]}
+    assert "next best" not in str(document)
+
+
+@pytest.mark.parametrize("busy", [0.1, 0.95])
+@pytest.mark.parametrize("name", RECIPES)
+def test_advice_names_only_what_the_run_has_and_can_be_followed(make: Make, name: str, busy: float) -> None:
+    recipe = RECIPES[name]
+    stored = make(recipe)
+    stored = dataclasses.replace(stored, trials=stored.trials.assign(client_busy=busy))
+    document = document_of(stored)
+    said = " ".join(
+        [
+            *(f"{entry['what']}: {entry['why']}" for entry in document["advice"]),
+            *(sentence for sentences in document["summary"].values() for sentence in sentences),
+            *(row["remedy"] for row in document["stability"]),
+        ]
+    )
+    assert {int(level) for level in re.findall(r"oncurrency (\d+)", said)} <= set(recipe.concurrency)
+    if min(recipe.concurrency) == 1:
+        of_all = [*document["summary"]["notes"], *(row["remedy"] for row in document["stability"] if row["n"] == 0)]
+        assert "ower the concurrency" not in " ".join(of_all)
+    for scope, remedy in ((row["scope"], row["remedy"]) for row in document["stability"]):
+        if "concurrency 1" in scope.split(" · "):
+            assert "ower the concurrency" not in remedy
+    proxies = {entry["name"] for entry in stored.spec["proxies"]}
+    assert set(re.findall(r"through (\w+)", said)) <= proxies | {"a", "the"}
