@@ -11,11 +11,9 @@ from prefect.exceptions import TerminationSignal
 
 from pullbench.app.compare import compare_with_baseline
 from pullbench.app.failure_streak import StreakMeter
-from pullbench.app.preflight import verdict as preflight_verdict
 from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
-from pullbench.model.finding import Finding
 from pullbench.model.plan import FACTORS, Cell, Plan, Trial
 from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import count, format_bytes, printable
@@ -60,9 +58,6 @@ class FlowProgress(Progress):
         for entry in plan.planned_out:
             get_run_logger().info("Excluded: %s (%s).", entry.cell, entry.reason)
         self._artifacts.begin(run.name, self._total)
-
-    def checked(self, findings: Sequence[Finding]) -> None:
-        get_run_logger().info("Preflight: %s.", preflight_verdict(findings)[1])
 
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._done += 1
