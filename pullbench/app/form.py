@@ -134,7 +134,7 @@ class RunForm:
         if loaded.hash not in (stored.hash(), run.spec_hash):
             raise UsageError(
                 f"resume {run.run_id}: a resumed run keeps its spec, and the form {differing(run, loaded.spec)}. Empty "
-                "registry, overrides and settings, or start a new run"
+                "`registry`, `overrides` and `settings`, or start a new run"
             )
         same = dataclasses.replace(loaded, hash=run.spec_hash)
         return dataclasses.replace(_with_spec(self.request, same), vantage=run.vantage)
