@@ -63,7 +63,7 @@ class FlowProgress(Progress):
         self._done += 1
         if self._done % -(-self._total // _LINES_AT_MOST) == 0 or self._done == self._total:
             said = trial_sentence(trial, result, self._factors)
-            get_run_logger().info("%d of %d trials are measured. %s.", self._done, self._total, said)
+            get_run_logger().info("Trial %d of %d. %s.", self._done, self._total, said)
         now = time.monotonic()
         if now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total:
             self._artifacts.progress(self._done / self._total)

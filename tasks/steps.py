@@ -1,5 +1,6 @@
 """The steps of a run as Prefect tasks, called directly and never submitted to a thread. No call of Prefect runs during a trial."""
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,6 +14,14 @@ from pullbench.model.finding import Finding, Status
 from tasks.artifacts import Artifacts
 
 MadeT = TypeVar("MadeT")
+
+
+def says_more_than_its_state(record: logging.LogRecord) -> bool:
+    """Whether a task's line is more than Prefect's `Finished in state Completed()`, which is in the log once for each task."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith("Finished in state")
+
+
+logging.getLogger("prefect.task_runs").addFilter(says_more_than_its_state)
 
 
 @task(task_run_name="preflight", retries=0, cache_policy=NO_CACHE, persist_result=False)
