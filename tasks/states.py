@@ -8,7 +8,7 @@ from typing import Any, ParamSpec
 from uuid import UUID
 
 import httpx
-from prefect import get_run_logger, runtime
+from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, CrashedRun, PrefectException
@@ -43,11 +43,8 @@ def stopped(how_to_go_on: str) -> State[Any]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.getLogger("prefect.flow_runs").addFilter(_is_no_echo)
     if _is_being_cancelled():
-        state: State[Any] = Cancelled(message=f"Cancelled.{how_to_go_on}")
-    else:
-        state = Crashed(message=f"The process of this flow run was stopped (SIGTERM).{how_to_go_on}")
-    get_run_logger().warning(state.message)
-    return state
+        return Cancelled(message=f"Cancelled.{how_to_go_on}")
+    return Crashed(message=f"The process of this flow run was stopped (SIGTERM).{how_to_go_on}")
 
 
 def _is_no_echo(record: logging.LogRecord) -> bool:
