@@ -44,12 +44,12 @@ class FlowProgress(Progress):
         self.concluding = False
 
     def note(self, text: str) -> None:
-        get_run_logger().info(printable(text))
+        get_run_logger().info("%s.", printable(text[:1].upper() + text[1:]))
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self.run, self._done, self._total = run, done, len(plan.trials)
         self._factors = varying(plan.cells)
-        size = "size unknown" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
+        size = "size unknown" if plan.bytes is None else f"{format_bytes(plan.bytes)} {'in all' if done else 'to pull'}"
         trials = (
             f"{count(self._total, 'trial')}, {done} of them stored already" if done else count(self._total, "trial")
         )
@@ -74,7 +74,7 @@ class FlowProgress(Progress):
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
         self.concluding = document["status"] == "complete"
-        get_run_logger().info("Run %s: %s. %s", document["run_id"], message, document["headline"]["sentence"])
+        get_run_logger().info("Run %s: %s.", document["run_id"], message)  # the state has the headline
 
 
 def varying(cells: Sequence[Cell]) -> list[str]:
