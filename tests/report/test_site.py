@@ -182,6 +182,13 @@ def test_a_feed_whose_address_is_not_known_has_relative_links(store: ResultStore
     assert [link.get("href") for link in links] == ["feed.xml", "index.html"]
 
 
+def test_the_newest_run_has_a_day_without_a_zero_and_a_time_with_one(tmp_path: Path) -> None:
+    at = STARTED_AT.replace(day=9, hour=4, minute=5)
+    store = synthetic.make(tmp_path / "results", replace(ONE, started_at=at))
+    page = build_site(store, tmp_path / "reports").page.read_text()
+    assert f"newest: 9 {at:%B %Y}, 04:05 UTC" in page
+
+
 def test_an_empty_folder_becomes_a_page_that_says_what_to_do(tmp_path: Path) -> None:
     page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").page.read_text()
 

@@ -152,7 +152,8 @@ def _header(entries: Sequence[SiteEntry], feed: str) -> Html:
     names = len({entry.name for entry in entries})
     facts = [numbers.count(len(entries), "run"), numbers.count(names, "benchmark")]
     if entries:
-        facts.append(f"newest: {entries[0].started_at:%d %B %Y, %H:%M} UTC".replace(" 0", " "))
+        newest = entries[0].started_at
+        facts.append(f"newest: {newest.day} {newest:%B %Y, %H:%M} UTC")
     return tag(
         "header",
         paragraph("pullbench", kind="eyebrow"),
