@@ -9,14 +9,14 @@ from pydantic import Field
 
 from pullbench.app.calibrate import CalibrationRequest, prepared_lab
 from pullbench.serving.secrets import read_block
-from tasks.form_fields import HiddenText
+from tasks.form_fields import HiddenText, OptionalNumber
 from tasks.run import measure
 from tasks.run_name import named
 
 
 @flow(name="calibrate", flow_run_name=named("calibrate at {vantage}"), retries=0, persist_result=False)
 def calibrate(
-    seed: Annotated[int | None, Field(ge=1)] = None,
+    seed: OptionalNumber = 0,
     quick: bool = False,
     vantage: Annotated[str, Field(min_length=1, max_length=63)] = "local",
     report: bool = True,
@@ -26,7 +26,7 @@ def calibrate(
     """Measure links and servers of known truth, blind, and report the error of each measurement.
 
     Args:
-        seed: Seed of the random truth. Empty draws another each time.
+        seed: Seed of the random truth. 0 draws another each time.
         quick: Fewer links and repetitions, in half the time.
         vantage: Where this client runs; a label of 1 to 63 characters.
         report: Render the HTML report at the end.
@@ -34,6 +34,6 @@ def calibrate(
         reports: Directory that the HTML report goes to.
     """
     request = CalibrationRequest(
-        seed=seed, quick=quick, vantage=vantage, results=results, reports=Path(reports), report=report
+        seed=seed or None, quick=quick, vantage=vantage, results=results, reports=Path(reports), report=report
     )
     return measure(prepared_lab(request, read_block))

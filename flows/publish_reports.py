@@ -21,7 +21,7 @@ def publish_reports(
     """Build the page of all stored runs with their verdicts and a feed, and render the missing reports.
 
     Args:
-        url: Address where the reports will be served, for the feed's links. Empty takes PULLBENCH_REPORTS_URL.
+        url: Address where the reports will be served, for the feed's links. Empty takes PULLBENCH_REPORTS_URL, else the address of the last time.
         render: Render the reports that complete runs lack. Each takes some seconds.
         results: Directory or URL of the results.
         reports: Directory that the page and the reports go to.

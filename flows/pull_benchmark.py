@@ -39,7 +39,7 @@ def pull_benchmark(
         overrides: Values that replace those of the spec. Empty fields keep the spec's own.
         vantage: Where this client runs; a label of 1 to 63 characters.
         settings: Further changes to the spec as KEY=VALUE, such as budget.minutes=10.
-        resume: To resume a run, its run_id. Spec and registry are then those of that run. Empty starts a new run.
+        resume: To resume a run, its run_id. The run keeps its spec and vantage; what differs here is refused. Empty starts a new run.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
         results: Directory or URL that the Parquet files go to.

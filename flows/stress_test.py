@@ -36,7 +36,7 @@ def stress_test(
         overrides: Values that replace those of the spec. Empty fields keep the spec's own.
         vantage: Where this client runs; a label of 1 to 63 characters.
         settings: Further changes to the spec as KEY=VALUE, such as stress.trials=5.
-        resume: To resume a stress test, its run_id. The spec is then that of the run. Empty starts a new one.
+        resume: To resume a stress test, its run_id. It keeps its spec and vantage; what differs here is refused. Empty starts a new one.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
         results: Directory or URL that the Parquet files go to.

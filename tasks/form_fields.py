@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import WithJsonSchema
+from pydantic import Field, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 
 from pullbench.store.shipped import shipped
@@ -35,3 +35,5 @@ HiddenOption = Annotated[str | None, SkipJsonSchema()]
 """The same, where it may be absent."""
 OptionalText = Annotated[str | None, WithJsonSchema({"type": "string"})]
 """A plain text field that may stay empty; without the schema the form asks first for its type."""
+OptionalNumber = Annotated[int | None, Field(ge=0), WithJsonSchema({"type": "integer", "minimum": 0})]
+"""A plain field for a whole number, where 0 or nothing leaves the choice to the flow."""

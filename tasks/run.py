@@ -11,11 +11,9 @@ from prefect.exceptions import TerminationSignal
 
 from pullbench.app.compare import compare_with_baseline
 from pullbench.app.failure_streak import StreakMeter
-from pullbench.app.preflight import verdict as preflight_verdict
 from pullbench.app.progress import Outcome, Progress
 from pullbench.app.run import Prepared, RunRequest, conduct
 from pullbench.errors import IncompleteError, PreflightFailed, PullbenchError
-from pullbench.model.finding import Finding
 from pullbench.model.plan import FACTORS, Cell, Plan, Trial
 from pullbench.model.record import RunRecord, TrialResult
 from pullbench.model.text import count, format_bytes, printable
@@ -46,12 +44,12 @@ class FlowProgress(Progress):
         self.concluding = False
 
     def note(self, text: str) -> None:
-        get_run_logger().info(printable(text))
+        get_run_logger().info("%s.", printable(text[:1].upper() + text[1:]))
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
         self.run, self._done, self._total = run, done, len(plan.trials)
         self._factors = varying(plan.cells)
-        size = "size unknown" if plan.bytes is None else f"{format_bytes(plan.bytes)} to pull"
+        size = "size unknown" if plan.bytes is None else f"{format_bytes(plan.bytes)} {'in all' if done else 'to pull'}"
         trials = (
             f"{count(self._total, 'trial')}, {done} of them stored already" if done else count(self._total, "trial")
         )
@@ -61,14 +59,11 @@ class FlowProgress(Progress):
             get_run_logger().info("Excluded: %s (%s).", entry.cell, entry.reason)
         self._artifacts.begin(run.name, self._total)
 
-    def checked(self, findings: Sequence[Finding]) -> None:
-        get_run_logger().info("Preflight: %s.", preflight_verdict(findings)[1])
-
     def measured(self, trial: Trial, result: TrialResult, /) -> None:
         self._done += 1
         if self._done % -(-self._total // _LINES_AT_MOST) == 0 or self._done == self._total:
             said = trial_sentence(trial, result, self._factors)
-            get_run_logger().info("%d of %d trials are measured. %s.", self._done, self._total, said)
+            get_run_logger().info("Trial %d of %d. %s.", self._done, self._total, said)
         now = time.monotonic()
         if now - self._updated_s > _ARTIFACT_EVERY_S or self._done == self._total:
             self._artifacts.progress(self._done / self._total)
@@ -79,7 +74,7 @@ class FlowProgress(Progress):
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
         self.concluding = document["status"] == "complete"
-        get_run_logger().info("Run %s: %s. %s", document["run_id"], message, document["headline"]["sentence"])
+        get_run_logger().info("Run %s: %s.", document["run_id"], message)  # the state has the headline
 
 
 def varying(cells: Sequence[Cell]) -> list[str]:

@@ -1,5 +1,6 @@
 """How a flow run ends: the state that the UI shows, and what a caller in the same process gets."""
 
+import logging
 import signal
 from collections.abc import Callable
 from functools import wraps
@@ -7,10 +8,10 @@ from typing import Any, ParamSpec
 from uuid import UUID
 
 import httpx
-from prefect import get_run_logger, runtime
+from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.exceptions import PrefectException
+from prefect.exceptions import CancelledRun, CrashedRun, PrefectException
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from pullbench.app.progress import hand_over
@@ -40,12 +41,15 @@ def incomplete(message: str, outcome: object) -> State[Any]:
 def stopped(how_to_go_on: str) -> State[Any]:
     """A flow run whose process got SIGTERM: a person cancelled it, or its worker was ended. A second one changes nothing."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    logging.getLogger("prefect.flow_runs").addFilter(_is_no_echo)
     if _is_being_cancelled():
-        state: State[Any] = Cancelled(message=f"Cancelled.{how_to_go_on}")
-    else:
-        state = Crashed(message=f"The process of this flow run was stopped (SIGTERM).{how_to_go_on}")
-    get_run_logger().warning(state.message)
-    return state
+        return Cancelled(message=f"Cancelled.{how_to_go_on}")
+    return Crashed(message=f"The process of this flow run was stopped (SIGTERM).{how_to_go_on}")
+
+
+def _is_no_echo(record: logging.LogRecord) -> bool:
+    """Prefect logs the state that ends a run once more, as an unexpected exception with its traceback."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], CancelledRun | CrashedRun)
 
 
 def was_started_by_a_worker() -> bool:

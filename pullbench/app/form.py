@@ -4,26 +4,29 @@ import contextlib
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from pullbench.app.run import Prepared, RunRequest, preparing
+from pullbench.app.run import Prepared, RunRequest
+from pullbench.bench.active_run import differing
 from pullbench.bench.discover import read_image_at, serving_host
 from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.errors import UsageError
 from pullbench.model.addresses import DOCKER_HUB_API
-from pullbench.model.spec import Spec
+from pullbench.model.record import RunRecord
+from pullbench.model.spec import Spec, read_spec
 from pullbench.store.dataset import ResultStore
 
 _FORM = Path("the form")
 _BUDGET = {"bytes": "50GB", "manifest_requests": 1000, "minutes": 30}
 """As in specs/first.yaml."""
 _REDACTED = "(redacted)"
+_ANY_VANTAGE = "local"
+"""What the form has filled in: whoever resumes a run need not repeat its vantage."""
 
 
 FormCredentials = Annotated[
@@ -97,50 +100,66 @@ class RunForm:
     @contextlib.contextmanager
     def preparing(self, block: Callable[[str], str] | None) -> Iterator[Prepared]:
         """The run, prepared; raises UsageError in one line for what is filled in wrongly."""
-        with preparing(self.resolved(), block=block) as prepared:
-            yield prepared
+        try:
+            made = Prepared(self.resolved(), block=block)
+        except UsageError as error:
+            raise (_in_words_of_the_form(error) if self.is_deployed else error) from error
+        with made:
+            yield made
 
     def resolved(self) -> RunRequest:
         """The request with its spec: that of the run to resume, else of the registry, else the file."""
         if self.is_deployed and self.request.resume not in (None, "latest"):
-            return _of_stored_run(self.request)
+            return self._of_stored_run(ResultStore(self.request.results).run(self.request.resume))
         if not self.registry.is_filled:
             return self.request
-        data = self.request.overrides.apply(self.registry.spec_data())
-        return _with_spec(self.request, _loaded(data, self.request.sets))
+        return _with_spec(self.request, self._loaded(self.registry.spec_data()))
+
+    def _of_stored_run(self, run: RunRecord) -> RunRequest:
+        """The run's own spec, so that its run_id is all that a person has to know; the file where secrets are left out of it.
+
+        What the form has beside it may repeat that spec, and give a greater budget. All else would be another run.
+        """
+        place = self.request.vantage
+        if place not in (_ANY_VANTAGE, run.vantage):
+            raise UsageError(
+                f"resume {run.run_id}: it was measured at vantage '{run.vantage}', not '{place}': start the deployment of "
+                "that vantage"
+            )
+        if _REDACTED in run.spec:
+            return dataclasses.replace(self.request, vantage=run.vantage)
+        stored = _stored_spec(run)
+        data = self.registry.spec_data() if self.registry.is_filled else stored.model_dump(mode="json")
+        loaded = self._loaded(data)
+        if loaded.hash not in (stored.hash(), run.spec_hash):
+            raise UsageError(
+                f"resume {run.run_id}: a resumed run keeps its spec, and the form {differing(run, loaded.spec)}. Empty "
+                "`registry`, `overrides` and `settings`, or start a new run"
+            )
+        same = dataclasses.replace(loaded, hash=run.spec_hash)
+        return dataclasses.replace(_with_spec(self.request, same), vantage=run.vantage)
+
+    def _loaded(self, data: Mapping[str, Any]) -> LoadedSpec:
+        """The valid spec of a mapping, with what the rest of the form changes of it."""
+        return spec_of(self.request.overrides.apply(data), sets=self.request.sets, place=_FORM)
 
 
-def _of_stored_run(request: RunRequest) -> RunRequest:
-    """The run's own spec, so that its run_id is all that a person has to know; the file where secrets are left out of it."""
-    assert request.resume is not None
-    run = ResultStore(request.results).run(request.resume)
-    if _REDACTED in run.spec:
-        return request
-    stored = Spec.model_validate(json.loads(run.spec))
-    loaded = _loaded(stored.model_dump(mode="json"), request.sets)
-    if loaded.hash == stored.hash():  # a greater budget may be given; all else would be another run
-        loaded = dataclasses.replace(loaded, hash=run.spec_hash)
-    return dataclasses.replace(_with_spec(request, loaded), vantage=run.vantage)
+def _stored_spec(run: RunRecord) -> Spec:
+    try:
+        return read_spec(json.loads(run.spec))
+    except UsageError as error:  # an earlier version may have stored it
+        raise UsageError(f"resume {run.run_id}: its stored spec cannot be read: {error}; start a new run") from error
+
+
+def _in_words_of_the_form(error: UsageError) -> UsageError:
+    """A form has no options: its field `settings` is what `--set` is in a shell."""
+    return UsageError(str(error).replace("--set ", "settings: "))
 
 
 def _with_spec(request: RunRequest, loaded: LoadedSpec) -> RunRequest:
     """A request of a spec that has its changes already."""
     plain = type(request.overrides)()
     return dataclasses.replace(request, spec=loaded, overrides=plain, sets=())
-
-
-def _loaded(data: dict[str, Any], sets: Sequence[str]) -> LoadedSpec:
-    values: dict[str, Any] = {}
-    for assignment in sets:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"settings: '{assignment}' is not KEY=VALUE, such as budget.minutes=10")
-        values[key.strip()] = yaml.safe_load(text)
-    try:
-        loaded = spec_of(data, values=values)
-    except UsageError as error:
-        raise UsageError(f"{_FORM}: {str(error).removeprefix('spec: ')}") from error
-    return dataclasses.replace(loaded, source=_FORM)
 
 
 def _url(text: str) -> str:

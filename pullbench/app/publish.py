@@ -48,7 +48,9 @@ def publish(
                 made += 1
             except IncompleteError as error:
                 failures.append(f"{what}: {error}")
-    return Published(site=steps.page("site", lambda: build_site(store, reports, url=url)), made=made, failures=failures)
+    return Published(
+        site=steps.page("the reports page", lambda: build_site(store, reports, url=url)), made=made, failures=failures
+    )
 
 
 def _missing(store: ResultStore, results: str, reports: Path) -> list[tuple[str, Callable[..., Path]]]:

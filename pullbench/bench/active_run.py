@@ -24,6 +24,7 @@ from pullbench.model.facts import Facts
 from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial, routes, unknown_image
 from pullbench.model.record import RunKind, RunRecord, RunStatus, TrialResult
+from pullbench.model.spec import Spec
 from pullbench.registry.auth import Credentials
 from pullbench.registry.redaction import redacted
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -313,15 +314,25 @@ def _check_same_run(run: RunRecord, bench: Workbench) -> None:
     if run.spec_hash != bench.loaded.hash:
         raise UsageError(
             f"--resume {run.run_id}: the run has another spec than {bench.loaded.source} "
-            f"({_differing(run, bench.loaded)}); "
+            f"({differing(run, bench.loaded.spec)}); "
             "use the spec and the --set values of its start, or start a new run"
         )
     if run.vantage != bench.vantage:
         raise UsageError(f"--resume {run.run_id}: it was measured at vantage '{run.vantage}', not '{bench.vantage}'")
 
 
-def _differing(run: RunRecord, loaded: LoadedSpec) -> str:
-    """The top keys of the spec that differ from the run's, for display."""
-    then, now = json.loads(run.spec), loaded.spec.redacted()
-    keys = [key for key in now if key != "budget" and then.get(key) != now[key]]
+def differing(run: RunRecord, spec: Spec) -> str:
+    """The key paths of a spec that differ from those of a run's spec, for display."""
+    keys = [key for key in _unequal(json.loads(run.spec), spec.redacted()) if key.partition(".")[0] != "budget"]
     return f"differs in: {', '.join(keys)}" if keys else "differs in a secret's value or a file's path"
+
+
+def _unequal(then: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in now.items():
+        before = then.get(key)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            keys += _unequal(before, value, f"{place}{key}.")
+        elif before != value:
+            keys.append(f"{place}{key}")
+    return keys

@@ -60,15 +60,23 @@ def load_spec(
     return _validated(data, values or {}, path)
 
 
-def spec_of(source: Spec | Mapping[str, Any], *, values: Mapping[str, Any] | None = None) -> LoadedSpec:
-    """The same of a spec that is no file: of one that is read already, or of a mapping.
+def spec_of(
+    source: Spec | Mapping[str, Any],
+    *,
+    sets: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+    place: Path = Path("spec"),
+) -> LoadedSpec:
+    """The same of a spec that is no file: of one that is read already, or of a mapping; `place` names it in errors.
 
     Relative paths are relative to the current folder.
     """
-    if isinstance(source, Spec) and not values:
-        return LoadedSpec(spec=source, hash=source.hash(), source=Path("spec"))
-    data = source.model_dump(mode="json") if isinstance(source, Spec) else dict(source)
-    return _validated(copy.deepcopy(data), values or {}, Path("spec"))
+    if isinstance(source, Spec) and not values and not sets:
+        return LoadedSpec(spec=source, hash=source.hash(), source=place)
+    data = copy.deepcopy(source.model_dump(mode="json") if isinstance(source, Spec) else dict(source))
+    for assignment in sets:
+        _assign(data, assignment)
+    return _validated(data, values or {}, place)
 
 
 def as_stress_spec(loaded: LoadedSpec) -> LoadedSpec:

@@ -16,7 +16,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def publish(
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the reports will be served, for the links of the feed.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where the reports will be served, for the links of the feed. Default: as before."
+        ),
     ] = None,
     render: Annotated[
         bool, typer.Option("--render/--no-render", help="Render the reports that complete runs lack.")

@@ -262,22 +262,29 @@ class Stress(Strict):
         return self
 
 
+def _may_stay_empty(schema: dict[str, Any]) -> None:
+    """For a form: a plain field without a value, where it would ask for the value's type first, with `None` as the choice."""
+    (kind,) = (each for each in schema.pop("anyOf") if each.get("type") != "null")
+    schema.pop("default")
+    schema.update(kind)
+
+
 class StressOverrides(Strict):
     """What the Prefect form may change of a stress test; what is left empty stays as the spec says."""
 
-    engine: str | None = Field(default=None, title="Engine")
+    engine: str | None = Field(default=None, title="Engine", json_schema_extra=_may_stay_empty)
     """One of the spec's engines, or wire, docker, podman, skopeo, containerd"""
-    registry: str | None = Field(default=None, title="Registry")
+    registry: str | None = Field(default=None, title="Registry", json_schema_extra=_may_stay_empty)
     """One of the spec's registries"""
-    proxy: str | None = Field(default=None, title="Proxy")
+    proxy: str | None = Field(default=None, title="Proxy", json_schema_extra=_may_stay_empty)
     """One of the spec's proxies, or direct"""
-    platform: str | None = Field(default=None, title="Platform")
+    platform: str | None = Field(default=None, title="Platform", json_schema_extra=_may_stay_empty)
     """Such as linux/amd64"""
-    ramp: RampKind | None = Field(default=None, title="Ramp")
+    ramp: RampKind | None = Field(default=None, title="Ramp", json_schema_extra=_may_stay_empty)
     """What to raise: concurrency, or pulls per second"""
     steps: list[float] = Field(default=[], title="Steps")
     """The loads to try, such as 1, 2, 4, 8, 16"""
-    hold: int | None = Field(default=None, ge=0, le=1000, title="Hold")
+    hold: int | None = Field(default=None, ge=0, le=1000, title="Hold", json_schema_extra=_may_stay_empty)
     """Trials at the highest load reached"""
 
     def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -286,7 +293,7 @@ class StressOverrides(Strict):
         if not isinstance(matrix, Mapping) or not isinstance(stress, Mapping):
             return dict(data)
         factors = {"engine": "engines", "registry": "registries", "proxy": "proxies", "platform": "platforms"}
-        given = {key: value for key, value in self.model_dump().items() if value not in ([], None)}
+        given = {key: value for key, value in self.model_dump().items() if value not in ([], None, "")}
         chosen = {plural: [given.pop(single)] for single, plural in factors.items() if single in given}
         return {**data, "matrix": {**matrix, **chosen}, "stress": {**stress, **given}}
 
@@ -554,8 +561,10 @@ class Overrides(Strict):
     concurrency: list[Annotated[int, Field(ge=1, le=1024)]] = Field(default=[], title="Concurrency")
     """Concurrent pulls, such as 1, 2, 4, 8; at most 1024"""
     cache: list[CacheState] = Field(default=[], title="Cache")
-    """The client's store before a pull"""
-    repetitions: int | None = Field(default=None, ge=1, le=10_000, title="Repetitions")
+    """The client's store before a pull: cold is empty, warm has the image"""
+    repetitions: int | None = Field(
+        default=None, ge=1, le=10_000, title="Repetitions", json_schema_extra=_may_stay_empty
+    )
     """5 or more for a verdict"""
 
     def apply(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -563,7 +572,7 @@ class Overrides(Strict):
         matrix = data.get("matrix") or {}
         if not isinstance(matrix, Mapping):
             return dict(data)
-        given = {key: value for key, value in self.model_dump().items() if value not in ([], None)}
+        given = {key: value for key, value in self.model_dump().items() if value not in ([], None, "")}
         top = {key: given.pop(key) for key in ("repetitions",) if key in given}
         return {**data, **top, "matrix": {**matrix, **given}}
 

@@ -47,9 +47,18 @@ class Project:
     @property
     def results(self) -> str:
         """Where pull-benchmark stores its results: the page of all reports lists them."""
-        given = (entry.get("parameters") or {} for entry in self.deployments if entry["name"] == "pull-benchmark")
-        found = str(next(given, {}).get("results", "results"))
+        found = self._parameter("results")
         return found if "://" in found else str(self.working_folder / found)
+
+    @property
+    def reports(self) -> Path:
+        """Where pull-benchmark writes its reports: they are served."""
+        return self.working_folder / self._parameter("reports")
+
+    def _parameter(self, name: str) -> str:
+        """A parameter of pull-benchmark that names a place; where there is none, the flow's default, which is the name itself."""
+        given = (entry.get("parameters") or {} for entry in self.deployments if entry["name"] == "pull-benchmark")
+        return str(next(given, {}).get(name, name))
 
     @property
     def automations(self) -> Path:

@@ -9,11 +9,14 @@ _FRESH_FOR_S = 2.0
 
 
 class ReportsHome:
-    """Builds the page of a reports directory, at most every two seconds."""
+    """Builds the page of a reports directory, at most every two seconds; `url` is where others reach it, for the feed's links."""
 
-    def __init__(self, results: str, reports: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, results: str, reports: Path, *, url: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._results = results
         self._reports = reports
+        self._url = url
         self._clock = clock
         self._lock = threading.Lock()
         self._built_s: float | None = None
@@ -32,7 +35,7 @@ class ReportsHome:
         from pullbench.store.dataset import ResultStore
 
         try:
-            build_site(ResultStore(self._results), self._reports)
+            build_site(ResultStore(self._results), self._reports, url=self._url)
         except Exception as error:  # noqa: BLE001  (whatever is stored there: the server goes on)
             return f"{type(error).__name__}: {error}"
         return None

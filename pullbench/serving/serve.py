@@ -20,6 +20,7 @@ from pullbench.serving.server import PrefectServer, bound
 _EVERY_ADDRESS = ("0.0.0.0", "::")
 _WORKER_ENDS_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.5
+_REPORTS_URL = "PULLBENCH_REPORTS_URL"
 _DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _SERVER_DEFAULTS = {
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the newer UI contacts an outside host, even with analytics off
@@ -52,9 +53,8 @@ def serve(
     with contextlib.ExitStack() as parts:
         parts.enter_context(listener)
         try:
-            folder = found.working_folder / "reports"
-            home = ReportsHome(found.results, folder)
-            reports = parts.enter_context(ReportsServer(folder, host, reports_port, home.refresh))
+            home = ReportsHome(found.results, found.reports, url=os.environ.get(_REPORTS_URL))
+            reports = parts.enter_context(ReportsServer(found.reports, host, reports_port, home.refresh))
             threading.Thread(target=home.refresh, name="reports home", daemon=True).start()
             reports_url = f"http://{shown}:{reports.port}"
             _set_environment(shown=shown, host=host, port=port, reports_url=reports_url)
@@ -97,7 +97,7 @@ def _set_environment(*, shown: str, host: str, port: int, reports_url: str) -> N
     for name, value in QUIET.items():
         if name not in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL"):  # the UI shows what runs log
             os.environ.setdefault(name, value)
-    os.environ.setdefault("PULLBENCH_REPORTS_URL", reports_url)
+    os.environ.setdefault(_REPORTS_URL, reports_url)
     os.environ.setdefault("PREFECT_UI_API_URL", f"http://{shown}:{port}/api")
     # By default Prefect answers the pages of any site, and it has no login.
     origins = dict.fromkeys(f"http://{name}:{port}" for name in (shown, "127.0.0.1", "localhost"))

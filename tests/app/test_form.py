@@ -1,6 +1,7 @@
 """What a person fills in becomes a run: of a spec, of a registry alone, or of a run to resume."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pullbench.bench.specfile import LoadedSpec
 from pullbench.errors import UsageError
 from pullbench.model.spec import Overrides
 from pullbench.store.dataset import ResultStore
-from tests.bench.samples import spec_data
+from tests.bench.samples import facts_for, spec_data
 
 FILLED = {"url": "https://registry.internal:5000", "images": ["team/app:1.0"]}
 
@@ -95,9 +96,48 @@ def test_a_field_that_is_filled_in_wrongly_is_named_in_one_line(registry: dict[s
     assert "\n" not in str(refused.value) and "secret" not in str(refused.value)
 
 
-def test_a_setting_without_a_value_is_named() -> None:
-    with pytest.raises(UsageError, match="budget"):
-        resolved(FILLED, sets=("budget",))
+FIELDS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({**FILLED, "images": [""]}, {}, "images"),
+    ({**FILLED, "images": ["a b"]}, {}, r"images\[0\]"),
+    ({**FILLED, "url": "ftp://registry.internal"}, {}, r"registries\[0\]\.url"),
+    ({**FILLED, "url": "https://"}, {}, r"registries\[0\]\.url"),
+    ({**FILLED, "url": "https://registry.internal/path?x=1"}, {}, r"registries\[0\]\.url"),
+    ({**FILLED, "engines": []}, {}, r"matrix\.engines"),
+    ({**FILLED, "engines": ["wire", "wire"]}, {}, r"matrix\.engines\[1\]"),
+    ({**FILLED, "concurrency": []}, {}, r"matrix\.concurrency"),
+    ({**FILLED, "concurrency": [2, 2]}, {}, r"matrix\.concurrency\[1\]"),
+    ({**FILLED, "credentials": "env:"}, {}, r"registries\[0\]\.credentials"),
+    ({**FILLED, "name": "x" * 200}, {}, "name"),
+    (FILLED, {"overrides": Overrides(engines=["dockr"])}, r"matrix\.engines\[0\].*docker"),
+    (FILLED, {"overrides": Overrides(registries=["eu"])}, r"matrix\.registries\[0\]"),
+    (FILLED, {"overrides": Overrides(platforms=["linux"])}, r"matrix\.platforms\[0\]"),
+    (FILLED, {"sets": ("budget",)}, "settings: budget"),
+    (FILLED, {"sets": ("",)}, "settings: "),
+    (FILLED, {"sets": ("budget.minutes=[",)}, "settings: budget.minutes"),
+    (FILLED, {"sets": ("budget.minutes=soon",)}, r"budget\.minutes: a number"),
+    (FILLED, {"sets": ("repetitions=many",)}, "repetitions: a whole number"),
+    (FILLED, {"sets": ("concurrency=3",)}, "concurrency: unknown key here; it belongs to matrix"),
+    (FILLED, {"sets": ("registries[3].url=x",)}, r"settings: registries\[3\]\.url"),
+    ({}, {"sets": ("budget",)}, "settings: budget"),
+    ({}, {"sets": ("repetitions=0",)}, "repetitions: at least 1"),
+    ({}, {"overrides": Overrides(engines=["dockr"])}, r"matrix\.engines\[0\].*docker"),
+    ({}, {"spec": Path("specs/frist.yaml")}, "specs/frist.yaml"),
+    ({}, {"spec": Path("specs")}, "specs"),
+    ({}, {"resume": "20270101T000000Z-0000"}, "20270101T000000Z-0000"),
+]
+PYDANTIC = re.compile(r"validation error|type=|input_value|pydantic|Input should|Value error", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(("registry", "request_", "named"), FIELDS)
+def test_each_mistake_in_the_form_is_one_line_that_names_the_key_and_no_line_is_pydantics(
+    tmp_path: Path, registry: dict[str, Any], request_: dict[str, Any], named: str
+) -> None:
+    given = {"spec": Path("specs/first.yaml"), "results": str(tmp_path / "results"), **request_}
+    form = RunForm(request=RunRequest(**given), registry=RegistryForm.model_validate(registry), is_deployed=True)
+    with pytest.raises(UsageError, match=named) as refused, form.preparing(None):
+        raise AssertionError("nothing is wrong with it")
+    said = str(refused.value)
+    assert "\n" not in said and not PYDANTIC.search(said) and "--" not in said, said
 
 
 def begun(tmp_path: Path, **request: Any) -> tuple[str, RunRequest]:
@@ -119,14 +159,67 @@ def test_a_run_is_resumed_by_its_run_id_alone(tmp_path: Path) -> None:
     assert (found.spec.spec.repetitions, found.vantage) == (2, "eu")
 
 
-@pytest.mark.parametrize(("setting", "fits"), [("budget.minutes=99", True), ("seed=99", False)])
-def test_a_resumed_run_may_have_a_greater_budget_and_nothing_else_may_differ(
-    tmp_path: Path, setting: str, fits: bool
+def resumed(request: RunRequest, registry: dict[str, Any] | None = None, **changes: Any) -> RunRequest:
+    form = RegistryForm.model_validate(registry or {})
+    return RunForm(request=dataclasses.replace(request, **changes), registry=form, is_deployed=True).resolved()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sets": ("budget.minutes=99",)},
+        {"sets": ("seed=7", "budget.bytes=2GB")},
+        {"overrides": Overrides(repetitions=2)},
+        {"vantage": "eu"},
+    ],
+    ids=["budget", "the same seed", "the same repetitions", "the same vantage"],
+)
+def test_a_resumed_run_may_have_a_greater_budget_and_the_form_may_repeat_its_spec(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run_id, request = begun(tmp_path, overrides=Overrides(repetitions=2), sets=("seed=7",))
+    spec = resumed(request, **changes).spec
+    assert isinstance(spec, LoadedSpec) and spec.hash == ResultStore(request.results).run(run_id).spec_hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "registry", "named"),
+    [
+        ({"sets": ("seed=99",)}, {}, "seed"),
+        ({"overrides": Overrides(concurrency=[7])}, {}, r"matrix\.concurrency"),
+        ({"overrides": Overrides(repetitions=9)}, {}, "repetitions"),
+        ({}, FILLED, "registries"),
+        ({"vantage": "us"}, {}, "vantage 'eu', not 'us'"),
+    ],
+    ids=["setting", "factor", "repetitions", "registry", "vantage"],
+)
+def test_whatever_else_the_form_has_beside_a_run_to_resume_is_refused_by_its_key(
+    tmp_path: Path, changes: dict[str, Any], registry: dict[str, Any], named: str
 ) -> None:
     run_id, request = begun(tmp_path)
-    found = RunForm(request=dataclasses.replace(request, sets=(setting,)), is_deployed=True).resolved().spec
-    assert isinstance(found, LoadedSpec)
-    assert (found.hash == ResultStore(request.results).run(run_id).spec_hash) is fits
+    with pytest.raises(UsageError, match=named) as refused:
+        resumed(request, registry, **changes)
+    assert run_id in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_run_of_a_registry_that_no_spec_names_is_resumed_with_the_same_form(tmp_path: Path) -> None:
+    registry = {**FILLED, "engines": ["wire"]}
+    request = RunRequest(spec=Path("specs/first.yaml"), results=str(tmp_path / "results"), report=False)
+    first = RunForm(request=request, registry=RegistryForm.model_validate(registry), is_deployed=True)
+    with first.preparing(None) as prepared:
+        prepared.use_facts(facts_for(prepared.bench.spec))
+        run_id = prepared.begin().run_id
+    again = resumed(dataclasses.replace(request, resume=run_id), registry, sets=("budget.minutes=99",)).spec
+    assert isinstance(again, LoadedSpec) and again.hash == ResultStore(request.results).run(run_id).spec_hash
+
+
+def test_a_stored_spec_that_cannot_be_read_is_named_with_its_run(tmp_path: Path) -> None:
+    run_id, request = begun(tmp_path)
+    store = ResultStore(request.results)
+    store.write_run(dataclasses.replace(store.run(run_id), spec='{"name": 5, "images": "one"}'))
+    with pytest.raises(UsageError, match=rf"{run_id}.*name: .*images: ") as refused:
+        resumed(request)
+    assert not PYDANTIC.search(str(refused.value))
 
 
 def test_a_shells_command_resumes_only_what_its_spec_names(tmp_path: Path) -> None:

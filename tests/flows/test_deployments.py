@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prefect import Flow
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.utilities.schema_tools import validate
 
 from flows.compare_runs import compare_runs
 from flows.pull_benchmark import pull_benchmark
@@ -89,7 +90,35 @@ def test_the_form_of_a_stress_test_has_descriptions_and_choices() -> None:
     assert all(entry.get("description") for entry in properties.values()), properties
     overrides = stress_test.parameters.definitions["StressOverrides"]["properties"]
     assert all(entry.get("title") and entry.get("description") for entry in overrides.values())
-    assert {"concurrency", "rate"} in [set(each.get("enum", [])) for each in overrides["ramp"]["anyOf"]]
+    assert set(overrides["ramp"]["enum"]) == {"concurrency", "rate"}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda entry: str(entry["name"]))
+def test_no_field_of_a_form_asks_first_whether_it_is_none(deployment: dict[str, Any]) -> None:
+    schema = flow_of(deployment["entrypoint"]).parameters.model_dump()
+    groups = [schema, *schema["definitions"].values()]
+    fields = {name: field for group in groups for name, field in group.get("properties", {}).items()}
+    assert not [name for name, field in fields.items() if {"type": "null"} in field.get("anyOf", [])]
+
+
+@pytest.mark.parametrize(
+    ("flow", "overrides"),
+    [
+        (pull_benchmark, {}),
+        (pull_benchmark, {"repetitions": None}),
+        (pull_benchmark, {"repetitions": 5}),
+        (stress_test, {"engine": None, "ramp": None, "hold": None}),
+        (stress_test, {"engine": "", "steps": []}),
+    ],
+)
+def test_an_empty_field_of_a_form_is_taken_by_the_server_and_by_the_flow(
+    flow: Flow[Any, Any], overrides: dict[str, Any]
+) -> None:
+    given = {"spec": "specs/first.yaml", "overrides": overrides}
+    validate(given, flow.parameters.model_dump(), ignore_required=True)
+    taken = flow.validate_parameters(given)["overrides"]
+    assert taken.apply({}).get("repetitions") == overrides.get("repetitions")
+    assert taken.apply({})["matrix"] == {}
 
 
 def test_the_form_of_a_comparison_has_choices_limits_and_defaults() -> None:

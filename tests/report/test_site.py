@@ -163,6 +163,32 @@ def test_the_feed_is_atom_with_whole_links_where_the_address_is_known(store: Res
     assert root.findtext("a:updated", namespaces=ATOM) == root.findtext("a:entry/a:updated", namespaces=ATOM)
 
 
+def test_the_feed_keeps_its_address_when_the_page_is_built_again_without_one(
+    store: ResultStore, tmp_path: Path
+) -> None:
+    build_site(store, tmp_path, url="https://reports.example.com/pulls/")
+    first = (tmp_path / "feed.xml").read_text()
+    build_site(store, tmp_path)
+    assert (tmp_path / "feed.xml").read_text() == first
+    build_site(store, tmp_path, url="https://elsewhere.example.com")
+    assert 'href="https://elsewhere.example.com/feed.xml"' in (tmp_path / "feed.xml").read_text()
+
+
+@pytest.mark.parametrize("kept", ["", "[]", '{"url": 5}', '{"url": "javascript:alert(1)"}', '{"runs": []}'])
+def test_a_feed_whose_address_is_not_known_has_relative_links(store: ResultStore, tmp_path: Path, kept: str) -> None:
+    (tmp_path / "runs.json").write_text(kept)
+    build_site(store, tmp_path)
+    links = ElementTree.fromstring((tmp_path / "feed.xml").read_text()).findall("a:link", ATOM)
+    assert [link.get("href") for link in links] == ["feed.xml", "index.html"]
+
+
+def test_the_newest_run_has_a_day_without_a_zero_and_a_time_with_one(tmp_path: Path) -> None:
+    at = STARTED_AT.replace(day=9, hour=4, minute=5)
+    store = synthetic.make(tmp_path / "results", replace(ONE, started_at=at))
+    page = build_site(store, tmp_path / "reports").page.read_text()
+    assert f"newest: 9 {at:%B %Y}, 04:05 UTC" in page
+
+
 def test_an_empty_folder_becomes_a_page_that_says_what_to_do(tmp_path: Path) -> None:
     page = build_site(ResultStore(str(tmp_path / "results")), tmp_path / "reports").page.read_text()
 

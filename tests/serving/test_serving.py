@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from pullbench.errors import UsageError
+from pullbench.report.site.build import build_site
 from pullbench.serving import project as projects
 from pullbench.serving.logs import last_words, log_file
 from pullbench.serving.placeholder import why_it_waits
@@ -20,6 +21,7 @@ from pullbench.serving.provision import Provision
 from pullbench.serving.reports_home import ReportsHome
 from pullbench.serving.reports_server import ReportsServer
 from pullbench.serving.serve import database_url, serve
+from pullbench.store.dataset import ResultStore
 from tests.cli.command_lines import parsed
 from tests.report import synthetic
 from tests.report.synthetic import Recipe
@@ -153,6 +155,27 @@ def test_the_home_page_is_built_when_it_is_asked_for_and_a_directory_is_never_li
         synthetic.make(str(results), Recipe(engines=("wire",), blocks=1, warmup=0, pulls=1))
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/") as answer:
             assert synthetic.RUN_ID.encode() in answer.read(), "a run that was stored meanwhile"
+
+
+def test_the_home_page_leaves_a_published_feed_its_address(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path / "results"))
+    build_site(store, tmp_path / "reports", url="https://reports.example.com")
+    assert ReportsHome(str(tmp_path / "results"), tmp_path / "reports").refresh() is None
+    assert "https://reports.example.com/feed.xml" in (tmp_path / "reports" / "feed.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "served"), [(None, "reports"), ("pages/of runs", "pages/of runs"), ("/srv/r", "/srv/r")]
+)
+def test_the_reports_that_are_served_are_those_that_the_benchmarks_write(
+    project: Path, given: str | None, served: str
+) -> None:
+    document = yaml.safe_load((project / "prefect.yaml").read_text())
+    benchmark = next(entry for entry in document["deployments"] if entry["name"] == "pull-benchmark")
+    if given is not None:
+        benchmark["parameters"]["reports"] = given
+    (project / "prefect.yaml").write_text(yaml.safe_dump(document))
+    assert find_project(project).reports == project.resolve() / served
 
 
 def test_a_home_page_that_cannot_be_built_says_why(tmp_path: Path) -> None:

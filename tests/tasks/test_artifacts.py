@@ -7,17 +7,12 @@ from typing import Any, NoReturn
 
 import pytest
 
-from pullbench.app.run import RunRequest
-from pullbench.bench.specfile import spec_of
 from pullbench.model.finding import Finding, Status
-from pullbench.model.record import RunRecord
 from pullbench.report.render.picture import write_picture
 from pullbench.report.run.documents import run_document
 from pullbench.store.dataset import ResultStore
 from tasks import artifacts as results
 from tasks.artifacts import Artifacts, artifact_key, picture_of
-from tasks.resuming import how_to_resume
-from tests.bench.samples import spec_data
 from tests.report import synthetic
 from tests.report.synthetic import RUN_ID, Recipe
 
@@ -133,24 +128,3 @@ def test_a_page_that_is_gone_costs_its_picture_only(
     monkeypatch.setattr(results, "get_run_logger", lambda: logging.getLogger("test"))
     assert picture_of(tmp_path / "gone" / "index.html") is None
     assert "gone" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("request_", "command"),
-    [
-        (RunRequest(spec=Path("specs/a.yaml")), f"pullbench run specs/a.yaml --resume {RUN_ID}"),
-        (RunRequest(spec=Path("specs/a.yaml"), sets=("seed=2",)), f"-p resume={RUN_ID}"),
-        (
-            RunRequest(spec=spec_of(spec_data())),
-            f"prefect deployment run pull-benchmark/pull-benchmark -p resume={RUN_ID}",
-        ),
-    ],
-    ids=["a spec", "a spec with changes", "no spec"],
-)
-def test_how_to_resume_names_the_parameter_of_the_form_and_a_command_that_works(
-    store: ResultStore, request_: RunRequest, command: str
-) -> None:
-    run: RunRecord = store.run(RUN_ID)
-    said = how_to_resume(request_, run, is_measured=False)
-    assert f"resume = {RUN_ID}" in said and command in said
-    assert f"pullbench report {RUN_ID}" in how_to_resume(request_, run, is_measured=True)

@@ -23,7 +23,7 @@ from pullbench.report.render.data_files import put
 from pullbench.report.render.home_link import show_home_link
 from pullbench.report.render.html import Column, Html, Row, css, join, paragraph, shortened, table, tag, visible
 from pullbench.report.render.render import PAGE, find_report, trend_folder
-from pullbench.report.site.entries import KEPT, SiteEntry, entries, kept_document
+from pullbench.report.site.entries import KEPT, SiteEntry, entries, kept_address, kept_document
 from pullbench.report.site.other_pages import OtherPage, comparisons, regions, trends
 from pullbench.store.dataset import ResultStore
 
@@ -77,16 +77,17 @@ class Site:
 def build_site(store: ResultStore, reports: Path, *, url: str | None = None) -> Site:
     """Write the page of all stored runs into a reports directory; `url` is where it will be served.
 
-    Reports that were rendered before there was such a page get their link back to it. Raises IncompleteError where the
+    Without `url` the feed keeps the address that it was built for before. Reports that were rendered before there was such a page get their link back to it. Raises IncompleteError where the
     directory cannot be written.
     """
     reports = reports.resolve()
     found = entries(store, reports)
+    address = url or kept_address(reports)
     others = Others(comparisons=comparisons(reports), trends=trends(reports), regions=regions(reports))
     try:
         reports.mkdir(parents=True, exist_ok=True)
-        put(reports / KEPT, (json.dumps(kept_document(found), indent=1, ensure_ascii=False) + "\n").encode())
-        put(reports / FEED, feed(found, url).encode())
+        put(reports / KEPT, (json.dumps(kept_document(found, address), indent=1, ensure_ascii=False) + "\n").encode())
+        put(reports / FEED, feed(found, address).encode())
         put(reports / PAGE, site_page(found, others, feed=FEED).encode())
         for page in reports.glob(f"*/{PAGE}"):
             show_home_link(page)
@@ -151,7 +152,8 @@ def _header(entries: Sequence[SiteEntry], feed: str) -> Html:
     names = len({entry.name for entry in entries})
     facts = [numbers.count(len(entries), "run"), numbers.count(names, "benchmark")]
     if entries:
-        facts.append(f"newest: {entries[0].started_at:%d %B %Y, %H:%M} UTC".replace(" 0", " "))
+        newest = entries[0].started_at
+        facts.append(f"newest: {newest.day} {newest:%B %Y, %H:%M} UTC")
     return tag(
         "header",
         paragraph("pullbench", kind="eyebrow"),

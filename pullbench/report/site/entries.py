@@ -95,8 +95,8 @@ def entries(store: ResultStore, reports: Path) -> list[SiteEntry]:
     return found[::-1]
 
 
-def kept_document(found: Sequence[SiteEntry]) -> dict[str, Any]:
-    """What is kept beside the page: its runs for programs, and for the next time that the page is built."""
+def kept_document(found: Sequence[SiteEntry], address: str | None) -> dict[str, Any]:
+    """What is kept beside the page: its address and runs, for programs and for the next time that the page is built."""
     rows = []
     for entry in found:
         row = {
@@ -111,7 +111,16 @@ def kept_document(found: Sequence[SiteEntry]) -> dict[str, Any]:
             "report": entry.report,
         }
         rows.append(row | dataclasses.asdict(entry.said))
-    return {"pullbench": __version__, "runs": rows}
+    return {"pullbench": __version__, "url": address, "runs": rows}
+
+
+def kept_address(reports: Path) -> str | None:
+    """The address that an earlier build of the page was for; None where there is none."""
+    try:
+        address = json.loads((reports / KEPT).read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return address if isinstance(address, str) and address.startswith(("http://", "https://")) else None
 
 
 def _kept(reports: Path) -> dict[str, tuple[tuple[str, str | None], RunVerdict]]:
