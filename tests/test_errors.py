@@ -289,8 +289,15 @@ def test_a_host_named_like_an_error_is_not_taken_for_one(host: str) -> None:
         (503, "server_error"),
         (599, "server_error"),
         (300, "not_a_registry"),
-        (400, "not_a_registry"),
-        (499, "not_a_registry"),
+        (511, "not_a_registry"),
+        # A policy, of which the registry says which.
+        *((status, "forbidden") for status in (402, 412, 423, 428, 451)),
+        (410, "not_found"),
+        # The server takes no such request; that says nothing about whether it is a registry.
+        *(
+            (status, "server_error")
+            for status in (400, 405, 406, 408, 409, 413, 414, 415, 416, 421, 422, 426, 431, 499)
+        ),
     ],
 )
 def test_a_status_has_its_code(status: int, code: str) -> None:

@@ -7,6 +7,7 @@ import io
 import ipaddress
 import json
 import os
+import re
 import socket
 import tarfile
 import threading
@@ -22,7 +23,7 @@ from benchmarks.debian_images import BuiltIndex, DebianBlob, DebianImage, Debian
 from pullbench.model.manifest import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from pullbench.model.platform import Platform
 from tests.integration.conftest import PushImage, StartRegistry
-from tests.integration.front import Fault, Front
+from tests.integration.front import Answer, Fault, Front, refusal
 from tests.integration.real_token_server import TokenServer
 from tests.registry.sockets import authority, closed_port, listening
 
@@ -39,6 +40,41 @@ class Ask:
     engine: dict[str, Any] = field(default_factory=dict)
     free_bytes: int | None = None
     """How large the disk is that the client writes to, where it is to be a small one."""
+
+
+_PAGE = "<html><head><title>Sign in</title></head><body>Welcome to this network</body></html>"
+AT_A_PART: dict[str, Fault] = {
+    "400": refusal(400, "UNSUPPORTED", "bad"),
+    "400_text": Answer(status=400, body="Bad Request"),
+    "401": refusal(401, "UNAUTHORIZED", "authentication required"),
+    "402": refusal(402, "DENIED", "payment required"),
+    "403": refusal(403, "DENIED", "denied"),
+    "403_text": Answer(status=403, body="<html>Forbidden</html>"),
+    "403_policy": refusal(403, "DENIED", "the scan found something"),
+    "404": refusal(404, "NAME_UNKNOWN", "repository name not known to registry"),
+    "404_text": Answer(status=404, body="404 page not found"),
+    "405": Answer(status=405, body="<html>Not Allowed</html>"),
+    "409": refusal(409, "UNKNOWN", "try later"),
+    "412": refusal(412, "PROJECTPOLICYVIOLATION", "current image with 1 vulnerability cannot be pulled"),
+    "423": refusal(423, "DENIED", "locked"),
+    "429": refusal(429, "TOOMANYREQUESTS", "slow down"),
+    "429_text": Answer(status=429, body="Too Many Requests", headers=(("Retry-After", "0"),)),
+    "451": Answer(status=451, body="<html>Unavailable For Legal Reasons</html>"),
+    "500": refusal(500, "UNKNOWN", "unknown error"),
+    "500_text": Answer(status=500, body="oops"),
+    "502": Answer(status=502, body="<html>Bad Gateway</html>"),
+    "503": refusal(503, "UNAVAILABLE", "unavailable"),
+    "504": Answer(status=504, body="<html>Gateway Time-out</html>"),
+    "page": Answer(status=200, body=_PAGE),
+    "nothing": Answer(status=200),
+    "dead": Answer(status=307, headers=(("Location", "http://127.0.0.1:1/gone"),)),
+    "close": "close",
+    "cut": "cut",
+    "truncate": "truncate",
+    "reset": "reset",
+    "corrupt": "corrupt",
+}
+"""What goes wrong with one part of an image: `manifest_429` is a situation, and so are `config_429` and `layer_429`."""
 
 
 def image_of(size_bytes: int) -> DebianImage:
@@ -82,8 +118,18 @@ class Parts:
     def ask(self, situation: str) -> Ask:
         """The situation that a method of this class is named after, made once."""
         if situation not in self._made:
-            make: Callable[[], Ask] = getattr(self, situation)
-            self._made[situation] = make()
+            part, _, fault = situation.partition("_")
+            places = {
+                "ping": "/v2/?$",
+                "manifest": "/manifests/",
+                "config": self.image.blobs[0].digest,
+                "layer": self.image.blobs[1].digest,
+            }
+            if part in places and fault in AT_A_PART:
+                self._made[situation] = self._fronted(AT_A_PART[fault], places[part])
+            else:
+                make: Callable[[], Ask] = getattr(self, situation)
+                self._made[situation] = make()
         return self._made[situation]
 
     def _somewhere(self, url: str, **more: Any) -> Ask:
@@ -208,7 +254,7 @@ class Parts:
 
     def _fronted(self, fault: Fault, part: str, **more: Any) -> Ask:
         def wrong(_method: str, path: str) -> Fault | None:
-            return fault if part in path else None
+            return fault if re.search(part, path) else None
 
         return self._somewhere(self._stack.enter_context(Front(self.plain.url, wrong)).url, **more)
 
