@@ -73,15 +73,17 @@ REMEDIES: dict[ErrorCode, str] = {
     "its upstream",
     ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set `credentials` in the spec",
     ErrorCode.FORBIDDEN: "this login may not pull the repository: grant the pull permission, "
-    "or log in as another user (`docker login HOST`)",
+    "log in as another user (`docker login HOST`), or change the policy that the error names",
     ErrorCode.NOT_FOUND: "check the repository name and the tag, or push the image first",
-    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or remove the platform from the spec",
+    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, in a format of today (OCI or Docker schema 2), "
+    "or remove the platform from the spec",
     ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait for the time in Retry-After, "
     "or pull through a mirror",
-    ErrorCode.SERVER_ERROR: "the registry failed: check its log and its storage at this time",
+    ErrorCode.SERVER_ERROR: "the registry failed, or did not take the request: check its log and its storage at this time",
     ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path and the port, and look for a captive portal",
     ErrorCode.REDIRECT_LOOP: "the redirects never end: check the registry's external URL and the reverse proxy in front of it",
-    ErrorCode.TOO_LARGE: "the answer is larger than a registry may send: check which server answers at this URL",
+    ErrorCode.TOO_LARGE: "this is more than the client takes: check which server answers at this URL, "
+    "or build the image with a smaller manifest or fewer layers",
     ErrorCode.RESET: "the connection was cut: check load balancers and idle timeouts between client and registry",
     ErrorCode.TRUNCATED: "the body ended early: check the buffer and size limits of proxies, and the registry's storage",
     ErrorCode.STALLED: "no data arrived for too long: check bandwidth, storage and proxies, or raise the engine's `stall_timeout_s`",
@@ -91,7 +93,7 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.DISK_FULL: "free space where images are stored (`docker system df`; `pullbench clean` removes leftovers of killed runs)",
     ErrorCode.ENGINE_UNAVAILABLE: "install or start the engine (`docker info` must answer), or remove it from the spec",
     ErrorCode.CANCELLED: "the run was stopped: continue it with `--resume`",
-    ErrorCode.UNKNOWN: "pullbench does not know this error: please report the text as a bug",
+    ErrorCode.UNKNOWN: "pullbench does not know this error: send its whole text to the maintainers of pullbench",
 }
 
 ROUTE_FAILURES: frozenset[ErrorCode] = frozenset(
@@ -173,19 +175,25 @@ _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
         r"first record does not look like a tls handshake",
         ErrorCode.PLAIN_HTTP,
     ),
-    (rf"{_CAUSE.format('toomanyrequests')}|too many requests|rate limit", ErrorCode.RATE_LIMITED),
+    (
+        rf"{_CAUSE.format('toomanyrequests')}|too many requests|rate limit|"
+        # What S3, Docker Hub and ECR say with a 429 or in its place; docker on containerd's store prints nothing else.
+        r"registry: (slow down|rate exceeded)",
+        ErrorCode.RATE_LIMITED,
+    ),
     # Formats that no client of today runs, such as Docker's schema 1, are of no platform either.
     (
         r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform|"
-        r"is no longer supported since containerd|unsupported schema version|schema 1 .*no longer supported|"
-        r"unsupported manifest media type|unsupported image-specific operation",
+        r"no longer supported since containerd|no fslayers in manifest|missing signature key|(^|: )no signatures$|"
+        r"unsupported image-specific operation on artifact|unexpectedly received a manifest list|no processor for media-type",
         ErrorCode.PLATFORM_MISSING,
     ),
-    (r"max depth exceeded|manifest blobs bigger than|rejected limit of|exceeds? the maximum size", ErrorCode.TOO_LARGE),
+    (r"max depth exceeded|rejecting \d+ byte manifest|exceeded maximum allowed size", ErrorCode.TOO_LARGE),
     (
         r"(layer|config|manifest) verification failed|digest did not match|unexpected commit digest|does not match digest|"
         r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)|"
-        r"failed size validation|unexpected commit size|content size of zero|"
+        r"failed size validation|unexpected commit size|content size of zero|mismatched image rootfs|"
+        r"number of layers and diffids don't match|image config has only \d+ diffid values|"
         # The image was pushed broken: a blob is no valid layer, or not the layer that the config names.
         r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|don't match image configuration",
         ErrorCode.DIGEST_MISMATCH,
@@ -193,7 +201,10 @@ _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
     # Amazon ECR reports an expired token as DENIED; a new login fixes it.
     (r"token has expired|(oauth|anonymous) token: .{0,400}: 40[013]\b", ErrorCode.UNAUTHORIZED),
     # Before the status: containers/image prints both errors when a token lacks the permission.
-    (r"insufficient_scope|requested access to the resource is denied|due to configured policy", ErrorCode.FORBIDDEN),
+    (
+        rf"{_CAUSE.format('insufficient_scope')}|requested access to the resource is denied|due to configured policy",
+        ErrorCode.FORBIDDEN,
+    ),
 )
 # An HTTP status as clients print it: `unexpected status from GET request to URL: 403 Forbidden`, `StatusCode: 451, …`.
 _STATUS = (
@@ -203,8 +214,8 @@ _STATUS = (
 # An error code of a registry in lower case, as Go's clients print it before the registry's message (OCI distribution
 # specification 1.1, "Error Codes", and those of the CNCF's registry).
 _BY_REGISTRY: tuple[tuple[str, ErrorCode], ...] = (
-    (_CAUSE.format("unauthorized"), ErrorCode.UNAUTHORIZED),
-    (_CAUSE.format("denied"), ErrorCode.FORBIDDEN),
+    (_CAUSE.format("unauthorized") + "|registry: unauthorized", ErrorCode.UNAUTHORIZED),
+    (_CAUSE.format("denied") + "|registry: denied", ErrorCode.FORBIDDEN),
     (
         _CAUSE.format("manifest unknown|manifest blob unknown|name unknown|blob unknown|name invalid|tag invalid"),
         ErrorCode.NOT_FOUND,
@@ -217,7 +228,7 @@ _BY_WORDS: tuple[tuple[str, ErrorCode], ...] = (
         ErrorCode.UNAUTHORIZED,
     ),
     (
-        rf"access denied|unavailable for legal reasons|payment required|{_ALONE.format('forbidden')}",
+        rf"access denied|unavailable for legal reasons|payment required|403 forbidden|{_CAUSE.format('forbidden')}",
         ErrorCode.FORBIDDEN,
     ),
     (
@@ -227,7 +238,8 @@ _BY_WORDS: tuple[tuple[str, ErrorCode], ...] = (
     ),
     (r"content descriptor \S+ \(text/html", ErrorCode.NOT_A_REGISTRY),
     (
-        r"\bnot found\b|manifest unknown|name unknown|blob unknown|unknown blob|manifest_unknown|name_invalid",
+        r"\bnot found\b|manifest unknown|name unknown|blob unknown|unknown blob|"
+        + _ALONE.format("manifest_unknown|name_invalid"),
         ErrorCode.NOT_FOUND,
     ),
     (
@@ -276,6 +288,8 @@ def _compiled(patterns: tuple[tuple[str, ErrorCode], ...]) -> tuple[tuple[re.Pat
     return tuple((re.compile(pattern, re.IGNORECASE), code) for pattern, code in patterns)
 
 
+# containerd 2 asks for a manifest as a blob too where its first request fails, and prints only the second answer.
+_SECOND_ANSWER = re.compile(r"failed to resolve reference \"[^\"]+@sha256:\w+\": [^ ]+: not found$")
 _BEFORE_STATUS = _compiled(_BY_CLIENT)
 _AFTER_STATUS = _compiled(_BY_REGISTRY + _BY_WORDS)
 _STATUS_IN_TEXT = re.compile(_STATUS, re.IGNORECASE)
@@ -291,6 +305,13 @@ def classify(text: str) -> ErrorCode:
     if (status := _STATUS_IN_TEXT.search(text)) is not None:
         return code_of_status(int(status[1]))
     return _first(_AFTER_STATUS, text) or ErrorCode.UNKNOWN
+
+
+def with_doubt(text: str) -> str:
+    """The text, with a remark where the client may hide what happened: a digest is resolved before the run, so it was there."""
+    if _SECOND_ANSWER.search(text) is None:
+        return text
+    return f"{text} (it was there before the run: containerd 2 says this also after a failed connection or a refusal)"
 
 
 def _first(patterns: tuple[tuple[re.Pattern[str], ErrorCode], ...], text: str) -> ErrorCode | None:

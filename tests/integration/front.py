@@ -15,7 +15,7 @@ import httpx
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the front answers in the registry's place; a body that is JSON says so in its media type."""
+    """What the front answers in the registry's place; the media type is that of JSON or of a page."""
 
     status: int
     body: str = ""
@@ -121,10 +121,8 @@ class Front:
             def _answer(self, answer: Answer) -> None:
                 body = answer.body.encode()
                 self.send_response(answer.status)
-                if body:
-                    is_json = answer.body.startswith("{")
-                    self.send_header("Content-Type", "application/json" if is_json else "text/html")
-                for name, value in answer.headers:
+                kind = "application/json" if answer.body.startswith("{") else "text/html"
+                for name, value in (({"Content-Type": kind} if body else {}) | dict(answer.headers)).items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
