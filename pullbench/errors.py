@@ -195,7 +195,7 @@ _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
         r"failed size validation|unexpected commit size|content size of zero|mismatched image rootfs|"
         r"number of layers and diffids don't match|image config has only \d+ diffid values|"
         # The image was pushed broken: a blob is no valid layer, or not the layer that the config names.
-        r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|don't match image configuration",
+        r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|does not match config's diffid|don't match image configuration",
         ErrorCode.DIGEST_MISMATCH,
     ),
     # Amazon ECR reports an expired token as DENIED; a new login fixes it.

@@ -233,6 +233,16 @@ CURL_AND_PYTHON = [
     ("Operation timed out after 5000 milliseconds with 0 bytes received", "timeout"),
 ]
 
+# Of Docker's schema 1, without a signature or without layers.
+SCHEMA_1 = [
+    ("missing signature key", "platform_missing"),
+    ("no signatures", "platform_missing"),
+    (
+        "initializing image from source docker://127.0.0.1:5000/app@sha256:01: no FSLayers in manifest",
+        "platform_missing",
+    ),
+]
+
 # The server ends the handshake: it asks for a client certificate, or speaks no version or cipher that the client takes.
 HANDSHAKES = [
     ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", "unauthorized"),
@@ -246,7 +256,9 @@ HANDSHAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *HANDSHAKES])
+@pytest.mark.parametrize(
+    ("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *SCHEMA_1, *HANDSHAKES]
+)
 def test_a_clients_text_is_read_as_its_code(text: str, code: str) -> None:
     assert classify(text) == ErrorCode(code)
 

@@ -22,6 +22,7 @@ from benchmarks.debian_images import BuiltIndex, DebianBlob, DebianImage, Debian
 from pullbench.errors import ErrorCode
 from pullbench.model.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from pullbench.model.platform import Platform
+from tests.integration import schema_1
 from tests.integration.conftest import PushImage, StartRegistry
 from tests.integration.front import Answer, Fault, Front, refusal
 from tests.integration.real_token_server import TokenServer
@@ -40,6 +41,7 @@ class Ask:
     engine: dict[str, Any] = field(default_factory=dict)
     digest: str | None = None
     """What is asked for, where it is not the image's manifest."""
+    timeout_s: float = 60.0
     free_bytes: int | None = None
     """How large the disk is that the client writes to, where it is to be a small one."""
 
@@ -245,17 +247,8 @@ class Parts:
         return Ask(url=front.url, image=image, **more)
 
     def schema_1(self) -> Ask:
-        history = {"id": "0" * 64, "created": "2016-01-01T00:00:00Z", "architecture": "amd64", "os": "linux"}
-        document = {
-            "schemaVersion": 1,
-            "name": "app",
-            "tag": "1.0",
-            "architecture": "amd64",
-            "fsLayers": [{"blobSum": self.image.blobs[1].digest}],
-            "history": [{"v1Compatibility": json.dumps(history)}],
-            "signatures": [],
-        }
-        return self._odd(document, "application/vnd.docker.distribution.manifest.v1+prettyjws")
+        body, digest = schema_1.signed(self.image.blobs[1].digest)
+        return self._odd(body, schema_1.MEDIA_TYPE, digest)
 
     def cut_manifest(self) -> Ask:
         """Its digest and its length are right, and it ends in the middle."""
@@ -278,7 +271,7 @@ class Parts:
         """More layers than overlay2 stacks."""
         image = image_of(1000, layers=130)
         self._push(self.plain, "deep", "1.0", image)
-        return Ask(url=self.plain.url, repository="deep", image=image)
+        return Ask(url=self.plain.url, repository="deep", image=image, timeout_s=300.0)  # overlay2 takes its time
 
     def large_manifest(self) -> Ask:
         document = self._with_layers(lambda layer: [layer])
@@ -305,10 +298,10 @@ class Parts:
         document: dict[str, Any] = json.loads(self.image.manifest.content)
         return document | {"layers": change(document["layers"][0])}
 
-    def _odd(self, document: dict[str, Any] | str, media_type: str = OCI_MANIFEST) -> Ask:
+    def _odd(self, document: dict[str, Any] | str, media_type: str = OCI_MANIFEST, digest: str | None = None) -> Ask:
         """An image with this manifest, which a registry may refuse to take."""
         body = document if isinstance(document, str) else json.dumps(document)
-        digest = f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
+        digest = digest or f"sha256:{hashlib.sha256(body.encode()).hexdigest()}"
         headers = (("Content-Type", media_type), ("Docker-Content-Digest", digest))
         answers = {digest: Answer(status=200, body=body, headers=headers), f"sha256:{_EMPTY}": Answer(status=200)}
 
