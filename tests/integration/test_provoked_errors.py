@@ -149,7 +149,7 @@ PROVOKED: dict[str, tuple[tuple[str, ...], Codes]] = {
     "no_right": (EVERY, (E.FORBIDDEN,)),
     "stalled": (("wire",), (E.STALLED,)),
     "full_disk": ((*IMAGE_LIBRARY, "containerd", "wire"), (E.DISK_FULL,)),
-    "schema_1": (EVERY, (E.PLATFORM_MISSING, E.NOT_A_REGISTRY)),
+    "schema_1": (EVERY, (E.PLATFORM_MISSING, E.NOT_A_REGISTRY, E.DIGEST_MISMATCH)),
     "cut_manifest": (EVERY, (E.TRUNCATED, E.NOT_A_REGISTRY)),
     "zero_byte_layer": (IN_GO, (E.DIGEST_MISMATCH,)),
     "larger_layer": (EVERY, (E.DIGEST_MISMATCH, E.TRUNCATED)),
