@@ -352,6 +352,14 @@ def test_a_recorded_text_is_read_as_its_code(seen: SeenText) -> None:
     assert seen.code != ErrorCode.UNKNOWN
 
 
+@given(seen=st.sampled_from(TEXTS.read()), host=names(), name=names())
+def test_a_recorded_text_keeps_its_code_whatever_host_and_repository_are_called(
+    seen: SeenText, host: str, name: str
+) -> None:
+    text = seen.text.replace("127.0.0.1:5000", f"{host}.example.com:5000").replace(":5000/app", f":5000/{name}/{name}")
+    assert classify(text.replace("/v2/app/", f"/v2/{name}/{name}/")) == ErrorCode(seen.code)
+
+
 def test_containerds_second_answer_is_doubted_and_no_other() -> None:
     digest = f"sha256:{64 * '0'}"
     text = f'failed to resolve reference "r.io/app@{digest}": r.io/app@{digest}: not found'
