@@ -141,8 +141,7 @@ _ENDS = r"(?=[\"')]|$)"
 _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
     (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
     (
-        _ALONE.format("proxyconnect")
-        + r"|proxy connect|proxy authentication required|received http code \d+ from proxy|"
+        r"proxyconnect tcp|proxy connect|proxy authentication required|received http code \d+ from proxy|"
         r"connect tunnel failed|"
         # Go prints only the reason phrase when a proxy refuses CONNECT; a registry's answer has more text.
         r"\"https://[^\"]*\": (forbidden|service unavailable|bad gateway|gateway timeout)" + _ENDS,
@@ -157,7 +156,7 @@ _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
         ErrorCode.TLS_HOSTNAME,
     ),
     (
-        r"x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
+        r"(?<![\w./:@-])x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
         ErrorCode.TLS_UNTRUSTED,
     ),
     # Mutual TLS: the server requires a client certificate.
