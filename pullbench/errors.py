@@ -183,7 +183,7 @@ _BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
     # Formats that no client of today runs, such as Docker's schema 1, are of no platform either.
     (
         r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform|"
-        r"no longer supported since containerd|schema 1 support|no fslayers in manifest|missing signature key|(^|: )no signatures$|"
+        r"no longer supported since containerd|schema 1 (support|image manifests)|no fslayers in manifest|missing signature key|(^|: )no signatures$|"
         r"unsupported image-specific operation on artifact|unexpectedly received a manifest list|no processor for media-type",
         ErrorCode.PLATFORM_MISSING,
     ),

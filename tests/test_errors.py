@@ -237,6 +237,7 @@ CURL_AND_PYTHON = [
 SCHEMA_1 = [
     ("missing signature key", "platform_missing"),
     ("no signatures", "platform_missing"),
+    ("schema 1 image manifests are no longer supported: invalid argument", "platform_missing"),
     (
         "initializing image from source docker://127.0.0.1:5000/app@sha256:01: no FSLayers in manifest",
         "platform_missing",
