@@ -12,6 +12,8 @@ _SAME = (
     (re.compile(r"sha256:[0-9a-f]{64}"), "sha256:" + "0123456789abcdef" * 4),
     (re.compile(r"(127\.0\.0\.1|0\.0\.0\.0):\d{4,5}"), r"\1:5000"),
     (re.compile(r"\[::1\]:\d{4,5}"), "[::1]:5000"),
+    (re.compile(r" on [\d.]+:53\b"), " on 192.0.2.53:53"),
+    (re.compile(r"udp [\d.]+:\d+(->[\d.]+:53)?"), "udp 192.0.2.53:53"),
     (re.compile(r"/tmp/[\w/.@-]+"), "/tmp/pullbench-pull-1"),
     (re.compile(r"GetImageBlob\d+"), "GetImageBlob123"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"), "2026-11-29T04:00:00Z"),
