@@ -73,15 +73,17 @@ REMEDIES: dict[ErrorCode, str] = {
     "its upstream",
     ErrorCode.UNAUTHORIZED: "log in again (`docker logout HOST && docker login HOST`), or set `credentials` in the spec",
     ErrorCode.FORBIDDEN: "this login may not pull the repository: grant the pull permission, "
-    "or log in as another user (`docker login HOST`)",
+    "log in as another user (`docker login HOST`), or change the policy that the error names",
     ErrorCode.NOT_FOUND: "check the repository name and the tag, or push the image first",
-    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, or remove the platform from the spec",
+    ErrorCode.PLATFORM_MISSING: "build and push the image for this platform, in a format of today (OCI or Docker schema 2), "
+    "or remove the platform from the spec",
     ErrorCode.RATE_LIMITED: "log in for a higher limit (`docker login HOST`), wait for the time in Retry-After, "
     "or pull through a mirror",
-    ErrorCode.SERVER_ERROR: "the registry failed: check its log and its storage at this time",
+    ErrorCode.SERVER_ERROR: "the registry failed, or did not take the request: check its log and its storage at this time",
     ErrorCode.NOT_A_REGISTRY: "this URL does not answer as a registry: check the path and the port, and look for a captive portal",
     ErrorCode.REDIRECT_LOOP: "the redirects never end: check the registry's external URL and the reverse proxy in front of it",
-    ErrorCode.TOO_LARGE: "the answer is larger than a registry may send: check which server answers at this URL",
+    ErrorCode.TOO_LARGE: "this is more than the client takes: check which server answers at this URL, "
+    "or build the image with a smaller manifest or fewer layers",
     ErrorCode.RESET: "the connection was cut: check load balancers and idle timeouts between client and registry",
     ErrorCode.TRUNCATED: "the body ended early: check the buffer and size limits of proxies, and the registry's storage",
     ErrorCode.STALLED: "no data arrived for too long: check bandwidth, storage and proxies, or raise the engine's `stall_timeout_s`",
@@ -91,7 +93,7 @@ REMEDIES: dict[ErrorCode, str] = {
     ErrorCode.DISK_FULL: "free space where images are stored (`docker system df`; `pullbench clean` removes leftovers of killed runs)",
     ErrorCode.ENGINE_UNAVAILABLE: "install or start the engine (`docker info` must answer), or remove it from the spec",
     ErrorCode.CANCELLED: "the run was stopped: continue it with `--resume`",
-    ErrorCode.UNKNOWN: "pullbench does not know this error: please report the text as a bug",
+    ErrorCode.UNKNOWN: "pullbench does not know this error: send its whole text to the maintainers of pullbench",
 }
 
 ROUTE_FAILURES: frozenset[ErrorCode] = frozenset(
@@ -129,26 +131,32 @@ RETRYABLE: frozenset[ErrorCode] = frozenset(
 )
 """Failures that may go away on a retry. Wrong content, missing images and refusals do not."""
 
-# Words that also occur in host and repository names count only as whole words.
-_ALONE = r"(?<![\w./-])(?:{})(?![\w/-]|\.\w)"
-# The first match wins, so specific patterns come before general ones.
-_PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
+# Clients print host names, repositories and tags among their words, so a single word counts only in its place: alone, or
+# as an error code between the colons of a chain of causes. Patterns with a space cannot occur in names.
+_ALONE = r"(?<![\w./:@-])(?:{})(?![\w/@-]|\.\w|:\w)"
+_CAUSE = r"(?:^|: |\"|errors: )(?:{})(?=[:\"',)\]]|$)"
+_ENDS = r"(?=[\"')]|$)"
+
+# A client's own words for what it met. The first match wins, so specific patterns come before general ones.
+_BY_CLIENT: tuple[tuple[str, ErrorCode], ...] = (
     (r"no space left on device|disk quota exceeded", ErrorCode.DISK_FULL),
     (
-        r"proxyconnect|proxy connect|status:? 407|http 407|proxy authentication required|from registry 407|received http code \d+ from proxy|connect tunnel failed|"
+        r"proxyconnect tcp|proxy connect|proxy authentication required|received http code \d+ from proxy|"
+        r"connect tunnel failed|"
         # Go prints only the reason phrase when a proxy refuses CONNECT; a registry's answer has more text.
-        r"\"https://[^\"]*\": (forbidden|service unavailable|bad gateway|gateway timeout|proxy authentication required)(?=[\"')]|$)",
+        r"\"https://[^\"]*\": (forbidden|service unavailable|bad gateway|gateway timeout)" + _ENDS,
         ErrorCode.PROXY,
     ),
     (r"tls handshake timeout", ErrorCode.TLS_TIMEOUT),
     (r"certificate has expired|certificate is not yet valid|expired certificate", ErrorCode.TLS_EXPIRED),
     (
-        r"doesn't contain any ip sans|legacy common name field|certificate is valid for .*, not |certificate is not valid for|hostname mismatch|"
-        r"ip address mismatch|does not match target host|no alternative certificate subject name",
+        r"doesn't contain any ip sans|legacy common name field|certificate is valid for .*, not |certificate is not valid for|"
+        r"certificate is not valid for any names|hostname mismatch|ip address mismatch|does not match target host|"
+        r"no alternative certificate subject name",
         ErrorCode.TLS_HOSTNAME,
     ),
     (
-        r"x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
+        r"(?<![\w./:@-])x509: |certificate verify failed|unable to get local issuer|self[- ]signed certificate|ssl certificate problem",
         ErrorCode.TLS_UNTRUSTED,
     ),
     # Mutual TLS: the server requires a client certificate.
@@ -166,29 +174,60 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"first record does not look like a tls handshake",
         ErrorCode.PLAIN_HTTP,
     ),
-    (r"toomanyrequests|too many requests|status:? 429|http 429|rate limit", ErrorCode.RATE_LIMITED),
     (
-        r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform",
+        rf"{_CAUSE.format('toomanyrequests')}|too many requests|rate limit|"
+        # What S3, Docker Hub and ECR say with a 429 or in its place; docker on containerd's store prints nothing else.
+        r"registry: (slow down|rate exceeded)",
+        ErrorCode.RATE_LIMITED,
+    ),
+    # Formats that no client of today runs, such as Docker's schema 1, are of no platform either.
+    (
+        r"no matching manifest for|no image found in (image|manifest) (index|list) for|no match for platform|"
+        r"no longer supported since containerd|schema 1 (support|image manifests)|no fslayers in manifest|missing signature key|(^|: )no signatures$|"
+        r"unsupported image-specific operation on artifact|unexpectedly received a manifest list|no processor for media-type",
         ErrorCode.PLATFORM_MISSING,
     ),
+    (r"max depth exceeded|rejecting \d+ byte manifest|exceeded maximum allowed size", ErrorCode.TOO_LARGE),
     (
         r"(layer|config|manifest) verification failed|digest did not match|unexpected commit digest|does not match digest|"
         r"digest mismatch|digest verification failed|does not match (provided manifest digest|expected sha)|"
+        r"failed size validation|unexpected commit size|content size of zero|mismatched image rootfs|"
+        r"number of layers and diffids don't match|image config has only \d+ diffid values|"
         # The image was pushed broken: a blob is no valid layer, or not the layer that the config names.
-        r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|don't match image configuration",
+        r"invalid tar header|gzip: invalid|flate: corrupt input|wrong diff id|does not match config's diffid|don't match image configuration",
         ErrorCode.DIGEST_MISMATCH,
     ),
     # Amazon ECR reports an expired token as DENIED; a new login fixes it.
-    (r"token has expired", ErrorCode.UNAUTHORIZED),
-    # Before the login patterns: containers/image prints both errors when a token lacks the permission.
-    (r"insufficient_scope|requested access to the resource is denied", ErrorCode.FORBIDDEN),
+    (r"token has expired|(oauth|anonymous) token: .{0,400}: 40[013]\b", ErrorCode.UNAUTHORIZED),
+    # Before the status: containers/image prints both errors when a token lacks the permission.
     (
-        rf"no basic auth credentials|{_ALONE.format('unauthorized')}|incorrect username or password|"
-        r"invalid username/password|status:? 401|http 401|authentication required",
+        rf"{_CAUSE.format('insufficient_scope')}|requested access to the resource is denied|due to configured policy",
+        ErrorCode.FORBIDDEN,
+    ),
+)
+# An HTTP status as clients print it: `unexpected status from GET request to URL: 403 Forbidden`, `StatusCode: 451, …`.
+_STATUS = (
+    r"(?:\bstatus ?(?:code)?(?: from registry| \[[^\]]*\]| from \S+ request to \S+| \w+://\S+)?:? |\bhttp |status code )"
+    r"([345]\d\d)\b"
+)
+# An error code of a registry in lower case, as Go's clients print it before the registry's message (OCI distribution
+# specification 1.1, "Error Codes", and those of the CNCF's registry).
+_BY_REGISTRY: tuple[tuple[str, ErrorCode], ...] = (
+    (_CAUSE.format("unauthorized") + "|registry: unauthorized", ErrorCode.UNAUTHORIZED),
+    (_CAUSE.format("denied") + "|registry: denied", ErrorCode.FORBIDDEN),
+    (
+        _CAUSE.format("manifest unknown|manifest blob unknown|name unknown|blob unknown|name invalid|tag invalid"),
+        ErrorCode.NOT_FOUND,
+    ),
+)
+# What is less specific than a status or a registry's code.
+_BY_WORDS: tuple[tuple[str, ErrorCode], ...] = (
+    (
+        r"no basic auth credentials|incorrect username or password|invalid username/password|authentication required",
         ErrorCode.UNAUTHORIZED,
     ),
     (
-        rf"access denied|{_ALONE.format('forbidden')}|status:? 403|http 403|(^|: |\")denied([:\"]|$)",
+        rf"access denied|unavailable for legal reasons|payment required|403 forbidden|{_CAUSE.format('forbidden')}",
         ErrorCode.FORBIDDEN,
     ),
     (
@@ -196,8 +235,10 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
         r"nodename nor servname|dial tcp: lookup |server misbehaving",
         ErrorCode.DNS,
     ),
+    (r"content descriptor \S+ \(text/html", ErrorCode.NOT_A_REGISTRY),
     (
-        r"manifest unknown|name unknown|name invalid|name_invalid|manifest_unknown|not found|status:? 404|http 404|blob unknown|unknown blob",
+        r"\bnot found\b|manifest unknown|name unknown|blob unknown|unknown blob|"
+        + _ALONE.format("manifest_unknown|name_invalid"),
         ErrorCode.NOT_FOUND,
     ),
     (
@@ -207,52 +248,100 @@ _PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"connection refused", ErrorCode.CONNECT_REFUSED),
     (r"no route to host|network is unreachable|host is unreachable|host is down", ErrorCode.UNREACHABLE),
     (
-        r"dial tcp .*i/o timeout|canceled while waiting for connection|connection timed out|connect(ion)? timeout|failed to connect .* timed? ?out",
+        r"dial tcp .*i/o timeout|canceled while waiting for connection|connection timed out|connect(ion)? timeout|"
+        r"failed to connect .* timed? ?out",
         ErrorCode.CONNECT_TIMEOUT,
     ),
-    (r"connection reset|broken pipe|recv failure|send failure|connection aborted|\": eof(?=[\"')]|$)", ErrorCode.RESET),
     (
-        r"unexpected eof|incomplete read|peer closed connection without|transfer closed with .* remaining|"
-        r"end of response with .* missing",
+        r"connection reset|broken pipe|recv failure|send failure|connection aborted|server closed idle connection|"
+        rf"\": eof{_ENDS}|(^|: )eof$",
+        ErrorCode.RESET,
+    ),
+    (
+        r"unexpected eof|unexpected end of json input|short read|incomplete read|peer closed connection without|"
+        r"transfer closed with .* remaining|end of response with .* missing",
         ErrorCode.TRUNCATED,
     ),
     (r"too many redirects|maximum .*redirects|stopped after 10 redirects|redirect loop", ErrorCode.REDIRECT_LOOP),
-    (r"stalled|operation too slow", ErrorCode.STALLED),
+    (rf"{_ALONE.format('stalled')}|operation too slow", ErrorCode.STALLED),
     (
-        r"unexpected http status:? 5\d\d|status:? 5\d\d|5\d\d (internal|bad gateway|service|gateway)|bad gateway|"
-        r"service unavailable|internal server error",
+        r"5\d\d (internal|bad gateway|service|gateway)|bad gateway|service unavailable|internal server error",
         ErrorCode.SERVER_ERROR,
     ),
-    (r"context deadline exceeded|i/o timeout|timed? ?out|deadline exceeded", ErrorCode.TIMEOUT),
     (
-        r"invalid character '<'|unsupported manifest|unknown media type|unexpected content type",
+        rf"deadline exceeded|i/o timeout|timed out\b|client\.timeout exceeded|{_ALONE.format('timeout')}",
+        ErrorCode.TIMEOUT,
+    ),
+    (
+        r"invalid character '.{1,6}' (looking for|after|in)|unsupported manifest|unknown media type|"
+        r"unexpected content type",
         ErrorCode.NOT_A_REGISTRY,
     ),
+    # The registry refused in words of its own, and the client drops the status.
+    (rf"error from registry: |{_CAUSE.format('unknown|unavailable|unsupported')}(?!$)", ErrorCode.SERVER_ERROR),
     (_ALONE.format("cancell?ed"), ErrorCode.CANCELLED),
 )
-_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), code) for pattern, code in _PATTERNS)
+
+
+def _compiled(patterns: tuple[tuple[str, ErrorCode], ...]) -> tuple[tuple[re.Pattern[str], ErrorCode], ...]:
+    return tuple((re.compile(pattern, re.IGNORECASE), code) for pattern, code in patterns)
+
+
+# containerd 2 asks for a manifest as a blob too where its first request fails, and prints only the second answer.
+_SECOND_ANSWER = re.compile(r"failed to resolve reference \"[^\"]+@sha256:\w+\": [^ ]+: not found$")
+_BEFORE_STATUS = _compiled(_BY_CLIENT)
+_AFTER_STATUS = _compiled(_BY_REGISTRY + _BY_WORDS)
+_STATUS_IN_TEXT = re.compile(_STATUS, re.IGNORECASE)
 
 
 def classify(text: str) -> ErrorCode:
-    """The code of an error text as clients and registries print it; `unknown` if no pattern matches."""
-    for pattern, code in _COMPILED:
-        if pattern.search(text):
-            return code
-    return ErrorCode.UNKNOWN
+    """The code of an error text as clients and registries print it; `unknown` if nothing in it is known.
+
+    A client's own words win; then the HTTP status, the registry's error code, and words that say less.
+    """
+    if (code := _first(_BEFORE_STATUS, text)) is not None:
+        return code
+    if (status := _STATUS_IN_TEXT.search(text)) is not None:
+        return code_of_status(int(status[1]))
+    return _first(_AFTER_STATUS, text) or ErrorCode.UNKNOWN
+
+
+def with_doubt(text: str) -> str:
+    """The text, with a remark where the client may hide what happened: a digest is resolved before the run, so it was there."""
+    if _SECOND_ANSWER.search(text) is None:
+        return text
+    return f"{text} (it was there before the run: containerd 2 says this also after a failed connection or a refusal)"
+
+
+def _first(patterns: tuple[tuple[re.Pattern[str], ErrorCode], ...], text: str) -> ErrorCode | None:
+    return next((code for pattern, code in patterns if pattern.search(text)), None)
+
+
+_BY_STATUS: dict[int, ErrorCode] = {
+    401: ErrorCode.UNAUTHORIZED,
+    402: ErrorCode.FORBIDDEN,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    407: ErrorCode.PROXY,
+    410: ErrorCode.NOT_FOUND,
+    412: ErrorCode.FORBIDDEN,  # Harbor: a policy on vulnerabilities or signatures
+    423: ErrorCode.FORBIDDEN,
+    428: ErrorCode.FORBIDDEN,
+    429: ErrorCode.RATE_LIMITED,
+    451: ErrorCode.FORBIDDEN,
+    511: ErrorCode.NOT_A_REGISTRY,  # a captive portal (RFC 6585, section 6)
+}
 
 
 def code_of_status(status: int) -> ErrorCode:
-    """The code of an HTTP status of 300 or more that ends an exchange (RFC 9110, section 15)."""
-    by_status = {
-        401: ErrorCode.UNAUTHORIZED,
-        403: ErrorCode.FORBIDDEN,
-        404: ErrorCode.NOT_FOUND,
-        407: ErrorCode.PROXY,
-        429: ErrorCode.RATE_LIMITED,
-    }
-    if status in by_status:
-        return by_status[status]
-    return ErrorCode.SERVER_ERROR if status >= 500 else ErrorCode.NOT_A_REGISTRY
+    """The code of an HTTP status of 300 or more that ends an exchange (RFC 9110, section 15).
+
+    A registry that does not take a request at all, such as with 400 or 405, is a `server_error`; a redirect without a target
+    is none of a registry's answers.
+    """
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return ErrorCode.SERVER_ERROR if status >= 400 else ErrorCode.NOT_A_REGISTRY
 
 
 class PullbenchError(Exception):

@@ -5,11 +5,14 @@ import textwrap
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pullbench.errors import REMEDIES, RETRYABLE, ErrorCode, RegistryError, classify, code_of_status
+from pullbench.errors import REMEDIES, RETRYABLE, ErrorCode, RegistryError, classify, code_of_status, with_doubt
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import remedy
 from pullbench.model.route import Route
+from tests.engines.error_texts import TEXTS, SeenText
 
 _500 = '500 Server Error for http+docker://localhost/v1.41/images/create: Internal Server Error ("{}")'
 _404 = '404 Client Error for http+docker://localhost/v1.41/images/create: Not Found ("{}")'
@@ -230,6 +233,17 @@ CURL_AND_PYTHON = [
     ("Operation timed out after 5000 milliseconds with 0 bytes received", "timeout"),
 ]
 
+# Of Docker's schema 1, without a signature or without layers.
+SCHEMA_1 = [
+    ("missing signature key", "platform_missing"),
+    ("no signatures", "platform_missing"),
+    ("schema 1 image manifests are no longer supported: invalid argument", "platform_missing"),
+    (
+        "initializing image from source docker://127.0.0.1:5000/app@sha256:01: no FSLayers in manifest",
+        "platform_missing",
+    ),
+]
+
 # The server ends the handshake: it asks for a client certificate, or speaks no version or cipher that the client takes.
 HANDSHAKES = [
     ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", "unauthorized"),
@@ -243,7 +257,9 @@ HANDSHAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *HANDSHAKES])
+@pytest.mark.parametrize(
+    ("text", "code"), [*DOCKERD, *SKOPEO_AND_PODMAN, *CTR, *CURL_AND_PYTHON, *SCHEMA_1, *HANDSHAKES]
+)
 def test_a_clients_text_is_read_as_its_code(text: str, code: str) -> None:
     assert classify(text) == ErrorCode(code)
 
@@ -268,13 +284,89 @@ def test_what_is_not_known_stays_unknown(text: str) -> None:
     assert classify(text) is ErrorCode.UNKNOWN
 
 
-@pytest.mark.parametrize(
-    "host", ["forbidden.example.com", "denied.example.com", "proxy.example.com", "canceled.example.com"]
-)
-def test_a_host_named_like_an_error_is_not_taken_for_one(host: str) -> None:
-    assert (
-        classify(f'Get "https://{host}/v2/": dial tcp 192.0.2.1:443: connect: connection refused') == "connect_refused"
-    )
+def names() -> st.SearchStrategy[str]:
+    """Words of error texts, as hosts, repositories and tags may be named after them."""
+    words = st.sampled_from(sorted({word for code in ErrorCode for word in code.split("_")} | LIKE_ERRORS))
+    return st.lists(words, min_size=1, max_size=3).map("-".join)
+
+
+LIKE_ERRORS = {
+    "denied",
+    "unauthorized",
+    "forbidden",
+    "eof",
+    "toomanyrequests",
+    "proxyconnect",
+    "stalled",
+    "timeout",
+    "timedout",
+    "canceled",
+    "cancelled",
+    "unknown",
+    "unavailable",
+    "unsupported",
+    "x509",
+    "500",
+    "503",
+    "status-503",
+    "http-403",
+    "not-found",
+    "no-such-host",
+    "insufficient_scope",
+    "rate-limit",
+}
+NAMING = [
+    ('Get "https://{host}/v2/": dial tcp 192.0.2.1:443: connect: connection refused', "connect_refused"),
+    ('Get "https://{host}:5000/v2/{name}/manifests/{name}": EOF', "reset"),
+    ("dial tcp: lookup {host} on 127.0.0.53:53: no such host", "dns"),
+    ("dial tcp: lookup {name} on 127.0.0.53:53: no such host", "dns"),
+    ("reading manifest {name} in {host}/{name}/app: manifest unknown", "not_found"),
+    ("manifest for {host}/app/{name}:{name} not found: manifest unknown: manifest unknown", "not_found"),
+    (
+        "initializing source docker://{host}:5000/{name}:{name}: pinging container registry {host}: toomanyrequests: slow down",
+        "rate_limited",
+    ),
+    (
+        'failed to resolve reference "{host}/{name}:{name}": pulling from host {host} failed with status code '
+        "[manifests {name}]: 451 Unavailable For Legal Reasons",
+        "forbidden",
+    ),
+    (
+        "failed to copy: httpReadSeeker: failed open: unexpected status from GET request to http://{host}/v2/{name}/blobs/"
+        "sha256:01: 500 Internal Server Error",
+        "server_error",
+    ),
+    ("writing blob: happened during read: Digest did not match, expected {name}, got {name}", "digest_mismatch"),
+    ("something new about {host}/{name}:{name} in {name}/{name}", "unknown"),
+]
+
+
+@given(host=names(), name=names(), case=st.sampled_from(NAMING))
+def test_a_name_like_an_error_is_not_taken_for_one(host: str, name: str, case: tuple[str, str]) -> None:
+    text, code = case
+    assert classify(text.format(host=f"{host}.example.com", name=name)) == ErrorCode(code)
+
+
+@pytest.mark.parametrize("seen", TEXTS.read(), ids=lambda seen: f"{seen.client}-{seen.version}-{seen.situation}")
+def test_a_recorded_text_is_read_as_its_code(seen: SeenText) -> None:
+    assert classify(seen.text) == ErrorCode(seen.code)
+    assert seen.code != ErrorCode.UNKNOWN
+
+
+@given(seen=st.sampled_from(TEXTS.read()), host=names(), name=names())
+def test_a_recorded_text_keeps_its_code_whatever_host_and_repository_are_called(
+    seen: SeenText, host: str, name: str
+) -> None:
+    text = seen.text.replace("127.0.0.1:5000", f"{host}.example.com:5000").replace(":5000/app", f":5000/{name}/{name}")
+    assert classify(text.replace("/v2/app/", f"/v2/{name}/{name}/")) == ErrorCode(seen.code)
+
+
+def test_containerds_second_answer_is_doubted_and_no_other() -> None:
+    digest = f"sha256:{64 * '0'}"
+    text = f'failed to resolve reference "r.io/app@{digest}": r.io/app@{digest}: not found'
+    assert with_doubt(text).startswith(text) and with_doubt(text) != text
+    assert classify(with_doubt(text)) is ErrorCode.NOT_FOUND
+    assert all(with_doubt(other) == other for other, _ in (*DOCKERD, *SKOPEO_AND_PODMAN))
 
 
 @pytest.mark.parametrize(
@@ -289,8 +381,15 @@ def test_a_host_named_like_an_error_is_not_taken_for_one(host: str) -> None:
         (503, "server_error"),
         (599, "server_error"),
         (300, "not_a_registry"),
-        (400, "not_a_registry"),
-        (499, "not_a_registry"),
+        (511, "not_a_registry"),
+        # A policy, of which the registry says which.
+        *((status, "forbidden") for status in (402, 412, 423, 428, 451)),
+        (410, "not_found"),
+        # The server takes no such request; that says nothing about whether it is a registry.
+        *(
+            (status, "server_error")
+            for status in (400, 405, 406, 408, 409, 413, 414, 415, 416, 421, 422, 426, 431, 499)
+        ),
     ],
 )
 def test_a_status_has_its_code(status: int, code: str) -> None:

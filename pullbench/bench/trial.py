@@ -9,7 +9,7 @@ from pullbench.bench.ceiling import Ceiling
 from pullbench.bench.load import Loop, intended_starts
 from pullbench.bench.sampler import Watched, cpu_s_of_process
 from pullbench.engines.base import BaseImage, Clock, Engine, PullOutcome, PullRequest, TrialSetup
-from pullbench.errors import ErrorCode, classify
+from pullbench.errors import ErrorCode, classify, with_doubt
 from pullbench.model.capability import CAPABILITIES
 from pullbench.model.facts import Facts
 from pullbench.model.plan import Cell, Trial, expected_image
@@ -193,7 +193,7 @@ def _record(pulled: Pulled, outcome: PullOutcome) -> Pull:
         duration_s=pulled.duration_s,
         ok=outcome.ok,
         error_code=None if outcome.ok else outcome.error_code or ErrorCode.UNKNOWN,
-        error=outcome.error,
+        error=None if outcome.error is None else with_doubt(outcome.error),
         attempts=outcome.attempts,
         bytes=outcome.bytes,
         layers=outcome.layers,

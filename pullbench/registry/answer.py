@@ -22,6 +22,7 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_PROBLEMS = 10
 MAX_RETRY_AFTER_S = 86_400.0
 _NOT_IMPLEMENTED = 501  # a server error that a retry does not fix
+_MAY_PASS = frozenset({408, 425})  # request timeout, too early (RFC 9110, section 15.5.9; RFC 8470, section 5.2)
 _MOST_BACKOFF_S = 8.0
 
 _HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
@@ -164,8 +165,10 @@ def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) 
         return ErrorCode.UNAUTHORIZED
     if status in (400, 403) and _TOKEN_EXPIRED in text.lower():  # a new login fixes it
         return ErrorCode.UNAUTHORIZED
+    if status == 400 and _HTTPS_PORT.search(text[:2000]):
+        return ErrorCode.NOT_A_REGISTRY
     code = code_of_status(status)
-    if code is ErrorCode.NOT_A_REGISTRY:
+    if status < 500 and code in (ErrorCode.NOT_A_REGISTRY, ErrorCode.SERVER_ERROR):
         return next((_PROBLEM_CODES[one.code] for one in problems if one.code in _PROBLEM_CODES), code)
     return code
 
@@ -223,9 +226,15 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
 
 
 def may_pass(error: RegistryError) -> bool:
-    """Whether a retry may succeed. A proxy's refusal by its rules is final."""
+    """Whether a retry may succeed. A proxy's refusal by its rules, and a kind of request that is not taken, are final."""
     refused = error.code is ErrorCode.PROXY and error.status is not None and error.status < 500
-    return error.code in RETRYABLE and error.status != _NOT_IMPLEMENTED and not refused
+    return error.code in RETRYABLE and error.status != _NOT_IMPLEMENTED and not refused and not is_untaken(error)
+
+
+def is_untaken(error: RegistryError) -> bool:
+    """Whether a server takes no such request: a 4xx that is not about a login, a right, a name or a rate."""
+    status = error.status or 0
+    return error.code is ErrorCode.SERVER_ERROR and 400 <= status < 500 and status not in _MAY_PASS
 
 
 def backoff_s(attempt: int, retry_after_s: float | None = None) -> float:

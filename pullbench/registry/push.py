@@ -17,7 +17,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.text import clean
 from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
 from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
-from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, AnswerError, backoff_s, may_pass
+from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, AnswerError, backoff_s, is_untaken, may_pass
 from pullbench.registry.client import FetchedManifest, RegistryClient
 from pullbench.registry.redirect import RedirectRefusedError, destination
 
@@ -253,7 +253,7 @@ def _refused(error: RegistryError) -> RegistryError:
     if error.status == 403 and ("quota" in message or "exceed" in message):  # Harbor's message
         return PushError(ErrorCode.DISK_FULL, error, "the project's quota is used up: raise the quota, or push less")
     found = _REFUSALS.get(error.status or 0)
-    if found is None and error.code is ErrorCode.NOT_A_REGISTRY and 400 <= (error.status or 0) < 500:
+    if found is None and is_untaken(error):
         found = (ErrorCode.FORBIDDEN, "the registry refuses this image: check its log and its rules")
     return error if found is None else PushError(found[0], error, found[1])
 

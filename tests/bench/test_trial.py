@@ -85,6 +85,24 @@ def test_the_catch_of_pull_once_makes_a_row_with_a_code_of_whatever_an_engine_ra
     assert {pull.error_code for pull in result.pulls} == {ErrorCode.RESET}
 
 
+class Second(FakeEngine):
+    """Reports an answer that hides another, as containerd 2 does."""
+
+    def pull(self, request: PullRequest) -> PullOutcome:
+        name = f"r.io/app@sha256:{64 * '0'}"
+        text = f'failed to resolve reference "{name}": {name}: not found'
+        return PullOutcome(ok=False, error_code=ErrorCode.NOT_FOUND, error=text)
+
+
+def test_a_missing_manifest_that_was_there_before_the_run_is_doubted_in_its_row() -> None:
+    clock = ScriptedClock()
+    engine = engine_for([], clock)
+    engine.__class__ = Second
+    (pull, *_) = measure(engine, clock).pulls
+    assert pull.error_code is ErrorCode.NOT_FOUND
+    assert pull.error is not None and not pull.error.endswith("not found")
+
+
 class Slow(FakeEngine):
     """Takes its time to get ready and to tidy up."""
 

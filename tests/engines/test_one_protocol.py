@@ -72,7 +72,7 @@ REFUSALS: dict[str, tuple[int, bytes, list[tuple[str, str]], ErrorCode, Responde
     "ECR's expired token": (403, problem("DENIED", ECR), [], ErrorCode.UNAUTHORIZED, Responder.REGISTRY),
     "ECR's expired token as 400": (400, problem("DENIED", ECR), [], ErrorCode.UNAUTHORIZED, Responder.REGISTRY),
     "a name that is none": (400, problem("NAME_INVALID"), [], ErrorCode.NOT_FOUND, Responder.REGISTRY),
-    "a plain 400": (400, b"", [], ErrorCode.NOT_A_REGISTRY, Responder.REGISTRY),
+    "a plain 400": (400, b"", [], ErrorCode.SERVER_ERROR, Responder.REGISTRY),
     "a plain 403": (403, problem("DENIED", "no"), [], ErrorCode.FORBIDDEN, Responder.REGISTRY),
     "an https port": (
         *(400, b"Client sent an HTTP request to an HTTPS server.\n", []),

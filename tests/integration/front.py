@@ -6,19 +6,38 @@ import socketserver
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, Self
 
 import httpx
 
-Fault = Literal["stall", "corrupt", "truncate", "reset", "deny", "lose", "throttle", "overload"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the front answers in the registry's place; the media type is that of JSON or of a page."""
+
+    status: int
+    body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def refusal(status: int, code: str, message: str) -> Answer:
+    """An error as registries word it (OCI distribution specification, "Error Codes")."""
+    body = json.dumps({"errors": [{"code": code, "message": message}]})
+    return Answer(status=status, body=body, headers=(("Retry-After", "0"),))
+
+
+Named = Literal["stall", "corrupt", "truncate", "reset", "close", "cut", "deny", "lose", "throttle", "overload"]
+Fault = Named | Answer
 """stall: half of the body, then nothing until the client goes; corrupt: a byte is changed; truncate and reset: half of
-the body, then an end in order, or by RST. The others are refusals of a registry: 403, 404, 429 and 503."""
+the body, then an end in order, or by RST; close and cut: the same ends without an answer. The others are refusals of a registry:
+403, 404, 429 and 503."""
 _REFUSALS = {
-    "deny": (403, "DENIED", "requested access to the resource is denied"),
-    "lose": (404, "BLOB_UNKNOWN", "blob unknown to registry"),
-    "throttle": (429, "TOOMANYREQUESTS", "slow down"),
-    "overload": (503, "UNAVAILABLE", "service unavailable"),
+    "deny": refusal(403, "DENIED", "requested access to the resource is denied"),
+    "lose": refusal(404, "BLOB_UNKNOWN", "blob unknown to registry"),
+    "throttle": refusal(429, "TOOMANYREQUESTS", "slow down"),
+    "overload": refusal(503, "UNAVAILABLE", "service unavailable"),
 }
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER for no time at all: what was not sent is dropped (socket(7))
 
@@ -69,8 +88,13 @@ class Front:
 
             def _serve(self) -> None:
                 wrong = fault(self.command, self.path)
-                if wrong in _REFUSALS:
-                    self._refuse(*_REFUSALS[wrong])
+                if isinstance(wrong, str):
+                    wrong = _REFUSALS.get(wrong, wrong)
+                if isinstance(wrong, Answer):
+                    self._answer(wrong)
+                    return
+                if wrong in ("close", "cut"):
+                    self._hang_up(wrong == "cut")
                     return
                 kept = [(name, value) for name, value in self.headers.items() if name.lower() in ("accept", "range")]
                 answer = httpx.request(self.command, upstream + self.path, headers=kept, trust_env=False)
@@ -90,22 +114,26 @@ class Front:
                     self.wfile.write(bytes([body[0] ^ 1]) + body[1:])
                 elif wrong in ("truncate", "reset"):
                     self.wfile.write(body[: len(body) // 2])
-                    self.close_connection = True
-                    if wrong == "reset":
-                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-                        self.connection.close()
+                    self._hang_up(wrong == "reset")
                 else:
                     self.wfile.write(body)
 
-            def _refuse(self, status: int, code: str, message: str) -> None:
-                body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+            def _answer(self, answer: Answer) -> None:
+                body = answer.body.encode()
+                self.send_response(answer.status)
+                kind = "application/json" if answer.body.startswith("{") else "text/html"
+                for name, value in (({"Content-Type": kind} if body else {}) | dict(answer.headers)).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
-                self.send_header("Retry-After", "0")
                 self.end_headers()
                 if self.command == "GET":
                     self.wfile.write(body)
+
+            def _hang_up(self, by_reset: bool) -> None:
+                self.close_connection = True
+                if by_reset:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+                    self.connection.close()
 
             def _wait_for_the_client_to_go(self) -> None:
                 front.reached.set()

@@ -1,6 +1,6 @@
-"""What real clients print when real parts fail: the words that `errors.classify` was taught, provoked.
+"""What real clients print when real parts fail, and the code that it is read as; codes are asserted, not words.
 
-Each entry of PROVOKED is a situation, its code, and the words of each client; … stands for what differs from run to run.
+With PULLBENCH_ERROR_TEXTS=write the texts are added to tests/engines/error_texts.json, which the unit tests read.
 """
 
 import contextlib
@@ -9,20 +9,25 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from pullbench.daemon.docker import DockerDaemon
 from pullbench.engines.base import PullOutcome, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
 from pullbench.errors import ErrorCode, classify
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
+from tests.engines.error_texts import TEXTS, SeenText
 from tests.integration.asked import request
 from tests.integration.conftest import PushImage, StartRegistry, missing, need
-from tests.integration.faulty_parts import Ask, Parts
+from tests.integration.faulty_parts import AT_A_PART, Ask, Parts
+from tests.integration.real_dockerd import own_dockerd
 from tests.integration.real_registry import PASSWORD, USERNAME
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
@@ -35,7 +40,18 @@ KEYS = Keychain(
         "BAD_PASSWORD": "wrong-password",
     }
 )
-PROGRAMS = {"skopeo": "skopeo", "podman": "podman", "containerd": "ctr"}
+OVERLAY2, CONTAINERD_STORE = "docker on overlay2", "docker on containerd's store"
+IMAGE_LIBRARY = ("skopeo", "podman")  # containers/image is the same in both
+IN_GO = (OVERLAY2, CONTAINERD_STORE, *IMAGE_LIBRARY, "containerd")
+PROGRAMS = {
+    OVERLAY2: "dockerd",
+    CONTAINERD_STORE: "dockerd",
+    "skopeo": "skopeo",
+    "podman": "podman",
+    "containerd": "ctr",
+}
+KINDS = {OVERLAY2: "docker", CONTAINERD_STORE: "docker"}
+_HAS_CONTAINERDS_STORE = 24  # the first version of Docker whose store can be containerd's
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +60,28 @@ def parts(
 ) -> Iterator[Parts]:
     with contextlib.ExitStack() as stack:
         yield Parts(stack, tmp_path_factory.mktemp("provoked"), docker_registry, push_image)
+
+
+@pytest.fixture(scope="module")
+def host_of() -> Iterator[Callable[[str], str]]:
+    """The address of a daemon with that store; it tries nothing again, so that no test waits for it."""
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def start(client: str) -> str:
+            features = {"containerd-snapshotter": client == CONTAINERD_STORE}
+            options = ["--max-download-attempts=1"]
+            if client == CONTAINERD_STORE and _docker_version() < _HAS_CONTAINERDS_STORE:
+                pytest.skip("this dockerd has no store of containerd's")
+            return stack.enter_context(own_dockerd(*options, features=features)).host
+
+        yield start
+
+
+def _docker_version() -> int:
+    text = subprocess.run([need("dockerd"), "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"version (\d+)", text)
+    return int(found[1]) if found else 0
 
 
 @contextlib.contextmanager
@@ -62,11 +100,14 @@ def small_disk(size_bytes: int) -> Iterator[None]:
         Path(folder).rmdir()
 
 
-def pull(client: str, ask: Ask, docker_host: str) -> PullOutcome:
+def pull(client: str, ask: Ask, docker_host: str | None) -> PullOutcome:
     """One cold pull."""
-    options = ask.engine if client == "wire" else {"host": docker_host} if client == "docker" else {}
-    entry = EngineEntry.model_validate({"name": client, "kind": client, **options})
-    asked = request(ask.repository, ask.image, ask.url, platform=ask.platform, **ask.route)
+    options = ask.engine if client == "wire" else {} if docker_host is None else {"host": docker_host}
+    kind = KINDS.get(client, client)
+    entry = EngineEntry.model_validate({"name": kind, "kind": kind, **options})
+    asked = request(ask.repository, ask.image, ask.url, platform=ask.platform, timeout_s=ask.timeout_s, **ask.route)
+    if ask.digest is not None:
+        asked = replace(asked, reference=replace(asked.reference, digest=ask.digest))
     with small_disk(ask.free_bytes) if ask.free_bytes else contextlib.nullcontext():
         engine = make_engine(entry, keychain=KEYS, clock=SystemClock())
         try:
@@ -85,231 +126,119 @@ def pull(client: str, ask: Ask, docker_host: str) -> PullOutcome:
             engine.close()
 
 
-IN_GO = ("docker", "skopeo", "podman", "containerd")
-IMAGE_LIBRARY = ("skopeo", "podman")  # containers/image is the same in both
-Words = dict[tuple[str, ...], str]
-PROVOKED: dict[str, tuple[ErrorCode, Words]] = {
-    "refused": (
-        ErrorCode.CONNECT_REFUSED,
-        {
-            IN_GO: "dial tcp …: connect: connection refused",
-            ("wire",): "Failed to connect to …: Could not connect to server",
-        },
-    ),
-    "dropped": (ErrorCode.CONNECT_TIMEOUT, {("wire",): "Connection timed out after … milliseconds"}),
-    "unknown_host": (
-        ErrorCode.DNS,
-        {IN_GO: "dial tcp: lookup nowhere.invalid …", ("wire",): "Could not resolve host: nowhere.invalid"},
-    ),
-    "unknown_image": (
-        ErrorCode.NOT_FOUND,
-        {
-            ("docker",): "manifest for … not found: manifest unknown: manifest unknown",
-            IMAGE_LIBRARY: "reading manifest … in …/index: manifest unknown",
-            ("containerd",): 'failed to resolve reference "…": …/index@sha256:…: not found',
-            ("wire",): "404 MANIFEST_UNKNOWN: manifest unknown",
-        },
-    ),
-    "unknown_repository": (
-        ErrorCode.NOT_FOUND,
-        {
-            ("docker",): "manifest for …/nobody/knows@… not found: manifest unknown: manifest unknown",
-            ("skopeo",): "reading manifest … in …/nobody/knows: manifest unknown",
-            ("containerd",): 'failed to resolve reference "…": …/nobody/knows@sha256:…: not found',
-            ("wire",): "404 MANIFEST_UNKNOWN: manifest unknown",
-        },
-    ),
-    "missing_platform": (
-        ErrorCode.PLATFORM_MISSING,
-        {
-            ("docker",): "no matching manifest for linux/s390x in the manifest list entries",
-            IMAGE_LIBRARY: "no image found in image index for architecture s390x",
-            ("containerd",): "no match for platform in manifest …: not found",
-            ("wire",): "no linux/s390x among: linux/amd64, linux/arm64",
-        },
-    ),
-    "not_tls": (
-        ErrorCode.PLAIN_HTTP,
-        {IN_GO: "http: server gave HTTP response to HTTPS client", ("wire",): "wrong version number"},
-    ),
-    "untrusted": (
-        ErrorCode.TLS_UNTRUSTED,
-        {IN_GO: "x509: certificate signed by unknown authority", ("wire",): "unable to get local issuer certificate"},
-    ),
-    "expired": (
-        ErrorCode.TLS_EXPIRED,
-        {IN_GO: "x509: certificate has expired or is not yet valid: …", ("wire",): "certificate has expired"},
-    ),
-    "other_host": (
-        ErrorCode.TLS_HOSTNAME,
-        {
-            IN_GO: "x509: cannot validate certificate for 0.0.0.0 because it doesn't contain any IP SANs",
-            ("wire",): "no alternative certificate subject name matches target",
-        },
-    ),
-    "no_handshake": (ErrorCode.TLS_TIMEOUT, {("wire",): "Connection timed out after … milliseconds"}),
-    "proxy_down": (
-        ErrorCode.PROXY,
-        {
-            ("skopeo", "podman", "containerd"): "proxyconnect tcp: dial tcp …: connect: connection refused",
-            ("wire",): "Failed to connect to registry.example.com:443 over proxy 127.0.0.1",
-        },
-    ),
-    "no_login": (
-        ErrorCode.UNAUTHORIZED,
-        {
-            ("docker",): "no basic auth credentials",
-            IMAGE_LIBRARY: "unauthorized: authentication required",
-            ("containerd",): "pulling from host … failed with status code [manifests …]: 401 Unauthorized",
-            ("wire",): "401 UNAUTHORIZED: authentication required",
-        },
-    ),
-    "wrong_login": (
-        ErrorCode.UNAUTHORIZED,
-        {
-            ("docker", *IMAGE_LIBRARY): "unauthorized: authentication required",
-            ("containerd",): "pulling from host … failed with status code [manifests …]: 401 Unauthorized",
-            ("wire",): "401 UNAUTHORIZED: authentication required",
-        },
-    ),
-    "no_token": (
-        ErrorCode.UNAUTHORIZED,
-        {
-            ("docker",): "unauthorized: incorrect username or password",
-            IMAGE_LIBRARY: "unable to retrieve auth token: invalid username/password",
-            ("containerd",): "failed to authorize: failed to fetch oauth token: unexpected status: 401 Unauthorized",
-            ("wire",): "401 UNAUTHORIZED: incorrect username or password",
-        },
-    ),
-    "no_right": (
-        ErrorCode.FORBIDDEN,
-        {
-            ("docker",): "pull access denied for …, repository does not exist or may require 'docker login': denied: "
-            "requested access to the resource is denied",
-            IMAGE_LIBRARY: "errors: denied: requested access to the resource is denied",
-            ("containerd",): "server message: insufficient_scope: authorization failed",
-            ("wire",): "401 UNAUTHORIZED: authentication required",
-        },
-    ),
-    "denied": (
-        ErrorCode.FORBIDDEN,
-        {
-            ("docker", *IMAGE_LIBRARY): "denied",
-            ("containerd",): "pulling from host … failed with status code [manifests …]: 403 Forbidden",
-            ("wire",): "403 DENIED: requested access to the resource is denied",
-        },
-    ),
-    "overloaded": (
-        ErrorCode.SERVER_ERROR,
-        {
-            ("docker", *IMAGE_LIBRARY): "received unexpected HTTP status: 503 Service Unavailable",
-            ("containerd",): "pulling from host … failed with status code [manifests …]: 503 Service Unavailable",
-            ("wire",): "503 UNAVAILABLE: service unavailable",
-        },
-    ),
-    "throttled": (
-        ErrorCode.RATE_LIMITED,
-        {
-            ("docker", *IMAGE_LIBRARY): "toomanyrequests: slow down",
-            ("containerd",): "pulling from host … failed with status code [manifests …]: 429 Too Many Requests",
-            ("wire",): "429 TOOMANYREQUESTS: slow down",
-        },
-    ),
-    "throttled_layer": (ErrorCode.RATE_LIMITED, {IMAGE_LIBRARY: "too many requests to registry"}),
-    "corrupt_layer": (
-        ErrorCode.DIGEST_MISMATCH,
-        {
-            ("docker",): "filesystem layer verification failed for digest sha256:…",
-            IMAGE_LIBRARY: "Digest did not match, expected …, got …",
-            ("containerd",): "unexpected commit digest …: failed precondition",
-            ("wire",): "bytes of sha256:… instead of sha256:…",
-        },
-    ),
-    # dockerd tries a layer again for 75 s where it was not told otherwise at its start.
-    "truncated_layer": (
-        ErrorCode.TRUNCATED,
-        {
-            ("skopeo", "podman", "containerd"): "unexpected EOF",
-            ("wire",): "end of response with … bytes missing",
-        },
-    ),
-    "reset_layer": (
-        ErrorCode.RESET,
-        {
-            ("skopeo", "podman", "containerd"): "read tcp …: read: connection reset by peer",
-            ("wire",): "Recv failure: Connection reset by peer",
-        },
-    ),
-    "lost_layer": (
-        ErrorCode.NOT_FOUND,
-        {
-            IMAGE_LIBRARY: "invalid status code from registry 404 (Not Found)",
-            ("containerd",): "could not fetch content descriptor …: not found",
-            ("wire",): "404 BLOB_UNKNOWN: blob unknown to registry",
-        },
-    ),
-    "stalled": (ErrorCode.STALLED, {("wire",): "for 0.5 s"}),
-    "full_disk": (
-        ErrorCode.DISK_FULL,
-        {
-            ("skopeo", "podman", "containerd"): "write …: no space left on device",
-            ("wire",): "No space left on device",
-        },
-    ),
+Codes = tuple[ErrorCode, ...]
+"""What went wrong; then what is left of it where a client says less."""
+EVERY = (*IN_GO, "wire")
+E = ErrorCode
+PROVOKED: dict[str, tuple[tuple[str, ...], Codes]] = {
+    "refused": (EVERY, (E.CONNECT_REFUSED,)),
+    "dropped": (("wire",), (E.CONNECT_TIMEOUT,)),
+    "unknown_host": (EVERY, (E.DNS,)),
+    "unknown_image": (EVERY, (E.NOT_FOUND,)),
+    "unknown_repository": (EVERY, (E.NOT_FOUND,)),
+    "missing_platform": (EVERY, (E.PLATFORM_MISSING,)),
+    "not_tls": (EVERY, (E.PLAIN_HTTP,)),
+    "untrusted": (EVERY, (E.TLS_UNTRUSTED,)),
+    "expired": (EVERY, (E.TLS_EXPIRED,)),
+    "other_host": (EVERY, (E.TLS_HOSTNAME,)),
+    "no_handshake": (("wire",), (E.TLS_TIMEOUT,)),
+    "proxy_down": ((*IMAGE_LIBRARY, "containerd", "wire"), (E.PROXY,)),
+    "no_login": (EVERY, (E.UNAUTHORIZED,)),
+    "wrong_login": (EVERY, (E.UNAUTHORIZED,)),
+    "no_token": (EVERY, (E.UNAUTHORIZED,)),
+    "no_right": (EVERY, (E.FORBIDDEN,)),
+    "stalled": (("wire",), (E.STALLED,)),
+    "full_disk": ((*IMAGE_LIBRARY, "containerd", "wire"), (E.DISK_FULL,)),
+    "schema_1": (EVERY, (E.PLATFORM_MISSING, E.NOT_A_REGISTRY, E.DIGEST_MISMATCH)),
+    "cut_manifest": (EVERY, (E.TRUNCATED, E.NOT_A_REGISTRY)),
+    "zero_byte_layer": (IN_GO, (E.DIGEST_MISMATCH,)),
+    "larger_layer": (EVERY, (E.DIGEST_MISMATCH, E.TRUNCATED)),
+    "smaller_layer": (EVERY, (E.DIGEST_MISMATCH,)),
+    "more_layers_than_the_config": (IN_GO, (E.DIGEST_MISMATCH,)),
+    "too_deep": ((OVERLAY2,), (E.TOO_LARGE,)),
+    "large_manifest": ((CONTAINERD_STORE, *IMAGE_LIBRARY, "containerd", "wire"), (E.TOO_LARGE,)),
+    "helm_chart": (EVERY, (E.PLATFORM_MISSING, E.NOT_A_REGISTRY, E.DIGEST_MISMATCH)),
+    "nested_index": (IMAGE_LIBRARY, (E.PLATFORM_MISSING, E.NOT_A_REGISTRY)),
+    "empty_index": (EVERY, (E.PLATFORM_MISSING,)),
+    **{f"{part}_{fault}": (EVERY, codes) for part in ("manifest", "layer") for fault, (_, codes) in AT_A_PART.items()},
 }
+TAKEN_BY_SOME = {
+    "schema_1",
+    "cut_manifest",
+    "zero_byte_layer",
+    "larger_layer",
+    "smaller_layer",
+    "more_layers_than_the_config",
+    "helm_chart",
+    "nested_index",
+}
+"""Odd images, which are no failure to a client that takes them."""
 PAIRS = [
-    pytest.param(client, situation, code, words, id=f"{client}-{situation}")
-    for situation, (code, of) in PROVOKED.items()
-    for clients, words in of.items()
+    pytest.param(client, situation, codes, id=f"{client}-{situation}")
+    for situation, (clients, codes) in PROVOKED.items()
     for client in clients
 ]
-PATIENT: dict[str, dict[str, ErrorCode]] = {
-    # Two of its timers are set to 15 s, and either may come first; the second has words of its own for either side of a connect
-    # that was just given up, and two of them do not say that it was a connect.
-    "dropped": {
-        "dial tcp …: i/o timeout": ErrorCode.CONNECT_TIMEOUT,
-        "net/http: request canceled while waiting for connection": ErrorCode.CONNECT_TIMEOUT,
-        "context deadline exceeded": ErrorCode.TIMEOUT,
-    },
-    "no_handshake": {"net/http: TLS handshake timeout": ErrorCode.TLS_TIMEOUT},
+PATIENT: dict[str, Codes] = {
+    # Two of dockerd's timers are set to 15 s, and either may come first.
+    "dropped": (E.CONNECT_TIMEOUT, E.TIMEOUT),
+    "no_handshake": (E.TLS_TIMEOUT,),
 }
 """What dockerd says after 15 and 10 s; it is waited for while the others are tried."""
-
-
-def said(words: str, text: str | None) -> bool:
-    """Whether the literal words are in a text, whatever stands for their `…`."""
-    return re.search(".*".join(re.escape(part) for part in words.split("…")), text or "") is not None
 
 
 @pytest.fixture(scope="module")
 def patient(parts: Parts, docker_host: str) -> Iterator[dict[str, Future[PullOutcome]]]:
     with ThreadPoolExecutor(len(PATIENT)) as pool:
-        yield {name: pool.submit(pull, "docker", parts.ask(name), docker_host) for name in PATIENT}
+        yield {name: pool.submit(pull, OVERLAY2, parts.ask(name), docker_host) for name in PATIENT}
+
+
+@cache
+def version_of(client: str, docker_host: str | None) -> str:
+    if docker_host is not None:
+        daemon = DockerDaemon(docker_host)
+        try:
+            return daemon.version()
+        finally:
+            daemon.close()
+    engine = make_engine(EngineEntry(name=client, kind=client), keychain=KEYS, clock=SystemClock())
+    try:
+        return engine.facts().version or ""
+    finally:
+        engine.close()
 
 
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize(("client", "situation", "code", "words"), PAIRS)
-def test_a_client_in_a_real_fault_says_its_words_and_they_are_read_as_the_code(
-    client: str, situation: str, code: ErrorCode, words: str, parts: Parts, docker_host: str
+@pytest.mark.parametrize(("client", "situation", "codes"), PAIRS)
+def test_what_a_client_says_in_a_real_fault_is_read_as_its_code(
+    client: str, situation: str, codes: Codes, parts: Parts, host_of: Callable[[str], str]
 ) -> None:
     if client in PROGRAMS:
         need(PROGRAMS[client])
-    if client in ("podman", "containerd") and os.geteuid() != 0:
+    if client not in ("skopeo", "wire") and os.geteuid() != 0:
         missing(f"only root can run {client} for a benchmark")
+    docker_host = host_of(client) if client in KINDS else None
     outcome = pull(client, parts.ask(situation), docker_host)
-    assert outcome.error_code is code, outcome.error
-    assert said(words, outcome.error), outcome.error
-    assert client == "wire" or classify(outcome.error or "") is code
+    text = outcome.error or ""
+    if client != "wire" and classify(text) is outcome.error_code and os.environ.get("PULLBENCH_ERROR_TEXTS") == "write":
+        TEXTS.add(
+            SeenText(
+                client=client,
+                version=version_of(client, docker_host),
+                situation=situation,
+                code=classify(text),
+                text=text,
+            )
+        )
+    if not (outcome.ok and situation in TAKEN_BY_SOME):
+        assert outcome.error_code in codes, text
 
 
 @pytest.mark.parametrize("situation", PATIENT)
 def test_what_dockerd_waits_long_for_has_its_code(situation: str, patient: dict[str, Future[PullOutcome]]) -> None:
     outcome = patient[situation].result()
-    codes = [code for words, code in PATIENT[situation].items() if said(words, outcome.error)]
-    assert codes == [outcome.error_code], outcome.error
+    assert outcome.error_code in PATIENT[situation], outcome.error
 
 
-def test_109_pairs_of_client_and_situation_are_provoked_with_61_texts_and_at_least_12_a_client() -> None:
-    by_client = Counter(entry.values[0] for entry in PAIRS)
-    assert (len(PAIRS), len({entry.values[3] for entry in PAIRS})) == (109, 61)
-    assert set(by_client) == {*IN_GO, "wire"} and min(by_client.values()) >= 12
+def test_every_client_is_brought_into_most_situations() -> None:
+    by_client = Counter(str(entry.values[0]) for entry in PAIRS)
+    assert set(by_client) == set(EVERY) and min(by_client.values()) > 0.8 * len(PROVOKED)

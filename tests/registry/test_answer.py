@@ -25,7 +25,7 @@ def test_a_page_of_squid_is_the_proxys_failure() -> None:
         (418, "DENIED", ErrorCode.FORBIDDEN),
         (404, "DENIED", ErrorCode.NOT_FOUND),
         (500, "DENIED", ErrorCode.SERVER_ERROR),
-        (405, "UNSUPPORTED", ErrorCode.NOT_A_REGISTRY),
+        (405, "UNSUPPORTED", ErrorCode.SERVER_ERROR),
     ],
 )
 def test_the_registrys_own_code_counts_where_the_status_says_little(status: int, problem: str, code: ErrorCode) -> None:
@@ -92,6 +92,9 @@ def test_the_wait_before_a_retry_is_what_the_server_asks_else_doubles() -> None:
         (501, ErrorCode.SERVER_ERROR, False),
         (429, ErrorCode.RATE_LIMITED, True),
         (404, ErrorCode.NOT_FOUND, False),
+        (400, ErrorCode.SERVER_ERROR, False),
+        (405, ErrorCode.SERVER_ERROR, False),
+        (408, ErrorCode.SERVER_ERROR, True),
     ],
 )
 def test_what_may_pass_is_tried_again(status: int, code: ErrorCode, passes: bool) -> None:

@@ -163,6 +163,24 @@ def test_a_configuration_with_failures_that_looked_faster_is_noted(make) -> None
     assert any(note.startswith("1 pull of 40 failed") and "`reset`" in note for note in said.notes)
 
 
+@pytest.mark.parametrize(
+    ("codes", "asks"), [(("unknown", "reset", "reset"), 1), (("unknown",) * 3, 1), (("reset",) * 3, 0)]
+)
+def test_a_text_that_pullbench_does_not_know_is_noted_whole_with_its_count(
+    make, codes: tuple[str, ...], asks: int
+) -> None:
+    stored = make(small())
+    pulls, trials = stored.pulls.copy(), stored.trials.copy()
+    rows, text = pulls.index[~pulls["warmup"].astype(bool)][:3], "a wholly new word: 42"
+    pulls.loc[rows, "ok"], pulls.loc[rows, "error_code"], pulls.loc[rows, "error"] = False, list(codes), text
+    trials["succeeded"] = trials["trial"].map(pulls.groupby("trial")["ok"].sum()).astype(int)
+    notes = summary(dataclasses.replace(stored, pulls=pulls, trials=trials)).notes
+    told = [note for note in notes if text in note]
+    assert len(told) == asks
+    assert all(numbers.count(codes.count("unknown"), "pull") in note for note in told)
+    assert sum("maintainers" in note for note in notes) == asks
+
+
 @pytest.mark.parametrize(("busy", "notes"), [("eu", "up to 95%"), ("us", "1 other configuration may be faster")])
 def test_a_client_limit_is_noted_of_the_best_and_of_the_others(make, busy: str, notes: str) -> None:
     stored = make(small())

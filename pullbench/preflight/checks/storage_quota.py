@@ -13,6 +13,7 @@ from pullbench.model.spec_fields import ProductName
 from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.answer import is_untaken
 from pullbench.registry.products import harbor, nexus
 from pullbench.registry.products.api import Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
@@ -67,7 +68,7 @@ def probe(context: CheckContext, target: Target) -> StorageReport:
             elif product == "nexus":
                 storage = nexus.read_storage(api)
         except RegistryError as error:
-            if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.NOT_A_REGISTRY):
+            if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.NOT_A_REGISTRY) and not is_untaken(error):
                 raise
             return StorageReport(product=product, silent=f"{error.where}: {error.detail}")
     is_cache = is_cache or (storage is not None and storage.fills_by_pulls)

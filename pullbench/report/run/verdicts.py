@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from pullbench.errors import ErrorCode
 from pullbench.report.core import numbers, tables
 from pullbench.report.core.client_limit import limit_notices
 from pullbench.report.core.slo_words import measured_text, slo_name, slo_place, target_text, what_it_needs
@@ -159,9 +160,16 @@ def _failures(stored: StoredRun, cells: pd.DataFrame) -> list[str]:
     failed, pulls = int((cells["pulls"] - cells["succeeded"]).sum()), int(cells["pulls"].sum())
     if not failed:
         return []
-    most = tables.errors(stored).iloc[0]
+    found = tables.errors(stored)
+    most = found.iloc[0]
     share = f"{numbers.count(failed, 'pull')} of {pulls:,} failed ({numbers.percent(failed / pulls)})"
-    return [f"{share}, most often with `{most['code']}`.", *as_sentences(most["remedy"])]
+    sentences = [f"{share}, most often with `{most['code']}`.", *as_sentences(most["remedy"])]
+    for row in records(found[found["code"] == ErrorCode.UNKNOWN]):
+        sentences.append(
+            f"The text of {numbers.count(row['count'], 'pull')} with `unknown`: {row['example'] or 'none'}"
+        )
+        sentences += [one for one in as_sentences(row["remedy"]) if one not in sentences]
+    return sentences
 
 
 def as_sentences(remedy: str) -> list[str]:
