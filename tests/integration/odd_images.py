@@ -90,7 +90,9 @@ class OddImage:
         return self.top
 
 
-def layer(marker: str, *, size_bytes: int = 3000, compress: Callable[[bytes], bytes] | None = None) -> tuple[Stored, str]:
+def layer(
+    marker: str, *, size_bytes: int = 3000, compress: Callable[[bytes], bytes] | None = None
+) -> tuple[Stored, str]:
     """A layer of one file, and its diff id."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -139,7 +141,13 @@ def index(*entries: Stored, media_type: str = OCI_INDEX, **more: Any) -> Stored:
 
 
 def simple(
-    image: OddImage, marker: str, platform: str = "linux/amd64", *, layers: int = 1, config_changes: Any = None, **more: Any
+    image: OddImage,
+    marker: str,
+    platform: str = "linux/amd64",
+    *,
+    layers: int = 1,
+    config_changes: Any = None,
+    **more: Any,
 ) -> Stored:
     """Add one plain platform image to `image`, and return its manifest."""
     made = [layer(f"{marker}-{platform}-{number}") for number in range(layers)]
@@ -182,7 +190,9 @@ def _listed_as(listed: str, wanted: str = "linux/amd64", **config_changes: Any) 
     return make
 
 
-def _single(wanted: str = "linux/amd64", platform: str = "linux/amd64", layers: int = 1, **config_changes: Any) -> Callable[[str], OddImage]:
+def _single(
+    wanted: str = "linux/amd64", platform: str = "linux/amd64", layers: int = 1, **config_changes: Any
+) -> Callable[[str], OddImage]:
     """A manifest without an index."""
 
     def make(marker: str) -> OddImage:
@@ -251,7 +261,9 @@ def _artifact(config_type: str, layer_type: str, config_content: bytes, **more: 
 
 
 def _chart(marker: str) -> OddImage:
-    about = Stored("application/vnd.cncf.helm.config.v1+json", _json({"name": marker, "version": "1.0.0", "apiVersion": "v2"}))
+    about = Stored(
+        "application/vnd.cncf.helm.config.v1+json", _json({"name": marker, "version": "1.0.0", "apiVersion": "v2"})
+    )
     content = Stored("application/vnd.cncf.helm.chart.content.v1.tar+gzip", layer(marker)[0].content)
     image = OddImage()
     image.add(manifest(about, [content]), blobs=[about, content])
@@ -281,9 +293,13 @@ def _attested(listed: bool = True) -> Callable[[str], OddImage]:
     def make(marker: str) -> OddImage:
         image = OddImage()
         main = simple(image, marker)
-        statement = Stored("application/vnd.in-toto+json", _json({"_type": "https://in-toto.io/Statement/v0.1", "m": marker}))
+        statement = Stored(
+            "application/vnd.in-toto+json", _json({"_type": "https://in-toto.io/Statement/v0.1", "m": marker})
+        )
         about = config(marker, [statement.digest], "unknown/unknown")
-        proof = manifest(about, [statement.named(annotations={"in-toto.io/predicate-type": "https://slsa.dev/provenance/v0.2"})])
+        proof = manifest(
+            about, [statement.named(annotations={"in-toto.io/predicate-type": "https://slsa.dev/provenance/v0.2"})]
+        )
         image.add(proof, blobs=[about, statement])
         notes = {"vnd.docker.reference.digest": main.digest, "vnd.docker.reference.type": "attestation-manifest"}
         image.add(index(proof.on("unknown/unknown").named(annotations=notes), main.on("linux/amd64")))
@@ -403,7 +419,8 @@ KINDS: dict[str, Callable[[str], OddImage]] = {
     "single-x86_64": _single(platform="linux/x86_64"),
     # Layers
     "127-layers": _single(layers=127),
-    "128-layers": _single(layers=128),
+    "125-layers": _single(layers=125),
+    "126-layers": _single(layers=126),
     "130-layers": _single(layers=130),
     "zero-byte-layer": _zero_byte_layer,
     "no-layers": _single(layers=0),
@@ -420,7 +437,9 @@ KINDS: dict[str, Callable[[str], OddImage]] = {
     # What is no image
     "helm-chart": _chart,
     "oras-artifact": _artifact(OCI_EMPTY, "text/plain", b"{}", artifactType="application/vnd.example.thing"),
-    "artifact-with-its-config": _artifact("application/vnd.example.config.v1+json", "application/vnd.example.layer.v1", b'{"a":1}'),
+    "artifact-with-its-config": _artifact(
+        "application/vnd.example.config.v1+json", "application/vnd.example.layer.v1", b'{"a":1}'
+    ),
 }
 """Each kind's maker; its argument makes the content unique."""
 

@@ -1,0 +1,23 @@
+"""Whether the image in a client's store is the one that the plan chose."""
+
+from pullbench.errors import ErrorCode
+from pullbench.model.facts import PlatformImage
+from pullbench.model.platform import Platform
+
+
+def wrong_image(
+    expected: PlatformImage, wanted: Platform, *, image_id: str, platform: Platform | None, program: str
+) -> tuple[ErrorCode, str] | None:
+    """The error of a pull that brought another image; None if it is the right one.
+
+    `image_id` is the digest of the pulled config, `platform` what the config says, None for nothing. An image that an index
+    lists is right by its digest alone: many configs name no platform, or a wrong one. Clients pull an image without an index
+    for any platform, so there the config's platform counts.
+    """
+    promised = expected.manifest.config.digest
+    fits = platform is None or wanted.accepts_unlisted(platform)
+    if not fits and (image_id != promised or expected.listing is None):
+        return ErrorCode.PLATFORM_MISSING, f"requested {wanted}, but {program} pulled an image for {platform}"
+    if image_id != promised:
+        return ErrorCode.DIGEST_MISMATCH, f"{program} pulled the image {image_id}, but the manifest has {promised}"
+    return None
