@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pullbench.model.facts import EngineFacts, Listing, PlatformImage
+from pullbench.model.manifest import Descriptor
 from pullbench.model.platform import Platform
 
 Store = Literal["overlay2", "containerd"]
@@ -20,7 +21,7 @@ LARGE_MANIFESTS = (
 )
 """Who pulls a manifest of more than 4 MiB."""
 _OLD_DOCKER = (23,)
-"""Older ones match platforms more strictly, and know neither nested indexes nor entries without a platform."""
+"""Older ones match platforms more strictly, and know no nested index, no entry without a platform and no zstd."""
 _NEW_CONTAINERD = (2,)
 """Older ones unpack only what the index lists for exactly the requested platform."""
 
@@ -103,9 +104,15 @@ def _old_docker_candidates(platform: Platform) -> tuple[Platform, ...]:
     return platform.candidates() if own.architecture == "arm" else (own,)
 
 
+def _is_zstd(layer: Descriptor) -> bool:
+    return layer.media_type.endswith("+zstd")
+
+
 def _by_layers(image: PlatformImage, client: Client) -> Iterator[str]:
     layers = image.manifest.layers
     if client.store == "overlay2" and len(layers) > MAX_DOCKER_LAYERS:
         yield f"it has {len(layers)} layers, and docker's own store takes at most {MAX_DOCKER_LAYERS}"
+    if client.kind == "docker" and client.is_before(_OLD_DOCKER) and any(_is_zstd(layer) for layer in layers):
+        yield "a layer is compressed with zstd, which this version cannot unpack"
     if client.unpacks_by_containerd and any(layer.size_bytes == 0 for layer in layers):
         yield "a layer has 0 bytes"

@@ -418,10 +418,8 @@ KINDS: dict[str, Callable[[str], OddImage]] = {
     "single-arm-v6-for-v7": _single(wanted="linux/arm/v7", platform="linux/arm/v6"),
     "single-x86_64": _single(platform="linux/x86_64"),
     # Layers
-    "127-layers": _single(layers=127),
     "125-layers": _single(layers=125),
     "126-layers": _single(layers=126),
-    "130-layers": _single(layers=130),
     "zero-byte-layer": _zero_byte_layer,
     "no-layers": _single(layers=0),
     "duplicate-layers": _duplicate_layers,
