@@ -22,8 +22,8 @@ LARGE_MANIFESTS = (
 """Who pulls a manifest of more than 4 MiB."""
 _OLD_DOCKER = (23,)
 """Older ones match platforms more strictly, and know no nested index, no entry without a platform and no zstd."""
-_NEW_CONTAINERD = (2,)
-"""Older ones unpack only what the index lists for exactly the requested platform."""
+_TRANSFER_SERVICE = "transfer service"
+"""In the version of an engine whose containerd downloads and unpacks; otherwise ctr does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class Client:
     """A key of CAPABILITIES."""
     store: Store | None = None
     version: tuple[int, ...] | None = None
+    is_ctr: bool = False
+    """ctr itself unpacks, and only what the index lists for exactly the requested platform."""
 
     @classmethod
     def of_engine(cls, engine: EngineFacts) -> "Client":
@@ -41,7 +43,12 @@ class Client:
         found = re.match(r"\D*(\d+(?:\.\d+)*)", engine.version or "")
         version = tuple(int(part) for part in found[1].split(".")) if found else None
         own: Store = "containerd" if engine.store == "containerd" else "overlay2"
-        return cls(kind=engine.kind, store=own if engine.kind == "docker" else None, version=version)
+        return cls(
+            kind=engine.kind,
+            store=own if engine.kind == "docker" else None,
+            version=version,
+            is_ctr=engine.kind == "containerd" and _TRANSFER_SERVICE not in (engine.version or ""),
+        )
 
     @property
     def unpacks_by_containerd(self) -> bool:
@@ -91,8 +98,8 @@ def _by_listing(image: PlatformImage, platform: Platform, client: Client) -> Ite
             yield "the index lists it without a platform"
         elif listing.platform.normal() not in _old_docker_candidates(platform):
             yield f"the index lists it for {listing.platform}, which this version does not take for {platform}"
-    if client.kind == "containerd" and client.is_before(_NEW_CONTAINERD) and not _is_exact(listing, platform):
-        yield f"the index lists it for {listing.platform}, and this version unpacks only {platform}"
+    if client.is_ctr and not _is_exact(listing, platform):
+        yield f"the index lists it for {listing.platform}, and ctr unpacks only {platform}"
 
 
 def _is_exact(listing: Listing, platform: Platform) -> bool:
