@@ -22,8 +22,6 @@ LARGE_MANIFESTS = (
 """Who pulls a manifest of more than 4 MiB."""
 _OLD_DOCKER = (23,)
 """Older ones match platforms more strictly, and know no nested index, no entry without a platform and no zstd."""
-_TRANSFER_SERVICE = "transfer service"
-"""In the version of an engine whose containerd downloads and unpacks; otherwise ctr does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +32,6 @@ class Client:
     """A key of CAPABILITIES."""
     store: Store | None = None
     version: tuple[int, ...] | None = None
-    is_ctr: bool = False
-    """ctr itself unpacks, and only what the index lists for exactly the requested platform."""
 
     @classmethod
     def of_engine(cls, engine: EngineFacts) -> "Client":
@@ -43,12 +39,7 @@ class Client:
         found = re.match(r"\D*(\d+(?:\.\d+)*)", engine.version or "")
         version = tuple(int(part) for part in found[1].split(".")) if found else None
         own: Store = "containerd" if engine.store == "containerd" else "overlay2"
-        return cls(
-            kind=engine.kind,
-            store=own if engine.kind == "docker" else None,
-            version=version,
-            is_ctr=engine.kind == "containerd" and _TRANSFER_SERVICE not in (engine.version or ""),
-        )
+        return cls(kind=engine.kind, store=own if engine.kind == "docker" else None, version=version)
 
     @property
     def unpacks_by_containerd(self) -> bool:
@@ -61,7 +52,7 @@ class Client:
 TODAY: dict[str, Client] = {
     "docker with overlay2": Client(kind="docker", store="overlay2"),
     "docker with containerd's store": Client(kind="docker", store="containerd"),
-    "containerd": Client(kind="containerd"),
+    "ctr": Client(kind="containerd"),
     "podman": Client(kind="podman"),
     "skopeo": Client(kind="skopeo"),
 }
@@ -98,7 +89,7 @@ def _by_listing(image: PlatformImage, platform: Platform, client: Client) -> Ite
             yield "the index lists it without a platform"
         elif listing.platform.normal() not in _old_docker_candidates(platform):
             yield f"the index lists it for {listing.platform}, which this version does not take for {platform}"
-    if client.is_ctr and not _is_exact(listing, platform):
+    if client.kind == "containerd" and not _is_exact(listing, platform):
         yield f"the index lists it for {listing.platform}, and ctr unpacks only {platform}"
 
 
