@@ -1,6 +1,6 @@
 """Which client refuses which image: the rules of docker, containerd, podman and skopeo, as tests saw them.
 
-docs/images.md has the table. tests/integration/test_odd_images.py holds each rule against the clients that are installed.
+docs/image-kinds.md has the table. tests/integration/test_odd_images.py holds each rule against the clients that are installed.
 """
 
 import re

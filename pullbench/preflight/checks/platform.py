@@ -154,7 +154,7 @@ CHECK = Check(
     "also sends `HEAD` for each blob in the manifest.",
     statuses={
         Status.PASS: "the image has a manifest for the platform, and all the blobs in it",
-        Status.WARN: "docker, containerd, podman or skopeo refuses the image ([which and why](images.md)); an engine of the spec "
+        Status.WARN: "docker, containerd, podman or skopeo refuses the image ([which and why](image-kinds.md)); an engine of the spec "
         "that refuses it is excluded",
         Status.FAIL: "the image lacks the platform (the existing ones are listed), is no image (a Helm chart, an artifact, schema "
         "1), could not be read, has lost a blob or a foreign layer, or no engine of the spec pulls it",
