@@ -38,7 +38,7 @@ class Client:
         """The client behind an engine, by its version."""
         found = re.match(r"\D*(\d+(?:\.\d+)*)", engine.version or "")
         version = tuple(int(part) for part in found[1].split(".")) if found else None
-        own: Store = "containerd" if engine.store == "containerd" else "overlay2"
+        own: Store = "containerd" if (engine.image_store or "").startswith("containerd") else "overlay2"
         return cls(kind=engine.kind, store=own if engine.kind == "docker" else None, version=version)
 
     @property

@@ -24,10 +24,10 @@ class EngineFacts:
     """An identifier of its store, such as the ID in `docker info`; None without a store."""
     present: frozenset[str] = frozenset()
     """Config digests (Docker's image IDs) in the store that no run has pulled."""
-    store: str | None = None
-    """Docker's image store: `containerd`, or its storage driver such as `overlay2`; None if unknown, and for other engines."""
     is_local: bool = True
     """Whether it is known to work on this machine; False for a daemon that may be elsewhere."""
+    image_store: str | None = None
+    """The store of a Docker daemon, such as `overlay2` or `containerd (overlayfs)`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,22 @@ from pullbench.model.platform import Platform
 
 
 def wrong_image(
-    expected: PlatformImage, wanted: Platform, *, image_id: str, platform: Platform | None, program: str
+    expected: PlatformImage,
+    wanted: Platform,
+    *,
+    image_id: str,
+    platform: Platform | None,
+    program: str,
+    promised: str | None = None,
 ) -> tuple[ErrorCode, str] | None:
     """The error of a pull that brought another image; None if it is the right one.
 
-    `image_id` is the digest of the pulled config, `platform` what the config says, None for nothing. An image that an index
+    `image_id` identifies the pulled image, and `promised` the right one: by default by the digest of the config. `platform` is
+    what the config says, None for nothing. An image that an index
     lists is right by its digest alone: many configs name no platform, or a wrong one. Clients pull an image without an index
     for any platform, so there the config's platform counts.
     """
-    promised = expected.manifest.config.digest
+    promised = promised or expected.manifest.config.digest
     fits = platform is None or wanted.accepts_unlisted(platform)
     if not fits and (image_id != promised or expected.listing is None):
         return ErrorCode.PLATFORM_MISSING, f"requested {wanted}, but {program} pulled an image for {platform}"

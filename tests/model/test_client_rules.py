@@ -88,7 +88,7 @@ def test_podman_and_skopeo_are_refused_where_they_would_pull_another_entry() -> 
     [
         (EngineFacts(name="d", kind="docker", version="20.10.24+dfsg1"), OLD_DOCKER),
         (
-            EngineFacts(name="d", kind="docker", version="29.7.2", store="containerd"),
+            EngineFacts(name="d", kind="docker", version="29.7.2", image_store="containerd (overlayfs)"),
             Client(kind="docker", store="containerd", version=(29, 7, 2)),
         ),
         (EngineFacts(name="p", kind="podman", version="4.3.1 (overlay)"), Client(kind="podman", version=(4, 3, 1))),

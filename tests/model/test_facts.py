@@ -46,7 +46,7 @@ ENGINES = st.builds(
     version=st.none() | TEXT,
     unavailable=st.none() | TEXT,
     store_id=st.none() | TEXT,
-    store=st.none() | TEXT,
+    image_store=st.none() | TEXT,
     present=st.frozensets(DIGESTS, max_size=3),
     is_local=st.booleans(),
 )
