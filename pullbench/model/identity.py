@@ -17,13 +17,15 @@ def wrong_image(
     """The error of a pull that brought another image; None if it is the right one.
 
     `image_id` identifies the pulled image, and `promised` the right one: by default by the digest of the config. `platform` is
-    what the config says, None for nothing. An image that an index
-    lists is right by its digest alone: many configs name no platform, or a wrong one. Clients pull an image without an index
-    for any platform, so there the config's platform counts.
+    what the config says, None for nothing. An image that an index lists is right by its ID alone: many configs name no
+    platform, or a wrong one. Clients pull an image without an index for any platform, so there os and architecture count.
     """
     promised = promised or expected.manifest.config.digest
-    fits = platform is None or wanted.accepts_unlisted(platform)
-    if not fits and (image_id != promised or expected.listing is None):
+    if image_id != promised:
+        fits = platform is None or wanted.accepts(platform)
+    else:
+        fits = platform is None or expected.listing is not None or wanted.is_alike(platform)
+    if not fits:
         return ErrorCode.PLATFORM_MISSING, f"requested {wanted}, but {program} pulled an image for {platform}"
     if image_id != promised:
         return ErrorCode.DIGEST_MISMATCH, f"{program} pulled the image {image_id}, but the manifest has {promised}"

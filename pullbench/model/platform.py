@@ -93,9 +93,13 @@ class Platform:
 
         Clients pull it for any platform. A variant counts only if both name one: many configs do not.
         """
-        own, other = self.normal(), config.normal()
         has_variants = self.variant is not None and config.variant is not None
-        return self.accepts(config) if has_variants else (own.os, own.architecture) == (other.os, other.architecture)
+        return self.accepts(config) if has_variants else self.is_alike(config)
+
+    def is_alike(self, other: "Platform") -> bool:
+        """Whether both have the same os and architecture, whatever their variants."""
+        own, named = self.normal(), other.normal()
+        return (own.os, own.architecture) == (named.os, named.architecture)
 
     def equals(self, other: "Platform") -> bool:
         """Whether both are the same platform: arm64 is arm64/v8, and arm is arm/v7."""
