@@ -93,6 +93,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Answers GET and HEAD; any other method gets UNSUPPORTED and ends the connection (`PushHandler` has more)."""
 
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"
+    """A TLS handshake gets an HTTP answer too: that is how clients written in Go recognize a server without TLS."""
     disable_nagle_algorithm = True
     timeout = 75.0
     # Head and body of a small answer are sent in one segment.

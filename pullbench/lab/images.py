@@ -87,8 +87,10 @@ def _descriptor_json(descriptor: Descriptor) -> dict[str, Any]:
 
 
 def _platform_json(platform: Platform) -> dict[str, str]:
-    named = {"os": platform.os, "architecture": platform.architecture}
-    return named | ({"variant": platform.variant} if platform.variant else {})
+    """In normal form: podman and skopeo know no other names."""
+    own = platform.normal()
+    named = {"os": own.os, "architecture": own.architecture}
+    return named | ({"variant": own.variant} if own.variant else {})
 
 
 def make_images(

@@ -26,14 +26,35 @@ class EngineFacts:
     """Config digests (Docker's image IDs) in the store that no run has pulled."""
     is_local: bool = True
     """Whether it is known to work on this machine; False for a daemon that may be elsewhere."""
+    image_store: str | None = None
+    """The store of a Docker daemon, such as `overlay2` or `containerd (overlayfs)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """How an index lists a manifest, for the clients that read it differently."""
+
+    platform: Platform | None
+    """The platform in the entry; None if the entry names none."""
+    depth: int = 1
+    """The number of indexes above the manifest: 2 for an index in an index."""
+    containers_digest: str | None = None
+    """The entry that podman and skopeo choose in the first index; None if they find none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformImage:
-    """One platform's manifest of an image."""
+    """One platform's manifest of an image, as docker and containerd choose it."""
 
     digest: str
     manifest: Manifest
+    listing: Listing | None = None
+    """None without an index."""
+
+    @property
+    def manifest_requests(self) -> int:
+        """The GETs of manifests and indexes that a pull sends."""
+        return 1 + (0 if self.listing is None else self.listing.depth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +128,7 @@ def _image(entry: dict[str, Any]) -> ImageFacts:
                 config=_descriptor(found["manifest"]["config"]),
                 layers=tuple(_descriptor(layer) for layer in found["manifest"]["layers"]),
             ),
+            listing=_listing(found.get("listing")),
         )
         for name, found in entry["platforms"].items()
     }
@@ -114,6 +136,14 @@ def _image(entry: dict[str, Any]) -> ImageFacts:
     return ImageFacts(**{**entry, "platforms": platforms, "error_code": None if code is None else ErrorCode(code)})
 
 
+def _listing(entry: dict[str, Any] | None) -> Listing | None:
+    """Facts of older versions have none."""
+    return None if entry is None else Listing(**{**entry, "platform": _platform(entry["platform"])})
+
+
 def _descriptor(entry: dict[str, Any]) -> Descriptor:
-    platform = entry["platform"]
-    return Descriptor(**{**entry, "platform": None if platform is None else Platform(**platform)})
+    return Descriptor(**{**entry, "platform": _platform(entry["platform"]), "urls": tuple(entry.get("urls", ()))})
+
+
+def _platform(entry: dict[str, Any] | None) -> Platform | None:
+    return None if entry is None else Platform(**entry)

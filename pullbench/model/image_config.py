@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +49,7 @@ def parse_image_config(content: bytes) -> ImageConfig:
     usable = isinstance(diff_ids, list) and all(isinstance(entry, str) and is_digest(entry) for entry in diff_ids)
     steps, first = _base(document.get("history"))
     return ImageConfig(
-        platform=_platform(document),
+        platform=platform_of(document),
         created=parse_instant(document.get("created")),
         diff_ids=tuple(diff_ids) if usable and diff_ids else (),
         base_steps=steps,
@@ -85,7 +86,8 @@ def _base(history: object) -> tuple[str, dict[str, Any]]:
     return (" | ".join(steps) if telling and any(steps) else ""), first
 
 
-def _platform(document: dict[str, Any]) -> Platform | None:
+def platform_of(document: Mapping[str, Any]) -> Platform | None:
+    """The platform in a config's JSON; None unless it names os and architecture."""
     os, architecture, variant = (document.get(key) for key in ("os", "architecture", "variant"))
     if not (isinstance(os, str) and isinstance(architecture, str) and os and architecture):
         return None

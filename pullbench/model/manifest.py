@@ -11,7 +11,11 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1"
+"""The beginning of schema 1's media types: with and without a signature."""
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+_HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
@@ -20,9 +24,19 @@ ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """A registry may refuse larger manifests (distribution spec, "Pushing Manifests"), so nothing larger is one."""
 
+MAX_NESTED_INDEXES = 8
+"""Indexes in indexes are followed this deep; two are seen in practice."""
+
 
 class ManifestError(ValueError):
     """The document is no valid manifest or index; the text gives the reason."""
+
+
+class SchemaOneError(ManifestError):
+    """The document is a manifest of Docker's schema 1, which no client of today pulls."""
+
+    def __init__(self) -> None:
+        super().__init__("a manifest of schema 1: no client of today pulls it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +47,10 @@ class Descriptor:
     digest: str
     size_bytes: int
     platform: Platform | None = None
+    """None if the entry of an index names no platform, and for all other content."""
+    urls: tuple[str, ...] = ()
+    """Other places of a foreign layer, without queries; a registry need not store it (OCI image spec, "Non-Distributable
+    Layers")."""
 
     def __post_init__(self) -> None:
         if not is_digest(self.digest):
@@ -48,6 +66,14 @@ class Manifest:
     media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
+
+    @property
+    def artifact(self) -> str | None:
+        """What it is if its config shows that it is no image: a Helm chart, or another artifact (ORAS); else None."""
+        kind = self.config.media_type
+        if kind in (OCI_CONFIG, DOCKER_CONFIG, ""):
+            return None
+        return "a Helm chart" if kind == _HELM_CONFIG else f"an artifact of type {kind[:120]}"
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -70,19 +96,35 @@ class Index:
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
-        return tuple(entry.platform for entry in self.manifests if entry.platform is not None)
+        """The named platforms, each once, without attestations (unknown/unknown), which are no images."""
+        named = (entry.platform for entry in self.manifests if entry.platform is not None)
+        return tuple(dict.fromkeys(each for each in named if each.architecture not in ("", "unknown")))
 
     def select(self, platform: Platform) -> Descriptor | None:
-        """The first manifest of exactly this platform, else the first compatible one, or None."""
-        serving = [entry for entry in self.manifests if entry.platform is not None and platform.accepts(entry.platform)]
-        exact = (entry for entry in serving if entry.platform is not None and platform.equals(entry.platform))
-        return next(exact, serving[0] if serving else None)
+        """The entry that docker and containerd choose: of the best platform, else the first that names none, or None."""
+        candidates = platform.candidates()
+        named = [entry for entry in self.manifests if entry.platform is not None and platform.accepts(entry.platform)]
+        unnamed = (entry for entry in self.manifests if entry.platform is None)
+        return min(named, key=lambda entry: candidates.index(_normal(entry)), default=None) or next(unnamed, None)
+
+    def containers_select(self, platform: Platform) -> Descriptor | None:
+        """The entry that podman and skopeo choose: names must be exact, and a Docker list must name a platform."""
+        for candidate in platform.containers_candidates():
+            for entry in self.manifests:
+                if entry.platform == candidate:
+                    return entry
+        unnamed = (entry for entry in self.manifests if entry.platform is None)
+        return None if self.media_type == DOCKER_LIST else next(unnamed, None)
+
+
+def _normal(entry: Descriptor) -> Platform | None:
+    return None if entry.platform is None else entry.platform.normal()
 
 
 def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
     """Read a manifest or an index; the document's own mediaType takes precedence over the header.
 
-    Raises ManifestError for anything else, including foreign JSON and schema 1.
+    Raises SchemaOneError for schema 1, and ManifestError for anything else, including foreign JSON.
     """
     try:
         document = json.loads(content)
@@ -93,6 +135,8 @@ def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
     declared = document.get("mediaType") or content_type.partition(";")[0].strip()
     if not isinstance(declared, str):
         raise ManifestError("the manifest's mediaType is not text")
+    if declared.startswith(DOCKER_SCHEMA_1) or (document.get("schemaVersion") == 1 and "fsLayers" in document):
+        raise SchemaOneError
     try:
         if declared in (OCI_INDEX, DOCKER_LIST) or (
             declared not in (OCI_MANIFEST, DOCKER_MANIFEST) and "manifests" in document
@@ -108,13 +152,18 @@ def parse_manifest(content: bytes, content_type: str = "") -> Manifest | Index:
 
 
 def _descriptor(entry: dict[str, Any]) -> Descriptor:
-    named = entry.get("platform")
+    named, urls = entry.get("platform"), entry.get("urls")
     platform = None
-    if isinstance(named, dict) and isinstance(named.get("os"), str) and isinstance(named.get("architecture"), str):
-        platform = Platform(os=named["os"], architecture=named["architecture"], variant=named.get("variant") or None)
+    if isinstance(named, dict):
+        os, architecture, variant = (str(named.get(key) or "") for key in ("os", "architecture", "variant"))
+        platform = Platform(os=os, architecture=architecture, variant=variant or None)
     size = entry["size"]
     if not isinstance(size, int) or isinstance(size, bool) or not isinstance(entry["digest"], str):
         raise TypeError("size or digest")
     return Descriptor(
-        media_type=str(entry.get("mediaType", "")), digest=entry["digest"], size_bytes=size, platform=platform
+        media_type=str(entry.get("mediaType", "")),
+        digest=entry["digest"],
+        size_bytes=size,
+        platform=platform,
+        urls=tuple(str(url).partition("?")[0] for url in urls) if isinstance(urls, list) else (),
     )

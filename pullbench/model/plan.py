@@ -12,7 +12,9 @@ from typing import Any
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES, AuthMode, CacheState, ProxyCacheState
-from pullbench.model.facts import Facts, PlatformImage
+from pullbench.model.client_rules import Client, refusals
+from pullbench.model.facts import EngineFacts, Facts, PlatformImage
+from pullbench.model.platform import Platform
 from pullbench.model.ramp import Stage
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Load, ProxyEntry, RegistryEntry, Spec
@@ -188,6 +190,8 @@ def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
         return None
     if engine.unavailable is not None:
         return f"engine '{cell.engine}': {engine.unavailable}"
+    if (reason := _refused_by_client(cell, spec, facts, engine)) is not None:
+        return reason
     if cell.cache == "cold" and spec.cache_reset == "own":
         for image in spec.images:
             found = facts.platform_image(cell.registry, image, cell.platform)
@@ -196,6 +200,17 @@ def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
                     f"{image} was in the store of '{cell.engine}' before the run, so its pulls would not be cold: "
                     "remove it, or set `cache_reset: remove`"
                 )
+    return None
+
+
+def _refused_by_client(cell: Cell, spec: Spec, facts: Facts, engine: EngineFacts) -> str | None:
+    """Why the engine's client refuses an image that the registry has."""
+    client = Client.of_engine(engine)
+    for image in (*spec.engine(cell.engine).base_images, *spec.images):
+        found = facts.platform_image(cell.registry, image, cell.platform)
+        reasons = refusals(found, Platform.parse(cell.platform), client) if found is not None else ()
+        if reasons:
+            return f"engine '{cell.engine}' does not pull {image} for {cell.platform}: {reasons[0]}"
     return None
 
 
@@ -317,15 +332,13 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 
 
 def manifest_requests(trial: Trial, facts: Facts) -> int:
-    """The manifest GETs of a trial, as a rate limit counts them: two per pull of an index, else one.
+    """The manifest GETs of a trial, as a rate limit counts them: one per pull, and one more for each index above the manifest.
 
     Base images count for each pull, and so do pulls that warm a store: clients request manifests of images they have, too.
     """
     warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()
     return sum(
-        2 if (found := facts.images.get((trial.cell.registry, name))) is None or found.is_index else 1
-        for image in (*trial.images, *warming)
-        for name in (*trial.bases, image)
+        _requests(facts, trial.cell, name) for image in (*trial.images, *warming) for name in (*trial.bases, image)
     )
 
 
@@ -334,6 +347,14 @@ def push_route(spec: Spec, proxy: ProxyEntry) -> Route:
     upstream = next(entry for entry in spec.registries if entry.name == proxy.upstream)
     named = None if proxy.cold is None else proxy.cold.credentials
     return replace(route_of(upstream, None), credentials=named or upstream.credentials)
+
+
+def _requests(facts: Facts, cell: Cell, image: str) -> int:
+    found = facts.platform_image(cell.registry, image, cell.platform)
+    if found is not None and found.listing is not None:
+        return found.manifest_requests
+    known = facts.images.get((cell.registry, image))
+    return 2 if known is None or known.is_index else 1
 
 
 def is_pushed(trial: Trial, spec: Spec) -> bool:

@@ -12,6 +12,7 @@ from pullbench.model.remedy import parameters_of
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.client import NoImageError
 
 Evidence = TypeVar("Evidence")
 
@@ -108,6 +109,8 @@ class ObservedFault:
     """The HTTP status, if there was an answer."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """Parameters beyond the target's, such as the server that answered or the address that was tried."""
+    remedy: str | None = None
+    """The remedy, where the code's own does not fit."""
 
     @classmethod
     def of(cls, error: PullbenchError) -> "ObservedFault":
@@ -119,6 +122,7 @@ class ObservedFault:
                 text=f"{error.where}: {error.detail}",
                 status=error.status,
                 parameters={name: str(value) for name, value in known.items() if value is not None},
+                remedy=error.remedy if isinstance(error, NoImageError) else None,
             )
         return cls(code=ErrorCode.UNAUTHORIZED, text=str(error))
 

@@ -12,13 +12,13 @@ from pullbench.daemon.docker import DockerDaemon
 from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.image_config import ImageConfig, parse_image_config
-from pullbench.model.manifest import Descriptor, Index
+from pullbench.model.manifest import Descriptor
 from pullbench.model.plan import Plan, routes
 from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.spec import Spec
-from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, image_of, quick_client
+from pullbench.registry.client import FetchedManifest, ManifestHead, RegistryClient, find_platform, quick_client
 from pullbench.registry.keychain import Keychain
 
 _HEAD_REFUSED = (400, 405, 501)
@@ -128,15 +128,13 @@ class CheckContext:
                 return known
 
         def request() -> PlatformImage | None:
-            top, wanted = self.manifest(route, image), Platform.parse(platform)
-            if isinstance(top.document, Index):
-                entry = top.document.select(wanted)
-                if entry is None:
-                    return None
-                return self._request(route, lambda: image_of(self.client(route), Reference.parse(image), entry))
-            stated = self.config(route, image, top.document.config).platform
-            fits = stated is not None and wanted.accepts(stated)
-            return PlatformImage(digest=top.digest, manifest=top.document) if fits else None
+            reference, client = Reference.parse(image), self.client(route)
+            return find_platform(
+                self.manifest(route, image),
+                Platform.parse(platform),
+                fetch=lambda digest: self._request(route, lambda: client.manifest(reference.pinned(digest))),
+                stated=lambda config: self.config(route, image, config).platform,
+            )
 
         return self._platform_images.get((route.name, image, platform), request)
 

@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -12,15 +12,18 @@ from urllib.parse import quote
 import httpx
 
 from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
-from pullbench.model.facts import ImageFacts, PlatformImage
+from pullbench.model.client_rules import LARGE_MANIFESTS
+from pullbench.model.facts import ImageFacts, Listing, PlatformImage
 from pullbench.model.image_config import parse_image_config
 from pullbench.model.manifest import (
     ACCEPT,
     MAX_MANIFEST_BYTES,
+    MAX_NESTED_INDEXES,
     Descriptor,
     Index,
     Manifest,
     ManifestError,
+    SchemaOneError,
     parse_manifest,
 )
 from pullbench.model.platform import Platform
@@ -83,6 +86,18 @@ class FetchedManifest:
     digest: str
     content: bytes = field(repr=False)
     document: Manifest | Index
+
+
+class NoImageError(RegistryError):
+    """The content exists, but no client pulls it as an image; its remedy says what to do instead."""
+
+    def __init__(self, where: str, detail: str, remedy: str) -> None:
+        self._remedy = remedy
+        super().__init__(ErrorCode.PLATFORM_MISSING, where, detail, status=200)
+
+    @property
+    def remedy(self) -> str:
+        return self._remedy
 
 
 class RegistryClient:
@@ -155,19 +170,26 @@ class RegistryClient:
 
         Raises RegistryError: not_found, too_large, digest_mismatch, not_a_registry (no manifest), and all HTTP errors.
         """
-        answer = self.ask(
-            "GET",
-            _manifest_path(self.route, reference),
-            repository=self.route.repository(reference),
-            accept=ACCEPT,
-            limit_bytes=MAX_MANIFEST_BYTES,
-        )
+        try:
+            answer = self.ask(
+                "GET",
+                _manifest_path(self.route, reference),
+                repository=self.route.repository(reference),
+                accept=ACCEPT,
+                limit_bytes=MAX_MANIFEST_BYTES,
+            )
+        except RegistryError as error:
+            if error.code is ErrorCode.TOO_LARGE:
+                raise RegistryError(error.code, error.where, f"{error.detail}; {LARGE_MANIFESTS}", status=200) from None
+            raise
         stated = _stated_digest(answer)
         for expected in (reference.digest, stated):
             if expected is not None:
                 _verify(answer, expected)
         try:
             document = parse_manifest(answer.body, answer.headers.get("content-type", ""))
+        except SchemaOneError as error:
+            raise NoImageError(answer.where, clean(error), "push it anew with a client of today") from None
         except ManifestError as error:
             raise answer.error_of(ErrorCode.NOT_A_REGISTRY, clean(error)) from None
         digest = reference.digest or stated or _digest("sha256", answer.body)
@@ -324,14 +346,12 @@ def image_facts(client: RegistryClient, registry: str, image: str, platforms: Se
         reference = Reference.parse(image)
         top = client.manifest(reference)
         facts = replace(facts, digest=top.digest, is_index=isinstance(top.document, Index), platforms=found)
-        if isinstance(top.document, Manifest):
-            own = PlatformImage(digest=top.digest, manifest=top.document)
-            stated = stated_platform(client, reference, top.document)
-            found.update({text: own for text in platforms if stated and Platform.parse(text).accepts(stated)})
-        else:
-            for text in platforms:
-                if (entry := top.document.select(Platform.parse(text))) is not None:
-                    found[text] = image_of(client, reference, entry)
+        fetch = cache(lambda digest: client.manifest(reference.pinned(digest)))
+        stated = cache(lambda config: stated_platform(client, reference, config))
+        for text in platforms:
+            chosen = find_platform(top, Platform.parse(text), fetch=fetch, stated=stated)
+            if chosen is not None:
+                found[text] = chosen
     except RegistryError as error:
         return replace(facts, error_code=error.code, error=f"{error.where}: {error.detail}")
     except UsageError as error:  # the credentials source failed
@@ -339,15 +359,41 @@ def image_facts(client: RegistryClient, registry: str, image: str, platforms: Se
     return facts
 
 
-def image_of(client: RegistryClient, reference: Reference, entry: Descriptor) -> PlatformImage:
-    """The manifest of an index's entry; RegistryError if the entry is not an image manifest."""
-    child = client.manifest(reference.pinned(entry.digest))
-    if isinstance(child.document, Index):
-        where = f"GET {client.route.url}/v2/{client.route.repository(reference)}/manifests/{entry.digest}"
-        raise RegistryError(ErrorCode.NOT_A_REGISTRY, where, f"{entry.platform} is an index inside the index")
-    return PlatformImage(digest=child.digest, manifest=child.document)
+def find_platform(
+    top: FetchedManifest,
+    wanted: Platform,
+    *,
+    fetch: Callable[[str], FetchedManifest],
+    stated: Callable[[Descriptor], Platform | None],
+) -> PlatformImage | None:
+    """The image for a platform, through the index or an index in it, as docker and containerd find it; None if it lacks it.
+
+    An index's entry decides. Only where nothing names a platform, the config's counts, and a config without one fits. `fetch`
+    returns a manifest by digest, `stated` the platform in a config. Raises RegistryError if the image is no image.
+    """
+    found, depth, entry = top, 0, None
+    while isinstance(found.document, Index):
+        if depth == MAX_NESTED_INDEXES or (entry := found.document.select(wanted)) is None:
+            return None
+        found, depth = fetch(entry.digest), depth + 1
+    if (artifact := found.document.artifact) is not None:
+        where = f"manifest {found.digest}"
+        raise NoImageError(
+            where, f"it is {artifact}, not an image", "remove it from `images`, or name the image that it deploys"
+        )
+    if entry is None or entry.platform is None:
+        named = stated(found.document.config)
+        if named is not None and not wanted.accepts_unlisted(named):
+            return None
+    listing = None
+    if isinstance(top.document, Index) and entry is not None:
+        other = top.document.containers_select(wanted)
+        listing = Listing(
+            platform=entry.platform, depth=depth, containers_digest=None if other is None else other.digest
+        )
+    return PlatformImage(digest=found.digest, manifest=found.document, listing=listing)
 
 
-def stated_platform(client: RegistryClient, reference: Reference, manifest: Manifest) -> Platform | None:
+def stated_platform(client: RegistryClient, reference: Reference, config: Descriptor) -> Platform | None:
     """The platform in an image's config (OCI image spec, config); None if it has none."""
-    return parse_image_config(client.config(client.route.repository(reference), manifest.config)).platform
+    return parse_image_config(client.config(client.route.repository(reference), config)).platform

@@ -43,7 +43,9 @@ def read_tag(client: RegistryClient, image: SyntheticImage) -> TagState:
     except RegistryError as error:
         if error.status == 404:
             return TagState(image=image, kind="absent")
-        if error.code is ErrorCode.NOT_A_REGISTRY and error.status == 200:  # content that is no known kind of image
+        if (
+            error.code in (ErrorCode.NOT_A_REGISTRY, ErrorCode.PLATFORM_MISSING) and error.status == 200
+        ):  # no known kind of image
             return TagState(image=image, kind="foreign")
         raise
     annotations = _annotations(fetched.content)

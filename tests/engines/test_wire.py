@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -20,9 +21,9 @@ from pullbench.engines.command.folder import stale_folders
 from pullbench.engines.wire.body import BlobBody
 from pullbench.engines.wire.client import WireClient
 from pullbench.errors import ErrorCode
-from pullbench.model.manifest import Descriptor
+from pullbench.model.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
 from pullbench.model.reference import Reference
-from tests.engines.scripted_server import Image, Incoming, answer, digest_of
+from tests.engines.scripted_server import Image, Incoming, answer, descriptor, digest_of
 from tests.engines.wire_bench import CLOCK, bench, row_of, setup
 
 PHASES = ("dns_s", "connect_s", "tls_s", "wait_s", "transfer_s")
@@ -74,6 +75,53 @@ def test_an_index_without_the_platform_is_platform_missing_and_names_what_is_the
         assert outcome.error_code is ErrorCode.PLATFORM_MISSING
         assert "no linux/s390x among: linux/amd64" in (outcome.error or "")
         assert outcome.layers is None
+
+
+def index_over(*entries: dict[str, object]) -> bytes:
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+
+
+def on(platform: str) -> dict[str, object]:
+    os_name, architecture, *variant = platform.split("/")
+    return {"platform": {"os": os_name, "architecture": architecture, **({"variant": variant[0]} if variant else {})}}
+
+
+def test_an_index_in_an_index_is_followed() -> None:
+    image = Image(layers=(b"layer",))
+    inner, inner_path = image.index, image.manifest_path(image.index)
+    image.index = index_over({**descriptor(OCI_INDEX, inner), **on("linux/amd64")})
+    with bench(image=image) as b:
+        b.server.on(inner_path, answer(200, inner, headers=[("Content-Type", OCI_INDEX)]))
+        outcome = b.pull()
+        assert outcome.ok, outcome.error
+        assert [row.kind for row in outcome.transfers].count("manifest") == 3
+
+
+def test_an_entry_without_a_platform_is_pulled_where_no_other_serves() -> None:
+    image = Image(layers=(b"layer",))
+    other = {**descriptor(OCI_MANIFEST, b"{}"), **on("linux/s390x")}
+    image.index = index_over(other, descriptor(OCI_MANIFEST, image.manifest))
+    with bench(image=image) as b:
+        assert b.pull().ok
+
+
+def test_the_lowest_variant_is_meant_where_none_is_named() -> None:
+    image = Image(layers=(b"layer",))
+    higher = {**descriptor(OCI_MANIFEST, b"{}"), **on("linux/amd64/v3")}
+    image.index = index_over(higher, {**descriptor(OCI_MANIFEST, image.manifest), **on("linux/amd64/v1")})
+    with bench(image=image) as b:
+        assert b.pull().ok
+    image.index = index_over(higher)
+    with bench(image=image) as b:
+        assert b.pull().error_code is ErrorCode.PLATFORM_MISSING
+
+
+def test_a_manifest_of_schema_1_is_no_image_for_a_platform() -> None:
+    image = Image(layers=(b"layer",))
+    image.index = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()
+    with bench(image=image) as b:
+        outcome = b.pull()
+        assert (outcome.error_code, "schema 1" in (outcome.error or "")) == (ErrorCode.PLATFORM_MISSING, True)
 
 
 def test_phases_of_a_transfer_never_exceed_its_total_nor_serial_phases_the_pull() -> None:

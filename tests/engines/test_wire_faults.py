@@ -110,7 +110,7 @@ def test_a_bad_answer_for_a_manifest_has_its_code(handler: Callable[[bytes], Han
 
 def test_a_document_with_the_right_digest_that_is_no_manifest_is_not_a_registry() -> None:
     image = Image(layers=(b"x",))
-    image.index = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()
+    image.index = json.dumps({"schemaVersion": 2, "layers": []}).encode()
     with bench(image=image) as b:
         outcome = b.pull()
         assert outcome.error_code is ErrorCode.NOT_A_REGISTRY

@@ -6,21 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pullbench.errors import ErrorCode
-from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts, Listing, PlatformImage
 from pullbench.model.manifest import Descriptor, Manifest
 from pullbench.model.platform import Platform
 
 TEXT = st.text(max_size=12)
 DIGESTS = st.integers(0, 2**256 - 1).map(lambda number: f"sha256:{number:064x}")
+PLATFORMS = st.builds(Platform, os=TEXT, architecture=TEXT, variant=st.none() | TEXT)
 DESCRIPTORS = st.builds(
     Descriptor,
     media_type=TEXT,
     digest=DIGESTS,
     size_bytes=st.integers(0, 2**63 - 1),
-    platform=st.none() | st.builds(Platform, os=TEXT, architecture=TEXT, variant=st.none() | TEXT),
+    platform=st.none() | PLATFORMS,
+    urls=st.lists(TEXT, max_size=2).map(tuple),
 )
 MANIFESTS = st.builds(
     Manifest, media_type=TEXT, config=DESCRIPTORS, layers=st.lists(DESCRIPTORS, max_size=3).map(tuple)
+)
+LISTINGS = st.builds(
+    Listing, platform=st.none() | PLATFORMS, depth=st.integers(1, 8), containers_digest=st.none() | DIGESTS
 )
 IMAGES = st.builds(
     ImageFacts,
@@ -28,7 +33,9 @@ IMAGES = st.builds(
     image=TEXT,
     digest=st.none() | DIGESTS,
     is_index=st.booleans(),
-    platforms=st.dictionaries(TEXT, st.builds(PlatformImage, digest=DIGESTS, manifest=MANIFESTS), max_size=2),
+    platforms=st.dictionaries(
+        TEXT, st.builds(PlatformImage, digest=DIGESTS, manifest=MANIFESTS, listing=st.none() | LISTINGS), max_size=2
+    ),
     error_code=st.none() | st.sampled_from(ErrorCode),
     error=TEXT,
 )
@@ -39,6 +46,7 @@ ENGINES = st.builds(
     version=st.none() | TEXT,
     unavailable=st.none() | TEXT,
     store_id=st.none() | TEXT,
+    image_store=st.none() | TEXT,
     present=st.frozensets(DIGESTS, max_size=3),
     is_local=st.booleans(),
 )
@@ -57,8 +65,8 @@ def test_facts_come_back_from_json_as_they_were(facts: Facts) -> None:
 
 
 def test_no_field_of_the_facts_escapes_the_property() -> None:
-    made = {"EngineFacts": 7, "ImageFacts": 7, "PlatformImage": 2, "Descriptor": 4, "Manifest": 3}
-    for record in (EngineFacts, ImageFacts, PlatformImage, Descriptor, Manifest):
+    made = {"EngineFacts": 8, "ImageFacts": 7, "PlatformImage": 3, "Listing": 3, "Descriptor": 5, "Manifest": 3}
+    for record in (EngineFacts, ImageFacts, PlatformImage, Listing, Descriptor, Manifest):
         assert len(dataclasses.fields(record)) == made[record.__name__], record
 
 

@@ -19,6 +19,7 @@ from pullbench.model.manifest import (
     Index,
     Manifest,
     ManifestError,
+    SchemaOneError,
     parse_manifest,
 )
 from pullbench.model.platform import Platform
@@ -84,31 +85,101 @@ def test_an_index_has_its_platforms(media_type: str) -> None:
     assert [str(platform) for platform in found.platforms] == ["linux/amd64", "linux/arm/v7"]
 
 
-def test_attestations_and_entries_without_a_platform_serve_none() -> None:
-    document = index("unknown/unknown", "linux/amd64")
-    document["manifests"].append(descriptor(9))
-    found = as_index(document)
-    selected = found.select(Platform.parse("linux/amd64"))
-    assert selected is not None
-    assert selected.digest == digest(1)
-    assert found.select(Platform.parse("linux/s390x")) is None
+def chosen(found: Index, platform: str) -> str | None:
+    entry = found.select(Platform.parse(platform))
+    return None if entry is None else entry.digest
+
+
+def chosen_by_containers(found: Index, platform: str) -> str | None:
+    entry = found.containers_select(Platform.parse(platform))
+    return None if entry is None else entry.digest
+
+
+def test_an_attestation_serves_no_platform_and_is_not_shown() -> None:
+    found = as_index(index("unknown/unknown", "linux/amd64"))
+    assert chosen(found, "linux/amd64") == chosen_by_containers(found, "linux/amd64") == digest(1)
+    assert chosen(found, "linux/s390x") is None
+    assert [str(each) for each in found.platforms] == ["linux/amd64"]
+
+
+def test_the_first_entry_without_a_platform_serves_where_no_other_does() -> None:
+    document = index("linux/arm64", "linux/amd64")
+    document["manifests"] = [descriptor(8), *document["manifests"], descriptor(9)]
+    for found in (as_index(document), as_index({**document, "mediaType": DOCKER_LIST})):
+        assert chosen(found, "linux/amd64") == chosen_by_containers(found, "linux/amd64") == digest(1)
+        assert chosen(found, "linux/s390x") == digest(8)
+    assert chosen_by_containers(as_index(document), "linux/s390x") == digest(8)
+    assert chosen_by_containers(as_index({**document, "mediaType": DOCKER_LIST}), "linux/s390x") is None
 
 
 @pytest.mark.parametrize(
-    ("wanted", "offered", "chosen"),
+    ("wanted", "offered", "best"),
     [
         ("linux/amd64", ["linux/amd64/v3", "linux/amd64"], 1),
-        ("linux/amd64", ["linux/amd64/v3", "linux/amd64/v2"], 0),
+        ("linux/amd64", ["linux/amd64/v3", "linux/amd64/v1"], 1),
+        ("linux/amd64/v3", ["linux/amd64", "linux/amd64/v2"], 1),
+        ("linux/amd64", ["linux/386", "linux/amd64"], 1),
+        ("linux/arm64", ["linux/arm/v7", "linux/arm64"], 1),
+        ("linux/arm64", ["linux/arm/v6", "linux/arm/v7"], 1),
+        ("linux/arm/v7", ["linux/arm/v5", "linux/arm/v6"], 1),
         ("linux/arm", ["linux/arm/v5", "linux/arm/v7"], 1),
         ("linux/arm/v6", ["linux/arm/v5", "linux/arm/v6"], 1),
         ("linux/arm64", ["linux/arm64/v8"], 0),
         ("linux/amd64", ["linux/amd64", "linux/amd64"], 0),
     ],
 )
-def test_the_very_platform_goes_before_one_that_also_serves(wanted: str, offered: list[str], chosen: int) -> None:
-    selected = as_index(index(*offered)).select(Platform.parse(wanted))
-    assert selected is not None
-    assert selected.digest == digest(chosen)
+def test_the_very_platform_goes_before_one_that_also_serves(wanted: str, offered: list[str], best: int) -> None:
+    assert chosen(as_index(index(*offered)), wanted) == digest(best)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered"),
+    [
+        ("linux/amd64", ["linux/amd64/v2", "linux/amd64/v3"]),
+        ("linux/amd64/v2", ["linux/amd64/v3"]),
+        ("linux/arm/v6", ["linux/arm/v7", "linux/arm"]),
+        ("linux/386", ["linux/amd64"]),
+        ("linux/arm/v7", ["linux/arm64"]),
+    ],
+)
+def test_a_higher_variant_serves_no_lower_one(wanted: str, offered: list[str]) -> None:
+    assert chosen(as_index(index(*offered)), wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "best"),
+    [
+        ("linux/amd64", ["linux/amd64/v1"], None),
+        ("linux/amd64", ["linux/x86_64"], None),
+        ("linux/x86_64", ["linux/amd64"], 0),
+        ("linux/amd64/v3", ["linux/amd64/v2", "linux/amd64"], 1),
+        ("linux/arm", ["linux/arm/v6", "linux/arm/v7"], 1),
+        ("linux/arm64", ["linux/arm64/v8"], 0),
+        ("linux/arm64", ["linux/arm/v7"], None),
+    ],
+)
+def test_podman_and_skopeo_choose_by_exact_names(wanted: str, offered: list[str], best: int | None) -> None:
+    assert chosen_by_containers(as_index(index(*offered)), wanted) == (None if best is None else digest(best))
+
+
+def test_an_artifact_is_told_from_an_image_by_its_config() -> None:
+    chart = manifest(config={**descriptor(0, 5), "mediaType": "application/vnd.cncf.helm.config.v1+json"})
+    thing = manifest(config={**descriptor(0, 2), "mediaType": "application/vnd.oci.empty.v1+json"})
+    assert as_manifest(manifest()).artifact is None
+    assert as_manifest(chart).artifact == "a Helm chart"
+    assert "application/vnd.oci.empty.v1+json" in (as_manifest(thing).artifact or "")
+
+
+def test_a_foreign_layer_keeps_its_other_places_without_queries() -> None:
+    found = as_manifest(manifest(descriptor(1, urls=["https://cdn.example/layer?sig=secret"])))
+    assert found.layers[0].urls == ("https://cdn.example/layer",)
+
+
+@pytest.mark.parametrize("media_type", ["application/vnd.docker.distribution.manifest.v1+prettyjws", None])
+def test_schema_1_is_told_from_what_is_no_manifest(media_type: str | None) -> None:
+    document = {"schemaVersion": 1, "fsLayers": [], "mediaType": media_type}
+    with pytest.raises(SchemaOneError):
+        parsed({key: value for key, value in document.items() if value is not None})
 
 
 def test_the_documents_own_type_goes_before_the_header() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pullbench.errors import UsageError
 from pullbench.model.capability import CAPABILITIES
-from pullbench.model.facts import EngineFacts, Facts, ImageFacts, PlatformImage
+from pullbench.model.facts import EngineFacts, Facts, ImageFacts, Listing, PlatformImage
 from pullbench.model.manifest import Descriptor, Manifest
 from pullbench.model.plan import (
     FACTORS,
@@ -22,6 +23,7 @@ from pullbench.model.plan import (
     routes,
     unknown_image,
 )
+from pullbench.model.platform import Platform
 from pullbench.model.spec import Spec, read_spec
 
 MIRROR = {"name": "cache", "kind": "mirror", "url": "https://m.example.com", "upstream": "eu", "prefix": "/hub/"}
@@ -172,6 +174,22 @@ def test_an_engine_that_is_not_there_is_planned_out() -> None:
     assert {cell.engine for cell in made.cells} == {"wire"}
     assert set(reasons(made)) == {"engine 'docker': /run/docker.sock: no answer"}
     assert group_reasons(made.planned_out) == {"engine 'docker': /run/docker.sock: no answer": 2}
+
+
+def test_an_engine_whose_client_refuses_an_image_is_planned_out_there_alone() -> None:
+    plain, nested = image("eu", "app:1", "linux/amd64"), image("eu", "app:2", "linux/amd64", "linux/arm64")
+    found = nested.platforms["linux/amd64"]
+    inside = replace(found, listing=Listing(platform=Platform.parse("linux/amd64"), depth=2))
+    known = replace(nested, platforms={**nested.platforms, "linux/amd64": inside})
+    both = facts(
+        EngineFacts(name="podman", kind="podman"), EngineFacts(name="wire", kind="wire"), images=(plain, known)
+    )
+    made = plan(spec(matrix={"engines": ["podman", "wire"], "registries": ["eu"]}), both)
+    assert [(entry.cell.engine, "app:2 for linux/amd64" in entry.reason) for entry in made.planned_out] == [
+        ("podman", True)
+    ]
+    assert {cell.engine for cell in made.cells} == {"wire"}
+    assert manifest_requests(made.trials[0], both) == 2 + 3  # one more for the index in the index
 
 
 def test_an_image_that_was_there_before_cannot_be_pulled_cold() -> None:

@@ -39,16 +39,30 @@ def test_what_is_no_platform_is_refused_with_an_example(text: str) -> None:
         ("linux/amd64", "linux/amd64", True),
         ("linux/amd64", "linux/arm64", False),
         ("linux/amd64", "windows/amd64", False),
-        ("linux/amd64", "linux/amd64/v3", True),
-        ("linux/amd64/v3", "linux/amd64", False),
+        ("linux/amd64", "linux/amd64/v1", True),
+        ("linux/amd64", "linux/amd64/v2", False),
+        ("linux/amd64", "linux/amd64/v3", False),
+        ("linux/amd64/v3", "linux/amd64", True),
+        ("linux/amd64/v3", "linux/amd64/v2", True),
+        ("linux/amd64/v2", "linux/amd64/v3", False),
+        ("linux/amd64", "linux/386", True),
+        ("linux/386", "linux/amd64", False),
         ("linux/arm64", "linux/arm64/v8", True),
         ("linux/arm64/v8", "linux/arm64", True),
+        ("linux/arm64/v9", "linux/arm64/v8.5", True),
+        ("linux/arm64/v9", "linux/arm64/v8.6", False),
+        ("linux/arm64/v8.1", "linux/arm64", True),
+        ("linux/arm64", "linux/arm/v7", True),
+        ("linux/arm/v7", "linux/arm64", False),
         ("linux/arm/v7", "linux/arm", True),
-        ("linux/arm/v7", "linux/arm/v6", False),
+        ("linux/arm/v7", "linux/arm/v6", True),
+        ("linux/arm/v6", "linux/arm/v7", False),
+        ("linux/arm/v6", "linux/arm", False),
         ("linux/arm", "linux/arm/v6", True),
+        ("linux/s390x", "linux/s390x", True),
     ],
 )
-def test_a_variant_counts_only_where_one_is_asked_for(wanted: str, offered: str, serves: bool) -> None:
+def test_a_lower_variant_serves_a_higher_one_as_in_containerd(wanted: str, offered: str, serves: bool) -> None:
     assert platform(wanted).accepts(platform(offered)) is serves
 
 
@@ -66,3 +80,56 @@ def test_a_variant_counts_only_where_one_is_asked_for(wanted: str, offered: str,
 )
 def test_a_kernels_machine_name_gives_its_platform(machine: str, text: str) -> None:
     assert str(Platform.of_machine(machine)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("linux/x86_64", "linux/amd64"),
+        ("linux/x86-64", "linux/amd64"),
+        ("linux/amd64/v1", "linux/amd64"),
+        ("linux/amd64/v2", "linux/amd64/v2"),
+        ("linux/aarch64", "linux/arm64"),
+        ("linux/arm64/v8", "linux/arm64"),
+        ("linux/arm64/8", "linux/arm64"),
+        ("linux/arm64/v9", "linux/arm64/v9"),
+        ("linux/i386", "linux/386"),
+        ("linux/armhf", "linux/arm/v7"),
+        ("linux/armel", "linux/arm/v6"),
+        ("linux/arm", "linux/arm/v7"),
+        ("linux/arm/7", "linux/arm/v7"),
+        ("linux/arm/8", "linux/arm/v8"),
+        ("macos/arm64", "darwin/arm64"),
+        ("linux/riscv64", "linux/riscv64"),
+    ],
+)
+def test_every_name_of_a_platform_is_the_same_one(text: str, normal: str) -> None:
+    assert str(platform(text).normal()) == normal
+    assert platform(text).equals(platform(normal))
+
+
+@given(PLATFORMS)
+def test_the_normal_form_is_its_own(any_platform: Platform) -> None:
+    assert any_platform.normal().normal() == any_platform.normal()
+
+
+def test_an_entry_without_an_os_is_for_linux() -> None:
+    assert platform("linux/amd64").accepts(Platform(os="", architecture="amd64"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "config", "fits"),
+    [
+        ("linux/amd64", "linux/amd64", True),
+        ("linux/amd64", "linux/amd64/v2", True),
+        ("linux/amd64", "linux/x86_64", True),
+        ("linux/amd64", "linux/s390x", False),
+        ("linux/amd64", "linux/386", False),
+        ("linux/arm/v7", "linux/arm", True),
+        ("linux/arm/v6", "linux/arm", True),
+        ("linux/arm/v6", "linux/arm/v7", False),
+        ("linux/arm/v7", "linux/arm/v6", True),
+    ],
+)
+def test_a_config_fits_unless_both_name_a_variant_that_differs(wanted: str, config: str, fits: bool) -> None:
+    assert platform(wanted).accepts_unlisted(platform(config)) is fits

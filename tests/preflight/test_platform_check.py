@@ -1,12 +1,15 @@
 """platform: the manifest is there, and all that it names."""
 
+import json
+
 import httpx
 import pytest
 
 from pullbench.model.finding import Finding, Status
+from pullbench.model.manifest import MAX_MANIFEST_BYTES, OCI_CONFIG, OCI_INDEX
 from pullbench.preflight.checks import platform
-from tests.preflight.content import Image, context_of, findings_of, holding, spec_over
-from tests.registry.fake_registry import FakeRegistry, digest_of
+from tests.preflight.content import Image, context_of, findings_of, holding, index_over, spec_over
+from tests.registry.fake_registry import FakeRegistry, descriptor, digest_of
 
 IMAGE = Image(layers=(b"base", b"app"))
 LOST = digest_of(b"app")
@@ -54,3 +57,76 @@ def test_a_blob_that_images_share_is_asked_for_once() -> None:
     assert [found.status for found in findings_of(platform.CHECK, context)] == [Status.PASS] * 2
     looks = [line for line in registry.asked if line.startswith("HEAD") and "/blobs/" in line]
     assert len(looks) == len(set(looks)) == 3
+
+
+def nested(*images: Image) -> FakeRegistry:
+    """An index in an index."""
+    registry = holding("app", "inner", *images, index=True)
+    inner = index_over(*images)
+    entry = descriptor(inner, OCI_INDEX, platform={"os": "linux", "architecture": "amd64"})
+    outer = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
+    registry.put_manifest("app", "1.0", outer)
+    return registry
+
+
+def test_an_image_that_clients_of_users_refuse_is_a_warning_that_names_them() -> None:
+    found = found_over(nested(IMAGE), matrix={"engines": ["wire"], "platforms": ["linux/amd64"]})
+    assert (found.status, found.code) == (Status.WARN, None)
+    assert "refused by podman, skopeo: " in found.observed
+    assert "ctr" not in found.observed
+
+
+def test_an_engine_that_refuses_the_image_is_named_as_excluded_while_another_pulls_it() -> None:
+    found = found_over(nested(IMAGE), matrix={"engines": ["wire", "podman"], "platforms": ["linux/amd64"]})
+    assert (found.status, "engine 'podman'" in found.observed) == (Status.WARN, True)
+    assert "podman are excluded" in found.remedy
+
+
+def test_an_image_that_no_engine_of_the_spec_pulls_fails() -> None:
+    found = found_over(nested(IMAGE), matrix={"engines": ["podman", "skopeo"], "platforms": ["linux/amd64"]})
+    assert (found.status, found.code) == (Status.FAIL, None)
+
+
+@pytest.mark.parametrize(
+    ("config_type", "named"),
+    [
+        ("application/vnd.cncf.helm.config.v1+json", "a Helm chart, not an image"),
+        ("application/vnd.oci.empty.v1+json", "an artifact of type application/vnd.oci.empty.v1+json, not an image"),
+    ],
+)
+def test_what_is_no_image_is_named_and_nobody_is_told_to_build_it(config_type: str, named: str) -> None:
+    registry = holding("app", "1.0", IMAGE)
+    registry.put_manifest("app", "1.0", IMAGE.manifest.replace(OCI_CONFIG.encode(), config_type.encode()))
+    found = found_over(registry)
+    assert (found.status, found.code, named in found.observed) == (Status.FAIL, "platform_missing", True)
+    assert "build" not in found.remedy
+
+
+def test_a_manifest_of_schema_1_is_to_be_pushed_anew() -> None:
+    registry = holding("app", "1.0", IMAGE)
+    registry.put_manifest("app", "1.0", json.dumps({"schemaVersion": 1, "fsLayers": []}).encode())
+    found = found_over(registry)
+    assert (found.status, found.code, "schema 1" in found.observed) == (Status.FAIL, "platform_missing", True)
+    assert "captive" not in found.remedy and "anew" in found.remedy
+
+
+def test_a_foreign_layer_that_the_registry_lacks_fails_with_its_host_and_no_secret() -> None:
+    registry = holding("app", "1.0", IMAGE)
+    document = json.loads(IMAGE.manifest)
+    document["layers"][1]["urls"] = ["https://cdn.example/layer?sig=s3cr3t"]
+    registry.put_manifest("app", "1.0", json.dumps(document).encode())
+    assert found_over(registry).status is Status.PASS  # the registry has it as well
+    del registry.documents[f"app/blobs/{LOST}"]
+    found = found_over(registry)
+    assert (found.status, found.code, "cdn.example" in found.observed) == (Status.FAIL, "not_found", True)
+    assert "s3cr3t" not in str(found)
+    assert "allow-nondistributable-artifacts" in found.remedy
+
+
+def test_a_manifest_over_4_mib_names_the_client_that_would_pull_it() -> None:
+    registry = holding("app", "1.0", IMAGE)
+    large = {**json.loads(IMAGE.manifest), "annotations": {"note": "x" * MAX_MANIFEST_BYTES}}
+    registry.put_manifest("app", "1.0", json.dumps(large).encode())
+    found = found_over(registry)
+    assert (found.status, found.code) == (Status.FAIL, "too_large")
+    assert "docker with overlay2" in found.observed

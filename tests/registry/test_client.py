@@ -5,11 +5,11 @@ import httpx
 import pytest
 
 from pullbench.errors import ErrorCode, RegistryError, UsageError
-from pullbench.model.manifest import ACCEPT, OCI_CONFIG, OCI_MANIFEST, Descriptor, Index, Manifest
+from pullbench.model.manifest import ACCEPT, DOCKER_SCHEMA_1, OCI_CONFIG, OCI_MANIFEST, Descriptor, Index, Manifest
 from pullbench.model.reference import Reference
 from pullbench.registry.answer import AnswerError
 from pullbench.registry.auth import Credentials, basic_header
-from pullbench.registry.client import MAX_CONFIG_BYTES, RegistryClient
+from pullbench.registry.client import MAX_CONFIG_BYTES, NoImageError, RegistryClient
 from pullbench.registry.exchange import ExchangeRecord
 from pullbench.registry.keychain import Keychain
 from pullbench.registry.redirect import USER_AGENT
@@ -334,7 +334,15 @@ def test_a_transport_that_fails_is_shown_to_who_watches_too(registry: FakeRegist
     assert [(exchange.status, exchange.error_code) for exchange in seen] == [(None, ErrorCode.STALLED)]
 
 
-def test_a_manifest_of_schema_1_or_of_no_json_is_not_a_registrys(registry: FakeRegistry) -> None:
-    for content in (b"<html>hello</html>", json.dumps({"schemaVersion": 1, "fsLayers": []}).encode()):
-        registry.handler = lambda request, content=content: httpx.Response(200, content=content)
-        assert code_of(registry.client()) is ErrorCode.NOT_A_REGISTRY
+def test_a_manifest_of_no_json_is_not_a_registrys(registry: FakeRegistry) -> None:
+    registry.handler = lambda request: httpx.Response(200, content=b"<html>hello</html>")
+    assert code_of(registry.client()) is ErrorCode.NOT_A_REGISTRY
+
+
+@pytest.mark.parametrize("content_type", ["", f"{DOCKER_SCHEMA_1}+prettyjws", f"{DOCKER_SCHEMA_1}+json"])
+def test_a_manifest_of_schema_1_is_no_image_of_today(registry: FakeRegistry, content_type: str) -> None:
+    content, headers = json.dumps({"schemaVersion": 1, "fsLayers": []}).encode(), {"Content-Type": content_type}
+    registry.handler = lambda request: httpx.Response(200, content=content, headers=headers)
+    with pytest.raises(NoImageError, match="schema 1") as caught:
+        registry.client().manifest(Reference.parse("app:1.0"))
+    assert (caught.value.code, "anew" in caught.value.remedy) == (ErrorCode.PLATFORM_MISSING, True)

@@ -1,9 +1,14 @@
+"""Images are resolved to platforms as docker and containerd do."""
+
+import json
+
 import httpx
 import pytest
 
 from pullbench.errors import ErrorCode
+from pullbench.model.manifest import MAX_NESTED_INDEXES, OCI_INDEX, OCI_MANIFEST
 from pullbench.registry.client import image_facts
-from tests.registry.fake_registry import FakeRegistry, config_blob, digest_of, index_of, manifest_of
+from tests.registry.fake_registry import FakeRegistry, config_blob, descriptor, digest_of, index_of, manifest_of
 
 AMD64 = manifest_of(config_blob())
 ARM64 = manifest_of(config_blob(architecture="arm64"))
@@ -39,11 +44,12 @@ def test_an_image_that_is_no_index_counts_for_the_platform_of_its_config(registr
 
 
 @pytest.mark.parametrize("config", [b"{}", b"[]", b"no json", b'{"os": 1, "architecture": "amd64"}'])
-def test_an_image_whose_config_states_no_platform_counts_for_none(registry: FakeRegistry, config: bytes) -> None:
+def test_an_image_whose_config_states_no_platform_counts_for_every_one(registry: FakeRegistry, config: bytes) -> None:
     registry.put_manifest("app", "odd", manifest_of(config))
     registry.put_blob("app", config)
-    facts = image_facts(registry.client(), "eu", "app:odd", ["linux/amd64"])
-    assert (facts.platforms, facts.error_code) == ({}, None)
+    facts = image_facts(registry.client(), "eu", "app:odd", ["linux/amd64", "linux/arm64"])
+    assert (list(facts.platforms), facts.error_code) == (["linux/amd64", "linux/arm64"], None)
+    assert facts.platforms["linux/amd64"].listing is None
 
 
 def test_an_image_pinned_to_a_digest_is_asked_for_by_it(registry: FakeRegistry) -> None:
@@ -67,13 +73,58 @@ def test_a_platforms_manifest_that_is_missing_is_an_error_beside_what_was_found(
     assert list(facts.platforms) == ["linux/amd64"]
 
 
-def test_an_index_within_an_index_is_no_image(registry: FakeRegistry) -> None:
+def test_an_index_within_an_index_is_followed_and_its_request_counted(registry: FakeRegistry) -> None:
     inner = index_of(amd64=AMD64)
     registry.put_manifest("app", "inner", inner)
     registry.put_manifest("app", "outer", index_of(amd64=inner))
+    facts = image_facts(registry.client(), "eu", "app:outer", ["linux/amd64", "linux/arm64"])
+    assert (list(facts.platforms), facts.error_code) == (["linux/amd64"], None)
+    found = facts.platforms["linux/amd64"]
+    assert (found.digest, found.manifest_requests) == (digest_of(AMD64), 3)
+    assert found.listing is not None and found.listing.containers_digest == digest_of(inner)
+
+
+def test_indexes_in_each_other_without_end_are_no_image(registry: FakeRegistry) -> None:
+    inner = index_of(amd64=AMD64)
+    for number in range(MAX_NESTED_INDEXES):
+        registry.put_manifest("app", str(number), inner)
+        inner = index_of(amd64=inner)
+    registry.put_manifest("app", "outer", inner)
     facts = image_facts(registry.client(), "eu", "app:outer", ["linux/amd64"])
-    assert facts.error_code is ErrorCode.NOT_A_REGISTRY
-    assert "linux/amd64" in facts.error
+    assert (facts.platforms, facts.error_code) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "found"), [("amd64", True), (None, True), ("x86_64", True), ("s390x", False), ("", True)]
+)
+def test_an_entry_without_a_platform_counts_for_that_of_its_config(
+    registry: FakeRegistry, architecture: str | None, found: bool
+) -> None:
+    config = json.dumps({"os": "linux"} | ({} if architecture is None else {"architecture": architecture})).encode()
+    manifest = manifest_of(config)
+    entries = [descriptor(manifest, OCI_MANIFEST)]
+    registry.put_manifest("app", "child", manifest)
+    registry.put_blob("app", config)
+    registry.put_manifest("app", "odd", json.dumps({"mediaType": OCI_INDEX, "manifests": entries}).encode())
+    facts = image_facts(registry.client(), "eu", "app:odd", ["linux/amd64"])
+    assert ("linux/amd64" in facts.platforms, facts.error_code) == (found, None)
+
+
+@pytest.mark.parametrize("config", [b'{"os": "linux", "architecture": "s390x"}', b'{"os": "linux"}', b"{}"])
+def test_an_entry_s_platform_counts_and_not_its_config_s(registry: FakeRegistry, config: bytes) -> None:
+    manifest = manifest_of(config)
+    registry.put_manifest("app", "child", manifest)
+    registry.put_manifest("app", "odd", index_of(amd64=manifest))  # the config is not even read
+    facts = image_facts(registry.client(), "eu", "app:odd", ["linux/amd64"])
+    assert facts.platforms["linux/amd64"].digest == digest_of(manifest)
+
+
+def test_what_is_no_image_says_what_it_is(registry: FakeRegistry) -> None:
+    chart = manifest_of(b"{}").replace(b"application/vnd.oci.image.config.v1", b"application/vnd.cncf.helm.config.v1")
+    registry.put_manifest("app", "chart", chart)
+    facts = image_facts(registry.client(), "eu", "app:chart", ["linux/amd64"])
+    assert (facts.platforms, facts.error_code) == ({}, ErrorCode.PLATFORM_MISSING)
+    assert "a Helm chart, not an image" in facts.error
 
 
 def test_a_source_of_credentials_that_fails_is_an_error_in_the_facts(registry: FakeRegistry) -> None:

@@ -17,7 +17,7 @@ from pullbench.engines.command.containers_image import write_secret
 from pullbench.engines.command.engine import SETUP_S, Brought, CommandEngine, CommandFailed
 from pullbench.engines.command.process import GRACE_S, Command, environment, find_program, last_words
 from pullbench.errors import ErrorCode, UsageError
-from pullbench.model.platform import Platform
+from pullbench.model.image_config import platform_of
 from pullbench.model.route import Route
 
 _CONFIG = """\
@@ -186,9 +186,7 @@ class ContainerdEngine(CommandEngine):
         paths = {blob.digest: blobs / blob.digest.replace(":", "/") for blob in promised.blobs if blob.digest in held}
         try:
             config = json.loads(paths[promised.config.digest].read_bytes())
-            platform = Platform(
-                os=config["os"], architecture=config["architecture"], variant=config.get("variant") or None
-            )
+            platform = platform_of(config)
             sizes = {
                 layer.digest: paths[layer.digest].stat().st_size for layer in promised.layers if layer.digest in held
             }

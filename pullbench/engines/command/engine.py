@@ -18,6 +18,7 @@ from pullbench.engines.command.folder import CommandFolder
 from pullbench.engines.command.process import Command, Ended, StopSignal, find_program, last_words, run
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
+from pullbench.model.identity import wrong_image
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.answer import backoff_s
@@ -38,7 +39,8 @@ class Brought:
 
     image_id: str
     """Digest of the image's config."""
-    platform: Platform
+    platform: Platform | None
+    """What the config says; None if it names none."""
     layers: Mapping[str, int | None]
     """Digest → compressed size of every layer in the store; None if the client does not report it."""
 
@@ -59,17 +61,16 @@ def verify(request: PullRequest, brought: Brought, program: str) -> None:
 
     Some clients accept a single image for any platform, so their exit status is not enough.
     """
-    asked, promised = Platform.parse(request.platform), request.expected.manifest
-    if not asked.accepts(brought.platform):
-        raise CommandFailed(
-            ErrorCode.PLATFORM_MISSING, f"requested {asked}, but {program} pulled an image for {brought.platform}"
-        )
-    if brought.image_id != promised.config.digest:
-        raise CommandFailed(
-            ErrorCode.DIGEST_MISMATCH,
-            f"{program} pulled the image {brought.image_id}, but the manifest has {promised.config.digest}",
-        )
-    for layer in promised.layers:
+    wrong = wrong_image(
+        request.expected,
+        Platform.parse(request.platform),
+        image_id=brought.image_id,
+        platform=brought.platform,
+        program=program,
+    )
+    if wrong is not None:
+        raise CommandFailed(*wrong)
+    for layer in request.expected.manifest.layers:
         if layer.digest not in brought.layers:
             raise CommandFailed(
                 ErrorCode.DIGEST_MISMATCH,

@@ -22,6 +22,7 @@ from pullbench.engines.command.containers_image import (
 from pullbench.engines.command.engine import Brought, CommandEngine, CommandFailed
 from pullbench.engines.command.process import Command, environment
 from pullbench.errors import ErrorCode
+from pullbench.model.image_config import platform_of
 from pullbench.model.platform import Platform
 
 _DRIVERS = ("overlay", "vfs")  # vfs works everywhere, but copies every layer
@@ -108,7 +109,7 @@ class PodmanEngine(CommandEngine):
         }
 
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:  # noqa: ARG002
-        route, platform, folder = request.route, Platform.parse(request.platform), store.parent
+        route, platform, folder = request.route, Platform.parse(request.platform).normal(), store.parent
         chosen = [f"--os={platform.os}", f"--arch={platform.architecture}"]
         if platform.variant:
             chosen.append(f"--variant={platform.variant}")
@@ -152,9 +153,7 @@ class PodmanEngine(CommandEngine):
         output = self._output(self._podman(store, "image", "inspect", image_name(request)))
         try:
             (image,) = json.loads(output)
-            platform = Platform(
-                os=image["Os"], architecture=image["Architecture"], variant=image.get("Variant") or None
-            )
+            platform = platform_of({name.lower(): value for name, value in image.items()})
             image_id = f"sha256:{image['Id']}"
         except (ValueError, KeyError, TypeError) as error:
             raise CommandFailed(

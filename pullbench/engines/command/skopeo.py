@@ -17,6 +17,7 @@ from pullbench.engines.command.containers_image import (
 from pullbench.engines.command.engine import Brought, CommandEngine, CommandFailed
 from pullbench.engines.command.process import Command, environment
 from pullbench.errors import ErrorCode
+from pullbench.model.image_config import platform_of
 from pullbench.model.manifest import DOCKER_MANIFEST, Manifest, parse_manifest
 from pullbench.model.platform import Platform
 
@@ -43,7 +44,7 @@ class SkopeoEngine(CommandEngine):
         return frozenset(f"sha256:{blob.name}" for blob in store.glob("blobs/sha256/*"))
 
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:
-        route, platform, folder = request.route, Platform.parse(request.platform), store.parent
+        route, platform, folder = request.route, Platform.parse(request.platform).normal(), store.parent
         override = [f"--override-os={platform.os}", f"--override-arch={platform.architecture}"]
         if platform.variant:
             override.append(f"--override-variant={platform.variant}")
@@ -80,9 +81,7 @@ class SkopeoEngine(CommandEngine):
                 raise ValueError("an index")
             config = json.loads(_blob(store, manifest.config.digest).read_bytes())
             sizes = {layer.digest: _blob(store, layer.digest).stat().st_size for layer in manifest.layers}
-            platform = Platform(
-                os=config["os"], architecture=config["architecture"], variant=config.get("variant") or None
-            )
+            platform = platform_of(config)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CommandFailed(
                 ErrorCode.DIGEST_MISMATCH, f"cannot read the image that skopeo wrote: {type(error).__name__}: {error}"

@@ -16,6 +16,8 @@ from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
 from pullbench.engines.docker.timeline import Claims, DockerAttempt, PullTimeline, chains, image_chain, outcome
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
+from pullbench.model.identity import wrong_image
+from pullbench.model.image_config import platform_of
 from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.answer import backoff_s
@@ -283,22 +285,11 @@ class DockerEngine:
         except RegistryError as error:
             attempt.end(attempt.ended, error.code, f"cannot inspect the pulled image: {error.detail}")
             return
-        asked = Platform.parse(request.platform)
-        found = Platform(
-            os=str(image.get("Os") or "unknown"),
-            architecture=str(image.get("Architecture") or "unknown"),
-            variant=str(image.get("Variant") or "") or asked.variant,  # many images do not set it
-        )
-        if not asked.accepts(found):
-            attempt.end(
-                attempt.ended, ErrorCode.PLATFORM_MISSING, f"requested {asked}, but dockerd pulled an image for {found}"
-            )
-        elif image["Id"] != _image_id(request):
-            attempt.end(
-                attempt.ended,
-                ErrorCode.DIGEST_MISMATCH,
-                f"dockerd pulled the image {image['Id']}, but the manifest has {_image_id(request)}",
-            )
+        found = platform_of({name.lower(): value for name, value in image.items()})
+        wanted = Platform.parse(request.platform)
+        wrong = wrong_image(request.expected, wanted, image_id=image["Id"], platform=found, program="dockerd")
+        if wrong is not None:
+            attempt.end(attempt.ended, *wrong)
 
     def close_trial(self) -> None:
         """Nothing to do: a pull returns when dockerd has stopped it, or reports that it has not."""

@@ -20,7 +20,15 @@ from pullbench.engines.wire.client import WireClient
 from pullbench.engines.wire.curl import Handles
 from pullbench.engines.wire.record import RANGE_REFUSED, PullAttempt, PullLog
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.manifest import Descriptor, Index, Manifest, ManifestError, parse_manifest
+from pullbench.model.manifest import (
+    MAX_NESTED_INDEXES,
+    Descriptor,
+    Index,
+    Manifest,
+    ManifestError,
+    SchemaOneError,
+    parse_manifest,
+)
 from pullbench.model.platform import Platform
 from pullbench.model.record import Transfer, TransferKind
 from pullbench.model.reference import Reference
@@ -141,16 +149,16 @@ class Fetcher:
     def manifest(self, reference: Reference) -> Manifest:
         """The manifest for the pull's platform, through the index if there is one. Raises RegistryError."""
         found = self._document(reference, reference.locator, None)
-        if isinstance(found, Index):
+        for _ in range(MAX_NESTED_INDEXES):
+            if isinstance(found, Manifest):
+                return found
             chosen = found.select(Platform.parse(self._request.platform))
             if chosen is None:
                 there = ", ".join(str(platform) for platform in found.platforms) or "none"
                 detail = f"no {self._request.platform} among: {there}"
                 raise self.error(ErrorCode.PLATFORM_MISSING, reference, detail)
             found = self._document(reference, chosen.digest, chosen.size_bytes)
-        if isinstance(found, Index):
-            raise self.error(ErrorCode.NOT_A_REGISTRY, reference, "an index inside an index")
-        return found
+        raise self.error(ErrorCode.NOT_A_REGISTRY, reference, f"more than {MAX_NESTED_INDEXES} indexes in each other")
 
     def _document(self, reference: Reference, digest: str, size_bytes: int | None) -> Manifest | Index:
         body = self._fetch(
@@ -162,6 +170,8 @@ class Fetcher:
         )
         try:
             return parse_manifest(bytes(body.content))
+        except SchemaOneError as error:
+            raise self.error(ErrorCode.PLATFORM_MISSING, reference, str(error)) from error
         except ManifestError as error:
             raise self.error(ErrorCode.NOT_A_REGISTRY, reference, str(error)) from error
 

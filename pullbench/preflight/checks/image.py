@@ -76,7 +76,8 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
         tags = f"existing tags: {', '.join(evidence.tags)}" if evidence.tags else "the repository has no tags"
         tags = "the repository does not exist, or these credentials may not see it" if evidence.tags is None else tags
         fault = replace(fault, text=f"{fault.text}; {tags}")
-    return [failed(ID, target, fault, expected, remedy(fault.code, route, reference=reference))]
+    cure = fault.remedy or remedy(fault.code, route, reference=reference)
+    return [failed(ID, target, fault, expected, cure)]
 
 
 def _seen(evidence: ImageLookup) -> str:

@@ -1,23 +1,23 @@
 """`platform`: the image has a manifest for each platform of the matrix, and all the blobs in it."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.facts import PlatformImage
+from pullbench.model.client_rules import TODAY, Client, refusals
+from pullbench.model.facts import EngineFacts, PlatformImage
 from pullbench.model.finding import Finding, Status
-from pullbench.model.manifest import Manifest
+from pullbench.model.manifest import Descriptor, Manifest
+from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import look, remedy
 from pullbench.model.route import DIRECT
-from pullbench.model.text import format_bytes
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_platform, failed, passed
+from pullbench.model.text import clean, format_bytes
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_platform, failed, passed, warned
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.answer import host_of
 
 ID = "platform"
 PLATFORMS_SHOWN = 12
-_ELSEWHERE = re.compile(r"foreign|nondistributable")
-"""Layers that a registry need not store, such as those of Windows (OCI image spec, "Non-Distributable Layers")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,14 @@ class PlatformOffer:
     """The platform's image, or the platforms that exist instead."""
 
     image: PlatformImage | None = None
+    refused_by: dict[str, str] = field(default_factory=dict)
+    """Clients that do not pull it, by name, with the reason: the spec's engines, and clients of today."""
+    engines: tuple[str, ...] = ()
+    """The spec's engines."""
     lost: str | None = None
     """The first of its blobs for which the registry answers 404."""
+    lost_urls: tuple[str, ...] = ()
+    """The other places of the lost blob, if it is a foreign layer."""
     offered: tuple[str, ...] = ()
     fault: ObservedFault | None = None
 
@@ -38,51 +44,98 @@ def probe(context: CheckContext, target: Target) -> PlatformOffer:
         found = context.platform_image(route, image, target.platform or "")
         if found is None:
             return PlatformOffer(offered=_offered(context, target))
-        return PlatformOffer(image=found, lost=_lost(context, target, found))
+        lost = _lost(context, target, found)
+        return PlatformOffer(
+            image=found,
+            refused_by=_refused_by(context, target, found),
+            engines=tuple(entry.name for entry in context.engines),
+            lost=None if lost is None else lost.digest,
+            lost_urls=() if lost is None else lost.urls,
+        )
     except RegistryError as error:
         return PlatformOffer(fault=ObservedFault.of(error))
 
 
-def _lost(context: CheckContext, target: Target, found: PlatformImage) -> str | None:
+def _refused_by(context: CheckContext, target: Target, found: PlatformImage) -> dict[str, str]:
+    """Each engine of the spec, and each client of today, that does not pull the image; with its first reason."""
+    facts = context.facts.engines
+    engines = {
+        f"engine '{entry.name}'": Client.of_engine(
+            facts.get(entry.name) or EngineFacts(name=entry.name, kind=entry.kind)
+        )
+        for entry in context.engines
+    }
+    wanted = Platform.parse(target.platform or "")
+    reasons = {name: refusals(found, wanted, client) for name, client in {**engines, **TODAY}.items()}
+    return {name: reason[0] for name, reason in reasons.items() if reason}
+
+
+def _lost(context: CheckContext, target: Target, found: PlatformImage) -> Descriptor | None:
     """Send HEAD for each blob once, but not to a mirror, which would fetch them (the `proxy` check covers mirrors)."""
     route = target.route
     if route.proxy != DIRECT:
         return None
     repository = route.repository(Reference.parse(target.image or ""))
-    digests = (blob.digest for blob in found.manifest.blobs if not _ELSEWHERE.search(blob.media_type))
-    return next((digest for digest in digests if context.has_lost(route, repository, digest)), None)
+    return next((blob for blob in found.manifest.blobs if context.has_lost(route, repository, blob.digest)), None)
 
 
 def _offered(context: CheckContext, target: Target) -> tuple[str, ...]:
-    """The existing platforms, without attestations (platform unknown/unknown), which are no images."""
+    """The existing platforms."""
     route, image = target.route, target.image or ""
     document = context.manifest(route, image).document
     if isinstance(document, Manifest):
         stated = context.config(route, image, document.config).platform
         return () if stated is None else (str(stated),)
-    return tuple(dict.fromkeys(str(each) for each in document.platforms if each.os != "unknown"))
+    return tuple(str(each) for each in document.platforms)
 
 
 def judge(evidence: PlatformOffer, target: Target) -> list[Finding]:
     expected, fault = f"{target.image} has {target.platform}", evidence.fault
     if evidence.lost is not None:
-        return [_of_lost(evidence.lost, target, expected)]
+        return [_of_lost(evidence.lost, evidence.lost_urls, target, expected)]
     if evidence.image is not None:
-        manifest = evidence.image.manifest
-        layers = f"{len(manifest.layers)} {'layer' if len(manifest.layers) == 1 else 'layers'}"
-        size = format_bytes(manifest.size_bytes)
-        return [passed(ID, target, f"{evidence.image.digest}, {layers}, {size}", expected)]
+        return [_of_image(evidence, evidence.image, target, expected)]
     if fault is None:
         existing = ", ".join(evidence.offered[:PLATFORMS_SHOWN]) or "no platform listed"
         text = f"{target.image} has no {target.platform}; it has {existing}"
         fault = ObservedFault(code=ErrorCode.PLATFORM_MISSING, text=text)
     reference = Reference.parse(target.image or "")
-    cure = remedy(fault.code, target.route, reference=reference, platform=target.platform)
+    cure = fault.remedy or remedy(fault.code, target.route, reference=reference, platform=target.platform)
     return [failed(ID, target, fault, expected, cure)]
 
 
-def _of_lost(digest: str, target: Target, expected: str) -> Finding:
+def _of_image(evidence: PlatformOffer, image: PlatformImage, target: Target, expected: str) -> Finding:
+    """A pass, unless a client refuses the image: then a warning, or a failure if no engine of the spec pulls it."""
+    manifest, refused = image.manifest, evidence.refused_by
+    layers = f"{len(manifest.layers)} {'layer' if len(manifest.layers) == 1 else 'layers'}"
+    seen = f"{image.digest}, {layers}, {format_bytes(manifest.size_bytes)}"
+    if not refused:
+        return passed(ID, target, seen, expected)
+    reasons = dict[str, list[str]]()
+    for name, reason in refused.items():
+        reasons.setdefault(reason, []).append(name)
+    shown = "; ".join(f"refused by {', '.join(names)}: {reason}" for reason, names in reasons.items())
+    own = [name for name in evidence.engines if f"engine '{name}'" in refused]
+    text, expected = f"{seen}; {shown}", f"{expected}, and every client pulls it"
+    if own and len(own) == len(evidence.engines):
+        cure = "build and push the image anew, or use other engines: no engine of the spec pulls it"
+        return failed(ID, target, text, expected, cure)
+    cure = "build and push the image anew if users have these clients"
+    excluded = f"; the configurations of {', '.join(own)} are excluded" if own else ""
+    return warned(ID, target, text, expected, cure + excluded)
+
+
+def _of_lost(digest: str, urls: tuple[str, ...], target: Target, expected: str) -> Finding:
     route, reference = target.route, Reference.parse(target.image or "")
+    if urls:
+        text = (
+            f"{digest} is a foreign layer at {clean(host_of(urls[0]), 80)}, and the registry does not have it: docker on Linux and wire "
+            "download layers only from the registry"
+        )
+        cure = "push the image with its foreign layers (`allow-nondistributable-artifacts` of dockerd, `crane copy`)"
+        return failed(
+            ID, target, ObservedFault(code=ErrorCode.NOT_FOUND, text=text), f"{expected}, with all its blobs", cure
+        )
     see = look(f"{route.repository(reference)}/blobs/{digest}", route, "-sSI")
     cure = (
         f"push the complete image again, and find why {route.host} lost the blob (garbage collection during a push, or a "
@@ -101,7 +154,10 @@ CHECK = Check(
     "also sends `HEAD` for each blob in the manifest.",
     statuses={
         Status.PASS: "the image has a manifest for the platform, and all the blobs in it",
-        Status.FAIL: "the image lacks the platform (the existing ones are listed), could not be read, or has lost a blob",
+        Status.WARN: "docker, containerd, podman or skopeo refuses the image ([which and why](image-kinds.md)); an engine of the spec "
+        "that refuses it is excluded",
+        Status.FAIL: "the image lacks the platform (the existing ones are listed), is no image (a Helm chart, an artifact, schema "
+        "1), could not be read, has lost a blob or a foreign layer, or no engine of the spec pulls it",
     },
     advice="Build and push it (`docker buildx build --platform PLATFORM --tag HOST/IMAGE --push .`), or remove the platform "
     "from the spec. Push an incomplete image again.",
