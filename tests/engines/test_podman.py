@@ -129,8 +129,9 @@ def test_what_came_is_what_inspect_says_with_the_sizes_of_the_store(
 ) -> None:
     engine._driver = "overlay"
     listed(tmp_path)
-    image = [{"Id": IMAGE.manifest.config.digest.partition(":")[2], "Os": "linux", "Architecture": "arm64"}]
-    put_script(tmp_path / "bin", "podman", f"echo '{json.dumps(image)}'", monkeypatch)
+    asked = '*"image inspect --format={{.Id}} {{.Os}} {{.Architecture}} "*'
+    image_id = IMAGE.manifest.config.digest.partition(":")[2]
+    put_script(tmp_path / "bin", "podman", f'case "$*" in {asked}) echo "{image_id} linux arm64";; esac', monkeypatch)
     found = engine._brought(IMAGE.request(), tmp_path)
     assert (found.image_id, str(found.platform)) == (IMAGE.manifest.config.digest, "linux/arm64")
     assert dict(found.layers) == {layer.digest: layer.size_bytes for layer in IMAGE.manifest.layers}

@@ -57,14 +57,15 @@ class CommandAttempt:
 def verify(request: PullRequest, brought: Brought, program: str) -> None:
     """Compare the pulled image with the request; raises CommandFailed.
 
-    Some clients accept a single image for any platform, so their exit status is not enough.
+    Some clients accept a single image for any platform, so their exit status is not enough. The plan chose its image by the
+    variant in the index. Many configs have no variant, so it is compared only for another image.
     """
-    asked, promised = Platform.parse(request.platform), request.expected.manifest
-    if not asked.accepts(brought.platform):
-        raise CommandFailed(
-            ErrorCode.PLATFORM_MISSING, f"requested {asked}, but {program} pulled an image for {brought.platform}"
-        )
-    if brought.image_id != promised.config.digest:
+    asked, came, promised = Platform.parse(request.platform), brought.platform, request.expected.manifest
+    is_promised = brought.image_id == promised.config.digest
+    serves = (asked.os, asked.architecture) == (came.os, came.architecture) if is_promised else asked.accepts(came)
+    if not serves:
+        raise CommandFailed(ErrorCode.PLATFORM_MISSING, f"requested {asked}, but {program} pulled an image for {came}")
+    if not is_promised:
         raise CommandFailed(
             ErrorCode.DIGEST_MISMATCH,
             f"{program} pulled the image {brought.image_id}, but the manifest has {promised.config.digest}",
@@ -111,6 +112,7 @@ def outcome(
 
 SETUP_S = 60.0
 """The time limit for commands around the pulls: creating a store, reading its content."""
+_WHOLE_BYTES = 16 * 1024 * 1024  # more than any client prints of an image: 200,000 digests
 _NAP_S = 0.1  # how often a back-off checks for cancellation
 
 
@@ -347,10 +349,13 @@ class CommandEngine(ABC):
         self._stop.close()
 
     def _output(self, command: Command) -> str:
-        """The output of a command outside the pulls; raises CommandFailed with its message if it fails."""
+        """The whole output of a command outside the pulls; raises CommandFailed with its message if it fails."""
         deadline = self._clock.monotonic() + SETUP_S
-        ended = run(command, clock=self._clock, deadline=deadline)
+        ended = run(command, clock=self._clock, deadline=deadline, keep_bytes=_WHOLE_BYTES)
         if ended.returncode != 0 or ended.stopped is not None:
             output = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed without output"
             raise CommandFailed(classify(output), output)
+        if ended.stdout_is_cut:
+            shown = " ".join(command.arguments[:2])
+            raise CommandFailed(ErrorCode.UNKNOWN, f"`{shown}` printed more than {_WHOLE_BYTES >> 20} MiB")
         return ended.stdout

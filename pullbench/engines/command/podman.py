@@ -149,15 +149,15 @@ class PodmanEngine(CommandEngine):
         )
 
     def _brought(self, request: PullRequest, store: Path) -> Brought:
-        output = self._output(self._podman(store, "image", "inspect", image_name(request)))
+        """Only the needed fields are requested: a whole inspect grows with the image's history. It has no variant."""
+        fields = "{{.Id}} {{.Os}} {{.Architecture}}"
+        output = self._output(self._podman(store, "image", "inspect", f"--format={fields}", image_name(request)))
         try:
-            (image,) = json.loads(output)
-            platform = Platform(
-                os=image["Os"], architecture=image["Architecture"], variant=image.get("Variant") or None
-            )
-            image_id = f"sha256:{image['Id']}"
-        except (ValueError, KeyError, TypeError) as error:
+            image_id, os_name, architecture = output.rstrip("\n").split(" ")
+        except ValueError:
+            shown = " ".join(output[:200].split())
             raise CommandFailed(
-                ErrorCode.UNKNOWN, f"cannot read the output of `podman image inspect`: {error!r}"
+                ErrorCode.UNKNOWN, f"`podman image inspect` printed no ID and platform: {shown}"
             ) from None
-        return Brought(image_id=image_id, platform=platform, layers=self._sizes(store))
+        platform = Platform(os=os_name, architecture=architecture)
+        return Brought(image_id=f"sha256:{image_id}", platform=platform, layers=self._sizes(store))
