@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
@@ -17,9 +18,9 @@ from tests.integration.asked import ENVIRON
 class CommandBench:
     """One engine, its trials, and the folders that they had."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, **options: Any) -> None:
         self.kind = kind
-        entry = EngineEntry.model_validate({"name": kind, "kind": kind})
+        entry = EngineEntry.model_validate({"name": kind, "kind": kind, **options})
         engine = make_engine(entry, keychain=Keychain(environ=ENVIRON), clock=SystemClock())
         assert isinstance(engine, CommandEngine)
         self.engine = engine

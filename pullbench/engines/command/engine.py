@@ -165,6 +165,10 @@ class CommandEngine(ABC):
     def _brought(self, request: PullRequest, store: Path) -> Brought:
         """The content that a successful pull left in its store; raises CommandFailed."""
 
+    def _refusal(self) -> str | None:
+        """Why this client cannot do what an option asks for, and what to do; asked after `_version`. None if it can."""
+        return None
+
     def _extract_s(self, stdout: str) -> float | None:  # noqa: ARG002  (most clients do not report it)
         """Seconds of unpacking, if the client prints them."""
         return None
@@ -178,7 +182,8 @@ class CommandEngine(ABC):
         if unavailable is None:
             try:
                 with CommandFolder.open() as folder:
-                    return EngineFacts(name=self.name, kind=self.kind, version=self._version(folder.path))
+                    version = self._version(folder.path)
+                return EngineFacts(name=self.name, kind=self.kind, version=version, unavailable=self._refusal())
             except (CommandFailed, OSError) as error:
                 unavailable = f"{self.program} does not work here: {error}"
         return EngineFacts(name=self.name, kind=self.kind, unavailable=unavailable)
