@@ -1,8 +1,12 @@
-"""Command-line engines on real clients, and a look at what they leave behind."""
+"""Command-line engines on real clients of any generation, and a look at what they leave behind.
+
+What differs between versions of a client follows from what the client says of itself, never from where a test runs.
+"""
 
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialS
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.command.engine import CommandEngine
 from pullbench.engines.command.folder import MARK, mounts_under
+from pullbench.model.facts import EngineFacts
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 from tests.integration.asked import ENVIRON
@@ -25,6 +30,15 @@ class CommandBench:
         assert isinstance(engine, CommandEngine)
         self.engine = engine
         self._folders: list[Path] = []
+
+    @cached_property
+    def facts(self) -> EngineFacts:
+        return self.engine.facts()
+
+    @property
+    def prints_how_long_it_unpacked(self) -> bool:
+        """ctr, where it downloads itself; where containerd does, it unpacks meanwhile."""
+        return self.kind == "containerd" and "transfer service" not in (self.facts.version or "")
 
     @property
     def folder(self) -> Path:

@@ -129,14 +129,14 @@ class PodmanEngine(CommandEngine):
         """
         try:
             layers = self._listed(store, "layers")
-            whole = {
+            whole: dict[str, int | None] = {
                 layer["compressed-diff-digest"]: layer.get("compressed-size")
                 for layer in layers
                 if "compressed-diff-digest" in layer
             }
             in_parts = {layer.get("diff-digest") for layer in layers if "toc-digest" in layer}
             came = self._diff_ids(store).items() if in_parts else ()
-            return {digest: None for digest, diff_id in came if diff_id in in_parts} | whole
+            return dict.fromkeys(digest for digest, diff_id in came if diff_id in in_parts) | whole
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read podman's list of layers: {error!r}") from None
 
