@@ -271,10 +271,20 @@ def test_an_image_that_is_not_unpacked_is_no_success(
     assert raised.value.code is ErrorCode.ENGINE_UNAVAILABLE
 
 
+def test_an_index_alone_is_no_image_of_the_platform(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch, more=f'*"content ls --quiet") echo "{INDEX}";;')
+    with pytest.raises(CommandFailed) as raised:
+        engine._brought(IMAGE.request(platform="linux/s390x"), content(tmp_path))
+    assert raised.value.code is ErrorCode.PLATFORM_MISSING
+
+
 def test_content_of_another_namespace_is_not_this_pulls(
     engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_clients(tmp_path, monkeypatch)
+    manifest = digest_of(IMAGE.document)
+    put_clients(tmp_path, monkeypatch, more=f'*"content ls --quiet") echo "{INDEX} {manifest}";;')
     with pytest.raises(CommandFailed, match="ctr") as raised:
         engine._brought(IMAGE.request(), content(tmp_path))
     assert raised.value.code is ErrorCode.DIGEST_MISMATCH

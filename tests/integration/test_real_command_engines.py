@@ -137,7 +137,8 @@ def chunked_copy(registry: RealRegistry, repository: str) -> DebianImage:
     source, target = (f"docker://{registry.host}/{repository}:{tag}" for tag in ("1.0", "chunked"))
     insecure = ("--src-tls-verify=false", "--dest-tls-verify=false")
     copy = ("skopeo", "--insecure-policy", "copy", "--quiet", *insecure, "--dest-compress-format=zstd:chunked")
-    subprocess.run((*copy, source, target), check=True)
+    force = "--dest-force-compress-format"  # else skopeo takes the blobs that are there
+    subprocess.run((*copy, force, source, target), check=True)
     with registry.client() as client:
         answer = client.get(f"/v2/{repository}/manifests/chunked", headers={"Accept": OCI_MANIFEST}).raise_for_status()
     assert b"zstd-chunked" in answer.content
@@ -458,13 +459,14 @@ def test_a_mirror_is_asked_by_its_own_host_and_prefix(
     assert outcome.ok, outcome.error
 
 
-def test_containerd_sends_a_mirrors_headers_and_asks_once(fresh: Callable[[], str]) -> None:
+@pytest.mark.parametrize("name", ["ctr", "service"])
+def test_containerd_sends_a_mirrors_headers_and_asks_once(fresh: Callable[[], str], name: str) -> None:
     seen: list[tuple[str, str | None]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             seen.append((self.path, self.headers["X-Dragonfly-Registry"]))
-            self.send_error(503)
+            self.send_error(404)  # newer versions repeat a request after a 503
 
         def log_message(self, *args: object) -> None:
             pass
@@ -474,10 +476,10 @@ def test_containerd_sends_a_mirrors_headers_and_asks_once(fresh: Callable[[], st
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         headers = {"X-Dragonfly-Registry": "https://r.example.com"}
         asked = request("app", image, f"http://127.0.0.1:{server.server_address[1]}", proxy="p2p", headers=headers)
-        for bench in _bench("containerd"):
+        for bench in _bench(**BENCHES[name]):
             (outcome,) = bench.pull(asked)
         server.shutdown()
-    assert outcome.error_code is ErrorCode.SERVER_ERROR, outcome.error
+    assert outcome.error_code is ErrorCode.NOT_FOUND, outcome.error
     assert seen[0] == (f"/v2/app/manifests/{image.manifest.digest}", "https://r.example.com")
     assert len({path for path, _ in seen}) == len(seen)
 

@@ -1,7 +1,8 @@
 """The engine of kind `containerd`: `ctr images pull` with a separate containerd per trial.
 
 With `transfer: local` ctr downloads, then unpacks. With `transfer: service` containerd does both, each layer as it comes.
-Newer versions also download the metadata of all other platforms by default; the engine switches that off.
+Newer versions also download the metadata of all other platforms by default; the engine switches that off. They repeat a request
+by themselves after a 503, and do not say so.
 
 One containerd serves a trial, with root, state and socket in the trial's directory. Its namespaces share no content
 (`content_sharing_policy`), so a namespace is a separate store: each pull downloads and unpacks everything, whatever other
@@ -246,6 +247,8 @@ class ContainerdEngine(CommandEngine):
         """The content store has each blob under its digest, verified by containerd; the namespace shows whose it is."""
         promised = request.expected.manifest
         held = self._held(store)
+        if request.is_index and held <= {request.reference.digest}:  # the transfer service takes this for a success
+            raise CommandFailed(ErrorCode.PLATFORM_MISSING, f"ctr found no image for {request.platform} in the index")
         blobs = store.parent / "root" / "io.containerd.content.v1.content" / "blobs"
         paths = {blob.digest: blobs / blob.digest.replace(":", "/") for blob in promised.blobs if blob.digest in held}
         try:
