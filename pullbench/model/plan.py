@@ -316,12 +316,13 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 def manifest_requests(trial: Trial, facts: Facts) -> int:
     """The manifest GETs of a trial, as a rate limit counts them: two per pull of an index, else one.
 
-    Base images count for each pull, and so do pulls that warm a store: clients request manifests of images they have, too.
+    Base images count for each pull, and so do pulls that warm a store. Most clients request manifests of images they have, too.
     """
+    is_kept = trial.cell.cache == "warm" and CAPABILITIES[trial.cell.engine_kind].keeps_manifests
     warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()
     return sum(
         2 if (found := facts.images.get((trial.cell.registry, name))) is None or found.is_index else 1
-        for image in (*trial.images, *warming)
+        for image in (*(() if is_kept else trial.images), *warming)
         for name in (*trial.bases, image)
     )
 
