@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,12 +133,12 @@ class DebianImages:
         host = Platform.of_machine(os.uname().machine)
         other = Platform.parse("linux/amd64" if host.architecture == "arm64" else "linux/arm64")
         whole = _platform_image(host, [base.ended_by(f"{marker}-{i}") for i, base in enumerate(self._bases)])
-        return _index([whole, small_image(other, f"{marker}-other")])
+        return index_of([whole, small_image(other, f"{marker}-other")])
 
     @staticmethod
     def small(marker: str) -> BuiltIndex:
         """An index with only a few bytes for each platform; needs no Debian."""
-        return _index([small_image(Platform.parse(name), marker) for name in ("linux/amd64", "linux/arm64")])
+        return index_of([small_image(Platform.parse(name), marker) for name in ("linux/amd64", "linux/arm64")])
 
 
 def small_image(platform: Platform, *markers: str) -> DebianImage:
@@ -180,7 +180,8 @@ def _push_manifest(client: httpx.Client, repository: str, name: str, manifest: D
     client.put(f"/v2/{repository}/manifests/{name}", content=manifest.content, headers=headers).raise_for_status()
 
 
-def _index(images: list[DebianImage]) -> BuiltIndex:
+def index_of(images: Sequence[DebianImage]) -> BuiltIndex:
+    """An index over these images, each with its platform and variant; no config has a variant."""
     entries = [
         {**image.manifest.descriptor(), "platform": _oci_platform(image.platform, variant=True)} for image in images
     ]

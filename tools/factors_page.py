@@ -129,6 +129,7 @@ _TAIL = """\
 A configuration is also excluded if
 
 - the engine is not installed or does not answer,
+- the installed version lacks an option of the engine, such as `transfer: service` with containerd 1.6,
 - the mirror belongs to another registry,
 - a trial has fewer pulls than the concurrency,
 - `proxy_cache` is cold or warm and the route has no mirror, or the spec does not say how to make the mirror cold,
@@ -136,7 +137,8 @@ A configuration is also excluded if
 - the cache must be cold and an image was in the daemon's store before the run.
 
 The options of an engine (`layer_concurrency`, `http_version`, `chunk_bytes`, `sink`, `strategy`, `resolve` of wire, `host`
-of docker) turn one kind into several engines to compare: name each one under `engines`.
+of docker, `transfer` of containerd, `partial_pulls` of podman) turn one kind into several engines to compare: name each one
+under `engines`.
 [specs/spec.schema.json](../specs/spec.schema.json) describes them; [specs/](../specs) has a ready spec for most factors.
 """
 

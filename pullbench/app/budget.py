@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pullbench.errors import ErrorCode
 from pullbench.model.facts import Facts
-from pullbench.model.plan import Plan, Trial, manifest_requests
+from pullbench.model.plan import Plan, Trial, expected_image, manifest_requests
 from pullbench.model.record import TrialResult
 from pullbench.model.spec import Budget
 from pullbench.model.text import format_bytes
@@ -43,7 +43,7 @@ class BudgetMeter:
 
     def add(self, trial: Trial, result: TrialResult) -> str | None:
         """Add a trial; returns the exceeded budget, for display, or None."""
-        self._bytes += (result.record.bytes or 0) + result.setup_bytes
+        self._bytes += self._pulled_bytes(trial, result) + result.setup_bytes
         self._requests += manifest_requests(trial, self._facts)
         self._count_server_errors(result)
         minutes = (self._clock_s() - self._started_s) / 60
@@ -56,6 +56,15 @@ class BudgetMeter:
         if self._budget.server_errors is not None and self._server_errors >= self._budget.server_errors:
             return f"budget.server_errors: {self._server_errors} consecutive pulls failed at the server"
         return None
+
+    def _pulled_bytes(self, trial: Trial, result: TrialResult) -> int:
+        """A successful pull whose client does not report its bytes counts with the size of its image."""
+        return sum(
+            expected_image(self._facts, trial.cell, pull.image).manifest.size_bytes
+            if pull.ok and pull.bytes is None
+            else pull.bytes or 0
+            for pull in result.pulls
+        )
 
     def _count_server_errors(self, result: TrialResult) -> None:
         """The number of consecutive server errors at the trial's end, or the longest streak if it exceeded the budget."""

@@ -225,7 +225,8 @@ def trial_result(done: list[Done], *, setup_s: float, cpu_s: float, load: Load) 
     pulls = tuple(each.pull for each in ordered)
     wall_s = max(each.ended_s for each in done) - min(each.started_s for each in done)
     sizes = [pull.bytes for pull in pulls if pull.bytes is not None]
-    received = sum(sizes) if sizes else None
+    is_known = bool(sizes) and not any(pull.ok and pull.bytes is None for pull in pulls)
+    received = sum(sizes) if is_known else None
     throughput = received / wall_s if received is not None and wall_s > 0 else None
     record = TrialRecord(
         started_at=min(pull.started_at for pull in pulls),

@@ -21,6 +21,8 @@ class Capability:
     """The engine pulls in this process, so its CPU time is known separately. Others are programs or daemons under test."""
     keeps_store: bool = False
     """The store outlives a trial: images of one trial are present in the next."""
+    keeps_manifests: bool = False
+    """The store has the manifests too, and the engine requests none of an image that is in it."""
     hides_server: bool = False
     """The engine does not report which server answered, so a probe of the same route runs before and after each trial."""
     cannot: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +94,7 @@ CAPABILITIES: dict[str, Capability] = {
     ),
     "containerd": Capability(
         has_store=True,
+        keeps_manifests=True,
         hides_server=True,
         cannot={
             "proxy:forward-loopback": f"ctr {_NO_LOOPBACK_PROXY}",

@@ -334,11 +334,14 @@ def plan_cells(spec: Spec, facts: Facts) -> tuple[list[Cell], list[PlannedOut]]:
 def manifest_requests(trial: Trial, facts: Facts) -> int:
     """The manifest GETs of a trial, as a rate limit counts them: one per pull, and one more for each index above the manifest.
 
-    Base images count for each pull, and so do pulls that warm a store: clients request manifests of images they have, too.
+    Base images count for each pull, and so do pulls that warm a store. Most clients request manifests of images they have, too.
     """
+    is_kept = trial.cell.cache == "warm" and CAPABILITIES[trial.cell.engine_kind].keeps_manifests
     warming = _once_each(trial).images if "warm" in (trial.cell.proxy_cache, trial.cell.cache) else ()
     return sum(
-        _requests(facts, trial.cell, name) for image in (*trial.images, *warming) for name in (*trial.bases, image)
+        _requests(facts, trial.cell, name)
+        for image in (*(() if is_kept else trial.images), *warming)
+        for name in (*trial.bases, image)
     )
 
 

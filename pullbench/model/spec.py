@@ -83,6 +83,12 @@ class EngineEntry(Strict):
     """wire: how long connecting may take, including the TLS handshake."""
     stall_timeout_s: float = Field(default=30.0, gt=0, le=3600)
     """wire: how long a transfer may receive nothing."""
+    transfer: Literal["local", "service"] | None = None
+    """containerd: who downloads. local: ctr, which unpacks after the download. service: containerd itself, which unpacks while it
+    downloads (containerd 1.7 and later). Default: that of the installed ctr, which is service from containerd 2 on."""
+    partial_pulls: bool = False
+    """podman: download layers of zstd:chunked images in parts, without files that the store has (podman 5 and later). The bytes
+    of such a pull are unknown."""
     host: DaemonHost | None = None
     """docker: the daemon's socket, such as unix:///run/docker-2.sock. Default: DOCKER_HOST, else the current Docker context."""
     script: list[float | str] = Field(default_factory=list)
@@ -132,6 +138,8 @@ _OPTION_OF: dict[str, EngineKind] = {
     "resolve": "wire",
     "connect_timeout_s": "wire",
     "stall_timeout_s": "wire",
+    "transfer": "containerd",
+    "partial_pulls": "podman",
     "host": "docker",
     "script": "fake",
 }

@@ -316,6 +316,25 @@ def test_what_set_up_moves_uses_up_the_budget_too(tmp_path: Path) -> None:
     assert "12.1 kB of 12.1 kB" in (meter.add(trial, warmed) or "")
 
 
+def test_a_pull_of_unknown_bytes_uses_up_the_budget_by_the_size_of_its_image(tmp_path: Path) -> None:
+    prepared, results = prepare(tmp_path), list[tuple[Trial, TrialResult]]()
+
+    class Keeping(Calls):
+        def measured(self, trial: Trial, result: TrialResult) -> None:
+            results.append((trial, result))
+            super().measured(trial, result)
+
+    begin(prepared, Keeping(), 1)
+    ((trial, result),) = results
+    pulled = result.record.bytes or 0
+    pulls = tuple(dataclasses.replace(pull, bytes=None) for pull in result.pulls)
+    unknown = dataclasses.replace(result, pulls=pulls, record=dataclasses.replace(result.record, bytes=None))
+    meter = BudgetMeter(Budget(bytes=pulled), prepared.facts(), clock_s=lambda: 0.0)
+    assert (meter.add(trial, unknown) or "").startswith("budget.bytes: ")
+    room = BudgetMeter(Budget(bytes=pulled + 1), prepared.facts(), clock_s=lambda: 0.0)
+    assert room.add(trial, unknown) is None
+
+
 def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path) -> None:
     matrix = {"engines": ["scripted"], "platforms": ["linux/amd64"], "cache": ["warm"]}
     calls = Calls()

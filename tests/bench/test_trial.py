@@ -59,6 +59,18 @@ def test_durations_are_those_of_the_pulls() -> None:
     assert result.record.throughput_bytes_per_s == pytest.approx(4020 / 4.0)
 
 
+def test_a_trial_has_no_throughput_where_the_bytes_of_a_pull_are_unknown() -> None:
+    class Partial(FakeEngine):
+        def pull(self, request: PullRequest) -> PullOutcome:
+            return dataclasses.replace(super().pull(request), bytes=None if request.pull else 1000)
+
+    clock = ScriptedClock()
+    engine = engine_for([1.0], clock)
+    engine.__class__ = Partial
+    record = measure(engine, clock).record
+    assert (record.succeeded, record.bytes, record.throughput_bytes_per_s) == (2, None, None)
+
+
 def test_a_failed_pull_is_recorded_with_its_time_to_failure() -> None:
     clock = ScriptedClock()
     result = measure(engine_for(["connect_refused", 2.0], clock), clock)

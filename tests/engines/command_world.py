@@ -36,7 +36,7 @@ def digest_of(content: bytes) -> str:
 class Image:
     """A config, two layers and the manifest over them."""
 
-    def __init__(self, media_type: str = OCI_MANIFEST, top: bytes = b"top", **config: str) -> None:
+    def __init__(self, media_type: str = OCI_MANIFEST, top: bytes = b"top", **config: Any) -> None:
         self.layers = [b"base layer", top]
         self.config = json.dumps({"os": "linux", "architecture": "amd64", **config}).encode()
         self.document = json.dumps(

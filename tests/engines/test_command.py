@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from pullbench.engines.base import Clock, PullOutcome, PullRequest, SystemClock
-from pullbench.engines.command.engine import Brought
+from pullbench.engines.command.engine import Brought, CommandFailed, verify
 from pullbench.engines.command.process import last_words
 from pullbench.engines.command.skopeo import SkopeoEngine
 from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode, UsageError
+from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
-from tests.engines.command_world import KEYCHAIN, Image, put_script, setup
+from tests.engines.command_world import INDEX, KEYCHAIN, Image, put_script, setup
 
 IMAGE = Image()
 
@@ -256,6 +257,31 @@ def test_an_image_that_is_not_the_one_meant_is_no_success(
     bench: Bench, change: Callable[[], PullRequest], code: ErrorCode
 ) -> None:
     assert bench.pull("BRING", change()).error_code is code
+
+
+@pytest.mark.parametrize(("config", "asked"), [({}, "v6"), ({}, "v2"), ({"variant": "v7"}, "v6")])
+def test_the_image_that_the_plan_chose_is_right_whatever_variant_its_config_has(
+    config: dict[str, str], asked: str
+) -> None:
+    architecture = "amd64" if asked == "v2" else "arm"
+    image = Image(architecture=architecture, **config)
+    came = Platform(os="linux", architecture=architecture, variant=config.get("variant"))
+    layers = {layer.digest: layer.size_bytes for layer in image.manifest.layers}
+    request = image.request(platform=f"linux/{architecture}/{asked}")
+    verify(request, Brought(image_id=image.manifest.config.digest, platform=came, layers=layers), "client")
+    with pytest.raises(CommandFailed) as raised:
+        verify(request, Brought(image_id=INDEX, platform=came, layers=layers), "client")
+    assert raised.value.code is ErrorCode.PLATFORM_MISSING
+
+
+def test_a_commands_output_is_read_whole(bench: Bench) -> None:
+    assert bench.engine("seq 20000").facts().version == "\n".join(str(number) for number in range(1, 20001))
+
+
+def test_output_that_is_too_long_to_be_read_is_told_as_such(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pullbench.engines.command.engine._WHOLE_BYTES", 1 << 20)
+    found = bench.engine("yes | head -c 2000000").facts()
+    assert found.version is None and "more than 1 MiB" in (found.unavailable or "")
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,18 @@ def test_of_endless_output_the_end_is_kept() -> None:
         "i=0; while [ $i -lt 3000 ]; do echo 'a line of noise, again and again' >&2; i=$((i+1)); done; echo last >&2"
     )
     assert ended.stderr.endswith("last\n")
-    assert len(ended.stderr) <= 16 * 1024
+    assert ended.stderr.startswith("…"), "the beginning is lost"
+    assert len(ended.stderr) <= 16 * 1024 + 1
+    assert not ended.stdout_is_cut
+
+
+def test_output_that_is_read_is_kept_whole_up_to_its_own_bound() -> None:
+    command = Command(arguments=("seq", "20000"), environment={"PATH": os.environ["PATH"]})
+    deadline = CLOCK.monotonic() + 20
+    whole = run(command, clock=CLOCK, deadline=deadline, keep_bytes=1 << 20)
+    assert (whole.stdout.split()[0], whole.stdout_is_cut) == ("1", False)
+    cut = run(command, clock=CLOCK, deadline=deadline, keep_bytes=1000)
+    assert (len(cut.stdout), cut.stdout.split()[-1], cut.stdout_is_cut) == (1000, "20000", True)
 
 
 def test_one_that_says_it_will_try_again_is_ended_there() -> None:

@@ -17,7 +17,9 @@ from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from tests.engines.command_world import INDEX, KEYCHAIN, Image, digest_of, put_script, setup
 
-IMAGE = Image()
+DIFF_IDS = [digest_of(b"base, unpacked"), digest_of(b"top, unpacked")]
+CHAIN_IDS = [DIFF_IDS[0], digest_of(" ".join(DIFF_IDS).encode())]
+IMAGE = Image(rootfs={"type": "layers", "diff_ids": DIFF_IDS})
 SECRET = "s3cret-password"
 DAEMON = (
     'case "$1" in --version) echo "containerd github.com/containerd/containerd 1.6.20~ds1 abc";; *) sleep 60;; esac'
@@ -34,8 +36,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ContainerdEngine]:
 
 
 def put_clients(folder: Path, monkeypatch: pytest.MonkeyPatch, *, overlay: str = "ok", more: str = "") -> None:
-    ctr = f'case "$*" in *"plugins ls") echo "{PLUGINS.format(overlay)}";; {more} esac'
     put_script(folder / "bin", "containerd", DAEMON, monkeypatch)
+    put_ctr(folder, monkeypatch, overlay=overlay, more=more)
+
+
+def put_ctr(folder: Path, monkeypatch: pytest.MonkeyPatch, *, overlay: str = "ok", more: str = "") -> None:
+    ctr = f'case "$*" in *"plugins ls") echo "{PLUGINS.format(overlay)}";; {more} esac'
     put_script(folder / "bin", "ctr", ctr, monkeypatch)
 
 
@@ -104,16 +110,74 @@ def test_a_path_that_no_socket_can_have_is_told(engine: ContainerdEngine, tmp_pa
         engine._start(tmp_path / ("x" * 100))
 
 
-@pytest.mark.parametrize(("more", "told"), [('*--help) echo "   --local   fetch here";;', True), ("", False)])
-def test_a_newer_ctr_is_told_to_fetch_by_itself(
-    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, told: bool
+CTR_2 = """*--help) echo "   --skip-metadata   Skips metadata (default: false)
+   --local    Fetch content from local client rather than using transfer service (default: false)";;"""
+CTR_1_7 = '*--help) echo "   --local   Fetch content from local client rather than using transfer service";;'
+
+
+@pytest.mark.parametrize(
+    ("help_text", "transfer", "options", "shown"),
+    [
+        ("", None, [], "(overlayfs)"),
+        ("", "local", [], "(overlayfs)"),
+        (CTR_1_7, None, ["--local=true"], "(overlayfs, transfer local)"),
+        (CTR_1_7, "service", ["--local=false"], "(overlayfs, transfer service)"),
+        (CTR_2, None, ["--local=false", "--skip-metadata"], "(overlayfs, transfer service)"),
+        (CTR_2, "local", ["--local=true", "--skip-metadata"], "(overlayfs, transfer local)"),
+        (CTR_2, "service", ["--local=false", "--skip-metadata"], "(overlayfs, transfer service)"),
+    ],
+)
+def test_what_downloads_is_as_the_option_says_else_as_ctr_does_by_default(
+    engine: ContainerdEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    help_text: str,
+    transfer: str | None,
+    options: list[str],
+    shown: str,
 ) -> None:
-    put_clients(tmp_path, monkeypatch, more=more)
-    engine.open_trial(setup(IMAGE.request()))
-    assert ("--local" in engine._command(IMAGE.request(), tmp_path / "0-1", 1.0).arguments) == told
+    put_clients(tmp_path, monkeypatch, more=help_text)
+    engine._chosen = transfer
+    found = engine.facts()
+    assert found.unavailable is None
+    assert (found.version or "").endswith(shown)
+    made = engine._command(IMAGE.request(), tmp_path / "0-1", 1.0).arguments
+    assert [entry for entry in made if entry.startswith(("--local", "--skip-metadata"))] == options
 
 
-def test_a_password_is_typed_and_stands_in_no_argument(engine: ContainerdEngine, tmp_path: Path) -> None:
+def test_a_ctr_without_the_transfer_service_cannot_be_asked_for_it(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch)
+    engine._chosen = "service"
+    found = engine.facts()
+    assert found.version == "1.6.20~ds1 (overlayfs)"
+    assert "no transfer service" in (found.unavailable or "")
+
+
+@pytest.mark.parametrize(("transfer", "is_told"), [("service", True), ("local", False)])
+def test_the_service_unpacks_the_platform_of_the_trial_and_uses_the_proxy_of_its_route(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transfer: str, is_told: bool
+) -> None:
+    daemon = 'case "$1" in --version) ;; *) env > "$HOME/env"; : > "$HOME/begun"; sleep 60;; esac'
+    put_script(tmp_path / "bin", "containerd", daemon, monkeypatch)
+    put_ctr(tmp_path, monkeypatch, more='*" version") [ -e "$HOME/begun" ];; ' + CTR_2)
+    engine._chosen = transfer
+    assert engine.facts().unavailable is None
+    engine.open_trial(setup(IMAGE.request(platform="linux/arm/v7", forward_url="http://squid:3128", proxy="squid")))
+    assert engine._trial is not None
+    folder = engine._trial.folder.path
+    config = tomllib.loads((folder / "config.toml").read_text())
+    unpacks = {"platform": "linux/arm/v7", "snapshotter": "overlayfs", "differ": "walking"}
+    service = config["plugins"].get("io.containerd.transfer.v1.local", {})
+    assert service.get("unpack_config", []) == ([unpacks] if is_told else [])
+    assert ("HTTPS_PROXY=http://squid:3128" in (folder / "env").read_text().splitlines()) == is_told
+
+
+def test_a_password_is_typed_and_stands_in_no_argument(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch)
     made = engine._command(IMAGE.request(credentials="env:ME", prefix="hub"), tmp_path / "0-1", 1.0)
     assert made.typed == SECRET
     assert "--user=somebody" in made.arguments
@@ -179,20 +243,48 @@ def content(folder: Path) -> Path:
     return folder / "0-1"
 
 
+def put_namespace(folder: Path, monkeypatch: pytest.MonkeyPatch, *snapshots: str) -> None:
+    """A ctr whose namespace 0-1 has the image's blobs, and these snapshots."""
+    blobs = " ".join(blob.digest for blob in IMAGE.manifest.blobs)
+    more = f'*"--namespace=0-1 content ls --quiet") echo "{blobs}";; '
+    rows = "\n".join(f"{name}   Committed" for name in snapshots)
+    put_clients(
+        folder, monkeypatch, more=more + f'*"--namespace=0-1 snapshots --snapshotter=overlayfs ls") echo "{rows}";;'
+    )
+
+
 def test_what_came_is_what_the_namespace_lists_with_the_sizes_of_the_content(
     engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = " ".join(blob.digest for blob in IMAGE.manifest.blobs)
-    put_clients(tmp_path, monkeypatch, more=f'*"--namespace=0-1 content ls --quiet") echo "{listed}";;')
+    put_namespace(tmp_path, monkeypatch, *CHAIN_IDS)
     found = engine._brought(IMAGE.request(), content(tmp_path))
     assert (found.image_id, str(found.platform)) == (IMAGE.manifest.config.digest, "linux/amd64")
     assert dict(found.layers) == {layer.digest: layer.size_bytes for layer in IMAGE.manifest.layers}
 
 
+def test_an_image_that_is_not_unpacked_is_no_success(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_namespace(tmp_path, monkeypatch, CHAIN_IDS[0])
+    with pytest.raises(CommandFailed, match="not unpacked") as raised:
+        engine._brought(IMAGE.request(), content(tmp_path))
+    assert raised.value.code is ErrorCode.ENGINE_UNAVAILABLE
+
+
+def test_an_index_alone_is_no_image_of_the_platform(
+    engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_clients(tmp_path, monkeypatch, more=f'*"content ls --quiet") echo "{INDEX}";;')
+    with pytest.raises(CommandFailed) as raised:
+        engine._brought(IMAGE.request(platform="linux/s390x"), content(tmp_path))
+    assert raised.value.code is ErrorCode.PLATFORM_MISSING
+
+
 def test_content_of_another_namespace_is_not_this_pulls(
     engine: ContainerdEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_clients(tmp_path, monkeypatch)
+    manifest = digest_of(IMAGE.document)
+    put_clients(tmp_path, monkeypatch, more=f'*"content ls --quiet") echo "{INDEX} {manifest}";;')
     with pytest.raises(CommandFailed, match="ctr") as raised:
         engine._brought(IMAGE.request(), content(tmp_path))
     assert raised.value.code is ErrorCode.DIGEST_MISMATCH

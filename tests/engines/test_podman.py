@@ -1,7 +1,9 @@
 """podman's own store a pull, its driver, and the list of layers read back; a script stands in podman's place."""
 
+import base64
 import json
 import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,8 +131,9 @@ def test_what_came_is_what_inspect_says_with_the_sizes_of_the_store(
 ) -> None:
     engine._driver = "overlay"
     listed(tmp_path)
-    image = [{"Id": IMAGE.manifest.config.digest.partition(":")[2], "Os": "linux", "Architecture": "arm64"}]
-    put_script(tmp_path / "bin", "podman", f"echo '{json.dumps(image)}'", monkeypatch)
+    asked = '*"image inspect --format={{.Id}} {{.Os}} {{.Architecture}} "*'
+    image_id = IMAGE.manifest.config.digest.partition(":")[2]
+    put_script(tmp_path / "bin", "podman", f'case "$*" in {asked}) echo "{image_id} linux arm64";; esac', monkeypatch)
     found = engine._brought(IMAGE.request(), tmp_path)
     assert (found.image_id, str(found.platform)) == (IMAGE.manifest.config.digest, "linux/arm64")
     assert dict(found.layers) == {layer.digest: layer.size_bytes for layer in IMAGE.manifest.layers}
@@ -143,3 +146,62 @@ def test_an_answer_of_inspect_that_cannot_be_read_is_told(
     put_script(tmp_path / "bin", "podman", "echo '[]'", monkeypatch)
     with pytest.raises(CommandFailed, match="podman image inspect"):
         engine._brought(IMAGE.request(), tmp_path)
+
+
+def test_partial_pulls_are_in_every_stores_own_configuration(
+    engine: PodmanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_script(tmp_path / "bin", "podman", WORKS, monkeypatch)
+    for is_on in (False, True):
+        engine._partial_pulls = is_on
+        engine.open_trial(setup(IMAGE.request()))
+        assert engine._trial is not None
+        storage = tomllib.loads((engine._trial.stores[0] / "storage.conf").read_text())["storage"]
+        assert storage.get("options", {}).get("pull_options", {}).get("enable_partial_images") == (
+            "true" if is_on else None
+        )
+
+
+@pytest.mark.parametrize(
+    ("version", "fails", "told"),
+    [
+        ("4.3.1", "nothing", "podman 4.3.1 downloads zstd:chunked layers whole"),
+        ("5.8.6", "overlay", "driver vfs"),
+        ("5.8.6", "nothing", None),
+        ("10.0", "nothing", None),
+    ],
+)
+def test_a_podman_that_cannot_pull_in_parts_is_not_asked_to(
+    engine: PodmanEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, fails: str, told: str | None
+) -> None:
+    script = f'case "$*" in --version) echo podman version {version};; *--storage-driver={fails}*) exit 125;; esac'
+    put_script(tmp_path / "bin", "podman", script, monkeypatch)
+    assert engine.facts().unavailable is None
+    engine._partial_pulls = True
+    found = engine.facts()
+    assert (found.version or "").endswith(", partial pulls)")
+    assert found.unavailable is None if told is None else told in (found.unavailable or "")
+
+
+def test_a_layer_that_came_in_parts_is_in_the_store_with_an_unknown_size(engine: PodmanEngine, tmp_path: Path) -> None:
+    engine._driver = "overlay"
+    whole, partial = IMAGE.manifest.layers
+    layers = [
+        {"id": "1", "diff-digest": INDEX, "compressed-diff-digest": whole.digest, "compressed-size": whole.size_bytes},
+        {"id": "2", "diff-digest": partial.digest, "toc-digest": INDEX},
+    ]
+    image = Image(rootfs={"type": "layers", "diff_ids": [INDEX, partial.digest]})
+    image_id = image.manifest.config.digest.partition(":")[2]
+    root = tmp_path / "root"
+    folder = root / "overlay-images" / image_id
+    folder.mkdir(parents=True)
+    (folder / "manifest").write_bytes(image.document)
+    (folder / f"={base64.b64encode(image.manifest.config.digest.encode()).decode()}").write_bytes(image.config)
+    (root / "overlay-images" / "images.json").write_text(json.dumps([{"id": image_id}]))
+    (root / "overlay-layers").mkdir()
+    (root / "overlay-layers" / "layers.json").write_text(json.dumps(layers))
+    assert engine._sizes(tmp_path) == {whole.digest: whole.size_bytes, partial.digest: None}
+    assert engine._held(tmp_path) == {whole.digest, partial.digest}
+    (folder / "manifest").unlink()
+    with pytest.raises(CommandFailed, match="list of layers"):
+        engine._held(tmp_path)

@@ -1,14 +1,20 @@
-"""Command-line engines on real clients, and a look at what they leave behind."""
+"""Command-line engines on real clients of any generation, and a look at what they leave behind.
+
+What differs between versions of a client follows from what the client says of itself, never from where a test runs.
+"""
 
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.catalog import make_engine
 from pullbench.engines.command.engine import CommandEngine
 from pullbench.engines.command.folder import MARK, mounts_under
+from pullbench.model.facts import EngineFacts
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
 from tests.integration.asked import ENVIRON
@@ -17,13 +23,22 @@ from tests.integration.asked import ENVIRON
 class CommandBench:
     """One engine, its trials, and the folders that they had."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, **options: Any) -> None:
         self.kind = kind
-        entry = EngineEntry.model_validate({"name": kind, "kind": kind})
+        entry = EngineEntry.model_validate({"name": kind, "kind": kind, **options})
         engine = make_engine(entry, keychain=Keychain(environ=ENVIRON), clock=SystemClock())
         assert isinstance(engine, CommandEngine)
         self.engine = engine
         self._folders: list[Path] = []
+
+    @cached_property
+    def facts(self) -> EngineFacts:
+        return self.engine.facts()
+
+    @property
+    def prints_how_long_it_unpacked(self) -> bool:
+        """ctr, where it downloads itself; where containerd does, it unpacks meanwhile."""
+        return self.kind == "containerd" and "transfer service" not in (self.facts.version or "")
 
     @property
     def folder(self) -> Path:

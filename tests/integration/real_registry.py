@@ -190,7 +190,12 @@ def write_certificates(folder: Path, *, ends_in_days: float = 90, host: str | No
         encipher_only=False,
         decipher_only=False,
     )
-    ca = authority.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
+    key_id = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())  # RFC 5280 (4.2.1.2): a CA must have one
+    ca = (
+        authority.add_extension(usage, critical=True)
+        .add_extension(key_id, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
     server = (
         begin(name, key.public_key())
         .add_extension(x509.SubjectAlternativeName(spoken_for), critical=False)

@@ -2,6 +2,9 @@
 
 A real docker-registry, and a real pull-through of it. Both log each request with its end, its client's name and the
 bytes that were sent, so every row can be asked: was it so?
+
+The clients may be of any generation. An option that the installed version lacks excludes its engine, with a reason; with
+PULLBENCH_MODERN=1 none may be excluded.
 """
 
 import os
@@ -19,6 +22,8 @@ import yaml
 from pullbench.daemon.docker import DockerDaemon
 from pullbench.model.facts import Facts
 from pullbench.model.manifest import Manifest
+from pullbench.model.plan import manifest_requests, plan
+from pullbench.model.spec import read_spec
 from pullbench.store.dataset import ResultStore
 from tests.integration.conftest import StartRegistry, missing, need
 from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, Served
@@ -29,6 +34,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.real]
 AGENTS = {"wire": "pullbench/", "docker": "docker/", "podman": "containers/", "skopeo": "skopeo/"}
 AGENTS["containerd"] = "containerd/"
 """What each kind of engine calls itself."""
+ENGINES: dict[str, dict[str, Any]] = {kind: {"kind": kind} for kind in AGENTS if kind != "containerd"}
+ENGINES |= {
+    "ctr": {"kind": "containerd", "transfer": "local"},
+    "service": {"kind": "containerd", "transfer": "service"},
+}
+NEWER = {"service"}
+"""Engines that clients of some years ago lack."""
 IMAGES = 4
 CONCURRENCY = (1, IMAGES)
 PLATFORM = "linux/amd64"
@@ -79,8 +91,14 @@ class Measured:
     document: dict[str, Any]
     origin: RealRegistry
     cache: RealRegistry
+    facts: Facts
     manifests: dict[str, Manifest]
     trials: tuple[Pulled, ...]
+
+    @property
+    def engines(self) -> set[str]:
+        """The names of those that could be measured."""
+        return {name for name, engine in self.facts.engines.items() if engine.unavailable is None}
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +127,7 @@ def measured(
         document=done.document,
         origin=origin,
         cache=cache,
+        facts=facts,
         manifests={image.image: image.platforms[PLATFORM].manifest for image in facts.images.values()},
         trials=tuple(trials_of(results, origin.served(), cache.served())),
     )
@@ -120,10 +139,13 @@ def spec_of(origin: RealRegistry, cache: RealRegistry, images: list[str], docker
         "name": "every-engine",
         "registries": [{"name": "origin", "url": origin.url, "credentials": "anonymous"}],
         "proxies": [mirror],
-        "engines": [{"name": "docker", "kind": "docker", "host": docker_host}],
+        "engines": [
+            {"name": name, **options} | ({"host": docker_host} if name == "docker" else {})
+            for name, options in ENGINES.items()
+        ],
         "images": images,
         "matrix": {
-            "engines": list(AGENTS),
+            "engines": list(ENGINES),
             "proxies": ["direct", "cache"],
             "platforms": [PLATFORM],
             "concurrency": list(CONCURRENCY),
@@ -160,8 +182,11 @@ def rows_of(results: Path, table: str) -> list[dict[str, Any]]:
 
 def test_every_engine_pulls_by_every_route_at_every_concurrency(measured: Measured, docker_host: str) -> None:
     assert measured.document["status"] == "complete"
+    assert set(ENGINES) - measured.engines <= (set() if os.environ.get("PULLBENCH_MODERN") == "1" else NEWER)
     cells = {(cell["engine"], cell["proxy"], cell["concurrency"]) for cell in measured.document["cells"]}
-    assert cells == {(kind, proxy, n) for kind in AGENTS for proxy in ("direct", "cache") for n in CONCURRENCY}
+    assert cells == {
+        (name, proxy, n) for name in measured.engines for proxy in ("direct", "cache") for n in CONCURRENCY
+    }
     assert [cell["succeeded"] for cell in measured.document["cells"]] == [IMAGES] * len(cells)
     assert (measured.folder / measured.document["report"]).is_file()
     daemon = DockerDaemon(docker_host)
@@ -175,6 +200,14 @@ def test_a_trials_client_asks_the_registry_of_its_route_and_no_other(measured: M
         assert trial.by_its_client(trial.elsewhere) == [], str(trial)
         if trial.row["proxy"] == "cache":
             assert {one.agent for one in trial.at_origin} <= {"Go-http-client/1.1"}, f"{trial}: the pull-through alone"
+
+
+def test_the_registry_logged_the_manifest_requests_that_the_plan_counts(measured: Measured) -> None:
+    spec = read_spec(yaml.safe_load((measured.folder / "spec.yaml").read_text()))
+    planned = {trial.number: manifest_requests(trial, measured.facts) for trial in plan(spec, measured.facts).trials}
+    for trial in measured.trials:
+        logged = [one for one in trial.by_its_client(trial.here) if "/manifests/" in one.path and one.method == "GET"]
+        assert len(logged) == planned[trial.row["trial"]] == 2 * IMAGES, str(trial)
 
 
 def test_every_pull_brought_each_blob_of_its_image_as_the_registry_sent_it(measured: Measured) -> None:

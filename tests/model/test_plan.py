@@ -227,6 +227,13 @@ def test_a_manifest_without_an_index_is_one_request() -> None:
     assert manifest_requests(made.trials[0], facts(offline=True, images=(image("us", "app:1"),))) == 4
 
 
+@pytest.mark.parametrize(("kind", "measured"), [("podman", 4), ("containerd", 0)])
+def test_a_warm_pull_counts_no_manifest_if_the_store_has_it(kind: str, measured: int) -> None:
+    matrix = {"registries": ["eu"], "engines": [kind], "cache": ["warm"]}
+    made = plan(spec(matrix=matrix, warmup=0, repetitions=1), facts())
+    assert made.manifest_requests == 4 + measured, "four fill the store"
+
+
 STAGED = {"name": "staged", "kind": "wire", "strategy": "base-first", "base_images": ["base:7"]}
 
 

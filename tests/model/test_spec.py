@@ -258,6 +258,9 @@ def test_a_seed_that_the_results_cannot_hold_is_refused() -> None:
     [
         ({"name": "d", "kind": "docker", "sink": "disk"}, "`sink` belongs to an engine of kind wire, not docker"),
         ({"name": "w", "kind": "wire", "host": "unix:///run/d.sock"}, "`host` belongs to an engine of kind docker"),
+        ({"name": "p", "kind": "podman", "transfer": "local"}, "`transfer` belongs to an engine of kind containerd"),
+        ({"name": "c", "kind": "containerd", "transfer": "daemon"}, "engines[0].transfer: "),
+        ({"name": "s", "kind": "skopeo", "partial_pulls": True}, "`partial_pulls` belongs to an engine of kind podman"),
         ({"name": "w", "kind": "wire", "script": [1.0]}, "`script` belongs to an engine of kind fake"),
         ({"name": "docker", "kind": "wire"}, "'docker'"),
         ({"name": "w", "kind": "crane"}, "engines[0].kind: "),

@@ -1,5 +1,9 @@
 """The engine of kind `containerd`: `ctr images pull` with a separate containerd per trial.
 
+With `transfer: local` ctr downloads, then unpacks. With `transfer: service` containerd does both, each layer as it comes.
+Newer versions also download the metadata of all other platforms by default; the engine switches that off. They repeat a request
+by themselves after a 503, and do not say so.
+
 One containerd serves a trial, with root, state and socket in the trial's directory. Its namespaces share no content
 (`content_sharing_policy`), so a namespace is a separate store: each pull downloads and unpacks everything, whatever other
 pulls of the trial have stored.
@@ -10,15 +14,20 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import dataclass
+from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 
-from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.base import Clock, PullRequest, TrialSetup
 from pullbench.engines.command.containers_image import write_secret
 from pullbench.engines.command.engine import SETUP_S, Brought, CommandEngine, CommandFailed
 from pullbench.engines.command.process import GRACE_S, Command, environment, find_program, last_words
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.image_config import platform_of
 from pullbench.model.route import Route
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
 
 _CONFIG = """\
 version = 2
@@ -36,6 +45,12 @@ level = "warn"
 [plugins."io.containerd.metadata.v1.bolt"]
 content_sharing_policy = "isolated"
 """
+_UNPACKS = """\
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+platform = {platform}
+snapshotter = {snapshotter}
+differ = "walking"
+"""  # without the name of a differ it serves no platform but this machine's
 _LONGEST_SOCKET = 107 - len(".ttrpc")  # unix(7), sun_path; containerd makes a second one with that ending
 _LONGEST_LINE = 4000  # the longest line that a terminal accepts: termios(3), canonical mode
 _NAP_S = 0.01
@@ -43,16 +58,31 @@ _UNPACKED = re.compile(r"^done: (?:(\d+)h)?(?:(\d+)m)?(?:([\d.]+)(s|ms|µs))?\s*
 _SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, None: 0.0}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Installed:
+    """What the installed containerd can do here."""
+
+    snapshotter: str
+    transfer: str
+    """What ctr does by default: `local` or `service`."""
+    flags: frozenset[str]
+    """Those of `ctr images pull` that differ between versions."""
+
+
 class ContainerdEngine(CommandEngine):
-    """Pulls with containerd's client ctr, which downloads; the daemon stores and unpacks."""
+    """Pulls with containerd's client ctr; the daemon stores and unpacks, and downloads too with `transfer: service`."""
 
     kind = "containerd"
     program = "ctr"
     package = "containerd"
     reads_config_again = False
     _daemon: subprocess.Popen[bytes] | None = None
-    _snapshotter = ""
-    _options: tuple[str, ...] = ()
+    _installed: _Installed | None = None
+    _version_text = ""
+
+    def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
+        super().__init__(entry, keychain=keychain, clock=clock)
+        self._chosen = entry.transfer
 
     def _missing(self) -> str | None:
         if (missing := super()._missing()) is not None:
@@ -65,12 +95,40 @@ class ContainerdEngine(CommandEngine):
 
     def _version(self, folder: Path) -> str:
         output = self._output(Command(arguments=("containerd", "--version"), environment=environment(folder)))
-        try:
-            self._start(folder)
-        finally:
-            self._close()
-        version = re.search(r"\bv?(\d+\.\d[^\s]*)", output)
-        return f"{version[1] if version else output.strip()} ({self._snapshotter})"
+        found = re.search(r"\bv?(\d+\.\d[^\s]*)", output)
+        self._version_text = found[1] if found else output.strip()
+        installed = self._examined(folder)
+        how = [
+            installed.snapshotter,
+            *([f"transfer {self._transfer(installed)}"] if "local" in installed.flags else []),
+        ]
+        return f"{self._version_text} ({', '.join(how)})"
+
+    def _refusal(self) -> str | None:
+        if self._chosen != "service" or self._installed is None or "local" in self._installed.flags:
+            return None
+        return f"ctr {self._version_text} has no transfer service: install containerd 2, or remove `transfer: service`"
+
+    def _transfer(self, installed: _Installed) -> str:
+        return self._chosen or installed.transfer
+
+    def _examined(self, folder: Path) -> _Installed:
+        """What works here; tested once, with a containerd that ends again."""
+        if self._installed is None:
+            try:
+                self._start(folder)
+                plugins = self._output(self._ctr(folder, "plugins", "ls"))
+                help_text = self._output(self._ctr(folder, "images", "pull", "--help"))
+            finally:
+                self._close()
+            overlay = re.search(r"^\S+snapshotter\.v1\s+overlayfs\s.*\bok\s*$", plugins, re.MULTILINE)
+            service = re.search(r"--local\b.*\(default: false\)", help_text)
+            self._installed = _Installed(
+                snapshotter="overlayfs" if overlay else "native",
+                transfer="service" if service else "local",
+                flags=frozenset(flag for flag in ("local", "skip-metadata") if f"--{flag}" in help_text),
+            )
+        return self._installed
 
     def _open(self, folder: Path, setup: TrialSetup) -> None:
         for route in {request.route.host: request.route for request in setup.requests}.values():
@@ -78,10 +136,17 @@ class ContainerdEngine(CommandEngine):
             hosts = folder / "hosts" / route.host
             hosts.mkdir(parents=True, exist_ok=True)
             write_secret(hosts / "hosts.toml", _hosts_toml(route))
-        self._start(folder)
+        installed = self._examined(folder)
+        unpacks = "".join(
+            _UNPACKS.format(platform=json.dumps(platform), snapshotter=json.dumps(installed.snapshotter))
+            for platform in sorted({request.platform for request in setup.requests})
+        )
+        is_service = self._transfer(installed) == "service"
+        # All requests of a trial take one route: its proxy is that of the service, too.
+        self._start(folder, *((unpacks, setup.requests[0].route) if is_service else ()))
 
-    def _start(self, folder: Path) -> None:
-        """Start containerd, wait until it answers, and find a snapshotter that works."""
+    def _start(self, folder: Path, more: str = "", route: Route | None = None) -> None:
+        """Start containerd, with `more` in its configuration and the proxy of `route`, and wait until it answers."""
         address = folder / "s"
         if len(str(address)) > _LONGEST_SOCKET:
             raise CommandFailed(
@@ -89,23 +154,17 @@ class ContainerdEngine(CommandEngine):
             )
         texts = {"root": folder / "root", "state": folder / "state", "address": address}
         config = folder / "config.toml"
-        config.write_text(_CONFIG.format(**{key: json.dumps(str(value)) for key, value in texts.items()}))
+        config.write_text(_CONFIG.format(**{key: json.dumps(str(value)) for key, value in texts.items()}) + more)
         with (folder / "log").open("wb") as log:
             self._daemon = subprocess.Popen(
                 ("containerd", f"--config={config}"),
-                env=environment(folder),
+                env=environment(folder, route, None if route is None else self._keychain.forward_login(route)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         self._wait_until_it_answers(folder)
-        plugins = self._output(self._ctr(folder, "plugins", "ls"))
-        overlay = re.search(r"^\S+snapshotter\.v1\s+overlayfs\s.*\bok\s*$", plugins, re.MULTILINE)
-        self._snapshotter = "overlayfs" if overlay else "native"
-        help_text = self._output(self._ctr(folder, "images", "pull", "--help"))
-        # By default newer versions let the daemon download, which ignores this client's proxy.
-        self._options = ("--local",) if re.search(r"--local\b", help_text) else ()
 
     def _wait_until_it_answers(self, folder: Path) -> None:
         assert self._daemon is not None
@@ -140,15 +199,21 @@ class ContainerdEngine(CommandEngine):
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:  # noqa: ARG002
         folder, route = store.parent, request.route
         known = self._keychain.login(route)
+        installed = self._examined(folder)
+        options = []
+        if "local" in installed.flags:
+            options.append(f"--local={str(self._transfer(installed) == 'local').lower()}")
+        if "skip-metadata" in installed.flags:  # else ctr downloads manifests and configs of all platforms
+            options.append("--skip-metadata")
         return self._ctr(
             folder,
             f"--namespace={store.name}",
             "images",
             "pull",
-            *self._options,
+            *options,
             f"--hosts-dir={folder / 'hosts'}",
             f"--platform={request.platform}",
-            f"--snapshotter={self._snapshotter}",
+            f"--snapshotter={installed.snapshotter}",
             *(() if known is None else (f"--user={known.username}",)),
             _name(request),
             route=route,
@@ -182,6 +247,8 @@ class ContainerdEngine(CommandEngine):
         """The content store has each blob under its digest, verified by containerd; the namespace shows whose it is."""
         promised = request.expected.manifest
         held = self._held(store)
+        if request.is_index and held <= {request.reference.digest}:  # the transfer service takes this for a success
+            raise CommandFailed(ErrorCode.PLATFORM_MISSING, f"ctr found no image for {request.platform} in the index")
         blobs = store.parent / "root" / "io.containerd.content.v1.content" / "blobs"
         paths = {blob.digest: blobs / blob.digest.replace(":", "/") for blob in promised.blobs if blob.digest in held}
         try:
@@ -190,16 +257,32 @@ class ContainerdEngine(CommandEngine):
             sizes = {
                 layer.digest: paths[layer.digest].stat().st_size for layer in promised.layers if layer.digest in held
             }
+            diff_ids = [str(diff_id) for diff_id in (config.get("rootfs") or {}).get("diff_ids") or ()]
         except KeyError:
             raise CommandFailed(
                 ErrorCode.DIGEST_MISMATCH, f"ctr pulled no image with the config {promised.config.digest}"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read containerd's content: {error}") from None
+        self._check_unpacked(store, diff_ids)
         return Brought(image_id=promised.config.digest, platform=platform, layers=sizes)
 
+    def _check_unpacked(self, store: Path, diff_ids: list[str]) -> None:
+        """containerd unpacks into snapshots that have chain IDs as names (OCI image spec, config, "Layer ChainID")."""
+        if not diff_ids:
+            return
+        snapshotter = self._examined(store.parent).snapshotter
+        listed = self._output(
+            self._ctr(store.parent, f"--namespace={store.name}", "snapshots", f"--snapshotter={snapshotter}", "ls")
+        )
+        top = reduce(lambda below, diff_id: f"sha256:{sha256(f'{below} {diff_id}'.encode()).hexdigest()}", diff_ids)
+        if top not in listed:
+            raise CommandFailed(
+                ErrorCode.ENGINE_UNAVAILABLE, f"ctr downloaded the image, but {snapshotter} has not unpacked it"
+            )
+
     def _extract_s(self, stdout: str) -> float | None:
-        """ctr unpacks after the download, and prints the time as a Go duration."""
+        """With `transfer: local` ctr unpacks after the download, and prints the time as a Go duration."""
         found = _UNPACKED.search(stdout.replace("\r", "\n").replace("\t", ""))
         if found is None:
             return None

@@ -112,6 +112,7 @@ def outcome(
 
 SETUP_S = 60.0
 """The time limit for commands around the pulls: creating a store, reading its content."""
+_WHOLE_BYTES = 16 * 1024 * 1024  # more than any client prints of an image: 200,000 digests
 _NAP_S = 0.1  # how often a back-off checks for cancellation
 
 
@@ -164,6 +165,10 @@ class CommandEngine(ABC):
     def _brought(self, request: PullRequest, store: Path) -> Brought:
         """The content that a successful pull left in its store; raises CommandFailed."""
 
+    def _refusal(self) -> str | None:
+        """Why this client cannot do what an option asks for, and what to do; asked after `_version`. None if it can."""
+        return None
+
     def _extract_s(self, stdout: str) -> float | None:  # noqa: ARG002  (most clients do not report it)
         """Seconds of unpacking, if the client prints them."""
         return None
@@ -177,7 +182,8 @@ class CommandEngine(ABC):
         if unavailable is None:
             try:
                 with CommandFolder.open() as folder:
-                    return EngineFacts(name=self.name, kind=self.kind, version=self._version(folder.path))
+                    version = self._version(folder.path)
+                return EngineFacts(name=self.name, kind=self.kind, version=version, unavailable=self._refusal())
             except (CommandFailed, OSError) as error:
                 unavailable = f"{self.program} does not work here: {error}"
         return EngineFacts(name=self.name, kind=self.kind, unavailable=unavailable)
@@ -348,10 +354,13 @@ class CommandEngine(ABC):
         self._stop.close()
 
     def _output(self, command: Command) -> str:
-        """The output of a command outside the pulls; raises CommandFailed with its message if it fails."""
+        """The whole output of a command outside the pulls; raises CommandFailed with its message if it fails."""
         deadline = self._clock.monotonic() + SETUP_S
-        ended = run(command, clock=self._clock, deadline=deadline)
+        ended = run(command, clock=self._clock, deadline=deadline, keep_bytes=_WHOLE_BYTES)
         if ended.returncode != 0 or ended.stopped is not None:
             output = last_words(ended.stderr) or f"`{' '.join(command.arguments[:2])}` failed without output"
             raise CommandFailed(classify(output), output)
+        if ended.stdout_is_cut:
+            shown = " ".join(command.arguments[:2])
+            raise CommandFailed(ErrorCode.UNKNOWN, f"`{shown}` printed more than {_WHOLE_BYTES >> 20} MiB")
         return ended.stdout

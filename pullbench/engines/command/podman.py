@@ -2,15 +2,19 @@
 
 Podman retries network errors itself: three times, with waits from one second. The engine makes and counts the attempts
 itself, so it turns this off (`--retry`, podman 5), and ends an older podman when it prints that it will retry.
+
+With `partial_pulls` podman downloads layers of zstd:chunked images in parts, by Range requests. It does not report how many
+bytes it fetched, so the bytes of such a pull are unknown.
 """
 
+import base64
 import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-from pullbench.engines.base import PullRequest, TrialSetup
+from pullbench.engines.base import Clock, PullRequest, TrialSetup
 from pullbench.engines.command.containers_image import (
     AUTH,
     POLICY,
@@ -24,6 +28,8 @@ from pullbench.engines.command.process import Command, environment
 from pullbench.errors import ErrorCode
 from pullbench.model.image_config import platform_of
 from pullbench.model.platform import Platform
+from pullbench.model.spec import EngineEntry
+from pullbench.registry.keychain import Keychain
 
 _DRIVERS = ("overlay", "vfs")  # vfs works everywhere, but copies every layer
 _CONTAINERS_CONF = """\
@@ -32,6 +38,11 @@ cgroup_manager = "cgroupfs"
 events_logger = "none"
 lock_type = "file"
 """
+_PARTIAL_PULLS = """\
+[storage.options]
+pull_options = {enable_partial_images = "true", use_hard_links = "false", ostree_repos = ""}
+"""
+_FIRST_PARTIAL = 5  # podman 4.3 accepts the option, and downloads the layers whole
 
 
 class PodmanEngine(CommandEngine):
@@ -43,6 +54,11 @@ class PodmanEngine(CommandEngine):
     reads_config_again = True
     _driver: str | None = None
     _own_retries: tuple[str, ...] = ()
+    _version_text = ""
+
+    def __init__(self, entry: EngineEntry, *, keychain: Keychain, clock: Clock) -> None:
+        super().__init__(entry, keychain=keychain, clock=clock)
+        self._partial_pulls = entry.partial_pulls
 
     def _missing(self) -> str | None:
         if (missing := super()._missing()) is not None:
@@ -58,7 +74,20 @@ class PodmanEngine(CommandEngine):
         output = self._output(Command(arguments=("podman", "--version"), environment=environment(folder)))
         (folder / "containers.conf").write_text(_CONTAINERS_CONF)
         driver = self._working_driver(folder)
-        return f"{re.sub(r'^podman version ', '', output.strip())} ({driver})"
+        self._version_text = re.sub(r"^podman version ", "", output.strip())
+        return f"{self._version_text} ({driver}{', partial pulls' if self._partial_pulls else ''})"
+
+    def _refusal(self) -> str | None:
+        major = re.match(r"\d+", self._version_text)
+        if not self._partial_pulls:
+            return None
+        if major is None or int(major[0]) < _FIRST_PARTIAL:
+            why, cure = f"podman {self._version_text} downloads zstd:chunked layers whole", "install podman 5"
+        elif self._driver != "overlay":
+            why, cure = f"podman's driver {self._driver} takes only whole layers", "use a file system with overlay"
+        else:
+            return None
+        return f"{why}: {cure}, or remove `partial_pulls`"
 
     def _working_driver(self, folder: Path) -> str:
         """The first storage driver that works here; tested once."""
@@ -87,6 +116,7 @@ class PodmanEngine(CommandEngine):
         store.mkdir()
         (store / "storage.conf").write_text(
             f'[storage]\ndriver = "{self._driver}"\ngraphroot = "{store / "root"}"\nrunroot = "{store / "r"}"\n'
+            + (_PARTIAL_PULLS if self._partial_pulls else "")
         )
         self._output(self._podman(store, "images", "--quiet"))
 
@@ -94,19 +124,39 @@ class PodmanEngine(CommandEngine):
         return frozenset(self._sizes(store))
 
     def _sizes(self, store: Path) -> dict[str, int | None]:
-        """The compressed size by digest of the layers in a store (containers/storage, layers.json)."""
-        path = store / "root" / f"{self._driver}-layers" / "layers.json"
+        """The compressed size by digest of the layers in a store; None for layers that came in parts.
+
+        Those have only the digest of their content (containers/storage, layers.json); manifest and config say whose it is.
+        """
         try:
-            found: list[dict[str, Any]] = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read podman's list of layers: {error}") from None
-        return {
-            layer["compressed-diff-digest"]: layer.get("compressed-size")
-            for layer in found
-            if "compressed-diff-digest" in layer
-        }
+            layers = self._listed(store, "layers")
+            whole: dict[str, int | None] = {
+                layer["compressed-diff-digest"]: layer.get("compressed-size")
+                for layer in layers
+                if "compressed-diff-digest" in layer
+            }
+            in_parts = {layer.get("diff-digest") for layer in layers if "toc-digest" in layer}
+            came = self._diff_ids(store).items() if in_parts else ()
+            return dict.fromkeys(digest for digest, diff_id in came if diff_id in in_parts) | whole
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CommandFailed(ErrorCode.UNKNOWN, f"cannot read podman's list of layers: {error!r}") from None
+
+    def _diff_ids(self, store: Path) -> dict[str, str]:
+        """The digest of each layer's content by the layer's digest, of all images in a store."""
+        found: dict[str, str] = {}
+        for image in self._listed(store, "images"):
+            folder = store / "root" / f"{self._driver}-images" / image["id"]
+            config_name = base64.b64encode(f"sha256:{image['id']}".encode()).decode()
+            config = json.loads((folder / f"={config_name}").read_bytes())
+            manifest = json.loads((folder / "manifest").read_bytes())
+            digests = [layer["digest"] for layer in manifest["layers"]]
+            found.update(zip(digests, config["rootfs"]["diff_ids"], strict=True))
+        return found
+
+    def _listed(self, store: Path, kind: str) -> list[dict[str, Any]]:
+        path = store / "root" / f"{self._driver}-{kind}" / f"{kind}.json"
+        found: list[dict[str, Any]] = json.loads(path.read_bytes()) if path.exists() else []
+        return found
 
     def _command(self, request: PullRequest, store: Path, timeout_s: float) -> Command:  # noqa: ARG002
         route, platform, folder = request.route, Platform.parse(request.platform).normal(), store.parent
@@ -150,13 +200,15 @@ class PodmanEngine(CommandEngine):
         )
 
     def _brought(self, request: PullRequest, store: Path) -> Brought:
-        output = self._output(self._podman(store, "image", "inspect", image_name(request)))
+        """Only the needed fields are requested: a whole inspect grows with the image's history. It has no variant."""
+        fields = "{{.Id}} {{.Os}} {{.Architecture}}"
+        output = self._output(self._podman(store, "image", "inspect", f"--format={fields}", image_name(request)))
         try:
-            (image,) = json.loads(output)
-            platform = platform_of({name.lower(): value for name, value in image.items()})
-            image_id = f"sha256:{image['Id']}"
-        except (ValueError, KeyError, TypeError) as error:
+            image_id, os_name, architecture = output.rstrip("\n").split(" ")
+        except ValueError:
+            shown = " ".join(output[:200].split())
             raise CommandFailed(
-                ErrorCode.UNKNOWN, f"cannot read the output of `podman image inspect`: {error!r}"
+                ErrorCode.UNKNOWN, f"`podman image inspect` printed no ID and platform: {shown}"
             ) from None
-        return Brought(image_id=image_id, platform=platform, layers=self._sizes(store))
+        platform = platform_of({"os": os_name, "architecture": architecture})
+        return Brought(image_id=f"sha256:{image_id}", platform=platform, layers=self._sizes(store))

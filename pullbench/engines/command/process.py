@@ -98,7 +98,7 @@ GRACE_S = 2.0
 """The time between SIGTERM and SIGKILL for a group."""
 _GIVE_UP_S = 10.0  # a process that survives SIGKILL waits in the kernel for a lost disk or file server
 _LAST_S = 1.0  # the time for killed processes to disappear
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 16 * 1024  # enough for the reason of a failure, and for what a pull prints at its end
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -116,7 +116,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The end of a process. `ended` is in monotonic seconds; the last 16 KiB of output are kept."""
+    """The end of a process. `ended` is in monotonic seconds; of each output the last `keep_bytes` are kept."""
 
     ended: float
     returncode: int | None
@@ -127,6 +127,9 @@ class Ended:
     """Whether it failed and was ended when it announced a retry."""
     stdout: str
     stderr: str
+    """Starts with … if its beginning is lost."""
+    stdout_is_cut: bool = False
+    """Whether the beginning of `stdout` is lost."""
 
 
 class StopSignal:
@@ -150,12 +153,19 @@ class StopSignal:
             os.close(fd)
 
 
-def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | None = None) -> Ended:
+def run(
+    command: Command,
+    *,
+    clock: Clock,
+    deadline: float,
+    stop: StopSignal | None = None,
+    keep_bytes: int = _TAIL_BYTES,
+) -> Ended:
     """Run a program to its end, or stop it and its group at `deadline` (monotonic) or when `stop` is set.
 
     No process of its group remains when this returns. Raises OSError if the program cannot be started.
     """
-    with _RunningCommand(command, clock) as running:
+    with _RunningCommand(command, clock, keep_bytes) as running:
         stopped = running.wait(deadline, stop)
         if running.has_ended:
             return running.result(running.ended)
@@ -167,8 +177,8 @@ def run(command: Command, *, clock: Clock, deadline: float, stop: StopSignal | N
 class _RunningCommand:
     """A started process: its pidfd, and the last part of its output."""
 
-    def __init__(self, command: Command, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, command: Command, clock: Clock, keep_bytes: int) -> None:
+        self._clock, self._keep_bytes = clock, keep_bytes
         self._trying_again = None if command.trying_again is None else command.trying_again.encode()
         self._is_trying_again = False
         self._terminal: tuple[int, ...] = ()
@@ -189,13 +199,14 @@ class _RunningCommand:
             self._close_terminal()
             raise
         self._exit = os.pidfd_open(self._process.pid)
-        self._tails: dict[IO[bytes], bytes] = {}
+        self._tails: dict[IO[bytes], bytearray] = {}
+        self._cut: set[IO[bytes]] = set()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._exit, selectors.EVENT_READ)
         for stream in (self._process.stdout, self._process.stderr):
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
-            self._tails[stream] = b""
+            self._tails[stream] = bytearray()
             self._selector.register(stream, selectors.EVENT_READ)
         self.ended = 0.0
         self.has_ended = False
@@ -232,13 +243,15 @@ class _RunningCommand:
     def result(self, ended: float, *, stopped: ErrorCode | None = None, was_trying_again: bool = False) -> Ended:
         self._end()
         stdout, stderr = (tail.decode(errors="replace") for tail in self._tails.values())
+        stdout_is_cut, stderr_is_cut = (stream in self._cut for stream in self._tails)
         return Ended(
             ended=ended,
             returncode=self._process.returncode,
             stopped=stopped,
             was_trying_again=was_trying_again,
             stdout=stdout,
-            stderr=stderr,
+            stderr=f"…{stderr}" if stderr_is_cut else stderr,
+            stdout_is_cut=stdout_is_cut,
         )
 
     def _end(self) -> None:
@@ -268,7 +281,11 @@ class _RunningCommand:
             if stream.fileno() in self._selector.get_map():
                 self._selector.unregister(stream)
             return False
-        self._tails[stream] = tail = (self._tails[stream] + chunk)[-_TAIL_BYTES:]
+        tail = self._tails[stream]
+        tail += chunk
+        if len(tail) > self._keep_bytes:
+            del tail[: -self._keep_bytes]
+            self._cut.add(stream)
         if self._trying_again is not None and stream is self._process.stderr:
             self._is_trying_again = b"\n" in tail.partition(self._trying_again)[2]
         return True
