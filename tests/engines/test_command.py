@@ -259,9 +259,16 @@ def test_an_image_that_is_not_the_one_meant_is_no_success(
     assert bench.pull("BRING", change()).error_code is code
 
 
-@pytest.mark.parametrize(("config", "asked"), [({}, "v6"), ({}, "v2"), ({"variant": "v7"}, "v6")])
+@pytest.mark.parametrize(
+    ("config", "asked", "code"),
+    [
+        ({}, "v6", ErrorCode.PLATFORM_MISSING),
+        ({}, "v2", ErrorCode.DIGEST_MISMATCH),  # an image for v1 serves a machine of v2, but it is not the one
+        ({"variant": "v7"}, "v6", ErrorCode.PLATFORM_MISSING),
+    ],
+)
 def test_the_image_that_the_plan_chose_is_right_whatever_variant_its_config_has(
-    config: dict[str, str], asked: str
+    config: dict[str, str], asked: str, code: ErrorCode
 ) -> None:
     architecture = "amd64" if asked == "v2" else "arm"
     image = Image(architecture=architecture, **config)
@@ -271,7 +278,7 @@ def test_the_image_that_the_plan_chose_is_right_whatever_variant_its_config_has(
     verify(request, Brought(image_id=image.manifest.config.digest, platform=came, layers=layers), "client")
     with pytest.raises(CommandFailed) as raised:
         verify(request, Brought(image_id=INDEX, platform=came, layers=layers), "client")
-    assert raised.value.code is ErrorCode.PLATFORM_MISSING
+    assert raised.value.code is code
 
 
 def test_a_commands_output_is_read_whole(bench: Bench) -> None:
