@@ -36,7 +36,12 @@ def verdict(document: dict[str, Any]) -> str:
 
 
 def cell(**changes: Any) -> dict[str, Any]:
-    given: dict[str, Any] = dict.fromkeys(FACTORS, "x") | {"engine": "wire", "pulls": 8, "succeeded": 8}
+    given: dict[str, Any] = dict.fromkeys(FACTORS, "x") | {
+        "engine": "wire",
+        "concurrency": 2,
+        "pulls": 8,
+        "succeeded": 8,
+    }
     given |= {"median_s": 0.4, "median_low_s": 0.39, "median_high_s": 0.41, "p90_s": None, "p95_s": None, "p99_s": None}
     given |= dict.fromkeys(("download_share", "extract_share")) | {"images_per_s": 10.0}
     return given | {"wall_per_pull_s": 0.1, "throughput_bytes_per_s": 9.61e7} | changes

@@ -111,7 +111,7 @@ class Failing(DirectSteps):
         self.pages.append(what)
         if what.endswith(": slow"):
             raise IncompleteError("the report failed in cell [3]")
-        return make() if what == "site" else Path("index.html")  # type: ignore[return-value]
+        return make() if what == "the reports page" else Path("index.html")  # type: ignore[return-value]
 
 
 def test_a_report_that_fails_keeps_no_other_from_being_made_nor_the_site(results: str, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_report_that_fails_keeps_no_other_from_being_made_nor_the_site(results
         "report 1 of 2: slow",
         f"report 2 of 2: {RUN_ID}",
         "trend of concurrency-sweep",
-        "site",
+        "the reports page",
     ]
     assert done.made == 2 and done.site.page.is_file()
     (failure,) = done.failures

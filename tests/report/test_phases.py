@@ -138,7 +138,7 @@ def test_the_summary_begins_with_the_cause(full: StoredRun) -> None:
 def test_the_section_has_a_row_for_each_engine(full: StoredRun) -> None:
     found = pull_phases(full, tables.cells(full.pulls, full.trials))
     section = phases_section(found)
-    assert section.count("<tr") == 1 + len(found) == 3
+    assert section.partition("</table>")[0].count("<tr") == 1 + len(found) == 3
     for each in found:
         for phase in each.phases:
             assert f"{phase.share:.0%}" in section

@@ -354,7 +354,7 @@ def _runs_over_time(found: "RunSeries", *, narrow: bool) -> Table:
     failed = any(row["succeeded"] < row["pulls"] for row in rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("run", no_wrap=True, min_width=RUN_ID_WIDTH)
-    for title in ("started",) if narrow else ("started (UTC)", "quarter"):
+    for title in () if narrow else ("started (UTC)", "quarter"):  # a run's ID starts with its date
         table.add_column(title, no_wrap=True)
     for title in ("median", "95% CI", *(["succeeded"] if failed or not narrow else [])):
         table.add_column(title, justify="right", no_wrap=True)
@@ -363,7 +363,7 @@ def _runs_over_time(found: "RunSeries", *, narrow: bool) -> Table:
     for row in rows:
         table.add_row(
             literal(row["run_id"]),
-            *([f"{row['started_at']:%Y-%m-%d}"] if narrow else [f"{row['started_at']:%Y-%m-%d %H:%M}", row["quarter"]]),
+            *([] if narrow else [f"{row['started_at']:%Y-%m-%d %H:%M}", row["quarter"]]),
             numbers.seconds(row["level_s"]),
             numbers.seconds_range(row["level_low_s"], row["level_high_s"]),
             *([f"{row['succeeded']}/{row['pulls']}"] if failed or not narrow else []),

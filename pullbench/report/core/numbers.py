@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from pullbench.model.text import format_bytes
 
 NOT_KNOWN = "–"
@@ -72,7 +74,7 @@ def plain(value: float | None) -> str:
 
 def nan_for_none(value: Any) -> float:
     """A number that may be missing as a float: NaN where it is."""
-    return math.nan if value is None or value != value else float(value)
+    return math.nan if pd.isna(value) else float(value)
 
 
 def megabytes(rate: float | None) -> str:

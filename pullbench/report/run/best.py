@@ -149,7 +149,7 @@ def _tie(choice: Choice, name: str) -> str:
     else:
         names, which = numbers.count(len(tied), "configuration"), "simplest"
         if len(tied) == 2:
-            names = " and ".join(f"({tables.configuration(row, varying)})" for row in tied)
+            names = " and ".join(f"“{tables.configuration(row, varying)}”" for row in tied)
     if varying != ["concurrency"] and len(tied) > 2:
         names = f"the {'' if len(tied) == len(choice.chosen) else 'fastest '}{names}"
     if all(answer.verdict == ComparisonVerdict.NO_DIFFERENCE for answer in choice.unclear):
