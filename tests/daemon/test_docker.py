@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought
+from pullbench.daemon.docker import DockerDaemon, names_of, one_line
+from pullbench.daemon.image_store import GraphDriverStore, image_store
 from pullbench.daemon.pull_stream import PullStream
 from pullbench.errors import ErrorCode, RegistryError
 from tests.daemon.daemon_world import DaemonSocket, Handler, Pull
@@ -227,19 +228,19 @@ def test_what_the_daemon_refuses_to_remove_is_kept_with_its_reason(daemon: Docke
     socket.answers["/json"] = {"Id": IMAGE_ID, "RepoTags": [], "RepoDigests": [NAME], "Size": 5}
     reason = "conflict: container 1a2b is using its referenced image"
     socket.refuse_deletion(409, reason)
-    cleaned = remove_brought(daemon, [IMAGE_ID], [NAME])
+    cleaned = GraphDriverStore(daemon, {}).remove_brought([IMAGE_ID], [NAME])
     assert (cleaned.removed, cleaned.bytes) == ((), 0)
     assert cleaned.kept == {IMAGE_ID: reason}
 
 
 def test_what_is_gone_already_is_passed_over(daemon: DockerDaemon, socket: DaemonSocket) -> None:
-    cleaned = remove_brought(daemon, [IMAGE_ID], [NAME])
+    cleaned = GraphDriverStore(daemon, {}).remove_brought([IMAGE_ID], [NAME])
     assert (cleaned.removed, dict(cleaned.kept), socket.deleted) == ((), {}, [])
 
 
 def test_a_daemon_that_is_gone_ends_a_removal() -> None:
     with pytest.raises(RegistryError):
-        remove_brought(DockerDaemon("unix:///no/such/docker.sock"), [IMAGE_ID], [])
+        image_store(DockerDaemon("unix:///no/such/docker.sock")).remove_brought([IMAGE_ID], [])
 
 
 def test_the_names_of_an_image_are_its_tags_and_digests() -> None:

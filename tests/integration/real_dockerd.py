@@ -18,16 +18,20 @@ _START_S = 60.0
 
 
 class OwnDockerd:
-    """A daemon on a folder and a bridge of its own: with no bridge at all it would take away that of the machine's daemon."""
+    """A daemon on a folder and a bridge of its own: with no bridge at all it would take away that of the machine's daemon.
 
-    def __init__(self, folder: Path, bridge: str) -> None:
+    `containerd` asks for containerd's image store, which Docker before 25 does not have.
+    """
+
+    def __init__(self, folder: Path, bridge: str, *, containerd: bool | None = None) -> None:
         self.host = f"unix://{folder}/docker.sock"
         self._folder = folder
         paths = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon.json"}
         self._command = [need("dockerd"), *(f"--{name}={folder / path}" for name, path in paths.items())]
         self._command += [f"--host={self.host}", f"--bridge={bridge}", "--iptables=false"]
         self._command += ["--max-concurrent-downloads=7"]
-        (folder / "daemon.json").write_text(json.dumps({"shutdown-timeout": 60}))
+        store = {} if containerd is None else {"features": {"containerd-snapshotter": containerd}}
+        (folder / "daemon.json").write_text(json.dumps({"shutdown-timeout": 60, **store}))
         self.start()
 
     def start(self) -> None:
@@ -57,14 +61,14 @@ class OwnDockerd:
 
 
 @contextmanager
-def own_dockerd() -> Iterator[OwnDockerd]:
+def own_dockerd(*, containerd: bool | None = None) -> Iterator[OwnDockerd]:
     """A running one, ended and tidied away with the block."""
     if os.geteuid() != 0:
         missing("only root can start a dockerd")
     ip, folder, bridge = need("ip"), Path(tempfile.mkdtemp(prefix="pullbench-dockerd-")), f"pb{os.urandom(4).hex()}"
     subprocess.run([ip, "link", "add", bridge, "type", "bridge"], check=True)
     try:
-        daemon = OwnDockerd(folder, bridge)
+        daemon = OwnDockerd(folder, bridge, containerd=containerd)
         try:
             yield daemon
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pullbench.daemon.local import Settings, read_settings
+from pullbench.daemon.local import DEFAULT_DOWNLOADS, Settings, layer_concurrency, read_settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.addresses import DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
@@ -34,7 +34,6 @@ from pullbench.registry.auth import redact_url
 
 ID = "docker-daemon"
 ADVISED_DOWNLOADS = 10
-DEFAULT_DOWNLOADS = 3
 DEFAULT_SHUTDOWN_S = 15
 _SLOW_DRIVERS = {
     "vfs": "it copies every layer whole",
@@ -200,17 +199,6 @@ def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
         text = f"the storage driver is {evidence.driver}: {_SLOW_DRIVERS[evidence.driver]}"
         cure = _change(evidence, '."storage-driver" = "overlay2"', verb="restart")
         yield warned(ID, target, text, EXPECTED, f"{cure}; then pull the images again")
-
-
-def layer_concurrency(settings: Settings | None) -> int | None:
-    """The layers that the daemon downloads concurrently, over all pulls; None if its settings cannot be read."""
-    if settings is None or settings.unreadable:
-        return None
-    value = settings.value("max-concurrent-downloads", DEFAULT_DOWNLOADS)
-    try:
-        return int(value) or DEFAULT_DOWNLOADS
-    except (TypeError, ValueError):
-        return DEFAULT_DOWNLOADS
 
 
 def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
