@@ -13,6 +13,7 @@ Source: moby, daemon/containerd/image_delete.go and image_prune.go; seen on Dock
 """
 
 import json
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
@@ -28,6 +29,8 @@ _CONTAINERD = "io.containerd.snapshotter.v1"
 _LISTS_PLATFORMS = (1, 48)
 _REMOVES_PLATFORMS = (1, 50)
 _TELLS_ORIGIN = (1, 53)
+_LIMITS_DOWNLOADS = (29, 7)
+_CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 _LEFTOVERS = "pullbench.leftovers=1"
 """The label of an image that is imported only to be removed; no other image has it."""
 _CONFLICT = 409
@@ -130,6 +133,25 @@ def image_store(daemon: DockerDaemon) -> DaemonStore:
 def uses_containerd(info: Mapping[str, Any]) -> bool:
     """Whether `docker info` is that of a daemon with containerd's image store."""
     return any(tuple(pair) == ("driver-type", _CONTAINERD) for pair in info.get("DriverStatus") or ())
+
+
+def limits_downloads(info: Mapping[str, Any]) -> bool:
+    """Whether max-concurrent-downloads has an effect: with containerd's image store it has one from Docker 29.7 on."""
+    if not uses_containerd(info):
+        return True
+    found = re.match(r"(\d+)\.(\d+)", str(info.get("ServerVersion") or ""))
+    return found is None or (int(found[1]), int(found[2])) >= _LIMITS_DOWNLOADS
+
+
+def data_directory(info: Mapping[str, Any]) -> str:
+    """Where the daemon's images are: Docker's data root, or for containerd's image store the root of its containerd."""
+    root = str(info.get("DockerRootDir") or "/var/lib/docker")
+    if not uses_containerd(info):
+        return root
+    address = str((info.get("Containerd") or {}).get("Address") or _CONTAINERD_SOCKET)
+    if address.replace("/var/run/", "/run/") == _CONTAINERD_SOCKET:
+        return "/var/lib/containerd"  # a containerd of its own
+    return f"{root}/containerd/daemon"  # one that dockerd started
 
 
 def _wrong_platform(asked: str, image: Mapping[str, Any]) -> tuple[ErrorCode, str] | None:

@@ -30,7 +30,7 @@ class EngineFacts:
     image_store: str | None = None
     """The store of a Docker daemon, such as `overlay2` or `containerd (overlayfs)`."""
     max_concurrent_downloads: int | None = None
-    """The setting of a Docker daemon; None if it cannot be read."""
+    """The setting of a Docker daemon; None if it cannot be read, or has no effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

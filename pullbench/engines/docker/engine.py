@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from pullbench.daemon.docker import DockerDaemon, one_line
-from pullbench.daemon.image_store import ContainerdStore, DaemonStore, PullTarget, image_store
+from pullbench.daemon.image_store import ContainerdStore, DaemonStore, PullTarget, image_store, limits_downloads
 from pullbench.daemon.local import layer_concurrency, read_settings
 from pullbench.daemon.pull_stream import PullStream
 from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
@@ -143,11 +143,14 @@ class DockerEngine:
                 present=self._store.image_ids(),
                 is_local=self._is_local(),
                 image_store=self._store.label,
-                max_concurrent_downloads=layer_concurrency(read_settings(self._daemon.host)),
+                max_concurrent_downloads=self._max_concurrent_downloads(),
             )
         except RegistryError as error:
             return EngineFacts(name=self.name, kind=self.kind, unavailable=f"{self._daemon.host}: {error.detail}")
         return found
+
+    def _max_concurrent_downloads(self) -> int | None:
+        return layer_concurrency(read_settings(self._daemon.host)) if limits_downloads(self._daemon.info()) else None
 
     def _is_local(self) -> bool:
         """Whether the daemon is known to run on this machine: a socket may be forwarded, and a port may be anywhere."""
