@@ -39,7 +39,7 @@ def test_an_engine_api_that_moved_its_images_is_read_too() -> None:
     store = ImageStore(layers_bytes=7)
     store.add("a:1", size=7)
     document = store.disk_usage()
-    store.document = {"ImageUsage": {"Items": document["Images"], "TotalSize": 7}}
+    store.document = {"ImageUsage": {"Items": document["Images"], "TotalSize": 7, "ActiveCount": 0}}
     assert names(usage(store).images) == ["a:1"]
     assert usage(store).layers_bytes == 7
 
