@@ -17,7 +17,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pullbench.daemon.docker import DockerDaemon, names_of, try_removal
@@ -30,6 +30,7 @@ _LISTS_PLATFORMS = (1, 48)
 _REMOVES_PLATFORMS = (1, 50)
 _TELLS_ORIGIN = (1, 53)
 _LIMITS_DOWNLOADS = (29, 7)
+_FREES_STOPPED_PULLS = (27, 4)
 _CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 _LEFTOVERS = "pullbench.leftovers=1"
 """The label of an image that is imported only to be removed; no other image has it."""
@@ -65,6 +66,7 @@ class DaemonStore(ABC):
 
     def __init__(self, daemon: DockerDaemon, info: Mapping[str, Any]) -> None:
         self._daemon = daemon
+        self._info = info
         self._driver = str(info.get("Driver") or "")
 
     @property
@@ -76,6 +78,11 @@ class DaemonStore(ABC):
     @abstractmethod
     def identity(self) -> str:
         """An identifier of the store, for the record of what runs pulled into it."""
+
+    @property
+    @abstractmethod
+    def frees_stopped_pulls(self) -> bool:
+        """Whether `drop_leftovers` reaches what a stopped pull left, so that the next pull cannot continue it unseen."""
 
     @abstractmethod
     def image_ids(self) -> frozenset[str]:
@@ -137,10 +144,13 @@ def uses_containerd(info: Mapping[str, Any]) -> bool:
 
 def limits_downloads(info: Mapping[str, Any]) -> bool:
     """Whether max-concurrent-downloads has an effect: with containerd's image store it has one from Docker 29.7 on."""
-    if not uses_containerd(info):
-        return True
+    return not uses_containerd(info) or _is_from(info, _LIMITS_DOWNLOADS)
+
+
+def _is_from(info: Mapping[str, Any], version: tuple[int, int]) -> bool:
+    """Whether a daemon is of this version or newer; one that says no version counts as new."""
     found = re.match(r"(\d+)\.(\d+)", str(info.get("ServerVersion") or ""))
-    return found is None or (int(found[1]), int(found[2])) >= _LIMITS_DOWNLOADS
+    return found is None or (int(found[1]), int(found[2])) >= version
 
 
 def data_directory(info: Mapping[str, Any]) -> str:
@@ -181,6 +191,10 @@ class GraphDriverStore(DaemonStore):
     @property
     def identity(self) -> str:
         return self._daemon.identity
+
+    @property
+    def frees_stopped_pulls(self) -> bool:
+        return True
 
     def image_ids(self) -> frozenset[str]:
         return self._daemon.image_ids()
@@ -311,6 +325,10 @@ class ContainerdStore(DaemonStore):
         """Not the daemon's ID alone: that is the same in both stores, and neither has the other's images."""
         return f"{self._daemon.identity}/containerd"
 
+    @property
+    def frees_stopped_pulls(self) -> bool:
+        return _is_from(self._info, _FREES_STOPPED_PULLS)
+
     def image_ids(self) -> frozenset[str]:
         """Manifests; and indexes where a single platform could not be removed from them, so that any of it is in the way."""
         stored = self._stored()
@@ -320,7 +338,7 @@ class ContainerdStore(DaemonStore):
         return frozenset(found)
 
     def id_of(self, target: PullTarget) -> str:
-        return target.expected.digest if self._daemon.api_version >= _LISTS_PLATFORMS else target.digest
+        return target.expected.digest if self._lists_platforms else target.name.rpartition("@")[2]
 
     def name_for(self, repository: str, digest: str, expected: PlatformImage, brought: Collection[str]) -> str:
         """The platform would be added to an index of others, and share its ID."""
@@ -333,7 +351,7 @@ class ContainerdStore(DaemonStore):
     def make_cold(self, targets: Collection[PullTarget], brought: Collection[str], *, any_image: bool) -> None:
         under_test = {digest for target in targets for digest in (self.id_of(target), target.digest)}
         if any_image:
-            self._remove_any({self.id_of(target) for target in targets})
+            self._remove_any(targets)
         ours = under_test & set(brought)
         names = {target.name for target in targets}
         names |= {name for image in self._stored() if ours & image.platforms.keys() for name in image.names}
@@ -351,7 +369,7 @@ class ContainerdStore(DaemonStore):
         return list(dict.fromkeys(names))
 
     def mismatch(self, target: PullTarget) -> tuple[ErrorCode, str] | None:
-        if self._daemon.api_version < _LISTS_PLATFORMS:
+        if not self._lists_platforms:
             image = self._daemon.inspect(target.name)
             if image["Id"] not in (target.digest, target.expected.digest):
                 return ErrorCode.DIGEST_MISMATCH, f"dockerd pulled {image['Id']}, but the run expected {target.digest}"
@@ -403,6 +421,10 @@ class ContainerdStore(DaemonStore):
                 tags = tags if origin.get("Pull") else []
             found |= dict.fromkeys(tags, "" if tells else "may be a local build")
         return found
+
+    @property
+    def _lists_platforms(self) -> bool:
+        return self._daemon.api_version >= _LISTS_PLATFORMS
 
     @property
     def _removes_platforms(self) -> bool:
@@ -476,16 +498,15 @@ class ContainerdStore(DaemonStore):
                     return min(image.names, default=image.image_id)
         return None
 
-    def _remove_any(self, ids: Collection[str]) -> None:
+    def _remove_any(self, targets: Iterable[PullTarget]) -> None:
         """Remove these images of anybody; other platforms of their indexes stay."""
-        stored = self._stored()
-        for image in stored:
-            mine = image.platforms.keys() & set(ids)
-            if mine and image.platforms.keys() == mine:
-                try_removal(self._daemon, image.image_id, force=True)
-            else:
-                for digest in mine:
+        for target in targets:
+            stored, digest = self._stored(), self.id_of(target)
+            for image in (image for image in stored if digest in image.platforms):
+                if image.platforms.keys() != {digest}:
                     self._remove_platform(image, digest, stored)
+                elif self._lists_platforms or self.mismatch(replace(target, name=image.image_id)) is None:
+                    try_removal(self._daemon, image.image_id, force=True)
 
     def _is_used(self, image_id: str, digest: str | None = None) -> bool:
         """Whether a container uses an image, or one of its platforms, as far as the daemon says which."""

@@ -15,7 +15,9 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import NoCellLeft
 
 PASSED = Finding(check="tcp", target="eu", status=Status.PASS, observed="connected")
-FAILED = Finding(check="docker-daemon", target="engine docker", status=Status.FAIL, observed="no answer", remedy="start")
+FAILED = Finding(
+    check="docker-daemon", target="engine docker", status=Status.FAIL, observed="no answer", remedy="start"
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pullbench.engines.fake import ScriptedClock
 from pullbench.errors import ErrorCode
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.keychain import Keychain
-from tests.daemon.containerd_daemon import ContainerdDaemon
+from tests.daemon.containerd_daemon import INFO, ContainerdDaemon
 from tests.engines.docker_world import CONFIG_BYTES, DONE, IMAGE, INDEX, NAME, A, B, FakeStream, pull_request, trial
 
 LEFTOVERS = ["import pullbench.leftovers=1", "prune pullbench.leftovers=1"]
@@ -106,3 +106,12 @@ def test_before_platforms_could_be_listed_an_index_counts_as_a_whole() -> None:
     daemon = PullingDaemon(COLD, api=(1, 45))
     (outcome,), told = trial(engine_on(daemon))
     assert (outcome.ok, outcome.bytes, told) == (True, 110 + CONFIG_BYTES, [NAME, INDEX])
+
+
+def test_the_bytes_after_a_stopped_pull_are_not_known_where_its_layers_cannot_be_dropped() -> None:
+    daemon = PullingDaemon([COLD[0], BROKEN], COLD, api=(1, 45))
+    daemon.info = lambda: {**INFO, "ServerVersion": "27.3.1"}  # type: ignore[method-assign]
+    engine = engine_on(daemon)
+    (failed,), _ = trial(engine)
+    (outcome,), _ = trial(engine)
+    assert (failed.ok, outcome.ok, outcome.bytes) == (False, True, None)

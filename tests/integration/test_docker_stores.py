@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.debian_images import DebianImages
+from benchmarks.debian_images import DebianImages, small_image
 from pullbench.bench.cleaning import clean
 from pullbench.daemon.docker import DockerDaemon, names_of
 from pullbench.daemon.image_store import ContainerdStore, image_store
 from pullbench.engines.base import PullOutcome, PullRequest
 from pullbench.errors import ErrorCode
+from pullbench.model.platform import Platform
 from pullbench.store.dataset import ResultStore
 from pullbench.store.ledger import Ledger
 from tests.integration.conftest import PushImage, StartRegistry
@@ -134,8 +135,6 @@ def test_four_concurrent_pulls_bring_what_the_registry_sent(bench: DockerBench, 
 
 
 def test_a_base_that_concurrent_pulls_share_is_counted_once(bench: DockerBench, fresh: Callable[[], str]) -> None:
-    from benchmarks.debian_images import small_image
-
     base, asked = fresh(), []
     for pull in range(2):
         repository = fresh()
@@ -146,6 +145,19 @@ def test_a_base_that_concurrent_pulls_share_is_counted_once(bench: DockerBench, 
     assert [outcome.ok for outcome in outcomes] == [True, True]
     assert [outcome.layers_cached for outcome in outcomes] == [0, 0]
     assert sum(outcome.layers_shared or 0 for outcome in outcomes) == 1
+
+
+def removes_platforms(bench: DockerBench) -> bool:
+    return not has_containerd(bench) or bench.daemon.api_version >= (1, 50)
+
+
+def cold_after_a_stopped_pull(bench: DockerBench, outcome: PullOutcome, asked: PullRequest, before: int) -> None:
+    """Nothing of it is left, or else the bytes are not known."""
+    if image_store(bench.daemon).frees_stopped_pulls:
+        cold(outcome, asked)
+        assert outcome.bytes == sent(bench.registry, [asked], before)
+    else:
+        assert (outcome.ok, outcome.bytes) == (True, None)
 
 
 FAULTS: tuple[Fault, ...] = ("stall", "truncate", "reset", "corrupt", "overload")
@@ -166,8 +178,7 @@ def test_a_stopped_or_failed_pull_leaves_no_trace_in_the_next_cold_trial(
     assert not failed.ok
     before = logged(bench)
     (outcome,) = bench.trial(asked)
-    cold(outcome, asked)
-    assert outcome.bytes == sent(bench.registry, [asked], before)
+    cold_after_a_stopped_pull(bench, outcome, asked, before)
 
 
 def test_a_cancelled_trial_leaves_no_trace_in_the_next(bench: DockerBench, fresh: Callable[[], str]) -> None:
@@ -189,13 +200,12 @@ def test_a_cancelled_trial_leaves_no_trace_in_the_next(bench: DockerBench, fresh
     asked = request(bench, repository, image, platform="linux/amd64")
     before = logged(bench)
     (outcome,) = bench.trial(asked)
-    cold(outcome, asked)
-    assert outcome.bytes == sent(bench.registry, [asked], before)
+    cold_after_a_stopped_pull(bench, outcome, asked, before)
 
 
 def platforms(bench: DockerBench, name: str) -> set[str]:
-    """The architectures that a name has content of, by the daemon."""
-    if not has_containerd(bench):
+    """The architectures that a name has content of, as far as the daemon says."""
+    if not has_containerd(bench) or bench.daemon.api_version < (1, 48):
         return {str(bench.daemon.inspect(name)["Architecture"])}
     listed = bench.daemon.inspect(name, manifests=1)["Manifests"]
     return {each["ImageData"]["Platform"]["architecture"] for each in listed if each["Available"]}
@@ -212,14 +222,17 @@ def test_a_users_platform_of_the_same_index_is_never_touched(
     bench.api.pull(users, platform="linux/amd64")
     asked = request(bench, repository, image, platform="linux/arm64")
     try:
-        for _ in range(2):
+        for number in range(2):
             before = logged(bench)
             (outcome,) = bench.trial(asked, reset=reset)
-            cold(outcome, asked)
+            assert outcome.ok
+            if number == 0 or removes_platforms(bench):  # else the plan excludes the configuration
+                cold(outcome, asked)
             assert outcome.bytes == sent(bench.registry, [asked], before)
             assert "amd64" in platforms(bench, users)
         bench.clean()
-        assert platforms(bench, users) == {"amd64"}
+        if removes_platforms(bench):
+            assert platforms(bench, users) == {"amd64"}
         assert users in names_of(bench.daemon.inspect(users))
         before = logged(bench)
         bench.api.pull(users, platform="linux/amd64")
@@ -229,9 +242,8 @@ def test_a_users_platform_of_the_same_index_is_never_touched(
 
 
 def test_a_users_pull_of_another_platform_by_our_own_name_stays(bench: DockerBench, fresh: Callable[[], str]) -> None:
-    """On overlay2 the name would move to the user's image; there, nothing of it is ours any more."""
     repository, image = fresh(), DebianImages.small(fresh())
-    digest = bench.push(repository, image)
+    bench.push(repository, image)
     asked = request(bench, repository, image, platform="linux/arm64")
     (outcome,) = bench.trial(asked)
     cold(outcome, asked)
@@ -242,7 +254,6 @@ def test_a_users_pull_of_another_platform_by_our_own_name_stays(bench: DockerBen
         assert "amd64" in platforms(bench, users)
     finally:
         bench.api.remove_image(users, force=True)
-        assert digest
 
 
 def test_both_platforms_of_an_index_are_cold_in_turn(bench: DockerBench, fresh: Callable[[], str]) -> None:
@@ -260,9 +271,6 @@ def test_both_platforms_of_an_index_are_cold_in_turn(bench: DockerBench, fresh: 
 
 def test_layers_that_a_users_image_shares_with_one_platform_stay(bench: DockerBench, fresh: Callable[[], str]) -> None:
     """A removal by platform would take the layers of the user's image with it."""
-    from benchmarks.debian_images import small_image
-    from pullbench.model.platform import Platform
-
     shared, index_of, other = fresh(), fresh(), fresh()
     image = DebianImages.small(shared)
     bench.push(index_of, image)
@@ -327,8 +335,10 @@ def test_images_before_the_run_and_those_it_brought_are_facts(
     asked = request(bench, repository, image, platform="linux/arm64")
     assert bench.trial(asked)[0].ok
     facts = bench.engine.facts()
-    known = {asked.expected.digest, asked.expected.manifest.config.digest} & facts.present
-    assert len(known) == 1
+    assert asked.reference.digest is not None
+    names = {asked.reference.digest, asked.expected.digest, asked.expected.manifest.config.digest}
+    known = names & facts.present
+    assert known
     assert known <= set(bench.told)
     assert facts.image_store == image_store(bench.daemon).label
     ledger = Ledger(ResultStore(str(tmp_path)))
@@ -336,6 +346,6 @@ def test_images_before_the_run_and_those_it_brought_are_facts(
     ledger.record("20261129T000000Z-0000", 0, facts.store_id, bench.told)
     assert ledger.brought(facts.store_id) == frozenset(bench.told)
     cleaned = clean(ledger, bench.daemon)
-    assert set(cleaned.removed) == known
+    assert known.issuperset(cleaned.removed)
     assert ledger.entries() == ()
     assert json.dumps(sorted(bench.engine.facts().present & known)) == "[]"

@@ -6,6 +6,7 @@ What depends on the daemon's image store is in `daemon/image_store.py`, and its 
 """
 
 import contextlib
+import dataclasses
 import platform
 import threading
 from types import TracebackType
@@ -117,6 +118,7 @@ class DockerEngine:
         self._claims = Claims()
         self._watches = Watches()
         self._left_over = False
+        self._resumable: set[str] = set()
 
     @property
     def _store(self) -> DaemonStore:
@@ -227,6 +229,10 @@ class DockerEngine:
         if not made.ok:
             self._claims.release(request.pull)
             self._left_over = True
+            if not self._store.frees_stopped_pulls:
+                self._resumable.add(request.expected.digest)
+        elif request.expected.digest in self._resumable:
+            return dataclasses.replace(made, bytes=None)  # it may have continued what that pull left
         return made
 
     def _rest(self, seconds: float, deadline: float) -> bool:
