@@ -228,7 +228,7 @@ def test_a_users_platform_of_the_same_index_is_never_touched(
             assert outcome.ok
             if number == 0 or removes_platforms(bench):  # else the plan excludes the configuration
                 cold(outcome, asked)
-            assert outcome.bytes == sent(bench.registry, [asked], before)
+                assert outcome.bytes == sent(bench.registry, [asked], before)
             assert "amd64" in platforms(bench, users)
         bench.clean()
         if removes_platforms(bench):
