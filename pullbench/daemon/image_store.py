@@ -419,7 +419,7 @@ class ContainerdStore(DaemonStore):
             if tells and tags:
                 origin = self._daemon.inspect(str(image["Id"])).get("Identity") or {}
                 tags = tags if origin.get("Pull") else []
-            found |= dict.fromkeys(tags, "" if tells else "may be a local build")
+            found |= {tag: "" if tells or "@" in tag else "may be a local build" for tag in tags}
         return found
 
     @property

@@ -251,8 +251,9 @@ def test_another_prune_is_waited_for(daemon: ContainerdDaemon, monkeypatch: pyte
 
 def test_names_of_local_builds_have_a_remark_where_the_daemon_cannot_tell(daemon: ContainerdDaemon) -> None:
     daemon.hold(TAG, INDEX, AMD.digest)
-    assert set(store_of(daemon).pulled_tags()) == {TAG}
-    assert store_of(daemon).pulled_tags()[TAG] != ""
+    daemon.hold(BY_INDEX, INDEX)
+    found = store_of(daemon).pulled_tags()
+    assert (set(found), found[TAG] != "", found[BY_INDEX]) == ({TAG, BY_INDEX}, True, "")
 
 
 @pytest.mark.parametrize(("identity", "found"), [({"Pull": [{"Repository": APP}]}, {TAG: ""}), ({"Build": [{}]}, {})])
