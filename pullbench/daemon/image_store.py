@@ -474,11 +474,11 @@ class ContainerdStore(DaemonStore):
         if self._is_used(image.image_id, digest):
             return "a container uses it"
         platform = json.dumps(image.platforms[digest])
-        found = self._daemon.inspect(image.image_id, platform=platform)
-        if str((found.get("Descriptor") or {}).get("digest")) != digest:
-            return f"its index has another manifest for {platform}"
+        found = self._inspected(image, digest)
+        if found is None or str((found.get("Descriptor") or {}).get("digest")) != digest:
+            return f"the daemon finds no single manifest of it for {platform}"
         if sharer := self._sharer(digest, _layers(found), stored):
-            return f"it shares layers with {sharer}, which would lose them"
+            return f"{sharer} has layers of it, or may have, and would lose them"
         try:
             self._daemon.remove_platform(image.image_id, platform)
         except RegistryError as error:
@@ -490,13 +490,20 @@ class ContainerdStore(DaemonStore):
     def _sharer(self, digest: str, layers: frozenset[str], stored: Iterable[_Stored]) -> str | None:
         """An image with one of these layers: the removal of a platform takes its layers from every image."""
         for image in stored:
-            for other, platform in image.platforms.items():
-                if other == digest:
-                    continue
-                found = self._daemon.inspect(image.image_id, platform=json.dumps(platform))
-                if layers & _layers(found):
+            for other in image.platforms.keys() - {digest}:
+                found = self._inspected(image, other)
+                if found is None or layers & _layers(found):
                     return min(image.names, default=image.image_id)
         return None
+
+    def _inspected(self, image: _Stored, digest: str) -> Mapping[str, Any] | None:
+        """One platform of an image; None if the daemon does not find it by its platform."""
+        try:
+            return self._daemon.inspect(image.image_id, platform=json.dumps(image.platforms[digest]))
+        except RegistryError as error:
+            if error.code is ErrorCode.ENGINE_UNAVAILABLE:
+                raise
+            return None
 
     def _remove_any(self, targets: Iterable[PullTarget]) -> None:
         """Remove these images of anybody; other platforms of their indexes stay."""
