@@ -108,6 +108,10 @@ class DaemonStore(ABC):
     def mismatch(self, target: PullTarget) -> tuple[ErrorCode, str] | None:
         """What is wrong with a pulled image: its platform, its content; None if it is the expected one."""
 
+    def attestation_bytes(self, target: PullTarget) -> int | None:  # noqa: ARG002  (Docker's own store fetches none)
+        """The blobs of the attestations of a pulled image; None if the daemon does not say."""
+        return None
+
     @abstractmethod
     def remove_brought(self, image_ids: Iterable[str], references: Iterable[str]) -> Cleaned:
         """Remove only images of runs: these names (`HOST/repo@digest`), and these images if no name remains.
@@ -383,6 +387,17 @@ class ContainerdStore(DaemonStore):
             text = f"dockerd pulled the manifest {', '.join(others)}, but the run expected {target.expected.digest}"
             return ErrorCode.DIGEST_MISMATCH, text
         return ErrorCode.ENGINE_UNAVAILABLE, "dockerd reports success, but its store lacks content of the image"
+
+    def attestation_bytes(self, target: PullTarget) -> int | None:
+        if not self._lists_platforms:
+            return None
+        listed = self._daemon.inspect(target.name, manifests=1).get("Manifests") or []
+        sizes = [
+            int((each.get("Size") or {}).get("Content") or 0) - int((each.get("Descriptor") or {}).get("size") or 0)
+            for each in listed
+            if (each.get("AttestationData") or {}).get("For") == target.expected.digest and each.get("Available")
+        ]
+        return sum(sizes) if sizes else None
 
     def remove_brought(self, image_ids: Iterable[str], references: Iterable[str]) -> Cleaned:
         ids, names = frozenset(image_ids), frozenset(references)

@@ -295,3 +295,21 @@ def test_the_download_limit_has_an_effect_by_store_and_version(version: str, con
 def test_the_images_are_where_their_containerd_is(address: str, directory: str) -> None:
     assert data_directory({**INFO, "Containerd": {"Address": address}}) == directory
     assert data_directory({"Driver": "overlay2", "DockerRootDir": "/data"}) == "/data"
+
+
+def test_attestations_count_for_their_image_where_the_daemon_lists_them(
+    daemon: ContainerdDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attestation(of: str, *, available: bool = True) -> dict[str, object]:
+        about: dict[str, object] = {"Kind": "attestation", "Available": available, "AttestationData": {"For": of}}
+        return about | {"Size": {"Content": 120}, "Descriptor": {"size": 20}}
+
+    listed = [attestation(ARM.digest), attestation(AMD.digest), attestation(ARM.digest, available=False)]
+    store = store_of(daemon)
+    ours = target(store)
+    monkeypatch.setattr(daemon, "inspect", lambda _, **__: {"Manifests": listed})
+    assert store.attestation_bytes(ours) == 100
+    listed.clear()
+    assert store.attestation_bytes(ours) is None
+    daemon.api = (1, 47)
+    assert store.attestation_bytes(ours) is None

@@ -89,10 +89,16 @@ def test_a_layer_under_the_polling_resolution_has_no_times_of_its_own() -> None:
     assert None not in times[53442620]
 
 
-def test_blobs_of_attestations_are_no_layers() -> None:
-    made = pulled(recorded("d29-tool_buildx_1"), ATTESTED)
-    assert (made.layers, made.layers_cached, made.bytes) == (3, 0, 300 + CONFIG_BYTES)
-    assert (made.download_s, made.extract_s) == (None, None)
+@pytest.mark.parametrize(("told", "received"), [(0, 300 + CONFIG_BYTES), (55, 355 + CONFIG_BYTES), (None, None)])
+def test_blobs_of_attestations_are_no_layers_and_count_as_far_as_they_are_told(
+    told: int | None, received: int | None
+) -> None:
+    made = read(recorded("d29-tool_buildx_1"), ATTESTED, CONTAINERD_EVENTS)
+    assert made.timeline.others == {"208eb64f8bec"}
+    made.other_bytes = told
+    came = outcome(pull_request(layers=ATTESTED), [made], Claims())
+    assert (came.layers, came.layers_cached, came.bytes) == (3, 0, received)
+    assert (came.download_s, came.extract_s) == (None, None)
 
 
 def test_a_blob_that_was_there_was_not_fetched_though_its_pull_was_announced() -> None:

@@ -295,8 +295,11 @@ class DockerEngine:
 
     def _verify(self, request: PullRequest, attempt: DockerAttempt) -> None:
         """Check platform and content of the pulled image."""
+        target = self._targets[request.pull]
         try:
-            wrong = self._store.mismatch(self._targets[request.pull])
+            wrong = self._store.mismatch(target)
+            if attempt.timeline.others:
+                attempt.other_bytes = self._store.attestation_bytes(target)
         except RegistryError as error:
             attempt.end(attempt.ended, error.code, f"cannot inspect the pulled image: {error.detail}")
             return

@@ -87,6 +87,8 @@ class PullTimeline:
     layers: dict[str, LayerTimeline] = field(default_factory=dict)
     first_layer: float | None = None
     """When the first layer was named: the manifest had arrived by then."""
+    others: set[str] = field(default_factory=set)
+    """Short IDs of blobs that came and are no layers: from Docker 29.1 on those of attestations."""
     error: str | None = None
     complete: bool = False
     """Whether the image's `Status: …` arrived; dockerd sends it last, and only for a successful pull."""
@@ -104,6 +106,8 @@ class PullTimeline:
                 self.first_layer = at
             layer = self.layers.setdefault(name, LayerTimeline(waited=self.source.polled))
             self._observe_layer(layer, status, event, at)
+        elif status == "Download complete":
+            self.others.add(name)
         elif status.startswith("Status: "):
             self.complete = True
 
@@ -175,6 +179,8 @@ class DockerAttempt:
     ended: float = 0.0
     code: ErrorCode | None = None
     error: str | None = None
+    other_bytes: int | None = 0
+    """The bytes of the timeline's `others`; None if the daemon does not tell them."""
 
     def end(self, at: float, code: ErrorCode | None = None, error: str | None = None) -> None:
         """Set its end and, for a failure, the reason."""
@@ -269,11 +275,18 @@ def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, cla
 
 
 def _received(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> int | None:
-    """Bytes of config and layers that this pull downloaded, over all attempts; None if it failed before, or resumed."""
+    """Bytes of blobs that this pull downloaded, over all attempts; None if it failed before, resumed, or they are not told."""
     if all(not attempt.timeline.layers and attempt.code is not None for attempt in attempts) or _resumed(attempts):
         return None
     config = sum(_config_bytes(request, attempt.timeline, claims) for attempt in attempts)
-    return config + sum(size for attempt in attempts for _, _, size in _fetched(request, attempt.timeline, claims))
+    others = [attempt.other_bytes for attempt in attempts]
+    if None in others:
+        return None
+    return (
+        config
+        + sum(size or 0 for size in others)
+        + sum(size for attempt in attempts for _, _, size in _fetched(request, attempt.timeline, claims))
+    )
 
 
 def _config_bytes(request: PullRequest, timeline: PullTimeline, claims: Claims) -> int:
