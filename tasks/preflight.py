@@ -21,5 +21,7 @@ def check_spec(
     """Run the checks. The findings are an artifact, and the state's message counts them."""
     checked = check(spec, overrides=overrides, only=only, skip=skip, environ=os.environ, block=block)
     Artifacts().findings(spec.stem, checked.findings)
+    if checked.nothing_left is not None:
+        raise checked.nothing_left
     status, sentence = verdict(checked.findings)
     return {Status.FAIL: failed, Status.ERROR: incomplete}.get(status, done)(sentence, checked)

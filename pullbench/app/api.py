@@ -74,9 +74,12 @@ def preflight(
     """Run the checks of a spec, without any load; one finding per check and target.
 
     `only` and `skip` contain check ids or groups. `read_secret` reads credentials `block:NAME`. Raises UsageError for an
-    invalid spec or id.
+    invalid spec or id, or if no check fails and nothing can be measured.
     """
-    return check_spec(_loaded(spec), only=only, skip=skip, environ=os.environ, block=read_secret).findings
+    checked = check_spec(_loaded(spec), only=only, skip=skip, environ=os.environ, block=read_secret)
+    if checked.nothing_left is not None:
+        raise checked.nothing_left
+    return checked.findings
 
 
 def plan(spec: SpecSource, *, offline: bool = False, read_secret: ReadSecret | None = None) -> Plan:

@@ -25,6 +25,8 @@ class Checked:
     name: str
     findings: list[Finding]
     planned_out: Mapping[str, int]
+    nothing_left: NoCellLeft | None = None
+    """Why nothing can be measured, where no check says so; to be raised after the findings were shown."""
 
 
 def check(
@@ -62,7 +64,7 @@ def check_spec(
     """Run the checks for the routes of the spec's plan; an invalid id is a UsageError before anything is contacted.
 
     If nothing can be measured, all routes of the matrix are checked, so that a broken client or registry is reported with its
-    remedy. NoCellLeft is raised only if no check fails.
+    remedy.
     """
     select(CHECKS, only=frozenset(only), skip=frozenset(skip))
     with Workbench(loaded, environ=environ, block=block) as bench:
@@ -73,9 +75,12 @@ def check_spec(
         except NoCellLeft as nothing_left:
             made = nothing_left
         findings = bench.preflight(facts, made if isinstance(made, Plan) else None, only=only, skip=skip)
-    if isinstance(made, NoCellLeft) and worst(findings) is not Status.FAIL:
-        raise made
-    return Checked(name=loaded.spec.name, findings=findings, planned_out=group_reasons(made.planned_out))
+    return Checked(
+        name=loaded.spec.name,
+        findings=findings,
+        planned_out=group_reasons(made.planned_out),
+        nothing_left=made if isinstance(made, NoCellLeft) and worst(findings) is not Status.FAIL else None,
+    )
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Status, str]:

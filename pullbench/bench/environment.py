@@ -48,6 +48,10 @@ def fingerprint(
         "congestion_control": _read("/proc/sys/net/ipv4/tcp_congestion_control"),
         "nics": {name: stats.speed for name, stats in sorted(psutil.net_if_stats().items()) if stats.isup},
         "engines": {engine.name: engine.version for engine in engines},
+        "image_stores": {engine.name: engine.image_store for engine in engines if engine.image_store},
+        "max_concurrent_downloads": {
+            engine.name: engine.max_concurrent_downloads for engine in engines if engine.image_store
+        },
         "client_ceiling_bytes_per_s": min(ceilings.values(), default=None),
         "client_ceiling_by_sink_bytes_per_s": dict(ceilings),
     }

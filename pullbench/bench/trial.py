@@ -121,8 +121,12 @@ def stored_bytes(cell: Cell, requests: Sequence[PullRequest], brought: Collectio
     if cell.cache != "warm":
         return 0
     keeps = CAPABILITIES[cell.engine_kind].keeps_store
-    manifests = [request.expected.manifest for request in requests]
-    return sum(found.size_bytes for found in manifests if not keeps or found.config.digest in brought)
+    pulled = [
+        request.expected.manifest
+        for request in requests
+        if not keeps or not {request.expected.manifest.config.digest, request.expected.digest}.isdisjoint(brought)
+    ]
+    return sum(manifest.size_bytes for manifest in pulled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

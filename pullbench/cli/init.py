@@ -288,7 +288,7 @@ def _by_host(found: Sequence[tuple[FoundImage, str]]) -> dict[str, dict[FoundIma
 
 def _mentions(source: str, environ: Mapping[str, str]) -> list[Mention]:
     if source == "docker":
-        return [Mention(where="", image=tag) for tag in _daemon_images()]
+        return [Mention(where=remark, image=tag) for tag, remark in sorted(_daemon_images().items())]
     try:
         return list(images_in(documents_of(_read(source)), environ))
     except ValueError as error:
@@ -311,12 +311,13 @@ def _read(source: str) -> str:
     return content.decode("utf-8-sig", "replace")
 
 
-def _daemon_images() -> list[str]:
+def _daemon_images() -> dict[str, str]:
     from pullbench.daemon.docker import DockerDaemon
+    from pullbench.daemon.image_store import image_store
 
     daemon = DockerDaemon()
     try:
-        return sorted(daemon.pulled_tags())
+        return image_store(daemon).pulled_tags()
     except PullbenchError as error:
         raise UsageError(f"--from docker: {error}") from error
     finally:

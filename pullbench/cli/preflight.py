@@ -55,6 +55,8 @@ def preflight(
     _print(checked, everything=everything, as_json=as_json)
     if junit is not None:
         _write_junit(junit, junit_xml(checked.findings, name=checked.name, checked_at=checked_at))
+    if checked.nothing_left is not None:
+        raise checked.nothing_left
     return exit_code(verdict(checked.findings)[0])
 
 

@@ -1,27 +1,35 @@
-"""A Docker daemon through the SDK's low-level client: its info and images, pulls, and the removal of images of runs.
+"""A Docker daemon through the SDK's low-level client: its info and images, pulls, and removals.
 
 Every exception of the SDK becomes a RegistryError with a code of errors.py.
 """
 
 import contextlib
+import io
+import json
 import os
 import re
 import socket
+import tarfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pullbench.daemon.context import DaemonEndpoint, endpoint_of
 from pullbench.errors import ErrorCode, RegistryError, classify, code_of_status
 
 if TYPE_CHECKING:  # the SDK takes 0.1 s to import; a run without a daemon does not need it
+    import requests
     from docker.api.client import APIClient
 
     from pullbench.daemon.pull_stream import PullStream
 
 _CONTROL_TIMEOUT_S = 120  # removing a large image on a slow disk takes long; nothing else does
 _TELLING_STATUS = frozenset({401, 403, 404, 429})
+_COUNTS_IMAGES = (1, 42)
+"""From this Engine API on, the disk usage of images alone can be requested."""
+_LISTS_PLATFORMS = (1, 48)
+_COUNTS_ON_REQUEST = (1, 52)
+"""From this Engine API on, the disk usage has the single images only if that is requested."""
 
 
 class DockerDaemon:
@@ -50,37 +58,52 @@ class DockerDaemon:
             return found
 
     @property
+    def api_version(self) -> tuple[int, int]:
+        """The version of the Engine API that both sides speak, such as (1, 51)."""
+        with self._translated():
+            major, _, minor = str(self._control().api_version).partition(".")
+            return int(major), int(minor)
+
+    @property
     def identity(self) -> str:
         """The daemon's ID, which stays the same when its address changes."""
         return str(self.info().get("ID") or self.host)
 
     def image_ids(self) -> frozenset[str]:
-        """IDs of all images in the store; in Docker's own store they are the config digests."""
+        """IDs of all images in the store."""
         with self._translated():
             return frozenset(self._control().images(quiet=True, all=True))
 
-    def pulled_tags(self) -> frozenset[str]:
-        """Tagged names of images from registries, such as `nginx:1.27`; without built or imported images."""
-        with self._translated():
-            pulled = [image for image in self._control().images() if image.get("RepoDigests")]
-            return frozenset(tag for image in pulled for tag in image.get("RepoTags") or [])
+    def images(self) -> list[Mapping[str, Any]]:
+        """All images, as the Engine API's ImageSummary; from API 1.48 on with `Manifests` in containerd's image store."""
+        more = {"manifests": 1} if self.api_version >= _LISTS_PLATFORMS else {}
+        found: list[Mapping[str, Any]] = self._call("get", "/images/json", params={"all": 1, **more}).json()
+        return found
 
     def disk_usage(self) -> Mapping[str, Any]:
-        """The output of `docker system df -v`, as the Engine API's SystemDataUsageResponse."""
+        """The images in `docker system df -v`, as the Engine API's SystemDataUsageResponse."""
+        more: dict[str, object] = {"type": "image"} if self.api_version >= _COUNTS_IMAGES else {}
+        more |= {"verbose": 1} if self.api_version >= _COUNTS_ON_REQUEST else {}
+        found: dict[str, Any] = self._call("get", "/system/df", params=more).json()
+        return found
+
+    def containers(self) -> list[Mapping[str, Any]]:
+        """All containers, including stopped ones, as the Engine API's ContainerSummary."""
         with self._translated():
-            found: dict[str, Any] = self._control().df()
+            found: list[Mapping[str, Any]] = self._control().containers(all=True)
             return found
 
     def used_image_ids(self) -> list[str]:
         """The image of each container, including stopped ones."""
-        with self._translated():
-            return [str(container["ImageID"]) for container in self._control().containers(all=True)]
+        return [str(container["ImageID"]) for container in self.containers()]
 
-    def inspect(self, reference: str) -> Mapping[str, Any]:
-        """An image by ID or reference, as the Engine API's ImageInspect; `not_found` if the store lacks it."""
-        with self._translated(reference):
-            found: dict[str, Any] = self._control().inspect_image(reference)  # type: ignore[no-untyped-call]
-            return found
+    def inspect(self, reference: str, **more: object) -> Mapping[str, Any]:
+        """An image by ID or reference, as the Engine API's ImageInspect; `not_found` if the store lacks it.
+
+        `more` are parameters of newer Engine APIs: `manifests=1` (1.48), or `platform` as JSON (1.49).
+        """
+        found: dict[str, Any] = self._call("get", "/images/{0}/json", reference, params=more).json()
+        return found
 
     def find(self, reference: str) -> Mapping[str, Any] | None:
         """The result of `inspect`, or None if the store lacks the image."""
@@ -99,6 +122,31 @@ class DockerDaemon:
         with self._translated(image):
             self._control().remove_image(image, force=force, noprune=True)
 
+    def remove_platform(self, image: str, platform: str) -> None:
+        """Remove the content of one platform of an image (Engine API 1.50), given as JSON; its names stay.
+
+        The daemon looks neither for containers nor for other images with the same layers.
+        """
+        self._call("delete", "/images/{0}", image, params={"platforms": platform, "force": 1})
+
+    def import_empty(self, label: str) -> None:
+        """Create an image without a name and content, with this label (`key=value`)."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w"):
+            pass
+        self._call(
+            "post",
+            "/images/create",
+            params={"fromSrc": "-", "changes": f"LABEL {label}"},
+            data=packed.getvalue(),
+            headers={"Content-Type": "application/x-tar"},
+        )
+
+    def prune_labelled(self, label: str) -> None:
+        """Remove images without a name that have this label, and the leases of stopped pulls."""
+        filters = json.dumps({"dangling": ["true"], "label": [label]})
+        self._call("post", "/images/prune", params={"filters": filters})
+
     def pull(self, reference: str, *, platform: str, auth_config: Mapping[str, str]) -> "PullStream":
         """Prepare a pull; iterating the stream starts it. An empty `auth_config` pulls anonymously."""
         from pullbench.daemon.pull_stream import PullStream
@@ -113,6 +161,14 @@ class DockerDaemon:
             auth_config=dict(auth_config),
             translate=lambda error: self._translate(error, reference),
         )
+
+    def _call(self, method: str, path: str, *names: str, **options: Any) -> "requests.Response":
+        """A request that the SDK has no method or no parameter for; `names` fill the path, quoted."""
+        with self._translated(*names):
+            client: Any = self._control()
+            answer: requests.Response = getattr(client, f"_{method}")(client._url(path, *names), **options)
+            client._raise_for_status(answer)
+            return answer
 
     def close(self) -> None:
         with self._lock:
@@ -206,47 +262,6 @@ def _system_error(error: BaseException | None) -> OSError | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cleaned:
-    """The result of a removal. `bytes` are the images' sizes on disk, including layers shared with other images."""
-
-    removed: tuple[str, ...] = ()
-    bytes: int = 0
-    kept: Mapping[str, str] = field(default_factory=dict)
-    """Image ID → why it was kept."""
-
-
-def remove_brought(daemon: DockerDaemon, image_ids: Iterable[str], references: Iterable[str]) -> Cleaned:
-    """Remove only images of runs: these names (`HOST/repo@digest`), and these images if no name remains.
-
-    Images that someone has since tagged, pulled under another name or used in a container stay; the daemon itself refuses to
-    remove images in use. Missing images and names are skipped. Raises RegistryError if the daemon does not answer.
-    """
-    ours = frozenset(image_ids)
-    found: dict[str, Mapping[str, Any]] = {}
-    refused: dict[str, str] = {}
-    for name in dict.fromkeys((*references, *ours)):
-        image = daemon.find(name)
-        if image is None:
-            continue
-        image_id = str(image["Id"])
-        found.setdefault(image_id, image)
-        if name not in ours and (reason := try_removal(daemon, name)) is not None:
-            refused[image_id] = reason
-    removed: list[str] = []
-    kept: dict[str, str] = {}
-    for image_id in found:
-        if image_id in ours and image_id not in refused and (reason := _remove_nameless(daemon, image_id)) is not None:
-            refused[image_id] = reason
-        if daemon.find(image_id) is None:
-            removed.append(image_id)
-        elif image_id in refused:
-            kept[image_id] = refused[image_id]
-    return Cleaned(
-        removed=tuple(removed), bytes=sum(int(found[image_id].get("Size") or 0) for image_id in removed), kept=kept
-    )
-
-
 def try_removal(daemon: DockerDaemon, image: str, *, force: bool = False) -> str | None:
     """Remove an image by ID or name. Returns the daemon's reason if it refuses, None if the image or name is gone."""
     try:
@@ -262,12 +277,3 @@ def names_of(image: Mapping[str, Any]) -> frozenset[str]:
     """All names of an inspected image: tags, and `repository@digest`."""
     names = (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()))
     return frozenset(name for name in names if "<none>" not in name)
-
-
-def _remove_nameless(daemon: DockerDaemon, image_id: str) -> str | None:
-    image = daemon.find(image_id)
-    if image is None:
-        return None
-    if names := names_of(image):
-        return f"it has other names: {', '.join(sorted(names))}"
-    return try_removal(daemon, image_id)

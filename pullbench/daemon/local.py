@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_FILE = "/etc/docker/daemon.json"
+DEFAULT_DOWNLOADS = 3
 MAX_FILE_BYTES = 1024 * 1024
 _PEER = struct.Struct("3i")  # unix(7), SO_PEERCRED: pid, uid, gid
 
@@ -49,6 +50,17 @@ def read_settings(host: str, proc: Path = Path("/proc")) -> Settings | None:
         with contextlib.suppress(PermissionError):
             return Settings(file=path, flags=flags, **_read_file(seen))
     return Settings(file=path, flags=flags, unreadable="permission denied")
+
+
+def layer_concurrency(settings: Settings | None) -> int | None:
+    """The layers that the daemon downloads concurrently, over all pulls; None if its settings cannot be read."""
+    if settings is None or settings.unreadable:
+        return None
+    value = settings.value("max-concurrent-downloads", DEFAULT_DOWNLOADS)
+    try:
+        return int(value) or DEFAULT_DOWNLOADS
+    except (TypeError, ValueError):
+        return DEFAULT_DOWNLOADS
 
 
 def _read_file(path: Path) -> dict[str, Any]:

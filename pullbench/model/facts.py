@@ -23,11 +23,14 @@ class EngineFacts:
     store_id: str | None = None
     """An identifier of its store, such as the ID in `docker info`; None without a store."""
     present: frozenset[str] = frozenset()
-    """Config digests (Docker's image IDs) in the store that no run has pulled."""
+    """What identifies the images in the store that no run has pulled: digests of configs (Docker's own store), or of manifests
+    (containerd's)."""
     is_local: bool = True
     """Whether it is known to work on this machine; False for a daemon that may be elsewhere."""
     image_store: str | None = None
     """The store of a Docker daemon, such as `overlay2` or `containerd (overlayfs)`."""
+    max_concurrent_downloads: int | None = None
+    """The setting of a Docker daemon; None if it cannot be read, or has no effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,14 @@ class Facts:
     def platform_image(self, registry: str, image: str, platform: str) -> PlatformImage | None:
         found = self.images.get((registry, image))
         return None if found is None else found.platforms.get(platform)
+
+    def identities(self, registry: str, image: str, platform: str) -> frozenset[str]:
+        """By what a store may know a platform's image: the digests of its config, of its manifest, and of the index above it."""
+        found = self.platform_image(registry, image, platform)
+        if found is None:
+            return frozenset()
+        above = self.images[registry, image].digest
+        return frozenset({found.manifest.config.digest, found.digest, *([above] if above else [])})
 
     def to_json(self) -> str:
         """One JSON document; equal facts give equal documents."""

@@ -194,8 +194,7 @@ def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:
         return reason
     if cell.cache == "cold" and spec.cache_reset == "own":
         for image in spec.images:
-            found = facts.platform_image(cell.registry, image, cell.platform)
-            if found is not None and found.manifest.config.digest in engine.present:
+            if facts.identities(cell.registry, image, cell.platform) & engine.present:
                 return (
                     f"{image} was in the store of '{cell.engine}' before the run, so its pulls would not be cold: "
                     "remove it, or set `cache_reset: remove`"

@@ -30,9 +30,9 @@ class BroughtRecord:
     run_id: str
     trial: int
     daemon: str
-    """An identifier of the daemon, such as the ID in `docker info`."""
+    """An identifier of the daemon's image store: the ID in `docker info`, for containerd's store with a suffix."""
     image_ids: tuple[str, ...]
-    """Config digests."""
+    """Digests of configs, or of manifests in containerd's store."""
     references: tuple[str, ...]
     """As pulled: host/repository@digest."""
 

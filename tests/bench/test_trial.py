@@ -338,4 +338,5 @@ def test_what_filled_a_store_before_the_clock_is_what_it_lacked() -> None:
     assert stored_bytes(podman, requests, []) == sum(sizes), "it has a store of its own for each trial"
     assert stored_bytes(docker, requests, []) == 0, "all was there"
     assert stored_bytes(docker, requests, [requests[0].expected.manifest.config.digest]) == sizes[0]
+    assert stored_bytes(docker, requests, [requests[0].expected.digest]) == sizes[0], "containerd's image store"
     assert stored_bytes(dataclasses.replace(podman, cache="cold"), requests, []) == 0

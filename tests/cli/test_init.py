@@ -136,7 +136,7 @@ def test_a_daemon_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) 
     def refuse(_: object) -> frozenset[str]:
         raise RegistryError(ErrorCode.ENGINE_UNAVAILABLE, "docker unix:///x", "no answer")
 
-    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.pulled_tags", refuse)
+    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.info", refuse)
     with pytest.raises(UsageError, match="--from docker: docker unix:///x: no answer"):
         init("docker")
 
@@ -209,7 +209,9 @@ def test_docker_is_measured_beside_wire_where_a_daemon_answers(monkeypatch: pyte
 
 def test_images_of_the_local_daemon_are_measured_by_wire_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "docker_answers", lambda: True)
-    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.pulled_tags", lambda _: frozenset({"ghcr.io/a:1"}))
+    image = {"RepoTags": ["ghcr.io/a:1"], "RepoDigests": [f"ghcr.io/a@sha256:{'0' * 64}"]}
+    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.info", lambda _: {})
+    monkeypatch.setattr("pullbench.daemon.docker.DockerDaemon.images", lambda _: [image])
     assert init("docker")["matrix"]["engines"] == ["wire"]
 
 

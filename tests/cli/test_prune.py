@@ -125,6 +125,6 @@ def test_what_is_no_age_is_refused_with_what_would_be_right(store: ImageStore, t
 
 
 def test_a_daemon_without_images_is_not_said_to_keep_any(store: ImageStore, capsys: pytest.CaptureFixture[str]) -> None:
-    store.images.clear()
+    store.stored.clear()
     assert pruned() == 0
     assert "no image" in capsys.readouterr().out

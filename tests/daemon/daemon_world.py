@@ -24,6 +24,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        self.server.got.append(self.path)
         path = urlsplit(self.path).path
         known = next((value for end, value in self.server.answers.items() if path.endswith(end)), None)
         self.answer(404 if known is None else 200, known or {"message": f"No such image: {path}"})
@@ -73,6 +74,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     pull: Pull
     asked: list[tuple[dict[str, str], Any]]
     deleted: list[str]
+    got: list[str]
 
     def get_request(self) -> tuple[Any, Any]:
         connection, _ = super().get_request()
@@ -93,7 +95,7 @@ class DaemonSocket:
         self._server.answers = {"/version": VERSION}
         self._server.deletion = (200, [])
         self._server.pull = pull
-        self._server.asked, self._server.deleted = [], []
+        self._server.asked, self._server.deleted, self._server.got = [], [], []
         self.host = f"unix://{path}"
 
     @property
@@ -104,6 +106,11 @@ class DaemonSocket:
     def asked(self) -> list[tuple[dict[str, str], Any]]:
         """Query and headers of each pull."""
         return self._server.asked
+
+    @property
+    def got(self) -> list[str]:
+        """The path and query of each GET."""
+        return self._server.got
 
     @property
     def deleted(self) -> list[str]:

@@ -20,8 +20,8 @@ class ImageStore(DockerDaemon):
 
     def __init__(self, *, layers_bytes: int | None = None) -> None:
         super().__init__("unix:///nowhere.sock")
-        self.images: dict[str, dict[str, Any]] = {}
-        self.containers: list[str] = []
+        self.stored: dict[str, dict[str, Any]] = {}
+        self.container_images: list[str] = []
         self.removed: list[str] = []
         self.forced: list[str] = []
         self.document: Mapping[str, Any] | None = None
@@ -43,7 +43,7 @@ class ImageStore(DockerDaemon):
         refused: str | None = None,
     ) -> None:
         made = image_id(name)
-        self.images[made] = {
+        self.stored[made] = {
             "Id": made,
             "RepoTags": [name, *more],
             "RepoDigests": None,
@@ -52,26 +52,26 @@ class ImageStore(DockerDaemon):
             "Containers": containers if counted is None else counted,
             "Created": int((NOW - age).timestamp()),
         }
-        self.containers += [made] * containers
+        self.container_images += [made] * containers
         if refused is not None:
             self._refused[made] = refused
 
     def disk_usage(self) -> Mapping[str, Any]:
         self._answer()
-        total = sum(image["Size"] for image in self.images.values())
+        total = sum(image["Size"] for image in self.stored.values())
         layers = total if self._layers_bytes is None else self._layers_bytes
-        return self.document or {"Images": list(self.images.values()), "LayersSize": layers}
+        return self.document or {"Images": list(self.stored.values()), "LayersSize": layers}
 
     def used_image_ids(self) -> list[str]:
         self._answer()
-        return self.containers
+        return self.container_images
 
     def find(self, reference: str) -> Mapping[str, Any] | None:
-        return self.images.get(reference)
+        return self.stored.get(reference)
 
     def remove(self, image: str, *, force: bool = False) -> None:
         self._answer()
-        found = next((one for one in self.images.values() if image == one["Id"] or image in one["RepoTags"]), None)
+        found = next((one for one in self.stored.values() if image == one["Id"] or image in one["RepoTags"]), None)
         if found is None:
             raise RegistryError(ErrorCode.NOT_FOUND, "docker", f"No such image: {image}")
         if found["Id"] in self._refused:
@@ -80,7 +80,7 @@ class ImageStore(DockerDaemon):
         self.forced += [image] if force else []
         found["RepoTags"] = [name for name in found["RepoTags"] if name != image and "<none>" not in name]
         if not found["RepoTags"]:
-            del self.images[found["Id"]]
+            del self.stored[found["Id"]]
 
     def _answer(self) -> None:
         if self.silent_after is not None and len(self.removed) >= self.silent_after:

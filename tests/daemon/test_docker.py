@@ -5,14 +5,16 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 import requests
 
-from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought
+from pullbench.daemon.docker import DockerDaemon, names_of, one_line
+from pullbench.daemon.image_store import GraphDriverStore, image_store
 from pullbench.daemon.pull_stream import PullStream
 from pullbench.errors import ErrorCode, RegistryError
-from tests.daemon.daemon_world import DaemonSocket, Handler, Pull
+from tests.daemon.daemon_world import VERSION, DaemonSocket, Handler, Pull
 
 IMAGE_ID = f"sha256:{'1' * 64}"
 NAME = f"127.0.0.1:5000/app@sha256:{'2' * 64}"
@@ -223,23 +225,64 @@ def test_removal_spares_parents_and_what_is_in_use(daemon: DockerDaemon, socket:
     assert "force=False" in socket.deleted[0] and "noprune=True" in socket.deleted[0]
 
 
+def test_a_removal_by_platform_names_it_and_is_forced(daemon: DockerDaemon, socket: DaemonSocket) -> None:
+    daemon.remove_platform(IMAGE_ID, '{"os": "linux"}')
+    path, _, query = socket.deleted[0].partition("?")
+    assert path.endswith(f"/images/{IMAGE_ID}")
+    assert parse_qs(query) == {"platforms": ['{"os": "linux"}'], "force": ["1"]}
+
+
+@pytest.mark.parametrize(
+    ("api", "images", "usage"),
+    [
+        ("1.41", {"all": "1"}, {}),
+        ("1.44", {"all": "1"}, {"type": "image"}),
+        ("1.48", {"all": "1", "manifests": "1"}, {"type": "image"}),
+        ("1.52", {"all": "1", "manifests": "1"}, {"type": "image", "verbose": "1"}),
+    ],
+)
+def test_newer_parameters_go_to_newer_daemons_only(
+    tmp_path: Path, api: str, images: dict[str, str], usage: dict[str, str]
+) -> None:
+    with DaemonSocket(tmp_path) as socket:
+        socket.answers.update(
+            {"/version": {**VERSION, "ApiVersion": api}, "/images/json": [{"Id": "a"}], "/system/df": {"Images": []}}
+        )
+        daemon = DockerDaemon(socket.host)
+        assert daemon.images() == [{"Id": "a"}]
+        assert daemon.disk_usage() == {"Images": []}
+        assert daemon.api_version == tuple(int(part) for part in api.split("."))
+        daemon.close()
+    got = {path.partition("?")[0].rpartition("/")[2]: parse_qs(path.partition("?")[2]) for path in socket.got}
+    assert {name: value[0] for name, value in got["json"].items()} == images
+    assert {name: value[0] for name, value in got["df"].items()} == usage
+
+
+def test_leftovers_are_pruned_by_a_label_of_their_own(daemon: DockerDaemon, socket: DaemonSocket) -> None:
+    daemon.import_empty("a=1")
+    daemon.prune_labelled("a=1")
+    (imported, _), (pruned, _) = socket.asked
+    assert imported == {"fromSrc": "-", "changes": "LABEL a=1"}
+    assert json.loads(pruned["filters"]) == {"dangling": ["true"], "label": ["a=1"]}
+
+
 def test_what_the_daemon_refuses_to_remove_is_kept_with_its_reason(daemon: DockerDaemon, socket: DaemonSocket) -> None:
     socket.answers["/json"] = {"Id": IMAGE_ID, "RepoTags": [], "RepoDigests": [NAME], "Size": 5}
     reason = "conflict: container 1a2b is using its referenced image"
     socket.refuse_deletion(409, reason)
-    cleaned = remove_brought(daemon, [IMAGE_ID], [NAME])
+    cleaned = GraphDriverStore(daemon, {}).remove_brought([IMAGE_ID], [NAME])
     assert (cleaned.removed, cleaned.bytes) == ((), 0)
     assert cleaned.kept == {IMAGE_ID: reason}
 
 
 def test_what_is_gone_already_is_passed_over(daemon: DockerDaemon, socket: DaemonSocket) -> None:
-    cleaned = remove_brought(daemon, [IMAGE_ID], [NAME])
+    cleaned = GraphDriverStore(daemon, {}).remove_brought([IMAGE_ID], [NAME])
     assert (cleaned.removed, dict(cleaned.kept), socket.deleted) == ((), {}, [])
 
 
 def test_a_daemon_that_is_gone_ends_a_removal() -> None:
     with pytest.raises(RegistryError):
-        remove_brought(DockerDaemon("unix:///no/such/docker.sock"), [IMAGE_ID], [])
+        image_store(DockerDaemon("unix:///no/such/docker.sock")).remove_brought([IMAGE_ID], [])
 
 
 def test_the_names_of_an_image_are_its_tags_and_digests() -> None:

@@ -30,7 +30,7 @@ def test_usage_counts_shared_layers_once_and_what_containers_use() -> None:
 def test_a_daemon_that_does_not_count_shared_bytes_or_containers_is_believed_in_the_rest() -> None:
     store = ImageStore(layers_bytes=100)
     store.add("a:1", size=100, shared=-1, counted=-1)
-    store.containers = [image_id("a:1")]
+    store.container_images = [image_id("a:1")]
     (image,) = usage(store).images
     assert (image.own_bytes, image.containers) == (100, 1)
 
@@ -39,7 +39,7 @@ def test_an_engine_api_that_moved_its_images_is_read_too() -> None:
     store = ImageStore(layers_bytes=7)
     store.add("a:1", size=7)
     document = store.disk_usage()
-    store.document = {"ImageUsage": {"Items": document["Images"], "TotalSize": 7}}
+    store.document = {"ImageUsage": {"Items": document["Images"], "TotalSize": 7, "ActiveCount": 0}}
     assert names(usage(store).images) == ["a:1"]
     assert usage(store).layers_bytes == 7
 
@@ -91,7 +91,7 @@ def test_pruning_takes_every_name_of_an_image_and_the_nameless_by_their_id() -> 
     store.add("<none>:<none>")
     done = list(prune(store, usage(store).images))
     assert [one.refused for one in done] == [None, None]
-    assert store.images == {}
+    assert store.stored == {}
     assert store.forced == []
 
 
@@ -99,7 +99,7 @@ def test_what_a_container_has_come_to_use_meanwhile_keeps_all_its_names() -> Non
     store = ImageStore()
     store.add("app:1", more=("app:stable",))
     found = usage(store).images
-    store.containers = [found[0].image_id]
+    store.container_images = [found[0].image_id]
     (one,) = prune(store, found)
     assert "container" in (one.refused or "")
     assert store.removed == []

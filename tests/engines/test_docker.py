@@ -227,12 +227,6 @@ def test_facts_of_an_absent_daemon_say_why() -> None:
     assert engine_on(daemon).facts().unavailable == "unix:///fake.sock: no answer from the daemon: Gone"
 
 
-def test_a_store_whose_ids_are_no_config_digests_is_refused() -> None:
-    daemon = FakeDaemon(COLD)
-    daemon.system = {"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
-    assert "containerd-snapshotter" in (engine_on(daemon).facts().unavailable or "")
-
-
 def test_a_host_whose_pulls_cannot_be_stopped_is_refused() -> None:
     daemon = FakeDaemon(COLD)
     daemon.host = "ssh://me@host"

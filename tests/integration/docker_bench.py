@@ -8,7 +8,8 @@ from typing import Any
 import docker
 
 from benchmarks.debian_images import BuiltIndex, DebianImage
-from pullbench.daemon.docker import DockerDaemon, remove_brought
+from pullbench.daemon.docker import DockerDaemon
+from pullbench.daemon.image_store import image_store
 from pullbench.engines.base import PullOutcome, PullRequest, SystemClock, TrialSetup
 from pullbench.engines.docker.engine import DockerEngine
 from pullbench.model.platform import Platform
@@ -63,7 +64,7 @@ class DockerBench:
         )
 
     def clean(self) -> None:
-        remove_brought(self.daemon, [name for name in self.told if name.startswith("sha256:")], self.told)
+        image_store(self.daemon).remove_brought([name for name in self.told if name.startswith("sha256:")], self.told)
 
     def close(self) -> None:
         self.clean()

@@ -76,6 +76,7 @@ class Front:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            default_request_version = "HTTP/1.1"  # so that TLS gets an answer that Go reads as plain HTTP
 
             def log_message(self, *args: object) -> None:
                 pass

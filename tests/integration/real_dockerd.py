@@ -18,7 +18,10 @@ _START_S = 60.0
 
 
 class OwnDockerd:
-    """A daemon on a folder and a bridge of its own: with no bridge at all it would take away that of the machine's daemon."""
+    """A daemon on a folder and a bridge of its own: with no bridge at all it would take away that of the machine's daemon.
+
+    `settings` are for its daemon.json.
+    """
 
     def __init__(self, folder: Path, bridge: str, *options: str, **settings: object) -> None:
         self.host = f"unix://{folder}/docker.sock"

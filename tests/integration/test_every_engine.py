@@ -29,7 +29,7 @@ from tests.integration.conftest import StartRegistry, missing, need
 from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry, Served
 from tests.integration.shell import PrefectServer, Shell
 
-pytestmark = [pytest.mark.integration, pytest.mark.real]
+pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
 
 AGENTS = {"wire": "pullbench/", "docker": "docker/", "podman": "containers/", "skopeo": "skopeo/"}
 AGENTS["containerd"] = "containerd/"

@@ -33,7 +33,7 @@ from tests.integration.conftest import missing
 from tests.integration.odd_images import KINDS, OddImage, push, put
 from tests.integration.real_registry import RealRegistry
 
-pytestmark = [pytest.mark.integration, pytest.mark.real]
+pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
 
 ENGINES = ("wire", "docker", "podman", "skopeo", "containerd")
 AT_ONCE = 4

@@ -30,7 +30,7 @@ from tests.integration.faulty_parts import AT_A_PART, Ask, Parts
 from tests.integration.real_dockerd import own_dockerd
 from tests.integration.real_registry import PASSWORD, USERNAME
 
-pytestmark = [pytest.mark.integration, pytest.mark.real]
+pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
 
 KEYS = Keychain(
     environ={

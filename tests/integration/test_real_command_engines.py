@@ -33,7 +33,7 @@ from tests.integration.front import Fault, Front
 from tests.integration.real_registry import ANY_ADDRESS, RealRegistry
 from tests.integration.real_squid import Asked, RealSquid
 
-pytestmark = [pytest.mark.integration, pytest.mark.real]
+pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
 
 PROGRAMS = {"skopeo": "skopeo", "podman": "podman", "containerd": "ctr"}
 BENCHES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from benchmarks.debian_images import BuiltIndex, DebianImages, small_image
-from pullbench.daemon.docker import remove_brought
+from pullbench.daemon.image_store import image_store
 from pullbench.engines.base import SystemClock
 from pullbench.engines.docker.engine import DockerEngine
 from pullbench.errors import ErrorCode
@@ -24,7 +24,7 @@ from tests.integration.front import Fault, Front
 from tests.integration.ports import free_port
 from tests.integration.real_registry import RealRegistry
 
-pytestmark = [pytest.mark.integration, pytest.mark.real]
+pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
 
 AMD64 = Platform.parse("linux/amd64")
 
@@ -143,7 +143,7 @@ def test_what_a_user_tagged_or_made_a_container_of_since_is_not_removed(
     container = bench.api.create_container(image_id(contained), command="none", network_disabled=True)
     try:
         assert [outcome.layers_cached for outcome in bench.trial(*requests)] == [1, 1]
-        cleaned = remove_brought(bench.daemon, [image_id(tagged), image_id(contained)], bench.told)
+        cleaned = image_store(bench.daemon).remove_brought([image_id(tagged), image_id(contained)], bench.told)
         assert cleaned.removed == ()
         assert mine in cleaned.kept[image_id(tagged)]
         assert "container" in cleaned.kept[image_id(contained)]

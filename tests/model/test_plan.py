@@ -192,13 +192,19 @@ def test_an_engine_whose_client_refuses_an_image_is_planned_out_there_alone() ->
     assert manifest_requests(made.trials[0], both) == 2 + 3  # one more for the index in the index
 
 
-def test_an_image_that_was_there_before_cannot_be_pulled_cold() -> None:
-    present = EngineFacts(name="docker", kind="docker", present=frozenset({f"sha256:{10:064x}"}))
+@pytest.mark.parametrize("known_by", ["config", "manifest", "index"])
+def test_an_image_that_was_there_before_cannot_be_pulled_cold(known_by: str) -> None:
+    index = f"sha256:{99:064x}"
+    known = replace(facts().images["eu", "app:1"], digest=index)
+    found = known.platforms["linux/amd64"]
+    digests = {"config": found.manifest.config.digest, "manifest": found.digest, "index": index}
+    present = EngineFacts(name="docker", kind="docker", present=frozenset({digests[known_by]}))
+    images = (known, *(each for each in facts().images.values() if (each.registry, each.image) != ("eu", "app:1")))
     matrix = {"engines": ["docker"], "registries": ["eu"], "cache": ["cold", "warm"]}
-    made = plan(spec(matrix=matrix), facts(present))
+    made = plan(spec(matrix=matrix), facts(present, images=images))
     assert [cell.cache for cell in made.cells] == ["warm"]
     assert "app:1 was in" in reasons(made)[0]
-    removable = plan(spec(matrix=matrix, cache_reset="remove"), facts(present))
+    removable = plan(spec(matrix=matrix, cache_reset="remove"), facts(present, images=images))
     assert [cell.cache for cell in removable.cells] == ["cold", "warm"]
 
 

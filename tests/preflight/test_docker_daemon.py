@@ -77,6 +77,29 @@ def test_settings_that_cannot_be_seen_pass_and_say_so() -> None:
     assert "downloads is unknown" in finding.observed
 
 
+def test_a_limit_without_an_effect_is_no_problem_and_is_not_shown_as_one() -> None:
+    (finding,) = judged(
+        settings=Settings(), version="28.5.2", driver="overlayfs", containerd=True, limits_downloads=False
+    )
+    assert finding.status is Status.PASS
+    assert "containerd's image store (overlayfs)" in finding.observed
+    assert "max-concurrent-downloads 3" not in finding.observed and "29.7" in finding.observed
+
+
+def test_a_limit_that_holds_in_containerds_store_warns_as_in_the_other() -> None:
+    (finding,) = judged(settings=Settings(), version="29.7.2", driver="overlayfs", containerd=True)
+    assert (finding.status, "downloads is 3" in finding.observed) == (Status.WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("containerd", "driver", "better"), [(False, "vfs", "overlay2"), (True, "native", "overlayfs")]
+)
+def test_a_driver_that_copies_is_changed_for_one_of_the_same_store(containerd: bool, driver: str, better: str) -> None:
+    (finding,) = judged(driver=driver, containerd=containerd)
+    assert finding.status is Status.WARN
+    assert f'= "{better}"' in finding.remedy.replace("\\", "")
+
+
 def test_a_plain_registry_that_the_daemon_would_speak_tls_to_fails_with_the_change() -> None:
     (finding,) = judged(DaemonRegistry(host="r.example.com:5000", plain_http=True))
     assert finding.status is Status.FAIL

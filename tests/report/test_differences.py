@@ -119,3 +119,18 @@ def test_the_version_of_a_client_is_told(full: StoredRun) -> None:
     assert differences(before, after) == [
         Difference(kind="engines", what="docker", baseline="docker 20.10.24", candidate="docker 28.0.1")
     ]
+
+
+def test_the_image_store_of_a_daemon_and_its_download_limit_are_told(full: StoredRun) -> None:
+    def environment(store: str, downloads: int | None) -> str:
+        return json.dumps({"image_stores": {"docker": store}, "max_concurrent_downloads": {"docker": downloads}})
+
+    before = variant(full, environment=environment("overlay2", 3))
+    after = variant(full, environment=environment("containerd (overlayfs)", None))
+
+    assert differences(before, after) == [
+        Difference(
+            kind="environment", what="image_stores.docker", baseline="overlay2", candidate="containerd (overlayfs)"
+        ),
+        Difference(kind="environment", what="max_concurrent_downloads.docker", baseline=3, candidate=None),
+    ]

@@ -2,23 +2,35 @@
 
 It removes only images in the run's ledger: before a cold trial it removes images under test that a run pulled, by the names
 that the run created. It never removes images that someone has since named or used. Times come from the daemon's events.
+What depends on the daemon's image store is in `daemon/image_store.py`, and its events in `timeline.py`.
 """
 
+import contextlib
+import dataclasses
 import platform
 import threading
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from pullbench.daemon.docker import DockerDaemon, names_of, one_line, remove_brought, try_removal
+from pullbench.daemon.docker import DockerDaemon, one_line
+from pullbench.daemon.image_store import ContainerdStore, DaemonStore, PullTarget, image_store, limits_downloads
+from pullbench.daemon.local import layer_concurrency, read_settings
 from pullbench.daemon.pull_stream import PullStream
 from pullbench.engines.base import Clock, PullOutcome, PullRequest, TrialSetup
-from pullbench.engines.docker.timeline import Claims, DockerAttempt, PullTimeline, chains, image_chain, outcome
+from pullbench.engines.docker.timeline import (
+    CONTAINERD_EVENTS,
+    GRAPH_DRIVER_EVENTS,
+    Claims,
+    DockerAttempt,
+    EventSource,
+    PullTimeline,
+    chains,
+    config_chain,
+    image_chain,
+    outcome,
+)
 from pullbench.errors import RETRYABLE, ErrorCode, RegistryError, classify
 from pullbench.model.facts import EngineFacts
-from pullbench.model.identity import wrong_image
-from pullbench.model.image_config import platform_of
-from pullbench.model.platform import Platform
 from pullbench.model.spec import EngineEntry
 from pullbench.registry.answer import backoff_s
 from pullbench.registry.keychain import Keychain
@@ -83,6 +95,8 @@ class Watches:
 
 
 _NAP_S = 0.1  # how often a back-off checks for cancellation
+_NO_PULL = -1
+"""Owns what was in the store before the trial."""
 
 
 class DockerEngine:
@@ -97,11 +111,25 @@ class DockerEngine:
         self._keychain = keychain
         self._clock = clock
         self._daemon = daemon or DockerDaemon(entry.host)
+        self._opened_store: DaemonStore | None = None
         self._brought: frozenset[str] = frozenset()
-        self._names: dict[int, str] = {}
+        self._targets: dict[int, PullTarget] = {}
         self._auth: dict[int, dict[str, str]] = {}
         self._claims = Claims()
         self._watches = Watches()
+        self._left_over = False
+        self._resumable: set[str] = set()
+
+    @property
+    def _store(self) -> DaemonStore:
+        """The daemon's image store: a daemon that restarts with another one is another daemon to a run."""
+        if self._opened_store is None:
+            self._opened_store = image_store(self._daemon)
+        return self._opened_store
+
+    @property
+    def _events(self) -> EventSource:
+        return CONTAINERD_EVENTS if isinstance(self._store, ContainerdStore) else GRAPH_DRIVER_EVENTS
 
     def facts(self) -> EngineFacts:
         """The daemon's version and its store's content, or why it cannot be used; raises nothing."""
@@ -113,13 +141,18 @@ class DockerEngine:
                 name=self.name,
                 kind=self.kind,
                 version=self._daemon.version(),
-                store_id=self._daemon.identity,
-                present=self._daemon.image_ids(),
+                store_id=self._store.identity,
+                present=self._store.image_ids(),
                 is_local=self._is_local(),
+                image_store=self._store.label,
+                max_concurrent_downloads=self._max_concurrent_downloads(),
             )
         except RegistryError as error:
             return EngineFacts(name=self.name, kind=self.kind, unavailable=f"{self._daemon.host}: {error.detail}")
         return found
+
+    def _max_concurrent_downloads(self) -> int | None:
+        return layer_concurrency(read_settings(self._daemon.host)) if limits_downloads(self._daemon.info()) else None
 
     def _is_local(self) -> bool:
         """Whether the daemon is known to run on this machine: a socket may be forwarded, and a port may be anywhere."""
@@ -132,13 +165,6 @@ class DockerEngine:
                 f"pullbench cannot stop pulls over {self._daemon.host.partition(':')[0]}://: forward the daemon's socket "
                 "(`ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST`) and set `host: unix:///tmp/docker.sock`"
             )
-        driver = dict(entry for entry in self._daemon.info().get("DriverStatus") or [] if len(entry) == 2)
-        if driver.get("driver-type") == "io.containerd.snapshotter.v1":
-            return (
-                "the daemon uses containerd's image store, whose image IDs are not config digests, so pullbench cannot "
-                'verify that pulls are cold: set {"features": {"containerd-snapshotter": false}} in daemon.json, '
-                "or use the `host` of a daemon without it"
-            )
         return None
 
     def open_trial(self, setup: TrialSetup) -> None:
@@ -147,14 +173,16 @@ class DockerEngine:
         self._claims = Claims()
         self._brought |= setup.brought
         self._auth = {request.pull: self._auth_config(request) for request in setup.requests}
-        self._names = {request.pull: self._name(request) for request in setup.requests}
+        self._targets = {request.pull: self._target(request) for request in setup.requests}
+        targets = self._targets.values()
         if setup.cache == "cold":
-            self._reset(setup)
-        bring = self._may_bring(setup.requests)
+            self._store.make_cold(targets, self._brought, any_image=setup.cache_reset == "remove")
+        bring = self._store.would_bring(targets)
         setup.before_pulls(bring)
         self._brought |= frozenset(bring)
         if setup.cache == "warm":
             self._warm(setup.requests)
+        self._claims = self._claims_of_store(setup.requests)
 
     def _auth_config(self, request: PullRequest) -> dict[str, str]:
         found = self._keychain.login(request.route)
@@ -163,50 +191,29 @@ class DockerEngine:
         config = {"username": found.username, "password": found.password, "serveraddress": request.route.host}
         return config | ({"identitytoken": found.identity_token} if found.identity_token else {})
 
-    def _name(self, request: PullRequest) -> str:
-        """The name to pull: the pinned digest, unless it already names another platform's image in the store.
-
-        dockerd would move that name to our image; the platform's own digest is safe.
-        """
+    def _target(self, request: PullRequest) -> PullTarget:
         repository = f"{request.route.host}/{request.route.repository(request.reference)}"
-        name = f"{repository}@{request.reference.digest}"
-        found = self._daemon.find(name)
-        if found is None or name in self._brought or found["Id"] == _image_id(request):
-            return name
-        return f"{repository}@{request.expected.digest}"
+        digest = request.reference.digest or request.expected.digest
+        return PullTarget(
+            name=self._store.name_for(repository, digest, request.expected, self._brought),
+            digest=digest,
+            platform=request.platform,
+            expected=request.expected,
+        )
 
-    def _reset(self, setup: TrialSetup) -> None:
-        """Remove images that prevent a cold pull, as far as allowed; the rest shows as cached layers."""
-        under_test = {_image_id(request) for request in setup.requests}
-        if setup.cache_reset == "remove":
-            for image_id in under_test:
-                try_removal(self._daemon, image_id, force=True)
-        ours = under_test & self._brought
-        names = {*self._names.values(), *self._names_in_store(ours)}
-        remove_brought(self._daemon, ours, names & self._brought)
-
-    def _names_in_store(self, image_ids: Iterable[str]) -> frozenset[str]:
-        found = [image for image_id in image_ids if (image := self._daemon.find(image_id)) is not None]
-        return frozenset[str]().union(*(names_of(image) for image in found))
-
-    def _may_bring(self, requests: tuple[PullRequest, ...]) -> list[str]:
-        """Names and IDs that the store lacks now, so that only this trial can add them."""
-        present = self._daemon.image_ids()
-        names: list[str] = []
+    def _claims_of_store(self, requests: tuple[PullRequest, ...]) -> Claims:
+        """Claims of a trial that begins: the configs of images in the store are not downloaded again."""
+        claims, present = Claims(), self._store.image_ids()
         for request in requests:
-            image_id, name = _image_id(request), self._names[request.pull]
-            if image_id not in present:
-                names += [name, image_id]
-            elif name not in self._names_in_store([image_id]):
-                names.append(name)
-        return list(dict.fromkeys(names))
+            if self._store.id_of(self._targets[request.pull]) in present:
+                claims.claim(config_chain(request.expected.manifest), _NO_PULL)
+        return claims
 
     def _warm(self, requests: tuple[PullRequest, ...]) -> None:
         """Pull missing images. If that fails, the measured pull fails or shows that it was cold."""
         for request in requests:
             if not self._watches.cancelled:
                 self.pull(request)
-        self._claims = Claims()
 
     def pull(self, request: PullRequest) -> PullOutcome:
         """Pull one image with all its attempts; the duration ends with dockerd's last event, before the checks."""
@@ -221,6 +228,11 @@ class DockerEngine:
         made = outcome(request, attempts, self._claims)
         if not made.ok:
             self._claims.release(request.pull)
+            self._left_over = True
+            if not self._store.frees_stopped_pulls:
+                self._resumable.add(request.expected.digest)
+        elif request.expected.digest in self._resumable:
+            return dataclasses.replace(made, bytes=None)  # it may have continued what that pull left
         return made
 
     def _rest(self, seconds: float, deadline: float) -> bool:
@@ -233,13 +245,13 @@ class DockerEngine:
         return not self._watches.cancelled
 
     def _attempt(self, request: PullRequest, number: int, deadline: float) -> DockerAttempt:
-        timeline = PullTimeline(layer_ids=frozenset(chains(request.expected.manifest)))
+        timeline = PullTimeline(layer_ids=frozenset(chains(request.expected.manifest)), source=self._events)
         attempt = DockerAttempt(
             number=number, started=self._clock.monotonic(), started_at=self._clock.now(), timeline=timeline
         )
         try:
             stream = self._daemon.pull(
-                self._names[request.pull], platform=request.platform, auth_config=self._auth[request.pull]
+                self._targets[request.pull].name, platform=request.platform, auth_config=self._auth[request.pull]
             )
         except RegistryError as error:
             attempt.end(self._clock.monotonic(), error.code, error.detail)
@@ -259,7 +271,8 @@ class DockerEngine:
 
     def _consume(self, request: PullRequest, stream: PullStream, attempt: DockerAttempt) -> None:
         """Read all events, and claim each layer for this pull when it starts."""
-        chain_of, timeline = chains(request.expected.manifest), attempt.timeline
+        timeline = attempt.timeline
+        chain_of = chains(request.expected.manifest, timeline.source)
         try:
             for event in stream:
                 timeline.observe(event, self._clock.monotonic())
@@ -267,6 +280,8 @@ class DockerEngine:
                 if chain is not None and event.get("status") == "Pulling fs layer":
                     self._claims.claim(chain, request.pull)
                     self._claims.claim(image_chain(request.expected.manifest), request.pull)
+                elif chain is not None and event.get("status") == "Already exists":
+                    self._claims.waive(chain, request.pull)
         except RegistryError as error:
             attempt.end(self._clock.monotonic(), error.code, error.detail)
             return
@@ -279,20 +294,24 @@ class DockerEngine:
             attempt.end(attempt.ended, ErrorCode.ENGINE_UNAVAILABLE, text)
 
     def _verify(self, request: PullRequest, attempt: DockerAttempt) -> None:
-        """Check platform and content of the pulled image: dockerd accepts a single image for any platform."""
+        """Check platform and content of the pulled image."""
+        target = self._targets[request.pull]
         try:
-            image = self._daemon.inspect(self._names[request.pull])
+            wrong = self._store.mismatch(target)
+            if attempt.timeline.others:
+                attempt.other_bytes = self._store.attestation_bytes(target)
         except RegistryError as error:
             attempt.end(attempt.ended, error.code, f"cannot inspect the pulled image: {error.detail}")
             return
-        found = platform_of({name.lower(): value for name, value in image.items()})
-        wanted = Platform.parse(request.platform)
-        wrong = wrong_image(request.expected, wanted, image_id=image["Id"], platform=found, program="dockerd")
         if wrong is not None:
             attempt.end(attempt.ended, *wrong)
 
     def close_trial(self) -> None:
-        """Nothing to do: a pull returns when dockerd has stopped it, or reports that it has not."""
+        """Free what failed pulls left; a pull returns when dockerd has stopped it, or reports that it has not."""
+        if self._left_over:
+            self._left_over = False
+            with contextlib.suppress(RegistryError):  # the next cold trial does it again
+                self._store.drop_leftovers()
 
     def cancel(self) -> None:
         self._watches.cancel()
@@ -300,11 +319,6 @@ class DockerEngine:
     def close(self) -> None:
         """Disconnect from the daemon; pulled images stay, for `pullbench clean` or the next run."""
         self._daemon.close()
-
-
-def _image_id(request: PullRequest) -> str:
-    """In Docker's own store, an image's ID is the digest of its config."""
-    return request.expected.manifest.config.digest
 
 
 def _why_stopped(request: PullRequest, code: ErrorCode, timeline: PullTimeline, stream: PullStream) -> str:

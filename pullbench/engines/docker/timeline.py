@@ -3,6 +3,10 @@
 Each event of a layer may be missing: `Pulling fs layer`, `Waiting`, `Downloading`, `Verifying Checksum`,
 `Download complete`, `Extracting`, `Pull complete`, or just `Already exists`; then `Digest: …` and `Status: …` for the
 image, or an `errorDetail`. Events name a layer by the first 12 digits of its digest (source: moby, distribution/xfer).
+
+With containerd's image store (source: moby, daemon/containerd/progress.go) dockerd looks at the store every 0.1 s instead:
+a small layer has no `Downloading` and no `Extracting`, a layer that is unpacked already has no event, and
+`Already exists` after `Pulling fs layer` means that only the unpacking was left to do.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +22,22 @@ from pullbench.model.record import Transfer
 SHORT_ID_LENGTH = 12
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSource:
+    """How a daemon's image store makes its events, and what its pulls share."""
+
+    polled: bool
+    """Whether events come from looking at the store now and then: `Pulling fs layer` is then no start of a download."""
+    shares_chains: bool
+    """Whether pulls share a layer only together with all layers below it, not every blob of the same digest."""
+    resumes: bool
+    """Whether another attempt continues a partial download."""
+
+
+GRAPH_DRIVER_EVENTS = EventSource(polled=False, shares_chains=True, resumes=False)
+CONTAINERD_EVENTS = EventSource(polled=True, shares_chains=False, resumes=True)
+
+
 def short_id(digest: str) -> str:
     """A layer's name in the events: the first digits of its digest."""
     return digest.partition(":")[2][:SHORT_ID_LENGTH]
@@ -29,7 +49,7 @@ class LayerTimeline:
 
     queued: float | None = None
     waited: bool = False
-    """Whether it was queued, so `queued` is not the start of its download."""
+    """Whether it was queued, or may have been, so `queued` is not the start of its download."""
     download_from: float | None = None
     download_to: float | None = None
     extract_from: float | None = None
@@ -40,8 +60,9 @@ class LayerTimeline:
 
     @property
     def fetched(self) -> bool:
-        """Whether its download was at least requested."""
-        return self.queued is not None or self.download_from is not None or self.download_to is not None
+        """Whether its download was at least requested; a layer that turned out to be there was not."""
+        requested = self.queued is not None or self.download_from is not None or self.download_to is not None
+        return requested and not self.existed
 
     @property
     def download(self) -> tuple[float, float] | None:
@@ -62,9 +83,12 @@ class PullTimeline:
 
     layer_ids: frozenset[str]
     """Short IDs of the manifest's layers; events with other IDs do not belong to layers."""
+    source: EventSource = GRAPH_DRIVER_EVENTS
     layers: dict[str, LayerTimeline] = field(default_factory=dict)
     first_layer: float | None = None
     """When the first layer was named: the manifest had arrived by then."""
+    others: set[str] = field(default_factory=set)
+    """Short IDs of blobs that came and are no layers: from Docker 29.1 on those of attestations."""
     error: str | None = None
     complete: bool = False
     """Whether the image's `Status: …` arrived; dockerd sends it last, and only for a successful pull."""
@@ -80,12 +104,15 @@ class PullTimeline:
         if name in self.layer_ids:
             if self.first_layer is None:
                 self.first_layer = at
-            self._observe_layer(self.layers.setdefault(name, LayerTimeline()), status, event, at)
+            layer = self.layers.setdefault(name, LayerTimeline(waited=self.source.polled))
+            self._observe_layer(layer, status, event, at)
+        elif status == "Download complete":
+            self.others.add(name)
         elif status.startswith("Status: "):
             self.complete = True
 
     def _observe_layer(self, layer: LayerTimeline, status: str, event: Mapping[str, Any], at: float) -> None:
-        layer.last = status
+        repeated, layer.last = layer.last == status, status
         match status:
             case "Pulling fs layer":
                 layer.queued = _first(layer.queued, at)
@@ -101,7 +128,7 @@ class PullTimeline:
                 layer.extract_from = _first(layer.extract_from, at)
             case "Pull complete":
                 layer.download_to = _first(layer.download_to, at)
-                layer.extract_to = at
+                layer.extract_to = layer.extract_to if repeated else at
             case "Already exists":
                 layer.existed = True
 
@@ -152,6 +179,8 @@ class DockerAttempt:
     ended: float = 0.0
     code: ErrorCode | None = None
     error: str | None = None
+    other_bytes: int | None = 0
+    """The bytes of the timeline's `others`; None if the daemon does not tell them."""
 
     def end(self, at: float, code: ErrorCode | None = None, error: str | None = None) -> None:
         """Set its end and, for a failure, the reason."""
@@ -171,24 +200,34 @@ class Claims:
     def owner(self, chain: Chain) -> int | None:
         return self._owners.get(chain)
 
+    def waive(self, chain: Chain, pull: int) -> None:
+        """Withdraw a claim: the layer was in the store, so `pull` does not download it."""
+        if self._owners.get(chain) == pull:
+            self._owners.pop(chain, None)
+
     def release(self, pull: int) -> None:
         """Release the claims of a failed pull: dockerd drops its layers, and another pull may download them."""
         for chain in [chain for chain, owner in list(self._owners.items()) if owner == pull]:
             self._owners.pop(chain, None)
 
 
-def chains(manifest: Manifest) -> dict[str, Chain]:
-    """Each layer's chain by its short ID; for a repeated layer, the lower one."""
+def chains(manifest: Manifest, source: EventSource = GRAPH_DRIVER_EVENTS) -> dict[str, Chain]:
+    """What pulls share of each layer, by its short ID: its chain (for a repeated layer, the lower one), or the blob alone."""
     digests = [layer.digest for layer in manifest.layers]
     found: dict[str, Chain] = {}
     for index, digest in enumerate(digests):
-        found.setdefault(short_id(digest), tuple(digests[: index + 1]))
+        found.setdefault(short_id(digest), tuple(digests[: index + 1]) if source.shares_chains else (digest,))
     return found
 
 
 def image_chain(manifest: Manifest) -> Chain:
     """The claim for the image itself: its config."""
     return (manifest.config.digest,)
+
+
+def config_chain(manifest: Manifest) -> Chain:
+    """The claim for the config's download; nobody's pull owns it where the store had the image before."""
+    return ("config", manifest.config.digest)
 
 
 def outcome(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> PullOutcome:
@@ -216,9 +255,7 @@ def outcome(request: PullRequest, attempts: list[DockerAttempt], claims: Claims)
         resolve_s=sum(resolved) if resolved else None,
         download_s=union_s(layer.download for one in timelines for layer in one.layers.values() if layer.download),
         extract_s=union_s(layer.extraction for one in timelines for layer in one.layers.values() if layer.extraction),
-        transfers=tuple(
-            transfer for attempt in attempts for transfer in _transfers(request, attempt, chains(manifest), claims)
-        ),
+        transfers=tuple(transfer for attempt in attempts for transfer in _transfers(request, attempt, claims)),
         duration_s=last.ended - attempts[0].started,
     )
 
@@ -228,7 +265,7 @@ def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, cla
     manifest = request.expected.manifest
     seen = timeline.layers.get(short_id(layer.digest))
     # Without layer events the image itself was already in the store, by this name or another.
-    chain = chains(manifest)[short_id(layer.digest)] if timeline.layers else image_chain(manifest)
+    chain = chains(manifest, timeline.source)[short_id(layer.digest)] if timeline.layers else image_chain(manifest)
     if seen is not None and seen.fetched:
         return "brought" if claims.claim(chain, request.pull) == request.pull else "shared"
     owner = claims.owner(chain)
@@ -238,22 +275,51 @@ def _origin(request: PullRequest, layer: Descriptor, timeline: PullTimeline, cla
 
 
 def _received(request: PullRequest, attempts: list[DockerAttempt], claims: Claims) -> int | None:
-    """Bytes of config and layers that this pull downloaded, over all attempts; None if it failed before."""
-    if all(not attempt.timeline.layers and attempt.code is not None for attempt in attempts):
+    """Bytes of blobs that this pull downloaded, over all attempts; None if it failed before, resumed, or they are not told."""
+    if all(not attempt.timeline.layers and attempt.code is not None for attempt in attempts) or _resumed(attempts):
         return None
-    manifest = request.expected.manifest
-    config = sum(
-        manifest.config.size_bytes for one in attempts if one.timeline.layers and one.timeline.complete
-    )  # dockerd sends no event for the config; it downloads one for each image that the store lacks
-    return config + sum(
-        size for one in attempts for _, _, size in _fetched(request, one.timeline, chains(manifest), claims)
+    config = sum(_config_bytes(request, attempt.timeline, claims) for attempt in attempts)
+    others = [attempt.other_bytes for attempt in attempts]
+    if None in others:
+        return None
+    return (
+        config
+        + sum(size or 0 for size in others)
+        + sum(size for attempt in attempts for _, _, size in _fetched(request, attempt.timeline, claims))
     )
 
 
+def _config_bytes(request: PullRequest, timeline: PullTimeline, claims: Claims) -> int:
+    """dockerd sends no event for the config; it downloads one for each image that the store lacks."""
+    config = request.expected.manifest.config
+    if not timeline.complete:
+        return 0
+    if timeline.source.polled:  # an image may have a new config, and no layer with an event
+        return (
+            config.size_bytes
+            if claims.claim(config_chain(request.expected.manifest), request.pull) == request.pull
+            else 0
+        )
+    return config.size_bytes if timeline.layers else 0
+
+
+def _resumed(attempts: list[DockerAttempt]) -> bool:
+    """Whether an attempt continued the partial layer of an earlier one, so that only the sum of both is one layer."""
+    partial: set[str] = set()
+    for attempt in attempts:
+        fetched = {name: layer for name, layer in attempt.timeline.layers.items() if layer.fetched}
+        if partial & fetched.keys():
+            return True
+        if attempt.timeline.source.resumes:
+            partial |= {name for name, layer in fetched.items() if layer.download_to is None}
+    return False
+
+
 def _fetched(
-    request: PullRequest, timeline: PullTimeline, chain_of: dict[str, Chain], claims: Claims
+    request: PullRequest, timeline: PullTimeline, claims: Claims
 ) -> Iterator[tuple[Descriptor, LayerTimeline, int]]:
     """Each requested layer, once, with its bytes; 0 if another pull of the trial downloads it."""
+    chain_of = chains(request.expected.manifest, timeline.source)
     for layer in {layer.digest: layer for layer in request.expected.manifest.layers}.values():
         name = short_id(layer.digest)
         seen = timeline.layers.get(name)
@@ -264,10 +330,8 @@ def _fetched(
         yield layer, seen, came if ours else 0
 
 
-def _transfers(
-    request: PullRequest, attempt: DockerAttempt, chain_of: dict[str, Chain], claims: Claims
-) -> Iterator[Transfer]:
-    for layer, seen, size in _fetched(request, attempt.timeline, chain_of, claims):
+def _transfers(request: PullRequest, attempt: DockerAttempt, claims: Claims) -> Iterator[Transfer]:
+    for layer, seen, size in _fetched(request, attempt.timeline, claims):
         download, extraction = seen.download, seen.extraction
         begun = seen.download_from if seen.download_from is not None else seen.queued
         offset = 0.0 if begun is None else begun - attempt.started

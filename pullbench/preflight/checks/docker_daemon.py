@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pullbench.daemon.local import Settings, read_settings
+from pullbench.daemon.image_store import limits_downloads, uses_containerd
+from pullbench.daemon.local import DEFAULT_DOWNLOADS, Settings, layer_concurrency, read_settings
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.addresses import DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
@@ -34,13 +35,13 @@ from pullbench.registry.auth import redact_url
 
 ID = "docker-daemon"
 ADVISED_DOWNLOADS = 10
-DEFAULT_DOWNLOADS = 3
 DEFAULT_SHUTDOWN_S = 15
 _SLOW_DRIVERS = {
     "vfs": "it copies every layer whole",
     "devicemapper": "it is slow, and newer Docker versions do not have it",
     "aufs": "newer Docker versions do not have it",
     "overlay": "it runs out of inodes, and newer Docker versions do not have it",
+    "native": "it copies every layer whole",
 }
 EXPECTED = (
     f"the daemon answers, downloads up to {ADVISED_DOWNLOADS} layers concurrently, and uses the routes of the spec"
@@ -78,6 +79,10 @@ class DaemonState:
     mirrors: tuple[str, ...] = ()
     registries: tuple[DaemonRegistry, ...] = ()
     settings: Settings | None = None
+    containerd: bool = False
+    """Whether it uses containerd's image store."""
+    limits_downloads: bool = True
+    """Whether max-concurrent-downloads has an effect."""
 
 
 def probe(context: CheckContext, target: Local) -> DaemonState:
@@ -97,6 +102,8 @@ def probe(context: CheckContext, target: Local) -> DaemonState:
         mirrors=tuple(redact_url(str(url)) for url in config.get("Mirrors") or []),
         registries=tuple(_registry(route, config, info, here=here) for route in routes.values()),
         settings=read_settings(daemon.host),
+        containerd=uses_containerd(info),
+        limits_downloads=limits_downloads(info),
     )
 
 
@@ -192,25 +199,15 @@ def _routes(evidence: DaemonState, target: Local) -> Iterator[Finding]:
 
 def _speed(evidence: DaemonState, target: Local) -> Iterator[Finding]:
     downloads = layer_concurrency(evidence.settings)
-    if downloads is not None and downloads < ADVISED_DOWNLOADS:
+    if evidence.limits_downloads and downloads is not None and downloads < ADVISED_DOWNLOADS:
         text = f"max-concurrent-downloads is {downloads}: further layers wait"
         cure = _change(evidence, f'."max-concurrent-downloads" = {ADVISED_DOWNLOADS}')
         yield warned(ID, target, f"{_shown(evidence)}; {text}", EXPECTED, cure)
     if evidence.driver in _SLOW_DRIVERS:
         text = f"the storage driver is {evidence.driver}: {_SLOW_DRIVERS[evidence.driver]}"
-        cure = _change(evidence, '."storage-driver" = "overlay2"', verb="restart")
+        better = "overlayfs" if evidence.containerd else "overlay2"
+        cure = _change(evidence, f'."storage-driver" = "{better}"', verb="restart")
         yield warned(ID, target, text, EXPECTED, f"{cure}; then pull the images again")
-
-
-def layer_concurrency(settings: Settings | None) -> int | None:
-    """The layers that the daemon downloads concurrently, over all pulls; None if its settings cannot be read."""
-    if settings is None or settings.unreadable:
-        return None
-    value = settings.value("max-concurrent-downloads", DEFAULT_DOWNLOADS)
-    try:
-        return int(value) or DEFAULT_DOWNLOADS
-    except (TypeError, ValueError):
-        return DEFAULT_DOWNLOADS
 
 
 def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
@@ -229,12 +226,16 @@ def _change(evidence: DaemonState, edit: str, *, verb: str = "reload") -> str:
 def _shown(evidence: DaemonState) -> str:
     settings = evidence.settings
     downloads = layer_concurrency(settings)
-    parts = [f"Docker {evidence.version}", evidence.driver, f"log driver {evidence.log_driver}"]
-    if settings is None or downloads is None:
+    store = f"containerd's image store ({evidence.driver})" if evidence.containerd else evidence.driver
+    parts = [f"Docker {evidence.version}", store, f"log driver {evidence.log_driver}"]
+    if not evidence.limits_downloads:
+        parts.append("max-concurrent-downloads has no effect (with containerd's image store from Docker 29.7 on)")
+    elif settings is None or downloads is None:
         why = f": {settings.unreadable}" if settings is not None else ""
         parts.append(f"max-concurrent-downloads is unknown{why}")
     else:
         parts.append(f"max-concurrent-downloads {downloads}")
+    if settings is not None and downloads is not None:
         parts.append(f"shutdown-timeout {settings.value('shutdown-timeout', DEFAULT_SHUTDOWN_S)} s")
     if evidence.mirrors:
         parts.append(f"mirrors of Docker Hub: {', '.join(evidence.mirrors)}")
@@ -247,14 +248,14 @@ def _shown(evidence: DaemonState) -> str:
 CHECK = Check(
     id=ID,
     room=Room.CLIENT,
-    looks_at="Checks the daemon of each docker engine. `docker info` gives its version, storage and log driver, mirrors, "
+    looks_at="Checks the daemon of each docker engine. `docker info` gives its version, image store, storage and log driver, mirrors, "
     "insecure registries and proxies. dockerd's command line and daemon.json give max-concurrent-downloads and "
     "shutdown-timeout, if they can be read. For a registry with a `ca_file`, it checks whether this machine's roots and "
     "/etc/docker/certs.d trust the certificate.",
     statuses={
         Status.PASS: "the daemon answers, and none of the problems below exists",
         Status.WARN: f"max-concurrent-downloads is under {ADVISED_DOWNLOADS} (Docker's default is "
-        f"{DEFAULT_DOWNLOADS}); the storage driver is vfs, aufs, overlay or devicemapper; the daemon uses a mirror or a proxy "
+        f"{DEFAULT_DOWNLOADS}) and has an effect; the storage driver is vfs, native, aufs, overlay or devicemapper; the daemon uses a mirror or a proxy "
         "for a registry that the spec measures without one; or the daemon does not verify a registry's TLS certificate",
         Status.FAIL: "the daemon does not answer; a registry of the spec is plain HTTP and not in insecure-registries; or the "
         "spec's `ca_file` signs its certificate, and the daemon does not know this CA",

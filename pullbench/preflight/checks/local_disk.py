@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pullbench.daemon.image_store import data_directory
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.spec import EngineEntry
@@ -74,21 +75,13 @@ def probe(context: CheckContext, target: Local) -> Disk:
         directory, what = Path(tempfile.gettempdir()), "the directory for temporary files (TMPDIR), where it pulls to"
         return disk_under(directory, what=what, need_bytes=need, unpacks=unpacks)
     daemon = context.daemon(entry.host)
-    root = _docker_root(daemon.info())
+    root = Path(data_directory(daemon.info()))
     if not daemon.host.startswith("unix://") or not root.is_dir():
         where = (
             f"{root} of the daemon at {daemon.host} is not on this machine: run `df -h {root}` on the daemon's machine"
         )
         return Disk(path=str(root), what="the daemon's images", need_bytes=need, elsewhere=where)
     return disk_under(root, what="the daemon's images", need_bytes=need, unpacks=unpacks)
-
-
-def _docker_root(info: object) -> Path:
-    """Docker's data root; with the containerd image store its directory, which `docker info` does not report."""
-    known = info if isinstance(info, dict) else {}
-    containerd = any("io.containerd" in str(pair) for pair in known.get("DriverStatus") or [])
-    default = Path("/var/lib/containerd")
-    return default if containerd and default.is_dir() else Path(str(known.get("DockerRootDir") or "/var/lib/docker"))
 
 
 def disk_under(path: Path, *, what: str, need_bytes: int | None, unpacks: bool = False) -> Disk:
@@ -177,7 +170,7 @@ CHECK = Check(
     id=ID,
     room=Room.STORAGE,
     looks_at="Compares the free bytes and inodes with the run's peak on every file system that the run writes to: Docker's data "
-    "root, the directory for temporary files (podman, skopeo, containerd and wire with `sink: disk` pull there) and the "
+    "root (with containerd's image store that of its containerd), the directory for temporary files (podman, skopeo, containerd and wire with `sink: disk` pull there) and the "
     f"working directory. A byte of an unpacked layer counts {UNPACKED:g} bytes, the ratio of all Docker Hub images (Zhao and "
     "others, IEEE CLUSTER 2019), plus the layer itself.",
     statuses={
