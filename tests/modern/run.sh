@@ -24,6 +24,7 @@ say() { echo "modern: $*" >&2; }
 # Everything below a root that the packages and the tests need. Called in a mount and pid namespace of its own.
 mount_system() {
   local root=$1
+  mount --rbind "$root" "$root" # overlay2 and containerd want a mount at /
   mount -t proc proc "$root/proc"
   mount --rbind /dev "$root/dev"
   mount -t tmpfs tmpfs "$root/dev/shm"
