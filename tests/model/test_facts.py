@@ -49,6 +49,7 @@ ENGINES = st.builds(
     image_store=st.none() | TEXT,
     present=st.frozensets(DIGESTS, max_size=3),
     is_local=st.booleans(),
+    max_concurrent_downloads=st.none() | st.integers(1, 100),
 )
 FACTS = st.builds(
     Facts,
@@ -65,7 +66,7 @@ def test_facts_come_back_from_json_as_they_were(facts: Facts) -> None:
 
 
 def test_no_field_of_the_facts_escapes_the_property() -> None:
-    made = {"EngineFacts": 8, "ImageFacts": 7, "PlatformImage": 3, "Listing": 3, "Descriptor": 5, "Manifest": 3}
+    made = {"EngineFacts": 9, "ImageFacts": 7, "PlatformImage": 3, "Listing": 3, "Descriptor": 5, "Manifest": 3}
     for record in (EngineFacts, ImageFacts, PlatformImage, Listing, Descriptor, Manifest):
         assert len(dataclasses.fields(record)) == made[record.__name__], record
 
