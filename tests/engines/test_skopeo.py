@@ -85,6 +85,12 @@ def test_a_layout_gives_the_images_id_its_platform_and_the_sizes_that_landed(
     assert dict(found.layers) == {layer.digest: layer.size_bytes for layer in image.manifest.layers}
 
 
+def test_the_bytes_of_a_layer_that_is_listed_twice_are_unknown(engine: SkopeoEngine, tmp_path: Path) -> None:
+    image = Image(top=b"base layer")
+    found = engine._brought(image.request(), image.layout(tmp_path / "0-1"))
+    assert dict(found.layers) == {image.manifest.layers[0].digest: None}
+
+
 def test_dockers_config_written_anew_is_known_by_the_images_layers(engine: SkopeoEngine, tmp_path: Path) -> None:
     promised, converted = Image(DOCKER_MANIFEST), Image(created="2026-01-01T00:00:00Z")
     layout = converted.layout(tmp_path / "0-1")

@@ -59,6 +59,15 @@ class OwnDockerd:
         return True
 
 
+def major(host: str) -> int:
+    """The major version of a daemon."""
+    daemon = DockerDaemon(host)
+    try:
+        return int(daemon.version().partition(".")[0])
+    finally:
+        daemon.close()
+
+
 @contextmanager
 def own_dockerd(*options: str, **settings: object) -> Iterator[OwnDockerd]:
     """A running one, ended and tidied away with the block; `settings` are for its daemon.json."""

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.debian_images import DebianImages, small_image
 from pullbench.bench.cleaning import clean
-from pullbench.daemon.docker import DockerDaemon, names_of
+from pullbench.daemon.docker import names_of
 from pullbench.daemon.image_store import ContainerdStore, image_store
 from pullbench.engines.base import PullOutcome, PullRequest
 from pullbench.errors import ErrorCode
@@ -26,7 +26,7 @@ from tests.integration.conftest import PushImage, StartRegistry
 from tests.integration.docker_bench import DockerBench, request
 from tests.integration.front import Fault, Front
 from tests.integration.image_kinds import AMD64, KINDS, sized
-from tests.integration.real_dockerd import own_dockerd
+from tests.integration.real_dockerd import major, own_dockerd
 from tests.integration.real_registry import REQUESTS_LOGGED, RealRegistry
 
 pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
@@ -52,14 +52,6 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
             yield stack.enter_context(own_dockerd(features={"containerd-snapshotter": False})).host
         else:
             yield request.getfixturevalue("docker_host")
-
-
-def major(host: str) -> int:
-    daemon = DockerDaemon(host)
-    try:
-        return int(daemon.version().partition(".")[0])
-    finally:
-        daemon.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 from pullbench.engines.base import PullRequest, TrialSetup
@@ -80,7 +81,11 @@ class SkopeoEngine(CommandEngine):
             if not isinstance(manifest, Manifest):
                 raise ValueError("an index")
             config = json.loads(_blob(store, manifest.config.digest).read_bytes())
-            sizes = {layer.digest: _blob(store, layer.digest).stat().st_size for layer in manifest.layers}
+            listed = Counter(layer.digest for layer in manifest.layers)
+            # skopeo may download a layer as often as the manifest lists it, and does not report how often it did.
+            sizes = {
+                digest: _blob(store, digest).stat().st_size if times == 1 else None for digest, times in listed.items()
+            }
             platform = platform_of(config)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CommandFailed(
