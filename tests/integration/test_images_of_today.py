@@ -4,8 +4,9 @@ Where Docker can have containerd's image store, both stores are measured side by
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +26,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.real, pytest.mark.modern]
 
 PLATFORM = "linux/amd64"
 CONCURRENCY = (1, 4)
+WITHOUT_A_STORE = {"wire", "skopeo"}
+REPEAT_LAYERS = {"podman", "skopeo"}
+"""Clients that may download a layer as often as a manifest lists it."""
 _HAS_CONTAINERD_STORE = 25
 _READS_ZSTD = 23
 
@@ -43,43 +47,66 @@ def engines(docker_host: str) -> Iterator[dict[str, dict[str, Any]]]:
         yield found
 
 
+Run = tuple[tuple[Pulled, ...], dict[str, Manifest]]
+"""The trials of a run, and the manifest of each image."""
+
+
 @pytest.fixture(scope="module")
-def trials(
+def origin(docker_registry: StartRegistry) -> RealRegistry:
+    return docker_registry(changes=REQUESTS_LOGGED)
+
+
+@pytest.fixture(scope="module")
+def images(origin: RealRegistry, docker_host: str, push_image: PushImage) -> list[str]:
+    return push_kinds(origin, push_image, zstd=major(docker_host) >= _READS_ZSTD)
+
+
+@pytest.fixture(scope="module")
+def run_of(
     engines: dict[str, dict[str, Any]],
-    docker_host: str,
-    docker_registry: StartRegistry,
-    push_image: PushImage,
+    origin: RealRegistry,
+    images: list[str],
     prefect_server: PrefectServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[tuple[Pulled, ...], dict[str, Manifest]]:
-    """The trials of one run, and the manifest of each image."""
+) -> Callable[[str], Run]:
+    """Measures one cache state. Two states in one run would put the requests that warm a store into a cold trial's time."""
     for program in ("podman", "skopeo", "ctr"):
         need(program)
-    origin = docker_registry(changes=REQUESTS_LOGGED)
-    images = push_kinds(origin, push_image, zstd=major(docker_host) >= _READS_ZSTD)
-    shell = Shell(tmp_path_factory.mktemp("images-of-today"), prefect_server.environment)
-    spec = {
-        "name": "images-of-today",
-        "registries": [{"name": "origin", "url": origin.url, "credentials": "anonymous"}],
-        "engines": [{"name": name, **options} for name, options in engines.items()],
-        "images": images,
-        "matrix": {
-            "engines": list(engines),
-            "platforms": [PLATFORM],
-            "concurrency": list(CONCURRENCY),
-            "cache": ["cold", "warm"],
-        },
-        "repetitions": 1,
-        "warmup": 0,
-        "pulls_per_trial": len(images),
-    }
-    (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec))
-    done = shell.run("run", "spec.yaml", "--json", "--no-report", "--skip-preflight", timeout_s=500)
-    assert done.code == 0, done.err
-    results = shell.folder / "results"
-    facts = Facts.from_json(ResultStore(str(results)).run(done.document["run_id"]).facts)
-    manifests = {image.image: image.platforms[PLATFORM].manifest for image in facts.images.values()}
-    return tuple(trials_of(results, origin.served(), [])), manifests
+
+    def measure(cache: str) -> Run:
+        shell = Shell(tmp_path_factory.mktemp(f"images-of-today-{cache}"), prefect_server.environment)
+        names = [name for name in engines if cache == "cold" or name not in WITHOUT_A_STORE]
+        spec = {
+            "name": f"images-of-today-{cache}",
+            "registries": [{"name": "origin", "url": origin.url, "credentials": "anonymous"}],
+            "engines": [{"name": name, **engines[name]} for name in names],
+            "images": images,
+            "matrix": {
+                "engines": names,
+                "platforms": [PLATFORM],
+                "concurrency": list(CONCURRENCY),
+                "cache": [cache],
+            },
+            "repetitions": 1,
+            "warmup": 0,
+            "pulls_per_trial": len(images),
+        }
+        (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec))
+        before = len(origin.served())
+        done = shell.run("run", "spec.yaml", "--json", "--no-report", "--skip-preflight", timeout_s=500)
+        assert done.code == 0, done.err
+        results = shell.folder / "results"
+        facts = Facts.from_json(ResultStore(str(results)).run(done.document["run_id"]).facts)
+        manifests = {image.image: image.platforms[PLATFORM].manifest for image in facts.images.values()}
+        found = tuple(trials_of(results, origin.served()[before:], []))
+        assert {(trial.row["engine"], trial.row["concurrency"]) for trial in found} == {
+            (name, n) for name in names for n in CONCURRENCY
+        }
+        for trial in found:
+            assert {pull["image"]: pull["error"] for pull in trial.pulls} == dict.fromkeys(manifests), str(trial)
+        return found, manifests
+
+    return measure
 
 
 def push_kinds(origin: RealRegistry, push_image: PushImage, *, zstd: bool) -> list[str]:
@@ -92,49 +119,29 @@ def push_kinds(origin: RealRegistry, push_image: PushImage, *, zstd: bool) -> li
     return names
 
 
-def test_every_engine_pulls_every_kind_in_every_cache_state(
-    trials: tuple[tuple[Pulled, ...], dict[str, Manifest]], engines: dict[str, dict[str, Any]]
-) -> None:
-    rows, manifests = trials
-    without_a_store = {"wire", "skopeo"}
-    assert {(t.row["engine"], t.row["cache"], t.row["concurrency"]) for t in rows} == {
-        (name, cache, n)
-        for name in engines
-        for cache in (("cold",) if name in without_a_store else ("cold", "warm"))
-        for n in CONCURRENCY
-    }
-    for trial in rows:
-        assert [(pull["image"], pull["ok"], pull["error"]) for pull in trial.pulls if not pull["ok"]] == [], str(trial)
-        assert {pull["image"] for pull in trial.pulls} == set(manifests)
-
-
-def test_a_cold_pull_brought_what_the_registry_sent(
-    trials: tuple[tuple[Pulled, ...], dict[str, Manifest]],
-) -> None:
-    rows, manifests = trials
-    for trial in (trial for trial in rows if trial.row["cache"] == "cold"):
+def test_a_cold_pull_brought_what_the_registry_sent(run_of: Callable[[str], Run]) -> None:
+    trials, manifests = run_of("cold")
+    for trial in trials:
         sent = Counter[str]()
         for one in trial.blobs():
             sent[one.repository] += one.sent_bytes
         for pull in trial.pulls:
-            repository = pull["image"].partition(":")[0]
-            layers = [layer.digest for layer in manifests[pull["image"]].layers]
-            if trial.kind == "skopeo" and len(set(layers)) < len(layers):
-                assert pull["bytes"] is None, "it may download a layer again that is listed again"
+            where, layers = (str(trial), pull["image"]), [layer.digest for layer in manifests[pull["image"]].layers]
+            if trial.kind in REPEAT_LAYERS and len(set(layers)) < len(layers):
+                assert pull["bytes"] is None, where
             else:
-                assert pull["bytes"] == sent[repository], (str(trial), pull["image"])
-            assert pull["layers"] == len(manifests[pull["image"]].layers), (str(trial), pull["image"])
-            assert pull["layers_cached"] in (0, None), (str(trial), pull["image"])
-            assert (pull["layers_cached"] is None) == (trial.kind == "wire"), str(trial)
+                assert pull["bytes"] == sent[pull["image"].partition(":")[0]], where
+            assert pull["layers"] == len(layers), where
+            assert pull["layers_cached"] == (None if trial.kind == "wire" else 0), where
 
 
-def test_a_warm_pull_found_every_layer_and_was_sent_none(
-    trials: tuple[tuple[Pulled, ...], dict[str, Manifest]],
-) -> None:
-    rows, manifests = trials
-    for trial in (trial for trial in rows if trial.row["cache"] == "warm"):
-        layers = {layer.digest for manifest in manifests.values() for layer in manifest.layers}
-        first = min(pull["started_at"] for pull in trial.pulls)  # the store is warmed before, with requests of its own
-        assert not [one for one in trial.blobs() if one.at > first and one.name in layers], str(trial)
+def test_a_warm_pull_found_every_layer_and_was_sent_none(run_of: Callable[[str], Run]) -> None:
+    trials, manifests = run_of("warm")
+    layers = {layer.digest for manifest in manifests.values() for layer in manifest.layers}
+    for trial in trials:
+        # A store is warmed before its first pull, and the next one after its last.
+        first = min(pull["started_at"] for pull in trial.pulls)
+        last = max(pull["started_at"] + timedelta(seconds=pull["duration_s"]) for pull in trial.pulls)
+        assert [one.path for one in trial.blobs() if first < one.at < last and one.name in layers] == [], str(trial)
         for pull in trial.pulls:
             assert pull["layers_cached"] == pull["layers"] == len(manifests[pull["image"]].layers), str(trial)

@@ -9,11 +9,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pullbench.engines.base import PullRequest
 from pullbench.errors import UsageError
+from pullbench.model.manifest import Manifest
 from pullbench.model.route import Route
 from pullbench.registry.auth import Credentials
 from pullbench.registry.keychain import Keychain
@@ -82,3 +84,12 @@ def _registry(name: str, route: Route) -> str:
 def _auth(found: Credentials) -> dict[str, str]:
     pair = base64.b64encode(f"{found.username}:{found.password}".encode()).decode()
     return {"auth": pair} | ({"identitytoken": found.identity_token} if found.identity_token else {})
+
+
+def known_sizes(manifest: Manifest, sizes: Mapping[str, int | None]) -> dict[str, int | None]:
+    """The downloaded bytes by the digest of the layer; None for a layer that the manifest lists more than once.
+
+    podman and skopeo may download such a layer as often as it is listed, and do not report how often they did.
+    """
+    listed = Counter(layer.digest for layer in manifest.layers)
+    return {digest: None if listed[digest] > 1 else size for digest, size in sizes.items()}

@@ -21,6 +21,7 @@ from pullbench.engines.command.containers_image import (
     REGISTRIES,
     certificates,
     image_name,
+    known_sizes,
     write_configuration,
 )
 from pullbench.engines.command.engine import Brought, CommandEngine, CommandFailed
@@ -211,4 +212,5 @@ class PodmanEngine(CommandEngine):
                 ErrorCode.UNKNOWN, f"`podman image inspect` printed no ID and platform: {shown}"
             ) from None
         platform = platform_of({"os": os_name, "architecture": architecture})
-        return Brought(image_id=f"sha256:{image_id}", platform=platform, layers=self._sizes(store))
+        sizes = known_sizes(request.expected.manifest, self._sizes(store))
+        return Brought(image_id=f"sha256:{image_id}", platform=platform, layers=sizes)

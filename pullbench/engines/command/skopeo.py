@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections import Counter
 from pathlib import Path
 
 from pullbench.engines.base import PullRequest, TrialSetup
@@ -13,6 +12,7 @@ from pullbench.engines.command.containers_image import (
     REGISTRIES,
     certificates,
     image_name,
+    known_sizes,
     write_configuration,
 )
 from pullbench.engines.command.engine import Brought, CommandEngine, CommandFailed
@@ -81,11 +81,7 @@ class SkopeoEngine(CommandEngine):
             if not isinstance(manifest, Manifest):
                 raise ValueError("an index")
             config = json.loads(_blob(store, manifest.config.digest).read_bytes())
-            listed = Counter(layer.digest for layer in manifest.layers)
-            # skopeo may download a layer as often as the manifest lists it, and does not report how often it did.
-            sizes = {
-                digest: _blob(store, digest).stat().st_size if times == 1 else None for digest, times in listed.items()
-            }
+            sizes = {layer.digest: _blob(store, layer.digest).stat().st_size for layer in manifest.layers}
             platform = platform_of(config)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise CommandFailed(
@@ -94,7 +90,7 @@ class SkopeoEngine(CommandEngine):
         image_id = manifest.config.digest
         if promised.media_type == DOCKER_MANIFEST and _digests(manifest) == _digests(promised):
             image_id = promised.config.digest  # the layout is OCI: skopeo rewrote the config after verifying Docker's
-        return Brought(image_id=image_id, platform=platform, layers=sizes)
+        return Brought(image_id=image_id, platform=platform, layers=known_sizes(manifest, sizes))
 
 
 def _blob(layout: Path, digest: str) -> Path:
