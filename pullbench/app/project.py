@@ -59,8 +59,9 @@ def write_project(folder: Path, target: ProjectTarget | None = None) -> list[str
             else:
                 (folder / part).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / part, folder / part)
-        for spec in sorted((folder / "specs").glob("*.yaml")) if target is not None else ():
-            spec.write_text(fill(spec.read_text(encoding="utf-8"), target), encoding="utf-8")
+        if target is not None:
+            for spec in sorted((folder / "specs").glob("*.yaml")):
+                spec.write_text(fill(spec.read_text(encoding="utf-8"), target), encoding="utf-8")
     except (OSError, shutil.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise IncompleteError(f"{folder}: the project could not be written: {reason}") from error
