@@ -61,8 +61,9 @@ def plan(
         print(json.dumps(document | _stress_document(loaded.spec, facts), indent=2))
         return 0
     _print(loaded.spec, made, facts)
-    stdout_console().print(literal(_duration_text(duration, loaded.spec.name, spec)))
-    if loaded.spec.stress is not None:
+    if loaded.spec.stress is None:
+        stdout_console().print(literal(_duration_text(duration, loaded.spec.name, spec)))
+    else:
         stdout_console().print(literal(f"`pullbench stress {spec}`: {_stress_text(loaded.spec, facts)}"))
     return 0
 

@@ -151,6 +151,12 @@ def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> N
     assert {"cells", "trials", "planned_out", "bytes", "manifest_requests"} <= document.keys()
 
 
+@pytest.mark.usefixtures("no_network")
+def test_a_plan_of_a_stress_test_names_the_command_that_measures_it(shell: Shell) -> None:
+    out = shell("plan", "specs/stress.yaml", "--offline")[1]
+    assert "`pullbench stress specs/stress.yaml`" in out and "pullbench run" not in out
+
+
 def test_a_registry_that_cannot_be_reached_takes_one_line_of_a_plan(shell: Shell, tmp_path: Path) -> None:
     images = ["team/one:1", "team/two:1", "team/three:1"]
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data(images=images)))
