@@ -40,14 +40,13 @@ class FlowProgress(Progress):
         self._done = self._total = 0
         self._updated_s = 0.0
         self._factors: Sequence[str] = ()
-        self.run: RunRecord | None = None
-        self.concluding = False
+        self._run: RunRecord | None = None
 
     def note(self, text: str) -> None:
         get_run_logger().info("%s.", printable(text[:1].upper() + text[1:]))
 
     def planned(self, run: RunRecord, plan: Plan, done: int) -> None:
-        self.run, self._done, self._total = run, done, len(plan.trials)
+        self._run, self._done, self._total = run, done, len(plan.trials)
         self._factors = varying(plan.cells)
         size = "size unknown" if plan.bytes is None else f"{format_bytes(plan.bytes)} {'in all' if done else 'to pull'}"
         trials = (
@@ -69,11 +68,10 @@ class FlowProgress(Progress):
             self._artifacts.progress(self._done / self._total)
             self._updated_s = now
         streak = self._streaks.add(trial, result)
-        if streak is not None and self.run is not None:
-            self._notices.consecutive_failures(self.run, streak.failures, streak.cells, streak.error_codes)
+        if streak is not None and self._run is not None:
+            self._notices.consecutive_failures(self._run, streak.failures, streak.cells, streak.error_codes)
 
     def verdict(self, document: Mapping[str, Any], message: str, /) -> None:
-        self.concluding = document["status"] == "complete"
         get_run_logger().info("Run %s: %s.", document["run_id"], message)  # the state has the headline
 
 
@@ -97,31 +95,30 @@ def trial_sentence(trial: Trial, result: TrialResult, factors: Sequence[str]) ->
 @ends_in_state
 def measure(made: AbstractContextManager[Prepared]) -> State[Any]:
     """Measure what was prepared. The state's message is the headline; where a run stopped, how to resume it."""
-    progress: FlowProgress | None = None
-    request: RunRequest | None = None
+    known: Prepared | None = None
     try:
         with made as prepared:
-            request, artifacts, notices = prepared.request, Artifacts(prepared.request.reports), Notices()
+            known, artifacts, notices = prepared, Artifacts(prepared.request.reports), Notices()
             progress = FlowProgress(artifacts, notices, StreakMeter.of(prepared.bench.spec))
             outcome = conduct(prepared, TaskSteps(artifacts), progress)
             return _concluded(prepared.request, outcome, artifacts, notices)
     except IncompleteError as error:
-        return incomplete(f"{error}{_how_to_go_on(request, progress)}", error)
+        return incomplete(f"{error}{_how_to_go_on(known)}", error)
     except PreflightFailed as error:
-        resumed = request is not None and request.resume is not None
-        return failed(f"{error}{_how_to_go_on(request, progress) if resumed else ''}", error)
+        resumed = known is not None and known.request.resume is not None
+        return failed(f"{error}{_how_to_go_on(known) if resumed else ''}", error)
     except TerminationSignal:
         if not was_started_by_a_worker():  # a shell's command says itself how it ended
             raise
-        return stopped(_how_to_go_on(request, progress) or " Nothing was measured.")
+        return stopped(_how_to_go_on(known) or " Nothing was measured.")
 
 
-def _how_to_go_on(request: RunRequest | None, progress: FlowProgress | None) -> str:
+def _how_to_go_on(prepared: Prepared | None) -> str:
     """What follows a message about a run that stopped; empty before there is a run."""
-    run = None if progress is None else progress.run
-    if request is None or run is None:
+    if prepared is None or prepared.active is None:
         return ""
-    return f" {how_to_resume(request, run, is_measured=progress is not None and progress.concluding)}"
+    run = prepared.active.record
+    return f" {how_to_resume(prepared.request, run, is_measured=run.status == 'complete')}"
 
 
 def _concluded(request: RunRequest, outcome: Outcome, artifacts: Artifacts, notices: Notices) -> State[Any]:

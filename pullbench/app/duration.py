@@ -1,11 +1,14 @@
-"""How long a run will take, from the trials of the last stored run of the same name."""
+"""How long a run will take, from the trials of the last stored run that measured the same."""
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pullbench.model.plan import FACTORS, Plan
 from pullbench.model.record import RunRecord
+from pullbench.model.spec import Spec
 from pullbench.stats.summary import median_estimate
 from pullbench.store.dataset import ResultStore
 
@@ -27,19 +30,28 @@ class ExpectedDuration:
         return {"low": self.low_s, "expected": self.expected_s, "high": self.high_s, "from": self.run_id}
 
 
-def expected_duration(store: ResultStore, name: str, plan: Plan) -> ExpectedDuration | None:
+def expected_duration(store: ResultStore, spec: Spec, plan: Plan) -> ExpectedDuration | None:
     """The sum over the plan's trials of a trial's median time, with the intervals of these medians added up.
 
-    Times are those of the last run of the name that has trials, scaled by the number of pulls. A configuration that it did
-    not measure takes the median over all its trials, and their whole range. What that run needed before its first trial,
-    and between trials, is added. None without such a run.
+    Times are those of the last run of the spec's name with its images, registries and proxies, scaled by the number of
+    pulls. A configuration that it did not measure takes the median over all its trials, and their whole range. What that run
+    needed before its first trial, and between trials, is added. None without such a run.
     """
+    wanted = _measured(spec.redacted())
     for run in store.runs():
-        if run.name == name and run.kind == "benchmark" and run.status in ("complete", "incomplete"):
+        if run.name != spec.name or run.kind != "benchmark" or run.status not in ("complete", "incomplete"):
+            continue
+        if wanted <= _measured(json.loads(run.spec)):
             trials = store.frame("trials", run.run_id)
             if len(trials) and trials["pulls"].gt(0).all():
                 return _duration(run, trials, plan)
     return None
+
+
+def _measured(spec: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """The images of a stored spec, and the URLs by the names of registries and proxies."""
+    places = (entry for key in ("registries", "proxies") for entry in spec.get(key) or ())
+    return {("", image) for image in spec.get("images", ())} | {(each["name"], each["url"]) for each in places}
 
 
 def _duration(run: RunRecord, trials: "pd.DataFrame", plan: Plan) -> ExpectedDuration:

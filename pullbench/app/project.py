@@ -1,7 +1,12 @@
 """Writes the project template into a directory: deployments, flows, notebooks, specs, alerts."""
 
+import re
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.store.shipped import PARTS, source_project
@@ -9,8 +14,36 @@ from pullbench.store.shipped import PARTS, source_project
 _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints")
 
 
-def write_project(folder: Path) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectTarget:
+    """The registry and the images that the specs of a new project measure. `credentials` may end with a YAML comment."""
+
+    url: str
+    credentials: str
+    images: Sequence[str]
+
+
+def fill(spec: str, target: ProjectTarget) -> str:
+    """A ready spec's text with the target in its first registry and its images; all else stays, comments too."""
+    images = "".join(f"  - {_scalar(image)}\n" for image in target.images)
+    for place, text in (
+        (r"^# Change the URL and the images first.*\n", ""),
+        (r"(?<=^    url: ).*$", _scalar(target.url)),
+        (r"(?<=^    credentials: ).*$", target.credentials),
+        (r"^images:.*\n(?:  - .*\n)+", f"images:\n{images}"),
+    ):
+        spec = re.sub(place, lambda _, text=text: text, spec, count=1, flags=re.MULTILINE)  # type: ignore[misc]
+    return spec
+
+
+def _scalar(text: str) -> str:
+    return yaml.safe_dump([text], width=10_000).strip().removeprefix("- ")
+
+
+def write_project(folder: Path, target: ProjectTarget | None = None) -> list[str]:
     """Write the project, and return its parts, such as `flows`. The directory may have other files.
+
+    With a target, every spec of the project measures it.
 
     Raises UsageError, before it writes anything, where a part exists; IncompleteError where it cannot write all parts.
     """
@@ -26,6 +59,9 @@ def write_project(folder: Path) -> list[str]:
             else:
                 (folder / part).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / part, folder / part)
+        if target is not None:
+            for spec in sorted((folder / "specs").glob("*.yaml")):
+                spec.write_text(fill(spec.read_text(encoding="utf-8"), target), encoding="utf-8")
     except (OSError, shutil.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise IncompleteError(f"{folder}: the project could not be written: {reason}") from error

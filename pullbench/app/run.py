@@ -186,9 +186,10 @@ def _conduct(prepared: Prepared, steps: Steps, progress: Progress) -> Outcome:
     active = prepared.begin()
     progress.planned(active.record, active.plan, len(active.finished))
     if not (prepared.request.resume and active.nothing_left):
-        stopped = _measure_all(prepared, active, steps, progress)
-        truth = {} if prepared.truth is None or stopped else {KEY: prepared.truth().as_dict()}
-        active.finish("incomplete" if stopped else "complete", stopped, environment=truth)
+        with _closing(active):
+            stopped = _measure_all(prepared, active, steps, progress)
+            truth = {} if prepared.truth is None or stopped else {KEY: prepared.truth().as_dict()}
+            active.finish("incomplete" if stopped else "complete", stopped, environment=truth)
     elif active.record.status != "complete":  # stopped after its last trial, before the status was stored
         active.finish("complete")
     return _conclude(active, prepared.request, steps, progress)
@@ -203,22 +204,21 @@ def _measure_all(prepared: Prepared, active: ActiveRun, steps: Steps, progress: 
         progress.note(line)
     for shortfall in shortfalls(active.spec.budget, active.plan) if _is_new_and_bounded(request) else ():
         progress.note(f"{shortfall}: the run will stop there")
-    with _closing(active):
-        if not request.skip_preflight:
-            _check(steps.preflight(active), progress, resumed=resumed)
-        if (missing := active.unknown_image()) is not None:
-            raise PreflightFailed(f"no load was sent: {missing}")
-        try:
-            if request.kind == "stress":
-                from pullbench.app.stress import climb
+    if not request.skip_preflight:
+        _check(steps.preflight(active), progress, resumed=resumed)
+    if (missing := active.unknown_image()) is not None:
+        raise PreflightFailed(f"no load was sent: {missing}")
+    try:
+        if request.kind == "stress":
+            from pullbench.app.stress import climb
 
-                return climb(active, steps, progress, resumed=resumed)
-            _measure(active, steps, progress)
-        finally:
-            progress.ended()
-            for line in active.left_upstream():
-                progress.note(line)
-        _check_all_is_there(active)
+            return climb(active, steps, progress, resumed=resumed)
+        _measure(active, steps, progress)
+    finally:
+        progress.ended()
+        for line in active.left_upstream():
+            progress.note(line)
+    _check_all_is_there(active)
     return None
 
 
@@ -229,7 +229,7 @@ def _is_new_and_bounded(request: RunRequest) -> bool:
 
 @contextlib.contextmanager
 def _closing(active: ActiveRun) -> Iterator[None]:
-    """Store the status of a stopped run with its results; `failed` only if there are none."""
+    """Store the status of a stopped run with its results; `failed` only if there are none, `complete` if there are all."""
     try:
         yield
     except PreflightFailed as error:
@@ -237,7 +237,10 @@ def _closing(active: ActiveRun) -> Iterator[None]:
         raise
     except BaseException as error:
         with contextlib.suppress(PullbenchError):
-            active.finish("incomplete", str(error) if isinstance(error, PullbenchError) else "interrupted")
+            if _is_measured(active):
+                active.finish("complete")
+            else:
+                active.finish("incomplete", str(error) if isinstance(error, PullbenchError) else "interrupted")
         raise
 
 
@@ -273,6 +276,12 @@ def _measure(active: ActiveRun, steps: Steps, progress: Progress) -> None:
             raise IncompleteError(
                 f"{spent}; {remaining} trials are left: continue with `--resume {active.run_id}`, or raise the budget"
             )
+
+
+def _is_measured(active: ActiveRun) -> bool:
+    """Whether every trial is stored, so that nothing is left but the report. Other kinds end with more than their trials."""
+    planned = {trial.number for trial in active.plan.trials}
+    return active.bench.kind == "benchmark" and planned <= active.stored_trials()
 
 
 def _check_all_is_there(active: ActiveRun) -> None:

@@ -63,7 +63,7 @@ COMMANDS: dict[str, Listed] = {
         line="Measure a spec: checks, pulls, results, report.",
         examples=(
             "pullbench run pullbench.yaml",
-            "pullbench run pullbench.yaml --set matrix.concurrency=[1,4,16]",
+            "pullbench run pullbench.yaml --set 'matrix.concurrency=[1,4,16]'",
             "pullbench run pullbench.yaml --resume latest",
         ),
     ),

@@ -75,6 +75,14 @@ _CREDENTIALS = {
     "docker": "docker    # the login of `docker login`, which stays out of the spec",
     "anonymous": "anonymous # no login found: run `docker login {host}` and write docker; or env:PREFIX",
 }
+_NEXT = (
+    ("pullbench preflight specs/first.yaml", "is the registry ready?"),
+    ("pullbench run specs/first.yaml", "how fast is it?"),
+    ("pullbench run specs/concurrency.yaml", "which concurrency is best?"),
+    ("pullbench run specs/engines.yaml", "is the registry slow, or the node?"),
+    ("pullbench serve", "the same from a browser and on a schedule"),
+)
+"""What a project answers, and the question."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -107,22 +115,22 @@ def init(
     project: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write a project into this directory: deployments, flows, notebooks, ready specs."
+            metavar="DIR", help="Write a project into this directory: ready specs, deployments, flows, notebooks."
         ),
     ] = None,
 ) -> int:
     """Write a first spec from what is deployed, or a project.
 
     It finds images in compose files, Kubernetes manifests or the local Docker daemon. The spec is for the registry with most
-    of them. The JSON Schema of specs is written beside it, for editors. --project writes a directory for `pullbench serve`
-    in place of a spec.
+    of them. The JSON Schema of specs is written beside it, for editors. --project writes a directory with a ready spec for
+    each question and what `pullbench serve` needs; the registry and the images are written into every spec.
     """
-    if project is not None:
-        if source or image or registry is not None:
-            raise UsageError("init: --project writes a project; leave out --from, --registry and --image")
-        _write_project(project)
+    target = out if project is None else project / "specs" / "first.yaml"
+    asked = _Asked(sources=source or (), registry=registry, images=image or (), out=target)
+    if project is None:
+        _write_first_spec(asked)
     else:
-        _write_first_spec(_Asked(sources=source or (), registry=registry, images=image or (), out=out))
+        _write_project(project, asked)
     return 0
 
 
@@ -136,12 +144,31 @@ class _Asked:
     out: Path
 
 
-def _write_project(project: Path) -> None:
-    from pullbench.app.project import write_project
+def _write_project(project: Path, asked: _Asked) -> None:
+    """Write the project, its specs filled where the command line names images, and print what answers which question."""
+    from pullbench.app.project import ProjectTarget, write_project
 
-    print_line(f"{project}: wrote {', '.join(write_project(project))}")
-    print_line("specs/first.yaml is the first spec: write your registry and images into it")
-    print_line(f"next: cd {shlex.quote(str(project))} && pullbench serve")
+    target = None
+    if asked.sources or asked.images or asked.registry is not None:
+        found, chosen = _chosen(asked)
+        images = list(found.images[chosen])
+        target = ProjectTarget(
+            url=_url(asked, images),
+            credentials=_CREDENTIALS[_credentials(chosen)].format(host=_shown_host(chosen)),
+            images=[str(image.reference) for image in images[:IMAGES_AT_MOST]],
+        )
+    print_line(f"{project}: wrote {', '.join(write_project(project, target))}")
+    if target is None:
+        print_line(
+            "write your registry and images into the specs; --registry URL --image REF writes them into every spec"
+        )
+    else:
+        print_line(f"every spec: {count(len(target.images), 'image')} of {target.url}")
+        _print_left_out(asked, found, chosen)
+        print_line("specs with a mirror or a second registry: change that as well (proxy, proxy-cache, fleet, regions)")
+    print_line(f"next: cd {shlex.quote(str(project))}, then")
+    for command, question in _NEXT:
+        print_line(f"  {command:<40} {question}")
 
 
 def _write_first_spec(asked: _Asked) -> None:
@@ -149,17 +176,28 @@ def _write_first_spec(asked: _Asked) -> None:
     from pullbench.model.spec import read_spec
 
     out, (found, chosen) = asked.out, _chosen(asked)
-    others = {other: _again(asked, other, list(images)) for other, images in found.images.items() if other != chosen}
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"{out}: exists; name another file with --out")
+    others = _others(asked, found, chosen)
     text, url = _text_of(asked, found, chosen, others)
     read_spec(yaml.safe_load(text))
     _write(out, text)
     _write_schema(out)
+    print_line(f"{out}: {count(len(found.images[chosen]), 'image')} of {url}")
+    _print_left_out(asked, found, chosen)
+    print_line(f"next: pullbench preflight {shlex.quote(str(out))} && pullbench run {shlex.quote(str(out))}")
+
+
+def _print_left_out(asked: _Asked, found: _Found, chosen: str) -> None:
     for line in found.left_out:
         print_line(f"left out: {line}")
-    print_line(f"{out}: {count(len(found.images[chosen]), 'image')} of {url}")
-    for other, command in others.items():
+    for other, command in _others(asked, found, chosen).items():
         print_line(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
-    print_line(f"next: pullbench preflight {shlex.quote(str(out))}")
+
+
+def _others(asked: _Asked, found: _Found, chosen: str) -> dict[str, str]:
+    """The commands for the images of the other registries."""
+    return {other: _again(asked, other, list(images)) for other, images in found.images.items() if other != chosen}
 
 
 def _chosen(asked: _Asked) -> tuple[_Found, str]:
@@ -168,8 +206,6 @@ def _chosen(asked: _Asked) -> tuple[_Found, str]:
         raise UsageError("init: --from finds the images; leave out --image or --from")
     host = None if asked.registry is None else _host(asked.registry)
     found = _found(asked.sources, os.environ) if asked.sources else _named(host, asked.images)
-    if asked.out.exists() or asked.out.is_symlink():
-        raise UsageError(f"{asked.out}: exists; name another file with --out")
     chosen = next(iter(found.images)) if host is None else host
     if chosen not in found.images:
         raise UsageError(f"--registry {asked.registry}: no image of it was found; {did_you_mean(chosen, found.images)}")
@@ -178,8 +214,8 @@ def _chosen(asked: _Asked) -> tuple[_Found, str]:
 
 def _text_of(asked: _Asked, found: _Found, chosen: str, others: Mapping[str, str]) -> tuple[str, str]:
     """The spec's text, and the URL of its registry."""
-    images, named = found.images[chosen], asked.registry
-    url = named if named and "://" in named else next(iter(images)).url
+    images = found.images[chosen]
+    url = _url(asked, list(images))
     text = spec_text(
         out=asked.out,
         source=", ".join("stdin" if source == "-" else source for source in asked.sources) or "the command line",
@@ -192,6 +228,15 @@ def _text_of(asked: _Asked, found: _Found, chosen: str, others: Mapping[str, str
         schema=schema_of(asked.out),
     )
     return text, url
+
+
+def _url(asked: _Asked, images: Sequence[FoundImage]) -> str:
+    named = asked.registry
+    return named if named and "://" in named else images[0].url
+
+
+def _shown_host(host: str) -> str:
+    return DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
 
 
 def schema_of(out: Path) -> str:
@@ -354,7 +399,7 @@ def spec_text(
         schema=schema,
         name=_scalar(name_of_host(host)),
         url=_scalar(url),
-        credentials=_CREDENTIALS[credentials].format(host=DOCKER_HUB if host in DOCKER_HUB_HOSTS else host),
+        credentials=_CREDENTIALS[credentials].format(host=_shown_host(host)),
         images="".join(f"{line}\n" for line in listed),
     )
 

@@ -12,8 +12,9 @@ from pullbench.errors import UsageError
 _HEADER = """\
 # Measures the lab that wrote this file; it has other ports at its next start.
 #   pullbench run {spec}
-# A cold mirror compared with a warm one:
-#   pullbench run {spec} --set 'matrix.registries=[us]' --set 'matrix.proxies=[cache]' --set 'matrix.proxy_cache=[cold,warm]'
+# After how many pulls does the mirror pay? One minute:
+#   pullbench run {spec} --set 'matrix.registries=[us]' --set 'matrix.proxies=[direct,cache]' \
+--set 'matrix.proxy_cache=[any,cold,warm]' --set 'matrix.platforms=[linux/amd64]' --set 'matrix.concurrency=[1]'
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -23,7 +23,9 @@ SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec file (Y
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one value of the spec, such as matrix.concurrency=[1,4]; repeatable."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one value of the spec, such as 'matrix.concurrency=[1,4]'; repeatable.",
     ),
 ]
 Results = Annotated[str, typer.Option(metavar="DIR", help="Where results are stored: a directory or an fsspec URL.")]

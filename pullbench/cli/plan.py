@@ -35,7 +35,7 @@ def plan(
     """Show what a run will do: configurations, bytes, duration.
 
     It also shows which configurations are excluded, and why. The expected duration comes from the last stored run of the
-    same name.
+    same name, images and registries.
     """
     from pullbench.app.budget import shortfalls
     from pullbench.app.duration import expected_duration
@@ -52,7 +52,7 @@ def plan(
         with Workbench(loaded, environ=os.environ, block=read_block) as bench:
             facts = bench.gather()
     made = make_plan(loaded.spec, facts)
-    duration = expected_duration(ResultStore(results), loaded.spec.name, made)
+    duration = expected_duration(ResultStore(results), loaded.spec, made)
     if as_json:
         document = made.as_dict() | {
             "shortfalls": shortfalls(loaded.spec.budget, made),
@@ -61,8 +61,9 @@ def plan(
         print(json.dumps(document | _stress_document(loaded.spec, facts), indent=2))
         return 0
     _print(loaded.spec, made, facts)
-    stdout_console().print(literal(_duration_text(duration, loaded.spec.name, spec)))
-    if loaded.spec.stress is not None:
+    if loaded.spec.stress is None:
+        stdout_console().print(literal(_duration_text(duration, loaded.spec.name, spec)))
+    else:
         stdout_console().print(literal(f"`pullbench stress {spec}`: {_stress_text(loaded.spec, facts)}"))
     return 0
 
@@ -77,9 +78,8 @@ def _print(spec: "Spec", made: "Plan", facts: "Facts") -> None:
     stdout.print()
     for line in excluded_lines(group_reasons(made.planned_out)):
         stdout.print(literal(line))
-    for image in facts.images.values():
-        if image.error_code is not None:
-            stdout.print(literal(f"{image.image} at {image.registry}: [{image.error_code}] {image.error}"))
+    for line in _not_read(facts):
+        stdout.print(literal(line))
     for line in setup_notes(made, spec):
         stdout.print(literal(line))
     for shortfall in shortfalls(spec.budget, made):
@@ -95,9 +95,24 @@ def _print(spec: "Spec", made: "Plan", facts: "Facts") -> None:
     )
 
 
+def _not_read(facts: "Facts") -> list[str]:
+    """The images that could not be read, and why: one line for all images of a registry that share the reason."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for image in facts.images.values():
+        if image.error_code is not None:
+            alike.setdefault((image.registry, f"[{image.error_code}] {image.error}"), []).append(image.image)
+    return [
+        f"{images[0] if len(images) == 1 else count(len(images), 'image')} at {registry}: {why}"
+        for (registry, why), images in alike.items()
+    ]
+
+
 def _duration_text(duration: "ExpectedDuration | None", name: str, spec: Path) -> str:
     if duration is None:
-        return f"duration not known: no earlier run of '{name}'; `pullbench run {spec}` reports the time left"
+        return (
+            f"duration not known: no earlier run of '{name}' measured these images here; "
+            f"`pullbench run {spec}` reports the time left"
+        )
     low, high = _time(duration.low_s), _time(duration.high_s)
     span = "" if low == high else f" ({low} to {high})"
     return f"expected duration: about {_time(duration.expected_s)}{span}, computed from run {duration.run_id}"

@@ -161,11 +161,11 @@ def _proxy_cache_refusal(cell: Cell, spec: Spec, proxy: ProxyEntry | None) -> st
     if state == "any":
         return None
     if proxy is None:
-        return f"a route without a proxy has no cache that could be {state}: use `proxy_cache: [any]`"
+        return f"a route without a proxy has no cache that could be cold or warm: {_measured_as_any(spec)}"
     if proxy.kind == "forward":
         return (
-            f"proxy '{proxy.name}' is a forward proxy, and pullbench cannot make its cache {state}: "
-            "use `proxy_cache: [any]`"
+            f"proxy '{proxy.name}' is a forward proxy, and pullbench cannot make its cache cold or warm: "
+            f"{_measured_as_any(spec)}"
         )
     if cell.cache == "warm":
         return f"a client with a warm cache requests no layer from proxy '{proxy.name}': use `cache: [cold]`"
@@ -182,6 +182,14 @@ def _proxy_cache_refusal(cell: Cell, spec: Spec, proxy: ProxyEntry | None) -> st
             "remove `strategy: base-first`, or set `cold: {reset: [COMMAND]}` for the proxy"
         )
     return None
+
+
+def _measured_as_any(spec: Spec) -> str:
+    """Where a route is measured whose cache has no state that pullbench can set."""
+    states = spec.matrix.proxy_cache
+    if "any" in states:
+        return "it is measured with `any`"
+    return f"add `any`: `proxy_cache: [{', '.join(['any', *states])}]`"
 
 
 def _refused_by_facts(cell: Cell, spec: Spec, facts: Facts) -> str | None:

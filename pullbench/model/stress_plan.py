@@ -102,7 +102,7 @@ def _check_one_configuration(cells: Sequence[Cell]) -> None:
     if several:
         first = next(iter(several))
         there = "; ".join(f"{key} {', '.join(found)}" for key, found in several.items())
-        choice = " ".join(f"--set matrix.{key}=[{found[0]}]" for key, found in several.items())
+        choice = " ".join(f"--set 'matrix.{key}=[{found[0]}]'" for key, found in several.items())
         raise UsageError(
             f"matrix.{first}: a stress test ramps one configuration, and this matrix has more ({there}); "
             f"choose one, such as `{choice}`"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
+from pullbench.errors import ROUTE_FAILURES, ErrorCode, RegistryError, Responder, UsageError
 from pullbench.model.client_rules import LARGE_MANIFESTS
 from pullbench.model.facts import ImageFacts, Listing, PlatformImage
 from pullbench.model.image_config import parse_image_config
@@ -353,10 +353,18 @@ def image_facts(client: RegistryClient, registry: str, image: str, platforms: Se
             if chosen is not None:
                 found[text] = chosen
     except RegistryError as error:
-        return replace(facts, error_code=error.code, error=f"{error.where}: {error.detail}")
+        return replace(facts, error_code=error.code, error=f"{_place(error)}: {error.detail}")
     except UsageError as error:  # the credentials source failed
         return replace(facts, error_code=ErrorCode.UNAUTHORIZED, error=str(error))
     return facts
+
+
+def _place(error: RegistryError) -> str:
+    """Where an exchange failed; only the server if it cannot be reached, since that concerns no image."""
+    method, _, url = error.where.partition(" ")
+    if error.code not in ROUTE_FAILURES or "://" not in url:
+        return error.where
+    return f"{method} {'/'.join(url.split('/', 3)[:3])}"
 
 
 def find_platform(

@@ -129,6 +129,20 @@ def test_the_closing_of_a_run_marks_it_incomplete_whatever_stops_it(tmp_path: Pa
     assert (run.status, run.stopped) == ("incomplete", "interrupted")
 
 
+@pytest.mark.promise("accidents", "A run that is stopped after its last trial is complete; only its report is missing")
+@pytest.mark.parametrize("end", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_is_stopped_after_its_last_trial_is_complete(tmp_path: Path, end: type[BaseException]) -> None:
+    class Stopping(Calls):
+        def ended(self) -> None:
+            raise end
+
+    stopping = Stopping()
+    with pytest.raises(end):
+        conduct(prepare(tmp_path), stopping, stopping)
+    run = stored_run(tmp_path)
+    assert (run.status, run.stopped, len(stopping.measured_trials)) == ("complete", None, run.trials_planned)
+
+
 @pytest.mark.promise("accidents", "Two runs in one results directory: each has a directory of its own")
 def test_the_random_part_of_a_run_id_keeps_two_runs_of_one_second_apart() -> None:
     now = datetime.now(UTC)

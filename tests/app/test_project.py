@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pullbench.app.project import write_project
+from pullbench.app.project import ProjectTarget, fill, write_project
 from pullbench.bench.specfile import load_spec
 from pullbench.errors import IncompleteError, UsageError
 from pullbench.serving.project import find_project
@@ -22,6 +22,32 @@ def test_a_new_project_has_deployments_whose_flows_and_specs_are_there(tmp_path:
             assert load_spec(folder / deployment["parameters"]["spec"]).spec.name
     assert not list(folder.rglob("__pycache__"))
     assert [path.name for path in (folder / "reports").iterdir()] == ["README.md"]
+
+
+SPECS = sorted((Path(__file__).parents[2] / "specs").glob("*.yaml"))
+TARGET = ProjectTarget(
+    url="https://registry.internal", credentials="anonymous # no login", images=["team/app:1.4", "12:34"]
+)
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: str(path.stem))
+def test_every_ready_spec_takes_a_registry_and_images_and_keeps_the_rest(path: Path) -> None:
+    ready = path.read_text()
+    text = fill(ready, TARGET)
+    before, after = yaml.safe_load(ready), yaml.safe_load(text)
+    assert after["images"] == ["team/app:1.4", "12:34"]
+    first = after["registries"][0]
+    assert (first["url"], first["credentials"]) == (TARGET.url, "anonymous")
+    assert "Change the URL and the images" in ready and "Change the URL and the images" not in text
+    before["registries"][0] |= {"url": TARGET.url, "credentials": "anonymous"}
+    assert after == before | {"images": after["images"]}
+
+
+def test_a_new_project_of_a_target_measures_it_in_every_spec(tmp_path: Path) -> None:
+    write_project(tmp_path / "project", TARGET)
+    for path in (tmp_path / "project" / "specs").glob("*.yaml"):
+        spec = load_spec(path).spec
+        assert (spec.registries[0].url, spec.images) == (TARGET.url, ["team/app:1.4", "12:34"])
 
 
 def test_a_folder_with_other_files_in_it_may_be_one(tmp_path: Path) -> None:

@@ -342,10 +342,10 @@ def test_what_fills_a_store_in_set_up_is_in_the_budget_of_its_run(tmp_path: Path
         conduct(prepare(tmp_path, matrix=matrix, budget={"bytes": 5000}), calls, calls)
 
 
-def test_a_run_that_was_stopped_after_its_last_trial_is_complete_when_it_is_resumed(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_after_its_last_trial_is_complete_when_it_is_resumed(tmp_path: Path) -> None:
     begin(prepare(tmp_path), Calls(), 6)
-    stopped = stored_run(tmp_path)
-    assert (stopped.status, stopped.trials_planned) == ("incomplete", 6)
+    stopped = dataclasses.replace(stored_run(tmp_path), status="running", finished_at=None)
+    ResultStore(str(tmp_path / "results")).write_run(stopped)
     resumed = Calls()
     outcome = conduct(prepare(tmp_path, resume=stopped.run_id), resumed, resumed)
     assert resumed.measured_trials == []

@@ -41,6 +41,8 @@ def test_a_registry_that_cannot_be_reached_is_asked_once_and_every_image_says_wh
     assert [(key[1], image.image, image.error_code) for key, image in found.images.items()] == [
         (name, name, ErrorCode.CONNECT_REFUSED) for name in ("a:1", "b:1", "c:1")
     ]
+    (why,) = {image.error for image in found.images.values()}
+    assert "http://127.0.0.1:" in why and "/v2/" not in why, "it concerns no image"
 
 
 def test_what_an_engine_of_the_matrix_pulls_first_is_asked_for_too() -> None:

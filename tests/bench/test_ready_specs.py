@@ -46,7 +46,7 @@ class TestAReadySpec:
     def test_plans_offline_with_every_cell_that_it_names(self, path: Path) -> None:
         made = plan(read(path), offline_facts())
         assert made.trials
-        assert made.planned_out == ()
+        assert all(entry.reason.endswith("it is measured with `any`") for entry in made.planned_out)
 
     def test_has_a_budget_that_its_plan_keeps(self, path: Path) -> None:
         spec = read(path)
@@ -80,6 +80,14 @@ def test_the_stress_test_that_ships_keeps_its_budget_and_ramps_one_setting() -> 
     assert [cell.concurrency for cell in made.cells] == [1, 2, 4, 8, 16, 32, 64]
     assert spec.budget.manifest_requests is not None
     assert made.manifest_requests <= spec.budget.manifest_requests
+
+
+@pytest.mark.parametrize("stem", ["proxy-cache"])
+def test_the_spec_of_a_mirror_measures_all_that_tells_when_it_pays(stem: str) -> None:
+    made = plan(read(SPECS / f"{stem}.yaml"), offline_facts())
+    assert {("direct", "any"), ("cache", "cold"), ("cache", "warm")} <= {
+        (cell.proxy, cell.proxy_cache) for cell in made.cells
+    }
 
 
 @pytest.mark.parametrize(("stem", "factor"), VARIES.items())

@@ -152,6 +152,20 @@ def test_an_offline_plan_is_one_json_document(shell: Shell, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("no_network")
+def test_a_plan_of_a_stress_test_names_the_command_that_measures_it(shell: Shell) -> None:
+    out = shell("plan", "specs/stress.yaml", "--offline")[1]
+    assert "`pullbench stress specs/stress.yaml`" in out and "pullbench run" not in out
+
+
+def test_a_registry_that_cannot_be_reached_takes_one_line_of_a_plan(shell: Shell, tmp_path: Path) -> None:
+    images = ["team/one:1", "team/two:1", "team/three:1"]
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data(images=images)))
+    (line,) = [line for line in shell("plan", "spec.yaml")[1].splitlines() if "[connect_refused]" in line]
+    assert line.startswith("3 images at eu: ")
+    assert "team/" not in line
+
+
+@pytest.mark.usefixtures("no_network")
 def test_a_plan_says_how_long_a_run_will_take_where_an_earlier_run_shows_it(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec_data()))
     call = ("plan", "spec.yaml", "--offline")

@@ -73,6 +73,20 @@ def test_every_link_leads_to_a_file_or_a_section(page: Path) -> None:
             assert anchor in anchors(there.read_text(encoding="utf-8")), target
 
 
+UNQUOTED = re.compile(r"--set [\w.{}]+=(?:\[|\{ *\w+:)")
+"""zsh refuses `a=[1,2]` and every shell changes `a={1,2}` without quotes."""
+_TEXTS = {".md", ".yaml", ".yml", ".py", ".ipynb", ".json"}
+SHIPPED = ("specs", "pullbench", "flows", "tasks", "notebooks", "monitoring", "docs", "benchmarks", "reports")
+
+
+def test_a_list_that_is_set_is_quoted_wherever_we_show_it() -> None:
+    files = [path for part in SHIPPED for path in (ROOT / part).rglob("*") if path.suffix in _TEXTS]
+    files += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "prefect.yaml"]
+    assert len(files) > 200
+    wrong = [str(path.relative_to(ROOT)) for path in files if UNQUOTED.search(path.read_text(encoding="utf-8"))]
+    assert wrong == []
+
+
 def test_an_option_that_is_none_is_found() -> None:
     [arguments] = shown_commands("```\npullbench run spec.yaml \\\n  --no-such-option\n```\n")
     with pytest.raises(Exception, match="--no-such-option"):

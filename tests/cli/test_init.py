@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from pullbench.bench.specfile import load_spec
 from pullbench.cli import init as command
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.spec_schema import spec_schema
+from tests.cli.command_lines import parsed
 
 COMPOSE = {
     "services": {
@@ -233,4 +236,35 @@ def test_a_project_says_what_comes_next(folder: Path, capsys: pytest.CaptureFixt
     assert command.init(project=Path("bench")) == 0
     assert {"prefect.yaml", "specs", "notebooks"} <= {path.name for path in Path("bench").iterdir()}
     out = capsys.readouterr().out
-    assert "cd bench && pullbench serve" in out and "specs/first.yaml" in out
+    assert "cd bench" in out and "--registry URL --image REF" in out
+    for name in re.findall(r"specs/\w+\.yaml", out):
+        assert (Path("bench") / name).is_file()
+
+
+def test_a_project_measures_the_registry_that_was_named_in_every_spec(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.init(project=Path("bench"), registry="http://127.0.0.1:5917", image=["team/app:1", "b:2"]) == 0
+    assert "2 images of http://127.0.0.1:5917" in capsys.readouterr().out
+    for path in Path("bench/specs").glob("*.yaml"):
+        spec = load_spec(path).spec
+        assert (spec.registries[0].url, spec.images) == ("http://127.0.0.1:5917", ["team/app:1", "b:2"])
+
+
+def test_a_project_measures_the_images_that_were_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.init(project=Path("bench"), source=["compose.yaml", "pod.yaml"]) == 0
+    assert load_spec(Path("bench/specs/concurrency.yaml")).spec.images == ["team/app:1", "team/web:2.1", "12:34"]
+    out = capsys.readouterr().out
+    assert "left out: service lost" in out
+    (again,) = re.findall(r"not in it: .*: pullbench (init .*)", out)
+    assert parsed(shlex.split(again))[1]["out"] == Path("bench/specs/first-docker-hub.yaml")
+
+
+def test_a_project_that_is_there_keeps_its_specs() -> None:
+    assert command.init(project=Path("bench")) == 0
+    with pytest.raises(UsageError, match="specs"):
+        command.init(project=Path("bench"), registry="http://127.0.0.1:5917", image=["team/app:1"])
+
+
+def test_a_registry_without_images_fills_no_project() -> None:
+    with pytest.raises(UsageError, match="--image REF"):
+        command.init(project=Path("bench"), registry="http://127.0.0.1:5917")
+    assert not Path("bench").exists()

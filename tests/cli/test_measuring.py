@@ -158,6 +158,25 @@ def test_an_interruption_says_how_to_go_on_with_exit_3_whatever_a_library_made_o
     assert run.run_id in str(ended.value) and ended.value.exit_code == 3
 
 
+@pytest.mark.parametrize("by_flow", [False, True])
+def test_an_interruption_after_the_last_trial_names_the_report_and_nothing_to_resume(
+    by_flow: bool, request_: RunRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ShellProgress, "ended", interrupted)
+    measuring = through_flow(lambda: conducted(request_), request_, monkeypatch)
+    with pytest.raises(InterruptedRunError) as ended:
+        if by_flow:
+            measuring.through_flow("pull_benchmark", {})
+        else:
+            measuring.directly(lambda: preparing(request_))
+    (run,) = ResultStore(request_.results).runs()
+    assert run.status == "complete"
+    assert f"`pullbench report {run.run_id}`" in str(ended.value) and "--resume" not in str(ended.value)
+
+
 def test_an_error_of_the_flows_body_is_the_commands_own(request_: RunRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> Outcome:
         raise UsageError("no such spec")

@@ -27,9 +27,15 @@ def reason(*states: str, **changes: Any) -> str:
 @pytest.mark.parametrize("state", ["cold", "warm"])
 def test_a_way_without_a_known_store_is_planned_out_with_the_way_round(state: str) -> None:
     direct = reason(state, matrix={"proxies": ["direct"]})
-    assert f"could be {state}" in direct and "`proxy_cache: [any]`" in direct
+    assert f"`proxy_cache: [any, {state}]`" in direct
     forward = reason(state, proxy=FORWARD)
-    assert "a forward proxy" in forward and "`proxy_cache: [any]`" in forward
+    assert "a forward proxy" in forward and f"`proxy_cache: [any, {state}]`" in forward
+
+
+def test_a_route_without_a_store_needs_no_advice_where_it_is_measured_as_it_is() -> None:
+    found = made("any", "cold", "warm", proxy=PUSH, matrix={"proxies": ["direct", "cache"]})
+    (said,) = {entry.reason for entry in found.planned_out}
+    assert "`any`" in said and "proxy_cache" not in said
 
 
 def test_a_cold_cell_that_nothing_makes_cold_is_planned_out_with_both_ways() -> None:

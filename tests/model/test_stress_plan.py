@@ -70,7 +70,7 @@ def test_more_than_one_configuration_is_refused_with_a_choice() -> None:
         plan_stress(spec, facts_for(spec))
     assert str(caught.value).startswith("matrix.engines: ")
     assert "engines scripted, other" in str(caught.value) and "auth persisted, per-pull" in str(caught.value)
-    assert "`--set matrix.engines=[scripted] --set matrix.auth=[persisted]`" in str(caught.value)
+    assert "`--set 'matrix.engines=[scripted]' --set 'matrix.auth=[persisted]'`" in str(caught.value)
 
 
 def test_an_engine_that_keeps_images_goes_as_far_as_it_has_images_and_the_rest_is_excluded() -> None:

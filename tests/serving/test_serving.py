@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from pullbench.app.project import ProjectTarget, write_project
 from pullbench.errors import UsageError
 from pullbench.report.site.build import build_site
 from pullbench.serving import project as projects
@@ -197,6 +198,14 @@ def test_a_spec_of_the_example_registry_is_not_measured_on_a_schedule(tmp_path: 
     assert list(waits.values()) == [True, True, False]
     assert why_it_waits("specs/stress.yaml", tmp_path), "the ready spec, where there is no own"
     assert "specs/none.yaml" in (why_it_waits("specs/none.yaml", tmp_path) or "")
+
+
+def test_a_stress_test_waits_for_a_person_even_where_its_spec_names_a_registry(tmp_path: Path) -> None:
+    write_project(
+        tmp_path / "p", ProjectTarget(url="https://registry.internal", credentials="docker", images=["a/b:1"])
+    )
+    waits = {name: why_it_waits(f"specs/{name}.yaml", tmp_path / "p") is not None for name in ("first", "stress")}
+    assert waits == {"first": False, "stress": True}
 
 
 class SchedulesServer:
