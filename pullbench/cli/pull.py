@@ -120,7 +120,7 @@ def _run_name(host: str, repository: str) -> str:
 
 def _image(ref: str) -> tuple[str, str, str]:
     """URL and host of the registry, and the image there."""
-    from pullbench.bench.discover import read_image
+    from pullbench.bench.found_image import read_image
 
     scheme, _, rest = ref.rpartition("://")
     if scheme not in ("", "http", "https"):
