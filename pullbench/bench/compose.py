@@ -1,7 +1,7 @@
 """Reads the images of compose files as `docker compose config` does (Compose specification).
 
 Only what decides about images is read: `image`, `build`, `pull_policy`, `profiles` and image volumes, through `extends`,
-`include`, override files and variables. Whatever compose would refuse or leave out gives a mention with the reason.
+`include`, override files and variables. What is left out is a mention with the reason.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,7 +76,8 @@ def _environ_of(directory: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of a project: those of the shell, else those of its `.env` file or of COMPOSE_ENV_FILES."""
     named = [Path(name.strip()) for name in environ.get("COMPOSE_ENV_FILES", "").split(",") if name.strip()]
     found = dict(environ)
-    for path in reversed(named) if named else [directory / ".env"]:
+    usual = [] if environ.get("COMPOSE_DISABLE_ENV_FILE", "").lower() in ("1", "t", "true") else [directory / ".env"]
+    for path in reversed(named or usual):
         if named or path.is_file():
             found = env_file(_read(path), found)
     return found

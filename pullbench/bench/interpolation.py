@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 _MOST_NESTED = 20
 _BARE = re.compile(r"\$([A-Za-z_]\w*)")
@@ -15,36 +16,62 @@ _ASSIGNMENT = re.compile(
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "$": "$$"}
 
 
-def interpolated(text: str, environ: Mapping[str, str], depth: int = 0) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Variables:
+    """The variables of a text; `blank` takes an unset one as empty, as in a `.env` file."""
+
+    environ: Mapping[str, str]
+    blank: bool
+    depth: int = 0
+
+    def fill(self, text: str) -> str:
+        parts, at = [], 0
+        while (start := text.find("$", at)) >= 0:
+            parts.append(text[at:start])
+            value, at = self._variable(text, start)
+            parts.append(value)
+        return "".join((*parts, text[at:]))
+
+    def _variable(self, text: str, start: int) -> tuple[str, int]:
+        """The value of the variable at `start`, and where it ends."""
+        if text.startswith("$$", start):
+            return "$", start + 2
+        if (bare := _BARE.match(text, start)) is not None:
+            return self._value(bare[1], "", ""), bare.end()
+        braced = _BRACED.match(text, start)
+        end = -1 if braced is None or self.depth > _MOST_NESTED else _closing(text, braced.end())
+        if braced is None or end < 0:
+            raise ValueError("its variables cannot be parsed")
+        inside = text[braced.end() : end]
+        how = _HOW.match(inside)
+        if inside and how is None:
+            raise ValueError("its variables cannot be parsed")
+        operator = "" if how is None else how[0]
+        return self._value(braced[1], operator, inside[len(operator) :]), end + 1
+
+    def _value(self, name: str, how: str, word: str) -> str:
+        value = self.environ.get(name)
+        is_set = bool(value) if how.startswith(":") else value is not None
+        inner = replace(self, depth=self.depth + 1)
+        if how.endswith("+"):
+            return inner.fill(word) if is_set else ""
+        if is_set:
+            return value or ""
+        if how.endswith("-"):
+            return inner.fill(word)
+        if self.blank and not how:
+            return ""
+        why = f" ({word})" if word else ""
+        raise ValueError(f"the variable {name} is not set and has no default{why}; set it and run init again")
+
+
+def interpolated(text: str, environ: Mapping[str, str]) -> str:
     """A text with its variables replaced: `$V`, `${V}`, `${V:-default}`, `${V:?error}`, `${V:+replacement}`, `$$`.
 
     Without the colon an empty variable counts as set. Raises ValueError for a variable without value and default: compose
     would take a blank, which makes another image of it.
     """
-    parts, at = [], 0
-    while (start := text.find("$", at)) >= 0:
-        parts.append(text[at:start])
-        value, at = _variable(text, start, environ, depth)
-        parts.append(value)
-    return "".join((*parts, text[at:]))
-
-
-def _variable(text: str, start: int, environ: Mapping[str, str], depth: int) -> tuple[str, int]:
-    """The value of the variable at `start`, and where it ends."""
-    if text.startswith("$$", start):
-        return "$", start + 2
-    if (bare := _BARE.match(text, start)) is not None:
-        return _value(bare[1], "", "", environ, depth), bare.end()
-    braced = _BRACED.match(text, start)
-    end = -1 if braced is None or depth > _MOST_NESTED else _closing(text, braced.end())
-    if braced is None or end < 0:
-        raise ValueError("its variables cannot be parsed")
-    inside = text[braced.end() : end]
-    how = _HOW.match(inside)
-    if inside and how is None:
-        raise ValueError("its variables cannot be parsed")
-    operator = "" if how is None else how[0]
-    return _value(braced[1], operator, inside[len(operator) :], environ, depth), end + 1
+    return _Variables(environ=environ, blank=False).fill(text)
 
 
 def _closing(text: str, at: int) -> int:
@@ -61,24 +88,11 @@ def _closing(text: str, at: int) -> int:
     return -1
 
 
-def _value(name: str, how: str, word: str, environ: Mapping[str, str], depth: int) -> str:
-    value = environ.get(name)
-    is_set = bool(value) if how.startswith(":") else value is not None
-    if how.endswith("+"):
-        return interpolated(word, environ, depth + 1) if is_set else ""
-    if is_set:
-        return value or ""
-    if how.endswith("-"):
-        return interpolated(word, environ, depth + 1)
-    why = f" ({word})" if word else ""
-    raise ValueError(f"the variable {name} is not set and has no default{why}; set it and run init again")
-
-
 def env_file(text: str, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of a `.env` file; those of `environ` count more, and may be used in it.
 
-    A text in single quotes is taken as it is. A name without `=` is taken from `environ`. A value whose own variables are not
-    set is left out.
+    A text in single quotes is taken as it is. A name without `=` is taken from `environ`. A variable that is
+    not set is empty in it; a value that cannot be read is left out.
     """
     found: dict[str, str] = {}
     for each in _ASSIGNMENT.finditer(text):
@@ -94,7 +108,7 @@ def env_file(text: str, environ: Mapping[str, str]) -> dict[str, str]:
         else:
             continue
         try:
-            found[name] = interpolated(written, {**found, **environ})
+            found[name] = _Variables(environ={**found, **environ}, blank=True).fill(written)
         except ValueError:
             continue
     return {**found, **environ}

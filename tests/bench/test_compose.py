@@ -46,6 +46,7 @@ def test_other_env_files_may_be_named(tmp_path: Path) -> None:
     }
     named = f"{tmp_path}/one.env,{tmp_path}/two.env"
     assert images(read(tmp_path, files, COMPOSE_ENV_FILES=named)) == {"a": "a:12"}
+    assert images(read(tmp_path, files, COMPOSE_DISABLE_ENV_FILE="1")) == {}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,9 @@ def test_other_env_files_may_be_named(tmp_path: Path) -> None:
         ('A="\\$B"', "$B"),
         ("A=x\r\nC=y", "x"),
         ("A=first\nA=last", "last"),
+        ("A=x${NONE}y", "xy"),
+        ("A='a b' # c", "a b"),
+        ("A=a'b", "a'b"),
     ],
 )
 def test_an_env_file_is_read_as_compose_does(text: str, value: str) -> None:
