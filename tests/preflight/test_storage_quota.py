@@ -98,7 +98,9 @@ def test_what_is_hidden_stands_beside_what_is_known_and_alone_it_is_a_skip() -> 
     assert (finding.status, "unknown: the volumes" in finding.observed) == (Status.SKIP, True)
 
 
-@pytest.mark.parametrize(("product", "text"), [("distribution", "not supported by pullbench"), ("none", "set `product: harbor`")])
+@pytest.mark.parametrize(
+    ("product", "text"), [("distribution", "not supported by pullbench"), ("none", "set `product: harbor`")]
+)
 def test_a_registry_without_such_an_api_is_skipped_with_the_reason(product: Any, text: str) -> None:
     (finding,) = judge(StorageReport(product=product), TARGET)
     assert (finding.status, text in finding.observed) == (Status.SKIP, True)
