@@ -25,6 +25,8 @@ def pull_benchmark(
     vantage: Annotated[str, Field(min_length=1, max_length=63)] = "local",
     settings: list[str] = [],  # noqa: B006  (Prefect's form reads the default; nothing changes it)
     resume: OptionalText = "",
+    only: list[str] = [],  # noqa: B006
+    skip: list[str] = [],  # noqa: B006
     skip_preflight: bool = False,
     report: bool = True,
     results: HiddenText = "results",
@@ -40,6 +42,8 @@ def pull_benchmark(
         vantage: Where this client runs; a label of 1 to 63 characters.
         settings: Further changes to the spec as KEY=VALUE, such as budget.minutes=10.
         resume: To resume a run, its run_id. The run keeps its spec and vantage; what differs here is refused. Empty starts a new run.
+        only: Checks to run first, by id or group; the others are left out. Empty runs all.
+        skip: Checks to leave out, by id or group.
         skip_preflight: Send load without checking first.
         report: Render the HTML report at the end.
         results: Directory or URL that the Parquet files go to.
@@ -54,6 +58,8 @@ def pull_benchmark(
         results=results,
         reports=Path(reports),
         resume=resume or None,
+        only=tuple(only),
+        skip=tuple(skip),
         skip_preflight=skip_preflight,
         report=report,
         regional=regional,

@@ -46,6 +46,8 @@ def _shell(request: RunRequest, run: RunRecord, deployment: str) -> list[str]:
         return [
             *command,
             *_options(request, ("vantage", *_PLACES)),
+            *_each("--only", list(request.only)),
+            *_each("--skip", list(request.skip)),
             *(flag for flag, is_set in flags.items() if is_set),
         ]
     given = [f"{name}={value}" for name, value in _not_default(request, _PLACES)]

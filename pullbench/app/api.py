@@ -97,6 +97,8 @@ def run(
     results: str | Path = "results",
     vantage: str = "local",
     resume: str | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
     skip_preflight: bool = False,
     on_progress: Callable[[str], None] | None = None,
     read_secret: ReadSecret | None = None,
@@ -104,7 +106,7 @@ def run(
     """Measure a spec, store every pull, and return the stored run. `Run.write_report` renders its report.
 
     `results` is a directory or an fsspec URL, `vantage` the label of this client's location, `resume` the run_id of an
-    incomplete run, or `latest`. `on_progress` receives lines of text, never during a trial. Raises UsageError for an invalid
+    incomplete run, or `latest`. `only` and `skip` choose the checks, as in `preflight`. `on_progress` receives lines of text, never during a trial. Raises UsageError for an invalid
     spec, PreflightFailed before any load, IncompleteError if the run is incomplete: its results so far are stored.
     """
     request = RunRequest(
@@ -112,6 +114,8 @@ def run(
         vantage=vantage,
         results=str(results),
         resume=resume,
+        only=tuple(only),
+        skip=tuple(skip),
         skip_preflight=skip_preflight,
         report=False,
     )

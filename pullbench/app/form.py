@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from pullbench.app.run import Prepared, RunRequest
 from pullbench.bench.active_run import differing
-from pullbench.bench.discover import read_image_at, serving_host
+from pullbench.bench.found_image import read_image_at, serving_host
 from pullbench.bench.specfile import LoadedSpec, spec_of
 from pullbench.errors import UsageError
 from pullbench.model.addresses import DOCKER_HUB_API

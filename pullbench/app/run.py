@@ -31,6 +31,8 @@ from pullbench.model.plan import Plan, Trial, is_pushed
 from pullbench.model.record import RunKind, TrialResult
 from pullbench.model.spec import Overrides, Spec, StressOverrides
 from pullbench.model.text import count, format_bytes
+from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.runner import select
 from pullbench.report.core.slo_words import slo_place
 from pullbench.report.render.render import check_out_dir, render_run_report
 from pullbench.report.render.renderer import Renderer
@@ -58,6 +60,10 @@ class RunRequest:
     log_json: Path | None = None
     """The file for log lines; None uses the environment's."""
     resume: str | None = None
+    only: tuple[str, ...] = ()
+    """The checks of the preflight, by id or group; empty means all."""
+    skip: tuple[str, ...] = ()
+    """The checks that the preflight leaves out, by id or group."""
     skip_preflight: bool = False
     report: bool = True
     kind: RunKind = "benchmark"
@@ -67,6 +73,9 @@ class RunRequest:
     def __post_init__(self) -> None:
         if not 1 <= len(self.vantage) <= _LONGEST_VANTAGE:
             raise UsageError(f"--vantage '{self.vantage}': use a label of 1 to {_LONGEST_VANTAGE} characters")
+        if self.skip_preflight and (self.only or self.skip):
+            raise UsageError("--skip-preflight skips every check: leave out --only and --skip")
+        select(CHECKS, only=frozenset(self.only), skip=frozenset(self.skip))
         changed = self.sets or self.regional or self.overrides not in (Overrides(), StressOverrides())
         if isinstance(self.spec, LoadedSpec) and changed:
             raise ValueError("a loaded spec cannot be changed: pass the changes when loading it")
@@ -136,6 +145,7 @@ class Prepared:
             if self._on_begin is not None:
                 self._on_begin()
             self.active = self._run_type.begin(self.bench, self.store, self.facts())
+        self.active.only, self.active.skip = frozenset(self.request.only), frozenset(self.request.skip)
         return self.active
 
     def __enter__(self) -> Self:

@@ -25,6 +25,8 @@ from pullbench.model.finding import Finding
 from pullbench.model.plan import Plan, Trial, routes, unknown_image
 from pullbench.model.record import RunKind, RunRecord, RunStatus, TrialResult
 from pullbench.model.spec import Spec
+from pullbench.preflight.checks import CHECKS
+from pullbench.preflight.runner import not_chosen
 from pullbench.registry.auth import Credentials
 from pullbench.registry.redaction import redacted
 from pullbench.store.dataset import ResultStore, new_run_id
@@ -54,6 +56,8 @@ class ActiveRun:
         self.facts = facts
         self.plan = plan
         self.finished = finished
+        self.only: frozenset[str] = frozenset()
+        self.skip: frozenset[str] = frozenset()
         self._ledger = Ledger(store)
         self._pushed = PushedImages(store)
         self._proxy_cache = ProxyCache(
@@ -127,9 +131,13 @@ class ActiveRun:
         self.store.write_run(self.record)
 
     def preflight(self) -> list[Finding]:
-        """Run all checks for the plan's routes, and store the findings with the run."""
+        """Run the checks for the plan's routes, and store the findings with the run; `only` and `skip` choose them.
+
+        A check that was not chosen is stored as skipped.
+        """
         used = {cell.engine for cell in self.plan.cells}
-        findings = self.bench.preflight(self.facts, self.plan, engines=used)
+        findings = self.bench.preflight(self.facts, self.plan, engines=used, only=self.only, skip=self.skip)
+        findings += not_chosen(CHECKS, only=self.only, skip=self.skip)
         self.store.write_checks(self.run_id, self.record.vantage, findings, datetime.now(UTC))
         return findings
 

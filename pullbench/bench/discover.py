@@ -1,132 +1,35 @@
-"""Finds images in compose files and Kubernetes manifests, for a first spec."""
+"""Finds images in compose files, Kubernetes manifests and Helm values, for a first spec."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import yaml
+from pullbench.bench.compose import images_of_compose, is_compose
+from pullbench.bench.found_image import Mention
 
-from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
-from pullbench.model.reference import Reference
-
-# The innermost variable of compose's interpolation: $NAME, ${NAME}, and ${NAME} with :- - :? ? :+ + and a word.
-_VARIABLE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-?+])(?P<word>[^${}]*))?\})")
-_MOST_NESTED = 20
 _POD_SPEC_LISTS = {
     "initContainers": "init container",
     "containers": "container",
     "ephemeralContainers": "ephemeral container",
 }
+_NO_TEXT = "its image is no text: write it in quotes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mention:
-    """An image's place in a file, as written there; `why_not` is the reason if it cannot be pulled."""
+def images_in(documents: Iterable[Any], environ: Mapping[str, str], file: Path | None = None) -> Iterator[Mention]:
+    """Every image in documents of compose files, Kubernetes manifests and Helm values, and what is left out.
 
-    where: str
-    image: str = ""
-    why_not: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundImage:
-    """An image as a container runtime resolves it: the registry's host, and the reference there."""
-
-    host: str
-    reference: Reference
-
-    @property
-    def url(self) -> str:
-        """HTTPS, as runtimes use, but plain HTTP for a registry on this machine."""
-        name = self.host.partition(":")[0]
-        scheme = "http" if name == "localhost" or name.startswith("127.") else "https"
-        return f"{scheme}://{self.host}"
-
-
-def read_image(text: str) -> FoundImage:
-    """Read `[host/]repository[:tag][@digest]` with Docker's defaults: no host is Docker Hub, no owner is `library`.
-
-    Raises ValueError for anything that is not a reference, including templates such as `${IMAGE}`.
+    Compose services are read as `docker compose config` does. In a Kubernetes object of any kind, or a List, every container of
+    every pod template counts, and so do image volumes. Other documents are searched for `image:` keys. `file` is where the
+    documents come from; None is stdin. Raises ValueError for a second file of compose that is no YAML.
     """
-    head, slash, rest = text.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost"):
-        host, name = head, rest
-    else:
-        host, name = DOCKER_HUB_API, text
-    host = serving_host(host)
-    if host == DOCKER_HUB_API and "/" not in name:
-        name = f"library/{name}"
-    return FoundImage(host=host, reference=Reference.parse(name))
-
-
-def serving_host(host: str) -> str:
-    """The host that serves a registry's images: one for all names of Docker Hub."""
-    return DOCKER_HUB_API if host in DOCKER_HUB_HOSTS else host
-
-
-def read_image_at(host: str, text: str) -> FoundImage:
-    """An image of the named registry; its host may stand before it, as in `docker pull`. Raises ValueError as read_image."""
-    for name in DOCKER_HUB_HOSTS if host == DOCKER_HUB_API else (host,):
-        text = text.removeprefix(f"{name}/")
-    if host == DOCKER_HUB_API:
-        return read_image(f"{host}/{text}")
-    return FoundImage(host=host, reference=Reference.parse(text))
-
-
-def interpolated(text: str, environ: Mapping[str, str]) -> str:
-    """A compose file's text with its variables replaced, as by `docker compose config`; ValueError for a variable without
-    value and default.
-    """
-    parts = text.split("$$")
-    for _ in range(_MOST_NESTED):
-        filled = [_VARIABLE.sub(lambda found: _value(found, environ), part) for part in parts]
-        if filled == parts:
-            break
-        parts = filled
-    if any("${" in part for part in parts):
-        raise ValueError("its variables cannot be parsed")
-    return "$".join(parts)
-
-
-def _value(found: re.Match[str], environ: Mapping[str, str]) -> str:
-    name, how, word = found["bare"] or found["name"], found["how"] or "", found["word"] or ""
-    value = environ.get(name)
-    there = bool(value) if how.startswith(":") else value is not None
-    if how.endswith("+"):
-        return word if there else ""
-    if there:
-        return value or ""
-    if how.endswith("-"):
-        return word
-    raise ValueError(f"the variable {name} is not set and has no default; set it and run init again")
-
-
-def images_in(documents: Iterable[Any], environ: Mapping[str, str]) -> Iterator[Mention]:
-    """Every image in documents of compose files and Kubernetes manifests; ValueError for an invalid one.
-
-    A compose service has one `image`. In a Kubernetes object of any kind, or a List, every container of every pod template
-    counts, including init and ephemeral ones. Other documents are searched for `image:` keys.
-    """
+    services: list[Mapping[Any, Any]] = []
+    others: list[Any] = []
     for document in documents:
-        services = document.get("services") if isinstance(document, Mapping) else None
-        if isinstance(services, Mapping) and "kind" not in document:
-            yield from _of_services(services, environ)
-        else:
-            yield from _walk(document, "", set())
-
-
-def _of_services(services: Mapping[Any, Any], environ: Mapping[str, str]) -> Iterator[Mention]:
-    for name, service in services.items():
-        where = f"service {name}"
-        image = service.get("image") if isinstance(service, Mapping) else None
-        if isinstance(service, Mapping) and "build" in service:
-            yield Mention(where=where, why_not="it has `build:`, so no registry may have its image")
-        elif isinstance(image, str):
-            try:
-                yield Mention(where=where, image=interpolated(image, environ))
-            except ValueError as error:
-                yield Mention(where=where, why_not=f"{image}: {error}")
+        (services if is_compose(document) else others).append(document)
+    if services:
+        yield from images_of_compose(services, environ, file)
+    for document in others:
+        yield from _walk(document, "", set())
 
 
 def _walk(node: Any, where: str, seen: set[int]) -> Iterator[Mention]:
@@ -138,20 +41,84 @@ def _walk(node: Any, where: str, seen: set[int]) -> Iterator[Mention]:
         for entry in node:
             yield from _walk(entry, where, seen)
         return
-    here = _named(node) or where
+    named = _named(node)
+    here = named or where
+    is_object = isinstance(node.get("kind"), str)
     for key, value in node.items():
-        if key == "image" and isinstance(value, str):
-            yield Mention(where=here, image=value)
+        if key == "image":
+            yield from _image(value, node, here, seen)
         elif key in _POD_SPEC_LISTS and isinstance(value, list):
             for container in value:
-                yield from _walk(container, _container(container, here, _POD_SPEC_LISTS[key]), seen)
-        elif key != "metadata":
+                yield from _container(container, here, _POD_SPEC_LISTS[key], seen)
+        elif key != "metadata" and not (
+            key == "status" and is_object
+        ):  # a status has what was pulled, not what is wanted
             yield from _walk(value, here, seen)
 
 
-def _container(container: Any, where: str, kind: str) -> str:
+def _container(container: Any, where: str, kind: str, seen: set[int]) -> Iterator[Mention]:
     name = container.get("name") if isinstance(container, Mapping) else None
-    return ", ".join(part for part in (where, f"{kind} {name}" if name else kind) if part)
+    here = ", ".join(part for part in (where, f"{kind} {name}" if name else kind) if part)
+    if isinstance(container, Mapping) and container.get("image") in (None, ""):
+        yield Mention(where=here, why_not="it has no `image:`")
+    yield from _walk(container, here, seen)
+
+
+def _image(value: Any, owner: Mapping[Any, Any], where: str, seen: set[int]) -> Iterator[Mention]:
+    """What stands under a key `image`: a reference, an image volume's, or the parts of Helm values."""
+    if isinstance(value, str):
+        if value:
+            yield _pulled(where, value, owner.get("imagePullPolicy"))
+    elif isinstance(value, Mapping) and isinstance(value.get("reference"), str):
+        name = owner.get("name")
+        volume = f"image volume {name}" if isinstance(name, str) else "image volume"
+        here = ", ".join(part for part in (where, volume) if part)
+        yield _pulled(here, value["reference"], value.get("pullPolicy"))
+    elif isinstance(value, Mapping) and (parts := _parts(value)) is not None:
+        yield _of_parts(parts, where)
+    elif isinstance(value, Mapping | list):
+        yield from _walk(value, where, seen)
+    elif value is not None:
+        yield Mention(where=where, why_not=f"{value}: {_NO_TEXT}")
+
+
+def _pulled(where: str, image: str, policy: Any) -> Mention:
+    if policy == "Never":
+        return Mention(where=where, why_not=f"{image}: its pull policy is Never, so no registry may have it")
+    return Mention(where=where, image=image)
+
+
+def _parts(image: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """`registry`, `repository`, `tag` and `digest` of Helm values or a custom resource; None if it has no such parts.
+
+    Some charts write `name` or `image` for the repository, beside one of the other parts.
+    """
+    others = {key: image[key] for key in ("registry", "tag", "digest") if key in image}
+    repository = next((image[key] for key in ("repository", "name", "image") if isinstance(image.get(key), str)), None)
+    if repository is None or not ("repository" in image or others):
+        return None
+    return {"repository": repository, **others}
+
+
+def _of_parts(parts: Mapping[str, Any], where: str) -> Mention:
+    """The image of Helm values; without tag and digest the chart chooses, in a template that is not here."""
+    repository, registry, tag, digest = (_text(parts.get(key)) for key in ("repository", "registry", "tag", "digest"))
+    name = f"{registry.rstrip('/')}/{repository}" if registry else repository
+    if not repository:
+        return Mention(where=where, why_not="its repository is empty: the chart chooses it")
+    if tag and not tag.startswith("sha256:"):
+        name = f"{name}:{tag}"
+    digest = digest or (tag if tag.startswith("sha256:") else "")
+    if digest:
+        name = f"{name}@{digest}"
+    elif not tag and ":" not in repository.rpartition("/")[2] and "@" not in repository:
+        return Mention(where=where, why_not=f"{name}: it has no tag: render the chart with `helm template`")
+    return Mention(where=where, image=name)
+
+
+def _text(value: Any) -> str:
+    """A part as a template prints it: a number without quotes stays a tag."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def _named(node: Mapping[Any, Any]) -> str:
@@ -161,32 +128,3 @@ def _named(node: Mapping[Any, Any]) -> str:
         return ""
     name = metadata.get("name") or metadata.get("generateName") if isinstance(metadata, Mapping) else None
     return f"{kind} {name}" if isinstance(name, str) else kind
-
-
-class _TolerantLoader(yaml.SafeLoader):
-    """YAML with other programs' tags, such as compose's `!reset` and `!override`: the value counts, not the tag."""
-
-
-def _untagged(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return node.value
-
-
-_TolerantLoader.add_multi_constructor("!", _untagged)
-
-
-def documents_of(text: str) -> list[Any]:
-    """The documents of a YAML (or JSON) text; ValueError, in one line, for any other text."""
-    try:
-        return list(yaml.load_all(text, Loader=_TolerantLoader))
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2026-99-99 is a ValueError
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        helm = "; render the chart first: helm template CHART | pullbench init --from -" if "{{" in text else ""
-        raise ValueError(f"is not YAML{where}: {problem}{helm}") from error

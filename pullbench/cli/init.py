@@ -14,23 +14,17 @@ from urllib.parse import urlsplit
 import typer
 import yaml
 
-from pullbench.bench.discover import (
-    FoundImage,
-    Mention,
-    documents_of,
-    images_in,
-    read_image,
-    read_image_at,
-    serving_host,
-)
+from pullbench.bench.compose import MOST_BYTES
+from pullbench.bench.discover import images_in
 from pullbench.bench.first_spec import docker_answers, name_of_host
+from pullbench.bench.found_image import FoundImage, Mention, read_image, read_image_at, serving_host
+from pullbench.bench.yaml_documents import documents_of
 from pullbench.cli.terminal.safe_text import print_line, print_notice
 from pullbench.errors import PullbenchError, UsageError
 from pullbench.model.addresses import DOCKER_HUB, DOCKER_HUB_HOSTS
 from pullbench.model.text import count, did_you_mean, printable
 from pullbench.registry.keychain import Keychain
 
-_MOST_BYTES = 50_000_000
 IMAGES_AT_MOST = 8
 _SPEC = """\
 # yaml-language-server: $schema={schema}
@@ -102,7 +96,7 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE|docker|-",
-            help="A compose file, Kubernetes manifests, the local Docker daemon, or stdin; repeatable.",
+            help="A compose file, Kubernetes manifests, Helm values, the local Docker daemon, or stdin; repeatable.",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The spec file to write.")] = Path("pullbench.yaml"),
@@ -190,7 +184,7 @@ def _write_first_spec(asked: _Asked) -> None:
 
 def _print_left_out(asked: _Asked, found: _Found, chosen: str) -> None:
     for line in found.left_out:
-        print_line(f"left out: {line}")
+        print_notice(f"left out: {line}")
     for other, command in _others(asked, found, chosen).items():
         print_line(f"not in it: {count(len(found.images[other]), 'image')} of {other}: {command}")
 
@@ -335,7 +329,8 @@ def _mentions(source: str, environ: Mapping[str, str]) -> list[Mention]:
     if source == "docker":
         return [Mention(where=remark, image=tag) for tag, remark in sorted(_daemon_images().items())]
     try:
-        return list(images_in(documents_of(_read(source)), environ))
+        file = None if source == "-" else Path(source)
+        return list(images_in(documents_of(_read(source)), environ, file))
     except ValueError as error:
         raise UsageError(f"--from {source}: {error}") from error
 
@@ -343,16 +338,16 @@ def _mentions(source: str, environ: Mapping[str, str]) -> list[Mention]:
 def _read(source: str) -> str:
     try:
         if source == "-":
-            content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+            content = sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
             with Path(source).open("rb") as file:
-                content = file.read(_MOST_BYTES + 1)
+                content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"--from {source}: {error.strerror}; give a compose file, Kubernetes manifests, 'docker', or - for stdin"
         ) from error
-    if len(content) > _MOST_BYTES:
-        raise UsageError(f"--from {source}: is larger than {_MOST_BYTES // 1_000_000} MB")
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"--from {source}: is larger than {MOST_BYTES // 1_000_000} MB")
     return content.decode("utf-8-sig", "replace")
 
 

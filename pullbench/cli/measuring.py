@@ -65,6 +65,7 @@ def parameters(request: RunRequest) -> dict[str, Any]:
         "reports": str(request.reports),
         "resume": request.resume,
         "skip_preflight": request.skip_preflight,
+        **({"only": list(request.only), "skip": list(request.skip)} if request.kind in _FLOWS else {}),
         "report": request.report,
     }
 

@@ -43,6 +43,11 @@ LogJson = Annotated[
 Resume = Annotated[str | None, typer.Option(metavar="RUN_ID", help="Continue an incomplete run; or 'latest'.")]
 Vantage = Annotated[str, typer.Option(metavar="NAME", help="A label for where the client runs.")]
 SkipPreflight = Annotated[bool, typer.Option("--skip-preflight", help="Send load without checking first.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID", help="Run only this check or group of checks; repeatable."),
+]
+Skip = Annotated[list[str] | None, typer.Option(metavar="ID", help="Skip this check or group of checks; repeatable.")]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Store the results, write no report.")]
 RunId = Annotated[
     str,

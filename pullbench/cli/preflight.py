@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pullbench.cli.options import Json, Sets, SpecFile
+from pullbench.cli.options import Json, Only, Sets, Skip, SpecFile
 from pullbench.cli.terminal.console import excluded_lines, stdout_console, waiting
 from pullbench.cli.terminal.safe_text import literal
 from pullbench.errors import UsageError
@@ -27,13 +27,8 @@ def preflight(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write JUnit XML, for Jenkins or GitLab.")
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="Run only this check or group of checks; repeatable."),
-    ] = None,
-    skip: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Skip this check or group of checks; repeatable.")
-    ] = None,
+    only: Only = None,
+    skip: Skip = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Show every finding in full, also passed and skipped checks.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from pullbench.cli.options import Json, Reports, Results
+from pullbench.cli.options import Json, Only, Reports, Results, Skip
 from pullbench.errors import UsageError
 from pullbench.model.addresses import DOCKER_HUB_HOSTS
 from pullbench.model.capability import CAPABILITIES, EngineKind
@@ -38,6 +38,8 @@ def pull(
     platform: Annotated[
         str | None, typer.Option(metavar="OS/ARCH", help="The platform. Default: this machine's.")
     ] = None,
+    only: Only = None,
+    skip: Skip = None,
     report: Annotated[bool, typer.Option("--report", help="Also write the HTML report.")] = False,
     results: Results = "results",
     reports: Reports = Path("reports"),
@@ -61,7 +63,9 @@ def pull(
 
     engines = None if engine is None else _engines(engine)
     loaded = spec_of_image(ref, engines=engines, repetitions=repetitions, concurrency=concurrency, platform=platform)
-    request = RunRequest(spec=loaded, results=results, reports=reports, report=report)
+    request = RunRequest(
+        spec=loaded, results=results, reports=reports, report=report, only=tuple(only or ()), skip=tuple(skip or ())
+    )
     measuring = Measuring(ShellProgress(Console(stderr=True)), request, as_json=as_json)
     return measuring.directly(lambda: preparing(request, warn=print_notice))
 
@@ -120,7 +124,7 @@ def _run_name(host: str, repository: str) -> str:
 
 def _image(ref: str) -> tuple[str, str, str]:
     """URL and host of the registry, and the image there."""
-    from pullbench.bench.discover import read_image
+    from pullbench.bench.found_image import read_image
 
     scheme, _, rest = ref.rpartition("://")
     if scheme not in ("", "http", "https"):

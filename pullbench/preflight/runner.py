@@ -80,6 +80,15 @@ def select(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: fro
     return chosen
 
 
+def not_chosen(checks: Sequence[Check[Any, Any]], *, only: frozenset[str], skip: frozenset[str]) -> list[Finding]:
+    """A skipped finding for each check that was not selected, so that a stored run has what nobody looked at."""
+    chosen = {check.id for check in select(checks, only=only, skip=skip)}
+    by = "--only" if only else "--skip"
+    return [
+        skipped(check.id, Local(name="this run"), f"left out by {by}") for check in checks if check.id not in chosen
+    ]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """One check of one target."""

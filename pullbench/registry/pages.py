@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from pullbench.errors import ErrorCode
+from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.text import clean
-from pullbench.registry.answer import Answer
+from pullbench.registry.answer import Answer, is_untaken
 
 MAX_PAGES = 1000
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;=,]+\s*(?:=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)")
 _RELATION = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
+_SIZE = re.compile(r"(?<=[?&])n=(\d+)&?")
+_SMALLER_SIZE = 50
+"""The page size after a refused one: the smallest limit that is known (`catalog.maxentries` of distribution)."""
+_SIZE_REFUSED = frozenset({400, 416, 422})
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 
 
@@ -43,6 +47,12 @@ class Page:
     entries: tuple[str, ...]
     following: str | None
 
+    @property
+    def size(self) -> int | None:
+        """The page size that was requested; None if the registry chose it."""
+        found = _SIZE.search(self.path)
+        return None if found is None else int(found[1])
+
 
 def list_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[str]:
     """The texts under `key` of each page, starting at `path`.
@@ -54,12 +64,15 @@ def list_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[st
 
 
 def read_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[Page]:
-    """The pages of a list, each requested when needed. Raises as `list_pages` does, after the last valid page."""
+    """The pages of a list, each requested when needed. Raises as `list_pages` does, after the last valid page.
+
+    A first page whose size the registry refuses is requested again with a smaller size, then without a size.
+    """
     seen: set[str] = set()
     current: str | None = path
     while current is not None:
+        current, answer = _first_page(ask, current) if not seen else (current, ask(current))
         seen.add(current)
-        answer = ask(current)
         following = next_path(answer.headers.get("link", ""), answer.url)
         yield Page(path=current, entries=tuple(_texts(answer, key)), following=following)
         if following in seen:
@@ -68,6 +81,30 @@ def read_pages(ask: Callable[[str], Answer], path: str, key: str) -> Iterator[Pa
         if len(seen) >= MAX_PAGES and following is not None:
             raise answer.error_of(ErrorCode.TOO_LARGE, f"more than {MAX_PAGES} pages")
         current = following
+
+
+def _first_page(ask: Callable[[str], Answer], path: str) -> tuple[str, Answer]:
+    """The first page, and the path that the registry took; the first refusal counts if it takes none."""
+    refused: RegistryError | None = None
+    for each in _smaller(path):
+        try:
+            return each, ask(each)
+        except RegistryError as error:
+            if error.status not in _SIZE_REFUSED or not is_untaken(error):
+                raise refused or error from None
+            refused = refused or error
+    raise refused or ValueError(path)
+
+
+def _smaller(path: str) -> Iterator[str]:
+    """A path with its page size, with a smaller one, and without one."""
+    yield path
+    found = _SIZE.search(path)
+    if found is None:
+        return
+    if int(found[1]) > _SMALLER_SIZE:
+        yield _SIZE.sub(lambda size: size[0].replace(size[1], str(_SMALLER_SIZE), 1), path)
+    yield _SIZE.sub("", path).rstrip("?&")
 
 
 def _texts(answer: Answer, key: str) -> list[str]:

@@ -262,10 +262,15 @@ def _refused(error: RegistryError) -> RegistryError:
 
 _NO_PUSHES = "the registry accepts no pushes (read-only, or a mirror): push to its upstream"
 _REFUSALS = {
-    401: (ErrorCode.UNAUTHORIZED, "log in as a user who may push (`docker login HOST`), or set `credentials`"),
+    401: (
+        ErrorCode.UNAUTHORIZED,
+        "log in as a user who may push (`docker login HOST`), or set `credentials`; or name a namespace of this user, "
+        "as Quay and hosted registries want (`images push --repository NAMESPACE/PREFIX`)",
+    ),
     403: (
         ErrorCode.FORBIDDEN,
-        "this user may not push there: grant the push permission, or use another repository",
+        "this user may not push there: grant the push permission, or name a namespace of this user "
+        "(`images push --repository NAMESPACE/PREFIX`)",
     ),
     404: (ErrorCode.NOT_FOUND, "the registry does not create repositories on push: create it (or its project) first"),
     405: (ErrorCode.FORBIDDEN, _NO_PUSHES),

@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import Trial, plan
 from pullbench.model.record import RunKind, RunRecord, TrialResult
 from pullbench.model.spec import Budget
+from pullbench.preflight.checks import CHECKS
 from pullbench.store.dataset import ResultStore
 from tests.bench.samples import facts_for, spec_data
 
@@ -69,12 +71,20 @@ def prepare(
     resume: str | None = None,
     skip_preflight: bool = False,
     kind: RunKind = "benchmark",
+    only: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
     **changes: object,
 ) -> Prepared:
     path = folder / "spec.yaml"
     path.write_text(yaml.safe_dump(spec_data(**changes)))
     request = RunRequest(
-        spec=path, results=str(folder / "results"), resume=resume, skip_preflight=skip_preflight, kind=kind
+        spec=path,
+        results=str(folder / "results"),
+        resume=resume,
+        skip_preflight=skip_preflight,
+        kind=kind,
+        only=only,
+        skip=skip,
     )
     prepared = Prepared(request)
     prepared.use_facts(facts_for(prepared.bench.spec))
@@ -101,6 +111,40 @@ def begin(prepared: Prepared, calls: Calls, trials: int) -> None:
     calls.stop_after = trials
     with pytest.raises(KeyboardInterrupt):
         conduct(prepared, calls, calls)
+
+
+_LOCAL = {"local-disk"}
+
+
+@pytest.mark.parametrize(
+    ("only", "skip", "by"),
+    [
+        (_LOCAL, set(), "--only"),
+        ({"local-disk", "tls"}, {"tls"}, "--only"),
+        (set(), {check.id for check in CHECKS} - _LOCAL, "--skip"),
+    ],
+)
+def test_a_run_makes_only_the_chosen_checks_and_stores_which_it_left_out(
+    tmp_path: Path, only: set[str], skip: set[str], by: str
+) -> None:
+    calls = Checking()
+    conduct(prepare(tmp_path, only=tuple(only), skip=tuple(skip)), calls, calls)
+    rows = ResultStore(str(tmp_path / "results")).table("checks", stored_run(tmp_path).run_id).to_pylist()
+    left_out = [row for row in rows if row["target"] == "this run"]
+    assert {row["check"] for row in left_out} == {check.id for check in CHECKS} - _LOCAL
+    assert {(row["status"], row["observed"]) for row in left_out} == {("skip", f"left out by {by}")}
+    assert {row["check"] for row in rows if row not in left_out} == _LOCAL
+
+
+@pytest.mark.parametrize(
+    "options", [{"only": ("clok",)}, {"skip": ("none",)}, {"skip": ("tls",), "skip_preflight": True}]
+)
+def test_a_choice_of_checks_that_cannot_be_is_refused_before_anything_is_stored(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError):
+        prepare(tmp_path, **options)
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_run_measures_every_trial_renders_and_is_complete(tmp_path: Path) -> None:

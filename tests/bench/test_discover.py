@@ -4,15 +4,10 @@ from unittest.mock import ANY
 
 import pytest
 
-from pullbench.bench.discover import (
-    Mention,
-    documents_of,
-    images_in,
-    interpolated,
-    read_image,
-    read_image_at,
-    serving_host,
-)
+from pullbench.bench.discover import images_in
+from pullbench.bench.found_image import Mention, read_image, read_image_at, serving_host
+from pullbench.bench.interpolation import interpolated
+from pullbench.bench.yaml_documents import documents_of
 from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
 
 COMPOSE = """
@@ -86,6 +81,139 @@ def test_any_other_document_is_searched_for_images() -> None:
     assert [mention.image for mention in found("build: {image: 'node:20'}\nscript: [image]")] == ["node:20"]
 
 
+@pytest.mark.parametrize(
+    "odd", ["- =", "- 2024-02-30", "- 2026-99-99", "- 9:99:99", "- 0o8", "- !!str 1", "- .inf", "- !Ref x"]
+)
+def test_a_value_that_only_yaml_resolves_hides_no_image(odd: str) -> None:
+    text = f"kind: Widget\nmetadata: {{name: w}}\nspec:\n  operators:\n  {odd}\n  image: a:1\n---\n{KUBERNETES}"
+    images = [mention.image for mention in found(text)]
+    assert images[0] == "a:1"
+    assert len(images) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("null", None),
+        ("", None),
+        ("true", True),
+        ("yes", "yes"),
+        ("12", 12),
+        ("1.5", 1.5),
+        ("012", "012"),
+        ("1_000", "1_000"),
+        ("12:34", "12:34"),
+        ("2026-01-02", "2026-01-02"),
+        ("0x1F", "0x1F"),
+    ],
+)
+def test_a_scalar_is_what_json_makes_of_it_or_text(text: str, value: object) -> None:
+    (document,) = documents_of(f"a: {text}")
+    assert (document["a"], type(document["a"])) == (value, type(value))
+
+
+def test_merge_keys_and_a_key_of_ones_own_beside_them_are_no_duplicates() -> None:
+    text = "x-base: &base {image: 'a:1', restart: always}\nservices:\n  b: {<<: *base}\n  c: {<<: *base, image: 'c:1'}"
+    assert [mention.image for mention in found(text)] == ["a:1", "c:1"]
+
+
+STATUS = """
+kind: List
+items:
+  - kind: Pod
+    metadata: {name: p}
+    spec: {containers: [{name: c, image: "a:1"}]}
+    status: {containerStatuses: [{name: c, image: "sha256:DIGEST", imageID: "a@sha256:DIGEST"}]}
+  - kind: Workflow
+    metadata: {name: w}
+    status: {storedTemplates: {t: {container: {image: "not/this:1"}}}}
+""".replace("DIGEST", "a" * 64)
+
+
+def test_the_status_of_an_object_has_no_images_to_pull() -> None:
+    assert found(STATUS) == [Mention(where="Pod p, container c", image="a:1")]
+
+
+def test_a_key_status_outside_of_an_object_is_searched() -> None:
+    assert found("status: {image: 'page/of-status:1'}") == [Mention(where="", image="page/of-status:1")]
+
+
+VOLUMES = """
+kind: Pod
+metadata: {name: p}
+spec:
+  volumes:
+    - {name: model, image: {reference: "quay.io/team/model:1", pullPolicy: Always}}
+    - {name: local, image: {reference: "quay.io/team/local:1", pullPolicy: Never}}
+    - {name: none, image: {}}
+  containers:
+    - {name: a, image: "a:1", imagePullPolicy: Never}
+    - {name: b, image: "b:1", imagePullPolicy: IfNotPresent}
+    - {name: c}
+    - {name: d, image: 1.27}
+"""
+
+
+def test_image_volumes_are_found_and_what_is_never_pulled_is_told() -> None:
+    assert found(VOLUMES) == [
+        Mention(where="Pod p, image volume model", image="quay.io/team/model:1"),
+        Mention(where="Pod p, image volume local", why_not=ANY),
+        Mention(where="Pod p, container a", why_not=ANY),
+        Mention(where="Pod p, container b", image="b:1"),
+        Mention(where="Pod p, container c", why_not=ANY),
+        Mention(where="Pod p, container d", why_not=ANY),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "read"),
+    [
+        ("{repository: quay.io/a/b, tag: v1}", "quay.io/a/b:v1"),
+        ("{registry: quay.io, repository: a/b, tag: v1}", "quay.io/a/b:v1"),
+        ("{registry: quay.io/, repository: a/b, tag: 2}", "quay.io/a/b:2"),
+        ("{repository: a/b, tag: 1.27, pullPolicy: Always}", "a/b:1.27"),
+        ("{repository: a/b, tag: v1, digest: 'sha256:DIGEST'}", "a/b:v1@sha256:DIGEST"),
+        ("{repository: a/b, tag: '', digest: 'sha256:DIGEST'}", "a/b@sha256:DIGEST"),
+        ("{repository: a/b, tag: 'sha256:DIGEST'}", "a/b@sha256:DIGEST"),
+        (
+            "{registry: registry.k8s.io, image: ingress-nginx/controller, tag: v1}",
+            "registry.k8s.io/ingress-nginx/controller:v1",
+        ),
+        ("{name: a/b, tag: v1}", "a/b:v1"),
+        ("{repository: 'localhost:5000/a/b:v2'}", "localhost:5000/a/b:v2"),
+        ("a/b:v1", "a/b:v1"),
+        ("{main: {image: 'a/b:v1'}}", "a/b:v1"),
+        ("['a', {image: 'a/b:v1'}]", "a/b:v1"),
+    ],
+)
+@pytest.mark.parametrize(
+    "owner", ["controller: {{image: {}}}", "kind: Widget\nmetadata: {{name: w}}\nspec: {{image: {}}}"]
+)
+def test_an_image_in_parts_is_put_together(owner: str, image: str, read: str) -> None:
+    (mention,) = found(owner.format(image).replace("DIGEST", "a" * 64))
+    assert mention.image == read.replace("DIGEST", "a" * 64)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "{repository: a/b}",
+        "{repository: a/b, tag: ''}",
+        "{repository: '', tag: v1}",
+        "{repository: 'localhost:5000/a'}",
+    ],
+)
+def test_parts_that_name_no_one_image_are_told(image: str) -> None:
+    (mention,) = found(f"image: {image}")
+    assert not mention.image
+    assert mention.why_not
+
+
+def test_a_schema_of_a_custom_resource_has_no_image() -> None:
+    schema = "properties: {image: {type: object, properties: {repository: {type: string}, tag: {type: string}}}}"
+    assert found(f"kind: CustomResourceDefinition\nmetadata: {{name: w}}\nspec: {{{schema}}}") == []
+
+
 def test_an_anchor_that_holds_itself_ends() -> None:
     assert found("a: &a {image: 'x:1', again: *a}") == [Mention(where="", image="x:1")]
 
@@ -103,17 +231,44 @@ def test_an_anchor_that_holds_itself_ends() -> None:
         ("${TAG:+-slim}", "-slim"),
         ("${A:+-slim}", ""),
         ("${A:-${B:-${TAG}}}", "2"),
+        ("${A-}", ""),
+        ("${TAG:-${B:?is not read}}", "2"),
+        ("${EMPTY?no}", ""),
+        ("${EMPTY+x}", "x"),
+        ("${A+x}", ""),
+        ("${TAG:+v${TAG}}", "v2"),
+        ("${A:-x}-${TAG}-$TAG.1", "x-2-2.1"),
+        ("${A:-a:b-c?d+e}", "a:b-c?d+e"),
+        ("$${TAG}", "${TAG}"),
+        ("$$$TAG", "$2"),
+        ("$DOLLAR", "$TAG"),
         ("price$$TAG", "price$TAG"),
     ],
 )
 def test_variables_are_filled_in_as_compose_does(text: str, filled: str) -> None:
-    assert interpolated(text, {"TAG": "2", "EMPTY": ""}) == filled
+    assert interpolated(text, {"TAG": "2", "EMPTY": "", "DOLLAR": "$TAG"}) == filled
 
 
-@pytest.mark.parametrize("text", ["${A}", "$A", "${A:?must be set}", "${A?no}", "${EMPTY:?no}", "${A b}", "${"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${A}",
+        "$A",
+        "${A:?must be set}",
+        "${A?no}",
+        "${EMPTY:?no}",
+        "${A b}",
+        "${",
+        "$",
+        "$1",
+        "${A:-x",
+        "${TAG!x}",
+        "${A:-" * 99,
+    ],
+)
 def test_a_variable_without_a_value_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="variable"):
-        interpolated(text, {"EMPTY": ""})
+        interpolated(text, {"EMPTY": "", "TAG": "2"})
 
 
 @pytest.mark.parametrize(
@@ -121,7 +276,9 @@ def test_a_variable_without_a_value_is_refused(text: str) -> None:
     [
         ("a: [", "is not YAML in line"),
         ("a: {{ .Values.image }}\nb: {{ x }}", "helm template"),
-        ("a: 2026-99-99", "is not YAML"),
+        ("a: 1\na: 2", "in line 2: the key 'a' occurs twice"),
+        ("a:\n\tb: 1", "is not YAML in line 2"),
+        ("a: \x00", "is not YAML"),
         ("- " * 5000, "nested too deeply"),
     ],
 )

@@ -51,10 +51,10 @@ def test_the_images_of_the_registry_that_has_most_make_the_spec(capsys: pytest.C
     written = init("compose.yaml")
     assert written["registries"] == [{"name": "ghcr", "url": "https://ghcr.io", "credentials": "anonymous"}]
     assert written["images"] == ["team/app:1", "team/web:2.1", "12:34"]
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
     assert "pullbench.yaml: 3 images of https://ghcr.io" in out
-    assert "left out: service lost: ${TEMPLATE}: the variable TEMPLATE is not set" in out
-    assert "service built: " in out
+    assert "left out: service lost: ${TEMPLATE}: the variable TEMPLATE is not set" in err
+    assert "left out: service built: " in err
     assert "next: pullbench preflight pullbench.yaml" in out
 
 
@@ -224,7 +224,7 @@ def test_a_service_that_is_built_is_left_out_even_with_an_image(
     services = {"own": {"build": ".", "image": "ghcr.io/team/own:dev"}, "app": {"image": "ghcr.io/team/app:1"}}
     (folder / "built.yaml").write_text(yaml.safe_dump({"services": services}))
     assert init("built.yaml")["images"] == ["team/app:1"]
-    assert "service own: " in capsys.readouterr().out
+    assert "left out: service own: " in capsys.readouterr().err
 
 
 def test_the_first_spec_is_golden(golden: Callable[[str, str], None], folder: Path) -> None:

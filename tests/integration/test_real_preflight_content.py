@@ -247,7 +247,7 @@ def test_a_catalog_of_250_repositories_is_read_on_three_pages_and_without_link_i
         registry.url, tmp_path / "cuts", need("nginx"), directives="proxy_hide_header Link;"
     ) as without_link:
         (cut,) = found_of(write_spec(tmp_path, {"eu": without_link}, ["app:1.0"]), "catalog")
-    assert cut.status is Status.FAIL
+    assert cut.status is Status.WARN
     assert "100 repositories on 1 page and no Link, but `last=` finds more, such as team/app-099" in cut.observed
 
 
@@ -272,7 +272,7 @@ def test_a_hostile_catalog_ranges_that_are_ignored_and_a_rate_limit_that_is_near
     ) as url:
         spec = write_spec(tmp_path, {"eu": url}, [name], repetitions=5, warmup=1, pulls_per_trial=4)
         loop, part, limit = found_of(spec, "catalog", "range", "rate-limit")
-    assert (loop.check, loop.status) == ("catalog", Status.FAIL)
+    assert (loop.check, loop.status) == ("catalog", Status.WARN)
     assert loop.observed.startswith("[not_a_registry] ")
     assert "leads back" in loop.observed
     assert (part.status, part.observed[:8]) == (Status.WARN, "200 with")

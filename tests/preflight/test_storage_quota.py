@@ -1,5 +1,6 @@
 """storage-quota: what it says of what a product tells, and which products are asked."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,7 +98,9 @@ def test_what_is_hidden_stands_beside_what_is_known_and_alone_it_is_a_skip() -> 
     assert (finding.status, "unknown: the volumes" in finding.observed) == (Status.SKIP, True)
 
 
-@pytest.mark.parametrize(("product", "text"), [("distribution", "has no API"), ("none", "set `product: harbor`")])
+@pytest.mark.parametrize(
+    ("product", "text"), [("distribution", "not supported by pullbench"), ("none", "set `product: harbor`")]
+)
 def test_a_registry_without_such_an_api_is_skipped_with_the_reason(product: Any, text: str) -> None:
     (finding,) = judge(StorageReport(product=product), TARGET)
     assert (finding.status, text in finding.observed) == (Status.SKIP, True)
@@ -204,3 +207,48 @@ def test_one_storage_is_asked_once_however_many_proxies_lead_there() -> None:
 
 def test_credentials_that_cannot_be_read_are_told_by_their_own_check_alone() -> None:
     assert {"api", "credentials"} <= storage_quota.CHECK.needs
+
+
+def _pulp(storage: Any, **more: Any) -> Callable[[str, str | None], Any]:
+    """Pulp's answers, as pulpcore 3 gives them."""
+    status = {"versions": [{"component": "core", "version": "3.85.1"}], "storage": storage, **more}
+
+    def answer(path: str, _: str | None) -> Any:
+        if path == "/v2/":
+            return 200, {}, {"Docker-Distribution-API-Version": "registry/2.0"}
+        return (200, status) if path == "/pulp/api/v3/status/" else (404, b"")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("used", "free", "status"),
+    [(10, 90, Status.PASS), (85, 15, Status.WARN), (100, 0, Status.FAIL)],
+)
+def test_the_disk_of_pulp_is_read_from_its_status(used: int, free: int, status: Status) -> None:
+    (finding,), _ = of_server(_pulp({"total": 100, "used": used, "free": free}), "nginx")
+    assert finding.status is status
+    assert "Pulp 3.85.1" in finding.observed
+
+
+def test_pulp_on_an_object_store_reports_no_disk() -> None:
+    (finding,), _ = of_server(_pulp(None), "nginx")
+    assert finding.status is Status.SKIP
+    assert "Pulp 3.85.1" in finding.observed
+
+
+def test_pulp_without_its_database_is_not_healthy() -> None:
+    (finding,), _ = of_server(_pulp(None, database_connection={"connected": False}), "nginx")
+    assert finding.status is Status.FAIL
+
+
+@pytest.mark.parametrize("answer", [(404, b""), (200, b"<html>"), (200, []), (200, {"versions": 3})])
+def test_a_registry_that_is_no_known_product_is_not_supported(answer: Any) -> None:
+    def other(path: str, _: str | None) -> Any:
+        if path == "/v2/":
+            return 200, {}, {"Docker-Distribution-API-Version": "registry/2.0"}
+        return answer if path == "/pulp/api/v3/status/" else (404, b"")
+
+    (finding,), _ = of_server(other, "nginx")
+    assert finding.status is Status.SKIP
+    assert "not supported by pullbench" in finding.observed

@@ -292,6 +292,38 @@ def test_tags_are_listed_over_all_pages(registry: FakeRegistry) -> None:
     assert list(registry.client().tags("team/app")) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("most", "asked"), [(1000, ["1000"]), (100, ["1000", "50"]), (10, ["1000", "50", None])])
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_page_size_that_is_refused_is_made_smaller(
+    registry: FakeRegistry, most: int, asked: list[str | None], status: int
+) -> None:
+    sizes: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sizes.append(request.url.params.get("n"))
+        if int(sizes[-1] or 0) > most:
+            return httpx.Response(status, json={"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]})
+        return httpx.Response(200, json={"tags": ["a"]})
+
+    registry.handler = answer
+    assert list(registry.client().tags("a")) == ["a"]
+    assert sizes == asked
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, "NAME_UNKNOWN"), (400, "NAME_INVALID"), (401, "UNAUTHORIZED")])
+def test_another_refusal_of_a_list_is_asked_once(registry: FakeRegistry, status: int, code: str) -> None:
+    sizes: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sizes.append(request.url.params.get("n"))
+        return httpx.Response(status, json={"errors": [{"code": code}]})
+
+    registry.handler = answer
+    with pytest.raises(RegistryError):
+        list(registry.client().tags("a"))
+    assert set(sizes) == {"1000"}
+
+
 def test_a_repository_without_tags_has_none(registry: FakeRegistry) -> None:
     registry.handler = lambda request: httpx.Response(200, json={"name": "a", "tags": None})
     assert list(registry.client().tags("a")) == []

@@ -277,6 +277,8 @@ def test_a_registry_that_stores_other_bytes_is_found_out() -> None:
 ENOSPC = {"DriverName": "filesystem", "Enclosed": {"Op": "write", "Path": "/data", "Err": 28}}
 REFUSALS: dict[str, tuple[httpx.Response, ErrorCode, str]] = {
     "anonymous": (refusal(401, "UNAUTHORIZED"), ErrorCode.UNAUTHORIZED, "docker login"),
+    "quay's namespace": (refusal(401, "UNAUTHORIZED"), ErrorCode.UNAUTHORIZED, "--repository NAMESPACE/"),
+    "another's namespace": (refusal(403, "DENIED"), ErrorCode.FORBIDDEN, "--repository NAMESPACE/"),
     "pull only": (refusal(403, "DENIED", "denied"), ErrorCode.FORBIDDEN, "push permission"),
     "harbor's quota": (
         refusal(403, "DENIED", "adding 1.0 MiB of storage resource, which will exceed the configured upper limit"),

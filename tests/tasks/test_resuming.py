@@ -49,8 +49,10 @@ def pasted(message: str) -> list[str]:
         ({"results": "s3://bucket/pulls;1"}, {"results": "s3://bucket/pulls;1"}),
         ({"vantage": "eu west"}, {"vantage": "eu west"}),
         ({"skip_preflight": True, "report": False}, {"skip_preflight": True, "no_report": True}),
+        ({"only": ("api", "tls")}, {"only": ["api", "tls"]}),
+        ({"skip": ("catalog",)}, {"skip": ["catalog"]}),
     ],
-    ids=["defaults", "other places", "a path with spaces", "a bucket", "a vantage", "flags"],
+    ids=["defaults", "other places", "a path with spaces", "a bucket", "a vantage", "flags", "only", "skip"],
 )
 @pytest.mark.parametrize(("kind", "command"), [("benchmark", "run"), ("stress", "stress")])
 def test_the_command_of_a_stopped_run_is_read_as_the_same_run(

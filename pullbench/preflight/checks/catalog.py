@@ -11,7 +11,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.remedy import look, remedy, skopeo
 from pullbench.model.route import DIRECT
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, passed, skipped, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.pages import Page
@@ -51,30 +51,31 @@ def probe(context: CheckContext, target: Target) -> CatalogListing:
     """Read at most MOST_PAGES pages for at most MOST_S: a large catalog is not read completely."""
     client, names, sizes = context.client(target.route), list[str](), list[int]()
     try:
-        ended = _read(client.catalog_pages(PAGE_SIZE), names, sizes)
-        after = _behind(client, names) if ended and sizes[-1:] == [PAGE_SIZE] else ()
+        last = _read(client.catalog_pages(PAGE_SIZE), names, sizes)
+        after = _behind(client, names, last.size) if last and last.size and last.size == len(last.entries) else ()
     except RegistryError as error:
         return _listing(names, sizes, fault=ObservedFault.of(error))
-    unlisted = () if not ended or after else _unlisted(context, target, frozenset(names))
-    return _listing(names, sizes, ended=ended, after=after, unlisted=unlisted)
+    unlisted = () if last is None or after else _unlisted(context, target, frozenset(names))
+    return _listing(names, sizes, ended=last is not None, after=after, unlisted=unlisted)
 
 
-def _read(pages: Iterator[Page], names: list[str], sizes: list[int]) -> bool:
-    """Read pages up to the limits; return whether the last page was reached."""
+def _read(pages: Iterator[Page], names: list[str], sizes: list[int]) -> Page | None:
+    """Read pages up to the limits; return the last page, or None if it was not reached."""
+    page = None
     until = time.monotonic() + MOST_S
     for page in pages:
         names += page.entries
         sizes.append(len(page.entries))
         enough = len(sizes) >= MOST_PAGES or len(names) >= MOST_NAMES or time.monotonic() > until
         if page.following is not None and enough:
-            return False
-    return True
+            return None
+    return page
 
 
-def _behind(client: RegistryClient, names: Sequence[str]) -> tuple[str, ...]:
+def _behind(client: RegistryClient, names: Sequence[str], size: int) -> tuple[str, ...]:
     """Names after a full page without Link: the page may be the last, or a proxy may have removed its Link."""
     known = frozenset(names)
-    first = next(client.catalog_pages(PAGE_SIZE, after=names[-1]))
+    first = next(client.catalog_pages(size, after=names[-1]))
     return tuple(name for name in first.entries if name not in known)
 
 
@@ -129,14 +130,14 @@ def judge(evidence: CatalogListing, target: Target) -> list[Finding]:
     if fault is not None and (fault.code is ErrorCode.NOT_A_REGISTRY or evidence.page_sizes):
         fault = replace(fault, text=f"{fault.text}, after {_count(evidence)}")
         cure = f"fix the catalog's paging, or the proxy in front of {route.host} that changes it: {see}"
-        return [failed(ID, target, fault, EXPECTED, cure)]
+        return [warned(ID, target, fault, EXPECTED, cure)]
     if fault is not None:
         return [warned(ID, target, fault, EXPECTED, f"{remedy(fault.code, route)}; {see}")]
     if evidence.after_the_end:
         text = f"{_count(evidence)} and no Link, but `last=` finds more, such as {_some(evidence.after_the_end)}"
         fault = ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"the catalog is incomplete: {text}")
         cure = f"pass the Link header through the proxy in front of {route.host}, on every page: {see}"
-        return [failed(ID, target, fault, EXPECTED, cure)]
+        return [warned(ID, target, fault, EXPECTED, cure)]
     return [_of_names(evidence, target, see)]
 
 
@@ -177,12 +178,12 @@ CHECK = Check(
     id=ID,
     room=Room.CONTENT,
     looks_at=f"Reads `GET /v2/_catalog?n={PAGE_SIZE}` and follows `Link` for at most {MOST_PAGES} pages. If a full last page "
-    "has no `Link`, it also looks for more names with `last=`.",
+    "has no `Link`, it also looks for more names with `last=`. If the registry refuses the page size, it requests 50 names.",
     statuses={
         Status.PASS: "the catalog was read to its end or to the limit, with each repository once and in order",
-        Status.WARN: "a repository is listed twice or out of order, a repository of the spec exists but is not listed, or the "
-        "catalog does not answer",
-        Status.FAIL: "the pages form a loop, are no lists, break off, or end without `Link` before the list ends",
+        Status.WARN: "the pages form a loop, are no lists, break off, or end without `Link` before the list ends; a repository is "
+        "listed twice or out of order, or one of the spec exists but is not listed; or the catalog does not answer. No pull uses "
+        "the catalog, so nothing of it stops a run",
         Status.SKIP: "the registry does not offer its catalog (401, 403, 404, 405 …), as Docker Hub and many others",
     },
     advice="Pass `Link` through the proxy in front of the registry: `curl -sSi 'URL/v2/_catalog?n=100'`.",

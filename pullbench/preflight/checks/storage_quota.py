@@ -14,7 +14,7 @@ from pullbench.model.text import format_bytes
 from pullbench.preflight.check import Check, Room, Target, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.answer import is_untaken
-from pullbench.registry.products import harbor, nexus
+from pullbench.registry.products import harbor, nexus, pulp
 from pullbench.registry.products.api import Product, ProductApi, product_of
 from pullbench.registry.products.storage import Space, Storage
 
@@ -22,9 +22,10 @@ ID = "storage-quota"
 EXPECTED = "the registry is healthy, accepts writes, and uses under 80% of its storage"
 WARN_SHARE, FULL_SHARE = 0.8, 0.95
 _NO_API = {
-    "distribution": "this registry has no API for its storage (CNCF distribution and hosted services have none): "
-    "check its disk (`df -h` there), its bucket or its console",
-    "none": "found no product with an API for its storage; if it is Harbor or Nexus, set `product: harbor` or `nexus`",
+    "distribution": "not supported by pullbench, which reads the storage of Harbor, Nexus and Pulp: check the registry's disk "
+    "(`df -h` there), its bucket, its console or its own quota API (Quay's needs an OAuth token)",
+    "none": "not supported by pullbench, which reads the storage of Harbor, Nexus and Pulp; if it is Harbor or Nexus, set "
+    "`product: harbor` or `nexus`",
 }
 
 
@@ -67,6 +68,8 @@ def probe(context: CheckContext, target: Target) -> StorageReport:
                 storage = harbor.read_storage(api, list(projects))
             elif product == "nexus":
                 storage = nexus.read_storage(api)
+            elif product == "pulp":
+                storage = pulp.read_storage(api)
         except RegistryError as error:
             if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.NOT_A_REGISTRY) and not is_untaken(error):
                 raise
@@ -167,14 +170,14 @@ CHECK = Check(
     room=Room.STORAGE,
     looks_at="Detects the product of the registry or mirror (or takes it from `product`), and queries its own API: Harbor's "
     "health, read-only mode, volumes and the quota of each project in the spec; Nexus's blob stores, their soft quotas and "
-    "whether it accepts writes. It sends the spec's credentials, only over https or to this machine. Values that they may not "
+    "whether it accepts writes; the disk in Pulp's status. It sends the spec's credentials, only over https or to this machine. Values that they may not "
     "see are listed with the missing permission.",
     statuses={
         Status.PASS: "everything visible is healthy, and at most 80% is used or there is no limit",
         Status.WARN: "over 80% is used (of a cache: up to 95%), a soft quota is exceeded, or the registry is read-only",
         Status.FAIL: "a component is not healthy; no storage is free; or, in a cache, over 95% is used or the run's images do not "
         "fit",
-        Status.SKIP: "the product has no such API (CNCF distribution, hosted services), or does not show its storage to these "
+        Status.SKIP: "pullbench does not support the product (CNCF distribution, Quay, hosted services), or the product does not show its storage to these "
         "credentials",
     },
     advice="Raise the quota or run garbage collection; the finding gives the path in the product's UI and the `curl` command. Use "

@@ -109,11 +109,20 @@ def objects(value: Any) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
-Product = Literal["harbor", "nexus", "distribution", "none"]
+def _is_pulp(answer: Answer) -> bool:
+    try:
+        return answer.status == 200 and isinstance(part(json.loads(answer.body), "versions"), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+Product = Literal["harbor", "nexus", "pulp", "distribution", "none"]
+PULP_STATUS = "/pulp/api/v3/status/"
 
 
 def product_of(api: ProductApi, ping: Ping) -> Product:
-    """Detect the product: Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus sends `Server: Nexus/…`.
+    """Detect the product: Harbor answers GET /api/v2.0/ping with `Pong` (its swagger.yaml), Nexus sends `Server: Nexus/…`,
+    Pulp answers its status without a login.
 
     `distribution` means Docker's protocol (Docker-Distribution-Api-Version) without a known product: CNCF distribution and
     hosted services, which do not report their storage. Raises RegistryError if nothing answers.
@@ -125,4 +134,6 @@ def product_of(api: ProductApi, ping: Ping) -> Product:
         return "harbor"
     if pong.headers.get("server", "").startswith("Nexus/"):  # a proxy in front of it may rewrite only /v2/
         return "nexus"
+    if _is_pulp(api.answer(PULP_STATUS)):
+        return "pulp"
     return "distribution" if ping.api_version.startswith("registry/") else "none"
