@@ -252,8 +252,8 @@ def test_a_project_measures_the_registry_that_was_named_in_every_spec(capsys: py
 def test_a_project_measures_the_images_that_were_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.init(project=Path("bench"), source=["compose.yaml", "pod.yaml"]) == 0
     assert load_spec(Path("bench/specs/concurrency.yaml")).spec.images == ["team/app:1", "team/web:2.1", "12:34"]
-    out = capsys.readouterr().out
-    assert "left out: service lost" in out
+    out, err = capsys.readouterr()
+    assert "left out: service lost" in err
     (again,) = re.findall(r"not in it: .*: pullbench (init .*)", out)
     assert parsed(shlex.split(again))[1]["out"] == Path("bench/specs/first-docker-hub.yaml")
 
