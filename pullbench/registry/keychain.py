@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pullbench.errors import ErrorCode, UsageError
 from pullbench.model.addresses import DOCKER_HUB, DOCKER_HUB_HOSTS
 from pullbench.model.route import Route
+from pullbench.registry.attempts import Logins
 from pullbench.registry.auth import TOKEN_USERNAME, Credentials
 
 # Docker's config.json has one entry for Docker Hub, for all of its hosts.
@@ -64,6 +65,8 @@ class Keychain:
         self._block = block
         self._lock = threading.Lock()
         self._sources: dict[tuple[str, str], _Source] = {}
+        self.logins = Logins()
+        """What servers said to these credentials; all clients share it."""
 
     def credentials(self, source: str, host: str) -> Credentials | None:
         """The credentials that `source` (docker, env:PREFIX, block:NAME, anonymous) has for a host such as `r.example.com:5000`.
