@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
-from pullbench.model.addresses import DOCKER_HUB_HOSTS, login_host, registry_endpoint
+from pullbench.model.addresses import login_host, official_name, registry_endpoint
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import curl, remedy
@@ -21,7 +21,8 @@ MAX_REPOSITORIES = 5
 """The number of repositories that this check tries; the `image` check requests every image."""
 _REFUSALS = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN)
 _UNASKED = (
-    "but the repositories require {}: docker, podman and skopeo log in only if /v2/ requires it, so their pulls fail"
+    "but the repositories require {}: docker (without containerd's image store), podman and "
+    "skopeo log in only if /v2/ requires it, so their pulls fail"
 )
 _ASK = (
     "make /v2/ require the same login as the repositories (in the proxy in front: one rule for all of /v2/); "
@@ -189,11 +190,8 @@ def _without_permission(
 
 def _official(route: Route, refused: list[tuple[Right, ObservedFault]]) -> str:
     """The beginning of the remedy for names that Docker Hub has only under `library/`."""
-    bare = [right.repository for right, _ in refused if "/" not in right.repository]
-    if route.host not in DOCKER_HUB_HOSTS or not bare:
-        return ""
-    names = ", ".join(f"library/{name}" for name in bare)
-    return f"Docker Hub's official images are under library/: write {names}; else "
+    names = [name for right, _ in refused if (name := official_name(route, right.repository)) is not None]
+    return f"Docker Hub's official images are under library/: write {', '.join(names)}; else " if names else ""
 
 
 def _lists_scopes(refused: list[tuple[Right, ObservedFault]]) -> bool:
@@ -211,7 +209,8 @@ def _who(evidence: LoginAttempt, route: Route) -> str:
 def _how(evidence: LoginAttempt, route: Route) -> str:
     if not evidence.asked:
         # A repository may require a login of its own; then the credentials were tried there.
-        untried = f"; {_who(evidence, route)} was not tried" if evidence.user and not _granted(evidence) else ""
+        was_tried = any(right.scheme for right in evidence.rights)
+        untried = f"; {_who(evidence, route)} was not tried" if evidence.user and not was_tried else ""
         return f"/v2/ requires no login{untried}"
     by = f" from {evidence.realm}" if evidence.realm else ""
     return f"{evidence.asked[0].capitalize()}{by}, with {_who(evidence, route)}"

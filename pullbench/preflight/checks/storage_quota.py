@@ -182,5 +182,5 @@ CHECK = Check(
     targets=every_storage,
     probe=probe,
     judge=judge,
-    needs=frozenset({"api", "auth"}),
+    needs=frozenset({"api", "credentials", "auth"}),
 )
