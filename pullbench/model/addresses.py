@@ -46,6 +46,11 @@ def login_host(route: Route) -> str:
     return DOCKER_HUB if route.host in DOCKER_HUB_HOSTS else route.host
 
 
+def official_name(route: Route, repository: str) -> str | None:
+    """`library/NAME` for a name without a namespace on Docker Hub, which has its official images there; else None."""
+    return f"library/{repository}" if route.host in DOCKER_HUB_HOSTS and "/" not in repository else None
+
+
 def image_name(route: Route, reference: Reference) -> str:
     """`HOST/REPOSITORY:TAG`, or `HOST/REPOSITORY@DIGEST`, for Docker and skopeo."""
     repository = f"{login_host(route)}/{route.repository(reference)}"

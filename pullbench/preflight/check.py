@@ -12,6 +12,7 @@ from pullbench.model.remedy import parameters_of
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.attempts import LoginError
 from pullbench.registry.client import NoImageError
 
 Evidence = TypeVar("Evidence")
@@ -122,7 +123,7 @@ class ObservedFault:
                 text=f"{error.where}: {error.detail}",
                 status=error.status,
                 parameters={name: str(value) for name, value in known.items() if value is not None},
-                remedy=error.remedy if isinstance(error, NoImageError) else None,
+                remedy=error.remedy if isinstance(error, NoImageError | LoginError) else None,
             )
         return cls(code=ErrorCode.UNAUTHORIZED, text=str(error))
 

@@ -40,11 +40,13 @@ _JUNK = re.compile(r'[\s,]*(?:"(?:[^"\\]|\\.)*"|[^",])*(?:"(?:[^"\\]|\\.)*\\?$)?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A user and a password, or an identity token (an OAuth2 refresh token). Neither secret is ever shown."""
+    """A user and a password, an identity token (an OAuth2 refresh token), or a registry token. No secret is ever shown."""
 
     username: str
     password: str = field(repr=False)
     identity_token: str | None = field(default=None, repr=False)
+    registry_token: str | None = field(default=None, repr=False)
+    """Sent to the registry as it is, instead of a token from its token service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,12 @@ def parse_challenges(header_values: Sequence[str]) -> tuple[Challenge, ...]:
     return tuple(challenge for value in header_values for challenge in _challenges(value))
 
 
+def first_challenges(header_values: Sequence[str]) -> tuple[Challenge, ...]:
+    """The first challenge of each WWW-Authenticate line: docker, containerd and skopeo read no second one in a line."""
+    found = (next(_challenges(value), None) for value in header_values)
+    return tuple(challenge for challenge in found if challenge is not None)
+
+
 def _challenges(value: str) -> Iterator[Challenge]:
     position = 0
     while position < len(value):
@@ -109,6 +117,14 @@ def basic_header(credentials: Credentials) -> str:
     return "Basic " + base64.b64encode(f"{credentials.username}:{secret}".encode()).decode("ascii")
 
 
+def chosen(challenges: Sequence[Challenge], credentials: Credentials | None) -> Challenge | None:
+    """The challenge to answer, as docker does: Basic before Bearer with a password, only Bearer without; None if there is none."""
+    basic = next((one for one in challenges if one.scheme == "basic"), None)
+    bearer = next((one for one in challenges if one.scheme == "bearer"), None)
+    has_password = credentials is not None and bool(credentials.password)
+    return basic if bearer is None or (basic is not None and has_password) else bearer
+
+
 def token_request(
     challenge: Challenge,
     *,
@@ -120,7 +136,8 @@ def token_request(
 ) -> TokenRequest:
     """The request that answers a Bearer challenge: GET with Basic or anonymous, POST with an identity token.
 
-    The scope is the challenge's, else `actions` on `repository`, else none. If the challenge names only pull, all `actions`
+    The scope is the challenge's, else `actions` on `repository`, else none. Without a repository, such as for /v2/, the scopes of
+    repositories in the challenge are left out: registries put placeholders there. If the challenge names only pull, all `actions`
     are requested, so that a push needs no second token. Raises RegistryError for an unsafe realm: missing, relative, not
     HTTP, with user information, plain http for an https registry, or one that must not receive credentials (`may_send`).
     """
@@ -133,6 +150,8 @@ def token_request(
             "`plain_http_credentials: send` allows it",
         )
     scope = challenge.scope or (f"repository:{repository}:{actions}" if repository else "")
+    if repository is None:
+        scope = " ".join(entry for entry in scope.split() if not entry.startswith("repository:"))
     if actions != "pull" and not any("push" in entry.rpartition(":")[2] for entry in scope.split()):
         scope = re.sub(r"(repository:\S+):pull(?!\S)", rf"\1:{actions}", scope, count=1)
     named = {"service": challenge.service} if challenge.service else {}

@@ -131,7 +131,9 @@ class RegistryClient:
             transport=transport,
             on_exchange=on_exchange,
         )
-        self._authorizer = Authorizer(route, partial(keychain.login, route), monotonic=monotonic, actions=actions)
+        self._authorizer = Authorizer(
+            route, partial(keychain.login, route), monotonic=monotonic, logins=keychain.logins, actions=actions
+        )
 
     def ping(self, *, authenticate: bool = True) -> Ping:
         """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer."""
@@ -267,9 +269,12 @@ class RegistryClient:
         answer = send(authorization=authorization)
         challenges = authorizer.offered(answer)
         if authorizer.can_answer(repository, challenges, authorization):
-            answer = send(authorization=renew(sent=authorization, challenges=challenges))
+            authorization = renew(sent=authorization, challenges=challenges)
+            with authorizer.attempt(repository, authorization) as conclude:
+                answer = send(authorization=authorization)
+                conclude(answer)
         if answer.status >= 300:
-            raise authorizer.fault(answer)
+            raise authorizer.fault(answer, sent=authorization, repository=repository)
         return answer
 
     def _exchange_token(self, request: TokenRequest) -> Token:
@@ -293,6 +298,10 @@ class RegistryClient:
     def granted(self, repository: str) -> tuple[str, ...] | None:
         """The scopes of the current token for a repository; None without a token, or if it does not list them."""
         return self._authorizer.granted(repository)
+
+    def scheme(self, repository: str | None) -> str | None:
+        """The scheme of the challenge that was answered for a repository, `basic` or `bearer`; None if there was none."""
+        return self._authorizer.scheme(repository)
 
     def close(self) -> None:
         self._exchanger.close()

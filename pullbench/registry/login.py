@@ -5,19 +5,24 @@ libcurl.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from pullbench.errors import ErrorCode, RegistryError, Responder
+from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
+from pullbench.model.addresses import login_host
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.registry.answer import Answer, AnswerError
+from pullbench.registry.answer import Answer, AnswerError, host_of
+from pullbench.registry.attempts import Login, LoginError, Logins
 from pullbench.registry.auth import (
     Challenge,
     Credentials,
     Token,
     TokenRequest,
     basic_header,
+    chosen,
+    first_challenges,
     parse_challenges,
     redact_url,
     same_origin,
@@ -31,6 +36,19 @@ RENEW_BEFORE_S = 10.0
 
 TokenExchange = Callable[[TokenRequest], Token]
 """Makes one exchange with a token service; raises RegistryError."""
+
+Conclude = Callable[[Answer], None]
+"""Takes the answer to a request with an Authorization value."""
+
+_BOTH = (
+    "remove the Basic authentication of the proxy in front, or the token authentication of the registry behind it: "
+    "no client does both"
+)
+_TOKEN_REFUSED = (
+    "make the registry trust its token service: compare `issuer` and the certificate (`rootcertbundle`) in the registry's "
+    "configuration with the token service's, and both clocks (`timedatectl`); the registry's log names the reason"
+)
+_LOCKED = "the registry blocks this login after a wrong password: fix the credentials, wait until it allows logins again (Retry-After)"
 
 
 @dataclass(slots=True)
@@ -48,7 +66,7 @@ class Authorizer:
     """Authorization values for one route; thread-safe.
 
     A repository of None is the endpoint itself. `credentials` is called when a challenge requires them, and may raise
-    UsageError. For pushes, set `actions` to "pull,push".
+    UsageError. `logins` is shared by all authorizers of a process. For pushes, set `actions` to "pull,push".
     """
 
     def __init__(
@@ -57,12 +75,14 @@ class Authorizer:
         credentials: Callable[[], Credentials | None],
         *,
         monotonic: Callable[[], float],
+        logins: Logins | None = None,
         actions: str = "pull",
     ) -> None:
         self._route = route
         self._load_credentials = credentials
         self._monotonic = monotonic
         self._actions = actions
+        self._logins = logins or Logins()
         self._lock = threading.Lock()
         self._accesses: dict[str | None, _Access] = {}
         self._known: Credentials | None = None
@@ -84,16 +104,21 @@ class Authorizer:
         """
         if answer.status != 401 or not answer.at_home or not same_origin(answer.url, self._route.url):
             return ()
-        return parse_challenges(answer.challenges)
+        return first_challenges(answer.challenges)
 
     def can_answer(self, repository: str | None, challenges: Sequence[Challenge], sent: str | None) -> bool:
-        """Whether there is a value to send that was not just refused; a refused Basic is not sent again."""
-        if any(challenge.scheme == "bearer" for challenge in challenges):
-            return True
+        """Whether there is a value to send that was not just refused; a secret that was refused as it is, is not sent again."""
         if not challenges:
             return False
         renewed = self._access(repository).header not in (None, sent)  # by another thread
-        return renewed or (sent is None and self.credentials() is not None)
+        if renewed or (sent is None and any(one.scheme == "bearer" for one in challenges)):
+            return True
+        credentials = self.credentials()
+        value = self._direct(challenges, credentials)
+        if value is not None:
+            return value != sent
+        answered = chosen(challenges, credentials)
+        return answered is not None and answered.scheme == "bearer"
 
     def renew(
         self,
@@ -106,19 +131,49 @@ class Authorizer:
     ) -> str | None:
         """A new value to replace `sent`; concurrent threads share one exchange.
 
-        Raises RegistryError if the token service fails or is unsafe, or another thread's exchange takes longer than `wait_s`.
+        Raises RegistryError if the token service fails, is unsafe or has refused these credentials before, or if another thread's
+        exchange takes longer than `wait_s`.
         """
         access = self._access(repository)
         if not access.lock.acquire(timeout=-1 if wait_s is None else max(0.0, wait_s)):
             where = f"GET {redact_url(self._route.url)}"
             raise RegistryError(ErrorCode.TIMEOUT, where, "the token exchange of another pull took too long")
         try:
-            if access.header == sent:
-                access.challenges = tuple(challenges)
-                self._take(repository, exchange, access)
+            if access.header != sent:
+                return access.header
+            access.challenges = tuple(challenges)
+            credentials = self.credentials()
+            value = self._direct(challenges, credentials)
+            if value is not None:
+                access.renew_at_s = None
+                return value  # `attempt` keeps it once it is accepted
+            self._take(repository, exchange, access, credentials, wait_s)
             return access.header
         finally:
             access.lock.release()
+
+    @contextmanager
+    def attempt(self, repository: str | None, value: str | None, wait_s: float | None = None) -> Iterator[Conclude]:
+        """Send `value`, which `renew` returned, inside of this block, and pass the answer to what it yields.
+
+        A password or token that goes to the registry as it is, is sent by one thread until the registry accepts it, and never again
+        after a refusal, which is raised. A token of a token service needs no such care.
+        """
+        login = self._login_of(repository, value)
+        if login is None:
+            yield lambda _answer: None
+            return
+        with login.attempt(wait_s):
+            yield lambda answer: self._conclude(login, repository, value, answer)
+
+    def _conclude(self, login: Login, repository: str | None, value: str | None, answer: Answer) -> None:
+        if answer.status != 401:
+            login.is_accepted = login.is_accepted or (answer.status < 500 and answer.status != 429)
+            self._access(repository).header = value if login.is_accepted else None
+            return
+        access = self._access(repository)
+        access.header = None
+        login.refuse(self.fault(answer, sent=value, repository=repository))
 
     def granted(self, repository: str) -> tuple[str, ...] | None:
         """The scopes of the current token for a repository; None without a token, or if it does not list them."""
@@ -130,22 +185,75 @@ class Authorizer:
         self._known = found = self._load_credentials()
         return found
 
-    def fault(self, answer: Answer) -> AnswerError:
-        """The error of an answer, with the code for our login.
+    def scheme(self, repository: str | None) -> str | None:
+        """The scheme of the challenge that was answered for a repository; None if there was none."""
+        answered = chosen(self._access(repository).challenges, self._known)
+        return None if answered is None else answered.scheme
+
+    def fault(self, answer: Answer, *, sent: str | None = None, repository: str | None = None) -> AnswerError:
+        """The error of an answer to a request with the value `sent`, with the code for our login.
 
         A known user without the scope is `forbidden`, although the status is 401 (RFC 6750, section 3.1).
         """
         fault = replace(answer, sent=(*answer.sent, *self._secrets())).fault()
+        if fault.code is ErrorCode.RATE_LIMITED and (refusal := self._refusal()) is not None:
+            detail = f"{fault.detail} (after a refused login: {clean(refusal.where)}: {refusal.status})"
+            cure = f"{_LOCKED}, then run `docker login {login_host(self._route)}`"
+            return LoginError(fault, ErrorCode.UNAUTHORIZED, detail, cure)
         if fault.answered_by is Responder.TOKEN_SERVICE and fault.code is ErrorCode.UNAUTHORIZED:
             credentials = self.credentials()
             who = "an anonymous client" if credentials is None else f"user '{credentials.username}'"
             return fault.but(detail=f"{fault.detail} (a token for {who})")
         if fault.status == 401 and fault.answered_by is Responder.REGISTRY:
-            lacking = any(one.error == "insufficient_scope" for one in parse_challenges(answer.challenges))
-            denied = lacking or any(problem.code == "DENIED" for problem in fault.problems)
-            if denied and self.credentials() is not None:
-                return fault.but(code=ErrorCode.FORBIDDEN)
+            return self._refused(fault, parse_challenges(answer.challenges), sent, repository)
         return fault
+
+    def _refused(
+        self, fault: AnswerError, challenges: Sequence[Challenge], sent: str | None, repository: str | None
+    ) -> AnswerError:
+        """The error of the registry's own 401."""
+        credentials = self.credentials()
+        schemes, (scheme, _, token) = {one.scheme for one in challenges}, (sent or "").partition(" ")
+        if scheme == "Basic" and schemes == {"bearer"}:
+            detail = f"{fault.detail}; Basic before a registry with tokens: the password was accepted, then a token is required"
+            return LoginError(fault, fault.code, f"{detail}; no client does both", _BOTH)
+        if any(one.error == "insufficient_scope" for one in challenges) or any(
+            problem.code == "DENIED" for problem in fault.problems
+        ):
+            return fault if credentials is None else fault.but(code=ErrorCode.FORBIDDEN)
+        is_issued = scheme == "Bearer" and token != getattr(credentials, "registry_token", None)
+        if is_issued and (
+            any(one.error == "invalid_token" for one in challenges)
+            or fault.where.endswith("/v2/")
+            or _may_pull(token, repository)
+        ):
+            accepted = "the token service issued a token" if credentials is None else "the password was accepted"
+            detail = f"{fault.detail}; {accepted}, the registry refuses the token: issuer, certificate, clock"
+            return LoginError(fault, fault.code, detail, _TOKEN_REFUSED)
+        return fault
+
+    def _refusal(self) -> RegistryError | None:
+        try:
+            return self._logins.refusal(self._route.url, self._known or self.credentials())
+        except UsageError:
+            return None
+
+    def _direct(self, challenges: Sequence[Challenge], credentials: Credentials | None) -> str | None:
+        """The value that goes to the registry as it is: Basic, or a registry token; None if there is none."""
+        answered = chosen(challenges, credentials)
+        if answered is None or credentials is None:
+            return None
+        if answered.scheme == "bearer":
+            return f"Bearer {credentials.registry_token}" if credentials.registry_token else None
+        return basic_header(credentials) if credentials.password or credentials.identity_token else None
+
+    def _login_of(self, repository: str | None, value: str | None) -> Login | None:
+        credentials = self._known
+        if value is None or credentials is None:
+            return None
+        if value != self._direct(self._access(repository).challenges, credentials):
+            return None
+        return self._logins.of(self._route.url, credentials, route_url=self._route.url)
 
     def cleaned(self, text: str) -> str:
         """A foreign text for display: one line, without our secrets."""
@@ -155,12 +263,18 @@ class Authorizer:
         with self._lock:
             return self._accesses.setdefault(repository, _Access())
 
-    def _take(self, repository: str | None, exchange: TokenExchange, access: _Access) -> None:
+    def _take(
+        self,
+        repository: str | None,
+        exchange: TokenExchange,
+        access: _Access,
+        credentials: Credentials | None,
+        wait_s: float | None,
+    ) -> None:
+        """Get a token; without a Bearer challenge there is none."""
         bearer = next((one for one in access.challenges if one.scheme == "bearer"), None)
-        credentials = self.credentials()
         if bearer is None:
-            access.header = basic_header(credentials) if credentials else None
-            access.renew_at_s = None
+            access.header = access.renew_at_s = None
             return
         request = token_request(
             bearer,
@@ -171,17 +285,51 @@ class Authorizer:
             may_send=self._route.may_send,
         )
         asked_at_s = self._monotonic()
-        token = exchange(request)
+        token = self._exchanged(request, exchange, bearer.realm, credentials, wait_s)
         early_s = min(RENEW_BEFORE_S, token.expires_in_s / 10)
         # Set the time first: a thread that reads between the two must not renew the new value.
         access.renew_at_s = asked_at_s + token.expires_in_s - early_s
         access.header = f"Bearer {token.value}"
 
+    def _exchanged(
+        self,
+        request: TokenRequest,
+        exchange: TokenExchange,
+        realm: str,
+        credentials: Credentials | None,
+        wait_s: float | None,
+    ) -> Token:
+        try:
+            if credentials is None:
+                return exchange(request)
+            login = self._logins.of(realm, credentials, route_url=self._route.url)
+            with login.attempt(wait_s):
+                try:
+                    token = exchange(request)
+                except RegistryError as error:
+                    login.refuse(error)
+                    raise
+                login.is_accepted = True
+                return token
+        except RegistryError as error:
+            if error.answered_by is None and error.code not in (ErrorCode.TIMEOUT, ErrorCode.CANCELLED):
+                error.answered_by, error.host = Responder.TOKEN_SERVICE, host_of(request.url)
+            raise
+
     def _secrets(self) -> tuple[str, ...]:
         """Our secrets that a server may echo: credentials, tokens, and the values of the route's extra headers."""
         known = self._known
-        found = [] if known is None else [*secrets_of(basic_header(known)), known.password, known.identity_token or ""]
+        found = []
+        if known is not None:
+            own = (known.password, known.identity_token or "", known.registry_token or "")
+            found = [*secrets_of(basic_header(known)), *own]
         with self._lock:
             headers = [access.header for access in self._accesses.values()]
         found += [secret for header in headers for secret in secrets_of(header)]
         return tuple(secret for secret in (*found, *self._route.headers.values()) if secret)
+
+
+def _may_pull(token: str, repository: str | None) -> bool:
+    """Whether a token says that it grants pulls from a repository."""
+    scopes = token_access(token) or ()
+    return any(scope.startswith(f"repository:{repository}:") and "pull" in scope.rpartition(":")[2] for scope in scopes)

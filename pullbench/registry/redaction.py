@@ -63,7 +63,8 @@ def secrets_of(authorization: str | None, form: bytes | None = None) -> tuple[st
 
 def _forms_of(credentials: Credentials) -> set[str]:
     """The secrets in the forms that a text may contain: as written, and as HTTP's Basic encodes them (RFC 7617)."""
-    plain = [secret for secret in (credentials.password, credentials.identity_token or "") if secret]
+    secrets = (credentials.password, credentials.identity_token, credentials.registry_token)
+    plain = [secret for secret in secrets if secret]
     basic = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode()
     return {form for secret in plain for form in _written(secret)} | ({basic} if plain else set())
 

@@ -250,3 +250,48 @@ def test_both_planes_renew_a_token_as_long_before_its_end(age_s: float, exchange
                 call()
                 asked = [one.path.partition("?")[0] for one in b.server.seen[before:]]
                 assert asked.count("/token") == exchanges
+
+
+@plane
+def test_a_token_that_the_registry_refuses_is_named_by_both(ask: Ask) -> None:
+    with bench(route=KNOWN, environ=ENVIRON) as b:
+        b.server.on("/token", answer(200, b'{"token": "t0ken"}'))
+        refused(b, answer(401, headers=bearer(b, ',error="invalid_token"')))
+        told = ask(b)
+        assert told.code is ErrorCode.UNAUTHORIZED
+        assert "the password was accepted, the registry refuses the token" in (told.error or "")
+
+
+@plane
+def test_basic_before_a_registry_with_tokens_is_named_by_both(ask: Ask) -> None:
+    def front(incoming: Incoming) -> None:
+        known = incoming.headers.get("authorization") == BASIC
+        incoming.send(401, headers=bearer(b) if known else [("WWW-Authenticate", 'Basic realm="front"')])
+
+    with bench(route=KNOWN, environ=ENVIRON) as b:
+        refused(b, front)
+        told = ask(b)
+        assert told.code is ErrorCode.UNAUTHORIZED
+        assert "no client does both" in (told.error or "")
+
+
+@plane
+@pytest.mark.parametrize("basic_first", [True, False])
+def test_with_basic_and_bearer_both_send_the_password_to_the_registry(ask: Ask, basic_first: bool) -> None:
+    with bench(route=KNOWN, environ=ENVIRON) as b:
+        b.server.on("/token", answer(500))
+        for path, handlers in list(b.server._handlers.items()):
+            if path != "/token":
+                b.server.on(
+                    path, _behind(handlers[0], [("WWW-Authenticate", 'Basic realm="r"'), *bearer(b)], basic_first)
+                )
+        assert ask(b).code is None
+
+
+def _behind(handler: Handler, challenges: list[tuple[str, str]], as_given: bool) -> Handler:
+    def check(incoming: Incoming) -> None:
+        if incoming.headers.get("authorization") == BASIC:
+            return handler(incoming)
+        return incoming.send(401, headers=challenges if as_given else challenges[::-1])
+
+    return check

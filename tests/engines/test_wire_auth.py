@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -253,3 +254,38 @@ def test_no_part_of_a_secret_is_left_where_a_text_is_cut(padding: int) -> None:
         TokenService(b)
         b.server.on("/token", answer(500, b"x" * padding + SECRET.encode()))
         assert "hunter" not in (b.pull().error or "")
+
+
+@pytest.mark.parametrize("auth", ["persisted", "per-pull"])
+@pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
+def test_a_wrong_password_is_sent_once_by_all_pulls_of_a_process(auth: str, scheme: str) -> None:
+    with bench(route={"credentials": "env:EU"}, environ=ENVIRON, concurrency=8, auth=auth) as b:
+        challenge = 'Basic realm="r"' if scheme == "Basic" else f'Bearer realm="{b.server.url}/token",service="s"'
+        b.server.on(b.image.manifest_path(b.image.index), answer(401, headers=[("WWW-Authenticate", challenge)]))
+        b.server.on("/token", answer(401, b"wrong"))
+        for _ in range(2):
+            with ThreadPoolExecutor(8) as pool:
+                outcomes = list(pool.map(lambda _: b.pull(), range(8)))
+            assert {outcome.error_code for outcome in outcomes} == {ErrorCode.UNAUTHORIZED}
+            b.engine.open_trial(setup(b.request, 8))
+        assert sum("authorization" in incoming.headers for incoming in b.server.seen) == 1
+
+
+def test_concurrent_pulls_with_a_right_password_each_get_their_token() -> None:
+    with bench(route={"credentials": "env:EU"}, environ=ENVIRON, concurrency=8, auth="per-pull") as b:
+        b.server.on("/token", answer(200, json.dumps({"token": "t"}).encode()))
+        for path, handlers in list(b.server._handlers.items()):
+            if path != "/token":
+                b.server.on(path, _guarded(handlers[0], f'Bearer realm="{b.server.url}/token"', "Bearer t"))
+        with ThreadPoolExecutor(8) as pool:
+            assert all(outcome.ok for outcome in pool.map(lambda _: b.pull(), range(8)))
+        assert sum(incoming.path.startswith("/token") for incoming in b.server.seen) == 8
+
+
+def _guarded(handler: Handler, challenge: str, value: str) -> Handler:
+    def check(incoming: Incoming) -> None:
+        if incoming.headers.get("authorization") == value:
+            return handler(incoming)
+        return incoming.send(401, headers=[("WWW-Authenticate", challenge)])
+
+    return check

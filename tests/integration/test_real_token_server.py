@@ -163,6 +163,18 @@ def test_a_wrong_password_is_unauthorized_before_any_load(shell: Shell, guarded:
     assert "docker login" in finding["remedy"]
 
 
+@pytest.mark.parametrize("command", ["preflight", "plan", "run"])
+def test_a_wrong_password_reaches_the_token_service_once_in_a_whole_command_of_twenty_images(
+    shell: Shell, guarded: Guarded, command: str
+) -> None:
+    images = [f"{OPEN[number % 2]}:{number}" for number in range(10)] + [f"more/{number}:1.0" for number in range(10)]
+    (shell.folder / "spec.yaml").write_text(yaml.safe_dump(spec_of(guarded, images=images)))
+    before = len(guarded.tokens.log())
+    done = shell.run(command, "spec.yaml", "--json", **(LOGIN | {"REG_PASSWORD": "planted-wrong-password"}))
+    assert done.code == (0 if command == "plan" else 1), done.err
+    assert [entry.status for entry in guarded.tokens.log()[before:]] == [401]
+
+
 def test_a_user_without_the_right_to_a_repository_is_forbidden_and_told_to_be_granted_it(
     shell: Shell, guarded: Guarded
 ) -> None:

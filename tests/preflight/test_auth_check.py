@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -7,7 +8,7 @@ from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.preflight.check import ObservedFault, Target
-from pullbench.preflight.checks import auth
+from pullbench.preflight.checks import auth, image
 from pullbench.preflight.checks.auth import LoginAttempt, Right
 from pullbench.registry.auth import Credentials, basic_header
 from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
@@ -219,3 +220,156 @@ def test_only_the_first_repositories_are_tried(registry: FakeRegistry) -> None:
     found_at(registry, "env:CI", images=[f"team/{number}:1.0" for number in range(9)])
     tried = {request.url.path for request in registry.requests if request.method == "HEAD"}
     assert tried == {f"/v2/team/{number}/manifests/1.0" for number in range(5)}
+
+
+def with_open_v2(behind: Any) -> Any:
+    """A registry whose /v2/ answers 200 to anybody."""
+    return lambda request: httpx.Response(200) if request.url.path == "/v2/" else behind(request)
+
+
+@pytest.mark.parametrize("source", ["env:CI", "anonymous"])
+def test_an_open_v2_before_repositories_with_tokens_warns_for_clients_that_ask_only_there(
+    registry: FakeRegistry, source: str
+) -> None:
+    registry.handler = with_open_v2(TokenService(registry))
+    found = found_at(registry, source)
+    assert (found.status, "docker" in found.observed and "skopeo" in found.observed) == (Status.WARN, True)
+    assert "Bearer" in found.observed and "not tried" not in found.observed
+
+
+def test_an_open_v2_before_repositories_with_basic_warns(registry: FakeRegistry) -> None:
+    registry.handler = with_open_v2(with_basic(registry, BASIC))
+    found = found_at(registry, "env:CI")
+    assert (found.status, "Basic" in found.observed and "not tried" not in found.observed) == (Status.WARN, True)
+    assert found_at(registry, "anonymous").code == "unauthorized"
+
+
+def test_an_open_registry_passes_and_its_unused_user_is_told(registry: FakeRegistry) -> None:
+    found = found_at(registry, "env:CI")
+    assert (found.status, "not tried" in found.observed) == (Status.PASS, True)
+
+
+def token_world(
+    registry: FakeRegistry, token: Any, registry_says: str = "", realm_at: str = "auth.example.com"
+) -> None:
+    """A registry whose token service answers with `token(request)`, and which refuses each token if it says so."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            answer: httpx.Response = token(request)
+            return answer
+        if registry_says or "Authorization" not in request.headers:
+            challenge = f'Bearer realm="https://{realm_at}/token",service="r"{registry_says}'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        return registry.serve(request)
+
+    registry.handler = handle
+
+
+@pytest.mark.parametrize("realm_at", ["auth.example.com:5001", "auth.example.com"])
+def test_a_token_service_that_is_down_is_tested_at_its_own_port(registry: FakeRegistry, realm_at: str) -> None:
+    def down(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[Errno 111] Connection refused")
+
+    token_world(registry, down, realm_at=realm_at)
+    found = found_at(registry, "env:CI")
+    assert (found.status, found.code) == (Status.FAIL, "connect_refused")
+    port = realm_at.partition(":")[2] or "443"
+    assert f"`nc -vz auth.example.com {port}`" in found.remedy and "registry.example.com" not in found.remedy
+
+
+def test_a_token_service_that_fails_is_the_one_to_look_at(registry: FakeRegistry) -> None:
+    token_world(registry, lambda _request: httpx.Response(503))
+    found = found_at(registry, "env:CI")
+    assert (found.code, "the token service auth.example.com:443" in found.remedy) == ("server_error", True)
+    token_world(registry, lambda _request: httpx.Response(503), realm_at="registry.example.com")
+    assert "the token service" not in found_at(registry, "env:CI").remedy
+
+
+@pytest.mark.parametrize("says", [',error="invalid_token"', ",x=y"])
+def test_a_token_that_the_registry_refuses_is_a_finding_of_its_own(registry: FakeRegistry, says: str) -> None:
+    token_world(registry, lambda _request: httpx.Response(200, json={"token": "t0ken"}), says)
+    found = found_at(registry, "env:CI")
+    assert (found.status, found.code) == (Status.FAIL, "unauthorized")
+    assert "the password was accepted, the registry refuses the token: issuer, certificate, clock" in found.observed
+    assert "docker login" not in found.remedy
+
+
+def test_basic_in_front_of_a_registry_with_tokens_is_a_finding_of_its_own(registry: FakeRegistry) -> None:
+    tokens = TokenService(registry)
+
+    def front(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.example.com" or request.headers.get("Authorization") == BASIC:
+            return tokens(request)
+        return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="front"'})
+
+    registry.handler = front
+    found = found_at(registry, "env:CI")
+    assert (found.status, found.code) == (Status.FAIL, "unauthorized")
+    assert "no client does both" in found.remedy and tokens.given == 0
+
+
+@pytest.mark.parametrize("refused_at_v2", ["", "user/image"])
+def test_repositories_decide_where_the_token_for_v2_is_refused(registry: FakeRegistry, refused_at_v2: str) -> None:
+    def token(request: httpx.Request) -> httpx.Response:
+        wanted = str(request.url.params.get("scope", ""))
+        return httpx.Response(200, json={"token": "t0ken"}) if ":app:" in wanted else httpx.Response(403)
+
+    scope = f',scope="repository:{refused_at_v2}:pull"' if refused_at_v2 else ""
+    token_world(registry, token)
+    inner = registry.handler
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = inner(request)
+        if request.url.path == "/v2/" and answer.status_code == 401:
+            answer.headers["WWW-Authenticate"] += scope
+        return answer
+
+    registry.handler = handle
+    assert found_at(registry, "env:CI").status is Status.PASS
+
+
+@pytest.mark.parametrize("source", ["anonymous", "env:CI"])
+@pytest.mark.parametrize("host", ["registry-1.docker.io", "index.docker.io"])
+def test_a_bare_name_at_docker_hub_is_named_with_its_namespace(source: str, host: str) -> None:
+    evidence = LoginAttempt(
+        user=None if source == "anonymous" else "user 'ann'",
+        asked=("bearer",),
+        rights=(Right(repository="alpine", fault=DENIED.fault), Right(repository="team/app", fault=DENIED.fault)),
+    )
+    remedy = judged(evidence, source, f"https://{host}").remedy
+    assert "library/alpine" in remedy and "library/team" not in remedy
+    assert "library/" not in judged(evidence, source).remedy
+
+
+def test_an_anonymous_refusal_may_be_a_wrong_name() -> None:
+    found = judged(LoginAttempt(asked=("bearer",), rights=(DENIED,)), "anonymous")
+    assert "none of that name" in found.observed and "check the name" in found.remedy
+
+
+@pytest.mark.parametrize("basic", [True, False])
+def test_a_wrong_password_is_sent_once_in_a_whole_preflight_of_twenty_images(
+    registry: FakeRegistry, basic: bool
+) -> None:
+    images = [f"team/{number}:1.0" for number in range(9)] + [f"app:{number}" for number in range(11)]
+    logins: list[str] = []
+
+    def token(request: httpx.Request) -> httpx.Response:
+        logins.append(request.headers["Authorization"])
+        return httpx.Response(401, json={"details": "incorrect username or password"})
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "Authorization" in request.headers:
+            logins.append(request.headers["Authorization"])
+        return httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="r"'})
+
+    if basic:
+        registry.handler = handle
+    else:
+        token_world(registry, token)
+    with context_over(registry, spec_of(credentials="env:CI", images=images)) as context:
+        targets = [(auth, target_of(context))] + [(image, target_of(context, name)) for name in images]
+        with ThreadPoolExecutor(8) as pool:
+            findings = list(pool.map(lambda job: job[0].judge(job[0].probe(context, job[1]), job[1])[0], targets))
+    assert {finding.code for finding in findings} == {"unauthorized"}
+    assert len(logins) == 1

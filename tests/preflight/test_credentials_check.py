@@ -9,7 +9,7 @@ from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import credentials
 from pullbench.preflight.checks.credentials import CredentialLookup
 from pullbench.preflight.runner import as_json
-from pullbench.registry.keychain import Origin
+from pullbench.registry.docker_config import Origin
 from tests.preflight.contexts import ROUTE, context_over, spec_of, target_of
 from tests.registry.fake_registry import SECRET, FakeRegistry
 from tests.registry.test_keychain import docker_config, helper, inline
@@ -127,3 +127,42 @@ def test_a_missing_helper_and_one_that_fails_are_told_apart(tmp_path: Path, monk
     assert "registry.example.com" in failing.observed and "PATH" not in failing.observed
     assert "`docker-credential-box list`" in failing.remedy
     assert SECRET not in repr(failing)
+
+
+@pytest.mark.parametrize("entry", [None, {}, {"auth": ""}])
+def test_an_entry_without_a_login_warns_and_is_never_called_absent(tmp_path: Path, entry: object) -> None:
+    found = probed("docker", docker_config(tmp_path, {"auths": {HOST: entry}}))[1]
+    assert (found.status, HOST in found.observed) == (Status.WARN, True)
+    assert "no entry" not in found.observed and f"docker login {HOST}" in found.remedy
+
+
+def test_the_entry_is_named_where_its_key_is_not_the_host(tmp_path: Path) -> None:
+    auths = {f"https://{HOST}/v1/": inline("ann", SECRET)}
+    assert f"https://{HOST}/v1/" in probed("docker", docker_config(tmp_path, {"auths": auths}))[1].observed
+
+
+def test_a_login_in_the_file_beside_a_helper_that_is_not_installed_passes(tmp_path: Path) -> None:
+    document = {"credsStore": "absent", "auths": {HOST: inline("ann", SECRET)}}
+    found = probed("docker", docker_config(tmp_path, document) | {"PATH": "/nowhere"})[1]
+    assert (found.status, "not installed" in found.observed) == (Status.PASS, True)
+
+
+@pytest.mark.parametrize("key", ["registry-1.docker.io", "https://registry.hub.docker.com/v2/"])
+def test_a_name_of_the_hub_that_docker_does_not_read_warns_with_the_entry_that_it_reads(
+    tmp_path: Path, key: str
+) -> None:
+    registry = FakeRegistry()
+    spec = spec_of("https://registry-1.docker.io", credentials="docker")
+    document = {"auths": {key: inline("ann", SECRET)}}
+    context = context_over(registry, spec, environ=docker_config(tmp_path, document))
+    (found,) = credentials.judge(credentials.probe(context, target_of(context)), target_of(context))
+    assert (found.status, key in found.observed) == (Status.WARN, True)
+    assert "https://index.docker.io/v1/" in found.remedy
+
+
+def test_the_hubs_own_entry_is_named(tmp_path: Path) -> None:
+    spec = spec_of("https://registry-1.docker.io", credentials="docker")
+    document = {"auths": {"https://index.docker.io/v1/": inline("ann", SECRET)}}
+    context = context_over(FakeRegistry(), spec, environ=docker_config(tmp_path, document))
+    (found,) = credentials.judge(credentials.probe(context, target_of(context)), target_of(context))
+    assert (found.status, "https://index.docker.io/v1/" in found.observed) == (Status.PASS, True)

@@ -41,7 +41,7 @@ from pullbench.preflight.checks import range as byte_range
 from pullbench.preflight.handshake import Certificate, Handshake
 from pullbench.preflight.resolv_conf import ResolvConf
 from pullbench.registry.client import Ping
-from pullbench.registry.keychain import Origin
+from pullbench.registry.docker_config import Origin
 from pullbench.registry.products.storage import Ailment, Space, Storage
 
 GB = 10**9

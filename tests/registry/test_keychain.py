@@ -136,9 +136,17 @@ def test_no_config_means_anonymous(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["{", "[]", json.dumps({"auths": {"a": {"auth": SECRET}}}), '{"auths": {"a": "b"}}', '{"auths": [1]}']
+    "document",
+    [
+        "{",
+        "[]",
+        {"auths": {HOST: {"auth": SECRET}}},
+        {"auths": {HOST: "b"}},
+        '{"auths": [1]}',
+        {"auths": {HOST: {"auth": 3}}},
+    ],
 )
-def test_a_broken_config_is_named_and_never_taken_for_an_empty_one(tmp_path: Path, document: str) -> None:
+def test_a_broken_config_is_named_and_never_taken_for_an_empty_one(tmp_path: Path, document: object) -> None:
     with pytest.raises(UsageError) as caught:
         Keychain(environ=docker_config(tmp_path, document)).credentials("docker", HOST)
     assert str(tmp_path / "config.json") in str(caught.value)
@@ -172,7 +180,7 @@ def test_a_failing_helper_is_named_and_its_words_are_kept_back(
 def test_a_helper_that_hangs_is_given_up_and_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = tmp_path / "asked"
     helper(tmp_path, "slow", f"echo >> {asked}; exec sleep 60", monkeypatch)
-    monkeypatch.setattr("pullbench.registry.keychain.PATIENCE_S", 0.1)
+    monkeypatch.setattr("pullbench.registry.docker_config.PATIENCE_S", 0.1)
     keychain = Keychain(environ=docker_config(tmp_path, {"credHelpers": {HOST: "slow"}}))
     for _ in range(2):
         with pytest.raises(UsageError, match=r"docker-credential-slow .* 0\.1 s"):
@@ -262,3 +270,103 @@ def test_the_keychain_itself_shows_no_secret() -> None:
     keychain = Keychain(environ={"US_USERNAME": "ann", "US_PASSWORD": SECRET})
     keychain.credentials("env:US", HOST)
     assert SECRET not in repr(keychain)
+
+
+ANN, BOB = Credentials(username="ann", password="p"), Credentials(username="bob", password="q")
+ROBOT = Credentials(username="ann", password="p", identity_token="t")
+WITH_TOKEN = {"registrytoken": "r3g"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"username": "ann", "password": "p"}, ANN),
+        ({**inline("ann", "p"), "identitytoken": ""}, ANN),
+        ({**inline("ann", "p"), "username": "old", "password": "stale"}, ANN),
+        ({**inline("ann", "p"), "email": None}, ANN),
+        ({"Username": "ann", "PASSWORD": "p"}, ANN),
+        ({"auth": inline("ann", "p\0\0")["auth"]}, ANN),
+        ({"auth": inline("ann", "p")["auth"] + "\n"}, ANN),
+        ({**inline("ann", "p"), "identitytoken": "t"}, ROBOT),
+        (
+            {"auth": inline("0000-0000", "")["auth"], "identitytoken": "t"},
+            Credentials(username="0000-0000", password="", identity_token="t"),
+        ),
+        (WITH_TOKEN, Credentials(username="<token>", password="", registry_token="r3g")),
+        (None, None),
+        ({}, None),
+        ({"auth": ""}, None),
+        ({"auth": None, "username": "ann"}, None),
+    ],
+)
+def test_an_entry_is_read_as_docker_reads_it(tmp_path: Path, entry: object, expected: Credentials | None) -> None:
+    environ = docker_config(tmp_path, {"auths": {HOST: entry}})
+    assert Keychain(environ=environ).credentials("docker", HOST) == expected
+
+
+@pytest.mark.parametrize(
+    "foreign", [None, {}, {"auth": ""}, {"auth": "!"}, "text", 3, [], {"auth": 3}, {"auth": "Og=="}]
+)
+def test_a_bad_entry_of_another_host_fails_no_other(tmp_path: Path, foreign: object) -> None:
+    auths = {"a.example.com": foreign, HOST: inline("ann", "p"), "z.example.com": foreign}
+    keychain = Keychain(environ=docker_config(tmp_path, {"auths": auths}))
+    assert keychain.credentials("docker", HOST) == ANN
+    assert keychain.credentials("docker", "other.example.com") is None
+
+
+@pytest.mark.parametrize(
+    "extra", [{"auths": None}, {"credHelpers": None, "credsStore": ""}, {"HttpHeaders": {"a": "b"}}]
+)
+def test_parts_of_the_file_that_are_empty_are_none(tmp_path: Path, extra: dict[str, object]) -> None:
+    assert Keychain(environ=docker_config(tmp_path, extra)).credentials("docker", HOST) is None
+
+
+@pytest.mark.parametrize(
+    ("auths", "expected"),
+    [
+        ({f"https://{HOST}/v1/": inline("bob", "q"), HOST: inline("ann", "p")}, ANN),
+        ({f"https://{HOST}/v2/": inline("bob", "q")}, BOB),
+        ({HOST: {}, f"https://{HOST}": inline("bob", "q")}, None),
+    ],
+)
+def test_the_entry_of_the_host_itself_comes_before_one_of_its_urls(
+    tmp_path: Path, auths: dict[str, object], expected: Credentials | None
+) -> None:
+    assert Keychain(environ=docker_config(tmp_path, {"auths": auths})).credentials("docker", HOST) == expected
+
+
+@pytest.mark.parametrize("hosted", ["docker.io", "registry-1.docker.io", "index.docker.io"])
+def test_the_hubs_entry_is_the_one_that_docker_login_writes(tmp_path: Path, hosted: str) -> None:
+    auths = {"registry-1.docker.io": inline("bob", "q"), "docker.io": inline("bob", "q")}
+    both = auths | {"https://index.docker.io/v1/": inline("ann", "p")}
+    assert Keychain(environ=docker_config(tmp_path, {"auths": both})).credentials("docker", hosted) == ANN
+    only = {"auths": {"registry-1.docker.io": inline("bob", "q")}}
+    keychain = Keychain(environ=docker_config(tmp_path, only))
+    assert keychain.credentials("docker", hosted) is None
+    assert keychain.origin("docker", hosted).near == ("registry-1.docker.io",)
+
+
+@pytest.mark.parametrize("script", [None, "exit 3", "echo no JSON"])
+def test_an_entry_with_a_login_is_used_where_its_helper_is_missing_or_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None
+) -> None:
+    if script is not None:
+        helper(tmp_path, "box", script, monkeypatch)
+    document = {"credsStore": "box", "auths": {HOST: inline("ann", "p"), "empty.example.com": {}}}
+    keychain = Keychain(environ=docker_config(tmp_path, document))
+    assert keychain.credentials("docker", HOST) == ANN
+    with pytest.raises(UsageError, match="docker-credential-box"):
+        keychain.credentials("docker", "empty.example.com")
+
+
+def test_a_helpers_login_is_used_where_the_entry_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper(tmp_path, "box", """echo '{"Username":"ann","Secret":"p"}'""", monkeypatch)
+    document = {"credsStore": "box", "auths": {HOST: {"auth": "!"}}}
+    assert Keychain(environ=docker_config(tmp_path, document)).credentials("docker", HOST) == ANN
+
+
+def test_no_token_of_an_entry_is_shown(tmp_path: Path) -> None:
+    environ = docker_config(tmp_path, {"auths": {HOST: {"identitytoken": SECRET, "registrytoken": SECRET}}})
+    assert SECRET not in repr(Keychain(environ=environ).credentials("docker", HOST))

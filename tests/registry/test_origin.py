@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from pullbench.registry.auth import token_access
-from pullbench.registry.keychain import Keychain, Origin
+from pullbench.registry.docker_config import Origin
+from pullbench.registry.keychain import Keychain
 from tests.registry.test_keychain import HOST, SECRET, docker_config, helper, inline
 from tests.registry.tokens import jwt
 

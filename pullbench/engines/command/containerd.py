@@ -233,7 +233,9 @@ class ContainerdEngine(CommandEngine):
         if known is None:
             return
         why = None
-        if known.identity_token is not None or ":" in known.username:
+        if not known.password and known.registry_token is not None:
+            why = "a registry token, which ctr does not accept"
+        elif not known.password or ":" in known.username:
             why = "an identity token, which ctr accepts only on its command line, where other users can read it"
         elif len(known.password.encode()) > _LONGEST_LINE or not known.password.isprintable():
             why = f"a password that cannot be typed (over {_LONGEST_LINE} bytes, or with control characters)"

@@ -34,6 +34,11 @@ def write_configuration(folder: Path, requests: Iterable[PullRequest], keychain:
         route = request.route
         repositories[repository(request)] = route
         found = keychain.login(route)
+        if found is not None and found.registry_token and not found.password:
+            raise UsageError(
+                f"credentials '{route.credentials}': for {route.host} they are a registry token, which podman and skopeo do not "
+                "accept; use a user name and a password, or another engine"
+            )
         if found is not None:
             known[route.host] = found
         if route.ca_file is not None:

@@ -189,7 +189,8 @@ class DockerEngine:
         if found is None:
             return {}
         config = {"username": found.username, "password": found.password, "serveraddress": request.route.host}
-        return config | ({"identitytoken": found.identity_token} if found.identity_token else {})
+        tokens = {"identitytoken": found.identity_token, "registrytoken": found.registry_token}
+        return config | {name: token for name, token in tokens.items() if token}
 
     def _target(self, request: PullRequest) -> PullTarget:
         repository = f"{request.route.host}/{request.route.repository(request.reference)}"

@@ -22,6 +22,7 @@ from pullbench.errors import ErrorCode, RegistryError, Responder
 from pullbench.model.record import TransferKind
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
+from pullbench.registry.attempts import Logins
 from pullbench.registry.auth import Challenge, Credentials, Token, TokenRequest, basic_header, same_origin
 from pullbench.registry.login import Authorizer
 from pullbench.registry.redaction import secrets_of
@@ -53,6 +54,7 @@ class WireClient:
         entry: EngineEntry,
         *,
         credentials: Credentials | None,
+        logins: Logins,
         forward_login: Credentials | None = None,
         trust: Trust,
         clock: Clock,
@@ -65,7 +67,7 @@ class WireClient:
         self._forward_login = forward_login
         self._forward_secrets = () if forward_login is None else secrets_of(basic_header(forward_login))
         self._entry = entry
-        self._authorizer = Authorizer(route, lambda: credentials, monotonic=clock.monotonic)
+        self._authorizer = Authorizer(route, lambda: credentials, monotonic=clock.monotonic, logins=logins)
         self._trust = trust
         self._clock = clock
         self._drivers = drivers
@@ -126,8 +128,11 @@ class WireClient:
                 attempt.log.add(transfer_row(trail, attempt, kind="token", digest=None, received_bytes=0))
                 attempt.log.add_auth(trail.total_s)
                 authorization = self._renew(handle, attempt, authorization, challenges)
-                trail = self._follow(handle, url, body, attempt, authorization=authorization)
-        self._conclude(trail, body, attempt, kind, digest)
+                with authorizer.attempt(attempt.repository, authorization, self._left_s(attempt)) as conclude:
+                    trail = self._follow(handle, url, body, attempt, authorization=authorization)
+                    if trail.error_code is None:
+                        conclude(trail.answer())
+        self._conclude(trail, body, attempt, kind, digest, authorization)
 
     def close(self) -> None:
         """Close all connections; no request may be running."""
@@ -147,16 +152,25 @@ class WireClient:
                 partial(self._exchange_token, handle, attempt),
                 sent=sent,
                 challenges=challenges,
-                wait_s=attempt.deadline_s - started_s,
+                wait_s=self._left_s(attempt),
             )
         finally:
             attempt.log.add_auth(self._clock.monotonic() - started_s)
 
+    def _left_s(self, attempt: PullAttempt) -> float:
+        return attempt.deadline_s - self._clock.monotonic()
+
     def _conclude(
-        self, trail: Trail, body: CheckedBody, attempt: PullAttempt, kind: TransferKind, digest: str | None
+        self,
+        trail: Trail,
+        body: CheckedBody,
+        attempt: PullAttempt,
+        kind: TransferKind,
+        digest: str | None,
+        authorization: str | None = None,
     ) -> None:
         """Verify the content, add its row, and raise its error."""
-        failure = trail.failure(self._authorizer)
+        failure = trail.failure(self._authorizer, sent=authorization, repository=attempt.repository)
         if failure is None:
             body.settle()
         started_s = self._clock.monotonic()

@@ -161,6 +161,7 @@ class WireEngine:
             route,
             self._entry,
             credentials=credentials,
+            logins=self._keychain.logins,
             forward_login=self._keychain.forward_login(route),
             trust=trial.trusts[route.ca_file],
             clock=self._clock,

@@ -99,11 +99,11 @@ class Trail:
             at_home=self.at_home,
         )
 
-    def failure(self, authorizer: Authorizer) -> RegistryError | None:
-        """Why there is no content; None for complete content."""
+    def failure(self, authorizer: Authorizer, *, sent: str | None, repository: str) -> RegistryError | None:
+        """Why there is no content, in answer to the Authorization value `sent`; None for complete content."""
         if self.error_code is not None:
             return self.error_of(self.error_code, authorizer.cleaned(self.error))
-        return None if self.last.is_content else authorizer.fault(self.answer())
+        return None if self.last.is_content else authorizer.fault(self.answer(), sent=sent, repository=repository)
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
         """An error of this request that no answer shows."""

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.addresses import DOCKER_HUB_API, DOCKER_HUB_HOSTS
 from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import of_handshake, remedy
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed
@@ -49,6 +50,8 @@ def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
     if fault is not None or ping is None:
         fault = fault or ObservedFault(code=ErrorCode.UNKNOWN, text="no answer")
         cure = of_handshake(fault.text, target.route) or remedy(fault.code, target.route)
+        if target.route.host in DOCKER_HUB_HOSTS - {DOCKER_HUB_API} and fault.code is ErrorCode.NOT_A_REGISTRY:
+            cure = f"write https://{DOCKER_HUB_API}: this host serves Docker Hub's images"
         return [failed(ID, target, fault, EXPECTED, cure)]
     version = ping.api_version or "no Docker-Distribution-API-Version (OCI does not require it)"
     server = f", {ping.server}" if ping.server else ""

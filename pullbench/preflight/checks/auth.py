@@ -4,8 +4,8 @@ import ipaddress
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from pullbench.errors import ErrorCode, RegistryError, UsageError
-from pullbench.model.addresses import login_host
+from pullbench.errors import ErrorCode, RegistryError, Responder, UsageError
+from pullbench.model.addresses import login_host, official_name, registry_endpoint
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import curl, remedy
@@ -13,13 +13,21 @@ from pullbench.model.route import Route
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.auth import redact_url
+from pullbench.registry.auth import redact_url, same_origin
 from pullbench.registry.keychain import shown_user
 
 ID = "auth"
 MAX_REPOSITORIES = 5
 """The number of repositories that this check tries; the `image` check requests every image."""
 _REFUSALS = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN)
+_UNASKED = (
+    "but the repositories require {}: docker (without containerd's image store), podman and "
+    "skopeo log in only if /v2/ requires it, so their pulls fail"
+)
+_ASK = (
+    "make /v2/ require the same login as the repositories (in the proxy in front: one rule for all of /v2/); "
+    "until then only containerd and pullbench's wire engine can pull"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,8 @@ class Right:
     repository: str
     granted: tuple[str, ...] | None = None
     """The scopes that the token lists; None if it lists none, or there is no token."""
+    scheme: str | None = None
+    """The scheme of the login that the registry required for it; None if it required none."""
     fault: ObservedFault | None = None
     """A refusal only; other checks report missing images and broken routes."""
 
@@ -67,7 +77,8 @@ def probe(context: CheckContext, target: Target) -> LoginAttempt:
             client.ping()
     except RegistryError as error:
         fault = ObservedFault.of(error)
-    may_still_pull = fault is None or (fault.code in _REFUSALS and user is None and "bearer" in schemes)
+    # A refused password is not sent again here.
+    may_still_pull = fault is None or (fault.code in _REFUSALS and "bearer" in schemes)
     rights = _rights(context, route) if may_still_pull else ()
     return LoginAttempt(user=user, asked=schemes, realm=clean(realm, 200), fault=fault, rights=rights)
 
@@ -87,7 +98,10 @@ def _right(context: CheckContext, route: Route, repository: str, image: str) -> 
         context.head(route, image)
     except RegistryError as error:
         fault = ObservedFault.of(error) if error.code in _REFUSALS else None
-    return Right(repository=repository, granted=context.client(route).granted(repository), fault=fault)
+    client = context.client(route)
+    return Right(
+        repository=repository, granted=client.granted(repository), scheme=client.scheme(repository), fault=fault
+    )
 
 
 def judge(evidence: LoginAttempt, target: Target) -> list[Finding]:
@@ -97,11 +111,20 @@ def judge(evidence: LoginAttempt, target: Target) -> list[Finding]:
     refused = [(right, right.fault) for right in evidence.rights if right.fault is not None]
     if evidence.fault is not None and not (evidence.rights and len(refused) < len(evidence.rights)):
         return [_login_failed(evidence, evidence.fault, target, expected)]
+    if refused and all(fault.remedy for _, fault in refused):
+        return [_login_failed(evidence, refused[0][1], target, expected)]
     how = _how(evidence, route)
     if refused:
         return [_without_permission(evidence, refused, f"{how}: ", target, expected)]
     if evidence.fault is not None:
         how += "; /v2/ itself is refused, but the repositories are not"
+    unasked = {right.scheme for right in evidence.rights if right.scheme} if not evidence.asked else set()
+    if unasked:
+        return [
+            warned(
+                ID, target, f"{how}{_granted(evidence)}; {_UNASKED.format(max(unasked).capitalize())}", expected, _ASK
+            )
+        ]
     danger = _danger(evidence, route)
     if danger is not None:
         return [warned(ID, target, f"{how}{_granted(evidence)}; {danger[0]}", expected, danger[1])]
@@ -117,6 +140,11 @@ def _expected(route: Route) -> str:
 def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, expected: str) -> Finding:
     """The login failed: no credentials, wrong credentials, or a failed token service."""
     route = target.route
+    if fault.remedy is not None:
+        return failed(ID, target, fault, expected, fault.remedy)
+    if (service := _token_service(evidence, fault, route)) is not None:
+        cure = remedy(fault.code, service)
+        return failed(ID, target, fault, expected, f"the token service {registry_endpoint(service)} failed: {cure}")
     text, cure = fault.text, remedy(fault.code, route)
     if fault.code in _REFUSALS and evidence.asked:
         meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
@@ -126,14 +154,24 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
     return failed(ID, target, replace(fault, text=text), expected, cure)
 
 
+def _token_service(evidence: LoginAttempt, fault: ObservedFault, route: Route) -> Route | None:
+    """The token service as a route, for its remedy, if it failed and is another server than the registry."""
+    by_service = fault.parameters.get("answered_by") == Responder.TOKEN_SERVICE
+    if not by_service or fault.code in _REFUSALS or not evidence.realm or same_origin(evidence.realm, route.url):
+        return None
+    parts = urlsplit(evidence.realm)
+    return replace(route, url=f"{parts.scheme}://{parts.netloc}")
+
+
 def _without_permission(
     evidence: LoginAttempt, refused: list[tuple[Right, ObservedFault]], how: str, target: Target, expected: str
 ) -> Finding:
     route = target.route
     names = ", ".join(right.repository for right, _ in refused)
     if evidence.user is None:
-        fault = ObservedFault(code=ErrorCode.UNAUTHORIZED, text=f"{how}the registry requires a login to pull {names}")
-        cure = remedy(fault.code, route)
+        text = f"{how}the registry requires a login to pull {names}, or has none of that name"
+        fault = ObservedFault(code=ErrorCode.UNAUTHORIZED, text=text)
+        cure = f"{_official(route, refused)}{remedy(fault.code, route)}; also check the name"
     else:
         granted = {scope for right, _ in refused for scope in right.granted or ()}
         shown = f" (the token grants {', '.join(sorted(granted)) or 'nothing'})" if _lists_scopes(refused) else ""
@@ -141,13 +179,19 @@ def _without_permission(
             code=ErrorCode.FORBIDDEN, text=f"{how}the login is valid, but lacks permission to pull {names}{shown}"
         )
         host = login_host(route)
-        cure = (
+        cure = _official(route, refused) + (
             f"give {evidence.user} permission to pull {names} at {host}, or log in as another user: "
             f"`docker logout {host} && docker login {host}`; also check the name: some registries answer so for a wrong one"
         )
     if len(refused) < len(evidence.rights):
         return warned(ID, target, fault, expected, cure)
     return failed(ID, target, fault, expected, cure)
+
+
+def _official(route: Route, refused: list[tuple[Right, ObservedFault]]) -> str:
+    """The beginning of the remedy for names that Docker Hub has only under `library/`."""
+    names = [name for right, _ in refused if (name := official_name(route, right.repository)) is not None]
+    return f"Docker Hub's official images are under library/: write {', '.join(names)}; else " if names else ""
 
 
 def _lists_scopes(refused: list[tuple[Right, ObservedFault]]) -> bool:
@@ -165,7 +209,8 @@ def _who(evidence: LoginAttempt, route: Route) -> str:
 def _how(evidence: LoginAttempt, route: Route) -> str:
     if not evidence.asked:
         # A repository may require a login of its own; then the credentials were tried there.
-        untried = f"; {_who(evidence, route)} was not tried" if evidence.user and not _granted(evidence) else ""
+        was_tried = any(right.scheme for right in evidence.rights)
+        untried = f"; {_who(evidence, route)} was not tried" if evidence.user and not was_tried else ""
         return f"/v2/ requires no login{untried}"
     by = f" from {evidence.realm}" if evidence.realm else ""
     return f"{evidence.asked[0].capitalize()}{by}, with {_who(evidence, route)}"
@@ -216,9 +261,12 @@ CHECK = Check(
     f"spec's first {MAX_REPOSITORIES} repositories. Reports the token service and the scopes of the token.",
     statuses={
         Status.PASS: "the registry accepts the credentials and allows pulls, or requires no login",
-        Status.WARN: "some repositories may be pulled and others may not; or the password goes over plain `http://`, or to a token "
+        Status.WARN: "some repositories may be pulled and others may not; or /v2/ is open and the repositories require a login, so that "
+        "docker, podman and skopeo send none; or the password goes over plain `http://`, or to a token "
         "service that shares no domain with the registry",
-        Status.FAIL: "credentials are required and there are none, or they are wrong, lack the pull permission, or could not be read",
+        Status.FAIL: "credentials are required and there are none, or they are wrong, lack the pull permission, or could not be read; "
+        "the token service failed; the registry refuses the token of its token service; or a proxy requires Basic before a registry "
+        "with tokens",
     },
     advice="Log in again (`docker logout HOST && docker login HOST`), fix the source in `credentials`, or grant the pull permission.",
     targets=every_route,

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from pullbench.errors import ErrorCode, UsageError
-from pullbench.model.addresses import login_host
+from pullbench.model.addresses import DOCKER_HUB_HOSTS, login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.route import Route
 from pullbench.model.text import clean
 from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
-from pullbench.registry.keychain import Origin, shown_user
+from pullbench.registry.docker_config import HUB_ENTRY, Origin
+from pullbench.registry.keychain import shown_user
 
 ID = "credentials"
 
@@ -45,24 +46,40 @@ def judge(evidence: CredentialLookup, target: Target) -> list[Finding]:
     if evidence.fault is not None:
         return [failed(ID, target, evidence.fault, expected, _cure(evidence.fault, origin, route))]
     if evidence.user is not None:
-        return [passed(ID, target, f"{evidence.user}, {_where(origin)}", expected)]
+        return [passed(ID, target, f"{evidence.user}, {_where(origin, route)}", expected)]
     if origin.source == "anonymous":
         return [passed(ID, target, "the spec uses no credentials (anonymous)", expected)]
     observed = f"{_nothing_in(origin, route)}: pulls are anonymous"
+    if origin.entry is not None and not origin.helper:
+        return [
+            warned(
+                ID,
+                target,
+                observed,
+                expected,
+                f"run `docker login {login_host(route)}`; or set `credentials: anonymous`",
+            )
+        ]
     if origin.near:
         observed += f", but it has one for {', '.join(clean(key, 80) for key in origin.near)}"
+        if route.host in DOCKER_HUB_HOSTS:
+            cure = f"run `docker login`: docker reads only the entry that it writes, {HUB_ENTRY}; or set `credentials: anonymous`"
+            return [warned(ID, target, observed, expected, cure)]
         cure = f"run `docker login {login_host(route)}`, with the port from the URL; or set `credentials: anonymous`"
         return [warned(ID, target, observed, expected, cure)]
     return [passed(ID, target, observed, expected)]
 
 
-def _where(origin: Origin) -> str:
+def _where(origin: Origin, route: Route) -> str:
+    if origin.helper and origin.entry and origin.helper_path is None:
+        return f"from {origin.config_path} ({origin.helper} is not installed)"
     if origin.helper and origin.entry:
         return f"from {origin.helper}, else from {origin.config_path}"
     if origin.helper:
         return f"from {origin.helper}, set in {origin.config_path}"
     if origin.config_path:
-        return f"from {origin.config_path}"
+        named = origin.entry if origin.entry not in (None, route.host) else ""
+        return f"from {origin.config_path}" + (f", entry {clean(named, 80)}" if named else "")
     if origin.variables:
         return f"from {' and '.join(origin.variables)}"
     kind, _, name = origin.source.partition(":")
@@ -75,6 +92,8 @@ def _nothing_in(origin: Origin, route: Route) -> str:
     if not origin.config_exists:
         return f"{origin.config_path} does not exist"
     helper = f", nor does {origin.helper}" if origin.helper else ""
+    if origin.entry is not None:
+        return f"the entry {clean(origin.entry, 80)} in {origin.config_path} has no login{helper}"
     return f"{origin.config_path} has no entry for {route.host}{helper}"
 
 
@@ -110,7 +129,8 @@ CHECK = Check(
     "Prefect Secret. Reports the user and the source, never the secret.",
     statuses={
         Status.PASS: "the source can be read, and it has credentials for this host or none",
-        Status.WARN: "it has none for this host, but has some for the same name with another port",
+        Status.WARN: "it has none for this host, but has some for the same name with another port, or for a name of Docker Hub that "
+        "docker does not read; or its entry for this host has no login",
         Status.FAIL: "it cannot be read, a helper fails or is missing, or a variable is not set; or the credentials would go over "
         "plain `http://` to another machine, and the spec does not allow that",
     },

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from pullbench.errors import ErrorCode, RegistryError
+from pullbench.model.addresses import official_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import remedy
@@ -77,6 +78,9 @@ def judge(evidence: ImageLookup, target: Target) -> list[Finding]:
         tags = "the repository does not exist, or these credentials may not see it" if evidence.tags is None else tags
         fault = replace(fault, text=f"{fault.text}; {tags}")
     cure = fault.remedy or remedy(fault.code, route, reference=reference)
+    official = official_name(route, route.repository(reference))
+    if official is not None and fault.code in (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.NOT_FOUND):
+        cure = f"write {official}: Docker Hub's official images are under library/; else {cure}"
     return [failed(ID, target, fault, expected, cure)]
 
 

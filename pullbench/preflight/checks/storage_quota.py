@@ -185,5 +185,5 @@ CHECK = Check(
     targets=every_storage,
     probe=probe,
     judge=judge,
-    needs=frozenset({"api", "credentials"}),
+    needs=frozenset({"api", "credentials", "auth"}),
 )

@@ -30,7 +30,7 @@ class ProductApi:
     """The API of one registry's product. Thread-safe; close it when done.
 
     Credentials go only to the route's own host, in clear text only if the spec allows it, and never after a redirect to
-    another host. Raises UsageError if the `ca_file` or the credentials source fails.
+    another host, and no longer once the registry has refused them. Raises UsageError if the `ca_file` or the credentials source fails.
     """
 
     def __init__(self, route: Route, keychain: Keychain, *, timeout_s: float = 10.0) -> None:
@@ -43,7 +43,8 @@ class ProductApi:
             forward_login=keychain.forward_login(route),
         )
         found = keychain.credentials(route.credentials, route.host)
-        self._credentials = found if route.may_send(route.url) and _is_password(found) else None
+        is_refused = keychain.logins.refusal(route.url, found) is not None
+        self._credentials = found if route.may_send(route.url) and _is_password(found) and not is_refused else None
 
     @property
     def who(self) -> str:
