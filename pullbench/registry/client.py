@@ -159,7 +159,7 @@ class RegistryClient:
         )
         size = answer.headers.get("content-length", "")
         return ManifestHead(
-            digest=_stated_digest(answer),
+            digest=stated_digest(answer),
             media_type=clean(answer.headers.get("content-type", ""), 120),
             size_bytes=int(size) if size.isdecimal() and len(size) < 16 else None,
             headers=answer.headers,
@@ -182,7 +182,7 @@ class RegistryClient:
             if error.code is ErrorCode.TOO_LARGE:
                 raise RegistryError(error.code, error.where, f"{error.detail}; {LARGE_MANIFESTS}", status=200) from None
             raise
-        stated = _stated_digest(answer)
+        stated = stated_digest(answer)
         for expected in (reference.digest, stated):
             if expected is not None:
                 _verify(answer, expected)
@@ -315,9 +315,10 @@ def _manifest_path(route: Route, reference: Reference) -> str:
     return f"/v2/{route.repository(reference)}/manifests/{quote(reference.locator, safe=':')}"
 
 
-def _stated_digest(answer: Answer) -> str | None:
-    """Docker-Content-Digest; None if it is missing. Raises RegistryError for an invalid digest."""
-    stated = answer.headers.get("docker-content-digest", "").strip()
+def stated_digest(answer: Answer) -> str | None:
+    """Docker-Content-Digest, which may be repeated; None if it is missing. Raises RegistryError for an invalid digest."""
+    lines = {line.strip() for line in answer.headers.get("docker-content-digest", "").split(",")} - {""}
+    stated = ", ".join(sorted(lines))
     if stated and not is_digest(stated):
         detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
         raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
