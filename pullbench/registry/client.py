@@ -329,6 +329,10 @@ def _verify(answer: Answer, expected: str) -> None:
     found = _digest(expected.partition(":")[0], answer.body)
     if found != expected:
         detail = f"the digest of the {len(answer.body)} bytes is {found}, not {expected}"
+        if (encoding := answer.headers.get("content-encoding", "identity")).lower() != "identity":
+            detail += (
+                f"; a proxy compressed them ({clean(encoding, 40)}), although `Accept-Encoding: identity` was sent"
+            )
         raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 
