@@ -1,13 +1,11 @@
 """`range`: the registry serves parts of a blob, which chunked pulls and resumed downloads need."""
 
-import contextlib
 import re
 from dataclasses import dataclass, field, replace
 
 from pullbench.errors import ErrorCode, RegistryError
-from pullbench.model.facts import PlatformImage
 from pullbench.model.finding import Finding, Status
-from pullbench.model.manifest import ACCEPT
+from pullbench.model.manifest import Descriptor
 from pullbench.model.reference import Reference
 from pullbench.model.remedy import look, remedy
 from pullbench.model.text import clean
@@ -35,7 +33,7 @@ class RangeAnswer:
     body: bytes = field(default=b"", repr=False)
     promised: bytes = field(default=b"", repr=False)
     encoding: str = ""
-    """The Content-Encoding of a manifest or a config that was requested without Accept-Encoding; empty if it came as it is."""
+    """The Content-Encoding of a config that was requested without Accept-Encoding; empty if it came as it is."""
     fault: ObservedFault | None = None
     """The fault if the blob, or a part of it, could not be fetched."""
 
@@ -54,12 +52,11 @@ def probe(context: CheckContext, target: Target) -> RangeAnswer | None:
             except RegistryError:
                 continue
             if found is not None and found.manifest.config.size_bytes > LAST:
-                return _ask(client, client.route.repository(Reference.parse(image)), found)
+                return _ask(client, client.route.repository(Reference.parse(image)), found.manifest.config)
     return None
 
 
-def _ask(client: RegistryClient, repository: str, image: PlatformImage) -> RangeAnswer:
-    config = image.manifest.config
+def _ask(client: RegistryClient, repository: str, config: Descriptor) -> RangeAnswer:
     path, size = f"/v2/{repository}/blobs/{config.digest}", config.size_bytes
     try:
         whole = client.config(repository, config)
@@ -76,28 +73,24 @@ def _ask(client: RegistryClient, repository: str, image: PlatformImage) -> Range
         content_range=clean(answer.headers.get("content-range", ""), 80),
         body=answer.body,
         promised=whole[FIRST : LAST + 1],
-        encoding=_encoding(client, repository, image),
+        encoding=_encoding(client, repository, config),
     )
 
 
-def _encoding(client: RegistryClient, repository: str, image: PlatformImage) -> str:
-    """How a config, or a manifest, is encoded for a client that asks for no encoding; a refused request tells nothing."""
-    paths = (("GET", f"blobs/{image.manifest.config.digest}"), ("HEAD", f"manifests/{image.digest}"))
-    for method, path in paths:
-        limit = image.manifest.config.size_bytes + _MOST_OVERHEAD if method == "GET" else 0
-        with contextlib.suppress(RegistryError):
-            answer = client.ask(
-                method,
-                f"/v2/{repository}/{path}",
-                repository=repository,
-                accept=ACCEPT if method == "HEAD" else None,
-                limit_bytes=limit,
-                headers={"Accept-Encoding": ""},
-            )
-            found = clean(answer.headers.get("content-encoding", ""), 40)
-            if found.lower() not in ("", "identity"):
-                return found
-    return ""
+def _encoding(client: RegistryClient, repository: str, config: Descriptor) -> str:
+    """How the config is encoded for a client that asks for no encoding; a refused request tells nothing."""
+    try:
+        answer = client.ask(
+            "GET",
+            f"/v2/{repository}/blobs/{config.digest}",
+            repository=repository,
+            limit_bytes=config.size_bytes + _MOST_OVERHEAD,
+            headers={"Accept-Encoding": ""},
+        )
+    except RegistryError:
+        return ""
+    found = clean(answer.headers.get("content-encoding", ""), 40)
+    return "" if found.lower() == "identity" else found
 
 
 def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
@@ -154,7 +147,7 @@ CHECK = Check(
     id=ID,
     room=Room.CONTENT,
     looks_at=f"Requests bytes {FIRST} to {LAST} of an image's config, whose bytes are known. It requests no layer, because a "
-    "pull-through mirror would have to fetch it. Requests the config, and the manifest by `HEAD`, once without `Accept-Encoding`.",
+    "pull-through mirror would have to fetch it. Requests the config once without `Accept-Encoding`.",
     statuses={
         Status.PASS: "the answer is 206 with exactly these bytes",
         Status.WARN: "the answer is the whole blob or another part: chunked pulls and resumed downloads fetch everything again; or "
