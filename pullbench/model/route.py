@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pullbench.model.reference import Reference
 
@@ -75,7 +75,7 @@ class Route:
             return url
         path, _, query = url.partition("?")
         kept = [part for part in query.split("&") if part and not part.startswith("ns=")]
-        return f"{path}?{'&'.join([*kept, f'ns={self.namespace}'])}"
+        return "?".join([path, "&".join([*kept, f"ns={quote(self.namespace, safe='')}"])])
 
     def repository(self, reference: Reference) -> str:
         """The repository's name at this endpoint: a mirror may have a prefix."""

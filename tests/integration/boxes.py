@@ -43,7 +43,7 @@ def _nginx(place: Place, lines: str) -> str:
     )
     return f"""user root; daemon off; worker_processes 1; pid {folder}/pid; events {{}}
 http {{ access_log off; {paths} proxy_cache_path {folder}/cache keys_zone=blobs:1m;
-limit_req_zone $server_name zone=slow:1m rate=2r/s; server {{ listen 127.0.0.1:{place.port}; client_max_body_size 0;
+limit_req_zone $binary_remote_addr zone=slow:1m rate=2r/s; server {{ listen 127.0.0.1:{place.port}; client_max_body_size 0;
 proxy_set_header Host $http_host; {lines} }} }}"""
 
 

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from benchmarks.debian_images import small_image
 from pullbench.app import api
-from pullbench.cli.main import main
+from pullbench.cli.clean import clean
 from pullbench.errors import ErrorCode
 from pullbench.model.finding import Finding, Status
 from pullbench.model.platform import Platform
 from tests.integration.boxes import APACHE, HAPROXY, NGINX, SQUID, VARNISH, Software, box_before
 from tests.integration.conftest import PushImage, need
+from tests.integration.ports import free_port
 from tests.integration.real_registry import RealRegistry
 
 pytestmark = [pytest.mark.integration, pytest.mark.real]
@@ -33,6 +35,7 @@ CACHES = {
     "squid": (SQUID, ""),
     "apache": (APACHE, "CacheEnable disk /\nCacheHeader on"),
 }
+NGINX_PASSES_ON = "location / { proxy_pass http://{upstream}; }"
 PASSES_ON = "backend registry\n server one {upstream}"
 
 
@@ -101,8 +104,12 @@ def test_a_cache_is_cold_and_warm_as_its_headers_say(
         assert one(findings, "proxy").status is Status.PASS and "was a hit" in one(findings, "proxy").observed
         trials = pulled(spec, tmp_path).table("trials")
     assert set(trials["proxy_cache"]) == {"cold", "warm"} and len(trials) == 4
-    assert list(trials["proxy_cache_found"]) == list(trials["proxy_cache"])
-    assert dict(zip(trials["engine"], trials["proxy_cache_proof"], strict=True)) == {
+    for engine, state, found in trials[["engine", "proxy_cache", "proxy_cache_found"]].itertuples(index=False):
+        # nginx sends no Age, so a look after a cold trial cannot tell it: then nothing is claimed.
+        unseen = (name, engine, state) == ("nginx", "skopeo", "cold")
+        assert pd.isna(found) if unseen else found == state
+    proofs = trials.dropna(subset="proxy_cache_proof")
+    assert dict(zip(proofs["engine"], proofs["proxy_cache_proof"], strict=True)) == {
         "wire": "headers",
         "skopeo": "probe",
     }
@@ -113,7 +120,7 @@ def test_a_cache_is_cold_and_warm_as_its_headers_say(
     [
         (HAPROXY, PASSES_ON),
         (HAPROXY, f"{PASSES_ON}\n option http-server-close\n timeout http-keep-alive 1"),  # a FIN behind each answer
-        (NGINX, "keepalive_requests 2; location / { proxy_pass http://{upstream}; }"),
+        (NGINX, "keepalive_requests 2; " + NGINX_PASSES_ON),
         (APACHE, "MaxKeepAliveRequests 3"),
     ],
     ids=["haproxy", "haproxy-closes", "nginx-closes", "apache-closes"],
@@ -157,8 +164,10 @@ RequestHeader set Accept-Encoding gzip "expr=-z %{HTTP:Accept-Encoding}\""""
 
 
 def test_a_mirror_that_needs_a_namespace(plain_registry: RealRegistry, image: str, tmp_path: Path) -> None:
-    lines = 'location / { if ($arg_ns != "%s") { return 404; } proxy_pass http://{upstream}; }' % plain_registry.host
-    with box_before(plain_registry.url, NGINX, f"location = /v2/ {{ return 200; }} {lines}") as url:
+    named = plain_registry.host.replace(":", "%3A")
+    lines = f"""location = /v2/ {{ return 200; }}
+        location / {{ if ($arg_ns != "{named}") {{ return 404; }} proxy_pass http://{{upstream}}; }}"""
+    with box_before(plain_registry.url, NGINX, lines) as url:
         without = spec_by(url, plain_registry.url, image, ["wire"], states=["any"])
         (found,) = failures([one(api.preflight(without), "proxy")])
         assert f"`namespace: {plain_registry.host}`" in (found.remedy or "")
@@ -177,24 +186,18 @@ def containerd() -> list[str]:
 
 @pytest.mark.parametrize(
     ("software", "lines"),
-    [
-        (HAPROXY, "backend registry"),
-        (NGINX, "location / { proxy_pass http://127.0.0.1:1; }"),
-        (APACHE, "ProxyPass /v2 http://127.0.0.1:1/v2"),
-        (VARNISH, 'backend dead { .host = "127.0.0.1"; .port = "1"; } sub vcl_recv { set req.backend_hint = dead; }'),
-    ],
-    ids=["haproxy", "nginx", "apache", "varnish"],
+    [(HAPROXY, "backend registry"), (HAPROXY, PASSES_ON), (NGINX, NGINX_PASSES_ON), (APACHE, ""), (VARNISH, "")],
+    ids=["haproxy-without-server", "haproxy", "nginx", "apache", "varnish"],
 )
-def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(
-    software: Software, lines: str, plain_registry: RealRegistry, image: str
-) -> None:
-    with box_before(plain_registry.url, software, lines) as url:
+def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(software: Software, lines: str, image: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with box_before(nobody, software, lines) as url:
         found = one(api.preflight(spec_at(url, image, ["wire"]), only=["api"]), "api")
-    assert (found.status, found.code) in {(Status.FAIL, ErrorCode.SERVER_ERROR), (Status.FAIL, ErrorCode.PROXY)}
+    assert (found.status, found.code) == (Status.FAIL, ErrorCode.SERVER_ERROR)
 
 
 def test_a_rate_limit_by_503_is_a_rate_limit(plain_registry: RealRegistry, image: str) -> None:
-    lines = "limit_req zone=slow burst=20 nodelay; location / { proxy_pass http://{upstream}; }"
+    lines = "limit_req zone=slow burst=20 nodelay; " + NGINX_PASSES_ON
     with box_before(plain_registry.url, NGINX, lines) as url:
         findings = api.preflight(spec_at(url, image, ["wire"]), only=["latency"])
     found = one(findings, "latency")
@@ -211,7 +214,7 @@ def test_what_a_registry_does_not_delete_is_told_and_found_by_clean(
     ):
         spec = spec_by(cache, keeps, image, ["wire"], states=["cold"], cold={"push": "pullbench/kept"})
         pulled(spec, tmp_path)
-        assert main(["clean", "--results", str(tmp_path / "results")]) == 0
+        assert clean(results=str(tmp_path / "results"), host=None, apply=False) == 0
         said = capsys.readouterr().out
         assert f"left at {keeps}: 1 synthetic image in pullbench/kept" in said
         assert "still there" in said

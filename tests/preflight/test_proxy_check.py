@@ -158,6 +158,11 @@ def test_only_the_registry_api_of_the_mirror_gets_the_namespace(url: str, sent: 
     assert Route(registry="eu", url="https://m.example", namespace="docker.io").named(url) == sent
 
 
+def test_a_port_in_a_namespace_is_written_as_containerd_writes_it() -> None:
+    route = Route(registry="eu", url="https://m.example", namespace="eu.example:8443")
+    assert route.named("https://m.example/v2/") == "https://m.example/v2/?ns=eu.example%3A8443"
+
+
 def test_drift_is_a_warning_with_both_dates_and_a_digest_to_hold_to() -> None:
     found = found_over({"eu": holding("app", "1.0", NEW), "cache": holding("hub/app", "1.0", OLD)})
     assert found.status is Status.WARN
