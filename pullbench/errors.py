@@ -254,6 +254,7 @@ _BY_WORDS: tuple[tuple[str, ErrorCode], ...] = (
     ),
     (
         r"connection reset|broken pipe|recv failure|send failure|connection aborted|server closed idle connection|"
+        r"(endpoint|socket) is not connected|"
         rf"\": eof{_ENDS}|(^|: )eof$",
         ErrorCode.RESET,
     ),

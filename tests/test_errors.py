@@ -91,6 +91,9 @@ DOCKERD = [
     ("filesystem layer verification failed for digest sha256:0123", "digest_mismatch"),
     ("unexpected EOF", "truncated"),
     ("read tcp 127.0.0.1:5000: read: connection reset by peer", "reset"),
+    ("[Errno 107] Transport endpoint is not connected", "reset"),
+    ("write tcp 127.0.0.1:5000: write: transport endpoint is not connected", "reset"),
+    ("shutdown: Socket is not connected", "reset"),
     (
         "error pulling image configuration: download failed after attempts=6: dial tcp 127.0.0.1:5000: "
         "connect: connection refused",

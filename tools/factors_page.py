@@ -15,7 +15,7 @@ from pullbench.model.route import DIRECT
 from pullbench.model.spec import Matrix
 
 _ANY = "any"
-_DEMANDS_MORE = {"headers": "mirror", "forward-loopback": "forward"}
+_DEMANDS_MORE = {"headers": "mirror", "namespace": "mirror", "forward-loopback": "forward"}
 """Demands of a route in addition to its proxy's kind, as in Route.demands."""
 _FAKE = "as scripted"
 
@@ -62,6 +62,13 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "proxy:forward": Meaning(
         most=_PROCESS_PROXY, own={"wire": "CONNECT for HTTPS, absolute URLs for HTTP", "fake": _FAKE}
+    ),
+    "proxy:namespace": Meaning(
+        most="sent to the mirror with each request, as `?ns=HOST`",
+        own={
+            "containerd": "the image has this host's name, and `hosts.toml` has the mirror as its server",
+            "fake": _FAKE,
+        },
     ),
     "proxy:headers": Meaning(
         most="sent to the mirror", own={"containerd": "sent to the mirror, from `hosts.toml`", "fake": _FAKE}
@@ -110,6 +117,7 @@ _VALUES = {
     "proxy:mirror": "a `mirror`",
     "proxy:forward": "a `forward` proxy",
     "proxy:headers": "a `mirror` with `headers`",
+    "proxy:namespace": "a `mirror` with `namespace`",
     "proxy:forward-loopback": "a `forward` proxy to a registry on this machine's loopback",
     "platform:any": "any",
     "concurrency:any": "any number",

@@ -1,12 +1,14 @@
 """Makes a mirror cold for a trial with new images: pushed to the upstream before it, deleted after it."""
 
+import contextlib
 import dataclasses
 import secrets
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from pullbench.engines.base import PullRequest
-from pullbench.errors import PullbenchError, RegistryError, UsageError
+from pullbench.errors import ErrorCode, PullbenchError, RegistryError, UsageError
 from pullbench.lab.images import images_at
 from pullbench.model.facts import Facts, PlatformImage
 from pullbench.model.manifest import Index, Manifest, parse_manifest
@@ -20,6 +22,7 @@ from pullbench.registry.keychain import Keychain
 from pullbench.registry.push import PushedImage, Unwatched, is_ours, push_workload
 from pullbench.store.ledger import PushedImages, PushedRecord
 
+_STILL_THERE = "the tag is still there after its DELETE"
 _READ_TIMEOUT_S = 300.0  # a registry on an object store may move a blob for minutes before it answers
 
 
@@ -96,16 +99,20 @@ class ColdPush:
             self._record.forget(run_id, trial.number, pushed)
 
     def take_back(self, run_id: str, trial: Trial, batch: Batch) -> None:
-        """Delete the manifests if the registry supports it; else they stay recorded, with its reason."""
+        """Delete the manifests and look again; what the registry keeps stays recorded, with the reason."""
         try:
-            with RegistryClient(batch.route, self._keychain, actions="delete") as client:
+            with RegistryClient(batch.route, self._keychain, actions="pull,delete") as client:
                 for reference in batch.digests:
                     _delete(client, reference)
+                kept = tuple(image for image in batch.pushed.images if not _is_gone(client, Reference.parse(image)))
         except PullbenchError as error:
             detail = error.detail if isinstance(error, RegistryError) else str(error)
             self._record.record(run_id, trial.number, dataclasses.replace(batch.pushed, reason=detail))
-        else:
-            self._record.forget(run_id, trial.number, batch.pushed)
+            return
+        self._record.forget(run_id, trial.number, batch.pushed)
+        if kept:
+            left = dataclasses.replace(batch.pushed, images=kept, reason=_STILL_THERE)
+            self._record.record(run_id, trial.number, left)
 
 
 class _Settled(Unwatched):
@@ -129,8 +136,7 @@ def _take_back_part(pushed: PushedRecord, settled: Collection[str], keychain: Ke
             for image in pushed.images:
                 found = _digests_at(client, Reference.parse(image))
                 left = [image, *(name for name in left if name != image)] if found else left
-                for reference in found:
-                    _delete(client, reference)
+                _delete_image(client, Reference.parse(image), found)
                 left = [name for name in left if name != image]
     except PullbenchError as error:
         detail = error.detail if isinstance(error, RegistryError) else str(error)
@@ -145,8 +151,8 @@ def take_left(pushed: PushedRecord, keychain: Keychain) -> None:
     """
     with _deleting_client(pushed, keychain) as client:
         for image in pushed.images:
-            for reference in _digests_at(client, Reference.parse(image)):
-                _delete(client, reference)
+            tag = Reference.parse(image)
+            _delete_image(client, tag, _digests_at(client, tag))
 
 
 def _deleting_client(pushed: PushedRecord, keychain: Keychain) -> RegistryClient:
@@ -189,10 +195,39 @@ def left_lines(left: Iterable[PushedRecord]) -> list[str]:
     return lines
 
 
-def _delete(client: RegistryClient, reference: Reference) -> None:
-    repository = client.route.repository(reference)
+def _delete_image(client: RegistryClient, tag: Reference, digests: Iterable[Reference]) -> None:
+    """Delete an image's manifests and look again. Raises RegistryError if the registry refuses, or keeps the tag."""
+    for reference in digests:
+        _delete(client, reference)
+    if not _is_gone(client, tag):
+        raise RegistryError(ErrorCode.SERVER_ERROR, f"DELETE {client.route.url}/v2/{tag}", _STILL_THERE)
+
+
+def _is_gone(client: RegistryClient, tag: Reference) -> bool:
+    """Whether a tag is gone; one that outlived its manifest is deleted by its name (OCI distribution spec 1.1)."""
+    if not _exists(client, tag):
+        return True
+    with contextlib.suppress(RegistryError):
+        _delete(client, tag)
+    return not _exists(client, tag)
+
+
+def _exists(client: RegistryClient, tag: Reference) -> bool:
     try:
-        client.ask("DELETE", f"/v2/{repository}/manifests/{reference.digest}", repository=repository, limit_bytes=65536)
+        client.head_manifest(tag)
+    except RegistryError as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+def _delete(client: RegistryClient, reference: Reference) -> None:
+    """Delete a manifest or a tag. A 404 is no error: it may be gone, or the registry has no such request."""
+    repository = client.route.repository(reference)
+    path = f"/v2/{repository}/manifests/{quote(reference.locator, safe=':')}"
+    try:
+        client.ask("DELETE", path, repository=repository, limit_bytes=65536)
     except RegistryError as error:
         if error.status != 404:
             raise

@@ -49,6 +49,7 @@ def engines_to_judge(kinds: Mapping[str, str]) -> list[str]:
 
 _NO_STORE = "keeps nothing between pulls, so every pull is cold"
 _NO_HEADERS = "cannot send the proxy's `headers`: use the engine wire or containerd for this proxy"
+_NO_NAMESPACE = "cannot send the proxy's `namespace`: use the engine wire or containerd for this proxy"
 _NOTHING_PULLED = "fake pulls nothing, so the proxy's cache has no effect: use another engine"
 _NO_LOOPBACK_PROXY = (
     "uses no proxy for localhost and 127.0.0.0/8, like every Go program: "
@@ -70,6 +71,7 @@ CAPABILITIES: dict[str, Capability] = {
             "proxy:forward": "dockerd reads its HTTP proxy at start, not per pull: "
             "start a second daemon with HTTP_PROXY, and set the engine's `host` to it",
             "proxy:headers": f"dockerd {_NO_HEADERS}",
+            "proxy:namespace": f"dockerd {_NO_NAMESPACE}",
             "auth:per-pull": _own_exchange("dockerd"),
         },
     ),
@@ -78,6 +80,7 @@ CAPABILITIES: dict[str, Capability] = {
         hides_server=True,
         cannot={
             "proxy:headers": f"podman {_NO_HEADERS}",
+            "proxy:namespace": f"podman {_NO_NAMESPACE}",
             "proxy:forward-loopback": f"podman {_NO_LOOPBACK_PROXY}",
             "auth:per-pull": _own_exchange("podman"),
         },
@@ -87,6 +90,7 @@ CAPABILITIES: dict[str, Capability] = {
         hides_server=True,
         cannot={
             "proxy:headers": f"skopeo {_NO_HEADERS}",
+            "proxy:namespace": f"skopeo {_NO_NAMESPACE}",
             "proxy:forward-loopback": f"skopeo {_NO_LOOPBACK_PROXY}",
             "cache:warm": f"skopeo {_NO_STORE}",
             "auth:per-pull": _own_exchange("skopeo"),

@@ -120,6 +120,7 @@ def route_of(registry: RegistryEntry, proxy: ProxyEntry | None) -> Route:
         credentials=proxy.credentials,
         sends_in_clear=proxy.plain_http_credentials == "send",
         headers=proxy.headers,
+        namespace=proxy.namespace or "",
     )
 
 

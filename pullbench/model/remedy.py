@@ -119,7 +119,7 @@ def look(path: str, route: Route, options: str = "-sSi") -> str:
     """A `curl` command for a path under /v2/, with the client's headers. curl cannot log in to a token service."""
     login = _login(route)
     accept = f" -H 'Accept: {ACCEPT}'" if "/manifests/" in path else ""
-    return f"{curl(route)}{f' -u {login}' if login else ''} {options}{accept} {shlex.quote(f'{route.url}/v2/{path}')}"
+    return f"{curl(route)}{f' -u {login}' if login else ''} {options}{accept} {shlex.quote(route.named(f'{route.url}/v2/{path}'))}"
 
 
 def skopeo(command: str, route: Route) -> str:

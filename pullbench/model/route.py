@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pullbench.model.reference import Reference
 
@@ -29,6 +29,8 @@ class Route:
     forward_sends_in_clear: bool = False
     """The same, for the login at the forward proxy."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    namespace: str = ""
+    """The registry's host, which a mirror of several registries needs as ?ns=HOST; empty if it needs none."""
 
     @property
     def host(self) -> str:
@@ -50,7 +52,8 @@ class Route:
         if self.proxy == DIRECT:
             return ()
         if self.forward_url is None:
-            return ("mirror", "headers") if self.headers else ("mirror",)
+            options = (("headers", self.headers), ("namespace", self.namespace))
+            return ("mirror", *(name for name, value in options if value))
         return ("forward", "forward-loopback") if _is_loopback(self.url) else ("forward",)
 
     def may_send(self, url: str) -> bool:
@@ -65,6 +68,14 @@ class Route:
     def may_send_forward(self) -> bool:
         """The same, for the login at the forward proxy."""
         return self.forward_url is None or self.forward_sends_in_clear or is_private(self.forward_url)
+
+    def named(self, url: str) -> str:
+        """The URL with the namespace, if the mirror needs one and the URL is of its registry API."""
+        if not self.namespace or not url.startswith(f"{self.url}/v2/"):
+            return url
+        path, _, query = url.partition("?")
+        kept = [part for part in query.split("&") if part and not part.startswith("ns=")]
+        return "?".join([path, "&".join([*kept, f"ns={quote(self.namespace, safe='')}"])])
 
     def repository(self, reference: Reference) -> str:
         """The repository's name at this endpoint: a mirror may have a prefix."""

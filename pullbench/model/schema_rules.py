@@ -51,6 +51,7 @@ PROXY_RULES: dict[str, Any] = {
             "headers": {"maxProperties": 0},
             "ca_file": {"type": "null"},
             "cold": {"type": "null"},
+            "namespace": {"type": "null"},
             "product": {"const": "auto"},
             "product_url": {"type": "null"},
         }

@@ -207,6 +207,9 @@ class ProxyEntry(Strict):
     """mirror: a PEM file, the CA of its certificate. Relative to the spec."""
     headers: dict[str, str] = Field(default_factory=dict)
     """mirror: extra request headers, such as X-Dragonfly-Registry."""
+    namespace: PinnedHost | None = None
+    """mirror: the registry's host, such as docker.io, for a mirror of several registries (Spegel). Each request names it as
+    ?ns=HOST, as containerd does."""
     product: ProductName = "auto"
     """mirror: the product, for checks of its storage. auto: detect it; none: skip these checks."""
     product_url: Url | None = None
@@ -222,6 +225,8 @@ class ProxyEntry(Strict):
             raise ValueError("a mirror needs `upstream`: the name of its registry")
         if self.kind == "forward" and (self.prefix or self.headers or self.ca_file or self.cold):
             raise ValueError("`prefix`, `headers`, `ca_file` and `cold` belong to a mirror, not to a forward proxy")
+        if self.kind == "forward" and self.namespace is not None:
+            raise ValueError("`namespace` belongs to a mirror, not to a forward proxy")
         if self.kind == "forward" and (self.product_url or self.product != "auto"):
             raise ValueError("`product` and `product_url` belong to a mirror, not to a forward proxy")
         return self
@@ -540,6 +545,9 @@ class Spec(Strict):
             }
         for way in (*measured["registries"], *measured["proxies"]):
             del way["plain_http_credentials"]
+        for proxy in measured["proxies"]:
+            if proxy["namespace"] is None:  # specs from before this key keep their hash
+                del proxy["namespace"]
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

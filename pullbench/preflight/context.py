@@ -62,7 +62,7 @@ class CheckContext:
         self._open = client
         self._open_daemon = daemon
         self._daemons: dict[str | None, DockerDaemon] = {}
-        self._clients: dict[tuple[str, str, str], RegistryClient] = {}
+        self._clients: dict[tuple[str, str, str, str], RegistryClient] = {}
         self._route_failures: dict[str, RegistryError] = {}
         self._silences = Counter(
             {route.name: 1 for route in self.routes if _was_silent(facts, route.registry) and route.proxy == DIRECT}
@@ -78,7 +78,7 @@ class CheckContext:
 
     def client(self, route: Route, actions: str = "pull") -> RegistryClient:
         """The route's client, shared by all checks. Raises UsageError if its `ca_file` cannot be used."""
-        key = (route.name, route.credentials, actions)
+        key = (route.name, route.namespace, route.credentials, actions)
         with self._lock:
             if key not in self._clients:
                 self._clients[key] = self._closing.enter_context(self._open(route, self.keychain, actions))

@@ -28,6 +28,10 @@ _MOST_BACKOFF_S = 8.0
 _HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
 _TOKEN_EXPIRED = "token has expired"  # Amazon ECR sends it with DENIED
 _STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and compatible storage
+_SLOW_DOWN = re.compile(r"<Code>(SlowDown|RequestLimitExceeded|ServerBusy)</Code>")  # S3, Azure
+_NGINX_503 = re.compile(r"503 Service Temporarily Unavailable.*<center>(nginx|openresty|Tengine|angie)", re.DOTALL)
+_TOO_MANY = re.compile(r"too ?many ?requests|rate limit(ed)?( exceeded|\b)", re.IGNORECASE)
+_REMAINING = ("ratelimit-remaining", "x-ratelimit-remaining")
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
 _TEXTS = ("text/plain", "application/json")
 # OCI distribution spec 1.1, "Error Codes": used if the status alone is ambiguous.
@@ -138,10 +142,13 @@ class Answer:
         text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
         problems, by = read_problems(text), self.answered_by
         message = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _message(problems, headers, text)
+        code = _code(self.status, by, problems, text)
+        if code is ErrorCode.SERVER_ERROR and self.status == 503 and (limit := self._limit(headers, text)):
+            code, message = ErrorCode.RATE_LIMITED, f"{message}: {limit}".removeprefix(": ")
         wait_s = retry_after_s(headers.get("retry-after"))
         waiting = f" (Retry-After {wait_s:.0f} s)" if wait_s is not None else ""
         return AnswerError(
-            _code(self.status, by, problems, text),
+            code,
             self.where,
             f"{self.status} {message}".strip() + waiting,
             status=self.status,
@@ -150,6 +157,20 @@ class Answer:
             answered_by=by,
             host=None if by is Responder.PROXY else host_of(self.url),
         )
+
+    def _limit(self, headers: Mapping[str, str], text: str) -> str:
+        """What shows that a 503 is a rate limit; empty for a failure. Retry-After alone may be an outage's.
+
+        nginx itself sends 503 for `limit_req` and `limit_conn`; for a dead upstream it sends 502. A HEAD has no body to tell.
+        """
+        own_page = self.method == "HEAD" and headers.get("content-type", "").startswith("text/html")
+        if _NGINX_503.search(text[:2000]) or (own_page and headers.get("server", "").startswith("nginx")):
+            return "a rate limit of nginx (limit_req or limit_conn)"
+        if found := next((name for name in _REMAINING if headers.get(name, "").partition(";")[0].strip() == "0"), None):
+            return f"{found} is 0"
+        if self.answered_by is Responder.REDIRECT:
+            return "the storage limits requests" if _SLOW_DOWN.search(text) else ""
+        return "a rate limit" if _TOO_MANY.search(text) else ""
 
 
 def host_of(url: str) -> str:

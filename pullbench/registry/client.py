@@ -1,10 +1,12 @@
 """A registry's control plane over httpx: API, tokens, manifests, tags and catalog. The engines download layers."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from itertools import count
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -30,7 +32,7 @@ from pullbench.model.platform import Platform
 from pullbench.model.reference import Reference, is_digest
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.registry.answer import Answer
+from pullbench.registry.answer import Answer, backoff_s, retry_after_s
 from pullbench.registry.auth import (
     MAX_TOKEN_BYTES,
     Challenge,
@@ -49,6 +51,11 @@ MAX_CONFIG_BYTES = 8 * 1024 * 1024
 MAX_PING_BYTES = 64 * 1024
 PAGE_SIZE = 1000
 EXCHANGE_TIMEOUT_S = 120.0
+ATTEMPTS = 3
+"""How often a patient client sends a request that a gateway fails."""
+PATIENCE_S = 6.0
+"""How long a client waits for a gateway before a run, in all."""
+_GATEWAY_FAILURES = (502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,8 @@ class RegistryClient:
 
     Every failed exchange raises a RegistryError. Repository names are those at the endpoint (`Route.repository`).
     `on_exchange` receives the redacted record of each request. For pushes, set `actions` to "pull,push". Raises UsageError if
-    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read.
+    the route's `ca_file` cannot be used, or its forward proxy's login cannot be read. `patience_s`: how long all its requests
+    together may wait to be sent again after a 502, 503 or 504.
     """
 
     def __init__(
@@ -119,9 +127,14 @@ class RegistryClient:
         transport: httpx.BaseTransport | None = None,
         on_exchange: Callable[[ExchangeRecord], None] | None = None,
         actions: str = "pull",
+        patience_s: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.route = route
+        self._patience_s = patience_s
+        self._sleep = sleep
+        self._lock = threading.Lock()
         self._exchanger = Exchanger(
             route,
             connect_timeout_s=connect_timeout_s,
@@ -135,12 +148,16 @@ class RegistryClient:
             route, partial(keychain.login, route), monotonic=monotonic, logins=keychain.logins, actions=actions
         )
 
-    def ping(self, *, authenticate: bool = True) -> Ping:
-        """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer."""
+    def ping(self, *, authenticate: bool = True, patient: bool = True) -> Ping:
+        """GET /v2/ (OCI distribution spec, "Determining Support"); without `authenticate` a 401 is a valid answer.
+
+        Without `patient` it is sent once whatever the answer, as for a measurement.
+        """
         if authenticate:
             answer = self.ask("GET", "/v2/", limit_bytes=MAX_PING_BYTES)
         else:
-            answer = self._exchanger.send("GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
+            send = partial(self._exchanger.send, "GET", f"{self.route.url}/v2/", limit_bytes=MAX_PING_BYTES)
+            answer = self._patiently(send) if patient else send()
             if answer.status >= 300 and answer.status != 401:
                 raise self._authorizer.fault(answer)
         return Ping(
@@ -161,7 +178,7 @@ class RegistryClient:
         )
         size = answer.headers.get("content-length", "")
         return ManifestHead(
-            digest=_stated_digest(answer),
+            digest=stated_digest(answer),
             media_type=clean(answer.headers.get("content-type", ""), 120),
             size_bytes=int(size) if size.isdecimal() and len(size) < 16 else None,
             headers=answer.headers,
@@ -184,7 +201,7 @@ class RegistryClient:
             if error.code is ErrorCode.TOO_LARGE:
                 raise RegistryError(error.code, error.where, f"{error.detail}; {LARGE_MANIFESTS}", status=200) from None
             raise
-        stated = _stated_digest(answer)
+        stated = stated_digest(answer)
         for expected in (reference.digest, stated):
             if expected is not None:
                 _verify(answer, expected)
@@ -253,7 +270,7 @@ class RegistryClient:
         """
         url = f"{self.route.url}{path}" if path.startswith("/") else path
         is_own, authorizer = same_origin(url, self.route.url), self._authorizer
-        send = partial(
+        once = partial(
             self._exchanger.send,
             method,
             url,
@@ -262,6 +279,7 @@ class RegistryClient:
             content=content,
             asked=Responder.REGISTRY if is_own else Responder.REDIRECT,
         )
+        send = partial(self._patiently, once) if method in ("GET", "HEAD") else once
         renew, authorization = partial(authorizer.renew, repository, self._exchange_token), None
         if is_own:
             due, authorization = authorizer.due(repository), authorizer.current(repository)
@@ -277,16 +295,33 @@ class RegistryClient:
             raise authorizer.fault(answer, sent=authorization, repository=repository)
         return answer
 
+    def _patiently(self, send: Callable[..., Answer], **given: str | None) -> Answer:
+        """Send, and again after a 502, 503 or 504 as a pull does: at most ATTEMPTS times, while the client's patience lasts."""
+        for number in count(1):
+            answer = send(**given)
+            if number == ATTEMPTS or answer.status not in _GATEWAY_FAILURES:
+                break
+            wait_s = backoff_s(number, retry_after_s(answer.headers.get("retry-after")))
+            with self._lock:
+                if wait_s > self._patience_s:
+                    break
+                self._patience_s -= wait_s
+            self._sleep(wait_s)
+        return answer
+
     def _exchange_token(self, request: TokenRequest) -> Token:
         headers = dict(request.headers)
-        answer = self._exchanger.send(
-            request.method,
-            request.url,
-            limit_bytes=MAX_TOKEN_BYTES,
-            authorization=headers.pop("Authorization", None),
-            headers=headers,
-            content=request.body,
-            asked=Responder.TOKEN_SERVICE,
+        answer = self._patiently(
+            partial(
+                self._exchanger.send,
+                request.method,
+                request.url,
+                limit_bytes=MAX_TOKEN_BYTES,
+                authorization=headers.pop("Authorization", None),
+                headers=headers,
+                content=request.body,
+                asked=Responder.TOKEN_SERVICE,
+            )
         )
         if answer.status >= 300:
             raise self._authorizer.fault(answer)
@@ -317,16 +352,19 @@ class RegistryClient:
 
 def quick_client(route: Route, keychain: Keychain, actions: str = "pull") -> RegistryClient:
     """A client with short timeouts for small requests: before a run, a user waits for the answer."""
-    return RegistryClient(route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0, actions=actions)
+    return RegistryClient(
+        route, keychain, read_timeout_s=20.0, exchange_timeout_s=30.0, actions=actions, patience_s=PATIENCE_S
+    )
 
 
 def _manifest_path(route: Route, reference: Reference) -> str:
     return f"/v2/{route.repository(reference)}/manifests/{quote(reference.locator, safe=':')}"
 
 
-def _stated_digest(answer: Answer) -> str | None:
-    """Docker-Content-Digest; None if it is missing. Raises RegistryError for an invalid digest."""
-    stated = answer.headers.get("docker-content-digest", "").strip()
+def stated_digest(answer: Answer) -> str | None:
+    """Docker-Content-Digest, which may be repeated; None if it is missing. Raises RegistryError for an invalid digest."""
+    lines = {line.strip() for line in answer.headers.get("docker-content-digest", "").split(",")} - {""}
+    stated = ", ".join(sorted(lines))
     if stated and not is_digest(stated):
         detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
         raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)
@@ -337,6 +375,10 @@ def _verify(answer: Answer, expected: str) -> None:
     found = _digest(expected.partition(":")[0], answer.body)
     if found != expected:
         detail = f"the digest of the {len(answer.body)} bytes is {found}, not {expected}"
+        if (encoding := answer.headers.get("content-encoding", "identity")).lower() != "identity":
+            detail += (
+                f"; a proxy compressed them ({clean(encoding, 40)}), although `Accept-Encoding: identity` was sent"
+            )
         raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 

@@ -23,6 +23,13 @@ Content = bytes | Callable[[], Iterable[bytes]]
 """A request's body: whole, or as pieces that are produced again for each attempt (with the length in `headers`)."""
 
 
+_IDEMPOTENT = ("GET", "HEAD")
+
+
+class _KeptConnectionEndedError(RegistryError):
+    """A kept connection ended before the answer to a request that may be sent again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRecord:
     """One request and its result, for observers: redacted, without headers and bodies."""
@@ -74,14 +81,20 @@ class Exchanger:
     ) -> Answer:
         """Send a request and follow its redirects; a body larger than `limit_bytes` is cut off and raises `too_large`.
 
-        `Redirects` decides where `authorization` and the route's extra headers go. `asked` is the server of this URL. Returns
+        A GET or HEAD whose kept connection ends before its answer is sent again once (RFC 9112, section 9.3.1). An empty header
+        leaves that header out. `Redirects` decides where `authorization` and the route's extra headers go. `asked` is the server of this URL. Returns
         an answer with any status. Raises RegistryError for everything that is not an HTTP answer.
         """
         redirects = Redirects(method, url, self._route)
         while True:
-            given = redirects.headers({"Accept-Encoding": "identity", **(headers or {})}, authorization)
+            given = {"Accept-Encoding": "identity", **(headers or {})}
+            given = redirects.headers({name: value for name, value in given.items() if value}, authorization)
             body = content() if callable(content) else content
-            answer = self._once(_request(method, redirects.url, given, body), limit_bytes)
+            request = _request(method, redirects.url, given, body)
+            try:
+                answer = self._once(request, limit_bytes)
+            except _KeptConnectionEndedError:
+                answer = self._once(_request(method, redirects.url, given, body), limit_bytes)
             answer = replace(answer, asked=asked, at_home=redirects.at_home)
             try:
                 if not redirects.follow(answer.status, answer.headers.get("location")):
@@ -91,12 +104,14 @@ class Exchanger:
 
     def _once(self, request: httpx.Request, limit_bytes: int) -> Answer:
         where = f"{request.method} {redact_url(str(request.url))}"
-        in_tls = False
+        in_tls = is_new = is_sent = False
 
         def trace(event: str, _info: dict[str, Any]) -> None:
-            nonlocal in_tls
+            nonlocal in_tls, is_new, is_sent
             if "start_tls." in event:
                 in_tls = not event.endswith(".complete")
+            is_new = is_new or "connect_tcp." in event
+            is_sent = is_sent or "send_request_headers." in event
 
         request.extensions = {"timeout": self._timeout, "trace": trace}
         started = time.monotonic()
@@ -119,6 +134,9 @@ class Exchanger:
             host = host_of(str(request.url))
             fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls, host=host)
             code = fault.code
+            unanswered = code is ErrorCode.RESET and status is None
+            if unanswered and is_sent and not is_new and request.method in _IDEMPOTENT:
+                raise _KeptConnectionEndedError(code, where, fault.detail, host=host) from error
             raise fault from error
         finally:
             if self._on_exchange is not None:
@@ -185,7 +203,10 @@ class Exchanger:
 
 def _address(response: httpx.Response) -> str | None:
     stream = response.extensions.get("network_stream")
-    found = stream.get_extra_info("server_addr") if stream is not None else None
+    try:
+        found = stream.get_extra_info("server_addr") if stream is not None else None
+    except OSError:  # ENOTCONN: the server has cut the connection after its answer
+        return None
     if not found:
         return None
     host, port = found[:2]

@@ -29,6 +29,8 @@ _ERRNO_CODES = {
     errno.ECONNRESET: ErrorCode.RESET,
     errno.ECONNABORTED: ErrorCode.RESET,
     errno.EPIPE: ErrorCode.RESET,
+    errno.ENOTCONN: ErrorCode.RESET,
+    errno.ESHUTDOWN: ErrorCode.RESET,
 }
 
 

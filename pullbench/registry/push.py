@@ -18,7 +18,7 @@ from pullbench.model.text import clean
 from pullbench.model.upload import Blob, BuiltImage, Document, SyntheticImage
 from pullbench.model.workload import RECIPE_ANNOTATION, WORKLOAD_ANNOTATION
 from pullbench.registry.answer import MAX_ERROR_BYTES, Answer, AnswerError, backoff_s, is_untaken, may_pass
-from pullbench.registry.client import FetchedManifest, RegistryClient
+from pullbench.registry.client import FetchedManifest, RegistryClient, stated_digest
 from pullbench.registry.redirect import RedirectRefusedError, destination
 
 # The tag's content before a push
@@ -201,9 +201,9 @@ def put_manifest(client: RegistryClient, reference: Reference, document: Documen
         content=document.content,
         limit_bytes=MAX_ERROR_BYTES,
     )
-    stated = answer.headers.get("docker-content-digest", document.descriptor.digest).strip()
-    if stated != document.descriptor.digest:
-        detail = f"the registry stored {stated[:80]}, not {document.descriptor.digest}"
+    stated = stated_digest(answer)
+    if stated is not None and stated != document.descriptor.digest:
+        detail = f"the registry stored {stated}, not {document.descriptor.digest}"
         raise answer.error_of(ErrorCode.DIGEST_MISMATCH, detail)
 
 

@@ -32,7 +32,7 @@ class Redirects:
     """
 
     def __init__(self, method: str, url: str, route: Route) -> None:
-        self.url = url
+        self.url = route.named(url)
         self.at_home = True
         self._method = method
         self._route = route

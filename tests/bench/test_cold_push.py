@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from pullbench.bench import cold_push
-from pullbench.bench.cold_push import Batch, ColdPush, take_left
+from pullbench.bench.cold_push import Batch, ColdPush, left_lines, take_left
 from pullbench.bench.trial import pull_requests
 from pullbench.errors import RegistryError, UsageError
-from pullbench.model.plan import plan, routes
+from pullbench.model.plan import Trial, plan, routes
 from pullbench.model.reference import Reference
 from pullbench.registry.client import RegistryClient
 from pullbench.registry.keychain import Keychain
@@ -42,13 +42,20 @@ def record(tmp_path: Path) -> PushedImages:
     return PushedImages(ResultStore(str(tmp_path / "results")))
 
 
+MATRIX = {"engines": ["wire"], "proxies": ["cache"], "platforms": [PLATFORM], "proxy_cache": ["cold"]}
+
+
 @pytest.fixture
-def push(registry: PushRegistry, record: PushedImages) -> Callable[[], Batch]:
+def trial() -> Trial:
+    spec = make_spec(proxies=[MIRROR], matrix=MATRIX, engines=[])
+    return plan(spec, facts_for(spec)).trials[0]
+
+
+@pytest.fixture
+def push(registry: PushRegistry, record: PushedImages, trial: Trial) -> Callable[[], Batch]:
     """Pushes the images of a cold trial, each an index, and does not take them back."""
-    matrix = {"engines": ["wire"], "proxies": ["cache"], "platforms": [PLATFORM], "proxy_cache": ["cold"]}
-    spec = make_spec(proxies=[MIRROR], matrix=matrix, engines=[])
+    spec = make_spec(proxies=[MIRROR], matrix=MATRIX, engines=[])
     facts = facts_for(spec)
-    (trial, *_) = plan(spec, facts).trials
     requests = pull_requests(trial, spec, facts, routes(spec)["eu", "cache"])
     pusher = ColdPush(Keychain(environ={}), record)
     direct = dataclasses.replace(requests[0].route, url="http://127.0.0.1:1", proxy="direct")
@@ -96,6 +103,65 @@ def test_a_registry_that_deletes_nothing_keeps_what_is_recorded(
     with pytest.raises(RegistryError, match="405"):
         take_left(entry, Keychain(environ={}))
     assert registry.manifests
+
+
+Fault = Callable[[httpx.Request], httpx.Response | None]
+
+
+def without_delete(registry: PushRegistry) -> Fault:
+    """As zuul-registry: DELETE is a 404 like every unknown path."""
+    return lambda request: httpx.Response(404) if request.method == "DELETE" else None
+
+
+def that_says_yes(registry: PushRegistry) -> Fault:
+    return lambda request: httpx.Response(202) if request.method == "DELETE" else None
+
+
+def by_name_only(registry: PushRegistry, *, tags_too: bool) -> Fault:
+    """As `crane registry serve`: each name is deleted by itself, so a deleted digest leaves its tags."""
+
+    def fault(request: httpx.Request) -> httpx.Response | None:
+        if request.method != "DELETE":
+            return None
+        repository, _, name = request.url.path.removeprefix("/v2/").partition("/manifests/")
+        if not tags_too and not name.startswith("sha256:"):
+            return refusal(400, "UNSUPPORTED")
+        return httpx.Response(202 if registry.manifests.pop((repository, name), None) else 404)
+
+    return fault
+
+
+@pytest.mark.parametrize("keeps", [without_delete, that_says_yes, partial(by_name_only, tags_too=False)])
+def test_what_a_delete_left_is_found_by_looking_again(
+    push: Callable[[], Batch],
+    registry: PushRegistry,
+    record: PushedImages,
+    trial: Trial,
+    keeps: Callable[[PushRegistry], Fault],
+) -> None:
+    batch = push()
+    registry.fault = keeps(registry)
+    ColdPush(Keychain(environ={}), record).take_back(RUN_ID, trial, batch)
+    (left,) = record.left(RUN_ID)
+    assert left.images == batch.pushed.images
+    assert "still there" in left.reason
+    (line,) = left_lines([left])
+    assert "2 synthetic images in pullbench/cold" in line
+    with pytest.raises(RegistryError, match="still there"):
+        take_left(left, Keychain(environ={}))
+    registry.fault = lambda request: None
+    take_left(left, Keychain(environ={}))
+    assert not [name for _, name in registry.manifests if not name.startswith("sha256:")]
+
+
+def test_a_tag_that_outlives_its_digest_is_deleted_by_name(
+    push: Callable[[], Batch], registry: PushRegistry, record: PushedImages, trial: Trial
+) -> None:
+    batch = push()
+    registry.fault = by_name_only(registry, tags_too=True)
+    ColdPush(Keychain(environ={}), record).take_back(RUN_ID, trial, batch)
+    assert registry.manifests == {}
+    assert record.left(RUN_ID) == ()
 
 
 def test_a_refused_push_leaves_nothing_and_says_so(

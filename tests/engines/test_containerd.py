@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pullbench.engines.base import SystemClock
-from pullbench.engines.command.containerd import ContainerdEngine, _hosts_toml
+from pullbench.engines.command.containerd import ContainerdEngine, _hosts_toml, _name
 from pullbench.engines.command.engine import CommandFailed
 from pullbench.errors import ErrorCode, RegistryError, UsageError
 from pullbench.model.route import Route
@@ -208,6 +208,12 @@ def test_a_route_is_one_server_with_its_ca_and_headers() -> None:
     assert (document["ca"], document["capabilities"]) == ("/etc/ca.pem", ["pull", "resolve"])
     assert document["header"] == {"X-Dragonfly-Registry": 'https://r.example.com/"'}
     assert [entry["capabilities"] for entry in document["host"].values()] == [["push"]]
+
+
+def test_a_mirror_of_several_registries_serves_the_name_of_the_registry() -> None:
+    request = IMAGE.request(proxy="spegel", namespace="eu.example.com:8443")
+    assert _name(request).startswith("eu.example.com:8443/app@sha256:")
+    assert tomllib.loads(_hosts_toml(request.route))["server"] == "http://127.0.0.1:5000"
 
 
 def test_plain_http_is_its_servers_scheme() -> None:

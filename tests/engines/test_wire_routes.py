@@ -240,6 +240,12 @@ def test_a_mirror_is_asked_with_its_prefix_and_headers() -> None:
         assert {incoming.headers.get("x-dragonfly-registry") for incoming in b.server.seen} == {"eu"}
 
 
+def test_a_mirror_of_several_registries_is_told_the_registry_with_each_request() -> None:
+    with bench(route={"proxy": "spegel", "namespace": "docker.io"}) as b:
+        assert b.pull().ok
+        assert {incoming.path.partition("?")[2] for incoming in b.server.seen} == {"ns=docker.io"}
+
+
 # TLS
 
 

@@ -28,6 +28,7 @@ from pullbench.model.spec import Spec, read_spec
 
 MIRROR = {"name": "cache", "kind": "mirror", "url": "https://m.example.com", "upstream": "eu", "prefix": "/hub/"}
 HEADERS = {**MIRROR, "name": "dragonfly", "headers": {"X-Dragonfly-Registry": "https://eu.example.com"}}
+SPEGEL = {**MIRROR, "name": "spegel", "namespace": "eu.example.com"}
 FORWARD = {"name": "squid", "kind": "forward", "url": "http://squid:3128"}
 
 
@@ -142,6 +143,8 @@ def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
     [
         ({"engines": ["podman"], "proxies": ["dragonfly"]}, "podman cannot send"),
         ({"engines": ["docker"], "proxies": ["dragonfly"]}, "dockerd cannot send"),
+        ({"engines": ["skopeo"], "proxies": ["spegel"]}, "skopeo cannot send the proxy's `namespace`"),
+        ({"engines": ["podman"], "proxies": ["spegel"]}, "podman cannot send the proxy's `namespace`"),
         ({"cache": ["warm"]}, "wire keeps nothing"),
         ({"engines": ["docker"], "proxies": ["squid"]}, "dockerd reads its HTTP proxy"),
         ({"engines": ["docker"], "auth": ["per-pull"]}, "dockerd already requests"),
@@ -151,9 +154,9 @@ def test_the_cells_carry_the_region_and_the_engines_kind() -> None:
 )
 def test_a_cell_that_cannot_be_is_planned_out_with_its_reason(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        plan(spec(matrix=changes, proxies=[MIRROR, HEADERS, FORWARD]), facts())
+        plan(spec(matrix=changes, proxies=[MIRROR, HEADERS, SPEGEL, FORWARD]), facts())
     one_that_can = {"engines": [*changes.get("engines", ["wire"]), "fake"], "registries": ["eu", "us"]}
-    made = plan(spec(matrix={**changes, **one_that_can}, proxies=[MIRROR, HEADERS, FORWARD]), facts())
+    made = plan(spec(matrix={**changes, **one_that_can}, proxies=[MIRROR, HEADERS, SPEGEL, FORWARD]), facts())
     assert {cell.engine for cell in made.cells} >= {"fake"}
     assert any(told in reason for reason in reasons(made))
 

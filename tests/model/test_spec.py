@@ -220,6 +220,22 @@ def test_the_hash_tells_specs_apart_and_not_their_spelling() -> None:
     assert spec.hash() != read_spec(mapping(repetitions=6)).hash()
 
 
+def test_a_namespace_is_part_of_what_is_measured_and_an_absent_one_changes_no_hash() -> None:
+    with_it = read_spec(mapping(proxies=[{**MIRROR, "namespace": "docker.io"}]))
+    without = read_spec(mapping(proxies=[MIRROR]))
+    assert with_it.hash() != without.hash() == read_spec(mapping(proxies=[{**MIRROR, "namespace": None}])).hash()
+
+
+@pytest.mark.parametrize("namespace", ["https://docker.io", "docker.io/library", "", "a b", "docker.io:0"])
+def test_a_namespace_is_a_host(namespace: str) -> None:
+    assert refusal(mapping(proxies=[{**MIRROR, "namespace": namespace}])).startswith("proxies[0].namespace: ")
+
+
+def test_a_forward_proxy_has_no_namespace() -> None:
+    forward = {"name": "squid", "kind": "forward", "url": "http://squid:3128", "namespace": "docker.io"}
+    assert "`namespace` belongs to a mirror" in refusal(mapping(proxies=[forward]))
+
+
 def test_a_kinds_bare_name_means_its_defaults_and_a_named_engine_its_own() -> None:
     spec = read_spec(mapping(engines=[{"name": "serial", "kind": "wire", "layer_concurrency": 1}]))
     assert spec.engine("wire").layer_concurrency == 3

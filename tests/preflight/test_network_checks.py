@@ -158,6 +158,9 @@ def api_of(answer: httpx.Response) -> Finding:
         httpx.Response(200, json={}),
         httpx.Response(200),
         httpx.Response(200, text="true", headers={"Content-Type": "application/json"}),
+        httpx.Response(200, text="OK"),
+        httpx.Response(200, text="ok\n", headers={"Content-Type": "application/octet-stream"}),
+        httpx.Response(200, text="It works."),
         httpx.Response(401, headers={"WWW-Authenticate": 'Basic realm="x"'}),
         httpx.Response(401, headers={"WWW-Authenticate": 'Bearer realm="https://x/t"'}, html="<html>"),
     ],
@@ -177,6 +180,7 @@ def test_the_version_header_is_shown_and_its_absence_too() -> None:
     [
         (httpx.Response(200, html="<html>Please log in to the WLAN</html>"), "not_a_registry"),
         (httpx.Response(200, text="<html>without a type</html>"), "not_a_registry"),
+        (httpx.Response(200, text="Please accept the terms of this network before you go on"), "not_a_registry"),
         (httpx.Response(200, text="", headers={"Content-Type": "text/html"}), "not_a_registry"),
         (httpx.Response(401), "not_a_registry"),
         (httpx.Response(404, html="<html>"), "not_a_registry"),

@@ -109,6 +109,60 @@ def test_an_image_that_neither_has_is_no_fault_of_the_proxy() -> None:
     assert (found.code, "upstream" in found.observed) == ("not_found", True)
 
 
+def spegel(namespace: str) -> FakeRegistry:
+    """A mirror of several registries: it serves only requests that name one."""
+    mirror = holding("hub/app", "1.0", NEW)
+    serve = mirror.handler
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        named = request.url.params.get("ns") == namespace or request.url.path == "/v2/"
+        return serve(request) if named else httpx.Response(404)
+
+    mirror.handler = handle
+    return mirror
+
+
+@pytest.mark.parametrize("upstream", [{"eu": holding("app", "1.0", NEW)}, {}])
+def test_a_mirror_that_needs_a_namespace_is_found_and_named(upstream: dict[str, FakeRegistry]) -> None:
+    found = found_over({"cache": spegel("eu.example"), **upstream})
+    assert (found.status, found.code) == (Status.FAIL, "not_found")
+    assert "`namespace: eu.example`" in found.remedy and "'cache'" in found.remedy
+
+
+def test_a_mirror_with_its_namespace_passes() -> None:
+    document = {**SPEC, "proxies": [{**SPEC["proxies"][0], "namespace": "EU.example"}]}
+    context = context_of({"cache": spegel("eu.example"), "eu": holding("app", "1.0", NEW)}, spec_over("eu", **document))
+    (found,) = findings_of(proxy.CHECK, context)
+    assert found.status is Status.PASS, found.observed
+
+
+def test_a_mirror_that_lacks_the_image_under_every_namespace_is_told_so() -> None:
+    found = found_over({"cache": spegel("other.example"), "eu": holding("app", "1.0", NEW)})
+    assert found.status is Status.FAIL and "namespace" not in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://m.example/v2/app/manifests/1", "https://m.example/v2/app/manifests/1?ns=docker.io"),
+        ("https://m.example/v2/app/tags/list?n=9", "https://m.example/v2/app/tags/list?n=9&ns=docker.io"),
+        (
+            "https://m.example/v2/app/tags/list?ns=docker.io&last=b",
+            "https://m.example/v2/app/tags/list?last=b&ns=docker.io",
+        ),
+        ("https://m.example/token?service=m", "https://m.example/token?service=m"),
+        ("https://store.example/v2/blob", "https://store.example/v2/blob"),
+    ],
+)
+def test_only_the_registry_api_of_the_mirror_gets_the_namespace(url: str, sent: str) -> None:
+    assert Route(registry="eu", url="https://m.example", namespace="docker.io").named(url) == sent
+
+
+def test_a_port_in_a_namespace_is_written_as_containerd_writes_it() -> None:
+    route = Route(registry="eu", url="https://m.example", namespace="eu.example:8443")
+    assert route.named("https://m.example/v2/") == "https://m.example/v2/?ns=eu.example%3A8443"
+
+
 def test_drift_is_a_warning_with_both_dates_and_a_digest_to_hold_to() -> None:
     found = found_over({"eu": holding("app", "1.0", NEW), "cache": holding("hub/app", "1.0", OLD)})
     assert found.status is Status.WARN

@@ -1,12 +1,15 @@
 """range: a part of a blob can be had."""
 
+import gzip
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from pullbench.errors import ErrorCode
+from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
+from pullbench.model.manifest import Descriptor
 from pullbench.preflight.check import ObservedFault, Target
 from pullbench.preflight.checks import range as byte_range
 from pullbench.preflight.checks.range import RangeAnswer
@@ -56,6 +59,44 @@ def test_anything_else_is_a_warning_with_the_command_that_shows_it(changes: dict
     assert f"-r 1-16 {ROUTE.url}/v2/app/blobs/sha256:c" in found.remedy
 
 
+def compressing(registry: FakeRegistry, *, when: Callable[[str | None], bool]) -> FakeRegistry:
+    """The registry behind a proxy that compresses answers by Accept-Encoding."""
+    serve = registry.handler
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = serve(request)
+        if request.method != "GET" or request.url.path == "/v2/" or not when(request.headers.get("Accept-Encoding")):
+            return answer
+        content = gzip.compress(answer.content)
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(content))
+
+    registry.handler = handle
+    return registry
+
+
+def test_a_proxy_that_compresses_unasked_is_told() -> None:
+    registry = compressing(with_ranges(holding("app", "1.0", Image())), when=lambda asked: asked is None)
+    (found,) = findings_of(byte_range.CHECK, context_of({"eu": registry}, spec_over("eu")))
+    assert found.status is Status.WARN and "Content-Encoding: gzip" in found.observed
+    assert "gzip off" in found.remedy
+
+
+def test_a_proxy_that_compresses_only_for_those_who_ask_passes() -> None:
+    registry = compressing(with_ranges(holding("app", "1.0", Image())), when=lambda asked: "gzip" in (asked or ""))
+    (found,) = findings_of(byte_range.CHECK, context_of({"eu": registry}, spec_over("eu")))
+    assert found.status is Status.PASS, found.observed
+
+
+def test_a_proxy_that_compresses_whatever_is_asked_is_named_beside_the_digest() -> None:
+    registry = compressing(FakeRegistry(), when=lambda asked: True)
+    config = Image().config
+    registry.put_blob("app", config)
+    descriptor = Descriptor(media_type="", digest=digest_of(config), size_bytes=len(config) + 100)
+    with registry.client() as client, pytest.raises(RegistryError, match=r"compressed them \(gzip\)") as caught:
+        client.config("app", descriptor)
+    assert caught.value.code is ErrorCode.DIGEST_MISMATCH
+
+
 def test_a_blob_that_cannot_be_had_fails() -> None:
     found = judged(fault=ObservedFault(code=ErrorCode.CONNECT_TIMEOUT, text="GET https://storage.example/: no answer"))
     assert (found.status, found.observed[:17]) == (Status.FAIL, "[connect_timeout]")
@@ -65,7 +106,7 @@ def test_no_image_is_not_run() -> None:
     assert byte_range.judge(None, Target(route=ROUTE))[0].status is Status.SKIP
 
 
-def with_ranges(registry: FakeRegistry) -> None:
+def with_ranges(registry: FakeRegistry) -> FakeRegistry:
     def handle(request: httpx.Request) -> httpx.Response:
         whole = registry.serve(request)
         if "range" not in request.headers:
@@ -75,6 +116,7 @@ def with_ranges(registry: FakeRegistry) -> None:
         return httpx.Response(206, headers=told, content=whole.content[first : last + 1])
 
     registry.handler = handle
+    return registry
 
 
 def test_the_config_is_asked_for_and_no_layer() -> None:

@@ -33,6 +33,45 @@ def test_the_registrys_own_code_counts_where_the_status_says_little(status: int,
     assert fault_of(status, body=body).code is code
 
 
+NGINX = b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<hr><center>%s</center>\r\n"
+HAPROXY = (
+    b"<html><body><h1>503 Service Unavailable</h1>\nNo server is available to handle this request.\n</body></html>"
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "body", "code"),
+    [
+        ("GET", {"server": "nginx"}, NGINX % b"nginx", ErrorCode.RATE_LIMITED),
+        ("GET", {}, NGINX % b"openresty/1.25.3.1", ErrorCode.RATE_LIMITED),
+        ("HEAD", {"server": "nginx/1.22.1", "content-type": "text/html"}, b"", ErrorCode.RATE_LIMITED),
+        ("GET", {"x-ratelimit-remaining": "0"}, b"", ErrorCode.RATE_LIMITED),
+        ("GET", {"ratelimit-remaining": "0;w=21600"}, b"", ErrorCode.RATE_LIMITED),
+        ("GET", {}, b"Too Many Requests", ErrorCode.RATE_LIMITED),
+        ("GET", {}, b'{"message": "API rate limit exceeded"}', ErrorCode.RATE_LIMITED),
+        ("GET", {}, HAPROXY, ErrorCode.SERVER_ERROR),
+        ("HEAD", {"server": "nginx", "content-type": "application/json"}, b"", ErrorCode.SERVER_ERROR),
+        ("HEAD", {"server": "Apache", "content-type": "text/html"}, b"", ErrorCode.SERVER_ERROR),
+        ("GET", {"x-ratelimit-remaining": "10"}, b"", ErrorCode.SERVER_ERROR),
+        ("GET", {"retry-after": "30"}, b"down for maintenance", ErrorCode.SERVER_ERROR),
+    ],
+)
+def test_a_503_that_is_a_rate_limit_is_told_from_an_outage(
+    method: str, headers: dict[str, str], body: bytes, code: ErrorCode
+) -> None:
+    answer = Answer(method=method, url="http://r.io/v2/", status=503, headers=headers, body=body)
+    assert answer.fault().code is code
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("SlowDown", ErrorCode.RATE_LIMITED), ("InternalError", ErrorCode.SERVER_ERROR)]
+)
+def test_storage_that_limits_requests_is_a_rate_limit(name: str, code: ErrorCode) -> None:
+    body = f"<Error><Code>{name}</Code><Message>Please reduce your request rate.</Message></Error>".encode()
+    answer = Answer(method="GET", url="http://s3.io/x", status=503, headers={}, body=body, at_home=False)
+    assert answer.fault().code is code
+
+
 def test_an_expired_token_of_amazon_is_a_matter_of_logging_in() -> None:
     body = b'{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate"}]}'
     assert fault_of(403, body=body).code is ErrorCode.UNAUTHORIZED

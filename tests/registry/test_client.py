@@ -80,6 +80,28 @@ def test_a_stated_digest_that_is_none_is_not_believed(registry: FakeRegistry) ->
     assert code_of(registry.client()) is ErrorCode.NOT_A_REGISTRY
 
 
+@pytest.mark.parametrize("form", ["{0}, {0}", "{0},{0}", " {0} , ", "{0}, {0}, {0}"])
+def test_a_stated_digest_may_stand_several_times(registry: FakeRegistry, form: str) -> None:
+    content = manifest_of(config_blob())
+    headers = {"Docker-Content-Digest": form.format(digest_of(content))}
+    registry.handler = lambda request: httpx.Response(200, content=content, headers=headers)
+    assert registry.client().manifest(APP).digest == digest_of(content)
+
+
+def test_a_stated_digest_may_stand_in_two_lines(registry: FakeRegistry) -> None:
+    content = manifest_of(config_blob())
+    headers = [("Docker-Content-Digest", digest_of(content))] * 2
+    registry.handler = lambda request: httpx.Response(200, content=content, headers=headers)
+    assert registry.client().manifest(APP).digest == digest_of(content)
+
+
+def test_two_different_stated_digests_are_not_believed(registry: FakeRegistry) -> None:
+    content = manifest_of(config_blob())
+    headers = {"Docker-Content-Digest": f"{digest_of(content)}, {digest_of(b'other')}"}
+    registry.handler = lambda request: httpx.Response(200, content=content, headers=headers)
+    assert code_of(registry.client()) is ErrorCode.NOT_A_REGISTRY
+
+
 def test_a_tag_without_a_stated_digest_gets_the_digest_of_its_bytes(registry: FakeRegistry) -> None:
     content = index_of(amd64=manifest_of(config_blob()))
     registry.handler = lambda request: httpx.Response(200, content=content)

@@ -266,6 +266,16 @@ def test_a_tag_that_somebody_else_took_meanwhile_is_left_to_them() -> None:
     assert registry.manifests["bench/app", "v1"] == manifest_of(b"{}")
 
 
+def test_a_registry_that_states_the_digest_twice_has_stored_it() -> None:
+    def twice(request: httpx.Request) -> httpx.Response | None:
+        if request.method != "PUT" or "/manifests/" not in request.url.path:
+            return None
+        digest = digest_of(request.read())
+        return httpx.Response(201, headers={"Docker-Content-Digest": f"{digest}, {digest}"})
+
+    assert [image.outcome for image in push(PushRegistry(fault=twice), APP).images] == ["pushed"]
+
+
 def test_a_registry_that_stores_other_bytes_is_found_out() -> None:
     altered = httpx.Response(201, headers={"Docker-Content-Digest": digest_of(b"other")})
     registry = PushRegistry(fault=on("PUT", "manifests", lambda: altered))

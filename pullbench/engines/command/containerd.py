@@ -131,9 +131,9 @@ class ContainerdEngine(CommandEngine):
         return self._installed
 
     def _open(self, folder: Path, setup: TrialSetup) -> None:
-        for route in {request.route.host: request.route for request in setup.requests}.values():
+        for host, route in {_registry(request.route): request.route for request in setup.requests}.items():
             self._check_secret(route)
-            hosts = folder / "hosts" / route.host
+            hosts = folder / "hosts" / host
             hosts.mkdir(parents=True, exist_ok=True)
             write_secret(hosts / "hosts.toml", _hosts_toml(route))
         installed = self._examined(folder)
@@ -293,7 +293,12 @@ class ContainerdEngine(CommandEngine):
 
 
 def _name(request: PullRequest) -> str:
-    return f"{request.route.host}/{request.route.repository(request.reference)}@{request.reference.digest}"
+    return f"{_registry(request.route)}/{request.route.repository(request.reference)}@{request.reference.digest}"
+
+
+def _registry(route: Route) -> str:
+    """The host in the image's name. If it is not the server's, containerd sends it as ?ns=HOST with each request."""
+    return route.namespace or route.host
 
 
 def _hosts_toml(route: Route) -> str:

@@ -28,6 +28,7 @@ from pullbench.registry.login import Authorizer
 from pullbench.registry.redaction import secrets_of
 from pullbench.registry.redirect import RedirectRefusedError, Redirects
 
+_AS_IT_IS = {"Accept-Encoding": "identity"}  # as the control plane: digests cover the stored bytes
 _URL_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # what stands in a URL as it is (RFC 3986)
 
 
@@ -204,7 +205,7 @@ class WireClient:
         """GET, or a token exchange, and follow redirects; `Redirects` decides where headers go."""
         method = "GET" if request is None else request.method
         content = None if request is None else request.body
-        given = body.request_headers if request is None else {**body.request_headers, **request.headers}
+        given = {**_AS_IT_IS, **body.request_headers, **({} if request is None else request.headers)}
         redirects, hops = Redirects(method, url, self._route), []
         started_at, started_s = self._clock.now(), self._clock.monotonic()
         while True:

@@ -150,6 +150,8 @@ class Receiver:
         self.answer = bytearray()
         self.failure: tuple[ErrorCode, str] | None = None
         self.is_connected = False
+        self.is_repeated = False
+        """Whether libcurl sent the request again, because the kept connection had ended before any answer."""
         self.is_content: bool | None = None
         """Whether the body accepts the answer; None before the decision."""
         self.received_bytes = 0
@@ -173,7 +175,7 @@ class Receiver:
             self.headers.setdefault(name.strip().lower(), []).append(value.strip())
 
     def connected(self, *_addresses: object) -> int:
-        self.is_connected = True
+        self.is_repeated, self.is_connected = self.is_connected, True
         self._seen_s = self._monotonic()
         return int(pycurl.PREREQFUNC_OK)
 
@@ -272,6 +274,8 @@ class HttpResult:
     """IP and port of the server that answered."""
     error_code: ErrorCode | None = None
     error: str = ""
+    repeated: bool = False
+    """Whether the request was sent again on a new connection, because a kept one had ended before any answer."""
 
     def header(self, name: str) -> str:
         """All values of a header, separated by commas; empty if it is missing."""
@@ -379,6 +383,7 @@ class Handle:
             address=f"{host}:{info(pycurl.PRIMARY_PORT)}" if remote_ip else None,
             error_code=code,
             error=text,
+            repeated=receiver.is_repeated,
         )
 
     def _phases(self, secure: bool, reused: bool) -> Phases:

@@ -22,6 +22,10 @@ RANGE_REFUSED = "range refused"
 """The note of a transfer whose layer was requested in parts, but came as a whole."""
 
 
+SENT_AGAIN = "sent again"
+"""The note of a transfer whose request was sent again, because its kept connection had ended before any answer."""
+
+
 class PullLog:
     """The record of a pull's threads: one row per exchange, and the time that its own thread spent on authentication."""
 
@@ -149,8 +153,12 @@ def transfer_row(
         remote_ip=last.remote_ip,
         served_by=served_by(last),
         error_code=error_code,
-        note=note,
+        note="; ".join(text for text in (note, _repetition(trail)) if text) or None,
     )
+
+
+def _repetition(trail: Trail) -> str | None:
+    return SENT_AGAIN if any(hop.repeated for hop in trail.hops) else None
 
 
 def served_by(exchange: HttpResult) -> str | None:

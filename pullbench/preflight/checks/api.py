@@ -1,6 +1,7 @@
 """`api`: GET /v2/ is answered by a registry."""
 
 import json
+import re
 import time
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
 
 ID = "api"
+_A_WORD = re.compile(rb"[A-Za-z][\w .!-]{0,31}")
 EXPECTED = "a registry answers GET /v2/ with 200 or 401"
 
 
@@ -59,7 +61,10 @@ def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
 
 
 def _not_a_registry(ping: Ping) -> ObservedFault | None:
-    """The fault if another server answers: captive portals send 200 or 401 too, but no challenge and no JSON."""
+    """The fault if another server answers: captive portals send 200 or 401 too, but a page, and no challenge.
+
+    Clients do not read the body of a 200; registries send JSON, nothing, or a word such as `OK`.
+    """
     where = f"GET {redact_url(ping.url)}: {ping.status}"
     if ping.status == 401:
         if ping.challenges:
@@ -67,17 +72,18 @@ def _not_a_registry(ping: Ping) -> ObservedFault | None:
         return ObservedFault(
             code=ErrorCode.NOT_A_REGISTRY, text=f"{where} without a Basic or Bearer challenge", status=401
         )
-    if ping.content_type.lower().startswith("text/html") or not _is_json_or_empty(ping.body):
+    if ping.content_type.lower().startswith("text/html") or not _is_harmless(ping.body):
         kind = ping.content_type or "no content type"
         return ObservedFault(code=ErrorCode.NOT_A_REGISTRY, text=f"{where} with a body of {kind}", status=ping.status)
     return None
 
 
-def _is_json_or_empty(body: bytes) -> bool:
+def _is_harmless(body: bytes) -> bool:
+    """Whether a body may be a registry's: JSON, nothing or a short line of text."""
     try:
         return not body.strip() or isinstance(json.loads(body), dict | list | bool | str | type(None))
     except (ValueError, RecursionError):
-        return False
+        return _A_WORD.fullmatch(body.strip()) is not None
 
 
 CHECK = Check(

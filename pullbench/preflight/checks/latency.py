@@ -62,7 +62,7 @@ def probe(context: CheckContext, target: Target) -> ApiLatencies:
         if elapsed_s >= LONGEST_S or (elapsed_s >= ENOUGH_S and made >= LEAST):
             break
         try:
-            client.ping(authenticate=False)
+            client.ping(authenticate=False, patient=False)
         except RegistryError as error:
             faults.append(ObservedFault.of(error))
             if error.code is ErrorCode.RATE_LIMITED:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pullbench.errors import ROUTE_FAILURES, SILENT, ErrorCode, PullbenchError, RegistryError, UsageError
-from pullbench.model.addresses import image_name
+from pullbench.model.addresses import image_name, login_host
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import push_route, route_of
 from pullbench.model.reference import Reference
@@ -101,6 +101,8 @@ class ProxyObservation:
     blob_fault: ObservedFault | None = None
     upstream_answers: bool = False
     """Whether the upstream answered from here, with an image or a refusal."""
+    namespace: str | None = None
+    """The registry's host, if the mirror lacks an image and serves it to a request that names this host as ?ns=HOST."""
     kept: CachedBlobs = field(default_factory=CachedBlobs)
     """The cached blobs of a mirror that serves the images' manifests."""
     push: PushAttempt | None = None
@@ -122,8 +124,8 @@ def probe(context: CheckContext, target: Target) -> ProxyObservation:
     faults = [each.upstream_fault for each in seen.images]
     answers = any(fault is None or fault.code not in ROUTE_FAILURES for fault in faults)
     seen = replace(seen, upstream_answers=answers)
-    if any(each.fault is not None for each in seen.images):
-        return seen
+    if lacking := [each for each in seen.images if each.fault is not None]:
+        return replace(seen, namespace=_namespace(context, route, upstream, lacking[0]))
     if route.forward_url is None:
         seen = replace(seen, kept=_cached_blobs(context, route))
     return seen if seen.kept.lost else _twice(context, route, seen)
@@ -174,6 +176,19 @@ def _served(context: CheckContext, route: Route, upstream: Route, image: str) ->
         created=context.newest_creation(route, image),
         upstream_created=context.newest_creation(upstream, image),
     )
+
+
+def _namespace(context: CheckContext, route: Route, upstream: Route, lacking: ServedImage) -> str | None:
+    """The upstream's host, if a mirror without `namespace` serves an image only to a request that names it."""
+    refused = lacking.fault is not None and lacking.fault.status in (400, 403, 404)
+    if route.forward_url is not None or route.namespace or not refused:
+        return None
+    host = login_host(upstream)
+    try:
+        context.client(replace(route, namespace=host)).head_manifest(Reference.parse(lacking.image))
+    except PullbenchError:
+        return None
+    return host
 
 
 def _twice(context: CheckContext, route: Route, seen: ProxyObservation) -> ProxyObservation:
@@ -307,7 +322,10 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
     assert fault is not None
     text = f"{count} of {len(evidence.images)} images fail, such as {first.image}: {fault.text}"
     answered = fault.code not in ROUTE_FAILURES
-    if not answered:
+    if evidence.namespace is not None:
+        why = "the mirror serves several registries, and serves the image to a request that names its registry"
+        cure = f"set `namespace: {evidence.namespace}` for the proxy '{route.proxy}': each request then has ?ns={evidence.namespace}"
+    elif not answered:
         why, cure = "the proxy itself is unreachable", remedy(fault.code, route)
     elif upstream is None:
         why = "the upstream has the image, but the proxy does not serve it"

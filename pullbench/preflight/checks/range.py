@@ -16,6 +16,8 @@ from pullbench.registry.client import RegistryClient
 ID = "range"
 FIRST, LAST = 1, 16
 EXPECTED = "206 with Content-Range and exactly the requested bytes (RFC 9110, section 14)"
+IDENTITY = "content comes as it is stored, unless the client asks for compression (RFC 9110, section 12.5.3)"
+_MOST_OVERHEAD = 1024  # what compression may add to small content
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 
 
@@ -30,6 +32,8 @@ class RangeAnswer:
     content_range: str = ""
     body: bytes = field(default=b"", repr=False)
     promised: bytes = field(default=b"", repr=False)
+    encoding: str = ""
+    """The Content-Encoding of a config that was requested without Accept-Encoding; empty if it came as it is."""
     fault: ObservedFault | None = None
     """The fault if the blob, or a part of it, could not be fetched."""
 
@@ -69,7 +73,24 @@ def _ask(client: RegistryClient, repository: str, config: Descriptor) -> RangeAn
         content_range=clean(answer.headers.get("content-range", ""), 80),
         body=answer.body,
         promised=whole[FIRST : LAST + 1],
+        encoding=_encoding(client, repository, config),
     )
+
+
+def _encoding(client: RegistryClient, repository: str, config: Descriptor) -> str:
+    """How the config is encoded for a client that asks for no encoding; a refused request tells nothing."""
+    try:
+        answer = client.ask(
+            "GET",
+            f"/v2/{repository}/blobs/{config.digest}",
+            repository=repository,
+            limit_bytes=config.size_bytes + _MOST_OVERHEAD,
+            headers={"Accept-Encoding": ""},
+        )
+    except RegistryError:
+        return ""
+    found = clean(answer.headers.get("content-encoding", ""), 40)
+    return "" if found.lower() == "identity" else found
 
 
 def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
@@ -79,8 +100,9 @@ def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
     if fault is not None and fault.status != 416:
         return [failed(ID, target, fault, "the registry serves a blob of an image", remedy(fault.code, route))]
     wrong = f"416: {fault.text}" if fault is not None else _wrong(evidence)
+    compressed = [_of_compression(evidence, target)] if evidence.encoding else []
     if wrong is None:
-        return [passed(ID, target, f"206, {evidence.content_range}", EXPECTED)]
+        return compressed or [passed(ID, target, f"206, {evidence.content_range}", EXPECTED)]
     path, options = f"{evidence.repository}/blobs/{evidence.digest}", f"-sSL -o /dev/null -D - -r {FIRST}-{LAST}"
     cure = (
         f"pass Range and Content-Range through the proxy or cache in front of {route.host}, or turn chunked pulls off "
@@ -88,8 +110,21 @@ def judge(evidence: RangeAnswer | None, target: Target) -> list[Finding]:
     )
     costs = "chunked pulls and resumed downloads fetch the whole layer"
     if isinstance(wrong, ObservedFault):
-        return [warned(ID, target, replace(wrong, text=f"{wrong.text}: {costs}"), EXPECTED, cure)]
-    return [warned(ID, target, f"{wrong}: {costs}", EXPECTED, cure)]
+        return [warned(ID, target, replace(wrong, text=f"{wrong.text}: {costs}"), EXPECTED, cure), *compressed]
+    return [warned(ID, target, f"{wrong}: {costs}", EXPECTED, cure), *compressed]
+
+
+def _of_compression(evidence: RangeAnswer, target: Target) -> Finding:
+    text = (
+        f"a proxy compresses (Content-Encoding: {evidence.encoding}) for clients that send no Accept-Encoding: they get other bytes "
+        "than those of the digest; pullbench always asks for identity"
+    )
+    cure = (
+        f"turn compression off for /v2/ in front of {target.route.host} (nginx `gzip off;`, Apache `SetEnv no-gzip 1`, HAProxy "
+        f"without `compression algo`): layers are compressed already; check with "
+        f"`{look(f'{evidence.repository}/blobs/{evidence.digest}', target.route, '-sSL -o /dev/null -D -')}`"
+    )
+    return warned(ID, target, text, IDENTITY, cure)
 
 
 def _wrong(part: RangeAnswer) -> ObservedFault | str | None:
@@ -112,10 +147,11 @@ CHECK = Check(
     id=ID,
     room=Room.CONTENT,
     looks_at=f"Requests bytes {FIRST} to {LAST} of an image's config, whose bytes are known. It requests no layer, because a "
-    "pull-through mirror would have to fetch it.",
+    "pull-through mirror would have to fetch it. Requests the config once without `Accept-Encoding`.",
     statuses={
         Status.PASS: "the answer is 206 with exactly these bytes",
-        Status.WARN: "the answer is the whole blob or another part: chunked pulls and resumed downloads fetch everything again",
+        Status.WARN: "the answer is the whole blob or another part: chunked pulls and resumed downloads fetch everything again; or "
+        "content is compressed although the client did not ask for it",
         Status.FAIL: "the blob cannot be fetched at all, for example because the storage behind a redirect does not answer",
         Status.SKIP: "the registry has no image of the spec",
     },

@@ -1,0 +1,220 @@
+"""nginx, HAProxy, Varnish, squid and Apache in front of a real registry, each with a few lines: what preflight and a run say."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmarks.debian_images import small_image
+from pullbench.app import api
+from pullbench.cli.clean import clean
+from pullbench.errors import ErrorCode
+from pullbench.model.finding import Finding, Status
+from pullbench.model.platform import Platform
+from tests.integration.boxes import APACHE, HAPROXY, NGINX, SQUID, VARNISH, Software, box_before
+from tests.integration.conftest import PushImage, need
+from tests.integration.ports import free_port
+from tests.integration.real_registry import RealRegistry
+
+pytestmark = [pytest.mark.integration, pytest.mark.real]
+
+AMD64 = Platform.parse("linux/amd64")
+CACHES = {
+    "nginx": (
+        NGINX,
+        "location / { proxy_pass http://{upstream}; proxy_cache blobs; proxy_cache_valid 200 10m; "
+        "add_header X-Cache-Status $upstream_cache_status; }",
+    ),
+    "varnish": (
+        VARNISH,
+        'sub vcl_deliver { if (obj.hits > 0) { set resp.http.X-Cache = "HIT"; } else { set resp.http.X-Cache = "MISS"; } }',
+    ),
+    "squid": (SQUID, ""),
+    "apache": (APACHE, "CacheEnable disk /\nCacheHeader on"),
+}
+NGINX_PASSES_ON = "location / { proxy_pass http://{upstream}; }"
+PASSES_ON = "backend registry\n server one {upstream}"
+
+
+@pytest.fixture(autouse=True)
+def no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker-config"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def image(plain_registry: RealRegistry, push_image: PushImage, fresh: Callable[[], str]) -> str:
+    """An image of the test's own."""
+    repository = fresh()
+    push_image(plain_registry, repository, "1.0", small_image(AMD64, fresh(), fresh()))
+    return f"{repository}:1.0"
+
+
+def spec_at(url: str, image: str, engines: list[str], **changes: Any) -> dict[str, Any]:
+    return {
+        "name": "in-front",
+        "registries": [{"name": "up", "url": url, "credentials": "anonymous"}],
+        "images": [image],
+        "matrix": {"engines": engines, "platforms": ["linux/amd64"], **changes.pop("matrix", {})},
+        "repetitions": 1,
+        "warmup": 0,
+        **changes,
+    }
+
+
+def spec_by(
+    mirror: str, registry: str, image: str, engines: list[str], *, states: list[str], **entry: Any
+) -> dict[str, Any]:
+    """A spec that pulls by a mirror."""
+    cache = {"name": "cache", "kind": "mirror", "url": mirror, "upstream": "up", "credentials": "anonymous", **entry}
+    matrix = {"proxies": ["cache"], "proxy_cache": states}
+    return spec_at(registry, image, engines, proxies=[cache], matrix=matrix)
+
+
+def one(findings: list[Finding], check: str) -> Finding:
+    (found,) = [each for each in findings if each.check == check]
+    return found
+
+
+def failures(findings: list[Finding]) -> list[Finding]:
+    return [each for each in findings if each.status in (Status.FAIL, Status.ERROR)]
+
+
+def pulled(spec: dict[str, Any], folder: Path) -> api.Run:
+    """The run of a spec whose pulls all succeed."""
+    run = api.run(spec, results=folder / "results", skip_preflight=True)
+    assert run.status == "complete"
+    assert run.pulls["ok"].all(), run.pulls[["engine", "error_code", "error"]].to_dict("records")
+    return run
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_a_cache_is_cold_and_warm_as_its_headers_say(
+    name: str, plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    need("skopeo")
+    cold = {"push": f"pullbench/{name}"}
+    with box_before(plain_registry.url, *CACHES[name]) as url:
+        spec = spec_by(url, plain_registry.url, image, ["wire", "skopeo"], states=["cold", "warm"], cold=cold)
+        findings = api.preflight(spec)
+        assert failures(findings) == []
+        assert one(findings, "proxy").status is Status.PASS and "was a hit" in one(findings, "proxy").observed
+        trials = pulled(spec, tmp_path).table("trials")
+    assert set(trials["proxy_cache"]) == {"cold", "warm"} and len(trials) == 4
+    for engine, state, found in trials[["engine", "proxy_cache", "proxy_cache_found"]].itertuples(index=False):
+        # nginx sends no Age, so a look after a cold trial cannot tell it: then nothing is claimed.
+        unseen = (name, engine, state) == ("nginx", "skopeo", "cold")
+        assert pd.isna(found) if unseen else found == state
+    proofs = trials.dropna(subset="proxy_cache_proof")
+    assert dict(zip(proofs["engine"], proofs["proxy_cache_proof"], strict=True)) == {
+        "wire": "headers",
+        "skopeo": "probe",
+    }
+
+
+@pytest.mark.parametrize(
+    ("software", "lines"),
+    [
+        (HAPROXY, PASSES_ON),
+        (HAPROXY, f"{PASSES_ON}\n option http-server-close\n timeout http-keep-alive 1"),  # a FIN behind each answer
+        (NGINX, "keepalive_requests 2; " + NGINX_PASSES_ON),
+        (APACHE, "MaxKeepAliveRequests 3"),
+    ],
+    ids=["haproxy", "haproxy-closes", "nginx-closes", "apache-closes"],
+)
+def test_a_box_that_passes_all_on_costs_no_finding(
+    software: Software, lines: str, plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    need("skopeo")
+    with box_before(plain_registry.url, software, lines) as url:
+        spec = spec_at(url, image, ["wire", "skopeo"])
+        findings = api.preflight(spec)
+        assert failures(findings) == []
+        assert one(findings, "latency").status is Status.PASS
+        assert len(pulled(spec, tmp_path).pulls) == 2
+
+
+def test_a_repeated_digest_and_a_plain_word_are_no_finding(
+    plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    lines = """location / { proxy_pass http://{upstream};
+        add_header Docker-Content-Digest $upstream_http_docker_content_digest; }
+        location = /v2/ { return 200 OK; }"""
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        spec = spec_at(url, image, ["wire", "skopeo"])
+        assert failures(api.preflight(spec)) == []
+        pulled(spec, tmp_path)
+
+
+def test_a_proxy_that_compresses_unasked_is_told_of_and_harms_no_pull(
+    plain_registry: RealRegistry, image: str, tmp_path: Path
+) -> None:
+    lines = """SetOutputFilter DEFLATE
+RequestHeader set Accept-Encoding gzip "expr=-z %{HTTP:Accept-Encoding}\""""
+    with box_before(plain_registry.url, APACHE, lines) as url:
+        spec = spec_at(url, image, ["wire"])
+        findings = api.preflight(spec)
+        assert failures(findings) == []
+        found = [each for each in findings if each.check == "range"]
+        assert any("Content-Encoding: gzip" in each.observed for each in found), found
+        pulled(spec, tmp_path)
+
+
+def test_a_mirror_that_needs_a_namespace(plain_registry: RealRegistry, image: str, tmp_path: Path) -> None:
+    named = plain_registry.host.replace(":", "%3A")
+    lines = f"""location = /v2/ {{ return 200; }}
+        location / {{ if ($arg_ns != "{named}") {{ return 404; }} proxy_pass http://{{upstream}}; }}"""
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        without = spec_by(url, plain_registry.url, image, ["wire"], states=["any"])
+        (found,) = failures([one(api.preflight(without), "proxy")])
+        assert f"`namespace: {plain_registry.host}`" in (found.remedy or "")
+        given = spec_by(
+            url, plain_registry.url, image, ["wire", *containerd()], states=["any"], namespace=plain_registry.host
+        )
+        assert failures(api.preflight(given)) == []
+        run = pulled(given, tmp_path)
+    assert set(run.pulls["engine"]) == {"wire", *containerd()}
+
+
+def containerd() -> list[str]:
+    """containerd names the registry by itself; it needs root."""
+    return ["containerd"] if os.geteuid() == 0 and need("ctr") else []
+
+
+@pytest.mark.parametrize(
+    ("software", "lines"),
+    [(HAPROXY, "backend registry"), (HAPROXY, PASSES_ON), (NGINX, NGINX_PASSES_ON), (APACHE, ""), (VARNISH, "")],
+    ids=["haproxy-without-server", "haproxy", "nginx", "apache", "varnish"],
+)
+def test_a_box_without_its_registry_is_an_outage_and_no_rate_limit(software: Software, lines: str, image: str) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with box_before(nobody, software, lines) as url:
+        found = one(api.preflight(spec_at(url, image, ["wire"]), only=["api"]), "api")
+    assert (found.status, found.code) == (Status.FAIL, ErrorCode.SERVER_ERROR)
+
+
+def test_a_rate_limit_by_503_is_a_rate_limit(plain_registry: RealRegistry, image: str) -> None:
+    lines = "limit_req zone=slow burst=20 nodelay; " + NGINX_PASSES_ON
+    with box_before(plain_registry.url, NGINX, lines) as url:
+        findings = api.preflight(spec_at(url, image, ["wire"]), only=["latency"])
+    found = one(findings, "latency")
+    assert (found.status, found.code) == (Status.WARN, ErrorCode.RATE_LIMITED), found
+
+
+def test_what_a_registry_does_not_delete_is_told_and_found_by_clean(
+    plain_registry: RealRegistry, image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = "location / { if ($request_method = DELETE) { return 404; } proxy_pass http://{upstream}; }"
+    with (
+        box_before(plain_registry.url, NGINX, lines) as keeps,
+        box_before(plain_registry.url, *CACHES["nginx"]) as cache,
+    ):
+        spec = spec_by(cache, keeps, image, ["wire"], states=["cold"], cold={"push": "pullbench/kept"})
+        pulled(spec, tmp_path)
+        assert clean(results=str(tmp_path / "results"), host=None, apply=False) == 0
+        said = capsys.readouterr().out
+        assert f"left at {keeps}: 1 synthetic image in pullbench/kept" in said
+        assert "still there" in said
