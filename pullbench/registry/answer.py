@@ -28,6 +28,28 @@ _MOST_BACKOFF_S = 8.0
 _HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
 _TOKEN_EXPIRED = "token has expired"  # Amazon ECR sends it with DENIED
 _STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and compatible storage
+_STORAGE_MESSAGE = re.compile(r"<Message>([^<]{1,300})")
+_SLOW_DOWN = frozenset({"SlowDown", "ServerBusy", "TooManyRequests", "RequestLimitExceeded"})
+_MAY_BE_SIGNED = re.compile(r"\b\w+://\S+|\S+=\S+")
+_TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
+_GATEWAY = (502, 503, 504)
+_BLOCKED = (403, 451, 511)
+# Software in front of registries, in Server and in its own pages; text is what HAProxy, Envoy and Traefik send.
+_FRONTS = re.compile(
+    r"nginx|openresty|haproxy|varnish|apache|envoy|awselb|cloudflare|cloudfront|traefik|caddy|akamai|Application-Gateway|"
+    r"Google Frontend|BigIP",
+    re.IGNORECASE,
+)
+_FRONT_TEXT = re.compile(
+    r"No server is available to handle this request|Request forbidden by administrative rules|upstream connect error|"
+    r"no healthy upstream|RBAC: access denied|no available server|Backend fetch failed|^(Bad Gateway|Gateway Timeout)\s*$",
+    re.IGNORECASE,
+)
+_NETWORK = re.compile(
+    r"\b(ip|ips|address|addresses|network|location|country|region)\b.{0,120}\b(not allowed|denied|blocked|forbidden|restricted|"
+    r"not permitted)\b",
+    re.IGNORECASE,
+)
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
 _TEXTS = ("text/plain", "application/json")
 # OCI distribution spec 1.1, "Error Codes": used if the status alone is ambiguous.
@@ -119,12 +141,20 @@ class Answer:
         """The server that gave this answer.
 
         A proxy marks its own answers: 407, squid's header, or Proxy-Status with `error` (RFC 9209, section 2.1.1). A Proxy-Status
-        without `error` means that it passed the answer on.
+        without `error` means that it passed the answer on. A page in the registry's place is another server's.
         """
         own = "x-squid-error" in self.headers or _PROXY_ERROR.search(self.headers.get("proxy-status", ""))
         if self.status == 407 or (self.status >= 400 and own):
             return Responder.PROXY
-        return self.asked if self.at_home else Responder.REDIRECT
+        if not self.at_home:
+            return Responder.REDIRECT
+        return (_in_its_place(self) if self.asked is Responder.REGISTRY else None) or self.asked
+
+    @property
+    def is_page(self) -> bool:
+        """Whether the content is a page for a browser, by its type or its beginning."""
+        kind = self.headers.get("content-type", "").lower()
+        return kind.startswith("text/html") or self.body[:200].lstrip()[:9].lower().startswith((b"<html", b"<!doctype"))
 
     def error_of(self, code: ErrorCode, detail: str) -> RegistryError:
         """An error that the status does not show, such as content with a wrong digest."""
@@ -138,6 +168,8 @@ class Answer:
         text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
         problems, by = read_problems(text), self.answered_by
         message = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _message(problems, headers, text)
+        if by is Responder.IN_FRONT and (front := _FRONTS.search(headers.get("server", ""))):
+            message += f" from {front[0]}"
         wait_s = retry_after_s(headers.get("retry-after"))
         waiting = f" (Retry-After {wait_s:.0f} s)" if wait_s is not None else ""
         return AnswerError(
@@ -157,12 +189,32 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
+def _in_its_place(answer: Answer) -> Responder | None:
+    """The server that answered instead of the registry; None for an answer that a registry may give.
+
+    502 and 504 are a gateway's by definition (RFC 9110, section 15.6). A body of the registry's own form is the registry's.
+    """
+    if answer.status not in (*_GATEWAY, *_BLOCKED) or "docker-distribution-api-version" in answer.headers:
+        return None
+    text = answer.body[:2000].decode("utf-8", "replace")
+    if read_problems(answer.body):
+        return None
+    named = _FRONT_TEXT.search(text) or (answer.is_page and _FRONTS.search(answer.headers.get("server", "") + text))
+    if answer.status in _GATEWAY:
+        return Responder.IN_FRONT if named or answer.is_page or answer.status != 503 else None
+    if named and answer.status != 511:
+        return Responder.IN_FRONT
+    return Responder.BOX_BETWEEN if answer.is_page else None
+
+
 def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) -> ErrorCode:
     """The code from the status; if the status is ambiguous, from the registry's own code."""
     if by is Responder.PROXY:
         return ErrorCode.PROXY
+    if any(one.code == "TOOMANYREQUESTS" for one in problems) or _storage_code(text) in _SLOW_DOWN:
+        return ErrorCode.RATE_LIMITED
     if by is Responder.TOKEN_SERVICE and status in (400, 401, 403):  # wrong credentials
-        return ErrorCode.UNAUTHORIZED
+        return ErrorCode.FORBIDDEN if status == 403 and _NETWORK.search(text[:2000]) else ErrorCode.UNAUTHORIZED
     if status in (400, 403) and _TOKEN_EXPIRED in text.lower():  # a new login fixes it
         return ErrorCode.UNAUTHORIZED
     if status == 400 and _HTTPS_PORT.search(text[:2000]):
@@ -182,13 +234,27 @@ def _message(problems: tuple[Problem, ...], headers: Mapping[str, str], text: st
     content_type = headers.get("content-type", "")
     if not content_type or content_type.startswith(_TEXTS):
         return clean(text)
+    title = _TITLE.search(text[:4000])
+    if title is not None and (shown := clean(title[1], 120)):
+        return f"with a page '{shown}' ({clean(content_type, 60)})"
     return f"with a body of {clean(content_type, 60)}" if text else ""
 
 
 def _of_a_redirect(problems: tuple[Problem, ...], text: str) -> str:
-    """Only the error code: storage services quote signed URLs in their messages."""
+    """Its code and message without URLs and parameters: storage services quote signed URLs."""
     if problems:
-        return problems[0].code
+        code, message = problems[0].code, problems[0].message
+    else:
+        found = _STORAGE_MESSAGE.search(text)
+        code, message = _storage_code(text), found[1] if found else ""
+    if not code:
+        title = _TITLE.search(text[:4000])
+        code, message = "", title[1] if title else ""
+    shown = clean(_MAY_BE_SIGNED.sub("…", message), 160)
+    return ": ".join(part for part in (code, shown) if part)
+
+
+def _storage_code(text: str) -> str:
     found = _STORAGE_CODE.search(text)
     return found[1] if found else ""
 
