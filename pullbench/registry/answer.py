@@ -151,6 +151,11 @@ class Answer:
         return (_in_its_place(self) if self.asked is Responder.REGISTRY else None) or self.asked
 
     @property
+    def content_type(self) -> str:
+        """Content-Type without parameters, for display; empty if there is none."""
+        return clean(self.headers.get("content-type", "").partition(";")[0].strip(), 120)
+
+    @property
     def is_page(self) -> bool:
         """Whether the content is a page for a browser, by its type or its beginning."""
         kind = self.headers.get("content-type", "").lower()
