@@ -116,6 +116,8 @@ REMEDIES_BY: dict[Responder, dict[ErrorCode, str]] = {
         "runs behind it, and its upstream address, timeouts and rate limits",
         ErrorCode.FORBIDDEN: "the proxy or load balancer in front of the registry refused, not the registry: check its access rules for "
         "this client's address",
+        ErrorCode.RATE_LIMITED: "the proxy or load balancer in front of the registry limits the rate (nginx: `limit_req`): raise its limit for "
+        "this client, or lower the concurrency",
     },
     Responder.BOX_BETWEEN: {
         ErrorCode.FORBIDDEN: "this page is no registry's answer: a firewall or a web filter between this machine and HOST may block it; "

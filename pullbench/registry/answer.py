@@ -29,7 +29,6 @@ _HTTPS_PORT = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)
 _TOKEN_EXPIRED = "token has expired"  # Amazon ECR sends it with DENIED
 _STORAGE_CODE = re.compile(r"<Code>(\w{1,64})</Code>")  # S3 and compatible storage
 _STORAGE_MESSAGE = re.compile(r"<Message>([^<]{1,300})")
-_SLOW_DOWN = frozenset({"SlowDown", "ServerBusy", "TooManyRequests", "RequestLimitExceeded"})
 _MAY_BE_SIGNED = re.compile(r"\b\w+://\S+|\S+=\S+")
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,300})", re.IGNORECASE)
 _GATEWAY = (502, 503, 504)
@@ -216,7 +215,7 @@ def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) 
     """The code from the status; if the status is ambiguous, from the registry's own code."""
     if by is Responder.PROXY:
         return ErrorCode.PROXY
-    if any(one.code == "TOOMANYREQUESTS" for one in problems) or _storage_code(text) in _SLOW_DOWN:
+    if any(one.code == "TOOMANYREQUESTS" for one in problems):
         return ErrorCode.RATE_LIMITED
     if by is Responder.TOKEN_SERVICE and status in (400, 401, 403):  # wrong credentials
         return ErrorCode.FORBIDDEN if status == 403 and _NETWORK.search(text[:2000]) else ErrorCode.UNAUTHORIZED

@@ -350,8 +350,8 @@ def _blob_path(repository: str, digest: str) -> str:
 
 
 def _stated_digest(answer: Answer) -> str | None:
-    """Docker-Content-Digest, the first if there are several; None if it is missing. Raises RegistryError for an invalid one."""
-    stated = answer.headers.get("docker-content-digest", "").partition(",")[0].strip()
+    """Docker-Content-Digest; None if it is missing. Raises RegistryError for an invalid digest."""
+    stated = answer.headers.get("docker-content-digest", "").strip()
     if stated and not is_digest(stated):
         detail = f"Docker-Content-Digest is '{clean(stated, 80)}'"
         raise answer.error_of(ErrorCode.NOT_A_REGISTRY, detail)

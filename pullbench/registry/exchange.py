@@ -81,7 +81,8 @@ class Exchanger:
         while True:
             given = redirects.headers({"Accept-Encoding": "identity", **(headers or {})}, authorization)
             body = content() if callable(content) else content
-            answer = self._once(_request(method, redirects.url, given, body), limit_bytes)
+            by = asked if redirects.at_home else Responder.REDIRECT
+            answer = self._once(_request(method, redirects.url, given, body), limit_bytes, by)
             answer = replace(answer, asked=asked, at_home=redirects.at_home)
             try:
                 if not redirects.follow(answer.status, answer.headers.get("location")):
@@ -89,7 +90,7 @@ class Exchanger:
             except RedirectRefusedError as refused:
                 raise answer.error_of(refused.code, str(refused)) from refused
 
-    def _once(self, request: httpx.Request, limit_bytes: int) -> Answer:
+    def _once(self, request: httpx.Request, limit_bytes: int, by: Responder) -> Answer:
         where = f"{request.method} {redact_url(str(request.url))}"
         in_tls = False
 
@@ -117,7 +118,8 @@ class Exchanger:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             by_proxy = self._route.forward_url is not None
             host = host_of(str(request.url))
-            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls, host=host)
+            other = None if by is Responder.REGISTRY else by
+            fault = faults.of_exception(where, error, by_proxy=by_proxy, in_tls=in_tls, host=host, by=other)
             code = fault.code
             raise fault from error
         finally:

@@ -133,18 +133,3 @@ def test_a_policy_is_told_in_the_words_that_only_get_has(status: int) -> None:
     found = found_over(registry, "app:1.0")
     assert (found.status, found.code) == (Status.FAIL, "forbidden")
     assert "PROJECTPOLICYVIOLATION: current image with 5 vulnerabilities" in found.observed
-
-
-def test_a_digest_that_is_sent_twice_is_one_digest() -> None:
-    registry = holding("app", "1.0", NEW)
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        given = registry.serve(request)
-        if "/manifests/" not in request.url.path:
-            return given
-        lines = [*given.headers.multi_items(), ("Docker-Content-Digest", given.headers["Docker-Content-Digest"])]
-        return httpx.Response(200, headers=lines, content=given.content)
-
-    registry.handler = handle
-    found = found_over(registry, "app:1.0")
-    assert (found.status, found.observed) == (Status.PASS, NEW.digest)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
-from pullbench.model.remedy import of_handshake, remedy
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed
+from pullbench.model.remedy import of_handshake
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import redact_url
 from pullbench.registry.client import Ping
@@ -48,7 +48,7 @@ def judge(evidence: ApiAnswer, target: Target) -> list[Finding]:
         fault = _not_a_registry(ping)
     if fault is not None or ping is None:
         fault = fault or ObservedFault(code=ErrorCode.UNKNOWN, text="no answer")
-        cure = of_handshake(fault.text, target.route) or remedy(fault.code, target.route)
+        cure = of_handshake(fault.text, target.route) or cure_of(fault, target)
         return [failed(ID, target, fault, EXPECTED, cure)]
     version = ping.api_version or "no Docker-Distribution-API-Version (OCI does not require it)"
     server = f", {ping.server}" if ping.server else ""

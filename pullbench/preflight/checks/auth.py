@@ -11,7 +11,7 @@ from pullbench.model.reference import Reference
 from pullbench.model.remedy import curl, remedy
 from pullbench.model.route import Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.auth import redact_url
 from pullbench.registry.keychain import shown_user
@@ -117,7 +117,7 @@ def _expected(route: Route) -> str:
 def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, expected: str) -> Finding:
     """The login failed: no credentials, wrong credentials, or a failed token service."""
     route = target.route
-    text, cure = fault.text, remedy(fault.code, route)
+    text, cure = fault.text, cure_of(fault, target)
     if fault.code in _REFUSALS and evidence.asked:
         meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
         text = f"{text}, with {_who(evidence, route)}: {meaning}"

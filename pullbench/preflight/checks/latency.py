@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pullbench.errors import ErrorCode, RegistryError
 from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import curl, remedy
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, every_route, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.stats.summary import percentile, values_needed
 
@@ -119,7 +119,7 @@ def _percentiles(seen: tuple[float, ...]) -> list[tuple[str, float | None]]:
 def _cure(evidence: ApiLatencies, target: Target) -> str:
     route = target.route
     if evidence.faults:
-        return remedy(evidence.faults[0].code, route)
+        return cure_of(evidence.faults[0], target)
     times = (
         "'dns %{time_namelookup} connect %{time_connect} tls %{time_appconnect} first byte %{time_starttransfer}\\n'"
     )

@@ -12,10 +12,10 @@ from pullbench.model.addresses import image_name
 from pullbench.model.finding import Finding, Status
 from pullbench.model.plan import push_route, route_of
 from pullbench.model.reference import Reference
-from pullbench.model.remedy import look, remedy
+from pullbench.model.remedy import look
 from pullbench.model.route import DIRECT, Route
 from pullbench.model.text import clean
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, failed, passed, warned
+from pullbench.preflight.check import Check, ObservedFault, Room, Target, cure_of, failed, passed, warned
 from pullbench.preflight.context import CheckContext
 from pullbench.registry.push import try_push
 
@@ -265,7 +265,7 @@ def _of_images(evidence: ProxyObservation, target: Target) -> Finding:
             code=ErrorCode.DIGEST_MISMATCH, text="the content of the second answer does not match its digest"
         )
         fault = evidence.blob_fault or default
-        cure = f"{remedy(fault.code, target.route)}; empty the cache at {target.route.host}, or pull without the proxy"
+        cure = f"{cure_of(fault, target)}; empty the cache at {target.route.host}, or pull without the proxy"
         return failed(ID, target, fault, EXPECTED, cure)
     drifted = [each for each in evidence.images if each.upstream_digest not in (None, each.digest)]
     if drifted:
@@ -308,7 +308,7 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
     text = f"{count} of {len(evidence.images)} images fail, such as {first.image}: {fault.text}"
     answered = fault.code not in ROUTE_FAILURES
     if not answered:
-        why, cure = "the proxy itself is unreachable", remedy(fault.code, route)
+        why, cure = "the proxy itself is unreachable", cure_of(fault, target)
     elif upstream is None:
         why = "the upstream has the image, but the proxy does not serve it"
         cure = f"check the proxy's upstream URL, credentials and rules, then its log: {_see(route, first.image)}"
@@ -317,7 +317,7 @@ def _of_unserved(evidence: ProxyObservation, first: ServedImage, count: int, tar
         cure = f"restore the upstream, or pull the images once while it is up: {_see(route, first.image)}"
     else:
         why = f"the upstream does not have the image either ({upstream})"
-        cure = remedy(fault.code, route, reference=Reference.parse(first.image))
+        cure = cure_of(fault, replace(target, image=first.image))
     return failed(
         ID,
         target,

@@ -9,7 +9,18 @@ from pullbench.model.finding import Finding, Status
 from pullbench.model.remedy import of_handshake, remedy
 from pullbench.model.text import clean
 from pullbench.preflight import handshake
-from pullbench.preflight.check import Check, ObservedFault, Room, Target, every_route, failed, passed, skipped, warned
+from pullbench.preflight.check import (
+    Check,
+    ObservedFault,
+    Room,
+    Target,
+    cure_of,
+    every_route,
+    failed,
+    passed,
+    skipped,
+    warned,
+)
 from pullbench.preflight.context import CheckContext
 from pullbench.preflight.handshake import Certificate, Handshake
 
@@ -88,7 +99,7 @@ def _without_tls(evidence: DatedHandshake, target: Target) -> Finding:
 
 def _refused(seen: Handshake, fault: ObservedFault, target: Target, expected: str) -> Finding:
     route = target.route
-    text, cure = fault.text, remedy(fault.code, route)
+    text, cure = fault.text, cure_of(fault, target)
     if fault.code is ErrorCode.TLS_EXPIRED and _FUTURE in fault.text:
         cure = f"check this machine's clock first (`timedatectl status`); {cure}"
     if fault.code is ErrorCode.TLS_HOSTNAME and seen.chain and not seen.chain[0].names:
