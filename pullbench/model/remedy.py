@@ -6,7 +6,7 @@ Preflight findings and the reports' failed pulls use it.
 import re
 import shlex
 
-from pullbench.errors import LOST_BLOB, REMEDIES, ErrorCode, Responder, remedy_text
+from pullbench.errors import LOST_BLOB, REMEDIES, REMEDIES_BY, ErrorCode, Responder, remedy_text
 from pullbench.model.addresses import Endpoint, connected_endpoint, image_name, login_host, registry_endpoint
 from pullbench.model.manifest import ACCEPT
 from pullbench.model.reference import Reference
@@ -62,7 +62,7 @@ def remedy(
     a token service or of a redirect's host names that host.
     """
     if answered_by is None and route is not NO_ROUTE:
-        answered_by, answered_at = _elsewhere(error, route)
+        answered_by, answered_at = _elsewhere(code, error, route)
     text = remedy_text(code, answered_by, error)
     is_general = text in (REMEDIES[code], LOST_BLOB)
     if code is ErrorCode.UNAUTHORIZED and is_general:
@@ -100,13 +100,14 @@ def remedy(
     return re.sub(rf"(?<![A-Za-z_])(?:{pattern})(?![A-Za-z_])", lambda found: words[found[0]], text)
 
 
-def _elsewhere(error: str, route: Route) -> tuple[Responder | None, str | None]:
-    """The other server that an error's text starts with, `GET https://storage…`: a token service by its parameters."""
+def _elsewhere(code: ErrorCode, error: str, route: Route) -> tuple[Responder | None, str | None]:
+    """The other server that an error's text starts with, `GET https://storage…`, if the code has a remedy of its own for it."""
     found = re.match(r"[A-Z]{3,7} (https?://([^/\s?#@]+)\S*): ", error)
     if found is None or found[2].lower() == route.host.lower() or found[1].startswith(f"{route.url}/"):
         return None, None
     is_token = re.search(r"[?&](service|scope)=", found[1]) is not None
-    return (Responder.TOKEN_SERVICE if is_token else Responder.REDIRECT), found[2]
+    by = Responder.TOKEN_SERVICE if is_token else Responder.REDIRECT
+    return (by, found[2]) if code in REMEDIES_BY[by] else (None, None)
 
 
 def _endpoint_at(host: str | None) -> Endpoint | None:

@@ -152,6 +152,15 @@ class ObservedFault:
         return f"[{self.code}] {self.text}"
 
     @property
+    def is_of_login(self) -> bool:
+        """Whether another login may change a refusal: not if a policy, a proxy, a storage or a box between refuses."""
+        if self.answered_by not in (None, Responder.REGISTRY, Responder.TOKEN_SERVICE):
+            return False
+        if self.answered_by is Responder.TOKEN_SERVICE:
+            return self.code is ErrorCode.UNAUTHORIZED
+        return self.status in (None, 400, 401, 403, 404)
+
+    @property
     def answered_by(self) -> Responder | None:
         """The server that answered, or failed to answer; None if it is not known."""
         name = self.parameters.get("answered_by")

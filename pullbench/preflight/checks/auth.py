@@ -67,7 +67,8 @@ def probe(context: CheckContext, target: Target) -> LoginAttempt:
             client.ping()
     except RegistryError as error:
         fault = ObservedFault.of(error)
-    may_still_pull = fault is None or (fault.code in _REFUSALS and user is None and "bearer" in schemes)
+    untried = not schemes or (user is None and "bearer" in schemes)
+    may_still_pull = fault is None or (fault.code in _REFUSALS and untried)
     rights = _rights(context, route) if may_still_pull else ()
     return LoginAttempt(user=user, asked=schemes, realm=clean(realm, 200), fault=fault, rights=rights)
 
@@ -118,7 +119,7 @@ def _login_failed(evidence: LoginAttempt, fault: ObservedFault, target: Target, 
     """The login failed: no credentials, wrong credentials, or a failed token service."""
     route = target.route
     text, cure = fault.text, cure_of(fault, target)
-    if fault.code in _REFUSALS and evidence.asked:
+    if fault.code in _REFUSALS and evidence.asked and fault.is_of_login:
         meaning = "the registry refuses this login" if evidence.user else "the registry requires a login"
         text = f"{text}, with {_who(evidence, route)}: {meaning}"
         if evidence.user and route.credentials == "docker":
@@ -131,14 +132,21 @@ def _without_permission(
 ) -> Finding:
     route = target.route
     names = ", ".join(right.repository for right, _ in refused)
-    if evidence.user is None:
-        fault = ObservedFault(code=ErrorCode.UNAUTHORIZED, text=f"{how}the registry requires a login to pull {names}")
+    other = next((fault for _, fault in refused if not fault.is_of_login), None)
+    if other is not None:
+        fault, cure = replace(other, text=f"{how}{names} may not be pulled: {other.text}"), cure_of(other, target)
+    elif evidence.user is None:
+        fault = ObservedFault(
+            code=ErrorCode.UNAUTHORIZED,
+            text=f"{how}the registry requires a login to pull {names} ({refused[0][1].text})",
+        )
         cure = remedy(fault.code, route)
     else:
         granted = {scope for right, _ in refused for scope in right.granted or ()}
         shown = f" (the token grants {', '.join(sorted(granted)) or 'nothing'})" if _lists_scopes(refused) else ""
         fault = ObservedFault(
-            code=ErrorCode.FORBIDDEN, text=f"{how}the login is valid, but lacks permission to pull {names}{shown}"
+            code=ErrorCode.FORBIDDEN,
+            text=f"{how}the login is valid, but lacks permission to pull {names}{shown} ({refused[0][1].text})",
         )
         host = login_host(route)
         cure = (
