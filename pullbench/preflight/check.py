@@ -14,6 +14,7 @@ from pullbench.model.remedy import parameters_of, remedy
 from pullbench.model.route import Route
 from pullbench.model.spec import EngineEntry
 from pullbench.preflight.context import CheckContext
+from pullbench.registry.answer import AnswerError
 from pullbench.registry.client import NoImageError
 
 Evidence = TypeVar("Evidence")
@@ -138,7 +139,7 @@ class ObservedFault:
     def of(cls, error: PullbenchError) -> "ObservedFault":
         """The fault of an error: a RegistryError keeps its code; a failed credentials source is `unauthorized`."""
         if isinstance(error, RegistryError):
-            known = {"answered_by": error.answered_by, "answered_at": error.host}
+            known = {"answered_by": error.answered_by, "answered_at": error.host, **_of_body(error)}
             return cls(
                 code=error.code,
                 text=f"{error.where}: {error.detail}",
@@ -165,6 +166,15 @@ class ObservedFault:
         """The server that answered, or failed to answer; None if it is not known."""
         name = self.parameters.get("answered_by")
         return None if name is None else Responder(name)
+
+
+def _of_body(error: RegistryError) -> dict[str, str | None]:
+    """Content type, and the first code and message in the body, of an answer with an error status."""
+    if not isinstance(error, AnswerError):
+        return {}
+    first = next(iter(error.problems), None)
+    code, message = (None, None) if first is None else (first.code, first.message or None)
+    return {"content_type": error.content_type or None, "problem": code, "message": message}
 
 
 def cure_of(fault: ObservedFault, target: Target, *, address: str | None = None) -> str:

@@ -89,11 +89,13 @@ class AnswerError(RegistryError):
         retry_after_s: float | None = None,
         answered_by: Responder | None = None,
         host: str | None = None,
+        content_type: str = "",
     ) -> None:
         super().__init__(
             code, where, detail, status=status, retry_after_s=retry_after_s, answered_by=answered_by, host=host
         )
         self.problems = problems
+        self.content_type = content_type
 
     def but(self, *, code: ErrorCode | None = None, detail: str | None = None) -> "AnswerError":
         """The same error with another code or detail."""
@@ -106,6 +108,7 @@ class AnswerError(RegistryError):
             retry_after_s=self.retry_after_s,
             answered_by=self.answered_by,
             host=self.host,
+            content_type=self.content_type,
         )
 
 
@@ -170,8 +173,9 @@ class Answer:
         """The error of an answer with a status of 300 or more; secrets that the server echoes are redacted."""
         headers = {name: redacted(value, sent=self.sent) for name, value in self.headers.items()}
         text = redacted(self.body.decode("utf-8", "replace"), sent=self.sent)
-        problems, by = read_problems(text), self.answered_by
-        message = _of_a_redirect(problems, text) if by is Responder.REDIRECT else _message(problems, headers, text)
+        by = self.answered_by
+        problems = _of_storage(text) if by is Responder.REDIRECT else read_problems(text)
+        message = str(problems[0]) if by is Responder.REDIRECT and problems else _message(problems, headers, text, by)
         if by is Responder.IN_FRONT and (front := _FRONTS.search(headers.get("server", ""))):
             message += f" from {front[0]}"
         wait_s = retry_after_s(headers.get("retry-after"))
@@ -185,6 +189,7 @@ class Answer:
             retry_after_s=wait_s,
             answered_by=by,
             host=None if by is Responder.PROXY else host_of(self.url),
+            content_type=self.content_type,
         )
 
 
@@ -229,38 +234,30 @@ def _code(status: int, by: Responder, problems: tuple[Problem, ...], text: str) 
     return code
 
 
-def _message(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str) -> str:
-    """The server's message."""
+def _message(problems: tuple[Problem, ...], headers: Mapping[str, str], text: str, by: Responder) -> str:
+    """The server's message; of a redirect's host only the type or the title of a page, as it may quote a signed URL."""
     if problems:
         return "; ".join(str(problem) for problem in problems[:3])
     if _HTTPS_PORT.search(text[:2000]):
         return "this port uses https: write https:// in the URL"
     content_type = headers.get("content-type", "")
     if not content_type or content_type.startswith(_TEXTS):
-        return clean(text)
+        return "" if by is Responder.REDIRECT else clean(text)
     title = _TITLE.search(text[:4000])
     if title is not None and (shown := clean(title[1], 120)):
         return f"with a page '{shown}' ({clean(content_type, 60)})"
     return f"with a body of {clean(content_type, 60)}" if text else ""
 
 
-def _of_a_redirect(problems: tuple[Problem, ...], text: str) -> str:
-    """Its code and message without URLs and parameters: storage services quote signed URLs."""
-    if problems:
-        code, message = problems[0].code, problems[0].message
-    else:
-        found = _STORAGE_MESSAGE.search(text)
-        code, message = _storage_code(text), found[1] if found else ""
-    if not code:
-        title = _TITLE.search(text[:4000])
-        code, message = "", title[1] if title else ""
-    shown = clean(_MAY_BE_SIGNED.sub("…", message), 160)
-    return ": ".join(part for part in (code, shown) if part)
-
-
-def _storage_code(text: str) -> str:
-    found = _STORAGE_CODE.search(text)
-    return found[1] if found else ""
+def _of_storage(text: str) -> tuple[Problem, ...]:
+    """Its first code and message, of JSON or XML, without URLs and parameters: storage services quote signed URLs."""
+    found = next(iter(read_problems(text)), None)
+    if found is None:
+        code, message = _STORAGE_CODE.search(text), _STORAGE_MESSAGE.search(text)
+        if code is None:
+            return ()
+        found = Problem(code=code[1], message=message[1] if message else "")
+    return (Problem(code=found.code, message=clean(_MAY_BE_SIGNED.sub("…", found.message), 160)),)
 
 
 def read_problems(body: bytes | str) -> tuple[Problem, ...]:
